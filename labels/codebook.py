@@ -1,0 +1,257 @@
+"""The codebook: which labels exist, what each one means, and the version that annotations refer to.
+
+Reads, validates, hashes, compares and writes codebooks. How a codebook is shown on a terminal is `cli`'s business, how
+its cues are matched is `trainer.classifiers.keywords`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from labels.errors import CodebookError
+from labels.spelling import did_you_mean
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+RESERVED_KEYS = frozenset("nsuq?")
+"""Keys that the labelling prompt keeps for none, skip, undo, quit and help."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelExample(_Strict):
+    """A sentence that teaches a rule. `labels` is what a careful coder assigns; `why` is the rule it shows."""
+
+    text: Annotated[str, Field(min_length=1)]
+    why: str = ""
+
+
+class Label(_Strict):
+    """One statement type: a name for machines, a title for people, and the rules that decide."""
+
+    name: str
+    title: str = ""
+    key: Annotated[str, Field(max_length=1)] = ""
+    definition: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    examples: tuple[LabelExample, ...] = ()
+    counterexamples: tuple[LabelExample, ...] = ()
+    cues: tuple[str, ...] = ()
+    crosswalk: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_safe(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"'{name}' must start with a letter or digit and use only letters, digits, _ . and -")
+        if name.lower() == "none":
+            raise ValueError("'none' cannot be a label: no label at all is the empty set (see `allow_none`)")
+        return name
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_free(cls, key: str) -> str:
+        if key in RESERVED_KEYS:
+            raise ValueError(f"key '{key}' is taken by the labelling prompt; keys {sorted(RESERVED_KEYS)} are reserved")
+        return key
+
+
+class Codebook(_Strict):
+    """A versioned labelling schema.
+
+    `exclusive`: a sentence bears exactly one label (or none, if `allow_none`). Otherwise any number, none included.
+    """
+
+    name: str
+    version: str = "1"
+    language: str = "en"
+    description: str = ""
+    exclusive: bool = False
+    allow_none: bool = True
+    rules: tuple[str, ...] = ()
+    labels: Annotated[tuple[Label, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_and_keys_are_unique(self) -> Codebook:
+        _refuse_repeats("label name", [label.name for label in self.labels])
+        _refuse_repeats("key", [label.key for label in self.labels if label.key])
+        if self.exclusive and not self.allow_none and len(self.labels) < 2:
+            raise ValueError("an exclusive codebook without `allow_none` needs at least two labels")
+        return self
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Label names in codebook order: the order of every column of probabilities."""
+        return tuple(label.name for label in self.labels)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Key press -> label name: the codebook's own keys, the others filled with digits, then letters."""
+        taken = {label.key: label.name for label in self.labels if label.key}
+        free = (key for key in "123456789abcdefghijklmoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if key not in taken)
+        for label in self.labels:
+            if not label.key:
+                key = next(free, None)
+                if key is not None:
+                    taken[key] = label.name
+        by_name = {name: key for key, name in taken.items()}
+        return {by_name[name]: name for name in self.label_names if name in by_name}
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits of the codebook's whole content; annotations and artefacts record it."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def check_labels(self, labels: Iterable[str], place: str) -> tuple[str, ...]:
+        """`labels` in codebook order without repeats.
+
+        Raises:
+            CodebookError: a label is unknown, or the set breaks `exclusive` / `allow_none`; the message starts
+                with `place`.
+        """
+        wanted = set(labels)
+        for label in sorted(wanted.difference(self.label_names)):
+            hint = did_you_mean(label, self.label_names)
+            raise CodebookError(
+                f"{place}: label '{label}' is not in codebook '{self.name}' {self.version}{hint}. "
+                f"Its labels: {', '.join(self.label_names)}. Mend the label or add it to the codebook."
+            )
+        if self.exclusive and len(wanted) > 1:
+            raise CodebookError(f"{place}: codebook '{self.name}' is exclusive, but there are {len(wanted)} labels: "
+                                f"{', '.join(sorted(wanted))}. Keep one, or set `exclusive = false`.")
+        if self.exclusive and not wanted and not self.allow_none:
+            raise CodebookError(f"{place}: no label, but codebook '{self.name}' demands one. "
+                                "Add the label, or set `allow_none = true`.")
+        return tuple(name for name in self.label_names if name in wanted)
+
+
+def _refuse_repeats(what: str, values: Sequence[str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{what} '{value}' is used {values.count(value)} times; each must be unique")
+
+
+def shipped_codebooks() -> list[str]:
+    """Names of the codebooks that come with the package."""
+    folder = resources.files("labels") / "codebooks"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_codebook(name_or_path: str | Path) -> Codebook:
+    """The codebook of a TOML file, or a shipped one by name.
+
+    Raises:
+        CodebookError: there is no such codebook, it is not TOML, or it does not follow the schema.
+    """
+    path = Path(name_or_path)
+    if not path.is_file() and str(name_or_path) in shipped_codebooks():
+        text = (resources.files("labels") / "codebooks" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+        return parse_codebook(text, f"{name_or_path}.toml")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise CodebookError(
+            f"{name_or_path}: cannot read this codebook ({reason}). "
+            f"Give a TOML file, or a shipped codebook: {', '.join(shipped_codebooks())}."
+        ) from error
+    return parse_codebook(text, str(path))
+
+
+def parse_codebook(text: str, place: str) -> Codebook:
+    """The codebook that the TOML `text` describes; `place` names its origin in messages.
+
+    Raises:
+        CodebookError: not TOML, or not a codebook.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CodebookError(f"{place}: not valid TOML: {error}. Mend that line.") from error
+    return codebook_from_dict(content, place)
+
+
+def codebook_from_dict(content: dict[str, Any], place: str) -> Codebook:
+    """The codebook with this content.
+
+    Raises:
+        CodebookError: a key is unknown, missing or of the wrong type; every problem is listed with its key.
+    """
+    try:
+        return Codebook.model_validate(content)
+    except ValidationError as error:
+        raise CodebookError(_explain(error, place)) from None
+
+
+def _explain(error: ValidationError, place: str) -> str:
+    lines = [f"{place}: this codebook does not validate."]
+    for problem in error.errors():
+        where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"]) or "codebook"
+        known = Label.model_fields if "labels" in problem["loc"] else Codebook.model_fields
+        hint = did_you_mean(str(problem["loc"][-1]), known) if problem["type"] == "extra_forbidden" else ""
+        what = "unknown key" if hint or problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"  {where}: {what.removeprefix('Value error, ')}{hint}")
+    lines.append("`communique codebook show` prints a complete one to compare with.")
+    return "\n".join(lines)
+
+
+def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
+    """A codebook whose labels are the values found, in sorted order.
+
+    `exclusive` follows the data's shape: a `label` column is exclusive, a `labels` column is not. `allow_none` of an exclusive
+    codebook is true when some row has no label.
+
+    Raises:
+        CodebookError: there is no label at all, or one that cannot be a label name.
+    """
+    names: set[str] = set()
+    empty = False
+    for labels in label_sets:
+        names.update(labels)
+        empty = empty or not labels
+    if not names:
+        raise CodebookError(f"{name}: no label in any row, so no codebook can be inferred. "
+                            "Give a file with a `label` or `labels` column that is filled.")
+    content = {
+        "name": name,
+        "description": "Inferred from the label values of a file: write the definitions before people label with it.",
+        "exclusive": exclusive,
+        "allow_none": empty or not exclusive,
+        "labels": [{"name": label, "title": label} for label in sorted(names)],
+    }
+    return codebook_from_dict(content, name)
+
+
+def dump_codebook(codebook: Codebook) -> str:
+    """The codebook as TOML that `parse_codebook` reads back to an equal codebook."""
+    content = codebook.model_dump(mode="json")
+    labels = content.pop("labels")
+    lines = [f"{key} = {_toml(value)}" for key, value in content.items()]
+    for label in labels:
+        crosswalk = label.pop("crosswalk")
+        lines += ["", "[[labels]]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in label.items()]
+        if crosswalk:
+            lines += ["[labels.crosswalk]"] + [f"{_toml(key)} = {_toml(value)}" for key, value in crosswalk.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list) and value:
+        return "[\n" + "".join(f"    {_toml(item)},\n" for item in value) + "]"
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

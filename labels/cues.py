@@ -1,0 +1,21 @@
+"""Cue phrases of a codebook as patterns: `*` at a word's end is any ending, `...` up to six words in between."""
+
+from __future__ import annotations
+
+import re
+
+_GAP = r"(?:\W+\w+){0,6}?\W+"
+
+
+def compile_cue(cue: str) -> re.Pattern[str]:
+    r"""The pattern that finds a cue, at word boundaries and without regard to case.
+
+    >>> bool(compile_cue("pledg* ... million").search("Oslo pledged another 40 million."))
+    True
+    """
+    parts = [r"\s+".join(_word(word) for word in part.split()) for part in cue.split("...")]
+    return re.compile(r"\b" + _GAP.join(parts), re.IGNORECASE)
+
+
+def _word(word: str) -> str:
+    return re.escape(word.removesuffix("*")) + (r"\w*" if word.endswith("*") else r"\b")

@@ -1,0 +1,161 @@
+"""Files and folders -> documents: plain text, Markdown, HTML, and rows of JSONL, CSV and Parquet.
+
+One bad file or row is reported and left out; the rest goes in. Cutting documents into sentences is `labels.sentences`'s
+part, keeping them is `labels.store`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from labels.errors import DataError
+from labels.records import Document
+from labels.rows import ROW_SUFFIXES, Reject, Row, read_rows
+
+FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
+DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+_PROVENANCE = ("source", "url", "title", "date", "language")
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """The files that `paths` name, folders searched through and sorted, without hidden ones.
+
+    Raises:
+        DataError: a path does not exist, a file has an ending that cannot be read, or nothing was found.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in DOCUMENT_SUFFIXES)
+            found += [file for file in inside if not _is_hidden(file.relative_to(path))]
+        elif not path.exists():
+            raise DataError(f"{path}: there is no such file or folder. Check the path.")
+        elif path.suffix.lower() not in DOCUMENT_SUFFIXES:
+            raise DataError(f"{path}: documents are read from {', '.join(DOCUMENT_SUFFIXES)} files. Convert it.")
+        else:
+            found.append(path)
+    if not found:
+        raise DataError(f"{', '.join(map(str, paths))}: no file ending in {', '.join(DOCUMENT_SUFFIXES)} there.")
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def read_documents(paths: Iterable[Path], reject: Reject) -> Iterator[Document]:
+    """Yield the documents of all files in order; `reject` gets one message for each file or row left out.
+
+    A file's `source` is that of its front matter or row, else its row's `document_id` or `id`, else the file's name.
+
+    Raises:
+        DataError: as `find_files`.
+    """
+    for path in find_files(paths):
+        yield from read_file(path, reject)
+
+
+def read_file(path: Path, reject: Reject) -> Iterator[Document]:
+    """Yield the documents of one file; what cannot be read goes to `reject` with its place."""
+    try:
+        if path.suffix.lower() in ROW_SUFFIXES:
+            for number, row in read_rows(path, reject):
+                document = _row_document(path, number, row, reject)
+                if document is not None:
+                    yield document
+        else:
+            yield _file_document(path)
+    except DataError as error:
+        reject(str(error))
+
+
+def _file_document(path: Path) -> Document:
+    parse: Callable[[str, Path], Document]
+    parse = {".md": _markdown, ".html": _html, ".htm": _html}.get(path.suffix.lower(), _plain)
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    document = parse(content.replace("\r\n", "\n").replace("\r", "\n"), path)
+    if not document.text.strip():
+        raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
+    return document
+
+
+def _plain(content: str, path: Path) -> Document:
+    matter, body = _front_matter(content, path)
+    return _document(matter, body, path.name)
+
+
+def _markdown(content: str, path: Path) -> Document:
+    matter, body = _front_matter(content, path)
+    return _document(matter, _markdown_text(body), path.name)
+
+
+def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
+    """The YAML block between `---` lines at the top of a file, and the rest."""
+    import yaml
+
+    match = _FRONT_MATTER.match(content)
+    if match is None:
+        return {}, content
+    try:
+        matter = yaml.safe_load(match.group(1))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        row = mark.line + 2 if mark is not None else None
+        raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Mend it or remove it.") from error
+    if not isinstance(matter, dict):
+        return {}, content  # a text that only happens to open with a rule
+    return matter, content[match.end() :].lstrip("\n")
+
+
+def _markdown_text(body: str) -> str:
+    """The words of Markdown, one block a paragraph; links keep their text, pictures and code are left out."""
+    from markdown_it import MarkdownIt
+
+    blocks: list[str] = []
+    for token in MarkdownIt("commonmark").parse(body):
+        if token.type == "inline":
+            words = {"softbreak": "\n", "hardbreak": "\n"}
+            pieces = (words.get(child.type, child.content) for child in token.children or () if child.type != "image")
+            blocks.append("".join(pieces).strip())
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _html(content: str, path: Path) -> Document:
+    from trafilatura import bare_extraction
+
+    page = bare_extraction(content, include_comments=False, include_tables=False, with_metadata=True)
+    if page is None or not page.text:
+        raise DataError(f"{path}: no article text was found in this page. Save its text as .txt instead.")
+    title = page.title or ""
+    text = page.text if not title or page.text.startswith(title) else f"{title}\n\n{page.text}"
+    matter = {"source": page.sitename or path.name, "url": page.url, "title": title, "date": page.date}
+    return _document(matter, text, path.name)
+
+
+def _row_document(path: Path, number: int, row: Row, reject: Reject) -> Document | None:
+    text = row.get("text")
+    place = DataError.place(path, number)
+    if not isinstance(text, str):
+        columns = ", ".join(sorted(map(str, row))) or "none"
+        reject(f"{place}: a column `text` with a string is needed; this row has: {columns}. Rename the column.")
+        return None
+    if not text.strip():
+        reject(f"{place}: `text` is empty. Fill it or remove the row.")
+        return None
+    name = row.get("document_id") if row.get("document_id") is not None else row.get("id")
+    return _document(row, text.replace("\r\n", "\n"), path.name if name is None else str(name))
+
+
+def _document(matter: dict[str, Any], text: str, source: str) -> Document:
+    known = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
+    return Document(**{"source": source, "text": text, "synthetic": matter.get("synthetic") in (True, "true"), **known})

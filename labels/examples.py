@@ -1,0 +1,122 @@
+"""Labelled rows -> examples: JSONL, CSV or Parquet files with `text` and `label` or `labels`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from labels.codebook import Codebook, infer_codebook
+from labels.errors import CodebookError, DataError
+from labels.records import Example
+from labels.rows import Row, read_rows
+
+SEPARATOR = "|"
+"""Between several labels in one cell of a table."""
+
+
+def read_examples(path: Path, codebook: Codebook) -> list[Example]:
+    """The examples of a labelled file, in order.
+
+    Ids come from the columns `example_id`, else `sentence_id` with `document_id`, else file contents and row; rows without
+    `document_id` are each their own document.
+
+    Raises:
+        DataError: no usable row, a row without text or label column, a label that the codebook lacks, or the same id
+            twice; the message names file and row.
+    """
+    examples: list[Example] = []
+    rows_by_id: dict[str, int] = {}
+    for number, row in read_rows(path):
+        example = _example(path, number, row, codebook)
+        if example.id in rows_by_id:
+            raise DataError(f"{path}:{number}: id '{example.id}' stands in row {rows_by_id[example.id]} already. "
+                            "Ids must be unique; remove one of the rows.")
+        rows_by_id[example.id] = number
+        examples.append(example)
+    if not examples:
+        raise DataError(f"{path}: no row in it. Give a file with `text` and `label` or `labels`.")
+    return examples
+
+
+def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
+    """A codebook from the label values of labelled files; the first file names it.
+
+    Raises:
+        DataError: a file cannot be read, or some rows have `label` and others `labels`.
+        CodebookError: no label, or one that cannot be a name.
+    """
+    label_sets: list[tuple[str, ...]] = []
+    columns: set[str] = set()
+    for path in paths:
+        for number, row in read_rows(path):
+            column = _label_column(path, number, row)
+            columns.add(column)
+            label_sets.append(_labels(row[column], column, DataError.place(path, number)))
+    if len(columns) > 1:
+        raise DataError(f"{paths[0]}: some rows have `label`, others `labels`. Use one of them throughout.")
+    name = paths[0].stem.removesuffix(".train").removesuffix(".test")
+    return infer_codebook(name, label_sets, exclusive=columns == {"label"})
+
+
+def _example(path: Path, number: int, row: Row, codebook: Codebook) -> Example:
+    place = DataError.place(path, number)
+    text = row.get("text")
+    if not isinstance(text, str) or not text.strip():
+        found = ", ".join(map(str, row)) or "none"
+        raise DataError(f"{place}: a column `text` with some text is needed. Columns here: {found}.")
+    column = _label_column(path, number, row)
+    try:
+        labels = codebook.check_labels(_labels(row[column], column, place), place)
+    except CodebookError as error:
+        raise DataError(str(error)) from None
+    identifier = _identifier(row, path, number, text)
+    document = row.get("document_id")
+    return Example(
+        id=identifier,
+        document_id=identifier if document in (None, "") else str(document),
+        text=text,
+        labels=labels,
+        date="" if row.get("date") is None else str(row["date"]),
+        synthetic=row.get("synthetic") in (True, "true", "True"),
+    )
+
+
+def _identifier(row: Row, path: Path, number: int, text: str) -> str:
+    if row.get("example_id") not in (None, ""):
+        return str(row["example_id"])
+    if row.get("sentence_id") not in (None, "") and row.get("document_id") not in (None, ""):
+        return f"{row['document_id']}:{row['sentence_id']}"
+    if row.get("sentence_id") not in (None, ""):
+        return str(row["sentence_id"])
+    return hashlib.sha256(f"{path.name}\n{number}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _label_column(path: Path, number: int, row: Row) -> str:
+    present = [column for column in ("labels", "label") if column in row]
+    if len(present) == 1:
+        return present[0]
+    what = "both `label` and `labels` are there" if present else "there is neither `label` nor `labels`"
+    raise DataError(f"{DataError.place(path, number)}: {what}. Use `label` for one of several, `labels` for any number.")
+
+
+def _labels(value: Any, column: str, place: str) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    if column == "label":
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return (str(value),)
+        raise DataError(f"{place}: `label` must be one label name, not {value!r}. Use `labels` for a list.")
+    if isinstance(value, str):
+        return tuple(_parts(value))
+    if isinstance(value, Iterable):
+        values = list(value)
+        if all(isinstance(item, str) for item in values):
+            return tuple(values)
+    raise DataError(f"{place}: `labels` must be a list of label names, not {value!r}. Mend the row.")
+
+
+def _parts(cell: str) -> Iterator[str]:
+    """Labels of a table's cell, `a|b`."""
+    return (part.strip() for part in cell.split(SEPARATOR) if part.strip())

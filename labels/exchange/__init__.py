@@ -1,0 +1,1 @@
+"""Import and export of annotations, one module a format."""

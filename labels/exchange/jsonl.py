@@ -1,0 +1,168 @@
+"""The native form: one annotation event a line, lossless both ways; also the form of `seeds/annotations/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from labels.codebook import Codebook
+from labels.errors import CodebookError, DataError
+from labels.files import write_whole
+from labels.records import Annotation, Sentence, sentence_id
+from labels.rows import Row, read_rows
+from labels.spelling import did_you_mean
+from labels.store import Store
+
+COLUMNS = ("event_id", "sentence_id", "document_id", "start", "end", "text", "annotator", "event", "state", "labels",
+           "note", "seconds", "codebook_hash", "suggestion", "blind", "strategy", "inclusion_probability", "created_at", "synthetic")
+OPTIONAL = frozenset({"note", "seconds", "suggestion", "blind", "strategy", "inclusion_probability", "synthetic"})
+_TYPES: dict[str, tuple[type, ...]] = {
+    "start": (int,), "end": (int,), "labels": (list,), "blind": (bool,), "synthetic": (bool,),
+    "seconds": (int, float, type(None)), "inclusion_probability": (int, float, type(None)),
+    "suggestion": (list, type(None)), "state": (str, type(None)),
+}
+
+_STATES: dict[str, tuple[str | None, ...]] = {
+    "annotate": ("reviewed", "skipped"),
+    "adjudicate": ("reviewed",),
+    "undo": (None,),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the native form: the event, and the sentence that it is about."""
+
+    event: Annotation
+    sentence: Sentence
+
+
+def read_annotations(path: Path, codebook: Codebook) -> Iterator[Line]:
+    """Yield the lines of a native file.
+
+    Raises:
+        DataError: a line lacks a column, has one of the wrong type, an id that does not fit its span, or a label
+            that the codebook lacks; the message names file, line and column.
+    """
+    for number, row in read_rows(path):
+        yield _line(row, DataError.place(path, number), codebook)
+
+
+def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[int, int]:
+    """Append the events of a native file to the store, all or none; importing twice adds nothing.
+
+    Returns:
+        How many events were new, and how many were there already.
+
+    Raises:
+        DataError: as `read_annotations`, or a sentence stands in the store with another text, or an event id
+            occurs twice in the file.
+    """
+    lines = list(read_annotations(path, codebook))
+    _refuse_repeated_events(lines, path)
+    _refuse_other_texts(store, lines, path)
+    store.add_codebook(codebook)
+    store.add_sentences({line.sentence.id: line.sentence for line in lines}.values())
+    new = store.append([line.event for line in lines])
+    return new, len(lines) - new
+
+
+def export_annotations(store: Store, path: Path) -> int:
+    """Write every event of the store to a native file, in order; how many there were.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    events = store.events()
+    sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
+    rows = (format_line(Line(event, sentences[event.sentence_id])) for event in events)
+    write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return len(events)
+
+
+def format_line(line: Line) -> Row:
+    """The line as a row with the columns of `COLUMNS`, in their order."""
+    event, sentence = line.event, line.sentence
+    values: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
+    values |= {"document_id": sentence.document_id, "start": sentence.start, "end": sentence.end, "text": sentence.text}
+    values["synthetic"] = sentence.synthetic
+    values["labels"] = list(event.labels)
+    values["suggestion"] = None if event.suggestion is None else list(event.suggestion)
+    return {column: values[column] for column in COLUMNS}
+
+
+def _line(row: Row, place: str, codebook: Codebook) -> Line:
+    for column in COLUMNS:
+        if column not in row and column not in OPTIONAL:
+            near = did_you_mean(column, row)
+            raise DataError(f"{place}: column `{column}` is missing{near}. A native line has: {', '.join(COLUMNS)}.")
+        expected = _TYPES.get(column, (str,))
+        if column in row and (type(row[column]) not in expected):
+            names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in expected)
+            raise DataError(f"{place}: `{column}` must be {names}, not {type(row[column]).__name__}. Mend the line.")
+    _check_values(row, place)
+    synthetic = row.get("synthetic", False)
+    sentence = Sentence(row["document_id"], row["start"], row["end"], row["text"], synthetic=synthetic)
+    if sentence.id != row["sentence_id"]:
+        raise DataError(f"{place}: sentence_id '{row['sentence_id']}' is not that of its document_id, start and end "
+                        f"('{sentence.id}'). The line was altered; export it again.")
+    try:
+        labels = codebook.check_labels(row["labels"], place) if row["state"] == "reviewed" else ()
+    except CodebookError as error:
+        raise DataError(str(error)) from None
+    return Line(_event(row, labels), sentence)
+
+
+def _check_values(row: Row, place: str) -> None:
+    allowed = _STATES.get(row["event"])
+    if allowed is None:
+        raise DataError(f"{place}: `event` is {' or '.join(_STATES)}, not '{row['event']}'. Mend the line.")
+    if row["state"] not in allowed:
+        raise DataError(f"{place}: `state` of an event '{row['event']}' is {' or '.join(map(str, allowed))}, "
+                        f"not '{row['state']}'. Mend the line.")
+    for name in ("labels", "suggestion"):
+        for label in row.get(name) or ():
+            if not isinstance(label, str):
+                raise DataError(f"{place}: `{name}` holds label names (strings), not {label!r}. Mend the line.")
+    probability = row.get("inclusion_probability")
+    if probability is not None and not 0 < probability <= 1:
+        raise DataError(f"{place}: `inclusion_probability` lies in (0, 1], not {probability}. Mend the line.")
+
+
+def _event(row: Row, labels: tuple[str, ...]) -> Annotation:
+    suggestion = row.get("suggestion")
+    return Annotation(
+        event_id=row["event_id"],
+        sentence_id=row["sentence_id"],
+        annotator=row["annotator"],
+        event=row["event"],
+        state=row["state"],
+        labels=labels,
+        codebook_hash=row["codebook_hash"],
+        created_at=row["created_at"],
+        note=row.get("note", ""),
+        seconds=row.get("seconds"),
+        suggestion=None if suggestion is None else tuple(suggestion),
+        blind=row.get("blind", False),
+        strategy=row.get("strategy", ""),
+        inclusion_probability=row.get("inclusion_probability"),
+    )
+
+
+def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
+    seen: set[str] = set()
+    for line in lines:
+        if line.event.event_id in seen:
+            raise DataError(f"{path}: event_id '{line.event.event_id}' occurs twice. Keep one of the lines.")
+        seen.add(line.event.event_id)
+
+
+def _refuse_other_texts(store: Store, lines: Iterable[Line], path: Path) -> None:
+    texts = {line.sentence.id: line.sentence.text for line in lines}
+    for sentence in store.sentences(texts):
+        if sentence.text != texts[sentence.id]:
+            raise DataError(f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "
+                            f"'{sentence.text[:60]}' in the store. The file belongs to another version of the document.")

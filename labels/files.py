@@ -1,0 +1,89 @@
+"""Output files and folders appear whole or not at all: written beside their place, then moved there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labels.errors import DataError
+
+
+def write_whole(path: Path, pieces: Iterable[str]) -> None:
+    """Write a text file whole.
+
+    Raises:
+        DataError: it cannot be written there; an older file of that name is left as it was.
+    """
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(pieces)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a draft path beside `path`; it takes `path`'s place when the block ends without an error.
+
+    Raises:
+        DataError: the folder is missing or cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    with _explained(path):
+        draft.touch()
+    try:
+        with _explained(path):
+            yield draft
+            os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a draft folder beside `path`; it takes `path`'s place when the block ends without an error.
+
+    Raises:
+        DataError: `path` is a file, or a folder that holds something and `overwrite` is false, or the place cannot be
+            written.
+    """
+    refuse_occupied(path, overwrite=overwrite)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.mkdir()
+    try:
+        with _explained(path):
+            yield draft
+            _take_place(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def refuse_occupied(path: Path, *, overwrite: bool = False) -> None:
+    """Raise DataError when an output folder cannot be made at `path`; cheap, so ask before long work."""
+    if path.is_file():
+        raise DataError(f"{path}: this is a file; outputs go to a folder. Name another with --out.")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise DataError(f"{path}: this folder holds something already. Name another with --out, or add --overwrite.")
+
+
+def _take_place(draft: Path, path: Path) -> None:
+    if not path.exists():
+        os.replace(draft, path)
+        return
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    os.replace(path, old)
+    os.replace(draft, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+            raise DataError(f"{path}: the folder {path.parent} does not exist. Make it first.") from error
+        raise DataError(f"{path}: cannot be written ({error.strerror or error}). Nothing was left there.") from error

@@ -1,0 +1,40 @@
+"""What stands now: the fold of append-only events into standing decisions and adjudications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from labels.records import Annotation
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`annotations` maps (sentence id, annotator) to the decision that stands, `adjudications` sentence id to the last one."""
+
+    annotations: dict[tuple[str, str], Annotation]
+    adjudications: dict[str, Annotation]
+
+
+def standing(events: Iterable[Annotation]) -> Standing:
+    """Fold events in the order in which they were appended.
+
+    An undo takes back the annotator's last standing event on that sentence, so that the one before it stands
+    again; where nothing is left the sentence is unseen for that annotator and is not in the result.
+    """
+    stacks: dict[tuple[str, str], list[tuple[int, Annotation]]] = {}
+    for position, event in enumerate(events):
+        stack = stacks.setdefault((event.sentence_id, event.annotator), [])
+        if event.event != "undo":
+            stack.append((position, event))
+        elif stack:
+            stack.pop()
+    left = [(key, entry) for key, stack in stacks.items() for entry in stack]
+    return Standing(
+        annotations={key: event for key, (_, event) in left if event.event == "annotate"},
+        adjudications={
+            event.sentence_id: event
+            for _, event in sorted((entry for _, entry in left), key=lambda entry: entry[0])
+            if event.event == "adjudicate"
+        },
+    )

@@ -1,0 +1,99 @@
+"""The plain labelling prompt: line by line, for screen readers, scripts and any terminal.
+
+Turns keys into decisions of a `LabellingSession`; reading and writing lines is left to the two functions it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from labels.codebook import Codebook
+from labels.session import Item, LabellingSession
+
+Ask = Callable[[str], str]
+Say = Callable[[str], None]
+
+NONE, SKIP, UNDO, QUIT, HELP = "n", "s", "u", "q", "?"
+
+
+def run_prompt(session: LabellingSession, codebook: Codebook, ask: Ask, say: Say) -> int:
+    """Label until the draw is done or the annotator quits; how many decisions stand at the end.
+
+    Args:
+        ask: shows a prompt and returns the line typed; raises EOFError when input ends, which quits.
+        say: shows a line.
+    """
+    shown = None
+    while (item := session.current()) is not None:
+        if shown != item.sentence.id:
+            _show(item, session, say)
+            shown = item.sentence.id
+        try:
+            answer = ask(_menu(codebook)).strip()
+        except EOFError:
+            break
+        if answer == QUIT:
+            break
+        if _act(answer, session, codebook, say):
+            shown = None
+    return session.decided
+
+
+def _act(answer: str, session: LabellingSession, codebook: Codebook, say: Say) -> bool:
+    """Carry one line out; whether something changed. An answer that is not understood changes nothing."""
+    if answer == UNDO:
+        if not session.undo():
+            say("Nothing to undo.")
+            return False
+        return True
+    if answer == HELP:
+        _show_codebook(codebook, say)
+        return False
+    if answer == SKIP:
+        session.skip()
+        return True
+    return _review(answer, session, codebook, say)
+
+
+def _review(answer: str, session: LabellingSession, codebook: Codebook, say: Say) -> bool:
+    keys = codebook.keys
+    typed = [] if answer == NONE else list(answer.replace(" ", "").replace(",", ""))
+    unknown = [key for key in typed if key not in keys]
+    if not answer or unknown:
+        say(f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), "
+            f"{NONE} none, {SKIP} skip, {UNDO} undo, {QUIT} quit, {HELP} help.")
+        return False
+    if codebook.exclusive and len(set(typed)) > 1:
+        say("One label only: this codebook is exclusive.")
+        return False
+    if codebook.exclusive and not typed and not codebook.allow_none:
+        say("This codebook demands a label; skip with s when none fits.")
+        return False
+    session.review(keys[key] for key in typed)
+    return True
+
+
+def _show(item: Item, session: LabellingSession, say: Say) -> None:
+    total = session.decided + session.remaining
+    say("")
+    say(f"[{session.decided + 1}/{total}] {item.title}".rstrip())
+    if item.before:
+        say(f"    … {item.before}")
+    say(f"  > {item.sentence.text}")
+    if item.after:
+        say(f"    {item.after} …")
+
+
+def _menu(codebook: Codebook) -> str:
+    labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
+    several = "" if codebook.exclusive else " (several keys at once: several labels)"
+    return f"{labels}  [n] none  [s] skip  [u] undo  [q] quit  [?] help{several}\n: "
+
+
+def _show_codebook(codebook: Codebook, say: Say) -> None:
+    for key, name in codebook.keys.items():
+        label = next(label for label in codebook.labels if label.name == name)
+        say(f"[{key}] {name}: {label.definition}")
+        for mark, rules in (("in", label.include), ("out", label.exclude)):
+            for rule in rules:
+                say(f"      {mark}: {rule}")

@@ -1,0 +1,113 @@
+"""The records that flow through the kit, and the content hashes that identify them.
+
+Pure values: nothing here reads a file or a database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["reviewed", "skipped"]
+"""What an annotator decided. `unseen` is the absence of a decision, so it is never stored."""
+
+EventKind = Literal["annotate", "undo", "adjudicate"]
+"""An adjudication is an event like any other: it decides the gold, and leaves the annotations as they were."""
+
+
+def document_id(source: str, text: str) -> str:
+    """16 hex digits that identify a document by where it came from and what it says."""
+    return _digest(f"{source}\n{text}")
+
+
+def sentence_id(document: str, start: int, end: int) -> str:
+    """16 hex digits that identify a span; a new splitter that leaves the span alone keeps its labels."""
+    return _digest(f"{document}\n{start}\n{end}")
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One article or transcript with its provenance.
+
+    `text` is the string that all offsets of its sentences refer to. `synthetic` marks text that was written
+    for a corpus and reports nothing that happened.
+    """
+
+    source: str
+    text: str
+    url: str = ""
+    title: str = ""
+    date: str = ""
+    language: str = "en"
+    synthetic: bool = False
+
+    @property
+    def id(self) -> str:
+        """Content hash of `source` and `text`."""
+        return document_id(self.source, self.text)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A span `[start, end)` of a document's text, in Python str indices.
+
+    `boilerplate` is the reason for which the span is set aside ("share line", "caption"...), or empty for a
+    sentence to be labelled. `splitter` is the name and version of the code that cut it.
+    """
+
+    document_id: str
+    start: int
+    end: int
+    text: str
+    splitter: str = ""
+    boilerplate: str = ""
+    synthetic: bool = False
+
+    @property
+    def id(self) -> str:
+        """Content hash of the document and the span."""
+        return sentence_id(self.document_id, self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One append-only event: a decision of one annotator on one sentence, the undoing of their last one, or an
+    adjudication between annotators.
+
+    `labels` may be empty in state "reviewed": that is "reviewed, none". `seconds` is the time it took, `suggestion`
+    the labels that were shown beforehand (None: nothing was shown), `blind` whether they were withheld on
+    purpose. `strategy` and `inclusion_probability` (0 to 1, None if unknown) say how the sentence was drawn.
+    """
+
+    event_id: str
+    sentence_id: str
+    annotator: str
+    event: EventKind
+    state: State | None
+    labels: tuple[str, ...]
+    codebook_hash: str
+    created_at: str
+    note: str = ""
+    seconds: float | None = None
+    suggestion: tuple[str, ...] | None = None
+    blind: bool = False
+    strategy: str = ""
+    inclusion_probability: float | None = None
+    draw_id: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a classifier sees: a text and its gold labels, with the ids that keep splits honest."""
+
+    id: str
+    document_id: str
+    text: str
+    labels: tuple[str, ...] = ()
+    date: str = ""
+    synthetic: bool = False

@@ -1,0 +1,47 @@
+"""Bring a store to the newest schema version; refuse one that is newer than this code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from labels.errors import StoreError
+
+HEAD = "0001"
+"""The newest revision under `versions/`; a test holds it to that."""
+
+
+def schema_version(connection: Connection) -> str | None:
+    """The revision of a store, None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def migrate(connection: Connection, url: str) -> None:
+    """Create or upgrade the tables.
+
+    Raises:
+        StoreError: the store was written by a newer communique, or the database is something else's.
+    """
+    version = schema_version(connection)
+    if version == HEAD:
+        return
+    if version is not None and version > HEAD:
+        raise StoreError(f"{url}: this store has schema version {version}, this communique knows up to {HEAD}. "
+                         "Upgrade communique (`pip install -U communique`), or name another store.")
+    if version is None and "documents" in inspect(connection).get_table_names():
+        raise StoreError(f"{url}: this database has tables, but is no communique store. Name another file.")
+    _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

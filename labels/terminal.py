@@ -1,0 +1,83 @@
+"""What the command modules share: one console, progress bars on standard error, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from labels.errors import CommuniqueError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+Advance = Callable[[int, int], None]
+"""Called with (done, total)."""
+NamedAdvance = Callable[[str, int, int], None]
+"""Called with (stage, done, total)."""
+
+
+class _Lazy:
+    """A rich console on standard output, made when it is first used: importing rich takes a tenth of a second."""
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(soft_wrap=True, highlight=False)
+
+    def print(self, *values: Any, **options: Any) -> None:
+        """As `rich.console.Console.print`, but text is never read as markup."""
+        self._console.print(*values, **({"markup": False} | options))
+
+
+console = _Lazy()
+
+
+@contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Turn what library code raises on purpose into one message on standard error and the exit code of its class."""
+    try:
+        yield
+    except CommuniqueError as error:
+        typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(0) from None
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Advance]:
+    """Yield a function (done, total) that moves a bar on standard error; the bar goes when the work ends.
+
+    Where standard error is no terminal nothing is drawn.
+    """
+    with named_progress_bar() as advance:
+        yield lambda done, total: advance(title, done, total)
+
+
+@contextmanager
+def named_progress_bar() -> Iterator[NamedAdvance]:
+    """As `progress_bar`, for work in several stages: yield a function (stage, done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                for earlier in tasks.values():
+                    progress.update(earlier, visible=False)
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield advance

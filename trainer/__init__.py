@@ -1,0 +1,45 @@
+"""What a model is, and how good: experiments, classifiers, calibration, evaluation, artefacts, prediction, serving.
+
+Names are imported when they are first asked for, so that importing the package stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.config import Experiment, load_experiment
+    from trainer.errors import ArtefactError, EncoderError, ExperimentError, TrackingError
+    from trainer.model import Model
+    from trainer.run import RunResult, run_experiment
+
+__all__ = [
+    "ArtefactError",
+    "EncoderError",
+    "Experiment",
+    "ExperimentError",
+    "Model",
+    "RunResult",
+    "TrackingError",
+    "load_experiment",
+    "run_experiment",
+]
+
+_HOMES = {
+    "ArtefactError": "trainer.errors",
+    "EncoderError": "trainer.errors",
+    "Experiment": "trainer.config",
+    "ExperimentError": "trainer.errors",
+    "Model": "trainer.model",
+    "RunResult": "trainer.run",
+    "TrackingError": "trainer.errors",
+    "load_experiment": "trainer.config",
+    "run_experiment": "trainer.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainer' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,244 @@
+"""Raw scores -> calibrated probabilities -> label sets: fitted on validation, stored in the artefact as plain numbers.
+
+Multi-label: Platt scaling (or isotonic regression) for each label, and a threshold for each. Exclusive: one temperature and a bias
+for each class; the decision is the argmax.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+DEFAULT_THRESHOLD = 0.5
+ISOTONIC_MIN_ROWS, ISOTONIC_MIN_POSITIVES = 1000, 100
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class LabelCalibration:
+    """One label's map from raw to calibrated probability, and how it was fitted.
+
+    `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`), "temperature" (exclusive: a is
+    1 / temperature, b the class's bias), or "none". `n` and `positives` count the validation rows. `reason` says why it is
+    "none" or why the threshold stayed at 0.5.
+    """
+
+    method: str
+    n: int
+    positives: int
+    threshold: float = DEFAULT_THRESHOLD
+    a: float = 1.0
+    b: float = 0.0
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of all labels, in codebook order; for exclusive codebooks also that of "none"."""
+
+    exclusive: bool
+    labels: tuple[LabelCalibration, ...]
+    none: LabelCalibration | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def thresholds(self) -> Floats:
+        """(labels,) probabilities above which a label is assigned; meaningless for exclusive codebooks."""
+        return np.array([label.threshold for label in self.labels])
+
+    def apply(self, raw: NDArray[np.floating[Any]]) -> Floats:
+        """Calibrated probabilities (n, labels) from raw ones (n, labels), both in [0, 1]."""
+        scores = np.asarray(raw, dtype=np.float64)
+        if self.exclusive:
+            return _apply_exclusive(scores, self.labels, self.none)
+        return np.column_stack([_apply_label(scores[:, i], label) for i, label in enumerate(self.labels)])
+
+    def decide(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
+        """Label sets as (n, labels) booleans from calibrated probabilities.
+
+        Multi-label: at or above the threshold. Exclusive: the most probable class, where P(none) = 1 - row sum if
+        the codebook allows none.
+        """
+        if not self.exclusive:
+            return np.asarray(probabilities >= self.thresholds)
+        classes = _with_none(np.asarray(probabilities, dtype=np.float64), self.none is not None)
+        chosen = classes.argmax(axis=1)
+        return np.asarray(chosen[:, None] == np.arange(probabilities.shape[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Calibration:
+        """The calibration that `to_dict` described."""
+        none = content["none"]
+        return cls(
+            exclusive=bool(content["exclusive"]),
+            labels=tuple(_label_from_dict(label) for label in content["labels"]),
+            none=None if none is None else _label_from_dict(none),
+            notes=tuple(content["notes"]),
+        )
+
+
+def _label_from_dict(content: dict[str, Any]) -> LabelCalibration:
+    return LabelCalibration(**(content | {"x": tuple(content["x"]), "y": tuple(content["y"])}))
+
+
+def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: bool) -> Calibration:
+    """The calibration that changes nothing, with thresholds at 0.5."""
+    label = LabelCalibration("none", 0, 0, reason=reason)
+    return Calibration(exclusive, (label,) * n_labels, label if exclusive and allow_none else None)
+
+
+def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, min_positives: int) -> Calibration:
+    """Calibrate and tune the threshold of each label on its own.
+
+    Args:
+        raw: (n, labels) raw probabilities of validation rows.
+        gold: (n, labels).
+        method: "platt", "isotonic" (falls back to Platt below 1,000 rows or 100 positives) or "none" (thresholds only).
+        min_positives: below this many positives a label keeps threshold 0.5 and stays uncalibrated.
+
+    Source: Platt (1999), with his smoothed targets; thresholds by maximum F1, the middle of the best plateau.
+    """
+    scores = np.asarray(raw, dtype=np.float64)
+    return Calibration(False, tuple(
+        _fit_label(scores[:, i], gold[:, i], method, min_positives) for i in range(scores.shape[1])
+    ))
+
+
+def fit_exclusive(
+    raw: NDArray[np.floating[Any]], gold: Bools, *, allow_none: bool, method: str, min_positives: int
+) -> Calibration:
+    """Fit one temperature and a bias for each class by minimum log loss, biases drawn to 0 by a small penalty.
+
+    Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al. (2017), with
+    the biases that class weights make necessary.
+    """
+    from scipy.optimize import minimize
+
+    logits = np.log(np.clip(_with_none(np.asarray(raw, dtype=np.float64), allow_none), _EPSILON, 1))
+    target = np.where(gold.any(axis=1), gold.argmax(axis=1), gold.shape[1])
+    counts = np.bincount(target, minlength=logits.shape[1])
+    n = len(target)
+    if method == "none" or n < min_positives:
+        reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
+        return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
+    free = counts >= min_positives
+
+    def loss(parameters: Floats) -> float:
+        scaled = logits * np.exp(parameters[0]) + np.where(free, parameters[1:], 0)
+        picked = scaled[np.arange(n), target] - _log_sum_exp(scaled)
+        return float(-picked.mean() + 0.5 * (parameters[1:] ** 2).sum() / n)
+
+    best = minimize(loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B", bounds=[(-3, 3)] + [(-5, 5)] * len(counts))
+    scale, biases = float(np.exp(best.x[0])), np.where(free, best.x[1:], 0.0)
+    classes = tuple(
+        LabelCalibration("temperature", n, int(count), a=scale, b=float(bias),
+                         reason="" if count >= min_positives else f"{count} positives, fewer than {min_positives}: no bias")
+        for count, bias in zip(counts, biases, strict=True)
+    )
+    return Calibration(True, classes[: gold.shape[1]], classes[gold.shape[1]] if allow_none else None)
+
+
+def best_threshold(probabilities: Floats, gold: Bools) -> float:
+    """The probability at or above which assigning the label has the highest F1 on these rows, in (0, 1).
+
+    Candidates lie halfway between neighbouring distinct probabilities; among equally good ones the middle is taken.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    ranked, hits = probabilities[order], np.cumsum(gold[order])
+    last_of_value = np.append(ranked[1:] != ranked[:-1], True)
+    assigned = np.arange(1, len(ranked) + 1)[last_of_value]
+    f1 = 2 * hits[last_of_value] / (assigned + gold.sum())
+    values = ranked[last_of_value]
+    cuts = (values + np.append(values[1:], 0.0)) / 2
+    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
+    return float(np.clip(cuts[best[len(best) // 2]], _EPSILON, 1 - _EPSILON))
+
+
+def _fit_label(scores: Floats, gold: Bools, method: str, min_positives: int) -> LabelCalibration:
+    n, positives = len(gold), int(gold.sum())
+    if positives < min_positives or positives == n:
+        few = f"{positives} validation positives, fewer than {min_positives}"
+        return LabelCalibration("none", n, positives, reason=few if positives < min_positives else "no negatives")
+    fitted = _fit_map(scores, gold, method, n, positives)
+    threshold = best_threshold(_apply_label(scores, fitted), gold)
+    return LabelCalibration(**(asdict(fitted) | {"threshold": threshold}))
+
+
+def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -> LabelCalibration:
+    if method == "none":
+        return LabelCalibration("none", n, positives, reason="switched off")
+    if method == "isotonic" and n >= ISOTONIC_MIN_ROWS and positives >= ISOTONIC_MIN_POSITIVES:
+        from sklearn.isotonic import IsotonicRegression
+
+        fitted = IsotonicRegression(out_of_bounds="clip", y_min=0, y_max=1).fit(scores, gold)
+        x, y = (tuple(float(v) for v in values) for values in (fitted.X_thresholds_, fitted.y_thresholds_))
+        return LabelCalibration("isotonic", n, positives, x=x, y=y)
+    a, b = _fit_platt(_logit(scores), gold)
+    reason = "" if method == "platt" else (
+        f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead"
+    )
+    return LabelCalibration("platt", n, positives, a=a, b=b, reason=reason)
+
+
+def _fit_platt(logits: Floats, gold: Bools) -> tuple[float, float]:
+    from scipy.optimize import minimize
+
+    positives, negatives = gold.sum(), (~gold).sum()
+    target = np.where(gold, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def loss(parameters: Floats) -> float:
+        z = parameters[0] * logits + parameters[1]
+        return float((np.logaddexp(0, z) - target * z).mean())
+
+    # The slope stays positive: calibration may never reverse a ranking.
+    best = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(1e-3, 50), (-50, 50)])
+    return float(best.x[0]), float(best.x[1])
+
+
+def _apply_label(scores: Floats, label: LabelCalibration) -> Floats:
+    if label.method == "platt":
+        return _sigmoid(label.a * _logit(scores) + label.b)
+    if label.method == "isotonic":
+        return np.interp(scores, label.x, label.y)
+    return scores
+
+
+def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none: LabelCalibration | None) -> Floats:
+    classes = (*labels, none) if none is not None else labels
+    if classes[0].method == "none":
+        return scores
+    logits = np.log(np.clip(_with_none(scores, none is not None), _EPSILON, 1))
+    scaled = logits * classes[0].a + np.array([label.b for label in classes])
+    return np.exp(scaled - _log_sum_exp(scaled)[:, None])[:, : len(labels)]
+
+
+def _with_none(scores: Floats, allow_none: bool) -> Floats:
+    if not allow_none:
+        return scores
+    return np.column_stack([scores, np.clip(1 - scores.sum(axis=1), 0, 1)])
+
+
+def _logit(scores: Floats) -> Floats:
+    clipped = np.clip(scores, _EPSILON, 1 - _EPSILON)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _sigmoid(z: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-z)))
+
+
+def _log_sum_exp(z: Floats) -> Floats:
+    top = z.max(axis=1)
+    return np.asarray(top + np.log(np.exp(z - top[:, None]).sum(axis=1)))

@@ -1,0 +1,1 @@
+"""The kinds of model, one module each, behind `registry`."""

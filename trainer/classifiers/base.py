@@ -1,0 +1,68 @@
+"""What every classifier is: the protocol, and the target matrices that they are fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.codebook import Codebook
+from labels.records import Example
+
+Probabilities = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
+
+
+class Classifier(Protocol):
+    """A model that can be fitted, asked, saved and loaded. Probabilities are raw: calibration comes after.
+
+    `labels` are in codebook order. `needs_calibration` is false where the probabilities are frequencies already and
+    thresholds would only undo what the model means to say.
+    """
+
+    labels: tuple[str, ...]
+    needs_calibration: bool
+
+    def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
+        """Fit to `examples`; `validation` may be used to stop early, never to fit."""
+        ...
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """(n, labels) raw probabilities in [0, 1]; rows of an exclusive codebook sum to at most 1."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `load` needs into an existing, empty folder; never a pickle."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook) -> Self:
+        """The classifier that `save` wrote."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for the manifest: what it was built from (encoder, pooling, sizes...)."""
+        ...
+
+
+def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """(n, labels) gold, columns in the order of `labels`."""
+    column = {name: position for position, name in enumerate(labels)}
+    matrix = np.zeros((len(examples), len(labels)), dtype=bool)
+    for row, example in enumerate(examples):
+        matrix[row, [column[label] for label in example.labels]] = True
+    return matrix
+
+
+def class_indices(matrix: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n,) class of each row of an exclusive codebook; rows without a label get the index after the last label."""
+    return np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]).astype(np.int64)
+
+
+def without_none(probabilities: NDArray[np.floating[Any]], n_labels: int) -> Probabilities:
+    """Drop the column of "none" (the last, if any) of class probabilities."""
+    return np.ascontiguousarray(probabilities[:, :n_labels], dtype=np.float32)

@@ -1,0 +1,150 @@
+"""The root `communique` command: the commands of this package, and those of `labels.cli` mounted beside them.
+
+Thin shells: options and help here, one call into a plain function, and its value printed by `trainer.display`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labels.cli import annotations_app, codebook_app
+from labels.cli import app as labels_app
+from labels.terminal import console, named_progress_bar, progress_bar, reporting_errors
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Code diplomatic statements: codebook, labels, classifiers, honest evaluation, serving.\n\n"
+    "Start with `communique demo`; then `communique ingest`, `label`, `train`, `serve`.",
+)
+app.registered_commands += labels_app.registered_commands
+app.add_typer(codebook_app, name="codebook")
+app.add_typer(annotations_app, name="annotations")
+
+ArtefactArgument = Annotated[
+    str, typer.Argument(help="An artefact's folder, or an MLflow URI such as models:/diplomatic-statements@champion.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
+
+
+@app.command(epilog="Example: communique demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="A new folder for store, split and runs.")] = Path("demo"),
+) -> None:
+    """The whole line on the starter corpus: read, split, train four models, crown the best, tag an unseen article."""
+    from trainer import demo as steps
+    from trainer import display
+
+    with reporting_errors():
+        with named_progress_bar() as advance:
+            corpus = steps.read_corpus(out, advance)
+            display.print_corpus(corpus)
+            split = steps.freeze_split(out, corpus)
+            display.print_split(split, out / "split.json")
+            results = steps.train_all(out, corpus, advance)
+        display.print_results(results)
+        best, uri = steps.crown(results)
+        display.print_champion(best, uri)
+        display.print_tagged(*steps.tag_unseen(best.model))
+        display.print_next_steps(uri)
+
+
+@app.command(epilog="Example: communique train experiments/finetune.toml --out runs/finetune --set model.epochs=6")
+def train(
+    experiment: Annotated[str, typer.Argument(help="A TOML file, or a shipped one by name: finetune, tfidf, ...")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs [default: runs/NAME].")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. data.train=mine.jsonl")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Fit, calibrate, evaluate, save and track the model of an experiment file."""
+    from trainer import display
+    from trainer.config import load_experiment
+    from trainer.run import run_experiment
+
+    with reporting_errors():
+        loaded = load_experiment(experiment, set_ or [])
+        folder = out or Path("runs") / loaded.name
+        with progress_bar(f"Training {loaded.model.kind}") as advance:
+            result = run_experiment(loaded, folder, progress=advance, overwrite=overwrite)
+        display.print_report(result.report)
+        display.print_saved(result)
+
+
+@app.command(epilog="Example: communique evaluate runs/finetune/artefact held_out.jsonl --out reports/held_out")
+def evaluate(
+    artefact: ArtefactArgument,
+    data: Annotated[Path, typer.Argument(help="Labelled JSONL, CSV or Parquet with `text` and `label` or `labels`.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json, predictions and plots.")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Evaluate a saved model on any labelled file: the same report as after training."""
+    from trainer import display
+    from trainer.evaluate import evaluate_file
+    from trainer.model import Model
+    from trainer.tracking import fetch_artefact
+
+    with reporting_errors():
+        folder = fetch_artefact(artefact)
+        evaluation = evaluate_file(Model.load(folder), folder, data, out, overwrite=overwrite)
+        display.print_report(evaluation.report)
+        if evaluation.folder is not None:
+            console.print(f"Kept in {evaluation.folder}: report.json, predictions.parquet, plots/")
+
+
+@app.command(epilog="Example: communique predict runs/finetune/artefact articles/ --output tagged.csv")
+def predict(
+    artefact: ArtefactArgument,
+    inputs: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .jsonl, .csv or .parquet file to write.")],
+    split: Annotated[bool, typer.Option(help="Cut texts into sentences; --no-split: each row is one already.")] = True,
+    keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label page furniture too.")] = False,
+) -> None:
+    """Label every sentence of a corpus of any size: one row a sentence, with labels and probabilities."""
+    from trainer import display
+    from trainer.model import Model
+    from trainer.predict import predict_files
+    from trainer.quiet import quiet_libraries
+    from trainer.tracking import fetch_artefact
+
+    with reporting_errors():
+        quiet_libraries()
+        model = Model.load(fetch_artefact(artefact))
+        with progress_bar("Predicting") as advance:
+            report = predict_files(
+                model, inputs, output, split=split, keep_boilerplate=keep_boilerplate, progress=advance
+            )
+        display.print_predicted(report, model, output)
+
+
+@app.command(epilog="Example: communique serve models:/diplomatic-statements@champion --port 8000")
+def serve(
+    artefact: ArtefactArgument,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve a saved model over HTTP: POST /predict, GET /health, GET /codebook, docs, and a page to try it."""
+    from trainer.model import Model
+    from trainer.quiet import quiet_libraries
+    from trainer.serving.server import run_server
+    from trainer.tracking import fetch_artefact
+
+    with reporting_errors():
+        quiet_libraries()
+        model = Model.load(fetch_artefact(artefact))
+        run_server(model, host, port, lambda url: console.print(f"Serving {model.id} on {url}  (page: /, docs: /docs)"))
+
+
+@app.command(epilog="Example: communique leaderboard --experiment communique-demo")
+def leaderboard(
+    experiment: Annotated[str, typer.Option("--experiment", help="Name of the MLflow experiment.")] = "communique",
+) -> None:
+    """The tracked runs, best on validation first; only runs on the same split are ranked against each other."""
+    from trainer import display
+    from trainer.leaderboard import leaderboards
+
+    with reporting_errors():
+        for board in leaderboards(experiment):
+            display.print_board(board)

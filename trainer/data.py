@@ -1,0 +1,202 @@
+"""An experiment's data section -> examples in three parts, with the codebook and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labels.codebook import Codebook, load_codebook
+from labels.examples import infer_codebook_of, read_examples
+from labels.exchange.jsonl import read_annotations
+from labels.records import Annotation, Example, Sentence
+from labels.resolve import resolve
+from labels.settings import load_settings
+from labels.store import Store
+from trainer.config import Experiment
+from trainer.errors import ExperimentError
+from trainer.resources import shipped
+from trainer.splits import Parts, Split, apply_split, leaked_examples, make_split
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples in three parts, and what identifies them.
+
+    `notes` are things that a reader of the figures must know (disputed sentences left out, test rows that are near-duplicates
+    of train rows...). `synthetic`: some of the text was written for a corpus.
+    """
+
+    codebook: Codebook
+    parts: Parts
+    split: Split
+    source: str
+    synthetic: bool
+    notes: tuple[str, ...]
+
+    @property
+    def training_hash(self) -> str:
+        """16 hex digits of the texts and labels of train and validation."""
+        rows = [(e.id, e.text, e.labels) for name in ("train", "validation") for e in self.parts[name]]
+        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+
+
+def load_dataset(experiment: Experiment) -> Dataset:
+    """Read, resolve and split the data that an experiment names.
+
+    Raises:
+        ExperimentError: nothing to train on, a label without a train example, or the split is impossible.
+        DataError, CodebookError: a file does not validate.
+    """
+    codebook = _codebook(experiment)
+    notes: list[str] = []
+    if experiment.data.train:
+        parts = _file_parts(experiment, codebook, notes)
+        source = experiment.data.train
+    else:
+        examples, source = _corpus(experiment, codebook, notes)
+        parts = _corpus_parts(experiment, examples)
+    split = Split(*(tuple(example.id for example in parts[name]) for name in ("train", "validation", "test")))
+    _refuse_absent_labels(codebook, parts["train"], source)
+    synthetic = any(example.synthetic for part in parts.values() for example in part)
+    return Dataset(codebook, parts, split, source, synthetic, tuple(notes))
+
+
+def seed_examples(codebook: Codebook, notes: list[str] | None = None) -> list[Example]:
+    """The starter corpus: gold of the shipped annotations.
+
+    Raises:
+        DataError: a shipped file was altered so that it does not validate any more.
+    """
+    lines = [
+        line
+        for path in sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
+        for line in read_annotations(path, codebook)
+    ]
+    sentences = {line.sentence.id: line.sentence for line in lines}
+    return _gold_examples([line.event for line in lines], sentences.values(), codebook, {}, notes)
+
+
+def store_examples(store: Store, codebook: Codebook, notes: list[str] | None = None) -> list[Example]:
+    """The gold of a label store, sentences whose annotators differ left out and counted in `notes`."""
+    events = store.events()
+    sentences = store.sentences({event.sentence_id for event in events})
+    return _gold_examples(events, sentences, codebook, store.document_dates(), notes)
+
+
+def read_ids(path: Path) -> list[str]:
+    """The example ids of a list file, one a line.
+
+    Raises:
+        ExperimentError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path}: this list of ids cannot be read ({error}). Check `data.only`.") from error
+
+
+def _gold_examples(
+    events: Sequence[Annotation],
+    sentences: Iterable[Sentence],
+    codebook: Codebook,
+    dates: dict[str, str],
+    notes: list[str] | None,
+) -> list[Example]:
+    resolution = resolve(events, codebook)
+    if notes is not None:
+        for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
+            if left_out:
+                notes.append(f"{len(left_out)} sentences left out: their annotators {what}")
+    ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
+    return [
+        Example(s.id, s.document_id, s.text, resolution.gold[s.id], dates.get(s.document_id, ""), s.synthetic)
+        for s in ordered
+        if s.id in resolution.gold
+    ]
+
+
+def _codebook(experiment: Experiment) -> Codebook:
+    data = experiment.data
+    if data.codebook != "infer":
+        return load_codebook(data.codebook)
+    if not data.train:
+        raise ExperimentError("data.codebook = \"infer\" needs data.train. Name a codebook instead.")
+    files = [Path(name) for name in (data.train, data.validation, data.test) if name]
+    return infer_codebook_of(files)
+
+
+def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tuple[list[Example], str]:
+    if experiment.data.source == "seeds":
+        examples, source = seed_examples(codebook, notes), "seeds"
+    else:
+        source = experiment.data.store or load_settings().store
+        if "://" not in source and not Path(source).is_file():
+            raise ExperimentError(f"{source}: there is no such label store. Fill one with `communique ingest` and "
+                                  "`communique label`, or set data.store.")
+        with Store(source) as store:
+            examples = store_examples(store, codebook, notes)
+    if not examples:
+        raise ExperimentError(f"{source}: no sentence in it has agreed labels yet. "
+                              "Label some with `communique label --annotator YOUR_NAME`.")
+    if experiment.data.only:
+        examples = _only(examples, Path(experiment.data.only))
+    return examples, source
+
+
+def _only(examples: Sequence[Example], path: Path) -> list[Example]:
+    ids = read_ids(path)
+    by_id = {example.id: example for example in examples}
+    missing = [identifier for identifier in ids if identifier not in by_id]
+    if missing:
+        raise ExperimentError(f"{path}: {len(missing)} of its {len(ids)} ids are not in the data, e.g. '{missing[0]}'. "
+                              "Use the list that belongs to this corpus.")
+    return [by_id[identifier] for identifier in ids]
+
+
+def _corpus_parts(experiment: Experiment, examples: Sequence[Example]) -> Parts:
+    split = experiment.split
+    if split.manifest:
+        return apply_split(Split.load(Path(split.manifest)), examples, split.manifest)
+    parts = make_split(
+        examples,
+        (split.train, split.validation, split.test),
+        experiment.seed,
+        allow_large=split.allow_large_groups,
+    )
+    return dict(zip(("train", "validation", "test"), parts, strict=True))
+
+
+def _file_parts(experiment: Experiment, codebook: Codebook, notes: list[str]) -> Parts:
+    data = experiment.data
+    train = read_examples(Path(data.train), codebook)
+    if not data.test:
+        if data.validation:
+            raise ExperimentError("data.validation without data.test: give both, or only data.train to split it.")
+        return _corpus_parts(experiment, train)
+    test = read_examples(Path(data.test), codebook)
+    if data.validation:
+        validation = read_examples(Path(data.validation), codebook)
+    else:
+        holdout = experiment.calibration.holdout
+        train, validation = make_split(
+            train, (1 - holdout, holdout), experiment.seed, allow_large=experiment.split.allow_large_groups
+        )
+    leaked = leaked_examples([*train, *validation], test)
+    if leaked:
+        notes.append(f"{len(leaked)} of {len(test)} test rows are near-duplicates of train or validation rows, "
+                     f"e.g. '{leaked[0].text[:60]}'")
+    return {"train": train, "validation": validation, "test": test}
+
+
+def _refuse_absent_labels(codebook: Codebook, train: Sequence[Example], source: str) -> None:
+    seen = Counter(label for example in train for label in example.labels)
+    absent = [name for name in codebook.label_names if not seen[name]]
+    if absent:
+        raise ExperimentError(
+            f"{source}: no train example bears {', '.join(absent)}. Label some, take the label out of the codebook, "
+            "or give data in which it occurs."
+        )

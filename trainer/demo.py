@@ -1,0 +1,124 @@
+"""`communique demo`: the whole line on the starter corpus, from documents to a champion that labels an article it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labels.codebook import load_codebook
+from labels.documents import read_file
+from labels.exchange.jsonl import import_annotations
+from labels.files import refuse_occupied
+from labels.ingest import IngestReport, ingest
+from labels.records import Document, Sentence
+from labels.sentences import split_sentences
+from labels.store import Store
+from trainer.config import Experiment, load_experiment
+from trainer.data import read_ids, store_examples
+from trainer.model import Model
+from trainer.predict import Row, predict_rows
+from trainer.resources import shipped
+from trainer.run import RunResult, run_experiment
+from trainer.splits import Split, make_split
+from trainer.tracking import connect, point_champion, register
+
+KINDS = ("majority", "keywords", "tfidf", "finetune")
+CODEBOOK = "diplomatic"
+SEED = 13
+FRACTIONS = (0.4, 0.2, 0.4)
+EXPERIMENT = "communique-demo"
+
+Advance = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in all)."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What step 1 filled: the store, what was read into it, and how many annotation events."""
+
+    store: Path
+    report: IngestReport
+    events: int
+
+
+def read_corpus(out: Path, advance: Advance) -> Corpus:
+    """Read the starter corpus into a new store under `out`: documents, sentences, the shipped annotations.
+
+    Raises:
+        DataError: `out` holds something already.
+    """
+    refuse_occupied(out)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "communique.db"
+    codebook = load_codebook(CODEBOOK)
+    with Store(path) as store:
+        report = ingest(store, [shipped("seeds") / "documents"], lambda done, total: advance("reading", done, total))
+        files = sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
+        events = 0
+        for done, file in enumerate(files):
+            advance("importing annotations", done, len(files))
+            events += import_annotations(store, file, codebook)[0]
+    return Corpus(path, report, events)
+
+
+def freeze_split(out: Path, corpus: Corpus) -> Split:
+    """Divide the demo's frozen list of sentences 40 / 20 / 40 and keep the manifest as `out/split.json`."""
+    with Store(corpus.store) as store:
+        by_id = {example.id: example for example in store_examples(store, load_codebook(CODEBOOK))}
+    chosen = [by_id[identifier] for identifier in read_ids(shipped("seeds") / "demo.txt")]
+    parts = make_split(chosen, FRACTIONS, SEED)
+    split = Split(*(tuple(example.id for example in part) for part in parts))
+    split.save(out / "split.json")
+    return split
+
+
+def train_all(out: Path, corpus: Corpus, advance: Advance) -> list[RunResult]:
+    """Run the four experiments on the frozen split, one MLflow run each."""
+    results = []
+    for kind in KINDS:
+        advance(kind, 0, 1)
+        experiment = _experiment(kind, out, corpus)
+        results.append(run_experiment(experiment, out / "runs" / kind, progress=_named(advance, kind)))
+    return results
+
+
+def crown(results: Sequence[RunResult]) -> tuple[RunResult, str]:
+    """Register the model that is best on validation and point `champion` at it; the run and the model's URI."""
+    connect()
+    best = max(results, key=lambda result: float(result.report["validation_macro_f1"]))
+    name = load_codebook(CODEBOOK).name
+    version = register(best.model_uri, name, {"kind": str(best.report["kind"])})
+    point_champion(name, version)
+    return best, f"models:/{name}@champion"
+
+
+def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
+    """An article that is in no corpus, and the prediction for each of its sentences."""
+    [document] = read_file(shipped("seeds") / "unseen.txt", _refuse)
+    sentences = [(document, sentence) for sentence in split_sentences(document) if _is_text(sentence)]
+    return document, predict_rows(model, sentences)
+
+
+def _is_text(sentence: Sentence) -> bool:
+    return not sentence.boilerplate
+
+
+def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:
+    return load_experiment(kind, [
+        f"seed={SEED}",
+        'data.source="store"',
+        f"data.store={corpus.store}",
+        f"data.codebook={CODEBOOK}",
+        f"data.only={shipped('seeds') / 'demo.txt'}",
+        f"split.manifest={out / 'split.json'}",
+        f"tracking.experiment={EXPERIMENT}",
+    ])
+
+
+def _named(advance: Advance, kind: str) -> Callable[[int, int], None]:
+    return lambda done, total: advance(kind, done, total)
+
+
+def _refuse(message: str) -> None:
+    raise FileNotFoundError(message)

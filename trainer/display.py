@@ -1,0 +1,223 @@
+"""How results look on a terminal: tables and lines that `cli` prints. No work is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from labels.terminal import console
+
+if TYPE_CHECKING:
+    from labels.records import Document
+    from trainer.demo import Corpus
+    from trainer.leaderboard import Board
+    from trainer.model import Model
+    from trainer.predict import PredictReport
+    from trainer.run import RunResult
+    from trainer.splits import Split
+
+_MANY_LABELS = 12
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """The main figures of a report, then a row for each label (the twelve most frequent, if there are more)."""
+    exact = "accuracy" if report["exclusive"] else "subset_accuracy"
+    intervals = report["intervals"] or {}
+    summary = Table(box=None, pad_edge=False)
+    for heading in ("", "value", "95% interval"):
+        summary.add_column(heading, justify="left" if not heading else "right")
+    for name in ("macro_f1", "micro_f1", exact):
+        summary.add_row(name, _number(report[name]), _bounds(intervals.get(name)))
+    summary.add_row("calibration error", _number(report["calibration"]["expected_calibration_error"]), "")
+    console.print(summary)
+    console.print(_label_table(report))
+    if not report["intervals"]:
+        console.print(f"No intervals: {report['intervals_reason']}.")
+    for label, reason in list(report.get("uncalibrated", {}).items())[:_MANY_LABELS]:
+        console.print(f"Not calibrated: {label} ({reason}).")
+    for note in report.get("notes", ()):
+        console.print(f"Note: {note}.")
+    if report.get("synthetic"):
+        console.print("Note: this model learned from text written for a corpus (synthetic); check it on your own labels.")
+
+
+def print_saved(result: RunResult) -> None:
+    """Where a run's outputs are, and what to type next."""
+    report = result.report
+    console.print(f"Trained in {report['train_seconds']:.1f} s, predicts {report['sentences_per_second']:.0f} sentences/s, "
+                  f"{report['artefact_bytes'] / 1e6:.1f} MB.")
+    console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
+    if result.run_id:
+        console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
+    console.print(f"Next: communique predict {result.artefact} ARTICLES --output tagged.csv")
+    console.print(f"      communique serve {result.artefact}")
+
+
+def print_results(results: Sequence[RunResult]) -> None:
+    """A leaderboard of runs just made, best on validation first."""
+    ordered = sorted(results, key=lambda result: -float(result.report["validation_macro_f1"]))
+    labels = ordered[0].report["labels"]
+    table = _board_table(labels)
+    for result in ordered:
+        report = result.report
+        table.add_row(*_board_cells(
+            name=str(report["kind"]),
+            validation=report["validation_macro_f1"],
+            test=report["macro_f1"],
+            bounds=(report["intervals"] or {}).get("macro_f1"),
+            labels=[report["per_label"][label]["f1"] for label in labels],
+            seconds=report["train_seconds"],
+            speed=report["sentences_per_second"],
+            size=report["artefact_bytes"],
+        ))
+    console.print(table)
+
+
+def print_board(board: Board) -> None:
+    """The runs of one split."""
+    title = f"{board.data}, split {board.split_hash or 'unknown'}" + (", synthetic" if board.synthetic else "")
+    table = _board_table(board.labels, title)
+    for row in board.rows:
+        metrics = row.metrics
+        bounds = {"low": metrics.get("macro_f1.low"), "high": metrics.get("macro_f1.high")}
+        name = row.name + (" *" if row.champion else "") + ("" if row.status == "FINISHED" else f" ({row.status.lower()})")
+        table.add_row(*_board_cells(
+            name=name,
+            validation=row.metric("validation_macro_f1"),
+            test=row.metric("macro_f1"),
+            bounds=bounds,
+            labels=[row.metric(f"f1.{label}") for label in board.labels],
+            seconds=row.metric("train_seconds"),
+            speed=row.metric("sentences_per_second"),
+            size=row.metric("artefact_bytes"),
+        ))
+    console.print(table)
+    if any(row.champion for row in board.rows):
+        console.print("* champion")
+
+
+def print_corpus(corpus: Corpus) -> None:
+    """Step 1 of the demo."""
+    report = corpus.report
+    console.print(f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
+                  f"{sum(report.boilerplate.values())} of them set aside as page furniture; {corpus.events} annotations.")
+
+
+def print_split(split: Split, path: Path) -> None:
+    """Step 2 of the demo."""
+    console.print(f"2. Froze a split of {len(split.train)} / {len(split.validation)} / {len(split.test)} sentences "
+                  f"(train / validation / test), whole documents together: {path}")
+    console.print("3. Training majority, keywords, tfidf and finetune; each is one MLflow run.")
+
+
+def print_champion(best: RunResult, uri: str) -> None:
+    """Step 4 of the demo."""
+    console.print(f"4. Best on validation: {best.report['kind']}. Registered; {uri} points at it.")
+
+
+def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Step 5 of the demo: each sentence with its labels, and its probabilities."""
+    console.print(f"5. An article it has never seen: “{document.title}” ({document.source})")
+    labels = list(rows[0]["probabilities"])
+    table = Table(box=None, pad_edge=False, show_lines=False)
+    for label in labels:
+        table.add_column(label.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
+    table.add_column("labels", vertical="bottom", style="bold", no_wrap=True)
+    table.add_column("sentence", vertical="bottom")
+    for row in rows:
+        numbers = [f"{row['probabilities'][label]:.2f}" for label in labels]
+        table.add_row(*numbers, "\n".join(row["labels"]) or "·", row["text"])
+    console.print(table, soft_wrap=False)
+
+
+def print_next_steps(uri: str) -> None:
+    """What to type after the demo."""
+    console.print("Next, with your own articles:")
+    for command, what in (
+        (f"communique predict {uri} ARTICLES --output tagged.csv", "label every sentence"),
+        (f"communique serve {uri}", "the same over HTTP, with a page"),
+        ("communique ingest ARTICLES", "read them into a store"),
+        ("communique label --annotator YOUR_NAME", "label them yourself"),
+        ("communique train finetune --set data.source=store", "train on your labels"),
+        ("communique leaderboard --experiment communique-demo", "these runs again"),
+        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "everything that was recorded"),
+    ):
+        console.print(f"  {command:<68} {what}")
+
+
+def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
+    """What bulk prediction did."""
+    for message in report.rejected:
+        console.print(f"Left out: {message}", style="yellow")
+    furniture = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
+    console.print(f"{report.documents} documents, {report.sentences} sentences labelled; "
+                  f"{sum(report.boilerplate.values())} set aside as page furniture" + (f" ({furniture})." if furniture else "."))
+    for label in model.labels:
+        if report.assigned[label]:
+            console.print(f"  {label:<24} {report.assigned[label]:>6}  {report.assigned[label] / report.sentences:6.1%}")
+    console.print(f"Written to {output}.")
+
+
+def _label_table(report: Mapping[str, Any]) -> Table:
+    labels = sorted(report["labels"], key=lambda label: -report["per_label"][label]["support"])
+    shown = set(labels[:_MANY_LABELS])
+    table = Table(box=None, pad_edge=False)
+    for heading in ("label", "precision", "recall", "F1", "95% interval", "support", "threshold"):
+        table.add_column(heading, justify="left" if heading == "label" else "right")
+    for label in report["labels"]:
+        if label in shown:
+            figures = report["per_label"][label]
+            bounds = (report["intervals"] or {}).get("per_label_f1", {}).get(label)
+            table.add_row(label, _number(figures["precision"]), _number(figures["recall"]), _number(figures["f1"]),
+                          _bounds(bounds), str(figures["support"]), _number(figures["threshold"], 2))
+    if len(labels) > _MANY_LABELS:
+        table.caption = f"{len(labels) - _MANY_LABELS} rarer labels are in report.json"
+    return table
+
+
+def _board_table(labels: Sequence[str], title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("model", vertical="bottom", no_wrap=True)
+    for heading in ("valid.\nF1", "test\nmacro-F1", "95%\ninterval"):
+        table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
+    for label in labels[:_MANY_LABELS]:
+        table.add_column(label.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
+    for heading in ("train\ns", "sent.\n/s", "MB"):
+        table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
+    return table
+
+
+def _board_cells(
+    *,
+    name: str,
+    validation: float | None,
+    test: float | None,
+    bounds: Mapping[str, float | None] | None,
+    labels: Sequence[float | None],
+    seconds: float | None,
+    speed: float | None,
+    size: float | None,
+) -> list[str]:
+    return [
+        name,
+        _number(validation),
+        _number(test),
+        _bounds(bounds),
+        *(_number(value, 2) for value in labels[:_MANY_LABELS]),
+        _number(seconds, 1),
+        _number(speed, 0),
+        _number(None if size is None else size / 1e6, 1),
+    ]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _bounds(bounds: Mapping[str, float | None] | None) -> str:
+    if not bounds or bounds.get("low") is None:
+        return "–"
+    return f"{bounds['low']:.3f}–{bounds['high']:.3f}"

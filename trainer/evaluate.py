@@ -1,0 +1,78 @@
+"""A saved model on any labelled file: the same report as after training, tracked like it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labels.examples import read_examples
+from labels.files import refuse_occupied, whole_folder
+from trainer.artefact import folder_size
+from trainer.config import Experiment
+from trainer.evaluation.plots import draw_plots
+from trainer.model import Model
+from trainer.predictions import write_predictions
+from trainer.run import evaluate_model, headline_metrics
+from trainer.tracking import connect, tracked_run
+
+EXPERIMENT = "communique-evaluations"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The report, and the folder that holds it with predictions and plots (None: not kept)."""
+
+    report: dict[str, Any]
+    folder: Path | None
+
+
+def evaluate_file(
+    model: Model, artefact: Path, data: Path, out: Path | None, *, overwrite: bool = False, track: bool = True
+) -> Evaluation:
+    """Evaluate a model on a labelled file and, where `out` is given, leave report.json, predictions.parquet and plots/ there.
+
+    Raises:
+        DataError: the file cannot be read, or bears labels that the model's codebook lacks.
+        TrackingError: MLflow refused.
+    """
+    if out is not None:
+        refuse_occupied(out, overwrite=overwrite)
+    examples = read_examples(data, model.codebook)
+    settings = Experiment.model_validate({"name": "evaluate", "model": {"kind": "majority"}})
+    outcome, report = evaluate_model(model, examples, settings)
+    report |= _context(model, artefact, data)
+    if track:
+        _track(report, data)
+    if out is not None:
+        with whole_folder(out, overwrite=overwrite) as draft:
+            (draft / "plots").mkdir()
+            (draft / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_predictions(draft / "predictions.parquet", examples, outcome, "test")
+            draw_plots(outcome, report, draft / "plots")
+    return Evaluation(report, out)
+
+
+def _context(model: Model, artefact: Path, data: Path) -> dict[str, Any]:
+    manifest = model.manifest
+    assert manifest is not None
+    return {
+        "kind": manifest.kind,
+        "codebook": {"name": manifest.codebook_name, "version": manifest.codebook_version, "hash": manifest.codebook_hash},
+        "data": str(data),
+        "synthetic": manifest.synthetic,
+        "model_id": manifest.digest,
+        "artefact_bytes": folder_size(artefact),
+        "train_seconds": manifest.details.get("train_seconds"),
+        "notes": [],
+    }
+
+
+def _track(report: dict[str, Any], data: Path) -> None:
+    connect()
+    tags = {"model.id": report["model_id"], "codebook.hash": report["codebook"]["hash"]}
+    with tracked_run(EXPERIMENT, f"{report['kind']} on {data.name}", tags) as tracker:
+        tracker.log_params({"model.kind": report["kind"], "data": str(data)})
+        tracker.log_metrics(headline_metrics(report))
+        tracker.log_text(json.dumps(report, indent=1) + "\n", "report.json")

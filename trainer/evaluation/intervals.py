@@ -1,0 +1,85 @@
+"""How sure a figure is: percentile bootstrap over groups of examples that stand or fall together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.evaluation.metrics import Bools, Counts, Floats, exact_match
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds of a figure, and in how many draws it was undefined and dropped. None: undefined in every draw."""
+
+    low: float | None
+    high: float | None
+    undefined_draws: int
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Bootstrap intervals of the main figures; `per_label` in label order."""
+
+    macro_f1: Interval
+    micro_f1: Interval
+    exact_match: Interval
+    per_label: tuple[Interval, ...]
+
+
+def bootstrap_intervals(
+    gold: Bools, predicted: Bools, groups: Sequence[int], *, draws: int, confidence: float, seed: int
+) -> Intervals:
+    """Draw groups with replacement, all examples of a drawn group with it, and take percentiles of each figure.
+
+    Args:
+        gold, predicted: (n, labels).
+        groups: (n,) group number of each example.
+        draws: how many resamples.
+        confidence: e.g. 0.95.
+
+    A label undefined in a draw (neither occurring nor predicted) is dropped from that draw's macro-F1. Source: Efron and
+    Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
+    """
+    weights = _draw_weights(groups, draws, np.random.default_rng(seed))
+    counts = Counts(*(weights @ _per_group(values, groups) for values in _outcomes(gold, predicted)))
+    right = _per_group(exact_match(gold, predicted)[:, None], groups)
+    sizes = _per_group(np.ones((len(gold), 1), dtype=bool), groups)
+    accuracy = ((weights @ right) / (weights @ sizes))[:, 0]
+    f1 = counts.f1
+    return Intervals(
+        macro_f1=_interval(counts.macro_f1, confidence),
+        micro_f1=_interval(counts.micro_f1, confidence),
+        exact_match=_interval(accuracy, confidence),
+        per_label=tuple(_interval(f1[:, column], confidence) for column in range(f1.shape[1])),
+    )
+
+
+def _outcomes(gold: Bools, predicted: Bools) -> tuple[Bools, Bools, Bools]:
+    return gold & predicted, ~gold & predicted, gold & ~predicted
+
+
+def _draw_weights(groups: Sequence[int], draws: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """(draws, groups): how often each group was drawn."""
+    n_groups = len(set(groups))
+    return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(float)
+
+
+def _per_group(values: Bools, groups: Sequence[int]) -> Floats:
+    """(groups, columns) sums of (n, columns)."""
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((int(index.max()) + 1, values.shape[1]))
+    np.add.at(sums, index, values.astype(float))
+    return sums
+
+
+def _interval(values: Floats, confidence: float) -> Interval:
+    defined = values[~np.isnan(values)]
+    undefined = len(values) - len(defined)
+    if not len(defined):
+        return Interval(None, None, undefined)
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high), undefined)

@@ -1,0 +1,109 @@
+"""Pictures of a report: F1 with intervals, precision and recall, reliability, and confusion of exclusive labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.evaluation.report import Outcome
+
+_MANY = 12
+_BLUE, _GREY, _INK = "#2b5c8a", "#b8c4d0", "#222222"
+
+
+def draw_plots(outcome: Outcome, report: dict[str, Any], folder: Path) -> list[Path]:
+    """Write the plots that fit the codebook as PNG files into `folder`; their paths."""
+    drawings: dict[str, Callable[[Any], None]] = {
+        "f1_per_label": lambda axes: _draw_f1(axes, report),
+        "precision_recall": lambda axes: _draw_precision_recall(axes, outcome),
+        "reliability": lambda axes: _draw_reliability(axes, outcome),
+    }
+    if outcome.exclusive and len(outcome.labels) <= 40:
+        drawings["confusion"] = lambda axes: _draw_confusion(axes, outcome)
+    return [_save(name, draw, folder, len(outcome.labels)) for name, draw in drawings.items()]
+
+
+def _save(name: str, draw: Callable[[Any], None], folder: Path, n_labels: int) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    tall = max(4.5, 0.35 * n_labels + 1.5) if name in ("f1_per_label", "confusion") else 4.5
+    figure = Figure(figsize=(max(6.5, tall if name == "confusion" else 0), tall), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    draw(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    path = folder / f"{name}.png"
+    figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def _draw_f1(axes: Any, report: dict[str, Any]) -> None:
+    labels = report["labels"]
+    values = [report["per_label"][label]["f1"] for label in labels]
+    support = [report["per_label"][label]["support"] for label in labels]
+    positions = np.arange(len(labels))[::-1]
+    axes.barh(positions, [value or 0 for value in values], color=_GREY, height=0.6)
+    if report["intervals"]:
+        for position, label in zip(positions, labels, strict=True):
+            bounds = report["intervals"]["per_label_f1"][label]
+            if bounds["low"] is not None:
+                axes.plot([bounds["low"], bounds["high"]], [position, position], color=_BLUE, linewidth=2.5)
+    for position, value in zip(positions, values, strict=True):
+        axes.text(0.012, position, "undefined" if value is None else f"{value:.2f}", va="center", color=_INK)
+    axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1 on test, line: bootstrap interval" if report["intervals"] else "F1 on test, too few groups for intervals")
+    axes.set_title(f"macro-F1 {report['macro_f1']:.3f}, n = {report['n_test']}", loc="left")
+
+
+def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:
+    from sklearn.metrics import precision_recall_curve
+
+    shown = [i for i in range(len(outcome.labels)) if outcome.gold[:, i].any()]
+    for i in sorted(shown, key=lambda i: -outcome.gold[:, i].sum())[:_MANY]:
+        precision, recall, _ = precision_recall_curve(outcome.gold[:, i], outcome.probabilities[:, i])
+        (line,) = axes.step(recall, precision, where="post", label=outcome.labels[i], linewidth=1.6)
+        gold, predicted = outcome.gold[:, i], outcome.predicted[:, i]
+        if predicted.any():
+            hits = (gold & predicted).sum()
+            axes.plot(hits / gold.sum(), hits / predicted.sum(), "o", color=line.get_color(), markersize=7)
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axes.set_title("Precision and recall; dots: what is assigned", loc="left")
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
+
+
+def _draw_reliability(axes: Any, outcome: Outcome) -> None:
+    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
+    order = np.argsort(-outcome.gold.sum(axis=0))
+    for i in order[:_MANY]:
+        ranked = np.argsort(outcome.probabilities[:, i], kind="stable")
+        parts = np.array_split(ranked, min(15, len(ranked)))
+        said = [outcome.probabilities[part, i].mean() for part in parts]
+        was = [outcome.gold[part, i].mean() for part in parts]
+        axes.plot(said, was, "o-", markersize=4, linewidth=1.2, label=outcome.labels[i])
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean predicted probability (15 bins of equal mass)", ylabel="share that bears the label")
+    axes.set_title("Reliability on test", loc="left")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _draw_confusion(axes: Any, outcome: Outcome) -> None:
+    names = [*outcome.labels, "none"]
+    true = np.where(outcome.gold.any(axis=1), outcome.gold.argmax(axis=1), len(outcome.labels))
+    said = np.where(outcome.predicted.any(axis=1), outcome.predicted.argmax(axis=1), len(outcome.labels))
+    matrix = np.zeros((len(names), len(names)), dtype=int)
+    np.add.at(matrix, (true, said), 1)
+    used = len(names) if matrix[-1].any() or matrix[:, -1].any() else len(names) - 1
+    matrix, names = matrix[:used, :used], names[:used]
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(matrix > 0):
+        color = "white" if shares[row, column] > 0.5 else _INK
+        axes.text(column, row, matrix[row, column], ha="center", va="center", color=color, fontsize=8)
+    axes.set_xticks(range(used), names, rotation=45, ha="right")
+    axes.set_yticks(range(used), names)
+    axes.set(xlabel="predicted", ylabel="gold")
+    axes.set_title("Confusion on test", loc="left")

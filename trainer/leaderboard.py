@@ -1,0 +1,48 @@
+"""The runs side by side: comparable ones together, best on validation first, test figures with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from trainer.tracking import RunRow, list_runs
+
+
+@dataclass(frozen=True)
+class Board:
+    """Runs on one split with one codebook, best macro-F1 on validation first; only these compare."""
+
+    split_hash: str
+    data: str
+    labels: tuple[str, ...]
+    synthetic: bool
+    rows: tuple[RunRow, ...]
+
+
+def leaderboards(experiment: str) -> list[Board]:
+    """The boards of an MLflow experiment, the one with the newest run first; runs without figures come last in theirs.
+
+    Raises:
+        TrackingError: there is no such experiment.
+    """
+    groups: dict[str, list[RunRow]] = {}
+    for row in list_runs(experiment):
+        groups.setdefault(row.tags.get("split.hash", ""), []).append(row)
+    return [_board(split, rows) for split, rows in groups.items()]
+
+
+def _board(split_hash: str, rows: Sequence[RunRow]) -> Board:
+    ordered = sorted(rows, key=_on_validation, reverse=True)
+    newest = rows[0]
+    data = newest.params.get("data.train") or newest.params.get("data.source", "")
+    labels = tuple(key.removeprefix("f1.") for key in _first_metrics(ordered) if key.startswith("f1."))
+    return Board(split_hash, data, labels, newest.tags.get("synthetic") == "true", tuple(ordered))
+
+
+def _on_validation(row: RunRow) -> float:
+    value = row.metric("validation_macro_f1")
+    return -1.0 if value is None else value
+
+
+def _first_metrics(rows: Iterable[RunRow]) -> list[str]:
+    return sorted({key for row in rows for key in row.metrics})

@@ -1,0 +1,284 @@
+"""One execution of an experiment: data -> split -> fit -> calibrate -> evaluate -> save -> track."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.codebook import dump_codebook
+from labels.files import refuse_occupied, whole_folder
+from labels.records import Example
+from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
+from trainer.calibration import Calibration, fit_exclusive, fit_multilabel, uncalibrated
+from trainer.classifiers.base import Classifier, label_matrix
+from trainer.classifiers.registry import build_classifier
+from trainer.config import Experiment
+from trainer.data import Dataset, load_dataset
+from trainer.evaluation import Outcome, build_report
+from trainer.evaluation.metrics import count
+from trainer.evaluation.plots import draw_plots
+from trainer.model import Model
+from trainer.predictions import write_predictions
+from trainer.quiet import quiet_libraries
+from trainer.splits import group_examples, make_split
+from trainer.tracking import Tracker, connect, register, tracked_run
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left: its folder, its report, and where MLflow keeps it (empty when not tracked)."""
+
+    folder: Path
+    report: dict[str, Any]
+    model: Model
+    run_id: str = ""
+    model_uri: str = ""
+    registered_version: str = ""
+
+    @property
+    def artefact(self) -> Path:
+        """The saved model's folder."""
+        return self.folder / "artefact"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model and how long its fitting took."""
+
+    model: Model
+    seconds: float
+
+
+def run_experiment(
+    experiment: Experiment, out: Path, *, progress: Progress | None = None, overwrite: bool = False
+) -> RunResult:
+    """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in `out`.
+
+    The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run.
+
+    Raises:
+        InputError: the data, the codebook or the model section do not allow it, or `out` is occupied.
+        TrackingError: MLflow refused.
+    """
+    quiet_libraries()
+    refuse_occupied(out, overwrite=overwrite)
+    dataset = load_dataset(experiment)
+    with _tracking(experiment, dataset) as tracker, whole_folder(out, overwrite=overwrite) as draft:
+        fitted = fit_model(experiment, dataset, progress)
+        model, report = _write_outputs(experiment, dataset, fitted, draft)
+        model_uri = _track(tracker, experiment, dataset, report, draft) if tracker else ""
+    version = ""
+    if model_uri and experiment.tracking.register_as:
+        version = register(model_uri, experiment.tracking.register_as, {"kind": experiment.model.kind})
+    return RunResult(out, report, model, tracker.run_id if tracker else "", model_uri, version)
+
+
+def fit_model(experiment: Experiment, dataset: Dataset, progress: Progress | None = None) -> Fitted:
+    """Fit and calibrate; the seconds count both, cross-fitting included."""
+    start = time.perf_counter()
+    classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, progress)
+    classifier.fit(dataset.parts["train"], dataset.parts["validation"])
+    calibration = _calibrate(experiment, dataset, classifier)
+    seconds = time.perf_counter() - start
+    return Fitted(Model(dataset.codebook, classifier, calibration), seconds)
+
+
+def evaluate_model(
+    model: Model, examples: Sequence[Example], experiment: Experiment
+) -> tuple[Outcome, dict[str, Any]]:
+    """Predict labelled examples; the outcome as arrays, and the report with the speed of predicting."""
+    start = time.perf_counter()
+    probabilities = model.predict_proba([example.text for example in examples])
+    seconds = time.perf_counter() - start
+    outcome = Outcome(
+        labels=model.labels,
+        exclusive=model.codebook.exclusive,
+        gold=label_matrix(examples, model.labels),
+        predicted=model.decide(probabilities),
+        probabilities=probabilities.astype(np.float64),
+        groups=group_examples(examples, allow_large=True),
+        thresholds=model.calibration.thresholds,
+    )
+    settings = experiment.evaluation
+    report = build_report(
+        outcome,
+        bootstrap=settings.bootstrap,
+        confidence=settings.confidence,
+        min_groups=settings.min_groups,
+        seed=experiment.seed,
+    )
+    report["sentences_per_second"] = len(examples) / seconds
+    return outcome, report
+
+
+def macro_f1(model: Model, examples: Sequence[Example]) -> float:
+    """Macro-F1 of a model on labelled examples; champions are chosen by it on validation."""
+    predicted = model.decide(model.predict_proba([example.text for example in examples]))
+    return float(count(label_matrix(examples, model.labels), predicted).macro_f1)
+
+
+def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier) -> Calibration:
+    codebook, settings = dataset.codebook, experiment.calibration
+    if not classifier.needs_calibration:
+        return uncalibrated(len(codebook.labels), "this kind is not calibrated",
+                            exclusive=codebook.exclusive, allow_none=codebook.allow_none)
+    if settings.crossfit:
+        raw, gold = _crossfitted(experiment, dataset)
+    else:
+        validation = dataset.parts["validation"]
+        raw = classifier.predict_proba([example.text for example in validation])
+        gold = label_matrix(validation, codebook.label_names)
+    if codebook.exclusive:
+        return fit_exclusive(raw, gold, allow_none=codebook.allow_none, method=settings.method,
+                             min_positives=settings.min_positives)
+    return fit_multilabel(raw, gold, method=settings.method, min_positives=settings.min_positives)
+
+
+def _crossfitted(experiment: Experiment, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Out-of-fold raw probabilities of train and validation: the whole pipeline is refitted without each fold."""
+    pool = [*dataset.parts["train"], *dataset.parts["validation"]]
+    n_folds = experiment.calibration.folds
+    folds = make_split(pool, [1 / n_folds] * n_folds, experiment.seed, allow_large=True)
+    raw: list[NDArray[np.float32]] = []
+    for held, fold in enumerate(folds):
+        stop_by = folds[(held + 1) % n_folds]
+        rest = [example for other, part in enumerate(folds) if other != held and part is not stop_by for example in part]
+        classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, None)
+        classifier.fit(rest, stop_by)
+        raw.append(classifier.predict_proba([example.text for example in fold]))
+    flat = [example for fold in folds for example in fold]
+    return np.concatenate(raw), label_matrix(flat, dataset.codebook.label_names)
+
+
+def _write_outputs(
+    experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path
+) -> tuple[Model, dict[str, Any]]:
+    (draft / "artefact").mkdir()
+    (draft / "plots").mkdir()
+    manifest = save_artefact(
+        draft / "artefact", _manifest(experiment, dataset, fitted), dataset.codebook, fitted.model.classifier
+    )
+    model = Model(fitted.model.codebook, fitted.model.classifier, fitted.model.calibration, manifest)
+    outcome, report = evaluate_model(model, dataset.parts["test"], experiment)
+    report |= _context(experiment, dataset, manifest, draft / "artefact")
+    report |= {"train_seconds": fitted.seconds, "validation_macro_f1": macro_f1(model, dataset.parts["validation"])}
+    (draft / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    dataset.split.save(draft / "split.json")
+    write_predictions(draft / "predictions.parquet", dataset.parts["test"], outcome, "test")
+    draw_plots(outcome, report, draft / "plots")
+    return model, report
+
+
+def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artefact: Path) -> dict[str, Any]:
+    """What the figures refer to."""
+    return {
+        "experiment": experiment.name,
+        "kind": experiment.model.kind,
+        "seed": experiment.seed,
+        "codebook": {"name": manifest.codebook_name, "version": manifest.codebook_version, "hash": manifest.codebook_hash},
+        "data": dataset.source,
+        "synthetic": dataset.synthetic,
+        "n_train": len(dataset.parts["train"]),
+        "n_validation": len(dataset.parts["validation"]),
+        "split_hash": dataset.split.hash,
+        "model_id": manifest.digest,
+        "artefact_bytes": folder_size(artefact),
+        "uncalibrated": {
+            label: calibration.reason
+            for label, calibration in zip(dataset.codebook.label_names, _labels_of(manifest), strict=True)
+            if calibration.reason
+        },
+        "notes": list(dataset.notes),
+    }
+
+
+def _labels_of(manifest: Manifest) -> Sequence[Any]:
+    return Calibration.from_dict(manifest.calibration).labels
+
+
+def _manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:
+    codebook, model = dataset.codebook, fitted.model
+    return Manifest(
+        kind=experiment.model.kind,
+        labels=codebook.label_names,
+        exclusive=codebook.exclusive,
+        allow_none=codebook.allow_none,
+        codebook_name=codebook.name,
+        codebook_version=codebook.version,
+        codebook_hash=codebook.hash,
+        seed=experiment.seed,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        split_hash=dataset.split.hash,
+        training_hash=dataset.training_hash,
+        synthetic=dataset.synthetic,
+        details=model.classifier.describe() | {"model": experiment.model.model_dump(), "train_seconds": fitted.seconds},
+        calibration=json.loads(json.dumps(model.calibration.to_dict())),
+        thresholds=dict(zip(codebook.label_names, map(float, model.calibration.thresholds), strict=True)),
+        packages=package_versions(),
+    )
+
+
+@contextmanager
+def _tracking(experiment: Experiment, dataset: Dataset) -> Iterator[Tracker | None]:
+    """An open MLflow run, or None where tracking is off."""
+    if not experiment.tracking.enabled:
+        with nullcontext():
+            yield None
+        return
+    connect()
+    tags = {
+        "codebook.name": dataset.codebook.name,
+        "codebook.hash": dataset.codebook.hash,
+        "split.hash": dataset.split.hash,
+        "data.training_hash": dataset.training_hash,
+        "synthetic": str(dataset.synthetic).lower(),
+    }
+    with tracked_run(experiment.tracking.experiment, experiment.name, tags) as tracker:
+        tracker.log_params(_flat(experiment.model_dump()))
+        for part, examples in dataset.parts.items():
+            tracker.log_examples(part, examples, dataset.source, dataset.split.hash)
+        yield tracker
+
+
+def _track(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: dict[str, Any], draft: Path) -> str:
+    tracker.log_metrics(headline_metrics(report))
+    tracker.log_folder(draft / "plots", "plots")
+    for name in ("report.json", "split.json", "predictions.parquet"):
+        tracker.log_file(draft / name)
+    tracker.log_text(dump_codebook(dataset.codebook), "codebook.toml")
+    tracker.log_text(json.dumps(experiment.model_dump(), indent=1) + "\n", "experiment.json")
+    tracker.set_tags({"model.id": report["model_id"]})
+    return tracker.log_model(draft / "artefact")
+
+
+def headline_metrics(report: dict[str, Any]) -> dict[str, float | None]:
+    """The figures of a report that MLflow keeps as metrics."""
+    exact = "accuracy" if report["exclusive"] else "subset_accuracy"
+    names = ("macro_f1", "micro_f1", exact, "train_seconds", "sentences_per_second", "validation_macro_f1",
+             "artefact_bytes", "n_test", "n_groups", "n_train")
+    metrics = {name: report.get(name) for name in names}
+    metrics |= {f"f1.{label}": figures["f1"] for label, figures in report["per_label"].items()}
+    metrics |= {f"calibration.{name}": report["calibration"][name]
+                for name in ("expected_calibration_error", "brier_score", "log_loss")}
+    if report["intervals"]:
+        bounds = report["intervals"]["macro_f1"]
+        metrics |= {"macro_f1.low": bounds["low"], "macro_f1.high": bounds["high"]}
+    return metrics
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

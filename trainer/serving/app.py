@@ -1,0 +1,112 @@
+"""A saved model over HTTP: POST /predict, GET /health, GET /codebook, GET /docs, and a page to try it on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel, Field, StringConstraints
+
+from trainer.model import Model
+from trainer.serving.batching import Batcher
+
+MAX_TEXTS, MAX_CHARACTERS = 1000, 20_000
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S")]
+
+
+class PredictRequest(BaseModel):
+    """Sentences to label: 1 to 1,000 of them, each of 1 to 20,000 characters."""
+
+    texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    model_config = {
+        "extra": "forbid",
+        "json_schema_extra": {"examples": [{"texts": ["Norway will provide $40 million for power repairs."]}]},
+    }
+
+
+class Prediction(BaseModel):
+    """The labels assigned to one sentence, and the calibrated probability of each label."""
+
+    labels: list[str]
+    probabilities: dict[str, float]
+
+
+class PredictResponse(BaseModel):
+    """Predictions in the order of the request, with what made them."""
+
+    predictions: list[Prediction]
+    model_id: str
+    codebook_hash: str
+
+
+class Health(BaseModel):
+    """Whether the server answers, and what it serves."""
+
+    status: str
+    kind: str
+    model_id: str
+    codebook: str
+    labels: list[str]
+    synthetic: bool
+
+
+def create_app(model: Model) -> FastAPI:
+    """The web application that serves `model`; it needs no network for its documentation."""
+    manifest = model.manifest
+    assert manifest is not None
+    batcher = Batcher(model)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        batcher.start()
+        yield
+        await batcher.stop()
+
+    app: FastAPI = FastAPIOffline(
+        title=f"communique: {manifest.codebook_name}",
+        version=manifest.codebook_version,
+        description=f"A {manifest.kind} model for the labels {', '.join(manifest.labels)}.",
+        lifespan=lifespan,
+    )
+
+    @app.post("/predict")
+    async def predict(request: PredictRequest) -> PredictResponse:
+        """Label each text."""
+        probabilities = await batcher.predict_proba(request.texts)
+        return PredictResponse(
+            predictions=[
+                Prediction(labels=list(labels), probabilities=dict(zip(model.labels, map(float, row), strict=True)))
+                for labels, row in zip(model.label_sets(probabilities), probabilities, strict=True)
+            ],
+            model_id=model.id,
+            codebook_hash=model.codebook.hash,
+        )
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Say that the server is up, and with which model."""
+        return Health(
+            status="ok",
+            kind=manifest.kind,
+            model_id=model.id,
+            codebook=f"{manifest.codebook_name} {manifest.codebook_version}",
+            labels=list(manifest.labels),
+            synthetic=manifest.synthetic,
+        )
+
+    @app.get("/codebook")
+    async def codebook() -> dict[str, Any]:
+        """The codebook with its hash."""
+        return {"hash": model.codebook.hash, **model.codebook.model_dump(mode="json")}
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> str:
+        return Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+
+    return app
