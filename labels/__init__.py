@@ -3,10 +3,33 @@
 This package never imports `trainer`.
 """
 
-from labels.codebook import Codebook, Label, load_codebook
-from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
-from labels.records import Annotation, Document, Example, Sentence
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from labels.exports import lazy_names
+
+if TYPE_CHECKING:
+    from labels.codebook import Codebook, Label, load_codebook
+    from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
+    from labels.records import Annotation, Document, Example, Sentence
+    from labels.store import Store
+
+_HOMES = {
+    "Annotation": "labels.records",
+    "Codebook": "labels.codebook",
+    "CodebookError": "labels.errors",
+    "CommuniqueError": "labels.errors",
+    "DataError": "labels.errors",
+    "Document": "labels.records",
+    "Example": "labels.records",
+    "InputError": "labels.errors",
+    "Label": "labels.codebook",
+    "Sentence": "labels.records",
+    "Store": "labels.store",
+    "StoreError": "labels.errors",
+    "load_codebook": "labels.codebook",
+}
 __all__ = [
     "Annotation",
     "Codebook",
@@ -18,6 +41,8 @@ __all__ = [
     "InputError",
     "Label",
     "Sentence",
+    "Store",
     "StoreError",
     "load_codebook",
 ]
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -8,109 +8,135 @@ from __future__ import annotations
 
 import re
 
-_I = re.IGNORECASE
+# Words that patterns below refer to as <name>.
+_WORDS = {
+    "network": "share|tweet|pin( it)?|e?-?mail|print|copy link|whatsapp|facebook|telegram|twitter|linkedin|reddit|x|vk",
+    "channel": "telegram|facebook|twitter|instagram|google news|whatsapp|youtube|linkedin|messenger|reddit|email",
+    "filler": "this|us|on|the|via|to|our|article|story|post|page|news|link|with|friends|and|by|it|in|for|later|more|x",
+    "picture": "photo|photos|image|images|picture|file photo|photograph|video|illustration|graphic|map|credit|pic",
+    "staff": "correspondents?|reporters?|staff|desk|teams?|editor|writer|agency|bureau|contributor|columnist|newsroom",
+    "month": "jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec",
+    "zone": "gmt|utc|cet|est|edt|bst",
+    "name": r"(?-i:[A-Z][\w.’'\-]*)",
+}
 
-# Each pattern must match the whole line, white space and list or emphasis marks already trimmed.
-_WHOLE_LINE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (reason, re.compile(pattern, _I))
-    for reason, pattern in (
-        ("share line", r"(share|tweet|pin|email|print|copy link|whatsapp|facebook|telegram|twitter|linkedin|reddit|x)"
-                       r"([\s,|/·•]+(share|tweet|pin|pin it|email|print|copy link|whatsapp|facebook|telegram|twitter|linkedin|"
-                       r"reddit|x))*[.!]?"),
-        ("share line", r"(please )?(share|follow|like|save|bookmark|print)( (this|us|on|the|via|to|our|article|story|post|page"
-                       r"|news|link|with|friends|and|by|it|in|for|later|more|updates|facebook|twitter|x|telegram|whatsapp"
-                       r"|instagram|youtube|google|email|linkedin|messenger|reddit)[:.!,|]*)+"),
-        ("share line", r"share (on|this|via)\b.{2,70}"),
-        ("share line", r"(email|print|send) this (article|page|story)\b.{0,60}"),
-        ("comments", r"(leave|post|add|write) (a|your) (comment|reply|review)( below)?[.!]?"),
-        ("comments", r"(view|show|load|read|hide)( all| more)?( \d+)? comments?( \(\d+\))?"),
-        ("comments", r"(\d+|no|one) (thoughts?|comments?|responses?|replies)( (on|to) .+)?"),
-        ("comments", r"comments?( \(?\d*\)?)?( (are )?(closed|disabled|off))?[.:]?"),
-        ("comments", r"comments? (you|posted|shared|made|published).{0,80}(site|page|platform|website).{0,80}"),
-        ("comments", r"(please )?(be respectful|keep (your )?comments|avoid using) .{0,160}"
-                     r"(comment|users?|opinions?|language|offensive|abusive).{0,120}"),
-        ("comments", r"(be the first( to (comment|reply|react))?|(log|sign) in to (leave|post|add|write|join|reply|comment).{0,60})[.!]*"),
-        ("comments", r"(\d+ )?comments? ?(\(\d+\))?\W+((log|sign) in|report|show|hide|join)\b.{0,80}"),
-        ("comments", r"(\d[\d,. ]*|no|loading) (comments?|people reacted|views)\b.{0,40}"),
-        ("comments", r"(if you (found|spot|notice) (a|an) (mistake|error|typo)|report an? (error|mistake|problem)).{0,120}"),
-        ("comments", r"your email address will not be published.*"),
-        ("cookie notice", r".{0,120}\b(uses?|accept|consent|manage|about|of|our|reject)( \w+){0,3} cookies?\b.{0,160}"),
-        ("cookie notice", r"(accept|reject|allow|manage) (all|cookies|preferences|settings)( cookies)?[.!]?"),
-        ("advertisement", r"(advertisement|advertising|sponsored|promoted)\s*[:|–-].{0,160}"),
-        ("advertisement", r"\W*(advertisement|advertisements|sponsored( content)?|promoted( content)?|ad|ads|"
-                          r"story continues below( advertisement)?|article continues (below|after).{0,30}|"
-                          r"continue reading( below)?|scroll (down )?to continue.{0,40}|skip ad|remove ads|"
-                          r"report this ad|reklam yükleniyor)\W*"),
-        ("loading notice", r"(loading|please wait|yükleniyor|laden|chargement|cargando)[\s.…]*"),
-        ("loading notice", r".{0,40}\b(javascript|your browser|adobe flash)\b.{0,80}(enable|disabled|support|required|play).{0,60}"),
-        ("loading notice", r"(video|audio|media|content|image) (is )?(unavailable|not available|loading|could not be loaded).{0,80}"),
-        ("newsletter", r"(subscribe|sign up|signup|join|register|get|receive|download|log ?in|sign ?in)\b.{0,80}"
-                       r"\b(newsletter|inbox|alerts?|channel|updates|briefing|app|free trial|notifications?|today|telegram"
-                       r"|whatsapp|latest news|breaking news|daily digest)\b.{0,80}"),
-        ("newsletter", r"(subscribe|sign up|log ?in|sign ?in|register)( now| here| free| today| to (read|continue).{0,40})?[.!]?"),
-        ("newsletter", r".{0,60}\b(read|follow|join|find)\b.{0,30}\bon (telegram|facebook|twitter|instagram|google news|whatsapp"
-                       r"|youtube)\b.{0,30}"),
-        ("related links", r"(also read|read also|read more|see also|see more|related|more on this( story)?|you may (also )?like|"
-                          r"you might (also )?like|recommended|recommended for you|most read|most popular|top stories|"
-                          r"latest news|trending( now)?|in (other news|pictures|case you missed it)|don[’']t miss|"
-                          r"watch( (now|live|also|more))?|listen( to this article)?|further reading|up next|next article|"
-                          r"previous article|related (articles?|stories|topics|news|posts|coverage)|more (from|stories).{0,40}|"
-                          r"editor[’']s picks?)[,.:…]*"),
-        ("related links", r"(also read|read also|read more|see also|related|watch|watch also|listen|more|read|don[’']t miss|"
-                          r"related (story|article|coverage)|further reading|recommended|recommended for you|in pictures|most read|trending|also interesting|you may like|this may interest you|"
-                          r"read next|up next)\s*[:|»>].{0,200}"),
-        ("related links", r"(more from|also (on|in)|more on)( \S+){1,4}\s*:.{0,200}"),
-        ("related links", r"(read more|read the full (story|article)|click here|tap here|find out more|learn more|"
-                          r"view (gallery|all|original)|show more|load more|back to top|go to homepage)\b.{0,80}"),
-        ("related links", r"get the latest .{0,80}\b(here|on)\b.{0,40}"),
-        ("caption", r"(photo|photos|image|images|picture|file photo|photograph|video|illustration|graphic|map|credit|pic)"
-                    r"( credits?| by| courtesy( of)?| source)?\s*[:|/©].{0,220}"),
-        ("caption", r".{0,260}[\[(]\s*(photo|image|picture|file photo|file|credit|ap photo|video)\b[^\])]{0,80}[\])]\.?"),
-        ("caption", r".{0,260}\b(getty images|shutterstock|ap photo|afp photo|epa-efe|via getty|via reuters|/ ?reuters|/ ?afp|"
-                    r"file (photo|picture|image))\W*"),
-        ("caption", r"(\(?file\)?|©)\W.{0,120}"),
-        ("byline", r"(by|from|written by|reported by|reporting by|edited by|editing by|compiled by|author:?)\s+"
-                   r"(?-i:[A-Z][\w.’'\-]*)((,? and|,|\s&)?\s+(?-i:[A-Z][\w.’'\-]*)){0,6}"
-                   r"(,? (in|at|for|with) .{2,60})?\s*[|·;.]*(\s*(editing|reporting|writing) by .{2,80})?"),
-        ("byline", r"by (our|a|an|the) (\w+ ){0,3}(correspondent|reporter|staff|desk|editor|writer|agency|bureau)s?"
-                   r"( (in|at|for|with) .{2,60})?\W*"),
-        ("byline", r"\(?(reporting|writing|editing|additional reporting|translated|compiled|edited) by .{2,160}"),
-        ("byline", r"(posted|published|updated|last (updated|modified)|first published|date|issued)( on| at|:)?\s.{0,20}\d.{0,40}"),
-        ("byline", r"(\d{1,2}|[A-Z][a-z]{2,8})[ .,/\-]{1,2}(\d{1,2}|[A-Z][a-z]{2,8})[ .,/\-]{1,2}\d{2,4}"
-                   r"([,\s|·]+\d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?( [A-Z]{2,4})?)?"),
-        ("byline", r"\d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?( ?(gmt|utc|cet|est|edt|bst)( ?[+-]\d{1,2})?)?"),
-        ("byline", r"\d+ min(ute)?s?\.?( read)?"),
-        ("byline", r"(interview|words|pictures|text|photos?|live updates)( and \w+)? by\b.{2,80}"),
-        ("byline", r"(from|by) (our|a|an|the) ([\w-]+ ){0,3}(correspondent|reporter|staff|desk|team|teams|contributor|columnist|newsroom)s?"
-                   r"(,? (in|at|for|from|with)? ?.{2,60})?\W*"),
-        ("byline", r"(by|from) .{2,40}\b(staff|desk|newsroom|reporters?)\W*(\W+(updated|posted|published)\b.{0,60})?"),
-        ("legal line", r".{0,40}(all rights reserved|terms (of (use|service)|and conditions)|privacy policy).{0,80}"),
-        ("legal line", r"(copyright|©).{0,120}"),
-        ("legal line", r"(disclaimer|editor[’']s note on corrections|corrections? policy)\b.{0,200}"),
-        ("navigation", r"(home|menu|search|close|skip to (main )?content|tags?|tagged|topics?|categories|category|sections?|source|"
-                       r"sources|share this|about us|contact( us)?|background|details)\s*[:»>|]?"),
-        ("navigation", r"(tags?|tagged|topics?|categories|category|filed under|keywords)\s*[:|].{0,200}"),
-        ("navigation", r"(home|news|world)(\s*[»>/|›]\s*[\w ]{2,30}){1,5}"),
-        ("navigation", r"(source|sources|via)\s*[:|].{1,120}"),
-        ("navigation", r"you are here\s*:.{0,160}"),
-        # A bar: three or more short parts between separators, with no sentence in it.
-        ("navigation", r"[^.?!|»>›]{1,50}(\s*[|»>›]\s*[^.?!|»>›]{1,60}){2,12}"),
-        ("mark", r"[\W\d_]*"),
-    )
-)
+# One pattern a line. Each must match the whole line, white space and list or emphasis marks already trimmed.
+_PATTERNS = {
+    "share line": r"""
+        (<network>)([\s,|/·•]+(<network>))*[.!]?
+        (please )?(share|follow|like|save|bookmark|print)( (<filler>|<channel>)[:.!,|]*)+
+        share (on|this|via)\b.{2,70}
+        (email|print|send) this (article|page|story)\b.{0,60}
+    """,
+    "comments": r"""
+        (leave|post|add|write) (a|your) (comment|reply|review)( below)?[.!]?
+        (view|show|load|read|hide)( all| more)?( \d+)? comments?( \(\d+\))?
+        (\d+|no|one) (thoughts?|comments?|responses?|replies)( (on|to) .+)?
+        (\d[\d,. ]*|no|loading) (comments?|people reacted|views)\b.{0,40}
+        comments?( \(?\d*\)?)?( (are )?(closed|disabled|off))?[.:]?
+        comments? (you|posted|shared|made|published).{0,80}(site|page|platform|website).{0,80}
+        (\d+ )?comments? ?(\(\d+\))?\W+((log|sign) in|report|show|hide|join)\b.{0,80}
+        (please )?(be respectful|keep (your )?comments) .{0,160}(comment|users?|opinions?|language).{0,120}
+        avoid using .{0,160}(language|comments|words)[.!]?
+        be the first( to (comment|reply|react))?[.!]*
+        (log|sign) in to (leave|post|add|write|join|reply|comment).{0,60}
+        (if you (found|spot|notice) (a|an) (mistake|error|typo)|report an? (error|mistake|problem)).{0,120}
+        your email address will not be published.*
+    """,
+    "cookie notice": r"""
+        .{0,120}\b(uses?|accept|consent|manage|about|of|our|reject)( \w+){0,3} cookies?\b.{0,160}
+        (accept|reject|allow|manage) (all|cookies|preferences|settings)( cookies)?[.!]?
+    """,
+    "advertisement": r"""
+        (advertisement|advertising|sponsored|promoted)\s*[:|–-].{0,160}
+        \W*(advertisements?|sponsored( content)?|promoted( content)?|ads?|skip ad|remove ads|report this ad)\W*
+        \W*(story continues below( advertisement)?|article continues (below|after).{0,30}|continue reading( below)?)\W*
+        \W*scroll (down )?to continue.{0,40}
+        \W*reklam yükleniyor\W*
+    """,
+    "loading notice": r"""
+        (loading|please wait|yükleniyor|laden|chargement|cargando)[\s.…]*
+        .{0,40}\b(javascript|your browser|adobe flash)\b.{0,80}(enable|disabled|support|required|play).{0,60}
+        (video|audio|media|content|image) (is )?(unavailable|not available|loading|could not be loaded).{0,80}
+    """,
+    "newsletter": r"""
+        (subscribe|sign ?up|register|log ?in|sign ?in)( now| here| free| today| to (read|continue).{0,40})?[.!]?
+        (subscribe|sign ?up|join|register|log ?in|sign ?in|download)\b.{0,80}\b(newsletters?|inbox|alerts?|app)\b.{0,80}
+        (subscribe|sign ?up|join|register|get|receive)\b.{0,60}\b(updates|briefing|bulletin|notifications?)\b.{0,60}
+        (subscribe|join|get|download)\b.{0,60}\b(free trial|channel|daily digest|latest news|breaking news)\b.{0,80}
+        .{0,60}\b(read|follow|join|find|like)\b.{0,30}\bon (<channel>)\b.{0,60}
+    """,
+    "related links": r"""
+        (also read|read (also|more)|see (also|more)|related|you (may|might) (also )?like|more on this( story)?)[,.:…]*
+        (recommended( for you)?|most (read|popular)|top stories|latest news|trending( now)?|editor[’']s picks?)[,.:…]*
+        (in (other news|pictures|case you missed it)|don[’']t miss|further reading)[,.:…]*
+        (up next|(next|previous) article)[,.:…]*
+        (watch( (now|live|also|more))?|listen( to this article)?|more (from|stories).{0,40})[,.:…]*
+        related (articles?|stories|topics|news|posts|coverage)[,.:…]*
+        (also read|read( also| more| next)?|see also|related( \w+)?|watch( also)?|listen|more|up next)\s*[:|»>].{0,200}
+        (don[’']t miss|further reading|recommended( for you)?|in pictures|most read|trending)\s*[:|»>].{0,200}
+        (also interesting|you may like|this may interest you|(more|also) (from|on|in)( \S+){1,4})\s*[:|»>].{0,200}
+        (read more|read the full (story|article)|click here|tap here|find out more|learn more)\b.{0,80}
+        (view (gallery|all|original)|show (more|original)|load more|back to top|go to homepage)\b.{0,80}
+        get the latest .{0,80}\b(here|on)\b.{0,40}
+    """,
+    "caption": r"""
+        (<picture>)( credits?| by| courtesy( of)?| source)?\s*[:|/©].{0,220}
+        .{0,260}[\[(]\s*(photo|image|picture|file photo|file|credit|ap photo|video)\b[^\])]{0,80}[\])]\.?
+        .{0,260}\b(getty images|shutterstock|a[fp]p? photo|epa-efe|via (getty|reuters)|file (photo|picture|image))\W*
+        .{0,260}/ ?(reuters|afp|epa)\W*
+        \(file\).{0,120}
+    """,
+    "byline": r"""
+        (by|from|(written|reported|compiled|edited) by|(report|edit)ing by)\s+<name>((,? and|,|\s&)?\s+<name>){0,6}\W*
+        author:?\s+<name>(\s+<name>){0,4}
+        by\s+<name>(\s+<name>){0,4},? (in|at|for|with) .{2,60}
+        (by|from) (our|a|an|the) ([\w-]+ ){0,3}(<staff>)(,? ((in|at|for|from|with) )?.{2,60})?\W*
+        (by|from) .{2,40}\b(<staff>)\W*(\W+(updated|posted|published)\b.{0,60})?
+        \(?(reporting|writing|editing|additional reporting|translated|compiled|edited) by .{2,160}
+        (interview|words|pictures|text|photos?|live updates)( and \w+)? by\b.{2,80}
+        (posted|published|updated|last (updated|modified)|first published|date|issued)( on| at|:)?\s.{0,20}\d.{0,40}
+        (\d{1,2}|(<month>)\w*)[ .,/-]{1,2}(\d{1,2}|(<month>)\w*)[ .,/-]{1,2}\d{2,4}(\W+\d{1,2}[:.]\d{2}.{0,12})?
+        \d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?( ?(<zone>)( ?[+-]\d{1,2})?)?
+        \d+ min(ute)?s?\.?( read)?
+    """,
+    "legal line": r"""
+        .{0,40}(all rights reserved|terms (of (use|service)|and conditions)|privacy policy).{0,80}
+        (copyright|©).{0,120}
+        (disclaimer|corrections? policy)\b.{0,200}
+    """,
+    "navigation": r"""
+        (home|menu|search|close|skip to (main )?content|about us|contact( us)?|background|details)\s*[:»>|]?
+        (tags?|tagged|topics?|categories|category|sections?|sources?|share this|filed under|keywords)\s*[:»>|]?
+        (tags?|tagged|topics?|categories|category|filed under|keywords)\s*[:|].{0,200}
+        (source|sources|via)\s*[:|].{1,120}
+        (home|news|world)(\s*[»>/|›]\s*[\w ]{2,30}){1,5}
+        you are here\s*:.{0,160}
+        [^.?!|»>›]{1,50}(\s*[|»>›]\s*[^.?!|»>›]{1,60}){2,12}
+    """,
+    "mark": r"""
+        [\W\d_]*
+    """,
+}
+
+REASONS = tuple(_PATTERNS)
+"""Everything that `boilerplate_reason` may answer. A "mark" is a line without any letter."""
 
 _LONG = 320
 
 
-def boilerplate_reason(line: str) -> str:
-    """Why `line` (one line of a page, marks trimmed) is page furniture, or an empty string when it is text.
+def _compile(pattern: str) -> re.Pattern[str]:
+    expanded = re.sub(r"<(\w+)>", lambda match: _WORDS[match.group(1)], pattern)
+    return re.compile(expanded, re.IGNORECASE)
 
-    Reasons: share line, comments, cookie notice, advertisement, loading notice, newsletter, related links, caption, byline,
-    legal line, navigation, mark (no letter at all).
-    """
+
+_COMPILED = [
+    (reason, _compile(line.strip())) for reason, text in _PATTERNS.items() for line in text.strip().split("\n")
+]
+
+
+def boilerplate_reason(line: str) -> str:
+    """Why `line` (one line of a page, marks trimmed) is page furniture: one of `REASONS`, or "" when it is text."""
     if len(line) > _LONG:
         return ""
-    for reason, pattern in _WHOLE_LINE:
-        if pattern.fullmatch(line):
-            return reason
-    return ""
+    return next((reason for reason, pattern in _COMPILED if pattern.fullmatch(line)), "")

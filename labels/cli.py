@@ -91,11 +91,15 @@ def ingest_command(
             counts = opened.counts()
         for message in report.rejected:
             console.print(f"Left out: {message}", style="yellow")
-        console.print(f"Read {report.documents_read} documents; {report.documents_added} were new, "
-                      f"with {report.sentences_added} sentences.")
+        console.print(
+            f"Read {report.documents_read} documents; {report.documents_added} were new, "
+            f"with {report.sentences_added} sentences."
+        )
         _print_boilerplate(report.boilerplate)
-        console.print(f"{settings.store} now holds {counts.documents} documents and "
-                      f"{counts.sentences - counts.boilerplate} sentences to label.")
+        console.print(
+            f"{settings.store} now holds {counts.documents} documents and "
+            f"{counts.sentences - counts.boilerplate} sentences to label."
+        )
         if report.documents_added:
             console.print("Next: communique label --annotator YOUR_NAME")
         if not report.documents_read:
@@ -129,8 +133,9 @@ def label_command(
                 return
             decided = run_prompt(session, book, _ask, _say)
             console.print(f"{decided} decided, {session.remaining} left in this draw. All saved in {settings.store}.")
-            console.print(f"Next: communique label --annotator {annotator}   or   "
-                          "communique annotations export labels.jsonl")
+            console.print(
+                f"Next: communique label --annotator {annotator}   or   communique annotations export labels.jsonl"
+            )
 
 
 @annotations_app.command("import", epilog="Example: communique annotations import ana.jsonl")

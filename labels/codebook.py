@@ -129,11 +129,14 @@ class Codebook(_Strict):
                 f"Its labels: {', '.join(self.label_names)}. Mend the label or add it to the codebook."
             )
         if self.exclusive and len(wanted) > 1:
-            raise CodebookError(f"{place}: codebook '{self.name}' is exclusive, but there are {len(wanted)} labels: "
-                                f"{', '.join(sorted(wanted))}. Keep one, or set `exclusive = false`.")
+            raise CodebookError(
+                f"{place}: codebook '{self.name}' is exclusive, but there are {len(wanted)} labels: "
+                f"{', '.join(sorted(wanted))}. Keep one, or set `exclusive = false`."
+            )
         if self.exclusive and not wanted and not self.allow_none:
-            raise CodebookError(f"{place}: no label, but codebook '{self.name}' demands one. "
-                                "Add the label, or set `allow_none = true`.")
+            raise CodebookError(
+                f"{place}: no label, but codebook '{self.name}' demands one. Add the label, or set `allow_none = true`."
+            )
         return tuple(name for name in self.label_names if name in wanted)
 
 
@@ -210,8 +213,8 @@ def _explain(error: ValidationError, place: str) -> str:
 def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
     """A codebook whose labels are the values found, in sorted order.
 
-    `exclusive` follows the data's shape: a `label` column is exclusive, a `labels` column is not. `allow_none` of an exclusive
-    codebook is true when some row has no label.
+    `exclusive` follows the data's shape: a `label` column is exclusive, a `labels` column is not. `allow_none` of an
+    exclusive codebook is true when some row has no label.
 
     Raises:
         CodebookError: there is no label at all, or one that cannot be a label name.
@@ -222,8 +225,10 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
         names.update(labels)
         empty = empty or not labels
     if not names:
-        raise CodebookError(f"{name}: no label in any row, so no codebook can be inferred. "
-                            "Give a file with a `label` or `labels` column that is filled.")
+        raise CodebookError(
+            f"{name}: no label in any row, so no codebook can be inferred. "
+            "Give a file with a `label` or `labels` column that is filled."
+        )
     content = {
         "name": name,
         "description": "Inferred from the label values of a file: write the definitions before people label with it.",

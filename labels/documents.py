@@ -157,5 +157,13 @@ def _row_document(path: Path, number: int, row: Row, reject: Reject) -> Document
 
 
 def _document(matter: dict[str, Any], text: str, source: str) -> Document:
-    known = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
-    return Document(**{"source": source, "text": text, "synthetic": matter.get("synthetic") in (True, "true"), **known})
+    given = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
+    return Document(
+        source=given.get("source", source),
+        text=text,
+        url=given.get("url", ""),
+        title=given.get("title", ""),
+        date=given.get("date", ""),
+        language=given.get("language", "en"),
+        synthetic=matter.get("synthetic") in (True, "true"),
+    )

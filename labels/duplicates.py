@@ -1,8 +1,8 @@
 """Near-duplicate clusters of sentences: wire copy that is printed again with small changes.
 
-Two sentences of at least `MIN_WORDS` words are near-duplicates when the Jaccard similarity of their word 3-shingles is at
-least `MIN_JACCARD`. Candidates come from MinHash (datasketch); each is verified exactly. Shorter sentences are common
-phrases and never count.
+Two sentences of at least `MIN_WORDS` words are near-duplicates when the Jaccard similarity of their word 3-shingles is
+at least `MIN_JACCARD`. Candidates come from MinHash (datasketch); each is verified exactly. Shorter sentences are
+common phrases and never count.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ SEPARATOR = "|"
 def read_examples(path: Path, codebook: Codebook) -> list[Example]:
     """The examples of a labelled file, in order.
 
-    Ids come from the columns `example_id`, else `sentence_id` with `document_id`, else file contents and row; rows without
-    `document_id` are each their own document.
+    Ids come from the columns `example_id`, else `sentence_id` with `document_id`, else file contents and row; rows
+    without `document_id` are each their own document.
 
     Raises:
         DataError: no usable row, a row without text or label column, a label that the codebook lacks, or the same id
@@ -31,8 +31,10 @@ def read_examples(path: Path, codebook: Codebook) -> list[Example]:
     for number, row in read_rows(path):
         example = _example(path, number, row, codebook)
         if example.id in rows_by_id:
-            raise DataError(f"{path}:{number}: id '{example.id}' stands in row {rows_by_id[example.id]} already. "
-                            "Ids must be unique; remove one of the rows.")
+            raise DataError(
+                f"{path}:{number}: id '{example.id}' stands in row {rows_by_id[example.id]} already. "
+                "Ids must be unique; remove one of the rows."
+            )
         rows_by_id[example.id] = number
         examples.append(example)
     if not examples:
@@ -98,7 +100,9 @@ def _label_column(path: Path, number: int, row: Row) -> str:
     if len(present) == 1:
         return present[0]
     what = "both `label` and `labels` are there" if present else "there is neither `label` nor `labels`"
-    raise DataError(f"{DataError.place(path, number)}: {what}. Use `label` for one of several, `labels` for any number.")
+    raise DataError(
+        f"{DataError.place(path, number)}: {what}. Use `label` for one of several, `labels` for any number."
+    )
 
 
 def _labels(value: Any, column: str, place: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -35,7 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         with _explained(path):
             yield draft
-            os.replace(draft, path)
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -71,11 +70,11 @@ def refuse_occupied(path: Path, *, overwrite: bool = False) -> None:
 
 def _take_place(draft: Path, path: Path) -> None:
     if not path.exists():
-        os.replace(draft, path)
+        draft.replace(path)
         return
     old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-    os.replace(path, old)
-    os.replace(draft, path)
+    path.replace(old)
+    draft.replace(path)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -10,7 +10,9 @@ from labels.records import Annotation
 
 @dataclass(frozen=True)
 class Standing:
-    """`annotations` maps (sentence id, annotator) to the decision that stands, `adjudications` sentence id to the last one."""
+    """`annotations` maps (sentence id, annotator) to the decision that stands, `adjudications` sentence id to the last
+    one.
+    """
 
     annotations: dict[tuple[str, str], Annotation]
     adjudications: dict[str, Annotation]

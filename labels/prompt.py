@@ -60,8 +60,10 @@ def _review(answer: str, session: LabellingSession, codebook: Codebook, say: Say
     typed = [] if answer == NONE else list(answer.replace(" ", "").replace(",", ""))
     unknown = [key for key in typed if key not in keys]
     if not answer or unknown:
-        say(f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), "
-            f"{NONE} none, {SKIP} skip, {UNDO} undo, {QUIT} quit, {HELP} help.")
+        say(
+            f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), "
+            f"{NONE} none, {SKIP} skip, {UNDO} undo, {QUIT} quit, {HELP} help."
+        )
         return False
     if codebook.exclusive and len(set(typed)) > 1:
         say("One label only: this codebook is exclusive.")

@@ -1,4 +1,4 @@
-"""Annotations -> gold: what the annotators of a sentence agree on, or an adjudicator decided. No annotation is altered."""
+"""Annotations -> gold: what the annotators agree on, or an adjudicator decided. No annotation is altered."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from labels.records import Annotation
 class Resolution:
     """Gold label sets, and the sentences that have none yet.
 
-    `gold` maps sentence id -> labels in codebook order (empty: reviewed, none). `disputed` are sentences whose reviewers
-    differ with no adjudication, `skipped` those that every annotator skipped.
+    `gold` maps sentence id -> labels in codebook order (empty: reviewed, none). `disputed` are sentences whose
+    reviewers differ with no adjudication, `skipped` those that every annotator skipped.
     """
 
     gold: dict[str, tuple[str, ...]]

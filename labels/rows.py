@@ -63,7 +63,7 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
                 reject(f"{place}: this line is not JSON ({reason}). Mend or remove it.")
                 continue
             if not isinstance(row, dict):
-                reject(f"{place}: a JSON object is expected, not {type(row).__name__}. Write {{\"text\": ...}}.")
+                reject(f'{place}: a JSON object is expected, not {type(row).__name__}. Write {{"text": ...}}.')
                 continue
             yield number, row
 

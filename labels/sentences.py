@@ -1,7 +1,7 @@
 """Document -> sentences with offsets; boilerplate is set aside with its reason, never dropped.
 
-The cuts are sentencex's; here are the blocks it is given (lines and paragraphs), the trimming of marks at a span's edges, and the
-repeated lines of scraped pages.
+The cuts are sentencex's; here are the blocks it is given (lines and paragraphs), the trimming of marks at a span's
+edges, and the repeated lines of scraped pages.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def split_sentences(document: Document) -> list[Sentence]:
 
 
 def whole_sentence(document: Document) -> Sentence:
-    """The whole text of a document, white space at its edges aside, as one sentence: for rows that are sentences already."""
+    """The whole text of a document, white space at its edges aside, as one sentence: for rows that are sentences
+    already.
+    """
     start, end = _trim_space(document.text)
     return Sentence(document.id, start, end, document.text[start:end], "whole", "", document.synthetic)
 

@@ -119,8 +119,15 @@ class LabellingSession:
         self._store.append([self._event(sentence_id, "annotate", state, labels, note, seconds)])
         self._decided.append(self._pending.pop(0))
 
-    def _event(self, sentence_id: str, kind: str, state: State | None, labels: tuple[str, ...], note: str,
-               seconds: float | None) -> Annotation:
+    def _event(
+        self,
+        sentence_id: str,
+        kind: str,
+        state: State | None,
+        labels: tuple[str, ...],
+        note: str,
+        seconds: float | None,
+    ) -> Annotation:
         return Annotation(
             event_id=uuid.uuid4().hex,
             sentence_id=sentence_id,

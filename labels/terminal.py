@@ -22,6 +22,10 @@ NamedAdvance = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 
 
+_WIDTH_IN_FILES = 110
+"""Columns of a table where standard output is no terminal."""
+
+
 class _Lazy:
     """A rich console on standard output, made when it is first used: importing rich takes a tenth of a second."""
 
@@ -29,7 +33,10 @@ class _Lazy:
     def _console(self) -> Console:
         from rich.console import Console
 
-        return Console(soft_wrap=True, highlight=False)
+        found = Console(soft_wrap=True, highlight=False)
+        if not found.is_terminal:
+            found.width = max(found.width, _WIDTH_IN_FILES)
+        return found
 
     def print(self, *values: Any, **options: Any) -> None:
         """As `rich.console.Console.print`, but text is never read as markup."""

@@ -5,8 +5,9 @@ Names are imported when they are first asked for, so that importing the package 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from labels.exports import lazy_names
 
 if TYPE_CHECKING:
     from trainer.config import Experiment, load_experiment
@@ -37,9 +38,4 @@ _HOMES = {
     "load_experiment": "trainer.config",
     "run_experiment": "trainer.run",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'trainer' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,8 +1,8 @@
 """The saved model on disk: a folder with a manifest of digests, checked before anything in it is built. Never a pickle.
 
-    manifest.json     what it is (see `Manifest`), with the SHA-256 of every other file
-    codebook.toml     the labels it assigns
-    classifier/       the kind's own files
+manifest.json     what it is (see `Manifest`), with the SHA-256 of every other file
+codebook.toml     the labels it assigns
+classifier/       the kind's own files
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".bin", ".ckpt
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artefact says of itself. `digest` (of files and calibration) identifies the model, whenever it was trained."""
+    """What an artefact says of itself. `digest` (of files and calibration) identifies the model, whenever it was
+    trained.
+    """
 
     kind: str
     labels: tuple[str, ...]
@@ -101,16 +103,22 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         hint = " Did you mean its `artefact/` folder?" if (folder / "artefact" / MANIFEST).is_file() else ""
-        raise ArtefactError(f"{folder}: no {MANIFEST}, so this is no communique artefact.{hint} "
-                            "`communique train EXPERIMENT.toml --out DIR` writes one to DIR/artefact.")
+        raise ArtefactError(
+            f"{folder}: no {MANIFEST}, so this is no communique artefact.{hint} "
+            "`communique train EXPERIMENT.toml --out DIR` writes one to DIR/artefact."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = content["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"{path}: not a manifest ({error}). Copy the artefact again from where it was trained.") from error
+        raise ArtefactError(
+            f"{path}: not a manifest ({error}). Copy the artefact again from where it was trained."
+        ) from error
     if found != FORMAT:
-        raise ArtefactError(f"{path}: artefact format {found}; this communique reads format {FORMAT}. "
-                            "Use the communique version that wrote it" + (", or a newer one." if found > FORMAT else "."))
+        raise ArtefactError(
+            f"{path}: artefact format {found}; this communique reads format {FORMAT}. "
+            "Use the communique version that wrote it" + (", or a newer one." if found > FORMAT else ".")
+        )
     known = {entry.name for entry in fields(Manifest)}
     if set(content) != known:
         odd = sorted(set(content) ^ known)
@@ -131,12 +139,16 @@ def folder_size(folder: Path) -> int:
 def _refuse_what_is_no_folder(folder: Path) -> None:
     if folder.is_file():
         if folder.suffix.lower() in _PICKLES or folder.open("rb").read(2)[:1] == b"\x80":
-            raise ArtefactError(f"{folder}: this looks like a pickle. Loading one can run any code, so communique never "
-                                "does. Train again: `communique train EXPERIMENT.toml --out DIR`.")
+            raise ArtefactError(
+                f"{folder}: this looks like a pickle. Loading one can run any code, so communique never "
+                "does. Train again: `communique train EXPERIMENT.toml --out DIR`."
+            )
         raise ArtefactError(f"{folder}: a file; an artefact is a folder with a {MANIFEST}. Give the folder.")
     if not folder.is_dir():
-        raise ArtefactError(f"{folder}: there is no such folder. Give an artefact's folder, or an MLflow URI such as "
-                            "models:/NAME@champion.")
+        raise ArtefactError(
+            f"{folder}: there is no such folder. Give an artefact's folder, or an MLflow URI such as "
+            "models:/NAME@champion."
+        )
 
 
 def _check_digests(folder: Path, manifest: Manifest) -> None:
@@ -148,8 +160,10 @@ def _check_digests(folder: Path, manifest: Manifest) -> None:
         raise ArtefactError(f"{folder}: {added[0]} is not in its manifest. It was added after training: remove it.")
     for name, digest in manifest.files.items():
         if _sha256(folder / name) != digest:
-            raise ArtefactError(f"{folder / name}: altered after training (its SHA-256 differs from the manifest's). "
-                                "Nothing was loaded. Copy the artefact again, or train it again.")
+            raise ArtefactError(
+                f"{folder / name}: altered after training (its SHA-256 differs from the manifest's). "
+                "Nothing was loaded. Copy the artefact again, or train it again."
+            )
 
 
 def _files(folder: Path) -> Iterable[Path]:

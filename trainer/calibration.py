@@ -1,7 +1,7 @@
 """Raw scores -> calibrated probabilities -> label sets: fitted on validation, stored in the artefact as plain numbers.
 
-Multi-label: Platt scaling (or isotonic regression) for each label, and a threshold for each. Exclusive: one temperature and a bias
-for each class; the decision is the argmax.
+Multi-label: Platt scaling (or isotonic regression) for each label, and a threshold for each. Exclusive: one temperature
+and a bias for each class; the decision is the argmax.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class LabelCalibration:
     """One label's map from raw to calibrated probability, and how it was fitted.
 
     `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`), "temperature" (exclusive: a is
-    1 / temperature, b the class's bias), or "none". `n` and `positives` count the validation rows. `reason` says why it is
-    "none" or why the threshold stayed at 0.5.
+    1 / temperature, b the class's bias), or "none". `n` and `positives` count the validation rows. `reason` says why it
+    is "none" or why the threshold stayed at 0.5.
     """
 
     method: str
@@ -111,9 +111,9 @@ def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, 
     Source: Platt (1999), with his smoothed targets; thresholds by maximum F1, the middle of the best plateau.
     """
     scores = np.asarray(raw, dtype=np.float64)
-    return Calibration(False, tuple(
-        _fit_label(scores[:, i], gold[:, i], method, min_positives) for i in range(scores.shape[1])
-    ))
+    return Calibration(
+        False, tuple(_fit_label(scores[:, i], gold[:, i], method, min_positives) for i in range(scores.shape[1]))
+    )
 
 
 def fit_exclusive(
@@ -121,8 +121,8 @@ def fit_exclusive(
 ) -> Calibration:
     """Fit one temperature and a bias for each class by minimum log loss, biases drawn to 0 by a small penalty.
 
-    Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al. (2017), with
-    the biases that class weights make necessary.
+    Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al. (2017),
+    with the biases that class weights make necessary.
     """
     from scipy.optimize import minimize
 
@@ -143,8 +143,14 @@ def fit_exclusive(
     best = minimize(loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B", bounds=[(-3, 3)] + [(-5, 5)] * len(counts))
     scale, biases = float(np.exp(best.x[0])), np.where(free, best.x[1:], 0.0)
     classes = tuple(
-        LabelCalibration("temperature", n, int(count), a=scale, b=float(bias),
-                         reason="" if count >= min_positives else f"{count} positives, fewer than {min_positives}: no bias")
+        LabelCalibration(
+            "temperature",
+            n,
+            int(count),
+            a=scale,
+            b=float(bias),
+            reason="" if count >= min_positives else f"{count} positives, fewer than {min_positives}: no bias",
+        )
         for count, bias in zip(counts, biases, strict=True)
     )
     return Calibration(True, classes[: gold.shape[1]], classes[gold.shape[1]] if allow_none else None)
@@ -186,8 +192,10 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
         x, y = (tuple(float(v) for v in values) for values in (fitted.X_thresholds_, fitted.y_thresholds_))
         return LabelCalibration("isotonic", n, positives, x=x, y=y)
     a, b = _fit_platt(_logit(scores), gold)
-    reason = "" if method == "platt" else (
-        f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead"
+    reason = (
+        ""
+        if method == "platt"
+        else (f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead")
     )
     return LabelCalibration("platt", n, positives, a=a, b=b, reason=reason)
 
@@ -211,7 +219,7 @@ def _apply_label(scores: Floats, label: LabelCalibration) -> Floats:
     if label.method == "platt":
         return _sigmoid(label.a * _logit(scores) + label.b)
     if label.method == "isotonic":
-        return np.interp(scores, label.x, label.y)
+        return np.asarray(np.interp(scores, label.x, label.y))
     return scores
 
 
@@ -221,7 +229,7 @@ def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none:
         return scores
     logits = np.log(np.clip(_with_none(scores, none is not None), _EPSILON, 1))
     scaled = logits * classes[0].a + np.array([label.b for label in classes])
-    return np.exp(scaled - _log_sum_exp(scaled)[:, None])[:, : len(labels)]
+    return np.asarray(np.exp(scaled - _log_sum_exp(scaled)[:, None])[:, : len(labels)])
 
 
 def _with_none(scores: Floats, allow_none: bool) -> Floats:

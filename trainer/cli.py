@@ -20,7 +20,6 @@ app = typer.Typer(
     help="Code diplomatic statements: codebook, labels, classifiers, honest evaluation, serving.\n\n"
     "Start with `communique demo`; then `communique ingest`, `label`, `train`, `serve`.",
 )
-app.registered_commands += labels_app.registered_commands
 app.add_typer(codebook_app, name="codebook")
 app.add_typer(annotations_app, name="annotations")
 
@@ -148,3 +147,12 @@ def leaderboard(
     with reporting_errors():
         for board in leaderboards(experiment):
             display.print_board(board)
+
+
+_ORDER = ("demo", "ingest", "label", "train", "evaluate", "leaderboard", "predict", "serve")
+"""As a user meets them."""
+
+app.registered_commands = sorted(
+    [*app.registered_commands, *labels_app.registered_commands],
+    key=lambda command: _ORDER.index(command.name or command.callback.__name__ if command.callback else ""),
+)

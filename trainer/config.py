@@ -180,8 +180,9 @@ def find_experiment(path: str | Path) -> Path:
         candidate = shipped("experiments") / Path(path).with_suffix(".toml").name
         if candidate.is_file():
             return candidate
-    raise ExperimentError(f"{path}: there is no such experiment. Give a TOML file, or a shipped one: "
-                          f"{', '.join(shipped_experiments())}.")
+    raise ExperimentError(
+        f"{path}: there is no such experiment. Give a TOML file, or a shipped one: {', '.join(shipped_experiments())}."
+    )
 
 
 def parse_experiment(content: dict[str, Any], place: str) -> Experiment:
@@ -210,9 +211,10 @@ def _problems(error: ValidationError, content: dict[str, Any]) -> Iterator[str]:
         elif problem["type"].startswith("union_tag"):
             kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in _model_sections()]
             given = str(content.get("model", {}).get("kind", "")) if isinstance(content.get("model"), dict) else ""
-            yield f"model.kind: '{given}' is no kind of model{did_you_mean(given, kinds)}; use one of {', '.join(kinds)}"
+            hint = did_you_mean(given, kinds)
+            yield f"model.kind: '{given}' is no kind of model{hint}; use one of {', '.join(kinds)}"
         elif problem["type"] == "missing":
-            yield f"{key}: this key is needed" + (", e.g. [model] kind = \"tfidf\"" if key == "model" else "")
+            yield f"{key}: this key is needed" + (', e.g. [model] kind = "tfidf"' if key == "model" else "")
         else:
             given = problem.get("input")
             shown = "" if isinstance(given, dict) else f" (given: {given!r})"

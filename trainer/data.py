@@ -26,8 +26,8 @@ from trainer.splits import Parts, Split, apply_split, leaked_examples, make_spli
 class Dataset:
     """Examples in three parts, and what identifies them.
 
-    `notes` are things that a reader of the figures must know (disputed sentences left out, test rows that are near-duplicates
-    of train rows...). `synthetic`: some of the text was written for a corpus.
+    `notes` are things that a reader of the figures must know (disputed sentences left out, test rows that are
+    near-duplicates of train rows...). `synthetic`: some of the text was written for a corpus.
     """
 
     codebook: Codebook
@@ -124,7 +124,7 @@ def _codebook(experiment: Experiment) -> Codebook:
     if data.codebook != "infer":
         return load_codebook(data.codebook)
     if not data.train:
-        raise ExperimentError("data.codebook = \"infer\" needs data.train. Name a codebook instead.")
+        raise ExperimentError('data.codebook = "infer" needs data.train. Name a codebook instead.')
     files = [Path(name) for name in (data.train, data.validation, data.test) if name]
     return infer_codebook_of(files)
 
@@ -135,13 +135,17 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
     else:
         source = experiment.data.store or load_settings().store
         if "://" not in source and not Path(source).is_file():
-            raise ExperimentError(f"{source}: there is no such label store. Fill one with `communique ingest` and "
-                                  "`communique label`, or set data.store.")
+            raise ExperimentError(
+                f"{source}: there is no such label store. Fill one with `communique ingest` and "
+                "`communique label`, or set data.store."
+            )
         with Store(source) as store:
             examples = store_examples(store, codebook, notes)
     if not examples:
-        raise ExperimentError(f"{source}: no sentence in it has agreed labels yet. "
-                              "Label some with `communique label --annotator YOUR_NAME`.")
+        raise ExperimentError(
+            f"{source}: no sentence in it has agreed labels yet. "
+            "Label some with `communique label --annotator YOUR_NAME`."
+        )
     if experiment.data.only:
         examples = _only(examples, Path(experiment.data.only))
     return examples, source
@@ -152,8 +156,10 @@ def _only(examples: Sequence[Example], path: Path) -> list[Example]:
     by_id = {example.id: example for example in examples}
     missing = [identifier for identifier in ids if identifier not in by_id]
     if missing:
-        raise ExperimentError(f"{path}: {len(missing)} of its {len(ids)} ids are not in the data, e.g. '{missing[0]}'. "
-                              "Use the list that belongs to this corpus.")
+        raise ExperimentError(
+            f"{path}: {len(missing)} of its {len(ids)} ids are not in the data, e.g. '{missing[0]}'. "
+            "Use the list that belongs to this corpus."
+        )
     return [by_id[identifier] for identifier in ids]
 
 
@@ -187,8 +193,10 @@ def _file_parts(experiment: Experiment, codebook: Codebook, notes: list[str]) ->
         )
     leaked = leaked_examples([*train, *validation], test)
     if leaked:
-        notes.append(f"{len(leaked)} of {len(test)} test rows are near-duplicates of train or validation rows, "
-                     f"e.g. '{leaked[0].text[:60]}'")
+        notes.append(
+            f"{len(leaked)} of {len(test)} test rows are near-duplicates of train or validation rows, "
+            f"e.g. '{leaked[0].text[:60]}'"
+        )
     return {"train": train, "validation": validation, "test": test}
 
 

@@ -1,4 +1,6 @@
-"""`communique demo`: the whole line on the starter corpus, from documents to a champion that labels an article it never saw."""
+"""`communique demo`: the whole line on the starter corpus, from documents to a champion that labels an article it never
+saw.
+"""
 
 from __future__ import annotations
 
@@ -105,15 +107,18 @@ def _is_text(sentence: Sentence) -> bool:
 
 
 def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:
-    return load_experiment(kind, [
-        f"seed={SEED}",
-        'data.source="store"',
-        f"data.store={corpus.store}",
-        f"data.codebook={CODEBOOK}",
-        f"data.only={shipped('seeds') / 'demo.txt'}",
-        f"split.manifest={out / 'split.json'}",
-        f"tracking.experiment={EXPERIMENT}",
-    ])
+    return load_experiment(
+        kind,
+        [
+            f"seed={SEED}",
+            'data.source="store"',
+            f"data.store={corpus.store}",
+            f"data.codebook={CODEBOOK}",
+            f"data.only={shipped('seeds') / 'demo.txt'}",
+            f"split.manifest={out / 'split.json'}",
+            f"tracking.experiment={EXPERIMENT}",
+        ],
+    )
 
 
 def _named(advance: Advance, kind: str) -> Callable[[int, int], None]:

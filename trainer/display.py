@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.splits import Split
 
 _MANY_LABELS = 12
+_MANY_COLUMNS = 6
 
 
 def print_report(report: Mapping[str, Any]) -> None:
@@ -41,14 +42,18 @@ def print_report(report: Mapping[str, Any]) -> None:
     for note in report.get("notes", ()):
         console.print(f"Note: {note}.")
     if report.get("synthetic"):
-        console.print("Note: this model learned from text written for a corpus (synthetic); check it on your own labels.")
+        console.print(
+            "Note: this model learned from text written for a corpus (synthetic); check it on your own labels."
+        )
 
 
 def print_saved(result: RunResult) -> None:
     """Where a run's outputs are, and what to type next."""
     report = result.report
-    console.print(f"Trained in {report['train_seconds']:.1f} s, predicts {report['sentences_per_second']:.0f} sentences/s, "
-                  f"{report['artefact_bytes'] / 1e6:.1f} MB.")
+    console.print(
+        f"Trained in {report['train_seconds']:.1f} s, predicts {report['sentences_per_second']:.0f} sentences/s, "
+        f"{report['artefact_bytes'] / 1e6:.1f} MB."
+    )
     console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
@@ -63,16 +68,18 @@ def print_results(results: Sequence[RunResult]) -> None:
     table = _board_table(labels)
     for result in ordered:
         report = result.report
-        table.add_row(*_board_cells(
-            name=str(report["kind"]),
-            validation=report["validation_macro_f1"],
-            test=report["macro_f1"],
-            bounds=(report["intervals"] or {}).get("macro_f1"),
-            labels=[report["per_label"][label]["f1"] for label in labels],
-            seconds=report["train_seconds"],
-            speed=report["sentences_per_second"],
-            size=report["artefact_bytes"],
-        ))
+        table.add_row(
+            *_board_cells(
+                name=str(report["kind"]),
+                validation=report["validation_macro_f1"],
+                test=report["macro_f1"],
+                bounds=(report["intervals"] or {}).get("macro_f1"),
+                labels=[report["per_label"][label]["f1"] for label in labels],
+                seconds=report["train_seconds"],
+                speed=report["sentences_per_second"],
+                size=report["artefact_bytes"],
+            )
+        )
     console.print(table)
 
 
@@ -83,17 +90,21 @@ def print_board(board: Board) -> None:
     for row in board.rows:
         metrics = row.metrics
         bounds = {"low": metrics.get("macro_f1.low"), "high": metrics.get("macro_f1.high")}
-        name = row.name + (" *" if row.champion else "") + ("" if row.status == "FINISHED" else f" ({row.status.lower()})")
-        table.add_row(*_board_cells(
-            name=name,
-            validation=row.metric("validation_macro_f1"),
-            test=row.metric("macro_f1"),
-            bounds=bounds,
-            labels=[row.metric(f"f1.{label}") for label in board.labels],
-            seconds=row.metric("train_seconds"),
-            speed=row.metric("sentences_per_second"),
-            size=row.metric("artefact_bytes"),
-        ))
+        name = (
+            row.name + (" *" if row.champion else "") + ("" if row.status == "FINISHED" else f" ({row.status.lower()})")
+        )
+        table.add_row(
+            *_board_cells(
+                name=name,
+                validation=row.metric("validation_macro_f1"),
+                test=row.metric("macro_f1"),
+                bounds=bounds,
+                labels=[row.metric(f"f1.{label}") for label in board.labels],
+                seconds=row.metric("train_seconds"),
+                speed=row.metric("sentences_per_second"),
+                size=row.metric("artefact_bytes"),
+            )
+        )
     console.print(table)
     if any(row.champion for row in board.rows):
         console.print("* champion")
@@ -102,14 +113,18 @@ def print_board(board: Board) -> None:
 def print_corpus(corpus: Corpus) -> None:
     """Step 1 of the demo."""
     report = corpus.report
-    console.print(f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
-                  f"{sum(report.boilerplate.values())} of them set aside as page furniture; {corpus.events} annotations.")
+    console.print(
+        f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
+        f"{sum(report.boilerplate.values())} of them set aside as page furniture; {corpus.events} annotations."
+    )
 
 
 def print_split(split: Split, path: Path) -> None:
     """Step 2 of the demo."""
-    console.print(f"2. Froze a split of {len(split.train)} / {len(split.validation)} / {len(split.test)} sentences "
-                  f"(train / validation / test), whole documents together: {path}")
+    console.print(
+        f"2. Froze a split of {len(split.train)} / {len(split.validation)} / {len(split.test)} sentences "
+        f"(train / validation / test), whole documents together: {path}"
+    )
     console.print("3. Training majority, keywords, tfidf and finetune; each is one MLflow run.")
 
 
@@ -121,16 +136,16 @@ def print_champion(best: RunResult, uri: str) -> None:
 def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
     """Step 5 of the demo: each sentence with its labels, and its probabilities."""
     console.print(f"5. An article it has never seen: “{document.title}” ({document.source})")
-    labels = list(rows[0]["probabilities"])
-    table = Table(box=None, pad_edge=False, show_lines=False)
-    for label in labels:
-        table.add_column(label.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
-    table.add_column("labels", vertical="bottom", style="bold", no_wrap=True)
-    table.add_column("sentence", vertical="bottom")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column("labels", style="bold", no_wrap=True)
+    table.add_column("sentence")
     for row in rows:
-        numbers = [f"{row['probabilities'][label]:.2f}" for label in labels]
-        table.add_row(*numbers, "\n".join(row["labels"]) or "·", row["text"])
+        likeliest = max(row["probabilities"], key=row["probabilities"].__getitem__)
+        shown = row["labels"] or [likeliest]
+        said = [f"{row['probabilities'][label]:.2f} {label if row['labels'] else f'({label})'}" for label in shown]
+        table.add_row("\n".join(said), row["text"], style="" if row["labels"] else "dim")
     console.print(table, soft_wrap=False)
+    console.print("In brackets: the likeliest label where none reaches its threshold.")
 
 
 def print_next_steps(uri: str) -> None:
@@ -153,11 +168,15 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
     furniture = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
-    console.print(f"{report.documents} documents, {report.sentences} sentences labelled; "
-                  f"{sum(report.boilerplate.values())} set aside as page furniture" + (f" ({furniture})." if furniture else "."))
+    console.print(
+        f"{report.documents} documents, {report.sentences} sentences labelled; "
+        f"{sum(report.boilerplate.values())} set aside as page furniture" + (f" ({furniture})." if furniture else ".")
+    )
     for label in model.labels:
         if report.assigned[label]:
-            console.print(f"  {label:<24} {report.assigned[label]:>6}  {report.assigned[label] / report.sentences:6.1%}")
+            console.print(
+                f"  {label:<24} {report.assigned[label]:>6}  {report.assigned[label] / report.sentences:6.1%}"
+            )
     console.print(f"Written to {output}.")
 
 
@@ -171,23 +190,30 @@ def _label_table(report: Mapping[str, Any]) -> Table:
         if label in shown:
             figures = report["per_label"][label]
             bounds = (report["intervals"] or {}).get("per_label_f1", {}).get(label)
-            table.add_row(label, _number(figures["precision"]), _number(figures["recall"]), _number(figures["f1"]),
-                          _bounds(bounds), str(figures["support"]), _number(figures["threshold"], 2))
+            table.add_row(
+                label,
+                _number(figures["precision"]),
+                _number(figures["recall"]),
+                _number(figures["f1"]),
+                _bounds(bounds),
+                str(figures["support"]),
+                _number(figures["threshold"], 2),
+            )
     if len(labels) > _MANY_LABELS:
         table.caption = f"{len(labels) - _MANY_LABELS} rarer labels are in report.json"
     return table
 
 
 def _board_table(labels: Sequence[str], title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("model", vertical="bottom", no_wrap=True)
-    for heading in ("valid.\nF1", "test\nmacro-F1", "95%\ninterval"):
-        table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
-    for label in labels[:_MANY_LABELS]:
-        table.add_column(label.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
-    for heading in ("train\ns", "sent.\n/s", "MB"):
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", vertical="bottom")
+    for heading in ("val.\nF1", "test\nF1", "95%\ninterval", *_label_headings(labels), "train\ns", "sent.\n/s", "MB"):
         table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
     return table
+
+
+def _label_headings(labels: Sequence[str]) -> list[str]:
+    return [label.replace("_", "\n") for label in labels] if len(labels) <= _MANY_COLUMNS else []
 
 
 def _board_cells(
@@ -203,10 +229,10 @@ def _board_cells(
 ) -> list[str]:
     return [
         name,
-        _number(validation),
-        _number(test),
-        _bounds(bounds),
-        *(_number(value, 2) for value in labels[:_MANY_LABELS]),
+        _number(validation, 2),
+        _number(test, 2),
+        _bounds(bounds, 2),
+        *(_number(value, 2) for value in labels if len(labels) <= _MANY_COLUMNS),
         _number(seconds, 1),
         _number(speed, 0),
         _number(None if size is None else size / 1e6, 1),
@@ -217,7 +243,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _bounds(bounds: Mapping[str, float | None] | None) -> str:
+def _bounds(bounds: Mapping[str, float | None] | None, digits: int = 3) -> str:
     if not bounds or bounds.get("low") is None:
         return "–"
-    return f"{bounds['low']:.3f}–{bounds['high']:.3f}"
+    return f"{bounds['low']:.{digits}f}–{bounds['high']:.{digits}f}"

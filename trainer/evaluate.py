@@ -31,7 +31,8 @@ class Evaluation:
 def evaluate_file(
     model: Model, artefact: Path, data: Path, out: Path | None, *, overwrite: bool = False, track: bool = True
 ) -> Evaluation:
-    """Evaluate a model on a labelled file and, where `out` is given, leave report.json, predictions.parquet and plots/ there.
+    """Evaluate a model on a labelled file and, where `out` is given, leave report.json, predictions.parquet and plots/
+    there.
 
     Raises:
         DataError: the file cannot be read, or bears labels that the model's codebook lacks.
@@ -59,7 +60,11 @@ def _context(model: Model, artefact: Path, data: Path) -> dict[str, Any]:
     assert manifest is not None
     return {
         "kind": manifest.kind,
-        "codebook": {"name": manifest.codebook_name, "version": manifest.codebook_version, "hash": manifest.codebook_hash},
+        "codebook": {
+            "name": manifest.codebook_name,
+            "version": manifest.codebook_version,
+            "hash": manifest.codebook_hash,
+        },
         "data": str(data),
         "synthetic": manifest.synthetic,
         "model_id": manifest.digest,

@@ -49,11 +49,11 @@ class Model:
         """(n, labels) calibrated probabilities in [0, 1]."""
         return self.calibration.apply(self.classifier.predict_proba(texts)).astype(np.float32)
 
-    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:  # type: ignore[type-arg]
+    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
         """(n, labels) booleans: which labels are assigned."""
         return self.calibration.decide(probabilities)
 
-    def label_sets(self, probabilities: NDArray[np.floating]) -> list[tuple[str, ...]]:  # type: ignore[type-arg]
+    def label_sets(self, probabilities: NDArray[np.floating]) -> list[tuple[str, ...]]:
         """The labels assigned to each row, in codebook order."""
         names = self.labels
         return [tuple(names[i] for i in np.flatnonzero(row)) for row in self.decide(probabilities)]

@@ -1,4 +1,4 @@
-"""A model over a corpus of any size: documents in, one row a sentence out, streamed through a fixed amount of memory."""
+"""A model over a corpus of any size: documents in, one row a sentence out, streamed in a fixed amount of memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def predict_files(
         DataError: an input does not exist, nothing could be read, or the output cannot be written.
     """
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise DataError(f"{output}: predictions are written as {', '.join(OUTPUT_SUFFIXES)}. Give the file such an ending.")
+        raise DataError(
+            f"{output}: predictions are written as {', '.join(OUTPUT_SUFFIXES)}. Give the file such an ending."
+        )
     files = find_files(inputs)
     report = PredictReport()
     sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate, progress=progress)
@@ -154,8 +156,14 @@ class _CsvWriter:
     def write(self, rows: Sequence[Row]) -> None:
         for row in rows:
             numbers = [row["probabilities"][label] for label in self._labels]
-            self._writer.writerow([*(row[name] for name in self._plain), "|".join(row["labels"]), *numbers,
-                                   *(row[name] for name in self._last)])
+            self._writer.writerow(
+                [
+                    *(row[name] for name in self._plain),
+                    "|".join(row["labels"]),
+                    *numbers,
+                    *(row[name] for name in self._last),
+                ]
+            )
 
 
 @contextmanager
@@ -164,11 +172,20 @@ def _parquet_writer(path: Path, labels: Sequence[str]) -> Iterator[_Writer]:
     import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.int64()
-    schema = pa.schema([
-        ("document_id", text), ("sentence_id", text), ("source", text), ("start", number), ("end", number), ("text", text),
-        ("labels", pa.list_(text)), ("probabilities", pa.struct([(label, pa.float32()) for label in labels])),
-        ("model_id", text), ("codebook_hash", text),
-    ])
+    schema = pa.schema(
+        [
+            ("document_id", text),
+            ("sentence_id", text),
+            ("source", text),
+            ("start", number),
+            ("end", number),
+            ("text", text),
+            ("labels", pa.list_(text)),
+            ("probabilities", pa.struct([(label, pa.float32()) for label in labels])),
+            ("model_id", text),
+            ("codebook_hash", text),
+        ]
+    )
     with pq.ParquetWriter(path, schema) as parquet:
 
         class Writer:

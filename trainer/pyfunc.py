@@ -1,6 +1,7 @@
 """The artefact as an MLflow pyfunc, by MLflow's models-from-code: this file is copied into each logged model.
 
-So that `mlflow models serve` and Spark see the same probabilities and label sets as `communique predict`; no object is pickled.
+So that `mlflow models serve` and Spark see the same probabilities and label sets as `communique predict`; no object is
+pickled.
 """
 
 from typing import Any
@@ -23,12 +24,12 @@ class CommuniqueModel(PythonModel):  # type: ignore[misc]
         """One row for each text: `labels` (list of names), `probabilities` (name -> number in [0, 1])."""
         texts = [str(text) for text in model_input["text"]]
         probabilities = self.model.predict_proba(texts)
-        return pd.DataFrame({
-            "labels": [list(labels) for labels in self.model.label_sets(probabilities)],
-            "probabilities": [
-                dict(zip(self.model.labels, map(float, row), strict=True)) for row in probabilities
-            ],
-        })
+        return pd.DataFrame(
+            {
+                "labels": [list(labels) for labels in self.model.label_sets(probabilities)],
+                "probabilities": [dict(zip(self.model.labels, map(float, row), strict=True)) for row in probabilities],
+            }
+        )
 
 
 mlflow.models.set_model(CommuniqueModel())

@@ -63,7 +63,8 @@ class Fitted:
 def run_experiment(
     experiment: Experiment, out: Path, *, progress: Progress | None = None, overwrite: bool = False
 ) -> RunResult:
-    """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in `out`.
+    """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in
+    `out`.
 
     The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run.
 
@@ -94,9 +95,7 @@ def fit_model(experiment: Experiment, dataset: Dataset, progress: Progress | Non
     return Fitted(Model(dataset.codebook, classifier, calibration), seconds)
 
 
-def evaluate_model(
-    model: Model, examples: Sequence[Example], experiment: Experiment
-) -> tuple[Outcome, dict[str, Any]]:
+def evaluate_model(model: Model, examples: Sequence[Example], experiment: Experiment) -> tuple[Outcome, dict[str, Any]]:
     """Predict labelled examples; the outcome as arrays, and the report with the speed of predicting."""
     start = time.perf_counter()
     probabilities = model.predict_proba([example.text for example in examples])
@@ -131,8 +130,12 @@ def macro_f1(model: Model, examples: Sequence[Example]) -> float:
 def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier) -> Calibration:
     codebook, settings = dataset.codebook, experiment.calibration
     if not classifier.needs_calibration:
-        return uncalibrated(len(codebook.labels), "this kind is not calibrated",
-                            exclusive=codebook.exclusive, allow_none=codebook.allow_none)
+        return uncalibrated(
+            len(codebook.labels),
+            "this kind is not calibrated",
+            exclusive=codebook.exclusive,
+            allow_none=codebook.allow_none,
+        )
     if settings.crossfit:
         raw, gold = _crossfitted(experiment, dataset)
     else:
@@ -140,8 +143,9 @@ def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier)
         raw = classifier.predict_proba([example.text for example in validation])
         gold = label_matrix(validation, codebook.label_names)
     if codebook.exclusive:
-        return fit_exclusive(raw, gold, allow_none=codebook.allow_none, method=settings.method,
-                             min_positives=settings.min_positives)
+        return fit_exclusive(
+            raw, gold, allow_none=codebook.allow_none, method=settings.method, min_positives=settings.min_positives
+        )
     return fit_multilabel(raw, gold, method=settings.method, min_positives=settings.min_positives)
 
 
@@ -153,7 +157,9 @@ def _crossfitted(experiment: Experiment, dataset: Dataset) -> tuple[NDArray[np.f
     raw: list[NDArray[np.float32]] = []
     for held, fold in enumerate(folds):
         stop_by = folds[(held + 1) % n_folds]
-        rest = [example for other, part in enumerate(folds) if other != held and part is not stop_by for example in part]
+        rest = [
+            example for other, part in enumerate(folds) if other != held and part is not stop_by for example in part
+        ]
         classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, None)
         classifier.fit(rest, stop_by)
         raw.append(classifier.predict_proba([example.text for example in fold]))
@@ -186,7 +192,11 @@ def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artef
         "experiment": experiment.name,
         "kind": experiment.model.kind,
         "seed": experiment.seed,
-        "codebook": {"name": manifest.codebook_name, "version": manifest.codebook_version, "hash": manifest.codebook_hash},
+        "codebook": {
+            "name": manifest.codebook_name,
+            "version": manifest.codebook_version,
+            "hash": manifest.codebook_hash,
+        },
         "data": dataset.source,
         "synthetic": dataset.synthetic,
         "n_train": len(dataset.parts["train"]),
@@ -265,12 +275,24 @@ def _track(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: d
 def headline_metrics(report: dict[str, Any]) -> dict[str, float | None]:
     """The figures of a report that MLflow keeps as metrics."""
     exact = "accuracy" if report["exclusive"] else "subset_accuracy"
-    names = ("macro_f1", "micro_f1", exact, "train_seconds", "sentences_per_second", "validation_macro_f1",
-             "artefact_bytes", "n_test", "n_groups", "n_train")
+    names = (
+        "macro_f1",
+        "micro_f1",
+        exact,
+        "train_seconds",
+        "sentences_per_second",
+        "validation_macro_f1",
+        "artefact_bytes",
+        "n_test",
+        "n_groups",
+        "n_train",
+    )
     metrics = {name: report.get(name) for name in names}
     metrics |= {f"f1.{label}": figures["f1"] for label, figures in report["per_label"].items()}
-    metrics |= {f"calibration.{name}": report["calibration"][name]
-                for name in ("expected_calibration_error", "brier_score", "log_loss")}
+    metrics |= {
+        f"calibration.{name}": report["calibration"][name]
+        for name in ("expected_calibration_error", "brier_score", "log_loss")
+    }
     if report["intervals"]:
         bounds = report["intervals"]["macro_f1"]
         metrics |= {"macro_f1.low": bounds["low"], "macro_f1.high": bounds["high"]}

@@ -1,4 +1,4 @@
-"""Train, validation and test: grouped by document and near-duplicate cluster, stratified, seeded, frozen in a manifest."""
+"""Train, validation and test: grouped by document and near-duplicates, stratified, seeded, frozen in a manifest."""
 
 from __future__ import annotations
 
@@ -56,11 +56,14 @@ class Split:
             split = cls(*(tuple(content[name]) for name in ("train", "validation", "test")))
             stated = content["hash"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ExperimentError(f"{path}: not a split manifest ({error}). Leave `split.manifest` out to make one."
-                                  ) from error
+            raise ExperimentError(
+                f"{path}: not a split manifest ({error}). Leave `split.manifest` out to make one."
+            ) from error
         if stated != split.hash:
-            raise ExperimentError(f"{path}: the manifest was altered: its ids hash to {split.hash}, it says {stated}. "
-                                  "Use the original file.")
+            raise ExperimentError(
+                f"{path}: the manifest was altered: its ids hash to {split.hash}, it says {stated}. "
+                "Use the original file."
+            )
         return split
 
 
@@ -75,8 +78,10 @@ def apply_split(split: Split, examples: Iterable[Example], place: str) -> Parts:
     for name, ids in asdict(split).items():
         missing = [identifier for identifier in ids if identifier not in by_id]
         if missing:
-            raise ExperimentError(f"{place}: {len(missing)} examples of its {name} part are not in the data, "
-                                  f"e.g. '{missing[0]}'. Use the data that it was made from.")
+            raise ExperimentError(
+                f"{place}: {len(missing)} examples of its {name} part are not in the data, "
+                f"e.g. '{missing[0]}'. Use the data that it was made from."
+            )
         parts[name] = [by_id[identifier] for identifier in ids]
     return parts
 
@@ -110,8 +115,8 @@ def make_split(
 ) -> list[list[Example]]:
     """Divide examples into parts of about these `fractions`, whole groups at a time.
 
-    Of `PERMUTATIONS` seeded orders of the groups, the one is kept whose parts come nearest to the fractions, in examples
-    and in each label. Every part gets at least one group.
+    Of `PERMUTATIONS` seeded orders of the groups, the one is kept whose parts come nearest to the fractions, in
+    examples and in each label. Every part gets at least one group.
 
     Raises:
         ExperimentError: there are fewer groups than parts, or as `group_examples`.
@@ -119,8 +124,10 @@ def make_split(
     groups = np.asarray(group_examples(examples, allow_large=allow_large))
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     if n_groups < len(fractions):
-        raise ExperimentError(f"The data form {n_groups} groups of documents, too few to split into {len(fractions)} "
-                              "parts. Add documents, or give a test file.")
+        raise ExperimentError(
+            f"The data form {n_groups} groups of documents, too few to split into {len(fractions)} "
+            "parts. Add documents, or give a test file."
+        )
     counts = _group_counts(examples, groups, n_groups)
     part_of_group = _best_assignment(counts, np.asarray(fractions), np.random.default_rng(seed))
     return [
@@ -138,9 +145,7 @@ def leaked_examples(train: Sequence[Example], test: Sequence[Example]) -> list[E
     return [test[position] for position in sorted(leaked)]
 
 
-def _group_counts(
-    examples: Sequence[Example], groups: NDArray[np.int_], n_groups: int
-) -> NDArray[np.float64]:
+def _group_counts(examples: Sequence[Example], groups: NDArray[np.int_], n_groups: int) -> NDArray[np.float64]:
     """Examples of each group and of each label in it: (groups, 1 + labels)."""
     names = sorted({label for example in examples for label in example.labels})
     column = {name: position + 1 for position, name in enumerate(names)}
@@ -179,7 +184,7 @@ def _parts_in_order(sizes: NDArray[np.float64], fractions: NDArray[np.float64]) 
     for part in range(last + 1):  # at least one group each, from both ends
         parts[part] = min(parts[part], part)
         parts[len(parts) - 1 - part] = max(parts[len(parts) - 1 - part], last - part)
-    return parts
+    return np.asarray(parts)
 
 
 def _refuse_large_group(examples: Sequence[Example], roots: dict[str, str]) -> None:

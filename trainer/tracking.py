@@ -5,10 +5,11 @@ MLflow is told where to log by its own MLFLOW_TRACKING_URI; without it, a SQLite
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,8 +91,12 @@ class Tracker:
         import mlflow.data
         import pandas as pd
 
-        frame = pd.DataFrame({"text": [example.text for example in examples],
-                              "labels": ["|".join(example.labels) for example in examples]})
+        frame = pd.DataFrame(
+            {
+                "text": [example.text for example in examples],
+                "labels": ["|".join(example.labels) for example in examples],
+            }
+        )
         dataset = mlflow.data.from_pandas(frame, source=source, name=part, digest=digest)
         mlflow.log_input(dataset, context=part)
 
@@ -169,7 +174,8 @@ def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
     """Register a logged model under `name`; its version."""
     import mlflow
 
-    with _explained("written"):
+    # mlflow prints what it registers; communique says it itself.
+    with _explained("written"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return str(mlflow.register_model(model_uri, name, tags=dict(tags)).version)
 
 
@@ -196,13 +202,17 @@ def fetch_artefact(reference: str) -> Path:
     try:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference))
     except (MlflowException, OSError) as error:
-        raise ArtefactError(f"{reference}: MLflow at {mlflow.get_tracking_uri()} does not give this model "
-                            f"({str(error).splitlines()[0][:200]}). `communique leaderboard` lists what is there.") from error
+        raise ArtefactError(
+            f"{reference}: MLflow at {mlflow.get_tracking_uri()} does not give this model "
+            f"({str(error).splitlines()[0][:200]}). `communique leaderboard` lists what is there."
+        ) from error
     for candidate in (folder, folder / ARTEFACT, *sorted(folder.glob("artifacts/*"))):
         if (candidate / "manifest.json").is_file():
             return candidate
-    raise ArtefactError(f"{reference}: this model was not logged by communique: no manifest.json in it. "
-                        "Give a model that `communique train` logged.")
+    raise ArtefactError(
+        f"{reference}: this model was not logged by communique: no manifest.json in it. "
+        "Give a model that `communique train` logged."
+    )
 
 
 def list_runs(experiment: str) -> list[RunRow]:
@@ -219,8 +229,10 @@ def list_runs(experiment: str) -> list[RunRow]:
     with _explained("read"):
         found = client.get_experiment_by_name(experiment)
         if found is None:
-            raise TrackingError(f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
-                                "Run `communique train finetune` first, or name another with --experiment.")
+            raise TrackingError(
+                f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
+                "Run `communique train finetune` first, or name another with --experiment."
+            )
         champions = _champion_runs(client)
         rows = []
         token = None
@@ -286,5 +298,7 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise TrackingError(f"the MLflow store at {mlflow.get_tracking_uri()} could not be {what} "
-                            f"({str(error).splitlines()[0][:200]}). Check MLFLOW_TRACKING_URI.") from error
+        raise TrackingError(
+            f"the MLflow store at {mlflow.get_tracking_uri()} could not be {what} "
+            f"({str(error).splitlines()[0][:200]}). Check MLFLOW_TRACKING_URI."
+        ) from error

@@ -11,18 +11,43 @@ from typing import Any
 from labels.codebook import Codebook
 from labels.errors import CodebookError, DataError
 from labels.files import write_whole
-from labels.records import Annotation, Sentence, sentence_id
+from labels.records import Annotation, Sentence
 from labels.rows import Row, read_rows
 from labels.spelling import did_you_mean
 from labels.store import Store
 
-COLUMNS = ("event_id", "sentence_id", "document_id", "start", "end", "text", "annotator", "event", "state", "labels",
-           "note", "seconds", "codebook_hash", "suggestion", "blind", "strategy", "inclusion_probability", "created_at", "synthetic")
+COLUMNS = (
+    "event_id",
+    "sentence_id",
+    "document_id",
+    "start",
+    "end",
+    "text",
+    "annotator",
+    "event",
+    "state",
+    "labels",
+    "note",
+    "seconds",
+    "codebook_hash",
+    "suggestion",
+    "blind",
+    "strategy",
+    "inclusion_probability",
+    "created_at",
+    "synthetic",
+)
 OPTIONAL = frozenset({"note", "seconds", "suggestion", "blind", "strategy", "inclusion_probability", "synthetic"})
 _TYPES: dict[str, tuple[type, ...]] = {
-    "start": (int,), "end": (int,), "labels": (list,), "blind": (bool,), "synthetic": (bool,),
-    "seconds": (int, float, type(None)), "inclusion_probability": (int, float, type(None)),
-    "suggestion": (list, type(None)), "state": (str, type(None)),
+    "start": (int,),
+    "end": (int,),
+    "labels": (list,),
+    "blind": (bool,),
+    "synthetic": (bool,),
+    "seconds": (int, float, type(None)),
+    "inclusion_probability": (int, float, type(None)),
+    "suggestion": (list, type(None)),
+    "state": (str, type(None)),
 }
 
 _STATES: dict[str, tuple[str | None, ...]] = {
@@ -107,8 +132,10 @@ def _line(row: Row, place: str, codebook: Codebook) -> Line:
     synthetic = row.get("synthetic", False)
     sentence = Sentence(row["document_id"], row["start"], row["end"], row["text"], synthetic=synthetic)
     if sentence.id != row["sentence_id"]:
-        raise DataError(f"{place}: sentence_id '{row['sentence_id']}' is not that of its document_id, start and end "
-                        f"('{sentence.id}'). The line was altered; export it again.")
+        raise DataError(
+            f"{place}: sentence_id '{row['sentence_id']}' is not that of its document_id, start and end "
+            f"('{sentence.id}'). The line was altered; export it again."
+        )
     try:
         labels = codebook.check_labels(row["labels"], place) if row["state"] == "reviewed" else ()
     except CodebookError as error:
@@ -121,8 +148,10 @@ def _check_values(row: Row, place: str) -> None:
     if allowed is None:
         raise DataError(f"{place}: `event` is {' or '.join(_STATES)}, not '{row['event']}'. Mend the line.")
     if row["state"] not in allowed:
-        raise DataError(f"{place}: `state` of an event '{row['event']}' is {' or '.join(map(str, allowed))}, "
-                        f"not '{row['state']}'. Mend the line.")
+        raise DataError(
+            f"{place}: `state` of an event '{row['event']}' is {' or '.join(map(str, allowed))}, "
+            f"not '{row['state']}'. Mend the line."
+        )
     for name in ("labels", "suggestion"):
         for label in row.get(name) or ():
             if not isinstance(label, str):
@@ -164,5 +193,7 @@ def _refuse_other_texts(store: Store, lines: Iterable[Line], path: Path) -> None
     texts = {line.sentence.id: line.sentence.text for line in lines}
     for sentence in store.sentences(texts):
         if sentence.text != texts[sentence.id]:
-            raise DataError(f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "
-                            f"'{sentence.text[:60]}' in the store. The file belongs to another version of the document.")
+            raise DataError(
+                f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "
+                f"'{sentence.text[:60]}' in the store. The file belongs to another version of the document."
+            )

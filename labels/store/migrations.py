@@ -29,8 +29,10 @@ def migrate(connection: Connection, url: str) -> None:
     if version == HEAD:
         return
     if version is not None and version > HEAD:
-        raise StoreError(f"{url}: this store has schema version {version}, this communique knows up to {HEAD}. "
-                         "Upgrade communique (`pip install -U communique`), or name another store.")
+        raise StoreError(
+            f"{url}: this store has schema version {version}, this communique knows up to {HEAD}. "
+            "Upgrade communique (`pip install -U communique`), or name another store."
+        )
     if version is None and "documents" in inspect(connection).get_table_names():
         raise StoreError(f"{url}: this database has tables, but is no communique store. Name another file.")
     _upgrade(connection)

@@ -1,7 +1,7 @@
 """The label store: documents, sentences, codebooks, append-only annotation events, draws.
 
-The only place with SQL. Events are never changed or deleted. Every public method is one transaction: it happens whole or
-not at all.
+The only place with SQL. Events are never changed or deleted. Every public method is one transaction: it happens whole
+or not at all.
 """
 
 from __future__ import annotations
@@ -104,8 +104,10 @@ class Store:
             yield
         except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise StoreError(f"{self.url}: the store could not be {what} ({reason}). Nothing was half-written. "
-                             "Check that the path or URL is a communique store and can be written.") from error
+            raise StoreError(
+                f"{self.url}: the store could not be {what} ({reason}). Nothing was half-written. "
+                "Check that the path or URL is a communique store and can be written."
+            ) from error
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[sa.Connection]:
@@ -186,7 +188,7 @@ class Store:
         table = schema.documents
         with self._transaction("read") as connection:
             rows = connection.execute(sa.select(table.c.id, table.c.date).where(table.c.date != ""))
-            return {identifier: date for identifier, date in rows}
+            return dict(rows.tuples().all())
 
     # -- codebooks
 

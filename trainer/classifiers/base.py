@@ -60,7 +60,7 @@ def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> NDArray[
 
 def class_indices(matrix: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(n,) class of each row of an exclusive codebook; rows without a label get the index after the last label."""
-    return np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]).astype(np.int64)
+    return np.asarray(np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]), dtype=np.int64)
 
 
 def without_none(probabilities: NDArray[np.floating[Any]], n_labels: int) -> Probabilities:

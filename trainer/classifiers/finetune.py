@@ -1,7 +1,7 @@
 """A transformer encoder with a linear head, all layers trained by transformers' `Trainer`.
 
-Here are what is trained and how it is saved and asked; the module that is trained stands in `network`, the encoder's place on disk is
-found by `trainer.encoders`.
+Here are what is trained and how it is saved and asked; the module that is trained stands in `network`, the encoder's
+place on disk is found by `trainer.encoders`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class FinetuneClassifier:
 
     needs_calibration = True
 
-    def __init__(self, codebook: Codebook, section: FinetuneSection, seed: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self, codebook: Codebook, section: FinetuneSection, seed: int, progress: Progress | None = None
+    ) -> None:
         self.labels = codebook.label_names
         self._exclusive = codebook.exclusive
         self._n_outputs = len(self.labels) + (codebook.exclusive and codebook.allow_none)
@@ -71,14 +73,17 @@ class FinetuneClassifier:
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels): sigmoid of each output, or softmax over the classes without the column of "none".
 
-        Texts are sorted by length for the batches and come back in their own order; longer ones are cut at `max_length` tokens.
+        Texts are sorted by length for the batches and come back in their own order; longer ones are cut at `max_length`
+        tokens.
         """
         import torch
 
         if self.network_ is None:
             raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
         self.network_.eval()
-        encoded = self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"] if texts else []
+        encoded = (
+            self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"] if texts else []
+        )
         order = sorted(range(len(texts)), key=lambda position: len(encoded[position]))
         logits = np.zeros((len(texts), self._n_outputs), dtype=np.float32)
         device = next(self.network_.parameters()).device
@@ -101,7 +106,11 @@ class FinetuneClassifier:
         folder = find_encoder(self._section.encoder)
         pooling = default_pooling(folder) if self._section.pooling == "auto" else self._section.pooling
         self.network_, self.tokenizer_ = open_network(
-            folder, self._n_outputs, pooling=pooling, dropout=self._section.dropout, keep_layers=self._section.keep_layers
+            folder,
+            self._n_outputs,
+            pooling=pooling,
+            dropout=self._section.dropout,
+            keep_layers=self._section.keep_layers,
         )
         self.max_length_ = min(self._section.max_length, self.network_.max_positions)
 
@@ -111,9 +120,12 @@ class FinetuneClassifier:
 
         assert self.network_ is not None
         gold = label_matrix(examples, self.labels)
-        self.network_.set_loss(gold if not self._exclusive else _one_hot(class_indices(gold), self._n_outputs),
-                               exclusive=self._exclusive, smoothing=self._section.label_smoothing,
-                               most_weight=self._section.positive_weight)
+        self.network_.set_loss(
+            gold if not self._exclusive else _one_hot(class_indices(gold), self._n_outputs),
+            exclusive=self._exclusive,
+            smoothing=self._section.label_smoothing,
+            most_weight=self._section.positive_weight,
+        )
         return train_network(
             self.network_,
             self.tokenizer_,
@@ -133,9 +145,8 @@ class FinetuneClassifier:
 
     def _table(self, examples: Sequence[Example]) -> Any:
         """A tokenised `datasets.Dataset`: input_ids, attention_mask, labels."""
-        from datasets import Dataset, disable_progress_bars
+        from datasets import Dataset
 
-        disable_progress_bars()
         gold = label_matrix(examples, self.labels)
         targets = class_indices(gold).tolist() if self._exclusive else gold.astype(float).tolist()
         table = Dataset.from_dict({"text": [example.text for example in examples], "labels": targets})

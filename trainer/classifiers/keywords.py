@@ -30,11 +30,15 @@ class KeywordsClassifier:
 
     needs_calibration = True
 
-    def __init__(self, codebook: Codebook, section: KeywordsSection, seed: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self, codebook: Codebook, section: KeywordsSection, seed: int, progress: Progress | None = None
+    ) -> None:
         without = [label.name for label in codebook.labels if not label.cues]
         if len(without) == len(codebook.labels):
-            raise ExperimentError(f"model.kind = \"keywords\": no label of codebook '{codebook.name}' has cues. "
-                                  "Write `cues = [...]` for its labels, or use another kind.")
+            raise ExperimentError(
+                f"model.kind = \"keywords\": no label of codebook '{codebook.name}' has cues. "
+                "Write `cues = [...]` for its labels, or use another kind."
+            )
         self.labels = codebook.label_names
         self._exclusive = codebook.exclusive
         self._patterns = [[compile_cue(cue) for cue in label.cues] for label in codebook.labels]
@@ -80,5 +84,3 @@ class KeywordsClassifier:
     def describe(self) -> dict[str, Any]:
         """How many cues each label has."""
         return {"cues": {name: len(cues) for name, cues in zip(self.labels, self._patterns, strict=True)}}
-
-

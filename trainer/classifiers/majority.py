@@ -20,7 +20,9 @@ class MajorityClassifier:
 
     needs_calibration = False
 
-    def __init__(self, codebook: Codebook, section: MajoritySection, seed: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self, codebook: Codebook, section: MajoritySection, seed: int, progress: Progress | None = None
+    ) -> None:
         self.labels = codebook.label_names
         self.frequencies_ = np.zeros(len(self.labels))
 

@@ -27,8 +27,9 @@ def classifier_class(kind: str) -> type[Classifier]:
         ArtefactError: this version knows no such kind.
     """
     if kind not in CLASSES:
-        raise ArtefactError(f"kind '{kind}' is not known to this version; it knows {', '.join(CLASSES)}. "
-                            "Upgrade communique.")
+        raise ArtefactError(
+            f"kind '{kind}' is not known to this version; it knows {', '.join(CLASSES)}. Upgrade communique."
+        )
     module, name = CLASSES[kind].split(":")
     found: type[Classifier] = getattr(import_module(module), name)
     return found

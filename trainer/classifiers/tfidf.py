@@ -61,20 +61,27 @@ class TfidfClassifier:
 
         section = self._section
         shared = {"sublinear_tf": True, "strip_accents": "unicode", "min_df": section.min_df, "dtype": np.float32}
-        features = FeatureUnion([
-            ("words", TfidfVectorizer(ngram_range=(1, section.word_ngrams), token_pattern=r"(?u)\b\w+\b", **shared)),
-            ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, section.char_ngrams), **shared)),
-        ])
+        features = FeatureUnion(
+            [
+                (
+                    "words",
+                    TfidfVectorizer(ngram_range=(1, section.word_ngrams), token_pattern=r"(?u)\b\w+\b", **shared),
+                ),
+                ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, section.char_ngrams), **shared)),
+            ]
+        )
         regression = LogisticRegression(
             C=section.C,
             class_weight=None if section.class_weight == "none" else section.class_weight,
             max_iter=1000,
             random_state=self._seed,
         )
-        return Pipeline([
-            ("features", features),
-            ("regression", regression if self._exclusive else OneVsRestClassifier(regression)),
-        ])
+        return Pipeline(
+            [
+                ("features", features),
+                ("regression", regression if self._exclusive else OneVsRestClassifier(regression)),
+            ]
+        )
 
     def save(self, folder: Path) -> None:
         """Write `pipeline.skops`."""
@@ -94,8 +101,10 @@ class TfidfClassifier:
 
         unknown = sorted(set(get_untrusted_types(file=folder / FILE)) - set(TRUSTED))
         if unknown:
-            raise ArtefactError(f"{folder / FILE}: it holds types that are not trusted: {', '.join(unknown)}. "
-                                "It was not loaded; train the model again.")
+            raise ArtefactError(
+                f"{folder / FILE}: it holds types that are not trusted: {', '.join(unknown)}. "
+                "It was not loaded; train the model again."
+            )
         classifier = cls(codebook, TfidfSection(kind="tfidf"), seed=0)
         classifier.pipeline_ = skops_load(folder / FILE, trusted=list(TRUSTED))
         return classifier

@@ -10,6 +10,7 @@ import torch
 from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -88,6 +89,7 @@ def train_network(
         callbacks=callbacks,
         head_learning_rate=section.head_learning_rate,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     return _best_epoch(trainer.state)
 

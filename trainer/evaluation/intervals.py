@@ -41,8 +41,8 @@ def bootstrap_intervals(
         draws: how many resamples.
         confidence: e.g. 0.95.
 
-    A label undefined in a draw (neither occurring nor predicted) is dropped from that draw's macro-F1. Source: Efron and
-    Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
+    A label undefined in a draw (neither occurring nor predicted) is dropped from that draw's macro-F1. Source: Efron
+    and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
     """
     weights = _draw_weights(groups, draws, np.random.default_rng(seed))
     counts = Counts(*(weights @ _per_group(values, groups) for values in _outcomes(gold, predicted)))

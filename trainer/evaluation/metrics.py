@@ -105,4 +105,5 @@ def average_precision(probabilities: Floats, gold: Bools) -> float:
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     numerator, denominator = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     result = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.divide(numerator, denominator, out=result, where=denominator > 0)
+    np.divide(numerator, denominator, out=result, where=denominator > 0)
+    return result

@@ -56,7 +56,9 @@ def _draw_f1(axes: Any, report: dict[str, Any]) -> None:
         axes.text(0.012, position, "undefined" if value is None else f"{value:.2f}", va="center", color=_INK)
     axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
     axes.set_xlim(0, 1)
-    axes.set_xlabel("F1 on test, line: bootstrap interval" if report["intervals"] else "F1 on test, too few groups for intervals")
+    axes.set_xlabel(
+        "F1 on test, line: bootstrap interval" if report["intervals"] else "F1 on test, too few groups for intervals"
+    )
     axes.set_title(f"macro-F1 {report['macro_f1']:.3f}, n = {report['n_test']}", loc="left")
 
 
@@ -85,7 +87,12 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
         said = [outcome.probabilities[part, i].mean() for part in parts]
         was = [outcome.gold[part, i].mean() for part in parts]
         axes.plot(said, was, "o-", markersize=4, linewidth=1.2, label=outcome.labels[i])
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean predicted probability (15 bins of equal mass)", ylabel="share that bears the label")
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+        xlabel="mean predicted probability (15 bins of equal mass)",
+        ylabel="share that bears the label",
+    )
     axes.set_title("Reliability on test", loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 

@@ -40,21 +40,20 @@ class Outcome:
     thresholds: Floats
 
 
-def build_report(
-    outcome: Outcome, *, bootstrap: int, confidence: float, min_groups: int, seed: int
-) -> dict[str, Any]:
+def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_groups: int, seed: int) -> dict[str, Any]:
     """Metrics with intervals as plain values; what is undefined is None.
 
-    `accuracy` is there for exclusive codebooks, `subset_accuracy` for multi-label ones. `intervals` is None below `min_groups`
-    groups, and `intervals_reason` says so.
+    `accuracy` is there for exclusive codebooks, `subset_accuracy` for multi-label ones. `intervals` is None below
+    `min_groups` groups, and `intervals_reason` says so.
     """
     counts = count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))
     exact = "accuracy" if outcome.exclusive else "subset_accuracy"
     intervals, reason = None, f"{n_groups} test groups, fewer than {min_groups}: too few to resample"
     if n_groups >= min_groups:
-        drawn = bootstrap_intervals(outcome.gold, outcome.predicted, outcome.groups,
-                                    draws=bootstrap, confidence=confidence, seed=seed)
+        drawn = bootstrap_intervals(
+            outcome.gold, outcome.predicted, outcome.groups, draws=bootstrap, confidence=confidence, seed=seed
+        )
         intervals, reason = _intervals(drawn, outcome.labels, exact, bootstrap, confidence), ""
     report = {
         "labels": list(outcome.labels),
@@ -69,7 +68,7 @@ def build_report(
         "intervals": intervals,
         "intervals_reason": reason,
     }
-    return _plain(report)
+    return {key: _plain(value) for key, value in report.items()}
 
 
 def _per_label(outcome: Outcome) -> dict[str, Any]:
@@ -102,9 +101,7 @@ def _calibration(outcome: Outcome) -> dict[str, Any]:
     return {"bins": CALIBRATION_BINS, **means, "per_label": per_label}
 
 
-def _intervals(
-    drawn: Intervals, labels: Sequence[str], exact: str, draws: int, confidence: float
-) -> dict[str, Any]:
+def _intervals(drawn: Intervals, labels: Sequence[str], exact: str, draws: int, confidence: float) -> dict[str, Any]:
     return {
         "method": "percentile bootstrap over groups",
         "draws": draws,

@@ -13,7 +13,8 @@ from trainer.serving.app import create_app
 
 
 def run_server(model: Model, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve `model` until interrupted; `announce` is called with the URL once the address is bound (port 0: a free one).
+    """Serve `model` until interrupted; `announce` is called with the URL once the address is bound (port 0: a free
+    one).
 
     Raises:
         InputError: the address cannot be listened on.
@@ -32,6 +33,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        raise InputError(f"cannot listen on {host} port {port} ({error.strerror or error}). "
-                         "Name another with --host or --port; --port 0 takes a free one.") from error
+        raise InputError(
+            f"cannot listen on {host} port {port} ({error.strerror or error}). "
+            "Name another with --host or --port; --port 0 takes a free one."
+        ) from error
     return listener
