@@ -121,8 +121,8 @@ def fit_exclusive(
 ) -> Calibration:
     """Fit one temperature and a bias for each class by minimum log loss, biases drawn to 0 by a small penalty.
 
-    Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al. (2017),
-    with the biases that class weights make necessary.
+    Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al.
+    (2017), with the biases that class weights make necessary.
     """
     from scipy.optimize import minimize
 
