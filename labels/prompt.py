@@ -14,25 +14,29 @@ Ask = Callable[[str], str]
 Say = Callable[[str], None]
 
 NONE, SKIP, UNDO, QUIT, HELP = "n", "s", "u", "q", "?"
+_END = "\nThe draw is done.  [u] undo  [q] quit\n: "
 
 
 def run_prompt(session: LabellingSession, codebook: Codebook, ask: Ask, say: Say) -> int:
-    """Label until the draw is done or the annotator quits; how many decisions stand at the end.
+    """Label until the annotator quits; how many decisions stand at the end.
+
+    When the draw is done the last decisions can still be undone; any other answer ends.
 
     Args:
         ask: shows a prompt and returns the line typed; raises EOFError when input ends, which quits.
         say: shows a line.
     """
     shown = None
-    while (item := session.current()) is not None:
-        if shown != item.sentence.id:
+    while True:
+        item = session.current()
+        if item is not None and shown != item.sentence.id:
             _show(item, session, say)
             shown = item.sentence.id
         try:
-            answer = ask(_menu(codebook)).strip()
+            answer = ask(_menu(codebook) if item else _END).strip()
         except EOFError:
             break
-        if answer == QUIT:
+        if answer == QUIT or (item is None and answer != UNDO):
             break
         if _act(answer, session, codebook, say):
             shown = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from filelock import FileLock
 
 from labels.codebook import Codebook, codebook_from_dict
 from labels.records import Example
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several workers with several threads each would starve one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
@@ -101,19 +106,19 @@ def make_examples(n: int, *, exclusive: bool = False) -> list[Example]:
         place = _PLACES[(i // 4) % len(_PLACES)]
         if kind == 0:
             text = (
-                f"{_AID[(i // 4) % 8]} {_AID_VERBS[(i // 8) % 4]} {_OBJECTS[(i // 5) % 6]} to the people {place} {i}."
+                f"{_AID[(i // 4) % 8]} {_AID_VERBS[(i // 8) % 4]} {_OBJECTS[i // 5 % 6]} in week {i} for homes {place}."
             )
             labels: tuple[str, ...] = ("aid",)
         elif kind == 1:
-            text = f"{_TRUCE[(i // 4) % 8]} {_TRUCE_VERBS[(i // 8) % 4]} {place} by day {i}."
+            text = f"{_TRUCE[(i // 4) % 8]} {_TRUCE_VERBS[(i // 8) % 4]} before day {i} {place}."
             labels = ("truce",)
         elif kind == 2 and not exclusive:
             aid = f"{_AID[(i // 4) % 8]} {_AID_VERBS[(i // 8) % 4]} {_OBJECTS[(i // 5) % 6]}"
-            text, labels = f"{aid} and {_TRUCE_VERBS[(i // 3) % 4]} {place} {i}.", ("aid", "truce")
+            text, labels = f"{aid} on day {i} and {_TRUCE_VERBS[(i // 3) % 4]} {place}.", ("aid", "truce")
         elif kind == 2:
-            text, labels = f"The general threatened to burn the town {place} on day {i}.", ("threat",)
+            text, labels = f"The general threatened on day {i} to burn the town {place}.", ("threat",)
         else:
-            text, labels = f"{_PLAIN[(i // 4) % 6]} {place} on day {i}.", ()
+            text, labels = f"{_PLAIN[(i // 4) % 6]} on day {i} {place}.", ()
         rows.append(Example(f"e{i:04d}", f"d{i // 3:03d}", text, labels))
     return rows
 

@@ -1,0 +1,115 @@
+"""Bad input on the real command line: a message with place and repair, the right exit code, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import Command
+
+Write = Callable[[str, list[dict[str, Any]]], Path]
+ROWS = [{"text": f"Sentence number {i} about fruit.", "label": ("apple", "pear")[i % 2]} for i in range(40)]
+
+
+def _refused(finished: Any, *parts: str, code: int = 2) -> None:
+    assert finished.returncode == code, finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr
+    for part in parts:
+        assert part in " ".join(finished.stderr.split()), finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("model.epoch=3", ("model.epoch", "unknown key", "did you mean 'epochs'?")),
+        ("model.epochs=many", ("model.epochs", "given: 'many'")),
+        ("model.kind=tfdif", ("model.kind", "did you mean 'tfidf'?")),
+        ("split.train=0.9", ("must sum to 1",)),
+        ("data.codebook=nowhere.toml", ("nowhere.toml", "cannot read this codebook")),
+        ("data.train=nowhere.jsonl", ("nowhere.jsonl", "there is no such file")),
+        ("model.encoder=no/such-encoder", ("no/such-encoder", "Use `minilm`")),
+        ("tracking", ("--set tracking", "key=value")),
+    ],
+)
+def test_a_wrong_setting(communique: Command, isolated: Path, setting: str, parts: tuple[str, ...]) -> None:
+    finished = communique("train", "finetune", "--out", "out", "--set", "tracking.enabled=false", "--set", setting)
+    _refused(finished, *parts)
+    assert not (isolated / "out").exists()
+    assert list(isolated.iterdir()) == []
+
+
+def test_a_label_that_the_codebook_lacks(communique: Command, write_jsonl: Write) -> None:
+    path = write_jsonl("rows.jsonl", [{"text": "A sentence.", "labels": ["aid_plegde"]}])
+    finished = communique("train", "tfidf", "--set", f"data.train={path}")
+    _refused(finished, "rows.jsonl:1", "aid_plegde", "did you mean 'aid_pledge'?")
+
+
+def test_an_empty_file(communique: Command, isolated: Path) -> None:
+    (isolated / "empty.jsonl").touch()
+    finished = communique("train", "tfidf", "--set", "data.train=empty.jsonl", "--set", "data.codebook=infer")
+    _refused(finished, "empty.jsonl", "the file is empty")
+
+
+def test_a_class_absent_from_train(communique: Command, write_jsonl: Write) -> None:
+    write_jsonl("train.jsonl", [row for row in ROWS if row["label"] == "apple"])
+    write_jsonl("test.jsonl", ROWS)
+    finished = communique(
+        "train", "tfidf", "--set", "data.train=train.jsonl", "--set", "data.test=test.jsonl",
+        "--set", "data.codebook=infer",
+    )  # fmt: skip
+    _refused(finished, "train.jsonl", "no train example bears pear")
+
+
+def test_an_altered_artefact_and_a_pickle_are_refused(communique: Command, isolated: Path, write_jsonl: Write) -> None:
+    write_jsonl("train.jsonl", ROWS)
+    trained = communique(
+        "train", "tfidf", "--out", "run", "--set", "data.train=train.jsonl", "--set", "data.codebook=infer",
+        "--set", "tracking.enabled=false",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    (isolated / "article.txt").write_text("Some text to tag.")
+    book = isolated / "run/artefact/codebook.toml"
+    book.write_text(book.read_text() + "\n# a comment\n")
+    altered = communique("predict", "run/artefact", "article.txt", "--output", "out.csv")
+    _refused(altered, "codebook.toml", "altered after training")
+    (isolated / "model.pkl").write_bytes(pickle.dumps({"model": 1}))
+    _refused(communique("predict", "model.pkl", "article.txt", "--output", "out.csv"), "model.pkl", "pickle")
+    _refused(communique("serve", "run"), "run", "Did you mean its `artefact/` folder?")
+    assert not (isolated / "out.csv").exists()
+
+
+def test_bad_rows_are_reported_with_their_lines_and_the_rest_goes_in(communique: Command, isolated: Path) -> None:
+    lines = [
+        json.dumps({"text": "A first sentence."}),
+        "{broken",
+        json.dumps({"body": "x"}),
+        json.dumps({"text": "Last."}),
+    ]
+    (isolated / "rows.jsonl").write_text("\n".join(lines))
+    finished = communique("ingest", "rows.jsonl")
+    assert finished.returncode == 0
+    assert "rows.jsonl:2: this line is not JSON" in finished.stdout
+    assert "rows.jsonl:3: a column `text`" in finished.stdout
+    assert "2 were new" in finished.stdout
+
+
+def test_an_output_folder_that_holds_something_is_left_alone(communique: Command, isolated: Path) -> None:
+    (isolated / "out").mkdir()
+    (isolated / "out" / "precious.txt").write_text("mine")
+    _refused(communique("train", "majority", "--out", "out"), "holds something already", "--overwrite")
+    assert (isolated / "out" / "precious.txt").read_text() == "mine"
+
+
+def test_unknown_champion(communique: Command, tracked: Path) -> None:
+    (tracked / "a.txt").write_text("Some text.")
+    finished = communique("predict", "models:/nobody@champion", "a.txt", "--output", "out.csv")
+    _refused(finished, "models:/nobody@champion", "communique leaderboard")
+
+
+def test_leaderboard_without_runs_says_what_to_do(communique: Command, tracked: Path) -> None:
+    _refused(communique("leaderboard"), "no experiment 'communique' yet", "communique train", code=1)

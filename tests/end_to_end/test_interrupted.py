@@ -1,0 +1,56 @@
+"""What is left when a command is interrupted or killed: whole outputs or none, and an honest record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import COMMUNIQUE, Command
+
+LONG = ["train", "finetune", "--out", "long", "--set", "model.epochs=500", "--set", "model.keep_layers=1"]
+
+
+def _start_and_wait_for_run(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a training that would take hours; returns when its MLflow run is RUNNING and its draft folder is there."""
+    process = subprocess.Popen(
+        [*COMMUNIQUE, *LONG], cwd=folder, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not ([*folder.glob(".long.*")] and _statuses(folder) == ["RUNNING"]):
+        pass
+    assert process.poll() is None, process.stderr.read() if process.stderr else ""
+    return process
+
+
+def _statuses(folder: Path) -> list[str]:
+    with sqlite3.connect(folder / "mlflow.db", timeout=30) as database:
+        return [status for (status,) in database.execute("SELECT status FROM runs ORDER BY start_time")]
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_is_marked_killed_and_leaves_nothing(tracked: Path) -> None:
+    process = _start_and_wait_for_run(tracked)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert b"Traceback" not in printed
+    assert _statuses(tracked) == ["KILLED"]
+    assert not (tracked / "long").exists()
+    assert not list(tracked.glob(".long.*"))
+
+
+@pytest.mark.slow
+def test_after_kill_9_the_next_command_marks_the_run_killed(tracked: Path, communique: Command) -> None:
+    process = _start_and_wait_for_run(tracked)
+    process.kill()
+    process.communicate(timeout=120)
+    assert _statuses(tracked) == ["RUNNING"]
+    assert not (tracked / "long").exists()
+    finished = communique("leaderboard")
+    assert finished.returncode == 0, finished.stderr
+    assert _statuses(tracked) == ["KILLED"]
+    assert "killed" in finished.stdout
