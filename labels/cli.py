@@ -126,7 +126,7 @@ def label_command(
         book = load_codebook(settings.codebook)
         if not annotator.strip():
             raise typer.BadParameter("a name is needed", param_hint="--annotator")
-        with Store(settings.store) as opened:
+        with Store(settings.store, create=False) as opened:
             session = LabellingSession(opened, book, annotator.strip(), size=size, seed=seed)
             if not session.remaining:
                 console.print(f"Nothing to label in {settings.store}. Add text with `communique ingest PATH`.")
@@ -173,7 +173,7 @@ def annotations_export(
     with reporting_errors():
         _check_format(format)
         settings = load_settings(store=store)
-        with Store(settings.store) as opened:
+        with Store(settings.store, create=False) as opened:
             written = export_annotations(opened, file)
         console.print(f"{written} events written to {file}.")
 

@@ -32,9 +32,14 @@ def next_draw(store: Store, annotator: str, *, size: int, seed: int) -> Draw | N
         if not frame:
             return None
         draw = _sample(frame, annotator, size, seed + attempt)
-        if store.add_draw(draw, expires_at=(datetime.now(UTC) + LEASE).isoformat(timespec="microseconds")):
+        if store.add_draw(draw, expires_at=lease_end()):
             return draw
     return None
+
+
+def lease_end() -> str:
+    """When a reservation made now runs out, ISO 8601 in UTC."""
+    return (datetime.now(UTC) + LEASE).isoformat(timespec="microseconds")
 
 
 def frame_hash(ids: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from labels.codebook import Codebook
 from labels.history import standing
-from labels.queue import next_draw
+from labels.queue import lease_end, next_draw
 from labels.records import Annotation, Sentence, State
 from labels.store import Draw, Store, now
 
@@ -109,6 +109,8 @@ class LabellingSession:
         if not self._decided:
             return False
         sentence_id = self._decided.pop()
+        if self._draw is not None:
+            self._store.reserve(sentence_id, self._annotator, self._draw.id, expires_at=lease_end())
         self._store.append([self._event(sentence_id, "undo", None, (), "", None)])
         self._pending.insert(0, sentence_id)
         return True

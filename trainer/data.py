@@ -134,12 +134,7 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
         examples, source = seed_examples(codebook, notes), "seeds"
     else:
         source = experiment.data.store or load_settings().store
-        if "://" not in source and not Path(source).is_file():
-            raise ExperimentError(
-                f"{source}: there is no such label store. Fill one with `communique ingest` and "
-                "`communique label`, or set data.store."
-            )
-        with Store(source) as store:
+        with Store(source, create=False) as store:
             examples = store_examples(store, codebook, notes)
     if not examples:
         raise ExperimentError(

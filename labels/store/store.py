@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from labels.codebook import Codebook, dump_codebook, parse_codebook
-from labels.errors import StoreError
+from labels.errors import InputError, StoreError
 from labels.records import Annotation, Document, Sentence
 from labels.store import schema
 from labels.store.migrations import migrate
@@ -73,14 +73,18 @@ class Store:
     """An open label store. Use as a context manager, or `close()` it.
 
     Args:
-        store: path of a SQLite file (made if absent), or a SQLAlchemy URL.
+        store: path of a SQLite file, or a SQLAlchemy URL.
+        create: make the SQLite file if it is absent.
 
     Raises:
+        InputError: the SQLite file is absent and `create` is false.
         StoreError: it cannot be opened, is of a newer schema version, or no store at all.
     """
 
-    def __init__(self, store: str | Path) -> None:
+    def __init__(self, store: str | Path, *, create: bool = True) -> None:
         self.url = store_url(store)
+        if not create and "://" not in str(store) and not Path(store).expanduser().is_file():
+            raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
         with self._explained("opened"):
             self._engine = sa.create_engine(self.url)
             if self._engine.dialect.name == "sqlite":
@@ -280,6 +284,12 @@ class Store:
                 return False
             self._insert_draw(connection, draw)
             return True
+
+    def reserve(self, sentence_id: str, annotator: str, draw_id: str, *, expires_at: str) -> None:
+        """Keep a sentence for its annotator again, after an undo; someone else's reservation stands."""
+        row = {"sentence_id": sentence_id, "annotator": annotator, "draw_id": draw_id, "expires_at": expires_at}
+        with self._transaction("written") as connection:
+            self._insert_new(connection, schema.reservations, [row])
 
     def open_draw(self, annotator: str, strategy: str) -> Draw | None:
         """The annotator's last draw of this strategy, if it still holds sentences not decided on, reserved anew."""

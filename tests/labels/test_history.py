@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labels.history import standing
+from labels.records import Annotation, EventKind
+
+_ids = count()
+
+
+def event(
+    kind: EventKind, *labels: str, sentence: str = "s1", annotator: str = "ana", at: str = "2026-01-01"
+) -> Annotation:
+    state = None if kind == "undo" else "reviewed"
+    return Annotation(f"e{next(_ids)}", sentence, annotator, kind, state, labels, "hash", at)
+
+
+def test_nothing_stands_without_events() -> None:
+    stands = standing([])
+
+    assert stands.annotations == {}
+    assert stands.adjudications == {}
+
+
+def test_the_last_decision_of_an_annotator_on_a_sentence_stands() -> None:
+    first, second = event("annotate", "aid"), event("annotate", "truce")
+
+    assert standing([first, second]).annotations == {("s1", "ana"): second}
+
+
+def test_order_is_that_of_appending_not_of_the_clock() -> None:
+    early = event("annotate", "aid", at="2026-05-01")
+    late = event("annotate", "truce", at="2026-01-01")
+
+    assert standing([early, late]).annotations == {("s1", "ana"): late}
+
+
+def test_annotators_and_sentences_are_kept_apart() -> None:
+    rows = [
+        event("annotate", "aid"),
+        event("annotate", "truce", annotator="ben"),
+        event("annotate", sentence="s2"),
+    ]
+
+    assert standing(rows).annotations == {("s1", "ana"): rows[0], ("s1", "ben"): rows[1], ("s2", "ana"): rows[2]}
+
+
+def test_an_undo_makes_the_decision_before_it_stand_again() -> None:
+    first = event("annotate", "aid")
+
+    assert standing([first, event("annotate", "truce"), event("undo")]).annotations == {("s1", "ana"): first}
+
+
+def test_undoing_the_only_decision_leaves_the_sentence_unseen() -> None:
+    assert standing([event("annotate", "aid"), event("undo")]).annotations == {}
+
+
+def test_an_undo_takes_back_nobody_elses_decision() -> None:
+    first = event("annotate", "aid")
+
+    assert standing([first, event("undo", annotator="ben")]).annotations == {("s1", "ana"): first}
+
+
+def test_an_undo_without_a_decision_before_it_takes_nothing_later_back() -> None:
+    later = event("annotate", "aid")
+
+    assert standing([event("undo"), later]).annotations == {("s1", "ana"): later}
+
+
+def test_the_last_adjudication_stands_whoever_made_it() -> None:
+    by_eva, by_ana = event("adjudicate", "aid", annotator="eva"), event("adjudicate", "truce", annotator="ana")
+
+    assert standing([by_eva, by_ana]).adjudications == {"s1": by_ana}
+    assert standing([by_ana, by_eva]).adjudications == {"s1": by_eva}
+
+
+def test_undoing_the_last_adjudication_lets_another_persons_stand_again() -> None:
+    by_eva, by_ana = event("adjudicate", "aid", annotator="eva"), event("adjudicate", "truce")
+
+    assert standing([by_eva, by_ana, event("undo")]).adjudications == {"s1": by_eva}
+
+
+def test_an_adjudication_replaces_no_annotation_of_the_same_person() -> None:
+    decision, verdict = event("annotate", "aid"), event("adjudicate", "truce")
+
+    stands = standing([decision, verdict])
+
+    assert stands.annotations == {("s1", "ana"): decision}
+    assert stands.adjudications == {"s1": verdict}
+    assert standing([decision, verdict, event("undo")]).annotations == {("s1", "ana"): decision}
+    assert standing([decision, verdict, event("undo")]).adjudications == {}
+
+
+events = st.lists(
+    st.builds(
+        lambda kind, sentence, annotator: event(kind, sentence=sentence, annotator=annotator),
+        st.sampled_from(["annotate", "undo", "adjudicate"]),
+        st.sampled_from(["s1", "s2"]),
+        st.sampled_from(["ana", "ben"]),
+    ),
+    max_size=12,
+)
+
+
+@given(events, st.sampled_from(["annotate", "adjudicate"]))
+@settings(deadline=None, max_examples=100)
+def test_deciding_and_undoing_restores_what_stood(rows: list[Annotation], kind: EventKind) -> None:
+    decided = event(kind, "aid")
+    taken_back = replace(decided, event_id="undone", event="undo", state=None, labels=())
+
+    assert standing([*rows, decided, taken_back]) == standing(rows)
