@@ -133,9 +133,8 @@ def label_command(
                 return
             decided = run_prompt(session, book, _ask, _say)
             console.print(f"{decided} decided, {session.remaining} left in this draw. All saved in {settings.store}.")
-            console.print(
-                f"Next: communique label --annotator {annotator}   or   communique annotations export labels.jsonl"
-            )
+            console.print(f"Next: communique label --annotator {annotator}", soft_wrap=True)
+            console.print("      communique annotations export labels.jsonl", soft_wrap=True)
 
 
 @annotations_app.command("import", epilog="Example: communique annotations import ana.jsonl")

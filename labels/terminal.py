@@ -33,9 +33,9 @@ class _Lazy:
     def _console(self) -> Console:
         from rich.console import Console
 
-        found = Console(soft_wrap=True, highlight=False)
+        found = Console(highlight=False)
         if not found.is_terminal:
-            found.width = max(found.width, _WIDTH_IN_FILES)
+            found = Console(highlight=False, soft_wrap=True, width=max(found.width, _WIDTH_IN_FILES))
         return found
 
     def print(self, *values: Any, **options: Any) -> None:

@@ -40,9 +40,10 @@ def demo(
     with reporting_errors():
         with named_progress_bar() as advance:
             corpus = steps.read_corpus(out, advance)
-            display.print_corpus(corpus)
-            split = steps.freeze_split(out, corpus)
-            display.print_split(split, out / "split.json")
+        display.print_corpus(corpus)
+        split = steps.freeze_split(out, corpus)
+        display.print_split(split, out / "split.json")
+        with named_progress_bar() as advance:
             results = steps.train_all(out, corpus, advance)
         display.print_results(results)
         best, uri = steps.crown(results)

@@ -57,8 +57,8 @@ def print_saved(result: RunResult) -> None:
     console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
-    console.print(f"Next: communique predict {result.artefact} ARTICLES --output tagged.csv")
-    console.print(f"      communique serve {result.artefact}")
+    console.print(f"Next: communique predict {result.artefact} ARTICLES --output tagged.csv", soft_wrap=True)
+    console.print(f"      communique serve {result.artefact}", soft_wrap=True)
 
 
 def print_results(results: Sequence[RunResult]) -> None:
@@ -160,7 +160,7 @@ def print_next_steps(uri: str) -> None:
         ("communique leaderboard --experiment communique-demo", "these runs again"),
         ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "everything that was recorded"),
     ):
-        console.print(f"  {command:<68} {what}")
+        console.print(f"  {command}   # {what}", soft_wrap=True)
 
 
 def print_predicted(report: PredictReport, model: Model, output: Path) -> None:

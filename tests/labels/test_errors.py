@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
+
+
+@pytest.mark.parametrize(
+    ("error", "parent", "exit_code"),
+    [
+        (CommuniqueError, Exception, 1),
+        (InputError, CommuniqueError, 2),
+        (CodebookError, InputError, 2),
+        (DataError, InputError, 2),
+        (StoreError, CommuniqueError, 1),
+    ],
+)
+def test_errors_hang_in_one_tree_and_tell_the_exit_code(
+    error: type[CommuniqueError], parent: type[Exception], exit_code: int
+) -> None:
+    assert error.__bases__ == (parent,)
+    assert error.exit_code == exit_code
+
+
+@pytest.mark.parametrize(
+    ("row", "place"), [(None, "rows.csv"), (1, "rows.csv:1"), (0, "rows.csv:0"), (4096, "rows.csv:4096")]
+)
+@pytest.mark.parametrize("path", [Path("rows.csv"), "rows.csv"])
+def test_a_place_is_the_file_and_where_known_its_row(path: Path | str, row: int | None, place: str) -> None:
+    assert DataError.place(path, row) == place

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labels.errors import DataError
+from labels.files import refuse_occupied, whole_file, whole_folder, write_whole
+
+
+def failing_pieces(error: BaseException) -> Iterator[str]:
+    yield "half"
+    raise error
+
+
+@pytest.fixture
+def full_folder(isolated: Path) -> Path:
+    """A folder `out` with one older file in it."""
+    folder = isolated / "out"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old", encoding="utf-8")
+    return folder
+
+
+def test_a_file_is_written_as_utf_8_with_plain_line_ends_and_nothing_beside_it(isolated: Path) -> None:
+    write_whole(isolated / "a.txt", ["one\n", "zwölf\n"])
+    assert (isolated / "a.txt").read_bytes() == "one\nzwölf\n".encode()
+    assert os.listdir(isolated) == ["a.txt"]
+
+
+def test_an_older_file_is_replaced(isolated: Path) -> None:
+    write_whole(isolated / "a.txt", ["a long older text"])
+    write_whole(isolated / "a.txt", ["new"])
+    assert (isolated / "a.txt").read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt(), DataError("rows.csv:3: stop")])
+@pytest.mark.parametrize("older", [None, "older"])
+def test_an_error_half_way_leaves_things_as_they_were(isolated: Path, error: BaseException, older: str | None) -> None:
+    path = isolated / "a.txt"
+    if older:
+        path.write_text(older, encoding="utf-8")
+    with pytest.raises(type(error)):
+        write_whole(path, failing_pieces(error))
+    assert os.listdir(isolated) == (["a.txt"] if older else [])
+    assert older is None or path.read_text(encoding="utf-8") == older
+
+
+def test_the_place_holds_the_old_file_until_the_block_ends(isolated: Path) -> None:
+    path = isolated / "a.txt"
+    path.write_text("old", encoding="utf-8")
+    with whole_file(path) as draft:
+        draft.write_text("new", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old"
+        assert draft.parent == path.parent
+    assert path.read_text(encoding="utf-8") == "new"
+
+
+def test_a_missing_folder_is_named_with_the_repair(isolated: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        write_whole(isolated / "absent" / "a.txt", ["x"])
+    assert str(caught.value).startswith(str(isolated / "absent" / "a.txt"))
+    assert f"the folder {isolated / 'absent'} does not exist. Make it first" in str(caught.value)
+    assert not (isolated / "absent").exists()
+
+
+def test_a_file_cannot_take_a_folders_place(isolated: Path, full_folder: Path) -> None:
+    with pytest.raises(DataError, match="cannot be written"):
+        write_whole(full_folder, ["x"])
+    assert os.listdir(isolated) == ["out"]
+    assert os.listdir(full_folder) == ["old.txt"]
+
+
+def test_a_file_under_a_file_is_refused(isolated: Path) -> None:
+    (isolated / "a.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match=r"b\.txt"):
+        write_whole(isolated / "a.txt" / "b.txt", ["x"])
+
+
+def test_a_folder_appears_whole_with_the_folders_above_it(isolated: Path) -> None:
+    target = isolated / "runs" / "first"
+    with whole_folder(target) as draft:
+        (draft / "a.txt").write_text("x", encoding="utf-8")
+        assert not target.exists()
+    assert os.listdir(target) == ["a.txt"]
+    assert os.listdir(target.parent) == ["first"]
+
+
+def test_an_empty_folder_may_be_filled(isolated: Path) -> None:
+    (isolated / "out").mkdir()
+    with whole_folder(isolated / "out") as draft:
+        (draft / "a.txt").write_text("x", encoding="utf-8")
+    assert os.listdir(isolated / "out") == ["a.txt"]
+    assert os.listdir(isolated) == ["out"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt()])
+def test_an_error_leaves_the_older_folder_as_it_was(isolated: Path, full_folder: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), whole_folder(full_folder, overwrite=True) as draft:
+        (draft / "a.txt").write_text("x", encoding="utf-8")
+        raise error
+    assert os.listdir(isolated) == ["out"]
+    assert (full_folder / "old.txt").read_text(encoding="utf-8") == "old"
+
+
+def test_overwriting_leaves_nothing_of_the_older_folder(isolated: Path, full_folder: Path) -> None:
+    with whole_folder(full_folder, overwrite=True) as draft:
+        (draft / "new.txt").write_text("new", encoding="utf-8")
+        assert os.listdir(full_folder) == ["old.txt"]
+    assert os.listdir(full_folder) == ["new.txt"]
+    assert os.listdir(isolated) == ["out"]
+
+
+def test_an_occupied_folder_is_refused_before_any_work(isolated: Path, full_folder: Path) -> None:
+    with pytest.raises(DataError, match="holds something already.*--overwrite"), whole_folder(full_folder):
+        pytest.fail("the block was entered")
+    assert os.listdir(isolated) == ["out"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_is_never_replaced_by_a_folder(isolated: Path, overwrite: bool) -> None:
+    (isolated / "out").write_text("precious", encoding="utf-8")
+    with pytest.raises(DataError, match="this is a file.*--out"):
+        refuse_occupied(isolated / "out", overwrite=overwrite)
+    with pytest.raises(DataError), whole_folder(isolated / "out", overwrite=overwrite):
+        pytest.fail("the block was entered")
+    assert (isolated / "out").read_text(encoding="utf-8") == "precious"
+
+
+def test_a_free_place_is_not_refused(isolated: Path, full_folder: Path) -> None:
+    (isolated / "empty").mkdir()
+    refuse_occupied(isolated / "absent")
+    refuse_occupied(isolated / "empty")
+    refuse_occupied(full_folder, overwrite=True)
+
+
+def test_a_folder_under_a_file_is_refused(isolated: Path) -> None:
+    (isolated / "a.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be written"), whole_folder(isolated / "a.txt" / "out"):
+        pytest.fail("the block was entered")
+
+
+def test_an_operating_system_error_in_the_block_names_the_place(isolated: Path) -> None:
+    with pytest.raises(DataError, match="out: cannot be written") as caught, whole_folder(isolated / "out") as draft:
+        (draft / "absent" / "a.txt").write_text("x", encoding="utf-8")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert os.listdir(isolated) == []
+
+
+def test_the_working_folder_itself_is_filled_or_refused_with_a_reason(isolated: Path) -> None:
+    try:
+        with whole_folder(Path(".")) as draft:
+            (draft / "a.txt").write_text("x", encoding="utf-8")
+    except DataError as error:
+        assert str(error).startswith(".: ")
+    else:
+        assert os.listdir(isolated) == ["a.txt"]
+
+
+def test_the_working_folder_is_no_file_to_write() -> None:
+    with pytest.raises(DataError, match="cannot be written"):
+        write_whole(Path("."), ["x"])

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labels.codebook import Codebook, dump_codebook, load_codebook
+from labels.errors import DataError
+from labels.exchange.jsonl import read_annotations
+from labels.records import Annotation, Document, Example, Sentence
+from labels.store import Store, now
+from tests.conftest import make_examples
+from trainer.config import Experiment, parse_experiment
+from trainer.data import Dataset, load_dataset, read_ids, seed_examples, store_examples
+from trainer.errors import ExperimentError
+from trainer.resources import shipped
+
+WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
+WIRE = "The minister said on Monday that the whole convoy had reached the northern port"
+
+
+def experiment(**sections: dict[str, Any]) -> Experiment:
+    return parse_experiment({"model": {"kind": "majority"}, **sections}, "here")
+
+
+def as_rows(examples: list[Example], **more: Any) -> list[dict[str, Any]]:
+    return [
+        {"example_id": e.id, "document_id": e.document_id, "text": e.text, "labels": list(e.labels), **more}
+        for e in examples
+    ]
+
+
+def texts(dataset: Dataset, part: str) -> list[str]:
+    return [example.text for example in dataset.parts[part]]
+
+
+@pytest.fixture
+def codebook_file(isolated: Path, codebook: Codebook) -> str:
+    path = isolated / "small.toml"
+    path.write_text(dump_codebook(codebook), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def filled_store(codebook: Codebook) -> Path:
+    """A store with 45 sentences of 15 dated documents; two annotators agree on all but the last three."""
+    examples = make_examples(45)
+    with Store("filled.db") as store:
+        events: list[Annotation] = []
+        for number in range(15):
+            own = examples[3 * number : 3 * number + 3]
+            document = Document(f"wire-{number}", " ".join(e.text for e in own), date=f"2026-01-{number + 1:02d}")
+            sentences = []
+            for example in own:
+                start = document.text.index(example.text)
+                sentences.append(Sentence(document.id, start, start + len(example.text), example.text))
+            store.add_documents([(document, sentences)])
+            for sentence, example in zip(sentences, own, strict=True):
+                events += [event(sentence, "ann", example.labels), event(sentence, "ben", example.labels)]
+        events[-1] = replace(events[-1], labels=("truce",) if events[-1].labels != ("truce",) else ())
+        events[-4:-2] = [replace(old, state="skipped", labels=()) for old in events[-4:-2]]
+        store.add_codebook(codebook)
+        store.append(events)
+    return Path("filled.db")
+
+
+def event(sentence: Sentence, annotator: str, labels: tuple[str, ...]) -> Annotation:
+    identifier = f"{sentence.id}-{annotator}"
+    return Annotation(identifier, sentence.id, annotator, "annotate", "reviewed", labels, "hash", now())
+
+
+# -- labelled files
+
+
+def test_three_files_are_the_three_parts_in_their_order(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    examples = make_examples(30)
+    files = {"train": examples[:18], "validation": examples[18:24], "test": examples[24:]}
+    data = {part: str(write_jsonl(f"{part}.jsonl", as_rows(rows))) for part, rows in files.items()}
+    dataset = load_dataset(experiment(data=data | {"codebook": codebook_file}))
+    assert dataset.parts == files
+    assert dataset.split.train == tuple(example.id for example in examples[:18])
+    assert (dataset.source, dataset.synthetic, dataset.notes) == (data["train"], False, ())
+
+
+def test_one_file_is_split_by_the_experiment(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    examples = make_examples(60)
+    data = {"train": str(write_jsonl("all.jsonl", as_rows(examples))), "codebook": codebook_file}
+    dataset = load_dataset(experiment(data=data, split={"train": 0.5, "validation": 0.25, "test": 0.25}))
+    assert [len(dataset.parts[part]) for part in ("train", "validation", "test")] == pytest.approx([30, 15, 15], abs=3)
+    assert sorted(e.id for part in dataset.parts.values() for e in part) == [e.id for e in examples]
+
+
+def test_without_a_validation_file_a_share_of_the_train_groups_is_held_out(
+    write_jsonl: WriteJsonl, codebook_file: str
+) -> None:
+    examples = make_examples(150)
+    data = {
+        "train": str(write_jsonl("train.jsonl", as_rows(examples[:120]))),
+        "test": str(write_jsonl("test.jsonl", as_rows(examples[120:]))),
+        "codebook": codebook_file,
+    }
+    dataset = load_dataset(experiment(data=data))
+    assert dataset.parts["test"] == examples[120:]
+    assert len(dataset.parts["validation"]) == pytest.approx(0.15 * 120, abs=3)
+    assert len(dataset.parts["train"]) + len(dataset.parts["validation"]) == 120
+    documents = [{e.document_id for e in dataset.parts[part]} for part in ("train", "validation")]
+    assert not documents[0] & documents[1]
+    larger = load_dataset(experiment(data=data, calibration={"holdout": 0.3}))
+    assert len(larger.parts["validation"]) == pytest.approx(0.3 * 120, abs=3)
+
+
+def test_the_seed_decides_the_division(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    data = {"train": str(write_jsonl("all.jsonl", as_rows(make_examples(60)))), "codebook": codebook_file}
+    hashes = [load_dataset(experiment(data=data).model_copy(update={"seed": seed})).split.hash for seed in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_validation_file_without_a_test_file_raises(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    file = str(write_jsonl("all.jsonl", as_rows(make_examples(12))))
+    with pytest.raises(ExperimentError, match=r"data\.validation without data\.test"):
+        load_dataset(experiment(data={"train": file, "validation": file, "codebook": codebook_file}))
+
+
+def test_test_rows_that_train_or_validation_know_are_noted(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    base = make_examples(12)
+    extra = [Example("v", "v", f"{WIRE} again.", ("aid",)), Example("x", "x", f"{WIRE} at last.", ("aid",))]
+    data = {
+        "train": str(write_jsonl("train.jsonl", as_rows(base[:8]))),
+        "validation": str(write_jsonl("validation.jsonl", as_rows(extra[:1]))),
+        "test": str(write_jsonl("test.jsonl", as_rows([extra[1], *base[8:]]))),
+        "codebook": codebook_file,
+    }
+    (note,) = load_dataset(experiment(data=data)).notes
+    assert note.startswith("1 of 5 test rows are near-duplicates of train or validation rows")
+    assert WIRE[:40] in note
+
+
+def test_a_codebook_can_be_inferred_from_all_files(write_jsonl: WriteJsonl) -> None:
+    rows = [{"text": f"Sentence {i}.", "labels": [("b", "a")[i % 2]]} for i in range(9)]
+    data = {"train": str(write_jsonl("wire.jsonl", rows)), "codebook": "infer"}
+    dataset = load_dataset(experiment(data=data))
+    assert dataset.codebook.label_names == ("a", "b")
+    assert not dataset.codebook.exclusive
+
+
+def test_to_infer_a_codebook_without_a_file_raises() -> None:
+    with pytest.raises(ExperimentError, match=r"needs data\.train\. Name a codebook"):
+        load_dataset(experiment(data={"codebook": "infer"}))
+
+
+def test_a_label_without_a_train_example_raises_with_its_name(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    truce = [example for example in make_examples(40) if example.labels == ("truce",)]
+    aid = [example for example in make_examples(40) if example.labels == ("aid",)]
+    data = {
+        "train": str(write_jsonl("train.jsonl", as_rows(truce))),
+        "validation": str(write_jsonl("validation.jsonl", as_rows(aid))),
+        "test": str(write_jsonl("test.jsonl", as_rows(make_examples(4)))),
+        "codebook": codebook_file,
+    }
+    with pytest.raises(ExperimentError, match=r"train\.jsonl: no train example bears aid\. Label some"):
+        load_dataset(experiment(data=data))
+
+
+def test_a_label_that_the_codebook_lacks_raises_with_file_and_row(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    rows = [*as_rows(make_examples(3)), {"text": "Oslo pledged.", "labels": ["ad"]}]
+    data = {"train": str(write_jsonl("all.jsonl", rows)), "codebook": codebook_file}
+    with pytest.raises(DataError, match=r"all\.jsonl:4: label 'ad' .*did you mean 'aid'"):
+        load_dataset(experiment(data=data))
+
+
+def test_synthetic_text_in_any_part_marks_the_dataset(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    examples = make_examples(24)
+    data = {
+        "train": str(write_jsonl("train.jsonl", as_rows(examples[:18]))),
+        "validation": str(write_jsonl("validation.jsonl", as_rows(examples[18:21]))),
+        "test": str(write_jsonl("test.jsonl", as_rows(examples[21:], synthetic=True))),
+        "codebook": codebook_file,
+    }
+    assert load_dataset(experiment(data=data)).synthetic
+
+
+# -- hashes
+
+
+def a_dataset(codebook: Codebook, train: list[Example], test: list[Example]) -> Dataset:
+    parts = {"train": train, "validation": [], "test": test}
+    ids = {part: tuple(e.id for e in rows) for part, rows in parts.items()}
+    from trainer.splits import Split
+
+    return Dataset(codebook, parts, Split(**ids), "here", False, ())
+
+
+def test_the_training_hash_follows_texts_and_labels_of_train_but_not_their_order_or_test(codebook: Codebook) -> None:
+    rows = make_examples(12)
+    base = a_dataset(codebook, rows[:8], rows[8:]).training_hash
+    assert len(base) == 16
+    assert a_dataset(codebook, rows[7::-1], rows[8:10]).training_hash == base
+    assert a_dataset(codebook, [replace(rows[0], text="Other."), *rows[1:8]], rows[8:]).training_hash != base
+    assert a_dataset(codebook, [replace(rows[0], labels=()), *rows[1:8]], rows[8:]).training_hash != base
+
+
+# -- the starter corpus
+
+
+def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjudicated() -> None:
+    codebook = load_codebook("diplomatic")
+    readings: dict[str, set[tuple[str, ...]]] = {}
+    adjudicated: dict[str, tuple[str, ...]] = {}
+    for path in (shipped("seeds") / "annotations").glob("*.jsonl"):
+        for line in read_annotations(path, codebook):
+            if line.event.event == "adjudicate":
+                adjudicated[line.sentence.id] = line.event.labels
+            elif line.event.state == "reviewed":
+                readings.setdefault(line.sentence.id, set()).add(line.event.labels)
+    agreed = {sentence: next(iter(sets)) for sentence, sets in readings.items() if len(sets) == 1}
+    examples = seed_examples(codebook)
+    assert {example.id: example.labels for example in examples} == agreed | adjudicated
+    assert len({example.id for example in examples}) == len(examples)
+
+
+def test_the_starter_corpus_splits_into_three_parts_that_all_hold_every_label() -> None:
+    dataset = load_dataset(experiment())
+    assert dataset.source == "seeds"
+    assert dataset.synthetic
+    for part in ("train", "validation", "test"):
+        assert set(dataset.codebook.label_names) == {label for e in dataset.parts[part] for label in e.labels}
+    assert load_dataset(experiment()).split == dataset.split
+
+
+def test_only_keeps_the_listed_examples() -> None:
+    ids = read_ids(shipped("seeds") / "demo.txt")
+    dataset = load_dataset(experiment(data={"only": str(shipped("seeds") / "demo.txt")}))
+    assert {e.id for part in dataset.parts.values() for e in part} == set(ids)
+
+
+def test_only_with_an_unknown_id_raises_with_file_and_id() -> None:
+    known = read_ids(shipped("seeds") / "demo.txt")[0]
+    Path("ids.txt").write_text(f"{known}\nzzz\nyyy\n", encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"ids\.txt: 2 of its 3 ids are not in the data, e\.g\. 'zzz'"):
+        load_dataset(experiment(data={"only": "ids.txt"}))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_list_of_ids_that_cannot_be_read_raises(content: bytes | None) -> None:
+    if content is not None:
+        Path("ids.txt").write_bytes(content)
+    with pytest.raises(ExperimentError, match=r"ids\.txt: this list of ids cannot be read .*`data\.only`"):
+        load_dataset(experiment(data={"only": "ids.txt"}))
+
+
+def test_an_empty_list_of_ids_raises() -> None:
+    Path("ids.txt").write_text("\n", encoding="utf-8")
+    with pytest.raises(ExperimentError):
+        load_dataset(experiment(data={"only": "ids.txt"}))
+
+
+def test_a_manifest_divides_as_it_says_whatever_the_seed(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    data = {"train": str(write_jsonl("all.jsonl", as_rows(make_examples(60)))), "codebook": codebook_file}
+    first = load_dataset(experiment(data=data))
+    first.split.save(Path("split.json"))
+    again = load_dataset(experiment(data=data, split={"manifest": "split.json"}).model_copy(update={"seed": 99}))
+    assert again.split == first.split
+    assert again.parts == first.parts
+
+
+# -- the label store
+
+
+def store_dataset(codebook_file: str, **more: Any) -> Dataset:
+    return load_dataset(experiment(data={"source": "store", "codebook": codebook_file, **more}))
+
+
+def test_agreed_sentences_of_a_store_are_the_examples_and_the_rest_is_noted(
+    filled_store: Path, codebook_file: str
+) -> None:
+    dataset = store_dataset(codebook_file, store=str(filled_store))
+    found = {e.text: e.labels for part in dataset.parts.values() for e in part}
+    assert found == {e.text: e.labels for e in make_examples(45)[:43]}
+    assert Counter(dataset.notes) == Counter(
+        ["1 sentences left out: their annotators differ", "1 sentences left out: their annotators skipped"]
+    )
+    assert dataset.source == str(filled_store)
+    assert not dataset.synthetic
+
+
+def test_examples_of_a_store_bear_the_date_of_their_document(filled_store: Path, codebook: Codebook) -> None:
+    with Store(filled_store) as store:
+        examples = store_examples(store, codebook)
+    dates = {example.text: example.date for example in examples}
+    assert [dates[example.text] for example in make_examples(4)] == ["2026-01-01"] * 3 + ["2026-01-02"]
+
+
+def test_the_store_of_the_settings_is_used_where_the_experiment_names_none(
+    filled_store: Path, codebook_file: str
+) -> None:
+    Path("communique.toml").write_text(f'store = "{filled_store}"\n', encoding="utf-8")
+    assert store_dataset(codebook_file).source == str(filled_store)
+
+
+@pytest.mark.usefixtures("filled_store")
+def test_the_store_of_the_experiment_wins_over_the_settings(codebook_file: str) -> None:
+    Path("communique.toml").write_text('store = "filled.db"\n', encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"other\.db: there is no such label store\. Fill one"):
+        store_dataset(codebook_file, store="other.db")
+    assert not Path("other.db").exists()
+
+
+def test_a_store_without_agreed_labels_raises_with_the_repair(codebook_file: str) -> None:
+    with Store("empty.db"):
+        pass
+    with pytest.raises(ExperimentError, match=r"empty\.db: no sentence in it has agreed labels yet"):
+        store_dataset(codebook_file, store="empty.db")
