@@ -112,7 +112,6 @@ _PATTERNS = {
         (source|sources|via)\s*[:|].{1,120}
         (home|news|world)(\s*[»>/|›]\s*[\w ]{2,30}){1,5}
         you are here\s*:.{0,160}
-        [^.?!|»>›]{1,50}(\s*[|»>›]\s*[^.?!|»>›]{1,60}){2,12}
     """,
     "mark": r"""
         [\W\d_]*
@@ -123,6 +122,7 @@ REASONS = tuple(_PATTERNS)
 """Everything that `boilerplate_reason` may answer. A "mark" is a line without any letter."""
 
 _LONG = 320
+_BAR_PARTS, _BAR_WIDTH = 3, 60
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -139,4 +139,12 @@ def boilerplate_reason(line: str) -> str:
     """Why `line` (one line of a page, marks trimmed) is page furniture: one of `REASONS`, or "" when it is text."""
     if len(line) > _LONG:
         return ""
+    if _is_bar(line):
+        return "navigation"
     return next((reason for reason, pattern in _COMPILED if pattern.fullmatch(line)), "")
+
+
+def _is_bar(line: str) -> bool:
+    """Three or more short parts between separators, with no sentence among them: `Home | World | Sport`."""
+    parts = [part.strip() for part in re.split(r"[|»>›]", line)]
+    return len(parts) >= _BAR_PARTS and not re.search(r"[.?!]", line) and all(0 < len(p) <= _BAR_WIDTH for p in parts)
