@@ -15,7 +15,13 @@ _WORDS = {
     "filler": "this|us|on|the|via|to|our|article|story|post|page|news|link|with|friends|and|by|it|in|for|later|more|x",
     "picture": "photo|photos|image|images|picture|file photo|photograph|video|illustration|graphic|map|credit|pic",
     "staff": "correspondents?|reporters?|staff|desk|teams?|editor|writer|agency|bureau|contributor|columnist|newsroom",
+    "terms": "terms (of (use|service)|and conditions)|privacy policy",
+    "which": "the use of |all |our |optional |third-party |and |similar ",
     "month": "jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec",
+    "posted": "posted|published|updated|last (updated|modified)|first published|date|issued",
+    "date": r"(\d{1,2}|(<month>)\w*)[ .,/-]{1,2}(\d{1,2}|(<month>)\w*)([ .,/-]{1,2}\d{2,4})?",
+    "time": r"\W+(\d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?|(<zone>)|\d+ min(utes?)? read)",
+    "after": "updated|published|views?|reading time|by",
     "zone": "gmt|utc|cet|est|edt|bst",
     "name": r"(?-i:[A-Z][\w.’'\-]*)",
 }
@@ -25,14 +31,18 @@ _PATTERNS = {
     "share line": r"""
         (<network>)([\s,|/·•]+(<network>))*[.!]?
         (please )?(share|follow|like|save|bookmark|print)( (<filler>|<channel>)[:.!,|]*)+
-        share (on|this|via)\b.{2,70}
+        share (on|via) .{2,70}
+        share this( (article|story|post|page|news|link|content|video))?\W*((with|on|via) .{2,40})?
+        share this( (article|story|post|page))?\s*:.{0,80}
         (email|print|send) this (article|page|story)\b.{0,60}
     """,
     "comments": r"""
         (leave|post|add|write) (a|your) (comment|reply|review)( below)?[.!]?
         (view|show|load|read|hide)( all| more)?( \d+)? comments?( \(\d+\))?
-        (\d+|no|one) (thoughts?|comments?|responses?|replies)( (on|to) .+)?
-        (\d[\d,. ]*|no|loading) (comments?|people reacted|views)\b.{0,40}
+        (\d+|no|one) (comments?|responses?|replies)[.!]?
+        (\d+|one) (thoughts?|comments?|responses?|replies) (on|to) .+
+        (\d[\d,. ]*|no|loading) (comments?|people reacted|views)( to this)?( (so far|yet|below))?[\s.…!|]*
+        \d[\d,. ]* views\W+\d+ comments?\W*
         comments?( \(?\d*\)?)?( (are )?(closed|disabled|off))?[.:]?
         comments? (you|posted|shared|made|published).{0,80}(site|page|platform|website).{0,80}
         (\d+ )?comments? ?(\(\d+\))?\W+((log|sign) in|report|show|hide|join)\b.{0,80}
@@ -44,7 +54,7 @@ _PATTERNS = {
         your email address will not be published.*
     """,
     "cookie notice": r"""
-        .{0,120}\b(uses?|accept|consent|manage|about|of|our|reject)( \w+){0,3} cookies?\b.{0,160}
+        .{0,120}\b(uses?|accept|consent to|manage|about|our|reject) (<which>){0,3}cookies?\b.{0,160}
         (accept|reject|allow|manage) (all|cookies|preferences|settings)( cookies)?[.!]?
     """,
     "advertisement": r"""
@@ -64,7 +74,7 @@ _PATTERNS = {
         (subscribe|sign ?up|join|register|log ?in|sign ?in|download)\b.{0,80}\b(newsletters?|inbox|alerts?|app)\b.{0,80}
         (subscribe|sign ?up|join|register|get|receive)\b.{0,60}\b(updates|briefing|bulletin|notifications?)\b.{0,60}
         (subscribe|join|get|download)\b.{0,60}\b(free trial|channel|daily digest|latest news|breaking news)\b.{0,80}
-        .{0,60}\b(read|follow|join|find|like)\b.{0,30}\bon (<channel>)\b.{0,60}
+        (please |you can |click to )?(read|follow|join|find|like)\b.{0,30}\bon (<channel>)\b.{0,60}
     """,
     "related links": r"""
         (also read|read (also|more)|see (also|more)|related|you (may|might) (also )?like|more on this( story)?)[,.:…]*
@@ -95,13 +105,17 @@ _PATTERNS = {
         (by|from) .{2,40}\b(<staff>)\W*(\W+(updated|posted|published)\b.{0,60})?
         \(?(reporting|writing|editing|additional reporting|translated|compiled|edited) by .{2,160}
         (interview|words|pictures|text|photos?|live updates)( and \w+)? by\b.{2,80}
-        (posted|published|updated|last (updated|modified)|first published|date|issued)( on| at|:)?\s.{0,20}\d.{0,40}
-        (\d{1,2}|(<month>)\w*)[ .,/-]{1,2}(\d{1,2}|(<month>)\w*)[ .,/-]{1,2}\d{2,4}(\W+\d{1,2}[:.]\d{2}.{0,12})?
+        (<posted>)( on| at|:)?\s([a-z]{3,9}\.?,? )?(<date>)(<time>)*(\W+(<after>)\b.{0,30})?
+        posted in .{2,40}
+        (<posted>)( at|:)?\s\d+ \w+ ago(<time>)*
+        (<date>)(<time>)*(\W+(<after>)\b.{0,30}|\s*\|.{0,40})?
         \d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?( ?(<zone>)( ?[+-]\d{1,2})?)?
         \d+ min(ute)?s?\.?( read)?
     """,
     "legal line": r"""
-        .{0,40}(all rights reserved|terms (of (use|service)|and conditions)|privacy policy).{0,80}
+        .{0,40}all rights reserved.{0,80}
+        ((see|read|view|by .{0,40}agree.{0,20})\W)?\W*(our |the )?(<terms>)\W*
+        (terms|privacy|legal|cookies|about|contact)[\w ]{0,20}([|·/&,]| and )[\w |·/&,]{0,80}
         (copyright|©).{0,120}
         (disclaimer|corrections? policy)\b.{0,200}
     """,
@@ -110,7 +124,7 @@ _PATTERNS = {
         (tags?|tagged|topics?|categories|category|sections?|sources?|share this|filed under|keywords)\s*[:»>|]?
         (tags?|tagged|topics?|categories|category|filed under|keywords)\s*[:|].{0,200}
         (source|sources|via)\s*[:|].{1,120}
-        (home|news|world)(\s*[»>/|›]\s*[\w ]{2,30}){1,5}
+        (home|news|world)\s*([»>/|›][\w ]{2,32}){1,5}
         you are here\s*:.{0,160}
     """,
     "mark": r"""
@@ -126,8 +140,9 @@ _BAR_PARTS, _BAR_WIDTH = 3, 60
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    expanded = re.sub(r"<(\w+)>", lambda match: _WORDS[match.group(1)], pattern)
-    return re.compile(expanded, re.IGNORECASE)
+    while named := re.search(r"<(\w+)>", pattern):
+        pattern = pattern.replace(named.group(), _WORDS[named.group(1)])
+    return re.compile(pattern, re.IGNORECASE)
 
 
 _COMPILED = [
@@ -139,9 +154,8 @@ def boilerplate_reason(line: str) -> str:
     """Why `line` (one line of a page, marks trimmed) is page furniture: one of `REASONS`, or "" when it is text."""
     if len(line) > _LONG:
         return ""
-    if _is_bar(line):
-        return "navigation"
-    return next((reason for reason, pattern in _COMPILED if pattern.fullmatch(line)), "")
+    known = next((reason for reason, pattern in _COMPILED if pattern.fullmatch(line)), "")
+    return known or ("navigation" if _is_bar(line) else "")
 
 
 def _is_bar(line: str) -> bool:

@@ -80,12 +80,14 @@ def ingest_command(
     store: StoreOption = None,
 ) -> None:
     """Read documents into the store, cut into sentences; page furniture is set aside and counted."""
+    from labels.documents import find_files
     from labels.ingest import ingest
     from labels.settings import load_settings
     from labels.store import Store
 
     with reporting_errors():
         settings = load_settings(store=store)
+        find_files(paths)  # what cannot be read should not leave an empty store behind
         with Store(settings.store) as opened, progress_bar("Reading") as advance:
             report = ingest(opened, paths, advance)
             counts = opened.counts()
@@ -146,15 +148,17 @@ def annotations_import(
 ) -> None:
     """Add annotations from a file: all of it or none; importing twice adds nothing."""
     from labels.codebook import load_codebook
-    from labels.exchange.jsonl import import_annotations
+    from labels.exchange.jsonl import add_annotations, read_annotations
     from labels.settings import load_settings
     from labels.store import Store
 
     with reporting_errors():
         _check_format(format)
         settings = load_settings(store=store, codebook=codebook)
+        book = load_codebook(settings.codebook)
+        lines = list(read_annotations(file, book))
         with Store(settings.store) as opened:
-            new, known = import_annotations(opened, file, load_codebook(settings.codebook))
+            new, known = add_annotations(opened, lines, book, str(file))
         console.print(f"{new} events added to {settings.store}, {known} were there already.")
 
 

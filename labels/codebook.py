@@ -62,6 +62,8 @@ class Label(_Strict):
     @field_validator("key")
     @classmethod
     def _key_is_free(cls, key: str) -> str:
+        if key and (key.isspace() or key == ","):
+            raise ValueError("a key must be a character that can be typed and seen, no white space and no comma")
         if key in RESERVED_KEYS:
             raise ValueError(f"key '{key}' is taken by the labelling prompt; keys {sorted(RESERVED_KEYS)} are reserved")
         return key
@@ -159,7 +161,7 @@ def load_codebook(name_or_path: str | Path) -> Codebook:
         CodebookError: there is no such codebook, it is not TOML, or it does not follow the schema.
     """
     path = Path(name_or_path)
-    if not path.is_file() and str(name_or_path) in shipped_codebooks():
+    if str(name_or_path) in shipped_codebooks() and not path.is_file():
         text = (resources.files("labels") / "codebooks" / f"{name_or_path}.toml").read_text(encoding="utf-8")
         return parse_codebook(text, f"{name_or_path}.toml")
     try:
@@ -200,14 +202,22 @@ def codebook_from_dict(content: dict[str, Any], place: str) -> Codebook:
 
 def _explain(error: ValidationError, place: str) -> str:
     lines = [f"{place}: this codebook does not validate."]
-    for problem in error.errors():
+    problems = [p for p in error.errors() if p["type"] != "too_short" or p["loc"] != ("labels",)] or error.errors()
+    for problem in problems:
         where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"]) or "codebook"
-        known = Label.model_fields if "labels" in problem["loc"] else Codebook.model_fields
+        known = _schema_at(problem["loc"]).model_fields
         hint = did_you_mean(str(problem["loc"][-1]), known) if problem["type"] == "extra_forbidden" else ""
         what = "unknown key" if hint or problem["type"] == "extra_forbidden" else problem["msg"]
         lines.append(f"  {where}: {what.removeprefix('Value error, ')}{hint}")
     lines.append("`communique codebook show` prints a complete one to compare with.")
     return "\n".join(lines)
+
+
+def _schema_at(place: tuple[int | str, ...]) -> type[BaseModel]:
+    """What holds the key at a place such as ("labels", 0, "examples", 1, "title")."""
+    if place[:1] != ("labels",):
+        return Codebook
+    return LabelExample if len(place) > 3 and place[2] in ("examples", "counterexamples") else Label
 
 
 def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:

@@ -14,8 +14,8 @@ def compile_cue(cue: str) -> re.Pattern[str]:
     True
     """
     parts = [r"\s+".join(_word(word) for word in part.split()) for part in cue.split("...")]
-    return re.compile(r"\b" + _GAP.join(parts), re.IGNORECASE)
+    return re.compile(r"(?<!\w)" + _GAP.join(parts), re.IGNORECASE)
 
 
 def _word(word: str) -> str:
-    return re.escape(word.removesuffix("*")) + (r"\w*" if word.endswith("*") else r"\b")
+    return re.escape(word.removesuffix("*")) + (r"\w*" if word.endswith("*") else r"(?!\w)")

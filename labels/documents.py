@@ -19,6 +19,7 @@ FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+_LEFT_OUT = ("image", "html_inline")
 _PROVENANCE = ("source", "url", "title", "date", "language")
 
 
@@ -28,10 +29,13 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     Raises:
         DataError: a path does not exist, a file has an ending that cannot be read, or nothing was found.
     """
+    paths = list(paths)
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in DOCUMENT_SUFFIXES)
+            inside = (
+                file for file in sorted(path.rglob("*")) if file.suffix.lower() in DOCUMENT_SUFFIXES and file.is_file()
+            )
             found += [file for file in inside if not _is_hidden(file.relative_to(path))]
         elif not path.exists():
             raise DataError(f"{path}: there is no such file or folder. Check the path.")
@@ -108,7 +112,7 @@ def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
         return {}, content
     try:
         matter = yaml.safe_load(match.group(1))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         row = mark.line + 2 if mark is not None else None
         raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Mend it or remove it.") from error
@@ -118,14 +122,16 @@ def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _markdown_text(body: str) -> str:
-    """The words of Markdown, one block a paragraph; links keep their text, pictures and code are left out."""
+    """The words of Markdown, one block a paragraph; links keep their text; pictures, tags and code blocks go."""
     from markdown_it import MarkdownIt
 
     blocks: list[str] = []
     for token in MarkdownIt("commonmark").parse(body):
         if token.type == "inline":
             words = {"softbreak": "\n", "hardbreak": "\n"}
-            pieces = (words.get(child.type, child.content) for child in token.children or () if child.type != "image")
+            pieces = (
+                words.get(child.type, child.content) for child in token.children or () if child.type not in _LEFT_OUT
+            )
             blocks.append("".join(pieces).strip())
     return "\n\n".join(block for block in blocks if block)
 
@@ -152,8 +158,9 @@ def _row_document(path: Path, number: int, row: Row, reject: Reject) -> Document
     if not text.strip():
         reject(f"{place}: `text` is empty. Fill it or remove the row.")
         return None
-    name = row.get("document_id") if row.get("document_id") is not None else row.get("id")
-    return _document(row, text.replace("\r\n", "\n"), path.name if name is None else str(name))
+    names = (row.get("document_id"), row.get("id"), path.name)
+    name = next(str(name) for name in names if name not in (None, ""))
+    return _document(row, text.replace("\r\n", "\n"), name)
 
 
 def _document(matter: dict[str, Any], text: str, source: str) -> Document:
@@ -165,5 +172,5 @@ def _document(matter: dict[str, Any], text: str, source: str) -> Document:
         title=given.get("title", ""),
         date=given.get("date", ""),
         language=given.get("language", "en"),
-        synthetic=matter.get("synthetic") in (True, "true"),
+        synthetic=matter.get("synthetic") in (True, "true", "True"),
     )

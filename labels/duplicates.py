@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import combinations, product
 
 MIN_WORDS = 8
 MIN_JACCARD = 0.6
@@ -33,31 +34,54 @@ def near_duplicate_clusters(texts: Sequence[str]) -> list[int]:
     from scipy.cluster.hierarchy import DisjointSet
 
     sets = DisjointSet(range(len(texts)))
-    for left, right in near_duplicate_pairs(texts):
-        sets.merge(left, right)
+    copies, similar = _similarities(texts)
+    for own in copies:
+        for position in own[1:]:
+            sets.merge(own[0], position)
+    for left, right in similar:
+        sets.merge(copies[left][0], copies[right][0])
     return [int(sets[index]) for index in range(len(texts))]
 
 
 def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield the positions (i < j) of every near-duplicate pair, each once."""
+    """Yield the positions (i < j) of every near-duplicate pair, each once; n equal texts make n (n - 1) / 2 of them."""
+    copies, similar = _similarities(texts)
+    for own in copies:
+        yield from combinations(own, 2)
+    for left, right in similar:
+        yield from ((min(pair), max(pair)) for pair in product(copies[left], copies[right]))
+
+
+def near_duplicates_of(texts: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Positions, sorted, of the `texts` that are near-duplicates of one of the `known` texts."""
+    copies, similar = _similarities([*known, *texts])
+    neighbours = {group: {group} for group in range(len(copies))}
+    for left, right in similar:
+        neighbours[left].add(right)
+        neighbours[right].add(left)
+    has_known = [own[0] < len(known) for own in copies]  # positions ascend
+    near = (own for group, own in enumerate(copies) if any(has_known[other] for other in neighbours[group]))
+    return sorted(position - len(known) for own in near for position in own if position >= len(known))
+
+
+def _similarities(texts: Sequence[str]) -> tuple[list[list[int]], list[tuple[int, int]]]:
+    """Groups of positions with the same shingles, and the pairs of groups that are near-duplicates."""
     from datasketch import MinHash, MinHashLSH
 
-    shingles = [_shingles(text) for text in texts]
-    first: dict[Shingles, int] = {}
+    by_shingles: dict[Shingles, list[int]] = {}
+    for position, text in enumerate(texts):
+        own = _shingles(text)
+        if own:
+            by_shingles.setdefault(own, []).append(position)
+    shingles = list(by_shingles)
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=(_BANDS, _ROWS))
-    for position, own in enumerate(shingles):
-        if not own:
-            continue
-        if own in first:
-            yield first[own], position
-            continue
-        first[own] = position
+    similar: list[tuple[int, int]] = []
+    for group, own in enumerate(shingles):
         sketch = MinHash(num_perm=_PERMUTATIONS)
         sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in own])
-        for other in index.query(sketch):
-            if _jaccard(own, shingles[other]) >= MIN_JACCARD:
-                yield other, position
-        index.insert(position, sketch, check_duplication=False)
+        similar += [(other, group) for other in index.query(sketch) if _jaccard(own, shingles[other]) >= MIN_JACCARD]
+        index.insert(group, sketch, check_duplication=False)
+    return list(by_shingles.values()), similar
 
 
 def _shingles(text: str) -> Shingles:

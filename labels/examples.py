@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _labels(value: Any, column: str, place: str) -> tuple[str, ...]:
         raise DataError(f"{place}: `label` must be one label name, not {value!r}. Use `labels` for a list.")
     if isinstance(value, str):
         return tuple(_parts(value))
-    if isinstance(value, Iterable):
+    if isinstance(value, list | tuple):
         values = list(value)
         if all(isinstance(item, str) for item in values):
             return tuple(values)

@@ -28,7 +28,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         DataError: the folder is missing or cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    if path.is_dir() or not path.name:
+        raise DataError(f"{path}: a folder cannot be written as a file. Name a file in it.")
+    draft = _beside(path, "partial")
     with _explained(path):
         draft.touch()
     try:
@@ -48,7 +50,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             written.
     """
     refuse_occupied(path, overwrite=overwrite)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    draft = _beside(path, "partial")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
@@ -62,6 +64,10 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 def refuse_occupied(path: Path, *, overwrite: bool = False) -> None:
     """Raise DataError when an output folder cannot be made at `path`; cheap, so ask before long work."""
+    if path.resolve() == Path.cwd():
+        raise DataError(
+            f"{path}: this is the working folder, which cannot be replaced. Name a folder in it with --out."
+        )
     if path.is_file():
         raise DataError(f"{path}: this is a file; outputs go to a folder. Name another with --out.")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
@@ -72,10 +78,15 @@ def _take_place(draft: Path, path: Path) -> None:
     if not path.exists():
         draft.replace(path)
         return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    old = _beside(path, "old")
     path.replace(old)
     draft.replace(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A hidden, unused name in the same folder, so that moving it to `path` is one step of the file system."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
 @contextmanager

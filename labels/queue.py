@@ -24,7 +24,7 @@ def next_draw(store: Store, annotator: str, *, size: int, seed: int) -> Draw | N
     Returns:
         The draw with the sentences still to be decided, or None when nothing is left.
     """
-    unfinished = store.open_draw(annotator, "random")
+    unfinished = store.open_draw(annotator, "random", expires_at=lease_end())
     if unfinished is not None:
         return unfinished
     for attempt in range(_ATTEMPTS):

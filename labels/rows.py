@@ -41,9 +41,22 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
     try:
         yield from reader(path, reject or _raise)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+        raise DataError(f"{path}: not UTF-8 text (byte {_first_bad_byte(path)}). Save it as UTF-8.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _first_bad_byte(path: Path) -> int:
+    """Position in the file of the first byte that is not UTF-8; a text file's own error counts from its buffer."""
+    seen = 0
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return seen + error.start
+            seen += len(line)
+    return seen
 
 
 def _raise(message: str) -> None:
@@ -58,8 +71,9 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             place = DataError.place(path, number)
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            except (ValueError, RecursionError) as error:
+                deep = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else deep
                 reject(f"{place}: this line is not JSON ({reason}). Mend or remove it.")
                 continue
             if not isinstance(row, dict):
@@ -72,6 +86,10 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
+        try:
+            width = len(reader.fieldnames or [])
+        except csv.Error as error:
+            raise DataError(f"{path}: the header is not CSV ({error}). Mend its quotes.") from error
         number = 0
         while True:
             number += 1
@@ -83,25 +101,30 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
                 reject(f"{path}:{number}: this row is not CSV ({error}). Mend its quotes.")
                 continue
             if None in row or None in row.values():
-                width = len(reader.fieldnames or [])
                 reject(f"{path}:{number}: this row does not have the header's {width} fields. Quote its commas.")
                 continue
             yield number, row
 
 
 def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
-    from datasets import ClassLabel, load_dataset
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import ClassLabel, Features
 
     try:
-        table = load_dataset("parquet", data_files=str(path), streaming=True, split="train")
-        class_labels = {
-            name: feature for name, feature in (table.features or {}).items() if isinstance(feature, ClassLabel)
-        }
-        for number, row in enumerate(table, start=1):
-            for name, feature in class_labels.items():
-                value = row[name]
-                row[name] = None if value is None or value < 0 else feature.int2str(value)
-            yield number, row
-    except (ValueError, OSError) as error:
+        with pq.ParquetFile(path) as file:
+            features = Features.from_arrow_schema(file.schema_arrow)
+            names = {name: feature for name, feature in features.items() if isinstance(feature, ClassLabel)}
+            number = 0
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row | {name: _class_name(row[name], feature) for name, feature in names.items()}
+    except (pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read as Parquet ({reason}). Write it again.") from error
+
+
+def _class_name(value: int | None, feature: Any) -> str | None:
+    """The name behind a Hugging Face ClassLabel's number; -1 means unlabelled there."""
+    return None if value is None or value < 0 else str(feature.int2str(value))

@@ -19,8 +19,8 @@ RULES_VERSION = "1"
 """Counts up when the blocks or the trimming change, so that spans say which code cut them."""
 
 _PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![^\S\n]*\n)[^\n]+)*")
-_LEADING_MARKS = re.compile(r"(?:\s|\*\*+|__+|#+(?=\s)|[•▪●◦‣–—*>\-+]+(?=\s))+")
-_TRAILING_MARKS = re.compile(r"(?:\s|\*\*+|__+|#+)+$")
+_LEADING_MARKS = re.compile(r"(?:\s|[*_]+(?=[\s\w\"“'‘(])|#+(?=\s)|[•▪●◦‣–—*>\-+]+(?=\s))+")
+_TRAILING_MARKS = re.compile(r"(?:\s|[*_]+|#+)+$")
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 _REPEAT_MIN_WORDS = 4
@@ -120,7 +120,8 @@ def _cut(document: Document, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _trim_space(text: str) -> tuple[int, int]:
-    return len(text) - len(text.lstrip()), len(text.rstrip())
+    start = len(text) - len(text.lstrip())
+    return start, max(start, len(text.rstrip()))
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:

@@ -57,6 +57,7 @@ class LabellingSession:
         self._draw: Draw | None = next_draw(store, annotator, size=size, seed=seed)
         self._pending = [identifier for identifier, _ in self._draw.items] if self._draw else []
         self._decided: list[str] = self._earlier_decisions()
+        self._shown = ""
         self._shown_at = clock()
 
     @property
@@ -84,7 +85,8 @@ class LabellingSession:
         around = self._store.sentences(document_id=sentence.document_id)
         position = next(i for i, other in enumerate(around) if other.id == sentence.id)
         document = self._store.document(sentence.document_id)
-        self._shown_at = self._clock()
+        if self._shown != sentence.id:  # showing it again is still the same look
+            self._shown, self._shown_at = sentence.id, self._clock()
         return Item(
             sentence,
             before=around[position - 1].text if position else "",
@@ -120,6 +122,7 @@ class LabellingSession:
         seconds = round(self._clock() - self._shown_at, 3)
         self._store.append([self._event(sentence_id, "annotate", state, labels, note, seconds)])
         self._decided.append(self._pending.pop(0))
+        self._shown = ""
 
     def _event(
         self,

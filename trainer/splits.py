@@ -7,12 +7,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.duplicates import near_duplicate_clusters, near_duplicate_pairs
+from labels.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
 from labels.files import write_whole
 from labels.records import Example
 from trainer.errors import ExperimentError
@@ -21,6 +22,7 @@ PERMUTATIONS = 500
 """How many seeded group orders are tried; the best stratified one is kept."""
 LARGE_GROUP = 0.10
 """A group of more than this share of the documents stops the split."""
+_BRIDGES_SHOWN = 3
 
 Parts = dict[str, list[Example]]
 
@@ -138,9 +140,8 @@ def make_split(
 
 def leaked_examples(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
     """Test examples that have a near-duplicate, or the very same text, in train."""
-    texts = [example.text for example in (*train, *test)]
-    leaked = {right - len(train) for left, right in near_duplicate_pairs(texts) if left < len(train) <= right}
     known = {example.text for example in train}
+    leaked = set(near_duplicates_of([example.text for example in test], sorted(known)))
     leaked |= {position for position, example in enumerate(test) if example.text in known}
     return [test[position] for position in sorted(leaked)]
 
@@ -193,12 +194,14 @@ def _refuse_large_group(examples: Sequence[Example], roots: dict[str, str]) -> N
     if size <= 2 or size <= LARGE_GROUP * len(roots):
         return
     inside = [example for example in examples if roots[example.document_id] == root]
-    bridges = []
-    for left, right in near_duplicate_pairs([example.text for example in inside]):
-        if inside[left].document_id != inside[right].document_id:
-            bridges.append(f"  '{inside[left].text[:90]}' ~ '{inside[right].text[:90]}'")
+    between = (
+        f"  '{inside[left].text[:90]}' ~ '{inside[right].text[:90]}'"
+        for left, right in near_duplicate_pairs([example.text for example in inside])
+        if inside[left].document_id != inside[right].document_id
+    )
+    bridges = list(islice(between, _BRIDGES_SHOWN))
     raise ExperimentError(
         f"{size} of {len(roots)} documents are tied together by near-duplicate sentences, so that no honest split "
-        "can part them:\n" + "\n".join(bridges[:3]) + "\nRemove the repeated lines, or set "
+        "can part them:\n" + "\n".join(bridges) + "\nRemove the repeated lines, or set "
         "`split.allow_large_groups = true`."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,19 @@ def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[in
         How many events were new, and how many were there already.
 
     Raises:
-        DataError: as `read_annotations`, or a sentence stands in the store with another text, or an event id
-            occurs twice in the file.
+        DataError: as `read_annotations` and `add_annotations`.
     """
-    lines = list(read_annotations(path, codebook))
-    _refuse_repeated_events(lines, path)
-    _refuse_other_texts(store, lines, path)
+    return add_annotations(store, list(read_annotations(path, codebook)), codebook, str(path))
+
+
+def add_annotations(store: Store, lines: Sequence[Line], codebook: Codebook, place: str) -> tuple[int, int]:
+    """Append lines that were read from `place`; returns as `import_annotations`.
+
+    Raises:
+        DataError: a sentence stands in the store with another text, or an event id occurs twice in the file.
+    """
+    _refuse_repeated_events(lines, place)
+    _refuse_other_texts(store, lines, place)
     store.add_codebook(codebook)
     store.add_sentences({line.sentence.id: line.sentence for line in lines}.values())
     new = store.append([line.event for line in lines])
@@ -181,7 +188,7 @@ def _event(row: Row, labels: tuple[str, ...]) -> Annotation:
     )
 
 
-def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
+def _refuse_repeated_events(lines: Iterable[Line], path: str) -> None:
     seen: set[str] = set()
     for line in lines:
         if line.event.event_id in seen:
@@ -189,7 +196,7 @@ def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
         seen.add(line.event.event_id)
 
 
-def _refuse_other_texts(store: Store, lines: Iterable[Line], path: Path) -> None:
+def _refuse_other_texts(store: Store, lines: Iterable[Line], path: str) -> None:
     texts = {line.sentence.id: line.sentence.text for line in lines}
     for sentence in store.sentences(texts):
         if sentence.text != texts[sentence.id]:

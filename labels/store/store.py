@@ -287,18 +287,25 @@ class Store:
 
     def reserve(self, sentence_id: str, annotator: str, draw_id: str, *, expires_at: str) -> None:
         """Keep a sentence for its annotator again, after an undo; someone else's reservation stands."""
-        row = {"sentence_id": sentence_id, "annotator": annotator, "draw_id": draw_id, "expires_at": expires_at}
         with self._transaction("written") as connection:
-            self._insert_new(connection, schema.reservations, [row])
+            self._renew(connection, [sentence_id], annotator, draw_id, expires_at)
 
-    def open_draw(self, annotator: str, strategy: str) -> Draw | None:
-        """The annotator's last draw of this strategy, if it still holds sentences not decided on, reserved anew."""
+    def open_draw(self, annotator: str, strategy: str, *, expires_at: str) -> Draw | None:
+        """The annotator's last draw of this strategy, if it still holds sentences that nobody decided on or holds.
+
+        What is left of it is reserved anew, until `expires_at`.
+        """
         draws, items = schema.draws, schema.draw_items
         query = sa.select(draws).where(draws.c.annotator == annotator, draws.c.strategy == strategy)
-        with self._transaction("read") as connection:
+        with self._transaction("written") as connection:
             last = connection.execute(query.order_by(draws.c.created_at.desc()).limit(1)).mappings().first()
             if last is None:
                 return None
+            undecided = sa.select(items.c.sentence_id).where(
+                items.c.draw_id == last["id"], items.c.sentence_id.not_in(_decided())
+            )
+            ids = list(connection.execute(undecided).scalars())
+            self._renew(connection, ids, annotator, last["id"], expires_at)
             rows = connection.execute(
                 sa.select(items.c.sentence_id, items.c.inclusion_probability)
                 .where(items.c.draw_id == last["id"], items.c.sentence_id.not_in(_decided()))
@@ -307,6 +314,20 @@ class Store:
             )
             pending = tuple((identifier, probability) for identifier, probability in rows)
         return Draw(**last, items=pending) if pending else None
+
+    def _renew(
+        self, connection: sa.Connection, ids: Sequence[str], annotator: str, draw_id: str, expires_at: str
+    ) -> None:
+        """Reserve sentences anew where they are free, expired, or the annotator's own."""
+        table = schema.reservations
+        free = (table.c.expires_at <= now()) | (table.c.annotator == annotator)
+        for batch in _batches(ids):
+            connection.execute(sa.delete(table).where(table.c.sentence_id.in_(batch), free))
+        rows = [
+            {"sentence_id": identifier, "annotator": annotator, "draw_id": draw_id, "expires_at": expires_at}
+            for identifier in ids
+        ]
+        self._insert_new(connection, table, rows)
 
     def _insert_draw(self, connection: sa.Connection, draw: Draw) -> None:
         row = {key: value for key, value in asdict(draw).items() if key != "items"}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import string
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from pydantic import ValidationError
 from labels.codebook import (
     RESERVED_KEYS,
     Codebook,
-    Label,
     codebook_from_dict,
     dump_codebook,
     infer_codebook,
@@ -154,7 +152,7 @@ def test_none_is_no_label(name: str) -> None:
         (minimal(exlusive=True), "exlusive: unknown key (did you mean 'exclusive'?)"),
         (
             minimal(labels=[{"name": "aid"}, {"name": "b", "defintion": "x"}]),
-            "labels.2.defintion: unknown key (did you",
+            "labels.2.defintion: unknown key (did",
         ),
         (minimal(zebra=1), "zebra: unknown key"),
         (minimal(version=2), "version: "),
@@ -182,14 +180,10 @@ def test_a_wrong_label_does_not_bring_up_a_missing_one() -> None:
     assert [line.split(":")[0].strip() for line in lines[1:-1]] == ["labels.1.key"]
 
 
-def test_the_hint_for_a_key_of_an_example_is_a_key_of_examples() -> None:
-    (line,) = [
-        line
-        for line in refusal(minimal(labels=[{"name": "aid", "examples": [{"text": "x", "title": "y"}]}]))
-        if "title" in line
-    ]
-    assert "examples.1.title: unknown key" in line
-    assert "did you mean" not in line
+@pytest.mark.parametrize(("key", "hint"), [("txt", " (did you mean 'text'?)"), ("title", "")])
+def test_the_hint_for_a_key_of_an_example_is_a_key_of_examples(key: str, hint: str) -> None:
+    lines = refusal(minimal(labels=[{"name": "aid", "examples": [{"text": "x", key: "y"}]}]))
+    assert lines[1] == f"  labels.1.examples.1.{key}: unknown key{hint}"
 
 
 def test_a_codebook_cannot_be_changed_in_place(codebook: Codebook) -> None:
@@ -334,9 +328,3 @@ def test_the_hash_reads_no_order_into_the_crosswalk() -> None:
     ]
     assert books[0] == books[1]
     assert books[0].hash == books[1].hash
-
-
-def test_a_label_dumps_to_plain_json_values(codebook: Codebook) -> None:
-    assert (
-        Label.model_validate(json.loads(json.dumps(codebook.labels[0].model_dump(mode="json")))) == codebook.labels[0]
-    )

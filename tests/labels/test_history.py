@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labels.history import standing
-from labels.records import Annotation, EventKind
+from labels.records import Annotation, EventKind, State
 
 _ids = count()
 
@@ -15,7 +15,7 @@ _ids = count()
 def event(
     kind: EventKind, *labels: str, sentence: str = "s1", annotator: str = "ana", at: str = "2026-01-01"
 ) -> Annotation:
-    state = None if kind == "undo" else "reviewed"
+    state: State | None = None if kind == "undo" else "reviewed"
     return Annotation(f"e{next(_ids)}", sentence, annotator, kind, state, labels, "hash", at)
 
 
@@ -76,6 +76,12 @@ def test_the_last_adjudication_stands_whoever_made_it() -> None:
 
     assert standing([by_eva, by_ana]).adjudications == {"s1": by_ana}
     assert standing([by_ana, by_eva]).adjudications == {"s1": by_eva}
+
+
+def test_the_last_adjudication_stands_also_of_someone_who_had_annotated_first() -> None:
+    by_eva, by_ana = event("adjudicate", "aid", annotator="eva"), event("adjudicate", "truce", annotator="ana")
+
+    assert standing([event("annotate"), by_eva, by_ana]).adjudications == {"s1": by_ana}
 
 
 def test_undoing_the_last_adjudication_lets_another_persons_stand_again() -> None:

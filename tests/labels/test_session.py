@@ -26,10 +26,10 @@ class Clock:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """One document of four sentences, the second of them page furniture."""
-    text = "One here. Share this. Two here. Three here."
+    """One document of four sentences, the third of them page furniture."""
+    text = "One here. Two here. Share this. Three here."
     document = Document("paper", text, title="The title")
-    spans = [(0, 9, ""), (10, 21, "share line"), (22, 31, ""), (32, 43, "")]
+    spans = [(0, 9, ""), (10, 19, ""), (20, 31, "share line"), (32, 43, "")]
     rows = [Sentence(document.id, a, b, text[a:b], boilerplate=why) for a, b, why in spans]
     with Store("store.db") as opened:
         opened.add_documents([(document, rows)])
@@ -70,9 +70,9 @@ def test_an_item_shows_the_neighbours_and_the_title(store: Store, codebook: Code
         items[item.sentence.text] = (item.before, item.after, item.title)
         session.skip()
 
-    assert items["One here."] == ("", "Share this.", "The title")
-    assert items["Two here."] == ("Share this.", "Three here.", "The title")
-    assert items["Three here."] == ("Two here.", "", "The title")
+    assert items["One here."] == ("", "Two here.", "The title")
+    assert items["Two here."] == ("One here.", "Share this.", "The title")
+    assert items["Three here."] == ("Share this.", "", "The title")
 
 
 def test_a_sentence_whose_document_is_elsewhere_has_no_title(codebook: Codebook) -> None:

@@ -209,6 +209,11 @@ def test_a_key_of_another_kind_of_model_is_unknown() -> None:
         load_experiment(write(), ["model.C=1.0"])
 
 
+def test_a_hint_never_names_a_key_of_another_kind_of_model() -> None:
+    with pytest.raises(ExperimentError, match=r"model\.encodr: unknown key\n"):
+        parse_experiment({"model": {"kind": "tfidf", "encodr": "minilm"}}, "here")
+
+
 def test_all_problems_are_listed_at_once() -> None:
     with pytest.raises(ExperimentError) as caught:
         parse_experiment({"sed": 1, "model": {"kind": "tfidf", "min_df": 0}, "split": {"train": 2}}, "here")

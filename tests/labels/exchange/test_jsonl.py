@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import connect
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labels.codebook import codebook_from_dict, load_codebook
+from labels.errors import DataError
+from labels.exchange.jsonl import (
+    COLUMNS,
+    OPTIONAL,
+    Line,
+    export_annotations,
+    format_line,
+    import_annotations,
+    read_annotations,
+)
+from labels.queue import next_draw
+from labels.records import Annotation, EventKind, Sentence, State
+from labels.store import Store
+
+Row = dict[str, Any]
+Write = Callable[[str, list[Row]], Path]
+
+SEEDS = Path(__file__).parents[3] / "seeds" / "annotations"
+BOOK = codebook_from_dict({"name": "small", "labels": [{"name": "aid"}, {"name": "truce"}]}, "small")
+STATES: dict[EventKind, list[State | None]] = {
+    "annotate": ["reviewed", "skipped"],
+    "adjudicate": ["reviewed"],
+    "undo": [None],
+}
+LABELS = st.sampled_from([(), ("aid",), ("truce",), ("aid", "truce")])
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store("store.db") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store to copy: making one takes longer."""
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    Store(path).close()
+    return path
+
+
+def row(**changes: Any) -> Row:
+    """A line as the format has it, with columns changed; its sentence id fits."""
+    document, start, end = (changes.get(k, v) for k, v in (("document_id", "d1"), ("start", 3), ("end", 12)))
+    values: Row = {
+        "event_id": "e1",
+        "sentence_id": Sentence(document, start, end, "").id,
+        "document_id": document,
+        "start": start,
+        "end": end,
+        "text": "Nine long",
+        "annotator": "ana",
+        "event": "annotate",
+        "state": "reviewed",
+        "labels": ["aid"],
+        "note": "",
+        "seconds": 2.5,
+        "codebook_hash": "0123456789abcdef",
+        "suggestion": None,
+        "blind": False,
+        "strategy": "random",
+        "inclusion_probability": 0.25,
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "synthetic": False,
+    }
+    return values | changes
+
+
+def read_lines(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def dump(path: str | Path) -> list[str]:
+    with closing(connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Line]:
+    """Events on a few sentences by a few people, as a store may hold them."""
+    spans = draw(st.lists(st.tuples(st.text(max_size=3), st.integers(0, 5)), min_size=1, max_size=4, unique=True))
+    flags = st.booleans()
+    texts = [draw(st.text(max_size=9)) for _ in spans]
+    sentences = [
+        Sentence(document, start, start + len(text), text, synthetic=draw(flags))
+        for (document, start), text in zip(spans, texts, strict=True)
+    ]
+    lines = []
+    for sentence in draw(st.lists(st.sampled_from(sentences), min_size=1, max_size=6)):
+        kind = draw(st.sampled_from(sorted(STATES)))
+        state = draw(st.sampled_from(STATES[kind]))
+        strategy = draw(st.sampled_from(["", "random", "by hand"]))
+        event = Annotation(
+            event_id=uuid4().hex,
+            sentence_id=sentence.id,
+            annotator=draw(st.sampled_from(["ana", "Zoë Ω", "b|n"])),
+            event=kind,
+            state=state,
+            labels=draw(LABELS) if state == "reviewed" else (),
+            codebook_hash=draw(st.text(max_size=4)),
+            created_at=draw(st.datetimes()).isoformat(),
+            note=draw(st.text(max_size=5)),
+            seconds=draw(st.none() | st.floats(0, 1e6)),
+            suggestion=draw(st.none() | LABELS),
+            blind=draw(flags),
+            strategy=strategy,
+            inclusion_probability=draw(st.none() | st.floats(0, 1, exclude_min=True)) if strategy else None,
+        )
+        lines.append(Line(event, sentence))
+    return lines
+
+
+@given(histories())
+@settings(deadline=None, max_examples=50)
+def test_export_and_import_give_the_same_store_and_a_second_import_adds_nothing(
+    empty_store: Path, lines: list[Line]
+) -> None:
+    folder = Path(uuid4().hex)
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "a.db")
+    shutil.copy(empty_store, folder / "b.db")
+    file = folder / "labels.jsonl"
+    with Store(folder / "a.db") as first, Store(folder / "b.db") as second:
+        first.add_sentences(line.sentence for line in lines)
+        first.append([line.event for line in lines])
+
+        assert export_annotations(first, file) == len(lines)
+        assert import_annotations(second, file, BOOK) == (len(lines), 0)
+        assert second.events() == first.events()
+        assert second.sentences() == first.sentences()
+
+        before = dump(folder / "b.db")
+        assert import_annotations(second, file, BOOK) == (0, len(lines))
+        assert dump(folder / "b.db") == before
+
+
+@given(histories())
+@settings(deadline=None, max_examples=40)
+def test_a_file_that_was_imported_is_exported_line_by_line_as_it_was(empty_store: Path, lines: list[Line]) -> None:
+    folder = Path(uuid4().hex)
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "store.db")
+    given_rows = [format_line(line) for line in lines]
+    (folder / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in given_rows), encoding="utf-8")
+    with Store(folder / "store.db") as store:
+        import_annotations(store, folder / "in.jsonl", BOOK)
+        export_annotations(store, folder / "out.jsonl")
+
+    assert read_lines(folder / "out.jsonl") == given_rows
+
+
+# -- export
+
+
+def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated: Path) -> None:
+    sentence = Sentence("d1", 3, 12, "Nine long", synthetic=True)
+    event = Annotation(
+        "e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "0123456789abcdef", "2026-01-01", "a note", 2.5,
+        ("truce",), True, "random", 0.25,
+    )  # fmt: skip
+    store.add_sentences([sentence])
+    store.append([event])
+
+    assert export_annotations(store, isolated / "out.jsonl") == 1
+
+    expected = row(note="a note", suggestion=["truce"], blind=True, created_at="2026-01-01", synthetic=True)
+    (written,) = read_lines(isolated / "out.jsonl")
+    assert list(written) == list(COLUMNS)
+    assert written == expected
+
+
+def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store, isolated: Path) -> None:
+    store.add_sentences(Sentence("d1", 10 * i, 10 * i + 9, "Nine long") for i in range(8))
+    draw = next_draw(store, "ana", size=2, seed=1)
+    assert draw is not None
+    for identifier, _ in draw.items:
+        store.append([Annotation(identifier, identifier, "ana", "annotate", "reviewed", (), "h", "t", draw_id=draw.id)])
+    export_annotations(store, isolated / "out.jsonl")
+
+    assert [(line["strategy"], line["inclusion_probability"]) for line in read_lines(isolated / "out.jsonl")] == [
+        ("random", 0.25),
+        ("random", 0.25),
+    ]
+
+
+def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: Path) -> None:
+    store.add_codebook(BOOK)
+    store.add_sentences([Sentence("d1", 0, 9, "Nine long")])
+    draw = next_draw(store, "ana", size=1, seed=1)
+    assert draw is not None
+    (identifier, _) = draw.items[0]
+    store.append([Annotation("e1", identifier, "ana", "annotate", "reviewed", (), "h", "t", draw_id=draw.id)])
+    export_annotations(store, isolated / "out.jsonl")
+    before = dump("store.db")
+
+    assert import_annotations(store, isolated / "out.jsonl", BOOK) == (0, 1)
+    assert dump("store.db") == before
+
+
+def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolated: Path) -> None:
+    sentence = Sentence("d1", 0, 6, "Київ 🕊")
+    store.add_sentences([sentence])
+    store.append([Annotation("e1", sentence.id, "Zoë", "annotate", "reviewed", (), "h", "t")])
+    export_annotations(store, isolated / "out.jsonl")
+
+    content = (isolated / "out.jsonl").read_text(encoding="utf-8")
+    assert "Київ 🕊" in content
+    assert "Zoë" in content
+
+
+def test_an_export_replaces_an_older_file(store: Store, isolated: Path) -> None:
+    (isolated / "out.jsonl").write_text("older", encoding="utf-8")
+
+    assert export_annotations(store, isolated / "out.jsonl") == 0
+    assert (isolated / "out.jsonl").read_text(encoding="utf-8") == ""
+
+
+def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) -> None:
+    with pytest.raises(DataError, match=r"out\.jsonl: the folder .*missing does not exist\. Make it first"):
+        export_annotations(store, isolated / "missing" / "out.jsonl")
+    assert not (isolated / "missing").exists()
+
+
+# -- import
+
+
+def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: Store, write_jsonl: Write) -> None:
+    line = row(suggestion=["truce"], blind=True, note="a note", synthetic=True)
+
+    assert import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK) == (1, 0)
+
+    (event,) = store.events()
+    assert (event.annotator, event.state, event.labels, event.suggestion) == ("ana", "reviewed", ("aid",), ("truce",))
+    assert (event.note, event.seconds, event.blind, event.created_at) == ("a note", 2.5, True, line["created_at"])
+    assert (event.strategy, event.inclusion_probability) == ("random", 0.25)
+    assert store.sentences() == [Sentence("d1", 3, 12, "Nine long", synthetic=True)]
+    assert store.codebook(BOOK.hash) == BOOK
+
+
+def test_optional_columns_may_be_left_out(store: Store, write_jsonl: Write) -> None:
+    line = {key: value for key, value in row().items() if key not in OPTIONAL}
+
+    import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK)
+
+    (event,) = store.events()
+    assert (event.note, event.seconds, event.suggestion, event.blind) == ("", None, None, False)
+    assert (event.strategy, event.inclusion_probability) == ("", None)
+
+
+def test_a_probability_without_a_strategy_is_kept(store: Store, write_jsonl: Write, isolated: Path) -> None:
+    line = row(strategy="", inclusion_probability=0.5)
+
+    import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK)
+    export_annotations(store, isolated / "out.jsonl")
+
+    assert read_lines(isolated / "out.jsonl") == [line]
+
+
+def test_only_the_lines_that_are_new_are_added(store: Store, write_jsonl: Write) -> None:
+    import_annotations(store, write_jsonl("one.jsonl", [row()]), BOOK)
+    more = write_jsonl("two.jsonl", [row(), row(event_id="e2", annotator="ben", labels=[])])
+
+    assert import_annotations(store, more, BOOK) == (1, 1)
+    assert [event.event_id for event in store.events()] == ["e1", "e2"]
+
+
+def test_labels_are_read_in_codebook_order(write_jsonl: Write) -> None:
+    (line,) = read_annotations(write_jsonl("in.jsonl", [row(labels=["truce", "aid", "truce"])]), BOOK)
+
+    assert line.event.labels == ("aid", "truce")
+
+
+MISFITS: list[tuple[str, Row, str]] = [
+    ("an unknown label", {"labels": ["trce"]}, r"label 'trce' is not in codebook 'small'.*did you mean 'truce'\?"),
+    ("a label that is no string", {"labels": [1]}, "`labels` holds label names"),
+    ("a suggestion that is no string", {"suggestion": [None]}, "`suggestion` holds label names"),
+    ("labels in one string", {"labels": "aid"}, "`labels` must be list, not str"),
+    ("a number as text", {"text": 7}, "`text` must be str, not int"),
+    ("no annotator", {"annotator": None}, "`annotator` must be str, not NoneType"),
+    ("an offset in words", {"start": "3"}, "`start` must be int, not str"),
+    ("an offset that is true", {"end": True}, "`end` must be int, not bool"),
+    ("a fractional offset", {"end": 12.0}, "`end` must be int, not float"),
+    ("seconds in words", {"seconds": "2"}, "`seconds` must be int or float or null, not str"),
+    ("blind as a number", {"blind": 0}, "`blind` must be bool, not int"),
+    ("an event of no kind", {"event": "delete"}, "`event` is annotate or adjudicate or undo, not 'delete'"),
+    ("unseen as a state", {"state": "unseen"}, "`state` of an event 'annotate' is reviewed or skipped, not 'unseen'"),
+    ("a decision without state", {"state": None}, "`state` of an event 'annotate' is reviewed or skipped, not 'None'"),
+    ("an undo with a state", {"event": "undo"}, "`state` of an event 'undo' is None, not 'reviewed'"),
+    ("a skipped verdict", {"event": "adjudicate", "state": "skipped"}, "`state` of an event 'adjudicate' is reviewed"),
+    ("a probability of zero", {"inclusion_probability": 0}, r"`inclusion_probability` lies in \(0, 1\], not 0"),
+    ("a probability above one", {"inclusion_probability": 1.5}, r"lies in \(0, 1\], not 1\.5"),
+    ("a span that was moved", {"start": 3, "sentence_id": "f" * 16}, "sentence_id 'f+' is not that of its document_id"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), [pytest.param(*rest, id=name) for name, *rest in MISFITS])
+def test_a_line_that_is_wrong_is_named_and_nothing_of_its_file_is_kept(
+    store: Store, write_jsonl: Write, changes: Row, message: str
+) -> None:
+    store.add_sentences([Sentence("d0", 0, 1, "x")])
+    before = dump("store.db")
+    path = write_jsonl("in.jsonl", [row(), row(event_id="e2"), row(event_id="e3") | changes])
+
+    with pytest.raises(DataError, match=rf"in\.jsonl:3: .*{message}"):
+        import_annotations(store, path, BOOK)
+    assert dump("store.db") == before
+
+
+@pytest.mark.parametrize("column", [column for column in COLUMNS if column not in OPTIONAL])
+def test_a_column_that_is_missing_is_named(write_jsonl: Write, column: str) -> None:
+    line = {key: value for key, value in row().items() if key != column}
+
+    with pytest.raises(DataError, match=rf"in\.jsonl:1: column `{column}` is missing"):
+        list(read_annotations(write_jsonl("in.jsonl", [line]), BOOK))
+
+
+def test_a_misspelt_column_is_recognised(write_jsonl: Write) -> None:
+    line = row()
+    line["anotator"] = line.pop("annotator")
+
+    with pytest.raises(DataError, match=r"column `annotator` is missing \(did you mean 'anotator'\?\)"):
+        list(read_annotations(write_jsonl("in.jsonl", [line]), BOOK))
+
+
+def test_a_line_that_is_not_json_is_named(store: Store, isolated: Path) -> None:
+    path = isolated / "in.jsonl"
+    path.write_text(f"{json.dumps(row())}\n{{broken\n", encoding="utf-8")
+
+    with pytest.raises(DataError, match=r"in\.jsonl:2: this line is not JSON"):
+        import_annotations(store, path, BOOK)
+    assert store.counts().events == store.counts().sentences == 0
+
+
+def test_an_event_id_that_occurs_twice_is_refused(store: Store, write_jsonl: Write) -> None:
+    path = write_jsonl("in.jsonl", [row(), row(annotator="ben")])
+
+    with pytest.raises(DataError, match=r"in\.jsonl: event_id 'e1' occurs twice"):
+        import_annotations(store, path, BOOK)
+    assert store.counts().events == 0
+
+
+def test_a_sentence_that_reads_otherwise_in_the_store_is_refused(store: Store, write_jsonl: Write) -> None:
+    import_annotations(store, write_jsonl("one.jsonl", [row()]), BOOK)
+    before = dump("store.db")
+    other = write_jsonl("two.jsonl", [row(event_id="e2", text="Not it !!")])
+
+    with pytest.raises(DataError, match=r"two\.jsonl: sentence .*'Not it !!' here, but 'Nine long' in the store"):
+        import_annotations(store, other, BOOK)
+    assert dump("store.db") == before
+
+
+def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Store, write_jsonl: Write) -> None:
+    path = write_jsonl("in.jsonl", [row(), row(event_id="e2", text="Not it !!")])
+
+    with pytest.raises(DataError, match=r"in\.jsonl.*(Nine long.*Not it|Not it.*Nine long)"):
+        import_annotations(store, path, BOOK)
+    assert store.counts().events == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"start": 10**30, "end": 10**30 + 9}, id="an offset beyond any text"),
+        pytest.param({"text": "half \ud83d"}, id="half a surrogate pair"),
+        pytest.param({"note": "half \ud83d"}, id="half a surrogate pair in a note"),
+        pytest.param({"seconds": float("nan")}, id="seconds that are no number"),
+    ],
+)
+def test_a_value_that_no_store_can_hold_is_refused_with_its_line(store: Store, isolated: Path, changes: Row) -> None:
+    path = isolated / "in.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (row(), row(event_id="e2", **changes))))
+
+    with pytest.raises(DataError, match=r"in\.jsonl:2: "):
+        import_annotations(store, path, BOOK)
+    assert store.counts().events == store.counts().sentences == 0
+
+
+@pytest.mark.parametrize("path", sorted(SEEDS.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_the_starter_annotations_are_native_and_whole(store: Store, path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+
+    assert import_annotations(store, path, load_codebook("diplomatic")) == (len(lines), 0)
+    states = Counter(json.loads(line)["state"] for line in lines)
+    assert Counter(event.state for event in store.events()) == states

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from labels.codebook import Codebook, codebook_from_dict
+from labels.prompt import run_prompt
+from labels.records import Document, Sentence
+from labels.session import LabellingSession
+from labels.store import Store
+
+Stored = list[tuple[str, str | None, tuple[str, ...]]]
+TEXTS = ("One here.", "Two here.", "Three here.")
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """A document of three sentences."""
+    with Store("store.db") as opened:
+        fill(opened)
+        yield opened
+
+
+def fill(store: Store) -> None:
+    text = " ".join(TEXTS)
+    document = Document("paper", text, title="The title")
+    rows = [Sentence(document.id, text.index(part), text.index(part) + len(part), part) for part in TEXTS]
+    store.add_documents([(document, rows)])
+
+
+def typing(*lines: str) -> Callable[[str], str]:
+    """Answers to come one by one; then the input ends."""
+    rest = iter(lines)
+
+    def ask(_: str) -> str:
+        try:
+            return next(rest)
+        except StopIteration:
+            raise EOFError from None
+
+    return ask
+
+
+def label(store: Store, codebook: Codebook, *lines: str, size: int = 3) -> tuple[int, list[str]]:
+    """What `run_prompt` returned for typed lines, and what it said."""
+    said: list[str] = []
+    session = LabellingSession(store, codebook, "ana", size=size)
+    return run_prompt(session, codebook, typing(*lines), said.append), said
+
+
+def stored(store: Store) -> Stored:
+    return [(event.event, event.state, event.labels) for event in store.events()]
+
+
+@pytest.mark.parametrize(
+    ("typed", "labels"),
+    [
+        ("a", ("aid",)),
+        ("t", ("truce",)),
+        ("ta", ("aid", "truce")),
+        ("a, t", ("aid", "truce")),
+        (" a t ", ("aid", "truce")),
+        ("aa", ("aid",)),
+        ("n", ()),
+        (" n ", ()),
+    ],
+)
+def test_keys_record_labels_in_codebook_order(
+    store: Store, codebook: Codebook, typed: str, labels: tuple[str, ...]
+) -> None:
+    decided, _ = label(store, codebook, typed)
+
+    assert decided == 1
+    assert stored(store) == [("annotate", "reviewed", labels)]
+
+
+def test_s_skips(store: Store, codebook: Codebook) -> None:
+    assert label(store, codebook, "s")[0] == 1
+    assert stored(store) == [("annotate", "skipped", ())]
+
+
+def test_u_takes_the_last_decision_back_and_shows_its_sentence_again(store: Store, codebook: Codebook) -> None:
+    decided, said = label(store, codebook, "a", "u", "t")
+
+    assert decided == 1
+    assert [event for event, _, _ in stored(store)] == ["annotate", "undo", "annotate"]
+    shown = [line for line in said if line.startswith("  > ")]
+    assert shown[2] == shown[0] != shown[1]
+    assert store.events()[2].sentence_id == store.events()[0].sentence_id
+
+
+def test_u_without_a_decision_says_so(store: Store, codebook: Codebook) -> None:
+    decided, said = label(store, codebook, "u")
+
+    assert decided == 0
+    assert said[-1] == "Nothing to undo."
+    assert stored(store) == []
+
+
+@pytest.mark.parametrize("lines", [("a", "q", "t"), ("a",)], ids=["q", "end of input"])
+def test_quitting_keeps_what_was_decided(store: Store, codebook: Codebook, lines: tuple[str, ...]) -> None:
+    assert label(store, codebook, *lines)[0] == 1
+    assert stored(store) == [("annotate", "reviewed", ("aid",))]
+
+
+@pytest.mark.parametrize("last", ["q", "", "a"])
+def test_after_the_last_sentence_any_answer_but_undo_ends(store: Store, codebook: Codebook, last: str) -> None:
+    decided, _ = label(store, codebook, "a", last, "t", "t", size=1)
+
+    assert decided == 1
+    assert stored(store) == [("annotate", "reviewed", ("aid",))]
+
+
+def test_the_last_decision_of_a_draw_can_be_undone(store: Store, codebook: Codebook) -> None:
+    assert label(store, codebook, "a", "u", "t", "q", size=1)[0] == 1
+    assert stored(store)[1:] == [("undo", None, ()), ("annotate", "reviewed", ("truce",))]
+
+
+def test_help_shows_every_rule_and_decides_nothing(store: Store) -> None:
+    rules = {"include": ["Loans"], "exclude": ["Thanks"]}
+    book = codebook_from_dict(
+        {"name": "b", "labels": [{"name": "aid", "key": "a", "definition": "Help.", **rules}]}, "b"
+    )
+    decided, said = label(store, book, "?", "q")
+
+    assert decided == 0
+    assert said[-3:] == ["[a] aid: Help.", "      in: Loans", "      out: Thanks"]
+
+
+def test_a_sentence_is_shown_with_place_title_and_neighbours(store: Store, codebook: Codebook) -> None:
+    _, said = label(store, codebook, "n", "n", "n")
+
+    start = said.index("  > Two here.")
+    number = [line for line in said if line.startswith("  > ")].index("  > Two here.") + 1
+    assert said[start - 2 : start + 2] == [
+        f"[{number}/3] The title",
+        "    … One here.",
+        "  > Two here.",
+        "    Three here. …",
+    ]
+
+
+def test_a_sentence_is_shown_once_however_often_one_mistypes(store: Store, codebook: Codebook) -> None:
+    _, said = label(store, codebook, "x", "?", "u", "a", size=1)
+
+    assert len([line for line in said if line.startswith("  > ")]) == 1
+
+
+def test_the_menu_names_all_keys(store: Store, codebook: Codebook) -> None:
+    menus: list[str] = []
+
+    def ask(menu: str) -> str:
+        menus.append(menu)
+        return "q"
+
+    run_prompt(LabellingSession(store, codebook, "ana"), codebook, ask, lambda _: None)
+
+    for part in ("[a] aid", "[t] truce", "[n] none", "[s] skip", "[u] undo", "[q] quit", "[?] help"):
+        assert part in menus[0]
+
+
+def test_an_answer_that_is_not_understood_names_the_keys(store: Store, codebook: Codebook) -> None:
+    _, said = label(store, codebook, "x")
+
+    assert said[-1].startswith("'x' is not a key here: type label keys (a t), n none, s skip, u undo, q quit, ? help")
+
+
+@pytest.mark.parametrize("answer", ["", " ", ",", " , ", ",,"])
+def test_an_answer_without_any_key_decides_nothing(store: Store, codebook: Codebook, answer: str) -> None:
+    assert label(store, codebook, answer)[0] == 0
+    assert stored(store) == []
+
+
+@given(st.text(max_size=6))
+@settings(deadline=None, max_examples=50)
+def test_whatever_is_typed_only_keys_decide(typed: str) -> None:
+    book = codebook_from_dict(
+        {"name": "b", "labels": [{"name": "aid", "key": "a"}, {"name": "truce", "key": "t"}]}, "b"
+    )
+    bare = typed.strip()
+    assume(bare not in {"n", "s"})
+    only_keys = bool(set(bare) & {"a", "t"}) and set(bare) <= {"a", "t", " ", ","}
+    with Store("sqlite://") as store:
+        fill(store)
+        decided, _ = label(store, book, typed)
+
+        assert decided == (1 if only_keys else 0)
+        assert len(store.events()) == decided
+
+
+def test_two_labels_are_not_taken_where_the_codebook_is_exclusive(store: Store, exclusive_codebook: Codebook) -> None:
+    decided, said = label(store, exclusive_codebook, "12")
+
+    assert decided == 0
+    assert said[-1] == "One label only: this codebook is exclusive."
+
+
+def test_an_exclusive_codebook_takes_one_label_or_none(store: Store, exclusive_codebook: Codebook) -> None:
+    assert label(store, exclusive_codebook, "3", "n", "11")[0] == 3
+    assert [labels for _, _, labels in stored(store)] == [("threat",), (), ("aid",)]
+
+
+def test_none_is_not_taken_where_the_codebook_demands_a_label(store: Store) -> None:
+    labels = [{"name": "aid"}, {"name": "truce"}]
+    book = codebook_from_dict({"name": "b", "exclusive": True, "allow_none": False, "labels": labels}, "b")
+
+    decided, said = label(store, book, "n")
+
+    assert decided == 0
+    assert said[-1] == "This codebook demands a label; skip with s when none fits."
+    assert stored(store) == []
+
+
+def test_decisions_of_an_earlier_sitting_count(store: Store, codebook: Codebook) -> None:
+    label(store, codebook, "a", "q")
+
+    decided, said = label(store, codebook, "t", "q")
+
+    assert decided == 2
+    assert "[2/3] The title" in said

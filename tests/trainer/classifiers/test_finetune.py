@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from labels.codebook import Codebook
+from labels.records import Example
+from tests.trainer.conftest import Finetuned, examples_for, gold_of, plain_codebook, texts_of, tiny_section
+from trainer.classifiers.finetune import FinetuneClassifier
+from trainer.encoders import bundled_encoder
+from trainer.errors import EncoderError, ExperimentError
+
+MULTI = plain_codebook("aid", "truce")
+ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)
+ONE_OF = plain_codebook("aid", "truce", "threat", exclusive=True, allow_none=False)
+CODEBOOKS = {"multi-label": MULTI, "exclusive or none": ONE_OF_OR_NONE, "exclusive": ONE_OF}
+
+
+def fit_tiny(encoder: Path, codebook: Codebook = MULTI, *, seed: int = 1, **changes: Any) -> FinetuneClassifier:
+    examples = examples_for(codebook, 120)
+    return FinetuneClassifier(codebook, tiny_section(encoder, **changes), seed).fit(examples[:64], examples[64:])
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_encoder: Path) -> Callable[[str], FinetuneClassifier]:
+    """The tiny classifier of each of `CODEBOOKS`, fitted once for all tests that only ask it."""
+    return cache(lambda name: fit_tiny(tiny_encoder, CODEBOOKS[name]))
+
+
+def save(classifier: FinetuneClassifier, folder: Path) -> Path:
+    folder.mkdir()
+    classifier.save(folder)
+    return folder
+
+
+def classes_of(probabilities: NDArray[Any]) -> NDArray[Any]:
+    """The likeliest class of each row, "none" being the last."""
+    return np.column_stack([probabilities, 1 - probabilities.sum(axis=1)]).argmax(axis=1)
+
+
+def test_learns_labels_on_texts_it_never_saw(finetuned: Finetuned) -> None:
+    probabilities = finetuned.classifier.predict_proba(texts_of(finetuned.unseen))
+    gold = gold_of(finetuned.unseen, ("aid", "truce"))
+    assert f1_score(gold, probabilities > 0.5, average="macro") > 0.9
+
+
+def test_learns_exclusive_labels_and_none(finetuned_exclusive: Finetuned) -> None:
+    probabilities = finetuned_exclusive.classifier.predict_proba(texts_of(finetuned_exclusive.unseen))
+    gold = gold_of(finetuned_exclusive.unseen, ("aid", "truce", "threat"))
+    assert (classes_of(probabilities) == classes_of(gold.astype(float))).mean() > 0.9
+
+
+def test_multilabel_probabilities_are_float32_and_independent(finetuned: Finetuned) -> None:
+    probabilities = finetuned.classifier.predict_proba(texts_of(finetuned.unseen))
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (len(finetuned.unseen), 2)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    both = np.array([len(example.labels) == 2 for example in finetuned.unseen])
+    assert (probabilities[both].sum(axis=1) > 1).mean() > 0.9
+
+
+def test_exclusive_rows_leave_the_rest_to_none(finetuned_exclusive: Finetuned) -> None:
+    probabilities = finetuned_exclusive.classifier.predict_proba(texts_of(finetuned_exclusive.unseen))
+    labelled = np.array([bool(example.labels) for example in finetuned_exclusive.unseen])
+    rows = probabilities.sum(axis=1)
+    assert probabilities.shape == (len(labelled), 3)
+    assert (rows < 1).all()
+    assert rows[labelled].mean() > rows[~labelled].mean() + 0.1
+
+
+def test_exclusive_rows_without_none_sum_to_one(tiny: Callable[[str], FinetuneClassifier]) -> None:
+    probabilities = tiny("exclusive").predict_proba(["Japan pledged a loan.", "Rain fell."])
+    assert probabilities.shape == (2, 3)
+    assert probabilities.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", CODEBOOKS)
+def test_no_texts_give_no_rows(tiny: Callable[[str], FinetuneClassifier], name: str) -> None:
+    probabilities = tiny(name).predict_proba([])
+    assert probabilities.shape == (0, len(CODEBOOKS[name].labels))
+    assert probabilities.dtype == np.float32
+
+
+def test_answers_follow_their_texts_whatever_the_lengths(finetuned: Finetuned) -> None:
+    texts = [f"{example.text} {'Rain fell. ' * (i * 7 % 11)}" for i, example in enumerate(finetuned.unseen[:70])]
+    alone = np.concatenate([finetuned.classifier.predict_proba([text]) for text in texts])
+    assert alone[:, 0].std() > 0.02  # so that a wrong order would show
+    np.testing.assert_allclose(finetuned.classifier.predict_proba(texts), alone, atol=1e-4)
+    shuffled = random.Random(3).sample(range(len(texts)), len(texts))
+    together = finetuned.classifier.predict_proba([texts[i] for i in shuffled])
+    np.testing.assert_allclose(together, alone[shuffled], atol=1e-4)
+
+
+def test_texts_are_cut_at_max_length(tiny_encoder: Path) -> None:
+    classifier = fit_tiny(tiny_encoder, max_length=8, min_steps=0)
+    # Two of the eight tokens are the encoder's own marks.
+    one, other, shorter = classifier.predict_proba(["a b c d e f g", "a b c d e f truce truce", "a b c d e"])
+    assert one.tolist() == other.tolist()
+    assert one.tolist() != shorter.tolist()
+
+
+def test_max_length_never_exceeds_what_the_encoder_takes(tiny_encoder: Path) -> None:
+    classifier = fit_tiny(tiny_encoder, max_length=500, min_steps=0)
+    assert classifier.describe()["max_length"] == 64
+    assert np.isfinite(classifier.predict_proba(["rain " * 300])).all()
+
+
+@pytest.mark.parametrize("name", CODEBOOKS)
+def test_loaded_classifier_gives_the_probabilities_of_the_saved_one(
+    tiny: Callable[[str], FinetuneClassifier], isolated: Path, name: str
+) -> None:
+    classifier, codebook = tiny(name), CODEBOOKS[name]
+    loaded = FinetuneClassifier.load(save(classifier, isolated / "saved"), codebook)
+    texts = texts_of(examples_for(codebook, 40))
+    assert loaded.labels == codebook.label_names
+    np.testing.assert_array_equal(loaded.predict_proba(texts), classifier.predict_proba(texts))
+
+
+@pytest.mark.parametrize("changes", [{"pooling": "first"}, {"max_length": 8}])
+def test_settings_that_shape_the_probabilities_are_saved(
+    tiny_encoder: Path, isolated: Path, changes: dict[str, Any]
+) -> None:
+    classifier = fit_tiny(tiny_encoder, **changes)
+    loaded = FinetuneClassifier.load(save(classifier, isolated / "saved"), MULTI)
+    texts = texts_of(examples_for(MULTI, 40))
+    np.testing.assert_array_equal(loaded.predict_proba(texts), classifier.predict_proba(texts))
+    assert loaded.describe().items() >= changes.items()
+
+
+def test_loaded_classifier_describes_itself_as_the_fitted_one_did(
+    tiny: Callable[[str], FinetuneClassifier], isolated: Path
+) -> None:
+    classifier = tiny("multi-label")
+    loaded = FinetuneClassifier.load(save(classifier, isolated / "saved"), MULTI)
+    assert loaded.describe() == classifier.describe()
+
+
+def test_saving_a_loaded_classifier_changes_nothing(tiny: Callable[[str], FinetuneClassifier], isolated: Path) -> None:
+    first = save(tiny("multi-label"), isolated / "first")
+    second = save(FinetuneClassifier.load(first, MULTI), isolated / "second")
+    for name in ("head.safetensors", "encoder/model.safetensors", "settings.json"):
+        assert (second / name).read_bytes() == (first / name).read_bytes()
+
+
+def test_plain_transformers_reproduce_the_probabilities(finetuned: Finetuned, isolated: Path) -> None:
+    saved = save(finetuned.classifier, isolated / "saved")
+    texts = texts_of(finetuned.unseen[:8])
+    ours = finetuned.classifier.predict_proba(texts)
+
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModel, AutoTokenizer
+
+    settings = json.loads((saved / "settings.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(saved / "encoder", local_files_only=True)
+    encoder = AutoModel.from_pretrained(saved / "encoder", local_files_only=True).eval()
+    head = load_file(saved / "head.safetensors")
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=settings["max_length"], return_tensors="pt")
+    with torch.inference_mode():
+        states, mask = encoder(**batch).last_hidden_state, batch["attention_mask"].unsqueeze(-1)
+        pooled = (states * mask).sum(1) / mask.sum(1)
+        theirs = torch.sigmoid(pooled @ head["weight"].T + head["bias"]).numpy()
+
+    assert settings["pooling"] == "mean"
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+
+
+def test_saved_folder_holds_encoder_head_and_settings_and_no_pickle(finetuned: Finetuned, isolated: Path) -> None:
+    from safetensors.numpy import load_file
+
+    saved = save(finetuned.classifier, isolated / "saved")
+    assert {path.name for path in saved.iterdir()} == {"encoder", "head.safetensors", "settings.json"}
+    assert {path.suffix for path in saved.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".txt"}
+    assert {name: part.shape for name, part in load_file(saved / "head.safetensors").items()} == {
+        "weight": (2, 384),
+        "bias": (2,),
+    }
+
+
+def test_first_layers_of_the_encoder_are_kept(finetuned: Finetuned, isolated: Path) -> None:
+    from transformers import AutoModel
+
+    saved = save(finetuned.classifier, isolated / "saved")
+    whole = AutoModel.from_pretrained(bundled_encoder(), local_files_only=True)
+    kept = AutoModel.from_pretrained(saved / "encoder", local_files_only=True)
+    assert (len(whole.encoder.layer), len(kept.encoder.layer)) == (6, 2)
+    for position in (0, 1):  # trained for a few steps, so still far nearer to their origin than to another layer
+        own = kept.encoder.layer[position].output.dense.weight
+        distances = [float((own - layer.output.dense.weight).detach().norm()) for layer in whole.encoder.layer]
+        assert int(np.argmin(distances)) == position
+
+
+def test_more_layers_than_the_encoder_has_are_refused(tiny_encoder: Path) -> None:
+    with pytest.raises(ExperimentError, match="keep_layers"):
+        fit_tiny(tiny_encoder, keep_layers=5)
+
+
+def test_description_counts_what_was_trained(tiny_encoder: Path) -> None:
+    from transformers import AutoModel
+
+    classifier = fit_tiny(tiny_encoder, pooling="first", max_length=32)
+    encoder = AutoModel.from_pretrained(tiny_encoder, local_files_only=True)
+    head = 2 * 32 + 2
+    described = classifier.describe()
+    assert described.pop("best_epoch") in (1.0, 2.0, 3.0)
+    assert described == {
+        "encoder": str(tiny_encoder),
+        "pooling": "first",
+        "max_length": 32,
+        "parameters": sum(parameter.numel() for parameter in encoder.parameters()) + head,
+    }
+
+
+def test_automatic_pooling_is_the_one_the_encoder_was_made_for(finetuned: Finetuned, tiny_encoder: Path) -> None:
+    assert finetuned.classifier.describe()["pooling"] == "mean"
+    unmarked = fit_tiny(tiny_encoder, pooling="auto", min_steps=0)
+    assert unmarked.describe()["pooling"] == "first"
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(tiny_encoder: Path) -> None:
+    texts = texts_of(examples_for(MULTI, 40))
+    one, again, other = (fit_tiny(tiny_encoder, seed=seed, min_steps=0).predict_proba(texts) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_predicting_twice_gives_the_same_answer(finetuned: Finetuned) -> None:
+    texts = texts_of(finetuned.unseen[:5])
+    first, second = finetuned.classifier.predict_proba(texts), finetuned.classifier.predict_proba(texts)
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        # 64 examples in batches of 16 are 4 steps an epoch.
+        pytest.param({"epochs": 2, "min_steps": 0}, 8, id="epochs"),
+        pytest.param({"epochs": 1, "min_steps": 10}, 12, id="at-least-min-steps-in-whole-epochs"),
+        pytest.param({"epochs": 0.5, "min_steps": 0}, 4, id="never-part-of-an-epoch"),
+        pytest.param({"epochs": 1, "min_steps": 0, "batch_size": 100}, 1, id="batch-larger-than-the-data"),
+    ],
+)
+def test_trains_for_the_epochs_asked_and_tells_progress(
+    tiny_encoder: Path, changes: dict[str, Any], steps: int
+) -> None:
+    seen: list[tuple[int, int]] = []
+    examples = examples_for(MULTI, 120)
+    section = tiny_section(tiny_encoder, patience=100, **changes)
+    FinetuneClassifier(MULTI, section, 1, lambda done, total: seen.append((done, total))).fit(
+        examples[:64], examples[64:]
+    )
+    assert seen == [(step, steps) for step in range(1, steps + 1)]
+
+
+def contradictory() -> tuple[list[Example], list[Example]]:
+    """Train and validation in which each label stands for the other, so that validation only gets worse."""
+    examples = examples_for(ONE_OF, 130)
+    swapped = {"aid": ("truce",), "truce": ("threat",), "threat": ("aid",)}
+    validation = [Example(e.id, e.document_id, e.text, swapped[e.labels[0]]) for e in examples[64:]]
+    return examples[:64], validation
+
+
+def test_keeps_the_weights_of_the_best_epoch_not_of_the_last(tiny_encoder: Path) -> None:
+    train, validation = contradictory()
+    texts = texts_of(validation)
+    settings: dict[str, Any] = {"epochs": 6, "min_steps": 0, "learning_rate": 2e-2}
+    patient, hasty = (
+        FinetuneClassifier(ONE_OF, tiny_section(tiny_encoder, patience=patience, **settings), 1).fit(train, validation)
+        for patience in (50, 1)
+    )
+    assert hasty.best_epoch_ == patient.best_epoch_ < 6
+    np.testing.assert_array_equal(patient.predict_proba(texts), hasty.predict_proba(texts))
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 2), (2, 3)])
+def test_stops_when_validation_has_not_improved_for_patience_epochs(
+    tiny_encoder: Path, patience: int, epochs: int
+) -> None:
+    examples = examples_for(MULTI, 120)
+    unlabelled = [Example(e.id, e.document_id, e.text) for e in examples[64:]]  # every epoch scores 0
+    seen: list[int] = []
+    section = tiny_section(tiny_encoder, epochs=8, patience=patience)
+    classifier = FinetuneClassifier(MULTI, section, 1, lambda done, _: seen.append(done))
+    classifier.fit(examples[:64], unlabelled)
+    assert seen[-1] == epochs * 4
+    assert classifier.best_epoch_ == 1.0
+
+
+def test_validation_examples_are_needed(tiny_encoder: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"data\.validation"):
+        FinetuneClassifier(MULTI, tiny_section(tiny_encoder), 1).fit(examples_for(MULTI, 20), [])
+
+
+def test_asking_before_fitting_is_refused(tiny_encoder: Path) -> None:
+    with pytest.raises(ExperimentError, match="fit"):
+        FinetuneClassifier(MULTI, tiny_section(tiny_encoder), 1).predict_proba(["Rain fell."])
+
+
+def test_encoder_folder_without_weights_is_refused(isolated: Path) -> None:
+    (isolated / "config.json").write_text("{}")
+    with pytest.raises(EncoderError, match="tokenizer"):
+        fit_tiny(isolated)
+
+
+def test_encoder_with_damaged_weights_is_refused_by_name(tiny_encoder: Path, isolated: Path) -> None:
+    for path in tiny_encoder.iterdir():
+        (isolated / path.name).write_bytes(
+            path.read_bytes()[:2000] if path.suffix == ".safetensors" else path.read_bytes()
+        )
+    with pytest.raises(EncoderError, match=isolated.name):
+        fit_tiny(isolated)
+
+
+def test_fitting_leaves_nothing_in_the_working_folder(tiny_encoder: Path, isolated: Path) -> None:
+    fit_tiny(tiny_encoder, min_steps=0)
+    assert not list(isolated.iterdir())

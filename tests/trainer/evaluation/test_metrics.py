@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+from trainer.evaluation.metrics import (
+    Counts,
+    average_precision,
+    brier_score,
+    count,
+    exact_match,
+    expected_calibration_error,
+    log_loss,
+)
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+ROWS = st.integers(1, 12).flatmap(lambda n: st.tuples(arrays(bool, (n, 3)), arrays(bool, (n, 3))))
+ONE_LABEL = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=30)
+
+
+def one_label(rows: list[tuple[int, bool]]) -> tuple[Floats, Bools]:
+    return np.array([score / 20 for score, _ in rows]), np.array([held for _, held in rows])
+
+
+@settings(deadline=None, max_examples=80)
+@given(ROWS)
+def test_f1_precision_and_recall_are_those_of_scikit_learn(rows: tuple[Bools, Bools]) -> None:
+    gold, predicted = rows
+    counts = count(gold, predicted)
+    for name in ("precision", "recall", "f1"):
+        score = getattr(sk, f"{name}_score")
+        expected = score(gold, predicted, average=None, zero_division=np.nan)
+        assert getattr(counts, name) == pytest.approx(expected, nan_ok=True), name
+    assert float(counts.micro_f1) == pytest.approx(
+        sk.f1_score(gold, predicted, average="micro", zero_division=np.nan), nan_ok=True
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(ROWS)
+def test_macro_f1_is_the_mean_over_the_labels_that_have_one(rows: tuple[Bools, Bools]) -> None:
+    gold, predicted = rows
+    seen = [i for i in range(3) if gold[:, i].any() or predicted[:, i].any()]
+    if seen:
+        expected = sk.f1_score(gold[:, seen], predicted[:, seen], average="macro", zero_division=np.nan)
+        if len(seen) == 1:
+            expected = sk.f1_score(gold[:, seen[0]], predicted[:, seen[0]], zero_division=np.nan)
+    else:
+        expected = np.nan
+    assert float(count(gold, predicted).macro_f1) == pytest.approx(expected, nan_ok=True)
+
+
+def test_counts_worked_by_hand() -> None:
+    gold = np.array([[1, 0], [1, 0], [0, 0], [1, 0]], dtype=bool)
+    predicted = np.array([[1, 0], [0, 0], [1, 0], [1, 0]], dtype=bool)
+    counts = count(gold, predicted)
+    assert (counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()) == ([2, 0], [1, 0], [1, 0])
+    assert counts.f1 == pytest.approx([2 * 2 / (2 * 2 + 1 + 1), np.nan], nan_ok=True)
+    assert float(counts.macro_f1) == pytest.approx(4 / 6)
+
+
+def test_counts_of_many_draws_at_once_are_those_of_each() -> None:
+    generator = np.random.default_rng(3)
+    tp, fp, fn = generator.integers(0, 5, (3, 40, 4)).astype(float)
+    together = Counts(tp, fp, fn)
+    alone = [Counts(tp[i], fp[i], fn[i]) for i in range(40)]
+    assert together.macro_f1 == pytest.approx([float(each.macro_f1) for each in alone], nan_ok=True)
+    assert together.micro_f1 == pytest.approx([float(each.micro_f1) for each in alone], nan_ok=True)
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_exact_match_is_subset_accuracy(rows: tuple[Bools, Bools]) -> None:
+    assert exact_match(*rows).mean() == pytest.approx(sk.accuracy_score(*rows))
+
+
+@settings(deadline=None, max_examples=60)
+@given(ONE_LABEL)
+def test_brier_score_and_log_loss_are_those_of_scikit_learn(rows: list[tuple[int, bool]]) -> None:
+    probabilities, gold = one_label(rows)
+    assert brier_score(probabilities, gold) == pytest.approx(sk.brier_score_loss(gold, probabilities, pos_label=True))
+    clipped = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    assert log_loss(probabilities, gold) == pytest.approx(sk.log_loss(gold, clipped, labels=[False, True]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(ONE_LABEL)
+def test_average_precision_is_that_of_scikit_learn_and_nan_without_a_positive(rows: list[tuple[int, bool]]) -> None:
+    probabilities, gold = one_label(rows)
+    if gold.any():
+        assert average_precision(probabilities, gold) == pytest.approx(sk.average_precision_score(gold, probabilities))
+    else:
+        assert np.isnan(average_precision(probabilities, gold))
+
+
+def test_expected_calibration_error_worked_by_hand() -> None:
+    """Bins of two rows: (0.1, 0.2) with no hit, (0.6, 0.8) with one, (0.9, 0.9) with two."""
+    probabilities = np.array([0.9, 0.1, 0.8, 0.2, 0.6, 0.9])
+    gold = np.array([True, False, True, False, False, True])
+    expected = (2 * 0.15 + 2 * (0.7 - 0.5) + 2 * (1 - 0.9)) / 6
+    assert expected_calibration_error(probabilities, gold, bins=3) == pytest.approx(expected)
+
+
+def test_expected_calibration_error_uses_fifteen_bins_of_equal_mass() -> None:
+    generator = np.random.default_rng(2)
+    probabilities = generator.random(300) ** 3
+    gold = generator.random(300) < 0.5
+    order = np.argsort(probabilities)
+    gaps = [abs(probabilities[order[i : i + 20]].mean() - gold[order[i : i + 20]].mean()) for i in range(0, 300, 20)]
+    assert expected_calibration_error(probabilities, gold) == pytest.approx(np.mean(gaps))
+
+
+@settings(deadline=None, max_examples=40)
+@given(ONE_LABEL)
+def test_expected_calibration_error_lies_between_the_whole_gap_and_one(rows: list[tuple[int, bool]]) -> None:
+    probabilities, gold = one_label(rows)
+    error = expected_calibration_error(probabilities, gold)
+    assert abs(probabilities.mean() - gold.mean()) - 1e-9 <= error <= 1
+
+
+def test_figures_of_no_row_are_nan() -> None:
+    nothing, none = np.zeros(0), np.zeros(0, dtype=bool)
+    for figure in (expected_calibration_error, brier_score, log_loss, average_precision):
+        assert np.isnan(figure(nothing, none))

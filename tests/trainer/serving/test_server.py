@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from labels.errors import InputError
+from trainer.model import Model
+from trainer.serving.server import run_server
+
+
+def test_serves_on_the_announced_address_until_interrupted(tfidf_model: Model) -> None:
+    announced: list[str] = []
+    answers: list[Any] = []
+
+    def ask(url: str) -> None:
+        try:
+            with httpx.Client(transport=httpx.HTTPTransport(retries=8), base_url=url, trust_env=False) as client:
+                answers.append(client.get("/health").json()["model_id"])
+                answers.append(len(client.post("/predict", json={"texts": ["a", "b"]}).json()["predictions"]))
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    asker: list[threading.Thread] = []
+
+    def announce(url: str) -> None:
+        announced.append(url)
+        asker.append(threading.Thread(target=ask, args=(url,)))
+        asker[0].start()
+
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            run_server(tfidf_model, "127.0.0.1", 0, announce)
+        finally:
+            asker[0].join()
+    assert len(announced) == 1
+    assert int(announced[0].removeprefix("http://127.0.0.1:")) > 0
+    assert answers == [tfidf_model.id, 2]
+
+
+def test_taken_port_is_named_with_the_repair(tfidf_model: Model) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"127\.0\.0\.1 port {port} .*--port 0"):
+            run_server(tfidf_model, "127.0.0.1", port, pytest.fail)
+
+
+def test_address_that_is_not_this_machines_is_refused(tfidf_model: Model) -> None:
+    with pytest.raises(InputError, match=r"192\.0\.2\.1 port 0 .*--host"):  # reserved for documentation
+        run_server(tfidf_model, "192.0.2.1", 0, pytest.fail)

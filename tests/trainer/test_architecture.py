@@ -1,0 +1,117 @@
+"""What the code as a whole promises: directions of imports, types, style, no pickles, cheap imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted(path for package in ("labels", "trainer") for path in (ROOT / package).rglob("*.py"))
+TOOLS = Path(sys.executable).parent
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+TORCH_PICKLES = {"torch.load", "torch.save", "torch.jit.load", "torch.hub.load"}
+HEAVY = {"torch", "transformers", "mlflow", "sklearn", "datasets", "matplotlib", "huggingface_hub"}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Full names of everything a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def run_tool(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# -- the tools' verdicts
+
+
+def test_data_flow_one_way_by_the_contracts_of_import_linter() -> None:
+    run_tool(str(TOOLS / "lint-imports"), "--no-cache")
+
+
+@pytest.mark.slow
+def test_types_hold_in_strict_mypy() -> None:
+    run_tool(sys.executable, "-m", "mypy")
+
+
+@pytest.mark.parametrize("command", ["check", "format --check"])
+def test_the_style_is_ruffs(command: str) -> None:
+    run_tool(str(TOOLS / "ruff"), *command.split())
+
+
+# -- directions
+
+
+@pytest.mark.parametrize(("package", "aside"), [("labels", set()), ("trainer", {"pyfunc"})])
+def test_every_module_has_its_layer(package: str, aside: set[str]) -> None:
+    """`pyfunc` is copied into MLflow's models and imported by nothing here."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = content["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract.get("containers") == [package]]
+    layered = {name for layer in layers for name in re.split(r"\s*[:|]\s*", layer)}
+    entries = (ROOT / package).iterdir()
+    modules = {path.stem for path in entries if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert layered == modules - {"__init__"} - aside
+
+
+def test_only_tracking_and_what_mlflow_itself_runs_import_mlflow() -> None:
+    users = {
+        name_of(path) for path in MODULES if any(name.split(".")[0] == "mlflow" for name in imported(parsed(path)))
+    }
+    assert users == {"trainer.tracking", "trainer.pyfunc"}
+
+
+def test_importing_the_packages_loads_no_heavy_library() -> None:
+    skipped = ("trainer.pyfunc", "labels.store.env", "labels.store.versions")
+    lazy = ("trainer.classifiers.finetune", "trainer.classifiers.network", "trainer.classifiers.training")
+    names = [name for name in map(name_of, MODULES) if not name.startswith((*skipped, *lazy))]
+    code = f"import sys; [__import__(name) for name in {names!r}]; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+# -- never a pickle, never an exit
+
+
+def pickling(tree: ast.AST) -> set[str]:
+    """What in a module reads or writes pickles."""
+    names = set(imported(tree))
+    called = {ast.unparse(call.func) for call in calls(tree)}
+    keywords = {keyword.arg for call in calls(tree) for keyword in call.keywords}
+    unpicklers = {name for name in names if name.split(".")[0] in UNPICKLERS}
+    return unpicklers | (TORCH_PICKLES & (called | names)) | ({"allow_pickle"} & keywords)
+
+
+def test_no_module_reads_or_writes_pickles() -> None:
+    assert {name_of(path): found for path in MODULES if (found := pickling(parsed(path)))} == {}
+
+
+def test_only_the_command_line_ends_the_process() -> None:
+    """`labels.terminal` is what the command modules share."""
+    ends = {"exit", "quit", "sys.exit", "os._exit", "SystemExit", "typer.Exit"}
+    called = {name_of(path): {ast.unparse(call.func) for call in calls(parsed(path))} for path in MODULES}
+    assert {name for name, names in called.items() if names & ends} <= {"labels.cli", "trainer.cli", "labels.terminal"}

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import shutil
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import trainer.resources
+from trainer.resources import shipped, shipped_experiments
+
+
+def installed_copy(package: Path) -> ModuleType:
+    """`trainer.resources` as it would be in another installation."""
+    package.mkdir(parents=True)
+    shutil.copy(trainer.resources.__file__, package / "resources.py")
+    spec = spec_from_file_location("installed_resources", package / "resources.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("name", "holds"), [("seeds", "annotations"), ("experiments", "default.toml")])
+def test_the_shipped_folders_are_found_from_any_working_folder(name: str, holds: str) -> None:
+    assert (shipped(name) / holds).exists()
+
+
+def test_the_shipped_experiments_are_listed_in_order_without_ending() -> None:
+    assert shipped_experiments() == sorted(shipped_experiments())
+    assert {"default", "finetune", "keywords", "majority", "tfidf"} <= set(shipped_experiments())
+
+
+def test_in_a_wheel_the_data_inside_the_package_are_used_not_a_neighbour_of_that_name(isolated: Path) -> None:
+    module = installed_copy(isolated / "site-packages" / "trainer")
+    inside = isolated / "site-packages" / "trainer" / "_data" / "seeds"
+    inside.mkdir(parents=True)
+    (isolated / "site-packages" / "seeds").mkdir()
+    assert module.shipped("seeds") == inside.resolve()
+
+
+def test_in_a_checkout_the_folder_beside_the_package_is_used(isolated: Path) -> None:
+    module = installed_copy(isolated / "checkout" / "trainer")
+    (isolated / "checkout" / "seeds").mkdir()
+    assert module.shipped("seeds") == (isolated / "checkout" / "seeds").resolve()
+
+
+def test_a_folder_that_the_installation_lacks_raises_with_the_repair() -> None:
+    with pytest.raises(FileNotFoundError, match="folder 'recordings' is missing: install the package again"):
+        shipped("recordings")
