@@ -13,7 +13,7 @@ from typing import Any
 
 from labels.errors import DataError
 from labels.records import Document
-from labels.rows import ROW_SUFFIXES, Reject, Row, read_rows
+from labels.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
@@ -157,6 +157,9 @@ def _row_document(path: Path, number: int, row: Row, reject: Reject) -> Document
         return None
     if not text.strip():
         reject(f"{place}: `text` is empty. Fill it or remove the row.")
+        return None
+    if not is_unicode(text):
+        reject(f"{place}: `text` holds half a character (a lone surrogate). Mend or remove the row.")
         return None
     names = (row.get("document_id"), row.get("id"), path.name)
     name = next(str(name) for name in names if name not in (None, ""))

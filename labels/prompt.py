@@ -63,7 +63,7 @@ def _review(answer: str, session: LabellingSession, codebook: Codebook, say: Say
     keys = codebook.keys
     typed = [] if answer == NONE else list(answer.replace(" ", "").replace(",", ""))
     unknown = [key for key in typed if key not in keys]
-    if not answer or unknown:
+    if unknown or not (typed or answer == NONE):
         say(
             f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), "
             f"{NONE} none, {SKIP} skip, {UNDO} undo, {QUIT} quit, {HELP} help."

@@ -21,6 +21,11 @@ Reject = Callable[[str], None]
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a string can be written as UTF-8; scrapers that cut inside an emoji leave half a character behind."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, Row]]:
     """Yield (row number, row) of a file by its ending; JSONL rows are lines, CSV and Parquet rows count from 1.
 

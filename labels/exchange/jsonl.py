@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from labels.codebook import Codebook
 from labels.errors import CodebookError, DataError
 from labels.files import write_whole
 from labels.records import Annotation, Sentence
-from labels.rows import Row, read_rows
+from labels.rows import Row, is_unicode, read_rows
 from labels.spelling import did_you_mean
 from labels.store import Store
 
@@ -50,6 +51,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "state": (str, type(None)),
 }
 
+_LONGEST_DOCUMENT = 2**31 - 1
 _STATES: dict[str, tuple[str | None, ...]] = {
     "annotate": ("reviewed", "skipped"),
     "adjudicate": ("reviewed",),
@@ -136,6 +138,7 @@ def _line(row: Row, place: str, codebook: Codebook) -> Line:
             names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in expected)
             raise DataError(f"{place}: `{column}` must be {names}, not {type(row[column]).__name__}. Mend the line.")
     _check_values(row, place)
+    _check_storable(row, place)
     synthetic = row.get("synthetic", False)
     sentence = Sentence(row["document_id"], row["start"], row["end"], row["text"], synthetic=synthetic)
     if sentence.id != row["sentence_id"]:
@@ -168,6 +171,21 @@ def _check_values(row: Row, place: str) -> None:
         raise DataError(f"{place}: `inclusion_probability` lies in (0, 1], not {probability}. Mend the line.")
 
 
+def _check_storable(row: Row, place: str) -> None:
+    """Refuse what JSON can write and no database can hold."""
+    if not 0 <= row["start"] <= row["end"] <= _LONGEST_DOCUMENT:
+        raise DataError(
+            f"{place}: `start` and `end` must be offsets, 0 <= start <= end, "
+            f"not {row['start']} and {row['end']}. Mend the line."
+        )
+    for column in ("seconds", "inclusion_probability"):
+        if row.get(column) is not None and not math.isfinite(row[column]):
+            raise DataError(f"{place}: `{column}` must be a finite number or null, not {row[column]}. Mend the line.")
+    for column, value in row.items():
+        if column in COLUMNS and isinstance(value, str) and not is_unicode(value):
+            raise DataError(f"{place}: `{column}` holds half a character (a lone surrogate). Mend the line.")
+
+
 def _event(row: Row, labels: tuple[str, ...]) -> Annotation:
     suggestion = row.get("suggestion")
     return Annotation(
@@ -197,7 +215,13 @@ def _refuse_repeated_events(lines: Iterable[Line], path: str) -> None:
 
 
 def _refuse_other_texts(store: Store, lines: Iterable[Line], path: str) -> None:
-    texts = {line.sentence.id: line.sentence.text for line in lines}
+    texts: dict[str, str] = {}
+    for line in lines:
+        if texts.setdefault(line.sentence.id, line.sentence.text) != line.sentence.text:
+            raise DataError(
+                f"{path}: sentence {line.sentence.id} reads '{texts[line.sentence.id][:60]}' in one line and "
+                f"'{line.sentence.text[:60]}' in another. Keep the lines of one version of the document."
+            )
     for sentence in store.sentences(texts):
         if sentence.text != texts[sentence.id]:
             raise DataError(

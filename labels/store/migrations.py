@@ -10,6 +10,8 @@ from labels.errors import StoreError
 
 HEAD = "0001"
 """The newest revision under `versions/`; a test holds it to that."""
+_OURS = {"documents", "sentences", "events"}
+"""Tables that every version of the store has."""
 
 
 def schema_version(connection: Connection) -> str | None:
@@ -20,7 +22,7 @@ def schema_version(connection: Connection) -> str | None:
 
 
 def migrate(connection: Connection, url: str) -> None:
-    """Create or upgrade the tables.
+    """Create or upgrade the tables, within a transaction that writes.
 
     Raises:
         StoreError: the store was written by a newer communique, or the database is something else's.
@@ -28,13 +30,16 @@ def migrate(connection: Connection, url: str) -> None:
     version = schema_version(connection)
     if version == HEAD:
         return
+    tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    if tables and not (version and tables >= _OURS):
+        raise StoreError(
+            f"{url}: this database has tables of something else; it is no communique store. Name another file."
+        )
     if version is not None and version > HEAD:
         raise StoreError(
             f"{url}: this store has schema version {version}, this communique knows up to {HEAD}. "
             "Upgrade communique (`pip install -U communique`), or name another store."
         )
-    if version is None and "documents" in inspect(connection).get_table_names():
-        raise StoreError(f"{url}: this database has tables, but is no communique store. Name another file.")
     _upgrade(connection)
 
 

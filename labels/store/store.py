@@ -6,7 +6,6 @@ or not at all.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -22,30 +21,12 @@ from labels.codebook import Codebook, dump_codebook, parse_codebook
 from labels.errors import InputError, StoreError
 from labels.records import Annotation, Document, Sentence
 from labels.store import schema
-from labels.store.migrations import migrate
+from labels.store.engine import WRITES, open_engine, store_url
+from labels.store.migrations import HEAD, migrate, schema_version
+from labels.store.rows import Draw, event_of, event_row, implied_draws
 
 T = TypeVar("T")
 _BATCH = 400
-_BUSY_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A sample of sentences handed to one annotator, with how it was drawn.
-
-    `items` are (sentence id, inclusion probability) in the order to be shown; the probability is in (0, 1], or None
-    where it is unknown.
-    """
-
-    id: str
-    strategy: str
-    annotator: str
-    frame_hash: str
-    frame_size: int | None
-    seed: int | None
-    created_at: str
-    items: tuple[tuple[str, float | None], ...] = ()
-    model_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,11 +45,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def store_url(store: str | Path) -> str:
-    """The database URL of a store given as a URL or as a path of a SQLite file."""
-    return str(store) if "://" in str(store) else f"sqlite:///{Path(store).expanduser()}"
-
-
 class Store:
     """An open label store. Use as a context manager, or `close()` it.
 
@@ -82,15 +58,17 @@ class Store:
     """
 
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
-        self.url = store_url(store)
+        url = store_url(store)
+        self.url = url.render_as_string()
         if not create and "://" not in str(store) and not Path(store).expanduser().is_file():
             raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
         with self._explained("opened"):
-            self._engine = sa.create_engine(self.url)
-            if self._engine.dialect.name == "sqlite":
-                sa.event.listen(self._engine, "connect", _tune_sqlite)
-            with self._engine.begin() as connection:
-                migrate(connection, self.url)
+            self._engine = open_engine(url)
+            with self._engine.connect() as connection:
+                ready = schema_version(connection) == HEAD
+            if not ready:
+                with self._writing() as connection:
+                    migrate(connection, self.url)
 
     def __enter__(self) -> Self:
         return self
@@ -114,8 +92,14 @@ class Store:
             ) from error
 
     @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._engine.execution_options(**{WRITES: True}).begin() as connection:
+            yield connection
+
+    @contextmanager
     def _transaction(self, what: str) -> Iterator[sa.Connection]:
-        with self._explained(what), self._engine.begin() as connection:
+        begin = self._writing if what == "written" else self._engine.begin
+        with self._explained(what), begin() as connection:
             yield connection
 
     def _insert_new(self, connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
@@ -170,9 +154,9 @@ class Store:
             if ids is None:
                 return [Sentence(*row) for row in connection.execute(query)]
             found: list[Sentence] = []
-            for batch in _batches(ids):
+            for batch in _batches(dict.fromkeys(ids)):
                 found += [Sentence(*row) for row in connection.execute(query.where(table.c.id.in_(batch)))]
-            return found
+            return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
 
     def counts(self) -> Counts:
         """How much of everything the store holds."""
@@ -192,7 +176,7 @@ class Store:
         table = schema.documents
         with self._transaction("read") as connection:
             rows = connection.execute(sa.select(table.c.id, table.c.date).where(table.c.date != ""))
-            return dict(rows.tuples().all())
+            return {row.id: row.date for row in rows}
 
     # -- codebooks
 
@@ -222,12 +206,22 @@ class Store:
         A decision frees the sentence's reservation.
         """
         with self._transaction("written") as connection:
-            for draw in _implied_draws(events):
+            known = self._known_events(connection, [event.event_id for event in events])
+            new = [event for event in events if event.event_id not in known]
+            for draw in implied_draws(new, now()):
                 self._insert_draw(connection, draw)
             table = schema.reservations
-            for batch in _batches([event.sentence_id for event in events if event.event != "undo"]):
+            for batch in _batches([event.sentence_id for event in new if event.event != "undo"]):
                 connection.execute(sa.delete(table).where(table.c.sentence_id.in_(batch)))
-            return self._insert_new(connection, schema.events, [_event_row(event) for event in events])
+            return self._insert_new(connection, schema.events, [event_row(event) for event in new])
+
+    def _known_events(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+        column = schema.events.c.event_id
+        return {
+            identifier
+            for batch in _batches(ids)
+            for identifier in connection.execute(sa.select(column).where(column.in_(batch))).scalars()
+        }
 
     def events(self, *, annotator: str | None = None, sentence_ids: Iterable[str] | None = None) -> list[Annotation]:
         """Events in the order in which they were appended."""
@@ -242,12 +236,11 @@ class Store:
             query = query.where(events.c.annotator == annotator)
         with self._transaction("read") as connection:
             if sentence_ids is None:
-                return [_event(row) for row in connection.execute(query).mappings()]
-            found: list[Annotation] = []
-            for batch in _batches(sentence_ids):
-                rows = connection.execute(query.where(events.c.sentence_id.in_(batch))).mappings()
-                found += [_event(row) for row in rows]
-            return found
+                return [event_of(row) for row in connection.execute(query).mappings()]
+            found: list[sa.RowMapping] = []
+            for batch in _batches(dict.fromkeys(sentence_ids)):
+                found += connection.execute(query.where(events.c.sentence_id.in_(batch))).mappings()
+            return [event_of(row) for row in sorted(found, key=lambda row: int(row["seq"]))]
 
     # -- draws
 
@@ -269,21 +262,29 @@ class Store:
         """Keep a draw and reserve its sentences until `expires_at`.
 
         Returns:
-            False, with nothing written, when one of them was reserved by someone else in the meantime.
+            False, with nothing written, when one of them is reserved by someone or decided on by now.
         """
         table = schema.reservations
         ids = [identifier for identifier, _ in draw.items]
-        with self._explained("written"), self._engine.connect() as connection, connection.begin() as transaction:
+        with self._transaction("written") as connection:
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
-            rows = [
-                {"sentence_id": identifier, "annotator": draw.annotator, "draw_id": draw.id, "expires_at": expires_at}
-                for identifier in ids
-            ]
-            if self._insert_new(connection, table, rows) < len(rows):
-                transaction.rollback()
+            if self._taken(connection, ids):
                 return False
+            self._renew(connection, ids, draw.annotator, draw.id, expires_at)
             self._insert_draw(connection, draw)
             return True
+
+    def _taken(self, connection: sa.Connection, ids: Sequence[str]) -> bool:
+        """Whether someone holds or has decided on one of the sentences."""
+        held, sentences = schema.reservations.c.sentence_id, schema.sentences.c.id
+        return any(
+            connection.execute(query.limit(1)).first() is not None
+            for batch in _batches(ids)
+            for query in (
+                sa.select(held).where(held.in_(batch)),
+                sa.select(sentences).where(sentences.in_(batch), sentences.in_(_decided())),
+            )
+        )
 
     def reserve(self, sentence_id: str, annotator: str, draw_id: str, *, expires_at: str) -> None:
         """Keep a sentence for its annotator again, after an undo; someone else's reservation stands."""
@@ -353,52 +354,23 @@ def _batches(values: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _decided() -> sa.Select[tuple[str]]:
-    """Ids of sentences on which a decision of anyone stands."""
+    """Ids of sentences on which a decision of anyone stands, as `labels.history` folds events.
+
+    An undo with nothing to take back counts for nothing: the balance is taken from its lowest point, if below zero.
+    """
     events = schema.events
-    balance = sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1))
-    return sa.select(events.c.sentence_id).group_by(events.c.sentence_id).having(balance > 0)
+    step = sa.case((events.c.event == "undo", -1), else_=1)
+    who = (events.c.sentence_id, events.c.annotator)
+    balance = sa.func.sum(step).over(partition_by=who, order_by=events.c.seq)
+    running = sa.select(*who, step.label("step"), balance.label("balance")).subquery()
+    lowest, last = sa.func.min(running.c.balance), sa.func.sum(running.c.step)
+    return (
+        sa.select(running.c.sentence_id)
+        .group_by(running.c.sentence_id, running.c.annotator)
+        .having(last > sa.case((lowest < 0, lowest), else_=0))
+    )
 
 
 def _reserved_by_others(annotator: str) -> sa.Select[tuple[str]]:
     table = schema.reservations
     return sa.select(table.c.sentence_id).where(table.c.annotator != annotator, table.c.expires_at > now())
-
-
-def _implied_draws(events: Sequence[Annotation]) -> Iterator[Draw]:
-    """Draws of imported events, which carry a strategy but no draw id of this store."""
-    by_key: dict[str, dict[str, float | None]] = {}
-    for event in events:
-        if event.strategy and not event.draw_id:
-            by_key.setdefault(_implied_draw_id(event), {})[event.sentence_id] = event.inclusion_probability
-    strategies = {_implied_draw_id(event): event.strategy for event in events if event.strategy}
-    for identifier, items in by_key.items():
-        yield Draw(identifier, strategies[identifier], "", "", None, None, now(), tuple(items.items()))
-
-
-def _implied_draw_id(event: Annotation) -> str:
-    content = f"import\n{event.annotator}\n{event.strategy}\n{event.inclusion_probability}"
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _event_row(event: Annotation) -> dict[str, Any]:
-    row = asdict(event)
-    row["labels"] = list(event.labels)
-    row["suggestion"] = None if event.suggestion is None else list(event.suggestion)
-    row["draw_id"] = event.draw_id or (_implied_draw_id(event) if event.strategy else "")
-    del row["strategy"], row["inclusion_probability"]
-    return row
-
-
-def _event(row: sa.RowMapping) -> Annotation:
-    values = {key: value for key, value in row.items() if key != "seq"}
-    values["labels"] = tuple(values["labels"])
-    values["suggestion"] = None if values["suggestion"] is None else tuple(values["suggestion"])
-    values["strategy"] = values["strategy"] or ""
-    return Annotation(**values)
-
-
-def _tune_sqlite(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
-    cursor.close()

@@ -184,13 +184,19 @@ class Trap:
         return Path.touch, (Path("sprung"),)
 
 
-@pytest.mark.parametrize(
-    "name", ["model.pkl", "model.joblib", "pytorch_model.bin", "model.pt", "MODEL.PICKLE", "model"]
-)
-def test_a_pickle_is_refused_and_never_run(name: str) -> None:
-    Path(name).write_bytes(pickle.dumps(Trap()))
+@pytest.mark.parametrize("protocol", [0, pickle.HIGHEST_PROTOCOL])
+@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "pytorch_model.bin", "model.pt", "MODEL.PICKLE"])
+def test_a_pickle_is_refused_and_never_run(name: str, protocol: int) -> None:
+    Path(name).write_bytes(pickle.dumps(Trap(), protocol=protocol))
     with pytest.raises(ArtefactError, match=f"^{name}: this looks like a pickle"):
         load_artefact(Path(name))
+    assert not Path("sprung").exists()
+
+
+def test_a_pickle_of_any_name_is_recognised() -> None:
+    Path("model").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(ArtefactError, match=r"^model: this looks like a pickle"):
+        load_artefact(Path("model"))
     assert not Path("sprung").exists()
 
 

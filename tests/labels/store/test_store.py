@@ -299,7 +299,7 @@ def test_a_draw_with_a_sentence_that_another_holds_is_refused_whole(store: Store
 
     assert not store.add_draw(draw("ben", [rows[1].id, rows[0].id, rows[2].id]), expires_at=FUTURE)
 
-    assert store.open_draw("ben", "random") is None
+    assert store.open_draw("ben", "random", expires_at=FUTURE) is None
     assert store.unseen() == sorted([rows[1].id, rows[2].id])
 
 
@@ -355,7 +355,9 @@ def test_an_unfinished_draw_is_given_back_with_what_is_left_of_it_in_its_order(s
     store.add_draw(made, expires_at=FUTURE)
     store.append([decision(order[1], draw_id=made.id)])
 
-    assert store.open_draw("ana", "random") == replace(made, items=tuple((order[i], 0.5) for i in (0, 2, 3)))
+    assert store.open_draw("ana", "random", expires_at=FUTURE) == replace(
+        made, items=tuple((order[i], 0.5) for i in (0, 2, 3))
+    )
 
 
 @pytest.mark.parametrize(("annotator", "strategy"), [("ben", "random"), ("ana", "uncertain")])
@@ -364,7 +366,7 @@ def test_a_draw_is_only_its_annotators_and_its_strategys(store: Store, annotator
     store.add_sentences(rows)
     store.add_draw(draw("ana", [rows[0].id]), expires_at=FUTURE)
 
-    assert store.open_draw(annotator, strategy) is None
+    assert store.open_draw(annotator, strategy, expires_at=FUTURE) is None
 
 
 def test_a_draw_whose_sentences_are_all_decided_on_is_not_open(store: Store) -> None:
@@ -373,7 +375,7 @@ def test_a_draw_whose_sentences_are_all_decided_on_is_not_open(store: Store) -> 
     store.add_draw(draw("ana", [row.id for row in rows]), expires_at=FUTURE)
     store.append([decision(rows[0].id), decision(rows[1].id, state="skipped")])
 
-    assert store.open_draw("ana", "random") is None
+    assert store.open_draw("ana", "random", expires_at=FUTURE) is None
 
 
 def test_the_last_draw_is_the_open_one(store: Store) -> None:
@@ -384,7 +386,7 @@ def test_the_last_draw_is_the_open_one(store: Store) -> None:
     for made in (late, early):
         store.add_draw(made, expires_at=FUTURE)
 
-    assert store.open_draw("ana", "random") == late
+    assert store.open_draw("ana", "random", expires_at=FUTURE) == late
 
 
 def test_what_another_has_drawn_since_is_no_longer_in_the_open_draw(store: Store) -> None:
@@ -393,9 +395,22 @@ def test_what_another_has_drawn_since_is_no_longer_in_the_open_draw(store: Store
     store.add_draw(draw("ana", [row.id for row in rows]), expires_at=PAST)
     store.add_draw(draw("ben", [rows[0].id]), expires_at=FUTURE)
 
-    opened = store.open_draw("ana", "random")
+    opened = store.open_draw("ana", "random", expires_at=FUTURE)
     assert opened is not None
     assert opened.items == ((rows[1].id, 0.5),)
+
+
+@pytest.mark.parametrize("before", [PAST, FUTURE], ids=["run out", "running"])
+def test_an_open_draw_is_reserved_anew_until_the_time_given(store: Store, before: str) -> None:
+    rows = sentences(2)
+    store.add_sentences(rows)
+    store.add_draw(draw("ana", [row.id for row in rows]), expires_at=before)
+    end = datetime.now(UTC) + timedelta(hours=1)
+
+    assert store.open_draw("ana", "random", expires_at=end.isoformat(timespec="microseconds")) is not None
+
+    assert store.unseen() == []
+    assert len(store.unseen(at=(end + timedelta(seconds=1)).isoformat(timespec="microseconds"))) == 2
 
 
 def test_a_reservation_that_has_run_out_can_be_made_anew(store: Store) -> None:
@@ -416,7 +431,7 @@ def test_a_sentence_can_be_reserved_again_but_not_away_from_another(store: Store
         store.reserve(row.id, "ana", "some draw", expires_at=FUTURE)
 
     assert store.unseen() == []
-    opened = store.open_draw("ben", "random")
+    opened = store.open_draw("ben", "random", expires_at=FUTURE)
     assert opened is not None
     assert opened.items == ((rows[1].id, 0.5),)
 

@@ -129,7 +129,7 @@ def test_loaded_classifier_gives_the_probabilities_of_the_saved_one(
 def test_settings_that_shape_the_probabilities_are_saved(
     tiny_encoder: Path, isolated: Path, changes: dict[str, Any]
 ) -> None:
-    classifier = fit_tiny(tiny_encoder, **changes)
+    classifier = fit_tiny(tiny_encoder, min_steps=0, **changes)
     loaded = FinetuneClassifier.load(save(classifier, isolated / "saved"), MULTI)
     texts = texts_of(examples_for(MULTI, 40))
     np.testing.assert_array_equal(loaded.predict_proba(texts), classifier.predict_proba(texts))
@@ -207,11 +207,11 @@ def test_more_layers_than_the_encoder_has_are_refused(tiny_encoder: Path) -> Non
 def test_description_counts_what_was_trained(tiny_encoder: Path) -> None:
     from transformers import AutoModel
 
-    classifier = fit_tiny(tiny_encoder, pooling="first", max_length=32)
+    classifier = fit_tiny(tiny_encoder, pooling="first", max_length=32, min_steps=0)
     encoder = AutoModel.from_pretrained(tiny_encoder, local_files_only=True)
-    head = 2 * 32 + 2
+    head = 2 * 16 + 2
     described = classifier.describe()
-    assert described.pop("best_epoch") in (1.0, 2.0, 3.0)
+    assert described.pop("best_epoch") == 1.0
     assert described == {
         "encoder": str(tiny_encoder),
         "pooling": "first",

@@ -33,11 +33,14 @@ def test_serves_on_the_announced_address_until_interrupted(tfidf_model: Model) -
         asker.append(threading.Thread(target=ask, args=(url,)))
         asker[0].start()
 
-    with pytest.raises(KeyboardInterrupt):
+    def serve() -> None:
         try:
             run_server(tfidf_model, "127.0.0.1", 0, announce)
         finally:
-            asker[0].join()
+            asker[0].join()  # whatever happened, the interrupt comes while this test is there to take it
+
+    with pytest.raises(KeyboardInterrupt):
+        serve()
     assert len(announced) == 1
     assert int(announced[0].removeprefix("http://127.0.0.1:")) > 0
     assert answers == [tfidf_model.id, 2]

@@ -1,0 +1,43 @@
+"""Connections to the database: its URL, and how SQLite is set up so that two processes can share a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+WRITES = "communique_writes"
+"""Execution option of a transaction that will write: on SQLite it takes the write lock at once, not half-way."""
+
+_BUSY_SECONDS = 60
+
+
+def store_url(store: str | Path) -> sa.URL:
+    """The database URL of a store given as a URL or as a path of a SQLite file."""
+    if "://" in str(store):
+        return sa.make_url(str(store))
+    return sa.URL.create("sqlite", database=str(Path(store).expanduser()))
+
+
+def open_engine(url: sa.URL) -> sa.Engine:
+    """An engine for the database; nothing is connected yet."""
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    # The driver's own transactions begin too late and end at each CREATE TABLE: ours begin in `_begin_sqlite`.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
