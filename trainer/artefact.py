@@ -110,6 +110,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = content["format"]
+        if not isinstance(found, int):
+            raise TypeError("`format` is no number")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(
             f"{path}: not a manifest ({error}). Copy the artefact again from where it was trained."
@@ -123,6 +125,8 @@ def read_manifest(folder: Path) -> Manifest:
     if set(content) != known:
         odd = sorted(set(content) ^ known)
         raise ArtefactError(f"{path}: keys missing or unknown: {', '.join(odd)}. Copy the artefact again.")
+    if not isinstance(content["labels"], list) or not isinstance(content["files"], dict):
+        raise ArtefactError(f"{path}: `labels` must be a list and `files` an object. Copy the artefact again.")
     return Manifest(**(content | {"labels": tuple(content["labels"])}))
 
 
@@ -159,7 +163,7 @@ def _check_digests(folder: Path, manifest: Manifest) -> None:
     if added:
         raise ArtefactError(f"{folder}: {added[0]} is not in its manifest. It was added after training: remove it.")
     for name, digest in manifest.files.items():
-        if _sha256(folder / name) != digest:
+        if not (folder / name).is_file() or _sha256(folder / name) != digest:
             raise ArtefactError(
                 f"{folder / name}: altered after training (its SHA-256 differs from the manifest's). "
                 "Nothing was loaded. Copy the artefact again, or train it again."

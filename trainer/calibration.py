@@ -168,6 +168,10 @@ def best_threshold(probabilities: Floats, gold: Bools) -> float:
     f1 = 2 * hits[last_of_value] / (assigned + gold.sum())
     values = ranked[last_of_value]
     cuts = (values + np.append(values[1:], 0.0)) / 2
+    usable = values > _EPSILON
+    if not usable.any():
+        return DEFAULT_THRESHOLD
+    f1, cuts = f1[usable], cuts[usable]
     best = np.flatnonzero(f1 >= f1.max() - 1e-12)
     return float(np.clip(cuts[best[len(best) // 2]], _EPSILON, 1 - _EPSILON))
 
@@ -244,7 +248,9 @@ def _logit(scores: Floats) -> Floats:
 
 
 def _sigmoid(z: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-z)))
+    from scipy.special import expit
+
+    return np.asarray(expit(z))
 
 
 def _log_sum_exp(z: Floats) -> Floats:

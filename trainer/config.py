@@ -17,7 +17,7 @@ from trainer.errors import ExperimentError
 from trainer.resources import shipped, shipped_experiments
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -99,7 +99,7 @@ class FinetuneSection(_Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    positive_weight: Annotated[float, Field(ge=1)] = 4.0
+    positive_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
     patience: Count = 3
     keep_layers: Annotated[int, Field(ge=0)] = 0
 
@@ -176,7 +176,7 @@ def find_experiment(path: str | Path) -> Path:
     """
     if Path(path).is_file():
         return Path(path)
-    if Path(path).parent in (Path(), Path("experiments")):
+    if Path(path).name and Path(path).parent in (Path(), Path("experiments")):
         candidate = shipped("experiments") / Path(path).with_suffix(".toml").name
         if candidate.is_file():
             return candidate

@@ -147,7 +147,7 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
 
 
 def _only(examples: Sequence[Example], path: Path) -> list[Example]:
-    ids = read_ids(path)
+    ids = list(dict.fromkeys(read_ids(path)))
     by_id = {example.id: example for example in examples}
     missing = [identifier for identifier in ids if identifier not in by_id]
     if missing:

@@ -88,7 +88,7 @@ def train_all(out: Path, corpus: Corpus, advance: Advance) -> list[RunResult]:
 def crown(results: Sequence[RunResult]) -> tuple[RunResult, str]:
     """Register the model that is best on validation and point `champion` at it; the run and the model's URI."""
     connect()
-    best = max(results, key=lambda result: float(result.report["validation_macro_f1"]))
+    best = max(results, key=lambda result: float(result.report["validation_macro_f1"] or 0))
     name = load_codebook(CODEBOOK).name
     version = register(best.model_uri, name, {"kind": str(best.report["kind"])})
     point_champion(name, version)

@@ -63,7 +63,7 @@ def print_saved(result: RunResult) -> None:
 
 def print_results(results: Sequence[RunResult]) -> None:
     """A leaderboard of runs just made, best on validation first."""
-    ordered = sorted(results, key=lambda result: -float(result.report["validation_macro_f1"]))
+    ordered = sorted(results, key=lambda result: -float(result.report["validation_macro_f1"] or 0))
     labels = ordered[0].report["labels"]
     table = _board_table(labels)
     for result in ordered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -94,9 +95,7 @@ def _from_hub(name: str) -> Path:
 def default_pooling(folder: Path) -> str:
     """`mean` for sentence encoders that were trained so, else `first` (the first token)."""
     pooling = folder / "1_Pooling" / "config.json"
-    if (
-        pooling.is_file()
-        and "true" in pooling.read_text(encoding="utf-8").split("pooling_mode_mean_tokens", 1)[-1][:12]
-    ):
-        return "mean"
-    return "first"
+    if not pooling.is_file():
+        return "first"
+    content = json.loads(pooling.read_text(encoding="utf-8"))
+    return "mean" if content.get("pooling_mode_mean_tokens") else "first"

@@ -15,7 +15,7 @@ def write_predictions(path: Path, examples: Sequence[Example], outcome: Outcome,
     """Write example_id, document_id, text, gold, labels, probabilities (one number a label, in order), split,
     synthetic.
     """
-    from datasets import Dataset
+    from datasets import Dataset, Features, List, Value
 
     def names(row: np.ndarray) -> list[str]:
         return [outcome.labels[i] for i in np.flatnonzero(row)]
@@ -30,6 +30,18 @@ def write_predictions(path: Path, examples: Sequence[Example], outcome: Outcome,
             "probabilities": outcome.probabilities.astype(np.float32).tolist(),
             "split": [split] * len(examples),
             "synthetic": [example.synthetic for example in examples],
-        }
+        },
+        features=Features(
+            {
+                "example_id": Value("string"),
+                "document_id": Value("string"),
+                "text": Value("string"),
+                "gold": List(Value("string")),
+                "labels": List(Value("string")),
+                "probabilities": List(Value("float32")),
+                "split": Value("string"),
+                "synthetic": Value("bool"),
+            }
+        ),
     )
     table.to_parquet(str(path))

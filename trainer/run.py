@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -121,10 +122,11 @@ def evaluate_model(model: Model, examples: Sequence[Example], experiment: Experi
     return outcome, report
 
 
-def macro_f1(model: Model, examples: Sequence[Example]) -> float:
-    """Macro-F1 of a model on labelled examples; champions are chosen by it on validation."""
+def macro_f1(model: Model, examples: Sequence[Example]) -> float | None:
+    """Macro-F1 of a model on labelled examples, None where it is undefined; champions are chosen by it on validation."""
     predicted = model.decide(model.predict_proba([example.text for example in examples]))
-    return float(count(label_matrix(examples, model.labels), predicted).macro_f1)
+    value = float(count(label_matrix(examples, model.labels), predicted).macro_f1)
+    return None if math.isnan(value) else value
 
 
 def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier) -> Calibration:

@@ -21,7 +21,7 @@ from trainer.errors import ExperimentError
 PERMUTATIONS = 500
 """How many seeded group orders are tried; the best stratified one is kept."""
 LARGE_GROUP = 0.10
-"""A group of more than this share of the documents stops the split."""
+"""A group of more than this share of the documents, and more than two of them, stops the split."""
 _BRIDGES_SHOWN = 3
 
 Parts = dict[str, list[Example]]
@@ -56,12 +56,12 @@ class Split:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             split = cls(*(tuple(content[name]) for name in ("train", "validation", "test")))
-            stated = content["hash"]
+            stated, found = content["hash"], split.hash
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(
                 f"{path}: not a split manifest ({error}). Leave `split.manifest` out to make one."
             ) from error
-        if stated != split.hash:
+        if stated != found:
             raise ExperimentError(
                 f"{path}: the manifest was altered: its ids hash to {split.hash}, it says {stated}. "
                 "Use the original file."
@@ -181,14 +181,15 @@ def _parts_in_order(sizes: NDArray[np.float64], fractions: NDArray[np.float64]) 
     """Fill the parts one after the other; a group goes where its middle falls, and no part stays empty."""
     middles = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
     parts = np.searchsorted(np.cumsum(fractions)[:-1], middles, side="right")
-    last = len(fractions) - 1
-    for part in range(last + 1):  # at least one group each, from both ends
-        parts[part] = min(parts[part], part)
-        parts[len(parts) - 1 - part] = max(parts[len(parts) - 1 - part], last - part)
-    return np.asarray(parts)
+    starts = np.searchsorted(parts, np.arange(len(fractions)))
+    for part in range(1, len(fractions)):  # at least one group each
+        starts[part] = np.clip(starts[part], starts[part - 1] + 1, len(sizes) - len(fractions) + part)
+    return np.asarray(np.searchsorted(starts, np.arange(len(sizes)), side="right") - 1)
 
 
 def _refuse_large_group(examples: Sequence[Example], roots: dict[str, str]) -> None:
+    if not roots:
+        return
     sizes = Counter(roots.values())
     root, size = sizes.most_common(1)[0]
     if size <= 2 or size <= LARGE_GROUP * len(roots):

@@ -12,11 +12,11 @@ from labels.codebook import Codebook
 from labels.records import Example
 from trainer.classifiers.base import Probabilities, Progress, class_indices, label_matrix, without_none
 from trainer.config import TfidfSection
-from trainer.errors import ArtefactError
+from trainer.errors import ArtefactError, ExperimentError
 
 FILE = "pipeline.skops"
-TRUSTED: tuple[str, ...] = ()
-"""Types beyond skops's own allow-list that the file may hold: none are needed."""
+TRUSTED: tuple[str, ...] = ("sklearn.multiclass._ConstantPredictor",)
+"""Types beyond skops's own allow-list that the file may hold: scikit-learn's answer for a label that all bear."""
 
 
 class TfidfClassifier:
@@ -39,6 +39,11 @@ class TfidfClassifier:
         """Fit vocabulary, weights and regression."""
         gold = label_matrix(examples, self.labels)
         self.pipeline_ = self._build()
+        if self._section.min_df > len(examples):
+            raise ExperimentError(
+                f"model.min_df = {self._section.min_df}: there are only {len(examples)} train examples, so that no "
+                "n-gram is left. Lower it."
+            )
         self.pipeline_.fit([example.text for example in examples], class_indices(gold) if self._exclusive else gold)
         return self
 
@@ -48,7 +53,8 @@ class TfidfClassifier:
             return np.zeros((0, len(self.labels)), dtype=np.float32)
         probabilities = np.asarray(self.pipeline_.predict_proba(list(texts)))
         if not self._exclusive:
-            return probabilities.astype(np.float32)
+            # Of a single label scikit-learn gives both columns, "not" first.
+            return probabilities[:, -len(self.labels) :].astype(np.float32)
         full = np.zeros((len(texts), len(self.labels) + 1))
         full[:, self.pipeline_.classes_] = probabilities
         return without_none(full, len(self.labels))

@@ -59,7 +59,8 @@ def _draw_f1(axes: Any, report: dict[str, Any]) -> None:
     axes.set_xlabel(
         "F1 on test, line: bootstrap interval" if report["intervals"] else "F1 on test, too few groups for intervals"
     )
-    axes.set_title(f"macro-F1 {report['macro_f1']:.3f}, n = {report['n_test']}", loc="left")
+    macro = "undefined" if report["macro_f1"] is None else f"{report['macro_f1']:.3f}"
+    axes.set_title(f"macro-F1 {macro}, n = {report['n_test']}", loc="left")
 
 
 def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:
@@ -75,7 +76,8 @@ def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:
             axes.plot(hits / gold.sum(), hits / predicted.sum(), "o", color=line.get_color(), markersize=7)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.set_title("Precision and recall; dots: what is assigned", loc="left")
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    if shown:
+        axes.legend(frameon=False, fontsize=8, loc="lower left")
 
 
 def _draw_reliability(axes: Any, outcome: Outcome) -> None:
