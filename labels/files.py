@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -34,8 +35,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     with _explained(path):
         draft.touch()
     try:
-        with _explained(path):
+        with _explained(path, draft):
             yield draft
+        with _explained(path):
             draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -55,8 +57,9 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
     try:
-        with _explained(path):
+        with _explained(path, draft):
             yield draft
+        with _explained(path):
             _take_place(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -90,10 +93,18 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, draft: Path | None = None) -> Iterator[None]:
+    """Say that `path` cannot be written. With a `draft`, only errors that concern it: others are none of ours."""
     try:
         yield
     except OSError as error:
+        if draft is not None and not _concerns(error, draft):
+            raise
         if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
             raise DataError(f"{path}: the folder {path.parent} does not exist. Make it first.") from error
         raise DataError(f"{path}: cannot be written ({error.strerror or error}). Nothing was left there.") from error
+
+
+def _concerns(error: OSError, draft: Path) -> bool:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    return full or (isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(draft))

@@ -117,7 +117,7 @@ class CalibrationSection(_Section):
     holdout: Fraction = 0.15
     min_positives: Count = 20
     crossfit: bool = False
-    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    folds: Annotated[int, Field(ge=3, le=20)] = 5
 
 
 class EvaluationSection(_Section):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from labels.terminal import console
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from trainer.splits import Split
 
 _MANY_LABELS = 12
-_MANY_COLUMNS = 6
+_LABEL_COLUMNS_WIDTH = 36
 
 
 def print_report(report: Mapping[str, Any]) -> None:
@@ -28,7 +29,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     exact = "accuracy" if report["exclusive"] else "subset_accuracy"
     intervals = report["intervals"] or {}
     summary = Table(box=None, pad_edge=False)
-    for heading in ("", "value", "95% interval"):
+    for heading in ("", "value", _interval_heading(report)):
         summary.add_column(heading, justify="left" if not heading else "right")
     for name in ("macro_f1", "micro_f1", exact):
         summary.add_row(name, _number(report[name]), _bounds(intervals.get(name)))
@@ -63,7 +64,7 @@ def print_saved(result: RunResult) -> None:
 
 def print_results(results: Sequence[RunResult]) -> None:
     """A leaderboard of runs just made, best on validation first."""
-    ordered = sorted(results, key=lambda result: -float(result.report["validation_macro_f1"] or 0))
+    ordered = sorted(results, key=lambda result: -_or_last(result.report["validation_macro_f1"]))
     labels = ordered[0].report["labels"]
     table = _board_table(labels)
     for result in ordered:
@@ -74,7 +75,7 @@ def print_results(results: Sequence[RunResult]) -> None:
                 validation=report["validation_macro_f1"],
                 test=report["macro_f1"],
                 bounds=(report["intervals"] or {}).get("macro_f1"),
-                labels=[report["per_label"][label]["f1"] for label in labels],
+                per_label={label: report["per_label"][label]["f1"] for label in labels},
                 seconds=report["train_seconds"],
                 speed=report["sentences_per_second"],
                 size=report["artefact_bytes"],
@@ -99,7 +100,7 @@ def print_board(board: Board) -> None:
                 validation=row.metric("validation_macro_f1"),
                 test=row.metric("macro_f1"),
                 bounds=bounds,
-                labels=[row.metric(f"f1.{label}") for label in board.labels],
+                per_label={label: row.metric(f"f1.{label}") for label in board.labels},
                 seconds=row.metric("train_seconds"),
                 speed=row.metric("sentences_per_second"),
                 size=row.metric("artefact_bytes"),
@@ -180,11 +181,15 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
     console.print(f"Written to {output}.")
 
 
+def _interval_heading(report: Mapping[str, Any]) -> str:
+    return f"{report['intervals']['confidence']:.0%} interval" if report["intervals"] else "interval"
+
+
 def _label_table(report: Mapping[str, Any]) -> Table:
     labels = sorted(report["labels"], key=lambda label: -report["per_label"][label]["support"])
     shown = set(labels[:_MANY_LABELS])
     table = Table(box=None, pad_edge=False)
-    for heading in ("label", "precision", "recall", "F1", "95% interval", "support", "threshold"):
+    for heading in ("label", "precision", "recall", "F1", _interval_heading(report), "support", "threshold"):
         table.add_column(heading, justify="left" if heading == "label" else "right")
     for label in report["labels"]:
         if label in shown:
@@ -205,15 +210,22 @@ def _label_table(report: Mapping[str, Any]) -> Table:
 
 
 def _board_table(labels: Sequence[str], title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("model", vertical="bottom")
+    shown = Text(title) if title else None  # a path in brackets is no markup
+    table = Table(title=shown, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", vertical="bottom", overflow="fold")
     for heading in ("val.\nF1", "test\nF1", "95%\ninterval", *_label_headings(labels), "train\ns", "sent.\n/s", "MB"):
         table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
     return table
 
 
 def _label_headings(labels: Sequence[str]) -> list[str]:
-    return [label.replace("_", "\n") for label in labels] if len(labels) <= _MANY_COLUMNS else []
+    return [label.replace("_", "\n") for label in labels] if _have_columns(labels) else []
+
+
+def _have_columns(labels: Sequence[str]) -> bool:
+    """Whether a column for each label leaves room for the other figures on 80 columns."""
+    width = sum(1 + max(map(len, label.split("_"))) for label in labels)
+    return width <= _LABEL_COLUMNS_WIDTH
 
 
 def _board_cells(
@@ -222,21 +234,26 @@ def _board_cells(
     validation: float | None,
     test: float | None,
     bounds: Mapping[str, float | None] | None,
-    labels: Sequence[float | None],
+    per_label: Mapping[str, float | None],
     seconds: float | None,
     speed: float | None,
     size: float | None,
-) -> list[str]:
+) -> list[str | Text]:
     return [
-        name,
+        Text(name),
         _number(validation, 2),
         _number(test, 2),
         _bounds(bounds, 2),
-        *(_number(value, 2) for value in labels if len(labels) <= _MANY_COLUMNS),
+        *(_number(value, 2) for value in per_label.values() if _have_columns(list(per_label))),
         _number(seconds, 1),
         _number(speed, 0),
         _number(None if size is None else size / 1e6, 1),
     ]
+
+
+def _or_last(figure: float | None) -> float:
+    """A figure to rank by; undefined ones come after 0."""
+    return -1.0 if figure is None else figure
 
 
 def _number(value: float | None, digits: int = 3) -> str:

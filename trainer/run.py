@@ -123,7 +123,7 @@ def evaluate_model(model: Model, examples: Sequence[Example], experiment: Experi
 
 
 def macro_f1(model: Model, examples: Sequence[Example]) -> float | None:
-    """Macro-F1 of a model on labelled examples, None where it is undefined; champions are chosen by it on validation."""
+    """Macro-F1 of a model on labelled examples, None if undefined; on validation it decides who is champion."""
     predicted = model.decide(model.predict_proba([example.text for example in examples]))
     value = float(count(label_matrix(examples, model.labels), predicted).macro_f1)
     return None if math.isnan(value) else value

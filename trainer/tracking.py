@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from trainer.errors import ArtefactError, TrackingError
 from trainer.quiet import quiet_libraries
@@ -44,48 +45,70 @@ class RunRow:
         return self.metrics.get(name)
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _writes(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn whatever MLflow raises in a method that writes into a TrackingError."""
+
+    @wraps(method)
+    def explained(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _explained("written"):
+            return method(*args, **kwargs)
+
+    return explained
+
+
 class Tracker:
     """An open run. `log_*` write to it; `run_id` identifies it."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
 
+    @_writes
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters, as text of at most 500 characters."""
         import mlflow
 
         mlflow.log_params({key: str(value)[:500] for key, value in params.items()})
 
+    @_writes
     def log_metrics(self, metrics: Mapping[str, float | None]) -> None:
         """Metrics; undefined ones (None) are left out."""
         import mlflow
 
         mlflow.log_metrics({key: float(value) for key, value in metrics.items() if value is not None})
 
+    @_writes
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags."""
         import mlflow
 
         mlflow.set_tags(dict(tags))
 
+    @_writes
     def log_folder(self, folder: Path, name: str) -> None:
         """All files of a folder as run artifacts under `name`."""
         import mlflow
 
         mlflow.log_artifacts(str(folder), name)
 
+    @_writes
     def log_file(self, path: Path) -> None:
         """One file as a run artifact."""
         import mlflow
 
         mlflow.log_artifact(str(path))
 
+    @_writes
     def log_text(self, text: str, name: str) -> None:
         """A text as a run artifact called `name`."""
         import mlflow
 
         mlflow.log_text(text, name)
 
+    @_writes
     def log_examples(self, part: str, examples: Sequence[Example], source: str, digest: str) -> None:
         """One part of the data as an MLflow dataset: its size, columns and digest, never the texts."""
         import mlflow.data
@@ -100,6 +123,7 @@ class Tracker:
         dataset = mlflow.data.from_pandas(frame, source=source, name=part, digest=digest)
         mlflow.log_input(dataset, context=part)
 
+    @_writes
     def log_model(self, folder: Path) -> str:
         """The artefact folder as a models-from-code pyfunc; its `models:/m-...` URI."""
         import mlflow
@@ -138,6 +162,8 @@ def tracked_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator
     """An MLflow run that ends FINISHED, FAILED after an error, or KILLED when interrupted."""
     import mlflow
 
+    if mlflow.active_run() is not None:
+        raise TrackingError("an MLflow run is open already in this process. End it first with `mlflow.end_run()`.")
     with _explained("opened"):
         mlflow.set_experiment(experiment)
         run = mlflow.start_run(run_name=name, tags={**_process_tags(), **tags})
@@ -259,11 +285,16 @@ def _row(run: Any, champions: set[str]) -> RunRow:
 
 def _champion_runs(client: Any) -> set[str]:
     """Runs whose model bears the alias `champion`."""
-    runs = set()
-    for model in client.search_registered_models():
-        if CHAMPION in model.aliases:
-            runs.add(client.get_model_version_by_alias(model.name, CHAMPION).run_id)
-    return runs
+    runs: set[str] = set()
+    token = None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        for model in page:
+            if CHAMPION in model.aliases:
+                runs.add(client.get_model_version_by_alias(model.name, CHAMPION).run_id)
+        token = page.token
+        if not token:
+            return runs
 
 
 def _process_tags() -> dict[str, str]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.errors import EncoderError
+
 
 class Network(nn.Module):
     """Encoder with a linear head; `forward` gives logits (batch, outputs), and the loss where labels are given."""
@@ -27,8 +29,11 @@ class Network(nn.Module):
 
     @property
     def max_positions(self) -> int:
-        """How many tokens the encoder can take."""
-        return int(getattr(self.encoder.config, "max_position_embeddings", 512))
+        """How many tokens the encoder can take: its positions, without those below a padding token's (RoBERTa)."""
+        positions = int(getattr(self.encoder.config, "max_position_embeddings", 512))
+        table = getattr(getattr(self.encoder, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)
+        return positions if padding is None else positions - padding - 1
 
     def set_loss(self, gold: NDArray[np.bool_], *, exclusive: bool, smoothing: float, most_weight: float) -> None:
         """Choose the loss and weigh rare outputs: the square root of how much rarer than even, from 1 to `most_weight`.
@@ -69,15 +74,25 @@ def open_network(
 
     Args:
         keep_layers: keep only the encoder's first layers; 0 keeps all.
+
+    Raises:
+        EncoderError: the folder holds no encoder that transformers can open.
     """
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     fewer = {"num_hidden_layers": keep_layers} if keep_layers else {}
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **fewer)
+    try:
+        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **fewer)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise EncoderError(
+            f"{folder}: this encoder cannot be opened ({reason}). Save model and tokenizer there again "
+            "with `save_pretrained`."
+        ) from error
     for name, parameter in encoder.named_parameters():
         if name.startswith("pooler."):
             parameter.requires_grad = False  # not used: no gradient reaches it
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return Network(encoder, n_outputs, pooling=pooling, dropout=dropout), tokenizer

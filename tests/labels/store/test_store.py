@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -23,21 +22,13 @@ from labels.records import Annotation, Document, EventKind, Sentence
 from labels.store import Counts, Draw, Store, now, schema
 
 PAST, FUTURE = "2001-01-01T00:00:00.000000+00:00", "2999-01-01T00:00:00.000000+00:00"
-SERVERS = [url for url in [os.environ.get("COMMUNIQUE_TEST_POSTGRES")] if url]
-"""The same tests run on PostgreSQL where this names a database that may be emptied."""
 _ids = count()
 
 
-@pytest.fixture(params=["sqlite:///store.db", *SERVERS], ids=lambda url: str(url).split(":")[0])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
     """An empty store."""
-    if request.param in SERVERS:
-        engine = sa.create_engine(request.param)
-        with engine.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
-        engine.dispose()
-    with Store(request.param) as opened:
+    with Store(url) as opened:
         yield opened
 
 
