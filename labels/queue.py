@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from labels.errors import StoreError
 from labels.store import Draw, Store, now
 
 LEASE = timedelta(hours=12)
@@ -23,6 +24,9 @@ def next_draw(store: Store, annotator: str, *, size: int, seed: int) -> Draw | N
 
     Returns:
         The draw with the sentences still to be decided, or None when nothing is left.
+
+    Raises:
+        StoreError: others were faster each time.
     """
     unfinished = store.open_draw(annotator, "random", expires_at=lease_end())
     if unfinished is not None:
@@ -34,7 +38,7 @@ def next_draw(store: Store, annotator: str, *, size: int, seed: int) -> Draw | N
         draw = _sample(frame, annotator, size, seed + attempt)
         if store.add_draw(draw, expires_at=lease_end()):
             return draw
-    return None
+    raise StoreError(f"{store.url}: others drew the same sentences {_ATTEMPTS} times in a row. Try again.")
 
 
 def lease_end() -> str:

@@ -25,10 +25,11 @@ def leaderboards(experiment: str) -> list[Board]:
     Raises:
         TrackingError: there is no such experiment.
     """
-    groups: dict[str, list[RunRow]] = {}
+    groups: dict[tuple[str, str], list[RunRow]] = {}
     for row in list_runs(experiment):
-        groups.setdefault(row.tags.get("split.hash", ""), []).append(row)
-    return [_board(split, rows) for split, rows in groups.items()]
+        key = (row.tags.get("split.hash", ""), row.tags.get("codebook.hash", ""))
+        groups.setdefault(key, []).append(row)
+    return [_board(split, rows) for (split, _), rows in groups.items()]
 
 
 def _board(split_hash: str, rows: Sequence[RunRow]) -> Board:

@@ -23,4 +23,4 @@ def quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    warnings.filterwarnings("ignore", module=r"(mlflow|transformers|torch|accelerate|datasets)(\..*)?")
+    warnings.filterwarnings("ignore", module=r"(mlflow|transformers|torch|accelerate|datasets)(\.|$)")

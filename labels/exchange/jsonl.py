@@ -162,6 +162,8 @@ def _check_values(row: Row, place: str) -> None:
             f"{place}: `state` of an event '{row['event']}' is {' or '.join(map(str, allowed))}, "
             f"not '{row['state']}'. Mend the line."
         )
+    if row["labels"] and row["state"] != "reviewed":
+        raise DataError(f"{place}: a line with `state` {row['state']} bears no labels. Mend the line.")
     for name in ("labels", "suggestion"):
         for label in row.get(name) or ():
             if not isinstance(label, str):

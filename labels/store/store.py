@@ -108,7 +108,7 @@ class Store:
         inserted = 0
         for batch in _batches(rows):
             statement = dialect.insert(table).values(batch).on_conflict_do_nothing()
-            inserted += connection.execute(statement).rowcount
+            inserted += connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
         return inserted
 
     # -- documents and sentences

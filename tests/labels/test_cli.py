@@ -53,7 +53,7 @@ def succeed(*arguments: str | Path, typed: str = "") -> str:
     """What the command printed."""
     result = run(*arguments, typed=typed)
     assert result.exit_code == 0, result.output
-    assert result.stderr.strip() == ""
+    assert result.stderr == ""
     return str(result.stdout)
 
 

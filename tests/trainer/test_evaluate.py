@@ -60,12 +60,13 @@ def test_outputs_are_kept_where_asked(tracked_run: TrackedRun, tfidf_model: Mode
     assert [path.name for path in out.parent.iterdir()] == ["report"]
 
 
-def test_nothing_is_kept_where_no_folder_is_given(
-    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path, isolated: Path
+def test_nothing_is_kept_where_neither_folder_nor_tracking_is_asked_for(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path, mlflow_store: str
 ) -> None:
     evaluation = evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, None, track=False)
     assert evaluation.folder is None
-    assert [path.name for path in isolated.iterdir()] == [held_out.name]
+    assert {path.name for path in Path().iterdir()} == {held_out.name, "mlflow.db"}
+    assert not runs()
 
 
 def test_exclusive_model_is_evaluated_by_accuracy(exclusive_run: RunResult, isolated: Path) -> None:

@@ -57,8 +57,8 @@ class FinetuneClassifier:
         """Train; the checkpoint that is best on `validation` is kept.
 
         Raises:
-            EncoderError: the encoder cannot be found.
-            ExperimentError: there is no validation example to stop by.
+            EncoderError: the encoder cannot be found or opened.
+            ExperimentError: there is no validation example to stop by, or `keep_layers` exceeds the encoder's.
         """
         from transformers import set_seed
 
@@ -166,7 +166,12 @@ class FinetuneClassifier:
         self.tokenizer_.save_pretrained(folder / ENCODER)
         head = self.network_.head
         save_file({"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu()}, folder / HEAD)
-        settings = {"pooling": self.network_.pooling, "max_length": self.max_length_}
+        settings = {
+            "encoder": self._section.encoder,
+            "pooling": self.network_.pooling,
+            "max_length": self.max_length_,
+            "best_epoch": self.best_epoch_,
+        }
         (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -178,13 +183,13 @@ class FinetuneClassifier:
         from trainer.classifiers.network import open_network
 
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        classifier = cls(codebook, FinetuneSection(kind="finetune"), seed=0)
+        classifier = cls(codebook, FinetuneSection(kind="finetune", encoder=settings["encoder"]), seed=0)
         classifier.network_, classifier.tokenizer_ = open_network(
             folder / ENCODER, classifier._n_outputs, pooling=settings["pooling"], dropout=0.0
         )
         classifier.network_.head.load_state_dict(load_file(folder / HEAD))
         classifier.network_.to("cuda" if torch.cuda.is_available() else "cpu")
-        classifier.max_length_ = int(settings["max_length"])
+        classifier.max_length_, classifier.best_epoch_ = int(settings["max_length"]), float(settings["best_epoch"])
         return classifier
 
     def describe(self) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.errors import EncoderError
+from trainer.errors import EncoderError, ExperimentError
 
 
 class Network(nn.Module):
@@ -77,21 +78,25 @@ def open_network(
 
     Raises:
         EncoderError: the folder holds no encoder that transformers can open.
+        ExperimentError: `keep_layers` is more than the encoder has.
     """
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     fewer = {"num_hidden_layers": keep_layers} if keep_layers else {}
     try:
+        layers = AutoConfig.from_pretrained(folder, local_files_only=True).num_hidden_layers
         encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **fewer)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise EncoderError(
             f"{folder}: this encoder cannot be opened ({reason}). Save model and tokenizer there again "
             "with `save_pretrained`."
         ) from error
+    if keep_layers > layers:
+        raise ExperimentError(f"model.keep_layers = {keep_layers}: this encoder has {layers} layers. Lower it.")
     for name, parameter in encoder.named_parameters():
         if name.startswith("pooler."):
             parameter.requires_grad = False  # not used: no gradient reaches it

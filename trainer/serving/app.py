@@ -7,17 +7,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from labels.rows import is_unicode
 from trainer.model import Model
 from trainer.serving.batching import Batcher
 
 MAX_TEXTS, MAX_CHARACTERS = 1000, 20_000
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S")]
+
+def _whole_characters(text: str) -> str:
+    if not is_unicode(text):
+        raise ValueError("holds half a character (a lone surrogate)")
+    return text
+
+
+Text = Annotated[
+    str, AfterValidator(_whole_characters), StringConstraints(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S")
+]
 
 
 class PredictRequest(BaseModel):
@@ -74,6 +85,12 @@ def create_app(model: Model) -> FastAPI:
         description=f"A {manifest.kind} model for the labels {', '.join(manifest.labels)}.",
         lifespan=lifespan,
     )
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+        """What is wrong and where, without the input itself: it may be long, or nothing that JSON can hold."""
+        problems = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()]
+        return JSONResponse({"detail": problems}, status_code=422)
 
     @app.post("/predict")
     async def predict(request: PredictRequest) -> PredictResponse:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +16,26 @@ from trainer.model import Model
 Probabilities = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class _Request:
+    texts: list[str]
+    answer: asyncio.Future[Probabilities]
+
+
 class Batcher:
     """Collects texts from concurrent requests and asks the model once for all of them.
 
     While a batch is predicted the next one gathers, so that batches grow with load and a lone request waits for nobody.
 
     Args:
-        max_texts: most texts in one batch.
+        max_texts: most texts in a batch of several requests; one request is never split.
     """
 
     def __init__(self, model: Model, *, max_texts: int = 256) -> None:
         self._model = model
         self._max_texts = max_texts
-        self._waiting: asyncio.Queue[tuple[list[str], asyncio.Future[Probabilities]]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
+        self._under_way: list[_Request] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
 
@@ -36,38 +44,63 @@ class Batcher:
         self._task = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """End the work; requests under way are cancelled."""
+        """End the work; requests under way or waiting are cancelled."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        while not self._waiting.empty():
+            self._under_way.append(self._waiting.get_nowait())
+        for request in self._under_way:
+            request.answer.cancel()
         self._thread.shutdown()
 
     async def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities, in the order of `texts`."""
+        """(n, labels) calibrated probabilities, in the order of `texts`.
+
+        Raises:
+            Exception: whatever the model raised for these texts.
+        """
         answer: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
-        await self._waiting.put((list(texts), answer))
+        await self._waiting.put(_Request(list(texts), answer))
         return await answer
 
     async def _work(self) -> None:
+        following: _Request | None = None
         while True:
-            batch = [await self._waiting.get()]
-            while not self._waiting.empty() and sum(len(texts) for texts, _ in batch) < self._max_texts:
-                batch.append(self._waiting.get_nowait())
-            await self._answer(batch)
+            self._under_way = [following or await self._waiting.get()]
+            following = self._gather()
+            await self._answer(self._under_way)
 
-    async def _answer(self, batch: list[tuple[list[str], asyncio.Future[Probabilities]]]) -> None:
-        texts = [text for own, _ in batch for text in own]
-        loop = asyncio.get_running_loop()
+    def _gather(self) -> _Request | None:
+        """Add waiting requests to the batch as long as they fit; the first that does not."""
+        size = len(self._under_way[0].texts)
+        while not self._waiting.empty():
+            request = self._waiting.get_nowait()
+            size += len(request.texts)
+            if size > self._max_texts:
+                return request
+            self._under_way.append(request)
+        return None
+
+    async def _answer(self, batch: Sequence[_Request]) -> None:
+        """Answer a batch; when it fails, each of its requests is asked alone, so that only the guilty one fails."""
         try:
-            probabilities = await loop.run_in_executor(self._thread, self._model.predict_proba, texts)
+            probabilities = await self._predict([text for request in batch for text in request.texts])
         except Exception as error:  # whatever fails belongs to these requests, not to the worker
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
+            if len(batch) == 1:
+                if not batch[0].answer.done():
+                    batch[0].answer.set_exception(error)
+                return
+            for request in batch:
+                await self._answer([request])
             return
         start = 0
-        for own, answer in batch:
-            if not answer.done():
-                answer.set_result(probabilities[start : start + len(own)])
-            start += len(own)
+        for request in batch:
+            if not request.answer.done():
+                request.answer.set_result(probabilities[start : start + len(request.texts)])
+            start += len(request.texts)
+
+    async def _predict(self, texts: list[str]) -> Probabilities:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._model.predict_proba, texts)

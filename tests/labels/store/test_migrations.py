@@ -170,3 +170,9 @@ def test_a_place_where_no_store_can_be_is_named(isolated: Path, place: str) -> N
     with pytest.raises(StoreError, match=r"could not be opened \(.+\).*Check that the path or URL") as caught:
         Store(place)
     assert place in str(caught.value)
+
+
+def test_a_password_is_never_shown() -> None:
+    with pytest.raises(StoreError, match=r"nonsense://ana:\*\*\*@host/store") as caught:
+        Store("nonsense://ana:secret@host/store")
+    assert "secret" not in str(caught.value)

@@ -6,22 +6,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.trainer.conftest import examples_for, plain_codebook, tiny_section
 from trainer.classifiers.finetune import FinetuneClassifier
+from trainer.classifiers.network import Network
 from trainer.classifiers.training import validation_score
 
 
-def weights_before_and_after(encoder: Path, **changes: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Each weight of the encoder as it lies on disk and after four steps of training."""
-    from safetensors.torch import load_file
-
+def train_four_steps(encoder: Path, **changes: Any) -> Network:
+    """The network of a classifier that was fitted for one epoch."""
     codebook = plain_codebook("aid", "truce")
     examples = examples_for(codebook, 96)
     section = tiny_section(encoder, min_steps=0, **changes)
     classifier = FinetuneClassifier(codebook, section, 1).fit(examples[:64], examples[64:])
     assert classifier.network_ is not None
-    after = classifier.network_.encoder.state_dict()
+    return classifier.network_
+
+
+def weights_before_and_after(encoder: Path, network: Network) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Each weight of the encoder as it lies on disk and as it was trained."""
+    after = network.encoder.state_dict()
     return {name: (tensor, after[name]) for name, tensor in load_file(encoder / "model.safetensors").items()}
 
 
@@ -43,13 +48,15 @@ def test_multilabel_score_without_any_positive_is_zero() -> None:
 
 
 def test_head_learns_at_its_own_rate(tiny_encoder: Path) -> None:
-    weights = weights_before_and_after(tiny_encoder, learning_rate=1e-12, head_learning_rate=1e-2)
-    for before, after in weights.values():
+    fast = train_four_steps(tiny_encoder, learning_rate=1e-12, head_learning_rate=1e-2)
+    slow = train_four_steps(tiny_encoder, learning_rate=1e-12, head_learning_rate=1e-12)
+    for before, after in weights_before_and_after(tiny_encoder, fast).values():
         torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
+    assert (fast.head.weight - slow.head.weight).abs().min() > 1e-3
 
 
 def test_every_layer_of_the_encoder_is_trained_but_the_unused_pooler(tiny_encoder: Path) -> None:
-    weights = weights_before_and_after(tiny_encoder)
+    weights = weights_before_and_after(tiny_encoder, train_four_steps(tiny_encoder))
     unchanged = {name for name, (before, after) in weights.items() if torch.equal(before, after)}
     # What is added to all keys alike, softmax takes away again: their bias gets no gradient beyond rounding.
     assert {name for name in unchanged if "key.bias" not in name} == {"pooler.dense.weight", "pooler.dense.bias"}
@@ -57,6 +64,6 @@ def test_every_layer_of_the_encoder_is_trained_but_the_unused_pooler(tiny_encode
 
 def test_weight_decay_spares_biases_and_normalisation(tiny_encoder: Path) -> None:
     changes = {"learning_rate": 1e-7, "weight_decay": 1e6, "warmup": 0.0}
-    weights = weights_before_and_after(tiny_encoder, **changes)
+    weights = weights_before_and_after(tiny_encoder, train_four_steps(tiny_encoder, **changes))
     shrunk = {name for name, (before, after) in weights.items() if after.norm() < 0.95 * before.norm()}
     assert shrunk == {name for name, (before, _) in weights.items() if before.ndim > 1 and "pooler" not in name}

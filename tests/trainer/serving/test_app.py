@@ -30,7 +30,7 @@ def with_client(model: Model, work: Callable[[httpx.AsyncClient], Awaitable[T]])
         ):
             return await work(client)
 
-    return asyncio.run(run())
+    return asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def post(model: Model, body: Any) -> httpx.Response:

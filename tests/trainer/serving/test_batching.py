@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from trainer.classifiers.base import Classifier, Probabilities
 from trainer.model import Model
 from trainer.serving.batching import Batcher
 
+T = TypeVar("T")
 CODEBOOK = plain_codebook("short", "long")
 
 
@@ -59,6 +60,11 @@ def model_of(classifier: Classifier) -> Model:
     return Model(CODEBOOK, classifier, uncalibrated(2, "", exclusive=False, allow_none=True))
 
 
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; one that hangs is an error."""
+    return asyncio.run(asyncio.wait_for(work, 30))
+
+
 async def held(classifier: LengthClassifier, batcher: Batcher) -> asyncio.Task[Any]:
     """A request whose prediction is under way and waits for the gate."""
     classifier.gate.clear()
@@ -91,7 +97,7 @@ def test_every_asker_gets_its_own_answers_in_its_own_order(requests: list[list[s
         finally:
             await batcher.stop()
 
-    answers = asyncio.run(work())
+    answers = run(work())
     for texts, answer in zip(asked, answers, strict=True):
         np.testing.assert_allclose(answer[:, 0], [1 / len(text) for text in texts], rtol=1e-6)
 
@@ -109,7 +115,7 @@ def test_answers_of_a_real_encoder_stay_with_their_askers(finetuned: Finetuned) 
         finally:
             await batcher.stop()
 
-    np.testing.assert_allclose(np.concatenate(asyncio.run(work())), model.predict_proba(texts), atol=1e-4)
+    np.testing.assert_allclose(np.concatenate(run(work())), model.predict_proba(texts), atol=1e-4)
 
 
 def test_lone_request_waits_for_nobody() -> None:
@@ -122,7 +128,7 @@ def test_lone_request_waits_for_nobody() -> None:
         await batcher.predict_proba(["two", "three"])
         await batcher.stop()
 
-    asyncio.run(work())
+    run(work())
     assert classifier.batches == [["one"], ["two", "three"]]
 
 
@@ -138,7 +144,7 @@ def test_requests_that_come_while_one_is_predicted_are_predicted_together() -> N
         await asyncio.gather(first, *others)
         await batcher.stop()
 
-    asyncio.run(work())
+    run(work())
     assert classifier.batches == [["held"], ["a", "bb", "ccc"]]
 
 
@@ -154,7 +160,7 @@ def test_no_batch_of_several_requests_exceeds_the_most_texts() -> None:
         await asyncio.gather(first, *others)
         await batcher.stop()
 
-    asyncio.run(work())
+    run(work())
     assert max(map(len, classifier.batches)) <= 5
     assert sorted("".join(map("".join, classifier.batches[1:]))) == sorted("aaabbbccc")
 
@@ -169,7 +175,7 @@ def test_error_reaches_its_asker_and_the_worker_goes_on() -> None:
         await batcher.stop()
         return answer
 
-    assert asyncio.run(work())[0, 0] == pytest.approx(1 / 4)
+    assert run(work())[0, 0] == pytest.approx(1 / 4)
 
 
 def test_error_reaches_only_the_request_that_caused_it() -> None:
@@ -185,7 +191,7 @@ def test_error_reaches_only_the_request_that_caused_it() -> None:
         await batcher.stop()
         return answers
 
-    _, before, refused, after = asyncio.run(work())
+    _, before, refused, after = run(work())
     assert isinstance(refused, ValueError)
     assert before[0, 0] == pytest.approx(1)
     assert after[0, 0] == pytest.approx(1 / 3)
@@ -210,7 +216,7 @@ def test_asker_that_has_gone_disturbs_nobody(fails: bool) -> None:
         await batcher.stop()
         return answer
 
-    assert asyncio.run(work())[0, 0] == pytest.approx(1 / 5)
+    assert run(work())[0, 0] == pytest.approx(1 / 5)
 
 
 def test_stopping_cancels_the_requests_under_way() -> None:
@@ -225,10 +231,10 @@ def test_stopping_cancels_the_requests_under_way() -> None:
         done, _ = await asyncio.wait(requests, timeout=1)
         return requests, done
 
-    requests, done = asyncio.run(work())
+    requests, done = run(work())
     assert done == set(requests)
     assert all(request.cancelled() for request in requests)
 
 
 def test_stopping_what_never_started_is_quiet() -> None:
-    asyncio.run(Batcher(model_of(LengthClassifier())).stop())
+    run(Batcher(model_of(LengthClassifier())).stop())
