@@ -52,7 +52,7 @@ def test_head_learns_at_its_own_rate(tiny_encoder: Path) -> None:
     slow = train_four_steps(tiny_encoder, learning_rate=1e-12, head_learning_rate=1e-12)
     for before, after in weights_before_and_after(tiny_encoder, fast).values():
         torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
-    assert (fast.head.weight - slow.head.weight).abs().min() > 1e-3
+    assert (fast.head.weight - slow.head.weight).abs().max() > 5e-3
 
 
 def test_every_layer_of_the_encoder_is_trained_but_the_unused_pooler(tiny_encoder: Path) -> None:

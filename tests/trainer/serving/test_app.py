@@ -101,6 +101,10 @@ def test_bad_request_is_refused_with_the_place(tfidf_model: Model, body: Any) ->
     assert all(problem["loc"][0] == "body" and problem["msg"] for problem in answer.json()["detail"])
 
 
+def test_refusal_does_not_send_the_text_back(tfidf_model: Model) -> None:
+    assert "xxx" not in post(tfidf_model, {"texts": ["x" * 20_001]}).text
+
+
 def test_server_goes_on_after_a_bad_request(tfidf_model: Model) -> None:
     async def work(client: httpx.AsyncClient) -> list[int]:
         bodies: list[dict[str, Any]] = [{"texts": []}, {"texts": ["fine"]}, {}, {"texts": ["fine"]}]

@@ -236,5 +236,24 @@ def test_stopping_cancels_the_requests_under_way() -> None:
     assert all(request.cancelled() for request in requests)
 
 
+def test_stopping_cancels_a_request_that_did_not_fit_into_the_batch_under_way() -> None:
+    classifier = LengthClassifier()
+
+    async def work() -> tuple[list[asyncio.Task[Any]], set[asyncio.Task[Any]]]:
+        batcher = Batcher(model_of(classifier), max_texts=1)
+        requests = await queued(*(batcher.predict_proba([text]) for text in "abc"))
+        classifier.gate.clear()
+        batcher.start()
+        await asyncio.to_thread(classifier.entered.wait, 10)
+        classifier.gate.set()
+        await batcher.stop()
+        done, _ = await asyncio.wait(requests, timeout=1)
+        return requests, done
+
+    requests, done = run(work())
+    assert done == set(requests)
+    assert all(request.cancelled() for request in requests)
+
+
 def test_stopping_what_never_started_is_quiet() -> None:
     run(Batcher(model_of(LengthClassifier())).stop())
