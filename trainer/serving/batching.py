@@ -36,6 +36,7 @@ class Batcher:
         self._max_texts = max_texts
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
         self._under_way: list[_Request] = []
+        self._following: _Request | None = None  # taken from the queue, but too long for the batch under way
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
 
@@ -51,7 +52,7 @@ class Batcher:
                 await self._task
         while not self._waiting.empty():
             self._under_way.append(self._waiting.get_nowait())
-        for request in self._under_way:
+        for request in [*self._under_way, *filter(None, [self._following])]:
             request.answer.cancel()
         self._thread.shutdown()
 
@@ -66,10 +67,9 @@ class Batcher:
         return await answer
 
     async def _work(self) -> None:
-        following: _Request | None = None
         while True:
-            self._under_way = [following or await self._waiting.get()]
-            following = self._gather()
+            self._under_way = [self._following or await self._waiting.get()]
+            self._following = self._gather()
             await self._answer(self._under_way)
 
     def _gather(self) -> _Request | None:
