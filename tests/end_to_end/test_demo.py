@@ -16,7 +16,7 @@ from labels.store import Store
 from tests.end_to_end.conftest import run_command
 from tests.end_to_end.server import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.slow
 
 CHAMPION = "models:/diplomatic-statements@champion"
 ARTICLE = (
