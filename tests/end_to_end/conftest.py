@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,11 @@ def run_command(folder: Path, *arguments: str, typed: str = "", **environment: s
         check=False,
         timeout=900,
     )
+
+
+def heed_interrupts() -> None:
+    """Let a child process be interrupted although the tests run in a shell's background, where SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

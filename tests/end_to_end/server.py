@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.end_to_end.conftest import COMMUNIQUE
+from tests.end_to_end.conftest import COMMUNIQUE, heed_interrupts
 
 
 @contextmanager
@@ -23,6 +23,7 @@ def serving(folder: Path, artefact: str) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
     try:

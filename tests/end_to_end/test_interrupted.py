@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import COMMUNIQUE, Command
+from tests.end_to_end.conftest import COMMUNIQUE, Command, heed_interrupts
 
 LONG = ["train", "finetune", "--out", "long", "--set", "model.epochs=500", "--set", "model.keep_layers=1"]
 
@@ -18,7 +18,12 @@ LONG = ["train", "finetune", "--out", "long", "--set", "model.epochs=500", "--se
 def _start_and_wait_for_run(folder: Path) -> subprocess.Popen[bytes]:
     """Start a training that would take hours; returns when its MLflow run is RUNNING and its draft folder is there."""
     process = subprocess.Popen(
-        [*COMMUNIQUE, *LONG], cwd=folder, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [*COMMUNIQUE, *LONG],
+        cwd=folder,
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     )
     while process.poll() is None and not ([*folder.glob(".long.*")] and _statuses(folder) == ["RUNNING"]):
         pass

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,7 +15,15 @@ from trainer.model import Model
 from trainer.serving.server import run_server
 
 
-def test_serves_on_the_announced_address_until_interrupted(tfidf_model: Model) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where the tests run in a shell's background."""
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, found)
+
+
+def test_serves_on_the_announced_address_until_interrupted(tfidf_model: Model, interruptible: None) -> None:
     announced: list[str] = []
     answers: list[Any] = []
 
