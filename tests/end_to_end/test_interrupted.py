@@ -40,7 +40,10 @@ def _statuses(folder: Path) -> list[str]:
 def test_an_interrupted_run_is_marked_killed_and_leaves_nothing(tracked: Path) -> None:
     process = _start_and_wait_for_run(tracked)
     process.send_signal(signal.SIGINT)
-    _, printed = process.communicate(timeout=120)
+    try:
+        _, printed = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode != 0
     assert b"Traceback" not in printed
     assert _statuses(tracked) == ["KILLED"]
