@@ -15,6 +15,9 @@ from filelock import FileLock
 from labels.codebook import Codebook, codebook_from_dict
 from labels.records import Example
 
+# Read once, when a test module imports mlflow or transformers; MLflow's telemetry would ask the network and wait.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several workers with several threads each would starve one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

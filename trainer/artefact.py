@@ -29,9 +29,7 @@ _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".bin", ".ckpt
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artefact says of itself. `digest` (of files and calibration) identifies the model, whenever it was
-    trained.
-    """
+    """What an artefact says of itself. `digest` (of files and calibration) identifies this artefact."""
 
     kind: str
     labels: tuple[str, ...]

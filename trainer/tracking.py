@@ -25,6 +25,8 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 ARTEFACT = "artefact"
 CHAMPION = "champion"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
+_CLOCK_STEP = 5.0
+"""Seconds by which a clock that is set may move a process's start."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +317,8 @@ def _is_gone(tags: Mapping[str, str]) -> bool:
     if tags.get(_TAG_HOST) != socket.gethostname() or _TAG_PID not in tags:
         return False
     try:
-        return f"{psutil.Process(int(tags[_TAG_PID])).create_time():.2f}" != tags.get(_TAG_STARTED)
+        started: float = psutil.Process(int(tags[_TAG_PID])).create_time()
+        return abs(started - float(tags.get(_TAG_STARTED, 0))) > _CLOCK_STEP
     except psutil.Error:
         return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +24,6 @@ from trainer.run import RunResult, run_experiment
 
 if TYPE_CHECKING:
     from trainer.classifiers.finetune import FinetuneClassifier
-
-# Both are read once, when a test module imports mlflow or transformers. MLflow's telemetry asks the network, and may
-# wait for it when the process ends.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 EXPERIMENT = "shared"
 REGISTERED = "small-model"
