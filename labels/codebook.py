@@ -239,6 +239,11 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
             f"{name}: no label in any row, so no codebook can be inferred. "
             "Give a file with a `label` or `labels` column that is filled."
         )
+    if exclusive and len(names) == 1 and not empty:
+        raise CodebookError(
+            f"{name}: every row bears the label '{next(iter(names))}', so there is nothing to tell apart. "
+            "Give rows with other labels too, or leave `label` empty where it does not apply."
+        )
     content = {
         "name": name,
         "description": "Inferred from the label values of a file: write the definitions before people label with it.",

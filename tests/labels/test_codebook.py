@@ -328,3 +328,8 @@ def test_the_hash_reads_no_order_into_the_crosswalk() -> None:
     ]
     assert books[0] == books[1]
     assert books[0].hash == books[1].hash
+
+
+def test_one_label_in_every_row_is_no_exclusive_codebook() -> None:
+    with pytest.raises(CodebookError, match=r"rows: every row bears the label 'a'.*Give rows with other labels"):
+        infer_codebook("rows", [("a",), ("a",)], exclusive=True)
