@@ -6,8 +6,9 @@ Pure values: nothing here reads a file or a database.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 State = Literal["reviewed", "skipped"]
 """What an annotator decided. `unseen` is the absence of a decision, so it is never stored."""
@@ -81,7 +82,8 @@ class Annotation:
 
     `labels` may be empty in state "reviewed": that is "reviewed, none". `seconds` is the time it took, `suggestion`
     the labels that were shown beforehand (None: nothing was shown), `blind` whether they were withheld on
-    purpose. `strategy` and `inclusion_probability` (0 to 1, None if unknown) say how the sentence was drawn.
+    purpose. `strategy` and `inclusion_probability` (0 to 1, None if unknown) say how the sentence was drawn. `extra`
+    holds what another tool's record said beyond that, JSON values by the name of its format, kept for the way back.
     """
 
     event_id: str
@@ -99,6 +101,7 @@ class Annotation:
     strategy: str = ""
     inclusion_probability: float | None = None
     draw_id: str = ""
+    extra: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from labels.cli import annotations_app, codebook_app
 from labels.cli import app as labels_app
 from labels.terminal import console, named_progress_bar, progress_bar, reporting_errors
 
@@ -20,8 +19,7 @@ app = typer.Typer(
     help="Code diplomatic statements: codebook, labels, classifiers, honest evaluation, serving.\n\n"
     "Start with `communique demo`; then `communique ingest`, `label`, `train`, `serve`.",
 )
-app.add_typer(codebook_app, name="codebook")
-app.add_typer(annotations_app, name="annotations")
+app.registered_groups += labels_app.registered_groups
 
 ArtefactArgument = Annotated[
     str, typer.Argument(help="An artefact's folder, or an MLflow URI such as models:/diplomatic-statements@champion.")

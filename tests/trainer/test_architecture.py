@@ -114,4 +114,5 @@ def test_only_the_command_line_ends_the_process() -> None:
     """`labels.terminal` is what the command modules share."""
     ends = {"exit", "quit", "sys.exit", "os._exit", "SystemExit", "typer.Exit"}
     called = {name_of(path): {ast.unparse(call.func) for call in calls(parsed(path))} for path in MODULES}
-    assert {name for name, names in called.items() if names & ends} <= {"labels.cli", "trainer.cli", "labels.terminal"}
+    ending = {name for name, names in called.items() if names & ends and not name.startswith("labels.cli.")}
+    assert ending <= {"trainer.cli", "labels.terminal"}
