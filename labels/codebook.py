@@ -21,8 +21,8 @@ from labels.errors import CodebookError
 from labels.spelling import did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
-RESERVED_KEYS = frozenset("nsuq?")
-"""Keys that the labelling prompt keeps for none, skip, undo, quit and help."""
+RESERVED_KEYS = frozenset("nsuq?!/:")
+"""Keys that labelling keeps for none, skip, undo, quit, help, note, find and jump."""
 
 
 class _Strict(BaseModel):

@@ -1,6 +1,6 @@
 """The plain labelling prompt: line by line, for screen readers, scripts and any terminal.
 
-Turns keys into decisions of a `LabellingSession`; reading and writing lines is left to the two functions it is given.
+Turns keys into decisions of a `Desk`; reading and writing lines is left to the two functions it is given.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labels.codebook import Codebook
-from labels.session import Item, LabellingSession
+from labels.desk import Desk, Item
 
 Ask = Callable[[str], str]
 Say = Callable[[str], None]
@@ -17,7 +17,7 @@ NONE, SKIP, UNDO, QUIT, HELP = "n", "s", "u", "q", "?"
 _END = "\nThe draw is done.  [u] undo  [q] quit\n: "
 
 
-def run_prompt(session: LabellingSession, codebook: Codebook, ask: Ask, say: Say) -> int:
+def run_prompt(session: Desk, codebook: Codebook, ask: Ask, say: Say) -> int:
     """Label until the annotator quits; how many decisions stand at the end.
 
     When the draw is done the last decisions can still be undone; any other answer ends.
@@ -43,7 +43,7 @@ def run_prompt(session: LabellingSession, codebook: Codebook, ask: Ask, say: Say
     return session.decided
 
 
-def _act(answer: str, session: LabellingSession, codebook: Codebook, say: Say) -> bool:
+def _act(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
     """Carry one line out; whether something changed. An answer that is not understood changes nothing."""
     if answer == UNDO:
         if not session.undo():
@@ -59,7 +59,7 @@ def _act(answer: str, session: LabellingSession, codebook: Codebook, say: Say) -
     return _review(answer, session, codebook, say)
 
 
-def _review(answer: str, session: LabellingSession, codebook: Codebook, say: Say) -> bool:
+def _review(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
     keys = codebook.keys
     typed = [] if answer == NONE else list(answer.replace(" ", "").replace(",", ""))
     unknown = [key for key in typed if key not in keys]
@@ -79,15 +79,22 @@ def _review(answer: str, session: LabellingSession, codebook: Codebook, say: Say
     return True
 
 
-def _show(item: Item, session: LabellingSession, say: Say) -> None:
-    total = session.decided + session.remaining
+def _show(item: Item, session: Desk, say: Say) -> None:
     say("")
-    say(f"[{session.decided + 1}/{total}] {item.title}".rstrip())
-    if item.before:
-        say(f"    … {item.before}")
+    say(f"[{item.position}/{session.total}] {item.context.title}".rstrip())
+    if item.previous is not None:
+        say(f"    label again: {item.reason}; it bore: {', '.join(item.previous) or 'none'}")
+    for sentence in item.context.before[-1:]:
+        say(f"    … {sentence.text}")
     say(f"  > {item.sentence.text}")
-    if item.after:
-        say(f"    {item.after} …")
+    for sentence in item.context.after[:1]:
+        say(f"    {sentence.text} …")
+    for opinion in item.opinions:
+        note = f" ({opinion.note})" if opinion.note else ""
+        decision = "skipped" if opinion.state == "skipped" else ", ".join(opinion.labels) or "none"
+        say(f"    {opinion.annotator}: {decision}{note}")
+    if item.suggestion is not None:
+        say(f"    a model suggests: {', '.join(item.suggestion.labels) or 'none'}")
 
 
 def _menu(codebook: Codebook) -> str:

@@ -81,7 +81,7 @@ class Annotation:
     adjudication between annotators.
 
     `labels` may be empty in state "reviewed": that is "reviewed, none". `seconds` is the time it took, `suggestion`
-    the labels that were shown beforehand (None: nothing was shown), `blind` whether they were withheld on
+    the labels that a model would have given (None: no model was asked), `blind` whether they were withheld on
     purpose. `strategy` and `inclusion_probability` (0 to 1, None if unknown) say how the sentence was drawn. `extra`
     holds what another tool's record said beyond that, JSON values by the name of its format, kept for the way back.
     """

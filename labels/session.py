@@ -1,42 +1,33 @@
-"""One annotator's labelling session: where they are, and the decisions they make. No screen, no keyboard.
-
-Every decision is in the store before the method that made it returns.
-"""
+"""One annotator's labelling session over the sentences drawn for them."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from labels.codebook import Codebook
-from labels.history import standing
-from labels.queue import lease_end, next_draw
-from labels.records import Annotation, Sentence, State
-from labels.store import Draw, Store, now
+from labels.desk import Desk, Item
+from labels.queue import BLIND, Assignment, DrawRequest, lease_end, next_assignment
+from labels.records import Annotation, EventKind, State
+from labels.store import Draw, DrawItem, Store, now
+from labels.suggestions import Suggester, Suggestion
 
 
-@dataclass(frozen=True)
-class Item:
-    """A sentence to be decided on, with its neighbours in the document (empty at the edges)."""
-
-    sentence: Sentence
-    before: str
-    after: str
-    title: str
-
-
-class LabellingSession:
-    """Hands out the sentences of a draw one by one and records decisions.
+class LabellingSession(Desk):
+    """Hands out the sentences of an assignment one by one and records decisions.
 
     Args:
         store: an open store.
         codebook: what may be decided.
         annotator: who decides.
-        size: how many sentences to draw when nothing is unfinished.
-        seed: of the draw.
+        request: what to draw when nothing of this kind is unfinished.
+        suggester: gives suggestions, which are recorded with each decision; None gives none.
         clock: seconds, for the time that a decision took.
+
+    Raises:
+        InputError: as `labels.queue.next_assignment`.
     """
 
     def __init__(
@@ -44,105 +35,91 @@ class LabellingSession:
         store: Store,
         codebook: Codebook,
         annotator: str,
+        request: DrawRequest | None = None,
         *,
-        size: int = 100,
-        seed: int = 13,
+        suggester: Suggester | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
-        self._codebook = codebook
-        self._annotator = annotator
-        self._clock = clock
-        store.add_codebook(codebook)
-        self._draw: Draw | None = next_draw(store, annotator, size=size, seed=seed)
-        self._pending = [identifier for identifier, _ in self._draw.items] if self._draw else []
-        self._decided: list[str] = self._earlier_decisions()
-        self._shown = ""
-        self._shown_at = clock()
+        assignment = next_assignment(store, annotator, request or DrawRequest()) or Assignment((), frozenset())
+        self._draws, self._items = _in_order(assignment)
+        self._suggester = suggester
+        ids = [draw.id for draw in assignment.draws]
+        decisions, history = _taken_up(store.events_of_draws(ids, annotator) if ids else [])
+        order = [key for key in self._items if key in assignment.pending or decisions.get(key)]
+        super().__init__(store, codebook, annotator, order=order, decisions=decisions, history=history, clock=clock)
 
     @property
-    def remaining(self) -> int:
-        """How many sentences of the draw are still to be decided."""
-        return len(self._pending)
+    def task(self) -> str:
+        """How the sentences were drawn. Overlap is not told from the rest: nobody should label it with more care."""
+        found = {draw.strategy for draw in self._draws.values()} - {"overlap"}
+        return ", ".join(sorted(found)) or "random"
 
-    @property
-    def decided(self) -> int:
-        """How many standing decisions this annotator has made on the draw."""
-        return len(self._decided)
-
-    def _earlier_decisions(self) -> list[str]:
-        if self._draw is None:
-            return []
-        events = [event for event in self._store.events(annotator=self._annotator) if event.draw_id == self._draw.id]
-        order = {event.sentence_id: position for position, event in enumerate(events)}
-        return sorted((sentence for sentence, _ in standing(events).annotations), key=order.__getitem__)
-
-    def current(self) -> Item | None:
-        """The sentence to decide on now, None when the draw is done."""
-        if not self._pending:
-            return None
-        sentence = self._store.sentences([self._pending[0]])[0]
-        around = self._store.sentences(document_id=sentence.document_id)
-        position = next(i for i, other in enumerate(around) if other.id == sentence.id)
-        document = self._store.document(sentence.document_id)
-        if self._shown != sentence.id:  # showing it again is still the same look
-            self._shown, self._shown_at = sentence.id, self._clock()
-        return Item(
-            sentence,
-            before=around[position - 1].text if position else "",
-            after=around[position + 1].text if position + 1 < len(around) else "",
-            title=document.title if document else "",
+    def _look_up(self, identifier: str) -> Item:
+        drawn, draw = self._items[identifier], self._draws[identifier]
+        suggestion = self._suggestion(identifier)
+        return replace(
+            self._make_item(identifier),
+            suggestion=None if suggestion is None or suggestion.blind else suggestion,
+            previous=drawn.previous,
+            reason=drawn.stratum if draw.strategy == "relabel" else "",
         )
 
-    def review(self, labels: Iterable[str], note: str = "") -> None:
-        """Record `labels` (empty: none applies) for the current sentence.
-
-        Raises:
-            CodebookError: a label is unknown or the set is not allowed.
-        """
-        self._record("reviewed", self._codebook.check_labels(labels, "this decision"), note)
-
-    def skip(self, note: str = "") -> None:
-        """Record that the annotator passed over the current sentence."""
-        self._record("skipped", (), note)
+    def _suggestion(self, identifier: str) -> Suggestion | None:
+        if self._suggester is None:
+            return None
+        return self._suggester.suggest(identifier, blind=self._draws[identifier].strategy in BLIND)
 
     def undo(self) -> bool:
-        """Take back the last standing decision and show its sentence again; False when there is none."""
-        if not self._decided:
-            return False
-        sentence_id = self._decided.pop()
-        if self._draw is not None:
-            self._store.reserve(sentence_id, self._annotator, self._draw.id, expires_at=lease_end())
-        self._store.append([self._event(sentence_id, "undo", None, (), "", None)])
-        self._pending.insert(0, sentence_id)
-        return True
-
-    def _record(self, state: State, labels: tuple[str, ...], note: str) -> None:
-        sentence_id = self._pending[0]
-        seconds = round(self._clock() - self._shown_at, 3)
-        self._store.append([self._event(sentence_id, "annotate", state, labels, note, seconds)])
-        self._decided.append(self._pending.pop(0))
-        self._shown = ""
+        """Take back the last standing decision, keep its sentence for the annotator, and show it; False if none."""
+        if self._history:
+            last = self._history[-1]
+            self._store.reserve(last, self._annotator, self._draws[last].id, expires_at=lease_end())
+        return super().undo()
 
     def _event(
         self,
         sentence_id: str,
-        kind: str,
+        kind: EventKind,
         state: State | None,
         labels: tuple[str, ...],
         note: str,
         seconds: float | None,
     ) -> Annotation:
+        suggestion = self._suggestion(sentence_id) if kind == "annotate" else None
         return Annotation(
             event_id=uuid.uuid4().hex,
             sentence_id=sentence_id,
             annotator=self._annotator,
-            event="undo" if kind == "undo" else "annotate",
+            event=kind,
             state=state,
             labels=labels,
             codebook_hash=self._codebook.hash,
             created_at=now(),
             note=note,
             seconds=seconds,
-            draw_id=self._draw.id if self._draw else "",
+            suggestion=None if suggestion is None else suggestion.labels,
+            blind=suggestion is not None and suggestion.blind,
+            draw_id=self._draws[sentence_id].id,
         )
+
+
+def _taken_up(events: Sequence[Annotation]) -> tuple[dict[str, list[Annotation]], list[str]]:
+    """The standing decisions of each sentence, and the sentences in the order of deciding."""
+    decisions: dict[str, list[Annotation]] = {}
+    history: list[str] = []
+    for event in events:
+        if event.event == "annotate":
+            decisions.setdefault(event.sentence_id, []).append(event)
+            history.append(event.sentence_id)
+        elif event.event == "undo" and decisions.get(event.sentence_id):
+            decisions[event.sentence_id].pop()
+            del history[len(history) - 1 - history[::-1].index(event.sentence_id)]
+    return decisions, history
+
+
+def _in_order(assignment: Assignment) -> tuple[dict[str, Draw], dict[str, DrawItem]]:
+    """Sentence id -> its draw, and -> its item, in the order to be shown."""
+    pairs = [(item, draw) for draw in assignment.draws for item in draw.items]
+    if all(item.position is not None for item, _ in pairs):
+        pairs.sort(key=lambda pair: pair[0].position or 0)
+    return {item.sentence_id: draw for item, draw in pairs}, {item.sentence_id: item for item, _ in pairs}

@@ -1,49 +1,167 @@
-"""`communique label`."""
+"""`communique label` and `communique adjudicate`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labels.cli.options import CodebookOption, StoreOption
 from labels.terminal import console, reporting_errors
 
+if TYPE_CHECKING:
+    from labels.codebook import Codebook
+    from labels.desk import Desk
+    from labels.queue import DrawRequest
+    from labels.store import Store
+    from labels.suggestions import Suggester
+
+AnnotatorOption = Annotated[str, typer.Option("--annotator", help="Your name, recorded with each decision.")]
+PlainOption = Annotated[bool, typer.Option("--plain", help="Line by line: for screen readers and scripts.")]
+
 
 def label_command(
-    annotator: Annotated[str, typer.Option("--annotator", help="Your name, recorded with each decision.")],
+    annotator: AnnotatorOption,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            "--strategy",
+            help="What to label next: random, uncertainty, diverse, uncertain-diverse, 'search WORDS', audit, retest, "
+            "relabel.",
+        ),
+    ] = "random",
     size: Annotated[int, typer.Option("--size", min=1, help="Sentences to draw when nothing is unfinished.")] = 100,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the random draw.")] = 13,
+    overlap: Annotated[
+        float, typer.Option("--overlap", min=0, max=1, help="Share of a random draw that two people label, blind.")
+    ] = 0.0,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Show what a model suggests (see `score`).")] = False,
+    blind: Annotated[
+        float, typer.Option("--blind", min=0, max=1, help="Share of suggestions withheld, to measure their influence.")
+    ] = 0.2,
+    model: Annotated[str, typer.Option("--model", help="Whose scores, by the start of its id [default: last].")] = "",
+    by: Annotated[str, typer.Option("--by", help="Measure of uncertainty: entropy or margin.")] = "entropy",
+    retest: Annotated[
+        bool, typer.Option("--retest", help="Your own earlier decisions again: --strategy retest.")
+    ] = False,
+    retest_after: Annotated[float, typer.Option("--retest-after", min=0, help="Hours before a retest.")] = 24,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every draw.")] = 13,
+    plain: PlainOption = False,
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
-    """Label sentence by sentence, one key a label; every decision is kept at once."""
+    """Label sentence by sentence, one key a label; every key press is kept at once."""
     from labels.codebook import load_codebook
-    from labels.prompt import run_prompt
+    from labels.queue import DrawRequest, check_measure, choose_model
     from labels.session import LabellingSession
+    from labels.settings import load_settings
+    from labels.store import Store
+    from labels.suggestions import Suggester
+
+    with reporting_errors():
+        settings = load_settings(store=store, codebook=codebook)
+        book = load_codebook(settings.codebook)
+        name = _checked_name(annotator)
+        kind, _, query = ("retest" if retest else strategy).strip().partition(" ")
+        with Store(settings.store, create=False) as opened:
+            scores = suggest or kind in ("uncertainty", "diverse", "uncertain-diverse", "audit")
+            chosen = choose_model(opened, book, model) if scores else None
+            request = DrawRequest(
+                strategy=kind,
+                size=size,
+                seed=seed,
+                overlap=overlap,
+                model_id=chosen.id if chosen and kind not in ("random", "search", "retest", "relabel") else "",
+                by=check_measure(by),
+                query=query.strip(),
+                retest_after=timedelta(hours=retest_after),
+            )
+            suggester = Suggester(opened, chosen, name, blind) if suggest and chosen else None
+            session = LabellingSession(opened, book, name, request, suggester=suggester)
+            if not session.remaining:
+                console.print(_nothing_left(kind, settings.store), soft_wrap=True)
+                return
+            last = _code(session, book, name, plain=plain, more=_more(opened, book, name, request, suggester))
+            console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {settings.store}.")
+            console.print(f"Next: communique label --annotator {annotator}", soft_wrap=True)
+            console.print("      communique status", soft_wrap=True)
+            console.print("      communique annotations export labels.jsonl", soft_wrap=True)
+
+
+def adjudicate_command(
+    annotator: AnnotatorOption,
+    plain: PlainOption = False,
+    store: StoreOption = None,
+    codebook: CodebookOption = None,
+) -> None:
+    """Decide the sentences on which annotators differ; what they said stays as it is, beside your decision."""
+    from labels.adjudication import AdjudicationSession
+    from labels.codebook import load_codebook
     from labels.settings import load_settings
     from labels.store import Store
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
         book = load_codebook(settings.codebook)
-        if not annotator.strip():
-            raise typer.BadParameter("a name is needed", param_hint="--annotator")
+        name = _checked_name(annotator)
         with Store(settings.store, create=False) as opened:
-            session = LabellingSession(opened, book, annotator.strip(), size=size, seed=seed)
-            if not session.remaining:
-                console.print(f"Nothing to label in {settings.store}. Add text with `communique ingest PATH`.")
+            session = AdjudicationSession(opened, book, name)
+            if not session.total:
+                console.print(f"Nothing to adjudicate in {settings.store}: no two people differ on a sentence.")
                 return
-            decided = run_prompt(session, book, _ask, _say)
-            console.print(f"{decided} decided, {session.remaining} left in this draw. All saved in {settings.store}.")
-            console.print(f"Next: communique label --annotator {annotator}", soft_wrap=True)
-            console.print("      communique annotations export labels.jsonl", soft_wrap=True)
+            _code(session, book, name, plain=plain, more=None)
+            console.print(f"{session.decided} of {session.total} disputes decided. All saved in {settings.store}.")
+            console.print("Next: communique agreement")
+
+
+def _checked_name(annotator: str) -> str:
+    if not annotator.strip():
+        raise typer.BadParameter("a name is needed", param_hint="--annotator")
+    return annotator.strip()
+
+
+def _nothing_left(strategy: str, store: str) -> str:
+    reasons = {
+        "random": "Add text with `communique ingest PATH`.",
+        "retest": "There is no random decision of yours that is old enough; --retest-after 0 takes any.",
+        "relabel": "`communique doubts --queue` and `communique codebook migrate` fill this queue.",
+        "search": "No unseen sentence holds these words.",
+    }
+    return (
+        f"Nothing to label in {store}. {reasons.get(strategy, 'Every sentence that has scores is labelled or taken.')}"
+    )
+
+
+def _more(
+    store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None
+) -> Callable[[], Desk | None]:
+    def draw() -> Desk | None:
+        from labels.session import LabellingSession
+
+        session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
+        return session if session.remaining else None
+
+    return draw
+
+
+def _code(
+    desk: Desk, codebook: Codebook, annotator: str, *, plain: bool, more: Callable[[], Desk | None] | None
+) -> Desk:
+    """Hand the desk to the screen, or to the prompt where that was asked for or there is no terminal."""
+    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from labels.prompt import run_prompt
+
+        run_prompt(desk, codebook, _ask, typer.echo)
+        return desk
+    from labels.tui.app import CodingApp
+
+    app = CodingApp(desk, codebook, annotator, more=more)
+    app.run()
+    return app.desk
 
 
 def _ask(prompt: str) -> str:
     typer.echo(prompt, nl=False)
     return input()
-
-
-def _say(line: str) -> None:
-    typer.echo(line)

@@ -1,6 +1,29 @@
 """The label store on SQLite or PostgreSQL; its migrations run when it is opened."""
 
-from labels.store.rows import Draw
-from labels.store.store import Counts, Store, now
+from labels.store.database import now
+from labels.store.draws import SHARED, Frame, Relabelling
+from labels.store.events import Draft
+from labels.store.progress import AnnotatorProgress, StrategyProgress
+from labels.store.rows import CodebookMigration, Draw, DrawItem, ScoringModel
+from labels.store.scores import Scorable, Uncertainty
+from labels.store.store import Store
+from labels.store.texts import Context, Counts
 
-__all__ = ["Counts", "Draw", "Store", "now"]
+__all__ = [
+    "SHARED",
+    "AnnotatorProgress",
+    "CodebookMigration",
+    "Context",
+    "Counts",
+    "Draft",
+    "Draw",
+    "DrawItem",
+    "Frame",
+    "Relabelling",
+    "Scorable",
+    "ScoringModel",
+    "Store",
+    "StrategyProgress",
+    "Uncertainty",
+    "now",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,26 @@ from labels.records import Annotation
 
 
 @dataclass(frozen=True)
+class DrawItem:
+    """A sentence of a draw.
+
+    `inclusion_probability` is in (0, 1], or None where it is unknown. `stratum` says from which part of the frame it
+    came, or why it is to be labelled again; `previous` are the labels that it bore before, None where there were none.
+    `position` is its place among all that is drawn at one moment.
+    """
+
+    sentence_id: str
+    inclusion_probability: float | None = None
+    stratum: str = ""
+    previous: tuple[str, ...] | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True)
 class Draw:
     """A sample of sentences handed to one annotator, with how it was drawn.
 
-    `items` are (sentence id, inclusion probability) in the order to be shown; the probability is in (0, 1], or None
-    where it is unknown.
+    `items` are in the order to be shown. `query` is what a search looked for, `model_id` whose scores were used.
     """
 
     id: str
@@ -27,21 +42,65 @@ class Draw:
     frame_size: int | None
     seed: int | None
     created_at: str
-    items: tuple[tuple[str, float | None], ...] = ()
+    items: tuple[DrawItem, ...] = ()
     model_id: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """A model whose scores are in the store: what the columns of its probabilities mean.
+
+    `thresholds` has one number in [0, 1] for each of `labels` (empty for exclusive codebooks).
+    """
+
+    id: str
+    kind: str
+    labels: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    exclusive: bool
+    codebook_hash: str
+    created_at: str
+    encoder: str = ""
+
+
+@dataclass(frozen=True)
+class CodebookMigration:
+    """The recorded steps from one version of a codebook to another; `steps` are plain JSON values."""
+
+    old_hash: str
+    new_hash: str
+    steps: tuple[Mapping[str, Any], ...]
+    created_at: str
 
 
 def implied_draws(events: Iterable[Annotation], created_at: str) -> Iterator[Draw]:
     """Draws of imported events, which carry a strategy or a probability but no draw id of this store."""
-    items: dict[str, dict[str, float | None]] = {}
+    items: dict[str, dict[str, DrawItem]] = {}
     strategies: dict[str, str] = {}
     for event in events:
         identifier = _implied_draw_id(event)
         if identifier and not event.draw_id:
-            items.setdefault(identifier, {})[event.sentence_id] = event.inclusion_probability
+            item = DrawItem(event.sentence_id, event.inclusion_probability)
+            items.setdefault(identifier, {})[event.sentence_id] = item
             strategies[identifier] = event.strategy
     for identifier, drawn in items.items():
-        yield Draw(identifier, strategies[identifier], "", "", None, None, created_at, tuple(drawn.items()))
+        yield Draw(identifier, strategies[identifier], "", "", None, None, created_at, tuple(drawn.values()))
+
+
+def draw_rows(draw: Draw) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The row of table `draws` and those of `draw_items`."""
+    row = {key: value for key, value in asdict(draw).items() if key != "items"}
+    items = [
+        asdict(item)
+        | {
+            "draw_id": draw.id,
+            "position": position if item.position is None else item.position,
+            "previous": None if item.previous is None else list(item.previous),
+        }
+        for position, item in enumerate(draw.items)
+    ]
+    return row, items
 
 
 def event_row(event: Annotation) -> dict[str, Any]:

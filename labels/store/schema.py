@@ -23,15 +23,19 @@ documents = Table(
 sentences = Table(
     "sentences",
     metadata,
-    Column("id", _ID, primary_key=True),
+    # Dense, from 1, given by the store: a sample is drawn by number, without listing a million ids.
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", _ID, nullable=False, unique=True),
     # No foreign key: annotations may be imported for documents that cannot be shared.
-    Column("document_id", _ID, nullable=False, index=True),
+    Column("document_id", _ID, nullable=False),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
     Column("text", Text, nullable=False),
     Column("splitter", String(80), nullable=False),
     Column("boilerplate", String(40), nullable=False),
     Column("synthetic", Boolean, nullable=False),
+    Index("sentences_by_document", "document_id", "start"),
+    Index("sentences_by_boilerplate", "boilerplate"),
 )
 
 codebooks = Table(
@@ -60,7 +64,38 @@ events = Table(
     Column("seconds", Float),
     Column("note", Text, nullable=False),
     Column("created_at", String(40), nullable=False),
+    Column("extra", JSON(none_as_null=True)),
     Index("events_by_sentence", "sentence_id", "annotator"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    # What stands, folded from `events` and kept in step with it: nothing is here that events do not say.
+    Column("sentence_id", _ID, primary_key=True),
+    Column("annotator", String(200), primary_key=True),
+    Column("event", String(16), primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("state", String(16)),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    # What an annotator has typed on a sentence and not yet confirmed.
+    Column("sentence_id", _ID, primary_key=True),
+    Column("annotator", String(200), primary_key=True),
+    Column("labels", JSON, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+codebook_migrations = Table(
+    "codebook_migrations",
+    metadata,
+    Column("old_hash", _ID, primary_key=True),
+    Column("new_hash", _ID, primary_key=True),
+    Column("steps", JSON, nullable=False),
+    Column("created_at", String(40), nullable=False),
 )
 
 draws = Table(
@@ -74,6 +109,7 @@ draws = Table(
     Column("model_id", _ID, nullable=False),
     Column("seed", Integer),
     Column("created_at", String(40), nullable=False),
+    Column("query", Text, nullable=False, server_default=""),
 )
 
 draw_items = Table(
@@ -84,30 +120,65 @@ draw_items = Table(
     Column("position", Integer, nullable=False),
     Column("stratum", String(80), nullable=False),
     Column("inclusion_probability", Float),
+    Column("previous", JSON(none_as_null=True)),
+    Index("draw_items_by_sentence", "sentence_id"),
+)
+
+relabelling = Table(
+    "relabelling",
+    metadata,
+    # An entry is open until a decision of a draw "relabel" that came after `after_seq` stands on its sentence.
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("sentence_id", _ID, nullable=False, index=True),
+    Column("source", String(40), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("previous", JSON, nullable=False),
+    Column("after_seq", Integer, nullable=False),
+    Column("created_at", String(40), nullable=False),
 )
 
 reservations = Table(
     "reservations",
     metadata,
     Column("sentence_id", _ID, primary_key=True),
-    Column("annotator", String(200), nullable=False),
+    Column("annotator", String(200), primary_key=True),
     Column("draw_id", _ID, nullable=False),
     Column("expires_at", String(40), nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("kind", String(80), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("thresholds", JSON, nullable=False),
+    Column("exclusive", Boolean, nullable=False),
+    Column("codebook_hash", _ID, nullable=False),
+    Column("encoder", Text, nullable=False),
+    Column("created_at", String(40), nullable=False),
 )
 
 scores = Table(
     "scores",
     metadata,
     Column("model_id", _ID, primary_key=True),
-    Column("sentence_id", _ID, primary_key=True),
-    Column("label", String(200), primary_key=True),
-    Column("probability", Float, nullable=False),
+    Column("sentence_number", Integer, primary_key=True, autoincrement=False),
+    # float32, little-endian, in the order of the model's labels.
+    Column("probabilities", LargeBinary, nullable=False),
+    Column("entropy", Float, nullable=False),
+    Column("margin", Float, nullable=False),
+    Column("top", Float, nullable=False),
+    Index("scores_by_entropy", "model_id", "entropy"),
+    Index("scores_by_margin", "model_id", "margin"),
+    Index("scores_by_top", "model_id", "top"),
 )
 
 embeddings = Table(
     "embeddings",
     metadata,
     Column("model_id", _ID, primary_key=True),
-    Column("sentence_id", _ID, primary_key=True),
+    Column("sentence_number", Integer, primary_key=True, autoincrement=False),
+    # float16, little-endian, of length 1.
     Column("vector", LargeBinary, nullable=False),
 )

@@ -1,0 +1,85 @@
+"""Adjudicating: sentences on which annotators differ are decided by one more reader, beside what they said."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from labels.codebook import Codebook
+from labels.desk import Desk, Item
+from labels.history import standing
+from labels.records import Annotation, EventKind, State
+from labels.resolve import resolve
+from labels.store import Store, now
+
+
+class AdjudicationSession(Desk):
+    """Hands out the disputed sentences one by one with all opinions; decisions become events `adjudicate`.
+
+    The annotations stay as they were. Passing over a sentence records nothing: it stays disputed.
+
+    Args:
+        store: an open store.
+        codebook: the version under which annotations are compared.
+        adjudicator: who decides.
+        clock: seconds, for the time that a decision took.
+
+    Raises:
+        CodebookError: an annotation bears a label that the codebook lacks.
+    """
+
+    _kind: EventKind = "adjudicate"
+
+    def __init__(
+        self, store: Store, codebook: Codebook, adjudicator: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        events = store.events(sentence_ids=store.shared_sentences())
+        self._opinions = _opinions(events)
+        disputed = resolve(events, codebook).disputed
+        order = [sentence.id for sentence in store.sentences(disputed)]
+        super().__init__(store, codebook, adjudicator, order=order, decisions={}, history=[], clock=clock)
+
+    @property
+    def task(self) -> str:
+        """What is being done."""
+        return "adjudicating"
+
+    def skip(self, note: str = "") -> None:
+        """Leave the current sentence disputed and go to the next."""
+        if not self.move(1):
+            self._cursor = None
+
+    def _look_up(self, identifier: str) -> Item:
+        return replace(self._make_item(identifier), opinions=self._opinions[identifier])
+
+    def _event(
+        self,
+        sentence_id: str,
+        kind: EventKind,
+        state: State | None,
+        labels: tuple[str, ...],
+        note: str,
+        seconds: float | None,
+    ) -> Annotation:
+        return Annotation(
+            event_id=uuid.uuid4().hex,
+            sentence_id=sentence_id,
+            annotator=self._annotator,
+            event=kind,
+            state=state,
+            labels=labels,
+            codebook_hash=self._codebook.hash,
+            created_at=now(),
+            note=note,
+            seconds=seconds,
+        )
+
+
+def _opinions(events: Sequence[Annotation]) -> dict[str, tuple[Annotation, ...]]:
+    """Sentence id -> what each annotator's standing decision on it is, skips included."""
+    found: dict[str, list[Annotation]] = {}
+    for (sentence, _), annotation in sorted(standing(events).annotations.items()):
+        found.setdefault(sentence, []).append(annotation)
+    return {sentence: tuple(annotations) for sentence, annotations in found.items()}

@@ -1,0 +1,107 @@
+"""`communique status`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from labels.cli.options import StoreOption
+from labels.terminal import console, reporting_errors
+
+if TYPE_CHECKING:
+    from labels.store import Store
+
+
+def status_command(store: StoreOption = None) -> None:
+    """Who did what, how fast, how far; and what waits."""
+    from labels.desk import last_midnight
+    from labels.settings import load_settings
+    from labels.store import Store
+
+    with reporting_errors():
+        settings = load_settings(store=store)
+        with Store(settings.store, create=False) as opened:
+            _print_extent(opened)
+            _print_annotators(opened, last_midnight())
+            _print_labels(opened)
+            _print_strategies(opened)
+            _print_waiting(opened)
+
+
+def _print_extent(store: Store) -> None:
+    counts = store.counts()
+    once, twice = store.count_decided()
+    labellable = counts.sentences - counts.boilerplate
+    share = f" ({once / labellable:.1%})" if labellable else ""
+    console.print(f"{store.url}: {counts.documents} documents, {labellable} sentences to label.")
+    console.print(f"Reviewed by at least one person: {once}{share}; by two or more: {twice}.")
+
+
+def _print_annotators(store: Store, today: str) -> None:
+    from rich.table import Table
+
+    found = store.annotator_progress(today=today)
+    if not found:
+        console.print("Nobody has labelled yet: communique label --annotator YOUR_NAME")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("annotator")
+    for heading in ("reviewed", "of which none", "skipped", "with note", "today", "held", "s each", "last"):
+        table.add_column(heading, justify="right")
+    for one in found:
+        numbers = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
+        seconds = "–" if one.seconds is None else f"{one.seconds:.1f}"
+        table.add_row(one.annotator, *map(str, numbers), seconds, _local(one.last))
+    console.print(table)
+
+
+def _print_labels(store: Store) -> None:
+    from rich.table import Table
+
+    sets = store.label_counts()
+    total = sum(sets.values())
+    if not total:
+        return
+    counts: dict[str, int] = {}
+    for labels, n in sets.items():
+        for label in labels or ("none",):
+            counts[label] = counts.get(label, 0) + n
+    table = Table(box=None, pad_edge=False)
+    for heading in ("label", "annotations", "share"):
+        table.add_column(heading, justify="left" if heading == "label" else "right")
+    for label, n in sorted(counts.items(), key=lambda count: (count[0] == "none", -count[1])):
+        table.add_row(label, str(n), f"{n / total:.1%}")
+    console.print(table)
+
+
+def _print_strategies(store: Store) -> None:
+    from rich.table import Table
+
+    found = store.strategy_progress()
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("drawn by", "sentences", "reviewed", "skipped"):
+        table.add_column(heading, justify="left" if heading == "drawn by" else "right")
+    for one in found:
+        table.add_row(one.strategy or "(not said)", str(one.drawn), str(one.reviewed), str(one.skipped))
+    console.print(table)
+
+
+def _print_waiting(store: Store) -> None:
+    waiting = len(store.open_relabelling())
+    if waiting:
+        console.print(f"{waiting} sentences wait to be labelled again: communique label --strategy relabel")
+    for model in store.models():
+        missing = store.count_unscored(model.id)
+        console.print(
+            f"Scores by {model.kind} {model.id}" + (f"; {missing} sentences have none yet." if missing else ".")
+        )
+
+
+def _local(moment: str) -> str:
+    """A moment in UTC as date and time where the reader sits."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return moment

@@ -1,0 +1,98 @@
+"""An open database with its transactions: what every part of the store is built on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from labels.errors import InputError, StoreError
+from labels.store.engine import WRITES, open_engine, store_url
+from labels.store.migrations import HEAD, migrate, schema_version
+
+T = TypeVar("T")
+_BATCH = 400
+
+
+def now() -> str:
+    """The present moment in UTC, ISO 8601 to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def batches(values: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
+    """Lists of at most `size` values: a statement has room for only so many."""
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+class Database:
+    """An open database of the newest schema. Use as a context manager, or `close()` it.
+
+    Args:
+        store: path of a SQLite file, or a SQLAlchemy URL.
+        create: make the SQLite file if it is absent.
+
+    Raises:
+        InputError: the SQLite file is absent and `create` is false.
+        StoreError: it cannot be opened, is of a newer schema version, or no store at all.
+    """
+
+    def __init__(self, store: str | Path, *, create: bool = True) -> None:
+        url = store_url(store)
+        self.url = url.render_as_string()
+        if not create and "://" not in str(store) and not Path(store).expanduser().is_file():
+            raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
+        with self._explained("opened"):
+            self._engine = open_engine(url)
+            with self._engine.connect() as connection:
+                ready = schema_version(connection) == HEAD
+            if not ready:
+                with self._writing() as connection:
+                    migrate(connection, self.url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise StoreError(
+                f"{self.url}: the store could not be {what} ({reason}). Nothing was half-written. "
+                "Check that the path or URL is a communique store and can be written."
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._engine.execution_options(**{WRITES: True}).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[sa.Connection]:
+        begin = self._writing if what == "written" else self._engine.begin
+        with self._explained(what), begin() as connection:
+            yield connection
+
+    def _insert_new(self, connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
+        """Insert the rows whose key is not there yet; how many were."""
+        if not rows:
+            return 0
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table).on_conflict_do_nothing()
+        return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount

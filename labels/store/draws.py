@@ -1,0 +1,333 @@
+"""Draws in the store: which sentences are free, who holds which, what is to be labelled again.
+
+How a sample is chosen is `labels.queue`'s business; here it is kept, without two people getting the same sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import sqlalchemy as sa
+
+from labels.store import schema
+from labels.store.database import Database, batches, now
+from labels.store.events import decided_by_anyone, decided_by_others
+from labels.store.rows import Draw, DrawItem, draw_rows
+
+SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
+"""Strategies that may hand out a sentence on which someone else has decided."""
+_SPARSE = 20
+"""Where fewer than one number in this many is free, the free ones are listed instead of guessed."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The sentences that a sample is drawn from: how many, and 16 hex digits that identify them in this store."""
+
+    size: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """A sentence that is to be labelled again, why, and the labels that it bore."""
+
+    sentence_id: str
+    reason: str
+    previous: tuple[str, ...]
+
+
+class Draws(Database):
+    """The part of the store that holds draws, reservations and what is to be labelled again."""
+
+    # -- what is free
+
+    def unseen(self, *, at: str | None = None) -> list[str]:
+        """Ids, sorted, of sentences that nobody has decided on or holds reserved at the time `at` (default: now)."""
+        query = sa.select(schema.sentences.c.id).where(*_free(at or now())).order_by(schema.sentences.c.id)
+        with self._transaction("read") as connection:
+            return list(connection.execute(query).scalars())
+
+    def frame(self) -> Frame:
+        """The unseen sentences as a frame. Its hash names the state of the store that makes them up: the last sentence,
+        the last event, and what is reserved.
+        """
+        sentences, events, held = schema.sentences, schema.events, schema.reservations
+        labellable = sentences.c.boilerplate == ""
+        reserved = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
+        count = sa.select(sa.func.count()).select_from(sentences).where(labellable)
+        decided = sa.select(schema.decisions.c.sentence_id)
+        with self._transaction("read") as connection:
+            size = (
+                connection.execute(count).scalar_one()
+                - connection.execute(count.where(sentences.c.id.in_(decided.union(reserved)))).scalar_one()
+            )
+            last = connection.execute(sa.select(sa.func.max(sentences.c.number))).scalar()
+            seq = connection.execute(sa.select(sa.func.max(events.c.seq))).scalar()
+            ids = sorted(connection.execute(reserved).scalars())
+        content = "\n".join([str(last), str(seq), *ids])
+        return Frame(int(size), hashlib.sha256(content.encode()).hexdigest()[:16])
+
+    def random_unseen(self, count: int, generator: Random) -> list[str]:
+        """Ids of `count` unseen sentences (all, if there are fewer), each set of that size as likely as any other."""
+        size = self.frame().size
+        table = schema.sentences
+        with self._transaction("read") as connection:
+            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
+            if count >= size or last > size * _SPARSE:
+                query = sa.select(table.c.id).where(*_free(now())).order_by(table.c.number)
+                ids = list(connection.execute(query).scalars())
+                return generator.sample(ids, min(count, len(ids)))
+            return self._guessed(connection, count, int(last), generator)
+
+    def _guessed(self, connection: sa.Connection, count: int, last: int, generator: Random) -> list[str]:
+        """Numbers at random until enough of them are free: a simple random sample, without listing all that are."""
+        table = schema.sentences
+        query = sa.select(table.c.number, table.c.id).where(*_free(now()))
+        found: dict[str, None] = {}
+        tried: set[int] = set()
+        while len(found) < count and len(tried) < last:
+            guesses = [number for _ in range(2 * count) if (number := generator.randint(1, last)) not in tried]
+            guesses = list(dict.fromkeys(guesses))
+            tried.update(guesses)
+            free = {
+                number: identifier
+                for batch in batches(guesses)
+                for number, identifier in connection.execute(query.where(table.c.number.in_(batch)))
+            }
+            found.update((free[number], None) for number in guesses if number in free)
+        return list(found)[:count]
+
+    def matching_unseen(self, words: Sequence[str], count: int) -> list[str]:
+        """Ids of up to `count` unseen sentences that hold all `words` (or phrases), whatever their case."""
+        table = schema.sentences
+        holds = [table.c.text.icontains(word, autoescape=True) for word in words]
+        # Ids are hashes: their order mixes the documents.
+        query = sa.select(table.c.id).where(*_free(now()), *holds).order_by(table.c.id).limit(count)
+        with self._transaction("read") as connection:
+            return list(connection.execute(query).scalars())
+
+    def overlap_candidates(self, annotator: str) -> list[DrawItem]:
+        """Sentences drawn for overlap that one other person has been given and `annotator` has not seen."""
+        draws, items, decisions = schema.draws, schema.draw_items, schema.decisions
+        mine = sa.exists().where(decisions.c.sentence_id == items.c.sentence_id, decisions.c.annotator == annotator)
+        query = (
+            sa.select(items.c.sentence_id, sa.func.max(items.c.inclusion_probability))
+            .join(draws, draws.c.id == items.c.draw_id)
+            .where(draws.c.strategy == "overlap", draws.c.annotator != "", ~mine)
+            .group_by(items.c.sentence_id)
+            .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
+            .order_by(items.c.sentence_id)
+        )
+        with self._transaction("read") as connection:
+            return [DrawItem(identifier, probability) for identifier, probability in connection.execute(query)]
+
+    def own_decisions(self, annotator: str, *, before: str) -> list[str]:
+        """Ids of sentences whose standing decision the annotator made by themselves at random before a moment, and
+        has not been asked to repeat.
+        """
+        events, decisions, draws = schema.events, schema.decisions, schema.draws
+        query = (
+            sa.select(events.c.sentence_id)
+            .join(decisions, decisions.c.seq == events.c.seq)
+            .join(draws, draws.c.id == events.c.draw_id)
+            .where(events.c.annotator == annotator, events.c.state == "reviewed", events.c.event == "annotate")
+            .where(draws.c.strategy.in_(("random", "overlap")), events.c.created_at < before)
+            .order_by(events.c.sentence_id)
+        )
+        with self._transaction("read") as connection:
+            return list(connection.execute(query).scalars())
+
+    # -- draws and reservations
+
+    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, seconds: Collection[str] = ()) -> bool:
+        """Keep draws of one annotator and reserve their sentences until `expires_at`.
+
+        Args:
+            seconds: sentences of an overlap draw that someone else has been given already; those of other shared
+                strategies (`SHARED`) may be anybody's.
+
+        Returns:
+            False, with nothing written, when a sentence is reserved by someone or decided on by now, or when a
+            second reader for one of the `seconds` was found meanwhile.
+        """
+        fresh = [
+            item.sentence_id
+            for draw in draws
+            for item in draw.items
+            if draw.strategy not in SHARED - {"overlap"} and item.sentence_id not in seconds
+        ]
+        table = schema.reservations
+        with self._transaction("written") as connection:
+            connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
+            if self._taken(connection, fresh) or self._twice_taken(connection, list(seconds)):
+                return False
+            for draw in draws:
+                self._renew(connection, [item.sentence_id for item in draw.items], draw.annotator, draw.id, expires_at)
+                row, items = draw_rows(draw)
+                self._insert_new(connection, schema.draws, [row])
+                self._insert_new(connection, schema.draw_items, items)
+            return True
+
+    def _taken(self, connection: sa.Connection, ids: Sequence[str]) -> bool:
+        """Whether someone holds or has decided on one of the sentences."""
+        held, decided = schema.reservations.c.sentence_id, schema.decisions.c.sentence_id
+        return any(
+            connection.execute(sa.select(column).where(column.in_(batch)).limit(1)).first() is not None
+            for batch in batches(ids)
+            for column in (held, decided)
+        )
+
+    def _twice_taken(self, connection: sa.Connection, ids: Sequence[str]) -> bool:
+        """Whether two people have been given one of the sentences for overlap."""
+        draws, items = schema.draws, schema.draw_items
+        query = (
+            sa.select(items.c.sentence_id)
+            .join(draws, draws.c.id == items.c.draw_id)
+            .where(draws.c.strategy == "overlap", draws.c.annotator != "")
+            .group_by(items.c.sentence_id)
+            .having(sa.func.count(draws.c.annotator.distinct()) > 1)
+            .limit(1)
+        )
+        return any(
+            connection.execute(query.where(items.c.sentence_id.in_(batch))).first() is not None
+            for batch in batches(ids)
+        )
+
+    def reserve(self, sentence_id: str, annotator: str, draw_id: str, *, expires_at: str) -> None:
+        """Keep a sentence for its annotator again, after an undo."""
+        with self._transaction("written") as connection:
+            self._renew(connection, [sentence_id], annotator, draw_id, expires_at)
+
+    def last_draws(
+        self, annotator: str, strategies: Sequence[str], *, query: str = "", model_id: str | None = None
+    ) -> list[Draw]:
+        """The annotator's draws of these strategies that were made last, at one moment, with all of their items."""
+        draws = schema.draws
+        wanted = sa.select(draws).where(draws.c.annotator == annotator, draws.c.strategy.in_(strategies))
+        wanted = wanted.where(draws.c.query == query)
+        if model_id is not None:
+            wanted = wanted.where(draws.c.model_id == model_id)
+        with self._transaction("read") as connection:
+            last = connection.execute(wanted.order_by(draws.c.created_at.desc()).limit(1)).mappings().first()
+            if last is None:
+                return []
+            rows = connection.execute(wanted.where(draws.c.created_at == last["created_at"]).order_by(draws.c.id))
+            return [Draw(**row, items=self._items(connection, row["id"])) for row in rows.mappings().all()]
+
+    def _items(self, connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
+        items = schema.draw_items
+        query = sa.select(items).where(items.c.draw_id == draw_id).order_by(items.c.position)
+        return tuple(_item_of(row) for row in connection.execute(query).mappings())
+
+    def hold_pending(self, draws: Sequence[Draw], *, expires_at: str) -> set[str]:
+        """Ids of the draws' sentences that their annotator has not decided on and nobody else has taken; they are
+        reserved anew until `expires_at`.
+        """
+        pending: set[str] = set()
+        with self._transaction("written") as connection:
+            for draw in draws:
+                ids = self._pending(connection, draw)
+                self._renew(connection, ids, draw.annotator, draw.id, expires_at)
+                pending.update(ids)
+        return pending
+
+    def _pending(self, connection: sa.Connection, draw: Draw) -> list[str]:
+        items, events, held = schema.draw_items, schema.events, schema.reservations
+        balance = (
+            sa.select(sa.func.coalesce(sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1)), 0))
+            .where(events.c.sentence_id == items.c.sentence_id, events.c.annotator == draw.annotator)
+            .where(events.c.draw_id == items.c.draw_id)
+            .scalar_subquery()
+        )
+        query = sa.select(items.c.sentence_id).where(items.c.draw_id == draw.id, balance <= 0)
+        if draw.strategy not in SHARED:
+            others = (held.c.annotator != draw.annotator, held.c.expires_at > now())
+            query = query.where(
+                ~decided_by_others(items.c.sentence_id, draw.annotator),
+                ~sa.exists().where(held.c.sentence_id == items.c.sentence_id, *others),
+            )
+        return list(connection.execute(query).scalars())
+
+    def _renew(
+        self, connection: sa.Connection, ids: Sequence[str], annotator: str, draw_id: str, expires_at: str
+    ) -> None:
+        """Reserve sentences for an annotator, or reserve them anew."""
+        table = schema.reservations
+        for batch in batches(ids):
+            connection.execute(sa.delete(table).where(table.c.sentence_id.in_(batch), table.c.annotator == annotator))
+        rows = [
+            {"sentence_id": identifier, "annotator": annotator, "draw_id": draw_id, "expires_at": expires_at}
+            for identifier in ids
+        ]
+        self._insert_new(connection, table, rows)
+
+    # -- labelling again
+
+    def queue_relabelling(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
+        """Ask for sentences to be labelled again: (sentence id, reason, labels so far). How many were new.
+
+        Whoever comes first with the strategy "relabel" gets them. An entry is done when a decision so drawn stands.
+        """
+        table, events = schema.relabelling, schema.events
+        with self._transaction("written") as connection:
+            waiting = {entry.sentence_id for entry in self._open_relabelling(connection)}
+            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one()
+            new = {identifier: (reason, labels) for identifier, reason, labels in entries if identifier not in waiting}
+            rows = [
+                {
+                    "sentence_id": identifier,
+                    "source": source,
+                    "reason": reason,
+                    "previous": list(labels),
+                    "after_seq": last,
+                    "created_at": now(),
+                }
+                for identifier, (reason, labels) in new.items()
+            ]
+            if rows:
+                connection.execute(sa.insert(table), rows)
+            return len(rows)
+
+    def open_relabelling(self, annotator: str | None = None, limit: int | None = None) -> list[Relabelling]:
+        """What is still to be labelled again, oldest first; with an `annotator`, without what others hold."""
+        with self._transaction("read") as connection:
+            return self._open_relabelling(connection, annotator, limit)
+
+    def _open_relabelling(
+        self, connection: sa.Connection, annotator: str | None = None, limit: int | None = None
+    ) -> list[Relabelling]:
+        table, decisions, events = schema.relabelling, schema.decisions, schema.events
+        draws, held = schema.draws, schema.reservations
+        done = (
+            sa.exists()
+            .where(decisions.c.sentence_id == table.c.sentence_id, decisions.c.seq > table.c.after_seq)
+            .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
+        )
+        query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous).where(~done).order_by(table.c.seq)
+        if annotator is not None:
+            others = (held.c.annotator != annotator, held.c.expires_at > now())
+            query = query.where(~sa.exists().where(held.c.sentence_id == table.c.sentence_id, *others))
+        if limit is not None:
+            query = query.limit(limit)
+        return [Relabelling(row.sentence_id, row.reason, tuple(row.previous)) for row in connection.execute(query)]
+
+
+def free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions: nobody has decided on the sentence or holds it reserved at a moment."""
+    held = schema.reservations
+    reserved = sa.exists().where(held.c.sentence_id == sentence_id, held.c.expires_at > at)
+    return ~decided_by_anyone(sentence_id), ~reserved
+
+
+def _free(at: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return schema.sentences.c.boilerplate == "", *free(schema.sentences.c.id, at)
+
+
+def _item_of(row: sa.RowMapping) -> DrawItem:
+    values: dict[str, Any] = {key: value for key, value in row.items() if key != "draw_id"}
+    return DrawItem(**{**values, "previous": None if values["previous"] is None else tuple(values["previous"])})

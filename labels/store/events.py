@@ -1,0 +1,173 @@
+"""Append-only annotation events in the store, what stands of them, and drafts that are not decided yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from labels.records import Annotation
+from labels.store import schema
+from labels.store.database import Database, batches, now
+from labels.store.rows import draw_rows, event_of, event_row, implied_draws
+
+Who = tuple[str, str]
+"""Sentence id and annotator."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an annotator has typed on a sentence and not confirmed yet."""
+
+    labels: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Events(Database):
+    """The part of the store that holds who said what. Events are never changed or removed."""
+
+    def append(self, events: Sequence[Annotation]) -> int:
+        """Append events; one whose `event_id` is there already is left as it is. How many were new.
+
+        A decision frees the annotator's reservation of the sentence and removes their draft.
+        """
+        with self._transaction("written") as connection:
+            known = self._known_events(connection, [event.event_id for event in events])
+            new = list({event.event_id: event for event in events if event.event_id not in known}.values())
+            for draw in implied_draws(new, now()):
+                row, items = draw_rows(draw)
+                self._insert_new(connection, schema.draws, [row])
+                self._insert_new(connection, schema.draw_items, items)
+            self._insert_new(connection, schema.events, [event_row(event) for event in new])
+            self._release(connection, [event for event in new if event.event != "undo"])
+            self._fold(connection, {(event.sentence_id, event.annotator) for event in new})
+            return len(new)
+
+    def _known_events(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+        column = schema.events.c.event_id
+        return {
+            identifier
+            for batch in batches(ids)
+            for identifier in connection.execute(sa.select(column).where(column.in_(batch))).scalars()
+        }
+
+    def _release(self, connection: sa.Connection, decided: Sequence[Annotation]) -> None:
+        """Free reservations and drafts; an import decides for others, whose reservations would only block."""
+        keys = [{"sentence": event.sentence_id, "name": event.annotator} for event in decided]
+        for table in (schema.reservations, schema.drafts):
+            if keys:
+                own = (table.c.sentence_id == sa.bindparam("sentence"), table.c.annotator == sa.bindparam("name"))
+                connection.execute(sa.delete(table).where(*own), keys)
+
+    def _fold(self, connection: sa.Connection, pairs: set[Who]) -> None:
+        """Bring `decisions` in step with the events of these sentences and annotators, as `labels.history` folds."""
+        events, decisions = schema.events, schema.decisions
+        columns = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
+        for batch in batches(sorted({sentence for sentence, _ in pairs})):
+            rows = connection.execute(
+                sa.select(*columns).where(events.c.sentence_id.in_(batch)).order_by(events.c.seq)
+            ).all()
+            connection.execute(sa.delete(decisions).where(decisions.c.sentence_id.in_(batch)))
+            standing = _standing_rows(rows)
+            if standing:
+                connection.execute(sa.insert(decisions), standing)
+
+    def events(self, *, annotator: str | None = None, sentence_ids: Iterable[str] | None = None) -> list[Annotation]:
+        """Events in the order in which they were appended."""
+        query = _event_query().order_by(schema.events.c.seq)
+        if annotator is not None:
+            query = query.where(schema.events.c.annotator == annotator)
+        with self._transaction("read") as connection:
+            if sentence_ids is None:
+                return [event_of(row) for row in connection.execute(query).mappings()]
+            found: list[sa.RowMapping] = []
+            for batch in batches(dict.fromkeys(sentence_ids)):
+                found += connection.execute(query.where(schema.events.c.sentence_id.in_(batch))).mappings()
+            return [event_of(row) for row in sorted(found, key=lambda row: int(row["seq"]))]
+
+    def events_of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
+        """The annotator's events on the sentences of some draws, in the order in which they were appended."""
+        items, events = schema.draw_items, schema.events
+        query = (
+            _event_query()
+            .where(events.c.annotator == annotator, events.c.draw_id.in_(draw_ids))
+            .where(events.c.sentence_id.in_(sa.select(items.c.sentence_id).where(items.c.draw_id.in_(draw_ids))))
+            .order_by(events.c.seq)
+        )
+        with self._transaction("read") as connection:
+            return [event_of(row) for row in connection.execute(query).mappings()]
+
+    def count_since(self, annotator: str, moment: str) -> int:
+        """How many decisions the annotator has recorded since a moment (ISO 8601, UTC), those undone included."""
+        events = schema.events
+        query = sa.select(sa.func.count()).where(events.c.annotator == annotator, events.c.event != "undo")
+        with self._transaction("read") as connection:
+            return int(connection.execute(query.where(events.c.created_at >= moment)).scalar_one())
+
+    def shared_sentences(self) -> list[str]:
+        """Ids of the sentences that at least two people have reviewed."""
+        table = schema.decisions
+        query = (
+            sa.select(table.c.sentence_id)
+            .where(table.c.event == "annotate", table.c.state == "reviewed")
+            .group_by(table.c.sentence_id)
+            .having(sa.func.count() > 1)
+            .order_by(table.c.sentence_id)
+        )
+        with self._transaction("read") as connection:
+            return list(connection.execute(query).scalars())
+
+    def keep_draft(self, sentence_id: str, annotator: str, draft: Draft) -> None:
+        """Keep what is typed so far; an empty draft is removed."""
+        table = schema.drafts
+        with self._transaction("written") as connection:
+            connection.execute(
+                sa.delete(table).where(table.c.sentence_id == sentence_id, table.c.annotator == annotator)
+            )
+            if draft != Draft():
+                row = {"sentence_id": sentence_id, "annotator": annotator}
+                connection.execute(sa.insert(table), [row | {"labels": list(draft.labels), "note": draft.note}])
+
+    def draft(self, sentence_id: str, annotator: str) -> Draft:
+        """What the annotator had typed on a sentence; empty where that is nothing."""
+        table = schema.drafts
+        query = sa.select(table.c.labels, table.c.note)
+        with self._transaction("read") as connection:
+            row = connection.execute(
+                query.where(table.c.sentence_id == sentence_id, table.c.annotator == annotator)
+            ).first()
+        return Draft() if row is None else Draft(tuple(row.labels), row.note)
+
+
+def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
+    """Condition: a decision of anyone stands on the sentence."""
+    return sa.exists().where(schema.decisions.c.sentence_id == sentence_id)
+
+
+def decided_by_others(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
+    """Condition: a decision of someone else stands on the sentence."""
+    table = schema.decisions
+    return sa.exists().where(table.c.sentence_id == sentence_id, table.c.annotator != annotator)
+
+
+def _event_query() -> sa.Select[Any]:
+    events, draws, items = schema.events, schema.draws, schema.draw_items
+    return (
+        sa.select(events, draws.c.strategy, items.c.inclusion_probability)
+        .outerjoin(draws, draws.c.id == events.c.draw_id)
+        .outerjoin(items, (items.c.draw_id == events.c.draw_id) & (items.c.sentence_id == events.c.sentence_id))
+    )
+
+
+def _standing_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    stacks: dict[Who, list[Any]] = {}
+    for row in rows:
+        stack = stacks.setdefault((row.sentence_id, row.annotator), [])
+        if row.event != "undo":
+            stack.append(row)
+        elif stack:
+            stack.pop()
+    standing = {(row.sentence_id, row.annotator, row.event): row for stack in stacks.values() for row in stack}
+    return [dict(row._mapping) for row in standing.values()]

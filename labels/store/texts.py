@@ -1,0 +1,155 @@
+"""Documents and sentences in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+
+from labels.records import Document, Sentence
+from labels.store import schema
+from labels.store.database import Database, batches
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a store holds."""
+
+    documents: int
+    sentences: int
+    boilerplate: int
+    events: int
+    annotators: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What surrounds a sentence: the two sentences before and after it in its document (fewer at the edges), and the
+    document's title and date (empty where the document is elsewhere).
+    """
+
+    before: tuple[Sentence, ...]
+    after: tuple[Sentence, ...]
+    title: str
+    date: str
+
+
+class Texts(Database):
+    """The part of the store that holds documents and their sentences."""
+
+    def add_documents(self, documents: Iterable[tuple[Document, Sequence[Sentence]]]) -> tuple[int, int]:
+        """Add documents with their sentences; those already there are left as they are.
+
+        Returns:
+            How many documents and how many sentences were new.
+        """
+        document_rows: list[dict[str, Any]] = []
+        rows: list[Sentence] = []
+        for document, sentences in documents:
+            document_rows.append({"id": document.id, **_fields(document)})
+            rows += sentences
+        with self._transaction("written") as connection:
+            return (
+                self._insert_new(connection, schema.documents, document_rows),
+                self._insert_sentences(connection, rows),
+            )
+
+    def add_sentences(self, sentences: Iterable[Sentence]) -> int:
+        """Add sentences whose documents are elsewhere; how many were new."""
+        rows = list(sentences)
+        with self._transaction("written") as connection:
+            return self._insert_sentences(connection, rows)
+
+    def _insert_sentences(self, connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
+        """Insert the new ones under the next numbers. Writers wait for one another, so that numbers stay dense."""
+        table = schema.sentences
+        by_id = {sentence.id: sentence for sentence in sentences}
+        for batch in batches(list(by_id)):
+            for known in connection.execute(sa.select(table.c.id).where(table.c.id.in_(batch))).scalars():
+                del by_id[known]
+        if not by_id:
+            return 0
+        last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one())
+        rows = [
+            {"number": last + position, "id": identifier, **_fields(sentence)}
+            for position, (identifier, sentence) in enumerate(by_id.items(), start=1)
+        ]
+        connection.execute(sa.insert(table), rows)
+        return len(rows)
+
+    def document(self, document_id: str) -> Document | None:
+        """The document with this id, or None."""
+        table = schema.documents
+        with self._transaction("read") as connection:
+            row = connection.execute(sa.select(table).where(table.c.id == document_id)).mappings().first()
+        return None if row is None else Document(**{key: value for key, value in row.items() if key != "id"})
+
+    def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
+        """Sentences with their boilerplate, by document and position; all, or those asked for."""
+        table = schema.sentences
+        query = _sentence_query().order_by(table.c.document_id, table.c.start)
+        if document_id is not None:
+            query = query.where(table.c.document_id == document_id)
+        with self._transaction("read") as connection:
+            if ids is None:
+                return [Sentence(*row) for row in connection.execute(query)]
+            found: list[Sentence] = []
+            for batch in batches(dict.fromkeys(ids)):
+                found += [Sentence(*row) for row in connection.execute(query.where(table.c.id.in_(batch)))]
+            return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
+
+    def context(self, sentence: Sentence, reach: int = 2) -> Context:
+        """What surrounds a sentence, up to `reach` sentences on each side."""
+        table, documents = schema.sentences, schema.documents
+        near = _sentence_query().where(table.c.document_id == sentence.document_id)
+        before = near.where(table.c.start < sentence.start).order_by(table.c.start.desc()).limit(reach)
+        after = near.where(table.c.start > sentence.start).order_by(table.c.start).limit(reach)
+        heading = sa.select(documents.c.title, documents.c.date).where(documents.c.id == sentence.document_id)
+        with self._transaction("read") as connection:
+            earlier = [Sentence(*row) for row in connection.execute(before)]
+            later = [Sentence(*row) for row in connection.execute(after)]
+            title, date = connection.execute(heading).first() or ("", "")
+        return Context(tuple(reversed(earlier)), tuple(later), title, date)
+
+    def paragraph_breaks(self, sentences: Sequence[Sentence]) -> list[bool]:
+        """Whether a new paragraph (a line break in the document's text) comes before each sentence but the first."""
+        if not sentences:
+            return []
+        table = schema.documents
+        start, end = sentences[0].start, sentences[-1].start
+        piece = sa.func.substr(table.c.text, start + 1, end - start)
+        with self._transaction("read") as connection:
+            text = connection.execute(sa.select(piece).where(table.c.id == sentences[0].document_id)).scalar() or ""
+        gaps = ((left.end - start, right.start - start) for left, right in pairwise(sentences))
+        return ["\n" in text[left:right] for left, right in gaps]
+
+    def counts(self) -> Counts:
+        """How much of everything the store holds."""
+        documents, sentences, events = schema.documents, schema.sentences, schema.events
+        queries = (
+            sa.select(sa.func.count()).select_from(documents),
+            sa.select(sa.func.count()).select_from(sentences),
+            sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate != ""),
+            sa.select(sa.func.count()).select_from(events),
+            sa.select(sa.func.count(events.c.annotator.distinct())),
+        )
+        with self._transaction("read") as connection:
+            return Counts(*(int(connection.execute(query).scalar_one()) for query in queries))
+
+    def document_dates(self) -> dict[str, str]:
+        """Document id -> date, for documents that have one."""
+        table = schema.documents
+        with self._transaction("read") as connection:
+            rows = connection.execute(sa.select(table.c.id, table.c.date).where(table.c.date != ""))
+            return {row.id: row.date for row in rows}
+
+
+def _fields(record: Document | Sentence) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _sentence_query() -> sa.Select[Any]:
+    return sa.select(*(schema.sentences.c[field.name] for field in fields(Sentence)))

@@ -1,0 +1,1 @@
+"""The labelling and adjudicating screen, in the terminal."""
