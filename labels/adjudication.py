@@ -13,6 +13,7 @@ from labels.history import standing
 from labels.records import Annotation, EventKind, State
 from labels.resolve import resolve
 from labels.store import Store, now
+from labels.versions import history_of
 
 
 class AdjudicationSession(Desk):
@@ -37,7 +38,7 @@ class AdjudicationSession(Desk):
     ) -> None:
         events = store.events(sentence_ids=store.shared_sentences())
         self._opinions = _opinions(events)
-        disputed = resolve(events, codebook).disputed
+        disputed = resolve(events, codebook, history_of(store)).disputed
         order = [sentence.id for sentence in store.sentences(disputed)]
         super().__init__(store, codebook, adjudicator, order=order, decisions={}, history=[], clock=clock)
 

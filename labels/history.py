@@ -24,14 +24,7 @@ def standing(events: Iterable[Annotation]) -> Standing:
     An undo takes back the annotator's last standing event on that sentence, so that the one before it stands
     again; where nothing is left the sentence is unseen for that annotator and is not in the result.
     """
-    stacks: dict[tuple[str, str], list[tuple[int, Annotation]]] = {}
-    for position, event in enumerate(events):
-        stack = stacks.setdefault((event.sentence_id, event.annotator), [])
-        if event.event != "undo":
-            stack.append((position, event))
-        elif stack:
-            stack.pop()
-    left = [(key, entry) for key, stack in stacks.items() for entry in stack]
+    left = [(key, entry) for key, stack in _stacks(events).items() for entry in stack]
     return Standing(
         annotations={key: event for key, (_, event) in left if event.event == "annotate"},
         adjudications={
@@ -40,3 +33,21 @@ def standing(events: Iterable[Annotation]) -> Standing:
             if event.event == "adjudicate"
         },
     )
+
+
+def kept_annotations(events: Iterable[Annotation]) -> list[list[Annotation]]:
+    """The annotations that were not undone, in order, for each sentence and annotator that has any."""
+    kept = ([event for _, event in stack if event.event == "annotate"] for stack in _stacks(events).values())
+    return [annotations for annotations in kept if annotations]
+
+
+def _stacks(events: Iterable[Annotation]) -> dict[tuple[str, str], list[tuple[int, Annotation]]]:
+    """(sentence id, annotator) -> the events that no undo took back, each with its place in the log."""
+    stacks: dict[tuple[str, str], list[tuple[int, Annotation]]] = {}
+    for position, event in enumerate(events):
+        stack = stacks.setdefault((event.sentence_id, event.annotator), [])
+        if event.event != "undo":
+            stack.append((position, event))
+        elif stack:
+            stack.pop()
+    return stacks

@@ -32,6 +32,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("COMMUNIQUE_STORE", "COMMUNIQUE_CODEBOOK", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COMMUNIQUE_CACHE", str(tmp_path / "cache"))
     return folder
 
 

@@ -69,7 +69,7 @@ class Calibration:
         """
         if not self.exclusive:
             return np.asarray(probabilities >= self.thresholds)
-        classes = _with_none(np.asarray(probabilities, dtype=np.float64), self.none is not None)
+        classes = with_none(np.asarray(probabilities, dtype=np.float64), self.none is not None)
         chosen = classes.argmax(axis=1)
         return np.asarray(chosen[:, None] == np.arange(probabilities.shape[1]))
 
@@ -126,7 +126,7 @@ def fit_exclusive(
     """
     from scipy.optimize import minimize
 
-    logits = np.log(np.clip(_with_none(np.asarray(raw, dtype=np.float64), allow_none), _EPSILON, 1))
+    logits = np.log(np.clip(with_none(np.asarray(raw, dtype=np.float64), allow_none), _EPSILON, 1))
     target = np.where(gold.any(axis=1), gold.argmax(axis=1), gold.shape[1])
     counts = np.bincount(target, minlength=logits.shape[1])
     n = len(target)
@@ -174,6 +174,13 @@ def best_threshold(probabilities: Floats, gold: Bools) -> float:
     f1, cuts = f1[usable], cuts[usable]
     best = np.flatnonzero(f1 >= f1.max() - 1e-12)
     return float(np.clip(cuts[best[len(best) // 2]], _EPSILON, 1 - _EPSILON))
+
+
+def with_none(scores: Floats, allow_none: bool) -> Floats:
+    """(n, classes) probabilities of an exclusive codebook: its labels', and 1 - row sum where it allows none."""
+    if not allow_none:
+        return scores
+    return np.column_stack([scores, np.clip(1 - scores.sum(axis=1), 0, 1)])
 
 
 def _fit_label(scores: Floats, gold: Bools, method: str, min_positives: int) -> LabelCalibration:
@@ -231,15 +238,9 @@ def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none:
     classes = (*labels, none) if none is not None else labels
     if classes[0].method == "none":
         return scores
-    logits = np.log(np.clip(_with_none(scores, none is not None), _EPSILON, 1))
+    logits = np.log(np.clip(with_none(scores, none is not None), _EPSILON, 1))
     scaled = logits * classes[0].a + np.array([label.b for label in classes])
     return np.asarray(np.exp(scaled - _log_sum_exp(scaled)[:, None])[:, : len(labels)])
-
-
-def _with_none(scores: Floats, allow_none: bool) -> Floats:
-    if not allow_none:
-        return scores
-    return np.column_stack([scores, np.clip(1 - scores.sum(axis=1), 0, 1)])
 
 
 def _logit(scores: Floats) -> Floats:

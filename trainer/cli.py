@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from labels.cli import app as labels_app
+from labels.cli.options import CodebookOption, StoreOption
 from labels.terminal import console, named_progress_bar, progress_bar, reporting_errors
 
 app = typer.Typer(
@@ -92,6 +93,68 @@ def evaluate(
             console.print(f"Kept in {evaluation.folder}: report.json, predictions.parquet, plots/")
 
 
+@app.command(epilog="Example: communique score runs/tfidf/artefact --embed")
+def score(
+    artefact: ArtefactArgument,
+    store: StoreOption = None,
+    embed: Annotated[
+        bool | None,
+        typer.Option(help="Keep sentence vectors too [default: if the model reads through an encoder]."),
+    ] = None,
+) -> None:
+    """Write what a saved model says of the store's sentences to the store; only those that it has not scored yet."""
+    from labels.settings import load_settings
+    from labels.store import Store
+    from trainer import display
+    from trainer.model import Model
+    from trainer.quiet import quiet_libraries
+    from trainer.score import score_store
+    from trainer.tracking import fetch_artefact
+
+    with reporting_errors():
+        quiet_libraries()
+        settings = load_settings(store=store)
+        with Store(settings.store, create=False) as opened:
+            model = Model.load(fetch_artefact(artefact))
+            with progress_bar("Scoring") as advance:
+                report = score_store(model, opened, embed=embed, progress=advance)
+        display.print_scored(report, settings.store)
+
+
+@app.command(epilog="Example: communique doubts --kind embedding --limit 50 --queue")
+def doubts(
+    store: StoreOption = None,
+    codebook: CodebookOption = None,
+    kind: Annotated[str, typer.Option("--kind", help="The models that judge: tfidf or embedding.")] = "tfidf",
+    folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Parts, each judged by the others.")] = 5,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="List no more than so many.")] = 100,
+    queue: Annotated[bool, typer.Option("--queue", help="Ask for the listed ones to be labelled again.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the list to a .jsonl or .csv file.")] = None,
+) -> None:
+    """List the labels that are likely wrong: models that have not seen a document contradict its labels."""
+    from labels.codebook import load_codebook
+    from labels.settings import load_settings
+    from labels.store import Store
+    from trainer import display
+    from trainer.doubts import check_kind, check_output, queue_doubts, store_doubts, write_doubts
+    from trainer.quiet import quiet_libraries
+
+    with reporting_errors():
+        quiet_libraries()
+        settings = load_settings(store=store, codebook=codebook)
+        judges = check_kind(kind)
+        if out is not None:
+            check_output(out)
+        book = load_codebook(settings.codebook)
+        with Store(settings.store, create=False) as opened:
+            with progress_bar("Judging") as advance:
+                report = store_doubts(opened, book, kind=judges, folds=folds, limit=limit, progress=advance)
+            queued = queue_doubts(opened, report.doubts) if queue else None
+        if out is not None:
+            write_doubts(out, report.doubts)
+        display.print_doubts(report, out, queued)
+
+
 @app.command(epilog="Example: communique predict runs/finetune/artefact articles/ --output tagged.csv")
 def predict(
     artefact: ArtefactArgument,
@@ -148,7 +211,21 @@ def leaderboard(
             display.print_board(board)
 
 
-_ORDER = ("demo", "ingest", "label", "train", "evaluate", "leaderboard", "predict", "serve")
+_ORDER = (
+    "demo",
+    "ingest",
+    "label",
+    "status",
+    "agreement",
+    "adjudicate",
+    "train",
+    "evaluate",
+    "score",
+    "doubts",
+    "leaderboard",
+    "predict",
+    "serve",
+)
 """As a user meets them."""
 
 app.registered_commands = sorted(

@@ -83,6 +83,17 @@ class TfidfSection(_Section):
     class_weight: Literal["balanced", "none"] = "balanced"
 
 
+class EmbeddingSection(_Section):
+    """A frozen sentence encoder with logistic regression on its vectors."""
+
+    kind: Literal["embedding"]
+    encoder: str = "minilm"
+    pooling: Literal["auto", "mean", "first"] = "auto"
+    max_length: Annotated[int, Field(ge=8)] = 128
+    C: Positive = 10.0
+    class_weight: Literal["balanced", "none"] = "balanced"
+
+
 class FinetuneSection(_Section):
     """A transformer encoder, all layers trained, with a linear head."""
 
@@ -105,7 +116,7 @@ class FinetuneSection(_Section):
 
 
 ModelSection = Annotated[
-    MajoritySection | KeywordsSection | TfidfSection | FinetuneSection,
+    MajoritySection | KeywordsSection | TfidfSection | EmbeddingSection | FinetuneSection,
     Field(discriminator="kind"),
 ]
 
@@ -222,7 +233,7 @@ def _problems(error: ValidationError, content: dict[str, Any]) -> Iterator[str]:
 
 
 def _model_sections() -> tuple[type[BaseModel], ...]:
-    return (MajoritySection, KeywordsSection, TfidfSection, FinetuneSection)
+    return (MajoritySection, KeywordsSection, TfidfSection, EmbeddingSection, FinetuneSection)
 
 
 def _known_keys(path: list[str], content: dict[str, Any]) -> list[str]:

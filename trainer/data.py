@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from labels.codebook import Codebook, load_codebook
 from labels.examples import infer_codebook_of, read_examples
 from labels.exchange.jsonl import read_annotations
+from labels.migrate import CodebookHistory
 from labels.records import Annotation, Example, Sentence
-from labels.resolve import resolve
+from labels.resolve import Resolution, resolve
 from labels.settings import load_settings
 from labels.store import Store
+from labels.versions import find_codebook, history_of, names_stored
 from trainer.config import Experiment
 from trainer.errors import ExperimentError
 from trainer.resources import shipped
@@ -81,10 +83,17 @@ def seed_examples(codebook: Codebook, notes: list[str] | None = None) -> list[Ex
 
 
 def store_examples(store: Store, codebook: Codebook, notes: list[str] | None = None) -> list[Example]:
-    """The gold of a label store, sentences whose annotators differ left out and counted in `notes`."""
+    """The gold of a label store under `codebook`, whichever of its versions people labelled with.
+
+    Sentences whose annotators differ, or whose annotations a change of the codebook left undecided, are left out and
+    counted in `notes`; so are annotations that were read through a change.
+
+    Raises:
+        CodebookError: an annotation cannot be read under `codebook`, as `labels.resolve.resolve` says.
+    """
     events = store.events()
     sentences = store.sentences({event.sentence_id for event in events})
-    return _gold_examples(events, sentences, codebook, store.document_dates(), notes)
+    return _gold_examples(events, sentences, codebook, store.document_dates(), notes, history_of(store))
 
 
 def read_ids(path: Path) -> list[str]:
@@ -105,12 +114,11 @@ def _gold_examples(
     codebook: Codebook,
     dates: dict[str, str],
     notes: list[str] | None,
+    history: CodebookHistory | None = None,
 ) -> list[Example]:
-    resolution = resolve(events, codebook)
+    resolution = resolve(events, codebook, history)
     if notes is not None:
-        for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
-            if left_out:
-                notes.append(f"{len(left_out)} sentences left out: their annotators {what}")
+        notes += _resolution_notes(resolution, f"{codebook.name} {codebook.version}")
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
     return [
         Example(s.id, s.document_id, s.text, resolution.gold[s.id], dates.get(s.document_id, ""), s.synthetic)
@@ -119,8 +127,31 @@ def _gold_examples(
     ]
 
 
+def _resolution_notes(resolution: Resolution, version: str) -> Iterator[str]:
+    """What a reader must know of sentences left out and of annotations made under other versions."""
+    for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
+        if left_out:
+            yield f"{len(left_out)} sentences left out: their annotators {what}"
+    if resolution.undecided:
+        yield (
+            f"{len(resolution.undecided)} sentences wait for relabelling under codebook {version}: "
+            "`communique label --annotator YOUR_NAME --strategy relabel`"
+        )
+    if resolution.migrated:
+        yield f"{resolution.migrated} annotations were read through recorded changes of labels to codebook {version}"
+    if resolution.reworded:
+        yield f"{resolution.reworded} annotations were made under another wording of codebook {version}, same labels"
+
+
 def _codebook(experiment: Experiment) -> Codebook:
     data = experiment.data
+    if data.codebook != "infer" and names_stored(data.codebook):
+        if data.train or data.source != "store":
+            raise ExperimentError(
+                f'data.codebook = "{data.codebook}" names a version that a label store keeps, but the data do not come '
+                'from one. Set data.source = "store", or name a TOML file or a shipped codebook.'
+            )
+        return find_codebook(data.codebook, _store(experiment))
     if data.codebook != "infer":
         return load_codebook(data.codebook)
     if not data.train:
@@ -133,7 +164,7 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
     if experiment.data.source == "seeds":
         examples, source = seed_examples(codebook, notes), "seeds"
     else:
-        source = experiment.data.store or load_settings().store
+        source = _store(experiment)
         with Store(source, create=False) as store:
             examples = store_examples(store, codebook, notes)
     if not examples:
@@ -144,6 +175,10 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
     if experiment.data.only:
         examples = _only(examples, Path(experiment.data.only))
     return examples, source
+
+
+def _store(experiment: Experiment) -> str:
+    return experiment.data.store or load_settings().store
 
 
 def _only(examples: Sequence[Example], path: Path) -> list[Example]:

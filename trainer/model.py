@@ -47,7 +47,11 @@ class Model:
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, labels) calibrated probabilities in [0, 1]."""
-        return self.calibration.apply(self.classifier.predict_proba(texts)).astype(np.float32)
+        return self.calibrated(self.classifier.predict_proba(texts))
+
+    def calibrated(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, labels) calibrated probabilities from the classifier's own."""
+        return self.calibration.apply(raw).astype(np.float32)
 
     def decide(self, probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
         """(n, labels) booleans: which labels are assigned."""

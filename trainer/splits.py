@@ -128,7 +128,7 @@ def make_split(
     if n_groups < len(fractions):
         raise ExperimentError(
             f"The data form {n_groups} groups of documents, too few to split into {len(fractions)} "
-            "parts. Add documents, or give a test file."
+            "parts. Add documents, ask for fewer parts, or give a test file."
         )
     counts = _group_counts(examples, groups, n_groups)
     part_of_group = _best_assignment(counts, np.asarray(fractions), np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""`communique codebook`: show, check, infer."""
+"""`communique codebook`: show, check, infer, diff, migrate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labels.cli.options import StoreOption
 from labels.terminal import console, reporting_errors
 
 if TYPE_CHECKING:
+    from labels.changes import CodebookDiff, FieldChange
     from labels.codebook import Codebook
+    from labels.migrate import Reading
+    from labels.versions import MigrationPlan
 
-app = typer.Typer(no_args_is_help=True, help="Show, check or infer a codebook.")
+app = typer.Typer(no_args_is_help=True, help="Show, check, infer, compare or change a codebook.")
+_VERSION = "A TOML file, a shipped codebook, or a version that the store keeps: NAME@VERSION, NAME@HASH or HASH."
+OldArgument = Annotated[str, typer.Argument(help=f"The old version. {_VERSION}")]
+NewArgument = Annotated[str, typer.Argument(help="The new version, named likewise.")]
 
 
 @app.command("show", epilog="Example: communique codebook show --brief")
@@ -62,6 +69,131 @@ def codebook_infer(
         else:
             write_whole(out, [text])
             console.print(f"Wrote {out}. Next: write the definitions, then `communique codebook check {out}`.")
+
+
+@app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
+def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
+    """Say what differs between two versions of a codebook."""
+    from labels.changes import diff, titled
+    from labels.settings import load_settings
+    from labels.versions import find_codebook
+
+    with reporting_errors():
+        place = load_settings(store=store).store
+        before, after = find_codebook(old, place), find_codebook(new, place)
+        console.print(f"{titled(before)} -> {titled(after)}")
+        _print_diff(diff(before, after))
+        if before.hash == after.hash:
+            console.print("The two are one and the same.")
+        elif diff(before, after).same_labels:
+            console.print("Labels and flags are the same: annotations made under either version are read alike.")
+        else:
+            console.print(f"Say what became of the labels: communique codebook migrate {old} {new}")
+
+
+@app.command("migrate", epilog="Example: communique codebook migrate diplomatic mine.toml --rename dismissal=rejection")
+def codebook_migrate(
+    old: OldArgument,
+    new: NewArgument,
+    rename: Annotated[list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="A new name.")] = None,
+    merge: Annotated[list[str] | None, typer.Option("--merge", metavar="OLD,OLD=NEW", help="Several in one.")] = None,
+    split: Annotated[list[str] | None, typer.Option("--split", metavar="OLD=NEW,NEW", help="One in several.")] = None,
+    retire: Annotated[list[str] | None, typer.Option("--retire", metavar="OLD", help="A label given up.")] = None,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="NEW", help="A label that nobody had.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Record it; without this nothing is written.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Say what became of a codebook's labels, so that annotations of the old version are read under the new one."""
+    from labels.changes import diff
+    from labels.settings import load_settings
+    from labels.steps import KINDS, parse_step
+    from labels.store import Store
+    from labels.versions import apply_migration, find_codebook, names_stored, plan_migration
+
+    with reporting_errors():
+        place = load_settings(store=store).store
+        typed = zip(KINDS, (rename, merge, split, retire, add), strict=True)
+        steps = [parse_step(kind, text) for kind, texts in typed for text in texts or ()]
+        before, after = find_codebook(old, place), find_codebook(new, place)
+        if not steps and diff(before, after).same_labels:
+            console.print("Labels and flags are the same: annotations are read alike. Nothing to migrate.")
+            return
+        with Store(place, create=False) as opened:
+            plan = plan_migration(opened, before, after, steps)
+            _print_plan(plan)
+            if not apply:
+                console.print("Nothing is written yet. Record it: the same command with --apply.")
+                return
+            queued = apply_migration(opened, plan)
+        file = "FILE_OF_THE_NEW_VERSION" if names_stored(new) else new
+        _print_applied(plan, queued, place, file)
+
+
+def _print_diff(found: CodebookDiff) -> None:
+    for which, names in (("old", found.only_old), ("new", found.only_new)):
+        if names:
+            console.print(f"Labels only in the {which} version: {', '.join(names)}")
+    if found.fields:
+        console.print("The codebook as a whole:", style="bold")
+        _print_fields(found.fields)
+    for label in found.labels:
+        console.print(f"Label {label.name}:", style="bold")
+        _print_fields(label.fields)
+
+
+def _print_fields(changes: tuple[FieldChange, ...]) -> None:
+    for change in changes:
+        reordered = not (change.removed or change.added)
+        console.print(f"  {change.field}{': the same in another order' if reordered else ''}")
+        for mark, lines, style in (("-", change.removed, "red"), ("+", change.added, "green")):
+            for line in lines:
+                console.print(f"    {mark} {line}", style=style)
+
+
+def _print_plan(plan: MigrationPlan) -> None:
+    from rich.table import Table
+
+    from labels.changes import titled
+
+    console.print(f"{titled(plan.old)} -> {titled(plan.new)}")
+    if plan.effects:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("step", "changed", "undecided", "annotators"):
+            table.add_column(heading, justify="left" if heading == "step" else "right")
+        for effect in plan.effects:
+            figures = (effect.changed, effect.undecided, effect.annotators)
+            table.add_row(effect.step.meaning, *(f"{figure:,}" for figure in figures))
+        console.print(table)
+    console.print(
+        f"{len(plan.moved):,} standing annotations of {plan.annotators} annotators: {plan.count('unchanged'):,} read "
+        f"as they are, {plan.count('changed'):,} changed by rule, {plan.count('undecided'):,} undecided."
+    )
+    if plan.adopted:
+        console.print(f"{plan.adopted:,} of them are of a version that the store does not know; they fit the old one.")
+    console.print(f"{len(plan.relabel):,} sentences are to be labelled again.")
+    for text, moved in plan.examples:
+        console.print(f"  {text}")
+        console.print(f"    {moved.annotation.annotator}: {_said(moved.before)} -> {_said(moved.after)}", style="bold")
+
+
+def _said(reading: Reading) -> str:
+    doubted = f"undecided: {', '.join(reading.undecided)}" if reading.undecided else ""
+    return "; ".join(part for part in (", ".join(reading.labels), doubted) if part) or "none"
+
+
+def _print_applied(plan: MigrationPlan, queued: int, store: str, file: str) -> None:
+    if plan.recorded:
+        console.print("These steps were recorded already.")
+    else:
+        console.print(f"Recorded in {store}. Annotations stay as they are and are read by these steps.")
+    if queued:
+        console.print(f"{queued:,} sentences newly queued for relabelling.")
+    if plan.relabel:
+        console.print(f"Next: communique label --annotator YOUR_NAME --strategy relabel --codebook {file}")
+    else:
+        console.print(f"Next: communique label --annotator YOUR_NAME --codebook {file}")
+    pinned = f"--set data.source=store --set data.codebook={plan.old.name}@{plan.old.hash}"
+    console.print(f"To train under the old version all the same: {pinned}")
 
 
 def _print_definitions(codebook: Codebook) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,52 +11,65 @@ import typer
 from labels.cli.options import CodebookOption, StoreOption
 from labels.terminal import console, reporting_errors
 
-app = typer.Typer(no_args_is_help=True, help="Import and export annotations.")
-FormatOption = Annotated[str, typer.Option("--format", help="Form of the file: jsonl (the native form).")]
+app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also those of other tools.")
+_NAMES = (
+    "jsonl (the native form), csv, standoff (without texts), prodigy, label-studio, label-studio-min, doccano, "
+    "argilla, activetigger, huggingface"
+)
+FormatOption = Annotated[str, typer.Option("--format", help=f"Form of the file: {_NAMES}.", metavar="FORMAT")]
 
 
-@app.command("import", epilog="Example: communique annotations import ana.jsonl")
+@app.command("import", epilog="Example: communique annotations import ana.jsonl --format prodigy")
 def annotations_import(
-    file: Annotated[Path, typer.Argument(help="The file.")],
+    file: Annotated[Path, typer.Argument(help="The file; for huggingface also a folder.")],
     format: FormatOption = "jsonl",
+    annotator: Annotated[str, typer.Option("--annotator", help="Who decided, where the file does not say.")] = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
     """Add annotations from a file: all of it or none; importing twice adds nothing."""
     from labels.codebook import load_codebook
-    from labels.exchange.jsonl import add_annotations, read_annotations
+    from labels.exchange.formats import exchange_module
+    from labels.exchange.lines import add_batch
     from labels.settings import load_settings
     from labels.store import Store
 
     with reporting_errors():
-        _check_format(format)
+        module = exchange_module(format)
         settings = load_settings(store=store, codebook=codebook)
         book = load_codebook(settings.codebook)
-        lines = list(read_annotations(file, book))
+        batch = module.read_file(file, book, annotator.strip())
         with Store(settings.store) as opened:
-            new, known = add_annotations(opened, lines, book, str(file))
-        console.print(f"{new} events added to {settings.store}, {known} were there already.")
+            new, known, left_out = add_batch(opened, batch, book)
+        console.print(f"{new} {module.UNIT} added to {settings.store}, {known} were there already.")
+        _print_left_out(left_out)
 
 
 @app.command("export", epilog="Example: communique annotations export labels.jsonl")
 def annotations_export(
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    file: Annotated[Path, typer.Argument(help="The file to write; for huggingface also a folder.")],
     format: FormatOption = "jsonl",
+    annotator: Annotated[str, typer.Option("--annotator", help="Only this annotator's [default: everybody's].")] = "",
     store: StoreOption = None,
+    codebook: CodebookOption = None,
 ) -> None:
-    """Write every annotation event of the store to a file."""
-    from labels.exchange.jsonl import export_annotations
+    """Write the annotations of the store to a file, and say what its format does not carry."""
+    from labels.codebook import load_codebook
+    from labels.exchange.formats import exchange_module
     from labels.settings import load_settings
     from labels.store import Store
 
     with reporting_errors():
-        _check_format(format)
-        settings = load_settings(store=store)
+        module = exchange_module(format)
+        settings = load_settings(store=store, codebook=codebook)
+        book = load_codebook(settings.codebook)
         with Store(settings.store, create=False) as opened:
-            written = export_annotations(opened, file)
-        console.print(f"{written} events written to {file}.")
+            written, left_out = module.write_file(opened, file, book, annotator.strip())
+        console.print(f"{written} {module.UNIT} written to {file}.")
+        _print_left_out(left_out)
+        console.print("Not carried by this format:\n" + "\n".join(f"  - {lost}" for lost in module.LOST))
 
 
-def _check_format(format: str) -> None:
-    if format != "jsonl":
-        raise typer.BadParameter(f"'{format}' is not known; use jsonl", param_hint="--format")
+def _print_left_out(left_out: Mapping[str, int]) -> None:
+    if left_out:
+        console.print("Left out: " + ", ".join(f"{number} {kind}" for kind, number in left_out.items()) + ".")

@@ -1,1 +1,1 @@
-"""Import and export of annotations, one module a format."""
+"""Import and export of annotations, one module a format; `formats` knows them by name."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import CodebookError, DataError
+from labels.exchange.lines import Batch, Exported, Line, add_annotations
 from labels.files import write_whole
 from labels.records import Annotation, Sentence
 from labels.rows import Row, is_unicode, read_rows
 from labels.spelling import did_you_mean
 from labels.store import Store
+
+UNIT = "events"
+LOST: tuple[str, ...] = ("documents: a sentence goes without the text around it",)
 
 COLUMNS = (
     "event_id",
@@ -37,8 +41,11 @@ COLUMNS = (
     "inclusion_probability",
     "created_at",
     "synthetic",
+    "extra",
 )
-OPTIONAL = frozenset({"note", "seconds", "suggestion", "blind", "strategy", "inclusion_probability", "synthetic"})
+OPTIONAL = frozenset(
+    {"note", "seconds", "suggestion", "blind", "strategy", "inclusion_probability", "synthetic", "extra"}
+)
 _TYPES: dict[str, tuple[type, ...]] = {
     "start": (int,),
     "end": (int,),
@@ -49,6 +56,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "inclusion_probability": (int, float, type(None)),
     "suggestion": (list, type(None)),
     "state": (str, type(None)),
+    "extra": (dict, type(None)),
 }
 
 _LONGEST_DOCUMENT = 2**31 - 1
@@ -59,14 +67,6 @@ _STATES: dict[str, tuple[str | None, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of the native form: the event, and the sentence that it is about."""
-
-    event: Annotation
-    sentence: Sentence
-
-
 def read_annotations(path: Path, codebook: Codebook) -> Iterator[Line]:
     """Yield the lines of a native file.
 
@@ -75,7 +75,25 @@ def read_annotations(path: Path, codebook: Codebook) -> Iterator[Line]:
             that the codebook lacks; the message names file, line and column.
     """
     for number, row in read_rows(path):
-        yield _line(row, DataError.place(path, number), codebook)
+        yield parse_line(row, DataError.place(path, number), codebook)
+
+
+def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
+    """The events of a native file; each names its annotator, so that `annotator` is not asked.
+
+    Raises:
+        DataError: as `read_annotations`.
+    """
+    return Batch(path, list(read_annotations(path, codebook)))
+
+
+def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:
+    """Write the events of the store to a native file: all, or those of `annotator`.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    return Exported(_write(store, path, store.events(annotator=annotator or None)), {})
 
 
 def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[int, int]:
@@ -90,27 +108,16 @@ def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[in
     return add_annotations(store, list(read_annotations(path, codebook)), codebook, str(path))
 
 
-def add_annotations(store: Store, lines: Sequence[Line], codebook: Codebook, place: str) -> tuple[int, int]:
-    """Append lines that were read from `place`; returns as `import_annotations`.
-
-    Raises:
-        DataError: a sentence stands in the store with another text, or an event id occurs twice in the file.
-    """
-    _refuse_repeated_events(lines, place)
-    _refuse_other_texts(store, lines, place)
-    store.add_codebook(codebook)
-    store.add_sentences({line.sentence.id: line.sentence for line in lines}.values())
-    new = store.append([line.event for line in lines])
-    return new, len(lines) - new
-
-
 def export_annotations(store: Store, path: Path) -> int:
     """Write every event of the store to a native file, in order; how many there were.
 
     Raises:
         DataError: the file cannot be written.
     """
-    events = store.events()
+    return _write(store, path, store.events())
+
+
+def _write(store: Store, path: Path, events: Sequence[Annotation]) -> int:
     sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
     rows = (format_line(Line(event, sentences[event.sentence_id])) for event in events)
     write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -125,10 +132,16 @@ def format_line(line: Line) -> Row:
     values["synthetic"] = sentence.synthetic
     values["labels"] = list(event.labels)
     values["suggestion"] = None if event.suggestion is None else list(event.suggestion)
+    values["extra"] = None if event.extra is None else dict(event.extra)
     return {column: values[column] for column in COLUMNS}
 
 
-def _line(row: Row, place: str, codebook: Codebook) -> Line:
+def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
+    """The line that a row with the columns of `COLUMNS` says; `place` is its file and row number.
+
+    Raises:
+        DataError: as `read_annotations`.
+    """
     for column in COLUMNS:
         if column not in row and column not in OPTIONAL:
             near = did_you_mean(column, row)
@@ -150,7 +163,7 @@ def _line(row: Row, place: str, codebook: Codebook) -> Line:
         labels = codebook.check_labels(row["labels"], place) if row["state"] == "reviewed" else ()
     except CodebookError as error:
         raise DataError(str(error)) from None
-    return Line(_event(row, labels), sentence)
+    return Line(_event(row, labels), sentence, place=place)
 
 
 def _check_values(row: Row, place: str) -> None:
@@ -186,6 +199,12 @@ def _check_storable(row: Row, place: str) -> None:
     for column, value in row.items():
         if column in COLUMNS and isinstance(value, str) and not is_unicode(value):
             raise DataError(f"{place}: `{column}` holds half a character (a lone surrogate). Mend the line.")
+    try:
+        extra = json.dumps(row.get("extra"), ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise DataError(f"{place}: `extra` holds a number that is not finite. Mend the line.") from None
+    if not is_unicode(extra):
+        raise DataError(f"{place}: `extra` holds half a character (a lone surrogate). Mend the line.")
 
 
 def _event(row: Row, labels: tuple[str, ...]) -> Annotation:
@@ -205,28 +224,5 @@ def _event(row: Row, labels: tuple[str, ...]) -> Annotation:
         blind=row.get("blind", False),
         strategy=row.get("strategy", ""),
         inclusion_probability=row.get("inclusion_probability"),
+        extra=row.get("extra"),
     )
-
-
-def _refuse_repeated_events(lines: Iterable[Line], path: str) -> None:
-    seen: set[str] = set()
-    for line in lines:
-        if line.event.event_id in seen:
-            raise DataError(f"{path}: event_id '{line.event.event_id}' occurs twice. Keep one of the lines.")
-        seen.add(line.event.event_id)
-
-
-def _refuse_other_texts(store: Store, lines: Iterable[Line], path: str) -> None:
-    texts: dict[str, str] = {}
-    for line in lines:
-        if texts.setdefault(line.sentence.id, line.sentence.text) != line.sentence.text:
-            raise DataError(
-                f"{path}: sentence {line.sentence.id} reads '{texts[line.sentence.id][:60]}' in one line and "
-                f"'{line.sentence.text[:60]}' in another. Keep the lines of one version of the document."
-            )
-    for sentence in store.sentences(texts):
-        if sentence.text != texts[sentence.id]:
-            raise DataError(
-                f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "
-                f"'{sentence.text[:60]}' in the store. The file belongs to another version of the document."
-            )

@@ -51,11 +51,18 @@ class Database:
             raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
         with self._explained("opened"):
             self._engine = open_engine(url)
-            with self._engine.connect() as connection:
-                ready = schema_version(connection) == HEAD
-            if not ready:
-                with self._writing() as connection:
-                    migrate(connection, self.url)
+            try:
+                self._bring_to_head()
+            except BaseException:
+                self.close()
+                raise
+
+    def _bring_to_head(self) -> None:
+        with self._engine.connect() as connection:
+            ready = schema_version(connection) == HEAD
+        if not ready:
+            with self._writing() as connection:
+                migrate(connection, self.url)
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +78,9 @@ class Database:
     def _explained(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        except (sa.exc.SQLAlchemyError, ModuleNotFoundError, UnicodeEncodeError, OverflowError) as error:
+            cause = getattr(error, "orig", None) or error
+            reason = str(cause).partition("\n")[0] or type(cause).__name__
             raise StoreError(
                 f"{self.url}: the store could not be {what} ({reason}). Nothing was half-written. "
                 "Check that the path or URL is a communique store and can be written."

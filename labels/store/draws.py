@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from labels.store import schema
 from labels.store.database import Database, batches, now
-from labels.store.events import decided_by_anyone, decided_by_others
+from labels.store.events import decided_by_anyone
 from labels.store.rows import Draw, DrawItem, draw_rows
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
@@ -152,8 +152,8 @@ class Draws(Database):
                 strategies (`SHARED`) may be anybody's.
 
         Returns:
-            False, with nothing written, when a sentence is reserved by someone or decided on by now, or when a
-            second reader for one of the `seconds` was found meanwhile.
+            False, with nothing written, when a sentence is reserved by someone or decided on by now, when a second
+            reader for one of the `seconds` was found meanwhile, or someone else who labels a sentence again.
         """
         fresh = [
             item.sentence_id
@@ -165,6 +165,8 @@ class Draws(Database):
         with self._transaction("written") as connection:
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
             if self._taken(connection, fresh) or self._twice_taken(connection, list(seconds)):
+                return False
+            if self._held_by_others(connection, [draw for draw in draws if draw.strategy == "relabel"]):
                 return False
             for draw in draws:
                 self._renew(connection, [item.sentence_id for item in draw.items], draw.annotator, draw.id, expires_at)
@@ -180,6 +182,20 @@ class Draws(Database):
             connection.execute(sa.select(column).where(column.in_(batch)).limit(1)).first() is not None
             for batch in batches(ids)
             for column in (held, decided)
+        )
+
+    def _held_by_others(self, connection: sa.Connection, draws: Sequence[Draw]) -> bool:
+        """Whether someone else holds a sentence of the draws."""
+        held = schema.reservations
+        return any(
+            connection.execute(
+                sa.select(held.c.sentence_id)
+                .where(held.c.sentence_id.in_(batch), held.c.annotator != draw.annotator)
+                .limit(1)
+            ).first()
+            is not None
+            for draw in draws
+            for batch in batches(item.sentence_id for item in draw.items)
         )
 
     def _twice_taken(self, connection: sa.Connection, ids: Sequence[str]) -> bool:
@@ -237,7 +253,7 @@ class Draws(Database):
         return pending
 
     def _pending(self, connection: sa.Connection, draw: Draw) -> list[str]:
-        items, events, held = schema.draw_items, schema.events, schema.reservations
+        items, events = schema.draw_items, schema.events
         balance = (
             sa.select(sa.func.coalesce(sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1)), 0))
             .where(events.c.sentence_id == items.c.sentence_id, events.c.annotator == draw.annotator)
@@ -246,11 +262,12 @@ class Draws(Database):
         )
         query = sa.select(items.c.sentence_id).where(items.c.draw_id == draw.id, balance <= 0)
         if draw.strategy not in SHARED:
-            others = (held.c.annotator != draw.annotator, held.c.expires_at > now())
-            query = query.where(
-                ~decided_by_others(items.c.sentence_id, draw.annotator),
-                ~sa.exists().where(held.c.sentence_id == items.c.sentence_id, *others),
-            )
+            query = query.where(~decided_by_anyone(items.c.sentence_id))
+        if draw.strategy == "relabel":
+            entries = schema.relabelling
+            query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~_labelled_again()))
+        if draw.strategy not in SHARED - {"relabel"}:
+            query = query.where(~_held_by_another(items.c.sentence_id, draw.annotator))
         return list(connection.execute(query).scalars())
 
     def _renew(
@@ -301,17 +318,11 @@ class Draws(Database):
     def _open_relabelling(
         self, connection: sa.Connection, annotator: str | None = None, limit: int | None = None
     ) -> list[Relabelling]:
-        table, decisions, events = schema.relabelling, schema.decisions, schema.events
-        draws, held = schema.draws, schema.reservations
-        done = (
-            sa.exists()
-            .where(decisions.c.sentence_id == table.c.sentence_id, decisions.c.seq > table.c.after_seq)
-            .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
-        )
-        query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous).where(~done).order_by(table.c.seq)
+        table = schema.relabelling
+        query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
+        query = query.where(~_labelled_again()).order_by(table.c.seq)
         if annotator is not None:
-            others = (held.c.annotator != annotator, held.c.expires_at > now())
-            query = query.where(~sa.exists().where(held.c.sentence_id == table.c.sentence_id, *others))
+            query = query.where(~_held_by_another(table.c.sentence_id, annotator))
         if limit is not None:
             query = query.limit(limit)
         return [Relabelling(row.sentence_id, row.reason, tuple(row.previous)) for row in connection.execute(query)]
@@ -326,6 +337,25 @@ def free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement[
 
 def _free(at: str) -> tuple[sa.ColumnElement[bool], ...]:
     return schema.sentences.c.boilerplate == "", *free(schema.sentences.c.id, at)
+
+
+def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
+    """Condition: someone else holds the sentence reserved now."""
+    held = schema.reservations
+    return sa.exists().where(
+        held.c.sentence_id == sentence_id, held.c.annotator != annotator, held.c.expires_at > now()
+    )
+
+
+def _labelled_again() -> sa.Exists:
+    """Condition on an entry of `relabelling`: a decision of a later draw "relabel" stands on its sentence."""
+    entries, decisions, events, draws = schema.relabelling, schema.decisions, schema.events, schema.draws
+    return (
+        sa.exists()
+        .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
+        .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
+        .correlate(entries)
+    )
 
 
 def _item_of(row: sa.RowMapping) -> DrawItem:

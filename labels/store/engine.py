@@ -26,7 +26,8 @@ def store_url(store: str | Path) -> sa.URL:
 
 def open_engine(url: sa.URL) -> sa.Engine:
     """An engine for the database; nothing is connected yet."""
-    engine = sa.create_engine(url)
+    # A connection that was cut while nobody typed (a server's restart, a firewall) is made anew.
+    engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -38,12 +39,18 @@ def open_engine(url: sa.URL) -> sa.Engine:
 def _set_up_sqlite(connection: Any, _: object) -> None:
     # The driver's own transactions begin too late and end at each CREATE TABLE: ours begin in `_begin_sqlite`.
     connection.isolation_level = None
+    # SQLite's own knows only the case of ASCII letters.
+    connection.create_function("lower", 1, _lower, deterministic=True)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     with suppress(sqlite3.OperationalError):
         # Not awaited by SQLite. The mode is the file's: whoever holds the lock is setting it.
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

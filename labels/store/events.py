@@ -146,12 +146,6 @@ def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
     return sa.exists().where(schema.decisions.c.sentence_id == sentence_id)
 
 
-def decided_by_others(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
-    """Condition: a decision of someone else stands on the sentence."""
-    table = schema.decisions
-    return sa.exists().where(table.c.sentence_id == sentence_id, table.c.annotator != annotator)
-
-
 def _event_query() -> sa.Select[Any]:
     events, draws, items = schema.events, schema.draws, schema.draw_items
     return (

@@ -118,7 +118,7 @@ draw_items = Table(
     Column("draw_id", _ID, primary_key=True),
     Column("sentence_id", _ID, primary_key=True),
     Column("position", Integer, nullable=False),
-    Column("stratum", String(80), nullable=False),
+    Column("stratum", Text, nullable=False),
     Column("inclusion_probability", Float),
     Column("previous", JSON(none_as_null=True)),
     Index("draw_items_by_sentence", "sentence_id"),

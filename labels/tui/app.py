@@ -108,6 +108,7 @@ class CodingApp(App[None]):
     def on_mount(self) -> None:
         """Show the first sentence."""
         self._set("keys", render.keys_bar(self._codebook, adjudicating=self.desk.task == "adjudicating"))
+        self._lay_out()
         self._show()
 
     def on_resize(self) -> None:
@@ -133,7 +134,6 @@ class CodingApp(App[None]):
         self._set("before", render.before(item) if item else "")
         self._set("sentence", self._cues.mark(item.sentence.text) if item else self._done())
         self._set("after", render.after(item) if item else "")
-        self._lay_out()
         self._show_choices(item)
         self.call_after_refresh(self.query_one("#sentence").scroll_visible, animate=False)
 

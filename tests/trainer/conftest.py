@@ -16,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from labels.codebook import Codebook, codebook_from_dict, dump_codebook
-from labels.records import Example
+from labels.records import Annotation, Document, Example, Sentence
+from labels.store import Store, now
 from tests.conftest import make_examples
 from trainer.config import Experiment, FinetuneSection, parse_experiment
 from trainer.model import Model
@@ -39,6 +40,7 @@ def _aside(folder: Path) -> Iterator[pytest.MonkeyPatch]:
         for name in ("COMMUNIQUE_STORE", "COMMUNIQUE_CODEBOOK", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
             patch.delenv(name, raising=False)
         patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("COMMUNIQUE_CACHE", str(folder / "cache"))
         yield patch
 
 
@@ -78,6 +80,33 @@ def write_examples(path: Path, examples: Iterable[Example]) -> Path:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def fill_store(path: Path, codebook: Codebook, examples: Sequence[Example], *, annotate: bool = True) -> list[str]:
+    """Keep examples in a new store as documents of several sentences, labelled by one annotator; their sentence ids."""
+    documents: dict[str, list[Example]] = {}
+    for example in examples:
+        documents.setdefault(example.document_id, []).append(example)
+    filed: list[tuple[Document, list[Sentence]]] = []
+    ids: dict[str, str] = {}
+    for name, own in documents.items():
+        document = Document(source=f"{name}.txt", text="\n".join(example.text for example in own))
+        sentences: list[Sentence] = []
+        for example in own:
+            start = sentences[-1].end + 1 if sentences else 0
+            sentences.append(Sentence(document.id, start, start + len(example.text), example.text, "lines"))
+            ids[example.id] = sentences[-1].id
+        filed.append((document, sentences))
+    with Store(path) as store:
+        store.add_codebook(codebook)
+        store.add_documents(filed)
+        if annotate:
+            store.append([_decision(ids[example.id], example.labels, codebook) for example in examples])
+    return [ids[example.id] for example in examples]
+
+
+def _decision(sentence: str, labels: tuple[str, ...], codebook: Codebook) -> Annotation:
+    return Annotation(f"event-{sentence}", sentence, "ana", "annotate", "reviewed", labels, codebook.hash, now())
 
 
 def disturbed(examples: Sequence[Example]) -> list[Example]:
@@ -137,6 +166,20 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Each fit ends with a full garbage collection: what has been imported by now need not be looked through every time.
     gc.collect()
     gc.freeze()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def short_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled encoder's first two layers in a folder, with its tokenizer and its pooling."""
+    from trainer.encoders import bundled_encoder, open_encoder
+
+    folder = tmp_path_factory.mktemp("short-encoder")
+    with _aside(folder):
+        encoder, tokenizer = open_encoder(bundled_encoder(), keep_layers=2)
+        encoder.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    shutil.copytree(bundled_encoder() / "1_Pooling", folder / "1_Pooling")
     return folder
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from labels.codebook import Codebook, dump_codebook, load_codebook
-from labels.errors import DataError, InputError
+from labels.errors import CodebookError, DataError, InputError
 from labels.exchange.jsonl import read_annotations
 from labels.records import Annotation, Document, Example, Sentence
+from labels.steps import Step
 from labels.store import Store, now
+from labels.versions import apply_migration, plan_migration
 from tests.conftest import make_examples
 from trainer.config import Experiment, parse_experiment
 from trainer.data import Dataset, load_dataset, read_ids, seed_examples, store_examples
@@ -312,3 +314,73 @@ def test_a_store_without_agreed_labels_raises_with_the_repair(codebook_file: str
         pass
     with pytest.raises(ExperimentError, match=r"empty\.db: no sentence in it has agreed labels yet"):
         store_dataset(codebook_file, store="empty.db")
+
+
+# -- versions of the codebook
+
+
+@pytest.fixture
+def versioned_store(filled_store: Path, codebook: Codebook) -> Path:
+    """The filled store with its annotations made under `codebook`, and a second version that splits `aid`."""
+    old = Path("versioned.db")
+    with Store(filled_store) as source, Store(old) as store:
+        store.add_codebook(codebook)
+        store.add_sentences(source.sentences())
+        store.append([replace(event, codebook_hash=codebook.hash) for event in source.events()])
+        steps = [Step("split", ("aid",), ("loan", "gift"))]
+        apply_migration(store, plan_migration(store, codebook, second_version(codebook), steps))
+    return old
+
+
+def second_version(codebook: Codebook) -> Codebook:
+    aid, truce = codebook.labels
+    parts = tuple(aid.model_copy(update={"name": name, "key": ""}) for name in ("loan", "gift"))
+    return codebook.model_copy(update={"version": "2", "labels": (*parts, truce)})
+
+
+def test_sentences_that_a_change_leaves_undecided_are_left_out_and_noted(
+    versioned_store: Path, codebook: Codebook
+) -> None:
+    notes: list[str] = []
+    with Store(versioned_store) as store:
+        examples = store_examples(store, second_version(codebook), notes)
+    without_aid = {e.text: e.labels for e in make_examples(45)[:43] if "aid" not in e.labels}
+    assert {e.text: e.labels for e in examples} == without_aid
+    undecided = sum("aid" in e.labels for e in make_examples(45))
+    (waiting,) = [note for note in notes if "relabel" in note]
+    assert waiting.startswith(f"{undecided} sentences wait for relabelling under codebook small 2: `communique label")
+    assert any(note.endswith("read through recorded changes of labels to codebook small 2") for note in notes)
+
+
+def test_annotations_made_under_other_wording_are_noted(versioned_store: Path, codebook: Codebook) -> None:
+    reworded = codebook.model_copy(update={"version": "1.1"})
+    notes: list[str] = []
+    with Store(versioned_store) as store:
+        assert len(store_examples(store, reworded, notes)) == 43
+    assert "88 annotations were made under another wording of codebook small 1.1, same labels" in notes
+
+
+def test_a_codebook_to_which_no_change_is_recorded_raises_with_the_command(
+    versioned_store: Path, exclusive_codebook: Codebook
+) -> None:
+    with Store(versioned_store) as store, pytest.raises(CodebookError, match="communique codebook migrate"):
+        store_examples(store, exclusive_codebook)
+
+
+def test_an_experiment_can_pin_a_version_that_the_store_keeps(versioned_store: Path, codebook: Codebook) -> None:
+    for reference in ("small@1", f"small@{codebook.hash}"):
+        dataset = store_dataset(reference, store=str(versioned_store))
+        assert dataset.codebook == codebook
+        assert sum(len(part) for part in dataset.parts.values()) == 43
+
+
+def test_a_pinned_version_that_the_store_does_not_keep_raises_with_those_it_does(versioned_store: Path) -> None:
+    with pytest.raises(CodebookError, match=r"no codebook 'small@7' is kept here.*small@1 .*small@2 "):
+        store_dataset("small@7", store=str(versioned_store))
+
+
+def test_to_pin_a_version_without_a_store_raises(write_jsonl: WriteJsonl) -> None:
+    file = str(write_jsonl("all.jsonl", as_rows(make_examples(12))))
+    for data in ({"codebook": "small@1"}, {"codebook": "small@1", "source": "store", "train": file}):
+        with pytest.raises(ExperimentError, match=r'"small@1" names a version that a label store keeps'):
+            load_dataset(experiment(data=data))

@@ -18,10 +18,12 @@ from labels.records import Document
 from tests.trainer.conftest import TrackedRun
 from trainer import display
 from trainer.demo import Corpus
+from trainer.doubts import Doubt, DoubtReport
 from trainer.leaderboard import Board
 from trainer.model import Model
 from trainer.predict import PredictReport
 from trainer.run import RunResult
+from trainer.score import ScoreReport
 from trainer.splits import Split
 from trainer.tracking import RunRow
 
@@ -379,3 +381,52 @@ def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: 
 def test_prediction_in_which_everything_was_set_aside_is_shown_too(said: Any, tfidf_model: Model) -> None:
     display.print_predicted(PredictReport(1, 0), tfidf_model, Path("tagged.csv"))
     assert "1 documents, 0 sentences labelled; 0 set aside as page furniture." in said()
+
+
+def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
+    display.print_scored(ScoreReport("abc", 12, 12, "/models/[mine]"), "mine.db")
+    assert said() == [
+        "Model abc: 12 sentences of mine.db scored.",
+        "12 sentence vectors kept, by encoder /models/[mine].",
+        "Next: communique label --annotator YOUR_NAME --strategy uncertainty",
+    ]
+    display.print_scored(ScoreReport("abc", 0, 0, ""), "mine.db")
+    assert said()[1] == "There was nothing that this model had not scored already."
+
+
+WRONG = Doubt("s1", "d1", "Norway pledged fuel [sic].", ("truce",), "truce", 0.04, ("aid",), 0.05, "labelled truce")
+MISSING = Doubt("s2", "d1", "Oslo sent " + "again and " * 20 + "again.", (), "aid", 0.91, ("aid",), 0.09, "no aid")
+
+
+def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
+    display.print_doubts(DoubtReport((WRONG, MISSING), 7, 90, 3, ("2 sentences left out",)), None, None)
+    lines = said()
+    assert lines[0] == "Note: 2 sentences left out."
+    assert words(lines, "truce") == ["truce", "truce", "wrong?", "0.04", "Norway", "pledged", "fuel", "[sic]."]
+    assert words(lines, "none")[:4] == ["none", "aid", "missing?", "0.91"]
+    assert lines[-3:] == [
+        "7 of 90 labelled sentences are in doubt; the 2 most doubtful are listed.",
+        "3 labels could not be judged: the other folds had no example to learn from.",
+        "Add --queue to have them labelled again.",
+    ]
+
+
+def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
+    display.print_doubts(DoubtReport((WRONG, MISSING), 2, 90, 0), Path("d.csv"), 1)
+    assert said()[-4:] == [
+        "2 of 90 labelled sentences are in doubt.",
+        "Written to d.csv.",
+        "1 sentences were put up for labelling again, 1 waited for it already.",
+        "Next: communique label --annotator YOUR_NAME --strategy relabel",
+    ]
+
+
+def test_no_doubt_is_no_table(said: Any) -> None:
+    display.print_doubts(DoubtReport((), 0, 90, 0), None, None)
+    assert said() == ["0 of 90 labelled sentences are in doubt."]
+
+
+def test_doubts_fit_80_columns() -> None:
+    lines = at_80_columns("print_doubts", DoubtReport((WRONG, MISSING), 2, 90, 0), None, None)
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()).count("again") == 21 + 1

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from trainer.encoders import bundled_encoder, default_pooling, find_encoder
+from trainer.encoders import (
+    bundled_encoder,
+    default_pooling,
+    encoder_digest,
+    find_encoder,
+    max_positions,
+    open_encoder,
+)
 from trainer.errors import EncoderError
 
 PARTS = ("config.json", "tokenizer.json", "model.safetensors")
@@ -186,3 +193,32 @@ def test_pooling_does_not_depend_on_how_the_file_is_set(isolated: Path, separato
 
 def test_an_encoder_without_a_pooling_file_is_read_at_its_first_token(isolated: Path) -> None:
     assert default_pooling(isolated) == "first"
+
+
+# -- opening
+
+
+def test_an_opened_encoder_is_float32_and_whole(tiny_encoder: Path) -> None:
+    encoder, tokenizer = open_encoder(tiny_encoder)
+    assert {str(parameter.dtype) for parameter in encoder.parameters()} == {"torch.float32"}
+    assert encoder.config.num_hidden_layers == 3
+    assert tokenizer("Rain fell.")["input_ids"]
+    assert max_positions(encoder) == 64
+
+
+def test_an_encoder_that_cannot_be_opened_raises_with_the_repair(isolated: Path) -> None:
+    folder = encoder_folder(isolated / "mine", *PARTS)
+    with pytest.raises(EncoderError, match=r"mine: this encoder cannot be opened .*`save_pretrained`"):
+        open_encoder(folder)
+
+
+def test_the_digest_is_of_what_decides_the_vectors(isolated: Path) -> None:
+    one, other = encoder_folder(isolated / "one", *PARTS), encoder_folder(isolated / "other", *PARTS)
+    (other / "README.md").write_text("No part of it.", encoding="utf-8")
+    assert encoder_digest(one) == encoder_digest(other)
+    for part in PARTS:
+        (other / part).write_text("other", encoding="utf-8")
+        assert encoder_digest(one) != encoder_digest(other)
+        (other / part).write_text("{}", encoding="utf-8")
+    (other / "merges.txt").write_text("{}", encoding="utf-8")
+    assert encoder_digest(one) != encoder_digest(other)

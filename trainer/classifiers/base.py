@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,22 @@ class Classifier(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Plain values for the manifest: what it was built from (encoder, pooling, sizes...)."""
+        ...
+
+
+@runtime_checkable
+class EncodingClassifier(Classifier, Protocol):
+    """A classifier that reads texts through an encoder: `predict_proba` is `predict_embedded` of `embed`.
+
+    Who wants the vectors too (`communique score`) asks for the two steps, and encodes each text once.
+    """
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, dimensions) vectors of the classifier's own encoder."""
+        ...
+
+    def predict_embedded(self, vectors: NDArray[np.float32]) -> Probabilities:
+        """(n, labels) raw probabilities from the vectors that `embed` gave."""
         ...
 
 

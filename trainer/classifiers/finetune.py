@@ -19,6 +19,7 @@ from labels.codebook import Codebook
 from labels.records import Example
 from trainer.classifiers.base import Probabilities, Progress, class_indices, label_matrix, without_none
 from trainer.config import FinetuneSection
+from trainer.embeddings import Vectors, encode_in_batches
 from trainer.encoders import default_pooling, find_encoder
 from trainer.errors import ExperimentError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from trainer.classifiers.network import Network
 
 SETTINGS, HEAD, ENCODER = "settings.json", "head.safetensors", "encoder"
-_PREDICT_BATCH = 32
 
 
 class FinetuneClassifier:
@@ -73,25 +73,32 @@ class FinetuneClassifier:
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels): sigmoid of each output, or softmax over the classes without the column of "none".
 
-        Texts are sorted by length for the batches and come back in their own order; longer ones are cut at `max_length`
-        tokens.
+        Longer texts are cut at `max_length` tokens.
         """
-        import torch
+        return self.predict_embedded(self.embed(texts))
 
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n, hidden size) pooled states of the trained encoder: what the head sees. Not normalised."""
         if self.network_ is None:
             raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
         self.network_.eval()
-        encoded = (
-            self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"] if texts else []
+        return encode_in_batches(
+            texts,
+            self.tokenizer_,
+            self.network_.pooled,
+            width=self.network_.head.in_features,
+            max_length=self.max_length_,
+            device=self.network_.head.weight.device,
         )
-        order = sorted(range(len(texts)), key=lambda position: len(encoded[position]))
-        logits = np.zeros((len(texts), self._n_outputs), dtype=np.float32)
-        device = next(self.network_.parameters()).device
+
+    def predict_embedded(self, vectors: Vectors) -> Probabilities:
+        """`predict_proba` from the vectors that `embed` gave."""
+        import torch
+
+        assert self.network_ is not None
+        head = self.network_.head
         with torch.inference_mode():
-            for start in range(0, len(order), _PREDICT_BATCH):
-                chosen = order[start : start + _PREDICT_BATCH]
-                batch = self.tokenizer_.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(device)
-                logits[chosen] = self.network_(**batch)["logits"].float().cpu().numpy()
+            logits = head(torch.from_numpy(vectors).to(head.weight.device)).float().cpu().numpy()
         return self._probabilities(logits)
 
     def _probabilities(self, logits: Probabilities) -> Probabilities:

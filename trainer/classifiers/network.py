@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.errors import EncoderError, ExperimentError
+from trainer.embeddings import pool_states
+from trainer.encoders import max_positions, open_encoder
 
 
 class Network(nn.Module):
@@ -30,11 +30,8 @@ class Network(nn.Module):
 
     @property
     def max_positions(self) -> int:
-        """How many tokens the encoder can take: its positions, without those below a padding token's (RoBERTa)."""
-        positions = int(getattr(self.encoder.config, "max_position_embeddings", 512))
-        table = getattr(getattr(self.encoder, "embeddings", None), "position_embeddings", None)
-        padding = getattr(table, "padding_idx", None)
-        return positions if padding is None else positions - padding - 1
+        """How many tokens the encoder can take."""
+        return max_positions(self.encoder)
 
     def set_loss(self, gold: NDArray[np.bool_], *, exclusive: bool, smoothing: float, most_weight: float) -> None:
         """Choose the loss and weigh rare outputs: the square root of how much rarer than even, from 1 to `most_weight`.
@@ -50,15 +47,12 @@ class Network(nn.Module):
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """Logits, with `loss` before them where `labels` ((batch,) classes or (batch, outputs) 0/1) are given."""
-        states = self.encoder(**inputs).last_hidden_state
-        logits: Tensor = self.head(self.dropout(self._pool(states, inputs["attention_mask"])))
+        logits: Tensor = self.head(self.dropout(self.pooled(**inputs)))
         return {"logits": logits} if labels is None else {"loss": self._loss(logits, labels), "logits": logits}
 
-    def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
-        if self.pooling == "first":
-            return states[:, 0]
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    def pooled(self, **inputs: Tensor) -> Tensor:
+        """What the head sees: (batch, hidden size) pooled states of the encoder's last layer."""
+        return pool_states(self.encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = self.weights.to(logits.device)
@@ -80,23 +74,7 @@ def open_network(
         EncoderError: the folder holds no encoder that transformers can open.
         ExperimentError: `keep_layers` is more than the encoder has.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    fewer = {"num_hidden_layers": keep_layers} if keep_layers else {}
-    try:
-        layers = AutoConfig.from_pretrained(folder, local_files_only=True).num_hidden_layers
-        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **fewer)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        raise EncoderError(
-            f"{folder}: this encoder cannot be opened ({reason}). Save model and tokenizer there again "
-            "with `save_pretrained`."
-        ) from error
-    if keep_layers > layers:
-        raise ExperimentError(f"model.keep_layers = {keep_layers}: this encoder has {layers} layers. Lower it.")
+    encoder, tokenizer = open_encoder(folder, keep_layers=keep_layers)
     for name, parameter in encoder.named_parameters():
         if name.startswith("pooler."):
             parameter.requires_grad = False  # not used: no gradient reaches it

@@ -16,6 +16,7 @@ CLASSES = {
     "majority": "trainer.classifiers.majority:MajorityClassifier",
     "keywords": "trainer.classifiers.keywords:KeywordsClassifier",
     "tfidf": "trainer.classifiers.tfidf:TfidfClassifier",
+    "embedding": "trainer.classifiers.embedding:EmbeddingClassifier",
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
 }
 

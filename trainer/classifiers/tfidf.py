@@ -10,13 +10,12 @@ import numpy as np
 
 from labels.codebook import Codebook
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, Progress, class_indices, label_matrix, without_none
+from trainer.classifiers.base import Probabilities, Progress
+from trainer.classifiers.linear import build_regression, label_probabilities, load_estimator, regression_targets
 from trainer.config import TfidfSection
-from trainer.errors import ArtefactError, ExperimentError
+from trainer.errors import ExperimentError
 
 FILE = "pipeline.skops"
-TRUSTED: tuple[str, ...] = ("sklearn.multiclass._ConstantPredictor",)
-"""Types beyond skops's own allow-list that the file may hold: scikit-learn's answer for a label that all bear."""
 
 
 class TfidfClassifier:
@@ -37,32 +36,24 @@ class TfidfClassifier:
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Fit vocabulary, weights and regression."""
-        gold = label_matrix(examples, self.labels)
         self.pipeline_ = self._build()
         if self._section.min_df > len(examples):
             raise ExperimentError(
                 f"model.min_df = {self._section.min_df}: there are only {len(examples)} train examples, so that no "
                 "n-gram is left. Lower it."
             )
-        self.pipeline_.fit([example.text for example in examples], class_indices(gold) if self._exclusive else gold)
+        targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
+        self.pipeline_.fit([example.text for example in examples], targets)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels) probabilities of the regression."""
         if not len(texts):
             return np.zeros((0, len(self.labels)), dtype=np.float32)
-        probabilities = np.asarray(self.pipeline_.predict_proba(list(texts)))
-        if not self._exclusive:
-            # Of a single label scikit-learn gives both columns, "not" first.
-            return probabilities[:, -len(self.labels) :].astype(np.float32)
-        full = np.zeros((len(texts), len(self.labels) + 1))
-        full[:, self.pipeline_.classes_] = probabilities
-        return without_none(full, len(self.labels))
+        return label_probabilities(self.pipeline_, list(texts), len(self.labels), exclusive=self._exclusive)
 
     def _build(self) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.multiclass import OneVsRestClassifier
         from sklearn.pipeline import FeatureUnion, Pipeline
 
         section = self._section
@@ -76,18 +67,10 @@ class TfidfClassifier:
                 ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, section.char_ngrams), **shared)),
             ]
         )
-        regression = LogisticRegression(
-            C=section.C,
-            class_weight=None if section.class_weight == "none" else section.class_weight,
-            max_iter=1000,
-            random_state=self._seed,
+        regression = build_regression(
+            exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
         )
-        return Pipeline(
-            [
-                ("features", features),
-                ("regression", regression if self._exclusive else OneVsRestClassifier(regression)),
-            ]
-        )
+        return Pipeline([("features", features), ("regression", regression)])
 
     def save(self, folder: Path) -> None:
         """Write `pipeline.skops`."""
@@ -102,17 +85,8 @@ class TfidfClassifier:
         Raises:
             ArtefactError: the file holds a type that is not allowed.
         """
-        from skops.io import get_untrusted_types
-        from skops.io import load as skops_load
-
-        unknown = sorted(set(get_untrusted_types(file=folder / FILE)) - set(TRUSTED))
-        if unknown:
-            raise ArtefactError(
-                f"{folder / FILE}: it holds types that are not trusted: {', '.join(unknown)}. "
-                "It was not loaded; train the model again."
-            )
         classifier = cls(codebook, TfidfSection(kind="tfidf"), seed=0)
-        classifier.pipeline_ = skops_load(folder / FILE, trusted=list(TRUSTED))
+        classifier.pipeline_ = load_estimator(folder / FILE)
         return classifier
 
     def describe(self) -> dict[str, Any]:

@@ -89,7 +89,10 @@ def _fold_events() -> None:
 
 def _extend_draws() -> None:
     op.add_column("draws", sa.Column("query", sa.Text, nullable=False, server_default=""))
-    op.add_column("draw_items", sa.Column("previous", sa.JSON(none_as_null=True)))
+    with op.batch_alter_table("draw_items") as items:
+        # A reason to label again stands here too, and reasons are sentences.
+        items.alter_column("stratum", type_=sa.Text(), existing_type=sa.String(80), existing_nullable=False)
+        items.add_column(sa.Column("previous", sa.JSON(none_as_null=True)))
     op.create_index("draw_items_by_sentence", "draw_items", ["sentence_id"])
     op.create_table(
         "relabelling",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
@@ -19,15 +19,14 @@ from labels.errors import DataError
 from labels.exchange.jsonl import (
     COLUMNS,
     OPTIONAL,
-    Line,
     export_annotations,
     format_line,
     import_annotations,
     read_annotations,
 )
-from labels.queue import next_draw
+from labels.exchange.lines import Line
 from labels.records import Annotation, EventKind, Sentence, State
-from labels.store import Store
+from labels.store import Draw, DrawItem, Store
 
 Row = dict[str, Any]
 Write = Callable[[str, list[Row]], Path]
@@ -39,21 +38,12 @@ STATES: dict[EventKind, list[State | None]] = {
     "adjudicate": ["reviewed"],
     "undo": [None],
 }
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
 LABELS = st.sampled_from([(), ("aid",), ("truce",), ("aid", "truce")])
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with Store("store.db") as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store to copy: making one takes longer."""
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    Store(path).close()
-    return path
 
 
 def row(**changes: Any) -> Row:
@@ -79,6 +69,7 @@ def row(**changes: Any) -> Row:
         "inclusion_probability": 0.25,
         "created_at": "2026-01-01T00:00:00+00:00",
         "synthetic": False,
+        "extra": None,
     }
     return values | changes
 
@@ -88,7 +79,7 @@ def read_lines(path: Path) -> list[Row]:
 
 
 def dump(path: str | Path) -> list[str]:
-    with closing(connect(path)) as connection:
+    with closing(connect(str(path).removeprefix("sqlite:///"))) as connection:
         return list(connection.iterdump())
 
 
@@ -122,6 +113,7 @@ def histories(draw: st.DrawFn) -> list[Line]:
             blind=draw(flags),
             strategy=strategy,
             inclusion_probability=draw(st.none() | st.floats(0, 1, exclude_min=True)) if strategy else None,
+            extra=draw(st.none() | st.dictionaries(st.sampled_from(["prodigy", "doccano"]), VALUES, max_size=2)),
         )
         lines.append(Line(event, sentence))
     return lines
@@ -173,7 +165,7 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
     sentence = Sentence("d1", 3, 12, "Nine long", synthetic=True)
     event = Annotation(
         "e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "0123456789abcdef", "2026-01-01", "a note", 2.5,
-        ("truce",), True, "random", 0.25,
+        ("truce",), True, "random", 0.25, extra={"prodigy": {"score": 1}},
     )  # fmt: skip
     store.add_sentences([sentence])
     store.append([event])
@@ -181,17 +173,23 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
     assert export_annotations(store, isolated / "out.jsonl") == 1
 
     expected = row(note="a note", suggestion=["truce"], blind=True, created_at="2026-01-01", synthetic=True)
+    expected["extra"] = {"prodigy": {"score": 1}}
     (written,) = read_lines(isolated / "out.jsonl")
     assert list(written) == list(COLUMNS)
     assert written == expected
 
 
+def a_draw(sentences: list[Sentence]) -> Draw:
+    items = tuple(DrawItem(sentence.id, 0.25) for sentence in sentences)
+    return Draw("draw", "random", "ana", "", 8, 1, "2026-01-01", items)
+
+
 def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store, isolated: Path) -> None:
-    store.add_sentences(Sentence("d1", 10 * i, 10 * i + 9, "Nine long") for i in range(8))
-    draw = next_draw(store, "ana", size=2, seed=1)
-    assert draw is not None
-    for identifier, _ in draw.items:
-        store.append([Annotation(identifier, identifier, "ana", "annotate", "reviewed", (), "h", "t", draw_id=draw.id)])
+    sentences = [Sentence("d1", 10 * i, 10 * i + 9, "Nine long") for i in range(2)]
+    store.add_sentences(sentences)
+    store.add_draws([a_draw(sentences)], expires_at="2999-01-01")
+    ids = [sentence.id for sentence in sentences]
+    store.append([Annotation(i, i, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw") for i in ids])
     export_annotations(store, isolated / "out.jsonl")
 
     assert [(line["strategy"], line["inclusion_probability"]) for line in read_lines(isolated / "out.jsonl")] == [
@@ -202,16 +200,15 @@ def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store,
 
 def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: Path) -> None:
     store.add_codebook(BOOK)
-    store.add_sentences([Sentence("d1", 0, 9, "Nine long")])
-    draw = next_draw(store, "ana", size=1, seed=1)
-    assert draw is not None
-    (identifier, _) = draw.items[0]
-    store.append([Annotation("e1", identifier, "ana", "annotate", "reviewed", (), "h", "t", draw_id=draw.id)])
+    sentence = Sentence("d1", 0, 9, "Nine long")
+    store.add_sentences([sentence])
+    store.add_draws([a_draw([sentence])], expires_at="2999-01-01")
+    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw")])
     export_annotations(store, isolated / "out.jsonl")
-    before = dump("store.db")
+    before = dump(store.url)
 
     assert import_annotations(store, isolated / "out.jsonl", BOOK) == (0, 1)
-    assert dump("store.db") == before
+    assert dump(store.url) == before
 
 
 def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolated: Path) -> None:
@@ -242,7 +239,7 @@ def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) ->
 
 
 def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: Store, write_jsonl: Write) -> None:
-    line = row(suggestion=["truce"], blind=True, note="a note", synthetic=True)
+    line = row(suggestion=["truce"], blind=True, note="a note", synthetic=True, extra={"doccano": {"id": 7}})
 
     assert import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK) == (1, 0)
 
@@ -250,6 +247,7 @@ def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: 
     assert (event.annotator, event.state, event.labels, event.suggestion) == ("ana", "reviewed", ("aid",), ("truce",))
     assert (event.note, event.seconds, event.blind, event.created_at) == ("a note", 2.5, True, line["created_at"])
     assert (event.strategy, event.inclusion_probability) == ("random", 0.25)
+    assert event.extra == {"doccano": {"id": 7}}
     assert store.sentences() == [Sentence("d1", 3, 12, "Nine long", synthetic=True)]
     assert store.codebook(BOOK.hash) == BOOK
 
@@ -261,7 +259,7 @@ def test_optional_columns_may_be_left_out(store: Store, write_jsonl: Write) -> N
 
     (event,) = store.events()
     assert (event.note, event.seconds, event.suggestion, event.blind) == ("", None, None, False)
-    assert (event.strategy, event.inclusion_probability) == ("", None)
+    assert (event.strategy, event.inclusion_probability, event.extra) == ("", None, None)
 
 
 def test_a_probability_without_a_strategy_is_kept(store: Store, write_jsonl: Write, isolated: Path) -> None:
@@ -298,6 +296,7 @@ MISFITS: list[tuple[str, Row, str]] = [
     ("an offset that is true", {"end": True}, "`end` must be int, not bool"),
     ("a fractional offset", {"end": 12.0}, "`end` must be int, not float"),
     ("seconds in words", {"seconds": "2"}, "`seconds` must be int or float or null, not str"),
+    ("extra as a list", {"extra": []}, "`extra` must be dict or null, not list"),
     ("blind as a number", {"blind": 0}, "`blind` must be bool, not int"),
     ("an event of no kind", {"event": "delete"}, "`event` is annotate or adjudicate or undo, not 'delete'"),
     ("unseen as a state", {"state": "unseen"}, "`state` of an event 'annotate' is reviewed or skipped, not 'unseen'"),
@@ -315,12 +314,12 @@ def test_a_line_that_is_wrong_is_named_and_nothing_of_its_file_is_kept(
     store: Store, write_jsonl: Write, changes: Row, message: str
 ) -> None:
     store.add_sentences([Sentence("d0", 0, 1, "x")])
-    before = dump("store.db")
+    before = dump(store.url)
     path = write_jsonl("in.jsonl", [row(), row(event_id="e2"), row(event_id="e3") | changes])
 
     with pytest.raises(DataError, match=rf"in\.jsonl:3: .*{message}"):
         import_annotations(store, path, BOOK)
-    assert dump("store.db") == before
+    assert dump(store.url) == before
 
 
 @pytest.mark.parametrize("column", [column for column in COLUMNS if column not in OPTIONAL])
@@ -358,12 +357,12 @@ def test_an_event_id_that_occurs_twice_is_refused(store: Store, write_jsonl: Wri
 
 def test_a_sentence_that_reads_otherwise_in_the_store_is_refused(store: Store, write_jsonl: Write) -> None:
     import_annotations(store, write_jsonl("one.jsonl", [row()]), BOOK)
-    before = dump("store.db")
+    before = dump(store.url)
     other = write_jsonl("two.jsonl", [row(event_id="e2", text="Not it !!")])
 
     with pytest.raises(DataError, match=r"two\.jsonl: sentence .*'Not it !!' here, but 'Nine long' in the store"):
         import_annotations(store, other, BOOK)
-    assert dump("store.db") == before
+    assert dump(store.url) == before
 
 
 def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Store, write_jsonl: Write) -> None:
@@ -381,6 +380,8 @@ def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Stor
         pytest.param({"text": "half \ud83d"}, id="half a surrogate pair"),
         pytest.param({"note": "half \ud83d"}, id="half a surrogate pair in a note"),
         pytest.param({"seconds": float("nan")}, id="seconds that are no number"),
+        pytest.param({"extra": {"csv": {"score": float("inf")}}}, id="an endless number in extra"),
+        pytest.param({"extra": {"csv": {"name": "half \ud83d"}}}, id="half a surrogate pair in extra"),
     ],
 )
 def test_a_value_that_no_store_can_hold_is_refused_with_its_line(store: Store, isolated: Path, changes: Row) -> None:

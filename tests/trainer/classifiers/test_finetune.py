@@ -15,6 +15,7 @@ from sklearn.metrics import f1_score
 from labels.codebook import Codebook
 from labels.records import Example
 from tests.trainer.conftest import Finetuned, examples_for, gold_of, plain_codebook, texts_of, tiny_section
+from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.encoders import bundled_encoder
 from trainer.errors import EncoderError, ExperimentError
@@ -98,6 +99,24 @@ def test_answers_follow_their_texts_whatever_the_lengths(finetuned: Finetuned) -
     shuffled = random.Random(3).sample(range(len(texts)), len(texts))
     together = finetuned.classifier.predict_proba([texts[i] for i in shuffled])
     np.testing.assert_allclose(together, alone[shuffled], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CODEBOOKS)
+def test_it_answers_in_two_steps_as_in_one(tiny: Callable[[str], FinetuneClassifier], name: str) -> None:
+    classifier, texts = tiny(name), texts_of(examples_for(CODEBOOKS[name], 40))
+    assert isinstance(classifier, EncodingClassifier)
+    states = classifier.embed(texts)
+    assert (states.shape, states.dtype) == ((len(texts), 16), np.float32)
+    np.testing.assert_array_equal(classifier.predict_embedded(states), classifier.predict_proba(texts))
+
+
+def test_what_is_embedded_is_what_the_head_sees(tiny: Callable[[str], FinetuneClassifier]) -> None:
+    network = tiny("multi-label").network_
+    assert network is not None
+    texts = ["Japan pledged a loan.", "Rain fell."]
+    weight, bias = (parameter.detach().numpy() for parameter in (network.head.weight, network.head.bias))
+    logits = tiny("multi-label").embed(texts) @ weight.T + bias
+    np.testing.assert_allclose(tiny("multi-label").predict_proba(texts), 1 / (1 + np.exp(-logits)), atol=1e-5)
 
 
 def test_texts_are_cut_at_max_length(tiny_encoder: Path) -> None:

@@ -1,0 +1,229 @@
+"""How many labels each strategy needs: random, uncertainty and uncertain-diverse on a corpus with full gold.
+
+    python experiments/benchmarks/active_learning.py india_police_events.jsonl
+
+The file has `text`, `labels` and `document_id` in each row. For every seed a third of the documents is held out; the
+annotator is played by the gold; the model is a logistic regression on frozen embeddings (each text is encoded once), as
+in the kind `embedding`, refitted after every batch. All strategies start from the same random batch. What is drawn is
+decided by the functions that `communique label --strategy` uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.diversity import representatives
+from labels.examples import infer_codebook_of, read_examples
+from trainer.classifiers.base import label_matrix
+from trainer.classifiers.linear import build_regression, label_probabilities
+from trainer.config import EmbeddingSection
+from trainer.embedding_cache import cached_encode
+from trainer.embeddings import Embedder
+from trainer.evaluation.metrics import count
+from trainer.uncertainty import uncertainty
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+Ask = Callable[[Vectors], Floats]
+POOL = 10
+"""As `labels.queue`: uncertain-diverse clusters this many times what it draws."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Vectors (n, dimensions), gold (n, labels), and the document of each sentence."""
+
+    vectors: Vectors
+    gold: NDArray[np.bool_]
+    documents: NDArray[np.str_]
+    labels: tuple[str, ...]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--budget", type=int, default=4000, help="labels after which a strategy is given up")
+    parser.add_argument("--share", type=float, default=0.9, help="of the full data's macro-F1 that is to be reached")
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/active_learning"))
+    arguments = parser.parse_args()
+    corpus = read_corpus(arguments.data)
+    curves: dict[str, list[list[float]]] = {name: [] for name in STRATEGIES}
+    full: list[float] = []
+    for seed in range(arguments.seeds):
+        train, test = hold_out(corpus.documents, seed)
+        full.append(fit(corpus, train, test)[1])
+        for name in STRATEGIES:
+            curves[name].append(learn(corpus, train, test, name, arguments, seed))
+        reached = {name: needed(curves[name][-1], arguments.share * full[-1], arguments.batch) for name in STRATEGIES}
+        print(f"seed {seed}: full data {full[-1]:.3f}; labels needed {reached}", flush=True)
+    report(arguments, corpus, full, curves)
+
+
+def read_corpus(path: Path) -> Corpus:
+    """Read and encode."""
+    codebook = infer_codebook_of([path])
+    examples = read_examples(path, codebook)
+    vectors = cached_encode(Embedder(), [example.text for example in examples])
+    documents = np.array([example.document_id for example in examples])
+    return Corpus(vectors, label_matrix(examples, codebook.label_names), documents, codebook.label_names)
+
+
+def hold_out(documents: NDArray[np.str_], seed: int) -> tuple[Positions, Positions]:
+    """Positions of train and test; a third of the documents is test."""
+    names = np.unique(documents)
+    chosen = np.random.default_rng(seed).choice(names, len(names) // 3, replace=False)
+    held = np.isin(documents, chosen)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def fit(
+    corpus: Corpus, train: Positions, test: NDArray[np.int64]
+) -> tuple[Callable[[NDArray[np.float32]], Floats], float]:
+    """A model fitted to `train`, as a function vectors -> probabilities, and its macro-F1 on `test` at 0.5."""
+    section = EmbeddingSection(kind="embedding")
+    model = build_regression(exclusive=False, C=section.C, class_weight=section.class_weight, seed=0)
+    present = corpus.gold[train].any(axis=0)
+    model.fit(corpus.vectors[train], corpus.gold[train][:, present])
+
+    def ask(vectors: Vectors) -> Floats:
+        probabilities = np.zeros((len(vectors), len(corpus.labels)))
+        found = label_probabilities(model, vectors, int(present.sum()), exclusive=False)
+        probabilities[:, present] = found
+        return probabilities
+
+    return ask, float(count(corpus.gold[test], ask(corpus.vectors[test]) >= 0.5).macro_f1)
+
+
+def learn(
+    corpus: Corpus,
+    train: Positions,
+    test: Positions,
+    strategy: str,
+    arguments: argparse.Namespace,
+    seed: int,
+) -> list[float]:
+    """Macro-F1 on test after each batch."""
+    generator = np.random.default_rng(1000 + seed)
+    pool = generator.permutation(train)
+    labelled, scores = pool[: arguments.batch], []
+    while True:
+        ask, score = fit(corpus, labelled, test)
+        scores.append(score)
+        if len(labelled) >= arguments.budget:
+            return scores
+        unseen = pool[~np.isin(pool, labelled)]
+        chosen = STRATEGIES[strategy](ask(corpus.vectors[unseen]), corpus.vectors[unseen], arguments.batch, seed)
+        labelled = np.concatenate([labelled, unseen[chosen]])
+
+
+def at_random(_: Floats, vectors: Vectors, size: int, __: int) -> Sequence[int]:
+    """The pool is in random order."""
+    return range(min(size, len(vectors)))
+
+
+def uncertain(probabilities: Floats, _: Vectors, size: int, __: int) -> Sequence[int]:
+    """The sentences of the highest entropy."""
+    return list(np.argsort(-entropy(probabilities), kind="stable")[:size])
+
+
+def uncertain_diverse(probabilities: Floats, vectors: Vectors, size: int, seed: int) -> Sequence[int]:
+    """One of each cluster of the most uncertain sentences, weighted by entropy."""
+    doubt = entropy(probabilities)
+    pool = np.argsort(-doubt, kind="stable")[: POOL * size]
+    packed = [vectors[i].astype("<f2").tobytes() for i in pool]
+    return list(pool[representatives(packed, size, weights=list(doubt[pool]), seed=seed)])
+
+
+def entropy(probabilities: Floats) -> Floats:
+    halves = (0.5,) * probabilities.shape[1]
+    return uncertainty(probabilities, thresholds=halves, exclusive=False, allow_none=True).entropy
+
+
+STRATEGIES = {"random": at_random, "uncertainty": uncertain, "uncertain-diverse": uncertain_diverse}
+
+
+def needed(scores: Sequence[float], target: float, batch: int) -> int | None:
+    """Labels at which the target is reached for the first time, None if it never is."""
+    return next(((step + 1) * batch for step, score in enumerate(scores) if score >= target), None)
+
+
+def report(
+    arguments: argparse.Namespace, corpus: Corpus, full: list[float], curves: dict[str, list[list[float]]]
+) -> None:
+    """Write the table and the plot."""
+    counts = {
+        name: [needed(curve, arguments.share * best, arguments.batch) for curve, best in zip(runs, full, strict=True)]
+        for name, runs in curves.items()
+    }
+    lines = [
+        "# Labels needed by strategy",
+        "",
+        f"`python experiments/benchmarks/active_learning.py {arguments.data.name}`: {len(corpus.gold):,} sentences of "
+        f"{len(np.unique(corpus.documents)):,} documents, {len(corpus.labels)} labels, a third of the documents held "
+        f"out, {arguments.seeds} seeds, batches of {arguments.batch}. Frozen MiniLM embeddings, logistic regression, "
+        f"macro-F1 at 0.5 against the same model on all train sentences ({np.mean(full):.3f} on average). scikit-learn "
+        f"{version('scikit-learn')}, Python {platform.python_version()}.",
+        "",
+        f"| strategy | labels to {arguments.share:.0%} of full data: median | least | most | not reached | "
+        "macro-F1 at 500 | at 1,000 | at 2,000 |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, found in counts.items():
+        reached = sorted(value if value is not None else np.inf for value in found)
+        cells = [_labels(np.median(reached)), _labels(reached[0]), _labels(reached[-1]), str(found.count(None))]
+        cells += [_mean_at(curves[name], at, arguments) for at in (500, 1000, 2000)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "Each seed: " + "; ".join(f"{name} {found}" for name, found in counts.items()) + ".", ""]
+    lines += [f"![Learning curves]({arguments.out.name}.png)", ""]
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+    plot(arguments, full, curves)
+
+
+def _labels(value: float) -> str:
+    return "not reached" if np.isinf(value) else f"{value:,.0f}"
+
+
+def _mean_at(runs: list[list[float]], labels: int, arguments: argparse.Namespace) -> str:
+    step = labels // arguments.batch - 1
+    values = [run[step] for run in runs if step < len(run)]
+    return f"{np.mean(values):.3f}" if values else "–"
+
+
+def plot(arguments: argparse.Namespace, full: list[float], curves: dict[str, list[list[float]]]) -> None:
+    """Mean curves with the range of the middle 80% of seeds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, runs in curves.items():
+        scores = np.array(runs)
+        labels = arguments.batch * np.arange(1, scores.shape[1] + 1)
+        line = axes.plot(labels, scores.mean(axis=0), label=name)[0]
+        low, high = np.quantile(scores, [0.1, 0.9], axis=0)
+        axes.fill_between(labels, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.axhline(np.mean(full), color="grey", linewidth=1, label="all train sentences")
+    axes.axhline(
+        arguments.share * np.mean(full), color="grey", linewidth=1, linestyle=":", label=f"{arguments.share:.0%} of it"
+    )
+    axes.set(xlabel="sentences labelled", ylabel="macro-F1 on held-out documents")
+    axes.legend(frameon=False)
+    figure.savefig(arguments.out.with_suffix(".png"), dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""`communique agreement`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labels.cli.options import CodebookOption, StoreOption
+from labels.terminal import console, reporting_errors
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from labels.agreement import AgreementReport, Block, Confusion, Retest
+    from labels.codebook import Codebook
+    from labels.influence import Contrast, Influence
+    from labels.ratings import Figures, PairAgreement
+    from labels.reliability import Estimate
+
+_MANY_PAIRS = 12
+
+
+def agreement_command(
+    store: StoreOption = None,
+    codebook: CodebookOption = None,
+    suggestions: Annotated[
+        bool, typer.Option("--suggestions", help="Also: what seeing a suggestion does to decisions.")
+    ] = False,
+    retest: Annotated[
+        bool, typer.Option("--retest", help="Also: annotators against their own earlier decisions.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file, too.")] = None,
+) -> None:
+    """How far annotators agree: Cohen's kappa and Krippendorff's alpha, by label, with intervals."""
+    from labels.agreement import agreement, retest_agreement
+    from labels.codebook import load_codebook
+    from labels.influence import suggestion_influence
+    from labels.settings import load_settings
+    from labels.store import Store
+    from labels.versions import history_of
+
+    with reporting_errors():
+        settings = load_settings(store=store, codebook=codebook)
+        book = load_codebook(settings.codebook)
+        with Store(settings.store, create=False) as opened:
+            events = opened.events()
+            found = opened.sentences({event.sentence_id for event in events})
+            history = history_of(opened)
+        sentences = {sentence.id: sentence for sentence in found}
+        report = agreement(events, sentences, book, history)
+        influence = suggestion_influence(events, sentences, book) if suggestions else None
+        retests = retest_agreement(events, sentences, book, history) if retest else None
+        if json is not None:
+            _write_json(json, {"agreement": report, "suggestions": influence, "retest": retests}, book)
+        _print_report(report, book)
+        if influence is not None:
+            _print_influence(influence)
+        if retests is not None:
+            _print_retests(retests, book)
+        if json is not None:
+            console.print(f"Written to {json}.")
+
+
+def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> None:
+    from dataclasses import asdict
+    from json import dumps
+
+    from labels.files import write_whole
+
+    content: dict[str, Any] = {"codebook": codebook.name, "version": codebook.version, "codebook_hash": codebook.hash}
+    for name, report in reports.items():
+        if report is not None:
+            content[name] = [asdict(entry) for entry in report] if isinstance(report, tuple) else asdict(report)
+    write_whole(path, [dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
+
+
+# -- between annotators
+
+
+def _print_report(report: AgreementReport, codebook: Codebook) -> None:
+    bootstrap = report.bootstrap
+    console.print(
+        f"{codebook.name} {codebook.version} ({codebook.hash}). "
+        f"Intervals: {bootstrap.confidence:.0%}, {bootstrap.draws} draws of documents, seed {bootstrap.seed}."
+    )
+    _print_block("Randomly drawn, no suggestion shown", report.unbiased, codebook)
+    other = "Other items (picked, suggested, or of unknown draw): biased, shown separately"
+    if report.other.figures.n_sentences:
+        _print_block(other, report.other, codebook)
+    elif not report.unbiased.figures.n_sentences:
+        console.print("Agreement is measured where two people review the same sentences.")
+    if report.undecided:
+        console.print(
+            f"Left out: {report.undecided} decisions that a change of the codebook has left undecided. "
+            "Next: communique label --annotator YOUR_NAME --strategy relabel"
+        )
+    if report.responses:
+        console.print()
+        console.print("Decisions, and sentences passed over (no part of kappa or alpha):")
+    for response in report.responses:
+        share = response.skipped / (response.reviewed + response.skipped)
+        console.print(f"  {response.annotator}: {response.reviewed} reviewed, {response.skipped} skipped ({share:.1%})")
+
+
+def _print_block(title: str, block: Block, codebook: Codebook) -> None:
+    console.print()
+    if not block.figures.n_sentences:
+        console.print(f"{title}: no sentence has such decisions of two annotators.")
+        return
+    _print_figures(title, block.figures, codebook)
+    if len(block.figures.pairs) > 1:
+        _print_pairs(block.figures.pairs)
+    if block.confusions:
+        console.print("Most confused, by pairs of decisions:")
+    for confusion in block.confusions:
+        _print_confusion(confusion)
+
+
+def _print_figures(title: str, figures: Figures, codebook: Codebook) -> None:
+    console.print(f"{title}.", style="bold")
+    console.print(
+        f"{figures.n_sentences} sentences of {figures.n_documents} documents, "
+        f"{figures.n_decisions} decisions ({', '.join(figures.annotators)})."
+    )
+    table = _table("label", "n", "prevalence", "kappa", "interval", "alpha", "interval")
+    notes: dict[str, Estimate] = {}
+    for name, prevalence, kappa, alpha in _rows(figures, codebook):
+        table.add_row(
+            name,
+            str(figures.n_sentences),
+            "" if prevalence is None else f"{prevalence:.3f}",
+            *(_cells(kappa) if kappa else ("", "")),
+            *_cells(alpha),
+        )
+        notes |= {f"kappa of {name}": kappa} if kappa else {}
+        notes[f"alpha of {name}"] = alpha
+    console.print(table)
+    exact = figures.exact_agreement
+    console.print(f"Exact agreement {_in_words(exact)}, not corrected for chance.")
+    _print_notes(notes)
+
+
+def _rows(figures: Figures, codebook: Codebook) -> Iterator[tuple[str, float | None, Estimate | None, Estimate]]:
+    """Name, prevalence, kappa and alpha of each row of the table."""
+    for label, row in figures.per_label.items():
+        yield label, row.prevalence, row.kappa, row.alpha
+    sets = figures.sets
+    if codebook.exclusive:
+        yield "all classes", sets.prevalence, sets.kappa, sets.alpha
+    else:
+        yield "mean of labels", None, figures.mean_kappa, figures.mean_alpha
+        yield "whole sets", sets.prevalence, sets.kappa, sets.alpha
+        yield "whole sets, MASI", None, None, figures.masi_alpha
+
+
+def _print_pairs(pairs: Iterable[PairAgreement]) -> None:
+    def worst_first(pair: PairAgreement) -> tuple[bool, float]:
+        return pair.kappa.value is None, pair.kappa.value or 0.0
+
+    ordered = sorted(pairs, key=worst_first)
+    table = _table("annotators", "n", "kappa", "interval")
+    for pair in ordered[:_MANY_PAIRS]:
+        table.add_row(" / ".join(pair.annotators), str(pair.n_sentences), *_cells(pair.kappa))
+    console.print("Pairs of annotators, over whole sets:")
+    console.print(table)
+    if len(ordered) > _MANY_PAIRS:
+        console.print(f"{len(ordered) - _MANY_PAIRS} pairs that agree better are in the file of --json.")
+    _print_notes({" / ".join(pair.annotators): pair.kappa for pair in ordered[:_MANY_PAIRS]})
+
+
+def _print_confusion(confusion: Confusion) -> None:
+    console.print(f"  {confusion.count} x {' / '.join(label or 'none' for label in confusion.labels)}")
+    for example in confusion.examples:
+        said = "; ".join(f"{who}: {', '.join(labels) or 'none'}" for who, labels in example.decisions.items())
+        console.print(f"      “{example.text}”")
+        console.print(f"      {example.sentence_id}  {said}")
+
+
+# -- suggestions, retests
+
+
+def _print_influence(influence: Influence) -> None:
+    console.print()
+    exact = influence.exact
+    if influence.unreadable:
+        console.print(f"Left out: {influence.unreadable} decisions, as this codebook lacks a label given or suggested.")
+    if not exact.n_shown and not exact.n_blind:
+        console.print("Suggestions: no decision was made where there was one.")
+        return
+    console.print(
+        f"Suggestions: {exact.n_shown} decisions with one shown, {exact.n_blind} with one withheld, "
+        f"{influence.n_documents} documents."
+    )
+    rows = {"equal to the suggestion": exact}
+    for label, both in influence.per_label.items():
+        rows |= {f"{label} given, suggested": both.suggested, f"{label} given, not suggested": both.not_suggested}
+    table = _table("share of decisions", "n shown", "n blind", "shown", "blind", "difference", "interval")
+    for name, contrast in rows.items():
+        table.add_row(name, *_contrast_cells(contrast))
+    console.print(table)
+    _print_notes({name: contrast.difference for name, contrast in rows.items()})
+
+
+def _contrast_cells(contrast: Contrast) -> tuple[str, ...]:
+    shares = ("–" if share is None else f"{share:.3f}" for share in (contrast.shown, contrast.blind))
+    return (str(contrast.n_shown), str(contrast.n_blind), *shares, *_cells(contrast.difference))
+
+
+def _print_retests(retests: Iterable[Retest], codebook: Codebook) -> None:
+    console.print()
+    if not retests:
+        console.print("Retests: nobody has decided twice on the same sentence yet.")
+    for retest in retests:
+        _print_figures(f"Retest of {retest.annotator}", retest.figures, codebook)
+
+
+# -- cells and notes
+
+
+def _table(*headings: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if position else "left", no_wrap=bool(position))
+    return table
+
+
+def _cells(estimate: Estimate) -> tuple[str, str]:
+    """The value and its interval; the reasons for what is absent are printed below the table."""
+    if estimate.value is None:
+        return "undefined", "–"
+    return f"{estimate.value:.3f}", _bounds(estimate) or "–"
+
+
+def _in_words(estimate: Estimate) -> str:
+    bounds = _bounds(estimate)
+    return f"{estimate.value:.3f}" + (f" ({bounds})" if bounds else "")
+
+
+def _bounds(estimate: Estimate) -> str:
+    return "" if estimate.low is None else f"{estimate.low:.3f} to {estimate.high:.3f}"
+
+
+def _print_notes(estimates: Mapping[str, Estimate]) -> None:
+    """Why figures or intervals are absent, one line a reason, and how many draws were dropped."""
+    for what in ("undefined", "no_interval"):
+        reasons: dict[str, list[str]] = {}
+        for name, estimate in estimates.items():
+            reasons.setdefault(getattr(estimate, what), []).append(name)
+        reasons.pop("", None)
+        for reason, names in reasons.items():
+            heading = "Undefined" if what == "undefined" else "No interval"
+            console.print(f"{heading} ({reason}): {', '.join(names) if len(names) < len(estimates) else 'all'}.")
+    dropped = [
+        f"{name} ({estimate.undefined_draws})" for name, estimate in estimates.items() if estimate.undefined_draws
+    ]
+    if dropped:
+        console.print(f"Draws left out because the figure is undefined in them: {', '.join(dropped)}.")

@@ -1,0 +1,280 @@
+"""What the forms of other tools share: our ids in their records, and their records turned into native lines.
+
+Each record that we write carries, under `KEY` in the place that its format has for metadata, the native line of its
+decision without the text: its *mark*. A record whose state and labels are still those of its mark is that decision; one
+that was changed in the other tool is a new decision on the same sentence; one without a mark is a new decision on a new
+document. New decisions get ids from their content, so that a second import of the same record adds nothing.
+
+The shape of a tool's record, and what it calls its fields, is its own module's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from labels.codebook import Codebook
+from labels.errors import DataError
+from labels.exchange.jsonl import COLUMNS, format_line, parse_line
+from labels.exchange.lines import Line
+from labels.records import Annotation, Document, Sentence, State
+from labels.rows import Row
+from labels.sentences import whole_sentence
+from labels.store import now
+
+KEY = "communique"
+"""The key, or column, under which our ids travel in other tools' records."""
+
+_MARK_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
+_PROVENANCE = ("url", "title", "date", "language")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a record of another tool says about one decision, in our words.
+
+    `record` is the JSON value that tells this decision from others on the same text. `annotator` and `created_at` (ISO
+    8601) are empty, `seconds` and `suggestion` None where the format does not say. `metadata` is where the text's
+    source, url, title, date and language are looked for, `identifier` the tool's own name of the text. `stored_id` may
+    be the id of a sentence of the store.
+    """
+
+    text: Any
+    state: State
+    labels: Sequence[str]
+    record: Any
+    annotator: str = ""
+    created_at: str = ""
+    seconds: Any = None
+    note: str = ""
+    suggestion: Sequence[str] | None = None
+    identifier: Any = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    stored_id: str = ""
+
+
+class Reader:
+    """Turns what the records of one file tell into native lines.
+
+    Args:
+        path: the file, for messages and as the source of texts that name none.
+        format: the name of the format.
+        codebook: what the labels are checked against.
+        annotator: whose decisions these are, where the records do not say.
+        fallback: whose they are when `annotator` is not given either.
+    """
+
+    def __init__(self, path: Path, format: str, codebook: Codebook, annotator: str, fallback: str = "") -> None:
+        self.codebook = codebook
+        self._path = path
+        self._format = format
+        self._annotator = annotator
+        self._fallback = fallback
+        self._now = now()
+
+    def line(self, told: Told, place: str, marks: list[Row]) -> Line:
+        """The line of one decision; the mark that it bears is taken out of `marks`.
+
+        Raises:
+            DataError: there is no text, nobody is named, a label is not in the codebook, or a mark was altered.
+        """
+        if not isinstance(told.text, str) or not told.text.strip():
+            raise DataError(f"{place}: there is no text in this record. Fill `text` or remove the record.")
+        own = next((mark for mark in marks if self._is_of(mark, told)), None)
+        if own is not None:
+            marks.remove(own)
+            return self._parsed(own, told, place)
+        document, sentence = self._sentence(told, place, marks)
+        line = self._parsed(self._new_row(told, sentence, place, marks), told, place)
+        return replace(line, sentence=sentence, document=document, stored_id="" if marks else told.stored_id)
+
+    def _is_of(self, mark: Row, told: Told) -> bool:
+        who = told.annotator or self._annotator
+        same = mark.get("state") == told.state and set(map(str, mark["labels"])) == set(told.labels)
+        return same and who in ("", mark.get("annotator"))
+
+    def _parsed(self, row: Row, told: Told, place: str) -> Line:
+        return parse_line(row | {"text": told.text if row.get("text") is None else row["text"]}, place, self.codebook)
+
+    def _sentence(self, told: Told, place: str, marks: Sequence[Row]) -> tuple[Document | None, Sentence]:
+        """The sentence of a new decision: that of the marks, else the whole text as a document of its own."""
+        if marks:
+            return None, self._parsed(marks[0], told, place).sentence
+        given = {key: str(value) for key in _PROVENANCE if (value := told.metadata.get(key)) not in (None, "")}
+        named = (told.metadata.get("source"), told.metadata.get("document_id"))
+        own = "" if told.identifier in (None, "") else f"{self._format}:{told.identifier}"
+        source = next((str(name) for name in named if name not in (None, "")), own or self._path.name)
+        canonical([source, given], place)
+        document = Document(
+            source,
+            told.text,
+            url=given.get("url", ""),
+            title=given.get("title", ""),
+            date=given.get("date", ""),
+            language=given.get("language", "en"),
+        )
+        return document, whole_sentence(document)
+
+    def _new_row(self, told: Told, sentence: Sentence, place: str, marks: Sequence[Row]) -> Row:
+        annotator = told.annotator or self._annotator or self._fallback
+        if not annotator:
+            raise DataError(f"{place}: this record does not say whose decision it is. Say so with --annotator NAME.")
+        content = canonical([self._format, annotator, sentence.id, told.record], place)
+        # A changed record still bears the time and the pace of the decision that it was exported from.
+        stale = any(told.created_at == mark.get("created_at") for mark in marks)
+        return {
+            "event_id": hashlib.sha256(content.encode()).hexdigest()[:32],
+            "sentence_id": sentence.id,
+            "document_id": sentence.document_id,
+            "start": sentence.start,
+            "end": sentence.end,
+            "text": sentence.text,
+            "annotator": annotator,
+            "event": "annotate",
+            "state": told.state,
+            "labels": list(told.labels),
+            "note": told.note,
+            "seconds": None if stale else told.seconds,
+            "codebook_hash": self.codebook.hash,
+            "suggestion": None if told.suggestion is None else list(told.suggestion),
+            "created_at": self._now if stale or not told.created_at else told.created_at,
+            "synthetic": sentence.synthetic,
+        }
+
+
+def canonical(value: Any, place: str) -> str:
+    """JSON that is the same for equal values.
+
+    Raises:
+        DataError: a string cannot be written as UTF-8.
+    """
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{place}: a text holds half a character (a lone surrogate). Mend the record.") from None
+    return text
+
+
+def mark(event: Annotation, sentence: Sentence) -> Row:
+    """What a record bears of ours: the native line of the decision without text and extra."""
+    row = format_line(Line(event, sentence))
+    return {column: row[column] for column in _MARK_COLUMNS}
+
+
+def marks_of(value: Any, place: str) -> list[Row]:
+    """The marks of a record: one, a list of them, either as JSON text, or none where the record is not ours.
+
+    Raises:
+        DataError: what stands there is no mark.
+    """
+    if value in (None, ""):
+        return []
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    marks = found if isinstance(found, list) else [found]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in marks):
+        raise DataError(f"{place}: `{KEY}` is not what an export wrote there. Export again, or remove it.")
+    return list(marks)
+
+
+def unknown(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
+    """What a record says beyond, or otherwise than, what we would write; see `restored`. Our marks are left out."""
+    left: Row = {}
+    for key, value in record.items():
+        if key == KEY:
+            continue
+        if isinstance(value, dict):
+            inner = unknown(value, rebuilt[key] if isinstance(rebuilt.get(key), dict) else {})
+            if inner or not (value or key in rebuilt):
+                left[key] = inner
+        elif key not in rebuilt or rebuilt[key] != value:
+            left[key] = plain(value)
+    return left
+
+
+def restored(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
+    """The record that `unknown` took `extra` from: what we write, with the tool's own words over it."""
+    record = dict(rebuilt)
+    for key, value in extra.items():
+        both = isinstance(value, dict) and isinstance(record.get(key), dict)
+        record[key] = restored(record[key], value) if both else value
+    return record
+
+
+def with_extra(line: Line, format: str, extra: Row) -> Line:
+    """The line with what only its format says, if anything."""
+    return replace(line, event=replace(line.event, extra={format: extra} if extra else None))
+
+
+def extra_of(event: Annotation, format: str) -> Row:
+    """What records of this format said beyond the decision; empty where nothing did."""
+    extra = (event.extra or {}).get(format)
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: dates and the like as text, numbers that are not finite as null."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def without_repeats(lines: Sequence[Line]) -> list[Line]:
+    """The lines without those that say an event again: a record stands in a file twice, or was confirmed unchanged."""
+    kept: dict[str, Line] = {}
+    for line in lines:
+        kept.setdefault(line.event.event_id, line)
+    return list(kept.values())
+
+
+def check_ending(path: Path, endings: Sequence[str], format: str) -> str:
+    """The file's ending in lower case.
+
+    Raises:
+        DataError: it is none of `endings`.
+    """
+    ending = path.suffix.lower()
+    if ending not in endings:
+        known = " or ".join(endings)
+        raise DataError(f"{path}: a file of format {format} ends in {known}, not '{path.suffix}'. Name it so.")
+    return ending
+
+
+def label_list(value: Any, place: str) -> list[str]:
+    """Label names from one name or a list of them; null is none.
+
+    Raises:
+        DataError: anything else.
+    """
+    names = [value] if isinstance(value, str) else value
+    if names is None:
+        return []
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{place}: one label name or a list of them is expected, not {value!r:.80}. Mend the record.")
+    return [name for name in names if name]
+
+
+def part(record: Mapping[str, Any], key: str, place: str) -> Row:
+    """The object at `key` of a record, empty where there is none.
+
+    Raises:
+        DataError: something else stands there.
+    """
+    value = record.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: `{key}` must be an object, not {type(value).__name__}. Mend the record.")
+    return value

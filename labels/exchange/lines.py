@@ -1,0 +1,129 @@
+"""Lines on their way between a file and the store: what was read, what is added, what was left out.
+
+How a file's records become lines is its format's business; here they go into the store, all or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from labels.codebook import Codebook
+from labels.errors import DataError
+from labels.records import Annotation, Document, Sentence
+from labels.store import Store
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event and the sentence that it is about.
+
+    `document` is there where the file brought a text that was none of our sentences. `stored_id` names a sentence of
+    the store that the line may be about instead; with `must_be_stored` it has to be, and `sentence` lacks its text.
+    `place` is the file and the row.
+    """
+
+    event: Annotation
+    sentence: Sentence
+    document: Document | None = None
+    place: str = ""
+    stored_id: str = ""
+    must_be_stored: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was read from one file. `left_out` counts by kind what is in it and is no decision."""
+
+    path: Path
+    lines: Sequence[Line]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+class Imported(NamedTuple):
+    """How many decisions were new, how many were there already, and what was left out, by kind."""
+
+    new: int
+    known: int
+    left_out: Mapping[str, int]
+
+
+class Exported(NamedTuple):
+    """How many decisions were written, and what was left out, by kind."""
+
+    written: int
+    left_out: Mapping[str, int]
+
+
+def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
+    """Append what was read from a file to the store, all or none; a second time adds nothing.
+
+    Raises:
+        DataError: as `add_annotations`, or a sentence that must be in the store is not.
+    """
+    lines = _about_stored_sentences(store, batch.lines)
+    new, known = add_annotations(store, lines, codebook, str(batch.path))
+    return Imported(new, known, batch.left_out)
+
+
+def add_annotations(store: Store, lines: Sequence[Line], codebook: Codebook, place: str) -> tuple[int, int]:
+    """Append lines that were read from `place`.
+
+    Returns:
+        How many events were new, and how many were there already.
+
+    Raises:
+        DataError: a sentence stands in the store with another text, or an event id occurs twice in the file.
+    """
+    _refuse_repeated_events(lines, place)
+    _refuse_other_texts(store, lines, place)
+    store.add_codebook(codebook)
+    documents = {line.document.id: (line.document, [line.sentence]) for line in lines if line.document is not None}
+    store.add_documents(documents.values())
+    store.add_sentences({line.sentence.id: line.sentence for line in lines}.values())
+    new = store.append([line.event for line in lines])
+    return new, len(lines) - new
+
+
+def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:
+    ids = {line.stored_id for line in lines if line.stored_id}
+    stored = {sentence.id: sentence for sentence in store.sentences(ids)}
+    return [_about(line, stored.get(line.stored_id)) for line in lines]
+
+
+def _about(line: Line, stored: Sentence | None) -> Line:
+    """The line with the sentence of the store that it names, where it is that one."""
+    if stored is None and line.must_be_stored:
+        raise DataError(
+            f"{line.place}: sentence {line.stored_id} is not in the store, and this file bears no texts. "
+            "Read the documents in first with `communique ingest PATH`."
+        )
+    if stored is None or not (line.must_be_stored or stored.text == line.sentence.text):
+        return line
+    return Line(replace(line.event, sentence_id=stored.id), stored, place=line.place)
+
+
+def _refuse_repeated_events(lines: Iterable[Line], path: str) -> None:
+    seen: set[str] = set()
+    for line in lines:
+        if line.event.event_id in seen:
+            raise DataError(f"{path}: event_id '{line.event.event_id}' occurs twice. Keep one of the lines.")
+        seen.add(line.event.event_id)
+
+
+def _refuse_other_texts(store: Store, lines: Iterable[Line], path: str) -> None:
+    texts: dict[str, str] = {}
+    for line in lines:
+        if texts.setdefault(line.sentence.id, line.sentence.text) != line.sentence.text:
+            raise DataError(
+                f"{path}: sentence {line.sentence.id} reads '{texts[line.sentence.id][:60]}' in one line and "
+                f"'{line.sentence.text[:60]}' in another. Keep the lines of one version of the document."
+            )
+    for sentence in store.sentences(texts):
+        if sentence.text != texts[sentence.id]:
+            raise DataError(
+                f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "
+                f"'{sentence.text[:60]}' in the store. The file belongs to another version of the document."
+            )

@@ -1,0 +1,136 @@
+"""What a shown suggestion does to decisions: those made with it in sight against those from which it was withheld.
+
+The comparison is fair where chance decided what was withheld. Figures only: nothing is read from a store or printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from labels.agreement import sentence_of
+from labels.codebook import Codebook
+from labels.history import kept_annotations
+from labels.ratings import LabelSet
+from labels.records import Annotation, Sentence
+from labels.reliability import Bootstrap, Estimate, Resampling, ratio, resample
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A share of decisions: `shown` of the `n_shown` made with the suggestion in sight, `blind` of the `n_blind` made
+    without, each None where there are none; `difference` is shown - blind.
+    """
+
+    n_shown: int
+    n_blind: int
+    shown: float | None
+    blind: float | None
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class LabelInfluence:
+    """The share of decisions that have the label, among those whose suggestion had it, and among the others."""
+
+    suggested: Contrast
+    not_suggested: Contrast
+
+
+@dataclass(frozen=True)
+class Influence:
+    """`exact` is the share of decisions equal to the suggestion. `unreadable` decisions were left out: they or their
+    suggestion bear a label that the codebook lacks.
+    """
+
+    n_documents: int
+    unreadable: int
+    exact: Contrast
+    per_label: dict[str, LabelInfluence]
+
+
+def suggestion_influence(
+    events: Iterable[Annotation],
+    sentences: Mapping[str, Sentence],
+    codebook: Codebook,
+    *,
+    draws: int = 1000,
+    seed: int = 13,
+    confidence: float = 0.95,
+) -> Influence:
+    """How much more often people decide what was suggested when they see the suggestion.
+
+    Of each annotator and sentence counts the last review, not undone, for which there was a suggestion.
+
+    Args:
+        events: in the order in which they were appended.
+        sentences: by id, at least those of the events.
+        codebook: what the labels mean.
+        draws, seed, confidence: of the bootstrap over documents.
+
+    Raises:
+        DataError: a decision's sentence is not in `sentences`.
+    """
+    decisions = [decision for history in kept_annotations(events) for decision in _last_suggested(history)]
+    readable = [decision for decision in decisions if _is_readable(decision, codebook)]
+    documents = [sentence_of(decision, sentences).document_id for decision in readable]
+    resampling = resample(documents, Bootstrap(draws, seed, confidence))
+    everywhere = [True] * len(readable)
+    return Influence(
+        n_documents=resampling.n_documents,
+        unreadable=len(decisions) - len(readable),
+        exact=_contrast(readable, everywhere, [_as_suggested(decision) for decision in readable], resampling),
+        per_label={label: _label_influence(readable, label, resampling) for label in codebook.label_names},
+    )
+
+
+def _last_suggested(history: Sequence[Annotation]) -> list[Annotation]:
+    suggested = [event for event in history if event.state == "reviewed" and event.suggestion is not None]
+    return suggested[-1:]
+
+
+def _is_readable(decision: Annotation, codebook: Codebook) -> bool:
+    return {*decision.labels, *_suggestion(decision)}.issubset(codebook.label_names)
+
+
+def _suggestion(decision: Annotation) -> LabelSet:
+    return decision.suggestion or ()
+
+
+def _as_suggested(decision: Annotation) -> bool:
+    return set(decision.labels) == set(_suggestion(decision))
+
+
+def _label_influence(decisions: Sequence[Annotation], label: str, resampling: Resampling) -> LabelInfluence:
+    had = [label in _suggestion(decision) for decision in decisions]
+    has = [label in decision.labels for decision in decisions]
+    return LabelInfluence(
+        suggested=_contrast(decisions, had, has, resampling),
+        not_suggested=_contrast(decisions, [not value for value in had], has, resampling),
+    )
+
+
+def _contrast(
+    decisions: Sequence[Annotation], counted: Sequence[bool], hits: Sequence[bool], resampling: Resampling
+) -> Contrast:
+    """The share of hits among the decisions that are counted."""
+    import numpy as np
+
+    blind = np.array([decision.blind for decision in decisions], dtype=bool)
+    among, hit = np.array(counted, dtype=bool), np.array(hits, dtype=bool)
+    columns = [among & ~blind, among & ~blind & hit, among & blind, among & blind & hit]
+    groups, n_documents = resampling.groups, resampling.n_documents
+    sums = np.column_stack([np.bincount(groups, column.astype(float), n_documents) for column in columns])
+    n_shown, hits_shown, n_blind, hits_blind = (resampling.weights @ sums).T
+    shown, withheld = ratio(hits_shown, n_shown), ratio(hits_blind, n_blind)
+    documents = int(min((sums[:, 0] > 0).sum(), (sums[:, 2] > 0).sum()))
+    missing = "shown" if not n_shown[0] else "withheld"
+    return Contrast(
+        n_shown=int(n_shown[0]),
+        n_blind=int(n_blind[0]),
+        shown=float(shown[0]) if n_shown[0] else None,
+        blind=float(withheld[0]) if n_blind[0] else None,
+        difference=resampling.estimate(
+            shown - withheld, f"no decision of this kind had its suggestion {missing}", documents
+        ),
+    )

@@ -1,0 +1,286 @@
+"""Chance-corrected agreement: Cohen's kappa, Krippendorff's alpha, and percentile bootstrap intervals over documents.
+
+Values in, numbers out: who decided what, and which decisions may be compared, is `agreement`'s business. A coefficient
+is computed from sums over documents, so that a bootstrap draw is a weighting of the documents and no recount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+Value = TypeVar("Value", bound=Hashable)
+
+MISSING = -1
+"""The code of a value that a rater did not give."""
+FEWEST_DOCUMENTS = 20
+"""With fewer documents a bootstrap over documents says little about how sure a figure is."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its bootstrap interval.
+
+    `value` is None where the figure is undefined, and `undefined` says why. `low` and `high` are None where there is no
+    interval, and `no_interval` says why. `undefined_draws` of the draws left the figure undefined and were dropped.
+    """
+
+    value: float | None
+    undefined: str = ""
+    low: float | None = None
+    high: float | None = None
+    no_interval: str = ""
+    undefined_draws: int = 0
+
+
+# -- coefficients of plain values
+
+
+def cohen_kappa(first: Sequence[Value], second: Sequence[Value]) -> float | None:
+    """Cohen's kappa of two raters: `first[i]` and `second[i]` are what they said of unit i. At most 1, may be negative.
+
+    Returns:
+        None where it is undefined: no units, or one and the same value throughout.
+
+    Raises:
+        ValueError: the raters did not value the same number of units.
+
+    Source: Cohen (1960), "A coefficient of agreement for nominal scales".
+    """
+    units = list(zip(first, second, strict=True))
+    codes, values, groups = _as_one_document(units)
+    return _or_none(kappa_of(kappa_sums(codes, len(values), groups, 1)))
+
+
+def krippendorff_alpha(
+    units: Sequence[Sequence[Value]], distance: Callable[[Value, Value], float] | None = None
+) -> float | None:
+    """Krippendorff's alpha of any number of raters: a unit is the values that it was given, as many as there are.
+
+    `distance` (default: nominal) is symmetric, 0 for equal values and positive for others. A unit with fewer than two
+    values cannot be paired and counts for nothing. At most 1, may be negative.
+
+    Returns:
+        None where it is undefined: nothing to pair, or one and the same value throughout.
+
+    Source: Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability"; Krippendorff (2018), "Content Analysis",
+    4th edition, chapter 12.
+    """
+    codes, values, groups = _as_one_document(units)
+    distances = distance_matrix(values, distance or nominal_distance)
+    return _or_none(alpha_of(alpha_sums(codes, distances, groups, 1), distances))
+
+
+def nominal_distance(first: Hashable, second: Hashable) -> float:
+    """0 for equal values, 1 for others."""
+    return float(first != second)
+
+
+def masi_distance(first: Collection[Hashable], second: Collection[Hashable]) -> float:
+    """Distance of two sets in [0, 1]: 1 - Jaccard index * monotonicity. Two empty sets are equal.
+
+    Monotonicity is 1 for equal sets, 2/3 if one contains the other, 1/3 if they overlap, 0 if they are disjoint.
+
+    Source: Passonneau (2006), "Measuring agreement on set-valued items (MASI) for semantic and pragmatic annotation".
+    """
+    a, b = set(first), set(second)
+    if a == b:
+        return 0.0
+    monotonicity = 2 / 3 if a < b or b < a else 1 / 3
+    return 1 - len(a & b) / len(a | b) * monotonicity
+
+
+def _as_one_document(units: Sequence[Sequence[Value]]) -> tuple[Integers, list[Value], Integers]:
+    """Codes (units, raters) padded with `MISSING`, the values they stand for, and a group number a unit."""
+    import numpy as np
+
+    values = list(dict.fromkeys(value for unit in units for value in unit))
+    number = {value: code for code, value in enumerate(values)}
+    codes = np.full((len(units), max(map(len, units), default=0)), MISSING, dtype=np.int64)
+    for row, unit in enumerate(units):
+        codes[row, : len(unit)] = [number[value] for value in unit]
+    return codes, values, np.zeros(len(units), dtype=np.int64)
+
+
+def _or_none(figures: Floats) -> float | None:
+    return None if figures[0] != figures[0] else float(figures[0])
+
+
+# -- coefficients from sums over documents
+
+
+def distance_matrix(values: Sequence[Value], distance: Callable[[Value, Value], float]) -> Floats:
+    """(values, values) distances."""
+    import numpy as np
+
+    return np.array([[distance(a, b) for b in values] for a in values], dtype=float).reshape(len(values), len(values))
+
+
+def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: int) -> Floats:
+    """What Krippendorff's alpha needs of each document.
+
+    Args:
+        codes: (units, raters) value numbers, or `MISSING`.
+        distances: (values, values), symmetric.
+        groups: (units,) document number of each unit, below `n_groups`.
+
+    Returns:
+        (documents, 1 + values): the disagreement within units, each unit's ordered pairs divided by its number of
+        values less one; then how often each value was given in a unit that has at least two.
+    """
+    import numpy as np
+
+    sizes = (codes >= 0).sum(axis=1)
+    pairable = sizes >= 2
+    codes, sizes, groups = codes[pairable], sizes[pairable], groups[pairable]
+    disagreement = np.zeros(len(codes))
+    for first, second in combinations(codes.T, 2):
+        both = (first >= 0) & (second >= 0)
+        disagreement[both] += 2 * distances[first[both], second[both]]
+    observed = np.bincount(groups, disagreement / (sizes - 1), n_groups)
+    counts = sum(
+        (_counts(column, len(distances), groups, n_groups) for column in codes.T), np.zeros((n_groups, len(distances)))
+    )
+    return np.column_stack([observed, counts])
+
+
+def alpha_of(sums: Floats, distances: Floats) -> Floats:
+    """Alpha of each row of (draws, 1 + values) sums: 1 - observed / expected disagreement; nan where undefined."""
+    counts = sums[:, 1:]
+    n = counts.sum(axis=1)
+    expected = ((counts @ distances) * counts).sum(axis=1)
+    return 1 - ratio((n - 1) * sums[:, 0], expected)
+
+
+def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
+    """What Cohen's kappa needs of each document; `codes` is (units, 2).
+
+    Returns:
+        (documents, 1 + 2 * values): units on which the two agree; how often the first gave each value, the second.
+        Units that one of them did not value are left out.
+    """
+    import numpy as np
+
+    if not codes.size:
+        return np.zeros((n_groups, 1 + 2 * n_values))
+    both = (codes >= 0).all(axis=1)
+    first, second, groups = codes[both, 0], codes[both, 1], groups[both]
+    agreed = np.bincount(groups, (first == second).astype(float), n_groups)
+    return np.column_stack([agreed, *(_counts(column, n_values, groups, n_groups) for column in (first, second))])
+
+
+def kappa_of(sums: Floats) -> Floats:
+    """Kappa of each row of (draws, 1 + 2 * values) sums; nan where undefined."""
+    n_values = (sums.shape[1] - 1) // 2
+    first, second = sums[:, 1 : 1 + n_values], sums[:, 1 + n_values :]
+    n = first.sum(axis=1)
+    # Both times n squared: whole numbers, so that "no variation" is exactly 0.
+    by_chance = (first * second).sum(axis=1)
+    return ratio(n * sums[:, 0] - by_chance, n * n - by_chance)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Element by element, nan where the denominator is not positive."""
+    import numpy as np
+
+    quotient = np.full(len(denominator), np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
+
+
+def mean_of_defined(figures: Sequence[Floats]) -> Floats:
+    """Mean of several figures in each draw, over those defined in it; nan where none is."""
+    import numpy as np
+
+    stacked = np.array(figures)
+    defined = ~np.isnan(stacked)
+    return ratio(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0).astype(float))
+
+
+def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
+    """(groups, values): how often each value occurs in each group; missing ones do not."""
+    import numpy as np
+
+    given = codes >= 0
+    cells = groups[given] * n_values + codes[given]
+    return np.bincount(cells, minlength=n_groups * n_values).reshape(n_groups, n_values).astype(float)
+
+
+# -- intervals
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How many draws, from which seed, and the confidence of the intervals, in (0, 1)."""
+
+    draws: int
+    seed: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Documents drawn with replacement.
+
+    `groups` is (units,) the document number of each unit. `weights` is (1 + draws, documents): how often each document
+    counts; the first row is the data as they are. With fewer than `FEWEST_DOCUMENTS` there are no further rows.
+    """
+
+    groups: Integers
+    weights: Floats
+    confidence: float
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents there are to draw from."""
+        return int(self.weights.shape[1])
+
+    def estimate(self, figures: Floats, undefined: str, n_documents: int | None = None) -> Estimate:
+        """The figure of the first row, with percentiles of the others.
+
+        Args:
+            figures: (1 + draws,), nan where undefined.
+            undefined: why the figure is undefined, if it is.
+            n_documents: how many documents bear on it, if not all.
+
+        Source: Efron and Tibshirani (1993), percentile method; for alpha and kappa Zapf et al. (2016), "Measuring
+        inter-rater reliability for nominal data"; clusters as in Field and Welsh (2007).
+        """
+        import numpy as np
+
+        value, drawn = figures[0], figures[1:]
+        if np.isnan(value):
+            return Estimate(None, undefined=undefined)
+        n_documents = self.n_documents if n_documents is None else n_documents
+        if n_documents < FEWEST_DOCUMENTS:
+            reason = f"fewer than {FEWEST_DOCUMENTS} documents: {n_documents}"
+            return Estimate(float(value), no_interval=reason)
+        defined = drawn[~np.isnan(drawn)]
+        dropped = len(drawn) - len(defined)
+        if not len(defined):
+            return Estimate(float(value), no_interval="undefined in every draw", undefined_draws=dropped)
+        low, high = np.quantile(defined, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
+        return Estimate(float(value), low=float(low), high=float(high), undefined_draws=dropped)
+
+
+def resample(documents: Sequence[str], bootstrap: Bootstrap) -> Resampling:
+    """Draws for units that lie in `documents`, one document id a unit."""
+    import numpy as np
+
+    number = {document: position for position, document in enumerate(sorted(set(documents)))}
+    groups = np.array([number[document] for document in documents], dtype=np.int64)
+    weights = np.ones((1, len(number)))
+    if len(number) >= FEWEST_DOCUMENTS:
+        shares = np.full(len(number), 1 / len(number))
+        drawn = np.random.default_rng(bootstrap.seed).multinomial(len(number), shares, size=bootstrap.draws)
+        weights = np.vstack([weights, drawn.astype(float)])
+    return Resampling(groups, weights, bootstrap.confidence)

@@ -1,0 +1,317 @@
+"""What holds for every format: what was exported is recognised, and comes back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from labels.codebook import Codebook
+from labels.errors import InputError
+from labels.exchange.formats import FORMATS, exchange_module
+from labels.history import standing
+from labels.records import Annotation, Document, EventKind, Sentence
+from labels.resolve import resolve
+from labels.rows import read_rows
+from labels.store import Store
+from tests.labels.exchange.steps import EXCLUSIVE, MULTI, bring_in, export
+
+NewStore = Callable[[], Store]
+
+FILES = [
+    ("csv", "out.csv"),
+    ("prodigy", "out.jsonl"),
+    ("label-studio", "out.json"),
+    ("label-studio-min", "out.json"),
+    ("doccano", "out.jsonl"),
+    ("doccano", "out.csv"),
+    ("argilla", "out.jsonl"),
+    ("activetigger", "out.csv"),
+    ("activetigger", "out.parquet"),
+    ("huggingface", "out"),
+    ("huggingface", "out.parquet"),
+]
+GOLD = [file for file in FILES if file[0] in ("doccano", "activetigger", "huggingface")]
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)
+
+
+@st.composite
+def sentences(draw: st.DrawFn) -> list[Sentence]:
+    texts = draw(st.lists(WORDS.filter(str.strip), min_size=1, max_size=3))
+    return [
+        Sentence(f"d{position % 2}", 10 * position, 10 * position + len(text), text, synthetic=draw(st.booleans()))
+        for position, text in enumerate(texts)
+    ]
+
+
+@st.composite
+def events(draw: st.DrawFn, spans: list[Sentence], codebook: Codebook) -> list[Annotation]:
+    """Decisions of a few people with undone ones among them, as a store may hold them."""
+    sets: list[tuple[str, ...]] = [(), ("aid",), ("truce",)]
+    if not codebook.exclusive:
+        sets.append(("aid", "truce"))
+    labels = st.sampled_from(sets)
+    kinds: list[EventKind] = ["annotate", "annotate", "annotate", "undo", "adjudicate"]
+    made = []
+    for sentence in draw(st.lists(st.sampled_from(spans), min_size=1, max_size=5)):
+        kind = draw(st.sampled_from(kinds))
+        skipped = kind == "annotate" and draw(st.integers(0, 3)) == 0
+        strategy = draw(st.sampled_from(["", "random"]))
+        event = Annotation(
+            event_id=uuid4().hex,
+            sentence_id=sentence.id,
+            annotator=draw(st.sampled_from(["ana", "Zoë|Ω", "7"])),
+            event=kind,
+            state=None if kind == "undo" else "skipped" if skipped else "reviewed",
+            labels=() if kind == "undo" or skipped else draw(labels),
+            codebook_hash=codebook.hash,
+            created_at=draw(st.datetimes()).isoformat() if draw(st.booleans()) else "some day",
+            note=draw(WORDS),
+            seconds=draw(st.none() | st.floats(0, 1e6)),
+            suggestion=draw(st.none() | labels),
+            blind=draw(st.booleans()),
+            strategy=strategy,
+            inclusion_probability=draw(st.floats(0.01, 1)) if strategy else None,
+        )
+        made.append(event)
+    return made
+
+
+@st.composite
+def histories(draw: st.DrawFn, codebook: Codebook) -> tuple[list[Sentence], list[Annotation]]:
+    spans = draw(sentences())
+    return spans, draw(events(spans, codebook))
+
+
+def fill(store: Store, history: tuple[list[Sentence], list[Annotation]]) -> None:
+    store.add_sentences(history[0])
+    store.append(history[1])
+
+
+def content(path: Path) -> Any:
+    if path.suffix == ".parquet":
+        return [row for _, row in read_rows(path)]
+    if path.is_dir():
+        from datasets import load_from_disk
+
+        dataset = load_from_disk(str(path))
+        return str(dataset.features), dataset.to_list(), (path / "README.md").read_text(encoding="utf-8")
+    return path.read_bytes()
+
+
+def folder() -> Path:
+    made = Path(uuid4().hex)
+    made.mkdir()
+    return made
+
+
+def quick(examples: int) -> Any:
+    return settings(deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize(("format", "name"), FILES)
+@given(data=st.data(), codebook=st.sampled_from([MULTI, EXCLUSIVE]))
+@quick(12)
+def test_an_export_is_known_to_its_store_and_comes_back_from_another_as_it_was(
+    new_store: NewStore, data: st.DataObject, format: str, name: str, codebook: Codebook
+) -> None:
+    here = folder()
+    with new_store() as first, new_store() as second:
+        fill(first, data.draw(histories(codebook)))
+        before = first.events()
+        try:
+            written = export(first, format, here / name, codebook).written
+        except InputError:
+            assert format == "huggingface"
+            assert not resolve(before, codebook).gold
+            return
+        if written == 0 and name.endswith(".jsonl"):
+            return  # an empty file, which import refuses
+
+        assert bring_in(first, format, here / name, codebook) == (0, written, {})
+        assert first.events() == before
+
+        assert bring_in(second, format, here / name, codebook) == (written, 0, {})
+        assert_same_decisions(first, second, format, codebook)
+        again = here / f"again{Path(name).suffix}"
+        assert export(second, format, again, codebook).written == written
+        assert content(again) == content(here / name)
+
+
+def assert_same_decisions(first: Store, second: Store, format: str, codebook: Codebook) -> None:
+    """What a format with all decisions, or with the gold, has to bring over."""
+    if format in {name for name, _ in GOLD}:
+        assert resolve(second.events(), codebook).gold == resolve(first.events(), codebook).gold
+        return
+    stands = bare(first.events())
+    if format == "label-studio-min":
+        stands = {key: event for key, event in stands.items() if event.state == "reviewed"}
+    assert bare(second.events()) == stands
+    assert second.sentences() == first.sentences({event.sentence_id for event in stands.values()})
+
+
+def bare(found: list[Annotation]) -> dict[Any, Annotation]:
+    """What stands, by whom; ids of draws are each store's own."""
+    stands = standing(found)
+    both = stands.annotations | {(key, "verdict"): event for key, event in stands.adjudications.items()}
+    return {key: replace(event, draw_id="", extra=None) for key, event in both.items()}
+
+
+# -- without texts
+
+
+@given(history=histories(MULTI))
+@quick(15)
+def test_standoff_brings_every_event_to_whoever_has_the_documents(
+    new_store: NewStore, history: tuple[list[Sentence], list[Annotation]]
+) -> None:
+    file = folder() / "out.jsonl"
+    with new_store() as first, new_store() as second:
+        fill(first, history)
+        second.add_sentences(history[0])
+        written = export(first, "standoff", file).written
+
+        assert bring_in(first, "standoff", file, MULTI) == (0, written, {})
+        assert bring_in(second, "standoff", file, MULTI) == (written, 0, {})
+        assert [replace(event, draw_id="") for event in second.events()] == [
+            replace(event, draw_id="") for event in first.events()
+        ]
+        again = file.with_name("again.jsonl")
+        export(second, "standoff", again, MULTI)
+        assert content(again) == content(file)
+
+
+# -- changed in the other tool
+
+
+SENTENCE = Sentence("d1", 3, 12, "Nine long")
+EVENT = Annotation(
+    "e1", SENTENCE.id, "ana", "annotate", "reviewed", ("aid",), MULTI.hash, "2026-01-01T00:00:00+00:00", seconds=2.0
+)
+
+
+@pytest.mark.parametrize(("format", "name"), [file for file in FILES if file[1].endswith((".csv", ".json", ".jsonl"))])
+def test_labels_changed_in_the_file_are_a_new_decision_on_the_same_sentence(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+    export(store, format, isolated / name, MULTI)
+    change_labels(isolated / name)
+
+    assert bring_in(store, format, isolated / name, MULTI, "ana") == (1, 0, {})
+    assert bring_in(store, format, isolated / name, MULTI, "ana") == (0, 1, {})
+    _, changed = store.events()
+    assert (changed.sentence_id, changed.annotator, changed.labels) == (SENTENCE.id, "ana", ("truce",))
+    assert changed.event_id != "e1"
+    assert store.sentences() == [SENTENCE]
+
+
+def change_labels(path: Path) -> None:
+    """Put truce for aid where the tools have their labels, and leave our mark as it was."""
+    content = path.read_text(encoding="utf-8")
+    places = ('"accept": ["aid"]', '"choices": ["aid"]', '"label": "aid"', '"label": ["aid"]', '[["aid"]]', "long,aid,")
+    (place,) = (place for place in places if place in content)
+    path.write_text(content.replace(place, place.replace("aid", "truce")), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("format", "name"), GOLD)
+def test_another_annotators_equal_labels_are_their_own_decision(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+    export(store, format, isolated / name, MULTI)
+
+    assert bring_in(store, format, isolated / name, MULTI, "ben") == (1, 0, {})
+    assert [(event.annotator, event.labels) for event in store.events()] == [("ana", ("aid",)), ("ben", ("aid",))]
+
+
+@pytest.mark.parametrize(("format", "name"), FILES)
+def test_only_one_annotators_decisions_are_written_when_asked(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT, replace(EVENT, event_id="e2", annotator="ben", labels=("truce",))])
+    module = exchange_module(format)
+
+    assert module.write_file(store, isolated / name, MULTI, "ben").written == 1
+    assert [line.event.event_id for line in module.read_file(isolated / name, MULTI).lines] == ["e2"]
+    with pytest.raises(InputError, match=r"'bne' has decided nothing in this store \(did you mean 'ben'\?\)"):
+        module.write_file(store, isolated / name.replace("out", "other"), MULTI, "bne")
+
+
+@pytest.mark.parametrize(("format", "name"), FILES)
+def test_a_text_from_a_document_is_not_read_in_as_another_one(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    document = Document("article", "First one. Nine long")
+    sentence = Sentence(document.id, 11, 20, "Nine long")
+    store.add_documents([(document, [sentence])])
+    store.append([replace(EVENT, sentence_id=sentence.id)])
+    export(store, format, isolated / name, MULTI)
+
+    bring_in(store, format, isolated / name, MULTI)
+    assert (store.counts().documents, store.counts().sentences) == (1, 1)
+
+
+# -- the registry
+
+
+def test_every_format_says_what_it_loses_and_reads_and_writes() -> None:
+    for known in FORMATS:
+        module = exchange_module(known)
+        assert module.LOST
+        assert module.UNIT in ("events", "decisions")
+        assert callable(module.read_file)
+        assert callable(module.write_file)
+
+
+def test_a_misspelt_format_is_recognised() -> None:
+    with pytest.raises(InputError, match=r"'prodgy' is not known \(did you mean 'prodigy'\?\); use jsonl, csv"):
+        exchange_module("prodgy")
+
+
+@pytest.mark.parametrize("format", ["csv", "prodigy", "label-studio", "label-studio-min", "doccano", "argilla"])
+def test_a_file_of_another_ending_is_refused_both_ways(store: Store, isolated: Path, format: str) -> None:
+    module = exchange_module(format)
+    with pytest.raises(InputError, match=rf"out\.xlsx: a file of format {format} ends in \."):
+        module.write_file(store, isolated / "out.xlsx", MULTI)
+    with pytest.raises(InputError, match=rf"out\.xlsx: a file of format {format} ends in \."):
+        module.read_file(isolated / "out.xlsx", MULTI)
+    assert not (isolated / "out.xlsx").exists()
+
+
+def test_what_has_no_gold_is_counted(store: Store, isolated: Path) -> None:
+    spans = [Sentence("d1", 20 * position, 20 * position + 9, "Nine long") for position in range(4)]
+    store.add_sentences(spans)
+    decisions = [(0, "ana", "aid"), (0, "ben", "truce"), (1, "ana", "skip"), (2, "ana", "skip"), (3, "ana", "aid")]
+    store.append(
+        [
+            replace(
+                EVENT,
+                event_id=f"e{position}",
+                sentence_id=spans[sentence].id,
+                annotator=annotator,
+                state="skipped" if label == "skip" else "reviewed",
+                labels=() if label == "skip" else (label,),
+            )
+            for position, (sentence, annotator, label) in enumerate(decisions)
+        ]
+    )
+
+    for gold, name in GOLD:
+        assert export(store, gold, isolated / name) == (1, {"disputed sentences": 1, "skipped sentences": 2})
+    assert export(store, "label-studio-min", isolated / "min.json") == (3, {"skipped decisions": 2})
+
+
+def test_a_store_without_gold_makes_no_dataset(store: Store, isolated: Path) -> None:
+    with pytest.raises(InputError, match=r"out: no sentence has gold labels yet"):
+        export(store, "huggingface", isolated / "out")
+    assert list(isolated.iterdir()) == []

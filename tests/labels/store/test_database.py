@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from labels.errors import InputError, StoreError
+from labels.store import Store, now
+from tests.labels.store.builders import PAST, decision, sentences
+
+
+def test_a_file_that_is_absent_is_not_made_when_it_must_be_there(isolated: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.db: there is no such label store\. Fill one with"):
+        Store("absent.db", create=False)
+    assert list(isolated.iterdir()) == []
+
+    Store("present.db").close()
+    with Store("present.db", create=False) as store:
+        assert store.counts().documents == 0
+
+
+@pytest.mark.parametrize("name", ["plain.db", "two words.db", "50%.db", "why?.db", "a#b.db", "Ünïcode.db"])
+def test_a_store_is_the_file_of_the_path_that_was_given(isolated: Path, name: str) -> None:
+    with Store(isolated / name) as store:
+        store.add_sentences(sentences(1))
+
+    assert [path.name for path in isolated.iterdir()] == [name]
+    with closing(sqlite3.connect(isolated / name)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM sentences").fetchone() == (1,)
+
+
+def test_a_store_in_the_home_folder_can_be_named_with_a_tilde(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(isolated))
+    Store("~/mine.db").close()
+
+    assert (isolated / "mine.db").is_file()
+
+
+def test_what_was_written_is_seen_by_another_connection_at_once(url: str) -> None:
+    with Store(url) as writer, Store(url) as reader:
+        writer.append([decision("s1")])
+
+        assert reader.counts().events == 1
+
+
+def test_a_closed_store_can_be_opened_again_with_all_that_was_in_it(url: str) -> None:
+    event = decision("s1", labels=("aid",))
+    with Store(url) as store:
+        store.append([event])
+
+    with Store(url, create=False) as store:
+        assert store.events() == [event]
+
+
+def test_a_store_that_was_damaged_says_that_it_cannot_be_read() -> None:
+    with Store("store.db") as store:
+        with closing(sqlite3.connect("store.db")) as connection, connection:
+            connection.execute("DROP TABLE events")
+
+        with pytest.raises(StoreError, match=r"store\.db: the store could not be read \(no such table: events\)"):
+            store.events()
+
+
+def test_now_is_a_moment_in_utc_to_the_microsecond() -> None:
+    before = datetime.now(UTC)
+    moment = datetime.fromisoformat(now())
+
+    assert moment.utcoffset() == timedelta(0)
+    assert before <= moment <= datetime.now(UTC)
+    assert len(now()) == len(PAST)

@@ -1,0 +1,542 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+import sqlalchemy as sa
+
+from labels.records import Sentence
+from labels.store import Draw, DrawItem, Relabelling, Store, schema
+from tests.labels.store.builders import FUTURE, PAST, added, decision, draw, rows_of, sentences
+
+
+def pending(store: Store, annotator: str, *strategies: str, expires_at: str = FUTURE) -> set[str]:
+    """What the annotator's last draws of these strategies still ask for."""
+    return store.hold_pending(store.last_draws(annotator, strategies or ("random",)), expires_at=expires_at)
+
+
+def in_an_hour(seconds: int = 0) -> str:
+    return (datetime.now(UTC) + timedelta(hours=1, seconds=seconds)).isoformat(timespec="microseconds")
+
+
+# -- what is free
+
+
+def test_unseen_are_the_sentences_without_boilerplate_that_nobody_has_decided_on(store: Store) -> None:
+    ids = added(store, 4)
+    added(store, 2, "d2", boilerplate="caption")
+    store.append([decision(ids[0]), decision(ids[1], "ben", state="skipped")])
+
+    assert store.unseen() == sorted(ids[2:])
+
+
+def test_a_sentence_is_unseen_again_when_its_decision_is_undone(store: Store) -> None:
+    ids = added(store, 1)
+    store.append([decision(ids[0])])
+    assert store.unseen() == []
+
+    store.append([decision(ids[0], kind="undo")])
+    assert store.unseen() == ids
+
+
+def test_the_frame_counts_what_is_unseen(store: Store) -> None:
+    ids = added(store, 10)
+    furniture = added(store, 3, "d2", boilerplate="caption")
+    store.append([decision(ids[0]), decision(ids[0], "ben"), decision(ids[1], "eva", "adjudicate")])
+    store.append([decision(furniture[0]), decision("a sentence that is elsewhere")])
+    store.add_draws([draw("ana", ids[2:4])], expires_at=FUTURE)
+    store.add_draws([draw("ben", ids[2:3], strategy="audit")], expires_at=FUTURE)
+    store.add_draws([draw("ben", ids[4:5])], expires_at=PAST)
+
+    assert store.frame().size == len(store.unseen()) == 6
+
+
+def test_the_hash_of_the_frame_changes_with_what_it_is_made_of(store: Store) -> None:
+    changes: list[Callable[[], object]] = [
+        lambda: added(store, 2),
+        lambda: added(store, 1, "d2"),
+        lambda: store.append([decision("s1")]),
+        lambda: store.append([decision("s1", kind="undo")]),
+        lambda: store.add_draws([draw("ana", [sentences(1)[0].id])], expires_at=FUTURE),
+    ]
+    hashes = [store.frame().hash]
+    for change in changes:
+        change()
+        hashes.append(store.frame().hash)
+
+    assert len(set(hashes)) == len(hashes)
+    assert store.frame().hash == hashes[-1]
+    assert {len(found) for found in hashes} == {16}
+
+
+# -- samples of what is free
+
+
+def mixed(store: Store, labellable: int, free: int) -> list[str]:
+    """A store of page furniture, of what was decided on or is held, and of `free` sentences, whose ids these are."""
+    ids = added(store, labellable)
+    added(store, 10, "d2", boilerplate="caption")
+    taken = Random(1).sample(ids, labellable - free)
+    half = len(taken) // 2
+    store.append([decision(identifier) for identifier in taken[:half]])
+    store.add_draws([draw("eva", taken[half:])], expires_at=FUTURE)
+    return sorted(set(ids) - set(taken))
+
+
+@pytest.mark.parametrize("labellable", [30, 150], ids=["guessed", "listed"])
+def test_every_ordered_sample_is_as_likely(store: Store, labellable: int) -> None:
+    free, generator = mixed(store, labellable, 5), Random(7)
+
+    counts = Counter(tuple(store.random_unseen(2, generator)) for _ in range(400))
+
+    assert {identifier for sample in counts for identifier in sample} == set(free)
+    assert all(one != two for one, two in counts)
+    # 20 ordered pairs of 5: chi-square with 19 degrees of freedom is above 43.8 once in a thousand times.
+    assert len(counts) == 20
+    assert sum((found - 20) ** 2 / 20 for found in counts.values()) < 43.8
+
+
+@pytest.mark.parametrize("labellable", [40, 300], ids=["guessed", "listed"])
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11])
+def test_a_sample_has_the_size_asked_for_and_holds_nothing_twice(store: Store, labellable: int, count: int) -> None:
+    free = mixed(store, labellable, 10)
+
+    sample = store.random_unseen(count, Random(3))
+
+    assert len(sample) == len(set(sample)) == min(count, 10)
+    assert set(sample) <= set(free)
+
+
+def test_the_generator_decides_the_sample(store: Store) -> None:
+    added(store, 40)
+
+    assert store.random_unseen(5, Random(1)) == store.random_unseen(5, Random(1)) != store.random_unseen(5, Random(2))
+
+
+def test_nothing_is_sampled_from_an_empty_store(store: Store) -> None:
+    assert store.random_unseen(5, Random(1)) == []
+
+
+TEXTS = {
+    "asks": "Kyiv asks for Air Defence and fuel.",
+    "sends": "Berlin sends air defence systems.",
+    "split": "Defence of the air.",
+    "percent": "Growth of 100% was under_scored.",
+    "letters": "Growth of 100x was underscored.",
+    "umlaut": "ZÜRICH hört zu.",
+}
+
+
+@pytest.fixture
+def texts(store: Store) -> Store:
+    """A store of a few real texts and one piece of page furniture."""
+    store.add_sentences(Sentence(name, 0, len(text), text) for name, text in TEXTS.items())
+    store.add_sentences([Sentence("furniture", 0, 11, "Air defence", boilerplate="caption")])
+    return store
+
+
+def found(store: Store, *words: str, count: int = 10) -> set[str]:
+    return {sentence.document_id for sentence in store.sentences(store.matching_unseen(words, count))}
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("air", "defence"), {"asks", "sends", "split"}),
+        (("AIR DEFENCE",), {"asks", "sends"}),
+        (("air defence", "fuel"), {"asks"}),
+        (("100%",), {"percent"}),
+        (("r_s",), {"percent"}),
+        (("/",), set()),
+        (("zürich", "HÖRT"), {"umlaut"}),
+        (("nowhere",), set()),
+    ],
+)
+def test_what_matches_holds_all_words_and_phrases_as_they_are_whatever_their_case(
+    texts: Store, words: tuple[str, ...], names: set[str]
+) -> None:
+    assert found(texts, *words) == names
+
+
+def test_what_matches_is_unseen_and_no_more_than_asked_for(texts: Store) -> None:
+    ids = {sentence.document_id: sentence.id for sentence in texts.sentences()}
+    assert len(found(texts, "air", count=2)) == 2
+    texts.append([decision(ids["asks"])])
+    texts.add_draws([draw("ana", [ids["sends"]])], expires_at=FUTURE)
+
+    assert found(texts, "air") == {"split"}
+
+
+def test_own_decisions_are_those_made_at_random_alone_and_long_ago(store: Store) -> None:
+    ids = added(store, 8)
+    strategies = ("random", "overlap", "search", "retest")
+    draws = {name: draw("ana", ids[:6], strategy=name) for name in strategies}
+    for made in draws.values():
+        store.add_draws([made], expires_at=PAST)
+    old, late = "2026-01-01T00:00:00+00:00", "2026-03-03T00:00:00+00:00"
+    store.append(
+        [
+            decision(ids[0], draw_id=draws["random"].id, labels=("aid",)),
+            decision(ids[1], draw_id=draws["overlap"].id),
+            decision(ids[2], draw_id=draws["search"].id),
+            decision(ids[3], draw_id=draws["random"].id, state="skipped"),
+            decision(ids[4], draw_id=draws["random"].id),
+            decision(ids[4], kind="undo", draw_id=draws["random"].id),
+            decision(ids[5], draw_id=draws["random"].id),
+            decision(ids[5], draw_id=draws["retest"].id),
+            decision(ids[6]),
+            decision(ids[0], "ben", draw_id=draws["random"].id),
+        ]
+    )
+
+    assert store.own_decisions("ana", before=late) == sorted(ids[:2])
+    assert store.own_decisions("ana", before=old) == []
+
+
+# -- draws and reservations
+
+
+def test_a_drawn_sentence_is_not_unseen_until_its_reservation_runs_out(store: Store) -> None:
+    ids = added(store, 3)
+
+    assert store.add_draws([draw("ana", ids[:1])], expires_at=in_an_hour())
+
+    assert store.unseen() == sorted(ids[1:])
+    assert len(store.unseen(at=in_an_hour(-60))) == 2
+    assert len(store.unseen(at=in_an_hour(60))) == 3
+
+
+def test_draws_come_back_as_they_went_in(store: Store) -> None:
+    ids = added(store, 4)
+    items = (
+        DrawItem(ids[2], 0.25, "0.3-0.6", ("aid", "truce"), 1),
+        DrawItem(ids[0], None, "why: “ü”", (), 3),
+    )
+    one = draw("ana", [], strategy="overlap", items=items, model_id="m", query='"air" x', created_at=PAST)
+    two = draw("ana", [], items=(DrawItem(ids[1], 1.0, position=0),), seed=None, frame_size=None, created_at=PAST)
+    two = Draw(**{**vars(two), "query": one.query, "model_id": "m"})
+    store.add_draws([one, two], expires_at=FUTURE)
+
+    assert store.last_draws("ana", ("random", "overlap"), query='"air" x') == sorted([one, two], key=lambda d: d.id)
+
+
+def test_items_come_back_in_the_order_of_the_draw(store: Store) -> None:
+    ids = added(store, 50)
+    Random(1).shuffle(ids)
+    store.add_draws([draw("ana", ids)], expires_at=FUTURE)
+
+    (made,) = store.last_draws("ana", ("random",))
+    assert [item.sentence_id for item in made.items] == ids
+    assert [item.position for item in made.items] == list(range(50))
+
+
+@pytest.mark.parametrize("held_as", ["random", "audit"])
+def test_a_draw_with_a_sentence_that_another_holds_is_refused_whole(store: Store, held_as: str) -> None:
+    ids = added(store, 4)
+    store.add_draws([draw("ana", ids[:1], strategy=held_as)], expires_at=FUTURE)
+
+    refused = [draw("ben", ids[3:], strategy="overlap"), draw("ben", [ids[1], ids[0], ids[2]])]
+    assert not store.add_draws(refused, expires_at=FUTURE)
+
+    assert store.last_draws("ben", ("random", "overlap")) == []
+    assert store.unseen() == sorted(ids[1:])
+
+
+def test_a_draw_with_a_sentence_that_another_held_and_decided_on_meanwhile_is_refused(store: Store) -> None:
+    ids = added(store, 1)
+    store.add_draws([draw("ana", ids)], expires_at=FUTURE)
+    store.append([decision(ids[0], "ana")])
+
+    assert not store.add_draws([draw("ben", ids)], expires_at=FUTURE)
+
+
+@pytest.mark.parametrize("strategy", ["audit", "retest", "relabel"])
+def test_a_draw_to_be_shared_may_hold_what_was_decided_on(store: Store, strategy: str) -> None:
+    ids = added(store, 1)
+    store.append([decision(ids[0], "ana")])
+    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+
+    assert store.add_draws([draw("ana", ids, strategy=strategy)], expires_at=FUTURE)
+    assert pending(store, "ana", strategy) == set(ids)
+
+
+def test_two_people_may_audit_the_same_sentence(store: Store) -> None:
+    ids = added(store, 1)
+    for annotator in ("ana", "ben"):
+        assert store.add_draws([draw(annotator, ids, strategy="audit")], expires_at=FUTURE)
+
+    assert pending(store, "ana", "audit") == pending(store, "ben", "audit") == set(ids)
+
+
+def test_a_sentence_whose_reservation_has_run_out_can_be_drawn_by_another(store: Store) -> None:
+    ids = added(store, 2)
+    store.add_draws([draw("ana", ids)], expires_at=PAST)
+
+    assert store.unseen() == sorted(ids)
+    assert store.add_draws([draw("ben", ids[:1])], expires_at=FUTURE)
+    assert store.unseen() == ids[1:]
+
+
+def test_what_is_pending_is_the_undecided_rest_of_a_draw(store: Store) -> None:
+    ids = added(store, 4)
+    made = draw("ana", ids)
+    store.add_draws([made], expires_at=FUTURE)
+    store.append([decision(ids[1], draw_id=made.id), decision(ids[3], draw_id=made.id, state="skipped")])
+
+    assert pending(store, "ana") == {ids[0], ids[2]}
+
+
+def test_a_decision_that_was_undone_is_pending_again_unless_another_stands_below(store: Store) -> None:
+    ids = added(store, 2)
+    made = draw("ana", ids)
+    store.add_draws([made], expires_at=FUTURE)
+    twice = [decision(ids[1], draw_id=made.id), decision(ids[1], draw_id=made.id, labels=("aid",))]
+    store.append([decision(ids[0], draw_id=made.id), *twice])
+    assert pending(store, "ana") == set()
+
+    store.append([decision(identifier, kind="undo", draw_id=made.id) for identifier in ids])
+    assert pending(store, "ana") == {ids[0]}
+
+
+def test_what_the_annotator_decided_in_another_draw_is_pending_no_more(store: Store) -> None:
+    ids = added(store, 2)
+    store.add_draws([draw("ana", ids)], expires_at=PAST)
+    search = draw("ana", ids[:1], strategy="search")
+    store.add_draws([search], expires_at=FUTURE)
+    store.append([decision(ids[0], draw_id=search.id)])
+
+    assert pending(store, "ana") == {ids[1]}
+
+
+def test_what_another_has_drawn_or_decided_since_is_pending_no_more(store: Store) -> None:
+    ids = added(store, 3)
+    store.add_draws([draw("ana", ids)], expires_at=PAST)
+    store.add_draws([draw("ben", ids[:1])], expires_at=FUTURE)
+    store.append([decision(ids[1], "eva")])
+
+    assert pending(store, "ana") == {ids[2]}
+
+
+@pytest.mark.parametrize("strategy", ["overlap", "audit", "retest"])
+def test_what_another_has_decided_on_is_still_pending_where_it_is_shared(store: Store, strategy: str) -> None:
+    ids = added(store, 1)
+    store.add_draws([draw("ana", ids, strategy=strategy)], expires_at=FUTURE)
+    store.append([decision(ids[0], "ben")])
+
+    assert pending(store, "ana", strategy) == set(ids)
+
+
+@pytest.mark.parametrize(("annotator", "strategy"), [("ben", "random"), ("ana", "uncertainty")])
+def test_a_draw_is_only_its_annotators_and_its_strategys(store: Store, annotator: str, strategy: str) -> None:
+    store.add_draws([draw("ana", added(store, 1))], expires_at=FUTURE)
+
+    assert store.last_draws(annotator, (strategy,)) == []
+
+
+def test_a_draw_is_only_its_querys_and_its_models(store: Store) -> None:
+    ids = added(store, 2)
+    one = draw("ana", ids[:1], strategy="search", query="truce", created_at=PAST)
+    two = draw("ana", ids[1:], strategy="search", query="aid", model_id="m")
+    store.add_draws([one], expires_at=FUTURE)
+    store.add_draws([two], expires_at=FUTURE)
+
+    assert [made.id for made in store.last_draws("ana", ("search",), query="truce")] == [one.id]
+    assert [made.id for made in store.last_draws("ana", ("search",), query="aid", model_id="m")] == [two.id]
+    assert store.last_draws("ana", ("search",), query="aid", model_id="n") == []
+    assert store.last_draws("ana", ("search",)) == []
+
+
+def test_the_last_draws_are_those_made_last_at_one_moment(store: Store) -> None:
+    ids = added(store, 3)
+    late = [draw("ana", [ids[i]], strategy=name, created_at=FUTURE) for i, name in enumerate(("random", "overlap"))]
+    store.add_draws(late, expires_at=FUTURE)
+    store.add_draws([draw("ana", ids[2:], created_at=PAST)], expires_at=FUTURE)
+
+    assert {made.id for made in store.last_draws("ana", ("random", "overlap"))} == {made.id for made in late}
+
+
+@pytest.mark.parametrize("before", [PAST, FUTURE], ids=["run out", "running"])
+def test_what_is_pending_is_reserved_anew_until_the_time_given(store: Store, before: str) -> None:
+    ids = added(store, 2)
+    store.add_draws([draw("ana", ids)], expires_at=before)
+
+    assert pending(store, "ana", expires_at=in_an_hour()) == set(ids)
+
+    assert store.unseen() == []
+    assert store.unseen(at=in_an_hour(-60)) == []
+    assert len(store.unseen(at=in_an_hour(60))) == 2
+
+
+def test_a_sentence_can_be_reserved_again_but_not_away_from_another(store: Store) -> None:
+    ids = added(store, 2)
+    store.add_draws([draw("ben", ids[1:])], expires_at=FUTURE)
+    for identifier in ids:
+        store.reserve(identifier, "ana", "some draw", expires_at=FUTURE)
+
+    assert store.unseen() == []
+
+
+def test_reservations_that_have_run_out_are_removed_by_the_next_draw(store: Store, url: str) -> None:
+    ids = added(store, 2)
+    store.add_draws([draw("ana", ids[:1])], expires_at=PAST)
+    store.add_draws([draw("ben", ids[1:])], expires_at=FUTURE)
+
+    assert [row.annotator for row in rows_of(url, sa.select(schema.reservations))] == ["ben"]
+
+
+# -- overlap
+
+
+def overlap(store: Store, annotator: str, ids: list[str], *, seconds: list[str] | None = None) -> bool:
+    made = draw(annotator, ids, strategy="overlap")
+    return store.add_draws([made], expires_at=FUTURE, seconds=seconds or [])
+
+
+def test_the_overlap_that_one_person_was_given_is_open_to_each_other_one(store: Store) -> None:
+    ids = added(store, 4)
+    overlap(store, "ana", ids[:2])
+    store.add_draws([draw("ana", ids[2:3])], expires_at=FUTURE)
+    store.append([decision(ids[0], "ana")])
+
+    expected = [DrawItem(identifier, 0.5) for identifier in sorted(ids[:2])]
+    assert store.overlap_candidates("ben") == store.overlap_candidates("eva") == expected
+    assert store.overlap_candidates("ana") == []
+
+
+def test_the_overlap_is_closed_once_two_people_were_given_it(store: Store) -> None:
+    ids = added(store, 2)
+    overlap(store, "ana", ids)
+
+    assert overlap(store, "ben", ids[:1], seconds=ids[:1])
+
+    assert [item.sentence_id for item in store.overlap_candidates("eva")] == ids[1:]
+
+
+def test_a_third_reader_who_chose_at_the_same_moment_is_refused(store: Store) -> None:
+    ids = added(store, 2)
+    overlap(store, "ana", ids)
+    overlap(store, "ben", ids[:1], seconds=ids[:1])
+
+    assert not overlap(store, "eva", ids, seconds=ids)
+
+    assert store.last_draws("eva", ("overlap",)) == []
+    assert overlap(store, "eva", ids[1:], seconds=ids[1:])
+
+
+def test_an_overlap_that_was_opened_with_what_another_holds_is_refused(store: Store) -> None:
+    ids = added(store, 1)
+    overlap(store, "ana", ids)
+
+    assert not overlap(store, "ben", ids)
+
+
+def test_what_someone_has_decided_on_before_is_no_overlap_for_them(store: Store) -> None:
+    ids = added(store, 2)
+    overlap(store, "ana", ids)
+    store.append([decision(ids[0], "ben")])
+
+    assert [item.sentence_id for item in store.overlap_candidates("ben")] == ids[1:]
+
+
+def test_an_imported_overlap_opens_nothing(store: Store) -> None:
+    store.append([decision(added(store, 1)[0], strategy="overlap", inclusion_probability=0.5)])
+
+    assert store.overlap_candidates("ben") == []
+
+
+# -- labelling again
+
+WHY = "the model gives truce 0.93"
+
+
+def relabelled(store: Store, sentence: str, annotator: str = "ana") -> Draw:
+    made = draw(annotator, [sentence], strategy="relabel")
+    store.add_draws([made], expires_at=FUTURE)
+    store.append([decision(sentence, annotator, draw_id=made.id)])
+    return made
+
+
+def test_what_is_to_be_labelled_again_comes_back_oldest_first(store: Store) -> None:
+    assert store.queue_relabelling([("s2", WHY, ("aid", "truce")), ("s1", "doubt", ())], source="doubts") == 2
+    assert store.queue_relabelling([("s3", "codebook", ("aid",))], source="migration") == 1
+
+    expected = [
+        Relabelling("s2", WHY, ("aid", "truce")),
+        Relabelling("s1", "doubt", ()),
+        Relabelling("s3", "codebook", ("aid",)),
+    ]
+    assert store.open_relabelling() == store.open_relabelling("ana") == expected
+    assert store.open_relabelling(limit=2) == expected[:2]
+
+
+def test_a_sentence_waits_only_once(store: Store) -> None:
+    store.queue_relabelling([("s1", WHY, ())], source="doubts")
+
+    assert store.queue_relabelling([("s1", "again", ()), ("s2", WHY, ()), ("s2", WHY, ())], source="doubts") == 1
+    assert store.queue_relabelling([], source="doubts") == 0
+    assert [entry.sentence_id for entry in store.open_relabelling()] == ["s1", "s2"]
+
+
+def test_it_is_done_when_a_decision_so_drawn_stands_and_open_again_when_that_is_undone(store: Store) -> None:
+    ids = added(store, 2)
+    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.append([decision(ids[1], "ben"), decision(ids[0], "ben")])
+    assert len(store.open_relabelling()) == 2
+
+    made = relabelled(store, ids[0])
+    assert [entry.sentence_id for entry in store.open_relabelling()] == ids[1:]
+
+    store.append([decision(ids[0], kind="undo", draw_id=made.id)])
+    assert [entry.sentence_id for entry in store.open_relabelling()] == ids
+
+
+def test_what_was_labelled_again_can_be_asked_for_once_more(store: Store) -> None:
+    ids = added(store, 1)
+    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+    relabelled(store, ids[0])
+
+    assert store.queue_relabelling([(ids[0], "once more", ("aid",))], source="doubts") == 1
+    assert store.open_relabelling() == [Relabelling(ids[0], "once more", ("aid",))]
+
+
+def test_what_others_hold_is_not_to_be_labelled_again_by_oneself(store: Store) -> None:
+    ids = added(store, 3)
+    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.add_draws([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
+    store.add_draws([draw("eva", ids[1:2], strategy="relabel")], expires_at=PAST)
+
+    assert [entry.sentence_id for entry in store.open_relabelling("ana")] == ids[1:]
+    assert [entry.sentence_id for entry in store.open_relabelling("ana", 1)] == ids[1:2]
+    assert [entry.sentence_id for entry in store.open_relabelling("ben")] == ids
+    assert len(store.open_relabelling()) == 3
+
+
+def test_two_people_never_label_the_same_sentence_again(store: Store) -> None:
+    ids = added(store, 2)
+    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.add_draws([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
+
+    assert not store.add_draws([draw("ana", ids, strategy="relabel")], expires_at=FUTURE)
+    assert store.last_draws("ana", ("relabel",)) == []
+    assert store.add_draws([draw("ana", ids[1:], strategy="relabel")], expires_at=FUTURE)
+
+
+def test_what_another_labels_again_or_has_labelled_again_is_pending_no_more(store: Store) -> None:
+    ids = added(store, 3)
+    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.add_draws([draw("ana", ids, strategy="relabel")], expires_at=PAST)
+    store.add_draws([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
+    relabelled(store, ids[1], "eva")
+
+    assert pending(store, "ana", "relabel") == {ids[2]}
+
+
+def test_a_long_reason_is_kept_whole(store: Store) -> None:
+    ids, reason = added(store, 1), "because " * 50
+    store.queue_relabelling([(ids[0], reason, ())], source="doubts")
+    store.add_draws([draw("ana", [], strategy="relabel", items=(DrawItem(ids[0], None, reason, ()),))], expires_at=FUTURE)
+
+    assert store.last_draws("ana", ("relabel",))[0].items[0].stratum == reason

@@ -1,0 +1,68 @@
+"""What classifiers on logistic regression share: the regression itself, its targets and probabilities, and its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.records import Example
+from trainer.classifiers.base import Probabilities, class_indices, label_matrix, without_none
+from trainer.errors import ArtefactError
+
+TRUSTED: tuple[str, ...] = ("sklearn.multiclass._ConstantPredictor",)
+"""Types beyond skops's own allow-list that a file may hold: scikit-learn's answer for a label that all bear."""
+
+ClassWeight = Literal["balanced", "none"]
+
+
+def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, seed: int) -> Any:  # noqa: N803
+    """L2 logistic regression, not fitted yet: one for each label, or one multinomial over exclusive classes."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    regression = LogisticRegression(
+        C=C, class_weight=None if class_weight == "none" else class_weight, max_iter=1000, random_state=seed
+    )
+    return regression if exclusive else OneVsRestClassifier(regression)
+
+
+def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> NDArray[Any]:
+    """What the regression is fitted to: (n, labels) booleans, or (n,) classes with "none" after the last label."""
+    gold = label_matrix(examples, labels)
+    return class_indices(gold) if exclusive else gold
+
+
+def label_probabilities(estimator: Any, features: Any, n_labels: int, *, exclusive: bool) -> Probabilities:
+    """(n, labels) probabilities of a fitted regression, or of a pipeline that ends in one.
+
+    Args:
+        features: n rows of what `estimator` was fitted to. A class that its train part lacked gets 0.
+    """
+    probabilities = np.asarray(estimator.predict_proba(features))
+    if not exclusive:
+        # Of a single label scikit-learn gives both columns, "not" first.
+        return probabilities[:, -n_labels:].astype(np.float32)
+    full = np.zeros((len(probabilities), n_labels + 1))
+    full[:, estimator.classes_] = probabilities
+    return without_none(full, n_labels)
+
+
+def load_estimator(path: Path) -> Any:
+    """Read a skops file, after its types were held against skops's allow-list.
+
+    Raises:
+        ArtefactError: the file holds a type that is not allowed.
+    """
+    from skops.io import get_untrusted_types, load
+
+    unknown = sorted(set(get_untrusted_types(file=path)) - set(TRUSTED))
+    if unknown:
+        raise ArtefactError(
+            f"{path}: it holds types that are not trusted: {', '.join(unknown)}. "
+            "It was not loaded; train the model again."
+        )
+    return load(path, trusted=list(TRUSTED))
