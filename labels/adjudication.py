@@ -48,9 +48,10 @@ class AdjudicationSession(Desk):
         return "adjudicating"
 
     def skip(self, note: str = "") -> None:
-        """Leave the current sentence disputed and go to the next."""
-        if not self.move(1):
-            self._cursor = None
+        """Leave the current sentence disputed and go to the next that is; after the last of them there is none."""
+        later = range(self._order.index(self._current_id()) + 1, self.total)
+        self._cursor = next((place for place in later if not self._decisions.get(self._order[place])), None)
+        self._item = None
 
     def _look_up(self, identifier: str) -> Item:
         return replace(self._make_item(identifier), opinions=self._opinions[identifier])

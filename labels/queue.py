@@ -95,7 +95,7 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     if unfinished is not None:
         return unfinished
     for attempt in range(_ATTEMPTS):
-        generator = Random(f"{request.seed}\n{annotator}\n{store.frame().hash}\n{attempt}")
+        generator = Random(f"{request.seed}\n{annotator}\n{store.frame_hash()}\n{attempt}")
         plan = _PLANS[request.strategy](store, annotator, request, generator)
         draws = _draws(plan, annotator, request)
         if not draws:
@@ -186,9 +186,11 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     seconds = generator.sample(candidates, min(shared, len(candidates)))
     frame = store.frame()
     ids = store.random_unseen(request.size - len(seconds), generator)
-    probability = len(ids) / frame.size if ids else None
+    # The frame may have grown since it was counted.
+    probability = len(ids) / max(frame.size, len(ids)) if ids else None
     fresh = [DrawItem(identifier, probability) for identifier in ids]
-    opened = shared - len(seconds)
+    # The share is that of what was found: the last sentences of a store are not all for two.
+    opened = max(0, round(request.overlap * (len(seconds) + len(fresh))) - len(seconds))
     kinds = {item.sentence_id: "overlap" for item in [*seconds, *fresh[:opened]]}
     mixed = [*seconds, *fresh]
     generator.shuffle(mixed)
@@ -260,7 +262,7 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Pl
         probability = share / len(numbers) if share else None
         items += [DrawItem(identifier, probability, f"{low:g}-{high:g}") for identifier in ids]
     generator.shuffle(items)
-    return _Plan({"audit": items}, sum(map(len, strata)), store.frame().hash)
+    return _Plan({"audit": items}, sum(map(len, strata)), store.frame_hash())
 
 
 def _shares(sizes: Sequence[int], total: int) -> list[int]:

@@ -106,7 +106,10 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Example:
-    """What a classifier sees: a text and its gold labels, with the ids that keep splits honest."""
+    """What a classifier sees: a text and its gold labels, with the ids that keep splits honest.
+
+    `drawn` says how the sentence came to be labelled: "random", by another strategy of `labels.queue`, or "" (unknown).
+    """
 
     id: str
     document_id: str
@@ -114,3 +117,4 @@ class Example:
     labels: tuple[str, ...] = ()
     date: str = ""
     synthetic: bool = False
+    drawn: str = ""

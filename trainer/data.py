@@ -23,6 +23,8 @@ from trainer.errors import ExperimentError
 from trainer.resources import shipped
 from trainer.splits import Parts, Split, apply_split, leaked_examples, make_split
 
+_RANDOM = frozenset({"random", "overlap"})
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -62,6 +64,7 @@ def load_dataset(experiment: Experiment) -> Dataset:
         examples, source = _corpus(experiment, codebook, notes)
         parts = _corpus_parts(experiment, examples)
     split = Split(*(tuple(example.id for example in parts[name]) for name in ("train", "validation", "test")))
+    notes += _draw_notes(parts["test"])
     _refuse_absent_labels(codebook, parts["train"], source)
     synthetic = any(example.synthetic for part in parts.values() for example in part)
     return Dataset(codebook, parts, split, source, synthetic, tuple(notes))
@@ -120,11 +123,42 @@ def _gold_examples(
     if notes is not None:
         notes += _resolution_notes(resolution, f"{codebook.name} {codebook.version}")
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
+    drawn = _draws(events)
     return [
-        Example(s.id, s.document_id, s.text, resolution.gold[s.id], dates.get(s.document_id, ""), s.synthetic)
+        Example(
+            id=s.id,
+            document_id=s.document_id,
+            text=s.text,
+            labels=resolution.gold[s.id],
+            date=dates.get(s.document_id, ""),
+            synthetic=s.synthetic,
+            drawn=drawn.get(s.id, ""),
+        )
         for s in ordered
         if s.id in resolution.gold
     ]
+
+
+def _draws(events: Iterable[Annotation]) -> dict[str, str]:
+    """Sentence id -> how it was first drawn; a random draw counts before any other."""
+    drawn: dict[str, str] = {}
+    for event in events:
+        if event.event == "annotate" and event.strategy in _RANDOM:
+            drawn[event.sentence_id] = "random"
+        elif event.event == "annotate" and event.strategy:
+            drawn.setdefault(event.sentence_id, event.strategy)
+    return drawn
+
+
+def _draw_notes(test: Sequence[Example]) -> Iterator[str]:
+    """A warning where test examples were picked: figures on them do not describe the corpus."""
+    picked = Counter(example.drawn for example in test if example.drawn not in ("", "random"))
+    if picked:
+        by = ", ".join(f"{strategy} {n}" for strategy, n in picked.most_common())
+        yield (
+            f"{picked.total()} of {len(test)} test sentences were picked, not drawn at random ({by}): the figures are "
+            "of such sentences, not of the corpus"
+        )
 
 
 def _resolution_notes(resolution: Resolution, version: str) -> Iterator[str]:

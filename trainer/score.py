@@ -5,14 +5,14 @@ This is all that active learning needs of a model: queues and suggestions read t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labels.store import Scorable, ScoringModel, Store, now
-from trainer.classifiers.base import EncodingClassifier
+from trainer.classifiers.base import EncodingClassifier, Progress
 from trainer.embeddings import Embedder, Vectors, normalised
 from trainer.encoders import BUNDLED
 from trainer.errors import ArtefactError
@@ -37,7 +37,7 @@ def score_store(
     store: Store,
     *,
     embed: bool | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ScoreReport:
     """Ask a model of every sentence that it has not scored in this store yet, page furniture aside.
 
@@ -56,22 +56,39 @@ def score_store(
         raise ArtefactError("this model was not saved, so its scores would have no name. Load it from its artefact.")
     reader = _Reader(model, isinstance(model.classifier, EncodingClassifier) if embed is None else embed)
     store.add_model(_scoring_model(model, reader.encoder))
+    scored, embedded = _score(model, store, reader, progress or _silent)
+    if reader.encoder:
+        embedded += _embed(model, store, reader, progress or _silent)
+    return ScoreReport(model.id, scored, embedded, reader.encoder)
+
+
+def _score(model: Model, store: Store, reader: _Reader, progress: Progress) -> tuple[int, int]:
+    """Score what has no score, with vectors where they are wanted; how many of both were written."""
     scored = embedded = 0
     total = store.count_unscored(model.id)
     while chunk := store.unscored(model.id, _CHUNK):
         probabilities, vectors = reader.read([sentence.text for sentence in chunk])
         if vectors is not None:
-            # First: a sentence without a score is looked at again after an interruption.
+            # Before the scores: a sentence without a score is looked at again after an interruption.
             embedded += _write_embeddings(store, model.id, chunk, vectors)
         _write_scores(store, model, chunk, probabilities)
         scored += len(chunk)
-        if progress:
-            progress(scored, max(total, scored))
-    while reader.encoder and (chunk := store.unscored(model.id, _CHUNK, embeddings=True)):
+        progress(scored, max(total, scored))
+    return scored, embedded
+
+
+def _embed(model: Model, store: Store, reader: _Reader, progress: Progress) -> int:
+    """Write the vectors of what an earlier run scored without them; how many there were."""
+    embedded = 0
+    counts = store.counts()
+    while chunk := store.unscored(model.id, _CHUNK, embeddings=True):
         embedded += _write_embeddings(store, model.id, chunk, reader.embed([sentence.text for sentence in chunk]))
-        if progress:
-            progress(scored, max(total, scored))
-    return ScoreReport(model.id, scored, embedded, reader.encoder)
+        progress(embedded, max(counts.sentences - counts.boilerplate, embedded))
+    return embedded
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Nobody wants to know."""
 
 
 class _Reader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,7 +86,7 @@ def label_command(
                 return
             last = _code(session, book, name, plain=plain, more=_more(opened, book, name, request, suggester))
             console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {settings.store}.")
-            console.print(f"Next: communique label --annotator {annotator}", soft_wrap=True)
+            console.print(f"Next: communique label --annotator {quote(name)}", soft_wrap=True)
             console.print("      communique status", soft_wrap=True)
             console.print("      communique annotations export labels.jsonl", soft_wrap=True)
 

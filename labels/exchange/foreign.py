@@ -210,7 +210,12 @@ def restored(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
 
 
 def with_extra(line: Line, format: str, extra: Row) -> Line:
-    """The line with what only its format says, if anything."""
+    """The line with what only its format says, if anything.
+
+    Raises:
+        DataError: as `canonical`.
+    """
+    canonical(extra, line.place)
     return replace(line, event=replace(line.event, extra={format: extra} if extra else None))
 
 

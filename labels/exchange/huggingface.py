@@ -58,7 +58,9 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     selection = gold_decisions(store, codebook, annotator)
     rows = gold_rows(selection.decisions, FORMAT, exclusive=codebook.exclusive)
     if not rows:
-        raise DataError(f"{path}: no sentence has gold labels yet, and an empty dataset cannot be read. Label some first.")
+        raise DataError(
+            f"{path}: no sentence has gold labels yet, and an empty dataset cannot be read. Label some first."
+        )
     with _no_progress_bars():
         dataset = _dataset(rows, codebook)
         if _is_parquet(path):

@@ -199,12 +199,13 @@ def _check_storable(row: Row, place: str) -> None:
     for column, value in row.items():
         if column in COLUMNS and isinstance(value, str) and not is_unicode(value):
             raise DataError(f"{place}: `{column}` holds half a character (a lone surrogate). Mend the line.")
-    try:
-        extra = json.dumps(row.get("extra"), ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        raise DataError(f"{place}: `extra` holds a number that is not finite. Mend the line.") from None
-    if not is_unicode(extra):
-        raise DataError(f"{place}: `extra` holds half a character (a lone surrogate). Mend the line.")
+    for column in ("suggestion", "extra"):
+        try:
+            content = json.dumps(row.get(column), ensure_ascii=False, allow_nan=False)
+        except ValueError:
+            raise DataError(f"{place}: `{column}` holds a number that is not finite. Mend the line.") from None
+        if not is_unicode(content):
+            raise DataError(f"{place}: `{column}` holds half a character (a lone surrogate). Mend the line.")
 
 
 def _event(row: Row, labels: tuple[str, ...]) -> Annotation:

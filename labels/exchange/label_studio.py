@@ -158,7 +158,10 @@ def _told(task: Row, data: Row, annotation: Row, place: str) -> Told:
 
 def _suggestion(task: Row, annotation: Row, place: str) -> list[str] | None:
     """What the prediction says that the annotation grew from, else the last prediction."""
-    predictions = [entry for entry in task.get("predictions") or () if isinstance(entry, dict)]
+    given = task.get("predictions") or []
+    if not isinstance(given, list):
+        raise DataError(f"{place}: `predictions` must be a list. Mend the task.")
+    predictions = [entry for entry in given if isinstance(entry, dict)]  # some exports name them by number only
     parent = annotation.get("parent_prediction")
     grown = [entry for entry in predictions if parent is not None and entry.get("id") == parent]
     for prediction in grown or predictions[-1:]:

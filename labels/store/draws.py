@@ -20,8 +20,8 @@ from labels.store.rows import Draw, DrawItem, draw_rows
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
 """Strategies that may hand out a sentence on which someone else has decided."""
-_SPARSE = 20
-"""Where fewer than one number in this many is free, the free ones are listed instead of guessed."""
+_ROUNDS = 5
+"""How often numbers are guessed, twice as many as are wanted each time, before the free ones are listed."""
 
 
 @dataclass(frozen=True)
@@ -53,54 +53,66 @@ class Draws(Database):
             return list(connection.execute(query).scalars())
 
     def frame(self) -> Frame:
-        """The unseen sentences as a frame. Its hash names the state of the store that makes them up: the last sentence,
-        the last event, and what is reserved.
-        """
-        sentences, events, held = schema.sentences, schema.events, schema.reservations
-        labellable = sentences.c.boilerplate == ""
+        """The unseen sentences as a frame."""
+        sentences, decisions, held = schema.sentences, schema.decisions, schema.reservations
+        count = sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate == "")
+        decided = sa.select(sa.func.count(decisions.c.sentence_id.distinct())).where(decisions.c.labellable)
         reserved = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
-        count = sa.select(sa.func.count()).select_from(sentences).where(labellable)
-        decided = sa.select(schema.decisions.c.sentence_id)
         with self._transaction("read") as connection:
-            size = (
-                connection.execute(count).scalar_one()
-                - connection.execute(count.where(sentences.c.id.in_(decided.union(reserved)))).scalar_one()
-            )
-            last = connection.execute(sa.select(sa.func.max(sentences.c.number))).scalar()
+            size = connection.execute(count).scalar_one() - connection.execute(decided).scalar_one()
+            for batch in batches(connection.execute(reserved).scalars().all()):
+                undecided = (sentences.c.id.in_(batch), ~decided_by_anyone(sentences.c.id))
+                # Joined to an empty text, so that the few ids lead the search and not the index of page furniture.
+                labellable = sentences.c.boilerplate + "" == ""
+                size -= connection.execute(
+                    sa.select(sa.func.count()).select_from(sentences).where(*undecided, labellable)
+                ).scalar_one()
+        return Frame(int(size), self.frame_hash())
+
+    def frame_hash(self) -> str:
+        """16 hex digits of what decides which sentences are unseen: the last one, the last event, what is reserved."""
+        events, held = schema.events, schema.reservations
+        reserved = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
+        with self._transaction("read") as connection:
+            last = connection.execute(sa.select(sa.func.max(schema.sentences.c.number))).scalar()
             seq = connection.execute(sa.select(sa.func.max(events.c.seq))).scalar()
             ids = sorted(connection.execute(reserved).scalars())
-        content = "\n".join([str(last), str(seq), *ids])
-        return Frame(int(size), hashlib.sha256(content.encode()).hexdigest()[:16])
+        return hashlib.sha256("\n".join([str(last), str(seq), *ids]).encode()).hexdigest()[:16]
 
     def random_unseen(self, count: int, generator: Random) -> list[str]:
         """Ids of `count` unseen sentences (all, if there are fewer), each set of that size as likely as any other."""
-        size = self.frame().size
         table = schema.sentences
         with self._transaction("read") as connection:
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
-            if count >= size or last > size * _SPARSE:
-                query = sa.select(table.c.id).where(*_free(now())).order_by(table.c.number)
-                ids = list(connection.execute(query).scalars())
-                return generator.sample(ids, min(count, len(ids)))
-            return self._guessed(connection, count, int(last), generator)
+            found = self._guessed(connection, count, int(last), generator)
+            if found is not None:
+                return found
+            query = sa.select(table.c.id).where(*_free(now())).order_by(table.c.number)
+            ids = list(connection.execute(query).scalars())
+        return generator.sample(ids, min(count, len(ids)))
 
-    def _guessed(self, connection: sa.Connection, count: int, last: int, generator: Random) -> list[str]:
-        """Numbers at random until enough of them are free: a simple random sample, without listing all that are."""
+    def _guessed(self, connection: sa.Connection, count: int, last: int, generator: Random) -> list[str] | None:
+        """Numbers at random until enough of them are free: a simple random sample, without listing all that are.
+
+        None where too few guesses are free: listing is quicker then.
+        """
         table = schema.sentences
         query = sa.select(table.c.number, table.c.id).where(*_free(now()))
-        found: dict[str, None] = {}
+        found: list[str] = []
         tried: set[int] = set()
-        while len(found) < count and len(tried) < last:
-            guesses = [number for _ in range(2 * count) if (number := generator.randint(1, last)) not in tried]
-            guesses = list(dict.fromkeys(guesses))
+        for _ in range(_ROUNDS):
+            drawn = (generator.randint(1, last) for _ in range(2 * count) if last)
+            guesses = [number for number in dict.fromkeys(drawn) if number not in tried]
             tried.update(guesses)
             free = {
                 number: identifier
                 for batch in batches(guesses)
                 for number, identifier in connection.execute(query.where(table.c.number.in_(batch)))
             }
-            found.update((free[number], None) for number in guesses if number in free)
-        return list(found)[:count]
+            found += [free[number] for number in guesses if number in free]
+            if len(found) >= count:
+                return found[:count]
+        return None
 
     def matching_unseen(self, words: Sequence[str], count: int) -> list[str]:
         """Ids of up to `count` unseen sentences that hold all `words` (or phrases), whatever their case."""

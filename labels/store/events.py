@@ -72,7 +72,15 @@ class Events(Database):
             connection.execute(sa.delete(decisions).where(decisions.c.sentence_id.in_(batch)))
             standing = _standing_rows(rows)
             if standing:
-                connection.execute(sa.insert(decisions), standing)
+                labellable = self._labellable(connection, batch)
+                marked = [row | {"labellable": row["sentence_id"] in labellable} for row in standing]
+                connection.execute(sa.insert(decisions), marked)
+
+    def _labellable(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+        """Those of the sentences that are no page furniture."""
+        table = schema.sentences
+        query = sa.select(table.c.id).where(table.c.id.in_(ids), table.c.boilerplate == "")
+        return set(connection.execute(query).scalars())
 
     def events(self, *, annotator: str | None = None, sentence_ids: Iterable[str] | None = None) -> list[Annotation]:
         """Events in the order in which they were appended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import mean
 
 import sqlalchemy as sa
 
@@ -77,8 +78,11 @@ class Progress(Database):
         events = schema.events
         timed = (events.c.annotator == annotator, events.c.event == "annotate", events.c.seconds.is_not(None))
         total = int(connection.execute(sa.select(sa.func.count()).select_from(events).where(*timed)).scalar_one())
-        query = sa.select(events.c.seconds).where(*timed).order_by(events.c.seconds).offset(total // 2).limit(1)
-        return connection.execute(query).scalar()
+        if not total:
+            return None
+        query = sa.select(events.c.seconds).where(*timed).order_by(events.c.seconds)
+        middle = query.offset((total - 1) // 2).limit(2 - total % 2)
+        return float(mean(connection.execute(middle).scalars().all()))
 
     def label_counts(self) -> dict[tuple[str, ...], int]:
         """Label set -> how many standing reviewed annotations bear it."""

@@ -37,25 +37,21 @@ class CueMarker:
 
 def before(item: Item) -> Text:
     """What comes before the sentence, dim; a line break where a paragraph begins."""
-    texts = item.context.before
-    return _run(texts, item.breaks[: len(texts)], last_break=True)
+    return _run(item.context.before, item.breaks)
 
 
 def after(item: Item) -> Text:
     """What comes after the sentence, dim."""
-    first = len(item.context.before)
-    return _run(item.context.after, item.breaks[first + 1 :], last_break=False)
+    return _run(item.context.after, item.breaks[len(item.context.before) + 1 :])
 
 
-def _run(sentences: Sequence[Sentence], breaks: Sequence[bool], *, last_break: bool) -> Text:
-    """Sentences in a row; `breaks` says after which of them a paragraph ends (the last one's is the screen's own)."""
+def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
+    """Sentences in a row; `breaks` says after which of them a paragraph ends."""
     text = Text(style="dim")
     for position, sentence in enumerate(sentences):
         text.append(" ".join(sentence.text.split()))
-        ends = position < len(breaks) and breaks[position]
-        if position + 1 < len(sentences) or (last_break and ends):
-            text.append("\n" if ends else " ")
-    text.rstrip()
+        if position + 1 < len(sentences):
+            text.append("\n" if breaks[position] else " ")
     return text
 
 
@@ -178,7 +174,7 @@ def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
 
 
 HELP = """\
-label keys   choose and unchoose; of an exclusive codebook: decide at once
+label keys   choose and unchoose; in an exclusive codebook: decide
 Enter        save what is chosen and go on
 n            none: read, and no label applies
 s            skip: you cannot or will not decide
@@ -189,6 +185,6 @@ End          go on to the next sentence that is not decided
 :            jump to a sentence by its number
 /            find a sentence of this draw by words in it
 Tab          codebook: full, definitions only, folded away
-up, down     scroll the codebook
+up, down     scroll the codebook, or the text where it is folded away
 q            quit; all is saved already, choices not confirmed too
 """

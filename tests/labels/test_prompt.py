@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from labels.codebook import Codebook, codebook_from_dict
 from labels.prompt import run_prompt
+from labels.queue import DrawRequest
 from labels.records import Document, Sentence
 from labels.session import LabellingSession
 from labels.store import Store
@@ -47,7 +48,7 @@ def typing(*lines: str) -> Callable[[str], str]:
 def label(store: Store, codebook: Codebook, *lines: str, size: int = 3) -> tuple[int, list[str]]:
     """What `run_prompt` returned for typed lines, and what it said."""
     said: list[str] = []
-    session = LabellingSession(store, codebook, "ana", size=size)
+    session = LabellingSession(store, codebook, "ana", DrawRequest(size=size))
     return run_prompt(session, codebook, typing(*lines), said.append), said
 
 

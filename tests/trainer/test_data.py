@@ -384,3 +384,37 @@ def test_to_pin_a_version_without_a_store_raises(write_jsonl: WriteJsonl) -> Non
     for data in ({"codebook": "small@1"}, {"codebook": "small@1", "source": "store", "train": file}):
         with pytest.raises(ExperimentError, match=r'"small@1" names a version that a label store keeps'):
             load_dataset(experiment(data=data))
+
+
+# -- how the sentences were drawn
+
+
+def drawn_store(filled_store: Path, codebook: Codebook, strategies: dict[str, str]) -> str:
+    """The filled store again, the decisions of each annotator drawn by their strategy."""
+    with Store(filled_store) as source, Store("drawn.db") as store:
+        store.add_codebook(codebook)
+        store.add_sentences(source.sentences())
+        store.append([replace(event, strategy=strategies[event.annotator]) for event in source.events()])
+    return "drawn.db"
+
+
+def test_test_sentences_that_were_picked_are_warned_of(
+    filled_store: Path, codebook: Codebook, codebook_file: str
+) -> None:
+    store = drawn_store(filled_store, codebook, {"ann": "uncertainty", "ben": "uncertainty"})
+    dataset = store_dataset(codebook_file, store=store)
+    n = len(dataset.parts["test"])
+    (warning,) = [note for note in dataset.notes if "picked" in note]
+    assert warning.startswith(f"{n} of {n} test sentences were picked, not drawn at random (uncertainty {n})")
+
+
+@pytest.mark.parametrize(
+    "strategies", [{"ann": "random", "ben": "overlap"}, {"ann": "relabel", "ben": "random"}, {"ann": "", "ben": ""}]
+)
+def test_what_was_drawn_at_random_by_anyone_or_in_an_unknown_way_is_not_warned_of(
+    filled_store: Path, codebook: Codebook, codebook_file: str, strategies: dict[str, str]
+) -> None:
+    dataset = store_dataset(codebook_file, store=drawn_store(filled_store, codebook, strategies))
+    assert not [note for note in dataset.notes if "picked" in note]
+    known = {strategy for strategy in strategies.values() if strategy} & {"random", "overlap"}
+    assert {e.drawn for part in dataset.parts.values() for e in part} == ({"random"} if known else {""})

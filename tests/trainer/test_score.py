@@ -154,8 +154,10 @@ def finetuned_model(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path
 def test_vectors_may_be_left_out_and_added_later(store: Store, embedding_model: Model) -> None:
     report = score_store(embedding_model, store, embed=False)
     assert (report.scored, report.embedded, report.encoder) == (60, 0, "")
-    report = score_store(embedding_model, store)
+    said: list[tuple[int, int]] = []
+    report = score_store(embedding_model, store, progress=lambda done, total: said.append((done, total)))
     assert (report.scored, report.embedded) == (0, 60)
+    assert said == [(60, 60)]
 
 
 def test_a_model_without_an_encoder_borrows_the_bundled_one(

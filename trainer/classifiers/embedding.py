@@ -28,7 +28,7 @@ class EmbeddingClassifier:
     """Pooled vectors of length 1 of an encoder that is not trained -> L2 logistic regression.
 
     Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
-    class of its own where it is allowed. Vectors of train are kept in the cache of `trainer.embedding_cache`.
+    class of its own where it is allowed. Vectors of train and validation are kept by `trainer.embedding_cache`.
     """
 
     needs_calibration = True
@@ -45,14 +45,15 @@ class EmbeddingClassifier:
         self.regression_: Any = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Encode, and fit the regression.
+        """Encode, and fit the regression; validation is encoded too, since calibration asks for it next.
 
         Raises:
             EncoderError: the encoder cannot be found or opened.
         """
         section = self._section
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
-        vectors = cached_encode(self.embedder_, [example.text for example in examples], progress=self._progress)
+        texts = [example.text for example in (*examples, *validation)]
+        vectors = cached_encode(self.embedder_, texts, progress=self._progress)[: len(examples)]
         self.regression_ = build_regression(
             exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
         )
@@ -64,7 +65,7 @@ class EmbeddingClassifier:
         return self.predict_embedded(self.embed(texts))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """(n, dimensions) vectors of length 1; texts of train come from the cache."""
+        """(n, dimensions) vectors of length 1; known texts come from the cache, others are not added to it."""
         return cached_encode(self._fitted_embedder(), texts, keep=False)
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:

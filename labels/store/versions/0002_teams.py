@@ -54,6 +54,7 @@ def _extend_events() -> None:
         sa.Column("event", sa.String(16), primary_key=True),
         sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("state", sa.String(16)),
+        sa.Column("labellable", sa.Boolean, nullable=False),
     )
     op.create_table(
         "drafts",
@@ -76,12 +77,12 @@ def _fold_events() -> None:
         elif stack:
             stack.pop()
     standing = {(*key, row.event): row for key, stack in stacks.items() for row in stack}
-    decisions = sa.table(
-        "decisions", *(sa.column(name) for name in ("sentence_id", "annotator", "event", "seq", "state"))
-    )
+    columns = ("sentence_id", "annotator", "event", "seq", "state", "labellable")
+    decisions = sa.table("decisions", *(sa.column(name) for name in columns))
+    labellable = set(connection.execute(sa.text("SELECT id FROM sentences WHERE boilerplate = ''")).scalars())
     values = [
-        {"sentence_id": sentence, "annotator": annotator, "event": event, "seq": row.seq, "state": row.state}
-        for (sentence, annotator, event), row in standing.items()
+        dict(zip(columns, (*key, row.seq, row.state, row.sentence_id in labellable), strict=True))
+        for key, row in standing.items()
     ]
     if values:
         connection.execute(sa.insert(decisions), values)

@@ -380,6 +380,7 @@ def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Stor
         pytest.param({"text": "half \ud83d"}, id="half a surrogate pair"),
         pytest.param({"note": "half \ud83d"}, id="half a surrogate pair in a note"),
         pytest.param({"seconds": float("nan")}, id="seconds that are no number"),
+        pytest.param({"suggestion": ["half \ud83d"]}, id="half a surrogate pair in a suggestion"),
         pytest.param({"extra": {"csv": {"score": float("inf")}}}, id="an endless number in extra"),
         pytest.param({"extra": {"csv": {"name": "half \ud83d"}}}, id="half a surrogate pair in extra"),
     ],

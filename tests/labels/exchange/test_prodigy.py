@@ -71,7 +71,11 @@ def test_choices_are_decisions(store: Store, write_jsonl: Write) -> None:
 def test_what_prodigy_says_beyond_the_decision_comes_back_at_its_place(
     store: Store, new_store: NewStore, write_jsonl: Write, isolated: Path
 ) -> None:
-    records = [choice(), choice(_annotator_id="b", answer="ignore", priority=1.0, spans=[{"start": 0}]), binary("aid", "accept", _annotator_id="b")]  # fmt: skip  # noqa: E501
+    records = [
+        choice(),
+        choice(_annotator_id="b", answer="ignore", priority=1.0, spans=[{"start": 0}]),
+        binary("aid", "accept", _annotator_id="b"),
+    ]
     bring_in(store, "prodigy", write_jsonl("in.jsonl", records))
     export(store, "prodigy", isolated / "out.jsonl")
 

@@ -111,7 +111,7 @@ def folder() -> Path:
     return made
 
 
-def quick(examples: int) -> Any:
+def quick(examples: int) -> settings:
     return settings(deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

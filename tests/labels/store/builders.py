@@ -5,10 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
+import labels.store
 from labels.records import Annotation, EventKind, Sentence
 from labels.store import Draw, DrawItem, ScoringModel, Store, now
 
@@ -30,10 +34,13 @@ def added(store: Store, n: int, document: str = "d1", **more: Any) -> list[str]:
 
 def decision(sentence: str, annotator: str = "ana", kind: EventKind = "annotate", **more: Any) -> Annotation:
     """An event; a review with no label unless told otherwise."""
-    values: dict[str, Any] = {"state": None if kind == "undo" else "reviewed", "labels": (), "codebook_hash": "hash"}
-    return Annotation(
-        f"e{next(_ids)}", sentence, annotator, kind, created_at="2026-01-01T00:00:00+00:00", **(values | more)
-    )
+    values: dict[str, Any] = {
+        "state": None if kind == "undo" else "reviewed",
+        "labels": (),
+        "codebook_hash": "hash",
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    return Annotation(f"e{next(_ids)}", sentence, annotator, kind, **(values | more))
 
 
 def draw(annotator: str, ids: Iterable[str], **more: Any) -> Draw:
@@ -92,3 +99,19 @@ def rows_of(url: str, query: sa.Select[Any]) -> list[sa.Row[Any]]:
         rows = list(connection.execute(query).all())
     engine.dispose()
     return rows
+
+
+def alembic_config() -> Config:
+    """How Alembic finds the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(labels.store.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def make_revision(engine: sa.Engine, revision: str) -> None:
+    """Make an empty store as an earlier version of the code made it."""
+    config = alembic_config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)

@@ -47,7 +47,7 @@ def empty_postgres(postgres: sa.URL, worker_id: str) -> str:
         connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
         connection.execute(sa.text(f"CREATE SCHEMA {name}"))
     engine.dispose()
-    url = postgres.update_query_dict({"options": f"-csearch_path={name}"})
+    url = postgres.update_query_dict({"options": f"-csearch_path={name}", "application_name": name})
     return url.render_as_string(hide_password=False)
 
 

@@ -1,35 +1,46 @@
-"""Two real processes on one store."""
+"""Real processes at once on one store."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from multiprocessing.synchronize import Barrier as BarrierType
 from typing import Any
 
-from labels.queue import next_draw
+import pytest
+import sqlalchemy as sa
+from alembic import command  # noqa: F401  # imported early, so that all are ready at the same moment
+
+from labels.codebook import codebook_from_dict
+from labels.queue import DrawRequest, next_assignment
 from labels.records import Annotation, Sentence
-from labels.store import Store
+from labels.session import LabellingSession
+from labels.store import Store, schema
+from tests.labels.store.builders import rows_of, score_all
 
 Job = Callable[[Store, str], Any]
+TWO = ("ana", "ben")
+FOUR = ("ana", "ben", "eva", "zoe")
+EACH = 500
 
 
-def in_two_processes(url: str, job: Job) -> list[Any]:
-    """What `job` returned, or the error it ended with, in two processes that open the store at the same moment."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(2), context.Queue()
-    workers = [context.Process(target=_work, args=(job, url, name, barrier, results)) for name in ("ana", "ben")]
+def at_once(url: str, job: Job, names: Sequence[str] = TWO) -> list[Any]:
+    """What `job` returned, or the error it ended with, in processes that open the store at the same moment."""
+    # One process imports what all need, once for all tests, and makes the others.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", __name__])
+    barrier, results = context.Barrier(len(names)), context.Queue()
+    workers = [context.Process(target=_work, args=(job, url, name, barrier, results)) for name in names]
     for worker in workers:
         worker.start()
-    found = dict(results.get(timeout=60) for _ in workers)
+    found = dict(results.get(timeout=120) for _ in workers)
     for worker in workers:
         worker.join()
-    return [found["ana"], found["ben"]]
+    return [found[name] for name in names]
 
 
 def _work(job: Job, url: str, name: str, barrier: BarrierType, results: Any) -> None:
-    from alembic import command  # noqa: F401  # imported early, so that both are ready at the same moment
-
     barrier.wait(timeout=60)
     try:
         with Store(url) as store:
@@ -44,6 +55,10 @@ def decision(annotator: str, number: int) -> Annotation:
     )
 
 
+def texts(n: int, document: str = "d1") -> list[Sentence]:
+    return [Sentence(document, 10 * i, 10 * i + 9, f"Text {i:04d}") for i in range(n)]
+
+
 def append_one_by_one(store: Store, annotator: str) -> int:
     return sum(store.append([decision(annotator, number)]) for number in range(100))
 
@@ -52,41 +67,135 @@ def append_the_same(store: Store, _: str) -> int:
     return sum(store.append([decision("eva", number) for number in range(start, start + 10)]) for start in range(50))
 
 
+def add_sentences(store: Store, name: str) -> int:
+    own = sum(store.add_sentences(texts(7, f"{name} {turn}")) for turn in range(20))
+    return own + sum(store.add_sentences(texts(7 * turn, "common")) for turn in range(20))
+
+
+def draw(store: Store, annotator: str, request: DrawRequest) -> list[str]:
+    assignment = next_assignment(store, annotator, request)
+    return sorted(assignment.pending) if assignment else []
+
+
 def draw_five_times(store: Store, name: str) -> list[str]:
-    draws = [next_draw(store, f"{name}{i}", size=10, seed=1) for i in range(5)]
-    return [identifier for draw in draws if draw is not None for identifier, _ in draw.items]
+    return [found for i in range(5) for found in draw(store, f"{name}{i}", DrawRequest(size=10))]
 
 
-def count_events(store: Store, _: str) -> int:
-    return store.counts().events
+def draw_the_least_sure(store: Store, name: str) -> list[str]:
+    request = DrawRequest("uncertainty", size=10, model_id="m")
+    return [found for i in range(5) for found in draw(store, f"{name}{i}", request)]
+
+
+def draw_overlap(store: Store, name: str) -> list[str]:
+    return draw(store, name, DrawRequest(size=40, overlap=1.0))
+
+
+def draw_relabelling(store: Store, name: str) -> list[str]:
+    return [found for i in range(5) for found in draw(store, f"{name}{i}", DrawRequest("relabel", size=10))]
+
+
+def label_in_small_draws(store: Store, annotator: str) -> list[str]:
+    """Decide on `EACH` sentences, 125 a session."""
+    codebook = codebook_from_dict({"name": "small", "labels": [{"name": "aid"}, {"name": "truce"}]}, "small")
+    decided: list[str] = []
+    while len(decided) < EACH:
+        session = LabellingSession(store, codebook, annotator, DrawRequest(size=125, seed=1))
+        while (item := session.current()) is not None:
+            session.review(["aid"] if len(decided) % 2 else [])
+            decided.append(item.sentence.id)
+    return decided
 
 
 def test_two_processes_may_make_a_new_store_at_the_same_moment(url: str) -> None:
-    assert in_two_processes(url, count_events) == [0, 0]
+    assert at_once(url, _count_events) == [0, 0]
+
+
+def _count_events(store: Store, _: str) -> int:
+    return store.counts().events
 
 
 def test_no_event_is_lost_when_two_processes_append_at_once(url: str) -> None:
     Store(url).close()
 
-    assert in_two_processes(url, append_one_by_one) == [100, 100]
+    assert at_once(url, append_one_by_one) == [100, 100]
     with Store(url) as store:
-        for annotator in ("ana", "ben"):
+        for annotator in TWO:
             assert store.events(annotator=annotator) == [decision(annotator, number) for number in range(100)]
 
 
 def test_an_event_that_two_processes_append_at_once_is_kept_and_counted_once(url: str) -> None:
     Store(url).close()
 
-    assert sum(in_two_processes(url, append_the_same)) == 59
+    assert sum(at_once(url, append_the_same)) == 59
     with Store(url) as store:
         assert sorted(event.event_id for event in store.events()) == sorted(f"eva-{number}" for number in range(59))
 
 
+def test_sentences_stay_numbered_without_a_gap_when_two_processes_add_at_once(url: str) -> None:
+    Store(url).close()
+
+    assert sum(at_once(url, add_sentences)) == 2 * 20 * 7 + 19 * 7
+    table = schema.sentences
+    numbers = [row.number for row in rows_of(url, sa.select(table.c.number).order_by(table.c.number))]
+    assert numbers == list(range(1, 2 * 20 * 7 + 19 * 7 + 1))
+
+
 def test_two_processes_that_draw_at_once_never_draw_the_same_sentence(url: str) -> None:
     with Store(url) as store:
-        store.add_sentences(Sentence("d1", 10 * i, 10 * i + 9, f"Text {i:04d}") for i in range(100))
+        store.add_sentences(texts(100))
 
-    ana, ben = in_two_processes(url, draw_five_times)
+    ana, ben = at_once(url, draw_five_times)
 
     assert len(ana) == len(ben) == 50
     assert len({*ana, *ben}) == 100
+
+
+def test_two_processes_that_draw_the_least_sure_at_once_never_draw_the_same_sentence(url: str) -> None:
+    with Store(url) as store:
+        store.add_sentences(texts(100))
+        score_all(store, [0.1, 0.2, 0.3, 0.4])
+
+    ana, ben = at_once(url, draw_the_least_sure)
+
+    assert len(ana) == len(ben) == 50
+    assert len({*ana, *ben}) == 100
+
+
+def test_three_readers_at_once_never_become_three_of_one_sentence(url: str) -> None:
+    with Store(url) as store:
+        store.add_sentences(texts(60))
+
+    drawn = at_once(url, draw_overlap, FOUR[:3])
+
+    readers = Counter(identifier for ids in drawn for identifier in ids)
+    # The first opens 40, the second reads those, and the third opens what is left.
+    assert sorted(map(len, drawn)) == [20, 40, 40]
+    assert sorted(readers.values()) == [1] * 20 + [2] * 40
+
+
+def test_two_processes_never_label_the_same_sentence_again(url: str) -> None:
+    with Store(url) as store:
+        rows = texts(100)
+        store.add_sentences(rows)
+        store.queue_relabelling([(row.id, "doubt", ()) for row in rows], source="doubts")
+
+    ana, ben = at_once(url, draw_relabelling)
+
+    assert len(ana) == len(ben) == 50
+    assert len({*ana, *ben}) == 100
+
+
+@pytest.mark.slow
+def test_four_people_at_once_label_two_thousand_sentences_none_lost_and_none_twice(url: str) -> None:
+    with Store(url) as store:
+        store.add_sentences(texts(2100))
+
+    decided = at_once(url, label_in_small_draws, FOUR)
+
+    assert [len(ids) for ids in decided] == [EACH] * 4
+    assert len({identifier for ids in decided for identifier in ids}) == 4 * EACH
+    with Store(url) as store:
+        assert [store.counts().events, *store.count_decided()] == [4 * EACH, 4 * EACH, 0]
+        for annotator, ids in zip(FOUR, decided, strict=True):
+            assert [event.sentence_id for event in store.events(annotator=annotator)] == ids
+        assert store.frame().size == 100

@@ -3,47 +3,40 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-import labels.store
 from labels.errors import StoreError
-from labels.records import Document, Sentence
-from labels.store import Store, schema
+from labels.history import standing
+from labels.records import Annotation, Document, EventKind, Sentence, State
+from labels.store import Counts, Draw, DrawItem, Store, schema
 from labels.store.migrations import HEAD, schema_version
+from tests.labels.store.builders import alembic_config, make_revision
 
 Shape = dict[str, dict[str, Any]]
-
-
-def alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(labels.store.__file__).parent))
-    config.set_main_option("path_separator", "os")
-    return config
 
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
 
 
 @pytest.fixture
-def engine() -> Iterator[sa.Engine]:
-    made = sa.create_engine("sqlite:///store.db")
+def engine(url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(url)
     yield made
     made.dispose()
 
 
 def shape(connection: sa.Connection) -> Shape:
-    """Tables with all that SQLite knows of their columns, keys and indexes."""
+    """Tables with all that the database knows of their columns, keys and indexes; the order of columns is free."""
     inspector = sa.inspect(connection)
     return {
         table: {
-            "columns": [column | {"type": str(column["type"])} for column in inspector.get_columns(table)],
+            "columns": {column["name"]: _described(column) for column in inspector.get_columns(table)},
             "primary key": inspector.get_pk_constraint(table)["constrained_columns"],
             "indexes": sorted((str(index["name"]), index["column_names"]) for index in inspector.get_indexes(table)),
             "unique": sorted(found["column_names"] for found in inspector.get_unique_constraints(table)),
@@ -51,6 +44,17 @@ def shape(connection: sa.Connection) -> Shape:
         for table in inspector.get_table_names()
         if table != "alembic_version"
     }
+
+
+def _described(column: Any) -> dict[str, Any]:
+    # Both databases say of a number that counts itself how they do it, and PostgreSQL after which table.
+    return {"type": str(column["type"]), "nullable": column["nullable"], "counts": bool(column.get("autoincrement"))}
+
+
+def drop_everything(connection: sa.Connection) -> None:
+    found = sa.MetaData()
+    found.reflect(connection)
+    found.drop_all(connection)
 
 
 def run_sql(path: str, *statements: str) -> None:
@@ -68,28 +72,23 @@ def test_head_is_the_one_newest_revision() -> None:
     assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]
 
 
-def test_migrations_create_exactly_the_tables_of_the_schema(engine: sa.Engine) -> None:
-    Store("store.db").close()
-    with engine.connect() as connection:
+def test_migrations_create_exactly_the_tables_of_the_schema(url: str, engine: sa.Engine) -> None:
+    Store(url).close()
+    with engine.begin() as connection:
         migrated = shape(connection)
-    described = sa.create_engine("sqlite:///described.db")
-    with described.begin() as connection:
+        drop_everything(connection)
         schema.metadata.create_all(connection)
         expected = shape(connection)
-    described.dispose()
 
     assert migrated.keys() == expected.keys()
     assert migrated == expected
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_a_store_of_every_revision_is_brought_to_head(engine: sa.Engine, revision: str) -> None:
-    config = alembic_config()
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+def test_a_store_of_every_revision_is_brought_to_head(url: str, engine: sa.Engine, revision: str) -> None:
+    make_revision(engine, revision)
 
-    with Store("store.db") as store:
+    with Store(url) as store:
         assert store.counts().documents == 0
     with engine.connect() as connection:
         assert schema_version(connection) == HEAD
@@ -98,6 +97,148 @@ def test_a_store_of_every_revision_is_brought_to_head(engine: sa.Engine, revisio
 def test_an_empty_database_has_no_version(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         assert schema_version(connection) is None
+
+
+# -- a store of the first revision with a day's work in it
+
+MOMENT = "2026-05-05T12:00:00.000000+00:00"
+OLD_SENTENCES = [("d2", 0, "s-d2"), ("d1", 20, "s-late"), ("d1", 0, "s-early"), ("d1", 10, "s-mark")]
+OLD_EVENTS: list[tuple[str, str, EventKind, State | None, list[str]]] = [
+    ("s-early", "ana", "annotate", "reviewed", ["aid"]),
+    ("s-early", "ben", "annotate", "skipped", []),
+    ("s-late", "ana", "annotate", "reviewed", []),
+    ("s-early", "ana", "annotate", "reviewed", ["truce", "aid"]),
+    ("s-late", "ana", "undo", None, []),
+    ("s-early", "eva", "adjudicate", "reviewed", ["aid"]),
+    ("s-early", "ana", "undo", None, []),
+    ("elsewhere", "ana", "undo", None, []),
+    ("elsewhere", "ana", "annotate", "reviewed", ["Frieden “ü”"]),
+]
+
+
+def old_rows() -> dict[str, list[dict[str, Any]]]:
+    """What the tables of the first revision held, by table."""
+    document = {"source": "paper", "url": "", "title": "T", "date": "2026-01-01", "language": "en", "synthetic": False}
+    sentence = {"splitter": "sentencex/1", "synthetic": True}
+    draw = {"strategy": "random", "annotator": "ana", "frame_hash": "f", "model_id": "", "created_at": MOMENT}
+    return {
+        "documents": [{"id": "d1", "text": "One. Mark. Two.", **document}],
+        "codebooks": [{"hash": "h", "name": "small", "version": "1", "content": 'name = "small"'}],
+        "sentences": [
+            {
+                "id": identifier,
+                "document_id": document_id,
+                "start": start,
+                "end": start + 9,
+                "text": f"Text of {identifier} “ü”",
+                "boilerplate": "mark" if identifier == "s-mark" else "",
+                **sentence,
+            }
+            for document_id, start, identifier in OLD_SENTENCES
+        ],
+        "events": [
+            {
+                "event_id": f"e{number}",
+                "sentence_id": identifier,
+                "annotator": annotator,
+                "event": event,
+                "state": state,
+                "labels": labels,
+                "codebook_hash": "h",
+                "draw_id": "old" if annotator == "ana" else "",
+                "suggestion": ["aid"] if number == 0 else None,
+                "blind": number == 0,
+                "seconds": 1.5,
+                "note": "a note",
+                "created_at": MOMENT,
+            }
+            for number, (identifier, annotator, event, state, labels) in enumerate(OLD_EVENTS)
+        ],
+        "draws": [{"id": "old", "frame_size": 3, "seed": 13, **draw}],
+        "draw_items": [
+            {
+                "draw_id": "old",
+                "sentence_id": identifier,
+                "position": position,
+                "stratum": "",
+                "inclusion_probability": 0.5,
+            }
+            for position, identifier in enumerate(["s-late", "s-early"])
+        ],
+        "reservations": [
+            {"sentence_id": "s-late", "annotator": "ana", "draw_id": "old", "expires_at": "2999-01-01T00:00:00+00:00"}
+        ],
+    }
+
+
+@pytest.fixture
+def upgraded(url: str, engine: sa.Engine) -> Iterator[Store]:
+    """A store of the first revision with all of that, opened by the code of today."""
+    make_revision(engine, "0001")
+    with engine.begin() as connection:
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        for column in tables.tables["events"].columns:
+            if isinstance(column.type, sa.JSON):
+                column.type = sa.JSON(none_as_null=True)
+        for name, rows in old_rows().items():
+            connection.execute(sa.insert(tables.tables[name]), rows)
+    with Store(url) as opened:
+        yield opened
+
+
+def test_sentences_of_the_first_revision_are_all_there_and_numbered(upgraded: Store, engine: sa.Engine) -> None:
+    assert upgraded.counts() == Counts(documents=1, sentences=4, boilerplate=1, events=9, annotators=3)
+    assert [(row.document_id, row.start, row.end, row.text) for row in upgraded.sentences()] == [
+        (document, start, start + 9, f"Text of {identifier} “ü”")
+        for document, start, identifier in sorted(OLD_SENTENCES)
+    ]
+    table = schema.sentences
+    with engine.connect() as connection:
+        numbered = connection.execute(sa.select(table.c.number, table.c.id).order_by(table.c.number)).all()
+    assert [tuple(row) for row in numbered] == [(1, "s-early"), (2, "s-mark"), (3, "s-late"), (4, "s-d2")]
+    upgraded.add_sentences([Sentence("d3", 0, 4, "New.")])
+    assert [sentence.number for sentence in upgraded.unscored("m")] == [1, 3, 4, 5]
+
+
+def test_events_of_the_first_revision_come_back_in_their_order(upgraded: Store) -> None:
+    events = upgraded.events()
+
+    assert [(e.sentence_id, e.annotator, e.event, e.state, list(e.labels)) for e in events] == OLD_EVENTS
+    assert [e.event_id for e in events] == [f"e{number}" for number in range(9)]
+    first = Annotation(
+        "e0", "s-early", "ana", "annotate", "reviewed", ("aid",), "h", MOMENT, "a note", 1.5, ("aid",), True,
+        "random", 0.5, "old",
+    )  # fmt: skip
+    assert events[0] == first
+    assert events[1].suggestion is None
+    later = replace(first, event_id="later", suggestion=None, blind=False)
+    upgraded.append([later])
+    assert upgraded.events()[-1] == later
+
+
+def test_decisions_of_the_first_revision_stand_as_the_events_say(upgraded: Store, engine: sa.Engine) -> None:
+    table = schema.decisions
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(table)).all()
+    assert sorted((row.sentence_id, row.annotator, row.event, row.seq, row.state) for row in rows) == [
+        ("elsewhere", "ana", "annotate", 9, "reviewed"),
+        ("s-early", "ana", "annotate", 1, "reviewed"),
+        ("s-early", "ben", "annotate", 2, "skipped"),
+        ("s-early", "eva", "adjudicate", 6, "reviewed"),
+    ]
+    stands = standing(upgraded.events())
+    assert len(stands.annotations) + len(stands.adjudications) == 4
+    assert upgraded.count_decided() == (2, 0)
+
+
+def test_draws_and_reservations_of_the_first_revision_are_still_held(upgraded: Store) -> None:
+    (made,) = upgraded.last_draws("ana", ("random",))
+
+    items = (DrawItem("s-late", 0.5, position=0), DrawItem("s-early", 0.5, position=1))
+    assert made == Draw("old", "random", "ana", "f", 3, 13, MOMENT, items)
+    assert upgraded.unseen() == ["s-d2"]
+    assert upgraded.hold_pending([made], expires_at="2999-01-01T00:00:00+00:00") == {"s-late"}
 
 
 def test_opening_again_keeps_what_is_there() -> None:
@@ -112,14 +253,17 @@ def test_opening_again_keeps_what_is_there() -> None:
     assert dump("store.db") == before
 
 
-def test_a_newer_store_is_refused_untouched() -> None:
-    Store("store.db").close()
-    run_sql("store.db", "UPDATE alembic_version SET version_num = '9999'")
-    before = dump("store.db")
+def test_a_newer_store_is_refused_untouched(url: str, engine: sa.Engine) -> None:
+    Store(url).close()
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        before = shape(connection)
 
-    with pytest.raises(StoreError, match=rf"store\.db: .*version 9999.*up to {HEAD}.*Upgrade communique"):
-        Store("store.db")
-    assert dump("store.db") == before
+    with pytest.raises(StoreError, match=rf": .*version 9999.*up to {HEAD}.*Upgrade communique"):
+        Store(url)
+    with engine.connect() as connection:
+        assert shape(connection) == before
+        assert schema_version(connection) == "9999"
 
 
 @pytest.mark.parametrize(

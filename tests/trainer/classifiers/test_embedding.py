@@ -17,6 +17,7 @@ from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.config import EmbeddingSection
 from trainer.embedding_cache import cache_folder
+from trainer.embeddings import Embedder
 from trainer.errors import ArtefactError, EncoderError, ExperimentError
 
 MULTI = plain_codebook("aid", "truce")
@@ -98,6 +99,15 @@ def test_train_is_kept_in_the_cache_and_what_is_predicted_is_not(tiny_encoder: P
     before = file.read_bytes()
     classifier.predict_proba(texts_of(UNSEEN))
     assert file.read_bytes() == before
+
+
+def test_validation_is_encoded_once_for_all_that_asks_for_it(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = EmbeddingSection(kind="embedding", encoder=str(tiny_encoder))
+    classifier = EmbeddingClassifier(MULTI, section, seed=1).fit(make_examples(40), UNSEEN)
+    monkeypatch.setattr(Embedder, "encode", lambda *_: pytest.fail("encoded again"))
+    assert classifier.predict_proba(texts_of(UNSEEN)).shape == (40, 2)
 
 
 def test_it_answers_in_two_steps_as_in_one(short_encoder: Path) -> None:

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labels.errors import DataError
+from labels.records import Annotation, Sentence
+from labels.rows import read_rows
+from labels.store import Store
+from tests.labels.exchange.steps import Row, bring_in, decided, export, lines_of, without_marks
+
+Write = Callable[[str, list[Row]], Path]
+NewStore = Callable[[], Store]
+
+RECORDS: list[Row] = [
+    {"id": 1, "text": "Oslo will send fuel.", "page": 3, "label": ["aid"], "Comments": ["sure", "and soon"]},
+    {"id": 2, "text": "Stop, and take this.", "page": 4, "label": ["truce", "aid"], "Comments": []},
+    {"id": 3, "text": "Stop.", "label": "truce", "Comments": []},
+    {"id": 4, "text": "It rained.", "label": [], "Comments": []},
+]
+
+
+def test_the_file_is_named_after_the_annotator(store: Store, write_jsonl: Write) -> None:
+    path = write_jsonl("ana.jsonl", RECORDS)
+
+    assert bring_in(store, "doccano", path) == (3, 0, {"rows without labels": 1})
+    assert bring_in(store, "doccano", path) == (0, 3, {"rows without labels": 1})
+    assert decided(store) == [
+        ("Oslo will send fuel.", "ana", "reviewed", ("aid",)),
+        ("Stop, and take this.", "ana", "reviewed", ("aid", "truce")),
+        ("Stop.", "ana", "reviewed", ("truce",)),
+    ]
+    assert store.events()[0].note == "sure\nand soon"
+
+
+def test_a_name_that_is_given_counts_more_than_the_files(store: Store, write_jsonl: Write) -> None:
+    bring_in(store, "doccano", write_jsonl("admin.jsonl", RECORDS[:1]), annotator="ana")
+
+    assert decided(store)[0][1] == "ana"
+
+
+def test_a_file_of_everybodys_needs_a_name(store: Store, write_jsonl: Write) -> None:
+    path = write_jsonl("all.jsonl", RECORDS)
+
+    with pytest.raises(DataError, match=r"all\.jsonl:1: this record does not say whose decision it is"):
+        bring_in(store, "doccano", path)
+    assert bring_in(store, "doccano", path, annotator="ana").new == 3
+
+
+def test_two_annotators_files_meet_on_the_same_sentences(store: Store, write_jsonl: Write) -> None:
+    bring_in(store, "doccano", write_jsonl("ana.jsonl", RECORDS))
+    bring_in(store, "doccano", write_jsonl("ben.jsonl", RECORDS))
+
+    assert store.counts().sentences == 3
+    assert store.counts().annotators == 2
+
+
+def test_what_doccano_says_beyond_the_decision_comes_back(
+    store: Store, new_store: NewStore, write_jsonl: Write, isolated: Path
+) -> None:
+    bring_in(store, "doccano", write_jsonl("ana.jsonl", RECORDS))
+    export(store, "doccano", isolated / "out.jsonl")
+
+    written = lines_of(isolated / "out.jsonl")
+    assert without_marks(written) == RECORDS[:3]
+    with new_store() as second:
+        bring_in(second, "doccano", isolated / "out.jsonl")
+        assert [event.extra for event in second.events()] == [event.extra for event in store.events()]
+
+
+def test_cells_of_csv_join_labels_by_a_hash(store: Store, new_store: NewStore, isolated: Path) -> None:
+    path = isolated / "ana.csv"
+    path.write_text('id,text,label,page\n1,"Stop, and take this.",aid#truce,3\n2,It rained.,,4\n', encoding="utf-8")
+
+    assert bring_in(store, "doccano", path) == (1, 0, {"rows without labels": 1})
+    assert decided(store) == [("Stop, and take this.", "ana", "reviewed", ("aid", "truce"))]
+    export(store, "doccano", isolated / "out.csv")
+    ((_, row),) = read_rows(isolated / "out.csv")
+    assert without_marks(row) == {"id": "1", "text": "Stop, and take this.", "label": "aid#truce", "page": "3"}
+
+
+def test_our_own_record_without_labels_was_reviewed(store: Store, new_store: NewStore, isolated: Path) -> None:
+    sentence = Sentence("d1", 3, 12, "Nine long")
+    store.add_sentences([sentence])
+    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", note="clear")])
+
+    for name in ("out.jsonl", "out.csv"):
+        export(store, "doccano", isolated / name)
+        with new_store() as second:
+            assert bring_in(second, "doccano", isolated / name) == (1, 0, {})
+            assert decided(second) == [("Nine long", "ana", "reviewed", ())]
+            assert second.events()[0].note == "clear"
+
+
+BAD: list[tuple[str, Row, str]] = [
+    ("no text", {"label": ["aid"]}, "there is no text in this record"),
+    ("no label", {"text": "x", "labels": ["aid"]}, "there is no `label` in this record. It has: text, labels"),
+    ("spans for labels", {"text": "x", "label": [[0, 1, "aid"]]}, "one label name or a list of them is expected"),
+    ("an unknown label", {"text": "x", "label": ["trce"]}, "label 'trce' is not in codebook 'small'"),
+]
+
+
+@pytest.mark.parametrize(("record", "message"), [pytest.param(*rest, id=name) for name, *rest in BAD])
+def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
+    store: Store, write_jsonl: Write, record: Row, message: str
+) -> None:
+    with pytest.raises(DataError, match=rf"ana\.jsonl:2: .*{message}"):
+        bring_in(store, "doccano", write_jsonl("ana.jsonl", [RECORDS[0], record]))
+    assert store.counts().events == store.counts().sentences == 0

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labels.errors import DataError
+from labels.exchange.jsonl import COLUMNS
+from labels.records import Annotation, Sentence
+from labels.store import Store
+from tests.labels.exchange.steps import Row, bring_in, export, lines_of
+
+Write = Callable[[str, list[Row]], Path]
+NewStore = Callable[[], Store]
+
+SENTENCE = Sentence("d1", 3, 12, "Nine long")
+EVENT = Annotation(
+    "e1",
+    SENTENCE.id,
+    "ana",
+    "annotate",
+    "reviewed",
+    ("aid",),
+    "h",
+    "t",
+    extra={"prodigy": {"tokens": ["Nine", "long"]}},
+)
+
+
+@pytest.fixture
+def file(store: Store, isolated: Path) -> Path:
+    """A standoff file of one event."""
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+    export(store, "standoff", isolated / "out.jsonl")
+    return isolated / "out.jsonl"
+
+
+def test_no_word_of_the_text_is_in_the_file(file: Path) -> None:
+    (line,) = lines_of(file)
+
+    assert list(line) == [column for column in COLUMNS if column not in ("text", "extra")]
+    assert "Nine" not in file.read_text(encoding="utf-8")
+
+
+def test_an_event_whose_sentence_is_not_in_the_store_is_refused(file: Path, new_store: NewStore) -> None:
+    with new_store() as other:
+        with pytest.raises(DataError, match=rf"out\.jsonl:1: sentence {SENTENCE.id} is not in the.*communique ingest"):
+            bring_in(other, "standoff", file)
+        assert other.counts().events == 0
+
+
+def test_a_line_that_was_altered_is_refused(file: Path, store: Store, write_jsonl: Write) -> None:
+    (line,) = lines_of(file)
+
+    with pytest.raises(DataError, match=r"in\.jsonl:1: sentence_id .* is not that of its document_id, start and end"):
+        bring_in(store, "standoff", write_jsonl("in.jsonl", [line | {"start": 4}]))
+
+
+def test_only_one_annotators_events_are_written_when_asked(file: Path, store: Store, isolated: Path) -> None:
+    assert export(store, "standoff", isolated / "ben.jsonl", annotator="ben") == (0, {})
+    assert export(store, "standoff", isolated / "ana.jsonl", annotator="ana") == (1, {})
