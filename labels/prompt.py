@@ -13,7 +13,7 @@ from labels.desk import Desk, Item
 Ask = Callable[[str], str]
 Say = Callable[[str], None]
 
-NONE, SKIP, UNDO, QUIT, HELP = "n", "s", "u", "q", "?"
+NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
 _END = "\nThe draw is done.  [u] undo  [q] quit\n: "
 
 
@@ -53,20 +53,26 @@ def _act(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
     if answer == HELP:
         _show_codebook(codebook, say)
         return False
+    item = session.current()
+    note = item.draft.note if item else ""
+    if answer.startswith(NOTE):
+        session.keep_draft((), answer.removeprefix(NOTE).strip())
+        say("Noted; it is kept with your decision.")
+        return False
     if answer == SKIP:
-        session.skip()
+        session.skip(note)
         return True
-    return _review(answer, session, codebook, say)
+    return _review(answer, note, session, codebook, say)
 
 
-def _review(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
+def _review(answer: str, note: str, session: Desk, codebook: Codebook, say: Say) -> bool:
     keys = codebook.keys
     typed = [] if answer == NONE else list(answer.replace(" ", "").replace(",", ""))
     unknown = [key for key in typed if key not in keys]
     if unknown or not (typed or answer == NONE):
         say(
             f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), "
-            f"{NONE} none, {SKIP} skip, {UNDO} undo, {QUIT} quit, {HELP} help."
+            f"{NONE} none, {SKIP} skip, {UNDO} undo, {NOTE}TEXT note, {QUIT} quit, {HELP} help."
         )
         return False
     if codebook.exclusive and len(set(typed)) > 1:
@@ -75,7 +81,7 @@ def _review(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
     if codebook.exclusive and not typed and not codebook.allow_none:
         say("This codebook demands a label; skip with s when none fits.")
         return False
-    session.review(keys[key] for key in typed)
+    session.review((keys[key] for key in typed), note)
     return True
 
 
@@ -100,7 +106,7 @@ def _show(item: Item, session: Desk, say: Say) -> None:
 def _menu(codebook: Codebook) -> str:
     labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
     several = "" if codebook.exclusive else " (several keys at once: several labels)"
-    return f"{labels}  [n] none  [s] skip  [u] undo  [q] quit  [?] help{several}\n: "
+    return f"{labels}  [n] none  [s] skip  [u] undo  [!text] note  [q] quit  [?] help{several}\n: "
 
 
 def _show_codebook(codebook: Codebook, say: Say) -> None:

@@ -5,9 +5,9 @@
 The file has `text`, `labels` and `document_id` in each row. For every seed a third of the documents is held out; the
 annotator is played by the gold; the model is a logistic regression on frozen embeddings (each text is encoded once), as
 in the kind `embedding` but unweighted, since nothing is calibrated here; it is refitted after every batch. All
-strategies start from the same random batch. What is drawn is decided by the functions that `communique label --strategy`
-uses. Two figures: macro-F1 at 0.5, and macro-F1 at the best cut-off of each label on the held-out documents, which no
-user knows, but which leaves out how strategies move probabilities by changing how many sentences bear a label.
+strategies start from the same random batch. What is drawn is decided by the functions that `communique label` uses. Two
+figures: macro-F1 at 0.5, and macro-F1 at the best cut-off of each label on the held-out documents, which no user knows,
+but which leaves out how strategies move probabilities by changing how many sentences bear a label.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ def report(
         "",
         f"`python experiments/benchmarks/active_learning.py {arguments.data.name}`: {len(corpus.gold):,} sentences of "
         f"{len(np.unique(corpus.documents)):,} documents, {len(corpus.labels)} labels, a third of the documents held "
-        f"out, {arguments.seeds} seeds, batches of {arguments.batch}, at most {arguments.budget:,} labels. Frozen MiniLM "
-        f"embeddings, unweighted logistic regression. scikit-learn {version('scikit-learn')}, "
+        f"out, {arguments.seeds} seeds, batches of {arguments.batch}, at most {arguments.budget:,} labels. Frozen "
+        f"MiniLM embeddings, unweighted logistic regression. scikit-learn {version('scikit-learn')}, "
         f"Python {platform.python_version()}.",
     ]
     for which, what in enumerate(FIGURES):

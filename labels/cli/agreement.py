@@ -36,15 +36,14 @@ def agreement_command(
 ) -> None:
     """How far annotators agree: Cohen's kappa and Krippendorff's alpha, by label, with intervals."""
     from labels.agreement import agreement, retest_agreement
-    from labels.codebook import load_codebook
     from labels.influence import suggestion_influence
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.versions import history_of
+    from labels.versions import find_codebook, history_of
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
-        book = load_codebook(settings.codebook)
+        book = find_codebook(settings.codebook, settings.store)
         with Store(settings.store, create=False) as opened:
             events = opened.events()
             found = opened.sentences({event.sentence_id for event in events})

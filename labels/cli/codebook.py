@@ -108,7 +108,7 @@ def codebook_migrate(
     from labels.settings import load_settings
     from labels.steps import KINDS, parse_step
     from labels.store import Store
-    from labels.versions import apply_migration, find_codebook, names_stored, plan_migration
+    from labels.versions import apply_migration, find_codebook, plan_migration
 
     with reporting_errors():
         place = load_settings(store=store).store
@@ -125,8 +125,7 @@ def codebook_migrate(
                 console.print("Nothing is written yet. Record it: the same command with --apply.")
                 return
             queued = apply_migration(opened, plan)
-        file = "FILE_OF_THE_NEW_VERSION" if names_stored(new) else new
-        _print_applied(plan, queued, place, file)
+        _print_applied(plan, queued, place, new)
 
 
 def _print_diff(found: CodebookDiff) -> None:
@@ -181,7 +180,7 @@ def _said(reading: Reading) -> str:
     return "; ".join(part for part in (", ".join(reading.labels), doubted) if part) or "none"
 
 
-def _print_applied(plan: MigrationPlan, queued: int, store: str, file: str) -> None:
+def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> None:
     if plan.recorded:
         console.print("These steps were recorded already.")
     else:
@@ -189,9 +188,9 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, file: str) -> N
     if queued:
         console.print(f"{queued:,} sentences newly queued for relabelling.")
     if plan.relabel:
-        console.print(f"Next: communique label --annotator YOUR_NAME --strategy relabel --codebook {file}")
+        console.print(f"Next: communique label --annotator YOUR_NAME --strategy relabel --codebook {new}")
     else:
-        console.print(f"Next: communique label --annotator YOUR_NAME --codebook {file}")
+        console.print(f"Next: communique label --annotator YOUR_NAME --codebook {new}")
     pinned = f"--set data.source=store --set data.codebook={plan.old.name}@{plan.old.hash}"
     console.print(f"To train under the old version all the same: {pinned}")
 

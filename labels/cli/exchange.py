@@ -28,16 +28,16 @@ def annotations_import(
     codebook: CodebookOption = None,
 ) -> None:
     """Add annotations from a file: all of it or none; importing twice adds nothing."""
-    from labels.codebook import load_codebook
     from labels.exchange.formats import exchange_module
     from labels.exchange.lines import add_batch
     from labels.settings import load_settings
     from labels.store import Store
+    from labels.versions import find_codebook
 
     with reporting_errors():
         module = exchange_module(format)
         settings = load_settings(store=store, codebook=codebook)
-        book = load_codebook(settings.codebook)
+        book = find_codebook(settings.codebook, settings.store)
         batch = module.read_file(file, book, annotator.strip())
         with Store(settings.store) as opened:
             new, known, left_out = add_batch(opened, batch, book)
@@ -49,20 +49,22 @@ def annotations_import(
 def annotations_export(
     file: Annotated[Path, typer.Argument(help="The file to write; for huggingface also a folder.")],
     format: FormatOption = "jsonl",
-    annotator: Annotated[str, typer.Option("--annotator", help="Only this annotator's [default: everybody's].")] = "",
+    annotator: Annotated[
+        str, typer.Option("--annotator", help="Only what this annotator decided; without it everybody's.")
+    ] = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
     """Write the annotations of the store to a file, and say what its format does not carry."""
-    from labels.codebook import load_codebook
     from labels.exchange.formats import exchange_module
     from labels.settings import load_settings
     from labels.store import Store
+    from labels.versions import find_codebook
 
     with reporting_errors():
         module = exchange_module(format)
         settings = load_settings(store=store, codebook=codebook)
-        book = load_codebook(settings.codebook)
+        book = find_codebook(settings.codebook, settings.store)
         with Store(settings.store, create=False) as opened:
             written, left_out = module.write_file(opened, file, book, annotator.strip())
         console.print(f"{written} {module.UNIT} written to {file}.")

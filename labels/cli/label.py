@@ -54,16 +54,16 @@ def label_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentence by sentence, one key a label; every key press is kept at once."""
-    from labels.codebook import load_codebook
     from labels.queue import DrawRequest, check_measure, choose_model
     from labels.session import LabellingSession
     from labels.settings import load_settings
     from labels.store import Store
     from labels.suggestions import Suggester
+    from labels.versions import find_codebook
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
-        book = load_codebook(settings.codebook)
+        book = find_codebook(settings.codebook, settings.store)
         name = _checked_name(annotator)
         kind, _, query = ("retest" if retest else strategy).strip().partition(" ")
         with Store(settings.store, create=False) as opened:
@@ -99,13 +99,13 @@ def adjudicate_command(
 ) -> None:
     """Decide the sentences on which annotators differ; what they said stays as it is, beside your decision."""
     from labels.adjudication import AdjudicationSession
-    from labels.codebook import load_codebook
     from labels.settings import load_settings
     from labels.store import Store
+    from labels.versions import find_codebook
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
-        book = load_codebook(settings.codebook)
+        book = find_codebook(settings.codebook, settings.store)
         name = _checked_name(annotator)
         with Store(settings.store, create=False) as opened:
             session = AdjudicationSession(opened, book, name)

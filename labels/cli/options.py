@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="SQLite file or database URL [default: communique.db].", metavar="STORE")
+    str | None, typer.Option("--store", help="SQLite file or database URL \\[default: communique.db].", metavar="STORE")
 ]
-CodebookOption = Annotated[
-    str | None, typer.Option("--codebook", help="A shipped name or a TOML file [default: diplomatic].", metavar="BOOK")
-]
+_CODEBOOK_HELP = "A shipped name, a TOML file, or NAME@VERSION of the store \\[default: diplomatic]."
+CodebookOption = Annotated[str | None, typer.Option("--codebook", help=_CODEBOOK_HELP, metavar="BOOK")]

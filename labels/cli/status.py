@@ -91,7 +91,9 @@ def _print_strategies(store: Store) -> None:
 def _print_waiting(store: Store) -> None:
     waiting = len(store.open_relabelling())
     if waiting:
-        console.print(f"{waiting} sentences wait to be labelled again: communique label --strategy relabel")
+        console.print(
+            f"{waiting} sentences wait to be labelled again: communique label --annotator YOUR_NAME --strategy relabel"
+        )
     for model in store.models():
         missing = store.count_unscored(model.id)
         console.print(

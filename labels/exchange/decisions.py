@@ -12,6 +12,7 @@ from labels.records import Annotation, Sentence
 from labels.resolve import resolve
 from labels.spelling import did_you_mean
 from labels.store import Store
+from labels.versions import history_of
 
 Decision = tuple[Annotation, Sentence]
 
@@ -56,7 +57,7 @@ def gold_decisions(store: Store, codebook: Codebook, annotator: str = "") -> Sel
     if annotator:
         return standing_decisions(store, annotator, skipped=False)
     events = store.events()
-    resolution = resolve(events, codebook)
+    resolution = resolve(events, codebook, history_of(store))
     first: dict[str, Annotation] = {}
     for event in _standing(events):
         if event.event == "adjudicate":

@@ -6,20 +6,25 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import CodebookError, DataError
-from labels.exchange.lines import Batch, Exported, Line, add_annotations
+from labels.exchange.codebook_lines import codebook_lines, parse_codebook_line
+from labels.exchange.lines import Batch, Exported, Line, add_batch
 from labels.files import write_whole
 from labels.records import Annotation, Sentence
 from labels.rows import Row, is_unicode, read_rows
 from labels.spelling import did_you_mean
-from labels.store import Store
+from labels.store import CodebookMigration, Store
 
 UNIT = "events"
-LOST: tuple[str, ...] = ("documents: a sentence goes without the text around it",)
+LOST: tuple[str, ...] = (
+    "documents: a sentence goes without the text around it",
+    "scores of models, and of draws all but strategy and inclusion probability",
+)
 
 COLUMNS = (
     "event_id",
@@ -68,14 +73,27 @@ _STATES: dict[str, tuple[str | None, ...]] = {
 
 
 def read_annotations(path: Path, codebook: Codebook) -> Iterator[Line]:
-    """Yield the lines of a native file.
+    """Yield the lines of a native file that are events.
 
     Raises:
         DataError: a line lacks a column, has one of the wrong type, an id that does not fit its span, or a label
-            that the codebook lacks; the message names file, line and column.
+            that its codebook version lacks; the message names file, line and column.
     """
+    for content in _read(path, codebook):
+        if isinstance(content, Line):
+            yield content
+
+
+def _read(path: Path, codebook: Codebook, *, texts: bool = True) -> Iterator[Line | Codebook | CodebookMigration]:
+    """What each line holds. Labels are checked against the version they were given under, where the file brings it."""
+    versions: dict[Any, Codebook] = {}
     for number, row in read_rows(path):
-        yield parse_line(row, DataError.place(path, number), codebook)
+        place = DataError.place(path, number)
+        content = parse_codebook_line(row, place)
+        if isinstance(content, Codebook):
+            versions[content.hash] = content
+        known = versions.get(str(row.get("codebook_hash")), codebook)
+        yield content or parse_line(row if texts else row | {"text": ""}, place, known)
 
 
 def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
@@ -84,7 +102,22 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
     Raises:
         DataError: as `read_annotations`.
     """
-    return Batch(path, list(read_annotations(path, codebook)))
+    return read_lines(path, codebook)
+
+
+def read_lines(path: Path, codebook: Codebook, *, texts: bool = True) -> Batch:
+    """All lines of a file; without `texts` the column `text` is missing and stays empty.
+
+    Raises:
+        DataError: as `read_annotations`.
+    """
+    contents = list(_read(path, codebook, texts=texts))
+    return Batch(
+        path,
+        [content for content in contents if isinstance(content, Line)],
+        codebooks=[content for content in contents if isinstance(content, Codebook)],
+        migrations=[content for content in contents if isinstance(content, CodebookMigration)],
+    )
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:
@@ -103,9 +136,10 @@ def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[in
         How many events were new, and how many were there already.
 
     Raises:
-        DataError: as `read_annotations` and `add_annotations`.
+        DataError: as `read_annotations` and `labels.exchange.lines.add_annotations`.
     """
-    return add_annotations(store, list(read_annotations(path, codebook)), codebook, str(path))
+    added = add_batch(store, read_file(path, codebook), codebook)
+    return added.new, added.known
 
 
 def export_annotations(store: Store, path: Path) -> int:
@@ -120,7 +154,8 @@ def export_annotations(store: Store, path: Path) -> int:
 def _write(store: Store, path: Path, events: Sequence[Annotation]) -> int:
     sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
     rows = (format_line(Line(event, sentences[event.sentence_id])) for event in events)
-    write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    lines = chain(codebook_lines(store, events), rows)
+    write_whole(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return len(events)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.records import Annotation, Document, Sentence
-from labels.store import Store
+from labels.store import CodebookMigration, Store
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Batch:
-    """What was read from one file. `left_out` counts by kind what is in it and is no decision."""
+    """What was read from one file. `left_out` counts by kind what is in it and is no decision.
+
+    `codebooks` and `migrations` are the versions that it brings along, and the changes between them.
+    """
 
     path: Path
     lines: Sequence[Line]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    codebooks: Sequence[Codebook] = ()
+    migrations: Sequence[CodebookMigration] = ()
 
 
 class Imported(NamedTuple):
@@ -64,6 +69,10 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
         DataError: as `add_annotations`, or a sentence that must be in the store is not.
     """
     lines = _about_stored_sentences(store, batch.lines)
+    for version in batch.codebooks:
+        store.add_codebook(version)
+    for migration in batch.migrations:
+        store.add_migration(migration)
     new, known = add_annotations(store, lines, codebook, str(batch.path))
     return Imported(new, known, batch.left_out)
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from labels.codebook import Codebook
-from labels.errors import DataError
+from labels.exchange.codebook_lines import codebook_lines
 from labels.exchange.foreign import check_ending, mark
-from labels.exchange.jsonl import parse_line
-from labels.exchange.lines import Batch, Exported, Line
+from labels.exchange.jsonl import read_lines
+from labels.exchange.lines import Batch, Exported
 from labels.files import write_whole
-from labels.rows import Row, read_rows
 from labels.store import Store
 
 FORMAT = "standoff"
@@ -33,7 +33,10 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
         DataError: as `labels.exchange.jsonl.read_annotations`, but for the text.
     """
     check_ending(path, (".jsonl",), FORMAT)
-    return Batch(path, [_line(row, DataError.place(path, number), codebook) for number, row in read_rows(path)])
+    batch = read_lines(path, codebook, texts=False)
+    return replace(
+        batch, lines=[replace(line, stored_id=line.sentence.id, must_be_stored=True) for line in batch.lines]
+    )
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:
@@ -46,10 +49,6 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     events = store.events(annotator=annotator or None)
     sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
     rows = (mark(event, sentences[event.sentence_id]) for event in events)
-    write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    lines = chain(codebook_lines(store, events), rows)
+    write_whole(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return Exported(len(events), {})
-
-
-def _line(row: Row, place: str, codebook: Codebook) -> Line:
-    line = parse_line(row | {"text": ""}, place, codebook)
-    return replace(line, stored_id=line.sentence.id, must_be_stored=True)

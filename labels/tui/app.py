@@ -206,12 +206,20 @@ class CodingApp(App[None]):
         return True
 
     def _typed(self, event: events.Key) -> bool:
-        """A key within a line of text; False for one with which it is edited."""
+        """A key within a line of text; False for one that is left to the line itself."""
         line = self.query_one("#line", Input)
-        if event.key == "enter":
-            self._guarded(lambda: self._answer(line.value.strip()))
-        elif event.key == "escape":
-            self._close_line()
+        edits: dict[str, Callable[[], None]] = {
+            "enter": lambda: self._guarded(lambda: self._answer(line.value.strip())),
+            "escape": self._close_line,
+            "backspace": line.action_delete_left,
+            "delete": line.action_delete_right,
+            "left": line.action_cursor_left,
+            "right": line.action_cursor_right,
+            "home": line.action_home,
+            "end": line.action_end,
+        }
+        if event.key in edits:
+            edits[event.key]()
         elif event.character and event.is_printable:
             line.replace(event.character, *line.selection)
         else:
@@ -292,7 +300,7 @@ class CodingApp(App[None]):
         """Scroll the codebook, or the text where no codebook is shown."""
         book = self.query_one("#codebook")
         pane = book if book.display else self.query_one("#text")
-        pane.scroll_relative(y=lines, animate=False)
+        pane.scroll_relative(y=lines, animate=False, immediate=True)
 
     def _help(self) -> None:
         self.push_screen(HelpScreen())
@@ -317,7 +325,8 @@ class CodingApp(App[None]):
             return
         line = self.query_one("#line", Input)
         self._asking = question
-        line.value, line.placeholder, line.display = value, f"{_PROMPTS[question]}; Enter keeps, Esc leaves", True
+        line.border_title = f"{_PROMPTS[question]}: Enter {'keeps' if question == 'note' else 'goes'}, Esc leaves"
+        line.value, line.display = value, True
         line.action_end()
         line.focus()
 

@@ -56,9 +56,11 @@ def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
 
 
 def heading(item: Item) -> Text:
-    """Title and date of the document; of a sentence from a document that is elsewhere, its id."""
+    """The sentence's number in the draw; title and date of its document, or the id of one that is elsewhere."""
     title = item.context.title or f"document {item.sentence.document_id}"
-    return Text(f"{title}  {item.context.date}".rstrip(), style="italic", no_wrap=True, overflow="ellipsis")
+    return Text(
+        f"{item.position} · {title}  {item.context.date}".rstrip(), style="italic", no_wrap=True, overflow="ellipsis"
+    )
 
 
 def remarks(item: Item, note: str) -> Text:

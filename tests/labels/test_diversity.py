@@ -11,7 +11,9 @@ from tests.labels.store.builders import vector
 def around(corners: int, each: int, spread: float = 0.02) -> list[bytes]:
     """Vectors of length 1: `each` in turn around every corner of a circle, the middle ones exactly at it."""
     angles = [
-        2 * math.pi * corner / corners + spread * (turn - each // 2) for turn in range(each) for corner in range(corners)
+        2 * math.pi * corner / corners + spread * (turn - each // 2)
+        for turn in range(each)
+        for corner in range(corners)
     ]
     return [vector(math.cos(angle), math.sin(angle)) for angle in angles]
 

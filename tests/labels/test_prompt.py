@@ -166,7 +166,9 @@ def test_the_menu_names_all_keys(store: Store, codebook: Codebook) -> None:
 def test_an_answer_that_is_not_understood_names_the_keys(store: Store, codebook: Codebook) -> None:
     _, said = label(store, codebook, "x")
 
-    assert said[-1].startswith("'x' is not a key here: type label keys (a t), n none, s skip, u undo, q quit, ? help")
+    assert said[-1].startswith(
+        "'x' is not a key here: type label keys (a t), n none, s skip, u undo, !TEXT note, q quit"
+    )
 
 
 @pytest.mark.parametrize("answer", ["", " ", ",", " , ", ",,"])
@@ -222,3 +224,13 @@ def test_decisions_of_an_earlier_sitting_count(store: Store, codebook: Codebook)
 
     assert decided == 2
     assert "[2/3] The title" in said
+
+
+def test_a_note_is_kept_with_the_decision_that_follows(store: Store, codebook: Codebook) -> None:
+    label(store, codebook, "!who speaks?", "a", "! ", "s", "!never decided")
+
+    events = store.events()
+    assert [(event.state, event.labels, event.note) for event in events] == [
+        ("reviewed", ("aid",), "who speaks?"),
+        ("skipped", (), ""),
+    ]

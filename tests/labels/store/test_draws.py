@@ -537,6 +537,7 @@ def test_what_another_labels_again_or_has_labelled_again_is_pending_no_more(stor
 def test_a_long_reason_is_kept_whole(store: Store) -> None:
     ids, reason = added(store, 1), "because " * 50
     store.queue_relabelling([(ids[0], reason, ())], source="doubts")
-    store.add_draws([draw("ana", [], strategy="relabel", items=(DrawItem(ids[0], None, reason, ()),))], expires_at=FUTURE)
+    made = draw("ana", [], strategy="relabel", items=(DrawItem(ids[0], None, reason, ()),))
+    store.add_draws([made], expires_at=FUTURE)
 
     assert store.last_draws("ana", ("relabel",))[0].items[0].stratum == reason

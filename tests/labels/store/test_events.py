@@ -173,9 +173,7 @@ def decisions_of(url: str, prefix: str) -> dict[tuple[str, str, str], tuple[str,
         .join(events, events.c.seq == decisions.c.seq)
         .where(decisions.c.sentence_id.startswith(prefix))
     )
-    return {
-        (row.sentence_id, row.annotator, row.event): (row.event_id, row.state) for row in rows_of(url, query)
-    }
+    return {(row.sentence_id, row.annotator, row.event): (row.event_id, row.state) for row in rows_of(url, query)}
 
 
 @given(histories, st.integers(1, 4))
@@ -247,9 +245,7 @@ def test_an_empty_draft_removes_what_was_kept(store: Store, url: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("annotate", False), ("adjudicate", False), ("undo", True)])
-def test_a_decision_removes_the_annotators_own_draft_on_the_sentence(
-    store: Store, kind: EventKind, kept: bool
-) -> None:
+def test_a_decision_removes_the_annotators_own_draft_on_the_sentence(store: Store, kind: EventKind, kept: bool) -> None:
     for sentence, annotator in (("s1", "ana"), ("s1", "ben"), ("s2", "ana")):
         store.keep_draft(sentence, annotator, Draft(("aid",)))
     store.append([decision("s1", "ana", kind)])

@@ -56,7 +56,7 @@ def filled() -> list[str]:
 @pytest.mark.parametrize("what", WRITES)
 def test_a_store_that_may_only_be_read_says_so_and_stays_as_it_was(filled: list[str], what: str) -> None:
     with Store(READ_ONLY) as store:
-        with pytest.raises(StoreError, match=rf"store\.db.*written \(attempt to write a readonly database\)\. {ADVICE}"):
+        with pytest.raises(StoreError, match=rf"store\.db.*written \(attempt to write a readonly .*\)\. {ADVICE}"):
             WRITES[what](store)
 
         assert len(store.unseen()) == 2
@@ -122,18 +122,22 @@ def test_what_does_not_fit_the_disk_is_refused_whole_and_the_rest_stays(filled: 
     assert dump() == filled
 
 
+def review_all(session: LabellingSession, note: str) -> None:
+    while session.current() is not None:
+        session.review(["aid"], note)
+
+
 def test_a_session_on_a_full_disk_goes_on_where_it_was_when_there_is_room_again(codebook: Codebook) -> None:
     with Store("store.db") as store:
         added(store, 300)
         LabellingSession(store, codebook, "ana")
-    long, done = "why " * 500, 0
+    long = "why " * 500
     with full_disk(spare_pages=4), Store("store.db") as store:
         session = LabellingSession(store, codebook, "ana")
         with pytest.raises(StoreError, match="disk is full"):
-            for done in range(100):
-                session.review(["aid"], long)
-        assert session.decided == store.counts().events == done
-        item = session.current()
+            review_all(session, long)
+        done, item = session.decided, session.current()
+        assert 0 < done == store.counts().events < 100
 
     with Store("store.db") as store:
         session = LabellingSession(store, codebook, "ana")

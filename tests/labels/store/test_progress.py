@@ -50,7 +50,11 @@ def test_annotators_who_did_as_much_are_ordered_by_name(store: Store) -> None:
 
 
 def test_the_time_of_a_decision_is_the_median_of_those_taken(store: Store) -> None:
-    seconds = {"ana": [9.0, 1.0, 2.0, None], "ben": [4.0, 1.0, 2.0, 100.0], "eva": [None]}
+    seconds: dict[str, list[float | None]] = {
+        "ana": [9.0, 1.0, 2.0, None],
+        "ben": [4.0, 1.0, 2.0, 100.0],
+        "eva": [None],
+    }
     for annotator, times in seconds.items():
         store.append([decision(f"s{i}", annotator, seconds=time) for i, time in enumerate(times)])
 

@@ -22,8 +22,7 @@ def cut(text: str, *parts: str, **more: Any) -> tuple[Document, list[Sentence]]:
     document = Document("paper", text, title="The title", date="2026-02-03")
     places = [text.index(part) for part in parts]
     return document, [
-        Sentence(document.id, place, place + len(part), part, **more)
-        for place, part in zip(places, parts, strict=True)
+        Sentence(document.id, place, place + len(part), part, **more) for place, part in zip(places, parts, strict=True)
     ]
 
 

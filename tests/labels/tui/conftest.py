@@ -161,8 +161,10 @@ def open_screen(codebook: Codebook) -> Iterator[OpenScreen]:
     """Opens screens on desks: of ana with the small codebook, wide, unless told otherwise."""
     opened: list[Screen] = []
 
-    def open_(desk: Desk, book: Codebook = codebook, size: tuple[int, int] = WIDE, **options: Any) -> Screen:
-        opened.append(Screen(CodingApp(desk, book, "ana", **options), size))
+    def open_(
+        desk: Desk, book: Codebook = codebook, size: tuple[int, int] = WIDE, annotator: str = "ana", **options: Any
+    ) -> Screen:
+        opened.append(Screen(CodingApp(desk, book, annotator, **options), size))
         return opened[-1]
 
     yield open_

@@ -49,7 +49,7 @@ def test_the_first_sentence_is_shown_with_its_neighbours_and_heading(store: Stor
     around = [SENTENCES[i] for i in range(place - 2, place + 3) if 0 <= i < len(SENTENCES) and i != place]
     shown = f"{screen.text('before')} {screen.text('after')}".split()
     assert shown == " ".join(around).split()
-    assert screen.text("heading") == "Talks in Lindholm  2026-03-02"
+    assert screen.text("heading") == "1 · Talks in Lindholm  2026-03-02"
 
 
 def test_label_keys_choose_and_unchoose(store: Store, screen: Screen) -> None:
@@ -252,6 +252,7 @@ def test_a_sentence_is_jumped_to_by_its_number(screen: Screen) -> None:
     screen.type_line(":", "3")
 
     assert screen.text("sentence") == third
+    assert screen.text("heading").startswith("3 · ")
 
 
 @pytest.mark.parametrize("number", ["0", "7", "-1", "two", "3.5", "²"])
@@ -318,7 +319,7 @@ def test_a_note_is_edited_where_it_ended(store: Store, screen: Screen) -> None:
     screen.type_line("!", " Ben")
     assert "! ask Ben" in screen.text("remarks")
 
-    screen.press("!", *["backspace"] * 4, "enter")
+    screen.press_at_once("!", *["backspace"] * 4, "enter")
     assert "! ask" in screen.text("remarks")
     assert drafts(store) == [Draft((), "ask")]
 
@@ -735,7 +736,7 @@ def test_a_store_that_fails_from_the_start_is_said_on_the_screen(
 def test_a_very_long_sentence_can_be_read_to_its_end(
     codebook: Codebook, open_screen: OpenScreen, size: tuple[int, int]
 ) -> None:
-    text = " ".join(f"word{i}" for i in range(400)) + " pledged fin."
+    text = " ".join(f"word{i}" for i in range(800)) + " pledged fin."
     with Store("long.db") as store:
         store.add_documents([article(text, (text,))])
         screen = open_screen(LabellingSession(store, codebook, "ana"), size=size)
@@ -744,8 +745,7 @@ def test_a_very_long_sentence_can_be_read_to_its_end(
         assert screen.shows("word0 word1")
         assert not screen.shows("pledged fin.")
 
-        for _ in range(600 // size[0]):
-            screen.press("pagedown")
+        screen.press_at_once(*["pagedown"] * (1200 // size[0]))
 
         assert screen.shows("pledged fin.")
 
@@ -792,7 +792,7 @@ def test_a_sentence_whose_document_is_elsewhere_can_be_labelled(codebook: Codebo
     with Store("elsewhere.db") as store:
         added(store, 1, "d9")
         screen = open_screen(LabellingSession(store, codebook, "ana"))
-        assert screen.text("heading") == "document d9"
+        assert screen.text("heading") == "1 · document d9"
 
         screen.press("a", "enter")
 

@@ -83,11 +83,11 @@ def test_breaks_inside_a_neighbour_are_spaces() -> None:
     assert (render.before(shown).plain, render.after(shown).plain) == ("A a.", "")
 
 
-def test_the_heading_names_title_and_date_or_else_the_document() -> None:
-    elsewhere = item(context=Context((), (), "", ""), breaks=())
+def test_the_heading_names_number_title_and_date_or_else_the_document() -> None:
+    elsewhere = item(context=Context((), (), "", ""), breaks=(), position=7)
 
-    assert render.heading(item()).plain == "Title  2026"
-    assert render.heading(elsewhere).plain == "document d1"
+    assert render.heading(item()).plain == "1 · Title  2026"
+    assert render.heading(elsewhere).plain == "7 · document d1"
 
 
 # -- remarks

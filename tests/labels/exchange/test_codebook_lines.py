@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labels.codebook import Codebook, codebook_from_dict
+from labels.errors import DataError
+from labels.exchange import jsonl, standoff
+from labels.exchange.lines import add_batch
+from labels.records import Annotation, Sentence
+from labels.resolve import resolve
+from labels.steps import Step
+from labels.store import Store, now
+from labels.versions import apply_migration, history_of, plan_migration
+
+Write = Callable[[str, list[dict[str, Any]]], Path]
+
+OLD = codebook_from_dict({"name": "small", "version": "1", "labels": [{"name": "aid"}, {"name": "truce"}]}, "old")
+NEW = codebook_from_dict({"name": "small", "version": "2", "labels": [{"name": "help"}, {"name": "truce"}]}, "new")
+SENTENCES = [Sentence("d1", 10 * i, 10 * i + 9, f"Text {i:04d}") for i in range(3)]
+
+
+def says(sentence: Sentence, label: str, codebook: Codebook) -> Annotation:
+    identifier = f"{sentence.id}-{codebook.version}"
+    return Annotation(identifier, sentence.id, "ana", "annotate", "reviewed", (label,), codebook.hash, now())
+
+
+@pytest.fixture
+def migrated() -> Store:
+    """A store with annotations of two versions, and the recorded change between them."""
+    store = Store("migrated.db")
+    store.add_codebook(OLD)
+    store.add_sentences(SENTENCES)
+    store.append([says(SENTENCES[0], "aid", OLD), says(SENTENCES[1], "truce", OLD)])
+    apply_migration(store, plan_migration(store, OLD, NEW, [Step("rename", ("aid",), ("help",))]))
+    store.append([says(SENTENCES[2], "help", NEW)])
+    return store
+
+
+def test_a_store_of_several_versions_comes_back_with_all_of_them_and_their_changes(migrated: Store) -> None:
+    jsonl.export_annotations(migrated, Path("out.jsonl"))
+
+    with Store("again.db") as again:
+        assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (3, 0)
+        assert again.events() == migrated.events()
+        assert again.codebooks() == migrated.codebooks()
+        assert again.migrations() == migrated.migrations()
+        gold = resolve(again.events(), NEW, history_of(again)).gold
+        assert gold == {SENTENCES[0].id: ("help",), SENTENCES[1].id: ("truce",), SENTENCES[2].id: ("help",)}
+        assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (0, 3)
+        jsonl.export_annotations(again, Path("again.jsonl"))
+    assert Path("again.jsonl").read_text() == Path("out.jsonl").read_text()
+
+
+def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None:
+    standoff.write_file(migrated, Path("out.jsonl"), NEW)
+
+    with Store("again.db") as again:
+        again.add_sentences(SENTENCES)
+        assert add_batch(again, standoff.read_file(Path("out.jsonl"), NEW), NEW).new == 3
+        assert again.migrations() == migrated.migrations()
+        assert again.events() == migrated.events()
+
+
+def test_a_store_of_one_version_has_events_only(isolated: Path) -> None:
+    with Store("one.db") as store:
+        store.add_codebook(OLD)
+        store.add_codebook(NEW)
+        store.add_sentences(SENTENCES)
+        store.append([says(SENTENCES[0], "aid", OLD)])
+        jsonl.export_annotations(store, Path("out.jsonl"))
+    assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [set(jsonl.COLUMNS)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"codebook": "name = "},
+        {"codebook_migration": {"old_hash": "a", "new_hash": "b", "created_at": "now"}},
+        {"codebook_migration": {"old_hash": "a", "new_hash": "b", "created_at": "now", "steps": [{"kind": "melt"}]}},
+        {"codebook_migration": []},
+    ],
+)
+def test_a_damaged_version_or_change_is_refused_with_its_line(write_jsonl: Write, line: dict[str, Any]) -> None:
+    path = write_jsonl("in.jsonl", [line])
+    with Store("again.db") as store:
+        with pytest.raises(DataError, match=r"in\.jsonl:1: "):
+            jsonl.import_annotations(store, path, NEW)
+        assert store.codebooks() == {}
