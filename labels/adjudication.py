@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from labels.codebook import Codebook
 from labels.desk import Desk, Item
 from labels.history import standing
-from labels.records import Annotation, EventKind, State
+from labels.records import Annotation, EventKind
 from labels.resolve import resolve
-from labels.store import Store, now
+from labels.store import Store
 from labels.versions import history_of
 
 
@@ -55,28 +54,6 @@ class AdjudicationSession(Desk):
 
     def _look_up(self, identifier: str) -> Item:
         return replace(self._make_item(identifier), opinions=self._opinions[identifier])
-
-    def _event(
-        self,
-        sentence_id: str,
-        kind: EventKind,
-        state: State | None,
-        labels: tuple[str, ...],
-        note: str,
-        seconds: float | None,
-    ) -> Annotation:
-        return Annotation(
-            event_id=uuid.uuid4().hex,
-            sentence_id=sentence_id,
-            annotator=self._annotator,
-            event=kind,
-            state=state,
-            labels=labels,
-            codebook_hash=self._codebook.hash,
-            created_at=now(),
-            note=note,
-            seconds=seconds,
-        )
 
 
 def _opinions(events: Sequence[Annotation]) -> dict[str, tuple[Annotation, ...]]:

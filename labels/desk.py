@@ -7,6 +7,7 @@ and not decided yet.
 from __future__ import annotations
 
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from statistics import median
 
 from labels.codebook import Codebook
 from labels.records import Annotation, EventKind, Sentence, State
-from labels.store import Context, Draft, Store
+from labels.store import Context, Draft, Store, now
 from labels.suggestions import Suggestion
 
 
@@ -90,17 +91,9 @@ class Desk(ABC):
     def _look_up(self, identifier: str) -> Item:
         """The item of a sentence."""
 
-    @abstractmethod
-    def _event(
-        self,
-        sentence_id: str,
-        kind: EventKind,
-        state: State | None,
-        labels: tuple[str, ...],
-        note: str,
-        seconds: float | None,
-    ) -> Annotation:
-        """The event that records a decision, or its undoing."""
+    def _complete(self, event: Annotation) -> Annotation:
+        """The event with what only this kind of desk knows of it."""
+        return event
 
     # -- how far
 
@@ -211,7 +204,7 @@ class Desk(ABC):
         if not self._history:
             return False
         identifier = self._history[-1]
-        self._store.append([self._event(identifier, "undo", None, (), "", None)])
+        self._store.append([self._event(identifier, "undo")])
         self._history.pop()
         self._decisions[identifier].pop()
         self._cursor, self._item, self._shown = self._order.index(identifier), None, ""
@@ -232,6 +225,29 @@ class Desk(ABC):
         self._today += 1
         self._cursor = self._next_undecided(self._order.index(identifier))
         self._item, self._shown = None, ""
+
+    def _event(
+        self,
+        sentence_id: str,
+        kind: EventKind,
+        state: State | None = None,
+        labels: tuple[str, ...] = (),
+        note: str = "",
+        seconds: float | None = None,
+    ) -> Annotation:
+        event = Annotation(
+            event_id=uuid.uuid4().hex,
+            sentence_id=sentence_id,
+            annotator=self._annotator,
+            event=kind,
+            state=state,
+            labels=labels,
+            codebook_hash=self._codebook.hash,
+            created_at=now(),
+            note=note,
+            seconds=seconds,
+        )
+        return self._complete(event)
 
 
 def last_midnight() -> str:

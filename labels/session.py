@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from labels.codebook import Codebook
 from labels.desk import Desk, Item
 from labels.queue import BLIND, Assignment, DrawRequest, lease_end, next_assignment
-from labels.records import Annotation, EventKind, State
-from labels.store import Draw, DrawItem, Store, now
+from labels.records import Annotation
+from labels.store import Draw, DrawItem, Store
 from labels.suggestions import Suggester, Suggestion
 
 
@@ -76,30 +75,14 @@ class LabellingSession(Desk):
             self._store.reserve(last, self._annotator, self._draws[last].id, expires_at=lease_end())
         return super().undo()
 
-    def _event(
-        self,
-        sentence_id: str,
-        kind: EventKind,
-        state: State | None,
-        labels: tuple[str, ...],
-        note: str,
-        seconds: float | None,
-    ) -> Annotation:
-        suggestion = self._suggestion(sentence_id) if kind == "annotate" else None
-        return Annotation(
-            event_id=uuid.uuid4().hex,
-            sentence_id=sentence_id,
-            annotator=self._annotator,
-            event=kind,
-            state=state,
-            labels=labels,
-            codebook_hash=self._codebook.hash,
-            created_at=now(),
-            note=note,
-            seconds=seconds,
+    def _complete(self, event: Annotation) -> Annotation:
+        """With its draw, and with what a model suggests, whether that was shown or not."""
+        suggestion = self._suggestion(event.sentence_id) if event.event == "annotate" else None
+        return replace(
+            event,
+            draw_id=self._draws[event.sentence_id].id,
             suggestion=None if suggestion is None else suggestion.labels,
             blind=suggestion is not None and suggestion.blind,
-            draw_id=self._draws[sentence_id].id,
         )
 
 

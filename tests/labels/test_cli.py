@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from typer.testing import CliRunner
 
 from labels.codebook import load_codebook, parse_codebook
 from labels.store import Store
+from tests.labels.store.builders import added, decision, model, score_all
 from trainer.cli import app
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
@@ -354,6 +359,309 @@ def test_label_with_an_unknown_key_decides_nothing(filled: Path, book: str) -> N
 )
 def test_label_refuses_what_it_cannot_use(filled: Path, arguments: list[str], message: str) -> None:
     assert message in refuse("label", *arguments)
+
+
+# -- label: what is drawn and shown
+
+
+@pytest.fixture
+def town(isolated: Path, book: str) -> Iterator[Store]:
+    """The default store with twelve sentences."""
+    with Store("communique.db") as store:
+        added(store, 12)
+        yield store
+
+
+def shown(printed: str) -> list[str]:
+    """The sentences that were handed out."""
+    return [line.removeprefix("  > ") for line in printed.splitlines() if line.startswith("  > ")]
+
+
+def doubts(store: Store) -> list[str]:
+    """Score the store; the texts from the least sure on."""
+    tops = score_all(store, [0.1, 0.2, 0.3, 0.45, 0.49, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07])
+    texts = {sentence.id: sentence.text for sentence in store.sentences()}
+    return [texts[key] for key in sorted(tops, key=lambda key: -tops[key])]
+
+
+@pytest.mark.parametrize("by", ["entropy", "margin"])
+def test_label_by_uncertainty_hands_out_the_least_sure_first(town: Store, by: str) -> None:
+    wanted = doubts(town)[:3]
+
+    printed = label("--strategy", "uncertainty", "--by", by, "--size", "3", typed="n\nn\nn\nq\n")
+
+    assert shown(printed) == wanted
+    assert {event.strategy for event in town.events()} == {"uncertainty"}
+
+
+def test_label_by_search_hands_out_what_holds_the_words(town: Store) -> None:
+    assert shown(label("--strategy", 'search "text 0004"', typed="n\nq\n")) == ["Text 0004"]
+
+
+def test_label_finishes_an_unfinished_search_and_begins_another_one(town: Store) -> None:
+    (first,) = shown(label("--strategy", "search text", "--size", "2", typed="q\n"))
+
+    assert shown(label("--strategy", "search text", "--size", "2", typed="q\n")) == [first]
+    assert shown(label("--strategy", "search 0011", typed="q\n")) != [first]
+
+
+def test_label_by_audit_goes_over_labelled_sentences_too(town: Store) -> None:
+    doubts(town)
+    label("--size", "12", typed="n\n" * 12 + "q\n")
+
+    printed = label("--strategy", "audit", "--size", "12", typed="n\n" * 12 + "q\n")
+
+    assert len(set(shown(printed))) == 12
+    assert [event.inclusion_probability for event in town.events()[12:]] == [1.0] * 12
+
+
+def test_label_draws_what_the_seed_says(town: Store) -> None:
+    drawn = []
+    for number in ("1", "1", "2"):
+        store = f"copy{len(drawn)}.db"
+        with closing(sqlite3.connect("communique.db")) as connection:
+            connection.execute(f"VACUUM INTO '{store}'")
+        drawn.append(shown(label("--store", store, "--seed", number, typed="n\n" * 12 + "q\n")))
+
+    assert len(drawn[0]) == 12
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_label_with_overlap_gives_two_people_the_same_sentences(town: Store) -> None:
+    first = shown(label("--overlap", "1", "--size", "4", typed="n\n" * 4 + "q\n"))
+
+    options = ("--annotator", "ben", "--codebook", "book.toml", "--overlap", "1", "--size", "4")
+    second = shown(succeed("label", *options, typed="n\n" * 4 + "q\n"))
+
+    assert sorted(first) == sorted(second)
+    assert len(town.shared_sentences()) == 4
+
+
+def test_label_shows_what_a_model_suggests_and_records_it(town: Store) -> None:
+    score_all(town, [0.9])
+
+    printed = label("--suggest", "--blind", "0", "--size", "2", typed="t\nq\n")
+
+    assert "a model suggests: aid" in printed
+    (event,) = town.events()
+    assert (event.labels, event.suggestion, event.blind) == (("truce",), ("aid",), False)
+
+
+def test_label_withholds_the_share_of_suggestions_that_is_to_be_blind(town: Store) -> None:
+    score_all(town, [0.9])
+
+    printed = label("--suggest", "--blind", "1", "--size", "1", typed="t\nq\n")
+
+    assert "suggests" not in printed
+    assert [(event.suggestion, event.blind) for event in town.events()] == [(("aid",), True)]
+
+
+def test_label_takes_the_scores_of_the_model_that_is_named(town: Store) -> None:
+    score_all(town, [0.9], "first")
+    score_all(town, [0.1], "second")
+
+    printed = label("--suggest", "--blind", "0", "--model", "fir", "--size", "1", typed="q\n")
+
+    assert "a model suggests: aid" in printed
+
+
+@pytest.mark.parametrize("option", [("--retest",), ("--strategy", "retest")])
+def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, option: tuple[str, ...]) -> None:
+    first = shown(label("--size", "3", typed="a\na\na\nq\n"))
+    assert "--retest-after 0 takes any" in label(*option, typed="")
+
+    printed = label(*option, "--retest-after", "0", typed="t\nt\nt\nq\n")
+
+    assert sorted(shown(printed)) == sorted(first)
+    assert "it bore" not in printed
+    assert [event.labels for event in town.events()] == [("aid",)] * 3 + [("truce",)] * 3
+
+
+def test_label_again_shows_the_labels_so_far_and_why(town: Store) -> None:
+    assert "`communique doubts --queue`" in label("--strategy", "relabel", typed="")
+    sentence = town.sentences()[2]
+    town.queue_relabelling([(sentence.id, "aid was split", ("aid",))], source="test")
+
+    printed = label("--strategy", "relabel", typed="t\nq\n")
+
+    assert shown(printed) == [sentence.text]
+    assert "label again: aid was split; it bore: aid" in printed
+    assert "Nothing to label" in label("--strategy", "relabel", typed="")
+
+
+def test_label_says_what_to_type_next_with_the_name_quoted(town: Store) -> None:
+    printed = succeed("label", "--annotator", "Ana Maria", "--codebook", "book.toml", typed="n\nq\n")
+
+    assert "Next: communique label --annotator 'Ana Maria'\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--strategy", "uncertain"], "strategy 'uncertain' is not known (did you mean"),
+        (["--strategy", "search"], "'search' needs words to look for"),
+        (["--strategy", "uncertainty"], "no scores of any model here (models: none). Write some with"),
+        (["--suggest"], "no scores of any model here"),
+        (["--by", "surprise"], "'surprise' is no measure of uncertainty. Use entropy or margin."),
+        (["--overlap", "1.5"], "--overlap"),
+        (["--blind", "-1"], "--blind"),
+        (["--retest-after", "-1"], "--retest-after"),
+    ],
+)
+def test_label_refuses_a_draw_that_cannot_be_made(town: Store, arguments: list[str], message: str) -> None:
+    assert message in refuse("label", "--annotator", "ana", "--codebook", "book.toml", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--suggest", "--model", "zz"], "no scores of a model 'zz' here (models: m)"),
+        (["--strategy", "diverse"], "'diverse' needs embeddings by model m"),
+        (["--strategy", "audit"], "1 sentences have no score by model m"),
+    ],
+)
+def test_label_refuses_a_model_that_does_not_serve(town: Store, arguments: list[str], message: str) -> None:
+    score_all(town, [0.5])
+    added(town, 1, "later")
+
+    assert message in refuse("label", "--annotator", "ana", "--codebook", "book.toml", *arguments)
+
+
+def test_label_refuses_the_scores_of_a_model_of_other_labels(town: Store) -> None:
+    town.add_model(model("m", labels=("aid", "threat")))
+
+    message = refuse("label", "--annotator", "ana", "--codebook", "book.toml", "--suggest")
+
+    assert "model m knows the labels aid, threat, the codebook 'small' aid, truce" in message
+
+
+# -- adjudicate
+
+
+def adjudicate(*options: str, typed: str = "") -> str:
+    return succeed("adjudicate", "--annotator", "eva", "--codebook", "book.toml", *options, typed=typed)
+
+
+@pytest.fixture
+def divided(town: Store) -> list[str]:
+    """Ids of two sentences on which ana and ben differ."""
+    ids = [sentence.id for sentence in town.sentences()][:3]
+    for sentence in ids:
+        town.append([decision(sentence, "ana", labels=("aid",), note="clear")])
+    town.append(
+        [decision(ids[0], "ben"), decision(ids[1], "ben", labels=("truce",)), decision(ids[2], "zoe", labels=("aid",))]
+    )
+    return ids[:2]
+
+
+def test_adjudicate_shows_what_was_said_and_keeps_what_is_decided(town: Store, divided: list[str]) -> None:
+    printed = adjudicate(typed="t\nn\nq\n")
+
+    assert shown(printed) == ["Text 0000", "Text 0001"]
+    assert "    ana: aid (clear)\n    ben: none\n" in printed
+    assert "2 of 2 disputes decided. All saved in communique.db." in printed
+    verdicts = [(event.sentence_id, event.event, event.labels) for event in town.events()[6:]]
+    assert verdicts == [(divided[0], "adjudicate", ("truce",)), (divided[1], "adjudicate", ())]
+    assert "Nothing to adjudicate in communique.db" in adjudicate()
+
+
+def test_adjudicate_leaves_a_dispute_for_another_time(town: Store, divided: list[str]) -> None:
+    printed = adjudicate(typed="s\nn\ns\nq\n")
+
+    assert shown(printed) == ["Text 0000", "Text 0001", "Text 0000"]
+    assert "1 of 2 disputes decided" in printed
+    assert shown(adjudicate(typed="q\n")) == ["Text 0000"]
+
+
+def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
+    assert "Nothing to adjudicate in communique.db: no two people differ" in adjudicate()
+    assert town.events() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing option '--annotator'"),
+        (["--annotator", " "], "a name is needed"),
+        (["--annotator", "eva", "--store", "absent.db"], "absent.db: there is no such label store"),
+        (["--annotator", "eva", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
+    ],
+)
+def test_adjudicate_refuses_what_it_cannot_use(filled: Path, arguments: list[str], message: str) -> None:
+    assert message in refuse("adjudicate", *arguments)
+
+
+# -- status
+
+
+def table(printed: str, heading: str) -> list[list[str]]:
+    """The rows of the table whose first column has this heading."""
+    rows = [re.split(r"  +", line.strip()) for line in printed.splitlines()]
+    first = next(number for number, row in enumerate(rows) if row[0] == heading) + 1
+    return list(takewhile(lambda row: len(row) > 1 and row[0] not in ("label", "drawn by"), rows[first:]))
+
+
+def test_status_of_a_store_that_nobody_labelled_in(filled: Path) -> None:
+    printed = succeed("status")
+
+    assert "communique.db: 1 documents, 2 sentences to label." in printed
+    assert "Reviewed by at least one person: 0 (0.0%); by two or more: 0." in printed
+    assert "Nobody has labelled yet: communique label --annotator YOUR_NAME" in printed
+
+
+def test_status_of_an_empty_store(isolated: Path) -> None:
+    Store("communique.db").close()
+
+    assert "0 documents, 0 sentences to label." in succeed("status")
+
+
+def test_status_counts_by_annotator_label_and_strategy(town: Store) -> None:
+    label("--size", "4", typed="at\nn\ns\na\nu\n")
+    succeed("label", "--annotator", "ben", "--size", "1", "--codebook", "book.toml", typed="t\nq\n")
+
+    printed = succeed("status")
+
+    assert "Reviewed by at least one person: 3 (25.0%); by two or more: 0." in printed
+    rows = {row[0]: row[1:7] for row in table(printed, "annotator")}
+    assert rows == {"ana": ["2", "1", "1", "0", "3", "1"], "ben": ["1", "0", "0", "0", "1", "0"]}
+    assert table(printed, "label") == [["truce", "2", "66.7%"], ["aid", "1", "33.3%"], ["none", "1", "33.3%"]]
+    assert table(printed, "drawn by") == [["random", "5", "3", "1"]]
+
+
+def test_status_shows_moments_where_the_reader_sits(town: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first, *_) = town.sentences()
+    event = replace(decision(first.id, note="look", seconds=2.25), created_at="2026-01-01T23:30:00+00:00")
+    town.append([event, replace(event, event_id="odd", annotator="ben", created_at="lately")])
+
+    rows = table(succeed("status"), "annotator")
+
+    here = datetime.fromisoformat(event.created_at).astimezone()
+    assert rows[0] == ["ana", "1", "1", "0", "1", "0", "0", "2.2", f"{here:%Y-%m-%d %H:%M}"]
+    assert rows[1][-1] == "lately"
+
+
+def test_status_says_what_waits(town: Store) -> None:
+    score_all(town, [0.5])
+    added(town, 2, "later")
+    town.queue_relabelling([(town.sentences()[0].id, "aid was split", ())], source="test")
+
+    printed = succeed("status")
+
+    assert "1 sentences wait to be labelled again: communique label --annotator YOUR_NAME --strategy relabel" in printed
+    assert "Scores by tfidf m; 2 sentences have none yet." in printed
+
+
+def test_status_writes_nothing(filled: Path, book: str) -> None:
+    label(typed="a\nq\n")
+    before = contents()
+
+    succeed("status")
+
+    assert contents() == before
+
+
+def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path) -> None:
+    assert "absent.db: there is no such label store" in refuse("status", "--store", "absent.db")
 
 
 # -- annotations

@@ -14,9 +14,14 @@ from labels.queue import AUDIT_EDGES, LEASE, Assignment, DrawRequest, check_meas
 from labels.records import Annotation, Sentence
 from labels.store import Draw, DrawItem, Frame, Store, now
 from tests.labels.store.builders import PAST, decision, embed_all, model, score_all, vector
-from tests.labels.store.conftest import empty_postgres, postgres, url
+from tests.labels.store.conftest import migrated_postgres, migrated_sqlite, postgres, url
 
-__all__ = ["empty_postgres", "postgres", "url"]  # fixtures, of which pytest finds those that a module has
+__all__ = [
+    "migrated_postgres",
+    "migrated_sqlite",
+    "postgres",
+    "url",
+]  # fixtures, of which pytest finds those that a module has
 
 
 def texts(n: int, document: str = "d1") -> list[Sentence]:
@@ -271,15 +276,15 @@ def test_which_part_is_overlap_is_a_matter_of_chance() -> None:
     with Store("template.db") as template:
         template.add_sentences(texts(4))
     counts: Counter[str] = Counter()
-    for seed in range(40):
+    for seed in range(30):
         shutil.copy("template.db", f"{seed}.db")
         with Store(f"{seed}.db") as store:
             found = by_strategy(assigned(store, "ana", DrawRequest(size=4, overlap=0.5, seed=seed)))
             counts.update(item.sentence_id for item in found["overlap"])
 
-    # 40 times 2 of 4: each sentence 20 times, with a standard deviation of 3.2.
+    # 30 times 2 of 4: each sentence 15 times, with a standard deviation of 2.7.
     assert len(counts) == 4
-    assert all(9 <= count <= 31 for count in counts.values())
+    assert all(5 <= count <= 25 for count in counts.values())
 
 
 # -- going on

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from labels.store import Store
+from labels.store import Store, schema
 
 
 @pytest.fixture(scope="session")
@@ -37,26 +39,60 @@ def postgres() -> Iterator[sa.URL]:
     server.cleanup()
 
 
-@pytest.fixture
-def empty_postgres(postgres: sa.URL, worker_id: str) -> str:
-    """The URL of an empty schema on PostgreSQL; each process that tests has its own."""
-    name = f"communique_{worker_id}"
-    engine = sa.create_engine(postgres)
+def _schema(server: sa.URL, name: str) -> str:
+    """The URL of a new and empty schema; each process that tests has its own."""
+    engine = sa.create_engine(server)
     with engine.begin() as connection:
         connection.execute(sa.text("SET lock_timeout = '20s'"))  # fail where a test left a transaction open
         connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
         connection.execute(sa.text(f"CREATE SCHEMA {name}"))
     engine.dispose()
-    url = postgres.update_query_dict({"options": f"-csearch_path={name}", "application_name": name})
+    url = server.update_query_dict({"options": f"-csearch_path={name}", "application_name": name})
     return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def empty_postgres(postgres: sa.URL, worker_id: str) -> str:
+    """The URL of an empty schema on PostgreSQL."""
+    return _schema(postgres, f"communique_{worker_id}_empty")
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: sa.URL, worker_id: str) -> str:
+    """The URL of a store on PostgreSQL, migrated once: that takes most of a short test's time."""
+    url = _schema(postgres, f"communique_{worker_id}_store")
+    Store(url).close()
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty store, to be copied."""
+    path = tmp_path_factory.mktemp("store") / "store.db"
+    Store(path).close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database with nothing in it."""
+    return "sqlite:///store.db" if request.param == "sqlite" else str(request.getfixturevalue("empty_postgres"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database."""
+    """The URL of an empty store."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), "store.db")
         return "sqlite:///store.db"
-    return str(request.getfixturevalue("empty_postgres"))
+    found = str(request.getfixturevalue("migrated_postgres"))
+    engine = sa.create_engine(found)
+    with engine.begin() as connection:
+        connection.execute(sa.text("SET lock_timeout = '20s'"))
+        tables = ", ".join(table.name for table in schema.metadata.sorted_tables)
+        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    engine.dispose()
+    return found
 
 
 @pytest.fixture

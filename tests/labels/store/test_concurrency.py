@@ -106,8 +106,8 @@ def label_in_small_draws(store: Store, annotator: str) -> list[str]:
     return decided
 
 
-def test_two_processes_may_make_a_new_store_at_the_same_moment(url: str) -> None:
-    assert at_once(url, _count_events) == [0, 0]
+def test_two_processes_may_make_a_new_store_at_the_same_moment(empty_url: str) -> None:
+    assert at_once(empty_url, _count_events) == [0, 0]
 
 
 def _count_events(store: Store, _: str) -> int:
@@ -115,8 +115,6 @@ def _count_events(store: Store, _: str) -> int:
 
 
 def test_no_event_is_lost_when_two_processes_append_at_once(url: str) -> None:
-    Store(url).close()
-
     assert at_once(url, append_one_by_one) == [100, 100]
     with Store(url) as store:
         for annotator in TWO:
@@ -124,16 +122,12 @@ def test_no_event_is_lost_when_two_processes_append_at_once(url: str) -> None:
 
 
 def test_an_event_that_two_processes_append_at_once_is_kept_and_counted_once(url: str) -> None:
-    Store(url).close()
-
     assert sum(at_once(url, append_the_same)) == 59
     with Store(url) as store:
         assert sorted(event.event_id for event in store.events()) == sorted(f"eva-{number}" for number in range(59))
 
 
 def test_sentences_stay_numbered_without_a_gap_when_two_processes_add_at_once(url: str) -> None:
-    Store(url).close()
-
     assert sum(at_once(url, add_sentences)) == 2 * 20 * 7 + 19 * 7
     table = schema.sentences
     numbers = [row.number for row in rows_of(url, sa.select(table.c.number).order_by(table.c.number))]

@@ -25,8 +25,8 @@ REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_c
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[sa.Engine]:
-    made = sa.create_engine(url)
+def engine(empty_url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(empty_url)
     yield made
     made.dispose()
 
@@ -72,8 +72,8 @@ def test_head_is_the_one_newest_revision() -> None:
     assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]
 
 
-def test_migrations_create_exactly_the_tables_of_the_schema(url: str, engine: sa.Engine) -> None:
-    Store(url).close()
+def test_migrations_create_exactly_the_tables_of_the_schema(empty_url: str, engine: sa.Engine) -> None:
+    Store(empty_url).close()
     with engine.begin() as connection:
         migrated = shape(connection)
         drop_everything(connection)
@@ -85,10 +85,10 @@ def test_migrations_create_exactly_the_tables_of_the_schema(url: str, engine: sa
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_a_store_of_every_revision_is_brought_to_head(url: str, engine: sa.Engine, revision: str) -> None:
+def test_a_store_of_every_revision_is_brought_to_head(empty_url: str, engine: sa.Engine, revision: str) -> None:
     make_revision(engine, revision)
 
-    with Store(url) as store:
+    with Store(empty_url) as store:
         assert store.counts().documents == 0
     with engine.connect() as connection:
         assert schema_version(connection) == HEAD
@@ -172,7 +172,7 @@ def old_rows() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def upgraded(url: str, engine: sa.Engine) -> Iterator[Store]:
+def upgraded(empty_url: str, engine: sa.Engine) -> Iterator[Store]:
     """A store of the first revision with all of that, opened by the code of today."""
     make_revision(engine, "0001")
     with engine.begin() as connection:
@@ -183,7 +183,7 @@ def upgraded(url: str, engine: sa.Engine) -> Iterator[Store]:
                 column.type = sa.JSON(none_as_null=True)
         for name, rows in old_rows().items():
             connection.execute(sa.insert(tables.tables[name]), rows)
-    with Store(url) as opened:
+    with Store(empty_url) as opened:
         yield opened
 
 
@@ -253,14 +253,14 @@ def test_opening_again_keeps_what_is_there() -> None:
     assert dump("store.db") == before
 
 
-def test_a_newer_store_is_refused_untouched(url: str, engine: sa.Engine) -> None:
-    Store(url).close()
+def test_a_newer_store_is_refused_untouched(empty_url: str, engine: sa.Engine) -> None:
+    Store(empty_url).close()
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
         before = shape(connection)
 
     with pytest.raises(StoreError, match=rf": .*version 9999.*up to {HEAD}.*Upgrade communique"):
-        Store(url)
+        Store(empty_url)
     with engine.connect() as connection:
         assert shape(connection) == before
         assert schema_version(connection) == "9999"

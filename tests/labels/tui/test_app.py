@@ -117,8 +117,7 @@ def test_a_key_that_means_nothing_is_named(store: Store, screen: Screen) -> None
 def test_keys_count_in_the_order_in_which_they_were_pressed_however_fast(store: Store, screen: Screen) -> None:
     screen.press_at_once("t", "enter", "a", "t", "enter", "n", "u", "s")
 
-    labels = [(kind, state, labels) for kind, state, labels in stored(store)]
-    assert labels == [
+    assert stored(store) == [
         ("annotate", "reviewed", ("truce",)),
         ("annotate", "reviewed", ("aid", "truce")),
         ("annotate", "reviewed", ()),
@@ -255,14 +254,13 @@ def test_a_sentence_is_jumped_to_by_its_number(screen: Screen) -> None:
     assert screen.text("heading").startswith("3 · ")
 
 
-@pytest.mark.parametrize("number", ["0", "7", "-1", "two", "3.5", "²"])
-def test_a_number_that_no_sentence_has_is_named(screen: Screen, number: str) -> None:
+def test_a_number_that_no_sentence_has_is_named(screen: Screen) -> None:
     first = screen.text("sentence")
 
-    screen.type_line(":", number)
-
-    assert screen.text("message") == f"There is no sentence {number} in this draw."
-    assert screen.text("sentence") == first
+    for number in ("0", "7", "-1", "two", "3.5", "²"):
+        screen.type_line(":", number)
+        assert screen.text("message") == f"There is no sentence {number} in this draw."
+        assert screen.text("sentence") == first
 
 
 @pytest.mark.parametrize("key", ["/", ":"])
@@ -428,17 +426,18 @@ def test_on_a_narrow_screen_tab_puts_the_codebook_in_the_place_of_the_text(
     assert screen.shows("[ ] truce")
 
 
-@pytest.mark.parametrize("key", ["a", "n", "s", "u", "enter", "left", "end", "!", "/", ":"])
 def test_nothing_is_decided_while_the_codebook_covers_the_sentence(
-    store: Store, desk: LabellingSession, open_screen: OpenScreen, key: str
+    store: Store, desk: LabellingSession, open_screen: OpenScreen
 ) -> None:
     screen = open_screen(desk, size=NARROW)
-    screen.press("n", "t", "tab", key)
+    screen.press("n", "t", "tab")
 
-    assert screen.text("message") == "Tab goes back to the sentence."
-    assert stored(store) == [("annotate", "reviewed", ())]
-    assert drafts(store) == [Draft(("truce",))]
-    assert not screen.line.display
+    for key in ("a", "n", "s", "u", "enter", "left", "end", "!", "/", ":"):
+        screen.press("down", key)
+        assert screen.text("message") == "Tab goes back to the sentence.", key
+        assert stored(store) == [("annotate", "reviewed", ())]
+        assert drafts(store) == [Draft(("truce",))]
+        assert not screen.line.display
 
 
 def test_a_widened_screen_shows_the_codebook_beside_the_text_and_keeps_what_is_chosen(
