@@ -95,14 +95,15 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     if unfinished is not None:
         return unfinished
     for attempt in range(_ATTEMPTS):
-        generator = Random(f"{request.seed}\n{annotator}\n{store.frame_hash()}\n{attempt}")
+        frame_hash = store.frame_hash()
+        generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
         plan = _PLANS[request.strategy](store, annotator, request, generator)
         draws = _draws(plan, annotator, request)
-        if not draws:
+        if not draws and store.frame_hash() == frame_hash:
             return None
-        if store.add_draws(draws, expires_at=lease_end(), seconds=plan.seconds):
+        if draws and store.add_draws(draws, expires_at=lease_end(), seconds=plan.seconds):
             return Assignment(draws, frozenset(item.sentence_id for draw in draws for item in draw.items))
-    raise StoreError(f"{store.url}: others drew the same sentences {_ATTEMPTS} times in a row. Try again.")
+    raise StoreError(f"{store.url}: others were faster {_ATTEMPTS} times in a row. Try again.")
 
 
 def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:

@@ -63,7 +63,7 @@ class Exported(NamedTuple):
 
 
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
-    """Append what was read from a file to the store, all or none; a second time adds nothing.
+    """Append what was read from a file to the store: its events all or none; a second time adds nothing.
 
     Raises:
         DataError: as `add_annotations`, or a sentence that must be in the store is not.

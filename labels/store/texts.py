@@ -78,7 +78,15 @@ class Texts(Database):
             for position, (identifier, sentence) in enumerate(by_id.items(), start=1)
         ]
         connection.execute(sa.insert(table), rows)
+        self._mark_labellable(connection, last)
         return len(rows)
+
+    def _mark_labellable(self, connection: sa.Connection, last: int) -> None:
+        """Mark the decisions that were there before their sentences, which are those numbered above `last`."""
+        table, decisions = schema.sentences, schema.decisions
+        new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
+        early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
+        connection.execute(sa.update(decisions).where(*early).values(labellable=True))
 
     def document(self, document_id: str) -> Document | None:
         """The document with this id, or None."""

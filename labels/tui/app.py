@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+from rich.columns import Columns
 from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
@@ -121,7 +122,7 @@ class CodingApp(App[None]):
 
     # -- showing
 
-    def _set(self, name: str, content: Text | str) -> None:
+    def _set(self, name: str, content: Text | Columns | str) -> None:
         self.query_one(f"#{name}", Static).update(content)
 
     def _say(self, message: str, *, wrong: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rich.columns import Columns
 from rich.text import Text
 
 from labels.codebook import Codebook, Label
@@ -91,10 +92,10 @@ def _set(labels: Sequence[str]) -> str:
     return ", ".join(labels) or "none"
 
 
-def choices(item: Item, codebook: Codebook, chosen: Sequence[str]) -> Text:
-    """The labels with their keys: one a line, or in a row where there are many."""
+def choices(item: Item, codebook: Codebook, chosen: Sequence[str]) -> Text | Columns:
+    """The labels with their keys: one a line, or in columns where there are many; a label stays beside its key."""
     cells = [_choice(key, name, item, name in chosen) for key, name in codebook.keys.items()]
-    return Text("\n" if len(cells) <= _MANY_LABELS else "   ").join(cells)
+    return Text("\n").join(cells) if len(cells) <= _MANY_LABELS else Columns(cells, padding=(0, 3))
 
 
 def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:

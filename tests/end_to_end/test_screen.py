@@ -1,4 +1,4 @@
-"""The labelling screen as an annotator has it: the real command in a terminal, killed in the middle and taken up again."""
+"""The labelling screen as an annotator has it: the real command in a terminal, killed half-way and taken up again."""
 
 from __future__ import annotations
 

@@ -53,3 +53,12 @@ def test_weights_pull_the_centres(seed: int) -> None:
 
 def test_weights_of_nothing_but_zero_are_allowed() -> None:
     assert len(representatives(around(3, 4), 3, weights=[0.0] * 12, seed=1)) == 3
+
+
+def test_equal_vectors_still_give_as_many_as_were_asked_for() -> None:
+    vectors = [*around(2, 1), *[vector(1.0, 0.0)] * 10]
+
+    chosen = representatives(vectors, 5, seed=-3)
+
+    assert len(set(chosen)) == len(chosen) == 5
+    assert 1 in chosen

@@ -14,14 +14,6 @@ from labels.queue import AUDIT_EDGES, LEASE, Assignment, DrawRequest, check_meas
 from labels.records import Annotation, Sentence
 from labels.store import Draw, DrawItem, Frame, Store, now
 from tests.labels.store.builders import PAST, decision, embed_all, model, score_all, vector
-from tests.labels.store.conftest import migrated_postgres, migrated_sqlite, postgres, url
-
-__all__ = [
-    "migrated_postgres",
-    "migrated_sqlite",
-    "postgres",
-    "url",
-]  # fixtures, of which pytest finds those that a module has
 
 
 def texts(n: int, document: str = "d1") -> list[Sentence]:
@@ -193,11 +185,31 @@ def test_who_is_too_late_each_time_is_told_so() -> None:
     with Contested("contested.db") as store:
         store.add_sentences(texts(20))
         store.rivals = 100
-        with pytest.raises(StoreError, match=r"contested\.db: others drew the same sentences 10 times in a row"):
+        with pytest.raises(StoreError, match=r"contested\.db: others were faster 10 times in a row\. Try again"):
             next_assignment(store, "ana", DrawRequest(size=1))
 
 
 # -- overlap
+
+
+class Emptied(Store):
+    """A store that someone else draws empty, all for overlap, while the next looks for overlap for the first time."""
+
+    rival = "eva"
+
+    def overlap_candidates(self, annotator: str) -> list[DrawItem]:
+        found = super().overlap_candidates(annotator)
+        if self.rival and annotator != self.rival:
+            rival, self.rival = self.rival, ""
+            assigned(self, rival, DrawRequest(size=100, overlap=1.0))
+        return found
+
+
+def test_overlap_that_is_opened_at_the_same_moment_is_not_taken_for_nothing_left() -> None:
+    with Emptied("emptied.db") as store:
+        store.add_sentences(texts(20))
+
+        assert len(assigned(store, "ana", DrawRequest(size=5, overlap=1.0)).pending) == 5
 
 
 @pytest.mark.parametrize(("overlap", "shared"), [(0.0, 0), (0.3, 3), (1.0, 10)])

@@ -31,6 +31,8 @@ PARAGRAPHS = (
 )
 TEXT = "\n\n".join(" ".join(paragraph) for paragraph in PARAGRAPHS)
 SENTENCES = tuple(sentence for paragraph in PARAGRAPHS for sentence in paragraph)
+_PATIENCE = 30
+"""Seconds in which an app that still runs has acted on a key."""
 _CELL = 12.2
 """Width of a character in the SVG that rich draws."""
 _CHARACTERS = {"enter": "\r", "tab": "\t", "escape": "\x1b"}
@@ -61,7 +63,7 @@ class Screen:
                 self.app.post_message(events.Key(key, _CHARACTERS.get(key, key if len(key) == 1 else None)))
                 done = asyncio.Event()
                 self.app.call_later(done.set)
-                await done.wait()
+                await asyncio.wait_for(done.wait(), _PATIENCE)
             await self._pilot.pause()
 
         self._runner.run(press())

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from labels.codebook import Codebook, codebook_from_dict
@@ -131,9 +134,7 @@ def test_a_model_that_suggests_nothing_says_none() -> None:
 
 
 def test_each_label_stands_on_a_line_with_its_key(codebook: Codebook) -> None:
-    shown = render.choices(item(), codebook, ["truce"]).plain
-
-    assert shown.split("\n") == [" a  [ ] aid", " t  [x] truce"]
+    assert printed(render.choices(item(), codebook, ["truce"]), 80) == [" a  [ ] aid", " t  [x] truce"]
 
 
 def test_probabilities_and_opinions_stand_beside_their_labels(codebook: Codebook) -> None:
@@ -142,17 +143,28 @@ def test_probabilities_and_opinions_stand_beside_their_labels(codebook: Codebook
         opinions=(opinion("ana", "aid"), opinion("ben", "aid", "truce")),
     )
 
-    shown = render.choices(full, codebook, []).plain
+    assert printed(render.choices(full, codebook, []), 80) == [
+        " a  [ ] aid  0.91  model  ana, ben",
+        " t  [ ] truce  0.08  ben",
+    ]
 
-    assert shown.split("\n") == [" a  [ ] aid  0.91  model  ana, ben", " t  [ ] truce  0.08  ben"]
+
+def printed(content: RenderableType, width: int) -> list[str]:
+    console = Console(width=width, file=StringIO(), color_system=None)
+    console.print(content)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize(("n", "rows"), [(12, 12), (13, 1)])
-def test_many_labels_stand_in_rows(n: int, rows: int) -> None:
-    shown = render.choices(item(), book(n), []).plain
+@pytest.mark.parametrize(("n", "rows"), [(12, 12), (13, 4), (57, 15)])
+def test_many_labels_stand_in_columns_each_beside_its_key(n: int, rows: int) -> None:
+    found = book(n)
 
-    assert len(shown.split("\n")) == rows
-    assert all(f"label{i}" in shown for i in range(n))
+    lines = printed(render.choices(item(), found, ["label3"]), 80)
+
+    assert len(lines) == rows
+    for key, name in found.keys.items():
+        tick = "x" if name == "label3" else " "
+        assert any(re.search(rf" {key}  \[{tick}\] {name}\b", line) for line in lines), name
 
 
 # -- the codebook
