@@ -91,6 +91,8 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     if request.strategy not in _PLANS:
         hint = did_you_mean(request.strategy, STRATEGIES)
         raise InputError(f"strategy '{request.strategy}' is not known{hint}. Use one of {', '.join(STRATEGIES)}.")
+    if request.query and request.strategy != "search":
+        raise InputError(f"strategy '{request.strategy}' takes no words ('{request.query}'). Only 'search' does.")
     unfinished = _unfinished(store, annotator, request)
     if unfinished is not None:
         return unfinished

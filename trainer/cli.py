@@ -21,6 +21,8 @@ app = typer.Typer(
     "Start with `communique demo`; then `communique ingest`, `label`, `train`, `serve`.",
 )
 app.registered_groups += labels_app.registered_groups
+corpus_app = typer.Typer(no_args_is_help=True, help="Check a folder of labelled documents.")
+app.add_typer(corpus_app, name="corpus")
 
 ArtefactArgument = Annotated[
     str, typer.Argument(help="An artefact's folder, or an MLflow URI such as models:/diplomatic-statements@champion.")
@@ -118,7 +120,7 @@ def score(
             model = Model.load(fetch_artefact(artefact))
             with progress_bar("Scoring") as advance:
                 report = score_store(model, opened, embed=embed, progress=advance)
-        display.print_scored(report, settings.store)
+        display.print_scored(report, opened.name)
 
 
 @app.command(epilog="Example: communique doubts --kind embedding --limit 50 --queue")
@@ -209,6 +211,25 @@ def leaderboard(
     with reporting_errors():
         for board in leaderboards(experiment):
             display.print_board(board)
+
+
+@corpus_app.command("check", epilog="Example: communique corpus check")
+def corpus_check(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Holds documents/ and annotations/ [default: the starter corpus].")
+    ] = None,
+) -> None:
+    """Hold a corpus against its targets (sizes, ids, repetition, surface cues); exit code 1 where one is missed."""
+    from labels.codebook import load_codebook
+    from trainer import display
+    from trainer.corpus import CODEBOOK, TARGETS, check_corpus
+    from trainer.resources import shipped
+
+    with reporting_errors():
+        report = check_corpus(folder or shipped("seeds"), load_codebook(CODEBOOK), TARGETS)
+        display.print_corpus_report(report)
+        if not report.passed:
+            raise typer.Exit(1)
 
 
 _ORDER = (

@@ -30,6 +30,8 @@ from labels.resolve import resolve
 from labels.sentences import split_sentences
 from trainer.evaluation.metrics import Bools, Floats, count
 
+CODEBOOK = "diplomatic"
+"""What the starter corpus is coded with."""
 HARD_NEGATIVE = "hard negative: "
 """How the note of a sentence begins that looks like a label and is none; the codebook's rule that it tests follows."""
 FEWEST_SENTENCES = 100
@@ -295,7 +297,7 @@ def _repetition_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Che
     pairs = [
         f"{placed[left][0].path.name} and {placed[right][0].path.name}: “{placed[left][1].text[:60]}”"
         for left, right in near_duplicate_pairs([sentence.text for _, sentence in placed])
-        if placed[left][0].path != placed[right][0].path
+        if placed[left][0] is not placed[right][0]
     ]
     words = [_WORD.findall(sentence.text.casefold()) for _, sentence in placed]
     flat = [word for own in words for word in own]
@@ -374,7 +376,7 @@ def surface_features(corpus: LabelledCorpus) -> dict[str, Floats]:
         last = len(own.sentences) - 1
         for number, sentence in enumerate(own.sentences):
             if sentence.id in corpus.gold:
-                rows["length"].append([len(_WORD.findall(sentence.text)), len(sentence.text)])
+                rows["length"].append([len(sentence.text.split()), len(sentence.text)])
                 rows["position"].append([number, number / max(last, 1), number == 0, number == last])
                 rows["form"].append([own.form == form for form in forms])
     widths = {"length": 2, "position": 4, "form": len(forms)}

@@ -41,7 +41,7 @@ def annotations_import(
         batch = module.read_file(file, book, annotator.strip())
         with Store(settings.store) as opened:
             new, known, left_out = add_batch(opened, batch, book)
-        console.print(f"{new} {module.UNIT} added to {settings.store}, {known} were there already.")
+        console.print(f"{new} {module.UNIT} added to {opened.name}, {known} were there already.")
         _print_left_out(left_out)
 
 

@@ -35,7 +35,7 @@ def ingest_command(
         )
         _print_boilerplate(report.boilerplate)
         console.print(
-            f"{settings.store} now holds {counts.documents} documents and "
+            f"{opened.name} now holds {counts.documents} documents and "
             f"{counts.sentences - counts.boilerplate} sentences to label."
         )
         if report.documents_added:

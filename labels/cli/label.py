@@ -82,10 +82,10 @@ def label_command(
             suggester = Suggester(opened, chosen, name, blind) if suggest and chosen else None
             session = LabellingSession(opened, book, name, request, suggester=suggester)
             if not session.remaining:
-                console.print(_nothing_left(kind, settings.store), soft_wrap=True)
+                console.print(_nothing_left(kind, opened.name), soft_wrap=True)
                 return
             last = _code(session, book, name, plain=plain, more=_more(opened, book, name, request, suggester))
-            console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {settings.store}.")
+            console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
             console.print(f"Next: communique label --annotator {quote(name)}", soft_wrap=True)
             console.print("      communique status", soft_wrap=True)
             console.print("      communique annotations export labels.jsonl", soft_wrap=True)
@@ -110,10 +110,10 @@ def adjudicate_command(
         with Store(settings.store, create=False) as opened:
             session = AdjudicationSession(opened, book, name)
             if not session.total:
-                console.print(f"Nothing to adjudicate in {settings.store}: no two people differ on a sentence.")
+                console.print(f"Nothing to adjudicate in {opened.name}: no two people differ on a sentence.")
                 return
             _code(session, book, name, plain=plain, more=None)
-            console.print(f"{session.decided} of {session.total} disputes decided. All saved in {settings.store}.")
+            console.print(f"{session.decided} of {session.total} disputes decided. All saved in {opened.name}.")
             console.print("Next: communique agreement")
 
 

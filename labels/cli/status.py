@@ -33,7 +33,7 @@ def _print_extent(store: Store) -> None:
     once, twice = store.count_decided()
     labellable = counts.sentences - counts.boilerplate
     share = f" ({once / labellable:.1%})" if labellable else ""
-    console.print(f"{store.url}: {counts.documents} documents, {labellable} sentences to label.")
+    console.print(f"{store.name}: {counts.documents} documents, {labellable} sentences to label.")
     console.print(f"Reviewed by at least one person: {once}{share}; by two or more: {twice}.")
 
 

@@ -39,6 +39,8 @@ class Database:
         store: path of a SQLite file, or a SQLAlchemy URL.
         create: make the SQLite file if it is absent.
 
+    `url` is its URL, `name` what people call it: the path of a SQLite file, else the URL; neither shows a password.
+
     Raises:
         InputError: the SQLite file is absent and `create` is false.
         StoreError: it cannot be opened, is of a newer schema version, or no store at all.
@@ -47,6 +49,7 @@ class Database:
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
         url = store_url(store)
         self.url = url.render_as_string()
+        self.name = str(url.database) if url.get_backend_name() == "sqlite" else self.url
         if not create and "://" not in str(store) and not Path(store).expanduser().is_file():
             raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
         with self._explained("opened"):

@@ -47,7 +47,7 @@ class CodingApp(App[None]):
     #heading { height: 1; padding: 0 1; color: $text-muted; }
     #text { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     #sentence { margin: 1 0; padding: 0 1; border-left: thick $accent; }
-    #remarks { padding: 0 1; height: auto; max-height: 8; }
+    #remarks { padding: 0 1; height: auto; max-height: 50%; }
     #choices { padding: 1 1 0 1; height: auto; max-height: 14; }
     #codebook { width: 2fr; padding: 0 1; border-left: solid $panel-lighten-2; scrollbar-size-vertical: 1; }
     #line { height: 3; display: none; }

@@ -11,6 +11,9 @@ from labels.errors import InputError
 from trainer.model import Model
 from trainer.serving.app import create_app
 
+_BACKLOG = 2048
+"""Connections that wait to be accepted; as uvicorn's own."""
+
 
 def run_server(model: Model, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Serve `model` until interrupted; `announce` is called with the URL once the address is bound (port 0: a free
@@ -32,6 +35,7 @@ def _bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(_BACKLOG)  # whoever reads the announced URL may connect at once
     except OSError as error:
         raise InputError(
             f"cannot listen on {host} port {port} ({error.strerror or error}). "
