@@ -710,3 +710,9 @@ def test_an_imported_decision_makes_no_draw_to_go_on_with(store: Store) -> None:
     store.append([imported, decision(identifier, "ana", "undo")])
 
     assert len(drawn(store, "ana", 5)) == 5
+
+
+@pytest.mark.parametrize("strategy", ["random", "audit", "relabel"])
+def test_words_are_for_search_alone(store: Store, strategy: str) -> None:
+    with pytest.raises(InputError, match=rf"strategy '{strategy}' takes no words \('truce'\)"):
+        next_assignment(store, "ana", DrawRequest(strategy, query="truce"))
