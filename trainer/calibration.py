@@ -6,6 +6,7 @@ and a bias for each class; the decision is the argmax.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -108,7 +109,7 @@ def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, 
         method: "platt", "isotonic" (falls back to Platt below 1,000 rows or 100 positives) or "none" (thresholds only).
         min_positives: below this many positives a label keeps threshold 0.5 and stays uncalibrated.
 
-    Source: Platt (1999), with his smoothed targets; thresholds by maximum F1, the middle of the best plateau.
+    Source: Platt (1999), with his smoothed targets; thresholds as `stable_threshold` says.
     """
     scores = np.asarray(raw, dtype=np.float64)
     return Calibration(
@@ -156,11 +157,35 @@ def fit_exclusive(
     return Calibration(True, classes[: gold.shape[1]], classes[gold.shape[1]] if allow_none else None)
 
 
-def best_threshold(probabilities: Floats, gold: Bools) -> float:
-    """The probability at or above which assigning the label has the highest F1 on these rows, in (0, 1).
+def stable_threshold(probabilities: Floats, gold: Bools) -> float:
+    """Of the thresholds that these rows cannot tell from the best, the one nearest to where theory puts it, in (0, 1).
 
-    Candidates lie halfway between neighbouring distinct probabilities; among equally good ones the middle is taken.
+    Where labels are well told apart F1 hardly changes over a wide range of thresholds, and the very best is chance: it
+    may lie at 0.05 and let everything in that is a little alike elsewhere. So all thresholds count whose F1 is within a
+    standard error of the highest (binomial on the positives, one more of either kind added, so that it is never 0); of
+    these the one nearest to half of that F1 is taken, which is the best threshold of calibrated probabilities (Lipton,
+    Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure").
     """
+    cuts, f1 = _f1_by_cut(probabilities, gold)
+    if not len(cuts):
+        return DEFAULT_THRESHOLD
+    highest = float(f1.max())
+    error = _standard_error(highest, int(gold.sum()))
+    ideal = float(np.clip(highest / 2, _EPSILON, 1 - _EPSILON))
+    if _f1_at(ideal, probabilities, gold) >= highest - error - 1e-12:
+        return ideal
+    near = cuts[f1 >= highest - error - 1e-12]
+    return float(near[np.abs(near - ideal).argmin()])
+
+
+def _standard_error(share: float, n: int) -> float:
+    """Of a share of `n` cases, with one more success and one more failure."""
+    moved = (share * n + 1) / (n + 2)
+    return math.sqrt(moved * (1 - moved) / (n + 2))
+
+
+def _f1_by_cut(probabilities: Floats, gold: Bools) -> tuple[Floats, Floats]:
+    """Thresholds in (0, 1), falling and halfway between neighbouring distinct probabilities, and the F1 at each."""
     order = np.argsort(-probabilities, kind="stable")
     ranked, hits = probabilities[order], np.cumsum(gold[order])
     last_of_value = np.append(ranked[1:] != ranked[:-1], True)
@@ -169,11 +194,12 @@ def best_threshold(probabilities: Floats, gold: Bools) -> float:
     values = ranked[last_of_value]
     cuts = (values + np.append(values[1:], 0.0)) / 2
     usable = values > _EPSILON
-    if not usable.any():
-        return DEFAULT_THRESHOLD
-    f1, cuts = f1[usable], cuts[usable]
-    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
-    return float(np.clip(cuts[best[len(best) // 2]], _EPSILON, 1 - _EPSILON))
+    return np.clip(cuts[usable], _EPSILON, 1 - _EPSILON), f1[usable]
+
+
+def _f1_at(threshold: float, probabilities: Floats, gold: Bools) -> float:
+    assigned = probabilities >= threshold
+    return float(2 * (assigned & gold).sum() / max(assigned.sum() + gold.sum(), 1))
 
 
 def with_none(scores: Floats, allow_none: bool) -> Floats:
@@ -189,7 +215,7 @@ def _fit_label(scores: Floats, gold: Bools, method: str, min_positives: int) -> 
         few = f"{positives} validation positives, fewer than {min_positives}"
         return LabelCalibration("none", n, positives, reason=few if positives < min_positives else "no negatives")
     fitted = _fit_map(scores, gold, method, n, positives)
-    threshold = best_threshold(_apply_label(scores, fitted), gold)
+    threshold = stable_threshold(_apply_label(scores, fitted), gold)
     return LabelCalibration(**(asdict(fitted) | {"threshold": threshold}))
 
 

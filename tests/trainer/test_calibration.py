@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from trainer.calibration import (
     Calibration,
     LabelCalibration,
-    best_threshold,
     fit_exclusive,
     fit_multilabel,
+    stable_threshold,
     uncalibrated,
 )
 from trainer.evaluation.metrics import expected_calibration_error, log_loss
@@ -111,7 +112,7 @@ def test_method_none_leaves_probabilities_but_tunes_thresholds() -> None:
     calibration = fit_multilabel(raw / 2, gold, method="none", min_positives=20)
     assert calibration.apply(raw / 2) == pytest.approx(raw / 2)
     assert calibration.labels[0].threshold < 0.5
-    assert (calibration.decide(raw / 2) == gold).all()
+    assert (calibration.decide(raw / 2) != gold).sum() <= 1  # one of 30 is within the standard error
 
 
 def test_isotonic_regression_is_that_of_scikit_learn() -> None:
@@ -159,28 +160,37 @@ def f1(gold: Bools, predicted: Bools) -> float:
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 32), st.booleans()), min_size=1, max_size=25))
 @example([(0, True), (1, False), (2, True)])  # no threshold in (0, 1) takes in the row at 0
-def test_the_best_threshold_reaches_the_highest_f1_there_is(rows: list[tuple[int, bool]]) -> None:
+def test_the_threshold_is_within_a_standard_error_of_the_best_there_is(rows: list[tuple[int, bool]]) -> None:
     probabilities = np.array([score / 32 for score, _ in rows])
     gold = np.array([held for _, held in rows])
     gold[0] = True
-    threshold = best_threshold(probabilities, gold)
+    threshold = stable_threshold(probabilities, gold)
     assert 0 < threshold < 1
     best = max((f1(gold, probabilities >= cut) for cut in probabilities if cut > 0), default=0.0)
-    assert f1(gold, probabilities >= threshold) >= best - 1e-9
+    n = gold.sum()
+    share = (best * n + 1) / (n + 2)
+    error = math.sqrt(share * (1 - share) / (n + 2))
+    assert f1(gold, probabilities >= threshold) >= best - error - 1e-9
 
 
-def test_the_threshold_lies_halfway_between_the_rows_that_it_parts() -> None:
-    assert best_threshold(np.array([0.9, 0.1, 0.7, 0.3]), np.array([True, False, True, False])) == pytest.approx(0.5)
+def test_where_many_thresholds_are_as_good_it_is_half_of_the_best_f1() -> None:
+    probabilities = np.array([0.97, 0.9, 0.85, 0.04, 0.02, 0.01])
+    assert stable_threshold(probabilities, np.array([True, True, True, False, False, False])) == 0.5
 
 
-def test_among_equally_good_thresholds_the_middle_is_taken() -> None:
-    """After ranks 1 and 4 F1 is 2/3, between them less; 2 cuts: the second, halfway between 0.4 and 0.2, counts."""
-    probabilities = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
-    gold = np.array([True, False, False, True, False])
-    assert [f1(gold, probabilities >= cut) for cut in probabilities] == pytest.approx(
-        [2 / 3, 1 / 2, 2 / 5, 2 / 3, 4 / 7]
-    )
-    assert best_threshold(probabilities, gold) == pytest.approx(0.3)
+def test_a_chance_maximum_at_the_edge_is_not_followed() -> None:
+    """Of 100 positives one lies at 0.03, where taking it in gains less than a standard error."""
+    probabilities = np.concatenate([np.linspace(0.6, 1, 99), [0.03], np.linspace(0, 0.02, 300)])
+    gold = np.arange(400) < 100
+    assert f1(gold, probabilities >= 0.025) == 1
+    assert stable_threshold(probabilities, gold) == 0.5
+
+
+def test_outside_the_range_of_good_thresholds_the_nearest_of_them_is_taken() -> None:
+    """The positives all lie below 0.2: half of F1 would lose them."""
+    probabilities = np.array([0.19, 0.18, 0.17, 0.02, 0.01])
+    gold = np.array([True, True, True, False, False])
+    assert stable_threshold(probabilities, gold) == pytest.approx((0.17 + 0.02) / 2)
 
 
 def test_a_label_is_assigned_at_its_threshold() -> None:
