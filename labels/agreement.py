@@ -16,11 +16,9 @@ from labels.errors import CodebookError, DataError
 from labels.history import kept_annotations
 from labels.migrate import CodebookHistory, VersionReader
 from labels.ratings import Figures, LabelSet, Unit, figures
-from labels.records import Annotation, Sentence
+from labels.records import RANDOM_STRATEGIES, Annotation, Sentence
 from labels.reliability import Bootstrap
 
-RANDOM_STRATEGIES = frozenset({"random", "overlap"})
-"""Draws in which chance alone picks the sentence."""
 RETEST = "retest"
 """The draw that shows annotators what they have decided on before."""
 MOST_CONFUSED = 10

@@ -16,10 +16,13 @@ from random import Random
 from labels.codebook import Codebook
 from labels.diversity import representatives
 from labels.errors import InputError, StoreError
+from labels.records import RANDOM_STRATEGIES
 from labels.spelling import did_you_mean
 from labels.store import Draw, DrawItem, ScoringModel, Store, Uncertainty, now
 
 STRATEGIES = ("random", "uncertainty", "diverse", "uncertain-diverse", "search", "audit", "retest", "relabel")
+SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
+"""Strategies that go by a model's scores or embeddings."""
 BLIND = frozenset({"overlap", "audit", "retest"})
 """Strategies whose sentences are labelled without seeing what a model suggests."""
 LEASE = timedelta(hours=12)
@@ -105,7 +108,7 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
             return None
         if draws and store.add_draws(draws, expires_at=lease_end(), seconds=plan.seconds):
             return Assignment(draws, frozenset(item.sentence_id for draw in draws for item in draw.items))
-    raise StoreError(f"{store.url}: others were faster {_ATTEMPTS} times in a row. Try again.")
+    raise StoreError(f"{store.name}: others were faster {_ATTEMPTS} times in a row. Try again.")
 
 
 def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:
@@ -120,7 +123,7 @@ def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringM
         known = ", ".join(model.id for model in models) or "none"
         whose = f"a model '{wanted}'" if wanted else "any model"
         raise InputError(
-            f"{store.url}: no scores of {whose} here (models: {known}). Write some with `communique score ARTEFACT`."
+            f"{store.name}: no scores of {whose} here (models: {known}). Write some with `communique score ARTEFACT`."
         )
     if found[0].labels != codebook.label_names:
         raise InputError(
@@ -149,7 +152,7 @@ def lease_end() -> str:
 
 
 def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
-    family = ("random", "overlap") if request.strategy == "random" else (request.strategy,)
+    family = RANDOM_STRATEGIES if request.strategy == "random" else (request.strategy,)
     model = request.model_id if request.model_id else None
     draws = tuple(store.last_draws(annotator, family, query=request.query, model_id=model))
     pending = store.hold_pending(draws, expires_at=lease_end()) if draws else set()
@@ -227,7 +230,7 @@ def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -
 def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], weights: Sequence[float] | None) -> _Plan:
     if not vectors and store.frame().size:
         raise InputError(
-            f"{store.url}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, and no unseen "
+            f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, and no unseen "
             "sentence has one. Write them with `communique score ARTEFACT --embed`."
         )
     ids = list(vectors)
@@ -254,8 +257,8 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Pl
     missing = store.count_unscored(request.model_id)
     if missing:
         raise InputError(
-            f"{store.url}: {missing} sentences have no score by model {request.model_id}, so that no audit can include "
-            "them. Run `communique score ARTEFACT` again first."
+            f"{store.name}: {missing} sentences have no score by model {request.model_id}, so that no audit can "
+            "include them. Run `communique score ARTEFACT` again first."
         )
     bands = list(pairwise(AUDIT_EDGES))
     strata = [store.numbers_by_top(request.model_id, low, high) for low, high in bands]

@@ -16,6 +16,9 @@ State = Literal["reviewed", "skipped"]
 EventKind = Literal["annotate", "undo", "adjudicate"]
 """An adjudication is an event like any other: it decides the gold, and leaves the annotations as they were."""
 
+RANDOM_STRATEGIES = ("random", "overlap")
+"""Draws in which chance alone picks the sentence."""
+
 
 def document_id(source: str, text: str) -> str:
     """16 hex digits that identify a document by where it came from and what it says."""

@@ -75,11 +75,11 @@ def stored_codebook(store: Store, reference: str) -> Codebook:
     ]
     if len(found) > 1:
         listed = ", ".join(f"{name}@{book.hash}" for book in found)
-        raise CodebookError(f"{store.url}: '{reference}' names {len(found)} codebooks. Say which: {listed}.")
+        raise CodebookError(f"{store.name}: '{reference}' names {len(found)} codebooks. Say which: {listed}.")
     if not found:
         listed = ", ".join(f"{book.name}@{book.version} ({codebook_hash})" for codebook_hash, book in kept.items())
         raise CodebookError(
-            f"{store.url}: no codebook '{reference}' is kept here. "
+            f"{store.name}: no codebook '{reference}' is kept here. "
             f"Name one of these, or a TOML file: {listed or 'there is none yet'}."
         )
     return found[0]

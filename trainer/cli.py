@@ -222,7 +222,7 @@ def corpus_check(
     """Hold a corpus against its targets (sizes, ids, repetition, surface cues); exit code 1 where one is missed."""
     from labels.codebook import load_codebook
     from trainer import display
-    from trainer.corpus import CODEBOOK, TARGETS, check_corpus
+    from trainer.corpus.check import CODEBOOK, TARGETS, check_corpus
     from trainer.resources import shipped
 
     with reporting_errors():

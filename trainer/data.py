@@ -13,7 +13,7 @@ from labels.codebook import Codebook, load_codebook
 from labels.examples import infer_codebook_of, read_examples
 from labels.exchange.jsonl import read_annotations
 from labels.migrate import CodebookHistory
-from labels.records import Annotation, Example, Sentence
+from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
 from labels.resolve import Resolution, resolve
 from labels.settings import load_settings
 from labels.store import Store
@@ -22,8 +22,6 @@ from trainer.config import Experiment
 from trainer.errors import ExperimentError
 from trainer.resources import shipped
 from trainer.splits import Parts, Split, apply_split, leaked_examples, make_split
-
-_RANDOM = frozenset({"random", "overlap"})
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def _draws(events: Iterable[Annotation]) -> dict[str, str]:
     """Sentence id -> how it was first drawn; a random draw counts before any other."""
     drawn: dict[str, str] = {}
     for event in events:
-        if event.event == "annotate" and event.strategy in _RANDOM:
+        if event.event == "annotate" and event.strategy in RANDOM_STRATEGIES:
             drawn[event.sentence_id] = "random"
         elif event.event == "annotate" and event.strategy:
             drawn.setdefault(event.sentence_id, event.strategy)

@@ -13,7 +13,7 @@ from labels.terminal import console
 
 if TYPE_CHECKING:
     from labels.records import Document
-    from trainer.corpus import Balance, Check, CorpusReport
+    from trainer.corpus.check import Balance, Check, CorpusReport
     from trainer.demo import Corpus
     from trainer.doubts import DoubtReport
     from trainer.leaderboard import Board

@@ -42,7 +42,7 @@ def label_command(
     blind: Annotated[
         float, typer.Option("--blind", min=0, max=1, help="Share of suggestions withheld, to measure their influence.")
     ] = 0.2,
-    model: Annotated[str, typer.Option("--model", help="Whose scores, by the start of its id [default: last].")] = "",
+    model: Annotated[str, typer.Option("--model", help="Whose scores, by the start of its id \\[default: last].")] = "",
     by: Annotated[str, typer.Option("--by", help="Measure of uncertainty: entropy or margin.")] = "entropy",
     retest: Annotated[
         bool, typer.Option("--retest", help="Your own earlier decisions again: --strategy retest.")
@@ -54,7 +54,7 @@ def label_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentence by sentence, one key a label; every key press is kept at once."""
-    from labels.queue import DrawRequest, check_measure, choose_model
+    from labels.queue import SCORED, DrawRequest, check_measure, choose_model
     from labels.session import LabellingSession
     from labels.settings import load_settings
     from labels.store import Store
@@ -67,14 +67,13 @@ def label_command(
         name = _checked_name(annotator)
         kind, _, query = ("retest" if retest else strategy).strip().partition(" ")
         with Store(settings.store, create=False) as opened:
-            scores = suggest or kind in ("uncertainty", "diverse", "uncertain-diverse", "audit")
-            chosen = choose_model(opened, book, model) if scores else None
+            chosen = choose_model(opened, book, model) if suggest or kind in SCORED else None
             request = DrawRequest(
                 strategy=kind,
                 size=size,
                 seed=seed,
                 overlap=overlap,
-                model_id=chosen.id if chosen and kind not in ("random", "search", "retest", "relabel") else "",
+                model_id=chosen.id if chosen and kind in SCORED else "",
                 by=check_measure(by),
                 query=query.strip(),
                 retest_after=timedelta(hours=retest_after),
@@ -85,10 +84,14 @@ def label_command(
                 console.print(_nothing_left(kind, opened.name), soft_wrap=True)
                 return
             last = _code(session, book, name, plain=plain, more=_more(opened, book, name, request, suggester))
-            console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
-            console.print(f"Next: communique label --annotator {quote(name)}", soft_wrap=True)
-            console.print("      communique status", soft_wrap=True)
-            console.print("      communique annotations export labels.jsonl", soft_wrap=True)
+            _print_left(last, name, opened)
+
+
+def _print_left(desk: Desk, annotator: str, store: Store) -> None:
+    console.print(f"{desk.decided} decided, {desk.remaining} left in this draw. All saved in {store.name}.")
+    console.print(f"Next: communique label --annotator {quote(annotator)}", soft_wrap=True)
+    console.print("      communique status", soft_wrap=True)
+    console.print("      communique annotations export labels.jsonl", soft_wrap=True)
 
 
 def adjudicate_command(

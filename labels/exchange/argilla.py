@@ -19,6 +19,7 @@ from labels.exchange.foreign import (
     KEY,
     Reader,
     Told,
+    batch_of,
     check_ending,
     extra_of,
     label_list,
@@ -29,7 +30,6 @@ from labels.exchange.foreign import (
     restored,
     unknown,
     with_extra,
-    without_repeats,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.files import write_whole
@@ -62,7 +62,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
     lines: list[Line] = []
     for number, record in read_rows(path):
         lines += _record_lines(reader, record, DataError.place(path, number), left_out)
-    return Batch(path, without_repeats(lines), left_out)
+    return batch_of(path, lines, left_out)
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:

@@ -15,7 +15,7 @@ from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.examples import SEPARATOR
 from labels.exchange.decisions import standing_decisions
-from labels.exchange.foreign import KEY, Reader, Told, check_ending, marks_of, with_extra, without_repeats
+from labels.exchange.foreign import KEY, Reader, Told, batch_of, check_ending, marks_of, with_extra
 from labels.exchange.lines import Batch, Exported, Line
 from labels.exchange.tables import UNLABELLED, beyond, columns_of, completed, label_column, split_labels, write_csv
 from labels.records import Annotation, Sentence
@@ -62,7 +62,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
             left_out[UNLABELLED] += 1
         else:
             lines.append(_line(reader, row, state, place))
-    return Batch(path, without_repeats(lines), left_out)
+    return batch_of(path, lines, left_out)
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:

@@ -18,6 +18,7 @@ from labels.exchange.foreign import (
     KEY,
     Reader,
     Told,
+    batch_of,
     check_ending,
     extra_of,
     label_list,
@@ -26,7 +27,6 @@ from labels.exchange.foreign import (
     restored,
     unknown,
     with_extra,
-    without_repeats,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.exchange.tables import UNLABELLED, columns_of, write_csv
@@ -69,7 +69,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
             left_out[UNLABELLED] += 1
         else:
             lines.append(_line(reader, record, labels, marks, place))
-    return Batch(path, without_repeats(lines), left_out)
+    return batch_of(path, lines, left_out)
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:

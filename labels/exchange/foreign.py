@@ -21,7 +21,7 @@ from typing import Any
 from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.exchange.jsonl import COLUMNS, format_line, parse_line
-from labels.exchange.lines import Line
+from labels.exchange.lines import Batch, Line
 from labels.records import Annotation, Document, Sentence, State
 from labels.rows import Row
 from labels.sentences import whole_sentence
@@ -29,6 +29,9 @@ from labels.store import now
 
 KEY = "communique"
 """The key, or column, under which our ids travel in other tools' records."""
+
+REPEATED = "records that say the same again"
+"""How such are counted among what an import leaves out."""
 
 _MARK_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 _PROVENANCE = ("url", "title", "date", "language")
@@ -236,12 +239,13 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def without_repeats(lines: Sequence[Line]) -> list[Line]:
-    """The lines without those that say an event again: a record stands in a file twice, or was confirmed unchanged."""
+def batch_of(path: Path, lines: Sequence[Line], left_out: Mapping[str, int]) -> Batch:
+    """What was read, without the lines that say an event again (a record stands in a file twice); they are counted."""
     kept: dict[str, Line] = {}
     for line in lines:
         kept.setdefault(line.event.event_id, line)
-    return list(kept.values())
+    repeats = len(lines) - len(kept)
+    return Batch(path, list(kept.values()), {**left_out, **({REPEATED: repeats} if repeats else {})})
 
 
 def check_ending(path: Path, endings: Sequence[str], format: str) -> str:

@@ -19,6 +19,7 @@ from labels.exchange.foreign import (
     KEY,
     Reader,
     Told,
+    batch_of,
     check_ending,
     extra_of,
     mark,
@@ -27,7 +28,6 @@ from labels.exchange.foreign import (
     restored,
     unknown,
     with_extra,
-    without_repeats,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.files import write_whole
@@ -59,7 +59,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
         if not found:
             left_out["tasks without annotation"] += 1
         lines += found
-    return Batch(path, without_repeats(lines), left_out)
+    return batch_of(path, lines, left_out)
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:

@@ -17,6 +17,7 @@ from labels.exchange.foreign import (
     KEY,
     Reader,
     Told,
+    batch_of,
     check_ending,
     extra_of,
     mark,
@@ -24,7 +25,6 @@ from labels.exchange.foreign import (
     restored,
     unknown,
     with_extra,
-    without_repeats,
 )
 from labels.exchange.label_studio import annotator_name, array, read_array
 from labels.exchange.lines import Batch, Exported, Line
@@ -62,7 +62,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
             left_out["tasks without annotation"] += 1
         else:
             lines.append(_line(reader, record, key, DataError.place(path, number)))
-    return Batch(path, without_repeats(lines), left_out)
+    return batch_of(path, lines, left_out)
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:

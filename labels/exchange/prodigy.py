@@ -22,6 +22,7 @@ from labels.exchange.foreign import (
     KEY,
     Reader,
     Told,
+    batch_of,
     check_ending,
     extra_of,
     mark,
@@ -31,7 +32,6 @@ from labels.exchange.foreign import (
     restored,
     unknown,
     with_extra,
-    without_repeats,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.files import write_whole
@@ -72,7 +72,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
             raise DataError(f"{place}: `answer` is {', '.join(_ANSWERS)}, not {row['answer']!r}. Mend the record.")
         groups.setdefault(_group(row, number, place), []).append((place, row))
     lines = [_line(reader, records) for records in groups.values()]
-    return Batch(path, without_repeats(lines), left_out)
+    return batch_of(path, lines, left_out)
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:

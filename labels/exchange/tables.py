@@ -17,13 +17,13 @@ from labels.exchange.foreign import (
     KEY,
     Reader,
     Told,
+    batch_of,
     extra_of,
     label_list,
     mark,
     marks_of,
     plain,
     with_extra,
-    without_repeats,
 )
 from labels.exchange.lines import Batch, Line
 from labels.files import whole_file, write_whole
@@ -53,7 +53,7 @@ def read_gold(reader: Reader, path: Path, format: str, rows: Iterable[tuple[int,
             left_out[UNLABELLED] += 1
         else:
             lines.append(_gold_line(reader, row, split_labels(value, place), marks, place, format))
-    return Batch(path, without_repeats(lines), left_out)
+    return batch_of(path, lines, left_out)
 
 
 def _gold_line(reader: Reader, row: Row, labels: list[str], marks: list[Row], place: str, format: str) -> Line:

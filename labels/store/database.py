@@ -32,6 +32,11 @@ def batches(values: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
         yield batch
 
 
+def _holds_something(path: Path) -> bool:
+    """Whether the file is there and not empty: SQLite would take an empty file of any kind and make it a database."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 class Database:
     """An open database of the newest schema. Use as a context manager, or `close()` it.
 
@@ -42,7 +47,7 @@ class Database:
     `url` is its URL, `name` what people call it: the path of a SQLite file, else the URL; neither shows a password.
 
     Raises:
-        InputError: the SQLite file is absent and `create` is false.
+        InputError: the SQLite file is absent or empty and `create` is false.
         StoreError: it cannot be opened, is of a newer schema version, or no store at all.
     """
 
@@ -50,7 +55,7 @@ class Database:
         url = store_url(store)
         self.url = url.render_as_string()
         self.name = str(url.database) if url.get_backend_name() == "sqlite" else self.url
-        if not create and "://" not in str(store) and not Path(store).expanduser().is_file():
+        if not create and "://" not in str(store) and not _holds_something(Path(store).expanduser()):
             raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
         with self._explained("opened"):
             self._engine = open_engine(url)

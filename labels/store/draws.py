@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from labels.records import RANDOM_STRATEGIES
 from labels.store import schema
 from labels.store.database import Database, batches, now
 from labels.store.events import decided_by_anyone
@@ -148,7 +149,7 @@ class Draws(Database):
             .join(decisions, decisions.c.seq == events.c.seq)
             .join(draws, draws.c.id == events.c.draw_id)
             .where(events.c.annotator == annotator, events.c.state == "reviewed", events.c.event == "annotate")
-            .where(draws.c.strategy.in_(("random", "overlap")), events.c.created_at < before)
+            .where(draws.c.strategy.in_(RANDOM_STRATEGIES), events.c.created_at < before)
             .order_by(events.c.sentence_id)
         )
         with self._transaction("read") as connection:

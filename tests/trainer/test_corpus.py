@@ -21,21 +21,12 @@ from labels.exchange.lines import Line
 from labels.records import Annotation, Sentence, sentence_id
 from tests.conftest import make_examples
 from tests.trainer.conftest import plain_codebook
-from trainer import corpus as module
 from trainer.cli import app
-from trainer.corpus import (
-    CODEBOOK,
-    Check,
-    CorpusReport,
-    Targets,
-    balance,
-    check_corpus,
-    moving_type_token_ratio,
-    read_labelled_corpus,
-    reading_f1,
-    repeated_ngram_share,
-    surface_area,
-)
+from trainer.corpus import check as module
+from trainer.corpus.check import CODEBOOK, Check, CorpusReport, Targets, balance, check_corpus, reading_f1
+from trainer.corpus.labelled import read_labelled_corpus
+from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share
+from trainer.corpus.surface import surface_area
 from trainer.resources import shipped
 
 Text = tuple[str, tuple[str, ...]]

@@ -109,3 +109,9 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
     with pytest.raises(DataError, match=rf"ana\.jsonl:2: .*{message}"):
         bring_in(store, "doccano", write_jsonl("ana.jsonl", [RECORDS[0], record]))
     assert store.counts().events == store.counts().sentences == 0
+
+
+def test_a_record_that_stands_twice_is_counted_and_not_doubled(store: Store, write_jsonl: Write) -> None:
+    path = write_jsonl("ana.jsonl", [RECORDS[0], RECORDS[2], RECORDS[0]])
+
+    assert bring_in(store, "doccano", path) == (2, 0, {"records that say the same again": 1})

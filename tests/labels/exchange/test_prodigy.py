@@ -93,8 +93,8 @@ def test_what_prodigy_says_beyond_the_decision_comes_back_at_its_place(
 def test_a_second_import_adds_nothing(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("in.jsonl", [choice(), choice(), binary("aid", "accept", _annotator_id="b")])
 
-    assert bring_in(store, "prodigy", path) == (2, 0, {})
-    assert bring_in(store, "prodigy", path) == (0, 2, {})
+    assert bring_in(store, "prodigy", path) == (2, 0, {"records that say the same again": 1})
+    assert bring_in(store, "prodigy", path) == (0, 2, {"records that say the same again": 1})
 
 
 def test_binary_answers_to_one_text_are_one_decision_of_each_annotator(store: Store, write_jsonl: Write) -> None:

@@ -71,3 +71,12 @@ def test_now_is_a_moment_in_utc_to_the_microsecond() -> None:
     assert moment.utcoffset() == timedelta(0)
     assert before <= moment <= datetime.now(UTC)
     assert len(now()) == len(PAST)
+
+
+def test_an_empty_file_is_no_store_and_stays_empty(isolated: Path) -> None:
+    notes = isolated / "notes.jsonl"
+    notes.touch()
+
+    with pytest.raises(InputError, match=r"notes\.jsonl: there is no such label store"):
+        Store(notes, create=False)
+    assert notes.read_bytes() == b""

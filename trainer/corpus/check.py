@@ -6,31 +6,25 @@ here; how they look is `display`'s part. Whether a model learns from the corpus 
 
 from __future__ import annotations
 
-import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from statistics import mean
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labels.agreement import agreement
 from labels.codebook import Codebook
-from labels.documents import find_files, read_file
 from labels.duplicates import near_duplicate_pairs
-from labels.errors import DataError
-from labels.exchange.jsonl import read_annotations
-from labels.exchange.lines import Line
 from labels.history import standing
-from labels.records import Document, Sentence
-from labels.resolve import resolve
-from labels.sentences import split_sentences
-from trainer.evaluation.metrics import Bools, Floats, count
+from labels.records import Sentence
+from trainer.corpus.labelled import LabelledCorpus, LabelledDocument, LabelSet, read_labelled_corpus
+from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share, share_at_equal_size
+from trainer.corpus.surface import surface_areas
+from trainer.evaluation.metrics import Bools, count
 
 CODEBOOK = "diplomatic"
 """What the starter corpus is coded with."""
@@ -38,15 +32,9 @@ HARD_NEGATIVE = "hard negative: "
 """How the note of a sentence begins that looks like a label and is none; the codebook's rule that it tests follows."""
 FEWEST_SENTENCES = 100
 """A form or region with fewer sentences has no ratio: a handful of labels would make it large."""
-FOLDS = 5
-SEED = 13
-_NGRAM = 4
-_NGRAM_WORDS, _NGRAM_DRAWS = 80_000, 5
-_WINDOW = 1000
 _PLACES_SHOWN = 3
 _WORD = re.compile(r"\w+")
 
-LabelSet = tuple[str, ...]
 Attribute = Literal["form", "region"]
 
 
@@ -142,31 +130,6 @@ class CorpusReport:
         return all(check.ok is not False for check in self.checks)
 
 
-@dataclass(frozen=True)
-class LabelledDocument:
-    """A document, what its front matter says of it, and its sentences to label, in order."""
-
-    path: Path
-    document: Document
-    form: str
-    region: str
-    sentences: tuple[Sentence, ...]
-
-
-@dataclass(frozen=True)
-class LabelledCorpus:
-    """What a folder holds, cut by the present splitter. `gold` maps sentence id -> labels where they are decided."""
-
-    documents: tuple[LabelledDocument, ...]
-    lines: tuple[Line, ...]
-    gold: dict[str, LabelSet]
-
-    @property
-    def placed(self) -> Iterator[tuple[LabelledDocument, Sentence]]:
-        """Every sentence to label with its document."""
-        return ((own, sentence) for own in self.documents for sentence in own.sentences)
-
-
 def check_corpus(folder: Path, codebook: Codebook, targets: Targets = TARGETS) -> CorpusReport:
     """Read a corpus folder and hold it against the targets.
 
@@ -188,49 +151,6 @@ def check_corpus(folder: Path, codebook: Codebook, targets: Targets = TARGETS) -
         *_agreement_checks(corpus, codebook),
     )
     return CorpusReport(checks, surface, (balance(corpus, codebook, "form"), balance(corpus, codebook, "region")))
-
-
-def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
-    """The documents of a folder, cut anew, with the annotations beside them and the gold that these decide.
-
-    Raises:
-        DataError: documents/ or annotations/ is missing or empty, or a file in it does not validate.
-    """
-    documents = tuple(own for path in find_files([folder / "documents"]) for own in _labelled_documents(path))
-    files = sorted((folder / "annotations").glob("*.jsonl"))
-    if not files:
-        raise DataError(f"{folder / 'annotations'}: no .jsonl file there. Give a folder in the layout of the seeds.")
-    lines = tuple(line for path in files for line in read_annotations(path, codebook))
-    return LabelledCorpus(documents, lines, resolve([line.event for line in lines], codebook).gold)
-
-
-def _labelled_documents(path: Path) -> Iterator[LabelledDocument]:
-    matter = _front_matter(path)
-    for document in read_file(path, reject=_refuse):
-        sentences = tuple(sentence for sentence in split_sentences(document) if not sentence.boilerplate)
-        form, region = (str(matter.get(name) or "unknown") for name in ("form", "region"))
-        yield LabelledDocument(path, document, form, region, sentences)
-
-
-def _refuse(message: str) -> None:
-    raise DataError(message)
-
-
-def _front_matter(path: Path) -> dict[str, Any]:
-    """All that a text's front matter says: a document keeps of it what every document has.
-
-    What is no front matter, or cannot be read, is `labels.documents`'s to judge.
-    """
-    import yaml
-
-    if path.suffix.lower() not in (".txt", ".md"):
-        return {}
-    before, *rest = path.read_text(encoding="utf-8-sig", errors="replace").split("---\n", 2)
-    try:
-        matter = yaml.safe_load(rest[0]) if len(rest) == 2 and not before else {}
-    except yaml.YAMLError:
-        return {}
-    return matter if isinstance(matter, dict) else {}
 
 
 # -- sizes
@@ -304,164 +224,14 @@ def _repetition_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Che
     ]
     words = [_WORD.findall(sentence.text.casefold()) for _, sentence in placed]
     flat = [word for own in words for word in own]
-    repeated = _share_at_equal_size(words, [own.document.id for own, _ in placed])
+    homes = [own.document.id for own, _ in placed]
+    repeated = share_at_equal_size(words, homes)
     yield _none_may("near-duplicates across documents", pairs)
     yield Check("4-grams in more than one document, share", repeated, at_most=targets.repeated_ngrams)
+    yield Check("the same in the whole corpus", repeated_ngram_share(words, homes))
     yield Check("words", len(flat))
     yield Check("different words", len(set(flat)))
     yield Check("different words in 1,000, share", moving_type_token_ratio(flat))
-
-
-def _share_at_equal_size(sentences: Sequence[Sequence[str]], documents: Sequence[str]) -> float | None:
-    """`repeated_ngram_share` of documents drawn at random up to `_NGRAM_WORDS` words, the mean of a few draws.
-
-    The share grows with a corpus: at one size, a corpus that is added to stays comparable with itself.
-    """
-    own: defaultdict[str, list[Sequence[str]]] = defaultdict(list)
-    for words, document in zip(sentences, documents, strict=True):
-        own[document].append(words)
-    shares: list[float | None] = []
-    for seed in range(SEED, SEED + _NGRAM_DRAWS):
-        taken: dict[str, list[Sequence[str]]] = {}
-        size = 0
-        for document in random.Random(seed).sample(sorted(own), len(own)):
-            if size < _NGRAM_WORDS:
-                taken[document] = own[document]
-                size += sum(map(len, own[document]))
-        homes = [document for document, inside in taken.items() for _ in inside]
-        shares.append(repeated_ngram_share([words for inside in taken.values() for words in inside], homes))
-    found = [share for share in shares if share is not None]
-    return mean(found) if found else None
-
-
-def repeated_ngram_share(sentences: Sequence[Sequence[str]], documents: Sequence[str], n: int = _NGRAM) -> float | None:
-    """Share, in [0, 1], of the word n-gram tokens that occur in more than one document; None without n-grams.
-
-    Args:
-        sentences: the words of each sentence; no n-gram reaches over the end of one.
-        documents: the document of each sentence.
-    """
-    homes: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
-    counts: Counter[tuple[str, ...]] = Counter()
-    for words, document in zip(sentences, documents, strict=True):
-        for gram in zip(*(words[start:] for start in range(n)), strict=False):
-            homes[gram].add(document)
-            counts[gram] += 1
-    return _ratio(sum(times for gram, times in counts.items() if len(homes[gram]) > 1), counts.total())
-
-
-def moving_type_token_ratio(words: Sequence[str], window: int = _WINDOW) -> float | None:
-    """Mean share of different words in every run of `window` words, in (0, 1]; None with fewer words than that.
-
-    Source: Covington and McFall (2010), "Cutting the Gordian knot: the moving-average type-token ratio (MATTR)".
-    """
-    if len(words) < window:
-        return None
-    inside = Counter(words[:window])
-    types = [len(inside)]
-    for entering, leaving in zip(words[window:], words, strict=False):
-        inside[entering] += 1
-        inside[leaving] -= 1
-        if not inside[leaving]:
-            del inside[leaving]
-        types.append(len(inside))
-    return sum(types) / len(types) / window
-
-
-# -- what length, place and form tell
-
-
-def surface_areas(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, dict[str, float | None]]:
-    """Label -> group of features ("length", "position", "form", "all") -> what `surface_area` says of them."""
-    groups = surface_features(corpus)
-    groups["all"] = np.hstack(list(groups.values()))
-    decided = [(own, sentence) for own, sentence in corpus.placed if sentence.id in corpus.gold]
-    documents = np.array([own.document.id for own, _ in decided])
-    return {
-        label: {
-            name: surface_area(
-                features, np.array([label in corpus.gold[sentence.id] for _, sentence in decided]), documents
-            )
-            for name, features in groups.items()
-        }
-        for label in codebook.label_names
-    }
-
-
-def surface_features(corpus: LabelledCorpus) -> dict[str, Floats]:
-    """What can be known of the n sentences with gold without reading them.
-
-    Returns:
-        "length" (n, 2): words, characters. "position" (n, 4) among the document's sentences to label: number from 0,
-        share of the way from 0 to 1, whether first, whether last. "form" (n, forms): one-hot.
-    """
-    forms = sorted({own.form for own in corpus.documents})
-    rows: dict[str, list[list[float]]] = {"length": [], "position": [], "form": []}
-    for own in corpus.documents:
-        last = len(own.sentences) - 1
-        for number, sentence in enumerate(own.sentences):
-            if sentence.id in corpus.gold:
-                rows["length"].append([len(sentence.text.split()), len(sentence.text)])
-                rows["position"].append([number, number / max(last, 1), number == 0, number == last])
-                rows["form"].append([own.form == form for form in forms])
-    widths = {"length": 2, "position": 4, "form": len(forms)}
-    return {name: np.array(found, dtype=float).reshape(-1, widths[name]) for name, found in rows.items()}
-
-
-def surface_area(features: Floats, gold: Bools, documents: NDArray[np.str_]) -> float | None:
-    """Area under the ROC curve of the better of two classifiers, its mean over `FOLDS` folds of whole documents.
-
-    The two are logistic regression and boosted trees, small ones: default trees fit the noise of so few features and
-    would hide what these tell.
-
-    Args:
-        features: (n, features).
-        gold: (n,) whether the sentence bears the label.
-        documents: (n,) ids.
-
-    Returns:
-        In [0, 1], 0.5 being chance; None where fewer than `FOLDS` documents have the label, or a sentence without it.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it along
-
-    if min(len(set(documents[gold])), len(set(documents[~gold]))) < FOLDS:
-        return None
-    folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED).split(features, gold, documents))
-    # On so few rows threads wait for each other longer than they work.
-    with threadpool_limits(limits=1):
-        areas = [_mean_area(build, features, gold, folds) for build in (_boosted_trees, _regression)]
-    return max(areas)
-
-
-def _boosted_trees() -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return HistGradientBoostingClassifier(
-        max_iter=50, max_leaf_nodes=8, min_samples_leaf=40, early_stopping=False, random_state=SEED
-    )
-
-
-def _regression() -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-
-
-def _mean_area(
-    build: Callable[[], Any], features: Floats, gold: Bools, folds: Iterable[tuple[NDArray[Any], NDArray[Any]]]
-) -> float:
-    """Folds whose test part is all of one kind have no area and are left out; there is always one that is mixed."""
-    from sklearn.metrics import roc_auc_score
-
-    areas = [
-        roc_auc_score(gold[test], build().fit(features[train], gold[train]).predict_proba(features[test])[:, 1])
-        for train, test in folds
-        if len(set(gold[test])) == 2 and len(set(gold[train])) == 2
-    ]
-    return float(np.mean(areas))
 
 
 # -- balance

@@ -1,0 +1,87 @@
+"""Reads a folder of labelled documents in the layout of `seeds/`: documents/ with front matter, and annotations/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labels.codebook import Codebook
+from labels.documents import find_files, read_file
+from labels.errors import DataError
+from labels.exchange.jsonl import read_annotations
+from labels.exchange.lines import Line
+from labels.records import Document, Sentence
+from labels.resolve import resolve
+from labels.sentences import split_sentences
+
+LabelSet = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelledDocument:
+    """A document, what its front matter says of it, and its sentences to label, in order."""
+
+    path: Path
+    document: Document
+    form: str
+    region: str
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True)
+class LabelledCorpus:
+    """What a folder holds, cut by the present splitter. `gold` maps sentence id -> labels where they are decided."""
+
+    documents: tuple[LabelledDocument, ...]
+    lines: tuple[Line, ...]
+    gold: dict[str, LabelSet]
+
+    @property
+    def placed(self) -> Iterator[tuple[LabelledDocument, Sentence]]:
+        """Every sentence to label with its document."""
+        return ((own, sentence) for own in self.documents for sentence in own.sentences)
+
+
+def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
+    """The documents of a folder, cut anew, with the annotations beside them and the gold that these decide.
+
+    Raises:
+        DataError: documents/ or annotations/ is missing or empty, or a file in it does not validate.
+    """
+    documents = tuple(own for path in find_files([folder / "documents"]) for own in _labelled_documents(path))
+    files = sorted((folder / "annotations").glob("*.jsonl"))
+    if not files:
+        raise DataError(f"{folder / 'annotations'}: no .jsonl file there. Give a folder in the layout of the seeds.")
+    lines = tuple(line for path in files for line in read_annotations(path, codebook))
+    return LabelledCorpus(documents, lines, resolve([line.event for line in lines], codebook).gold)
+
+
+def _labelled_documents(path: Path) -> Iterator[LabelledDocument]:
+    matter = _front_matter(path)
+    for document in read_file(path, reject=_refuse):
+        sentences = tuple(sentence for sentence in split_sentences(document) if not sentence.boilerplate)
+        form, region = (str(matter.get(name) or "unknown") for name in ("form", "region"))
+        yield LabelledDocument(path, document, form, region, sentences)
+
+
+def _refuse(message: str) -> None:
+    raise DataError(message)
+
+
+def _front_matter(path: Path) -> dict[str, Any]:
+    """All that a text's front matter says: a document keeps of it what every document has.
+
+    What is no front matter, or cannot be read, is `labels.documents`'s to judge.
+    """
+    import yaml
+
+    if path.suffix.lower() not in (".txt", ".md"):
+        return {}
+    before, *rest = path.read_text(encoding="utf-8-sig", errors="replace").split("---\n", 2)
+    try:
+        matter = yaml.safe_load(rest[0]) if len(rest) == 2 and not before else {}
+    except yaml.YAMLError:
+        return {}
+    return matter if isinstance(matter, dict) else {}
