@@ -11,9 +11,9 @@ import re
 # Words that patterns below refer to as <name>.
 _WORDS = {
     "network": "share|tweet|pin( it)?|e?-?mail|print|copy link|whatsapp|facebook|telegram|twitter|linkedin|reddit|x|vk",
-    "channel": "telegram|facebook|twitter|instagram|google news|whatsapp|youtube|linkedin|messenger|reddit|email",
+    "channel": "telegram|facebook|twitter|instagram|google news|whatsapp|youtube|linkedin|messenger|reddit|email|social (networks?|media)",
     "filler": "this|us|on|the|via|to|our|article|story|post|page|news|link|with|friends|and|by|it|in|for|later|more|x",
-    "picture": "photo|photos|image|images|picture|file photo|photograph|video|illustration|graphic|map|credit|pic",
+    "picture": "photo|photos|image( caption)?|images|picture|file photo|photograph|video|illustration|graphic|map|credit|pic",
     "staff": "correspondents?|reporters?|staff|desk|teams?|editor|writer|agency|bureau|contributor|columnist|newsroom",
     "terms": "terms (of (use|service)|and conditions)|privacy policy",
     "which": "the use of |all |our |optional |third-party |and |similar ",
@@ -35,11 +35,13 @@ _PATTERNS = {
         share this( (article|story|post|page|news|link|content|video))?\W*((with|on|via) .{2,40})?
         share this( (article|story|post|page))?\s*:.{0,80}
         (email|print|send) this (article|page|story)\b.{0,60}
+        (enjoyed|did you (like|enjoy)) this (article|story|post|page)\?
     """,
     "comments": r"""
         (leave|post|add|write) (a|your) (comment|reply|review)( below)?[.!]?
         (view|show|load|read|hide)( all| more)?( \d+)? comments?( \(\d+\))?
         (\d+|no|one) (comments?|responses?|replies)[.!]?
+        what do you think\?
         (\d+|one) (thoughts?|comments?|responses?|replies) (on|to) .+
         (\d[\d,. ]*|no|loading) (comments?|people reacted|views)( to this)?( (so far|yet|below))?[\s.…!|]*
         \d[\d,. ]* views\W+\d+ comments?\W*
@@ -71,6 +73,7 @@ _PATTERNS = {
     """,
     "newsletter": r"""
         (subscribe|sign ?up|register|log ?in|sign ?in)( now| here| free| today| to (read|continue).{0,40})?[.!]?
+        (subscribe|sign ?up|register|log ?in|sign ?in) (for|to get) (full |unlimited |premium )?access.{0,40}
         (subscribe|sign ?up|join|register|log ?in|sign ?in|download)\b.{0,80}\b(newsletters?|inbox|alerts?|app)\b.{0,80}
         (subscribe|sign ?up|join|register|get|receive)\b.{0,60}\b(updates|briefing|bulletin|notifications?)\b.{0,60}
         (subscribe|join|get|download)\b.{0,60}\b(free trial|channel|daily digest|latest news|breaking news)\b.{0,80}
@@ -85,7 +88,8 @@ _PATTERNS = {
         related (articles?|stories|topics|news|posts|coverage)[,.:…]*
         (also read|read( also| more| next)?|see also|related( \w+)?|watch( also)?|listen|more|up next)\s*[:|»>].{0,200}
         (don[’']t miss|further reading|recommended( for you)?|in pictures|most read|trending)\s*[:|»>].{0,200}
-        (also interesting|you may like|this may interest you|(more|also) (from|on|in)( \S+){1,4})\s*[:|»>].{0,200}
+        (also interesting|you (may|might)( also)? like|this may interest you)\s*[:|»>].{0,200}
+        (more|also) (from|on|in)( \S+){1,4}\s*[:|»>].{0,200}
         (read more|read the full (story|article)|click here|tap here|find out more|learn more)\b.{0,80}
         (view (gallery|all|original)|show (more|original)|load more|back to top|go to homepage)\b.{0,80}
         get the latest .{0,80}\b(here|on)\b.{0,40}
@@ -102,11 +106,12 @@ _PATTERNS = {
         author:?\s+<name>(\s+<name>){0,4}
         by\s+<name>(\s+<name>){0,4},? (in|at|for|with) .{2,60}
         (by|from) (our|a|an|the) ([\w-]+ ){0,3}(<staff>)(,? ((in|at|for|from|with) )?.{2,60})?\W*
-        (by|from) .{2,40}\b(<staff>)\W*(\W+(updated|posted|published)\b.{0,60})?
+        (by|from) .{2,40}\b(<staff>)\W*(\W+(updated|posted|published)\b.{0,60}|\|\s*(<date>).{0,20})?
         \(?(reporting|writing|editing|additional reporting|translated|compiled|edited) by .{2,160}
         (interview|words|pictures|text|photos?|live updates)( and \w+)? by\b.{2,80}
         (<posted>)( on| at|:)?\s([a-z]{3,9}\.?,? )?(<date>)(<time>)*(\W+(<after>)\b.{0,30})?
-        posted in .{2,40}
+        posted (by \w+ )?in .{2,40}(\|\s*\d+ comments?)?
+        (?-i:[A-Z]{2,}[A-Z .'-]*), (<month>)\w*\.? \d{1,2}( \([\w ]{2,40}\))?\W*
         (<posted>)( at|:)?\s\d+ \w+ ago(<time>)*
         (<date>)(<time>)*(\W+(<after>)\b.{0,30}|\s*\|.{0,40})?
         \d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?( ?(<zone>)( ?[+-]\d{1,2})?)?

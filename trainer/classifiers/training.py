@@ -43,7 +43,7 @@ class _TwoRateTrainer(Trainer):  # type: ignore[misc]
                 {"params": decayed, "lr": rate, "weight_decay": self.args.weight_decay},
                 {"params": spared, "lr": rate, "weight_decay": 0.0},
             ]
-        self.optimizer = torch.optim.AdamW(groups)
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
         return self.optimizer
 
 
