@@ -11,9 +11,11 @@ import re
 # Words that patterns below refer to as <name>.
 _WORDS = {
     "network": "share|tweet|pin( it)?|e?-?mail|print|copy link|whatsapp|facebook|telegram|twitter|linkedin|reddit|x|vk",
-    "channel": "telegram|facebook|twitter|instagram|google news|whatsapp|youtube|linkedin|messenger|reddit|email|social (networks?|media)",
+    "channel": "telegram|facebook|twitter|instagram|google news|whatsapp|youtube|linkedin|messenger|reddit|email|"
+    "social (networks?|media)",
     "filler": "this|us|on|the|via|to|our|article|story|post|page|news|link|with|friends|and|by|it|in|for|later|more|x",
-    "picture": "photo( caption)?|photos|image( caption)?|images|picture|file photo|photograph|video|illustration|graphic|map|credit|pic",
+    "picture": "photo( caption)?|photos|image( caption)?|images|picture|file photo|"
+    "photograph|video|illustration|graphic|map|credit|pic",
     "staff": "correspondents?|reporters?|staff|desk|teams?|editor|writer|agency|bureau|contributor|columnist|newsroom",
     "terms": "terms (of (use|service)|and conditions)|privacy policy",
     "which": "the use of |all |our |optional |third-party |and |similar ",
@@ -74,7 +76,8 @@ _PATTERNS = {
     "newsletter": r"""
         (subscribe|sign ?up|register|log ?in|sign ?in)( now| here| free| today| to (read|continue).{0,40})?[.!]?
         (subscribe|sign ?up|register|log ?in|sign ?in) (for|to get) (full |unlimited |premium )?access.{0,40}
-        (subscribe|sign ?up|join|register|log ?in|sign ?in|download)\b.{0,80}\b(newsletters?|(daily|morning|evening|weekly) letter|inbox|alerts?|app)\b.{0,80}
+        (subscribe|sign ?up|join|register|log ?in|sign ?in|download)\b.{0,80}\b(newsletters?|inbox|alerts?|app)\b.{0,80}
+        (subscribe|sign ?up|register)\b.{0,80}\b(daily|morning|evening|weekly) letter\b.{0,80}
         (subscribe|sign ?up|join|register|get|receive)\b.{0,60}\b(updates|briefing|bulletin|notifications?)\b.{0,60}
         (subscribe|join|get|download)\b.{0,60}\b(free trial|channel|daily digest|latest news|breaking news)\b.{0,80}
         (please |you can |click to )?(read|follow|join|find|like)\b.{0,30}\bon (<channel>)\b.{0,60}

@@ -11,7 +11,8 @@ A message names the thing, the place (file, line, row, key) and the repair. Libr
     |   |-- ArtefactError                    (trainer.errors) a saved model that cannot be trusted or read
     |   `-- EncoderError                     (trainer.errors) an encoder that cannot be found
     |-- StoreError                  exit 1   the label store
-    `-- TrackingError               exit 1   (trainer.errors) the MLflow store or registry
+    |-- TrackingError               exit 1   (trainer.errors) the MLflow store or registry
+    `-- DivergedError               exit 1   (trainer.errors) a training whose loss is no number
 """
 
 from __future__ import annotations

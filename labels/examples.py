@@ -10,7 +10,7 @@ from typing import Any
 from labels.codebook import Codebook, infer_codebook
 from labels.errors import CodebookError, DataError
 from labels.records import Example
-from labels.rows import Row, read_rows
+from labels.rows import Row, is_unicode, read_rows
 
 SEPARATOR = "|"
 """Between several labels in one cell of a table."""
@@ -23,8 +23,8 @@ def read_examples(path: Path, codebook: Codebook) -> list[Example]:
     without `document_id` are each their own document.
 
     Raises:
-        DataError: no usable row, a row without text or label column, a label that the codebook lacks, or the same id
-            twice; the message names file and row.
+        DataError: no usable row, a row without text or label column, half a character in a text, a label that the
+            codebook lacks, or the same id twice; the message names file and row.
     """
     examples: list[Example] = []
     rows_by_id: dict[str, int] = {}
@@ -68,6 +68,8 @@ def _example(path: Path, number: int, row: Row, codebook: Codebook) -> Example:
     if not isinstance(text, str) or not text.strip():
         found = ", ".join(map(str, row)) or "none"
         raise DataError(f"{place}: a column `text` with some text is needed. Columns here: {found}.")
+    if not is_unicode(text):
+        raise DataError(f"{place}: `text` holds half a character (a lone surrogate). Mend or remove the row.")
     column = _label_column(path, number, row)
     try:
         labels = codebook.check_labels(_labels(row[column], column, place), place)
@@ -92,7 +94,7 @@ def _identifier(row: Row, path: Path, number: int, text: str) -> str:
         return f"{row['document_id']}:{row['sentence_id']}"
     if row.get("sentence_id") not in (None, ""):
         return str(row["sentence_id"])
-    return hashlib.sha256(f"{path.name}\n{number}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(f"{path.name}\n{number}\n{text}".encode()).hexdigest()[:16]
 
 
 def _label_column(path: Path, number: int, row: Row) -> str:

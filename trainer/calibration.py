@@ -136,12 +136,19 @@ def fit_exclusive(
         return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
     free = counts >= min_positives
 
-    def loss(parameters: Floats) -> float:
-        scaled = logits * np.exp(parameters[0]) + np.where(free, parameters[1:], 0)
-        picked = scaled[np.arange(n), target] - _log_sum_exp(scaled)
-        return float(-picked.mean() + 0.5 * (parameters[1:] ** 2).sum() / n)
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        """With its gradient: guessing that takes as many evaluations as there are classes."""
+        scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
+        scaled = logits * scale + biases
+        log_shares = scaled - _log_sum_exp(scaled)[:, None]
+        value = -log_shares[np.arange(n), target].mean() + 0.5 * (biases**2).sum() / n
+        errors = np.exp(log_shares)
+        errors[np.arange(n), target] -= 1
+        slopes = np.where(free, errors.sum(axis=0) + biases, 0)
+        return float(value), np.append((errors * logits).sum() * scale, slopes) / n
 
-    best = minimize(loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B", bounds=[(-3, 3)] + [(-5, 5)] * len(counts))
+    start, bounds = np.zeros(1 + logits.shape[1]), [(-3, 3)] + [(-5, 5)] * len(counts)
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
     scale, biases = float(np.exp(best.x[0])), np.where(free, best.x[1:], 0.0)
     classes = tuple(
         LabelCalibration(

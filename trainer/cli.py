@@ -27,6 +27,9 @@ app.add_typer(corpus_app, name="corpus")
 ArtefactArgument = Annotated[
     str, typer.Argument(help="An artefact's folder, or an MLflow URI such as models:/diplomatic-statements@champion.")
 ]
+ExperimentArgument = Annotated[str, typer.Argument(help="A TOML file, or a shipped one by name: finetune, tfidf, ...")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the outputs \\[default: runs/NAME].")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. data.train=mine.jsonl")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
 
 
@@ -55,23 +58,71 @@ def demo(
 
 @app.command(epilog="Example: communique train experiments/finetune.toml --out runs/finetune --set model.epochs=6")
 def train(
-    experiment: Annotated[str, typer.Argument(help="A TOML file, or a shipped one by name: finetune, tfidf, ...")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs [default: runs/NAME].")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. data.train=mine.jsonl")] = None,
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    set_: SetOption = None,
+    learning_curve: Annotated[
+        bool,
+        typer.Option("--learning-curve", help="Instead: how good with how many labelled sentences."),
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Fit, calibrate, evaluate, save and track the model of an experiment file."""
+    if learning_curve:
+        _draw_learning_curve(experiment, out, set_ or [], overwrite=overwrite)
+        return
     from trainer import display
     from trainer.config import load_experiment
-    from trainer.run import run_experiment
+    from trainer.distributed import is_follower
+    from trainer.run import help_train, run_experiment
 
     with reporting_errors():
         loaded = load_experiment(experiment, set_ or [])
         folder = out or Path("runs") / loaded.name
+        if is_follower():
+            help_train(loaded, folder)
+            return
         with progress_bar(f"Training {loaded.model.kind}") as advance:
             result = run_experiment(loaded, folder, progress=advance, overwrite=overwrite)
         display.print_report(result.report)
         display.print_saved(result)
+
+
+def _draw_learning_curve(experiment: str, out: Path | None, overrides: list[str], *, overwrite: bool) -> None:
+    from trainer.config import load_experiment
+    from trainer.display_curve import print_learning_curve
+    from trainer.learning_curve import run_learning_curve
+
+    with reporting_errors():
+        loaded = load_experiment(experiment, overrides)
+        folder = out or Path("runs") / f"{loaded.name}-learning-curve"
+        with progress_bar(f"Fitting {loaded.model.kind}") as advance:
+            result = run_learning_curve(loaded, folder, progress=advance, overwrite=overwrite)
+        print_learning_curve(result)
+
+
+@app.command(epilog="Example: communique sweep experiments/sweep.toml --out runs/sweep --set sweep.trials=40")
+def sweep(
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Try the settings that an experiment's sweep section names on validation, then train and test the best one."""
+    from trainer.config import load_experiment
+    from trainer.display_sweep import print_interrupted, print_sweep
+    from trainer.sweep import run_sweep
+
+    with reporting_errors():
+        loaded = load_experiment(experiment, set_ or [])
+        folder = out or Path("runs") / loaded.name
+        try:
+            with named_progress_bar() as advance:
+                result = run_sweep(loaded, folder, progress=advance, overwrite=overwrite)
+        except KeyboardInterrupt:
+            print_interrupted(folder)
+            raise typer.Exit(130) from None
+        print_sweep(result)
 
 
 @app.command(epilog="Example: communique evaluate runs/finetune/artefact held_out.jsonl --out reports/held_out")
@@ -95,13 +146,42 @@ def evaluate(
             console.print(f"Kept in {evaluation.folder}: report.json, predictions.parquet, plots/")
 
 
+@app.command(epilog="Example: communique export runs/finetune/artefact --onnx --int8 --out runs/fast")
+def export(
+    artefact: ArtefactArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the exported artefact.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="As a graph that onnxruntime runs; the only format.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="With weights of 8 bits: smaller and faster.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Labelled file to check on \\[default: the run's validation rows]."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Make a faster artefact of a fine-tuned model, if it says the same on labelled rows; the old one stays."""
+    from labels.errors import InputError
+    from trainer import display
+    from trainer.export import export_artefact
+    from trainer.quiet import quiet_libraries
+    from trainer.tracking import fetch_artefact
+
+    with reporting_errors():
+        if not onnx:
+            raise InputError("export: name the format to export to. There is one by now: add --onnx.")
+        quiet_libraries()
+        folder = fetch_artefact(artefact)
+        with named_progress_bar() as advance:
+            report = export_artefact(folder, out, int8=int8, data=data, overwrite=overwrite, progress=advance)
+        display.print_exported(report)
+
+
 @app.command(epilog="Example: communique score runs/tfidf/artefact --embed")
 def score(
     artefact: ArtefactArgument,
     store: StoreOption = None,
     embed: Annotated[
         bool | None,
-        typer.Option(help="Keep sentence vectors too [default: if the model reads through an encoder]."),
+        typer.Option(help="Keep sentence vectors too \\[default: if the model reads through an encoder]."),
     ] = None,
 ) -> None:
     """Write what a saved model says of the store's sentences to the store; only those that it has not scored yet."""
@@ -216,7 +296,7 @@ def leaderboard(
 @corpus_app.command("check", epilog="Example: communique corpus check")
 def corpus_check(
     folder: Annotated[
-        Path | None, typer.Argument(help="Holds documents/ and annotations/ [default: the starter corpus].")
+        Path | None, typer.Argument(help="Holds documents/ and annotations/ \\[default: the starter corpus].")
     ] = None,
 ) -> None:
     """Hold a corpus against its targets (sizes, ids, repetition, surface cues); exit code 1 where one is missed."""
@@ -240,7 +320,9 @@ _ORDER = (
     "agreement",
     "adjudicate",
     "train",
+    "sweep",
     "evaluate",
+    "export",
     "score",
     "doubts",
     "leaderboard",

@@ -5,12 +5,23 @@ Types, defaults and limits of every key stand here and nowhere else; `experiment
 
 from __future__ import annotations
 
+import json
+import math
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from labels.spelling import did_you_mean
 from trainer.errors import ExperimentError
@@ -83,24 +94,43 @@ class TfidfSection(_Section):
     class_weight: Literal["balanced", "none"] = "balanced"
 
 
-class EmbeddingSection(_Section):
-    """A frozen sentence encoder with logistic regression on its vectors."""
-
-    kind: Literal["embedding"]
+class _EncoderSection(_Section):
     encoder: str = "minilm"
     pooling: Literal["auto", "mean", "first"] = "auto"
     max_length: Annotated[int, Field(ge=8)] = 128
+
+
+class EmbeddingSection(_EncoderSection):
+    """A frozen sentence encoder with logistic regression on its vectors."""
+
+    kind: Literal["embedding"]
     C: Positive = 10.0
     class_weight: Literal["balanced", "none"] = "balanced"
 
 
-class FinetuneSection(_Section):
+class ContrastiveSection(_EncoderSection):
+    """A sentence encoder tuned so that sentences of one label lie close, then logistic regression on its vectors."""
+
+    kind: Literal["contrastive"]
+    batch_size: Annotated[int, Field(ge=4)] = 32
+    per_label: Annotated[int, Field(ge=2)] = 4
+    passes: Positive = 12
+    min_steps: Count = 10
+    max_steps: Count = 100
+    learning_rate: Positive = 1e-4
+    temperature: Positive = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    C: Positive = 10.0
+    class_weight: Literal["balanced", "none"] = "balanced"
+    keep_layers: Annotated[int, Field(ge=0)] = 0
+
+
+class FinetuneSection(_EncoderSection):
     """A transformer encoder, all layers trained, with a linear head."""
 
     kind: Literal["finetune"]
-    encoder: str = "minilm"
-    pooling: Literal["auto", "mean", "first"] = "auto"
-    max_length: Annotated[int, Field(ge=8)] = 128
     epochs: Positive = 4
     min_steps: Annotated[int, Field(ge=0)] = 160
     batch_size: Count = 16
@@ -109,14 +139,41 @@ class FinetuneSection(_Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    loss: Literal["cross_entropy", "asymmetric"] = "cross_entropy"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     positive_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
     patience: Count = 3
+    lora_rank: Annotated[int, Field(ge=0)] = 0
+    gradient_accumulation: Count = 1
+    activation_checkpointing: bool = False
     keep_layers: Annotated[int, Field(ge=0)] = 0
 
 
+SingleSection = Annotated[
+    MajoritySection | KeywordsSection | TfidfSection | EmbeddingSection | ContrastiveSection | FinetuneSection,
+    Field(discriminator="kind"),
+]
+
+
+class CascadeSection(_Section):
+    """A cheap model answers where it is sure, an expensive one the rest; how far they may differ is certified."""
+
+    kind: Literal["cascade"]
+    cheap: SingleSection = TfidfSection(kind="tfidf")
+    expensive: SingleSection = FinetuneSection(kind="finetune")
+    max_disagreement: Fraction = 0.01
+    max_lost: Fraction = 0.10
+    confidence: Fraction = 0.95
+
+
 ModelSection = Annotated[
-    MajoritySection | KeywordsSection | TfidfSection | EmbeddingSection | FinetuneSection,
+    MajoritySection
+    | KeywordsSection
+    | TfidfSection
+    | EmbeddingSection
+    | ContrastiveSection
+    | FinetuneSection
+    | CascadeSection,
     Field(discriminator="kind"),
 ]
 
@@ -147,6 +204,69 @@ class TrackingSection(_Section):
     register_as: str = ""
 
 
+class SweepRange(_Section):
+    """Numbers from `low` to `high`, both included, for one key of a sweep."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: Annotated[int | float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not (self.low < self.high and math.isfinite(self.high - self.low)):
+            raise ValueError("`low` must be less than `high`, and both finite")
+        if self.log and (self.step is not None or self.low <= 0):
+            raise ValueError("`log` needs a `low` above 0, and allows no `step`")
+        if self.step is not None and abs((steps := (self.high - self.low) / self.step) - round(steps)) > 1e-6:
+            raise ValueError("`high` must be a whole number of steps away from `low`")
+        return self
+
+
+SweepChoices = Annotated[tuple[bool | int | float | str, ...], Field(min_length=2)]
+
+
+class SweepSection(_Section):
+    """Which settings `communique sweep` tries: a range or a list of choices for each key of `space`."""
+
+    trials: Count = 20
+    timeout_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    startup: Count = 5
+    executor: Literal["local", "ray"] = "local"
+    workers: Count = 1
+    space: dict[
+        str,
+        Annotated[
+            Annotated[SweepRange, Tag("range")] | Annotated[SweepChoices, Tag("choices")],
+            Discriminator(lambda value: "range" if isinstance(value, dict | SweepRange) else "choices"),
+        ],
+    ] = {}
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _join_keys(cls, space: Any) -> Any:
+        return _dotted(space) if isinstance(space, dict) else space
+
+    @model_validator(mode="after")
+    def _workers_are_rays(self) -> Self:
+        if self.workers > 1 and self.executor == "local":
+            raise ValueError('`sweep.workers` above 1 need `sweep.executor = "ray"`')
+        return self
+
+
+def _dotted(space: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Ranges and choices by dotted key: TOML reads an unquoted `model.C = {...}` as nested tables."""
+    found: dict[str, Any] = {}
+    for key, value in space.items():
+        if isinstance(value, dict) and value and all(isinstance(item, dict | list) for item in value.values()):
+            found |= _dotted(value, f"{prefix}{key}.")
+        elif isinstance(value, dict | list | tuple | SweepRange):
+            found[f"{prefix}{key}"] = value
+        else:
+            raise ValueError(f"`{prefix}{key}` needs a range, {{ low = 1, high = 9 }}, or a list of choices")
+    return found
+
+
 class Experiment(_Section):
     """A whole experiment; every section but `model` may be left out."""
 
@@ -158,6 +278,7 @@ class Experiment(_Section):
     calibration: CalibrationSection = CalibrationSection()
     evaluation: EvaluationSection = EvaluationSection()
     tracking: TrackingSection = TrackingSection()
+    sweep: SweepSection = SweepSection()
 
 
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -213,17 +334,15 @@ def parse_experiment(content: dict[str, Any], place: str) -> Experiment:
 
 def _problems(error: ValidationError, content: dict[str, Any]) -> Iterator[str]:
     for problem in error.errors():
-        path = [str(part) for part in problem["loc"]]
-        if len(path) > 1 and path[0] == "model":
-            path.pop(1)  # the discriminator's value, which is no key of the file
+        path = _keys_alone([str(part) for part in problem["loc"]])
         key = ".".join(path) or "experiment"
         if problem["type"] == "extra_forbidden":
             yield f"{key}: unknown key{did_you_mean(path[-1], _known_keys(path, content))}"
         elif problem["type"].startswith("union_tag"):
-            kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in _model_sections()]
-            given = str(content.get("model", {}).get("kind", "")) if isinstance(content.get("model"), dict) else ""
+            kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in _model_sections(path)]
+            given = str(_section_at(path, content).get("kind", ""))
             hint = did_you_mean(given, kinds)
-            yield f"model.kind: '{given}' is no kind of model{hint}; use one of {', '.join(kinds)}"
+            yield f"{key}.kind: '{given}' is no kind of model{hint}; use one of {', '.join(kinds)}"
         elif problem["type"] == "missing":
             yield f"{key}: this key is needed" + (', e.g. [model] kind = "tfidf"' if key == "model" else "")
         else:
@@ -232,36 +351,79 @@ def _problems(error: ValidationError, content: dict[str, Any]) -> Iterator[str]:
             yield f"{key}: {problem['msg'].removeprefix('Value error, ')}{shown}"
 
 
-def _model_sections() -> tuple[type[BaseModel], ...]:
-    return (MajoritySection, KeywordsSection, TfidfSection, EmbeddingSection, FinetuneSection)
+def _keys_alone(path: list[str]) -> list[str]:
+    """The path without the values of discriminators, which are no keys of the file."""
+    if path[:1] == ["model"]:
+        return [*path[:1], *path[2:3], *path[4:]]  # model, KIND, cheap, KIND, C
+    return [*path[:3], *path[4:]] if path[:2] == ["sweep", "space"] else path
+
+
+def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
+    """What the file has at this path; nothing where that is no section."""
+    for key in path:
+        found = content.get(key)
+        content = found if isinstance(found, dict) else {}
+    return content
+
+
+def _model_sections(path: list[str]) -> tuple[type[BaseModel], ...]:
+    """The kinds that the model at this path can be of: a model within a cascade is no cascade."""
+    single = (MajoritySection, KeywordsSection, TfidfSection, EmbeddingSection, ContrastiveSection, FinetuneSection)
+    return (*single, CascadeSection) if len(path) == 1 else single
 
 
 def _known_keys(path: list[str], content: dict[str, Any]) -> list[str]:
     if len(path) == 1:
         return list(Experiment.model_fields)
     if path[0] == "model":
-        kind = content.get("model", {}).get("kind")
+        kind = _section_at(path[:-1], content).get("kind")
         return [
             key
-            for section in _model_sections()
+            for section in _model_sections(path[:-1])
             if kind in get_args(section.model_fields["kind"].annotation)
             for key in section.model_fields
         ]
+    if path[:2] == ["sweep", "space"]:
+        return list(SweepRange.model_fields)
     section = Experiment.model_fields[path[0]].annotation
     return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """The experiment as TOML, every key of it but its sweep, that `load_experiment` reads back."""
+    return "\n".join(_toml_lines(experiment.model_dump(exclude={"sweep"}))) + "\n"
+
+
+def _toml_lines(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        if not isinstance(value, dict):
+            # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+            yield f"{key} = " + json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from ("", f"[{prefix}{key}]", *_toml_lines(value, f"{prefix}{key}."))
+
+
+def set_key(content: dict[str, Any], key: str, value: Any, place: str) -> None:
+    """Put a value at a dotted key of an experiment's content; `place` names its origin in messages.
+
+    Raises:
+        ExperimentError: the key goes on below a value.
+    """
+    *sections, last = key.split(".")
+    target = content
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ExperimentError(f"{place}: '{section}' is a value, not a section.")
+    target[last] = value
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
     key, separator, literal = override.partition("=")
     if not separator or not key.strip():
         raise ExperimentError(f"--set {override}: write key=value, e.g. --set model.epochs=3.")
-    *sections, last = key.strip().split(".")
-    target = content
-    for section in sections:
-        target = target.setdefault(section, {})
-        if not isinstance(target, dict):
-            raise ExperimentError(f"--set {override}: '{section}' is a value, not a section.")
-    target[last] = _literal(literal.strip())
+    set_key(content, key.strip(), _literal(literal.strip()), f"--set {override}")
 
 
 def _literal(text: str) -> Any:

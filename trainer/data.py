@@ -63,6 +63,7 @@ def load_dataset(experiment: Experiment) -> Dataset:
         parts = _corpus_parts(experiment, examples)
     split = Split(*(tuple(example.id for example in parts[name]) for name in ("train", "validation", "test")))
     notes += _draw_notes(parts["test"])
+    notes += _contradiction_notes([example for part in parts.values() for example in part])
     _refuse_absent_labels(codebook, parts["train"], source)
     synthetic = any(example.synthetic for part in parts.values() for example in part)
     return Dataset(codebook, parts, split, source, synthetic, tuple(notes))
@@ -156,6 +157,19 @@ def _draw_notes(test: Sequence[Example]) -> Iterator[str]:
         yield (
             f"{picked.total()} of {len(test)} test sentences were picked, not drawn at random ({by}): the figures are "
             "of such sentences, not of the corpus"
+        )
+
+
+def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
+    """A warning where the same text bears different labels: no classifier can be right on all of its rows."""
+    readings: dict[str, set[frozenset[str]]] = {}
+    for example in examples:
+        readings.setdefault(example.text, set()).add(frozenset(example.labels))
+    disputed = [text for text, found in readings.items() if len(found) > 1]
+    if disputed:
+        yield (
+            f"{len(disputed)} texts stand in the data more than once, with different labels, e.g. "
+            f"'{disputed[0][:60]}': decide for one reading of each"
         )
 
 

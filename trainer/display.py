@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trainer.corpus.check import Balance, Check, CorpusReport
     from trainer.demo import Corpus
     from trainer.doubts import DoubtReport
+    from trainer.export import ExportReport
     from trainer.leaderboard import Board
     from trainer.model import Model
     from trainer.predict import PredictReport
@@ -39,6 +40,8 @@ def print_report(report: Mapping[str, Any]) -> None:
     summary.add_row("calibration error", _number(report["calibration"]["expected_calibration_error"]), "")
     console.print(summary)
     console.print(_label_table(report))
+    if "certificate" in report:
+        console.print(_certificate_table(report["certificate"]))
     if not report["intervals"]:
         console.print(f"No intervals: {report['intervals_reason']}.")
     for label, reason in list(report.get("uncalibrated", {}).items())[:_MANY_LABELS]:
@@ -184,6 +187,29 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
     console.print(f"Written to {output}.")
 
 
+def print_exported(report: ExportReport) -> None:
+    """How an exported model compares with the one it was made from, and what to type next."""
+    check = report.agreement
+    console.print(_export_table(report))
+    console.print(
+        f"{check.agreeing:.2%} of the label sets agree on {check.rows:,} rows ({check.origin}); "
+        f"largest difference of a probability {check.largest_difference:.2g}."
+    )
+    if check.unjudged:
+        console.print(f"Recall not judged, no such label in these rows: {', '.join(check.unjudged)}.")
+    console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, on onnxruntime.")
+    console.print(f"Next: communique serve {report.folder}", soft_wrap=True)
+
+
+def _export_table(report: ExportReport) -> Table:
+    table = _figure_table("", ["before", "after", "rows"])
+    for label, recall in report.agreement.recalls.items():
+        table.add_row(f"recall {label}", _number(recall.before), _number(recall.after), f"{recall.positives:,}")
+    table.add_row("sentences/s", _number(report.speed_before, 0), _number(report.speed_after, 0), "")
+    table.add_row("MB", _number(report.bytes_before / 1e6, 1), _number(report.bytes_after / 1e6, 1), "")
+    return table
+
+
 def print_scored(report: ScoreReport, store: str) -> None:
     """What a model left in the store, and what to type next."""
     console.print(f"Model {report.model_id}: {report.scored} sentences of {store} scored.")
@@ -325,6 +351,25 @@ def _label_table(report: Mapping[str, Any]) -> Table:
             )
     if len(labels) > _MANY_LABELS:
         table.caption = f"{len(labels) - _MANY_LABELS} rarer labels are in report.json"
+    return table
+
+
+def _certificate_table(certificate: Mapping[str, Any]) -> Table:
+    """Of a cascade: how much its cheap model answers, and how far it may differ from the expensive one."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name in ("what", "figures"):
+        table.add_column(name, no_wrap=name == "what")
+    table.add_row("cheap model answers", f"{certificate['answered_share']:.1%} of {certificate['cases']} sentences")
+    differs = f"{certificate['share']:.2%} (at most {certificate['upper_bound']:.2%} at confidence "
+    table.add_row("differs from expensive", f"{differs}{certificate['confidence']:g})")
+    losses = [
+        f"{label['name']} always expensive"
+        if label["upper_bound"] is None
+        else f"{label['name']} {label['share']:.1%} (at most {label['upper_bound']:.1%})"
+        for label in certificate["labels"]
+    ]
+    more = f", {len(losses) - _MANY_LABELS} more in report.json" if len(losses) > _MANY_LABELS else ""
+    table.add_row("lost of expensive", Text(", ".join(losses[:_MANY_LABELS]) + more))
     return table
 
 

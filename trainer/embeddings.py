@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 """(n, dimensions), a row for each text."""
 
+TokenIds = NDArray[np.int64]
+"""(batch, tokens), padded to the longest text: token ids, or a mask that is 0 where a token is padding."""
+
 BATCH = 32
 MAX_LENGTH = 128
 
@@ -65,13 +68,16 @@ class Embedder:
             progress: called with (texts done, texts in all).
         """
         encoder, tokenizer = self._opened
+
+        def pooled(**inputs: torch.Tensor) -> torch.Tensor:
+            return pool_states(encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
+
         vectors = encode_in_batches(
             texts,
             tokenizer,
-            lambda **inputs: pool_states(encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling),
+            lambda input_ids, attention_mask: ask_torch(pooled, encoder.device, input_ids, attention_mask),
             width=self.dimensions,
             max_length=min(self.max_length, max_positions(encoder)),
-            device=encoder.device,
             progress=progress,
         )
         return normalised(vectors)
@@ -87,11 +93,10 @@ class Embedder:
 def encode_in_batches(
     texts: Sequence[str],
     tokenizer: Any,
-    encode: Callable[..., torch.Tensor],
+    encode: Callable[[TokenIds, TokenIds], Vectors],
     *,
     width: int,
     max_length: int,
-    device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> Vectors:
     """(n, width) float32 of what `encode` gives for each text, in the order of `texts`.
@@ -99,23 +104,33 @@ def encode_in_batches(
     Texts are sorted by their number of tokens for the batches, so that little is spent on padding.
 
     Args:
-        encode: called with a batch's input_ids and attention_mask, both (batch, tokens); gives (batch, width).
+        tokenizer: one of transformers', or what is called in the same way.
+        encode: called with a batch's input ids and attention mask; gives (batch, width).
         max_length: tokens at which longer texts are cut.
         progress: called with (texts done, texts in all).
     """
-    import torch
-
     tokens = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
     order = sorted(range(len(texts)), key=lambda position: len(tokens[position]))
     rows = np.zeros((len(texts), width), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            batch = tokenizer.pad({"input_ids": [tokens[i] for i in chosen]}, return_tensors="pt").to(device)
-            rows[chosen] = encode(**batch).float().cpu().numpy()
-            if progress:
-                progress(start + len(chosen), len(order))
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+        batch = tokenizer.pad({"input_ids": [tokens[i] for i in chosen]}, return_tensors="np")
+        rows[chosen] = encode(batch["input_ids"], batch["attention_mask"])
+        if progress:
+            progress(start + len(chosen), len(order))
     return rows
+
+
+def ask_torch(
+    pooled: Callable[..., torch.Tensor], device: torch.device, input_ids: TokenIds, attention_mask: TokenIds
+) -> Vectors:
+    """(batch, width) of what a torch function of `input_ids` and `attention_mask` gives, without gradients."""
+    import torch
+
+    with torch.inference_mode():
+        ids, mask = (torch.from_numpy(array).to(device) for array in (input_ids, attention_mask))
+        vectors: Vectors = pooled(input_ids=ids, attention_mask=mask).float().cpu().numpy()
+    return vectors
 
 
 def pool_states(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:

@@ -134,7 +134,7 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
         keep_layers: keep only the encoder's first layers; 0 keeps all.
 
     Raises:
-        EncoderError: the folder holds no encoder that transformers can open.
+        EncoderError: the folder holds no encoder that transformers can open, or a tokenizer that cannot pad.
         ExperimentError: `keep_layers` is more than the encoder has.
     """
     import torch
@@ -154,6 +154,11 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
             f"{folder}: this encoder cannot be opened ({reason}). Save model and tokenizer there again "
             "with `save_pretrained`."
         ) from error
+    if tokenizer.pad_token is None:
+        raise EncoderError(
+            f"{folder}: its tokenizer has no padding token, and sentences are of different lengths. Set "
+            "`tokenizer.pad_token` and save the tokenizer there again."
+        )
     if keep_layers > layers:
         raise ExperimentError(f"model.keep_layers = {keep_layers}: this encoder has {layers} layers. Lower it.")
     return encoder, tokenizer

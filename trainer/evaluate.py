@@ -13,7 +13,7 @@ from trainer.artefact import folder_size
 from trainer.config import Experiment
 from trainer.evaluation.plots import draw_plots
 from trainer.model import Model
-from trainer.predictions import write_predictions
+from trainer.predictions import Predicted, write_predictions
 from trainer.run import evaluate_model, headline_metrics
 from trainer.tracking import connect, tracked_run
 
@@ -50,7 +50,8 @@ def evaluate_file(
         with whole_folder(out, overwrite=overwrite) as draft:
             (draft / "plots").mkdir()
             (draft / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-            write_predictions(draft / "predictions.parquet", examples, outcome, "test")
+            said = Predicted(examples, outcome.predicted, outcome.probabilities)
+            write_predictions(draft / "predictions.parquet", model.labels, {"test": said})
             draw_plots(outcome, report, draft / "plots")
     return Evaluation(report, out)
 

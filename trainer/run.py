@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,24 +17,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook import dump_codebook
+from labels.errors import CommuniqueError
 from labels.files import refuse_occupied, whole_folder
 from labels.records import Example
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
 from trainer.calibration import Calibration, fit_exclusive, fit_multilabel, uncalibrated
-from trainer.classifiers.base import Classifier, label_matrix
+from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier
-from trainer.config import Experiment
+from trainer.config import CalibrationSection, Experiment
 from trainer.data import Dataset, load_dataset
+from trainer.errors import ExperimentError
 from trainer.evaluation import Outcome, build_report
 from trainer.evaluation.metrics import count
 from trainer.evaluation.plots import draw_plots
 from trainer.model import Model
-from trainer.predictions import write_predictions
+from trainer.predictions import Predicted, write_predictions
 from trainer.quiet import quiet_libraries
 from trainer.splits import group_examples, make_split
 from trainer.tracking import Tracker, connect, register, tracked_run
 
 Progress = Callable[[int, int], None]
+
+_TRAINED_TOGETHER = ("finetune", "cascade")
+"""Kinds that several processes train together, or that hold one."""
+_LEADERS_TIME = 10.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -67,33 +75,72 @@ def run_experiment(
     """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in
     `out`.
 
-    The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run.
+    The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run. A `finetune`
+    that was interrupted goes on when it is run again with the same `out`: checkpoints lie in a hidden folder beside it.
 
     Raises:
         InputError: the data, the codebook or the model section do not allow it, or `out` is occupied.
         TrackingError: MLflow refused.
+        DivergedError: the loss of a training became infinite or not a number.
     """
     quiet_libraries()
     refuse_occupied(out, overwrite=overwrite)
     dataset = load_dataset(experiment)
-    with _tracking(experiment, dataset) as tracker, whole_folder(out, overwrite=overwrite) as draft:
-        fitted = fit_model(experiment, dataset, progress)
+    checkpoints = checkpoint_folder(out)
+    with track_experiment(experiment, dataset) as tracker, whole_folder(out, overwrite=overwrite) as draft:
+        fitted = fit_model(experiment, dataset, progress, checkpoints=checkpoints)
         model, report = _write_outputs(experiment, dataset, fitted, draft)
         model_uri = _track(tracker, experiment, dataset, report, draft) if tracker else ""
+    shutil.rmtree(checkpoints, ignore_errors=True)
     version = ""
     if model_uri and experiment.tracking.register_as:
         version = register(model_uri, experiment.tracking.register_as, {"kind": experiment.model.kind})
     return RunResult(out, report, model, tracker.run_id if tracker else "", model_uri, version)
 
 
-def fit_model(experiment: Experiment, dataset: Dataset, progress: Progress | None = None) -> Fitted:
-    """Fit and calibrate; the seconds count both, cross-fitting included."""
+def help_train(experiment: Experiment, out: Path) -> None:
+    """What a process does that another one leads: the same trainings, cross-fitting included, and nothing else.
+
+    Kinds that are not trained by several processes leave it to the leader. An error is raised after a while only: the
+    leader most likely meets it too, and should report it and tidy up before the launcher ends all processes.
+    """
+    quiet_libraries()
+    if experiment.model.kind not in _TRAINED_TOGETHER:
+        return
+    try:
+        fit_model(experiment, load_dataset(experiment), checkpoints=checkpoint_folder(out))
+    except CommuniqueError:
+        time.sleep(_LEADERS_TIME)
+        raise
+
+
+def checkpoint_folder(out: Path) -> Path:
+    """Where the training of a run that will lie in `out` keeps its checkpoints until it is done."""
+    return out.with_name(f".{out.name}.checkpoints")
+
+
+def fit_model(
+    experiment: Experiment, dataset: Dataset, progress: Progress | None = None, *, checkpoints: Path | None = None
+) -> Fitted:
+    """Fit and calibrate; the seconds count both, cross-fitting included.
+
+    Args:
+        checkpoints: where an interrupted training goes on, for kinds that can; None: it begins anew.
+    """
     start = time.perf_counter()
-    classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, progress)
-    classifier.fit(dataset.parts["train"], dataset.parts["validation"])
+    classifier = _fit(experiment, dataset, progress, checkpoints)
     calibration = _calibrate(experiment, dataset, classifier)
     seconds = time.perf_counter() - start
     return Fitted(Model(dataset.codebook, classifier, calibration), seconds)
+
+
+def _fit(experiment: Experiment, dataset: Dataset, progress: Progress | None, checkpoints: Path | None) -> Classifier:
+    classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, progress)
+    if isinstance(classifier, CalibratedClassifier):
+        _refuse_other_calibration(experiment)
+    if isinstance(classifier, ResumableClassifier):
+        classifier.checkpoints = checkpoints
+    return classifier.fit(dataset.parts["train"], dataset.parts["validation"])
 
 
 def evaluate_model(model: Model, examples: Sequence[Example], experiment: Experiment) -> tuple[Outcome, dict[str, Any]]:
@@ -124,13 +171,34 @@ def evaluate_model(model: Model, examples: Sequence[Example], experiment: Experi
 
 def macro_f1(model: Model, examples: Sequence[Example]) -> float | None:
     """Macro-F1 of a model on labelled examples, None if undefined; on validation it decides who is champion."""
-    predicted = model.decide(model.predict_proba([example.text for example in examples]))
-    value = float(count(label_matrix(examples, model.labels), predicted).macro_f1)
+    return _macro_f1(model.labels, _predict(model, examples))
+
+
+def _predict(model: Model, examples: Sequence[Example]) -> Predicted:
+    probabilities = model.predict_proba([example.text for example in examples])
+    return Predicted(examples, model.decide(probabilities), probabilities)
+
+
+def _macro_f1(labels: Sequence[str], said: Predicted) -> float | None:
+    value = float(count(label_matrix(said.examples, labels), said.predicted).macro_f1)
     return None if math.isnan(value) else value
+
+
+def _refuse_other_calibration(experiment: Experiment) -> None:
+    """Before anything is fitted: a classifier that calibrates itself does it by the defaults."""
+    for key in ("method", "min_positives", "crossfit"):
+        given = getattr(experiment.calibration, key)
+        if given != getattr(CalibrationSection(), key):
+            raise ExperimentError(
+                f'calibration.{key} = {json.dumps(given)}: not offered for model.kind = "{experiment.model.kind}", '
+                "whose models are calibrated by the defaults. Take this key out."
+            )
 
 
 def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier) -> Calibration:
     codebook, settings = dataset.codebook, experiment.calibration
+    if isinstance(classifier, CalibratedClassifier):
+        return classifier.calibration_
     if not classifier.needs_calibration:
         return uncalibrated(
             len(codebook.labels),
@@ -180,10 +248,13 @@ def _write_outputs(
     model = Model(fitted.model.codebook, fitted.model.classifier, fitted.model.calibration, manifest)
     outcome, report = evaluate_model(model, dataset.parts["test"], experiment)
     report |= _context(experiment, dataset, manifest, draft / "artefact")
-    report |= {"train_seconds": fitted.seconds, "validation_macro_f1": macro_f1(model, dataset.parts["validation"])}
+    report["notes"] += getattr(model.classifier, "notes", ())
+    validation = _predict(model, dataset.parts["validation"])
+    report |= {"train_seconds": fitted.seconds, "validation_macro_f1": _macro_f1(model.labels, validation)}
     (draft / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     dataset.split.save(draft / "split.json")
-    write_predictions(draft / "predictions.parquet", dataset.parts["test"], outcome, "test")
+    test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
+    write_predictions(draft / "predictions.parquet", model.labels, {"test": test, "validation": validation})
     draw_plots(outcome, report, draft / "plots")
     return model, report
 
@@ -212,7 +283,7 @@ def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artef
             if calibration.reason
         },
         "notes": list(dataset.notes),
-    }
+    } | ({"certificate": manifest.details["certificate"]} if "certificate" in manifest.details else {})
 
 
 def _labels_of(manifest: Manifest) -> Sequence[Any]:
@@ -242,8 +313,11 @@ def _manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manif
 
 
 @contextmanager
-def _tracking(experiment: Experiment, dataset: Dataset) -> Iterator[Tracker | None]:
-    """An open MLflow run, or None where tracking is off."""
+def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = "") -> Iterator[Tracker | None]:
+    """An open MLflow run that holds an experiment's parameters, data and tags, or None where tracking is off.
+
+    With `beside` it is one of the MLflow experiment `NAME-BESIDE`, out of the way of those that the leaderboard ranks.
+    """
     if not experiment.tracking.enabled:
         with nullcontext():
             yield None
@@ -256,7 +330,8 @@ def _tracking(experiment: Experiment, dataset: Dataset) -> Iterator[Tracker | No
         "data.training_hash": dataset.training_hash,
         "synthetic": str(dataset.synthetic).lower(),
     }
-    with tracked_run(experiment.tracking.experiment, experiment.name, tags) as tracker:
+    name = "-".join(part for part in (experiment.tracking.experiment, beside) if part)
+    with tracked_run(name, experiment.name, tags) as tracker:
         tracker.log_params(_flat(experiment.model_dump()))
         for part, examples in dataset.parts.items():
             tracker.log_examples(part, examples, dataset.source, dataset.split.hash)

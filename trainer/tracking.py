@@ -76,11 +76,28 @@ class Tracker:
         mlflow.log_params({key: str(value)[:500] for key, value in params.items()})
 
     @_writes
-    def log_metrics(self, metrics: Mapping[str, float | None]) -> None:
-        """Metrics; undefined ones (None) are left out."""
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int | None = None) -> None:
+        """Metrics, at a step of a series where one is given; undefined ones (None) are left out."""
         import mlflow
 
-        mlflow.log_metrics({key: float(value) for key, value in metrics.items() if value is not None})
+        mlflow.log_metrics({key: float(value) for key, value in metrics.items() if value is not None}, step=step)
+
+    def log_nested(
+        self, name: str, params: Mapping[str, Any], metrics: Mapping[str, float | None], problem: str = ""
+    ) -> None:
+        """A run under this one, over already; with a problem it is FAILED, and the tag `problem` says why."""
+        import mlflow
+
+        with _explained("opened"):
+            run = mlflow.start_run(run_name=name, nested=True, tags={"problem": problem[:5000]} if problem else {})
+        status = "FAILED"
+        try:
+            nested = Tracker(run.info.run_id)
+            nested.log_params(params)
+            nested.log_metrics(metrics)
+            status = status if problem else "FINISHED"
+        finally:
+            mlflow.end_run(status)
 
     @_writes
     def set_tags(self, tags: Mapping[str, str]) -> None:

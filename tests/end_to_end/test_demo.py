@@ -111,7 +111,7 @@ def test_evaluating_the_champion_on_its_own_test_part_gives_the_same_figures(
     demo: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, _ = demo
-    rows = _read(folder / "demo/runs/finetune/predictions.parquet")
+    rows = [row for row in _read(folder / "demo/runs/finetune/predictions.parquet") if row["split"] == "test"]
     data = tmp_path / "held_out.jsonl"
     data.write_text(
         "".join(

@@ -159,10 +159,9 @@ def test_rows_without_ids_are_documents_of_their_own_with_ids_that_do_not_depend
     assert all(example.document_id == example.id and len(example.id) == 16 for example in here)
 
 
-def test_a_row_with_a_lone_surrogate_has_an_id(codebook: Codebook) -> None:
-    (example,) = read_examples(write("a.jsonl", '{"text": "broken \\ud83d", "label": "aid"}'), codebook)
-    assert example.text == "broken \ud83d"
-    assert len(example.id) == 16
+def test_half_a_character_is_refused(codebook: Codebook) -> None:
+    path = write("a.jsonl", '{"text": "broken \\ud83d", "label": "aid"}')
+    assert refusal(path, codebook).startswith(f"{path}:1: `text` holds half a character")
 
 
 def test_the_same_id_twice_is_refused_with_both_rows(codebook: Codebook, write_jsonl: WriteJsonl) -> None:

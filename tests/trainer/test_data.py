@@ -97,6 +97,29 @@ def test_one_file_is_split_by_the_experiment(write_jsonl: WriteJsonl, codebook_f
     assert sorted(e.id for part in dataset.parts.values() for e in part) == [e.id for e in examples]
 
 
+def test_texts_that_stand_there_with_different_labels_are_counted(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    examples = make_examples(30)
+    files = {"train": examples[:18], "validation": examples[18:24], "test": examples[24:]}
+    again = [("train", 0, ("truce",)), ("test", 0, ()), ("validation", 4, ("aid", "truce")), ("train", 5, ())]
+    for number, (part, row, labels) in enumerate(again):
+        files[part] = [*files[part], replace(examples[row], id=f"again-{number}", labels=labels)]
+    data = {part: str(write_jsonl(f"{part}.jsonl", as_rows(rows))) for part, rows in files.items()}
+    notes = load_dataset(experiment(data=data | {"codebook": codebook_file})).notes
+    (found,) = [note for note in notes if "different labels" in note]
+    text = examples[0].text[:60]
+    assert found.startswith(f"3 texts stand in the data more than once, with different labels, e.g. '{text}'")
+
+
+def test_a_text_that_is_repeated_with_the_same_labels_is_no_contradiction(
+    write_jsonl: WriteJsonl, codebook_file: str
+) -> None:
+    examples = make_examples(30)
+    twice = [*examples[:18], replace(examples[2], id="again", labels=examples[2].labels[::-1])]
+    files = {"train": twice, "validation": examples[18:24], "test": examples[24:]}
+    data = {part: str(write_jsonl(f"{part}.jsonl", as_rows(rows))) for part, rows in files.items()}
+    assert load_dataset(experiment(data=data | {"codebook": codebook_file})).notes == ()
+
+
 def test_without_a_validation_file_a_share_of_the_train_groups_is_held_out(
     write_jsonl: WriteJsonl, codebook_file: str
 ) -> None:

@@ -53,9 +53,9 @@ def report_of(folder: Path) -> dict[str, Any]:
     return content
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
+def rows_of(folder: Path, split: str = "test") -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.read_table(folder / "predictions.parquet").to_pylist()
-    return rows
+    return [row for row in rows if row["split"] == split]
 
 
 def indicators(rows: list[dict[str, Any]], column: str, labels: list[str]) -> NDArray[np.int_]:
@@ -205,6 +205,13 @@ def test_predictions_are_the_test_part_with_its_gold(tracked_run: TrackedRun) ->
             example.labels,
         )
         assert (row["split"], row["synthetic"]) == ("test", False)
+
+
+def test_predictions_hold_the_validation_part_too(tracked_run: TrackedRun, report: dict[str, Any]) -> None:
+    rows = rows_of(tracked_run.result.folder, "validation")
+    assert [row["example_id"] for row in rows] == list(Split.load(tracked_run.result.folder / "split.json").validation)
+    gold, said = indicators(rows, "gold", report["labels"]), indicators(rows, "labels", report["labels"])
+    assert report["validation_macro_f1"] == pytest.approx(metrics.f1_score(gold, said, average="macro"))
 
 
 def test_saved_model_predicts_what_the_run_predicted(tracked_run: TrackedRun) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook import Codebook
 from labels.records import Example
+from trainer.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from trainer.calibration import Calibration
 
 Probabilities = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -63,6 +67,43 @@ class EncodingClassifier(Classifier, Protocol):
     def predict_embedded(self, vectors: NDArray[np.float32]) -> Probabilities:
         """(n, labels) raw probabilities from the vectors that `embed` gave."""
         ...
+
+
+@runtime_checkable
+class CalibratedClassifier(Classifier, Protocol):
+    """A classifier whose probabilities are calibrated already; `calibration_` leaves them alone and has the thresholds.
+
+    Before `fit` the thresholds are placeholders.
+    """
+
+    calibration_: Calibration
+
+
+@runtime_checkable
+class ResumableClassifier(Classifier, Protocol):
+    """A classifier whose training, where it was interrupted, goes on in a folder of checkpoints.
+
+    `checkpoints` is set before `fit`; whoever sets it deletes the folder when all is saved. `notes` are what the report
+    should say of the training.
+    """
+
+    checkpoints: Path | None
+    notes: tuple[str, ...]
+
+
+def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> None:
+    """Raise where a classifier of `labels` could only be fitted to say the same of every text.
+
+    Raises:
+        ExperimentError: all examples bear every label there is, or are of one class of an exclusive codebook.
+    """
+    sets = {frozenset(example.labels) for example in examples}
+    if len(sets) == 1 and (exclusive or sets == {frozenset(labels)}):
+        borne = ", ".join(sorted(*sets)) or "no label"
+        raise ExperimentError(
+            f"all {len(examples)} train examples bear {borne}, so that there is nothing to tell apart. "
+            "Add examples that bear another label, or none."
+        )
 
 
 def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> NDArray[np.bool_]:

@@ -15,7 +15,13 @@ import numpy as np
 from labels.codebook import Codebook
 from labels.records import Example
 from trainer.classifiers.base import Probabilities, Progress
-from trainer.classifiers.linear import build_regression, label_probabilities, load_estimator, regression_targets
+from trainer.classifiers.linear import (
+    build_regression,
+    fit_regression,
+    label_probabilities,
+    load_estimator,
+    regression_targets,
+)
 from trainer.config import EmbeddingSection
 from trainer.embedding_cache import cached_encode
 from trainer.embeddings import Embedder, Vectors
@@ -49,15 +55,17 @@ class EmbeddingClassifier:
 
         Raises:
             EncoderError: the encoder cannot be found or opened.
+            ExperimentError: the examples are of one class only.
         """
         section = self._section
+        targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
         texts = [example.text for example in (*examples, *validation)]
         vectors = cached_encode(self.embedder_, texts, progress=self._progress)[: len(examples)]
         self.regression_ = build_regression(
             exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
         )
-        self.regression_.fit(vectors, regression_targets(examples, self.labels, exclusive=self._exclusive))
+        fit_regression(self.regression_, vectors, targets)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:

@@ -1,150 +1,175 @@
-"""A transformer encoder with a linear head, all layers trained by transformers' `Trainer`.
-
-Here are what is trained and how it is saved and asked; the module that is trained stands in `network`, the encoder's
-place on disk is found by `trainer.encoders`.
-"""
+"""A transformer encoder with a linear head, all layers trained by transformers' `Trainer`."""
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from labels.codebook import Codebook
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, Progress, class_indices, label_matrix, without_none
+from trainer.classifiers.base import Progress, class_indices, label_matrix, refuse_one_class
+from trainer.classifiers.checkpoints import (
+    claim_folder,
+    drop_fruitless,
+    epochs_done,
+    fingerprint,
+    last_whole_checkpoint,
+)
+from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config import FinetuneSection
-from trainer.embeddings import Vectors, encode_in_batches
-from trainer.encoders import default_pooling, find_encoder
-from trainer.errors import ExperimentError
+from trainer.distributed import world_size
+from trainer.encoders import encoder_digest, find_encoder
+from trainer.errors import DivergedError, ExperimentError
 
-if TYPE_CHECKING:
-    from trainer.classifiers.network import Network
+_OUT_OF_MEMORY = (
+    "out of memory with {n} sentences at once. Lower model.batch_size and raise model.gradient_accumulation as much, "
+    "lower model.max_length, or set model.activation_checkpointing = true."
+)
 
-SETTINGS, HEAD, ENCODER = "settings.json", "head.safetensors", "encoder"
 
-
-class FinetuneClassifier:
+class FinetuneClassifier(TransformerClassifier):
     """Pooled encoder output -> dropout -> linear -> sigmoid for each label, or softmax over exclusive classes.
 
     Mini-batches of like length with dynamic padding; AdamW with a rate of its own for the head; rare labels weigh
     more, up to `positive_weight`; after each epoch the validation score (mean average precision, or macro-F1 of
-    exclusive codebooks) decides which checkpoint is kept and when to stop.
+    exclusive codebooks) decides which checkpoint is kept and when to stop. With `lora_rank` adapters are trained in
+    place of the encoder's weights and merged into them afterwards.
+
+    Attributes:
+        checkpoints: a folder in which an interrupted training of the same experiment on the same examples goes on, with
+            the same end; None for one that is deleted afterwards. Whoever sets it deletes it when all is saved.
+        notes: what the report should say of the training.
     """
 
-    needs_calibration = True
+    checkpoints: Path | None = None
 
     def __init__(
         self, codebook: Codebook, section: FinetuneSection, seed: int, progress: Progress | None = None
     ) -> None:
-        self.labels = codebook.label_names
-        self._exclusive = codebook.exclusive
-        self._n_outputs = len(self.labels) + (codebook.exclusive and codebook.allow_none)
+        super().__init__(codebook, section, seed, progress)
         self._section = section
-        self._seed = seed
-        self._progress = progress
-        self.network_: Network | None = None
-        self.tokenizer_: Any = None
-        self.max_length_ = section.max_length
         self.best_epoch_ = 0.0
+        self.notes: tuple[str, ...] = ()
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Train; the checkpoint that is best on `validation` is kept.
 
+        Where memory does not suffice, batches are halved and two of them make a step, which `notes` says; several
+        processes, which would have to agree on that, stop.
+
         Raises:
             EncoderError: the encoder cannot be found or opened.
-            ExperimentError: there is no validation example to stop by, or `keep_layers` exceeds the encoder's.
+            ExperimentError: there is no validation example to stop by, the train examples are of one class only,
+                `keep_layers` exceeds the encoder's, the encoder or the codebook does not allow a setting, peft is not
+                installed though `lora_rank` needs it, or memory does not suffice for one sentence.
+            DivergedError: the loss became infinite or not a number.
         """
-        from transformers import set_seed
-
         if not validation:
             raise ExperimentError("finetune needs validation examples to stop by. Give data.validation, or more data.")
-        set_seed(self._seed)
-        self._open_encoder()
-        with tempfile.TemporaryDirectory(prefix="communique-") as folder:
-            self.best_epoch_ = self._train(examples, validation, Path(folder))
+        if self._exclusive and self._section.loss == "asymmetric":
+            raise ExperimentError(
+                'model.loss = "asymmetric" is for codebooks whose labels go together, and this one is exclusive. '
+                'Use "cross_entropy".'
+            )
+        refuse_one_class(examples, self.labels, exclusive=self._exclusive)
+        with self._checkpoint_folder(examples, validation) as folder:
+            self.best_epoch_ = self._train_as_memory_allows(examples, validation, folder)
         return self
 
-    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels): sigmoid of each output, or softmax over the classes without the column of "none".
+    @contextmanager
+    def _checkpoint_folder(self, examples: Sequence[Example], validation: Sequence[Example]) -> Iterator[Path]:
+        if self.checkpoints is None:
+            with tempfile.TemporaryDirectory(prefix="communique-") as temporary:
+                yield Path(temporary)
+            return
+        folder = self.checkpoints
+        claim_folder(folder, fingerprint(self._decisive_settings(), examples, validation))
+        checkpoint = last_whole_checkpoint(folder)
+        if checkpoint is not None:
+            self.notes += (
+                f"training was interrupted and went on after epoch {epochs_done(checkpoint)}: its seconds are "
+                "those of the rest",
+            )
+        try:
+            yield folder
+        except DivergedError as error:
+            raise DivergedError(error.step, error.steps, last_whole_checkpoint(folder)) from None
+        finally:
+            drop_fruitless(folder)
 
-        Longer texts are cut at `max_length` tokens.
-        """
-        return self.predict_embedded(self.embed(texts))
+    def _decisive_settings(self) -> dict[str, Any]:
+        """What the steps of a training depend on, besides the examples."""
+        return self._section.model_dump() | {
+            "encoder": encoder_digest(find_encoder(self._section.encoder)),
+            "seed": self._seed,
+            "labels": self.labels,
+            "exclusive": self._exclusive,
+            "processes": world_size(),
+        }
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """(n, hidden size) pooled states of the trained encoder: what the head sees. Not normalised."""
-        if self.network_ is None:
-            raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
-        self.network_.eval()
-        return encode_in_batches(
-            texts,
-            self.tokenizer_,
-            self.network_.pooled,
-            width=self.network_.head.in_features,
-            max_length=self.max_length_,
-            device=self.network_.head.weight.device,
-        )
+    def _train_as_memory_allows(
+        self, examples: Sequence[Example], validation: Sequence[Example], folder: Path
+    ) -> float:
+        """`_train` with batches as large as possible; of smaller ones more make a step."""
+        from trainer.classifiers.training import free_memory, is_out_of_memory, smaller_batch
 
-    def predict_embedded(self, vectors: Vectors) -> Probabilities:
-        """`predict_proba` from the vectors that `embed` gave."""
-        import torch
+        batch_size = self._section.batch_size
+        while True:
+            try:
+                return self._train(examples, validation, folder, batch_size)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                smaller = smaller_batch(batch_size, self._section.batch_size) if world_size() == 1 else 0
+                if not smaller:
+                    raise ExperimentError(_OUT_OF_MEMORY.format(n=batch_size)) from error
+                self.notes += (f"out of memory with {batch_size} sentences at once: went on with {smaller}",)
+            # Not in the clause above: the error holds on to all that the training held.
+            self.network_ = None
+            free_memory()
+            batch_size = smaller
 
-        assert self.network_ is not None
-        head = self.network_.head
-        with torch.inference_mode():
-            logits = head(torch.from_numpy(vectors).to(head.weight.device)).float().cpu().numpy()
-        return self._probabilities(logits)
+    def _train(
+        self, examples: Sequence[Example], validation: Sequence[Example], folder: Path, batch_size: int
+    ) -> float:
+        """Train a fresh network in `folder`; the epoch whose weights were kept."""
+        from transformers import set_seed
 
-    def _probabilities(self, logits: Probabilities) -> Probabilities:
-        if not self._exclusive:
-            return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-        return without_none(shifted / shifted.sum(axis=1, keepdims=True), len(self.labels))
-
-    def _open_encoder(self) -> None:
-        from trainer.classifiers.network import open_network
-
-        folder = find_encoder(self._section.encoder)
-        pooling = default_pooling(folder) if self._section.pooling == "auto" else self._section.pooling
-        self.network_, self.tokenizer_ = open_network(
-            folder,
-            self._n_outputs,
-            pooling=pooling,
-            dropout=self._section.dropout,
-            keep_layers=self._section.keep_layers,
-        )
-        self.max_length_ = min(self._section.max_length, self.network_.max_positions)
-
-    def _train(self, examples: Sequence[Example], validation: Sequence[Example], folder: Path) -> float:
-        """Train in `folder`; the epoch whose weights were kept."""
         from trainer.classifiers.training import train_network
 
-        assert self.network_ is not None
+        set_seed(self._seed)
+        self._open_encoder(dropout=self._section.dropout)
+        network = self._fitted_network()
+        network.prepare(lora_rank=self._section.lora_rank, recompute=self._section.activation_checkpointing)
         gold = label_matrix(examples, self.labels)
-        self.network_.set_loss(
+        network.set_loss(
             gold if not self._exclusive else _one_hot(class_indices(gold), self._n_outputs),
             exclusive=self._exclusive,
             smoothing=self._section.label_smoothing,
             most_weight=self._section.positive_weight,
+            asymmetric=self._section.loss == "asymmetric",
         )
-        return train_network(
-            self.network_,
+        best_epoch = train_network(
+            network,
             self.tokenizer_,
             self._table(examples),
             self._table(validation),
             section=self._section,
+            batch_size=batch_size,
             epochs=self._epochs(len(examples)),
             seed=self._seed,
             exclusive=self._exclusive,
             folder=folder,
             progress=self._progress,
         )
+        network.finish()
+        return best_epoch
 
     def _epochs(self, n_examples: int) -> int:
         steps = max(1, n_examples // self._section.batch_size)
@@ -164,51 +189,19 @@ class FinetuneClassifier:
             new_fingerprint="tokenised",
         )
 
-    def save(self, folder: Path) -> None:
-        """Write `encoder/` (opens with AutoModel and AutoTokenizer), `head.safetensors` and `settings.json`."""
-        from safetensors.torch import save_file
-
-        assert self.network_ is not None
-        self.network_.encoder.save_pretrained(folder / ENCODER)
-        self.tokenizer_.save_pretrained(folder / ENCODER)
-        head = self.network_.head
-        save_file({"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu()}, folder / HEAD)
-        settings = {
-            "encoder": self._section.encoder,
-            "pooling": self.network_.pooling,
-            "max_length": self.max_length_,
-            "best_epoch": self.best_epoch_,
-        }
-        (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"best_epoch": self.best_epoch_}
 
     @classmethod
-    def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Open what `save` wrote, on a GPU where there is one."""
-        import torch
-        from safetensors.torch import load_file
+    def _section_of(cls, settings: dict[str, Any]) -> FinetuneSection:
+        return FinetuneSection(kind="finetune", encoder=settings["encoder"])
 
-        from trainer.classifiers.network import open_network
-
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        classifier = cls(codebook, FinetuneSection(kind="finetune", encoder=settings["encoder"]), seed=0)
-        classifier.network_, classifier.tokenizer_ = open_network(
-            folder / ENCODER, classifier._n_outputs, pooling=settings["pooling"], dropout=0.0
-        )
-        classifier.network_.head.load_state_dict(load_file(folder / HEAD))
-        classifier.network_.to("cuda" if torch.cuda.is_available() else "cpu")
-        classifier.max_length_, classifier.best_epoch_ = int(settings["max_length"]), float(settings["best_epoch"])
-        return classifier
+    def _restore(self, settings: dict[str, Any]) -> None:
+        self.best_epoch_ = float(settings["best_epoch"])
 
     def describe(self) -> dict[str, Any]:
         """Encoder, pooling, length limit, parameters, and the epoch that was kept."""
-        assert self.network_ is not None
-        return {
-            "encoder": self._section.encoder,
-            "pooling": self.network_.pooling,
-            "max_length": self.max_length_,
-            "parameters": sum(parameter.numel() for parameter in self.network_.parameters()),
-            "best_epoch": self.best_epoch_,
-        }
+        return super().describe() | {"best_epoch": self.best_epoch_}
 
 
 def _one_hot(indices: Any, n_classes: int) -> Any:

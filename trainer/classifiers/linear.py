@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, class_indices, label_matrix, without_none
+from trainer.classifiers.base import Probabilities, class_indices, label_matrix, refuse_one_class, without_none
 from trainer.errors import ArtefactError
 
 TRUSTED: tuple[str, ...] = ("sklearn.multiclass._ConstantPredictor",)
 """Types beyond skops's own allow-list that a file may hold: scikit-learn's answer for a label that all bear."""
+
+_NEVER = 30.0
+"""A logit as good as certain: 1e-13 away from it."""
 
 ClassWeight = Literal["balanced", "none"]
 
@@ -31,9 +35,22 @@ def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, se
 
 
 def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> NDArray[Any]:
-    """What the regression is fitted to: (n, labels) booleans, or (n,) classes with "none" after the last label."""
+    """What the regression is fitted to: (n, labels) booleans, or (n,) classes with "none" after the last label.
+
+    Raises:
+        ExperimentError: there is nothing to tell apart, as `refuse_one_class` says.
+    """
+    refuse_one_class(examples, labels, exclusive=exclusive)
     gold = label_matrix(examples, labels)
     return class_indices(gold) if exclusive else gold
+
+
+def fit_regression(estimator: Any, features: Any, targets: NDArray[Any]) -> None:
+    """Fit a regression of `build_regression`, or a pipeline that ends in one, to `regression_targets`."""
+    with warnings.catch_warnings():
+        # Then scikit-learn's answer for it is a constant, which is what should be.
+        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+        estimator.fit(features, targets)
 
 
 def label_probabilities(estimator: Any, features: Any, n_labels: int, *, exclusive: bool) -> Probabilities:
@@ -66,3 +83,28 @@ def load_estimator(path: Path) -> Any:
             "It was not loaded; train the model again."
         )
     return load(path, trusted=list(TRUSTED))
+
+
+def linear_layer(
+    estimator: Any, n_outputs: int, width: int, *, exclusive: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight (outputs, width) and bias (outputs,) of a linear layer that gives a fitted regression's logits.
+
+    Outputs that the train part lacked get a bias no text overcomes; the two columns of a binary softmax are half the
+    regression's logit each, with opposite signs.
+    """
+    weight = np.zeros((n_outputs, width), dtype=np.float32)
+    bias = np.full(n_outputs, -_NEVER, dtype=np.float32)
+    if not exclusive:
+        for row, one in enumerate(estimator.estimators_):
+            if hasattr(one, "coef_"):
+                weight[row], bias[row] = one.coef_[0], one.intercept_[0]
+            else:  # scikit-learn's answer for a label that all or none bear
+                bias[row] = _NEVER if one.y_[0] else -_NEVER
+    elif len(estimator.classes_) == 2:
+        first, second = estimator.classes_
+        weight[second], bias[second] = estimator.coef_[0] / 2, estimator.intercept_[0] / 2
+        weight[first], bias[first] = -weight[second], -bias[second]
+    else:
+        weight[estimator.classes_], bias[estimator.classes_] = estimator.coef_, estimator.intercept_
+    return weight, bias

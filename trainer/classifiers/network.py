@@ -13,19 +13,30 @@ from torch.nn import functional
 
 from trainer.embeddings import pool_states
 from trainer.encoders import max_positions, open_encoder
+from trainer.errors import ExperimentError
 
 
 class Network(nn.Module):
-    """Encoder with a linear head; `forward` gives logits (batch, outputs), and the loss where labels are given."""
+    """Encoder with a linear head; `forward` gives logits (batch, outputs), and the loss where labels are given.
 
-    def __init__(self, encoder: Any, n_outputs: int, *, pooling: str, dropout: float) -> None:
+    With `normalise` the head sees pooled states of length 1.
+    """
+
+    accepts_loss_kwargs = False
+    """For transformers' `Trainer`: the loss is a batch's own mean, to be divided by how many batches make a step."""
+
+    def __init__(
+        self, encoder: Any, n_outputs: int, *, pooling: str, dropout: float = 0.0, normalise: bool = False
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+        self.normalise = normalise
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, n_outputs)
         self.exclusive = False
         self.smoothing = 0.0
+        self.asymmetric = False
         self.register_buffer("weights", torch.ones(n_outputs), persistent=False)
 
     @property
@@ -33,8 +44,45 @@ class Network(nn.Module):
         """How many tokens the encoder can take."""
         return max_positions(self.encoder)
 
-    def set_loss(self, gold: NDArray[np.bool_], *, exclusive: bool, smoothing: float, most_weight: float) -> None:
+    def prepare(self, *, lora_rank: int, recompute: bool) -> None:
+        """Get the encoder ready for training: adapters in place of all weights, activations computed twice.
+
+        Raises:
+            ExperimentError: `lora_rank` is above 0 and peft is not installed, or the encoder cannot compute twice.
+        """
+        if recompute:
+            if not self.encoder.supports_gradient_checkpointing:
+                raise ExperimentError(
+                    "model.activation_checkpointing = true: this encoder cannot do that. Set it to false."
+                )
+            self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        if lora_rank:
+            self.encoder = _with_adapters(self.encoder, lora_rank)
+
+    def finish(self) -> None:
+        """Undo `prepare`: adapters are merged into the weights that they adapt."""
+        if hasattr(self.encoder, "merge_and_unload"):
+            self.encoder = self.encoder.merge_and_unload()
+        self.encoder.gradient_checkpointing_disable()
+
+    def set_encoder_dropout(self, share: float) -> None:
+        """Let the encoder drop this share of its activations in training, in place of what it was configured with."""
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = share
+
+    def set_loss(
+        self,
+        gold: NDArray[np.bool_],
+        *,
+        exclusive: bool,
+        smoothing: float,
+        most_weight: float,
+        asymmetric: bool = False,
+    ) -> None:
         """Choose the loss and weigh rare outputs: the square root of how much rarer than even, from 1 to `most_weight`.
+
+        With `asymmetric`, outputs of a multi-label codebook have `asymmetric_loss` instead.
 
         Args:
             gold: (n, outputs), for exclusive codebooks one-hot with "none" as the last class.
@@ -43,7 +91,7 @@ class Network(nn.Module):
         even = gold.shape[0] / gold.shape[1] if exclusive else gold.shape[0] - positives
         weights = np.clip(np.sqrt(even / positives), 1, most_weight)
         self.weights = torch.tensor(weights, dtype=torch.float32)
-        self.exclusive, self.smoothing = exclusive, smoothing
+        self.exclusive, self.smoothing, self.asymmetric = exclusive, smoothing, asymmetric
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """Logits, with `loss` before them where `labels` ((batch,) classes or (batch, outputs) 0/1) are given."""
@@ -52,18 +100,67 @@ class Network(nn.Module):
 
     def pooled(self, **inputs: Tensor) -> Tensor:
         """What the head sees: (batch, hidden size) pooled states of the encoder's last layer."""
-        return pool_states(self.encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
+        states = pool_states(self.encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
+        return functional.normalize(states, dim=1) if self.normalise else states
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = self.weights.to(logits.device)
         if self.exclusive:
             return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.smoothing)
+        if self.asymmetric:
+            return asymmetric_loss(logits, labels.float())
         smoothed = labels.float() * (1 - self.smoothing) + self.smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
 
+def _with_adapters(encoder: Any, rank: int) -> Any:
+    """The encoder with low-rank adapters on all its linear layers; nothing else of it is trained.
+
+    Source: Hu et al. (2021), "LoRA"; scaled by 2, as is usual where all layers are adapted.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise ExperimentError(
+            f'model.lora_rank = {rank} needs peft. Install it with `pip install "communique[peft]"`, or set it to 0.'
+        ) from None
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
+    adapted = get_peft_model(encoder, config)
+    _freeze_pooler(adapted)
+    return adapted
+
+
+def _freeze_pooler(encoder: Any) -> None:
+    """It is not used, and no gradient reaches it."""
+    for name, parameter in encoder.named_parameters():
+        if "pooler" in name.split("."):
+            parameter.requires_grad = False
+
+
+def asymmetric_loss(logits: Tensor, labels: Tensor, *, focus: float = 4.0, margin: float = 0.05) -> Tensor:
+    """Mean binary cross-entropy in which easy negatives count little or nothing.
+
+    Args:
+        logits, labels: (batch, outputs), labels 0 or 1.
+        focus: a negative of probability p weighs p ** focus.
+        margin: negatives below this probability count nothing.
+
+    Source: Ridnik et al. (2021), "Asymmetric Loss for Multi-Label Classification", with their settings.
+    """
+    positive = functional.logsigmoid(logits)
+    shifted = (torch.sigmoid(logits) - margin).clamp(min=0)
+    negative = shifted**focus * torch.log((1 - shifted).clamp(min=1e-8))
+    return -(labels * positive + (1 - labels) * negative).mean()
+
+
 def open_network(
-    folder: Path, n_outputs: int, *, pooling: str, dropout: float, keep_layers: int = 0
+    folder: Path,
+    n_outputs: int,
+    *,
+    pooling: str,
+    dropout: float = 0.0,
+    normalise: bool = False,
+    keep_layers: int = 0,
 ) -> tuple[Network, Any]:
     """A network around the encoder in `folder` (float32), with a fresh head, and the encoder's tokenizer.
 
@@ -75,7 +172,5 @@ def open_network(
         ExperimentError: `keep_layers` is more than the encoder has.
     """
     encoder, tokenizer = open_encoder(folder, keep_layers=keep_layers)
-    for name, parameter in encoder.named_parameters():
-        if name.startswith("pooler."):
-            parameter.requires_grad = False  # not used: no gradient reaches it
-    return Network(encoder, n_outputs, pooling=pooling, dropout=dropout), tokenizer
+    _freeze_pooler(encoder)
+    return Network(encoder, n_outputs, pooling=pooling, dropout=dropout, normalise=normalise), tokenizer

@@ -17,7 +17,9 @@ CLASSES = {
     "keywords": "trainer.classifiers.keywords:KeywordsClassifier",
     "tfidf": "trainer.classifiers.tfidf:TfidfClassifier",
     "embedding": "trainer.classifiers.embedding:EmbeddingClassifier",
+    "contrastive": "trainer.classifiers.contrastive:ContrastiveClassifier",
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
+    "cascade": "trainer.classifiers.cascade:CascadeClassifier",
 }
 
 

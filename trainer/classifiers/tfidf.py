@@ -11,7 +11,13 @@ import numpy as np
 from labels.codebook import Codebook
 from labels.records import Example
 from trainer.classifiers.base import Probabilities, Progress
-from trainer.classifiers.linear import build_regression, label_probabilities, load_estimator, regression_targets
+from trainer.classifiers.linear import (
+    build_regression,
+    fit_regression,
+    label_probabilities,
+    load_estimator,
+    regression_targets,
+)
 from trainer.config import TfidfSection
 from trainer.errors import ExperimentError
 
@@ -35,7 +41,11 @@ class TfidfClassifier:
         self.pipeline_: Any = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Fit vocabulary, weights and regression."""
+        """Fit vocabulary, weights and regression.
+
+        Raises:
+            ExperimentError: `min_df` exceeds the number of examples, or they are of one class only.
+        """
         self.pipeline_ = self._build()
         if self._section.min_df > len(examples):
             raise ExperimentError(
@@ -43,7 +53,7 @@ class TfidfClassifier:
                 "n-gram is left. Lower it."
             )
         targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
-        self.pipeline_.fit([example.text for example in examples], targets)
+        fit_regression(self.pipeline_, [example.text for example in examples], targets)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:

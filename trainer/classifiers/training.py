@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
@@ -16,21 +18,28 @@ from transformers import (
     TrainingArguments,
 )
 
+from trainer.classifiers.checkpoints import epochs_when_stopped, last_whole_checkpoint
 from trainer.classifiers.network import Network
+from trainer.distributed import world_size
+from trainer.errors import DivergedError
 
 if TYPE_CHECKING:
     from trainer.classifiers.base import Progress
     from trainer.config import FinetuneSection
 
 _SCORE = "score"
+_SIGNS_OF_WANT = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
-class _TwoRateTrainer(Trainer):  # type: ignore[misc]
-    """A `Trainer` whose head learns at a rate of its own."""
+class _NetworkTrainer(Trainer):  # type: ignore[misc]
+    """A `Trainer` of a `Network`, whose head learns at a rate of its own; it stops where numbers are not finite."""
 
-    def __init__(self, *args: Any, head_learning_rate: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, head_learning_rate: float, exclusive: bool, **kwargs: Any) -> None:
         self._head_learning_rate = head_learning_rate
-        super().__init__(*args, **kwargs)
+        self._exclusive = exclusive
+        self._order = torch.Generator()
+        super().__init__(*args, compute_metrics=self._score, **kwargs)
+        self.add_callback(_OrderCallback(self._order))
 
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
         """AdamW in two groups; weight decay spares biases and normalisation."""
@@ -45,6 +54,39 @@ class _TwoRateTrainer(Trainer):  # type: ignore[misc]
             ]
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         return self.optimizer
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """One batch forward and backward.
+
+        Raises:
+            DivergedError: its loss is no finite number.
+        """
+        loss: Tensor = super().training_step(*args, **kwargs)
+        if not bool(torch.isfinite(loss)):
+            raise DivergedError(self.state.global_step + 1, self.state.max_steps)
+        return loss
+
+    def _score(self, outcome: Any) -> dict[str, float]:
+        if not np.isfinite(outcome.predictions).all():
+            raise DivergedError(self.state.global_step, self.state.max_steps)
+        return {_SCORE: validation_score(outcome.predictions, outcome.label_ids, self._exclusive)}
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        """Several processes must draw one order to share it out, though dropout moves their generators apart."""
+        sampler = super()._get_train_sampler(*args, **kwargs)
+        if self.args.world_size > 1:
+            sampler.generator = self._order
+        return sampler
+
+
+class _OrderCallback(TrainerCallback):  # type: ignore[misc]
+    """Seeds the order of each epoch, so that it is the same in all processes and when training goes on."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._generator.manual_seed(args.seed + round(state.epoch or 0))
 
 
 class _ProgressCallback(TrainerCallback):  # type: ignore[misc]
@@ -64,6 +106,7 @@ def train_network(
     validation: Any,
     *,
     section: FinetuneSection,
+    batch_size: int,
     epochs: int,
     seed: int,
     exclusive: bool,
@@ -74,23 +117,34 @@ def train_network(
 
     Args:
         train, validation: tokenised `datasets.Dataset`s with `labels`.
-        folder: for checkpoints; empty, and of no use afterwards.
+        batch_size: sentences that pass the encoder at once, on all devices together; where it is less than the
+            section's, batches are added up to that.
+        folder: for checkpoints. Training goes on from the last whole one in it. Several processes share it.
+
+    Raises:
+        DivergedError: the loss became infinite or not a number.
     """
     callbacks: list[TrainerCallback] = [EarlyStoppingCallback(early_stopping_patience=section.patience)]
     if progress is not None:
         callbacks.append(_ProgressCallback(progress))
-    trainer = _TwoRateTrainer(
+    # The trainer notes the place of the best checkpoint, which must be found from another working folder too.
+    folder = folder.resolve()
+    checkpoint = last_whole_checkpoint(folder)
+    if checkpoint is not None:
+        epochs = epochs_when_stopped(checkpoint) or epochs
+    trainer = _NetworkTrainer(
         model=network,
-        args=_arguments(section, epochs, seed, folder),
+        args=_arguments(section, batch_size, epochs, seed, folder),
         train_dataset=train,
         eval_dataset=validation,
         data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=lambda outcome: {_SCORE: validation_score(outcome.predictions, outcome.label_ids, exclusive)},
         callbacks=callbacks,
         head_learning_rate=section.head_learning_rate,
+        exclusive=exclusive,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.accelerator.wait_for_everyone()  # all have read the best checkpoint, which may be deleted now
     return _best_epoch(trainer.state)
 
 
@@ -106,12 +160,31 @@ def validation_score(logits: Any, gold: Any, exclusive: bool) -> float:
     return float(average_precision_score(np.asarray(gold)[:, present], np.asarray(logits)[:, present], average="macro"))
 
 
-def _arguments(section: FinetuneSection, epochs: int, seed: int, folder: Path) -> TrainingArguments:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python failed for want of memory, on a GPU or in the main memory."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or any(sign in str(error) for sign in _SIGNS_OF_WANT)
+
+
+def free_memory() -> None:
+    """Give back what a failed training held, on a GPU too; nothing may refer to it any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def smaller_batch(batch_size: int, whole: int) -> int:
+    """The next smaller size, half or less, of which a round number makes `whole`; 0 below 1."""
+    return next((size for size in range(batch_size // 2, 0, -1) if whole % size == 0), 0)
+
+
+def _arguments(section: FinetuneSection, batch_size: int, epochs: int, seed: int, folder: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs,
-        per_device_train_batch_size=section.batch_size,
-        per_device_eval_batch_size=32,
+        per_device_train_batch_size=max(1, batch_size // _n_devices()),
+        gradient_accumulation_steps=section.gradient_accumulation * (section.batch_size // batch_size),
+        per_device_eval_batch_size=32 if batch_size == section.batch_size else batch_size,
         learning_rate=section.learning_rate,
         weight_decay=section.weight_decay,
         warmup_steps=section.warmup,
@@ -120,12 +193,13 @@ def _arguments(section: FinetuneSection, epochs: int, seed: int, folder: Path) -
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
-        save_only_model=True,
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,  # how far patience has run out
         metric_for_best_model=_SCORE,
         greater_is_better=True,
         label_names=["labels"],
         remove_unused_columns=False,
+        use_cpu=world_size() > 1 and not torch.cuda.is_available(),  # without it processes would not find each other
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_strategy="no",
@@ -134,6 +208,11 @@ def _arguments(section: FinetuneSection, epochs: int, seed: int, folder: Path) -
         seed=seed,
         data_seed=seed,
     )
+
+
+def _n_devices() -> int:
+    """One for each process, or all GPUs of a process that is alone."""
+    return world_size() if world_size() > 1 else max(1, torch.cuda.device_count())
 
 
 def _best_epoch(state: Any) -> float:

@@ -11,6 +11,8 @@ import numpy as np
 from trainer.evaluation.report import Outcome
 
 _MANY = 12
+_MOST_BARS = 100
+"""More labels than that make no picture: the most frequent ones are drawn."""
 _BLUE, _GREY, _INK = "#2b5c8a", "#b8c4d0", "#222222"
 
 
@@ -23,14 +25,14 @@ def draw_plots(outcome: Outcome, report: dict[str, Any], folder: Path) -> list[P
     }
     if outcome.exclusive and len(outcome.labels) <= 40:
         drawings["confusion"] = lambda axes: _draw_confusion(axes, outcome)
-    return [_save(name, draw, folder, len(outcome.labels)) for name, draw in drawings.items()]
+    return [_save(name, draw, folder, min(len(outcome.labels), _MOST_BARS)) for name, draw in drawings.items()]
 
 
-def _save(name: str, draw: Callable[[Any], None], folder: Path, n_labels: int) -> Path:
+def _save(name: str, draw: Callable[[Any], None], folder: Path, n_bars: int) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    tall = max(4.5, 0.35 * n_labels + 1.5) if name in ("f1_per_label", "confusion") else 4.5
+    tall = max(4.5, 0.35 * n_bars + 1.5) if name in ("f1_per_label", "confusion") else 4.5
     figure = Figure(figsize=(max(6.5, tall if name == "confusion" else 0), tall), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -42,7 +44,7 @@ def _save(name: str, draw: Callable[[Any], None], folder: Path, n_labels: int) -
 
 
 def _draw_f1(axes: Any, report: dict[str, Any]) -> None:
-    labels = report["labels"]
+    labels = _most_frequent(report)
     values = [report["per_label"][label]["f1"] for label in labels]
     support = [report["per_label"][label]["support"] for label in labels]
     positions = np.arange(len(labels))[::-1]
@@ -60,7 +62,15 @@ def _draw_f1(axes: Any, report: dict[str, Any]) -> None:
         "F1 on test, line: bootstrap interval" if report["intervals"] else "F1 on test, too few groups for intervals"
     )
     macro = "undefined" if report["macro_f1"] is None else f"{report['macro_f1']:.3f}"
-    axes.set_title(f"macro-F1 {macro}, n = {report['n_test']}", loc="left")
+    left_out = f"; the {len(labels)} most frequent labels" if len(labels) < len(report["labels"]) else ""
+    axes.set_title(f"macro-F1 {macro}, n = {report['n_test']}{left_out}", loc="left")
+
+
+def _most_frequent(report: dict[str, Any]) -> list[str]:
+    """The labels to be drawn, in the codebook's order."""
+    by_support = sorted(report["labels"], key=lambda label: -report["per_label"][label]["support"])
+    drawn = set(by_support[:_MOST_BARS])
+    return [label for label in report["labels"] if label in drawn]
 
 
 def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,29 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
+from typer.testing import CliRunner
 
 from labels.codebook import Codebook
 from labels.records import Example
-from tests.trainer.conftest import Finetuned, examples_for, gold_of, plain_codebook, texts_of, tiny_section
+from tests.conftest import make_examples
+from tests.trainer.conftest import (
+    Finetuned,
+    MakeExperiment,
+    examples_for,
+    gold_of,
+    plain_codebook,
+    texts_of,
+    tiny_section,
+    write_examples,
+)
 from trainer.classifiers.base import EncodingClassifier
+from trainer.classifiers.checkpoints import last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
+from trainer.classifiers.network import Network
+from trainer.cli import app
 from trainer.encoders import bundled_encoder
-from trainer.errors import EncoderError, ExperimentError
+from trainer.errors import DivergedError, EncoderError, ExperimentError
+from trainer.run import checkpoint_folder, run_experiment
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)
@@ -341,4 +358,220 @@ def test_encoder_with_damaged_weights_is_refused_by_name(tiny_encoder: Path, iso
 
 def test_fitting_leaves_nothing_in_the_working_folder(tiny_encoder: Path, isolated: Path) -> None:
     fit_tiny(tiny_encoder, min_steps=0)
+    assert not list(isolated.iterdir())
+
+
+def test_train_examples_of_one_class_leave_nothing_to_tell_apart(tiny_encoder: Path) -> None:
+    examples = [example for example in examples_for(ONE_OF, 60) if example.labels == ("aid",)]
+    with pytest.raises(ExperimentError, match=r"all 10 train examples bear aid.*nothing to tell apart"):
+        FinetuneClassifier(ONE_OF, tiny_section(tiny_encoder), 1).fit(examples[:10], examples[10:])
+
+
+def test_asymmetric_loss_is_refused_where_labels_exclude_each_other(tiny_encoder: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"model\.loss.*exclusive.*cross_entropy"):
+        fit_tiny(tiny_encoder, ONE_OF, loss="asymmetric")
+
+
+# -- runs
+
+
+def test_a_run_leaves_no_checkpoints(experiment_of: MakeExperiment, tiny_encoder: Path, isolated: Path) -> None:
+    model = tiny_section(tiny_encoder, min_steps=0).model_dump()
+    seen: list[bool] = []
+    run_experiment(
+        experiment_of("finetune", model=model),
+        isolated / "out",
+        progress=lambda *_: seen.append(checkpoint_folder(isolated / "out").is_dir()),
+    )
+    assert seen
+    assert all(seen)
+    assert not [path for path in isolated.iterdir() if path.name.startswith(".")]
+
+
+# -- numbers that are not finite
+
+FAR_TOO_HIGH: dict[str, Any] = {"learning_rate": 1e30, "head_learning_rate": 1e30, "min_steps": 0}
+
+
+def test_a_rate_that_is_far_too_high_is_reported_with_its_step(tiny_encoder: Path) -> None:
+    with pytest.raises(DivergedError, match=r"step \d of 8: .*Lower model\.learning_rate") as caught:
+        fit_tiny(tiny_encoder, epochs=2, **FAR_TOO_HIGH)
+    assert "checkpoint" not in str(caught.value)  # none outlives the training here
+
+
+def test_weights_that_are_no_numbers_are_not_evaluated(tiny_encoder: Path) -> None:
+    """The loss of the only step is finite, what the step leads to is not."""
+    with pytest.raises(DivergedError, match="step 1 of 1"):
+        fit_tiny(tiny_encoder, batch_size=64, warmup=0.0, **FAR_TOO_HIGH)
+
+
+def test_the_last_good_checkpoint_is_kept(tiny_encoder: Path, isolated: Path) -> None:
+    from safetensors.numpy import load_file
+
+    # An epoch is one step, and the rate of the first step of a warm-up is 0.
+    section = tiny_section(tiny_encoder, **FAR_TOO_HIGH | {"epochs": 8, "batch_size": 64, "warmup": 0.5})
+    classifier = FinetuneClassifier(MULTI, section, 1)
+    classifier.checkpoints = isolated / "checkpoints"
+    examples = examples_for(MULTI, 120)
+    with pytest.raises(DivergedError, match="last good checkpoint") as caught:
+        classifier.fit(examples[:64], examples[64:])
+    kept = last_whole_checkpoint(classifier.checkpoints)
+    assert kept is not None
+    assert str(kept) in str(caught.value)
+    assert all(np.isfinite(part).all() for part in load_file(kept / "model.safetensors").values())
+
+
+def test_a_run_that_diverges_ends_with_a_message_and_leaves_nothing(tiny_encoder: Path, isolated: Path) -> None:
+    write_examples(isolated / "data.jsonl", make_examples(90))
+    settings = FAR_TOO_HIGH | {"encoder": tiny_encoder, "pooling": "mean"}
+    arguments = [f"model.{key}={value}" for key, value in settings.items()]
+    arguments += ["data.train=data.jsonl", "data.codebook=infer", "tracking.enabled=false"]
+    arguments += ["split.allow_large_groups=true"]
+    finished = CliRunner().invoke(
+        app, ["train", "finetune", "--out", "out", *(part for one in arguments for part in ("--set", one))]
+    )
+    assert finished.exit_code == 1
+    assert isinstance(finished.exception, SystemExit)
+    assert "Error: step " in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "Lower model.learning_rate" in finished.stderr
+    assert [path.name for path in isolated.iterdir()] == ["data.jsonl"]
+
+
+# -- too little memory
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the network take so many sentences at once, as if there were no memory for more.
+
+    Args:
+        sentences: how many.
+        after: how often it takes more all the same before that.
+    """
+    pooled = Network.pooled
+
+    def limit(sentences: int, after: int = 0) -> None:
+        calls = iter(range(10**9))
+
+        def limited(self: Network, **inputs: Any) -> Any:
+            import torch
+
+            if next(calls) >= after and len(inputs["input_ids"]) > sentences:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return pooled(self, **inputs)
+
+        monkeypatch.setattr(Network, "pooled", limited)
+
+    return limit
+
+
+def fit_counted(encoder: Path, n: int = 64, **changes: Any) -> tuple[FinetuneClassifier, list[int]]:
+    """As `fit_tiny`, with the steps that were taken."""
+    steps: list[int] = []
+    examples = examples_for(MULTI, n + 40)
+    section = tiny_section(encoder, min_steps=0, epochs=2, **changes)
+    classifier = FinetuneClassifier(MULTI, section, 1, lambda done, _: steps.append(done))
+    classifier.fit(examples[:n], examples[n:])
+    return classifier, steps
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sentences", "tried"),
+    [(16, 8, [16, 8]), (16, 5, [16, 8, 4]), (15, 7, [15, 5]), (6, 1, [6, 3, 1])],
+)
+def test_without_enough_memory_smaller_batches_make_as_many_steps(
+    tiny_encoder: Path, room: Callable[..., None], batch_size: int, sentences: int, tried: list[int]
+) -> None:
+    n = 3 * batch_size + 1
+    whole, steps = fit_counted(tiny_encoder, n, batch_size=batch_size)
+    assert whole.notes == ()
+    room(sentences)
+    parts, taken = fit_counted(tiny_encoder, n, batch_size=batch_size)
+    assert taken == steps == list(range(1, 9))
+    assert parts.notes == tuple(
+        f"out of memory with {size} sentences at once: went on with {smaller}" for size, smaller in pairwise(tried)
+    )
+
+
+def test_epochs_that_were_done_when_memory_ran_out_are_not_done_again(
+    tiny_encoder: Path, room: Callable[..., None]
+) -> None:
+    room(8, after=4 + 2 + 2)  # four steps, two batches of validation, and two steps more
+    classifier, steps = fit_counted(tiny_encoder)
+    assert len(classifier.notes) == 1
+    assert steps == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8]
+
+
+def test_where_not_even_one_sentence_fits_it_says_what_to_do(tiny_encoder: Path, room: Callable[..., None]) -> None:
+    room(0)
+    with pytest.raises(ExperimentError, match=r"out of memory with 1 sentences.*model\.max_length"):
+        fit_counted(tiny_encoder, batch_size=4)
+
+
+def test_several_processes_do_not_choose_batches_each_for_itself(
+    tiny_encoder: Path, room: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.classifiers.finetune.world_size", lambda: 2)
+    room(8)
+    with pytest.raises(ExperimentError, match=r"out of memory with 16 sentences.*model\.batch_size"):
+        fit_counted(tiny_encoder)
+
+
+def test_other_failures_are_not_taken_for_want_of_memory(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(Network, "pooled", fail)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        fit_counted(tiny_encoder)
+
+
+def test_the_report_says_that_memory_did_not_suffice(
+    experiment_of: MakeExperiment, tiny_encoder: Path, isolated: Path, room: Callable[..., None]
+) -> None:
+    room(32)  # what predicting takes at once
+    model = tiny_section(tiny_encoder, min_steps=0, batch_size=64).model_dump()
+    result = run_experiment(experiment_of("finetune", model=model), isolated / "out")
+    assert "out of memory with 64 sentences at once: went on with 32" in result.report["notes"]
+
+
+# -- adapters
+
+
+def test_adapters_are_merged_into_an_encoder_that_opens_without_peft(
+    tiny_encoder: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    classifier = fit_tiny(tiny_encoder, lora_rank=2, learning_rate=2e-2)
+    folder, texts = save(classifier, isolated / "saved"), texts_of(examples_for(MULTI, 30))
+    monkeypatch.setitem(sys.modules, "peft", None)
+    loaded = FinetuneClassifier.load(folder, MULTI)
+    np.testing.assert_array_equal(loaded.predict_proba(texts), classifier.predict_proba(texts))
+    assert not list(folder.rglob("adapter*"))
+    before, after = (load_file(place / "model.safetensors") for place in (tiny_encoder, folder / "encoder"))
+    assert set(after) == set(before)
+    for name, tensor in after.items():
+        change = (tensor - before[name]).numpy()
+        if name.startswith("encoder.") and change.ndim == 2:
+            # Zeros of a matrix of rank 2 are rounding.
+            assert np.linalg.matrix_rank(change, tol=1e-4) == 2, name
+        else:
+            assert not change.any(), name
+
+
+def test_adapters_learn_what_all_weights_learn(tiny_encoder: Path) -> None:
+    examples = examples_for(MULTI, 120)
+    gold = gold_of(examples[64:], MULTI.label_names)
+    adapted = fit_tiny(tiny_encoder, lora_rank=4, learning_rate=2e-2, min_steps=24, dropout=0.0)
+    assert f1_score(gold, adapted.predict_proba(texts_of(examples[64:])) > 0.5, average="macro") > 0.7
+
+
+def test_adapters_without_peft_leave_nothing_behind(
+    tiny_encoder: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ExperimentError, match=r"needs peft"):
+        fit_tiny(tiny_encoder, lora_rank=4)
     assert not list(isolated.iterdir())

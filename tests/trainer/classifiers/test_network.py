@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from math import exp, log, sqrt
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from trainer.classifiers.network import Network, open_network
+from trainer.classifiers.network import Network, asymmetric_loss, open_network
+from trainer.errors import ExperimentError
 
 
 def small_network(n_outputs: int = 2, *, pooling: str = "mean") -> Network:
@@ -140,3 +142,115 @@ def test_opened_network_is_float32_and_leaves_the_unused_pooler_alone(tiny_encod
 def test_keeps_the_first_layers_or_all(tiny_encoder: Path, keep: int, layers: int) -> None:
     network, _ = open_network(tiny_encoder, 2, pooling="mean", dropout=0.0, keep_layers=keep)
     assert len(network.encoder.encoder.layer) == layers == network.encoder.config.num_hidden_layers
+
+
+# -- asymmetric loss
+
+
+def test_asymmetric_loss_by_hand() -> None:
+    logits = torch.tensor([[0.0, 0.0], [2.0, -4.0]], dtype=torch.float64)
+    labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    hard = 1 / (1 + exp(-2)) - 0.05
+    expected = [
+        -log(0.5),  # a positive, as in cross-entropy
+        -(0.45**4) * log(0.55),  # a negative of 0.5, taken as 0.05 less
+        -(hard**4) * log(1 - hard),
+        0,  # a negative of 0.018: easier than the margin
+    ]
+    assert float(asymmetric_loss(logits, labels)) == pytest.approx(sum(expected) / 4)
+
+
+def test_asymmetric_loss_without_focus_and_margin_is_cross_entropy() -> None:
+    logits, labels = torch.linspace(-5, 5, 12).reshape(3, 4), (torch.arange(12).reshape(3, 4) % 3 == 0).float()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+    assert float(asymmetric_loss(logits, labels, focus=0.0, margin=0.0)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_asymmetric_loss_has_the_gradient_that_differences_give() -> None:
+    logits = torch.tensor([[0.3, -1.2, 2.0], [-2.5, 1.1, 0.0]], dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda given: asymmetric_loss(given, labels), logits)
+
+
+def test_asymmetric_loss_leaves_easy_negatives_alone_and_is_finite_at_the_ends() -> None:
+    logits = torch.tensor([-100.0, -4.0, 4.0, 100.0, -100.0, 100.0], requires_grad=True)
+    loss = asymmetric_loss(logits, torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 1.0]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad[:2].tolist() == [0, 0]
+    assert logits.grad[2] > 0 > logits.grad[4]
+
+
+def test_a_network_can_have_the_asymmetric_loss() -> None:
+    network, labels = small_network(2), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    gold = np.array([[True, False]] + [[False, False]] * 9)
+    network.set_loss(gold, exclusive=False, smoothing=0.1, most_weight=9.0, asymmetric=True)
+    loss, logits = loss_of(network, labels)
+    assert loss == pytest.approx(float(asymmetric_loss(torch.from_numpy(logits), labels)))
+
+
+# -- what training asks of the encoder
+
+
+def test_adapters_alone_are_trained_and_merged_in_the_end(tiny_encoder: Path) -> None:
+    network, _ = open_network(tiny_encoder, 2, pooling="mean")
+    plain = type(network.encoder)
+    before = {name: tensor.clone() for name, tensor in network.encoder.state_dict().items()}
+    network.prepare(lora_rank=2, recompute=False)
+    trained = {name: tensor for name, tensor in network.encoder.named_parameters() if tensor.requires_grad}
+    assert trained
+    assert all("lora_" in name and "pooler" not in name for name in trained)
+    with torch.no_grad():
+        for name, tensor in trained.items():
+            tensor.fill_(0.1 if "lora_B" in name else 1.0)
+    ids = torch.tensor([[5, 6, 7]])
+    network.eval()
+    adapted = network.pooled(input_ids=ids, attention_mask=torch.ones_like(ids)).detach()
+    network.finish()
+    assert type(network.encoder) is plain
+    merged = network.pooled(input_ids=ids, attention_mask=torch.ones_like(ids)).detach()
+    torch.testing.assert_close(merged, adapted, atol=1e-5, rtol=1e-4)
+    after = network.encoder.state_dict()
+    assert set(after) == set(before)
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    linear = {name for name in before if name.endswith(("query.weight", "key.weight", "value.weight", "dense.weight"))}
+    assert changed == {name for name in linear if "pooler" not in name}
+    for name in changed:  # two columns of 0.1 times two rows of 1, scaled by 2
+        torch.testing.assert_close(after[name] - before[name], torch.full_like(after[name], 0.4))
+
+
+def test_adapters_need_peft(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    network, _ = open_network(tiny_encoder, 2, pooling="mean")
+    with pytest.raises(ExperimentError, match=r"lora_rank = 4 needs peft.*communique\[peft\]"):
+        network.prepare(lora_rank=4, recompute=False)
+
+
+def test_dropout_of_the_encoder_can_be_set_to_nothing() -> None:
+    network, ids = small_network().train(), torch.tensor([[5, 6, 7]])
+
+    def answer() -> torch.Tensor:
+        return network.pooled(input_ids=ids, attention_mask=torch.ones_like(ids)).detach()
+
+    assert not torch.equal(answer(), answer())
+    network.set_encoder_dropout(0.0)
+    torch.testing.assert_close(answer(), answer(), atol=0, rtol=0)
+
+
+def test_an_encoder_that_cannot_compute_twice_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small_network()
+    monkeypatch.setattr(type(network.encoder), "supports_gradient_checkpointing", False)
+    with pytest.raises(ExperimentError, match=r"activation_checkpointing.*Set it to false"):
+        network.prepare(lora_rank=0, recompute=True)
+
+
+def test_computing_twice_ends_with_the_training() -> None:
+    network = small_network()
+    network.prepare(lora_rank=0, recompute=True)
+    flags = [module.gradient_checkpointing for module in network.modules() if hasattr(module, "gradient_checkpointing")]
+    assert any(flags)
+    network.finish()
+    flags = [module.gradient_checkpointing for module in network.modules() if hasattr(module, "gradient_checkpointing")]
+    assert not any(flags)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,26 @@ from safetensors.torch import load_file
 from tests.trainer.conftest import examples_for, plain_codebook, tiny_section
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.classifiers.network import Network
-from trainer.classifiers.training import validation_score
+from trainer.classifiers.training import is_out_of_memory, smaller_batch, validation_score
 
 
-def train_four_steps(encoder: Path, **changes: Any) -> Network:
+@pytest.fixture(scope="module")
+def still_encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny encoder without dropout, so that only what is computed decides, not how often chance was asked."""
+    folder = tmp_path_factory.mktemp("still") / "encoder"
+    shutil.copytree(tiny_encoder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def train_four_steps(encoder: Path, *, n: int = 64, **changes: Any) -> Network:
     """The network of a classifier that was fitted for one epoch."""
     codebook = plain_codebook("aid", "truce")
-    examples = examples_for(codebook, 96)
+    examples = examples_for(codebook, n + 32)
     section = tiny_section(encoder, min_steps=0, **changes)
-    classifier = FinetuneClassifier(codebook, section, 1).fit(examples[:64], examples[64:])
+    classifier = FinetuneClassifier(codebook, section, 1).fit(examples[:n], examples[n:])
     assert classifier.network_ is not None
     return classifier.network_
 
@@ -67,3 +80,80 @@ def test_weight_decay_spares_biases_and_normalisation(tiny_encoder: Path) -> Non
     weights = weights_before_and_after(tiny_encoder, train_four_steps(tiny_encoder, **changes))
     shrunk = {name for name, (before, after) in weights.items() if after.norm() < 0.95 * before.norm()}
     assert shrunk == {name for name, (before, _) in weights.items() if before.ndim > 1 and "pooler" not in name}
+
+
+def assert_alike(one: Network, other: Network, atol: float) -> None:
+    other_state = other.state_dict()
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(tensor, other_state[name], atol=atol, rtol=0, msg=name)
+
+
+def moved(encoder: Path, network: Network) -> float:
+    """The largest change of a weight of the encoder."""
+    return max(
+        float((after - before).abs().max()) for before, after in weights_before_and_after(encoder, network).values()
+    )
+
+
+def test_two_batches_of_eight_make_the_same_step_as_one_of_sixteen(still_encoder: Path) -> None:
+    changes: dict[str, Any] = {"dropout": 0.0, "weight_decay": 0.0}
+    # 72 examples: the last step has one batch of eight only, and must not count half or double.
+    whole = train_four_steps(still_encoder, n=72, batch_size=16, **changes)
+    parts = train_four_steps(still_encoder, n=72, batch_size=8, gradient_accumulation=2, **changes)
+    assert moved(still_encoder, whole) > 1e-2
+    assert_alike(whole, parts, atol=2e-4)
+
+
+def test_activations_computed_twice_give_the_same_weights(still_encoder: Path) -> None:
+    kept, recomputed = (
+        train_four_steps(still_encoder, dropout=0.0, activation_checkpointing=on) for on in (False, True)
+    )
+    assert_alike(kept, recomputed, atol=1e-6)
+
+
+def test_the_fused_optimizer_takes_the_steps_of_the_plain_one(
+    still_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused = train_four_steps(still_encoder, dropout=0.0)
+    plain_adamw = torch.optim.AdamW
+
+    def plain(*args: Any, fused: bool, **options: Any) -> torch.optim.Optimizer:
+        assert fused
+        return plain_adamw(*args, **options)
+
+    monkeypatch.setattr(torch.optim, "AdamW", plain)
+    assert_alike(fused, train_four_steps(still_encoder, dropout=0.0), atol=1e-4)
+
+
+def test_asymmetric_loss_is_trained_with(still_encoder: Path) -> None:
+    one, other = (train_four_steps(still_encoder, dropout=0.0, loss=loss) for loss in ("cross_entropy", "asymmetric"))
+    assert (one.head.weight - other.head.weight).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+            True,
+        ),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_want_of_memory_is_known_by_its_signs(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("whole", "sizes"), [(16, [8, 4, 2, 1, 0]), (15, [5, 1, 0]), (12, [6, 3, 1, 0]), (7, [1, 0]), (1, [0])]
+)
+def test_smaller_batches_make_up_the_whole_one(whole: int, sizes: list[int]) -> None:
+    found = [whole]
+    while found[-1]:
+        found.append(smaller_batch(found[-1], whole))
+    assert found[1:] == sizes

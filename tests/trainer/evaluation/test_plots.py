@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from trainer.evaluation import Outcome, build_report
-from trainer.evaluation.plots import draw_plots
+from trainer.evaluation.plots import _most_frequent, draw_plots
 
 MULTILABEL = ["f1_per_label.png", "precision_recall.png", "reliability.png"]
 
@@ -78,6 +78,17 @@ def test_intervals_are_drawn_where_there_are_any() -> None:
 def test_more_labels_make_a_taller_picture_of_f1() -> None:
     few, many = (draw(outcome(n, n=100), f"{n}")["f1_per_label.png"] for n in (3, 30))
     assert height(many) > 1.5 * height(few)
+
+
+def test_labels_beyond_what_a_picture_holds_are_left_out_the_rarest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.evaluation.plots._MOST_BARS", 15)
+    fewer, full = outcome(30, n=300), draw(outcome(15), "full")["f1_per_label.png"]
+    assert height(draw(fewer, "many")["f1_per_label.png"]) == height(full)
+    report = build_report(fewer, bootstrap=100, confidence=0.95, min_groups=20, seed=1)
+    kept = _most_frequent(report)
+    assert kept == sorted(kept, key=report["labels"].index)
+    support = {label: figures["support"] for label, figures in report["per_label"].items()}
+    assert min(support[label] for label in kept) >= max(support[label] for label in set(support) - set(kept))
 
 
 def test_a_confusion_has_a_row_for_none_only_where_it_occurs() -> None:

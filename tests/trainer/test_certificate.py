@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import binom, binomtest
+
+from trainer.certificate import (
+    LIKELY,
+    NEVER_ABSENT,
+    NEVER_PRESENT,
+    Certificate,
+    CutOffs,
+    LabelCertificate,
+    Limits,
+    certify,
+    choose_cutoffs,
+    fewest_cases,
+    likely_failures,
+    most_failures,
+    upper_bound,
+)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+SHARES = st.floats(0.005, 0.6)
+CONFIDENCES = st.floats(0.5, 0.999)
+LIMITS = Limits(max_disagreement=0.2, max_lost=0.4, confidence=0.8)
+NAMES = ("aid", "truce")
+EXAMPLES = settings(deadline=None, max_examples=60)
+
+
+@st.composite
+def counts(draw: st.DrawFn) -> tuple[int, int]:
+    """Failures and cases."""
+    cases = draw(st.integers(1, 400))
+    return draw(st.integers(0, cases)), cases
+
+
+def tail(failures: int, cases: int, share: float) -> float:
+    """The chance of at most so many failures, summed."""
+    return sum(math.comb(cases, k) * share**k * (1 - share) ** (cases - k) for k in range(failures + 1))
+
+
+# -- bounds
+
+
+@EXAMPLES
+@given(counts(), CONFIDENCES)
+def test_the_bound_is_the_share_under_which_so_few_failures_have_the_chance_that_is_left(
+    count: tuple[int, int], confidence: float
+) -> None:
+    failures, cases = count
+    bound = upper_bound(failures, cases, confidence)
+    if failures == cases:
+        assert bound == 1
+    else:
+        assert tail(failures, cases, bound) == pytest.approx(1 - confidence, rel=1e-6)
+
+
+@EXAMPLES
+@given(counts(), CONFIDENCES)
+def test_the_bound_is_that_of_scipys_exact_test(count: tuple[int, int], confidence: float) -> None:
+    failures, cases = count
+    other = binomtest(failures, cases, alternative="less").proportion_ci(confidence, method="exact").high
+    assert upper_bound(failures, cases, confidence) == pytest.approx(other)
+
+
+@EXAMPLES
+@given(counts(), CONFIDENCES)
+def test_the_bound_rises_with_failures_and_confidence_and_falls_with_cases(
+    count: tuple[int, int], confidence: float
+) -> None:
+    failures, cases = count
+    bound = upper_bound(failures, cases, confidence)
+    assert failures / cases <= bound <= 1
+    assert upper_bound(failures, cases + 1, confidence) < bound or failures == cases
+    assert upper_bound(failures + 1, cases + 1, confidence) >= bound
+    assert upper_bound(failures, cases, (1 + confidence) / 2) >= bound
+
+
+@EXAMPLES
+@given(st.integers(1, 200), st.floats(0.001, 0.999), CONFIDENCES)
+def test_the_bound_lies_below_the_true_share_as_rarely_as_it_promises(
+    cases: int, share: float, confidence: float
+) -> None:
+    """Exactly: the chances of all outcomes whose bound holds are summed."""
+    bounds = np.array([upper_bound(failures, cases, confidence) for failures in range(cases + 1)])
+    assert binom.pmf(np.arange(cases + 1), cases, share)[bounds >= share].sum() >= confidence - 1e-9
+
+
+def test_without_a_case_nothing_is_ruled_out() -> None:
+    assert upper_bound(0, 0, 0.95) == 1
+
+
+@pytest.mark.parametrize(("failures", "cases", "confidence"), [(-1, 5, 0.9), (6, 5, 0.9), (1, 5, 0.0), (1, 5, 1.0)])
+def test_impossible_counts_have_no_bound(failures: int, cases: int, confidence: float) -> None:
+    with pytest.raises(ValueError, match="no share has such a bound"):
+        upper_bound(failures, cases, confidence)
+
+
+@pytest.mark.parametrize(("share", "fewest"), [(0.01, 299), (0.05, 59), (0.1, 29)])
+def test_one_percent_takes_299_cases_at_95_percent_confidence(share: float, fewest: int) -> None:
+    assert fewest_cases(share, 0.95) == fewest
+
+
+@EXAMPLES
+@given(SHARES, CONFIDENCES)
+def test_one_case_fewer_would_not_do(share: float, confidence: float) -> None:
+    fewest = fewest_cases(share, confidence)
+    assert upper_bound(0, fewest, confidence) <= share
+    assert upper_bound(0, fewest - 1, confidence) > share
+
+
+@EXAMPLES
+@given(st.integers(0, 400), SHARES, CONFIDENCES)
+def test_one_failure_more_would_be_too_many(cases: int, share: float, confidence: float) -> None:
+    most = most_failures(cases, share, confidence)
+    assert most == -1 or upper_bound(most, cases, confidence) <= share
+    assert most == cases or upper_bound(most + 1, cases, confidence) > share
+
+
+@EXAMPLES
+@given(st.integers(0, 400), SHARES, CONFIDENCES)
+def test_likely_failures_leave_room_and_never_exceed_what_is_allowed(
+    cases: int, share: float, confidence: float
+) -> None:
+    likely, most = (count(cases, share, confidence) for count in (likely_failures, most_failures))
+    assert min(most, 0) <= likely <= most
+    if likely > 0:  # drawn again from what these failures make credible, the cases pass often enough
+        rates = np.random.default_rng(1).beta(likely + 0.5, cases - likely + 0.5, 4000)
+        assert binom.cdf(most, cases, rates).mean() >= LIKELY - 0.02
+
+
+# -- choosing
+
+
+@st.composite
+def worlds(draw: st.DrawFn, exclusive: bool = False) -> tuple[Floats, Bools, Floats | None]:
+    """Probabilities, with many ties among them, the expensive model's label sets, and thresholds.
+
+    Probabilities are binary fractions: of rounding errors nothing is to be seen here.
+    """
+    n, n_labels = draw(st.integers(9, 40)), draw(st.integers(1, 3))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if exclusive:
+        probabilities = np.floor(64 * generator.dirichlet(np.full(n_labels + 1, 0.3), n)) / 64
+        probabilities[:, -1] = 1 - probabilities[:, :-1].sum(axis=1)
+        classes = np.where(generator.random(n) < 0.8, probabilities.argmax(axis=1), generator.integers(0, n_labels, n))
+        return probabilities, classes[:, None] == np.arange(n_labels), None
+    parts = 2 ** draw(st.integers(2, 20))
+    probabilities = np.round(parts * generator.beta(0.4, 0.6, (n, n_labels))) / parts
+    thresholds = generator.uniform(0.2, 0.7, n_labels)
+    noise = generator.normal(0, draw(st.floats(0, 0.4)), (n, n_labels))
+    return probabilities, probabilities + noise >= thresholds, thresholds
+
+
+def all_common(wanted: Bools) -> Bools:
+    return np.ones(wanted.shape[1], dtype=bool)
+
+
+def sets_of(probabilities: Floats, thresholds: Floats | None, n_labels: int) -> Bools:
+    """The cheap model's label sets."""
+    if thresholds is not None:
+        return probabilities >= thresholds
+    return (probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))[:, :n_labels]
+
+
+@cache
+def allowed(cases: int, share: float) -> int:
+    return likely_failures(cases, share, LIMITS.confidence)
+
+
+def keeps_limits(answered: Bools, said: Bools, wanted: Bools) -> bool:
+    """Whether these answers differ and lose no more than is likely to pass a second time, by counting one by one."""
+    n = len(wanted)
+    wrong = sum(bool(answered[i] and tuple(said[i]) != tuple(wanted[i])) for i in range(n))
+    if wrong > allowed(n, LIMITS.max_disagreement):
+        return False
+    for label in range(wanted.shape[1]):
+        positives = [i for i in range(n) if wanted[i, label]]
+        lost = sum(bool(answered[i] and not said[i, label]) for i in positives)
+        if lost > allowed(len(positives), LIMITS.max_lost):
+            return False
+    return True
+
+
+def most_answers(probabilities: Floats, said: Bools, wanted: Bools, thresholds: Floats | None) -> int:
+    """The most sentences that any tolerance within the limits answers: each one is tried."""
+    best = 0
+    for tolerance in {*probabilities.ravel(), *(1 - probabilities).ravel()}:
+        if thresholds is None:
+            answered = probabilities.max(axis=1) >= 1 - tolerance
+        else:
+            sure = np.where(said, 1 - probabilities <= tolerance, probabilities <= tolerance)
+            answered = sure.all(axis=1)
+        if keeps_limits(answered, said, wanted):
+            best = max(best, int(answered.sum()))
+    return best
+
+
+@EXAMPLES
+@given(st.booleans().flatmap(worlds))
+def test_cut_offs_answer_as_many_sentences_as_any_tolerance_within_the_limits(
+    world: tuple[Floats, Bools, Floats | None],
+) -> None:
+    probabilities, wanted, thresholds = world
+    cut_offs = choose_cutoffs(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
+    said = sets_of(probabilities, thresholds, wanted.shape[1])
+    answered = cut_offs.sure(probabilities)
+    assert not answered.any() or keeps_limits(answered, said, wanted)
+    assert answered.sum() == most_answers(probabilities, said, wanted, thresholds)
+
+
+@EXAMPLES
+@given(worlds())
+def test_what_is_chosen_keeps_the_upper_bounds_themselves(world: tuple[Floats, Bools, Floats]) -> None:
+    probabilities, wanted, thresholds = world
+    cut_offs = choose_cutoffs(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
+    answered = cut_offs.sure(probabilities)
+    if not answered.any():
+        return
+    found = certify(
+        probabilities >= thresholds,
+        wanted,
+        answered,
+        [str(label) for label in range(wanted.shape[1])],
+        all_common(wanted),
+        LIMITS.confidence,
+    )
+    assert found.upper_bound <= LIMITS.max_disagreement
+    assert all(label.upper_bound is not None and label.upper_bound <= LIMITS.max_lost for label in found.labels)
+
+
+@EXAMPLES
+@given(worlds(), st.data())
+def test_cut_offs_lie_on_both_sides_of_the_threshold(world: tuple[Floats, Bools, Floats], data: st.DataObject) -> None:
+    probabilities, wanted, thresholds = world
+    common = np.array(data.draw(st.lists(st.booleans(), min_size=wanted.shape[1], max_size=wanted.shape[1])))
+    cut_offs = choose_cutoffs(probabilities, wanted, thresholds, common, LIMITS)
+    assert (np.array(cut_offs.absent) < thresholds).all()
+    assert (np.array(cut_offs.present) >= thresholds).all()
+
+
+def test_where_both_models_agree_all_is_answered() -> None:
+    probabilities = np.random.default_rng(1).random((60, 2))
+    thresholds = np.array([0.3, 0.6])
+    wanted = probabilities >= thresholds
+    assert choose_cutoffs(probabilities, wanted, thresholds, all_common(wanted), LIMITS).sure(probabilities).all()
+
+
+def test_where_there_are_too_few_sentences_none_is_answered() -> None:
+    probabilities = np.random.default_rng(1).random((LIMITS.fewest_sentences - 1, 1))
+    wanted = probabilities >= 0.5
+    cut_offs = choose_cutoffs(probabilities, wanted, np.array([0.5]), all_common(wanted), LIMITS)
+    assert (cut_offs.absent, cut_offs.present) == ((NEVER_ABSENT,), (NEVER_PRESENT,))
+    assert not cut_offs.sure(np.array([[0.0], [0.5], [1.0]])).any()
+
+
+def rare_label(probabilities: list[float], positives: list[bool]) -> tuple[Floats, Bools]:
+    """A label of these probabilities beside one on which both models always agree; 40 times over."""
+    column = np.tile(probabilities, 40)
+    easy = np.tile([0.01, 0.99], (len(column) + 1) // 2)[: len(column)]
+    return np.column_stack([column, easy]), np.column_stack([np.tile(positives, 40), easy > 0.5])
+
+
+ONE_RARE = np.array([False, True])
+HALVES = np.array([0.5, 0.5])
+
+
+def test_a_label_too_rare_is_never_assigned_and_called_absent_only_far_below_its_positives() -> None:
+    probabilities, wanted = rare_label([0.05, 0.19, 0.21, 0.4, 0.9], [False, False, False, True, True])
+    cut_offs = choose_cutoffs(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
+    assert cut_offs.present[0] == NEVER_PRESENT
+    assert cut_offs.absent[0] == pytest.approx(0.2)
+    asked = [[0.19, 0.01], [0.21, 0.01], [1.0, 0.01]]
+    assert cut_offs.sure(np.array(asked)).tolist() == [True, False, False]
+
+
+def test_a_label_without_a_positive_is_called_absent_but_where_it_is_likeliest() -> None:
+    spread = [i / 100 for i in range(40)]
+    probabilities, wanted = rare_label(spread, [False] * 40)
+    cut_offs = choose_cutoffs(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
+    assert cut_offs.sure(probabilities).mean() == pytest.approx(0.9, abs=0.02)
+    assert not cut_offs.sure(np.array([[0.39, 0.01]])).any()
+
+
+def test_a_rare_label_that_may_have_probability_zero_is_never_called_absent() -> None:
+    probabilities, wanted = rare_label([0.0, 0.0, 0.3], [True, False, False])
+    cut_offs = choose_cutoffs(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
+    assert cut_offs.absent[0] == NEVER_ABSENT
+    assert not cut_offs.sure(probabilities).any()
+
+
+def test_a_cautious_cut_stays_below_the_threshold() -> None:
+    probabilities, wanted = rare_label([0.1, 0.9, 0.95], [False, True, True])
+    cut_offs = choose_cutoffs(probabilities, wanted, np.array([0.3, 0.5]), ONE_RARE, LIMITS)
+    assert cut_offs.absent[0] < 0.3
+
+
+def test_a_class_too_rare_is_left_to_the_expensive_model() -> None:
+    generator = np.random.default_rng(2)
+    probabilities = generator.dirichlet(np.full(3, 0.2), 300)
+    wanted = (probabilities.argmax(axis=1)[:, None] == np.arange(3))[:, :2]
+    cut_offs = choose_cutoffs(probabilities, wanted, None, ONE_RARE, LIMITS)
+    answered = cut_offs.sure(probabilities)
+    assert answered.any()
+    assert not answered[wanted[:, 0]].any()
+    lowest = probabilities[wanted[:, 0], 0].min()
+    assert (probabilities[answered, 0] <= lowest / 2).all()
+    assert not answered[~wanted[:, 0] & (probabilities[:, 0] > lowest / 2)].any()
+
+
+def test_exclusive_cut_offs_hold_for_the_likeliest_class_alone() -> None:
+    cut_offs = CutOffs(exclusive=True, absent=(0.2, 1.0), present=(0.7, 0.6))
+    asked = [[0.7, 0.3], [0.69, 0.31], [0.39, 0.61], [0.15, 0.85]]
+    assert cut_offs.sure(np.array(asked)).tolist() == [True, False, False, True]
+
+
+# -- certifying
+
+
+@EXAMPLES
+@given(worlds(), st.data())
+def test_a_certificate_counts_what_the_cascade_changes(
+    world: tuple[Floats, Bools, Floats], data: st.DataObject
+) -> None:
+    probabilities, expensive, thresholds = world
+    n, n_labels = expensive.shape
+    cheap = probabilities >= thresholds
+    answered = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    common = np.array(data.draw(st.lists(st.booleans(), min_size=n_labels, max_size=n_labels)))
+    names = [f"label{label}" for label in range(n_labels)]
+    found = certify(cheap, expensive, answered, names, common, 0.9)
+    cascade = [cheap[i] if answered[i] else expensive[i] for i in range(n)]
+    assert found.cases == n
+    assert found.answered == sum(answered.tolist())
+    assert found.disagreements == sum((cascade[i] != expensive[i]).any() for i in range(n))
+    assert found.upper_bound == upper_bound(found.disagreements, n, 0.9)
+    for label, one in enumerate(found.labels):
+        assert one.name == names[label]
+        assert one.positives == expensive[:, label].sum()
+        assert one.lost == sum(bool(expensive[i, label] and not cascade[i][label]) for i in range(n))
+        assert one.upper_bound == (upper_bound(one.lost, one.positives, 0.9) if common[label] else None)
+
+
+def test_a_certificate_says_its_shares_and_comes_back_from_json() -> None:
+    labels = (LabelCertificate("aid", 40, 1, 0.11), LabelCertificate("truce", 0, 0, None))
+    certificate = Certificate(200, 120, 1, 0.0235, 0.95, labels)
+    assert (certificate.share, certificate.answered_share) == (0.005, 0.6)
+    assert [label.share for label in labels] == [0.025, 0]
+    content: dict[str, Any] = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
+    assert Certificate.from_dict(content) == certificate
+    assert (content["share"], content["answered_share"], content["labels"][0]["share"]) == (0.005, 0.6, 0.025)
+
+
+# -- both together, on sentences drawn from one source
+
+
+def drawn(n: int, generator: np.random.Generator) -> tuple[Floats, Bools]:
+    """A cheap model's probabilities of two labels and the expensive model's sets, which it foretells but for noise."""
+    certain = generator.normal(-3, 6, (n, 2))
+    heard = certain + generator.normal(0, 2, (n, 2))
+    return 1 / (1 + np.exp(-heard)), certain >= 0
+
+
+@pytest.fixture(scope="module")
+def repetitions() -> list[tuple[Certificate, float]]:
+    """Chosen on 400 sentences and certified on 400 others, 120 times; with the disagreement on very many."""
+    generator = np.random.default_rng(5)
+    limits = Limits(0.03, 0.1, 0.9)
+    many, many_wanted = drawn(20_000, generator)
+    found = []
+    for _ in range(120):
+        probabilities, wanted = drawn(800, generator)
+        cut_offs = choose_cutoffs(probabilities[:400], wanted[:400], HALVES, np.array([True, True]), limits)
+        sure = cut_offs.sure(probabilities[400:])
+        common = np.array([True, True])
+        certificate = certify(probabilities[400:] >= 0.5, wanted[400:], sure, NAMES, common, limits.confidence)
+        wrong = ((many >= 0.5) != many_wanted).any(axis=1) & cut_offs.sure(many)
+        found.append((certificate, float(wrong.mean())))
+    return found
+
+
+def test_certified_bounds_hold_for_new_sentences_as_often_as_they_promise(
+    repetitions: list[tuple[Certificate, float]],
+) -> None:
+    held = np.mean([share <= certificate.upper_bound for certificate, share in repetitions])
+    assert held >= 0.9 - 3 * math.sqrt(0.9 * 0.1 / 120)
+
+
+def test_what_was_chosen_mostly_passes_where_it_is_certified(repetitions: list[tuple[Certificate, float]]) -> None:
+    passed = [certificate.upper_bound <= 0.03 for certificate, _ in repetitions]
+    assert np.mean(passed) >= 0.8
+
+
+def test_a_cheap_model_of_some_use_answers_a_good_part(repetitions: list[tuple[Certificate, float]]) -> None:
+    assert np.mean([certificate.answered_share for certificate, _ in repetitions]) > 0.25

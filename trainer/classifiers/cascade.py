@@ -1,0 +1,298 @@
+"""A cheap classifier answers the sentences of which it is sure, an expensive one the rest; how far that may differ from
+the expensive one alone is certified. The cut-offs and the bounds are `trainer.certificate`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.codebook import Codebook
+from labels.records import Example
+from trainer.calibration import (
+    Bools,
+    Calibration,
+    LabelCalibration,
+    fit_exclusive,
+    fit_multilabel,
+    uncalibrated,
+    with_none,
+)
+from trainer.certificate import Certificate, CutOffs, Limits, certify, choose_cutoffs, most_failures, upper_bound
+from trainer.classifiers.base import Classifier, Probabilities, Progress, ResumableClassifier, label_matrix
+from trainer.classifiers.registry import build_classifier, classifier_class
+from trainer.config import CalibrationSection, CascadeSection
+from trainer.errors import ExperimentError
+from trainer.splits import make_split
+
+FILE, CHEAP, EXPENSIVE = "cascade.json", "cheap", "expensive"
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A classifier of the cascade with its calibration."""
+
+    kind: str
+    classifier: Classifier
+    calibration: Calibration
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """(n, labels) calibrated probabilities, as a model of this classifier alone gives them."""
+        return self.calibrated(self.classifier.predict_proba(texts))
+
+    def calibrated(self, raw: Probabilities) -> Probabilities:
+        return self.calibration.apply(raw).astype(np.float32)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the classifier into a new folder; what else `load` needs comes back."""
+        folder.mkdir()
+        self.classifier.save(folder)
+        return {"kind": self.kind, "calibration": self.calibration.to_dict()}
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook, content: dict[str, Any]) -> Self:
+        classifier = classifier_class(content["kind"]).load(folder, codebook)
+        return cls(content["kind"], classifier, Calibration.from_dict(content["calibration"]))
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": self.kind} | self.classifier.describe()
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What `fit` leaves and `load` finds again."""
+
+    cheap: _Member
+    expensive: _Member
+    cut_offs: CutOffs
+    certificate: Certificate
+
+
+class CascadeClassifier:
+    """The cheap classifier reads every sentence, the expensive one those of which the cheap one is not sure.
+
+    Both are calibrated on validation, as each would be alone. Then validation is divided into two halves, documents and
+    near-duplicates together: on the first half the cut-offs are chosen, on the second they are certified, once. Two
+    things the bounds leave out of account: early stopping and calibration have seen both halves (of the cut-offs they
+    know nothing), and sentences of one document are not independent of each other.
+
+    Attributes:
+        calibration_: the thresholds of the expensive classifier; the probabilities are calibrated already.
+        checkpoints, notes: the expensive classifier's, as `ResumableClassifier` says. A cascade that was refused can be
+            trained again with other limits from there; but certifying again on the same sentences is worth less.
+    """
+
+    needs_calibration = False
+    checkpoints: Path | None = None
+
+    def __init__(
+        self, codebook: Codebook, section: CascadeSection, seed: int, progress: Progress | None = None
+    ) -> None:
+        self.labels = codebook.label_names
+        self.notes: tuple[str, ...] = ()
+        self._codebook = codebook
+        self._section = section
+        self._limits = Limits(section.max_disagreement, section.max_lost, section.confidence)
+        self._seed = seed
+        self._progress = progress
+        self.calibration_ = self._uncalibrated()
+        self.fitted_: _Fitted | None = None
+
+    def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
+        """Fit both classifiers, choose the cut-offs, and certify them.
+
+        Raises:
+            ExperimentError: validation is too small to certify anything, which is said before anything is fitted; or
+                the limits do not hold on the half of validation that certifies.
+        """
+        first, second = self._halves(validation)
+        rows = [*first, *second]
+        cheap, expensive = self._build()
+        cheap.fit(examples, validation)
+        expensive.fit(examples, validation)
+        self.notes = getattr(expensive, "notes", ())
+        quick, said = self._calibrate(self._section.cheap.kind, cheap, rows)
+        slow, answers = self._calibrate(self._section.expensive.kind, expensive, rows)
+        self.calibration_ = _thresholds_alone(slow.calibration)
+        cut_offs, certificate = self._certify(said, answers, len(first))
+        self._refuse_breaches(certificate)
+        self.fitted_ = _Fitted(quick, slow, cut_offs, certificate)
+        return self
+
+    def _halves(self, validation: Sequence[Example]) -> list[list[Example]]:
+        """Validation in two parts, each large enough to certify something."""
+        sizes = [len(validation) // 2, len(validation) - len(validation) // 2]
+        if min(sizes) >= self._limits.fewest_sentences:
+            halves = make_split(validation, (0.5, 0.5), self._seed, allow_large=True)
+            sizes = [len(half) for half in halves]
+        if min(sizes) >= self._limits.fewest_sentences:
+            return halves
+        raise ExperimentError(self._too_small(sizes))
+
+    def _too_small(self, sizes: Sequence[int]) -> str:
+        limits, fewest = self._limits, self._limits.fewest_sentences
+        least = math.ceil(1000 * upper_bound(0, min(sizes), limits.confidence)) / 1000
+        return (
+            f"model.max_disagreement = {limits.max_disagreement:g}: to certify it takes {fewest} validation sentences "
+            f"to choose the cut-offs on and {fewest} others that prove them, at confidence {limits.confidence:g} and "
+            f"without one disagreement. There are {sum(sizes)}, in halves of {sizes[0]} and {sizes[1]}. Give more "
+            f"validation sentences{_from(least)}, or train {self._section.expensive.kind} alone: "
+            f'model.kind = "{self._section.expensive.kind}".'
+        )
+
+    def _build(self) -> tuple[Classifier, Classifier]:
+        cheap = build_classifier(self._section.cheap, self._codebook, self._seed, None)
+        expensive = build_classifier(self._section.expensive, self._codebook, self._seed, self._progress)
+        if isinstance(expensive, ResumableClassifier):
+            expensive.checkpoints = self.checkpoints
+        return cheap, expensive
+
+    def _calibrate(
+        self, kind: str, classifier: Classifier, validation: Sequence[Example]
+    ) -> tuple[_Member, Probabilities]:
+        """The classifier with its calibration, and its calibrated probabilities of the validation sentences."""
+        raw = classifier.predict_proba([example.text for example in validation])
+        calibration = self._calibration(classifier, raw, label_matrix(validation, self.labels))
+        member = _Member(kind, classifier, calibration)
+        return member, member.calibrated(raw)
+
+    def _calibration(self, classifier: Classifier, raw: Probabilities, gold: Bools) -> Calibration:
+        if not classifier.needs_calibration:
+            return self._uncalibrated()
+        defaults = CalibrationSection()
+        if not self._codebook.exclusive:
+            return fit_multilabel(raw, gold, method=defaults.method, min_positives=defaults.min_positives)
+        return fit_exclusive(
+            raw,
+            gold,
+            allow_none=self._codebook.allow_none,
+            method=defaults.method,
+            min_positives=defaults.min_positives,
+        )
+
+    def _uncalibrated(self) -> Calibration:
+        book = self._codebook
+        reason = "this kind is not calibrated"
+        return uncalibrated(len(self.labels), reason, exclusive=book.exclusive, allow_none=book.allow_none)
+
+    def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[CutOffs, Certificate]:
+        """Choose on the first `half` rows of what the two classifiers said, certify on the others."""
+        limits, classes = self._limits, self._classes(said)
+        cheap, expensive = self.calibration_.decide(said), self.calibration_.decide(answers)
+        positives = np.minimum(expensive[:half].sum(axis=0), expensive[half:].sum(axis=0))
+        common = positives >= limits.fewest_positives
+        thresholds = None if self._codebook.exclusive else self.calibration_.thresholds
+        cut_offs = choose_cutoffs(classes[:half], expensive[:half], thresholds, common, limits)
+        sure = cut_offs.sure(classes[half:])
+        return cut_offs, certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
+
+    def _classes(self, probabilities: Probabilities) -> NDArray[np.floating[Any]]:
+        """(n, classes): with the column of "none" where there is one."""
+        none = self._codebook.exclusive and self._codebook.allow_none
+        return with_none(probabilities.astype(np.float64), none)
+
+    def _refuse_breaches(self, certificate: Certificate) -> None:
+        breaches = list(self._breaches(certificate))
+        if breaches:
+            lines = "\n".join(f"  {breach}" for breach in breaches)
+            kind = self._section.expensive.kind
+            raise ExperimentError(
+                f"The cascade cannot be certified. On {certificate.cases} validation sentences on which its cut-offs "
+                f"were not chosen, it differs too much from {kind} alone:\n{lines}\nGive more validation sentences "
+                f"(without one disagreement, {self._limits.fewest_sentences} would do), raise the limit, or train "
+                f'{kind} alone: model.kind = "{kind}".'
+            )
+
+    def _breaches(self, certificate: Certificate) -> Iterator[str]:
+        limits = self._limits
+        figures = [("label sets that differ", "max_disagreement", certificate.disagreements, certificate.cases)]
+        figures += [
+            (f"lost of {label.name}", "max_lost", label.lost, label.positives)
+            for label in certificate.labels
+            if label.upper_bound is not None
+        ]
+        for what, key, failures, cases in figures:
+            limit = getattr(limits, key)
+            bound = upper_bound(failures, cases, limits.confidence)
+            if bound > limit:
+                most = most_failures(cases, limit, limits.confidence)
+                yield (
+                    f"{what}: {failures} of {cases} ({failures / cases:.1%}), at most {bound:.1%} at confidence "
+                    f"{limits.confidence:g}; model.{key} = {limit:g} allows {most}"
+                )
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """(n, labels) calibrated probabilities: the cheap classifier's where it is sure, else the expensive one's."""
+        fitted = self._fitted()
+        probabilities = fitted.cheap.predict_proba(texts)
+        rest = np.flatnonzero(~fitted.cut_offs.sure(self._classes(probabilities))).tolist()
+        if rest:
+            probabilities[rest] = fitted.expensive.predict_proba([texts[row] for row in rest])
+        return probabilities
+
+    def answered(self, texts: Sequence[str]) -> Bools:
+        """(n,): which texts the cheap classifier answers."""
+        fitted = self._fitted()
+        return fitted.cut_offs.sure(self._classes(fitted.cheap.predict_proba(texts)))
+
+    def save(self, folder: Path) -> None:
+        """Write `cheap/` and `expensive/` with each kind's own files, and `cascade.json` with all else."""
+        fitted = self._fitted()
+        content = {
+            CHEAP: fitted.cheap.save(folder / CHEAP),
+            EXPENSIVE: fitted.expensive.save(folder / EXPENSIVE),
+            "cut_offs": asdict(fitted.cut_offs),
+            "certificate": fitted.certificate.to_dict(),
+        }
+        (folder / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook) -> Self:
+        """Open what `save` wrote.
+
+        Raises:
+            ArtefactError: as the two kinds say.
+        """
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        cheap, expensive = (_Member.load(folder / name, codebook, content[name]) for name in (CHEAP, EXPENSIVE))
+        cut_offs, certificate = CutOffs.from_dict(content["cut_offs"]), Certificate.from_dict(content["certificate"])
+        classifier = cls(codebook, CascadeSection(kind="cascade"), seed=0)
+        classifier.fitted_ = _Fitted(cheap, expensive, cut_offs, certificate)
+        classifier.calibration_ = _thresholds_alone(expensive.calibration)
+        return classifier
+
+    def describe(self) -> dict[str, Any]:
+        """The certificate's figures, and what the two classifiers say of themselves."""
+        fitted = self._fitted()
+        return {
+            "certificate": fitted.certificate.to_dict(),
+            CHEAP: fitted.cheap.describe(),
+            EXPENSIVE: fitted.expensive.describe(),
+        }
+
+    def _fitted(self) -> _Fitted:
+        if self.fitted_ is None:
+            raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
+        return self.fitted_
+
+
+def _from(least: float) -> str:
+    """The repair by a larger limit, where there is one."""
+    return f", raise model.max_disagreement to at least {least:g}" if least < 1 else ""
+
+
+def _thresholds_alone(calibration: Calibration) -> Calibration:
+    """The calibration that decides as this one does, and leaves probabilities as they are."""
+    none = None if calibration.none is None else _threshold_alone(calibration.none)
+    return Calibration(calibration.exclusive, tuple(map(_threshold_alone, calibration.labels)), none, calibration.notes)
+
+
+def _threshold_alone(label: LabelCalibration) -> LabelCalibration:
+    return LabelCalibration("none", label.n, label.positives, threshold=label.threshold, reason=label.reason)

@@ -1,0 +1,241 @@
+"""What classifiers on a trained encoder share: how they are asked, saved, exported and opened again.
+
+How they are trained is each kind's own matter. The module that is trained stands in `network`, what runs it after an
+export in `onnx_network`; the encoder's place is found by `trainer.encoders`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from labels.codebook import Codebook
+from labels.records import Example
+from trainer.classifiers.base import Probabilities, Progress, without_none
+from trainer.classifiers.onnx_network import ENCODER, GRAPH, HEAD, OnnxNetwork
+from trainer.config import ContrastiveSection, FinetuneSection
+from trainer.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
+from trainer.encoders import default_pooling, find_encoder
+from trainer.errors import ArtefactError, ExperimentError
+
+if TYPE_CHECKING:
+    from trainer.classifiers.network import Network
+
+SETTINGS = "settings.json"
+
+
+class TransformerClassifier:
+    """Pooled encoder output -> linear -> sigmoid for each label, or softmax over exclusive classes."""
+
+    needs_calibration = True
+
+    def __init__(
+        self,
+        codebook: Codebook,
+        section: FinetuneSection | ContrastiveSection,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> None:
+        self.labels = codebook.label_names
+        self._exclusive = codebook.exclusive
+        self._n_outputs = len(self.labels) + (codebook.exclusive and codebook.allow_none)
+        self._encoder_settings = section
+        self._seed = seed
+        self._progress = progress
+        self.network_: Network | None = None
+        self.onnx_: OnnxNetwork | None = None
+        self.tokenizer_: Any = None
+        self.max_length_ = section.max_length
+
+    def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
+        """Each kind's own."""
+        raise NotImplementedError
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """(n, labels): sigmoid of each output, or softmax over the classes without the column of "none".
+
+        Longer texts are cut at `max_length` tokens.
+        """
+        return self.predict_embedded(self.embed(texts))
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n, hidden size) pooled states of the trained encoder: what the head sees."""
+        engine = self._engine()
+        return encode_in_batches(texts, self.tokenizer_, engine.encode, width=engine.width, max_length=self.max_length_)
+
+    def predict_embedded(self, vectors: Vectors) -> Probabilities:
+        """`predict_proba` from the vectors that `embed` gave."""
+        return self._probabilities(self._engine().logits(vectors))
+
+    def _engine(self) -> OnnxNetwork | _TorchEngine:
+        """What runs the network: onnxruntime where it was exported, else torch."""
+        return self.onnx_ or _TorchEngine(self._fitted_network())
+
+    def _probabilities(self, logits: Probabilities) -> Probabilities:
+        if not self._exclusive:
+            return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        return without_none(shifted / shifted.sum(axis=1, keepdims=True), len(self.labels))
+
+    def _open_encoder(self, **changes: Any) -> None:
+        """Put a fresh network around the section's encoder; `changes` go to `open_network`."""
+        from trainer.classifiers.network import open_network
+
+        self.onnx_ = None
+        section = self._encoder_settings
+        folder = find_encoder(section.encoder)
+        pooling = default_pooling(folder) if section.pooling == "auto" else section.pooling
+        self.network_, self.tokenizer_ = open_network(
+            folder, self._n_outputs, pooling=pooling, keep_layers=section.keep_layers, **changes
+        )
+        self.max_length_ = min(section.max_length, self.network_.max_positions)
+
+    def _fitted_network(self) -> Network:
+        if self.network_ is None:
+            raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
+        return self.network_
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder/` (opens with AutoModel and AutoTokenizer), `head.safetensors` and `settings.json`.
+
+        Of an exported classifier, what `save_exported` wrote.
+        """
+        if self.onnx_ is not None:
+            self.onnx_.save(folder)
+            self._write_settings(folder, self.onnx_.export_settings)
+            return
+        self._fitted_network().encoder.save_pretrained(folder / ENCODER)
+        self._save_the_rest(folder)
+        self._write_settings(folder, {})
+
+    def save_exported(self, folder: Path, *, int8: bool) -> None:
+        """Write what `save` does, but `onnx/model.onnx` in place of the encoder's weights; `load` opens it too.
+
+        Args:
+            int8: with weights of 8 bits, as `network_graph` says.
+
+        Raises:
+            ArtefactError: the exporter is not installed, or cannot express this encoder or tokenizer.
+        """
+        from trainer.classifiers.network_graph import write_graph
+
+        network = self._fitted_network()
+        (folder / GRAPH).parent.mkdir()
+        write_graph(network, folder / GRAPH, int8=int8)
+        network.encoder.config.save_pretrained(folder / ENCODER)
+        self._save_the_rest(folder)
+        if not (folder / ENCODER / "tokenizer.json").is_file():
+            raise ArtefactError(
+                f"this encoder's tokenizer ({type(self.tokenizer_).__name__}) has no tokenizer.json, which an exported "
+                "model needs. Train with an encoder that has one."
+            )
+        settings = {
+            "precision": "int8" if int8 else "float32",
+            "parameters": _TorchEngine(network).parameters,
+            "pad_token_id": self.tokenizer_.pad_token_id,
+        }
+        self._write_settings(folder, settings)
+
+    def _save_the_rest(self, folder: Path) -> None:
+        """Tokenizer and head."""
+        from safetensors.torch import save_file
+
+        self.tokenizer_.save_pretrained(folder / ENCODER)
+        head = self._fitted_network().head
+        save_file({"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu()}, folder / HEAD)
+
+    def _write_settings(self, folder: Path, more: dict[str, Any]) -> None:
+        content = json.dumps(self._settings() | more, indent=1)
+        (folder / SETTINGS).write_text(content + "\n", encoding="utf-8")
+
+    def _settings(self) -> dict[str, Any]:
+        """What `load` needs besides the weights."""
+        engine = self._engine()
+        return {
+            "encoder": self._encoder_settings.encoder,
+            "pooling": engine.pooling,
+            "normalise": engine.normalise,
+            "max_length": self.max_length_,
+        }
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook) -> Self:
+        """Open what `save` or `save_exported` wrote, on a GPU where there is one.
+
+        Raises:
+            ArtefactError: the model was exported, and onnxruntime is not installed or cannot open it.
+        """
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        classifier = cls(codebook, cls._section_of(settings), seed=0)
+        classifier.max_length_ = int(settings["max_length"])
+        if (folder / GRAPH).is_file():
+            classifier.onnx_ = OnnxNetwork(folder, settings)
+            classifier.tokenizer_ = classifier.onnx_.tokenizer
+        else:
+            classifier._load_network(folder, settings)
+        classifier._restore(settings)
+        return classifier
+
+    def _load_network(self, folder: Path, settings: dict[str, Any]) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        from trainer.classifiers.network import open_network
+
+        self.network_, self.tokenizer_ = open_network(
+            folder / ENCODER,
+            self._n_outputs,
+            pooling=settings["pooling"],
+            normalise=bool(settings.get("normalise", False)),
+        )
+        self.network_.head.load_state_dict(load_file(folder / HEAD))
+        self.network_.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    @classmethod
+    def _section_of(cls, settings: dict[str, Any]) -> FinetuneSection | ContrastiveSection:
+        """A section of this kind that names the encoder of the settings."""
+        raise NotImplementedError
+
+    def _restore(self, settings: dict[str, Any]) -> None:
+        """Take what else `_settings` wrote."""
+
+    def describe(self) -> dict[str, Any]:
+        """Encoder, pooling, length limit and parameters."""
+        engine = self._engine()
+        return {
+            "encoder": self._encoder_settings.encoder,
+            "pooling": engine.pooling,
+            "max_length": self.max_length_,
+            "parameters": engine.parameters,
+        }
+
+
+class _TorchEngine:
+    """A torch network asked with arrays, as `OnnxNetwork` is."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network.eval()
+        self.pooling, self.normalise = network.pooling, network.normalise
+
+    @property
+    def width(self) -> int:
+        return self._network.head.in_features
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self._network.parameters())
+
+    def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
+        return ask_torch(self._network.pooled, self._network.head.weight.device, input_ids, attention_mask)
+
+    def logits(self, vectors: Vectors) -> Probabilities:
+        import torch
+
+        head = self._network.head
+        with torch.inference_mode():
+            logits: Probabilities = head(torch.from_numpy(vectors).to(head.weight.device)).float().cpu().numpy()
+        return logits

@@ -1,0 +1,73 @@
+"""How a sweep looks on a terminal. No work is done here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from labels.terminal import console
+from trainer.display import print_report
+
+if TYPE_CHECKING:
+    from trainer.sweep import SweepResult, Trial
+
+_SHOWN = 10
+
+
+def print_sweep(result: SweepResult) -> None:
+    """The best ten trials, what mattered, then the report of the best one on test."""
+    ranked = sorted(result.trials, key=lambda trial: -trial.score)
+    failed = [trial for trial in ranked if trial.outcome.score is None]
+    console.print(_trial_table(ranked[: min(_SHOWN, len(ranked) - len(failed))]))
+    again = f", {result.resumed} of them from an earlier call" if result.resumed else ""
+    console.print(f"{len(ranked)} trials{again}; {len(failed)} failed.")
+    for problem, times in Counter(trial.outcome.problem for trial in failed).most_common(_SHOWN):
+        console.print(f"Failed {times} times: {problem}")
+    if result.importances:
+        shares = ", ".join(f"{key} {share:.0%}" for key, share in result.importances.items())
+        console.print(f"What explains the differences, roughly: {shares}.")
+    console.print(
+        f"The best of {len(ranked)} trials looks better on validation ({result.best.score:.3f}) than it is: it was "
+        "picked by that figure. The honest one is on test, which no other trial has seen:"
+    )
+    print_report(result.report)
+    if result.tested > 1:
+        console.print(
+            f"Note: {result.tested} settings of this sweep have been tried on test by now; do not choose by that."
+        )
+    _print_saved(result)
+
+
+def print_interrupted(out: Path) -> None:
+    """What to do after a sweep was interrupted."""
+    console.print(f"Interrupted. Finished trials are kept in {out}: the same command goes on from there.")
+
+
+def _trial_table(trials: Sequence[Trial]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("trial", justify="right")
+    for key in trials[0].values:
+        table.add_column(key.split(".", 1)[1], justify="right")
+    for heading in ("validation\nmacro-F1", "seconds"):
+        table.add_column(heading, justify="right", vertical="bottom")
+    for trial in trials:
+        values = (_short(value) for value in trial.values.values())
+        table.add_row(str(trial.number), *values, f"{trial.score:.3f}", f"{trial.outcome.seconds:.1f}")
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _print_saved(result: SweepResult) -> None:
+    console.print(f"Saved in {result.folder}: best/ (artefact and report), best.toml, trials.csv, study.journal")
+    if result.run_id:
+        console.print(f"MLflow run {result.run_id}, with a run under it for each trial")
+    console.print(f"Next: communique train {result.folder / 'best.toml'}", soft_wrap=True)
+    artefact = result.folder / "best" / "artefact"
+    console.print(f"      communique predict {artefact} ARTICLES --output tagged.csv", soft_wrap=True)

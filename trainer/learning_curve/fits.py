@@ -1,0 +1,110 @@
+"""The fits of a learning curve: one model on nested subsets of train and validation, tested on the same examples.
+
+Train and validation shrink together: who has labelled little has little to calibrate on, too.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from labels.errors import CommuniqueError
+from trainer.classifiers.base import label_matrix
+from trainer.config import Experiment
+from trainer.data import Dataset
+from trainer.evaluation.curve import group_counts
+from trainer.evaluation.metrics import Counts, Floats
+from trainer.learning_curve.subsets import curve_shares, nested_subsets
+from trainer.run import fit_model
+from trainer.splits import group_examples
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CurveFit:
+    """One model, fitted to `train` and calibrated on `validation` sentences; `problem` says why it could not be.
+
+    counts: (test groups, labels), None where it could not be fitted. `uncalibrated` labels had too few validation
+    positives to be calibrated.
+    """
+
+    repeat: int
+    train: int
+    validation: int
+    counts: Counts | None = None
+    uncalibrated: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+    @property
+    def macro_f1(self) -> float | None:
+        """Macro-F1 on test; None where undefined or not fitted."""
+        return None if self.counts is None else _plain(self._whole.macro_f1)
+
+    @property
+    def per_label_f1(self) -> tuple[float | None, ...]:
+        """F1 of each label on test; empty where it could not be fitted."""
+        return () if self.counts is None else tuple(map(_plain, self._whole.f1))
+
+    @property
+    def _whole(self) -> Counts:
+        assert self.counts is not None
+        return Counts(self.counts.tp.sum(axis=0), self.counts.fp.sum(axis=0), self.counts.fn.sum(axis=0))
+
+
+def fit_subsets(
+    experiment: Experiment, dataset: Dataset, *, repeats: int, sizes: int, progress: Progress | None
+) -> list[list[CurveFit]]:
+    """(repeats, sizes) fits, each repeat with an order of the groups and a seed of its own; the first has the
+    experiment's."""
+    groups = {part: group_examples(dataset.parts[part], allow_large=True) for part in ("train", "validation", "test")}
+    gold = label_matrix(dataset.parts["train"], dataset.codebook.label_names)
+    shares = curve_shares(gold, len(set(groups["train"])), sizes)
+    fits: list[list[CurveFit]] = []
+    for repeat in range(repeats):
+        seeded = experiment.model_copy(update={"seed": experiment.seed + repeat})
+        train, validation = (
+            nested_subsets(dataset.parts[part], groups[part], shares, seeded.seed) for part in ("train", "validation")
+        )
+        fits.append([])
+        for size in range(len(shares)):
+            part = replace(dataset, parts={**dataset.parts, "train": train[size], "validation": validation[size]})
+            fits[-1].append(_fit(seeded, part, groups["test"], repeat))
+            if progress:
+                progress(repeat * len(shares) + size + 1, repeats * len(shares))
+    return fits
+
+
+def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat: int) -> CurveFit:
+    """Fit and test one model; that it cannot be fitted is a result, too."""
+    train, validation, test = (dataset.parts[part] for part in ("train", "validation", "test"))
+    fit = CurveFit(repeat, len(train), len(validation))
+    problem = _problem(dataset)
+    if problem:
+        return replace(fit, problem=problem)
+    start = time.perf_counter()
+    try:
+        model = fit_model(experiment, dataset).model
+    except (CommuniqueError, ValueError) as error:  # a ValueError is how scikit-learn says that data are too few
+        return replace(fit, problem=str(error).splitlines()[0])
+    seconds = time.perf_counter() - start
+    predicted = model.decide(model.predict_proba([example.text for example in test]))
+    counts = group_counts(label_matrix(test, model.labels), predicted, groups)
+    uncalibrated = sum(1 for label in model.calibration.labels if label.reason)
+    return replace(fit, counts=counts, uncalibrated=uncalibrated, seconds=seconds)
+
+
+def _problem(dataset: Dataset) -> str:
+    """What `communique train` would refuse in these data, or nothing."""
+    there = {label for example in dataset.parts["train"] for label in example.labels}
+    absent = [label for label in dataset.codebook.label_names if label not in there]
+    if absent:
+        return f"no train sentence bears {', '.join(absent)}"
+    return "" if dataset.parts["validation"] else "there is no validation sentence"
+
+
+def _plain(value: float | Floats) -> float | None:
+    return None if math.isnan(value) else float(value)
