@@ -100,6 +100,21 @@ def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: boo
     return Calibration(exclusive, (label,) * n_labels, label if exclusive and allow_none else None)
 
 
+def fit_calibration(
+    raw: NDArray[np.floating[Any]],
+    gold: Bools,
+    *,
+    exclusive: bool,
+    allow_none: bool,
+    method: str,
+    min_positives: int,
+) -> Calibration:
+    """`fit_exclusive` or `fit_multilabel`, as the codebook's flags say."""
+    if exclusive:
+        return fit_exclusive(raw, gold, allow_none=allow_none, method=method, min_positives=min_positives)
+    return fit_multilabel(raw, gold, method=method, min_positives=min_positives)
+
+
 def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, min_positives: int) -> Calibration:
     """Calibrate and tune the threshold of each label on its own.
 

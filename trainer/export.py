@@ -116,9 +116,9 @@ def export_artefact(
     Raises:
         ArtefactError: the artefact is of a kind that cannot be exported, runs on onnxruntime already, or its export
             says something else, with the figures; or onnxruntime is not installed.
-        DataError: there are too few check rows, they cannot be read, or `out` is occupied.
+        DataError: there are too few check rows, they cannot be read, or `out` is occupied or touches `source`.
     """
-    refuse_occupied(out, overwrite=overwrite)
+    _refuse_place(source, out, overwrite=overwrite)
     advance = progress or _silent
     classifier, model = _open(source)
     examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
@@ -181,6 +181,13 @@ def _recall(gold: NDArray[np.bool_], said: NDArray[np.bool_], says: NDArray[np.b
     return Recall(positives, float((gold & said).sum() / positives), float((gold & says).sum() / positives))
 
 
+def _refuse_place(source: Path, out: Path, *, overwrite: bool) -> None:
+    refuse_occupied(out, overwrite=overwrite)
+    old, new = source.resolve(), out.resolve()
+    if old.is_relative_to(new) or new.is_relative_to(old):
+        raise DataError(f"{out}: the artefact to be exported lies there and would be altered. Name another with --out.")
+
+
 def _open(source: Path) -> tuple[TransformerClassifier, Model]:
     """The artefact, if it is one that can be exported."""
     kind = read_manifest(source).kind
@@ -219,12 +226,18 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
 
 def _validation_rows(run: Path, model_id: str) -> list[Example]:
     """What the run in a folder left of its validation part; nothing where it made another model."""
-    report, predictions = run / "report.json", run / "predictions.parquet"
-    if not report.is_file() or not predictions.is_file():
-        return []
-    if json.loads(report.read_text(encoding="utf-8")).get("model_id") != model_id:
+    predictions = run / "predictions.parquet"
+    if not predictions.is_file() or _reported_model(run / "report.json") != model_id:
         return []
     return read_gold(predictions, "validation")
+
+
+def _reported_model(report: Path) -> str:
+    """The id of the model that a run's report is about; empty where there is no such report."""
+    try:
+        return str(json.loads(report.read_text(encoding="utf-8"))["model_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _ask(model: Model, texts: Sequence[str], progress: Callable[[int], None]) -> tuple[Probabilities, float]:

@@ -21,7 +21,7 @@ from labels.errors import CommuniqueError
 from labels.files import refuse_occupied, whole_folder
 from labels.records import Example
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
-from trainer.calibration import Calibration, fit_exclusive, fit_multilabel, uncalibrated
+from trainer.calibration import Calibration, fit_calibration, uncalibrated
 from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier
 from trainer.config import CalibrationSection, Experiment
@@ -212,11 +212,14 @@ def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier)
         validation = dataset.parts["validation"]
         raw = classifier.predict_proba([example.text for example in validation])
         gold = label_matrix(validation, codebook.label_names)
-    if codebook.exclusive:
-        return fit_exclusive(
-            raw, gold, allow_none=codebook.allow_none, method=settings.method, min_positives=settings.min_positives
-        )
-    return fit_multilabel(raw, gold, method=settings.method, min_positives=settings.min_positives)
+    return fit_calibration(
+        raw,
+        gold,
+        exclusive=codebook.exclusive,
+        allow_none=codebook.allow_none,
+        method=settings.method,
+        min_positives=settings.min_positives,
+    )
 
 
 def _crossfitted(experiment: Experiment, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -283,7 +286,8 @@ def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artef
             if calibration.reason
         },
         "notes": list(dataset.notes),
-    } | ({"certificate": manifest.details["certificate"]} if "certificate" in manifest.details else {})
+        **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
+    }
 
 
 def _labels_of(manifest: Manifest) -> Sequence[Any]:

@@ -14,7 +14,9 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
+from mlflow.pyfunc import PythonModelContext
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -30,6 +32,7 @@ from trainer.errors import ArtefactError
 from trainer.export import Agreement, Recall, compare, export_artefact, why_refused
 from trainer.model import Model
 from trainer.predict import predict_files
+from trainer.pyfunc import CommuniqueModel
 from trainer.run import RunResult, run_experiment
 from trainer.serving.app import create_app
 
@@ -196,6 +199,15 @@ async def ask_server(model: Model, text: str) -> Any:
         return (await client.post("/predict", json={"texts": [text]})).json()
 
 
+def test_mlflow_opens_it(bytewise: Exported) -> None:
+    opened = CommuniqueModel()
+    opened.load_context(PythonModelContext({"artefact": str(bytewise.folder)}, None))
+    answers = opened.predict(None, pd.DataFrame({"text": TEXTS}))
+    assert [tuple(labels) for labels in answers["labels"]] == bytewise.source.label_sets(
+        bytewise.source.predict_proba(TEXTS)
+    )
+
+
 def test_predicting_imports_neither_torch_nor_transformers(bytewise: Exported) -> None:
     code = (
         "import sys; from trainer.model import Model; "
@@ -352,7 +364,7 @@ def test_eight_bits_are_checked_on_no_fewer_than_500_rows(alone: Path, isolated:
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("change", ["another model's run", "a run of an older version"])
+@pytest.mark.parametrize("change", ["another model's run", "a run of an older version", "no run's report"])
 def test_rows_that_are_not_the_runs_own_validation_rows_do_not_count(
     finetuned_run: tuple[RunResult, dict[str, bytes]], isolated: Path, change: str
 ) -> None:
@@ -360,6 +372,8 @@ def test_rows_that_are_not_the_runs_own_validation_rows_do_not_count(
     if change == "another model's run":
         report = json.loads((run / "report.json").read_text("utf-8"))
         (run / "report.json").write_text(json.dumps(report | {"model_id": "another"}), encoding="utf-8")
+    elif change == "no run's report":
+        (run / "report.json").write_text("[]", encoding="utf-8")
     else:
         drop_validation_rows(run / "predictions.parquet")
     with pytest.raises(DataError, match=r"artefact: 0 validation rows"):
@@ -390,6 +404,15 @@ def test_an_occupied_folder_is_refused_and_left_as_it_is(multi: Exported) -> Non
     with pytest.raises(DataError, match=r"out: .*--overwrite"):
         export_artefact(multi.run.artefact, Path("out"))
     assert everything_in(Path("out")) == {"mine.txt": b"mine"}
+
+
+@pytest.mark.parametrize("out", ["alone", ".", "alone/onnx"])
+def test_the_artefact_itself_is_no_place_for_its_export(alone: Path, out: str) -> None:
+    before = everything_in(alone)
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match=r"--out"):
+            export_artefact(alone, Path(out), overwrite=overwrite)
+    assert everything_in(alone) == before
 
 
 def test_the_command_asks_for_a_format(multi: Exported) -> None:

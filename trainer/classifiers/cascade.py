@@ -20,8 +20,7 @@ from trainer.calibration import (
     Bools,
     Calibration,
     LabelCalibration,
-    fit_exclusive,
-    fit_multilabel,
+    fit_calibration,
     uncalibrated,
     with_none,
 )
@@ -166,13 +165,12 @@ class CascadeClassifier:
     def _calibration(self, classifier: Classifier, raw: Probabilities, gold: Bools) -> Calibration:
         if not classifier.needs_calibration:
             return self._uncalibrated()
-        defaults = CalibrationSection()
-        if not self._codebook.exclusive:
-            return fit_multilabel(raw, gold, method=defaults.method, min_positives=defaults.min_positives)
-        return fit_exclusive(
+        book, defaults = self._codebook, CalibrationSection()
+        return fit_calibration(
             raw,
             gold,
-            allow_none=self._codebook.allow_none,
+            exclusive=book.exclusive,
+            allow_none=book.allow_none,
             method=defaults.method,
             min_positives=defaults.min_positives,
         )

@@ -7,6 +7,7 @@ export in `onnx_network`; the encoder's place is found by `trainer.encoders`.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 SETTINGS = "settings.json"
 
 
-class TransformerClassifier:
+class TransformerClassifier(ABC):
     """Pooled encoder output -> linear -> sigmoid for each label, or softmax over exclusive classes."""
 
     needs_calibration = True
@@ -51,9 +52,9 @@ class TransformerClassifier:
         self.tokenizer_: Any = None
         self.max_length_ = section.max_length
 
+    @abstractmethod
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Each kind's own."""
-        raise NotImplementedError
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels): sigmoid of each output, or softmax over the classes without the column of "none".
@@ -196,10 +197,11 @@ class TransformerClassifier:
         self.network_.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @classmethod
+    @abstractmethod
     def _section_of(cls, settings: dict[str, Any]) -> FinetuneSection | ContrastiveSection:
         """A section of this kind that names the encoder of the settings."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _restore(self, settings: dict[str, Any]) -> None:
         """Take what else `_settings` wrote."""
 
