@@ -47,7 +47,7 @@ _PATTERNS = {
         (\d+|one) (thoughts?|comments?|responses?|replies) (on|to) .+
         (\d[\d,. ]*|no|loading) (comments?|people reacted|views)( to this)?( (so far|yet|below))?[\s.…!|]*
         \d[\d,. ]* views\W+\d+ comments?\W*
-        comments?( \(?\d*\)?)?( (are )?(closed|disabled|off))?[.:]?
+        comments?( \(?\d*\)?)?( (are )?(closed|disabled|off)( (for|on) (this|the) \w+)?)?[.:]?
         comments? (you|posted|shared|made|published).{0,80}(site|page|platform|website).{0,80}
         (\d+ )?comments? ?(\(\d+\))?\W+((log|sign) in|report|show|hide|join)\b.{0,80}
         (please )?(be respectful|keep (your )?comments) .{0,160}(comment|users?|opinions?|language).{0,120}
@@ -80,11 +80,13 @@ _PATTERNS = {
         (subscribe|sign ?up|register)\b.{0,80}\b(daily|morning|evening|weekly) letter\b.{0,80}
         (subscribe|sign ?up|join|register|get|receive)\b.{0,60}\b(updates|briefing|bulletin|notifications?)\b.{0,60}
         (subscribe|join|get|download)\b.{0,60}\b(free trial|channel|daily digest|latest news|breaking news)\b.{0,80}
+        follow us for .{2,60}
+        get\b.{0,40}\balerts\b.{0,20}\b(phone|mobile|inbox|device)\W*
         (please |you can |click to )?(read|follow|join|find|like)\b.{0,30}\bon (<channel>)\b.{0,60}
     """,
     "related links": r"""
         (also read|read (also|more)|see (also|more)|related|you (may|might) (also )?like|more on this( story)?)[,.:…]*
-        (recommended( for you)?|most (read|popular)|top stories|latest news|trending( now)?|editor[’']s picks?)[,.:…]*
+        (recommended( for you)?|most (read|popular)( (today|now|this week))?|top stories|latest news|trending( now)?|editor[’']s picks?)[,.:…]*
         (in (other news|pictures|case you missed it)|don[’']t miss|further reading)[,.:…]*
         (up next|(next|previous) article)[,.:…]*
         (watch( (now|live|also|more))?|listen( to this article)?|more (from|stories).{0,40})[,.:…]*
@@ -102,6 +104,8 @@ _PATTERNS = {
         .{0,260}[\[(]\s*(photo|image|picture|file photo|file|credit|ap photo|video)\b[^\])]{0,80}[\])]\.?
         .{0,260}\b(getty images|shutterstock|a[fp]p? photo|epa-efe|via (getty|reuters)|file (photo|picture|image))\W*
         .{0,260}/ ?(reuters|afp|epa)\W*
+        caption\s*:.{0,220}
+        file (photo|picture|image) shows .{2,220}
         \(file\).{0,120}
     """,
     "byline": r"""

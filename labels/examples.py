@@ -65,9 +65,11 @@ def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
 def _example(path: Path, number: int, row: Row, codebook: Codebook) -> Example:
     place = DataError.place(path, number)
     text = row.get("text")
-    if not isinstance(text, str) or not text.strip():
+    if isinstance(text, str) and not text.strip():
+        raise DataError(f"{place}: `text` is empty. Remove the row, or fill it in.")
+    if not isinstance(text, str):
         found = ", ".join(map(str, row)) or "none"
-        raise DataError(f"{place}: a column `text` with some text is needed. Columns here: {found}.")
+        raise DataError(f"{place}: a column `text` with text in it is needed. Columns here: {found}.")
     if not is_unicode(text):
         raise DataError(f"{place}: `text` holds half a character (a lone surrogate). Mend or remove the row.")
     column = _label_column(path, number, row)

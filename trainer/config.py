@@ -25,6 +25,7 @@ from pydantic import (
 
 from labels.spelling import did_you_mean
 from trainer.errors import ExperimentError
+from trainer.precision import Precision
 from trainer.resources import shipped, shipped_experiments
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -143,6 +144,7 @@ class FinetuneSection(_EncoderSection):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     positive_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
     patience: Count = 3
+    precision: Precision = "auto"
     lora_rank: Annotated[int, Field(ge=0)] = 0
     gradient_accumulation: Count = 1
     activation_checkpointing: bool = False

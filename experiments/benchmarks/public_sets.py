@@ -8,6 +8,8 @@ PolyAI-LDN/task-specific-datasets.
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +30,7 @@ def read_set(folder: Path, name: str) -> tuple[Codebook, list[Example], list[Exa
     whole = folder / f"{name}.jsonl"
     if whole.is_file():
         codebook = infer_codebook_of([whole])
-        rows = read_examples(whole, codebook)
+        rows = read_filled(whole, codebook)
         order = np.random.default_rng(0).permutation(len(rows))
         train, test = ([rows[i] for i in part] for part in (order[TEST_ROWS:], order[:TEST_ROWS]))
     else:
@@ -36,6 +38,15 @@ def read_set(folder: Path, name: str) -> tuple[Codebook, list[Example], list[Exa
         train, test = (read_examples(file, codebook) for file in files)
     held = {example.text for example in test}
     return codebook, [example for example in train if example.text not in held], test
+
+
+def read_filled(path: Path, codebook: Codebook) -> list[Example]:
+    """The examples of a file but for rows without text, of which customer_reviews has four."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    with tempfile.TemporaryDirectory() as folder:
+        filled = Path(folder, path.name)
+        filled.write_text("".join(line for line in lines if json.loads(line)["text"].strip()), encoding="utf-8")
+        return read_examples(filled, codebook)
 
 
 def few_shot(examples: Sequence[Example], shots: int, seed: int) -> list[Example]:

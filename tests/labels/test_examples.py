@@ -81,9 +81,9 @@ def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"label": "aid"}, "a column `text` with some text is needed. Columns here: label"),
-        ({"text": "  ", "label": "aid"}, "a column `text` with some text is needed"),
-        ({"text": 3, "label": "aid"}, "a column `text` with some text is needed"),
+        ({"label": "aid"}, "a column `text` with text in it is needed. Columns here: label"),
+        ({"text": "  ", "label": "aid"}, "`text` is empty. Remove the row"),
+        ({"text": 3, "label": "aid"}, "a column `text` with text in it is needed"),
         ({"text": "x"}, "there is neither `label` nor `labels`"),
         ({"text": "x", "label": "aid", "labels": []}, "both `label` and `labels` are there"),
         ({"text": "x", "label": "trucee"}, "label 'trucee' is not in codebook 'small' 1 (did you mean 'truce'?)"),

@@ -26,6 +26,7 @@ from trainer.config import FinetuneSection
 from trainer.distributed import world_size
 from trainer.encoders import encoder_digest, find_encoder
 from trainer.errors import DivergedError, ExperimentError
+from trainer.precision import trains_in_bfloat16
 
 _OUT_OF_MEMORY = (
     "out of memory with {n} sentences at once. Lower model.batch_size and raise model.gradient_accumulation as much, "
@@ -111,6 +112,7 @@ class FinetuneClassifier(TransformerClassifier):
             "labels": self.labels,
             "exclusive": self._exclusive,
             "processes": world_size(),
+            "bfloat16": trains_in_bfloat16(self._section.precision),
         }
 
     def _train_as_memory_allows(

@@ -95,7 +95,7 @@ class Network(nn.Module):
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """Logits, with `loss` before them where `labels` ((batch,) classes or (batch, outputs) 0/1) are given."""
-        logits: Tensor = self.head(self.dropout(self.pooled(**inputs)))
+        logits: Tensor = self.head(self.dropout(self.pooled(**inputs))).float()
         return {"logits": logits} if labels is None else {"loss": self._loss(logits, labels), "logits": logits}
 
     def pooled(self, **inputs: Tensor) -> Tensor:

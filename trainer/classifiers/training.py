@@ -22,6 +22,7 @@ from trainer.classifiers.checkpoints import epochs_when_stopped, last_whole_chec
 from trainer.classifiers.network import Network
 from trainer.distributed import world_size
 from trainer.errors import DivergedError
+from trainer.precision import trains_in_bfloat16
 
 if TYPE_CHECKING:
     from trainer.classifiers.base import Progress
@@ -199,8 +200,8 @@ def _arguments(section: FinetuneSection, batch_size: int, epochs: int, seed: int
         greater_is_better=True,
         label_names=["labels"],
         remove_unused_columns=False,
-        use_cpu=world_size() > 1 and not torch.cuda.is_available(),  # without it processes would not find each other
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        use_cpu=not torch.cuda.is_available(),
+        bf16=trains_in_bfloat16(section.precision),
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_strategy="no",
         report_to="none",

@@ -31,7 +31,7 @@ def train_four_steps(encoder: Path, *, n: int = 64, **changes: Any) -> Network:
     """The network of a classifier that was fitted for one epoch."""
     codebook = plain_codebook("aid", "truce")
     examples = examples_for(codebook, n + 32)
-    section = tiny_section(encoder, min_steps=0, **changes)
+    section = tiny_section(encoder, min_steps=0, **{"precision": "float32"} | changes)
     classifier = FinetuneClassifier(codebook, section, 1).fit(examples[:n], examples[n:])
     assert classifier.network_ is not None
     return classifier.network_
@@ -102,6 +102,17 @@ def test_two_batches_of_eight_make_the_same_step_as_one_of_sixteen(still_encoder
     parts = train_four_steps(still_encoder, n=72, batch_size=8, gradient_accumulation=2, **changes)
     assert moved(still_encoder, whole) > 1e-2
     assert_alike(whole, parts, atol=2e-4)
+
+
+def test_bfloat16_multiplies_coarser_and_keeps_weights_in_float32(
+    still_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = train_four_steps(still_encoder, dropout=0.0)
+    monkeypatch.setattr("trainer.classifiers.training.trains_in_bfloat16", lambda precision: precision == "auto")
+    coarse = train_four_steps(still_encoder, dropout=0.0, precision="auto")
+    assert {parameter.dtype for parameter in coarse.parameters()} == {torch.float32}
+    apart = (exact.head.weight - coarse.head.weight).abs().max()
+    assert 1e-6 < apart < 1e-2
 
 
 def test_activations_computed_twice_give_the_same_weights(still_encoder: Path) -> None:
