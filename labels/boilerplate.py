@@ -86,7 +86,8 @@ _PATTERNS = {
     """,
     "related links": r"""
         (also read|read (also|more)|see (also|more)|related|you (may|might) (also )?like|more on this( story)?)[,.:…]*
-        (recommended( for you)?|most (read|popular)( (today|now|this week))?|top stories|latest news|trending( now)?|editor[’']s picks?)[,.:…]*
+        (recommended( for you)?|top stories|latest news|trending( now)?|editor[’']s picks?)[,.:…]*
+        most (read|popular)( (today|now|this week))?[,.:…]*
         (in (other news|pictures|case you missed it)|don[’']t miss|further reading)[,.:…]*
         (up next|(next|previous) article)[,.:…]*
         (watch( (now|live|also|more))?|listen( to this article)?|more (from|stories).{0,40})[,.:…]*
