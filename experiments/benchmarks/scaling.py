@@ -20,6 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from public_sets import peak
+
 SET = "india_police_events"
 PREDICT = (10_000, 100_000, 1_000_000)
 FIT = (2_000, 10_000, 20_000, 100_000)
@@ -89,12 +91,6 @@ def predict(work: Path, n: int) -> Row:
 
 
 MEASURE = {"fit": fit, "predict": predict}
-
-
-def peak() -> float:
-    """This process's largest resident memory so far."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def report(out: Path, fitted: Sequence[Row], predicted: Sequence[Row]) -> None:
