@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from labels.exports import lazy_names
 
 if TYPE_CHECKING:
-    from trainer.config import Experiment, load_experiment
+    from trainer.config.experiment import Experiment
+    from trainer.config.load import load_experiment
     from trainer.errors import ArtefactError, EncoderError, ExperimentError, TrackingError
     from trainer.model import Model
     from trainer.run import RunResult, run_experiment
@@ -30,12 +31,12 @@ __all__ = [
 _HOMES = {
     "ArtefactError": "trainer.errors",
     "EncoderError": "trainer.errors",
-    "Experiment": "trainer.config",
+    "Experiment": "trainer.config.experiment",
     "ExperimentError": "trainer.errors",
     "Model": "trainer.model",
     "RunResult": "trainer.run",
     "TrackingError": "trainer.errors",
-    "load_experiment": "trainer.config",
+    "load_experiment": "trainer.config.load",
     "run_experiment": "trainer.run",
 }
 __getattr__ = lazy_names(__name__, _HOMES)

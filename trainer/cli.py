@@ -39,21 +39,22 @@ def demo(
 ) -> None:
     """The whole line on the starter corpus: read, split, train four models, crown the best, tag an unseen article."""
     from trainer import demo as steps
-    from trainer import display
+    from trainer.display.board import print_results
+    from trainer.display.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
 
     with reporting_errors():
         with named_progress_bar() as advance:
             corpus = steps.read_corpus(out, advance)
-        display.print_corpus(corpus)
+        print_corpus(corpus)
         split = steps.freeze_split(out, corpus)
-        display.print_split(split, out / "split.json")
+        print_split(split, out / "split.json")
         with named_progress_bar() as advance:
             results = steps.train_all(out, corpus, advance)
-        display.print_results(results)
+        print_results(results)
         best, uri = steps.crown(results)
-        display.print_champion(best, uri)
-        display.print_tagged(*steps.tag_unseen(best.model))
-        display.print_next_steps(uri)
+        print_champion(best, uri)
+        print_tagged(*steps.tag_unseen(best.model))
+        print_next_steps(uri)
 
 
 @app.command(epilog="Example: communique train experiments/finetune.toml --out runs/finetune --set model.epochs=6")
@@ -71,8 +72,8 @@ def train(
     if learning_curve:
         _draw_learning_curve(experiment, out, set_ or [], overwrite=overwrite)
         return
-    from trainer import display
-    from trainer.config import load_experiment
+    from trainer.config.load import load_experiment
+    from trainer.display.run import print_report, print_saved
     from trainer.distributed import is_follower
     from trainer.run import help_train, run_experiment
 
@@ -84,13 +85,13 @@ def train(
             return
         with progress_bar(f"Training {loaded.model.kind}") as advance:
             result = run_experiment(loaded, folder, progress=advance, overwrite=overwrite)
-        display.print_report(result.report)
-        display.print_saved(result)
+        print_report(result.report)
+        print_saved(result)
 
 
 def _draw_learning_curve(experiment: str, out: Path | None, overrides: list[str], *, overwrite: bool) -> None:
-    from trainer.config import load_experiment
-    from trainer.display_curve import print_learning_curve
+    from trainer.config.load import load_experiment
+    from trainer.display.curve import print_learning_curve
     from trainer.learning_curve import run_learning_curve
 
     with reporting_errors():
@@ -109,8 +110,8 @@ def sweep(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Try the settings that an experiment's sweep section names on validation, then train and test the best one."""
-    from trainer.config import load_experiment
-    from trainer.display_sweep import print_interrupted, print_sweep
+    from trainer.config.load import load_experiment
+    from trainer.display.sweep import print_interrupted, print_sweep
     from trainer.sweep import run_sweep
 
     with reporting_errors():
@@ -133,7 +134,7 @@ def evaluate(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Evaluate a saved model on any labelled file: the same report as after training."""
-    from trainer import display
+    from trainer.display.run import print_report
     from trainer.evaluate import evaluate_file
     from trainer.model import Model
     from trainer.tracking import fetch_artefact
@@ -141,7 +142,7 @@ def evaluate(
     with reporting_errors():
         folder = fetch_artefact(artefact)
         evaluation = evaluate_file(Model.load(folder), folder, data, out, overwrite=overwrite)
-        display.print_report(evaluation.report)
+        print_report(evaluation.report)
         if evaluation.folder is not None:
             console.print(f"Kept in {evaluation.folder}: report.json, predictions.parquet, plots/")
 
@@ -151,16 +152,16 @@ def export(
     artefact: ArtefactArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the exported artefact.")],
     onnx: Annotated[bool, typer.Option("--onnx", help="As a graph that onnxruntime runs; the only format.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="With weights of 8 bits: smaller and faster.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: smaller and faster; not of a cascade.")] = False,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Labelled file to check on \\[default: the run's validation rows]."),
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Make a faster artefact of a fine-tuned model, if it says the same on labelled rows; the old one stays."""
+    """Make a faster artefact of a transformer or cascade, if it says the same on labelled rows; the old one stays."""
     from labels.errors import InputError
-    from trainer import display
+    from trainer.display.exported import print_exported
     from trainer.export import export_artefact
     from trainer.quiet import quiet_libraries
     from trainer.tracking import fetch_artefact
@@ -172,7 +173,7 @@ def export(
         folder = fetch_artefact(artefact)
         with named_progress_bar() as advance:
             report = export_artefact(folder, out, int8=int8, data=data, overwrite=overwrite, progress=advance)
-        display.print_exported(report)
+        print_exported(report)
 
 
 @app.command(epilog="Example: communique score runs/tfidf/artefact --embed")
@@ -187,7 +188,7 @@ def score(
     """Write what a saved model says of the store's sentences to the store; only those that it has not scored yet."""
     from labels.settings import load_settings
     from labels.store import Store
-    from trainer import display
+    from trainer.display.predicted import print_scored
     from trainer.model import Model
     from trainer.quiet import quiet_libraries
     from trainer.score import score_store
@@ -200,7 +201,7 @@ def score(
             model = Model.load(fetch_artefact(artefact))
             with progress_bar("Scoring") as advance:
                 report = score_store(model, opened, embed=embed, progress=advance)
-        display.print_scored(report, opened.name)
+        print_scored(report, opened.name)
 
 
 @app.command(epilog="Example: communique doubts --kind embedding --limit 50 --queue")
@@ -217,7 +218,7 @@ def doubts(
     from labels.codebook import load_codebook
     from labels.settings import load_settings
     from labels.store import Store
-    from trainer import display
+    from trainer.display.doubts import print_doubts
     from trainer.doubts import check_kind, check_output, queue_doubts, store_doubts, write_doubts
     from trainer.quiet import quiet_libraries
 
@@ -234,7 +235,7 @@ def doubts(
             queued = queue_doubts(opened, report.doubts) if queue else None
         if out is not None:
             write_doubts(out, report.doubts)
-        display.print_doubts(report, out, queued)
+        print_doubts(report, out, queued)
 
 
 @app.command(epilog="Example: communique predict runs/finetune/artefact articles/ --output tagged.csv")
@@ -246,7 +247,7 @@ def predict(
     keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label page furniture too.")] = False,
 ) -> None:
     """Label every sentence of a corpus of any size: one row a sentence, with labels and probabilities."""
-    from trainer import display
+    from trainer.display.predicted import print_predicted
     from trainer.model import Model
     from trainer.predict import predict_files
     from trainer.quiet import quiet_libraries
@@ -259,7 +260,7 @@ def predict(
             report = predict_files(
                 model, inputs, output, split=split, keep_boilerplate=keep_boilerplate, progress=advance
             )
-        display.print_predicted(report, model, output)
+        print_predicted(report, model, output)
 
 
 @app.command(epilog="Example: communique serve models:/diplomatic-statements@champion --port 8000")
@@ -285,12 +286,12 @@ def leaderboard(
     experiment: Annotated[str, typer.Option("--experiment", help="Name of the MLflow experiment.")] = "communique",
 ) -> None:
     """The tracked runs, best on validation first; only runs on the same split are ranked against each other."""
-    from trainer import display
+    from trainer.display.board import print_board
     from trainer.leaderboard import leaderboards
 
     with reporting_errors():
         for board in leaderboards(experiment):
-            display.print_board(board)
+            print_board(board)
 
 
 @corpus_app.command("check", epilog="Example: communique corpus check")
@@ -301,13 +302,13 @@ def corpus_check(
 ) -> None:
     """Hold a corpus against its targets (sizes, ids, repetition, surface cues); exit code 1 where one is missed."""
     from labels.codebook import load_codebook
-    from trainer import display
     from trainer.corpus.check import CODEBOOK, TARGETS, check_corpus
+    from trainer.display.corpus import print_corpus_report
     from trainer.resources import shipped
 
     with reporting_errors():
         report = check_corpus(folder or shipped("seeds"), load_codebook(CODEBOOK), TARGETS)
-        display.print_corpus_report(report)
+        print_corpus_report(report)
         if not report.passed:
             raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ from labels.resolve import Resolution, resolve
 from labels.settings import load_settings
 from labels.store import Store
 from labels.versions import find_codebook, history_of, names_stored
-from trainer.config import Experiment
+from trainer.config.experiment import Experiment
 from trainer.errors import ExperimentError
 from trainer.resources import shipped
 from trainer.splits import Parts, Split, apply_split, leaked_examples, make_split

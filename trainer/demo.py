@@ -16,7 +16,8 @@ from labels.ingest import IngestReport, ingest
 from labels.records import Document, Sentence
 from labels.sentences import split_sentences
 from labels.store import Store
-from trainer.config import Experiment, load_experiment
+from trainer.config.experiment import Experiment
+from trainer.config.load import load_experiment
 from trainer.data import read_ids, store_examples
 from trainer.model import Model
 from trainer.predict import Row, predict_rows

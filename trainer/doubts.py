@@ -27,7 +27,7 @@ from trainer import confident_learning as learning
 from trainer.calibration import with_none
 from trainer.classifiers.base import class_indices, label_matrix
 from trainer.classifiers.registry import build_classifier
-from trainer.config import EmbeddingSection, TfidfSection
+from trainer.config.models import EmbeddingSection, TfidfSection
 from trainer.data import store_examples
 from trainer.errors import ExperimentError
 from trainer.splits import make_split

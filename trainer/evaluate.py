@@ -10,7 +10,7 @@ from typing import Any
 from labels.examples import read_examples
 from labels.files import refuse_occupied, whole_folder
 from trainer.artefact import folder_size
-from trainer.config import Experiment
+from trainer.config.experiment import Experiment
 from trainer.evaluation.plots import draw_plots
 from trainer.model import Model
 from trainer.predictions import Predicted, write_predictions

@@ -1,6 +1,7 @@
 """An artefact that runs on onnxruntime, made from one that runs on torch and held against it on labelled rows.
 
-How the graph is written and run is left to the classifiers (`transformer`, `network_graph`, `onnx_network`).
+What can be exported, and what of it, is left to the classifiers (`Exportable`: `transformer`, `cascade`), and so is how
+the graph is written and run (`network_graph`, `onnx_network`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from labels.files import refuse_occupied, whole_folder
 from labels.records import Example
 from trainer.artefact import Manifest, folder_size, read_manifest, save_artefact
 from trainer.calibration import Calibration, with_none
-from trainer.classifiers.base import label_matrix
+from trainer.classifiers.base import Exportable, label_matrix
 from trainer.classifiers.registry import CLASSES, classifier_class
-from trainer.classifiers.transformer import TransformerClassifier
 from trainer.errors import ArtefactError
 from trainer.model import Model
 from trainer.predictions import read_gold
@@ -110,24 +110,28 @@ def export_artefact(
     label's recall lower by more than `MOST_LOST`.
 
     Args:
-        int8: weights of 8 bits: smaller and faster, no longer quite the same. Needs `FEWEST_ROWS` check rows.
+        int8: weights of 8 bits: smaller and faster, no longer quite the same. Needs `FEWEST_ROWS` check rows. Not of a
+            cascade, which is certified in float32.
         data: a labelled file of check rows; None takes the validation rows that the run left beside the artefact.
 
     Raises:
-        ArtefactError: the artefact is of a kind that cannot be exported, runs on onnxruntime already, or its export
-            says something else, with the figures; or onnxruntime is not installed.
-        DataError: there are too few check rows, they cannot be read, or `out` is occupied or touches `source`.
+        ArtefactError: the artefact is of a kind that cannot be exported, or not so; it runs on onnxruntime already; its
+            export says something else, with the figures; or onnxruntime is not installed.
+        DataError: there are too few check rows, they cannot be read, or none of them reaches what is exported; or `out`
+            is occupied or touches `source`.
     """
     _refuse_place(source, out, overwrite=overwrite)
     advance = progress or _silent
-    classifier, model = _open(source)
+    classifier, model = _open(source, int8=int8)
     examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
+    texts = [example.text for example in examples]
+    _refuse_unread(source, classifier, texts, origin)
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, whole_folder(out, overwrite=overwrite) as draft:
         advance("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
-        exported = replace(model, classifier=type(classifier).load(Path(work), model.codebook), manifest=None)
-        texts = [example.text for example in examples]
+        opened = type(model.classifier).load(Path(work), model.codebook)
+        exported = replace(model, classifier=opened, manifest=None)
         before, speed_before = _ask(model, texts, lambda done: advance("Checking", done, 2 * len(texts)))
         after, speed_after = _ask(exported, texts, lambda done: advance("Checking", len(texts) + done, 2 * len(texts)))
         agreement = compare(before, after, label_matrix(examples, model.labels), model, origin)
@@ -188,23 +192,26 @@ def _refuse_place(source: Path, out: Path, *, overwrite: bool) -> None:
         raise DataError(f"{out}: the artefact to be exported lies there and would be altered. Name another with --out.")
 
 
-def _open(source: Path) -> tuple[TransformerClassifier, Model]:
-    """The artefact, if it is one that can be exported."""
+def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
+    """The artefact's classifier and model, if it is one that can be exported so."""
     kind = read_manifest(source).kind
-    if not issubclass(classifier_class(kind), TransformerClassifier):
-        able = [name for name in CLASSES if issubclass(classifier_class(name), TransformerClassifier)]
+    if not issubclass(classifier_class(kind), Exportable):
+        able = [name for name in CLASSES if issubclass(classifier_class(name), Exportable)]
         raise ArtefactError(
             f"{source}: a model of kind {kind} cannot be exported, only one with an encoder of its own: "
             f"{', '.join(able)}. Train such a model, or use this one as it is."
         )
     model = Model.load(source)
-    assert isinstance(model.classifier, TransformerClassifier)
-    if model.classifier.onnx_ is not None:
+    classifier = model.classifier
+    assert isinstance(classifier, Exportable)
+    if classifier.is_exported():
         origin = model.manifest.details.get("exported_from", "unknown") if model.manifest else "unknown"
         raise ArtefactError(
             f"{source}: this model was exported already. Give the artefact that it was made from (id {origin})."
         )
-    return model.classifier, model
+    if why := classifier.why_not_exported(int8=int8):
+        raise ArtefactError(f"{source}: {why}")
+    return classifier, model
 
 
 def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> tuple[list[Example], str]:
@@ -222,6 +229,14 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
             "Give a labelled file that the model was not trained on with --data."
         )
     return examples, origin
+
+
+def _refuse_unread(source: Path, classifier: Exportable, texts: Sequence[str], origin: str) -> None:
+    if not classifier.read_by_exported(texts).any():
+        raise DataError(
+            f"{source}: none of the {len(texts)} check rows ({origin}) is read by what is to be exported, and no model "
+            "is exported unchecked. Give a labelled file of harder sentences with --data."
+        )
 
 
 def _validation_rows(run: Path, model_id: str) -> list[Example]:

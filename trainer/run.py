@@ -24,7 +24,7 @@ from trainer.artefact import Manifest, folder_size, package_versions, save_artef
 from trainer.calibration import Calibration, fit_calibration, uncalibrated
 from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier
-from trainer.config import CalibrationSection, Experiment
+from trainer.config.experiment import CalibrationSection, Experiment
 from trainer.data import Dataset, load_dataset
 from trainer.errors import ExperimentError
 from trainer.evaluation import Outcome, build_report

@@ -26,7 +26,7 @@ from labels.diversity import representatives
 from labels.examples import infer_codebook_of, read_examples
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.linear import build_regression, label_probabilities
-from trainer.config import EmbeddingSection
+from trainer.config.models import EmbeddingSection
 from trainer.embedding_cache import cached_encode
 from trainer.embeddings import Embedder
 from trainer.evaluation.metrics import count

@@ -29,7 +29,7 @@ from labels.records import Example
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.contrastive import ContrastiveClassifier
 from trainer.classifiers.linear import build_regression, label_probabilities, regression_targets
-from trainer.config import ContrastiveSection, EmbeddingSection
+from trainer.config.models import ContrastiveSection, EmbeddingSection
 from trainer.embeddings import Embedder
 from trainer.encoders import bundled_encoder
 from trainer.quiet import quiet_libraries

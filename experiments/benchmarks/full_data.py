@@ -22,7 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trainer.config import Experiment, load_experiment
+from trainer.config.experiment import Experiment
+from trainer.config.load import load_experiment
 from trainer.data import load_dataset
 from trainer.quiet import quiet_libraries
 from trainer.run import evaluate_model, fit_model

@@ -28,7 +28,8 @@ from public_sets import read_set
 from labels.codebook import Codebook
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
-from trainer.config import FinetuneSection, load_experiment
+from trainer.config.load import load_experiment
+from trainer.config.models import FinetuneSection
 from trainer.data import load_dataset
 from trainer.encoders import bundled_encoder
 from trainer.evaluation.metrics import count

@@ -24,7 +24,7 @@ from labels.codebook import load_codebook
 from labels.documents import read_documents
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
-from trainer.config import load_experiment
+from trainer.config.load import load_experiment
 from trainer.data import Dataset, seed_examples
 from trainer.evaluation import Outcome, build_report
 from trainer.quiet import quiet_libraries

@@ -19,7 +19,9 @@ from labels.codebook import Codebook, codebook_from_dict, dump_codebook
 from labels.records import Annotation, Document, Example, Sentence
 from labels.store import Store, now
 from tests.conftest import make_examples
-from trainer.config import Experiment, FinetuneSection, parse_experiment
+from trainer.config.experiment import Experiment
+from trainer.config.load import parse_experiment
+from trainer.config.models import FinetuneSection
 from trainer.model import Model
 from trainer.run import RunResult, run_experiment
 

@@ -24,7 +24,8 @@ from trainer.calibration import uncalibrated
 from trainer.classifiers.base import Classifier
 from trainer.classifiers.registry import build_classifier
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.config import TfidfSection, parse_experiment
+from trainer.config.load import parse_experiment
+from trainer.config.models import TfidfSection
 from trainer.errors import ArtefactError
 
 TEXTS = [example.text for example in make_examples(60)[40:]]

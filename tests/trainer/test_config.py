@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainer.classifiers.registry import CLASSES
-from trainer.config import Experiment, find_experiment, load_experiment, parse_experiment
+from trainer.config.experiment import Experiment
+from trainer.config.load import find_experiment, load_experiment, parse_experiment
 from trainer.errors import ExperimentError
 from trainer.resources import shipped, shipped_experiments
 

@@ -16,7 +16,8 @@ from labels.steps import Step
 from labels.store import Store, now
 from labels.versions import apply_migration, plan_migration
 from tests.conftest import make_examples
-from trainer.config import Experiment, parse_experiment
+from trainer.config.experiment import Experiment
+from trainer.config.load import parse_experiment
 from trainer.data import Dataset, load_dataset, read_ids, seed_examples, store_examples
 from trainer.errors import ExperimentError
 from trainer.resources import shipped

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,12 @@ import pytest
 from labels.ingest import IngestReport
 from labels.records import Document
 from tests.trainer.conftest import TrackedRun
-from trainer import display
 from trainer.demo import Corpus
+from trainer.display.board import print_board, print_results
+from trainer.display.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
+from trainer.display.doubts import print_doubts
+from trainer.display.predicted import print_predicted, print_scored
+from trainer.display.run import print_report, print_saved
 from trainer.doubts import Doubt, DoubtReport
 from trainer.leaderboard import Board
 from trainer.model import Model
@@ -89,10 +93,9 @@ def board_of(*rows: RunRow, labels: Sequence[str] = SHIPPED, **changes: Any) -> 
     return replace(Board("b28cec4b52a15f9e", "corpus.jsonl", tuple(labels), False, rows), **changes)
 
 
-def at_80_columns(function: str, *arguments: Any) -> list[str]:
+def at_80_columns(function: Callable[..., None], *arguments: Any) -> list[str]:
     """The lines that a function of `display` prints on a terminal 80 columns wide."""
-    code = "import pickle, sys; from trainer import display; "
-    code += "name, arguments = pickle.load(sys.stdin.buffer); getattr(display, name)(*arguments)"
+    code = "import pickle, sys; function, arguments = pickle.load(sys.stdin.buffer); function(*arguments)"
     environment = os.environ | {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -117,7 +120,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def test_report_shows_each_figure_with_its_interval(said: Any) -> None:
-    display.print_report(report_on(SHIPPED))
+    print_report(report_on(SHIPPED))
     lines = said()
     assert words(lines, "macro_f1") == ["macro_f1", "0.812", "0.712–0.889"]
     assert words(lines, "micro_f1") == ["micro_f1", "0.700", "0.611–0.777"]
@@ -139,7 +142,7 @@ def test_report_of_an_exclusive_codebook_shows_accuracy_and_no_thresholds(said: 
     report["per_label"]["aid"]["threshold"] = None
     report["intervals"]["accuracy"] = bounds(0.85, 0.95)
     del report["subset_accuracy"]
-    display.print_report(report)
+    print_report(report)
     lines = said()
     assert words(lines, "accuracy") == ["accuracy", "0.900", "0.850–0.950"]
     assert words(lines, "aid")[-1] == "–"
@@ -149,14 +152,14 @@ def test_report_shows_undefined_figures_as_a_dash(said: Any) -> None:
     report = report_on(("aid", "truce"), macro_f1=None)
     report["per_label"]["aid"] |= {"precision": None, "f1": None}
     report["intervals"]["per_label_f1"]["aid"] = bounds(None, None)
-    display.print_report(report)
+    print_report(report)
     lines = said()
     assert words(lines, "macro_f1")[1] == "–"
     assert words(lines, "aid") == ["aid", "–", "0.610", "–", "–", "1000", "0.31"]
 
 
 def test_report_without_intervals_says_why(said: Any) -> None:
-    display.print_report(report_on(SHIPPED, intervals=None, intervals_reason="4 test groups, fewer than 20"))
+    print_report(report_on(SHIPPED, intervals=None, intervals_reason="4 test groups, fewer than 20"))
     lines = said()
     assert words(lines, "macro_f1") == ["macro_f1", "0.812", "–"]
     assert "No intervals: 4 test groups, fewer than 20." in lines
@@ -165,21 +168,21 @@ def test_report_without_intervals_says_why(said: Any) -> None:
 def test_heading_names_the_confidence_of_the_intervals(said: Any) -> None:
     report = report_on(SHIPPED)
     report["intervals"]["confidence"] = 0.9
-    display.print_report(report)
+    print_report(report)
     shown = "\n".join(said())
     assert "90% interval" in shown
     assert "95%" not in shown
 
 
 def test_report_says_what_a_reader_must_know(said: Any) -> None:
-    display.print_report(
+    print_report(
         report_on(SHIPPED, uncalibrated={"dismissal": "12 validation positives"}, notes=["3 left out"], synthetic=True)
     )
     shown = " ".join(said())
     assert "Not calibrated: dismissal (12 validation positives)." in shown
     assert "Note: 3 left out." in shown
     assert "check it on your own labels" in shown
-    display.print_report(report_on(SHIPPED))
+    print_report(report_on(SHIPPED))
     assert not re.search("Note|Not calibrated|No intervals", " ".join(said()))
 
 
@@ -187,7 +190,7 @@ def test_of_many_labels_the_twelve_most_frequent_are_shown_in_codebook_order(sai
     labels = [f"label{i:02d}" for i in range(15)]
     report = report_on(labels)
     report["per_label"]["label14"]["support"] = 5000
-    display.print_report(report)
+    print_report(report)
     lines = said()
     assert [line.split()[0] for line in lines if line.startswith("label") and line[5].isdigit()] == [
         *labels[:11],
@@ -197,13 +200,13 @@ def test_of_many_labels_the_twelve_most_frequent_are_shown_in_codebook_order(sai
 
 
 def test_report_fits_80_columns_with_every_figure() -> None:
-    lines = at_80_columns("print_report", report_on(SHIPPED, notes=["x" * 60]))
+    lines = at_80_columns(print_report, report_on(SHIPPED, notes=["x" * 60]))
     assert max(map(len, lines)) <= 80
     assert words(lines, "ceasefire_call")[1:] == ["0.511", "0.611", "0.420", "0.100–0.200", "999", "0.31"]
 
 
 def test_report_keeps_figures_whole_beside_a_long_label_at_80_columns() -> None:
-    lines = at_80_columns("print_report", report_on(("aid", "a_label_with_a_name_of_many_words_that_goes_on")))
+    lines = at_80_columns(print_report, report_on(("aid", "a_label_with_a_name_of_many_words_that_goes_on")))
     assert max(map(len, lines)) <= 80
     figures = ["0.511", "0.611", "0.420", "0.100–0.200", "999", "0.31"]
     assert any(line.split()[-6:] == figures for line in lines)
@@ -215,7 +218,7 @@ def result(tracked_run: TrackedRun) -> RunResult:
 
 
 def test_saved_run_says_where_it_is_and_what_to_type(said: Any, result: RunResult) -> None:
-    display.print_saved(result)
+    print_saved(result)
     shown = " ".join(said())
     assert re.search(r"Trained in \d+\.\d s, predicts \d+ sentences/s, \d+\.\d MB\.", shown)
     assert "Saved in runs/words: artefact/, report.json, predictions.parquet, split.json, plots/" in shown
@@ -225,7 +228,7 @@ def test_saved_run_says_where_it_is_and_what_to_type(said: Any, result: RunResul
 
 
 def test_untracked_run_names_no_mlflow_run(said: Any, result: RunResult) -> None:
-    display.print_saved(replace(result, run_id="", model_uri=""))
+    print_saved(replace(result, run_id="", model_uri=""))
     assert "MLflow" not in " ".join(said())
 
 
@@ -234,14 +237,14 @@ def test_results_are_ranked_by_validation(said: Any, result: RunResult) -> None:
         replace(result, report=report_on(("aid", "truce"), kind=kind, validation_macro_f1=score))
         for kind, score in (("second", 0.5), ("first", 0.75), ("third", 0.25))
     ]
-    display.print_results(results)
+    print_results(results)
     lines = said()
     assert [line.split()[:2] for line in lines[-3:]] == [["first", "0.75"], ["second", "0.50"], ["third", "0.25"]]
     assert words(lines, "first")[2:] == ["0.81", "0.71–0.89", "0.41", "0.42", "123.5", "1310", "91.0"]
 
 
 def test_results_without_intervals_show_a_dash(said: Any, result: RunResult) -> None:
-    display.print_results([replace(result, report=report_on(("aid",), intervals=None))])
+    print_results([replace(result, report=report_on(("aid",), intervals=None))])
     assert words(said(), "tfidf")[1:4] == ["0.91", "0.81", "–"]
 
 
@@ -250,12 +253,12 @@ def test_results_with_an_undefined_validation_figure_come_last(said: Any, result
         replace(result, report=report_on(("aid",), kind=kind, validation_macro_f1=score))
         for kind, score in (("undefined", None), ("zero", 0.0))
     ]
-    display.print_results(results)
+    print_results(results)
     assert [line.split()[:2] for line in said()[-2:]] == [["zero", "0.00"], ["undefined", "–"]]
 
 
 def test_board_shows_runs_with_their_figures(said: Any) -> None:
-    display.print_board(board_of(row("words"), row("cut off", status="KILLED")))
+    print_board(board_of(row("words"), row("cut off", status="KILLED")))
     lines = said()
     assert "corpus.jsonl, split b28cec4b52a15f9e" in lines[0]
     assert words(lines, "words")[1:] == [
@@ -268,7 +271,7 @@ def test_board_shows_runs_with_their_figures(said: Any) -> None:
 
 
 def test_board_marks_champion_and_synthetic_data(said: Any) -> None:
-    display.print_board(board_of(row("words", champion=True), row("floor"), synthetic=True, split_hash=""))
+    print_board(board_of(row("words", champion=True), row("floor"), synthetic=True, split_hash=""))
     lines = said()
     assert "split unknown, synthetic" in lines[0]
     assert words(lines, "words")[:2] == ["words", "*"]
@@ -278,21 +281,21 @@ def test_board_marks_champion_and_synthetic_data(said: Any) -> None:
 
 def test_board_of_many_labels_leaves_their_columns_out(said: Any) -> None:
     labels = [f"label{i}" for i in range(7)]
-    display.print_board(board_of(row("words", labels), labels=labels))
+    print_board(board_of(row("words", labels), labels=labels))
     lines = said()
     assert "label0" not in " ".join(lines)
     assert len(words(lines, "words")) == 1 + 3 + 3
 
 
 def test_names_and_paths_are_never_read_as_markup(said: Any) -> None:
-    display.print_board(board_of(row("[red]words[/red]"), data="data/[final]/corpus.jsonl"))
+    print_board(board_of(row("[red]words[/red]"), data="data/[final]/corpus.jsonl"))
     shown = "\n".join(said())
     assert "[red]words[/red]" in shown
     assert "data/[final]/corpus.jsonl" in shown
 
 
 def test_board_fits_80_columns_with_every_figure() -> None:
-    lines = at_80_columns("print_board", board_of(row("words"), row("floor")))
+    lines = at_80_columns(print_board, board_of(row("words"), row("floor")))
     assert max(map(len, lines)) <= 80
     assert words(lines, "words")[1:] == [
         *("0.79", "0.81", "0.71–0.88"),
@@ -302,7 +305,7 @@ def test_board_fits_80_columns_with_every_figure() -> None:
 
 
 def test_board_of_long_labels_keeps_names_and_main_figures_at_80_columns() -> None:
-    lines = at_80_columns("print_board", board_of(row("words", LONG), row("floor", LONG), labels=LONG))
+    lines = at_80_columns(print_board, board_of(row("words", LONG), row("floor", LONG), labels=LONG))
     assert max(map(len, lines)) <= 80
     for start in ("words", "floor"):
         assert words(lines, start)[1:4] == ["0.79", "0.81", "0.71–0.88"]
@@ -310,28 +313,28 @@ def test_board_of_long_labels_keeps_names_and_main_figures_at_80_columns() -> No
 
 
 def test_names_of_runs_are_not_cut_at_80_columns() -> None:
-    lines = at_80_columns("print_board", board_of(row("words-and-bigrams-1"), row("words-and-bigrams-2")))
+    lines = at_80_columns(print_board, board_of(row("words-and-bigrams-1"), row("words-and-bigrams-2")))
     assert max(map(len, lines)) <= 80
     assert "…" not in "".join(lines)
 
 
 def test_demo_says_what_it_read_and_froze(said: Any) -> None:
     read = IngestReport(3, 3, 40, Counter({"caption": 2, "share line": 5}))
-    display.print_corpus(Corpus(Path("demo/communique.db"), read, 77))
+    print_corpus(Corpus(Path("demo/communique.db"), read, 77))
     assert said() == [
         "1. Read 3 documents into demo/communique.db: 40 sentences, 7 of them set aside as page furniture; "
         "77 annotations."
     ]
-    display.print_split(Split(("a", "b", "c"), ("d",), ("e", "f")), Path("demo/split.json"))
+    print_split(Split(("a", "b", "c"), ("d",), ("e", "f")), Path("demo/split.json"))
     shown = " ".join(said())
     assert "a split of 3 / 1 / 2 sentences" in shown
     assert "demo/split.json" in shown
 
 
 def test_demo_says_which_model_was_crowned_and_how_to_go_on(said: Any, result: RunResult) -> None:
-    display.print_champion(result, "models:/small@champion")
+    print_champion(result, "models:/small@champion")
     assert re.search(r"Best on validation: tfidf\..*models:/small@champion", " ".join(said()))
-    display.print_next_steps("models:/small@champion")
+    print_next_steps("models:/small@champion")
     shown = " ".join(said())
     for command in (
         "communique predict models:/small@champion ARTICLES --output tagged.csv",
@@ -350,7 +353,7 @@ TAGGED = [
 
 
 def test_tagged_article_shows_labels_or_the_likeliest_in_brackets(said: Any) -> None:
-    display.print_tagged(Document("unseen.txt", "text", title="Fuel [live]"), TAGGED)
+    print_tagged(Document("unseen.txt", "text", title="Fuel [live]"), TAGGED)
     lines = said()
     assert "“Fuel [live]” (unseen.txt)" in lines[0]
     assert words(lines, "0.92 aid")[2:] == ["Norway", "pledged", "fuel", "[sic]."]
@@ -360,7 +363,7 @@ def test_tagged_article_shows_labels_or_the_likeliest_in_brackets(said: Any) -> 
 
 
 def test_tagged_article_wraps_its_sentences_at_80_columns() -> None:
-    lines = at_80_columns("print_tagged", Document("unseen.txt", "text", title="Fuel"), TAGGED)
+    lines = at_80_columns(print_tagged, Document("unseen.txt", "text", title="Fuel"), TAGGED)
     assert max(map(len, lines)) <= 80
     shown = " ".join(" ".join(lines).split())
     assert shown.count("again") == 21
@@ -369,7 +372,7 @@ def test_tagged_article_wraps_its_sentences_at_80_columns() -> None:
 
 def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: Model) -> None:
     report = PredictReport(2, 8, Counter({"share line": 3, "caption": 1}), Counter({"aid": 2}), ["bad.html: no text"])
-    display.print_predicted(report, tfidf_model, Path("tagged.csv"))
+    print_predicted(report, tfidf_model, Path("tagged.csv"))
     lines = said()
     assert lines[0] == "Left out: bad.html: no text"
     assert lines[1] == ("2 documents, 8 sentences labelled; 4 set aside as page furniture (caption 1, share line 3).")
@@ -379,18 +382,18 @@ def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: 
 
 
 def test_prediction_in_which_everything_was_set_aside_is_shown_too(said: Any, tfidf_model: Model) -> None:
-    display.print_predicted(PredictReport(1, 0), tfidf_model, Path("tagged.csv"))
+    print_predicted(PredictReport(1, 0), tfidf_model, Path("tagged.csv"))
     assert "1 documents, 0 sentences labelled; 0 set aside as page furniture." in said()
 
 
 def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
-    display.print_scored(ScoreReport("abc", 12, 12, "/models/[mine]"), "mine.db")
+    print_scored(ScoreReport("abc", 12, 12, "/models/[mine]"), "mine.db")
     assert said() == [
         "Model abc: 12 sentences of mine.db scored.",
         "12 sentence vectors kept, by encoder /models/[mine].",
         "Next: communique label --annotator YOUR_NAME --strategy uncertainty",
     ]
-    display.print_scored(ScoreReport("abc", 0, 0, ""), "mine.db")
+    print_scored(ScoreReport("abc", 0, 0, ""), "mine.db")
     assert said()[1] == "There was nothing that this model had not scored already."
 
 
@@ -399,7 +402,7 @@ MISSING = Doubt("s2", "d1", "Oslo sent " + "again and " * 20 + "again.", (), "ai
 
 
 def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
-    display.print_doubts(DoubtReport((WRONG, MISSING), 7, 90, 3, ("2 sentences left out",)), None, None)
+    print_doubts(DoubtReport((WRONG, MISSING), 7, 90, 3, ("2 sentences left out",)), None, None)
     lines = said()
     assert lines[0] == "Note: 2 sentences left out."
     assert words(lines, "truce") == ["truce", "truce", "wrong?", "0.04", "Norway", "pledged", "fuel", "[sic]."]
@@ -412,7 +415,7 @@ def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
 
 
 def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
-    display.print_doubts(DoubtReport((WRONG, MISSING), 2, 90, 0), Path("d.csv"), 1)
+    print_doubts(DoubtReport((WRONG, MISSING), 2, 90, 0), Path("d.csv"), 1)
     assert said()[-4:] == [
         "2 of 90 labelled sentences are in doubt.",
         "Written to d.csv.",
@@ -422,11 +425,11 @@ def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
 
 
 def test_no_doubt_is_no_table(said: Any) -> None:
-    display.print_doubts(DoubtReport((), 0, 90, 0), None, None)
+    print_doubts(DoubtReport((), 0, 90, 0), None, None)
     assert said() == ["0 of 90 labelled sentences are in doubt."]
 
 
 def test_doubts_fit_80_columns() -> None:
-    lines = at_80_columns("print_doubts", DoubtReport((WRONG, MISSING), 2, 90, 0), None, None)
+    lines = at_80_columns(print_doubts, DoubtReport((WRONG, MISSING), 2, 90, 0), None, None)
     assert max(map(len, lines)) <= 80
     assert " ".join(" ".join(lines).split()).count("again") == 21 + 1

@@ -22,9 +22,9 @@ from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples
 from trainer.cli import app
-from trainer.config import Experiment
+from trainer.config.experiment import Experiment
 from trainer.data import load_dataset
-from trainer.display_curve import print_learning_curve
+from trainer.display.curve import print_learning_curve
 from trainer.errors import ExperimentError
 from trainer.evaluation.curve import (
     CurveCounts,

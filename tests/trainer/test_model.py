@@ -13,7 +13,7 @@ from trainer.artefact import Manifest, package_versions, save_artefact
 from trainer.calibration import Calibration, LabelCalibration, uncalibrated
 from trainer.classifiers.keywords import KeywordsClassifier
 from trainer.classifiers.majority import MajorityClassifier
-from trainer.config import KeywordsSection, MajoritySection
+from trainer.config.models import KeywordsSection, MajoritySection
 from trainer.errors import ArtefactError
 from trainer.model import Model
 

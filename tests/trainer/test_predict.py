@@ -17,7 +17,7 @@ from labels.sentences import split_sentences, whole_sentence
 from tests.conftest import make_examples
 from trainer.calibration import Calibration, LabelCalibration
 from trainer.classifiers.keywords import KeywordsClassifier
-from trainer.config import KeywordsSection
+from trainer.config.models import KeywordsSection
 from trainer.model import Model
 from trainer.predict import predict_files, predict_rows
 

@@ -32,7 +32,8 @@ from tests.trainer.conftest import (
 from trainer.artefact import read_manifest
 from trainer.calibration import fit_multilabel, uncalibrated
 from trainer.classifiers.majority import MajorityClassifier
-from trainer.config import MajoritySection, SplitSection, TrackingSection
+from trainer.config.experiment import SplitSection, TrackingSection
+from trainer.config.models import MajoritySection
 from trainer.data import load_dataset
 from trainer.errors import EncoderError, ExperimentError, TrackingError
 from trainer.model import Model

@@ -24,9 +24,11 @@ from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import disturbed, make_experiment, plain_codebook, write_examples
 from trainer.cli import app
-from trainer.config import Experiment, dump_experiment, load_experiment, parse_experiment
+from trainer.config.dump import dump_experiment
+from trainer.config.experiment import Experiment
+from trainer.config.load import load_experiment, parse_experiment
 from trainer.data import load_dataset
-from trainer.display_sweep import print_sweep
+from trainer.display.sweep import print_sweep
 from trainer.errors import ExperimentError
 from trainer.resources import shipped, shipped_experiments
 from trainer.run import fit_model, macro_f1, run_experiment

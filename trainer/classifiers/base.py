@@ -91,6 +91,37 @@ class ResumableClassifier(Classifier, Protocol):
     notes: tuple[str, ...]
 
 
+@runtime_checkable
+class Exportable(Protocol):
+    """What a classifier has besides that can be written as one that runs on onnxruntime.
+
+    Methods alone, so that a class can be asked too whether it is one (`issubclass`).
+    """
+
+    def is_exported(self) -> bool:
+        """Whether it runs on onnxruntime already."""
+        ...
+
+    def why_not_exported(self, *, int8: bool) -> str:
+        """Why this one cannot be exported so, and what to do instead; empty where it can."""
+        ...
+
+    def read_by_exported(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(n,): which texts are read by what is exported; no other text can check it."""
+        ...
+
+    def save_exported(self, folder: Path, *, int8: bool) -> None:
+        """Write what `save` does into an existing, empty folder, but so that `load` opens it on onnxruntime.
+
+        Args:
+            int8: with weights of 8 bits.
+
+        Raises:
+            ArtefactError: it cannot be exported so.
+        """
+        ...
+
+
 def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> None:
     """Raise where a classifier of `labels` could only be fitted to say the same of every text.
 

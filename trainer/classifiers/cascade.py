@@ -1,5 +1,6 @@
 """A cheap classifier answers the sentences of which it is sure, an expensive one the rest; how far that may differ from
-the expensive one alone is certified. The cut-offs and the bounds are `trainer.certificate`'s.
+the expensive one alone is certified. The cut-offs and the bounds are `trainer.certificate`'s; how the expensive one is
+exported is its own matter.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ from trainer.calibration import (
     with_none,
 )
 from trainer.certificate import Certificate, CutOffs, Limits, certify, choose_cutoffs, most_failures, upper_bound
-from trainer.classifiers.base import Classifier, Probabilities, Progress, ResumableClassifier, label_matrix
+from trainer.classifiers.base import (
+    Classifier,
+    Exportable,
+    Probabilities,
+    Progress,
+    ResumableClassifier,
+    label_matrix,
+)
 from trainer.classifiers.registry import build_classifier, classifier_class
-from trainer.config import CalibrationSection, CascadeSection
-from trainer.errors import ExperimentError
+from trainer.config.experiment import CalibrationSection
+from trainer.config.models import CascadeSection
+from trainer.errors import ArtefactError, ExperimentError
 from trainer.splits import make_split
 
 FILE, CHEAP, EXPENSIVE = "cascade.json", "cheap", "expensive"
@@ -49,10 +58,18 @@ class _Member:
     def calibrated(self, raw: Probabilities) -> Probabilities:
         return self.calibration.apply(raw).astype(np.float32)
 
-    def save(self, folder: Path) -> dict[str, Any]:
-        """Write the classifier into a new folder; what else `load` needs comes back."""
+    @property
+    def exportable(self) -> Exportable | None:
+        """The classifier, if it is of a kind that can be exported."""
+        return self.classifier if isinstance(self.classifier, Exportable) else None
+
+    def save(self, folder: Path, *, exported: bool = False) -> dict[str, Any]:
+        """Write the classifier into a new folder, or its export; what else `load` needs comes back."""
         folder.mkdir()
-        self.classifier.save(folder)
+        if exported and self.exportable is not None:
+            self.exportable.save_exported(folder, int8=False)
+        else:
+            self.classifier.save(folder)
         return {"kind": self.kind, "calibration": self.calibration.to_dict()}
 
     @classmethod
@@ -242,10 +259,51 @@ class CascadeClassifier:
 
     def save(self, folder: Path) -> None:
         """Write `cheap/` and `expensive/` with each kind's own files, and `cascade.json` with all else."""
+        self._write(folder, exported=False)
+
+    def is_exported(self) -> bool:
+        """Whether the expensive classifier runs on onnxruntime already."""
+        expensive = self._fitted().expensive.exportable
+        return expensive is not None and expensive.is_exported()
+
+    def why_not_exported(self, *, int8: bool) -> str:
+        """In 8 bits none is, since that is not what was certified; else as the expensive classifier says."""
+        expensive = self._fitted().expensive
+        if expensive.exportable is None:
+            return (
+                f"a cascade whose expensive model is of kind {expensive.kind} cannot be exported, only one whose "
+                "expensive model has an encoder of its own. Train such a cascade, or use this one as it is."
+            )
+        if int8:
+            return (
+                f"a cascade is not exported in int8, because its certificate was proven for {expensive.kind} in "
+                f"float32. Export it without --int8, or train {expensive.kind} alone "
+                f'(model.kind = "{expensive.kind}") and export that.'
+            )
+        return expensive.exportable.why_not_exported(int8=False)
+
+    def read_by_exported(self, texts: Sequence[str]) -> Bools:
+        """(n,): which texts the cheap classifier leaves to the expensive one."""
+        return ~self.answered(texts)
+
+    def save_exported(self, folder: Path, *, int8: bool) -> None:
+        """Write what `save` does, but the export of the expensive classifier; `load` opens it too.
+
+        The cheap classifier stays as it is, whatever its kind: the cut-offs lie on probabilities that it gave, and
+        would part other sentences if these changed in their last digit.
+
+        Raises:
+            ArtefactError: as `why_not_exported` says, or as the expensive classifier does.
+        """
+        if why := self.why_not_exported(int8=int8):
+            raise ArtefactError(why)
+        self._write(folder, exported=True)
+
+    def _write(self, folder: Path, *, exported: bool) -> None:
         fitted = self._fitted()
         content = {
             CHEAP: fitted.cheap.save(folder / CHEAP),
-            EXPENSIVE: fitted.expensive.save(folder / EXPENSIVE),
+            EXPENSIVE: fitted.expensive.save(folder / EXPENSIVE, exported=exported),
             "cut_offs": asdict(fitted.cut_offs),
             "certificate": fitted.certificate.to_dict(),
         }
@@ -253,7 +311,7 @@ class CascadeClassifier:
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Open what `save` wrote.
+        """Open what `save` or `save_exported` wrote.
 
         Raises:
             ArtefactError: as the two kinds say.

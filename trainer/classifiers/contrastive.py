@@ -16,7 +16,7 @@ from labels.records import Example
 from trainer.classifiers.base import Progress, label_matrix
 from trainer.classifiers.linear import build_regression, fit_regression, linear_layer, regression_targets
 from trainer.classifiers.transformer import TransformerClassifier
-from trainer.config import ContrastiveSection
+from trainer.config.models import ContrastiveSection
 from trainer.embeddings import Vectors
 from trainer.errors import DivergedError
 

@@ -22,7 +22,7 @@ from trainer.classifiers.linear import (
     load_estimator,
     regression_targets,
 )
-from trainer.config import EmbeddingSection
+from trainer.config.models import EmbeddingSection
 from trainer.embedding_cache import cached_encode
 from trainer.embeddings import Embedder, Vectors
 from trainer.errors import ArtefactError, EncoderError, ExperimentError

@@ -22,7 +22,7 @@ from trainer.classifiers.checkpoints import (
     last_whole_checkpoint,
 )
 from trainer.classifiers.transformer import TransformerClassifier
-from trainer.config import FinetuneSection
+from trainer.config.models import FinetuneSection
 from trainer.distributed import world_size
 from trainer.encoders import encoder_digest, find_encoder
 from trainer.errors import DivergedError, ExperimentError

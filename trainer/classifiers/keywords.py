@@ -14,7 +14,7 @@ from labels.codebook import Codebook
 from labels.cues import compile_cue
 from labels.records import Example
 from trainer.classifiers.base import Probabilities, Progress, label_matrix
-from trainer.config import KeywordsSection
+from trainer.config.models import KeywordsSection
 from trainer.errors import ExperimentError
 
 MOST_CUES = 2

@@ -12,7 +12,7 @@ import numpy as np
 from labels.codebook import Codebook
 from labels.records import Example
 from trainer.classifiers.base import Probabilities, Progress, label_matrix
-from trainer.config import MajoritySection
+from trainer.config.models import MajoritySection
 
 
 class MajorityClassifier:

@@ -10,7 +10,7 @@ from trainer.classifiers.base import Classifier, Progress
 from trainer.errors import ArtefactError
 
 if TYPE_CHECKING:
-    from trainer.config import ModelSection
+    from trainer.config.models import ModelSection
 
 CLASSES = {
     "majority": "trainer.classifiers.majority:MajorityClassifier",

@@ -18,7 +18,7 @@ from trainer.classifiers.linear import (
     load_estimator,
     regression_targets,
 )
-from trainer.config import TfidfSection
+from trainer.config.models import TfidfSection
 from trainer.errors import ExperimentError
 
 FILE = "pipeline.skops"

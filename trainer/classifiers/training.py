@@ -26,7 +26,7 @@ from trainer.precision import trains_in_bfloat16
 
 if TYPE_CHECKING:
     from trainer.classifiers.base import Progress
-    from trainer.config import FinetuneSection
+    from trainer.config.models import FinetuneSection
 
 _SCORE = "score"
 _SIGNS_OF_WANT = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")

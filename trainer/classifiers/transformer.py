@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labels.codebook import Codebook
 from labels.records import Example
 from trainer.classifiers.base import Probabilities, Progress, without_none
 from trainer.classifiers.onnx_network import ENCODER, GRAPH, HEAD, OnnxNetwork
-from trainer.config import ContrastiveSection, FinetuneSection
+from trainer.config.models import ContrastiveSection, FinetuneSection
 from trainer.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
 from trainer.encoders import default_pooling, find_encoder
 from trainer.errors import ArtefactError, ExperimentError
@@ -112,6 +113,18 @@ class TransformerClassifier(ABC):
         self._fitted_network().encoder.save_pretrained(folder / ENCODER)
         self._save_the_rest(folder)
         self._write_settings(folder, {})
+
+    def is_exported(self) -> bool:
+        """Whether it runs on onnxruntime already."""
+        return self.onnx_ is not None
+
+    def why_not_exported(self, *, int8: bool) -> str:
+        """Empty: what an encoder has against it is found where its graph is written."""
+        return ""
+
+    def read_by_exported(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(n,): all of them."""
+        return np.ones(len(texts), dtype=bool)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
         """Write what `save` does, but `onnx/model.onnx` in place of the encoder's weights; `load` opens it too.

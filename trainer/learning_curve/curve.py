@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.config import Experiment
+from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.errors import ExperimentError
 from trainer.evaluation.curve import (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from labels.errors import CommuniqueError
 from trainer.classifiers.base import label_matrix
-from trainer.config import Experiment
+from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.evaluation.curve import group_counts
 from trainer.evaluation.metrics import Counts, Floats

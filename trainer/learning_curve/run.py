@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.files import refuse_occupied, whole_folder, write_whole
-from trainer.config import Experiment
+from trainer.config.experiment import Experiment
 from trainer.data import load_dataset
 from trainer.distributed import world_size
 from trainer.errors import ExperimentError

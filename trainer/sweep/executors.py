@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from trainer.config import Experiment
+from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.errors import ExperimentError
 from trainer.run import fit_model, macro_f1

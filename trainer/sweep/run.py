@@ -16,7 +16,8 @@ from typing import Any
 
 from labels.errors import DataError
 from labels.files import refuse_occupied, write_whole
-from trainer.config import Experiment, dump_experiment
+from trainer.config.dump import dump_experiment
+from trainer.config.experiment import Experiment
 from trainer.data import Dataset, load_dataset
 from trainer.distributed import world_size
 from trainer.errors import ExperimentError

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainer.config import Experiment, SweepRange, parse_experiment, set_key
+from trainer.config.experiment import Experiment
+from trainer.config.load import parse_experiment
+from trainer.config.overrides import set_key
+from trainer.config.sweep import SweepRange
 from trainer.errors import ExperimentError
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from tests.conftest import make_examples
 from tests.trainer.conftest import make_experiment, plain_codebook, texts_of, write_examples
 from trainer.classifiers.base import Classifier
 from trainer.classifiers.registry import build_classifier, classifier_class
-from trainer.config import ModelSection, parse_experiment
+from trainer.config.load import parse_experiment
+from trainer.config.models import ModelSection
 from trainer.errors import EncoderError, ExperimentError
 from trainer.run import run_experiment
 

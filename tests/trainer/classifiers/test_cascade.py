@@ -13,14 +13,16 @@ import pytest
 from labels.codebook import Codebook, codebook_from_dict, dump_codebook
 from labels.records import Example
 from tests.trainer.conftest import gold_of, make_experiment, plain_codebook, texts_of, tiny_section, write_examples
-from trainer import display
 from trainer.calibration import fit_multilabel
 from trainer.certificate import NEVER_PRESENT, Certificate, upper_bound
 from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.config import CascadeSection, Experiment, TfidfSection, load_experiment, parse_experiment
+from trainer.config.experiment import Experiment
+from trainer.config.load import load_experiment, parse_experiment
+from trainer.config.models import CascadeSection, TfidfSection
 from trainer.data import load_dataset
+from trainer.display.run import print_report
 from trainer.errors import ExperimentError
 from trainer.model import Model
 from trainer.run import RunResult, fit_model, run_experiment
@@ -420,7 +422,7 @@ def test_the_report_names_labels_that_the_expensive_model_left_uncalibrated(run:
 
 
 def test_the_certificate_is_printed(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    display.print_report(run.report)
+    print_report(run.report)
     said = " ".join(capsys.readouterr().out.split())
     found = run.report["certificate"]
     assert f"cheap model answers {found['answered_share']:.1%} of {found['cases']} sentences" in said
@@ -433,14 +435,14 @@ def test_the_certificate_is_printed(run: RunResult, capsys: pytest.CaptureFixtur
 
 def test_of_many_labels_the_first_dozen_is_printed(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
     labels = [{"name": f"kind{i}", "share": 0.0, "upper_bound": None} for i in range(15)]
-    display.print_report(run.report | {"certificate": run.report["certificate"] | {"labels": labels}})
+    print_report(run.report | {"certificate": run.report["certificate"] | {"labels": labels}})
     said = " ".join(capsys.readouterr().out.split())
     assert "kind11 always expensive, 3 more in report.json" in said
     assert "kind12" not in said
 
 
 def test_a_report_without_a_certificate_prints_none(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    display.print_report({key: value for key, value in run.report.items() if key != "certificate"})
+    print_report({key: value for key, value in run.report.items() if key != "certificate"})
     assert "expensive" not in capsys.readouterr().out
 
 

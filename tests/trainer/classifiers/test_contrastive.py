@@ -23,7 +23,7 @@ from trainer.classifiers.contrastive import ContrastiveClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.classifiers.linear import build_regression, fit_regression, label_probabilities, regression_targets
 from trainer.cli import app
-from trainer.config import ContrastiveSection, EmbeddingSection
+from trainer.config.models import ContrastiveSection, EmbeddingSection
 from trainer.errors import DivergedError, EncoderError, ExperimentError
 from trainer.model import Model
 from trainer.run import run_experiment

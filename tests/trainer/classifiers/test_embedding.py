@@ -15,7 +15,7 @@ from tests.conftest import make_examples
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
-from trainer.config import EmbeddingSection
+from trainer.config.models import EmbeddingSection
 from trainer.embedding_cache import cache_folder
 from trainer.embeddings import Embedder
 from trainer.errors import ArtefactError, EncoderError, ExperimentError

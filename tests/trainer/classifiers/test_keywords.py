@@ -9,7 +9,7 @@ from labels.codebook import Codebook, codebook_from_dict
 from labels.records import Example
 from tests.conftest import make_examples
 from trainer.classifiers.keywords import KeywordsClassifier
-from trainer.config import KeywordsSection
+from trainer.config.models import KeywordsSection
 from trainer.errors import ExperimentError
 
 NO_CUE, ONE_CUE, TWO_CUES = "Rain fell.", "Oslo pledged fuel.", "Oslo pledged it and will send it."

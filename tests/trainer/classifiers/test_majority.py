@@ -9,7 +9,7 @@ from labels.codebook import Codebook
 from labels.records import Example
 from trainer.calibration import uncalibrated
 from trainer.classifiers.majority import MajorityClassifier
-from trainer.config import MajoritySection
+from trainer.config.models import MajoritySection
 from trainer.model import Model
 
 LABELS = [("aid",), ("aid",), ("aid", "truce"), (), ("aid",)]

@@ -9,7 +9,7 @@ from labels.codebook import Codebook
 from tests.conftest import make_examples
 from trainer.classifiers.registry import CLASSES, build_classifier, classifier_class
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.config import parse_experiment
+from trainer.config.load import parse_experiment
 from trainer.errors import ArtefactError
 
 

@@ -14,7 +14,7 @@ from labels.errors import CommuniqueError
 from labels.records import Example
 from tests.conftest import make_examples
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.config import TfidfSection
+from trainer.config.models import TfidfSection
 from trainer.errors import ArtefactError
 
 TEXTS = [example.text for example in make_examples(80)[40:]]

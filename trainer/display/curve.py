@@ -1,4 +1,4 @@
-"""How a learning curve looks on a terminal. No work is done here."""
+"""How a learning curve looks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from labels.terminal import console
+from trainer.display.figures import bounds, number
 
 if TYPE_CHECKING:
-    from trainer.evaluation.curve import Figure, Outlook
+    from trainer.evaluation.curve import Outlook
     from trainer.learning_curve import CurveResult, LearningCurve
 
 
@@ -35,8 +36,8 @@ def _size_table(curve: LearningCurve) -> Table:
     for point in curve.points:
         sizes = (f"{size:,}" for size in (point.labelled, point.train, point.validation))
         fitted = sum(1 for fit in point.fits if not fit.problem)
-        value = "–" if point.macro_f1.value is None else f"{point.macro_f1.value:.3f}"
-        table.add_row(*sizes, value, _bounds(point.macro_f1), str(fitted))
+        macro_f1 = point.macro_f1
+        table.add_row(*sizes, number(macro_f1.value), bounds({"low": macro_f1.low, "high": macro_f1.high}), str(fitted))
     return table
 
 
@@ -68,7 +69,3 @@ def _promise(outlook: Outlook, confidence: float) -> str:
         f"{outlook.more} more labelled sentences than these {outlook.labelled:,} would likely bring +{gain.value:.3f} "
         f"macro-F1{interval}, if the curve goes on as it has so far."
     )
-
-
-def _bounds(figure: Figure) -> str:
-    return "–" if figure.low is None else f"{figure.low:.3f}–{figure.high:.3f}"

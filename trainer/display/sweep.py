@@ -1,4 +1,4 @@
-"""How a sweep looks on a terminal. No work is done here."""
+"""How a sweep looks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from labels.terminal import console
-from trainer.display import print_report
+from trainer.display.run import print_report
 
 if TYPE_CHECKING:
     from trainer.sweep import SweepResult, Trial

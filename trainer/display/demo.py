@@ -1,0 +1,70 @@
+"""How the steps of the demo look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from labels.terminal import console
+
+if TYPE_CHECKING:
+    from labels.records import Document
+    from trainer.demo import Corpus
+    from trainer.run import RunResult
+    from trainer.splits import Split
+
+
+def print_corpus(corpus: Corpus) -> None:
+    """Step 1 of the demo."""
+    report = corpus.report
+    console.print(
+        f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
+        f"{sum(report.boilerplate.values())} of them set aside as page furniture; {corpus.events} annotations."
+    )
+
+
+def print_split(split: Split, path: Path) -> None:
+    """Step 2 of the demo."""
+    console.print(
+        f"2. Froze a split of {len(split.train)} / {len(split.validation)} / {len(split.test)} sentences "
+        f"(train / validation / test), whole documents together: {path}"
+    )
+    console.print("3. Training majority, keywords, tfidf and finetune; each is one MLflow run.")
+
+
+def print_champion(best: RunResult, uri: str) -> None:
+    """Step 4 of the demo."""
+    console.print(f"4. Best on validation: {best.report['kind']}. Registered; {uri} points at it.")
+
+
+def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Step 5 of the demo: each sentence with its labels, and its probabilities."""
+    console.print(f"5. An article it has never seen: “{document.title}” ({document.source})")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column("labels", style="bold", no_wrap=True)
+    table.add_column("sentence")
+    for row in rows:
+        likeliest = max(row["probabilities"], key=row["probabilities"].__getitem__)
+        shown = row["labels"] or [likeliest]
+        said = [f"{row['probabilities'][label]:.2f} {label if row['labels'] else f'({label})'}" for label in shown]
+        table.add_row("\n".join(said), row["text"], style="" if row["labels"] else "dim")
+    console.print(table, soft_wrap=False)
+    console.print("In brackets: the likeliest label where none reaches its threshold.")
+
+
+def print_next_steps(uri: str) -> None:
+    """What to type after the demo."""
+    console.print("Next, with your own articles:")
+    for command, what in (
+        (f"communique predict {uri} ARTICLES --output tagged.csv", "label every sentence"),
+        (f"communique serve {uri}", "the same over HTTP, with a page"),
+        ("communique ingest ARTICLES", "read them into a store"),
+        ("communique label --annotator YOUR_NAME", "label them yourself"),
+        ("communique train finetune --set data.source=store", "train on your labels"),
+        ("communique leaderboard --experiment communique-demo", "these runs again"),
+        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "everything that was recorded"),
+    ):
+        console.print(f"  {command}   # {what}", soft_wrap=True)

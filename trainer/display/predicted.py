@@ -1,0 +1,40 @@
+"""How labelling with a saved model looks: into a file, or as scores into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labels.terminal import console
+
+if TYPE_CHECKING:
+    from trainer.model import Model
+    from trainer.predict import PredictReport
+    from trainer.score import ScoreReport
+
+
+def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
+    """What bulk prediction did."""
+    for message in report.rejected:
+        console.print(f"Left out: {message}", style="yellow")
+    furniture = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
+    console.print(
+        f"{report.documents} documents, {report.sentences} sentences labelled; "
+        f"{sum(report.boilerplate.values())} set aside as page furniture" + (f" ({furniture})." if furniture else ".")
+    )
+    for label in model.labels:
+        if report.assigned[label]:
+            console.print(
+                f"  {label:<24} {report.assigned[label]:>6}  {report.assigned[label] / report.sentences:6.1%}"
+            )
+    console.print(f"Written to {output}.")
+
+
+def print_scored(report: ScoreReport, store: str) -> None:
+    """What a model left in the store, and what to type next."""
+    console.print(f"Model {report.model_id}: {report.scored} sentences of {store} scored.")
+    if report.encoder:
+        console.print(f"{report.embedded} sentence vectors kept, by encoder {report.encoder}.", soft_wrap=True)
+    if not report.scored and not report.embedded:
+        console.print("There was nothing that this model had not scored already.")
+    console.print("Next: communique label --annotator YOUR_NAME --strategy uncertainty", soft_wrap=True)

@@ -1,0 +1,104 @@
+"""How the report of a model looks, and what a run leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from labels.terminal import console
+from trainer.display.figures import bounds, number
+
+if TYPE_CHECKING:
+    from trainer.run import RunResult
+
+_MANY_LABELS = 12
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """The main figures of a report, then a row for each label (the twelve most frequent, if there are more)."""
+    exact = "accuracy" if report["exclusive"] else "subset_accuracy"
+    intervals = report["intervals"] or {}
+    summary = Table(box=None, pad_edge=False)
+    for heading in ("", "value", _interval_heading(report)):
+        summary.add_column(heading, justify="left" if not heading else "right")
+    for name in ("macro_f1", "micro_f1", exact):
+        summary.add_row(name, number(report[name]), bounds(intervals.get(name)))
+    summary.add_row("calibration error", number(report["calibration"]["expected_calibration_error"]), "")
+    console.print(summary)
+    console.print(_label_table(report))
+    if "certificate" in report:
+        console.print(_certificate_table(report["certificate"]))
+    if not report["intervals"]:
+        console.print(f"No intervals: {report['intervals_reason']}.")
+    for label, reason in list(report.get("uncalibrated", {}).items())[:_MANY_LABELS]:
+        console.print(f"Not calibrated: {label} ({reason}).")
+    for note in report.get("notes", ()):
+        console.print(f"Note: {note}.")
+    if report.get("synthetic"):
+        console.print(
+            "Note: this model learned from text written for a corpus (synthetic); check it on your own labels."
+        )
+
+
+def print_saved(result: RunResult) -> None:
+    """Where a run's outputs are, and what to type next."""
+    report = result.report
+    console.print(
+        f"Trained in {report['train_seconds']:.1f} s, predicts {report['sentences_per_second']:.0f} sentences/s, "
+        f"{report['artefact_bytes'] / 1e6:.1f} MB."
+    )
+    console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
+    if result.run_id:
+        console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
+    console.print(f"Next: communique predict {result.artefact} ARTICLES --output tagged.csv", soft_wrap=True)
+    console.print(f"      communique serve {result.artefact}", soft_wrap=True)
+
+
+def _interval_heading(report: Mapping[str, Any]) -> str:
+    return f"{report['intervals']['confidence']:.0%} interval" if report["intervals"] else "interval"
+
+
+def _label_table(report: Mapping[str, Any]) -> Table:
+    labels = sorted(report["labels"], key=lambda label: -report["per_label"][label]["support"])
+    shown = set(labels[:_MANY_LABELS])
+    table = Table(box=None, pad_edge=False)
+    for heading in ("label", "precision", "recall", "F1", _interval_heading(report), "support", "threshold"):
+        table.add_column(heading, justify="left" if heading == "label" else "right")
+    for label in report["labels"]:
+        if label in shown:
+            figures = report["per_label"][label]
+            interval = (report["intervals"] or {}).get("per_label_f1", {}).get(label)
+            table.add_row(
+                label,
+                number(figures["precision"]),
+                number(figures["recall"]),
+                number(figures["f1"]),
+                bounds(interval),
+                str(figures["support"]),
+                number(figures["threshold"], 2),
+            )
+    if len(labels) > _MANY_LABELS:
+        table.caption = f"{len(labels) - _MANY_LABELS} rarer labels are in report.json"
+    return table
+
+
+def _certificate_table(certificate: Mapping[str, Any]) -> Table:
+    """Of a cascade: how much its cheap model answers, and how far it may differ from the expensive one."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name in ("what", "figures"):
+        table.add_column(name, no_wrap=name == "what")
+    table.add_row("cheap model answers", f"{certificate['answered_share']:.1%} of {certificate['cases']} sentences")
+    differs = f"{certificate['share']:.2%} (at most {certificate['upper_bound']:.2%} at confidence "
+    table.add_row("differs from expensive", f"{differs}{certificate['confidence']:g})")
+    losses = [
+        f"{label['name']} always expensive"
+        if label["upper_bound"] is None
+        else f"{label['name']} {label['share']:.1%} (at most {label['upper_bound']:.1%})"
+        for label in certificate["labels"]
+    ]
+    more = f", {len(losses) - _MANY_LABELS} more in report.json" if len(losses) > _MANY_LABELS else ""
+    table.add_row("lost of expensive", Text(", ".join(losses[:_MANY_LABELS]) + more))
+    return table
