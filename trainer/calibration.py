@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.codebook import Codebook
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -103,15 +105,14 @@ def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: boo
 def fit_calibration(
     raw: NDArray[np.floating[Any]],
     gold: Bools,
+    codebook: Codebook,
     *,
-    exclusive: bool,
-    allow_none: bool,
     method: str,
     min_positives: int,
 ) -> Calibration:
     """`fit_exclusive` or `fit_multilabel`, as the codebook's flags say."""
-    if exclusive:
-        return fit_exclusive(raw, gold, allow_none=allow_none, method=method, min_positives=min_positives)
+    if codebook.exclusive:
+        return fit_exclusive(raw, gold, allow_none=codebook.allow_none, method=method, min_positives=min_positives)
     return fit_multilabel(raw, gold, method=method, min_positives=min_positives)
 
 

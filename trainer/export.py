@@ -124,17 +124,13 @@ def export_artefact(
     advance = progress or _silent
     classifier, model = _open(source, int8=int8)
     examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
-    texts = [example.text for example in examples]
-    _refuse_unread(source, classifier, texts, origin)
+    _refuse_unread(source, classifier, examples, origin)
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, whole_folder(out, overwrite=overwrite) as draft:
         advance("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
-        opened = type(model.classifier).load(Path(work), model.codebook)
-        exported = replace(model, classifier=opened, manifest=None)
-        before, speed_before = _ask(model, texts, lambda done: advance("Checking", done, 2 * len(texts)))
-        after, speed_after = _ask(exported, texts, lambda done: advance("Checking", len(texts) + done, 2 * len(texts)))
-        agreement = compare(before, after, label_matrix(examples, model.labels), model, origin)
+        exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)
+        agreement, speeds = _check(model, exported, examples, origin, advance)
         if refusal := why_refused(agreement, precision):
             raise ArtefactError(f"{source}: {refusal}")
         manifest = _write(draft, model, exported, precision, agreement)
@@ -146,8 +142,8 @@ def export_artefact(
         agreement=agreement,
         bytes_before=folder_size(source),
         bytes_after=folder_size(out),
-        speed_before=speed_before,
-        speed_after=speed_after,
+        speed_before=speeds[0],
+        speed_after=speeds[1],
     )
 
 
@@ -231,11 +227,11 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
     return examples, origin
 
 
-def _refuse_unread(source: Path, classifier: Exportable, texts: Sequence[str], origin: str) -> None:
-    if not classifier.read_by_exported(texts).any():
+def _refuse_unread(source: Path, classifier: Exportable, examples: Sequence[Example], origin: str) -> None:
+    if not classifier.read_by_exported([example.text for example in examples]).any():
         raise DataError(
-            f"{source}: none of the {len(texts)} check rows ({origin}) is read by what is to be exported, and no model "
-            "is exported unchecked. Give a labelled file of harder sentences with --data."
+            f"{source}: none of the {len(examples)} check rows ({origin}) is read by what is to be exported, and no "
+            "model is exported unchecked. Give a labelled file of harder sentences with --data."
         )
 
 
@@ -253,6 +249,18 @@ def _reported_model(report: Path) -> str:
         return str(json.loads(report.read_text(encoding="utf-8"))["model_id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def _check(
+    model: Model, exported: Model, examples: Sequence[Example], origin: str, progress: Progress
+) -> tuple[Agreement, tuple[float, float]]:
+    """How the two agree on the check rows, and how many texts a second each reads."""
+    texts = [example.text for example in examples]
+    n = len(texts)
+    before, speed_before = _ask(model, texts, lambda done: progress("Checking", done, 2 * n))
+    after, speed_after = _ask(exported, texts, lambda done: progress("Checking", n + done, 2 * n))
+    agreement = compare(before, after, label_matrix(examples, model.labels), model, origin)
+    return agreement, (speed_before, speed_after)
 
 
 def _ask(model: Model, texts: Sequence[str], progress: Callable[[int], None]) -> tuple[Probabilities, float]:

@@ -212,14 +212,7 @@ def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier)
         validation = dataset.parts["validation"]
         raw = classifier.predict_proba([example.text for example in validation])
         gold = label_matrix(validation, codebook.label_names)
-    return fit_calibration(
-        raw,
-        gold,
-        exclusive=codebook.exclusive,
-        allow_none=codebook.allow_none,
-        method=settings.method,
-        min_positives=settings.min_positives,
-    )
+    return fit_calibration(raw, gold, codebook, method=settings.method, min_positives=settings.min_positives)
 
 
 def _crossfitted(experiment: Experiment, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -132,6 +132,13 @@ def recipe(
             model=model, args=settings, train_dataset=table, data_collator=collator, processing_class=tokenizer
         ).train()
         seconds = time.process_time() - start
+    return logits_of(model, tokenizer, texts).argmax(axis=1)[:, None] == np.arange(len(labels)), seconds
+
+
+def logits_of(model: Any, tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
+    """(n, classes) by a model of transformers."""
+    import torch
+
     model.eval()
     logits = []
     with torch.inference_mode():
@@ -140,7 +147,7 @@ def recipe(
                 list(texts[first : first + 32]), truncation=True, max_length=128, padding=True, return_tensors="pt"
             )
             logits.append(model(**batch).logits.numpy())
-    return np.concatenate(logits).argmax(axis=1)[:, None] == np.arange(len(labels)), seconds
+    return np.concatenate(logits)
 
 
 def report(arguments: argparse.Namespace, rows: Sequence[Row]) -> None:

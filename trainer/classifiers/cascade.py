@@ -182,15 +182,8 @@ class CascadeClassifier:
     def _calibration(self, classifier: Classifier, raw: Probabilities, gold: Bools) -> Calibration:
         if not classifier.needs_calibration:
             return self._uncalibrated()
-        book, defaults = self._codebook, CalibrationSection()
-        return fit_calibration(
-            raw,
-            gold,
-            exclusive=book.exclusive,
-            allow_none=book.allow_none,
-            method=defaults.method,
-            min_positives=defaults.min_positives,
-        )
+        defaults = CalibrationSection()
+        return fit_calibration(raw, gold, self._codebook, method=defaults.method, min_positives=defaults.min_positives)
 
     def _uncalibrated(self) -> Calibration:
         book = self._codebook

@@ -95,11 +95,10 @@ def learning_curve(
     settings = experiment.evaluation
     counts = _stacked(fits)
     n_groups = counts.counts.tp.shape[2]
-    measured, drawn, missing = measured_figures(counts), None, ""
-    if n_groups < settings.min_groups:
-        missing = f"{n_groups} test groups, fewer than {settings.min_groups}: too few to resample"
-    else:
-        drawn = drawn_figures(counts, draws=settings.bootstrap, seed=experiment.seed)
+    enough = n_groups >= settings.min_groups
+    missing = "" if enough else f"{n_groups} test groups, fewer than {settings.min_groups}: too few to resample"
+    measured = measured_figures(counts)
+    drawn = drawn_figures(counts, draws=settings.bootstrap, seed=experiment.seed) if enough else None
     labelled = len(dataset.parts["train"]) + len(dataset.parts["validation"])
     outlook, reason = look_ahead(measured, drawn, labelled=labelled, more=MORE, confidence=settings.confidence)
     return LearningCurve(
