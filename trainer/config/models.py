@@ -106,13 +106,4 @@ class CascadeSection(Section):
     confidence: Fraction = 0.95
 
 
-ModelSection = Annotated[
-    MajoritySection
-    | KeywordsSection
-    | TfidfSection
-    | EmbeddingSection
-    | ContrastiveSection
-    | FinetuneSection
-    | CascadeSection,
-    Field(discriminator="kind"),
-]
+ModelSection = Annotated[SingleSection | CascadeSection, Field(discriminator="kind")]

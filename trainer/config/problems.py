@@ -9,15 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from labels.spelling import did_you_mean
 from trainer.config.experiment import Experiment
-from trainer.config.models import (
-    CascadeSection,
-    ContrastiveSection,
-    EmbeddingSection,
-    FinetuneSection,
-    KeywordsSection,
-    MajoritySection,
-    TfidfSection,
-)
+from trainer.config.models import CascadeSection, SingleSection
 from trainer.config.sweep import SweepRange
 
 
@@ -58,7 +50,8 @@ def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
 
 def _model_sections(path: list[str]) -> tuple[type[BaseModel], ...]:
     """The kinds that the model at this path can be of: a model within a cascade is no cascade."""
-    single = (MajoritySection, KeywordsSection, TfidfSection, EmbeddingSection, ContrastiveSection, FinetuneSection)
+    union, _ = get_args(SingleSection)
+    single: tuple[type[BaseModel], ...] = get_args(union)
     return (*single, CascadeSection) if len(path) == 1 else single
 
 
