@@ -90,10 +90,8 @@ def hold_out(documents: NDArray[np.str_], seed: int) -> tuple[Positions, Positio
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def fit(
-    corpus: Corpus, train: Positions, test: NDArray[np.int64]
-) -> tuple[Callable[[NDArray[np.float32]], Floats], float]:
-    """A model fitted to `train`, as a function vectors -> probabilities, and its macro-F1 on `test` at 0.5."""
+def fit(corpus: Corpus, train: Positions, test: Positions) -> tuple[Callable[[Vectors], Floats], Scores]:
+    """A model fitted to `train`, as a function vectors -> probabilities, and its scores on `test`."""
     section = EmbeddingSection(kind="embedding")
     model = build_regression(exclusive=False, C=section.C, class_weight="none", seed=0)
     present = corpus.gold[train].any(axis=0)

@@ -3,8 +3,8 @@
     python experiments/benchmarks/full_data.py FOLDER --work /tmp/full_data --sets banking77 --kinds tfidf
 
 As `communique train KIND` fits, calibrates and evaluates, with the defaults of the shipped experiments; vectors of
-frozen encoders are not kept. Of india_police_events 20% of the documents are test and 20% of the rest validation. What
-is done is kept in `--work`.
+frozen encoders are not kept. Of india_police_events 20% of the documents are test and 20% of the rest validation. Runs
+are kept in `--work`; what is done is not done again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,14 +21,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from public_sets import peak
+
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
-from trainer.data import load_dataset
 from trainer.quiet import quiet_libraries
-from trainer.run import evaluate_model, fit_model
+from trainer.run import run_experiment
 
 SETS = ("cameo_class", "banking77", "india_police_events")
-KINDS = ("majority", "tfidf", "embedding", "contrastive", "finetune")
+KINDS = ("majority", "tfidf", "embedding", "contrastive", "finetune", "cascade")
 Row = dict[str, Any]
 
 
@@ -64,14 +64,10 @@ def in_own_process(arguments: argparse.Namespace, name: str, kind: str) -> None:
 def measure(folder: Path, name: str, kind: str, work: Path) -> None:
     """Fit and evaluate one kind on one set; the report is kept in `work`."""
     quiet_libraries()
-    experiment = described(folder, name, kind)
-    dataset = load_dataset(experiment)
-    fitted = fit_model(experiment, dataset)
-    _, figures = evaluate_model(fitted.model, dataset.parts["test"], experiment)
-    figures |= {"set": name, "kind": kind, "train_seconds": fitted.seconds, "n_train": len(dataset.parts["train"])}
-    figures["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures = run_experiment(described(folder, name, kind), run_folder(work, name, kind), overwrite=True).report
+    figures["peak_megabytes"] = peak()
     kept(work, name, kind).write_text(json.dumps(figures), encoding="utf-8")
-    print(f"{name}, {kind}: macro-F1 {figures['macro_f1']:.3f}, {fitted.seconds:.0f} s", flush=True)
+    print(f"{name}, {kind}: macro-F1 {figures['macro_f1']:.3f}, {figures['train_seconds']:.0f} s", flush=True)
 
 
 def described(folder: Path, name: str, kind: str) -> Experiment:
@@ -80,6 +76,11 @@ def described(folder: Path, name: str, kind: str) -> Experiment:
     if not (folder / f"{name}.train.jsonl").is_file():
         files = [f"data.train={folder / f'{name}.jsonl'}", "split.train=0.64", "split.validation=0.16"]
     return load_experiment(kind, [*files, "data.codebook=infer", "tracking.enabled=false"])
+
+
+def run_folder(work: Path, name: str, kind: str) -> Path:
+    """Where a run lies."""
+    return work / f"{name}-{kind}"
 
 
 def kept(work: Path, name: str, kind: str) -> Path:

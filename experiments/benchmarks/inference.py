@@ -2,10 +2,11 @@
 
     python experiments/benchmarks/inference.py FOLDER --work /tmp/inference
 
-A cascade of tfidf and finetune is trained on india_police_events of FOLDER (see `public_sets`), as `full_data` does;
-the artefacts of its expensive model, exported and not, are made from it. Every measurement is a process of one thread
-that predicts sentences of the test part; what can be reached is what the machine multiplies in float32 in the same
-process, right before and after, for the multiplications that the encoder makes of these sentences without padding.
+A cascade of tfidf and finetune is trained on india_police_events of FOLDER (see `public_sets`), or is the one that
+`full_data` left in the same `--work`; the artefacts of its expensive model, exported and not, are made from it. Every
+measurement is a process of one thread that predicts sentences of the test part; what can be reached is what the machine
+multiplies in float32 in the same process, right before and after, for the multiplications that the encoder makes of
+these sentences without padding.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from full_data import described
+from full_data import described, run_folder
 from public_sets import peak
 
 from trainer.artefact import save_artefact
@@ -68,12 +69,12 @@ def make_models(arguments: argparse.Namespace) -> dict[str, str]:
     """Train the cascade, take its expensive model out, export that; what was refused, with the reason."""
     work = arguments.work
     experiment = described(arguments.folder, SET, "cascade")
-    if not (work / "cascade").is_dir():
-        run_experiment(experiment, work / "cascade")
+    if not place(work, "cascade").is_dir():
+        run_experiment(experiment, run_folder(work, SET, "cascade"))
     dataset = load_dataset(experiment)
     texts = [example.text for example in dataset.parts["test"]][: arguments.sentences]
     (work / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    if not (work / "torch").is_dir():
+    if not place(work, "torch").is_dir():
         save_expensive(work)
     rows = work / "validation.jsonl"
     rows.write_text(
@@ -92,7 +93,7 @@ def make_models(arguments: argparse.Namespace) -> dict[str, str]:
 
 def save_expensive(work: Path) -> None:
     """The cascade's expensive model, as an artefact of its own."""
-    model = Model.load(work / "cascade" / "artefact")
+    model = Model.load(place(work, "cascade"))
     assert isinstance(model.classifier, CascadeClassifier)
     assert model.classifier.fitted_ is not None
     assert model.manifest is not None
@@ -105,7 +106,9 @@ def save_expensive(work: Path) -> None:
 
 def place(work: Path, way: str) -> Path:
     """The artefact of a way to ask."""
-    return work / {"onnxruntime": "onnx", "onnxruntime, int8": "int8", "cascade": "cascade/artefact"}.get(way, "torch")
+    if way == "cascade":
+        return run_folder(work, SET, "cascade") / "artefact"
+    return work / {"onnxruntime": "onnx", "onnxruntime, int8": "int8"}.get(way, "torch")
 
 
 def in_own_process(arguments: argparse.Namespace, way: str) -> Row:

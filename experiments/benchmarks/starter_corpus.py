@@ -131,7 +131,7 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
         predicted=label_matrix(predicted, CODEBOOK.label_names),
         probabilities=np.array([row["probabilities"] for row in rows]),
         groups=group_examples(examples, allow_large=True),
-        thresholds=[0.5] * len(CODEBOOK.labels),
+        thresholds=np.full(len(CODEBOOK.labels), 0.5),
     )
     return build_report(outcome, bootstrap=1000, confidence=0.95, min_groups=4, seed=13)
 
