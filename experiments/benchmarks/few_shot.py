@@ -117,7 +117,7 @@ def setfit(
 ) -> tuple[np.ndarray, float]:
     """SetFit with its defaults on the same encoder, nothing logged or saved."""
     from datasets import Dataset
-    from setfit import SetFitModel, Trainer, TrainingArguments  # type: ignore[import-untyped]
+    from setfit import SetFitModel, Trainer, TrainingArguments
 
     classes = label_matrix(sample, codebook.label_names).argmax(axis=1).tolist()
     table = Dataset.from_dict({"text": [example.text for example in sample], "label": classes})
