@@ -186,6 +186,16 @@ def test_report_says_what_a_reader_must_know(said: Any) -> None:
     assert not re.search("Note|Not calibrated|No intervals", " ".join(said()))
 
 
+def test_labels_that_are_not_calibrated_for_the_same_reason_share_a_line(said: Any) -> None:
+    few = {f"label{i:02d}": "9 positives" for i in range(14)}
+    print_report(report_on(SHIPPED, uncalibrated=few | {"other": "no negatives"}))
+    shown = " ".join(said())
+    assert "Not calibrated: label00, label01, " in shown
+    assert "label11 and 2 more (9 positives)." in shown
+    assert "Not calibrated: other (no negatives)." in shown
+    assert shown.count("Not calibrated") == 2
+
+
 def test_of_many_labels_the_twelve_most_frequent_are_shown_in_codebook_order(said: Any) -> None:
     labels = [f"label{i:02d}" for i in range(15)]
     report = report_on(labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -33,8 +33,8 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(_certificate_table(report["certificate"]))
     if not report["intervals"]:
         console.print(f"No intervals: {report['intervals_reason']}.")
-    for label, reason in list(report.get("uncalibrated", {}).items())[:_MANY_LABELS]:
-        console.print(f"Not calibrated: {label} ({reason}).")
+    for reason, labels in _by_reason(report.get("uncalibrated", {})).items():
+        console.print(f"Not calibrated: {_some_of(labels)} ({reason}).")
     for note in report.get("notes", ()):
         console.print(f"Note: {note}.")
     if report.get("synthetic"):
@@ -55,6 +55,20 @@ def print_saved(result: RunResult) -> None:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
     console.print(f"Next: communique predict {result.artefact} ARTICLES --output tagged.csv", soft_wrap=True)
     console.print(f"      communique serve {result.artefact}", soft_wrap=True)
+
+
+def _by_reason(uncalibrated: Mapping[str, str]) -> dict[str, list[str]]:
+    """The labels that share a reason."""
+    shared: dict[str, list[str]] = {}
+    for label, reason in uncalibrated.items():
+        shared.setdefault(reason, []).append(label)
+    return shared
+
+
+def _some_of(labels: Sequence[str]) -> str:
+    """The first twelve of them, and how many more there are."""
+    more = len(labels) - _MANY_LABELS
+    return ", ".join(labels[:_MANY_LABELS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _interval_heading(report: Mapping[str, Any]) -> str:
