@@ -25,7 +25,10 @@ corpus_app = typer.Typer(no_args_is_help=True, help="Check a folder of labelled 
 app.add_typer(corpus_app, name="corpus")
 
 ArtefactArgument = Annotated[
-    str, typer.Argument(help="An artefact's folder, or an MLflow URI such as models:/diplomatic-statements@champion.")
+    str,
+    typer.Argument(
+        help="A run's or an artefact's folder, or an MLflow URI such as models:/diplomatic-statements@champion."
+    ),
 ]
 ExperimentArgument = Annotated[str, typer.Argument(help="A TOML file, or a shipped one by name: finetune, tfidf, ...")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the outputs \\[default: runs/NAME].")]
@@ -126,7 +129,7 @@ def sweep(
         print_sweep(result)
 
 
-@app.command(epilog="Example: communique evaluate runs/finetune/artefact held_out.jsonl --out reports/held_out")
+@app.command(epilog="Example: communique evaluate runs/finetune held_out.jsonl --out reports/held_out")
 def evaluate(
     artefact: ArtefactArgument,
     data: Annotated[Path, typer.Argument(help="Labelled JSONL, CSV or Parquet with `text` and `label` or `labels`.")],
@@ -147,7 +150,7 @@ def evaluate(
             console.print(f"Kept in {evaluation.folder}: report.json, predictions.parquet, plots/")
 
 
-@app.command(epilog="Example: communique export runs/finetune/artefact --onnx --int8 --out runs/fast")
+@app.command(epilog="Example: communique export runs/finetune --onnx --int8 --out runs/fast")
 def export(
     artefact: ArtefactArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the exported artefact.")],
@@ -176,7 +179,7 @@ def export(
         print_exported(report)
 
 
-@app.command(epilog="Example: communique score runs/tfidf/artefact --embed")
+@app.command(epilog="Example: communique score runs/tfidf --embed")
 def score(
     artefact: ArtefactArgument,
     store: StoreOption = None,
@@ -238,7 +241,7 @@ def doubts(
         print_doubts(report, out, queued)
 
 
-@app.command(epilog="Example: communique predict runs/finetune/artefact articles/ --output tagged.csv")
+@app.command(epilog="Example: communique predict runs/finetune articles/ --output tagged.csv")
 def predict(
     artefact: ArtefactArgument,
     inputs: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],

@@ -233,13 +233,15 @@ def point_champion(name: str, version: str) -> None:
 
 
 def fetch_artefact(reference: str) -> Path:
-    """The local artefact folder of a path, or of an MLflow URI (`models:/...`, `runs:/...`).
+    """The local artefact folder of a path (its own, or that of the run around it) or of an MLflow URI (`models:/...`,
+    `runs:/...`).
 
     Raises:
         ArtefactError: MLflow has no such model, or it holds no artefact.
     """
     if not reference.startswith(("models:/", "runs:/")):
-        return Path(reference)
+        path = Path(reference)
+        return path / ARTEFACT if (path / ARTEFACT / "manifest.json").is_file() else path
     connect()
     import mlflow
     from mlflow.exceptions import MlflowException

@@ -233,8 +233,8 @@ def test_saved_run_says_where_it_is_and_what_to_type(said: Any, result: RunResul
     assert re.search(r"Trained in \d+\.\d s, predicts \d+ sentences/s, \d+\.\d MB\.", shown)
     assert "Saved in runs/words: artefact/, report.json, predictions.parquet, split.json, plots/" in shown
     assert f"MLflow run {result.run_id}, model {result.model_uri}" in shown
-    assert "communique predict runs/words/artefact " in shown
-    assert "communique serve runs/words/artefact" in shown
+    assert "communique predict runs/words " in shown
+    assert "communique serve runs/words" in shown
 
 
 def test_untracked_run_names_no_mlflow_run(said: Any, result: RunResult) -> None:

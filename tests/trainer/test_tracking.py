@@ -285,6 +285,13 @@ def test_path_is_its_own_artefact_and_mlflow_is_not_asked(isolated: Path) -> Non
     assert not list(isolated.iterdir())
 
 
+def test_folder_of_a_run_stands_for_the_artefact_in_it(isolated: Path) -> None:
+    (isolated / "run" / "artefact").mkdir(parents=True)
+    assert tracking.fetch_artefact("run") == Path("run")
+    (isolated / "run" / "artefact" / "manifest.json").touch()
+    assert tracking.fetch_artefact("run") == Path("run/artefact")
+
+
 def test_runs_are_listed_newest_first_with_what_they_logged(mlflow_store: str) -> None:
     for name in ("first", "second", "third"):
         with tracking.tracked_run("work", name, {"split.hash": name}) as tracker:

@@ -53,8 +53,8 @@ def print_saved(result: RunResult) -> None:
     console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
-    console.print(f"Next: communique predict {result.artefact} ARTICLES --output tagged.csv", soft_wrap=True)
-    console.print(f"      communique serve {result.artefact}", soft_wrap=True)
+    console.print(f"Next: communique predict {result.folder} ARTICLES --output tagged.csv", soft_wrap=True)
+    console.print(f"      communique serve {result.folder}", soft_wrap=True)
 
 
 def _by_reason(uncalibrated: Mapping[str, str]) -> dict[str, list[str]]:

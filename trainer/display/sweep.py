@@ -69,5 +69,4 @@ def _print_saved(result: SweepResult) -> None:
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, with a run under it for each trial")
     console.print(f"Next: communique train {result.folder / 'best.toml'}", soft_wrap=True)
-    artefact = result.folder / "best" / "artefact"
-    console.print(f"      communique predict {artefact} ARTICLES --output tagged.csv", soft_wrap=True)
+    console.print(f"      communique predict {result.folder / 'best'} ARTICLES --output tagged.csv", soft_wrap=True)
