@@ -55,13 +55,13 @@ def predict_files(
         progress: called with (files done, files in all).
 
     Raises:
-        DataError: an input does not exist, nothing could be read, or the output cannot be written.
+        DataError: an input does not exist or is the output too, nothing could be read, or the output cannot be written.
     """
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
         raise DataError(
             f"{output}: predictions are written as {', '.join(OUTPUT_SUFFIXES)}. Give the file such an ending."
         )
-    files = find_files(inputs)
+    files = _files_but(output, inputs)
     report = PredictReport()
     sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate, progress=progress)
     with whole_file(output) as draft:
@@ -75,6 +75,14 @@ def predict_files(
             problems = "\n  ".join(report.rejected[:5]) or "no text"
             raise DataError(f"Nothing could be read, so {output} was not written:\n  {problems}")
     return report
+
+
+def _files_but(output: Path, inputs: Iterable[Path]) -> list[Path]:
+    """The files of the inputs; an output that an earlier call left in one of their folders is no input."""
+    inputs, own = list(inputs), output.resolve()
+    if own in {path.resolve() for path in inputs}:
+        raise DataError(f"{output}: this is to be read, so it cannot be written too. Name another file with --output.")
+    return [file for file in find_files(inputs) if file.resolve() != own]
 
 
 def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -> list[Row]:

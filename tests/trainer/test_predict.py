@@ -254,3 +254,18 @@ def test_an_input_that_does_not_exist_raises(model: Model) -> None:
     with pytest.raises(DataError, match="absent: there is no such file or folder"):
         predict_files(model, [Path("absent")], Path("out.jsonl"))
     assert list(Path().iterdir()) == []
+
+
+def test_what_is_read_is_never_written_over(model: Model, write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl("mine.jsonl", [{"text": "Oslo pledged winter fuel.", "labels": ["aid"]}])
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"mine\.jsonl: .*--output"):
+        predict_files(model, [path], path.parent / "." / "mine.jsonl", split=False)
+    assert path.read_bytes() == before
+
+
+def test_what_an_earlier_call_left_in_a_folder_is_not_read_again(model: Model, isolated: Path) -> None:
+    (isolated / "news").mkdir()
+    (isolated / "news" / "one.txt").write_text(ARTICLE, encoding="utf-8")
+    reports = [predict_files(model, [Path("news")], Path("news/tagged.jsonl")) for _ in range(2)]
+    assert [(report.documents, report.sentences) for report in reports] == [(1, 3), (1, 3)]
