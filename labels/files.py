@@ -11,6 +11,9 @@ from pathlib import Path
 
 from labels.errors import DataError
 
+OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal")
+"""One of them lies in every folder that a command leaves: a run or evaluation, an export, a learning curve, a sweep."""
+
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text file whole.
@@ -65,16 +68,31 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def refuse_occupied(path: Path, *, overwrite: bool = False) -> None:
-    """Raise DataError when an output folder cannot be made at `path`; cheap, so ask before long work."""
-    if path.resolve() == Path.cwd():
+def refuse_occupied(path: Path, *, overwrite: bool = False, reads: Iterable[str | Path] = ()) -> None:
+    """Raise DataError when an output folder cannot be made at `path`; cheap, so ask before long work.
+
+    `overwrite` replaces what an earlier call left, and nothing else: not the working folder or one around it, no folder
+    without one of `OUTPUT_MARKS`, and none that holds a file of `reads`, which the work is about to read.
+    """
+    if Path.cwd().is_relative_to(path.resolve()):
         raise DataError(
-            f"{path}: this is the working folder, which cannot be replaced. Name a folder in it with --out."
+            f"{path}: this is the working folder, or one around it, which cannot be replaced. Name a folder in it with "
+            "--out."
         )
     if path.is_file():
         raise DataError(f"{path}: this is a file; outputs go to a folder. Name another with --out.")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not overwrite:
         raise DataError(f"{path}: this folder holds something already. Name another with --out, or add --overwrite.")
+    if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
+        raise DataError(
+            f"{path}: --overwrite replaces what an earlier call left, and this folder holds none of "
+            f"{', '.join(OUTPUT_MARKS)}. Name another with --out, or empty it yourself."
+        )
+    for read in map(Path, reads):
+        if read.resolve().is_relative_to(path.resolve()):
+            raise DataError(f"{path}: --overwrite would delete {read}, which is to be read. Name another with --out.")
 
 
 def _take_place(draft: Path, path: Path) -> None:

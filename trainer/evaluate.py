@@ -39,7 +39,7 @@ def evaluate_file(
         TrackingError: MLflow refused.
     """
     if out is not None:
-        refuse_occupied(out, overwrite=overwrite)
+        refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
     examples = read_examples(data, model.codebook)
     settings = Experiment.model_validate({"name": "evaluate", "model": {"kind": "majority"}})
     outcome, report = evaluate_model(model, examples, settings)

@@ -120,7 +120,7 @@ def export_artefact(
         DataError: there are too few check rows, they cannot be read, or none of them reaches what is exported; or `out`
             is occupied or touches `source`.
     """
-    _refuse_place(source, out, overwrite=overwrite)
+    _refuse_place(source, out, data, overwrite=overwrite)
     advance = progress or _silent
     classifier, model = _open(source, int8=int8)
     examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
@@ -181,8 +181,8 @@ def _recall(gold: NDArray[np.bool_], said: NDArray[np.bool_], says: NDArray[np.b
     return Recall(positives, float((gold & said).sum() / positives), float((gold & says).sum() / positives))
 
 
-def _refuse_place(source: Path, out: Path, *, overwrite: bool) -> None:
-    refuse_occupied(out, overwrite=overwrite)
+def _refuse_place(source: Path, out: Path, data: Path | None, *, overwrite: bool) -> None:
+    refuse_occupied(out, overwrite=overwrite, reads=[data] if data else ())
     old, new = source.resolve(), out.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
         raise DataError(f"{out}: the artefact to be exported lies there and would be altered. Name another with --out.")

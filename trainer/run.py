@@ -84,7 +84,7 @@ def run_experiment(
         DivergedError: the loss of a training became infinite or not a number.
     """
     quiet_libraries()
-    refuse_occupied(out, overwrite=overwrite)
+    refuse_occupied(out, overwrite=overwrite, reads=experiment.reads)
     dataset = load_dataset(experiment)
     checkpoints = checkpoint_folder(out)
     with track_experiment(experiment, dataset) as tracker, whole_folder(out, overwrite=overwrite) as draft:

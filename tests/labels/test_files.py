@@ -26,10 +26,10 @@ def failing_pieces(error: BaseException) -> Iterator[str]:
 
 @pytest.fixture
 def full_folder(isolated: Path) -> Path:
-    """A folder `out` with one older file in it."""
+    """A folder `out` that an earlier call left."""
     folder = isolated / "out"
     folder.mkdir()
-    (folder / "old.txt").write_text("old", encoding="utf-8")
+    (folder / "report.json").write_text("old", encoding="utf-8")
     return folder
 
 
@@ -79,7 +79,7 @@ def test_a_file_cannot_take_a_folders_place(isolated: Path, full_folder: Path) -
     with pytest.raises(DataError, match="cannot be written"):
         write_whole(full_folder, ["x"])
     assert names_in(isolated) == ["out"]
-    assert names_in(full_folder) == ["old.txt"]
+    assert names_in(full_folder) == ["report.json"]
 
 
 def test_a_file_under_a_file_is_refused(isolated: Path) -> None:
@@ -110,13 +110,13 @@ def test_an_error_leaves_the_older_folder_as_it_was(isolated: Path, full_folder:
     with pytest.raises(type(error)):
         fill_and_fail(full_folder, error)
     assert names_in(isolated) == ["out"]
-    assert (full_folder / "old.txt").read_text(encoding="utf-8") == "old"
+    assert (full_folder / "report.json").read_text(encoding="utf-8") == "old"
 
 
 def test_overwriting_leaves_nothing_of_the_older_folder(isolated: Path, full_folder: Path) -> None:
     with whole_folder(full_folder, overwrite=True) as draft:
         (draft / "new.txt").write_text("new", encoding="utf-8")
-        assert names_in(full_folder) == ["old.txt"]
+        assert names_in(full_folder) == ["report.json"]
     assert names_in(full_folder) == ["new.txt"]
     assert names_in(isolated) == ["out"]
 
@@ -142,6 +142,36 @@ def test_a_free_place_is_not_refused(isolated: Path, full_folder: Path) -> None:
     refuse_occupied(isolated / "absent")
     refuse_occupied(isolated / "empty")
     refuse_occupied(full_folder, overwrite=True)
+
+
+@pytest.mark.parametrize("name", [".", "..", "../..", "link"])
+def test_the_working_folder_and_what_is_around_it_are_never_replaced(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (isolated / "a" / "b").mkdir(parents=True)
+    (isolated / "a" / "report.json").touch()
+    (isolated / "a" / "b" / "link").symlink_to(isolated / "a")
+    monkeypatch.chdir(isolated / "a" / "b")
+    with pytest.raises(DataError, match=r"working folder.*--out"):
+        refuse_occupied(Path(name), overwrite=True)
+
+
+def test_a_folder_that_no_command_left_is_never_replaced(isolated: Path) -> None:
+    (isolated / "out").mkdir()
+    (isolated / "out" / "thesis.txt").write_text("precious", encoding="utf-8")
+    with (
+        pytest.raises(DataError, match=r"none of report\.json, .*--out"),
+        whole_folder(isolated / "out", overwrite=True),
+    ):
+        pytest.fail("the block was entered")
+    assert names_in(isolated / "out") == ["thesis.txt"]
+
+
+def test_a_folder_that_holds_what_is_to_be_read_is_not_replaced(isolated: Path, full_folder: Path) -> None:
+    refuse_occupied(full_folder, overwrite=True, reads=["data.jsonl", "diplomatic"])
+    for read in ("out/data.jsonl", full_folder / "deep" / "data.jsonl", "out"):
+        with pytest.raises(DataError, match=rf"would delete .*{Path(read).name}.*--out"):
+            refuse_occupied(full_folder, overwrite=True, reads=["else.jsonl", read])
 
 
 def test_a_folder_under_a_file_is_refused(isolated: Path) -> None:

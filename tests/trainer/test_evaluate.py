@@ -138,10 +138,23 @@ def test_occupied_folder_is_refused_before_any_work(
 
 def test_overwriting_replaces_the_whole_folder(tracked_run: TrackedRun, tfidf_model: Model, held_out: Path) -> None:
     Path("out").mkdir()
-    Path("out/old.txt").write_text("old")
+    for old in ("report.json", "old.txt"):
+        Path("out", old).write_text("old")
     artefact = tracked_run.result.artefact
     evaluate_file(tfidf_model, artefact, held_out, Path("out"), overwrite=True, track=False)
     assert {path.name for path in Path("out").iterdir()} == {"report.json", "predictions.parquet", "plots"}
+
+
+def test_overwriting_spares_a_folder_that_holds_the_model_or_the_rows(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path
+) -> None:
+    Path("out").mkdir()
+    Path("out/report.json").write_text("old")
+    rows = held_out.rename("out/rows.jsonl")
+    for artefact, data in ((tracked_run.result.artefact, rows), (Path("out/artefact"), Path("elsewhere.jsonl"))):
+        with pytest.raises(DataError, match=r"would delete out/.*--out"):
+            evaluate_file(tfidf_model, artefact, data, Path("out"), overwrite=True, track=False)
+    assert rows.is_file()
 
 
 def test_evaluation_where_no_label_occurs_has_null_figures(

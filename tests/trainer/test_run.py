@@ -460,10 +460,25 @@ def test_occupied_folder_is_refused_before_any_work(
 
 def test_overwriting_replaces_the_whole_folder(experiment_of: MakeExperiment, isolated: Path) -> None:
     (isolated / "out").mkdir()
-    (isolated / "out" / "old.txt").write_text("old")
+    for old in ("report.json", "old.txt"):
+        (isolated / "out" / old).write_text("old")
     run_experiment(experiment_of("majority"), isolated / "out", overwrite=True)
     assert {path.name for path in (isolated / "out").iterdir()} == OUTPUTS
     assert {path.name for path in isolated.iterdir()} == {"out", "data.jsonl", "codebook.toml"}
+
+
+@pytest.mark.parametrize("key", ["train", "codebook"])
+def test_overwriting_spares_a_folder_that_holds_what_the_run_reads(
+    experiment_of: MakeExperiment, isolated: Path, key: str
+) -> None:
+    (isolated / "out").mkdir()
+    (isolated / "out" / "report.json").write_text("old")
+    experiment = experiment_of("majority")
+    Path(getattr(experiment.data, key)).rename(isolated / "out" / "mine")
+    moved = experiment_of("majority", data={key: "out/mine"})
+    with pytest.raises(DataError, match=r"would delete out/mine.*--out"):
+        run_experiment(moved, isolated / "out", overwrite=True)
+    assert {path.name for path in (isolated / "out").iterdir()} == {"report.json", "mine"}
 
 
 @pytest.mark.parametrize("tracked", [False, True])
@@ -471,13 +486,13 @@ def test_run_that_fails_leaves_what_was_there(
     experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, tracked: bool
 ) -> None:
     (isolated / "out").mkdir()
-    (isolated / "out" / "old.txt").write_text("old")
+    (isolated / "out" / "report.json").write_text("old")
     (isolated / "no-encoder").mkdir()
     experiment = experiment_of("finetune", model={"encoder": "no-encoder"}, tracking={"enabled": tracked})
     for out in ("out", "new"):
         with pytest.raises(EncoderError):
             run_experiment(experiment, isolated / out, overwrite=True)
-    assert everything_in(isolated / "out") == {"old.txt": b"old"}
+    assert everything_in(isolated / "out") == {"report.json": b"old"}
     mlflows = {"mlflow.db", "mlruns"}
     assert {path.name for path in isolated.iterdir()} - mlflows == {"out", "no-encoder", "data.jsonl", "codebook.toml"}
     assert [run.info.status for run in runs_in_store()] == ["FAILED", "FAILED"] * tracked

@@ -31,7 +31,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         raise ExperimentError(f"{path}: not valid TOML: {error}. Mend that line.") from error
     for override in overrides:
         apply_override(content, override)
-    content.setdefault("name", file.stem)
+    content["name"] = content.get("name") or file.stem
     return parse_experiment(content, str(path))
 
 

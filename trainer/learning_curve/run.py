@@ -48,7 +48,7 @@ def run_learning_curve(
     quiet_libraries()
     if world_size() > 1:
         raise ExperimentError("a learning curve runs in one process: start it without torchrun or accelerate.")
-    refuse_occupied(out, overwrite=overwrite)
+    refuse_occupied(out, overwrite=overwrite, reads=experiment.reads)
     dataset = load_dataset(experiment)
     with (
         track_experiment(experiment, dataset, beside="learning-curves") as tracker,

@@ -71,7 +71,7 @@ def run_sweep(
     if experiment.sweep.executor == "ray":
         require_ray()
     space = read_space(experiment)
-    refuse_occupied(out, overwrite=overwrite or (out / STUDY).is_file())
+    refuse_occupied(out, overwrite=overwrite or (out / STUDY).is_file(), reads=experiment.reads if overwrite else ())
     dataset = load_dataset(experiment if overwrite else _on_split(experiment, out))
     _make_folder(out, overwrite=overwrite)
     study = open_study(
