@@ -130,6 +130,8 @@ def encoder_digest(folder: Path) -> str:
 def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
     """The encoder in `folder` as a transformers model in float32 on the CPU, and its tokenizer.
 
+    Nothing of the folder is executed: no Python files beside the configuration, no pickled weights.
+
     Args:
         keep_layers: keep only the encoder's first layers; 0 keeps all.
 
@@ -144,10 +146,11 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
 
     disable_progress_bar()
     fewer = {"num_hidden_layers": keep_layers} if keep_layers else {}
+    guarded: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        layers = AutoConfig.from_pretrained(folder, local_files_only=True).num_hidden_layers
-        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **fewer)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        layers = AutoConfig.from_pretrained(folder, **guarded).num_hidden_layers
+        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **guarded, **fewer)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **guarded)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise EncoderError(

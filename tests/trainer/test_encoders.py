@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,31 @@ def test_an_opened_encoder_is_float32_and_whole(tiny_encoder: Path) -> None:
 def test_an_encoder_that_cannot_be_opened_raises_with_the_repair(isolated: Path) -> None:
     folder = encoder_folder(isolated / "mine", *PARTS)
     with pytest.raises(EncoderError, match=r"mine: this encoder cannot be opened .*`save_pretrained`"):
+        open_encoder(folder)
+
+
+def test_python_files_of_an_encoder_are_never_run(
+    isolated: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_encoder, isolated / "mine")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    own = {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModel": "mine.Model"}}
+    (folder / "config.json").write_text(json.dumps(config | own), encoding="utf-8")
+    (folder / "mine.py").write_text("open('ran', 'w')\n", encoding="utf-8")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(EncoderError, match="mine: this encoder cannot be opened"):
+        open_encoder(folder)
+    assert not (isolated / "ran").exists()
+
+
+def test_pickled_weights_are_never_opened(isolated: Path, tiny_encoder: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = shutil.copytree(tiny_encoder, isolated / "mine")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match=r"mine: this encoder cannot be opened .*safetensors"):
         open_encoder(folder)
 
 
