@@ -210,9 +210,8 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
     if experiment.data.source == "seeds":
         examples, source = seed_examples(codebook, notes), "seeds"
     else:
-        source = _store(experiment)
-        with Store(source, create=False) as store:
-            examples = store_examples(store, codebook, notes)
+        with Store(_store(experiment), create=False) as store:
+            examples, source = store_examples(store, codebook, notes), store.name
     if not examples:
         raise ExperimentError(
             f"{source}: no sentence in it has agreed labels yet. "

@@ -20,6 +20,7 @@ from labels.codebook import dump_codebook
 from labels.errors import CommuniqueError
 from labels.files import refuse_occupied, whole_folder
 from labels.records import Example
+from labels.store import store_name
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
 from trainer.calibration import Calibration, fit_calibration, uncalibrated
 from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
@@ -329,7 +330,7 @@ def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = 
     }
     name = "-".join(part for part in (experiment.tracking.experiment, beside) if part)
     with tracked_run(name, experiment.name, tags) as tracker:
-        tracker.log_params(_flat(experiment.model_dump()))
+        tracker.log_params(_flat(_published(experiment)))
         for part, examples in dataset.parts.items():
             tracker.log_examples(part, examples, dataset.source, dataset.split.hash)
         yield tracker
@@ -341,9 +342,17 @@ def _track(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: d
     for name in ("report.json", "split.json", "predictions.parquet"):
         tracker.log_file(draft / name)
     tracker.log_text(dump_codebook(dataset.codebook), "codebook.toml")
-    tracker.log_text(json.dumps(experiment.model_dump(), indent=1) + "\n", "experiment.json")
+    tracker.log_text(json.dumps(_published(experiment), indent=1) + "\n", "experiment.json")
     tracker.set_tags({"model.id": report["model_id"]})
     return tracker.log_model(draft / "artefact")
+
+
+def _published(experiment: Experiment) -> dict[str, Any]:
+    """Every key of an experiment, but no password of its label store."""
+    content = experiment.model_dump()
+    if experiment.data.store:
+        content["data"]["store"] = store_name(experiment.data.store)
+    return content
 
 
 def headline_metrics(report: dict[str, Any]) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
 from labels.store.database import now
 from labels.store.draws import SHARED, Frame, Relabelling
+from labels.store.engine import store_name
 from labels.store.events import Draft
 from labels.store.progress import AnnotatorProgress, StrategyProgress
 from labels.store.rows import CodebookMigration, Draw, DrawItem, ScoringModel
@@ -26,4 +27,5 @@ __all__ = [
     "StrategyProgress",
     "Uncertainty",
     "now",
+    "store_name",
 ]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from labels.errors import InputError, StoreError
-from labels.store.engine import WRITES, open_engine, store_url
+from labels.store.engine import WRITES, open_engine, store_name, store_url
 from labels.store.migrations import HEAD, migrate, schema_version
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Database:
         store: path of a SQLite file, or a SQLAlchemy URL.
         create: make the SQLite file if it is absent.
 
-    `url` is its URL, `name` what people call it: the path of a SQLite file, else the URL; neither shows a password.
+    `url` is its URL, `name` what `store_name` calls it; neither shows a password.
 
     Raises:
         InputError: the SQLite file is absent or empty and `create` is false.
@@ -54,7 +54,7 @@ class Database:
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
         url = store_url(store)
         self.url = url.render_as_string()
-        self.name = str(url.database) if url.get_backend_name() == "sqlite" else self.url
+        self.name = store_name(store)
         if not create and "://" not in str(store) and not _holds_something(Path(store).expanduser()):
             raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
         with self._explained("opened"):

@@ -24,6 +24,12 @@ def store_url(store: str | Path) -> sa.URL:
     return sa.URL.create("sqlite", database=str(Path(store).expanduser()))
 
 
+def store_name(store: str | Path) -> str:
+    """What people call a store: the path of a SQLite file, else its URL; no password shows."""
+    url = store_url(store)
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+
+
 def open_engine(url: sa.URL) -> sa.Engine:
     """An engine for the database; nothing is connected yet."""
     # A connection that was cut while nobody typed (a server's restart, a firewall) is made anew.

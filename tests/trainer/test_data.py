@@ -311,6 +311,10 @@ def test_agreed_sentences_of_a_store_are_the_examples_and_the_rest_is_noted(
     assert not dataset.synthetic
 
 
+def test_a_store_that_is_named_by_url_is_told_as_people_call_it(filled_store: Path, codebook_file: str) -> None:
+    assert store_dataset(codebook_file, store=f"sqlite:///{filled_store}").source == str(filled_store)
+
+
 def test_examples_of_a_store_bear_the_date_of_their_document(filled_store: Path, codebook: Codebook) -> None:
     with Store(filled_store) as store:
         examples = store_examples(store, codebook)

@@ -625,6 +625,17 @@ def test_mlflow_holds_the_outputs_the_codebook_and_the_experiment(logged: Any, t
     assert json.loads((held / "experiment.json").read_text("utf-8")) == tracked_run.experiment.model_dump()
 
 
+def test_mlflow_is_not_told_the_password_of_a_store(
+    experiment_of: MakeExperiment, isolated: Path, mlflow_store: str
+) -> None:
+    data = {"store": "postgresql://ana:S3CRET@db.example/coding"}
+    result = run_experiment(experiment_of("majority", data=data, tracking={"enabled": True}), isolated / "out")
+    (run,) = runs_in_store()
+    assert run.data.params["data.store"] == "postgresql://ana:***@db.example/coding"
+    held = Path(mlflow.artifacts.download_artifacts(run_id=result.run_id))
+    assert not [path for path in held.rglob("*") if path.is_file() and b"S3CRET" in path.read_bytes()]
+
+
 def test_mlflow_holds_the_three_parts_as_datasets_without_their_texts(logged: Any, report: dict[str, Any]) -> None:
     held = {part.dataset.name: part for part in logged.inputs.dataset_inputs}
     sizes = {name: json.loads(part.dataset.profile)["num_rows"] for name, part in held.items()}

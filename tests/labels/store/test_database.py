@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labels.errors import InputError, StoreError
-from labels.store import Store, now
+from labels.store import Store, now, store_name
 from tests.labels.store.builders import PAST, decision, sentences
 
 
@@ -37,6 +37,19 @@ def test_a_store_in_the_home_folder_can_be_named_with_a_tilde(isolated: Path, mo
     Store("~/mine.db").close()
 
     assert (isolated / "mine.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("store", "name"),
+    [
+        ("mine.db", "mine.db"),
+        ("sqlite:///mine.db", "mine.db"),
+        ("postgresql://ana@db.example/coding", "postgresql://ana@db.example/coding"),
+        ("postgresql://ana:S3CRET@db.example/coding", "postgresql://ana:***@db.example/coding"),
+    ],
+)
+def test_a_store_is_called_by_its_path_or_its_url_without_the_password(store: str, name: str) -> None:
+    assert store_name(store) == name
 
 
 def test_what_was_written_is_seen_by_another_connection_at_once(url: str) -> None:
