@@ -326,6 +326,7 @@ def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = 
         "codebook.hash": dataset.codebook.hash,
         "split.hash": dataset.split.hash,
         "data.training_hash": dataset.training_hash,
+        "data.judging_hash": dataset.judging_hash,
         "synthetic": str(dataset.synthetic).lower(),
     }
     name = "-".join(part for part in (experiment.tracking.experiment, beside) if part)

@@ -90,7 +90,8 @@ def row(name: str, labels: Sequence[str] = SHIPPED, *, status: str = "FINISHED",
 
 
 def board_of(*rows: RunRow, labels: Sequence[str] = SHIPPED, **changes: Any) -> Board:
-    return replace(Board("b28cec4b52a15f9e", "corpus.jsonl", tuple(labels), False, rows), **changes)
+    board = Board("b28cec4b52a15f9e", "", "corpus.jsonl", tuple(labels), False, 0.95, rows)
+    return replace(board, **changes)
 
 
 def at_80_columns(function: Callable[..., None], *arguments: Any) -> list[str]:
@@ -278,6 +279,17 @@ def test_board_shows_runs_with_their_figures(said: Any) -> None:
     ]
     assert words(lines, "cut off") == ["cut", "off", "(killed)", *["–"] * 10]
     assert "* champion" not in lines
+
+
+@pytest.mark.parametrize(("confidence", "heading"), [(0.95, "95%"), (0.5, "50%"), (None, "")])
+def test_board_names_what_judges_and_the_confidence_of_the_intervals(
+    said: Any, confidence: float | None, heading: str
+) -> None:
+    print_board(board_of(row("words"), judging_hash="77aa", confidence=confidence))
+    title, *lines = said()
+    assert title.endswith("split b28cec4b52a15f9e, judged by 77aa")
+    assert re.findall(r"\d+%", " ".join(lines)) == [heading] * bool(heading)
+    assert "interval" in " ".join(lines)
 
 
 def test_board_marks_champion_and_synthetic_data(said: Any) -> None:

@@ -9,11 +9,21 @@ from trainer.leaderboard import leaderboards
 from trainer.tracking import point_champion
 
 
-def log(name: str, *, split: str = "s1", codebook: str = "c1", synthetic: bool = False, **figures: float) -> None:
+def log(
+    name: str,
+    *,
+    split: str = "s1",
+    judging: str = "j1",
+    codebook: str = "c1",
+    synthetic: bool = False,
+    confidence: float = 0.95,
+    **figures: float,
+) -> None:
     """One run as `run_experiment` tags it, with these figures."""
-    tags = {"split.hash": split, "codebook.hash": codebook, "synthetic": str(synthetic).lower()}
-    with tracking.tracked_run("work", name, tags) as tracker:
+    tags = {"split.hash": split, "data.judging_hash": judging, "codebook.hash": codebook}
+    with tracking.tracked_run("work", name, tags | {"synthetic": str(synthetic).lower()}) as tracker:
         tracker.log_params({"model.kind": name, "data.source": "seeds", "data.train": ""})
+        tracker.log_params({"evaluation.confidence": confidence})
         tracker.log_metrics(figures)
 
 
@@ -30,7 +40,8 @@ def test_best_on_validation_comes_first_whatever_the_test_says(mlflow_store: str
 
 def test_runs_without_figures_come_last(mlflow_store: str) -> None:
     log("worst", validation_macro_f1=0.0)
-    with pytest.raises(ValueError), tracking.tracked_run("work", "failed", {"split.hash": "s1", "codebook.hash": "c1"}):
+    tags = {"split.hash": "s1", "data.judging_hash": "j1", "codebook.hash": "c1"}
+    with pytest.raises(ValueError), tracking.tracked_run("work", "failed", tags):
         raise ValueError
     log("best", validation_macro_f1=0.2)
     [board] = leaderboards("work")
@@ -48,6 +59,21 @@ def test_only_runs_on_one_split_compare(mlflow_store: str) -> None:
     log("d", split="newest", validation_macro_f1=0.1)
     assert names() == [["d"], ["a", "c"], ["b"]]
     assert [board.split_hash for board in leaderboards("work")] == ["newest", "old", "new"]
+
+
+def test_only_runs_that_the_same_gold_judges_compare(mlflow_store: str) -> None:
+    log("a", judging="before", validation_macro_f1=0.9)
+    log("b", judging="after", validation_macro_f1=0.1)
+    log("c", judging="before", validation_macro_f1=0.2)
+    assert names() == [["a", "c"], ["b"]]
+    assert [board.judging_hash for board in leaderboards("work")] == ["before", "after"]
+
+
+def test_board_knows_the_confidence_of_its_intervals_where_it_is_one(mlflow_store: str) -> None:
+    log("a", confidence=0.5)
+    assert leaderboards("work")[0].confidence == 0.5
+    log("b", confidence=0.9)
+    assert leaderboards("work")[0].confidence is None
 
 
 def test_only_runs_with_one_codebook_compare(mlflow_store: str) -> None:
@@ -70,6 +96,8 @@ def test_board_of_a_real_run_marks_the_champion(tracked_store: str, tracked_run:
     [row] = board.rows
     assert row.champion
     assert board.split_hash == tracked_run.result.report["split_hash"]
+    assert len(board.judging_hash) == 16
+    assert board.confidence == 0.95
     assert board.data == tracked_run.experiment.data.train
     assert board.labels == ("aid", "truce")
     assert board.synthetic is False

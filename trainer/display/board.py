@@ -22,7 +22,7 @@ def print_results(results: Sequence[RunResult]) -> None:
     """A leaderboard of runs just made, best on validation first."""
     ordered = sorted(results, key=lambda result: -_or_last(result.report["validation_macro_f1"]))
     labels = ordered[0].report["labels"]
-    table = _board_table(labels)
+    table = _board_table(labels, (ordered[0].report["intervals"] or {}).get("confidence"))
     for result in ordered:
         report = result.report
         table.add_row(
@@ -42,8 +42,9 @@ def print_results(results: Sequence[RunResult]) -> None:
 
 def print_board(board: Board) -> None:
     """The runs of one split."""
-    title = f"{board.data}, split {board.split_hash or 'unknown'}" + (", synthetic" if board.synthetic else "")
-    table = _board_table(board.labels, title)
+    title = f"{board.data}, split {board.split_hash or 'unknown'}"
+    title += f", judged by {board.judging_hash}" if board.judging_hash else ""
+    table = _board_table(board.labels, board.confidence, title + (", synthetic" if board.synthetic else ""))
     for row in board.rows:
         metrics = row.metrics
         interval = {"low": metrics.get("macro_f1.low"), "high": metrics.get("macro_f1.high")}
@@ -67,11 +68,12 @@ def print_board(board: Board) -> None:
         console.print("* champion")
 
 
-def _board_table(labels: Sequence[str], title: str | None = None) -> Table:
+def _board_table(labels: Sequence[str], confidence: float | None, title: str | None = None) -> Table:
     shown = Text(title) if title else None  # a path in brackets is no markup
     table = Table(title=shown, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", vertical="bottom", overflow="fold")
-    for heading in ("val.\nF1", "test\nF1", "95%\ninterval", *_label_headings(labels), "train\ns", "sent.\n/s", "MB"):
+    interval = "interval" if confidence is None else f"{confidence:.0%}\ninterval"
+    for heading in ("val.\nF1", "test\nF1", interval, *_label_headings(labels), "train\ns", "sent.\n/s", "MB"):
         table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
     return table
 
