@@ -7,7 +7,7 @@ and a bias for each class; the decision is the argmax.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class LabelCalibration:
 
     `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`), "temperature" (exclusive: a is
     1 / temperature, b the class's bias), or "none". `n` and `positives` count the validation rows. `reason` says why it
-    is "none" or why the threshold stayed at 0.5.
+    is "none", or less than what was asked for.
     """
 
     method: str
@@ -50,7 +50,6 @@ class Calibration:
     exclusive: bool
     labels: tuple[LabelCalibration, ...]
     none: LabelCalibration | None = None
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def thresholds(self) -> Floats:
@@ -88,7 +87,6 @@ class Calibration:
             exclusive=bool(content["exclusive"]),
             labels=tuple(_label_from_dict(label) for label in content["labels"]),
             none=None if none is None else _label_from_dict(none),
-            notes=tuple(content["notes"]),
         )
 
 
@@ -151,6 +149,7 @@ def fit_exclusive(
         reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
         return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
     free = counts >= min_positives
+    instead = "isotonic is for multi-label codebooks: temperature and biases instead" if method == "isotonic" else ""
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         """With its gradient: guessing that takes as many evaluations as there are classes."""
@@ -173,7 +172,7 @@ def fit_exclusive(
             int(count),
             a=scale,
             b=float(bias),
-            reason="" if count >= min_positives else f"{count} positives, fewer than {min_positives}: no bias",
+            reason=instead if count >= min_positives else f"{count} positives, fewer than {min_positives}: no bias",
         )
         for count, bias in zip(counts, biases, strict=True)
     )

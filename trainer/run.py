@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from labels.files import refuse_occupied, whole_folder
 from labels.records import Example
 from labels.store import store_name
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
-from trainer.calibration import Calibration, fit_calibration, uncalibrated
+from trainer.calibration import Calibration, LabelCalibration, fit_calibration, uncalibrated
 from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier
 from trainer.config.experiment import CalibrationSection, Experiment
@@ -258,6 +258,8 @@ def _write_outputs(
 
 def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artefact: Path) -> dict[str, Any]:
     """What the figures refer to."""
+    calibrations = zip(manifest.labels, Calibration.from_dict(manifest.calibration).labels, strict=True)
+    shortfalls = {label: own for label, own in calibrations if own.reason}
     return {
         "experiment": experiment.name,
         "kind": experiment.model.kind,
@@ -274,18 +276,17 @@ def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artef
         "split_hash": dataset.split.hash,
         "model_id": manifest.digest,
         "artefact_bytes": folder_size(artefact),
-        "uncalibrated": {
-            label: calibration.reason
-            for label, calibration in zip(dataset.codebook.label_names, _labels_of(manifest), strict=True)
-            if calibration.reason
-        },
-        "notes": list(dataset.notes),
+        "uncalibrated": {label: own.reason for label, own in shortfalls.items() if own.method == "none"},
+        "notes": [*dataset.notes, *_shortfall_notes(shortfalls)],
         **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
     }
 
 
-def _labels_of(manifest: Manifest) -> Sequence[Any]:
-    return Calibration.from_dict(manifest.calibration).labels
+def _shortfall_notes(shortfalls: Mapping[str, LabelCalibration]) -> Iterator[str]:
+    """For each reason the labels that were calibrated, but not as asked for."""
+    reasons = {own.reason: None for own in shortfalls.values() if own.method != "none"}
+    for reason in reasons:
+        yield f"{', '.join(label for label, own in shortfalls.items() if own.reason == reason)}: {reason}"
 
 
 def _manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:

@@ -242,6 +242,17 @@ def test_a_class_with_too_few_positives_gets_no_bias_and_says_why() -> None:
     assert labels[0].b != 0
 
 
+def test_isotonic_is_not_for_exclusive_codebooks_and_that_is_said() -> None:
+    _, raw, gold = simulated_classes(300, [1.0, 1.0, 1.0], sharpness=1.0)
+    fits = [
+        fit_exclusive(raw, gold, allow_none=False, method=method, min_positives=20) for method in ("isotonic", "platt")
+    ]
+    assert {label.reason for label in fits[0].labels} == {
+        "isotonic is for multi-label codebooks: temperature and biases instead"
+    }
+    np.testing.assert_array_equal(fits[0].apply(raw), fits[1].apply(raw))
+
+
 @pytest.mark.parametrize(
     ("method", "n", "reason"),
     [("none", 100, "switched off"), ("platt", 19, "19 validation rows, fewer than 20"), ("platt", 0, "0 validation")],

@@ -359,6 +359,19 @@ def test_train_and_validation_grow_together_and_test_stays(experiment: Experimen
         assert len(tested) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "left_out"),
+    [("tfidf", "platt", True), ("tfidf", "isotonic", True), ("tfidf", "none", False), ("majority", "platt", False)],
+)
+def test_labels_with_too_few_positives_count_only_where_they_would_be_calibrated(
+    experiment_of: MakeExperiment, kind: str, method: str, left_out: bool
+) -> None:
+    asked = experiment_of(kind, calibration={"method": method})
+    write_examples(Path(asked.data.train), disturbed(make_examples(300)))
+    curve = learning_curve(asked, load_dataset(asked), repeats=1, sizes=2)
+    assert [point.fits[0].uncalibrated > 0 for point in curve.points] == [left_out, False]
+
+
 def test_repeats_take_other_sentences_and_the_same_call_the_same(experiment: Experiment) -> None:
     dataset = load_dataset(experiment)
     curve, again = (learning_curve(experiment, dataset, repeats=2, sizes=3) for _ in range(2))

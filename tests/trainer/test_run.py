@@ -336,6 +336,15 @@ def test_kind_that_is_not_calibrated_says_so(floor: RunResult) -> None:
     assert {figures["threshold"] for figures in floor.report["per_label"].values()} == {0.5}
 
 
+def test_labels_that_were_calibrated_in_another_way_than_asked_are_noted_as_such(
+    experiment_of: MakeExperiment, isolated: Path
+) -> None:
+    asked = experiment_of("tfidf", calibration={"method": "isotonic", "min_positives": 5})
+    report = run_experiment(asked, isolated / "out").report
+    assert report["uncalibrated"] == {}
+    assert "aid, truce: isotonic needs 1000 rows with 100 positives: Platt instead" in report["notes"]
+
+
 def test_without_tracking_mlflow_is_not_touched(floor: RunResult) -> None:
     assert (floor.run_id, floor.model_uri, floor.registered_version) == ("", "", "")
     assert {path.name for path in floor.folder.parent.iterdir()} == {"out", "data.jsonl", "codebook.toml"}

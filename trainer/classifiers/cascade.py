@@ -340,8 +340,9 @@ def _from(least: float) -> str:
 def _thresholds_alone(calibration: Calibration) -> Calibration:
     """The calibration that decides as this one does, and leaves probabilities as they are."""
     none = None if calibration.none is None else _threshold_alone(calibration.none)
-    return Calibration(calibration.exclusive, tuple(map(_threshold_alone, calibration.labels)), none, calibration.notes)
+    return Calibration(calibration.exclusive, tuple(map(_threshold_alone, calibration.labels)), none)
 
 
 def _threshold_alone(label: LabelCalibration) -> LabelCalibration:
-    return LabelCalibration("none", label.n, label.positives, threshold=label.threshold, reason=label.reason)
+    reason = label.reason if label.method == "none" else ""
+    return LabelCalibration("none", label.n, label.positives, threshold=label.threshold, reason=reason)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from labels.errors import CommuniqueError
-from trainer.classifiers.base import label_matrix
+from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.evaluation.curve import group_counts
 from trainer.evaluation.metrics import Counts, Floats
 from trainer.learning_curve.subsets import curve_shares, nested_subsets
+from trainer.model import Model
 from trainer.run import fit_model
 from trainer.splits import group_examples
 
@@ -93,8 +94,15 @@ def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat
     seconds = time.perf_counter() - start
     predicted = model.decide(model.predict_proba([example.text for example in test]))
     counts = group_counts(label_matrix(test, model.labels), predicted, groups)
-    uncalibrated = sum(1 for label in model.calibration.labels if label.reason)
-    return replace(fit, counts=counts, uncalibrated=uncalibrated, seconds=seconds)
+    return replace(fit, counts=counts, uncalibrated=_with_too_few(experiment, model), seconds=seconds)
+
+
+def _with_too_few(experiment: Experiment, model: Model) -> int:
+    """How many labels had too few validation positives to be calibrated, where that was wanted at all."""
+    calibrated = model.classifier.needs_calibration or isinstance(model.classifier, CalibratedClassifier)
+    if experiment.calibration.method == "none" or not calibrated:
+        return 0
+    return sum(label.positives < experiment.calibration.min_positives for label in model.calibration.labels)
 
 
 def _problem(dataset: Dataset) -> str:
