@@ -66,8 +66,28 @@ def exact_match(gold: Bools, predicted: Bools) -> NDArray[np.bool_]:
     return np.asarray((gold == predicted).all(axis=1))
 
 
+def reliability_bins(probabilities: Floats, gold: Bools, bins: int = CALIBRATION_BINS) -> tuple[Floats, Floats, Floats]:
+    """Mean probability, frequency and rows of each bin of equal mass, by rising probability.
+
+    Rows of the same probability are alike whichever bin they fall into: each counts with the frequency of them all, so
+    that the order of rows decides nothing.
+
+    Args:
+        probabilities, gold: (n,) of one label, n at least 1.
+
+    Returns:
+        Three arrays of as many bins, or of n where that is less.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    _, group = np.unique(probabilities, return_inverse=True)
+    frequency = (np.bincount(group, weights=gold) / np.bincount(group))[group]
+    parts = np.array_split(order, min(bins, len(order)))
+    means = np.array([(probabilities[part].mean(), frequency[part].mean(), len(part)) for part in parts])
+    return means[:, 0], means[:, 1], means[:, 2]
+
+
 def expected_calibration_error(probabilities: Floats, gold: Bools, bins: int = CALIBRATION_BINS) -> float:
-    """Mean gap between probability and frequency of one label, in [0, 1], over bins of equal mass.
+    """Mean gap between probability and frequency of one label, in [0, 1], over `reliability_bins`.
 
     Args:
         probabilities, gold: (n,) of one label.
@@ -76,10 +96,8 @@ def expected_calibration_error(probabilities: Floats, gold: Bools, bins: int = C
     """
     if not len(gold):
         return float("nan")
-    order = np.argsort(probabilities, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [len(part) * abs(probabilities[part].mean() - gold[part].mean()) for part in parts]
-    return float(sum(gaps) / len(gold))
+    said, was, rows = reliability_bins(probabilities, gold, bins)
+    return float(np.average(np.abs(said - was), weights=rows))
 
 
 def brier_score(probabilities: Floats, gold: Bools) -> float:

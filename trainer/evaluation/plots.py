@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.evaluation.metrics import CALIBRATION_BINS, reliability_bins
 from trainer.evaluation.report import Outcome
 
 _MANY = 12
@@ -94,15 +95,12 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
     order = np.argsort(-outcome.gold.sum(axis=0))
     for i in order[:_MANY]:
-        ranked = np.argsort(outcome.probabilities[:, i], kind="stable")
-        parts = np.array_split(ranked, min(15, len(ranked)))
-        said = [outcome.probabilities[part, i].mean() for part in parts]
-        was = [outcome.gold[part, i].mean() for part in parts]
+        said, was, _ = reliability_bins(outcome.probabilities[:, i], outcome.gold[:, i])
         axes.plot(said, was, "o-", markersize=4, linewidth=1.2, label=outcome.labels[i])
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1.02),
-        xlabel="mean predicted probability (15 bins of equal mass)",
+        xlabel=f"mean predicted probability ({CALIBRATION_BINS} bins of equal mass)",
         ylabel="share that bears the label",
     )
     axes.set_title("Reliability on test", loc="left")

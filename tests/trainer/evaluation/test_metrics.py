@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,6 +125,21 @@ def test_expected_calibration_error_lies_between_the_whole_gap_and_one(rows: lis
     probabilities, gold = one_label(rows)
     error = expected_calibration_error(probabilities, gold)
     assert abs(probabilities.mean() - gold.mean()) - 1e-9 <= error <= 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(ONE_LABEL, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_change_the_calibration_error(rows: list[tuple[int, bool]], random: Random) -> None:
+    probabilities, gold = one_label(rows)
+    order = random.sample(range(len(gold)), len(gold))
+    error = expected_calibration_error(probabilities, gold, bins=3)
+    assert expected_calibration_error(probabilities[order], gold[order], bins=3) == pytest.approx(error)
+
+
+def test_one_probability_for_all_rows_is_as_far_off_as_it_is() -> None:
+    gold = np.arange(600) < 180
+    assert expected_calibration_error(np.full(600, 0.3), gold) == pytest.approx(0)
+    assert expected_calibration_error(np.full(600, 0.5), gold) == pytest.approx(0.2)
 
 
 def test_figures_of_no_row_are_nan() -> None:
