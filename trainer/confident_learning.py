@@ -75,13 +75,15 @@ def doubtful_labels(probabilities: Floats, gold: Bools) -> Bools:
 def sentence_scores(confidence: Floats, weight: float = WEIGHT) -> Floats:
     """(n,) in [0, 1], low is doubtful: an exponentially weighted mean of each row, the least confident label first.
 
-    Sorted ascending as s_1 <= ... <= s_K, the score is the sum of weight (1 - weight)**(k - 1) s_k for k < K, and
-    (1 - weight)**(K - 1) s_K.
+    With s_1 <= ... <= s_K the labels of a row that were judged, the score is the sum of weight (1 - weight)**(k - 1)
+    s_k for k < K, and (1 - weight)**(K - 1) s_K; 1 where none was.
 
     Args:
-        confidence: (n, labels) self-confidence; nan counts as no label.
+        confidence: (n, labels) self-confidence; nan where a label was not judged.
     """
-    ordered = np.sort(np.where(np.isnan(confidence), 1.0, confidence), axis=1)
-    powers = (1 - weight) ** np.arange(ordered.shape[1])
-    weights = np.where(np.arange(ordered.shape[1]) < ordered.shape[1] - 1, weight * powers, powers)
-    return np.asarray(ordered @ weights)
+    ordered = np.sort(confidence, axis=1)  # nan comes last
+    judged = (~np.isnan(confidence)).sum(axis=1, keepdims=True)
+    place = np.arange(confidence.shape[1])
+    powers = (1 - weight) ** place
+    weights = np.where(place < judged - 1, weight * powers, np.where(place < judged, powers, 0.0))
+    return np.where(judged[:, 0] > 0, (np.nan_to_num(ordered) * weights).sum(axis=1), 1.0)

@@ -21,8 +21,15 @@ class CommuniqueModel(PythonModel):  # type: ignore[misc]
         self.model = Model.load(context.artifacts["artefact"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row for each text: `labels` (list of names), `probabilities` (name -> number in [0, 1])."""
-        texts = [str(text) for text in model_input["text"]]
+        """One row for each text: `labels` (list of names), `probabilities` (name -> number in [0, 1]).
+
+        Raises:
+            TypeError: a row holds something else than text, such as a null.
+        """
+        texts = list(model_input["text"])
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"row {row}: `text` is {text!r}, not text. Leave such rows out, or fill them.")
         probabilities = self.model.predict_proba(texts)
         return pd.DataFrame(
             {

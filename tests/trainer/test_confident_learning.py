@@ -67,8 +67,11 @@ def test_the_score_of_a_sentence_is_ruled_by_its_least_sure_label() -> None:
     assert sentence_scores(np.array([[0.4]])) == pytest.approx([0.4])
 
 
-def test_a_label_without_a_probability_does_not_lower_the_score() -> None:
-    assert sentence_scores(np.array([[0.5, NAN]])) == pytest.approx(sentence_scores(np.array([[0.5, 1.0]])))
+def test_labels_without_a_probability_change_nothing() -> None:
+    judged = sentence_scores(np.array([[0.2], [0.9]])), sentence_scores(np.array([[0.5, 0.7]]))
+    assert sentence_scores(np.array([[NAN, 0.2, NAN], [0.9, NAN, NAN]])) == pytest.approx(judged[0])
+    assert sentence_scores(np.array([[0.7, NAN, 0.5]])) == pytest.approx(judged[1])
+    assert sentence_scores(np.array([[NAN, NAN]])) == pytest.approx([1.0])
 
 
 @given(npst.arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 6)), elements=UNIT), st.floats(0.01, 1))

@@ -51,6 +51,17 @@ def test_signature_asks_for_a_column_of_text(tracked_store: str, tracked_run: Tr
         logged.predict(pd.DataFrame({"sentence": TEXTS}))
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), 7])
+def test_row_that_is_no_text_is_named_and_nothing_is_made_up_for_it(
+    tracked_store: str, tracked_run: TrackedRun, missing: Any
+) -> None:
+    context = PythonModelContext(artifacts={"artefact": str(tracked_run.result.artefact)}, model_config={})
+    model = CommuniqueModel()
+    model.load_context(context)
+    with pytest.raises(TypeError, match=r"row 1: `text` is .*, not text"):
+        model.predict(context, pd.DataFrame({"text": ["Rain fell.", missing]}))
+
+
 def test_logged_model_holds_code_and_artefact_but_no_pickle(tracked_store: str, tracked_run: TrackedRun) -> None:
     held = Path(mlflow.artifacts.download_artifacts(artifact_uri=tracked_run.result.model_uri))
     files = {path.relative_to(held).as_posix() for path in held.rglob("*") if path.is_file()}

@@ -121,6 +121,7 @@ def test_the_kind_of_a_key_decides_which_numbers_are_drawn() -> None:
         ({"seed": {"low": 1, "high": 2}}, "seed: this key cannot be swept"),
         ({"split.train": {"low": 0.1, "high": 0.2}}, "split.train: this key cannot be swept"),
         ({"model.kind": ["tfidf", "majority"]}, "model.kind: this key cannot be swept"),
+        ({"calibration.holdout": {"low": 0.1, "high": 0.5}}, "calibration.holdout: this key cannot be swept"),
         ({"model.C": {"low": -1, "high": 2}}, "model.C = -1: this experiment cannot run"),
         ({"model.word_ngrams": {"low": 1, "high": 9}}, "model.word_ngrams = 9: this experiment cannot run"),
         ({"model.word_ngrams": {"low": 1.5, "high": 2.5}}, "model.word_ngrams = 1.5: this experiment cannot run"),

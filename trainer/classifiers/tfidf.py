@@ -24,6 +24,10 @@ from trainer.errors import ExperimentError
 FILE = "pipeline.skops"
 
 
+_NOTHING_LEFT = ("After pruning, no terms remain", "empty vocabulary", "max_df corresponds to < documents than min_df")
+"""How scikit-learn's vectoriser says that no n-gram is left."""
+
+
 class TfidfClassifier:
     """Word 1-2-grams and character 2-4-grams within words, sublinear TF-IDF, L2 logistic regression.
 
@@ -44,16 +48,19 @@ class TfidfClassifier:
         """Fit vocabulary, weights and regression.
 
         Raises:
-            ExperimentError: `min_df` exceeds the number of examples, or they are of one class only.
+            ExperimentError: no n-gram stands in `min_df` examples, or they are of one class only.
         """
         self.pipeline_ = self._build()
-        if self._section.min_df > len(examples):
-            raise ExperimentError(
-                f"model.min_df = {self._section.min_df}: there are only {len(examples)} train examples, so that no "
-                "n-gram is left. Lower it."
-            )
         targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
-        fit_regression(self.pipeline_, [example.text for example in examples], targets)
+        try:
+            fit_regression(self.pipeline_, [example.text for example in examples], targets)
+        except ValueError as error:
+            if not str(error).startswith(_NOTHING_LEFT):
+                raise
+            raise ExperimentError(
+                f"model.min_df = {self._section.min_df}: no n-gram stands in so many of {len(examples)} train examples."
+                " Lower it, or check that there are words in the texts."
+            ) from error
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:

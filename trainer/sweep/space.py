@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SWEPT = ("model", "calibration")
 """Sections whose keys can be swept: the others decide what is compared, not what is best."""
+FIXED = ("model.kind", "calibration.holdout")
+"""Keys of theirs that cannot: another kind has other keys, another holdout divides the examples anew."""
 
 
 def with_values(experiment: Experiment, values: Mapping[str, Any], place: str) -> Experiment:
@@ -48,9 +50,9 @@ def _distribution(experiment: Experiment, key: str) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution
 
     place = f"{experiment.name}: [sweep.space] {key}"
-    if key.split(".")[0] not in SWEPT or key == "model.kind":
+    if key.split(".")[0] not in SWEPT or key in FIXED:
         raise ExperimentError(
-            f"{place}: this key cannot be swept. Keys of [model] (but for its kind) and of [calibration] can."
+            f"{place}: this key cannot be swept. Keys of [model] and [calibration] can, but for {' and '.join(FIXED)}."
         )
     wanted = experiment.sweep.space[key]
     ends = (wanted.low, wanted.high) if isinstance(wanted, SweepRange) else wanted

@@ -10,12 +10,11 @@ import pytest
 from skops.io import dump
 
 from labels.codebook import Codebook, codebook_from_dict
-from labels.errors import CommuniqueError
 from labels.records import Example
 from tests.conftest import make_examples
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.models import TfidfSection
-from trainer.errors import ArtefactError
+from trainer.errors import ArtefactError, ExperimentError
 
 TEXTS = [example.text for example in make_examples(80)[40:]]
 
@@ -139,9 +138,16 @@ def test_rare_ngrams_are_left_out(codebook: Codebook) -> None:
     assert fitted(codebook, min_df=3).describe()["features"]["words"] == len(frequent)
 
 
-def test_leaving_out_all_ngrams_raises_and_names_the_key(codebook: Codebook) -> None:
-    with pytest.raises(CommuniqueError, match="min_df"):
-        fitted(codebook, min_df=500)
+@pytest.mark.parametrize("min_df", [2, 500])
+def test_leaving_out_all_ngrams_raises_and_names_the_key(codebook: Codebook, min_df: int) -> None:
+    rows = [replace(example, text=chr(0x4E00 + i) * 2) for i, example in enumerate(make_examples(80))]
+    with pytest.raises(ExperimentError, match=rf"model\.min_df = {min_df}: .* of 80 train examples\. Lower it"):
+        fitted(codebook, rows, min_df=min_df)
+
+
+def test_texts_without_a_word_raise_with_the_repair(codebook: Codebook) -> None:
+    with pytest.raises(ExperimentError, match="check that there are words in the texts"):
+        fitted(codebook, [replace(example, text="!!!") for example in make_examples(80)])
 
 
 def test_accents_do_not_matter(codebook: Codebook) -> None:
