@@ -215,6 +215,8 @@ def _codebook(experiment: Experiment) -> Codebook:
 
 
 def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tuple[list[Example], str]:
+    only = experiment.data.only
+    listed = _listed(Path(only)) if only else []
     if experiment.data.source == "seeds":
         examples, source = seed_examples(codebook, notes), "seeds"
     else:
@@ -225,17 +227,21 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
             f"{source}: no sentence in it has agreed labels yet. "
             "Label some with `communique label --annotator YOUR_NAME`."
         )
-    if experiment.data.only:
-        examples = _only(examples, Path(experiment.data.only))
-    return examples, source
+    return (_only(examples, listed, only) if only else examples), source
 
 
 def _store(experiment: Experiment) -> str:
     return experiment.data.store or load_settings().store
 
 
-def _only(examples: Sequence[Example], path: Path) -> list[Example]:
+def _listed(path: Path) -> list[str]:
     ids = list(dict.fromkeys(read_ids(path)))
+    if not ids:
+        raise ExperimentError(f"{path}: this list of ids is empty. Put one id a line in it, or leave `data.only` out.")
+    return ids
+
+
+def _only(examples: Sequence[Example], ids: Sequence[str], path: str) -> list[Example]:
     by_id = {example.id: example for example in examples}
     missing = [identifier for identifier in ids if identifier not in by_id]
     if missing:

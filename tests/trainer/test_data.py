@@ -287,7 +287,7 @@ def test_a_list_of_ids_that_cannot_be_read_raises(content: bytes | None) -> None
 
 def test_an_empty_list_of_ids_raises() -> None:
     Path("ids.txt").write_text("\n", encoding="utf-8")
-    with pytest.raises(ExperimentError):
+    with pytest.raises(ExperimentError, match=r"ids\.txt: this list of ids is empty"):
         load_dataset(experiment(data={"only": "ids.txt"}))
 
 
