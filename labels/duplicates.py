@@ -76,9 +76,9 @@ def _similarities(texts: Sequence[str]) -> tuple[list[list[int]], list[tuple[int
     shingles = list(by_shingles)
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=(_BANDS, _ROWS))
     similar: list[tuple[int, int]] = []
-    for group, own in enumerate(shingles):
-        sketch = MinHash(num_perm=_PERMUTATIONS)
-        sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in own])
+    encoded = ([shingle.encode("utf-8", "surrogatepass") for shingle in own] for own in shingles)
+    sketches = MinHash.generator(encoded, num_perm=_PERMUTATIONS)  # which draws its permutations once
+    for group, (own, sketch) in enumerate(zip(shingles, sketches, strict=True)):
         similar += [(other, group) for other in index.query(sketch) if _jaccard(own, shingles[other]) >= MIN_JACCARD]
         index.insert(group, sketch, check_duplication=False)
     return list(by_shingles.values()), similar

@@ -23,7 +23,11 @@ ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 def is_unicode(text: str) -> bool:
     """Whether a string can be written as UTF-8; scrapers that cut inside an emoji leave half a character behind."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, Row]]:
