@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise, product
+from itertools import combinations, groupby, product
 
 from labels.codebook import Codebook
 from labels.errors import CodebookError, DataError
@@ -146,16 +146,16 @@ def retest_agreement(
 ) -> tuple[Retest, ...]:
     """Agreement of each annotator with themselves: every retest against their last review of the sentence before it.
 
-    A review that `codebook` cannot read, or leaves undecided, is passed over. Args and errors are otherwise those of
-    `agreement`.
+    Decisions on a sentence in one and the same draw are one retest, of which the last counts: what they replaced was a
+    slip. A review that `codebook` cannot read, or leaves undecided, is passed over. Args and errors are otherwise those
+    of `agreement`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
     units: dict[str, list[Unit]] = {}
     for decisions in kept_annotations(events):
-        for (before, first), (again, second) in pairwise(_readable(decisions, reader)):
-            if again.strategy == RETEST:
-                unit = Unit(sentence_of(before, sentences), {"before": first, "retest": second})
-                units.setdefault(again.annotator, []).append(unit)
+        for first, second in _retests(decisions, reader):
+            unit = Unit(sentence_of(decisions[0], sentences), {"before": first, "retest": second})
+            units.setdefault(decisions[0].annotator, []).append(unit)
     bootstrap = Bootstrap(draws, seed, confidence)
     return tuple(Retest(name, figures(_in_order(units[name]), codebook, bootstrap)) for name in sorted(units))
 
@@ -200,6 +200,17 @@ def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterato
                 continue
             if not reading.undecided:
                 yield decision, reading.labels
+
+
+def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[tuple[LabelSet, LabelSet]]:
+    """What was said last before each retest, and in it."""
+    before: LabelSet | None = None
+    for (strategy, _), sitting in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
+        said = list(sitting)
+        for _, labels in _readable(said[-1:] if strategy == RETEST else said, reader):
+            if strategy == RETEST and before is not None:
+                yield before, labels
+            before = labels
 
 
 def _last_unbiased(decided: Iterable[Sequence[Annotation]], reader: VersionReader) -> Iterator[_Reading]:

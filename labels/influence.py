@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labels.agreement import sentence_of
+from labels.agreement import RETEST, sentence_of
 from labels.codebook import Codebook
 from labels.history import kept_annotations
 from labels.ratings import LabelSet
@@ -60,7 +60,8 @@ def suggestion_influence(
 ) -> Influence:
     """How much more often people decide what was suggested when they see the suggestion.
 
-    Of each annotator and sentence counts the last review, not undone, for which there was a suggestion.
+    Of each annotator and sentence counts the last review, not undone and no retest, for which there was a suggestion:
+    the last that was made with it in sight, if there is any, as nobody unsees what they were shown.
 
     Args:
         events: in the order in which they were appended.
@@ -85,8 +86,10 @@ def suggestion_influence(
 
 
 def _last_suggested(history: Sequence[Annotation]) -> list[Annotation]:
-    suggested = [event for event in history if event.state == "reviewed" and event.suggestion is not None]
-    return suggested[-1:]
+    reviews = [event for event in history if event.state == "reviewed" and event.strategy != RETEST]
+    suggested = [event for event in reviews if event.suggestion is not None]
+    shown = [event for event in suggested if not event.blind]
+    return (shown or suggested)[-1:]
 
 
 def _is_readable(decision: Annotation, codebook: Codebook) -> bool:

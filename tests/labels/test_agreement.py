@@ -482,8 +482,8 @@ def test_the_blocks_have_confusions_of_their_own() -> None:
 # -- retests
 
 
-def again(annotator: str, sentence: int, *labels: str) -> Annotation:
-    return says(annotator, sentence, *labels, strategy="retest")
+def again(annotator: str, sentence: int, *labels: str, draw: str = "again") -> Annotation:
+    return says(annotator, sentence, *labels, strategy="retest", draw_id=draw)
 
 
 def test_a_retest_is_compared_with_the_annotators_own_decision() -> None:
@@ -499,12 +499,21 @@ def test_a_retest_is_compared_with_the_annotators_own_decision() -> None:
 
 
 def test_a_second_retest_is_compared_with_the_first() -> None:
-    events = [says("x", 0, "aid"), again("x", 0), again("x", 0)]
+    events = [says("x", 0, "aid"), again("x", 0), again("x", 0, draw="once more")]
 
     (retest,) = retest_agreement(events, BY_ID, BOOK)
 
     assert retest.figures.n_sentences == 2
     assert retest.figures.exact_agreement.value == 0.5
+
+
+def test_of_a_retest_that_was_corrected_the_last_decision_is_compared_with_what_stood_before_it() -> None:
+    events = [says("x", 0), says("x", 0, "aid"), again("x", 0, "truce"), again("x", 0), again("x", 0, "aid")]
+
+    (retest,) = retest_agreement(events, BY_ID, BOOK)
+
+    assert retest.figures.n_sentences == 1
+    assert retest.figures.exact_agreement.value == 1
 
 
 @pytest.mark.parametrize(
@@ -514,6 +523,7 @@ def test_a_second_retest_is_compared_with_the_first() -> None:
         [says("x", 0), again("x", 0), undo("x", 0)],
         [says("x", 0, state="skipped"), again("x", 0)],
         [says("x", 0), replace(again("x", 0), state="skipped")],
+        [says("x", 0), again("x", 0, "aid"), replace(again("x", 0), state="skipped")],
         [says("x", 0, "threat"), again("x", 0)],
         [says("x", 0), again("y", 0)],
     ],

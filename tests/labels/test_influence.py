@@ -95,6 +95,21 @@ def test_undone_and_replaced_decisions_do_not_count() -> None:
     assert (found.n_shown, found.shown) == (1, 1)
 
 
+@pytest.mark.parametrize("strategy", ["retest", "audit"])
+def test_what_was_shown_once_is_not_withheld_from_a_later_decision(strategy: str) -> None:
+    again = {"blind": True, "strategy": strategy}
+
+    found = influence(says(0, "aid"), says(1, "aid"), says(0, **again), says(1, **again)).exact
+
+    assert (found.n_shown, found.n_blind, found.shown) == (2, 0, 1)
+
+
+def test_of_a_sentence_that_is_labelled_again_as_a_retest_the_first_decision_counts() -> None:
+    found = influence(says(0, "aid", blind=True), says(0, blind=True, strategy="retest")).exact
+
+    assert (found.n_shown, found.n_blind, found.blind) == (0, 1, 1)
+
+
 def test_suggestions_in_other_words_are_left_out_and_counted() -> None:
     found = influence(says(0, suggestion=("threat",)), says(1, "threat"), says(2, "aid"))
 
