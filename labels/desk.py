@@ -12,20 +12,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from statistics import median
 
 from labels.codebook import Codebook
+from labels.errors import CodebookError
+from labels.migrate import Reading, VersionReader
 from labels.records import Annotation, EventKind, Sentence, State
 from labels.store import Context, Draft, Store, now
 from labels.suggestions import Suggestion
+from labels.versions import history_of
 
 
 @dataclass(frozen=True)
 class Item:
     """A sentence to be decided on, with what the annotator may see of it.
 
-    `position` counts from 1 in the draw. `decision` is what the annotator decided on it before in this draw, `draft`
-    what they typed and did not confirm. `suggestion` is None where no model was asked, or where it is to be withheld.
+    `position` counts from 1 in the draw. `draft` is what the annotator typed and did not confirm, but for labels that
+    the codebook lacks. `decision` is what they decided on it before in this draw, `reading` how that reads under the
+    codebook, None where no recorded change leads there. `suggestion` is None where no model was asked, or where it is
+    to be withheld.
     `previous` and `reason` are shown where a sentence is labelled again, `opinions` (what others decided, with their
     notes) where it is adjudicated.
     """
@@ -36,6 +42,7 @@ class Item:
     position: int
     draft: Draft
     decision: Annotation | None = None
+    reading: Reading | None = None
     suggestion: Suggestion | None = None
     previous: tuple[str, ...] | None = None
     reason: str = ""
@@ -138,15 +145,27 @@ class Desk(ABC):
         sentence = self._store.sentences([identifier])[0]
         context = self._store.context(sentence)
         around = [*context.before, sentence, *context.after]
-        given = self._decisions.get(identifier)
+        decision = next(reversed(self._decisions.get(identifier, [])), None)
+        draft = self._store.draft(identifier, self._annotator)
         return Item(
             sentence,
             context,
             tuple(self._store.paragraph_breaks(around)),
             self._order.index(identifier) + 1,
-            self._store.draft(identifier, self._annotator),
-            decision=given[-1] if given else None,
+            Draft(tuple(label for label in draft.labels if label in self._codebook.label_names), draft.note),
+            decision=decision,
+            reading=None if decision is None else self._read(decision),
         )
+
+    @cached_property
+    def _reader(self) -> VersionReader:
+        return VersionReader(self._codebook, history_of(self._store))
+
+    def _read(self, decision: Annotation) -> Reading | None:
+        try:
+            return self._reader.read(decision)
+        except CodebookError:
+            return None
 
     def _next_undecided(self, start: int) -> int | None:
         """The first undecided place from `start` on, else from the beginning on."""

@@ -143,10 +143,9 @@ class CodingApp(App[None]):
 
     def _fill(self, sentence: Text | str) -> None:
         item = self._item
-        given = item.decision if item else None
         draft = item.draft if item else Draft()
-        if given and draft == Draft():
-            draft = Draft(given.labels, given.note)
+        if item and item.decision and draft == Draft():
+            draft = Draft(item.reading.labels if item.reading else (), item.decision.note)
         self._chosen, self._note = list(draft.labels), draft.note
         self._set("top", render.top_bar(self.desk, self._annotator))
         self._set("heading", render.heading(item) if item else "")

@@ -72,7 +72,7 @@ def remarks(item: Item, note: str) -> Text:
         lines.append(Text(f"{why}It bore: {_set(item.previous)}", style="magenta"))
     lines += [Text(_opinion(opinion), style="cyan") for opinion in item.opinions]
     if item.decision is not None:
-        lines.append(Text(f"Decided before: {_decision(item.decision)}", style="green"))
+        lines.append(Text(f"Decided before: {_decision(item.decision)}{_read_now(item)}", style="green"))
     if item.suggestion is not None:
         lines.append(Text(f"A model suggests: {_set(item.suggestion.labels)}", style="blue"))
     if note:
@@ -86,6 +86,17 @@ def _opinion(opinion: Annotation) -> str:
 
 def _decision(annotation: Annotation) -> str:
     return "skipped" if annotation.state == "skipped" else _set(annotation.labels)
+
+
+def _read_now(item: Item) -> str:
+    """How a review reads under the codebook, where that is not what it says."""
+    decision, reading = item.decision, item.reading
+    if not (decision and reading and decision.state == "reviewed"):
+        return ""
+    if reading.undecided:
+        sure = f"{', '.join(reading.labels)}; " if reading.labels else ""
+        return f", now {sure}undecided: {', '.join(reading.undecided)}"
+    return "" if set(reading.labels) == set(decision.labels) else f", now {_set(reading.labels)}"
 
 
 def _set(labels: Sequence[str]) -> str:

@@ -11,8 +11,10 @@ from labels.adjudication import AdjudicationSession
 from labels.codebook import Codebook, codebook_from_dict
 from labels.queue import DrawRequest
 from labels.session import LabellingSession
+from labels.steps import Step
 from labels.store import Draft, Store
 from labels.suggestions import Suggester
+from labels.versions import apply_migration, plan_migration
 from tests.labels.store.builders import PAST, added, decision, model
 from tests.labels.tui.conftest import NARROW, SENTENCES, WIDE, OpenScreen, Screen, article, database, dispute, score
 
@@ -194,6 +196,57 @@ def test_a_decided_sentence_whose_labels_were_changed_but_not_saved_shows_the_ch
 
     assert "[x]" not in screen.text("choices")
     assert "Decided before: truce" in screen.text("remarks")
+
+
+def renamed(store: Store, codebook: Codebook) -> Codebook:
+    """The next version of the codebook, in which `truce` is called `halt`; the store knows the change."""
+    aid, truce = (label.model_dump() for label in codebook.labels)
+    content = codebook.model_dump() | {"version": "2", "labels": [aid, truce | {"name": "halt"}]}
+    book = codebook_from_dict(content, "small")
+    apply_migration(store, plan_migration(store, codebook, book, [Step("rename", ("truce",), ("halt",))]))
+    return book
+
+
+def test_a_decision_of_an_older_version_of_the_codebook_is_shown_and_changed_in_the_new_words(
+    store: Store, codebook: Codebook, open_screen: OpenScreen
+) -> None:
+    open_screen(LabellingSession(store, codebook, "ana")).press("t", "enter")
+    book = renamed(store, codebook)
+    screen = open_screen(LabellingSession(store, book, "ana"), book)
+
+    screen.press("left")
+    assert screen.text("remarks") == "Decided before: truce, now halt"
+    assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [x] halt"]
+
+    screen.press("a", "enter")
+    assert [event.labels for event in store.events()] == [("truce",), ("aid", "halt")]
+
+
+def test_a_label_that_was_typed_and_that_the_codebook_has_no_longer_is_forgotten(
+    store: Store, codebook: Codebook, open_screen: OpenScreen
+) -> None:
+    open_screen(LabellingSession(store, codebook, "ana")).press("t", "a")
+    book = renamed(store, codebook)
+
+    screen = open_screen(LabellingSession(store, book, "ana"), book)
+    assert screen.text("choices").split("\n") == [" a  [x] aid", " t  [ ] halt"]
+
+    screen.press("enter")
+    assert [event.labels for event in store.events()] == [("aid",)]
+
+
+def test_of_a_decision_in_words_that_lead_nowhere_nothing_is_chosen(
+    store: Store, codebook: Codebook, open_screen: OpenScreen
+) -> None:
+    open_screen(LabellingSession(store, codebook, "ana")).press("t", "enter")
+    book = codebook_from_dict({"name": "other", "labels": [{"name": "threat"}]}, "other")
+    screen = open_screen(LabellingSession(store, book, "ana"), book)
+
+    screen.press("left")
+    assert screen.text("remarks") == "Decided before: truce"
+
+    screen.press("1", "enter")
+    assert store.events()[-1].labels == ("threat",)
 
 
 def test_there_is_nothing_before_the_first_and_after_the_last_sentence(screen: Screen) -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from labels.codebook import Codebook, codebook_from_dict
 from labels.desk import Desk, Item
+from labels.migrate import Reading
 from labels.records import Annotation, Sentence
 from labels.session import LabellingSession
 from labels.store import Context, Draft, Store
@@ -118,6 +119,28 @@ def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
         "A model suggests: truce",
         "! ask Ben",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reading", "shown"),
+    [
+        (Reading(("truce", "aid")), "Decided before: aid, truce"),
+        (Reading(("aid",)), "Decided before: aid, truce, now aid"),
+        (Reading(()), "Decided before: aid, truce, now none"),
+        (Reading((), ("loan", "gift")), "Decided before: aid, truce, now undecided: loan, gift"),
+        (Reading(("truce",), ("loan",)), "Decided before: aid, truce, now truce; undecided: loan"),
+    ],
+)
+def test_a_decision_is_told_with_how_it_reads_now(reading: Reading, shown: str) -> None:
+    decided = item(decision=opinion("ana", "aid", "truce"), reading=reading)
+
+    assert render.remarks(decided, "").plain == shown
+
+
+def test_a_sentence_that_was_skipped_reads_as_skipped_under_every_version() -> None:
+    skipped = item(decision=opinion("ana", state="skipped"), reading=Reading((), ("loan",)))
+
+    assert render.remarks(skipped, "").plain == "Decided before: skipped"
 
 
 def test_a_sentence_that_bore_none_is_told_from_one_that_is_new() -> None:
