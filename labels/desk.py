@@ -33,7 +33,7 @@ class Item:
     codebook, None where no recorded change leads there. `suggestion` is None where no model was asked, or where it is
     to be withheld.
     `previous` and `reason` are shown where a sentence is labelled again, `opinions` (what others decided, with their
-    notes) where it is adjudicated.
+    notes) where it is adjudicated, `news` where something has happened since the sentence before it was shown.
     """
 
     sentence: Sentence
@@ -47,6 +47,7 @@ class Item:
     previous: tuple[str, ...] | None = None
     reason: str = ""
     opinions: tuple[Annotation, ...] = ()
+    news: str = ""
 
 
 class Desk(ABC):
@@ -111,8 +112,8 @@ class Desk(ABC):
 
     @property
     def decided(self) -> int:
-        """How many of them this annotator has decided on."""
-        return sum(bool(self._decisions.get(key)) for key in self._order)
+        """How many of them are decided on."""
+        return sum(map(self._is_decided, self._order))
 
     @property
     def remaining(self) -> int:
@@ -169,8 +170,13 @@ class Desk(ABC):
 
     def _next_undecided(self, start: int) -> int | None:
         """The first undecided place from `start` on, else from the beginning on."""
-        places = [*range(start, len(self._order)), *range(start)]
-        return next((place for place in places if not self._decisions.get(self._order[place])), None)
+        return self._first_undecided([*range(start, len(self._order)), *range(start)])
+
+    def _first_undecided(self, places: Iterable[int]) -> int | None:
+        return next((place for place in places if not self._is_decided(self._order[place])), None)
+
+    def _is_decided(self, identifier: str) -> bool:
+        return bool(self._decisions.get(identifier))
 
     # -- moving
 

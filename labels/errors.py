@@ -11,6 +11,7 @@ A message names the thing, the place (file, line, row, key) and the repair. Libr
     |   |-- ArtefactError                    (trainer.errors) a saved model that cannot be trusted or read
     |   `-- EncoderError                     (trainer.errors) an encoder that cannot be found
     |-- StoreError                  exit 1   the label store
+    |-- DecidedMeanwhileError       exit 1   somebody else was faster
     |-- TrackingError               exit 1   (trainer.errors) the MLflow store or registry
     `-- DivergedError               exit 1   (trainer.errors) a training whose loss is no number
 """
@@ -50,3 +51,7 @@ class DataError(InputError):
 
 class StoreError(CommuniqueError):
     """The label store cannot be opened, is of another schema version, or refused a write."""
+
+
+class DecidedMeanwhileError(CommuniqueError):
+    """Somebody else has decided since the sentence was shown; deciding again overrules them knowingly."""

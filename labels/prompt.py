@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from labels.codebook import Codebook
 from labels.desk import Desk, Item
+from labels.errors import DecidedMeanwhileError
 
 Ask = Callable[[str], str]
 Say = Callable[[str], None]
@@ -81,13 +82,19 @@ def _review(answer: str, note: str, session: Desk, codebook: Codebook, say: Say)
     if codebook.exclusive and not typed and not codebook.allow_none:
         say("This codebook demands a label; skip with s when none fits.")
         return False
-    session.review((keys[key] for key in typed), note)
+    try:
+        session.review((keys[key] for key in typed), note)
+    except DecidedMeanwhileError as error:
+        say(str(error))
+        return False
     return True
 
 
 def _show(item: Item, session: Desk, say: Say) -> None:
     say("")
     say(f"[{item.position}/{session.total}] {item.context.title}".rstrip())
+    if item.news:
+        say(f"    {item.news}")
     if item.previous is not None:
         say(f"    label again: {item.reason}; it bore: {', '.join(item.previous) or 'none'}")
     for sentence in item.context.before[-1:]:
@@ -98,7 +105,8 @@ def _show(item: Item, session: Desk, say: Say) -> None:
     for opinion in item.opinions:
         note = f" ({opinion.note})" if opinion.note else ""
         decision = "skipped" if opinion.state == "skipped" else ", ".join(opinion.labels) or "none"
-        say(f"    {opinion.annotator}: {decision}{note}")
+        role = ", adjudicating" if opinion.event == "adjudicate" else ""
+        say(f"    {opinion.annotator}{role}: {decision}{note}")
     if item.suggestion is not None:
         say(f"    a model suggests: {', '.join(item.suggestion.labels) or 'none'}")
 

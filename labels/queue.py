@@ -146,9 +146,9 @@ def check_measure(name: str) -> Uncertainty:
     raise InputError(f"'{name}' is no measure of uncertainty. Use entropy or margin.")
 
 
-def lease_end() -> str:
+def lease_end(lease: timedelta = LEASE) -> str:
     """When a reservation made now runs out, ISO 8601 in UTC."""
-    return (datetime.now(UTC) + LEASE).isoformat(timespec="microseconds")
+    return (datetime.now(UTC) + lease).isoformat(timespec="microseconds")
 
 
 def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:

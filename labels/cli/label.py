@@ -116,7 +116,8 @@ def adjudicate_command(
                 console.print(f"Nothing to adjudicate in {opened.name}: no two people differ on a sentence.")
                 return
             _code(session, book, name, plain=plain, more=None)
-            console.print(f"{session.decided} of {session.total} disputes decided. All saved in {opened.name}.")
+            others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
+            console.print(f"{session.decided} of {session.total} disputes decided{others}. All saved in {opened.name}.")
             console.print("Next: communique agreement")
 
 

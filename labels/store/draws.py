@@ -228,9 +228,16 @@ class Draws(Database):
         )
 
     def reserve(self, sentence_id: str, annotator: str, draw_id: str, *, expires_at: str) -> None:
-        """Keep a sentence for its annotator again, after an undo."""
+        """Keep a sentence for its annotator again, after an undo; or, with `draw_id` empty, one to be adjudicated."""
         with self._transaction("written") as connection:
             self._renew(connection, [sentence_id], annotator, draw_id, expires_at)
+
+    def held_by_others(self, annotator: str) -> set[str]:
+        """Ids of the sentences that others hold reserved now."""
+        held = schema.reservations
+        query = sa.select(held.c.sentence_id).where(held.c.annotator != annotator, held.c.expires_at > now())
+        with self._transaction("read") as connection:
+            return set(connection.execute(query).scalars())
 
     def last_draws(
         self, annotator: str, strategies: Sequence[str], *, query: str = "", model_id: str | None = None

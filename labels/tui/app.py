@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from labels.codebook import Codebook
 from labels.desk import Desk, Item
-from labels.errors import CommuniqueError
+from labels.errors import CommuniqueError, DecidedMeanwhileError
 from labels.store import Draft
 from labels.tui import render
 
@@ -262,13 +262,20 @@ class CodingApp(App[None]):
         if not self._chosen:
             self._say("Nothing is chosen: a label's key chooses it, n says that none applies.", wrong=True)
             return
-        self.desk.review(self._chosen, self._note)
-        self._show()
+        self._review(self._chosen)
 
     def _none(self) -> None:
         if self._item is not None:
-            self.desk.review((), self._note)
-            self._show()
+            self._review(())
+
+    def _review(self, labels: Sequence[str]) -> None:
+        try:
+            self.desk.review(labels, self._note)
+        except DecidedMeanwhileError:
+            self._item = self.desk.current()
+            self._show_choices()
+            raise
+        self._show()
 
     def _skip(self) -> None:
         if self._item is not None:

@@ -65,8 +65,8 @@ def heading(item: Item) -> Text:
 
 
 def remarks(item: Item, note: str) -> Text:
-    """Lines on the sentence: why it is here again, what was decided, what others said, the model's word, the note."""
-    lines: list[Text] = []
+    """Lines on the sentence: news, why it is here again, what others said and oneself, a model's word, the note."""
+    lines = [Text(item.news, style="magenta")] if item.news else []
     if item.previous is not None:
         why = f"Label again ({item.reason}). " if item.reason else "Label again. "
         lines.append(Text(f"{why}It bore: {_set(item.previous)}", style="magenta"))
@@ -81,7 +81,8 @@ def remarks(item: Item, note: str) -> Text:
 
 
 def _opinion(opinion: Annotation) -> str:
-    return f"{opinion.annotator}: {_decision(opinion)}" + (f"  ! {opinion.note}" if opinion.note else "")
+    who = f"{opinion.annotator}{', adjudicating' if opinion.event == 'adjudicate' else ''}"
+    return f"{who}: {_decision(opinion)}" + (f"  ! {opinion.note}" if opinion.note else "")
 
 
 def _decision(annotation: Annotation) -> str:
@@ -116,7 +117,7 @@ def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
         probability = item.suggestion.probabilities[name]
         mark = "  model" if name in item.suggestion.labels else ""
         cell.append(f"  {probability:.2f}{mark}", style="blue")
-    who = [opinion.annotator for opinion in item.opinions if name in opinion.labels]
+    who = dict.fromkeys(opinion.annotator for opinion in item.opinions if name in opinion.labels)
     if who:
         cell.append(f"  {', '.join(who)}", style="cyan")
     return cell

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
-from labels.adjudication import AdjudicationSession
+from labels.adjudication import LOOK, AdjudicationSession
 from labels.codebook import Codebook, codebook_from_dict
 from labels.desk import Item
-from labels.errors import CodebookError
+from labels.errors import CodebookError, DecidedMeanwhileError
 from labels.history import standing
 from labels.records import Annotation
 from labels.resolve import resolve
+from labels.steps import Step
 from labels.store import Draft, Store
-from labels.versions import history_of
-from tests.labels.store.builders import added, decision
+from labels.versions import apply_migration, history_of, plan_migration
+from tests.labels.store.builders import PAST, added, decision
 
 
 @pytest.fixture
@@ -256,3 +258,156 @@ def test_a_label_of_another_codebook_is_refused_at_the_start(store: Store, dispu
 
     with pytest.raises(CodebookError, match="truce"):
         AdjudicationSession(store, book, "eva")
+
+
+# -- several adjudicators at once
+
+
+@pytest.fixture
+def another(store: Store, codebook: Codebook, disputed: list[str]) -> AdjudicationSession:
+    """Mia decides at the same time."""
+    return AdjudicationSession(store, codebook, "mia")
+
+
+def test_two_who_adjudicate_at_once_share_the_disputes(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    assert shown(session).sentence.id == disputed[1]
+    another = AdjudicationSession(store, codebook, "mia")
+    assert shown(another).sentence.id == disputed[3]
+
+    session.review(["aid"])
+    assert shown(session).sentence.id == disputed[4]
+    another.review([])
+    assert shown(another).sentence.id == disputed[4], "what is looked at is handed out when nothing else is left"
+
+    session.review(["truce"])
+    assert (session.current(), session.decided, session.remaining) == (None, 3, 0)
+    assert session.decided_by_others == 1
+    assert gold(store, codebook)[disputed[3]] == ()
+
+
+def test_a_sentence_is_kept_for_who_looks_at_it_for_some_minutes(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    shown(session)
+    assert store.held_by_others("mia") == {disputed[1]}
+    assert store.held_by_others("eva") == set()
+
+    assert timedelta(minutes=5) <= LOOK <= timedelta(minutes=30)
+    store.reserve(disputed[1], "eva", "", expires_at=PAST)
+    assert shown(AdjudicationSession(store, codebook, "mia")).sentence.id == disputed[1]
+
+
+def test_what_another_has_decided_is_passed_over_and_told(
+    disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.go_to(2)
+    another.review(["truce"])
+
+    session.review([])
+    item = shown(session)
+
+    assert (item.sentence.id, item.decision) == (disputed[4], None)
+    assert item.news == "Decided meanwhile by mia and passed over: 1 of the disputes."
+    assert (session.decided, session.decided_by_others) == (2, 1)
+    session.go_to(1)
+    assert shown(session).news == ""
+
+
+def test_leaving_passes_over_what_another_has_decided(
+    disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.go_to(2)
+    another.review(["truce"])
+
+    session.skip()
+
+    assert shown(session).sentence.id == disputed[4]
+
+
+def test_who_goes_to_what_another_has_decided_sees_it_and_may_overrule_it(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.review(["truce"])
+
+    session.go_to(1)
+    (*_, verdict) = shown(session).opinions
+    assert (verdict.annotator, verdict.event, verdict.labels) == ("mia", "adjudicate", ("truce",))
+
+    session.review(["aid"])
+    assert gold(store, codebook)[disputed[1]] == ("aid",)
+
+
+def test_a_decision_on_what_another_has_decided_since_it_was_shown_is_refused_once(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    shown(session)
+    another.review(["truce"])
+    before = store.events()
+
+    with pytest.raises(DecidedMeanwhileError, match=r"^mia has decided this sentence meanwhile: truce\. Nothing"):
+        session.review(["aid"])
+    assert store.events() == before
+    assert shown(session).opinions[-1] == before[-1]
+
+    session.review(["aid"])
+    assert store.events()[-1].labels == ("aid",)
+    assert gold(store, codebook)[disputed[1]] == ("aid",)
+
+
+def test_a_verdict_that_was_refused_its_overruling_can_be_left_as_it_is(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.review(["truce"])
+    with pytest.raises(DecidedMeanwhileError):
+        session.review(["aid"])
+
+    session.skip()
+
+    assert shown(session).sentence.id == disputed[3]
+    assert session.decided == 1
+    assert gold(store, codebook)[disputed[1]] == ("truce",)
+
+
+def test_a_verdict_that_was_taken_back_stands_in_nobodys_way(
+    store: Store, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.review(["truce"])
+    another.undo()
+
+    session.review(["aid"])
+
+    assert store.events()[-1].labels == ("aid",)
+
+
+def test_ones_own_decision_that_another_has_overruled_is_not_overruled_unseen(
+    store: Store, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    session.review(["aid"])
+    session.go_to(1)
+    another.go_to(1)
+    another.review(["truce"])
+
+    with pytest.raises(DecidedMeanwhileError):
+        session.review(["aid"])
+
+
+def test_an_adjudication_that_a_change_of_the_codebook_left_open_stands_in_nobodys_way(
+    store: Store, codebook: Codebook
+) -> None:
+    (sentence,) = added(store, 1)
+    labels = [{"name": name} for name in ("loan", "gift", "truce")]
+    book = codebook_from_dict({"name": "small", "version": "2", "labels": labels}, "small")
+    apply_migration(store, plan_migration(store, codebook, book, [Step("split", ("aid",), ("loan", "gift"))]))
+    store.append(
+        [
+            decision(sentence, "mia", "adjudicate", labels=("aid",), codebook_hash=codebook.hash),
+            decision(sentence, "ana", labels=("loan",), codebook_hash=book.hash),
+            decision(sentence, "ben", labels=("gift",), codebook_hash=book.hash),
+        ]
+    )
+    session = AdjudicationSession(store, book, "eva")
+
+    assert rest(session) == [sentence]
+    assert session.decided_by_others == 0

@@ -573,6 +573,19 @@ def test_adjudicate_leaves_a_dispute_for_another_time(town: Store, divided: list
     assert shown(adjudicate(typed="q\n")) == ["Text 0000"]
 
 
+def test_adjudicate_counts_what_others_have_decided_meanwhile(
+    town: Store, divided: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer() -> str:
+        town.append([decision(divided[1], "mia", "adjudicate", labels=("aid",))])
+        return "n"
+
+    answers = iter([answer, lambda: "q"])
+    monkeypatch.setattr("builtins.input", lambda: next(answers)())
+
+    assert "2 of 2 disputes decided, 1 of them by others. All saved in communique.db." in adjudicate()
+
+
 def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
     assert "Nothing to adjudicate in communique.db: no two people differ" in adjudicate()
     assert town.events() == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
+from labels.errors import CodebookError, CommuniqueError, DataError, DecidedMeanwhileError, InputError, StoreError
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from labels.errors import CodebookError, CommuniqueError, DataError, InputError,
         (CodebookError, InputError, 2),
         (DataError, InputError, 2),
         (StoreError, CommuniqueError, 1),
+        (DecidedMeanwhileError, CommuniqueError, 1),
     ],
 )
 def test_errors_hang_in_one_tree_and_tell_the_exit_code(

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from labels.adjudication import AdjudicationSession
 from labels.codebook import Codebook, codebook_from_dict
 from labels.prompt import run_prompt
 from labels.queue import DrawRequest
 from labels.records import Document, Sentence
 from labels.session import LabellingSession
 from labels.store import Store
+from tests.labels.store.builders import decision
 
 Stored = list[tuple[str, str | None, tuple[str, ...]]]
 TEXTS = ("One here.", "Two here.", "Three here.")
@@ -234,3 +236,51 @@ def test_a_note_is_kept_with_the_decision_that_follows(store: Store, codebook: C
         ("reviewed", ("aid",), "who speaks?"),
         ("skipped", (), ""),
     ]
+
+
+# -- two adjudicators
+
+
+@pytest.fixture
+def disputed(store: Store) -> Store:
+    """Ana and ben differ on all three sentences."""
+    for sentence in store.sentences():
+        store.append([decision(sentence.id, "ana", labels=("aid",)), decision(sentence.id, "ben")])
+    return store
+
+
+def test_what_another_adjudicator_decides_meanwhile_is_told_and_not_overruled_unseen(
+    disputed: Store, codebook: Codebook
+) -> None:
+    ids = [sentence.id for sentence in disputed.sentences()]
+    session, said = AdjudicationSession(disputed, codebook, "eva"), list[str]()
+    answers = iter(["a", "a", "n", "q"])
+
+    def ask(_: str) -> str:
+        answer = next(answers)
+        if not said.count("mia decides"):
+            disputed.append([decision(key, "mia", "adjudicate", labels=("truce",)) for key in ids[:2]])
+            said.append("mia decides")
+        return answer
+
+    run_prompt(session, codebook, ask, said.append)
+
+    assert [event.labels for event in disputed.events() if event.annotator == "eva"] == [("aid",), ()]
+    refusal, *later = said[said.index("mia decides") + 1 :]
+    assert refusal.startswith("mia has decided this sentence meanwhile: truce.")
+    assert later[:3] == [
+        "",
+        "[3/3] The title",
+        "    Decided meanwhile by mia and passed over: 1 of the disputes.",
+    ]
+
+
+def test_the_verdict_of_another_adjudicator_is_told_from_their_annotation(disputed: Store, codebook: Codebook) -> None:
+    (first, *_) = disputed.sentences()
+    session, said = AdjudicationSession(disputed, codebook, "eva"), list[str]()
+    disputed.append([decision(first.id, "ana", "adjudicate")])
+    session.go_to(1)
+
+    run_prompt(session, codebook, typing("q"), said.append)
+
+    assert said[-3:] == ["    ana: aid", "    ben: none", "    ana, adjudicating: none"]

@@ -388,6 +388,15 @@ def test_a_sentence_can_be_reserved_again_but_not_away_from_another(store: Store
     assert store.unseen() == []
 
 
+def test_what_others_hold_is_what_they_hold_now(store: Store) -> None:
+    ids = added(store, 3)
+    for identifier, name, until in zip(ids, ("ana", "ben", "ben"), (FUTURE, FUTURE, PAST), strict=True):
+        store.reserve(identifier, name, "", expires_at=until)
+
+    assert store.held_by_others("ana") == {ids[1]}
+    assert store.held_by_others("eva") == set(ids[:2])
+
+
 def test_reservations_that_have_run_out_are_removed_by_the_next_draw(store: Store, url: str) -> None:
     ids = added(store, 2)
     store.add_draws([draw("ana", ids[:1])], expires_at=PAST)

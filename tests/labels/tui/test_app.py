@@ -698,6 +698,38 @@ def test_a_dispute_that_is_left_is_said_to_be_undecided(
     assert [event for event, _, _ in stored(store)[-2:]] == ["adjudicate", "adjudicate"]
 
 
+@pytest.mark.parametrize("keys", [("a", "enter"), ("n",)])
+def test_a_verdict_of_another_that_came_meanwhile_is_shown_before_it_is_overruled(
+    store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen, keys: tuple[str, ...]
+) -> None:
+    dispute(store, ids)
+    screen = open_screen(AdjudicationSession(store, codebook, "eva"))
+    store.append([decision(ids["Norland pledged"], "mia", "adjudicate", labels=("truce",))])
+
+    screen.press(*keys)
+    assert screen.text("message").startswith("mia has decided this sentence meanwhile: truce.")
+    assert screen.text("remarks").endswith("mia, adjudicating: truce")
+    assert screen.text("choices").split("\n")[1] == " t  [ ] truce  mia"
+    assert store.events()[-1].annotator == "mia"
+
+    screen.press(keys[-1])
+    assert (store.events()[-1].annotator, store.events()[-1].labels) == ("eva", keys[:-1] and ("aid",))
+
+
+def test_disputes_that_another_has_decided_meanwhile_are_passed_over_with_a_word(
+    store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen
+) -> None:
+    dispute(store, ids)
+    screen = open_screen(AdjudicationSession(store, codebook, "eva"))
+    store.append([decision(ids["Norland pledged"], "mia", "adjudicate", labels=("truce",))])
+
+    screen.press("end")
+
+    assert screen.text("sentence").startswith("Norland will")
+    assert screen.text("remarks").startswith("Decided meanwhile by mia and passed over: 1 of the disputes.\n")
+    assert " 1/2 " in screen.text("top")
+
+
 # -- when the store fails
 
 

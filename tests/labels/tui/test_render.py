@@ -103,18 +103,26 @@ def test_a_sentence_with_nothing_to_remark_on_has_no_remarks() -> None:
 
 def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
     full = item(
+        news="Much has happened.",
         previous=("aid",),
         reason="split of aid",
-        opinions=(opinion("ana", "aid", note="clear"), opinion("ben"), opinion("eva", state="skipped")),
+        opinions=(
+            opinion("ana", "aid", note="clear"),
+            opinion("ben"),
+            opinion("eva", state="skipped"),
+            opinion("eva", "aid", kind="adjudicate"),
+        ),
         decision=opinion("ana", "aid", "truce"),
         suggestion=Suggestion(("truce",), {"aid": 0.1, "truce": 0.9}, "m", blind=False),
     )
 
     assert render.remarks(full, "ask Ben").plain.split("\n") == [
+        "Much has happened.",
         "Label again (split of aid). It bore: aid",
         "ana: aid  ! clear",
         "ben: none",
         "eva: skipped",
+        "eva, adjudicating: aid",
         "Decided before: aid, truce",
         "A model suggests: truce",
         "! ask Ben",
