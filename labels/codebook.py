@@ -21,8 +21,12 @@ from labels.errors import CodebookError
 from labels.spelling import did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
-RESERVED_KEYS = frozenset("nsuq?!/:")
-"""Keys that labelling keeps for none, skip, undo, quit, help, note, find and jump."""
+BY_NAME = "#"
+"""The key after which a label is chosen by its name."""
+RESERVED_KEYS = frozenset(f"nsuq?!/:{BY_NAME}")
+"""Keys that labelling keeps for none, skip, undo, quit, help, note, find, jump and a label by its name."""
+_LISTED = 12
+"""How many labels an error message names."""
 
 
 class _Strict(BaseModel):
@@ -111,6 +115,38 @@ class Codebook(_Strict):
         return {by_name[name]: name for name in self.label_names if name in by_name}
 
     @property
+    def shown_keys(self) -> dict[str, str]:
+        """Label name -> its key, or `BY_NAME` for those beyond the keys that there are."""
+        by_name = {name: key for key, name in self.keys.items()}
+        return {name: by_name.get(name, BY_NAME) for name in self.label_names}
+
+    @property
+    def keyless(self) -> tuple[str, ...]:
+        """Names of the labels beyond the keys that there are: they are chosen by name only."""
+        return tuple(name for name, key in self.shown_keys.items() if key == BY_NAME)
+
+    def labels_beginning(self, typed: str) -> tuple[str, ...]:
+        """Names that begin with `typed`, whatever its case; where one is just that, it alone."""
+        if typed in self.label_names:
+            return (typed,)
+        found = tuple(name for name in self.label_names if name.lower().startswith(typed.lower()))
+        return tuple(name for name in found if len(name) == len(typed)) or found
+
+    def label_beginning(self, typed: str) -> str:
+        """The one name that is `typed` or begins so.
+
+        Raises:
+            CodebookError: no name begins so, or several do.
+        """
+        found = self.labels_beginning(typed)
+        if not found:
+            hint = did_you_mean(typed, self.label_names)
+            raise CodebookError(f"No label's name begins with '{typed}'{hint}. There are: {_some(self.label_names)}")
+        if len(found) > 1:
+            raise CodebookError(f"'{typed}' begins the names of {len(found)} labels, type more of it: {_some(found)}")
+        return found[0]
+
+    @property
     def hash(self) -> str:
         """16 hex digits of the codebook's whole content; annotations and artefacts record it."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
@@ -140,6 +176,10 @@ class Codebook(_Strict):
                 f"{place}: no label, but codebook '{self.name}' demands one. Add the label, or set `allow_none = true`."
             )
         return tuple(name for name in self.label_names if name in wanted)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def _refuse_repeats(what: str, values: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labels.codebook import Codebook
+from labels.codebook import BY_NAME, Codebook
 from labels.desk import Desk, Item
-from labels.errors import DecidedMeanwhileError
+from labels.errors import CodebookError, DecidedMeanwhileError
 
 Ask = Callable[[str], str]
 Say = Callable[[str], None]
@@ -67,27 +67,45 @@ def _act(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
 
 
 def _review(answer: str, note: str, session: Desk, codebook: Codebook, say: Say) -> bool:
-    keys = codebook.keys
-    typed = [] if answer == NONE else list(answer.replace(" ", "").replace(",", ""))
-    unknown = [key for key in typed if key not in keys]
-    if unknown or not (typed or answer == NONE):
-        say(
-            f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), "
-            f"{NONE} none, {SKIP} skip, {UNDO} undo, {NOTE}TEXT note, {QUIT} quit, {HELP} help."
-        )
-        return False
-    if codebook.exclusive and len(set(typed)) > 1:
-        say("One label only: this codebook is exclusive.")
-        return False
-    if codebook.exclusive and not typed and not codebook.allow_none:
-        say("This codebook demands a label; skip with s when none fits.")
-        return False
     try:
-        session.review((keys[key] for key in typed), note)
-    except DecidedMeanwhileError as error:
+        labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook)
+        if codebook.exclusive and len(labels) > 1:
+            raise CodebookError("One label only: this codebook is exclusive.")
+        if codebook.exclusive and not labels and not codebook.allow_none:
+            raise CodebookError("This codebook demands a label; skip with s when none fits.")
+        session.review(labels, note)
+    except (CodebookError, DecidedMeanwhileError) as error:
         say(str(error))
         return False
     return True
+
+
+def _keyed(answer: str, codebook: Codebook) -> set[str]:
+    """The labels of the keys typed.
+
+    Raises:
+        CodebookError: something else was typed, or nothing.
+    """
+    keys = codebook.keys
+    typed = set() if answer == NONE else set(answer.replace(" ", "").replace(",", ""))
+    if not typed.issubset(keys) or not (typed or answer == NONE):
+        raise CodebookError(
+            f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), {NONE} none, {SKIP} skip, {UNDO} undo, "
+            f"{NOTE}TEXT note, {QUIT} quit, {BY_NAME}NAME a label by its name, {HELP} help."
+        )
+    return {keys[key] for key in typed}
+
+
+def _named(answer: str, codebook: Codebook) -> set[str]:
+    """The labels whose names, or beginnings of names, follow.
+
+    Raises:
+        CodebookError: none do, or a label's name does not begin so, or those of several do.
+    """
+    names = answer.replace(BY_NAME, " ").replace(",", " ").split()
+    if not names:
+        raise CodebookError(f"Type the beginning of a label's name after {BY_NAME}; {HELP} lists them all.")
+    return {codebook.label_beginning(name) for name in names}
 
 
 def _show(item: Item, session: Desk, say: Say) -> None:
@@ -113,14 +131,15 @@ def _show(item: Item, session: Desk, say: Say) -> None:
 
 def _menu(codebook: Codebook) -> str:
     labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
+    more = f"  [{BY_NAME}name] {len(codebook.keyless)} labels more" if codebook.keyless else ""
     several = "" if codebook.exclusive else " (several keys at once: several labels)"
-    return f"{labels}  [n] none  [s] skip  [u] undo  [!text] note  [q] quit  [?] help{several}\n: "
+    return f"{labels}{more}  [n] none  [s] skip  [u] undo  [!text] note  [q] quit  [?] help{several}\n: "
 
 
 def _show_codebook(codebook: Codebook, say: Say) -> None:
-    for key, name in codebook.keys.items():
-        label = next(label for label in codebook.labels if label.name == name)
-        say(f"[{key}] {name}: {label.definition}")
+    keys = codebook.shown_keys
+    for label in codebook.labels:
+        say(f"[{keys[label.name]}] {label.name}: {label.definition}")
         for mark, rules in (("in", label.include), ("out", label.exclude)):
             for rule in rules:
                 say(f"      {mark}: {rule}")

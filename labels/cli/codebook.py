@@ -50,6 +50,7 @@ def codebook_check(file: Annotated[str, typer.Argument(help="The TOML file.")]) 
         for label in codebook.labels:
             if not label.definition:
                 console.print(f"  {label.name}: no definition yet. Annotators will each make up their own.")
+        _print_keyless(codebook)
 
 
 @app.command("infer", epilog="Example: communique codebook infer train.jsonl --out mine.toml")
@@ -201,7 +202,18 @@ def _print_definitions(codebook: Codebook) -> None:
     table = Table(title=f"{codebook.name} {codebook.version} ({codebook.hash})", title_justify="left")
     for heading in ("key", "label", "definition"):
         table.add_column(heading)
-    for key, name in codebook.keys.items():
-        label = next(label for label in codebook.labels if label.name == name)
-        table.add_row(key, name, label.definition)
+    keys = codebook.shown_keys
+    for label in codebook.labels:
+        table.add_row(keys[label.name], label.name, label.definition)
     console.print(table)
+    _print_keyless(codebook)
+
+
+def _print_keyless(codebook: Codebook) -> None:
+    from labels.codebook import BY_NAME
+
+    if codebook.keyless:
+        console.print(
+            f"{len(codebook.keyless)} of {len(codebook.labels)} labels have no key, as there are only "
+            f"{len(codebook.keys)}. While labelling type {BY_NAME} and the beginning of a label's name."
+        )

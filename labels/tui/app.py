@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-from rich.columns import Columns
+from rich.console import Group
 from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
@@ -14,18 +14,23 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from labels.codebook import Codebook
+from labels.codebook import BY_NAME, Codebook
 from labels.desk import Desk, Item
 from labels.errors import CommuniqueError, DecidedMeanwhileError
 from labels.store import Draft
 from labels.tui import render
 
-Question = Literal["note", "find", "jump"]
+Question = Literal["note", "find", "jump", "label"]
 _WIDE = 100
 """From this many columns on the codebook stands beside the text; below it takes the text's place."""
 _ANY_PAGE = frozenset({"tab", "up", "down", "pageup", "pagedown", "?", "q"})
 """Keys that work while the codebook covers the sentence; nobody decides on what they do not see."""
-_PROMPTS: dict[Question, str] = {"note": "Note", "find": "Find words", "jump": "Number of the sentence"}
+_PROMPTS: dict[Question, str] = {
+    "note": "Note: Enter keeps, Esc leaves",
+    "find": "Find words: Enter goes, Esc leaves",
+    "jump": "Number of the sentence: Enter goes, Esc leaves",
+    "label": "Name of the label: Tab completes, Enter chooses, Esc leaves",
+}
 
 
 class CodingApp(App[None]):
@@ -89,6 +94,7 @@ class CodingApp(App[None]):
             "!": lambda: self._ask("note", self._note),
             "/": lambda: self._ask("find"),
             ":": lambda: self._ask("jump"),
+            BY_NAME: lambda: self._ask("label"),
         }
         self._commands |= {key: partial(self._choose, label) for key, label in codebook.keys.items()}
 
@@ -122,7 +128,7 @@ class CodingApp(App[None]):
 
     # -- showing
 
-    def _set(self, name: str, content: Text | Columns | str) -> None:
+    def _set(self, name: str, content: Text | Group | str) -> None:
         self.query_one(f"#{name}", Static).update(content)
 
     def _say(self, message: str, *, wrong: bool = False) -> None:
@@ -164,7 +170,8 @@ class CodingApp(App[None]):
     def _show_choices(self) -> None:
         item = self._item
         self._set("remarks", render.remarks(item, self._note) if item else "")
-        self._set("choices", render.choices(item, self._codebook, self._chosen) if item else "")
+        typed = self.query_one("#line", Input).value if self._asking == "label" else ""
+        self._set("choices", render.choices(item, self._codebook, self._chosen, typed) if item else "")
 
     def _lay_out(self, width: int) -> None:
         if self._wide != (width >= _WIDE):
@@ -207,6 +214,7 @@ class CodingApp(App[None]):
 
     def _typed(self, event: events.Key) -> bool:
         """A key within a line of text; False for one that is left to the line itself."""
+        self._say("")
         line = self.query_one("#line", Input)
         edits: dict[str, Callable[[], None]] = {
             "enter": lambda: self._guarded(lambda: self._answer(line.value.strip())),
@@ -218,12 +226,16 @@ class CodingApp(App[None]):
             "home": line.action_home,
             "end": line.action_end,
         }
+        if self._asking == "label":
+            edits["tab"] = self._complete
         if event.key in edits:
             edits[event.key]()
         elif event.character and event.is_printable:
             line.replace(event.character, *line.selection)
         else:
             return False
+        if self._asking == "label":
+            self._show_choices()
         return True
 
     def _guarded(self, act: Callable[[], None]) -> None:
@@ -328,18 +340,19 @@ class CodingApp(App[None]):
     # -- a line of text
 
     def _ask(self, question: Question, value: str = "") -> None:
-        if question == "note" and self._item is None:
+        if question in ("note", "label") and self._item is None:
             return
         line = self.query_one("#line", Input)
         self._asking = question
-        line.border_title = f"{_PROMPTS[question]}: Enter {'keeps' if question == 'note' else 'goes'}, Esc leaves"
+        line.border_title = _PROMPTS[question]
         line.value, line.display = value, True
         line.action_end()
         line.focus()
 
     def _answer(self, typed: str) -> None:
-        """Do what the line was asked for."""
+        """Do what the line was asked for; a label's name that is none, or not one alone, leaves it open."""
         question = self._asking
+        label = self._codebook.label_beginning(typed) if question == "label" and typed else ""
         self._close_line()
         if question == "note":
             self._note = typed
@@ -350,12 +363,26 @@ class CodingApp(App[None]):
         elif question == "jump" and typed:
             number = int(typed) if typed.isdecimal() else 0
             self._went(self.desk.go_to(number), f"There is no sentence {typed} in this draw.")
+        elif label:
+            self._choose(label)
+
+    def _complete(self) -> None:
+        """Complete a label's name as far as all that begin so are the same."""
+        line = self.query_one("#line", Input)
+        names = self._codebook.labels_beginning(line.value)
+        common = names[0] if names else ""
+        while not all(name.startswith(common) for name in names):
+            common = common[:-1]
+        if len(common) > len(line.value):
+            line.value = common
+            line.action_end()
 
     def _close_line(self) -> None:
         line = self.query_one("#line", Input)
         line.display = False
         line.blur()
         self._asking = None
+        self._show_choices()
 
 
 class HelpScreen(ModalScreen[None]):

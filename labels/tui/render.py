@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 
 from rich.columns import Columns
+from rich.console import Group
 from rich.text import Text
 
-from labels.codebook import Codebook, Label
+from labels.codebook import BY_NAME, Codebook, Label
 from labels.cues import compile_cue
 from labels.desk import Desk, Item
 from labels.records import Annotation, Sentence
@@ -104,10 +105,19 @@ def _set(labels: Sequence[str]) -> str:
     return ", ".join(labels) or "none"
 
 
-def choices(item: Item, codebook: Codebook, chosen: Sequence[str]) -> Text | Columns:
-    """The labels with their keys: one a line, or in columns where there are many; a label stays beside its key."""
-    cells = [_choice(key, name, item, name in chosen) for key, name in codebook.keys.items()]
-    return Text("\n").join(cells) if len(cells) <= _MANY_LABELS else Columns(cells, padding=(0, 3))
+def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Group:
+    """The labels whose names begin so, with their keys: one a line, or in columns where there are many.
+
+    A label stays beside its key. What is chosen stands above the columns too, as not all of them may be in sight.
+    """
+    keys = codebook.shown_keys
+    cells = [_choice(keys[name], name, item, name in chosen) for name in codebook.labels_beginning(beginning)]
+    if not cells:
+        return Text(f"No label's name begins with '{beginning}'.", style="bold red")
+    if len(cells) <= _MANY_LABELS:
+        return Text("\n").join(cells)
+    head = f"Chosen: {', '.join(chosen)}" if chosen else "Nothing is chosen yet."
+    return Group(Text(head, style="green"), Columns(cells, padding=(0, 3)))
 
 
 def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
@@ -126,10 +136,10 @@ def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
 def codebook_page(codebook: Codebook, *, full: bool) -> Text:
     """Definitions, and where `full` the rules and examples too."""
     page = Text.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
-    keys = {name: key for key, name in codebook.keys.items()}
+    keys = codebook.shown_keys
     for label in codebook.labels:
         page.append("\n")
-        page.append(f" {keys.get(label.name, ' ')} ", style="reverse")
+        page.append(f" {keys[label.name]} ", style="reverse")
         page.append(f" {label.name}\n", style="bold")
         page.append(f"{label.definition or 'No definition yet.'}\n")
         if full:
@@ -175,7 +185,7 @@ def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
         ("u", "undo"),
         ("!", "note"),
         ("←→", "go"),
-        ("/", "find"),
+        (BY_NAME, "name") if codebook.keyless else ("/", "find"),
         ("⇥", "book"),
         ("?", "help"),
         ("q", "quit"),
@@ -190,6 +200,7 @@ def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
 
 HELP = """\
 label keys   choose and unchoose; in an exclusive codebook: decide
+#            choose a label by its name, or the beginning of it
 Enter        save what is chosen and go on
 n            none: read, and no label applies
 s            skip: you cannot or will not decide

@@ -116,7 +116,31 @@ def test_codebook_show_brief_prints_brackets_as_they_are(isolated: Path) -> None
     assert "Help [of any kind] is promised [red]here[/red]." in succeed("codebook", "show", "book.toml", "--brief")
 
 
+def test_codebook_show_brief_lists_labels_without_a_key_too(many: str) -> None:
+    printed = " ".join(succeed("codebook", "show", many, "--brief").split())
+
+    assert "│ Z │ topic_57 │" in printed
+    assert "│ # │ topic_58 │" in printed
+    assert "│ # │ topic_77 │" in printed
+
+
 # -- codebook check
+
+
+@pytest.fixture
+def many(isolated: Path) -> str:
+    """A codebook of 77 labels."""
+    labels = "".join(f'[[labels]]\nname = "topic_{number}"\n' for number in range(1, 78))
+    (isolated / "many.toml").write_text(f'name = "many"\nexclusive = true\n{labels}', encoding="utf-8")
+    return "many.toml"
+
+
+def test_codebook_check_says_how_labels_without_a_key_are_chosen(many: str, book: str) -> None:
+    printed = succeed("codebook", "check", many)
+
+    assert "77 labels, exclusive." in printed
+    assert "20 of 77 labels have no key, as there are only 57. While labelling type # and the beginning" in printed
+    assert "no key" not in succeed("codebook", "check", book)
 
 
 def test_codebook_check_says_what_a_codebook_holds_and_lacks(book: str) -> None:

@@ -112,6 +112,44 @@ def test_labels_beyond_the_keys_that_exist_have_none() -> None:
     book = codebook_from_dict(minimal(labels=[{"name": f"l{i}"} for i in range(80)]), "b")
     assert len(book.keys) == 9 + 26 + 26 - len("nsuq")
     assert list(book.keys.values()) == list(book.label_names[: len(book.keys)])
+    assert book.keyless == book.label_names[len(book.keys) :]
+    assert list(book.shown_keys) == list(book.label_names)
+    assert (book.shown_keys["l0"], book.shown_keys["l79"]) == ("1", "#")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("threat", "threat"),
+        ("th", "threat"),
+        ("TH", "threat"),
+        ("aid", "aid"),
+        ("AID", "aid"),
+        ("AID_", "aid_pledge"),
+        ("Tr", "Truce"),
+    ],
+)
+def test_a_label_is_found_by_its_name_or_a_beginning_that_no_other_has(typed: str, name: str) -> None:
+    labels = [{"name": name} for name in ("aid", "aid_pledge", "Truce", "threat")]
+
+    assert codebook_from_dict(minimal(labels=labels), "b").label_beginning(typed) == name
+
+
+def test_a_beginning_that_no_label_has_is_refused_with_the_nearest_name(codebook: Codebook) -> None:
+    with pytest.raises(CodebookError, match=r"^No label's name begins") as refused:
+        codebook.label_beginning("trcue")
+    assert str(refused.value).endswith(" 'trcue' (did you mean 'truce'?). There are: aid, truce")
+
+
+def test_a_beginning_that_several_labels_have_is_refused_with_the_first_of_them() -> None:
+    book = codebook_from_dict(minimal(labels=[{"name": f"l{i}"} for i in range(30)]), "b")
+
+    with pytest.raises(CodebookError, match=r"^'l2' begins") as refused:
+        codebook_from_dict(minimal(labels=[{"name": "l20"}, {"name": "l21"}]), "b").label_beginning("l2")
+    assert str(refused.value) == "'l2' begins the names of 2 labels, type more of it: l20, l21"
+
+    with pytest.raises(CodebookError, match=r"names of 30 labels.*: l0, l1, .*, l11, …$"):
+        book.label_beginning("l")
 
 
 @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))

@@ -186,7 +186,7 @@ def test_whatever_is_typed_only_keys_decide(typed: str) -> None:
         {"name": "b", "labels": [{"name": "aid", "key": "a"}, {"name": "truce", "key": "t"}]}, "b"
     )
     bare = typed.strip()
-    assume(bare not in {"n", "s"})
+    assume(bare not in {"n", "s"} and not bare.startswith("#"))
     only_keys = bool(set(bare) & {"a", "t"}) and set(bare) <= {"a", "t", " ", ","}
     with Store("sqlite://") as store:
         fill(store)
@@ -217,6 +217,60 @@ def test_none_is_not_taken_where_the_codebook_demands_a_label(store: Store) -> N
     assert decided == 0
     assert said[-1] == "This codebook demands a label; skip with s when none fits."
     assert stored(store) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "labels"),
+    [
+        ("#truce", ("truce",)),
+        ("#TR", ("truce",)),
+        ("# tr", ("truce",)),
+        ("#truce, #a", ("aid", "truce")),
+        ("#tr ai", ("aid", "truce")),
+        ("#tr #truce", ("truce",)),
+    ],
+)
+def test_labels_are_chosen_by_the_beginning_of_their_names(
+    store: Store, codebook: Codebook, typed: str, labels: tuple[str, ...]
+) -> None:
+    assert label(store, codebook, typed)[0] == 1
+    assert stored(store) == [("annotate", "reviewed", labels)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("#t", "'t' begins the names of 2 labels, type more of it: truce, threat"),
+        ("#aid x", "No label's name begins with 'x'. There are: aid, truce, threat"),
+        ("#aid #truce", "One label only: this codebook is exclusive."),
+        ("#", "Type the beginning of a label's name after #; ? lists them all."),
+    ],
+)
+def test_names_that_are_not_one_label_decide_nothing(
+    store: Store, exclusive_codebook: Codebook, typed: str, said: str
+) -> None:
+    decided, lines = label(store, exclusive_codebook, typed)
+
+    assert (decided, lines[-1]) == (0, said)
+    assert stored(store) == []
+
+
+def test_a_label_beyond_the_keys_is_offered_and_chosen_by_its_name(store: Store) -> None:
+    names = [{"name": f"topic_{number}"} for number in range(77)]
+    book = codebook_from_dict({"name": "b", "exclusive": True, "labels": names}, "b")
+    menus: list[str] = []
+    said: list[str] = []
+    answers = iter(["?", "#topic_76", "q"])
+
+    def ask(menu: str) -> str:
+        menus.append(menu)
+        return next(answers)
+
+    run_prompt(LabellingSession(store, book, "ana"), book, ask, said.append)
+
+    assert "  [Z] topic_56  [#name] 20 labels more  [n] none" in menus[0]
+    assert {"[Z] topic_56: ", "[#] topic_57: ", "[#] topic_76: "} <= set(said)
+    assert stored(store) == [("annotate", "reviewed", ("topic_76",))]
 
 
 def test_decisions_of_an_earlier_sitting_count(store: Store, codebook: Codebook) -> None:

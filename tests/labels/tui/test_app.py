@@ -316,13 +316,91 @@ def test_a_number_that_no_sentence_has_is_named(screen: Screen) -> None:
         assert screen.text("sentence") == first
 
 
-@pytest.mark.parametrize("key", ["/", ":"])
+@pytest.mark.parametrize("key", ["/", ":", "#"])
 def test_an_empty_answer_changes_nothing(screen: Screen, key: str) -> None:
     first = screen.text("sentence")
 
     screen.type_line(key, " ")
 
     assert (screen.text("sentence"), screen.text("message")) == (first, "")
+
+
+# -- labels by name
+
+
+def test_a_label_is_chosen_and_unchosen_by_the_beginning_of_its_name(store: Store, screen: Screen) -> None:
+    screen.type_line("#", "TR")
+    assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [x] truce"]
+
+    screen.type_line("#", "ai")
+    screen.type_line("#", "truce")
+    screen.press("enter")
+    assert [event.labels for event in store.events()] == [("aid",)]
+
+
+def test_a_label_without_a_key_is_decided_on_by_its_name(store: Store, open_screen: OpenScreen) -> None:
+    names = [{"name": f"topic_{number}"} for number in range(77)]
+    book = codebook_from_dict({"name": "b", "exclusive": True, "labels": names}, "b")
+    screen = open_screen(LabellingSession(store, book, "ana"), book, NARROW)
+    assert screen.shows("# name", "keys")
+
+    screen.type_line("#", "topic_76")
+
+    assert [event.labels for event in store.events()] == [("topic_76",)]
+
+
+def test_the_labels_shown_narrow_with_what_is_typed(screen: Screen) -> None:
+    screen.press("#", "t")
+    assert screen.text("choices") == " t  [ ] truce"
+
+    screen.press("backspace")
+    assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [ ] truce"]
+
+    screen.press("x")
+    assert screen.text("choices") == "No label's name begins with 'x'."
+
+    screen.press("escape")
+    assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [ ] truce"]
+
+
+def test_tab_completes_a_name_as_far_as_it_is_sure(store: Store, open_screen: OpenScreen) -> None:
+    names = ("card_lost", "card_late", "cash")
+    book = codebook_from_dict({"name": "b", "labels": [{"name": name} for name in names]}, "b")
+    screen = open_screen(LabellingSession(store, book, "ana"), book)
+
+    screen.press("#", "C", "tab")
+    assert screen.line.value == "ca"
+    screen.press("r", "tab")
+    assert screen.line.value == "card_l"
+    screen.press("tab", "o", "tab")
+    assert screen.line.value == "card_lost"
+    screen.press("x", "tab")
+    assert screen.line.value == "card_lostx"
+
+    screen.press("backspace", "enter", "enter")
+    assert [event.labels for event in store.events()] == [("card_lost",)]
+
+
+def test_a_name_that_is_not_one_label_is_said_and_can_be_typed_on(
+    store: Store, exclusive_codebook: Codebook, open_screen: OpenScreen
+) -> None:
+    screen = open_screen(LabellingSession(store, exclusive_codebook, "ana"), exclusive_codebook)
+
+    screen.press("#", "t", "enter")
+    assert screen.text("message") == "'t' begins the names of 2 labels, type more of it: truce, threat"
+    assert screen.line.display
+
+    screen.press("h")
+    assert screen.text("message") == ""
+    screen.press("enter")
+    assert [event.labels for event in store.events()] == [("threat",)]
+    assert not screen.line.display
+
+
+def test_no_label_is_asked_for_where_there_is_no_sentence(screen: Screen) -> None:
+    screen.press(*["n"] * 6, "#")
+
+    assert not screen.line.display
 
 
 # -- notes and drafts
@@ -485,7 +563,7 @@ def test_nothing_is_decided_while_the_codebook_covers_the_sentence(
     screen = open_screen(desk, size=NARROW)
     screen.press("n", "t", "tab")
 
-    for key in ("a", "n", "s", "u", "enter", "left", "end", "!", "/", ":"):
+    for key in ("a", "n", "s", "u", "enter", "left", "end", "!", "/", ":", "#"):
         screen.press("down", key)
         assert screen.text("message") == "Tab goes back to the sentence.", key
         assert stored(store) == [("annotate", "reviewed", ())]

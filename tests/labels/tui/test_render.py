@@ -186,16 +186,27 @@ def printed(content: RenderableType, width: int) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize(("n", "rows"), [(12, 12), (13, 4), (57, 15)])
+@pytest.mark.parametrize(("n", "rows"), [(12, 12), (13, 5), (57, 16), (77, 21)])
 def test_many_labels_stand_in_columns_each_beside_its_key(n: int, rows: int) -> None:
     found = book(n)
 
     lines = printed(render.choices(item(), found, ["label3"]), 80)
 
     assert len(lines) == rows
-    for key, name in found.keys.items():
+    for name, key in found.shown_keys.items():
         tick = "x" if name == "label3" else " "
         assert any(re.search(rf" {key}  \[{tick}\] {name}\b", line) for line in lines), name
+
+
+def test_above_many_labels_stands_what_is_chosen_as_not_all_may_be_in_sight() -> None:
+    assert printed(render.choices(item(), book(13), ["label3", "label9"]), 80)[0] == "Chosen: label3, label9"
+    assert printed(render.choices(item(), book(13), []), 80)[0] == "Nothing is chosen yet."
+
+
+def test_labels_are_narrowed_to_those_whose_names_begin_as_typed() -> None:
+    assert printed(render.choices(item(), book(77), ["label7"], "LABEL75"), 80) == [" #  [ ] label75"]
+    assert printed(render.choices(item(), book(20), ["label2"], "label2"), 80) == [" 3  [x] label2"]
+    assert printed(render.choices(item(), book(20), [], "x"), 80) == ["No label's name begins with 'x'."]
 
 
 # -- the codebook
@@ -230,11 +241,11 @@ def test_the_full_codebook_holds_rules_and_examples() -> None:
     assert render.codebook_page(found, full=False).plain == "b 3\n\n a  aid\nHelp is promised.\n"
 
 
-def test_a_label_beyond_the_last_key_is_in_the_codebook_without_one() -> None:
+def test_a_label_beyond_the_last_key_is_in_the_codebook_with_the_key_for_names() -> None:
     page = render.codebook_page(book(77), full=True).plain
 
     assert " 1  label0\nNo definition yet." in page
-    assert "    label76\n" in page
+    assert " #  label76\n" in page
 
 
 # -- bars
@@ -289,12 +300,19 @@ def test_the_keys_bar_follows_the_codebook_and_the_task(codebook: Codebook) -> N
     assert "save" not in render.keys_bar(exclusive, adjudicating=False).plain
 
 
-def test_the_keys_bar_fits_eighty_columns(codebook: Codebook) -> None:
-    assert all(render.keys_bar(codebook, adjudicating=leave).cell_len <= 78 for leave in (False, True))
+def test_the_keys_bar_names_the_key_for_names_where_it_is_needed(codebook: Codebook) -> None:
+    assert "# name" in render.keys_bar(book(77), adjudicating=False).plain
+    assert "# name" not in render.keys_bar(codebook, adjudicating=False).plain
+
+
+@pytest.mark.parametrize("n", [2, 77])
+@pytest.mark.parametrize("leave", [False, True])
+def test_the_keys_bar_fits_eighty_columns(n: int, leave: bool) -> None:
+    assert render.keys_bar(book(n), adjudicating=leave).cell_len <= 78
 
 
 def test_help_names_every_reserved_key_and_fits_its_frame() -> None:
     named = {line.split()[0].rstrip(",") for line in render.HELP.splitlines()}
 
-    assert {"n", "s", "u", "q", "!", ":", "/", "Enter", "Tab", "End", "left", "up"} <= named
+    assert {"n", "s", "u", "q", "!", ":", "/", "#", "Enter", "Tab", "End", "left", "up"} <= named
     assert max(map(len, render.HELP.splitlines())) <= 72
