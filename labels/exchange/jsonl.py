@@ -136,7 +136,7 @@ def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[in
         How many events were new, and how many were there already.
 
     Raises:
-        DataError: as `read_annotations` and `labels.exchange.lines.add_annotations`.
+        DataError: as `read_annotations` and `labels.exchange.lines.add_batch`.
     """
     added = add_batch(store, read_file(path, codebook), codebook)
     return added.new, added.known

@@ -63,37 +63,23 @@ class Exported(NamedTuple):
 
 
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
-    """Append what was read from a file to the store: its events all or none; a second time adds nothing.
+    """Append what was read from a file to the store, all or none; a second time adds nothing.
 
     Raises:
-        DataError: as `add_annotations`, or a sentence that must be in the store is not.
+        DataError: a sentence stands in the store with another text or must be there and is not, or an event id occurs
+            twice in the file.
     """
     lines = _about_stored_sentences(store, batch.lines)
-    for version in batch.codebooks:
-        store.add_codebook(version)
-    for migration in batch.migrations:
-        store.add_migration(migration)
-    new, known = add_annotations(store, lines, codebook, str(batch.path))
-    return Imported(new, known, batch.left_out)
-
-
-def add_annotations(store: Store, lines: Sequence[Line], codebook: Codebook, place: str) -> tuple[int, int]:
-    """Append lines that were read from `place`.
-
-    Returns:
-        How many events were new, and how many were there already.
-
-    Raises:
-        DataError: a sentence stands in the store with another text, or an event id occurs twice in the file.
-    """
-    _refuse_repeated_events(lines, place)
-    _refuse_other_texts(store, lines, place)
-    store.add_codebook(codebook)
-    documents = {line.document.id: (line.document, [line.sentence]) for line in lines if line.document is not None}
-    store.add_documents(documents.values())
-    store.add_sentences({line.sentence.id: line.sentence for line in lines}.values())
-    new = store.append([line.event for line in lines])
-    return new, len(lines) - new
+    _refuse_repeated_events(lines, str(batch.path))
+    _refuse_other_texts(store, lines, str(batch.path))
+    new = store.add_annotated(
+        [line.sentence for line in lines],
+        [line.event for line in lines],
+        documents=[line.document for line in lines if line.document is not None],
+        codebooks=[*batch.codebooks, codebook],
+        migrations=batch.migrations,
+    )
+    return Imported(new, len(lines) - new, batch.left_out)
 
 
 def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:

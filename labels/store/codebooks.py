@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 
 from labels.codebook import Codebook, dump_codebook, parse_codebook
@@ -15,14 +17,15 @@ class Codebooks(Database):
 
     def add_codebook(self, codebook: Codebook) -> None:
         """Keep a version of a codebook under its hash."""
-        row = {
-            "hash": codebook.hash,
-            "name": codebook.name,
-            "version": codebook.version,
-            "content": dump_codebook(codebook),
-        }
         with self._transaction("written") as connection:
-            self._insert_new(connection, schema.codebooks, [row])
+            self._insert_codebooks(connection, [codebook])
+
+    def _insert_codebooks(self, connection: sa.Connection, codebooks: Iterable[Codebook]) -> None:
+        rows = [
+            {"hash": book.hash, "name": book.name, "version": book.version, "content": dump_codebook(book)}
+            for book in codebooks
+        ]
+        self._insert_new(connection, schema.codebooks, rows)
 
     def codebook(self, codebook_hash: str) -> Codebook | None:
         """The codebook version with this hash, or None."""
@@ -38,14 +41,20 @@ class Codebooks(Database):
 
     def add_migration(self, migration: CodebookMigration) -> bool:
         """Record the steps between two versions; False, with nothing written, when there are some already."""
-        row = {
-            "old_hash": migration.old_hash,
-            "new_hash": migration.new_hash,
-            "steps": [dict(step) for step in migration.steps],
-            "created_at": migration.created_at,
-        }
         with self._transaction("written") as connection:
-            return bool(self._insert_new(connection, schema.codebook_migrations, [row]))
+            return bool(self._insert_migrations(connection, [migration]))
+
+    def _insert_migrations(self, connection: sa.Connection, migrations: Iterable[CodebookMigration]) -> int:
+        rows = [
+            {
+                "old_hash": migration.old_hash,
+                "new_hash": migration.new_hash,
+                "steps": [dict(step) for step in migration.steps],
+                "created_at": migration.created_at,
+            }
+            for migration in migrations
+        ]
+        return self._insert_new(connection, schema.codebook_migrations, rows)
 
     def migrations(self) -> list[CodebookMigration]:
         """All recorded migrations, oldest first."""

@@ -34,16 +34,19 @@ class Events(Database):
         A decision frees the annotator's reservation of the sentence and removes their draft.
         """
         with self._transaction("written") as connection:
-            known = self._known_events(connection, [event.event_id for event in events])
-            new = list({event.event_id: event for event in events if event.event_id not in known}.values())
-            for draw in implied_draws(new, now()):
-                row, items = draw_rows(draw)
-                self._insert_new(connection, schema.draws, [row])
-                self._insert_new(connection, schema.draw_items, items)
-            self._insert_new(connection, schema.events, [event_row(event) for event in new])
-            self._release(connection, [event for event in new if event.event != "undo"])
-            self._fold(connection, {(event.sentence_id, event.annotator) for event in new})
-            return len(new)
+            return self._insert_events(connection, events)
+
+    def _insert_events(self, connection: sa.Connection, events: Sequence[Annotation]) -> int:
+        known = self._known_events(connection, [event.event_id for event in events])
+        new = list({event.event_id: event for event in events if event.event_id not in known}.values())
+        for draw in implied_draws(new, now()):
+            row, items = draw_rows(draw)
+            self._insert_new(connection, schema.draws, [row])
+            self._insert_new(connection, schema.draw_items, items)
+        self._insert_new(connection, schema.events, [event_row(event) for event in new])
+        self._release(connection, [event for event in new if event.event != "undo"])
+        self._fold(connection, {(event.sentence_id, event.annotator) for event in new})
+        return len(new)
 
     def _known_events(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
         column = schema.events.c.event_id

@@ -46,16 +46,17 @@ class Texts(Database):
         Returns:
             How many documents and how many sentences were new.
         """
-        document_rows: list[dict[str, Any]] = []
-        rows: list[Sentence] = []
-        for document, sentences in documents:
-            document_rows.append({"id": document.id, **_fields(document)})
-            rows += sentences
+        documents = list(documents)
+        sentences = [sentence for _, own in documents for sentence in own]
         with self._transaction("written") as connection:
             return (
-                self._insert_new(connection, schema.documents, document_rows),
-                self._insert_sentences(connection, rows),
+                self._insert_documents(connection, [document for document, _ in documents]),
+                self._insert_sentences(connection, sentences),
             )
+
+    def _insert_documents(self, connection: sa.Connection, documents: Iterable[Document]) -> int:
+        rows = [{"id": document.id, **_fields(document)} for document in documents]
+        return self._insert_new(connection, schema.documents, rows)
 
     def add_sentences(self, sentences: Iterable[Sentence]) -> int:
         """Add sentences whose documents are elsewhere; how many were new."""

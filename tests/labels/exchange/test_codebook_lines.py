@@ -66,6 +66,28 @@ def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None
         assert again.events() == migrated.events()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"event_id": "again"}, "event_id 'again' occurs twice", id="an event id that occurs twice"),
+        pytest.param({"text": "Text 000X"}, "'Text 000X' here, but 'Text 0000' in the store", id="another text"),
+    ],
+)
+def test_a_file_that_is_refused_leaves_none_of_its_versions_and_changes_either(
+    migrated: Store, write_jsonl: Write, change: dict[str, Any], message: str
+) -> None:
+    jsonl.export_annotations(migrated, Path("out.jsonl"))
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    path = write_jsonl("in.jsonl", [line | change if "text" in line else line for line in lines])
+
+    with Store("again.db") as again:
+        again.add_sentences(SENTENCES[:1])
+        with pytest.raises(DataError, match=message):
+            jsonl.import_annotations(again, path, NEW)
+        assert (again.codebooks(), again.migrations(), again.events()) == ({}, [], [])
+        assert again.sentences() == SENTENCES[:1]
+
+
 def test_a_store_of_one_version_has_events_only(isolated: Path) -> None:
     with Store("one.db") as store:
         store.add_codebook(OLD)

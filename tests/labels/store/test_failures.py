@@ -19,7 +19,7 @@ from labels.codebook import Codebook
 from labels.errors import StoreError
 from labels.records import Document, Sentence
 from labels.session import LabellingSession
-from labels.store import Counts, Draft, Store
+from labels.store import CodebookMigration, Counts, Draft, Store
 from labels.store.engine import open_engine, store_url
 from tests.labels.store.builders import FUTURE, added, decision, draw, make_revision, sentences
 
@@ -189,6 +189,22 @@ def test_text_that_cannot_be_stored_is_refused_whole(store: Store, event: Any) -
         store.append([decision("s1"), event])
 
     assert store.events() == []
+
+
+def test_an_event_that_cannot_be_stored_leaves_nothing_of_what_came_with_it(store: Store, codebook: Codebook) -> None:
+    document = Document("src", "One.")
+    sentence = Sentence(document.id, 0, 4, "One.")
+    came: Any = {"documents": [document], "codebooks": [codebook], "migrations": [CodebookMigration("a", "b", (), "t")]}
+    events = [decision(sentence.id), decision(sentence.id, note="half a character: \ud83d")]
+
+    with pytest.raises(StoreError, match=ADVICE):
+        store.add_annotated([sentence], events, **came)
+    assert (store.counts(), store.codebooks(), store.migrations()) == (Counts(0, 0, 0, 0, 0), {}, [])
+
+    assert store.add_annotated([sentence], events[:1], **came) == 1
+    assert store.add_annotated([sentence], events[:1], **came) == 0
+    assert (store.counts(), store.codebooks()) == (Counts(1, 1, 0, 1, 1), {codebook.hash: codebook})
+    assert store.migrations() == came["migrations"]
 
 
 def test_a_number_that_is_too_large_is_refused_whole(store: Store) -> None:
