@@ -11,7 +11,8 @@ from pathlib import Path
 from labels.codebook import Codebook
 from labels.examples import SEPARATOR
 from labels.exchange.decisions import gold_decisions
-from labels.exchange.foreign import Reader, check_ending
+from labels.exchange.endings import check_ending
+from labels.exchange.foreign import Reader
 from labels.exchange.lines import Batch, Exported
 from labels.exchange.tables import columns_of, gold_rows, read_gold, write_csv, write_parquet
 from labels.rows import Row, read_rows

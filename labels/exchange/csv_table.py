@@ -15,7 +15,8 @@ from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.examples import SEPARATOR
 from labels.exchange.decisions import standing_decisions
-from labels.exchange.foreign import KEY, Reader, Told, batch_of, check_ending, marks_of, with_extra
+from labels.exchange.endings import check_ending
+from labels.exchange.foreign import KEY, Reader, Told, batch_of, marks_of, with_extra
 from labels.exchange.lines import Batch, Exported, Line
 from labels.exchange.tables import UNLABELLED, beyond, columns_of, completed, label_column, split_labels, write_csv
 from labels.records import Annotation, Sentence

@@ -32,6 +32,18 @@ class Selection:
         return list(groups.values())
 
 
+def events_of(store: Store, annotator: str = "") -> list[Annotation]:
+    """Every event in the order in which they were appended, or those of one annotator.
+
+    Raises:
+        DataError: `annotator` has no event.
+    """
+    events = store.events(annotator=annotator or None)
+    if annotator and not events:
+        raise _nothing_decided(annotator, store.events())
+    return events
+
+
 def standing_decisions(store: Store, annotator: str = "", *, skipped: bool = True) -> Selection:
     """Every decision that stands, adjudications included, or those of one annotator; `skipped`: with skipped ones.
 
@@ -40,8 +52,9 @@ def standing_decisions(store: Store, annotator: str = "", *, skipped: bool = Tru
     """
     events = _standing(store.events())
     if annotator:
-        _check_annotator(annotator, events)
-        events = [event for event in events if event.annotator == annotator]
+        everybodys, events = events, [event for event in events if event.annotator == annotator]
+        if not events:
+            raise _nothing_decided(annotator, everybodys)
     kept = [event for event in events if skipped or event.state == "reviewed"]
     return Selection(_with_sentences(store, kept), _counts({"skipped decisions": len(events) - len(kept)}))
 
@@ -80,13 +93,12 @@ def _counts(kinds: Mapping[str, int]) -> dict[str, int]:
     return {kind: number for kind, number in kinds.items() if number}
 
 
-def _check_annotator(annotator: str, events: Iterable[Annotation]) -> None:
+def _nothing_decided(annotator: str, events: Iterable[Annotation]) -> DataError:
     names = sorted({event.annotator for event in events})
-    if annotator not in names:
-        raise DataError(
-            f"'{annotator}' has decided nothing in this store{did_you_mean(annotator, names)}. "
-            f"Its annotators: {', '.join(names) or 'none'}."
-        )
+    return DataError(
+        f"'{annotator}' has decided nothing in this store{did_you_mean(annotator, names)}. "
+        f"Its annotators: {', '.join(names) or 'none'}."
+    )
 
 
 def _with_sentences(store: Store, events: list[Annotation]) -> list[Decision]:

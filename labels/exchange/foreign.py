@@ -248,19 +248,6 @@ def batch_of(path: Path, lines: Sequence[Line], left_out: Mapping[str, int]) -> 
     return Batch(path, list(kept.values()), {**left_out, **({REPEATED: repeats} if repeats else {})})
 
 
-def check_ending(path: Path, endings: Sequence[str], format: str) -> str:
-    """The file's ending in lower case.
-
-    Raises:
-        DataError: it is none of `endings`.
-    """
-    ending = path.suffix.lower()
-    if ending not in endings:
-        known = " or ".join(endings)
-        raise DataError(f"{path}: a file of format {format} ends in {known}, not '{path.suffix}'. Name it so.")
-    return ending
-
-
 def label_list(value: Any, place: str) -> list[str]:
     """Label names from one name or a list of them; null is none.
 

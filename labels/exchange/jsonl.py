@@ -13,6 +13,8 @@ from typing import Any
 from labels.codebook import Codebook
 from labels.errors import CodebookError, DataError
 from labels.exchange.codebook_lines import codebook_lines, parse_codebook_line
+from labels.exchange.decisions import events_of
+from labels.exchange.endings import check_ending
 from labels.exchange.lines import Batch, Exported, Line, add_batch
 from labels.files import write_whole
 from labels.records import Annotation, Sentence
@@ -20,6 +22,7 @@ from labels.rows import Row, is_unicode, read_rows
 from labels.spelling import did_you_mean
 from labels.store import CodebookMigration, Store
 
+FORMAT = "jsonl"
 UNIT = "events"
 LOST: tuple[str, ...] = (
     "documents: a sentence goes without the text around it",
@@ -100,8 +103,9 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
     """The events of a native file; each names its annotator, so that `annotator` is not asked.
 
     Raises:
-        DataError: as `read_annotations`.
+        DataError: the file is of another ending, or as `read_annotations`.
     """
+    check_ending(path, (".jsonl",), FORMAT)
     return read_lines(path, codebook)
 
 
@@ -124,9 +128,9 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     """Write the events of the store to a native file: all, or those of `annotator`.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written or is of another ending, or `annotator` decided nothing.
     """
-    return Exported(_write(store, path, store.events(annotator=annotator or None)), {})
+    return Exported(_write(store, path, events_of(store, annotator)), {})
 
 
 def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[int, int]:
@@ -136,7 +140,7 @@ def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[in
         How many events were new, and how many were there already.
 
     Raises:
-        DataError: as `read_annotations` and `labels.exchange.lines.add_batch`.
+        DataError: as `read_file` and `labels.exchange.lines.add_batch`.
     """
     added = add_batch(store, read_file(path, codebook), codebook)
     return added.new, added.known
@@ -146,12 +150,13 @@ def export_annotations(store: Store, path: Path) -> int:
     """Write every event of the store to a native file, in order; how many there were.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written or is of another ending.
     """
     return _write(store, path, store.events())
 
 
 def _write(store: Store, path: Path, events: Sequence[Annotation]) -> int:
+    check_ending(path, (".jsonl",), FORMAT)
     sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
     rows = (format_line(Line(event, sentences[event.sentence_id])) for event in events)
     lines = chain(codebook_lines(store, events), rows)

@@ -15,12 +15,12 @@ from typing import Any
 from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.exchange.decisions import Decision, standing_decisions
+from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
     Reader,
     Told,
     batch_of,
-    check_ending,
     extra_of,
     mark,
     marks_of,

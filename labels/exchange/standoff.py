@@ -12,7 +12,9 @@ from pathlib import Path
 
 from labels.codebook import Codebook
 from labels.exchange.codebook_lines import codebook_lines
-from labels.exchange.foreign import check_ending, mark
+from labels.exchange.decisions import events_of
+from labels.exchange.endings import check_ending
+from labels.exchange.foreign import mark
 from labels.exchange.jsonl import read_lines
 from labels.exchange.lines import Batch, Exported
 from labels.files import write_whole
@@ -30,7 +32,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
     """The events of a standoff file; each names its annotator, so that `annotator` is not asked.
 
     Raises:
-        DataError: as `labels.exchange.jsonl.read_annotations`, but for the text.
+        DataError: the file is of another ending, or as `labels.exchange.jsonl.read_annotations`, but for the text.
     """
     check_ending(path, (".jsonl",), FORMAT)
     batch = read_lines(path, codebook, texts=False)
@@ -43,10 +45,10 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     """Write every event of the store, or those of `annotator`, without the texts. Notes are written: they may quote.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written or is of another ending, or `annotator` decided nothing.
     """
     check_ending(path, (".jsonl",), FORMAT)
-    events = store.events(annotator=annotator or None)
+    events = events_of(store, annotator)
     sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
     rows = (mark(event, sentences[event.sentence_id]) for event in events)
     lines = chain(codebook_lines(store, events), rows)

@@ -742,7 +742,7 @@ def test_a_file_with_a_bad_line_is_refused_whole(filled: Path, book: str, isolat
     ("arguments", "message"),
     [
         (["missing.jsonl"], "missing.jsonl: there is no such file"),
-        (["rows.xlsx"], "rows are read from .jsonl, .csv, .parquet files, not '.xlsx'"),
+        (["rows.xlsx"], "a file of format jsonl ends in .jsonl, not '.xlsx'"),
         (["rows.jsonl", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
     ],
 )

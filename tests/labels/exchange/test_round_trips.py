@@ -247,6 +247,18 @@ def test_only_one_annotators_decisions_are_written_when_asked(
         module.write_file(store, isolated / name.replace("out", "other"), MULTI, "bne")
 
 
+@pytest.mark.parametrize("format", ["jsonl", "standoff"])
+def test_a_misspelt_annotator_does_not_empty_a_file_of_events(store: Store, isolated: Path, format: str) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+    export(store, format, isolated / "keep.jsonl")
+    before = content(isolated / "keep.jsonl")
+
+    with pytest.raises(InputError, match=r"'anna' has decided nothing in this store \(did you mean 'ana'\?\)"):
+        export(store, format, isolated / "keep.jsonl", annotator="anna")
+    assert content(isolated / "keep.jsonl") == before
+
+
 @pytest.mark.parametrize(("format", "name"), FILES)
 def test_a_text_from_a_document_is_not_read_in_as_another_one(
     store: Store, isolated: Path, format: str, name: str
@@ -278,7 +290,7 @@ def test_a_misspelt_format_is_recognised() -> None:
         exchange_module("prodgy")
 
 
-@pytest.mark.parametrize("format", ["csv", "prodigy", "label-studio", "label-studio-min", "doccano", "argilla"])
+@pytest.mark.parametrize("format", [known for known in FORMATS if known != "huggingface"])
 def test_a_file_of_another_ending_is_refused_both_ways(store: Store, isolated: Path, format: str) -> None:
     module = exchange_module(format)
     with pytest.raises(InputError, match=rf"out\.xlsx: a file of format {format} ends in \."):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,5 +60,7 @@ def test_a_line_that_was_altered_is_refused(file: Path, store: Store, write_json
 
 
 def test_only_one_annotators_events_are_written_when_asked(file: Path, store: Store, isolated: Path) -> None:
-    assert export(store, "standoff", isolated / "ben.jsonl", annotator="ben") == (0, {})
-    assert export(store, "standoff", isolated / "ana.jsonl", annotator="ana") == (1, {})
+    store.append([replace(EVENT, event_id="e2", annotator="ben")])
+
+    assert export(store, "standoff", isolated / "ben.jsonl", annotator="ben") == (1, {})
+    assert [line["event_id"] for line in lines_of(isolated / "ben.jsonl")] == ["e2"]
