@@ -195,7 +195,23 @@ class VersionReader:
         if not path:
             labels = self.codebook.check_labels(annotation.labels, place)
             return Reading(labels, reworded=made != self._hash and made in self._versions)
-        old = self._versions[self._alias.get(made, made)]
-        steps = [step for edge in path for step in edge.steps]
-        read = reread_between(old.check_labels(annotation.labels, place), steps, old, self.codebook)
+        read = self._follow(path, made, self._version(made).check_labels(annotation.labels, place))
         return Reading(read.labels, read.undecided, changes=len(path))
+
+    def read_suggestion(self, annotation: Annotation) -> tuple[str, ...] | None:
+        """The suggestion that was shown, under this reader's version; None where that is undecided, or there was none.
+
+        Names that its version lacks are left out: a model may know others.
+        """
+        path = self.route(annotation.codebook_hash)
+        if annotation.suggestion is None or not path:
+            return annotation.suggestion
+        read = self._follow(path, annotation.codebook_hash, annotation.suggestion)
+        return None if read.undecided else read.labels
+
+    def _version(self, codebook_hash: str) -> Codebook:
+        return self._versions[self._alias.get(codebook_hash, codebook_hash)]
+
+    def _follow(self, path: Iterable[Edge], codebook_hash: str, labels: Sequence[str]) -> Reread:
+        steps = [step for edge in path for step in edge.steps]
+        return reread_between(labels, steps, self._version(codebook_hash), self.codebook)

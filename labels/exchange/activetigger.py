@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labels.codebook import Codebook
 from labels.examples import SEPARATOR
-from labels.exchange.decisions import gold_decisions
+from labels.exchange.decisions import AS_READ, gold_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import Reader
 from labels.exchange.lines import Batch, Exported
@@ -24,6 +24,7 @@ LOST = (
     "single annotations: a row is a sentence with its gold labels, or one annotator's with --annotator",
     "sentences that were skipped, or on which annotators differ: they have no gold",
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
 )
@@ -45,6 +46,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
+        CodebookError: as `labels.resolve.resolve`.
     """
     ending = check_ending(path, _ENDINGS, FORMAT)
     selection = gold_decisions(store, codebook, annotator)

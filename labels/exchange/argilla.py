@@ -14,7 +14,7 @@ from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import DataError
-from labels.exchange.decisions import Decision, standing_decisions
+from labels.exchange.decisions import AS_READ_ALONE, Decision, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
@@ -41,6 +41,7 @@ FORMAT = "argilla"
 UNIT = "decisions"
 LOST = (
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ_ALONE,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
     f"time, seconds, note and draw stand only in the metadata `{KEY}`, where Argilla does not look",
@@ -70,9 +71,10 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
+        CodebookError: as `labels.resolve.resolve`.
     """
     check_ending(path, (".jsonl",), FORMAT)
-    selection = standing_decisions(store, annotator)
+    selection = standing_decisions(store, codebook, annotator)
     rows = (_record(decisions, codebook) for decisions in selection.by_sentence())
     write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return Exported(len(selection.decisions), selection.left_out)

@@ -14,7 +14,7 @@ from typing import Any
 from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.examples import SEPARATOR
-from labels.exchange.decisions import standing_decisions
+from labels.exchange.decisions import AS_READ, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import KEY, Reader, Told, batch_of, marks_of, with_extra
 from labels.exchange.lines import Batch, Exported, Line
@@ -28,6 +28,7 @@ FORMAT = "csv"
 UNIT = "decisions"
 LOST = (
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
 )
@@ -71,9 +72,10 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
+        CodebookError: as `labels.resolve.resolve`.
     """
     check_ending(path, (".csv",), FORMAT)
-    selection = standing_decisions(store, annotator)
+    selection = standing_decisions(store, codebook, annotator)
     rows = [completed(_row(event, sentence), event, sentence, FORMAT) for event, sentence in selection.decisions]
     write_csv(path, rows, columns_of(rows, COLUMNS))
     return Exported(len(rows), selection.left_out)

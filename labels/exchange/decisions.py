@@ -1,20 +1,32 @@
-"""What there is to export: the decisions that stand, or the gold that they resolve to, each with its sentence."""
+"""What there is to export: the decisions that stand, or the gold that they resolve to, each with its sentence.
+
+Other tools know one version of a codebook, so decisions of other versions go as they read under the one in use: with
+its labels, under its hash, and with their own ids, by which this store knows them again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.history import standing
+from labels.migrate import Reading, VersionReader
 from labels.records import Annotation, Sentence
 from labels.resolve import resolve
 from labels.spelling import did_you_mean
 from labels.store import Store
 from labels.versions import history_of
 
+AS_READ = "labels of other versions of the codebook: decisions go as they read under the one in use"
+AS_READ_ALONE = f"{AS_READ}, without what the tool's own record said beyond them"
+"""What formats lose by that."""
+
 Decision = tuple[Annotation, Sentence]
+
+_COLUMNS = ("csv", "activetigger", "huggingface")
+"""Formats whose extra is columns beside the labels; that of others may say the labels again, in the tool's words."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +56,11 @@ def events_of(store: Store, annotator: str = "") -> list[Annotation]:
     return events
 
 
-def standing_decisions(store: Store, annotator: str = "", *, skipped: bool = True) -> Selection:
+def standing_decisions(store: Store, codebook: Codebook, annotator: str = "", *, skipped: bool = True) -> Selection:
     """Every decision that stands, adjudications included, or those of one annotator; `skipped`: with skipped ones.
 
     Raises:
+        CodebookError: as `labels.resolve.resolve`.
         DataError: `annotator` decided nothing that stands.
     """
     events = _standing(store.events())
@@ -56,30 +69,67 @@ def standing_decisions(store: Store, annotator: str = "", *, skipped: bool = Tru
         if not events:
             raise _nothing_decided(annotator, everybodys)
     kept = [event for event in events if skipped or event.state == "reviewed"]
-    return Selection(_with_sentences(store, kept), _counts({"skipped decisions": len(events) - len(kept)}))
+    read = [event for event, _ in _read(kept, VersionReader(codebook, history_of(store)))]
+    left_out = {
+        "skipped decisions": len(events) - len(kept),
+        "decisions that a change of the codebook left undecided": len(kept) - len(read),
+    }
+    return Selection(_with_sentences(store, read), _counts(left_out))
 
 
 def gold_decisions(store: Store, codebook: Codebook, annotator: str = "") -> Selection:
-    """One decision for each sentence with gold: its adjudication, else the first of the agreeing annotations. With
-    `annotator`, the reviewed annotations of that one instead.
+    """One decision for each sentence with gold, and with its labels: the adjudication, else the first of the
+    annotations made under the nearest version. With `annotator`, the reviewed annotations of that one instead.
 
     Raises:
-        CodebookError: an annotation bears a label that `codebook` lacks.
+        CodebookError: as `labels.resolve.resolve`.
         DataError: as `standing_decisions`.
     """
     if annotator:
-        return standing_decisions(store, annotator, skipped=False)
-    events = store.events()
-    resolution = resolve(events, codebook, history_of(store))
-    first: dict[str, Annotation] = {}
-    for event in _standing(events):
-        if event.event == "adjudicate":
-            first[event.sentence_id] = event
-        elif event.state == "reviewed":
-            first.setdefault(event.sentence_id, event)
-    gold = [event for sentence, event in first.items() if sentence in resolution.gold]
-    left_out = {"disputed sentences": len(resolution.disputed), "skipped sentences": len(resolution.skipped)}
+        return standing_decisions(store, codebook, annotator, skipped=False)
+    events, history = store.events(), history_of(store)
+    resolution = resolve(events, codebook, history)
+    reviewed = [event for event in _standing(events) if event.state == "reviewed"]
+    saying: dict[str, list[tuple[Annotation, Reading]]] = {}
+    for event, reading in _read(reviewed, VersionReader(codebook, history)):
+        if resolution.gold.get(event.sentence_id) == reading.labels:
+            saying.setdefault(event.sentence_id, []).append((event, reading))
+    left_out = {
+        "disputed sentences": len(resolution.disputed),
+        "skipped sentences": len(resolution.skipped),
+        "sentences that a change of the codebook left undecided": len(resolution.undecided),
+    }
+    gold = [min(found, key=_distance)[0] for found in saying.values()]
     return Selection(_with_sentences(store, gold), _counts(left_out))
+
+
+def _distance(read: tuple[Annotation, Reading]) -> tuple[bool, int]:
+    """How far from deciding the gold an event is: adjudications come first, then annotations by their version."""
+    event, reading = read
+    return event.event != "adjudicate", reading.changes
+
+
+def _read(events: Sequence[Annotation], reader: VersionReader) -> list[tuple[Annotation, Reading]]:
+    """The events as they read under the reader's version, without those that are undecided there."""
+    reader.check_readable(event for event in events if event.state == "reviewed")
+    read = ((event, _reading(event, reader)) for event in events)
+    return [(_as_read(event, reading, reader), reading) for event, reading in read if not reading.undecided]
+
+
+def _reading(event: Annotation, reader: VersionReader) -> Reading:
+    if event.state == "skipped":
+        return Reading((), changes=len(reader.route(event.codebook_hash) or ()))
+    return reader.read(event)
+
+
+def _as_read(event: Annotation, reading: Reading, reader: VersionReader) -> Annotation:
+    if not reading.changes:
+        return event
+    suggestion = reader.read_suggestion(event)
+    told = replace(event, labels=reading.labels, suggestion=suggestion, codebook_hash=reader.codebook.hash)
+    if (told.labels, told.suggestion) == (event.labels, event.suggestion) or event.extra is None:
+        return told
+    return replace(told, extra={name: own for name, own in event.extra.items() if name in _COLUMNS} or None)
 
 
 def _standing(events: Iterable[Annotation]) -> list[Annotation]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import DataError
-from labels.exchange.decisions import gold_decisions
+from labels.exchange.decisions import AS_READ_ALONE, gold_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
@@ -41,6 +41,7 @@ LOST = (
     "single annotations: a record is a sentence with its gold labels, or one annotator's with --annotator",
     "sentences that were skipped, or on which annotators differ: they have no gold",
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ_ALONE,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
     f"time, seconds, suggestion and draw stand only in `{KEY}`, where doccano does not look",
@@ -77,6 +78,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
+        CodebookError: as `labels.resolve.resolve`.
     """
     ending = check_ending(path, _ENDINGS, FORMAT)
     selection = gold_decisions(store, codebook, annotator)

@@ -1,9 +1,10 @@
 """What the forms of other tools share: our ids in their records, and their records turned into native lines.
 
 Each record that we write carries, under `KEY` in the place that its format has for metadata, the native line of its
-decision without the text: its *mark*. A record whose state and labels are still those of its mark is that decision; one
-that was changed in the other tool is a new decision on the same sentence; one without a mark is a new decision on a new
-document. New decisions get ids from their content, so that a second import of the same record adds nothing.
+decision (as it reads under the codebook in use) without the text: its *mark*. A record whose state and labels are still
+those of its mark is that decision; one that was changed in the other tool is a new decision on the same sentence; one
+without a mark is a new decision on a new document. New decisions get ids from their content, so that a second import of
+the same record adds nothing.
 
 The shape of a tool's record, and what it calls its fields, is its own module's business.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.codebook import Codebook
-from labels.errors import DataError
+from labels.errors import CodebookError, DataError
 from labels.exchange.jsonl import COLUMNS, format_line, parse_line
 from labels.exchange.lines import Batch, Line
 from labels.records import Annotation, Document, Sentence, State
@@ -88,6 +89,8 @@ class Reader:
         """
         if not isinstance(told.text, str) or not told.text.strip():
             raise DataError(f"{place}: there is no text in this record. Fill `text` or remove the record.")
+        if marks:
+            self._refuse_other_version(told, marks[0], place)
         own = next((mark for mark in marks if self._is_of(mark, told)), None)
         if own is not None:
             marks.remove(own)
@@ -95,6 +98,17 @@ class Reader:
         document, sentence = self._sentence(told, place, marks)
         line = self._parsed(self._new_row(told, sentence, place, marks), told, place)
         return replace(line, sentence=sentence, document=document, stored_id="" if marks else told.stored_id)
+
+    def _refuse_other_version(self, told: Told, mark: Row, place: str) -> None:
+        """Where labels do not fit the codebook, name the version that they may have been exported under."""
+        made = mark.get("codebook_hash")
+        try:
+            if told.state == "reviewed" and made != self.codebook.hash:
+                self.codebook.check_labels(told.labels, place)
+        except CodebookError as error:
+            raise DataError(
+                f"{error} If the file was exported under another version, import it with `--codebook {made}`."
+            ) from None
 
     def _is_of(self, mark: Row, told: Told) -> bool:
         who = told.annotator or self._annotator

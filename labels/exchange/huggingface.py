@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from labels.codebook import Codebook, dump_codebook
 from labels.errors import DataError
-from labels.exchange.decisions import gold_decisions
+from labels.exchange.decisions import AS_READ, gold_decisions
 from labels.exchange.foreign import Reader
 from labels.exchange.lines import Batch, Exported
 from labels.exchange.tables import arrow_column, columns_of, gold_rows, read_gold
@@ -30,6 +30,7 @@ LOST = (
     "single annotations: a row is a sentence with its gold labels, or one annotator's with --annotator",
     "sentences that were skipped, or on which annotators differ: they have no gold",
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
     "the codebook, in a .parquet file: only a folder has a card",

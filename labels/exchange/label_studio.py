@@ -14,7 +14,7 @@ from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import DataError
-from labels.exchange.decisions import Decision, standing_decisions
+from labels.exchange.decisions import AS_READ_ALONE, Decision, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
@@ -39,6 +39,7 @@ FORMAT = "label-studio"
 UNIT = "decisions"
 LOST = (
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ_ALONE,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
     f"note and draw stand only in `data.{KEY}`, where Label Studio does not look",
@@ -67,9 +68,10 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
+        CodebookError: as `labels.resolve.resolve`.
     """
     check_ending(path, (".json",), FORMAT)
-    selection = standing_decisions(store, annotator)
+    selection = standing_decisions(store, codebook, annotator)
     write_whole(path, array(_task(decisions) for decisions in selection.by_sentence()))
     return Exported(len(selection.decisions), selection.left_out)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import DataError
-from labels.exchange.decisions import standing_decisions
+from labels.exchange.decisions import AS_READ_ALONE, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
@@ -38,6 +38,7 @@ UNIT = "decisions"
 LOST = (
     "skipped sentences: this form has no word for them",
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ_ALONE,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
     f"note, suggestion and draw stand only in `{KEY}`, where Label Studio does not look",
@@ -70,9 +71,10 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
+        CodebookError: as `labels.resolve.resolve`.
     """
     check_ending(path, (".json",), FORMAT)
-    selection = standing_decisions(store, annotator, skipped=False)
+    selection = standing_decisions(store, codebook, annotator, skipped=False)
     write_whole(path, array(_written(event, sentence) for event, sentence in selection.decisions))
     return Exported(len(selection.decisions), selection.left_out)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import DataError
-from labels.exchange.decisions import standing_decisions
+from labels.exchange.decisions import AS_READ_ALONE, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
@@ -43,6 +43,7 @@ FORMAT = "prodigy"
 UNIT = "decisions"
 LOST = (
     "decisions that were undone or replaced: only what stands is written",
+    AS_READ_ALONE,
     "documents: a sentence goes without the text around it",
     "what records of other formats said beyond the decision",
     f"note, seconds, suggestion and draw stand only in `meta.{KEY}`, where Prodigy does not look",
@@ -80,9 +81,10 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
+        CodebookError: as `labels.resolve.resolve`.
     """
     check_ending(path, (".jsonl",), FORMAT)
-    selection = standing_decisions(store, annotator)
+    selection = standing_decisions(store, codebook, annotator)
     rows = (row for event, sentence in selection.decisions for row in _records(event, sentence, codebook))
     write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return Exported(len(selection.decisions), selection.left_out)

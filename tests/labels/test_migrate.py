@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -356,3 +357,22 @@ def test_flags_count_from_the_version_of_the_annotation_to_the_one_it_is_read_un
     assert VersionReader(several, known).read(made(one, "a")) == Reading(("a",), ("b",), changes=1)
     assert VersionReader(again, known).read(made(one, "a")) == Reading(("a",), reworded=True)
     assert VersionReader(again, known).read(made(several, "a", "b")) == Reading((), ("b", "a"), changes=1)
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        (("a", "c"), ("b", "c")),
+        (("d",), None),
+        (("c", "weather"), ("c",)),
+        ((), ()),
+        (None, None),
+    ],
+)
+def test_a_suggestion_is_read_as_a_label_set_is(shown: tuple[str, ...] | None, read: tuple[str, ...] | None) -> None:
+    old, new = book("a c d"), book("b c e f", "2")
+    known = history(old, new, edges=[(old, new, steps("rename a=b", "split d=e,f"))])
+    shown_then = replace(made(old, "c"), suggestion=shown)
+
+    assert VersionReader(new, known).read_suggestion(shown_then) == read
+    assert VersionReader(old, known).read_suggestion(shown_then) == shown
