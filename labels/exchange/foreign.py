@@ -2,9 +2,9 @@
 
 Each record that we write carries, under `KEY` in the place that its format has for metadata, the native line of its
 decision (as it reads under the codebook in use) without the text: its *mark*. A record whose state and labels are still
-those of its mark is that decision; one that was changed in the other tool is a new decision on the same sentence; one
-without a mark is a new decision on a new document. New decisions get ids from their content, so that a second import of
-the same record adds nothing.
+those of its mark is that decision; one that was changed in the other tool is a new decision on the same sentence, and
+an adjudication again where it was one; one without a mark is a new decision on a new document. New decisions get ids
+from their content, so that a second import of the same record adds nothing.
 
 The shape of a tool's record, and what it calls its fields, is its own module's business.
 """
@@ -23,7 +23,7 @@ from labels.codebook import Codebook
 from labels.errors import CodebookError, DataError
 from labels.exchange.jsonl import COLUMNS, format_line, parse_line
 from labels.exchange.lines import Batch, Line
-from labels.records import Annotation, Document, Sentence, State
+from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.rows import Row
 from labels.sentences import whole_sentence
 from labels.store import now
@@ -82,10 +82,12 @@ class Reader:
         self._now = now()
 
     def line(self, told: Told, place: str, marks: list[Row]) -> Line:
-        """The line of one decision; the mark that it bears is taken out of `marks`.
+        """The line of one decision; the mark that it bears, or that of the decision that it changes, is taken out of
+        `marks`.
 
         Raises:
-            DataError: there is no text, nobody is named, a label is not in the codebook, or a mark was altered.
+            DataError: there is no text, nobody is named, a label is not in the codebook, a mark was altered, or an
+                adjudication was changed to skipped.
         """
         if not isinstance(told.text, str) or not told.text.strip():
             raise DataError(f"{place}: there is no text in this record. Fill `text` or remove the record.")
@@ -97,7 +99,10 @@ class Reader:
             return self._parsed(own, told, place)
         document, sentence = self._sentence(told, place, marks)
         line = self._parsed(self._new_row(told, sentence, place, marks), told, place)
-        return replace(line, sentence=sentence, document=document, stored_id="" if marks else told.stored_id)
+        line = replace(line, sentence=sentence, document=document, stored_id="" if marks else told.stored_id)
+        if (changed := _changed(told, marks)) is not None:
+            marks.remove(changed)
+        return line
 
     def _refuse_other_version(self, told: Told, mark: Row, place: str) -> None:
         """Where labels do not fit the codebook, name the version that they may have been exported under."""
@@ -112,8 +117,7 @@ class Reader:
 
     def _is_of(self, mark: Row, told: Told) -> bool:
         who = told.annotator or self._annotator
-        same = mark.get("state") == told.state and set(map(str, mark["labels"])) == set(told.labels)
-        return same and who in ("", mark.get("annotator"))
+        return _says(mark, told) and who in ("", mark.get("annotator"))
 
     def _parsed(self, row: Row, told: Told, place: str) -> Line:
         return parse_line(row | {"text": told.text if row.get("text") is None else row["text"]}, place, self.codebook)
@@ -141,7 +145,9 @@ class Reader:
         annotator = told.annotator or self._annotator or self._fallback
         if not annotator:
             raise DataError(f"{place}: this record does not say whose decision it is. Say so with --annotator NAME.")
-        content = canonical([self._format, annotator, sentence.id, told.record], place)
+        kind = _kind(told, _changed(told, marks), place)
+        verdict = [kind] if kind == "adjudicate" else []
+        content = canonical([self._format, annotator, sentence.id, told.record, *verdict], place)
         # A changed record still bears the time and the pace of the decision that it was exported from.
         stale = any(told.created_at == mark.get("created_at") for mark in marks)
         return {
@@ -152,7 +158,7 @@ class Reader:
             "end": sentence.end,
             "text": sentence.text,
             "annotator": annotator,
-            "event": "annotate",
+            "event": kind,
             "state": told.state,
             "labels": list(told.labels),
             "note": told.note,
@@ -162,6 +168,26 @@ class Reader:
             "created_at": self._now if stale or not told.created_at else told.created_at,
             "synthetic": sentence.synthetic,
         }
+
+
+def _says(mark: Row, told: Told) -> bool:
+    return mark.get("state") == told.state and set(map(str, mark["labels"])) == set(told.labels)
+
+
+def _changed(told: Told, marks: Sequence[Row]) -> Row | None:
+    """The mark of the decision that this one was before it was changed; a decision of somebody else was none."""
+    return next((mark for mark in marks if told.annotator in ("", mark.get("annotator"))), None)
+
+
+def _kind(told: Told, changed: Row | None, place: str) -> EventKind:
+    """What a new decision is: an adjudication where it changes one, which an annotation would leave in force."""
+    if changed is None or changed.get("event") != "adjudicate" or _says(changed, told):
+        return "annotate"
+    if told.state != "reviewed":
+        raise DataError(
+            f"{place}: an adjudication cannot become {told.state}, which decides nothing. Give it labels or remove it."
+        )
+    return "adjudicate"
 
 
 def canonical(value: Any, place: str) -> str:

@@ -213,11 +213,69 @@ def test_labels_changed_in_the_file_are_a_new_decision_on_the_same_sentence(
     assert store.sentences() == [SENTENCE]
 
 
+@pytest.mark.parametrize(("format", "name"), [file for file in FILES if file[1].endswith((".csv", ".json", ".jsonl"))])
+def test_labels_changed_on_an_adjudication_are_an_adjudication(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    verdict = replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")
+    store.add_sentences([SENTENCE])
+    store.append([replace(EVENT, labels=("truce",)), verdict])
+    export(store, format, isolated / name, MULTI)
+    change_labels(isolated / name)
+
+    who = "eva" if (format, name) in GOLD else ""
+    known = 0 if (format, name) in GOLD else 1
+    assert bring_in(store, format, isolated / name, MULTI, who) == (1, known, {})
+    assert bring_in(store, format, isolated / name, MULTI, who) == (0, 1 + known, {})
+    changed = store.events()[-1]
+    assert (changed.event, changed.annotator, changed.labels) == ("adjudicate", "eva", ("truce",))
+    assert resolve(store.events(), MULTI).gold == {SENTENCE.id: ("truce",)}
+
+
+@pytest.mark.parametrize(("format", "name"), [("label-studio", "out.json"), ("argilla", "out.jsonl")])
+def test_who_annotated_and_adjudicated_can_change_both(store: Store, isolated: Path, format: str, name: str) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
+    export(store, format, isolated / name, MULTI)
+    change_labels(isolated / name)
+
+    assert bring_in(store, format, isolated / name, MULTI) == (2, 0, {})
+    assert [(event.event, event.labels) for event in store.events()[2:]] == [
+        ("annotate", ("truce",)),
+        ("adjudicate", ("truce",)),
+    ]
+
+
+@pytest.mark.parametrize(("format", "name"), GOLD)
+def test_an_adjudication_that_another_one_confirms_is_annotated(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([replace(EVENT, event="adjudicate")])
+    export(store, format, isolated / name, MULTI)
+
+    assert bring_in(store, format, isolated / name, MULTI, "ben") == (1, 0, {})
+    assert [(event.annotator, event.event) for event in store.events()] == [("ana", "adjudicate"), ("ben", "annotate")]
+
+
+def test_an_adjudication_that_was_changed_to_skipped_is_refused(store: Store, isolated: Path) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([replace(EVENT, event="adjudicate")])
+    export(store, "prodigy", isolated / "out.jsonl")
+    content = (isolated / "out.jsonl").read_text(encoding="utf-8")
+    (isolated / "out.jsonl").write_text(content.replace('"answer": "accept"', '"answer": "ignore"'), encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"out\.jsonl:1: an adjudication cannot become skipped.*Give it labels"):
+        bring_in(store, "prodigy", isolated / "out.jsonl")
+    assert len(store.events()) == 1
+
+
 def change_labels(path: Path) -> None:
     """Put truce for aid where the tools have their labels, and leave our mark as it was."""
     content = path.read_text(encoding="utf-8")
-    places = ('"accept": ["aid"]', '"choices": ["aid"]', '"label": "aid"', '"label": ["aid"]', '[["aid"]]', "long,aid,")
-    (place,) = (place for place in places if place in content)
+    places = ('"accept": ["aid"]', '"choices": ["aid"]', '"label": "aid"', '"label": ["aid"]', "long,aid,")
+    responses = ('[["aid"], ["aid"]]', '["aid"]]')
+    place = next(place for place in (*places, *responses) if place in content)
     path.write_text(content.replace(place, place.replace("aid", "truce")), encoding="utf-8")
 
 
