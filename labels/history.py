@@ -17,6 +17,11 @@ class Standing:
     annotations: dict[tuple[str, str], Annotation]
     adjudications: dict[str, Annotation]
 
+    @property
+    def event_ids(self) -> set[str]:
+        """The ids of both."""
+        return {event.event_id for event in (*self.annotations.values(), *self.adjudications.values())}
+
 
 def standing(events: Iterable[Annotation]) -> Standing:
     """Fold events in the order in which they were appended.

@@ -132,10 +132,8 @@ def _as_read(event: Annotation, reading: Reading, reader: VersionReader) -> Anno
     return replace(told, extra={name: own for name, own in event.extra.items() if name in _COLUMNS} or None)
 
 
-def _standing(events: Iterable[Annotation]) -> list[Annotation]:
-    events = list(events)
-    stands = standing(events)
-    kept = {event.event_id for event in (*stands.annotations.values(), *stands.adjudications.values())}
+def _standing(events: Sequence[Annotation]) -> list[Annotation]:
+    kept = standing(events).event_ids
     return [event for event in events if event.event_id in kept]
 
 

@@ -121,6 +121,7 @@ def read_lines(path: Path, codebook: Codebook, *, texts: bool = True) -> Batch:
         [content for content in contents if isinstance(content, Line)],
         codebooks=[content for content in contents if isinstance(content, Codebook)],
         migrations=[content for content in contents if isinstance(content, CodebookMigration)],
+        is_log=True,
     )
 
 

@@ -12,8 +12,12 @@ from typing import NamedTuple
 
 from labels.codebook import Codebook
 from labels.errors import DataError
+from labels.history import standing
 from labels.records import Annotation, Document, Sentence
 from labels.store import CodebookMigration, Store
+
+REPLACED = "decisions that were replaced or undone since (export again to change them)"
+"""How an import counts what the store knows and what stands there no longer."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Line:
 class Batch:
     """What was read from one file. `left_out` counts by kind what is in it and is no decision.
 
-    `codebooks` and `migrations` are the versions that it brings along, and the changes between them.
+    `codebooks` and `migrations` are the versions that it brings along, and the changes between them. `is_log`: its
+    lines are all that happened, replaced decisions and undoing among it, and not only what stood when it was written.
     """
 
     path: Path
@@ -45,10 +50,11 @@ class Batch:
     left_out: Mapping[str, int] = field(default_factory=dict)
     codebooks: Sequence[Codebook] = ()
     migrations: Sequence[CodebookMigration] = ()
+    is_log: bool = False
 
 
 class Imported(NamedTuple):
-    """How many decisions were new, how many were there already, and what was left out, by kind."""
+    """How many decisions were new, how many were there already, and what was left out or has no effect, by kind."""
 
     new: int
     known: int
@@ -65,6 +71,9 @@ class Exported(NamedTuple):
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     """Append what was read from a file to the store, all or none; a second time adds nothing.
 
+    A decision that the store knows and that stands there no longer stays as it is, and is counted: where it is what was
+    exported, nobody changed it in the file, and the one that took its place is the newer word.
+
     Raises:
         DataError: a sentence stands in the store with another text or must be there and is not, or an event id occurs
             twice in the file.
@@ -72,6 +81,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     lines = _about_stored_sentences(store, batch.lines)
     _refuse_repeated_events(lines, str(batch.path))
     _refuse_other_texts(store, lines, str(batch.path))
+    replaced = 0 if batch.is_log else _count_replaced(store, lines)
     new = store.add_annotated(
         [line.sentence for line in lines],
         [line.event for line in lines],
@@ -79,7 +89,18 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
         codebooks=[*batch.codebooks, codebook],
         migrations=batch.migrations,
     )
-    return Imported(new, len(lines) - new, batch.left_out)
+    left_out = {**batch.left_out, **({REPLACED: replaced} if replaced else {})}
+    return Imported(new, len(lines) - new - replaced, left_out)
+
+
+def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
+    """How many lines are events of the store in whose place stands something that the file does not say."""
+    events = store.events(sentence_ids={line.event.sentence_id for line in lines})
+    replaced_ids = {event.event_id for event in events} - standing(events).event_ids
+    told: dict[tuple[str, str, str], set[str]] = {}
+    for event in (line.event for line in lines):
+        told.setdefault((event.sentence_id, event.annotator, event.event), set()).add(event.event_id)
+    return sum(len(ids) for ids in told.values() if ids <= replaced_ids)
 
 
 def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:

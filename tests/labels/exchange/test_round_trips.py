@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from labels.codebook import Codebook
 from labels.errors import InputError
 from labels.exchange.formats import FORMATS, exchange_module
+from labels.exchange.lines import REPLACED
 from labels.history import standing
 from labels.records import Annotation, Document, EventKind, Sentence
 from labels.resolve import resolve
@@ -211,6 +212,63 @@ def test_labels_changed_in_the_file_are_a_new_decision_on_the_same_sentence(
     assert (changed.sentence_id, changed.annotator, changed.labels) == (SENTENCE.id, "ana", ("truce",))
     assert changed.event_id != "e1"
     assert store.sentences() == [SENTENCE]
+
+
+@pytest.mark.parametrize(("format", "name"), FILES)
+def test_a_file_that_is_older_than_a_decision_does_not_take_it_back_and_says_so(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+    export(store, format, isolated / name, MULTI)
+    store.append([replace(EVENT, event_id="e2", labels=("truce",))])
+
+    assert bring_in(store, format, isolated / name, MULTI) == (0, 0, {REPLACED: 1})
+    assert resolve(store.events(), MULTI).gold == {SENTENCE.id: ("truce",)}
+    store.append([replace(EVENT, event_id=f"undo{n}", event="undo", state=None, labels=()) for n in range(2)])
+    assert bring_in(store, format, isolated / name, MULTI) == (0, 0, {REPLACED: 1})
+    assert resolve(store.events(), MULTI).gold == {}
+
+
+def test_an_adjudication_that_another_one_replaced_is_counted_beside_the_annotation_of_the_same_person(
+    store: Store, isolated: Path
+) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
+    export(store, "csv", isolated / "out.csv", MULTI)
+    store.append([replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")])
+
+    assert bring_in(store, "csv", isolated / "out.csv", MULTI) == (0, 1, {REPLACED: 1})
+
+
+def test_a_changed_decision_that_was_replaced_since_is_counted_too(store: Store, isolated: Path) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+    export(store, "csv", isolated / "out.csv", MULTI)
+    change_labels(isolated / "out.csv")
+    bring_in(store, "csv", isolated / "out.csv", MULTI)
+    store.append([replace(EVENT, event_id="e2", labels=())])
+
+    assert bring_in(store, "csv", isolated / "out.csv", MULTI) == (0, 0, {REPLACED: 1})
+    assert standing(store.events()).annotations[SENTENCE.id, "ana"].event_id == "e2"
+
+
+def test_a_decision_that_a_later_row_of_the_file_replaces_was_there_already(store: Store, isolated: Path) -> None:
+    path = isolated / "in.csv"
+    path.write_text("text,labels,annotator\nStop.,aid,ana\nStop.,truce,ana\n", encoding="utf-8")
+
+    assert bring_in(store, "csv", path, MULTI) == (2, 0, {})
+    assert bring_in(store, "csv", path, MULTI) == (0, 2, {})
+
+
+@pytest.mark.parametrize("format", ["jsonl", "standoff"])
+def test_replaced_events_of_a_log_were_there_already(store: Store, isolated: Path, format: str) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+    export(store, format, isolated / "out.jsonl", MULTI)
+    store.append([replace(EVENT, event_id="e2", labels=())])
+
+    assert bring_in(store, format, isolated / "out.jsonl", MULTI) == (0, 1, {})
 
 
 @pytest.mark.parametrize(("format", "name"), [file for file in FILES if file[1].endswith((".csv", ".json", ".jsonl"))])
