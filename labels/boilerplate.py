@@ -22,7 +22,7 @@ _WORDS = {
     "month": "jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec",
     "posted": "posted|published|updated|last (updated|modified)|first published|date|issued",
     "date": r"(\d{1,2}|(<month>)\w*)[ .,/-]{1,2}(\d{1,2}|(<month>)\w*)([ .,/-]{1,2}\d{2,4})?",
-    "time": r"\W+(\d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?|(<zone>)|\d+ min(utes?)? read)",
+    "times": r"(\W+(\d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?|(<zone>)|\d+ min(utes?)? read)){0,4}",
     "after": "updated|published|views?|reading time|by",
     "zone": "gmt|utc|cet|est|edt|bst",
     "name": r"(?-i:[A-Z][\w.’'\-]*)",
@@ -117,11 +117,11 @@ _PATTERNS = {
         (by|from) .{2,40}\b(<staff>)\W*(\W+(updated|posted|published)\b.{0,60}|\|\s*(<date>).{0,20})?
         \(?(reporting|writing|editing|additional reporting|translated|compiled|edited) by .{2,160}
         (interview|words|pictures|text|photos?|live updates)( and \w+)? by\b.{2,80}
-        (<posted>)( on| at|:)?\s([a-z]{3,9}\.?,? )?(<date>)(<time>)*(\W+(<after>)\b.{0,30})?
+        (<posted>)( on| at|:)?\s([a-z]{3,9}\.?,? )?(<date>)<times>(\W+(<after>)\b.{0,30})?
         posted (by \w+ )?in:? .{2,40}(\|\s*\d+ comments?)?
         (?-i:[A-Z]{2,}[A-Z .'-]*), (<month>)\w*\.? \d{1,2}( \([\w ]{2,40}\))?\W*
-        (<posted>)( at|:)?\s\d+ \w+ ago(<time>)*
-        (<date>)(<time>)*(\W+(<after>)\b.{0,30}|\s*\|.{0,40})?
+        (<posted>)( at|:)?\s\d+ \w+ ago<times>
+        (<date>)<times>(\W+(<after>)\b.{0,30}|\s*\|.{0,40})?
         \d{1,2}[:.]\d{2}( ?[ap]\.?m\.?)?( ?(<zone>)( ?[+-]\d{1,2})?)?
         \d+ min(ute)?s?\.?( read)?
     """,

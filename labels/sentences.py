@@ -20,7 +20,7 @@ RULES_VERSION = "1"
 
 _PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![^\S\n]*\n)[^\n]+)*")
 _LEADING_MARKS = re.compile(r"(?:\s|[*_]+(?=[\s\w\"“'‘(])|#+(?=\s)|[•▪●◦‣–—*>\-+]+(?=\s))+")
-_TRAILING_MARKS = re.compile(r"(?:\s|[*_]+|#+)+$")
+_TRAILING_MARKS = "*_#"
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 _REPEAT_MIN_WORDS = 4
@@ -87,13 +87,13 @@ def _sentence_reason(sentence: str) -> str:
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Spans of lines, with the lines of a hard-wrapped paragraph joined."""
-    for paragraph in _PARAGRAPH.finditer(text):
-        lines = [(match.start(), match.end()) for match in re.finditer(r"[^\n]+", paragraph.group())]
-        offset = paragraph.start()
+    for match in _PARAGRAPH.finditer(text):
+        offset, paragraph = match.start(), match.group()
+        lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
         wrapped = max(end - start for start, end in lines) <= _SOFT_WRAP_MAX
         start = lines[0][0]
         for (left, right), following in zip(lines, [*lines[1:], None], strict=True):
-            if following is not None and wrapped and _is_soft_break(paragraph.group(), (left, right), following):
+            if following is not None and wrapped and _is_soft_break(paragraph, (left, right), following):
                 continue
             yield offset + start, offset + right
             start = following[0] if following else right
@@ -128,7 +128,6 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     leading = _LEADING_MARKS.match(text, start, end)
     if leading:
         start = leading.end()
-    trailing = _TRAILING_MARKS.search(text, start, end)
-    if trailing:
-        end = trailing.start()
+    while end > start and (text[end - 1].isspace() or text[end - 1] in _TRAILING_MARKS):
+        end -= 1
     return start, end

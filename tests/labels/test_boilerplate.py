@@ -165,8 +165,12 @@ def test_the_answer_is_a_known_reason_or_empty(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["Oslo" + "  |  12" * 12 + "  |  3.5", "Home" + "         >         aa" * 6 + "."],
-    ids=["row of a table", "wide trail"],
+    [
+        "Oslo" + "  |  12" * 12 + "  |  3.5",
+        "Home" + "         >         aa" * 6 + ".",
+        "Published 12 May 2024" + ", 9:30 a.m." * 26 + " daily",
+    ],
+    ids=["row of a table", "wide trail", "timetable"],
 )
 def test_a_line_of_many_columns_is_judged_before_the_reader_gives_up(line: str) -> None:
     code = f"from labels.boilerplate import boilerplate_reason; boilerplate_reason({line!r})"

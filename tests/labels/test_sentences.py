@@ -125,6 +125,13 @@ def test_a_mark_that_belongs_to_a_word_stays(text: str) -> None:
     assert texts(text) == [text]
 
 
+@pytest.mark.parametrize("mark", ["_", "*", "#", "*_", "# ", " "])
+def test_a_long_run_of_marks_inside_a_sentence_is_read_past(mark: str) -> None:
+    # A pattern that backtracks would not come to an end: each mark doubles its work.
+    form = f"Signed by the minister {mark * 50_000} date"
+    assert "".join(texts(form)).endswith("date")
+
+
 def test_a_hard_wrapped_paragraph_is_read_as_one() -> None:
     text = (
         "The envoy told the council on Tuesday that both of the sides had\n"
