@@ -15,13 +15,14 @@ from importlib.metadata import version
 from labels.boilerplate import boilerplate_reason
 from labels.records import Document, Sentence
 
-RULES_VERSION = "1"
-"""Counts up when the blocks or the trimming change, so that spans say which code cut them."""
+RULES_VERSION = "2"
+"""Counts up when the blocks, what the splitter sees or the trimming change, so that spans say which code cut them."""
 
 _PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![^\S\n]*\n)[^\n]+)*")
 _LEADING_MARKS = re.compile(r"(?:\s|[*_]+(?=[\s\w\"“'‘(])|#+(?=\s)|[•▪●◦‣–—*>\-+]+(?=\s))+")
 _TRAILING_MARKS = "*_#"
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
+_INLINE_SPACE = re.compile(r"[^\S\n]")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 _REPEAT_MIN_WORDS = 4
 _GLUED_REASONS = frozenset({"share line", "comments", "advertisement", "newsletter", "cookie notice", "mark"})
@@ -112,7 +113,9 @@ def _cut(document: Document, start: int, end: int) -> Iterator[tuple[int, int]]:
     from sentencex import segment
 
     position = start
-    for piece in segment(document.language or "en", document.text[start:end]):
+    # Before a full stop, sentencex panics at a white space of several bytes. One space for one keeps the offsets.
+    spaced = _INLINE_SPACE.sub(" ", document.text[start:end])
+    for piece in segment(document.language or "en", spaced):
         left, right = _trim(document.text, position, position + len(piece))
         position += len(piece)
         if left < right:

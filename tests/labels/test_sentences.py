@@ -27,6 +27,7 @@ PIECES = [
     "\t",
     "\u00a0",
     "\u2028",
+    "B\u00a0.",
     "é́",
     "😀 ",
     "x",
@@ -95,6 +96,12 @@ def test_full_stops_inside_a_sentence_do_not_end_it_in_any_language_given(langua
         "Mr. Lind pledged $5.5 mn to the U.S. envoy.",
         "He left on Jan. 5 in the evening.",
     ]
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u202f", "\u3000", "\u2028", "\u0085"])
+@pytest.mark.parametrize("text", ["Plan B .", "The U.S . envoy left.", "George W . Bush", "J . R. Lind, in Oslo"])
+def test_any_white_space_before_a_full_stop_is_cut_as_a_plain_space(text: str, space: str) -> None:
+    assert texts(text.replace(" ", space)) == [sentence.replace(" ", space) for sentence in texts(text)]
 
 
 @pytest.mark.parametrize(
