@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
-from labels.records import Document
+from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
 from labels.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
@@ -21,6 +21,7 @@ DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _LEFT_OUT = ("image", "html_inline")
 _PROVENANCE = ("source", "url", "title", "date", "language")
+_LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
@@ -68,10 +69,7 @@ def read_file(path: Path, reject: Reject) -> Iterator[Document]:
     """Yield the documents of one file; what cannot be read goes to `reject` with its place."""
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
-            for number, row in read_rows(path, reject):
-                document = _row_document(path, number, row, reject)
-                if document is not None:
-                    yield document
+            yield from _row_documents(path, reject)
         else:
             yield _file_document(path)
     except DataError as error:
@@ -95,12 +93,12 @@ def _file_document(path: Path) -> Document:
 
 def _plain(content: str, path: Path) -> Document:
     matter, body = _front_matter(content, path)
-    return _document(matter, body, path.name)
+    return _document(matter, body, path, str(path))
 
 
 def _markdown(content: str, path: Path) -> Document:
     matter, body = _front_matter(content, path)
-    return _document(matter, _markdown_text(body), path.name)
+    return _document(matter, _markdown_text(body), path, str(path))
 
 
 def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
@@ -112,7 +110,7 @@ def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
         return {}, content
     try:
         matter = yaml.safe_load(match.group(1))
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         row = mark.line + 2 if mark is not None else None
         raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Mend it or remove it.") from error
@@ -144,32 +142,39 @@ def _html(content: str, path: Path) -> Document:
         raise DataError(f"{path}: no article text was found in this page. Save its text as .txt instead.")
     title = page.title or ""
     text = page.text if not title or page.text.startswith(title) else f"{title}\n\n{page.text}"
-    matter = {"source": page.sitename or path.name, "url": page.url, "title": title, "date": page.date}
-    return _document(matter, text, path.name)
+    matter = {"source": page.sitename, "url": page.url, "title": title, "date": page.date}
+    return _document(matter, text, path, str(path))
 
 
-def _row_document(path: Path, number: int, row: Row, reject: Reject) -> Document | None:
+def _row_documents(path: Path, reject: Reject) -> Iterator[Document]:
+    for number, row in read_rows(path, reject):
+        try:
+            document = _row_document(path, number, row)
+        except DataError as error:
+            reject(str(error))
+        else:
+            yield document
+
+
+def _row_document(path: Path, number: int, row: Row) -> Document:
     text = row.get("text")
     place = DataError.place(path, number)
     if not isinstance(text, str):
         columns = ", ".join(sorted(map(str, row))) or "none"
-        reject(f"{place}: a column `text` with a string is needed; this row has: {columns}. Rename the column.")
-        return None
+        raise DataError(
+            f"{place}: a column `text` with a string is needed; this row has: {columns}. Rename the column."
+        )
     if not text.strip():
-        reject(f"{place}: `text` is empty. Fill it or remove the row.")
-        return None
-    if not is_unicode(text):
-        reject(f"{place}: `text` holds half a character (a lone surrogate). Mend or remove the row.")
-        return None
-    names = (row.get("document_id"), row.get("id"), path.name)
-    name = next(str(name) for name in names if name not in (None, ""))
-    return _document(row, text.replace("\r\n", "\n"), name)
+        raise DataError(f"{place}: `text` is empty. Fill it or remove the row.")
+    names = (row.get("source"), row.get("document_id"), row.get("id"))
+    source = next((name for name in names if name not in (None, "")), None)
+    return _document(row | {"source": source}, text.replace("\r\n", "\n"), path, place)
 
 
-def _document(matter: dict[str, Any], text: str, source: str) -> Document:
+def _document(matter: dict[str, Any], text: str, path: Path, place: str) -> Document:
     given = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
-    return Document(
-        source=given.get("source", source),
+    document = Document(
+        source=given["source"] if "source" in given else _file_name(path),
         text=text,
         url=given.get("url", ""),
         title=given.get("title", ""),
@@ -177,3 +182,25 @@ def _document(matter: dict[str, Any], text: str, source: str) -> Document:
         language=given.get("language", "en"),
         synthetic=matter.get("synthetic") in (True, "true", "True"),
     )
+    _check_storable(document, place)
+    return document
+
+
+def _file_name(path: Path) -> str:
+    if not is_unicode(path.name):
+        raise DataError(f"{path}: the file's name is not UTF-8 text. Rename it, or say in it what its `source` is.")
+    return path.name
+
+
+def _check_storable(document: Document, place: str) -> None:
+    """Refuse what not every store can hold, in the text or its provenance."""
+    for name in ("text", *_PROVENANCE):
+        value = getattr(document, name)
+        if not is_unicode(value):
+            raise DataError(f"{place}: `{name}` holds half a character (a lone surrogate). Mend or remove it.")
+        if "\0" in value:
+            raise DataError(f"{place}: `{name}` holds the character NUL. Take it out, or save the file as UTF-8.")
+    for name, longest in _LONGEST.items():
+        length = len(getattr(document, name))
+        if length > longest:
+            raise DataError(f"{place}: `{name}` has {length} characters, and {longest} are the most. Shorten it.")

@@ -19,6 +19,9 @@ EventKind = Literal["annotate", "undo", "adjudicate"]
 RANDOM_STRATEGIES = ("random", "overlap")
 """Draws in which chance alone picks the sentence."""
 
+DATE_LENGTH, LANGUAGE_LENGTH = 40, 16
+"""The longest `date` and `language` of a document, in characters: a store has room for no more."""
+
 
 def document_id(source: str, text: str) -> str:
     """16 hex digits that identify a document by where it came from and what it says."""

@@ -39,8 +39,13 @@ class _Lazy:
         return found
 
     def print(self, *values: Any, **options: Any) -> None:
-        """As `rich.console.Console.print`, but text is never read as markup."""
-        self._console.print(*values, **({"markup": False} | options))
+        """As `rich.console.Console.print`, but text is never read as markup, and half a character is shown escaped."""
+        self._console.print(*map(_printable, values), **({"markup": False} | options))
+
+
+def _printable(value: Any) -> Any:
+    """A string without lone surrogates, as file names that are not UTF-8 have them; any other value as it is."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 console = _Lazy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
+from labels.records import DATE_LENGTH, LANGUAGE_LENGTH
+
 metadata = MetaData()
 _ID = String(64)
 
@@ -14,8 +16,8 @@ documents = Table(
     Column("source", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("title", Text, nullable=False),
-    Column("date", String(40), nullable=False),
-    Column("language", String(16), nullable=False),
+    Column("date", String(DATE_LENGTH), nullable=False),
+    Column("language", String(LANGUAGE_LENGTH), nullable=False),
     Column("text", Text, nullable=False),
     Column("synthetic", Boolean, nullable=False),
 )

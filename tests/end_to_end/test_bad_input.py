@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,20 @@ def test_bad_rows_are_reported_with_their_lines_and_the_rest_goes_in(communique:
     assert "rows.jsonl:2: this line is not JSON" in finished.stdout
     assert "rows.jsonl:3: a column `text`" in finished.stdout
     assert "2 were new" in finished.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file's name is Unicode")
+def test_a_file_whose_name_is_not_utf8_is_left_out_by_name_and_the_rest_goes_in(
+    communique: Command, isolated: Path
+) -> None:
+    folder = isolated / "articles"
+    folder.mkdir()
+    for name in ("ok.txt", os.fsdecode(b"caf\xe9.txt")):
+        (folder / name).write_text("A first sentence.")
+    finished = communique("ingest", "articles")
+    assert finished.returncode == 0, finished.stderr
+    assert "Left out: articles/caf\\udce9.txt: the file's name is not UTF-8 text." in finished.stdout
+    assert "1 were new" in finished.stdout
 
 
 def test_an_output_folder_that_holds_something_is_left_alone(communique: Command, isolated: Path) -> None:

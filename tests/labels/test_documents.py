@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,8 +148,9 @@ def test_a_text_that_only_opens_with_a_rule_is_kept_whole(text: str) -> None:
         ("title: one\nsource: a: b", "a.txt:3"),
         ("title: one\nbad: \x01", "a.txt"),
         ("title: one\ndate: 2024-02-30", "a.txt"),
+        ("title: " + "[" * 2000 + "]" * 2000, "a.txt"),
     ],
-    ids=["open bracket", "two colons", "control character", "no such day"],
+    ids=["open bracket", "two colons", "control character", "no such day", "nested too deeply"],
 )
 def test_front_matter_that_is_not_yaml_is_rejected_with_its_place(matter: str, place: str) -> None:
     documents, rejected = read(write("a.txt", f"---\n{matter}\n---\nGuns fell silent."))
@@ -287,3 +290,40 @@ def test_rows_without_text_are_rejected_by_row_with_what_they_have(write_jsonl: 
     assert "this row has: id, txt." in rejected[0]
     assert "this row has: none." in rejected[2]
     assert "`text` is empty" in rejected[3]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"title": "cut in an emoji \ud83d"}, "`title` holds half a character"),
+        ({"source": "\udce9"}, "`source` holds half a character"),
+        ({"id": "\udce9"}, "`source` holds half a character"),
+        ({"text": "Rain\0fell."}, "`text` holds the character NUL"),
+        ({"url": "u\0"}, "`url` holds the character NUL"),
+        ({"date": "1" * 41}, "`date` has 41 characters, and 40 are the most"),
+        ({"language": "English (United States)"}, "`language` has 23 characters, and 16 are the most"),
+    ],
+)
+def test_a_row_that_no_store_could_hold_is_rejected_by_row_and_the_rest_goes_in(
+    row: dict[str, Any], problem: str
+) -> None:
+    rows = [{"text": "One."}, {"text": "Two."} | row, {"text": "Three.", "date": "1" * 40, "language": "x" * 16}]
+    documents, rejected = read(write("a.jsonl", "\n".join(map(json.dumps, rows))))
+    assert [document.text for document in documents] == ["One.", "Three."]
+    assert len(rejected) == 1
+    assert rejected[0].startswith(f"a.jsonl:2: {problem}")
+
+
+def test_a_file_that_no_store_could_hold_is_rejected_by_name() -> None:
+    assert read(write("a.txt", "Guns fell silent.\0"))[1][0].startswith("a.txt: `text` holds the character NUL")
+    matter = '---\ntitle: "\\ud83d"\n---\nGuns fell silent.'
+    assert read(write("a.md", matter))[1][0].startswith("a.md: `title` holds half a character")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file's name is Unicode")
+def test_a_file_whose_name_is_not_utf8_needs_another_source() -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    documents, rejected = read(write(name, "Guns fell silent."))
+    assert documents == []
+    assert rejected[0].startswith(f"{name}: the file's name is not UTF-8 text. Rename it")
+    assert read_one(write(name, FRONT_MATTER + "Guns fell silent.")).source == "Valley Radio"

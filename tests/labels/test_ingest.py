@@ -94,12 +94,26 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_in(store: Store, arti
     assert "rows.jsonl:2: a column `text`" in report.rejected[1]
 
 
-def test_a_text_that_no_store_can_hold_is_reported_and_the_rest_goes_in(store: Store, isolated: Path) -> None:
-    # Half of a surrogate pair, as scrapers leave it when they cut a text inside an emoji.
-    lines = ['{"text": "Rain fell."}', '{"text": "Snow fell \\ud83d"}', '{"text": "Hail fell."}']
-    (isolated / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+@pytest.mark.parametrize(
+    "row",
+    [
+        # Half of a surrogate pair, as scrapers leave it when they cut a text inside an emoji.
+        {"text": "Snow fell \ud83d"},
+        {"text": "Snow fell.", "title": "Snow \ud83d"},
+        {"text": "Snow\0fell."},
+        {"text": "Snow fell.", "date": "the first Sunday after the second full moon"},
+        {"text": "Snow fell.", "language": "English (United States)"},
+    ],
+    ids=["half a character", "in the title", "NUL", "long date", "long language"],
+)
+def test_a_row_that_not_every_store_can_hold_is_reported_and_the_rest_goes_in(
+    url: str, isolated: Path, row: dict[str, Any]
+) -> None:
+    rows = [{"text": "Rain fell."}, row, {"text": "Hail fell."}]
+    (isolated / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
-    report = ingest(store, [isolated / "rows.jsonl"])
+    with Store(url) as store:
+        report = ingest(store, [isolated / "rows.jsonl"])
 
     assert report.documents_added == 2
     assert len(report.rejected) == 1

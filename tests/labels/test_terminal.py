@@ -56,6 +56,12 @@ def test_text_is_never_read_as_markup(capsys: pytest.CaptureFixture[str]) -> Non
     assert "a [bold]list[/bold] of [names]" in capsys.readouterr().out
 
 
+def test_half_a_character_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("Left out: caf\udce9.txt")
+
+    assert capsys.readouterr().out == "Left out: caf\\udce9.txt\n"
+
+
 def test_a_long_line_is_not_broken_where_output_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     line = "word " * 60 + "end"
     console.print(line)
