@@ -34,6 +34,12 @@ FURNITURE = [
     ("comments", "Leave a comment"),
     ("comments", "Show all 14 comments"),
     ("comments", "2 thoughts on The valley at war"),
+    ("comments", "One response to “Ferry talks fail”"),
+    ("comments", "No comments yet"),
+    ("comments", "Comments (14) | Report abuse"),
+    ("comments", "Comments you post on this site are your own."),
+    ("comments", "Please be respectful of other users."),
+    ("comments", "Keep comments civil and on topic"),
     ("comments", "Comments are closed."),
     ("comments", "Comments are closed for this article."),
     ("comments", "37 comments"),
@@ -43,6 +49,7 @@ FURNITURE = [
     ("comments", "Your email address will not be published. Required fields are marked *"),
     ("cookie notice", "This site uses cookies to improve your experience."),
     ("cookie notice", "Accept all cookies"),
+    ("cookie notice", "By continuing you accept our cookie policy."),
     ("advertisement", "Advertisement"),
     ("advertisement", "--- ADVERTISEMENT ---"),
     ("advertisement", "Sponsored: Ten beaches you must see"),
@@ -54,10 +61,18 @@ FURNITURE = [
     ("newsletter", "Subscribe to our newsletter for the day's top stories"),
     ("newsletter", "Get breaking updates straight away"),
     ("newsletter", "Read us on Telegram"),
+    ("newsletter", "Like us on Facebook to get stories like this"),
+    ("newsletter", "Join our WhatsApp channel"),
+    ("newsletter", "Download the Danube app"),
+    ("newsletter", "Get the latest news on the valley here"),
+    ("newsletter", "Receive our daily briefing by email"),
     ("newsletter", "Get CoastNews alerts on your phone"),
     ("newsletter", "Follow us for daily headlines"),
     ("related links", "Read more"),
     ("related links", "Also read: Why the rial keeps falling"),
+    ("related links", "Show more stories"),
+    ("related links", "Back to top"),
+    ("related links", "Watch: The envoy arrives"),
     ("related links", "Most read"),
     ("related links", "Most read today"),
     ("related links", "MORE FROM LEVANTPOST: Ten maps that explain it"),
@@ -68,6 +83,8 @@ FURNITURE = [
     ("caption", "A crowd waits for bread at the border. (Photo: Archive)"),
     ("caption", "Soldiers pass a burnt-out bus. REUTERS/Sok Vann/Getty Images"),
     ("caption", "Women queue at a well / AFP"),
+    ("caption", "Photo / Danube Today"),
+    ("caption", "A ferry off the northern port. File photo"),
     ("byline", "By Ines Maddaloni"),
     ("byline", "By Ines Maddaloni and Rufus Okell"),
     ("byline", "From our correspondent in Geneva"),
@@ -78,8 +95,11 @@ FURNITURE = [
     ("byline", "3 min read"),
     ("legal line", "© Danube Today"),
     ("legal line", "All rights reserved."),
+    ("legal line", "Privacy policy | Terms of use | Contact"),
     ("navigation", "Home"),
     ("navigation", "Tags: truce, valley, grain"),
+    ("navigation", "Source: press service of the ministry"),
+    ("navigation", "Source: agencies | Report a mistake"),
     ("navigation", "Home > World > Eurasia"),
     ("navigation", "You are here: Archive"),
     ("navigation", "Live TV | Sport | Weather | Sign in"),
@@ -113,6 +133,63 @@ MISTAKEN = [
     "HALIFAX, Nov 14 - Canada will send generators, the premier said.",
     "Issued on 12 May, the decree bans arms exports.",
     "The minister brought a box of cookies to the troops on Friday.",
+    "The envoy joked about cookies that the minister had handed out on the square.",
+    # comments
+    "One response to the ceasefire proposal was a flat rejection by Moscow.",
+    "2 replies to the offer were received, and both turned it down.",
+    "No response.",
+    "Comments made by the ministry were dismissed on its own website.",
+    "Comments published on the ministry's website reject any talks.",
+    "Comments show that the two sides remain far apart on a truce.",
+    "Be respectful of the truce, the envoy asked both sides, whatever your opinions of it.",
+    "Keep comments about a truce to yourselves, the general told users of the hotline.",
+    # subscribe, sign up, join, follow, get
+    "Get the aid channel open, the UN urged Israel.",
+    "Get the channel open.",
+    "Get more Patriots and daily updates from Ukraine, he begged the West.",
+    "Get notifications of the truce to all brigades.",
+    "Sign up to the truce now, the envoy urged the rebels in a morning briefing.",
+    "Join forces through this channel, the president urged both sides.",
+    "Register offices in the capital sent alerts to 4,000 conscripts.",
+    "Download speeds fell after Tehran blocked the app.",
+    "Follow us for a better future, the rebels told the villagers.",
+    "Like many on Telegram, he rejected the offer.",
+    # share
+    "Save us!",
+    "Share via the corridor what grain you have.",
+    "Send this story to your leaders and tell them we need air defence, he begged.",
+    # sources
+    "Sources: Kyiv will not accept the deal, two officials said.",
+    "Source: Iran rejects the offer",
+    "Sources: Germany to send another 40 tanks",
+    # related, read more, watch, more
+    "Read more than the headline, the minister said, dismissing the report.",
+    "Learn more from the last truce before you call for another, Oslo told Berlin.",
+    "Show more restraint, the UN urged both sides.",
+    "Show more flexibility, envoy tells warring parties",
+    "View all options as open.",
+    "Get the latest air defence here before winter.",
+    "More from the West is needed now.",
+    "Also on Tuesday: Norway pledged 40 million crowns.",
+    "Also on the table: a 30-day truce",
+    "Watch: they will refuse every offer.",
+    # photo, video
+    "Photo/video evidence was dismissed by Moscow as fake.",
+    "Minister calls for a ceasefire (video)",
+    "The ministry dismissed the image as an old file photo.",
+    "Photos by the satellite firm show the depot that Kyiv asked to hit.",
+    "Video not available to the public shows the minister refusing the offer.",
+    # advertisement, and the rest of the page
+    "Advertising-funded stations refused the request.",
+    "Reporting by the UN was dismissed by Moscow as biased.",
+    "Posted in Kyiv since May, he urged a truce.",
+    "From the agency, 40 trucks will go to the islands.",
+    "By Friday, with no truce in sight, Norway will send aid.",
+    "Contact group and allies pledge more air defence",
+    "About 400 people and 20 trucks will get aid",
+    "Disclaimers aside, Moscow refused.",
+    "Disclaimer of responsibility by Moscow was rejected.",
+    "Copyright talks collapsed as Moscow refused.",
 ]
 
 
@@ -139,6 +216,14 @@ def test_a_sentence_of_an_article_is_text(line: str) -> None:
 @pytest.mark.parametrize("line", MISTAKEN)
 def test_a_sentence_that_shares_words_with_furniture_is_text(line: str) -> None:
     assert boilerplate_reason(line) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("Source: Danube Today, Fjord Wire", "navigation"), ("Source: Danube Today rejects the claim", "")],
+)
+def test_a_source_is_a_name_and_no_clause(line: str, reason: str) -> None:
+    assert boilerplate_reason(line) == reason
 
 
 @pytest.mark.parametrize("line", ["by sunday the guns fell silent", "by ines maddaloni"])

@@ -188,6 +188,18 @@ def test_furniture_glued_to_a_paragraph_is_set_aside_alone(bar: str) -> None:
     assert reasons(f"The minister left for Geneva on Monday. {bar}") == ["", "share line"]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "One response to the ceasefire proposal was a flat rejection by Moscow.",
+        "Get the aid channel open, the UN urged Israel.",
+        "Comments made by the ministry were dismissed on its own website.",
+    ],
+)
+def test_a_statement_that_shares_words_with_furniture_stays_in_its_paragraph(statement: str) -> None:
+    assert reasons(f"The minister left for Geneva on Monday. {statement} Then it rained.") == ["", "", ""]
+
+
 def test_what_is_furniture_only_as_a_line_stays_text_inside_a_paragraph() -> None:
     assert reasons("Last updated on 12 May") == ["byline"]
     assert reasons("The map of the valley hung behind him. Last updated on 12 May, it showed no border.") == ["", ""]
