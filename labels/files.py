@@ -52,7 +52,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         DataError: `path` is a file, or a folder that holds something and `overwrite` is false, or the place cannot be
-            written.
+            written. Where something came to lie there only meanwhile, the new folder is kept beside it.
     """
     refuse_occupied(path, overwrite=overwrite)
     draft = _beside(path, "partial")
@@ -63,12 +63,18 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         with _explained(path, draft):
             yield draft
         with _explained(path):
-            _take_place(draft, path)
+            _take_place(draft, path, overwrite=overwrite)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def refuse_occupied(path: Path, *, overwrite: bool = False, reads: Iterable[str | Path] = ()) -> None:
+def refuse_occupied(
+    path: Path,
+    *,
+    overwrite: bool = False,
+    reads: Iterable[str | Path] = (),
+    repair: str = "Name another with --out, or add --overwrite.",
+) -> None:
     """Raise DataError when an output folder cannot be made at `path`; cheap, so ask before long work.
 
     `overwrite` replaces what an earlier call left, and nothing else: not the working folder or one around it, no folder
@@ -84,7 +90,7 @@ def refuse_occupied(path: Path, *, overwrite: bool = False, reads: Iterable[str 
     if not path.is_dir() or not any(path.iterdir()):
         return
     if not overwrite:
-        raise DataError(f"{path}: this folder holds something already. Name another with --out, or add --overwrite.")
+        raise DataError(f"{path}: this folder holds something already. {repair}")
     if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
         raise DataError(
             f"{path}: --overwrite replaces what an earlier call left, and this folder holds none of "
@@ -95,10 +101,14 @@ def refuse_occupied(path: Path, *, overwrite: bool = False, reads: Iterable[str 
             raise DataError(f"{path}: --overwrite would delete {read}, which is to be read. Name another with --out.")
 
 
-def _take_place(draft: Path, path: Path) -> None:
+def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
     if not path.exists():
         draft.replace(path)
         return
+    if not overwrite and any(path.iterdir()):
+        aside = path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}")
+        draft.replace(aside)
+        raise DataError(f"{path}: something else was written there meanwhile. What was to lie there is now in {aside}.")
     old = _beside(path, "old")
     path.replace(old)
     draft.replace(path)

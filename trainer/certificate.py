@@ -77,8 +77,8 @@ class CutOffs:
 class LabelCertificate:
     """Of the expensive model's `positives` of a label, how many the cascade lost, and the upper bound of their share.
 
-    `upper_bound` is None where the positives are too few for one: the expensive model is always asked before such a
-    label is assigned.
+    `upper_bound` is None where the positives are too few for one. Only the expensive model assigns such a label, but
+    the cheap one may say that it is absent.
     """
 
     name: str

@@ -64,17 +64,27 @@ def load_dataset(experiment: Experiment) -> Dataset:
     codebook = _codebook(experiment)
     notes: list[str] = []
     if experiment.data.train:
-        parts = _file_parts(experiment, codebook, notes)
+        parts = _file_parts(experiment, codebook)
         source = experiment.data.train
     else:
         examples, source = _corpus(experiment, codebook, notes)
         parts = _corpus_parts(experiment, examples)
     split = Split(*(tuple(example.id for example in parts[name]) for name in ("train", "validation", "test")))
+    notes += _leak_notes(parts, divided=not experiment.data.test)
     notes += _draw_notes(parts["test"])
     notes += _contradiction_notes([example for part in parts.values() for example in part])
     _refuse_absent_labels(codebook, parts["train"], source)
     synthetic = any(example.synthetic for part in parts.values() for example in part)
     return Dataset(codebook, parts, split, source, synthetic, tuple(notes))
+
+
+def files_read(experiment: Experiment) -> list[str]:
+    """What a run of an experiment reads: data, codebook, list, manifest, store and encoders, by path or by name."""
+    data, model = experiment.data, experiment.model
+    sections = [model, getattr(model, "cheap", None), getattr(model, "expensive", None)]
+    store = _store(experiment) if data.source == "store" and not data.train else ""
+    named = [data.train, data.validation, data.test, data.codebook, data.only, experiment.split.manifest, store]
+    return [path for path in [*named, *(getattr(section, "encoder", "") for section in sections)] if path]
 
 
 def seed_examples(codebook: Codebook, notes: list[str] | None = None) -> list[Example]:
@@ -265,7 +275,7 @@ def _corpus_parts(experiment: Experiment, examples: Sequence[Example]) -> Parts:
     return dict(zip(("train", "validation", "test"), parts, strict=True))
 
 
-def _file_parts(experiment: Experiment, codebook: Codebook, notes: list[str]) -> Parts:
+def _file_parts(experiment: Experiment, codebook: Codebook) -> Parts:
     data = experiment.data
     train = read_examples(Path(data.train), codebook)
     if not data.test:
@@ -280,13 +290,20 @@ def _file_parts(experiment: Experiment, codebook: Codebook, notes: list[str]) ->
         train, validation = make_split(
             train, (1 - holdout, holdout), experiment.seed, allow_large=experiment.split.allow_large_groups
         )
-    leaked = leaked_examples([*train, *validation], test)
-    if leaked:
-        notes.append(
-            f"{len(leaked)} of {len(test)} test rows are near-duplicates of train or validation rows, "
-            f"e.g. '{leaked[0].text[:60]}'"
-        )
     return {"train": train, "validation": validation, "test": test}
+
+
+def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
+    """A warning where test knows what is learned from; a split `divided` here parts no near-duplicates, but short
+    texts that are the same."""
+    learned, test = [*parts["train"], *parts["validation"]], parts["test"]
+    if divided:
+        known = {example.text for example in learned}
+        leaked, what = [example for example in test if example.text in known], "stand word for word among"
+    else:
+        leaked, what = leaked_examples(learned, test), "are near-duplicates of"
+    if leaked:
+        yield f"{len(leaked)} of {len(test)} test rows {what} train or validation rows, e.g. '{leaked[0].text[:60]}'"
 
 
 def _refuse_absent_labels(codebook: Codebook, train: Sequence[Example], source: str) -> None:

@@ -51,7 +51,7 @@ def read_corpus(out: Path, advance: Advance) -> Corpus:
     Raises:
         DataError: `out` holds something already.
     """
-    refuse_occupied(out)
+    refuse_occupied(out, repair="Name another with --out, or delete it.")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "communique.db"
     codebook = load_codebook(CODEBOOK)

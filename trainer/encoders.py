@@ -117,6 +117,14 @@ def default_pooling(folder: Path) -> str:
     return "mean" if content.get("pooling_mode_mean_tokens") else "first"
 
 
+def write_pooling(folder: Path, pooling: str) -> None:
+    """Let `default_pooling` of an encoder's folder be this, in the form of sentence-transformers."""
+    path = folder / "1_Pooling" / "config.json"
+    path.parent.mkdir()
+    content = {"pooling_mode_mean_tokens": pooling == "mean", "pooling_mode_cls_token": pooling == "first"}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def encoder_digest(folder: Path) -> str:
     """64 hex digits of what decides an encoder's vectors: the weights, the configuration and the tokenizer's files."""
     digest = hashlib.sha256()

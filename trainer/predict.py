@@ -16,11 +16,12 @@ from labels.documents import find_files, read_file
 from labels.errors import DataError
 from labels.files import whole_file
 from labels.records import Document, Sentence
-from labels.rows import Reject
 from labels.sentences import count_boilerplate, split_sentences, whole_sentence
 from trainer.model import Model
 
 OUTPUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
+SAID = 20
+"""Of how many files and rows that could not be read a report says why."""
 _CHUNK = 2048
 
 Row = dict[str, Any]
@@ -28,13 +29,23 @@ Row = dict[str, Any]
 
 @dataclass
 class PredictReport:
-    """What `predict_files` did; `assigned` counts sentences by label."""
+    """What `predict_files` did; `assigned` counts sentences by label.
+
+    `left_out` counts the files and rows that could not be read, `rejected` says of the first `SAID` of them why.
+    """
 
     documents: int = 0
     sentences: int = 0
+    left_out: int = 0
     boilerplate: Counter[str] = field(default_factory=Counter)
     assigned: Counter[str] = field(default_factory=Counter)
     rejected: list[str] = field(default_factory=list)
+
+    def reject(self, message: str) -> None:
+        """Count what could not be read; memory does not grow with it."""
+        self.left_out += 1
+        if self.left_out <= SAID:
+            self.rejected.append(message)
 
 
 def predict_files(
@@ -114,11 +125,10 @@ def _sentences(
     keep_boilerplate: bool,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[Document, Sentence]]:
-    reject: Reject = report.rejected.append
     for done, path in enumerate(files):
         if progress:
             progress(done, len(files))
-        for document in read_file(path, reject):
+        for document in read_file(path, report.reject):
             report.documents += 1
             sentences = split_sentences(document) if split else [whole_sentence(document)]
             if not keep_boilerplate:

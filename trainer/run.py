@@ -26,7 +26,7 @@ from trainer.calibration import Calibration, LabelCalibration, fit_calibration, 
 from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier
 from trainer.config.experiment import CalibrationSection, Experiment
-from trainer.data import Dataset, load_dataset
+from trainer.data import Dataset, files_read, load_dataset
 from trainer.errors import ExperimentError
 from trainer.evaluation import Outcome, build_report
 from trainer.evaluation.metrics import count
@@ -36,6 +36,7 @@ from trainer.predictions import Predicted, write_predictions
 from trainer.quiet import quiet_libraries
 from trainer.splits import group_examples, make_split
 from trainer.tracking import Tracker, connect, register, tracked_run
+from trainer.writers import sole_writer
 
 Progress = Callable[[int, int], None]
 
@@ -85,10 +86,14 @@ def run_experiment(
         DivergedError: the loss of a training became infinite or not a number.
     """
     quiet_libraries()
-    refuse_occupied(out, overwrite=overwrite, reads=experiment.reads)
+    refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
     checkpoints = checkpoint_folder(out)
-    with track_experiment(experiment, dataset) as tracker, whole_folder(out, overwrite=overwrite) as draft:
+    with (
+        sole_writer(out),
+        track_experiment(experiment, dataset) as tracker,
+        whole_folder(out, overwrite=overwrite) as draft,
+    ):
         fitted = fit_model(experiment, dataset, progress, checkpoints=checkpoints)
         model, report = _write_outputs(experiment, dataset, fitted, draft)
         model_uri = _track(tracker, experiment, dataset, report, draft) if tracker else ""

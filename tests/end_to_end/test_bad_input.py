@@ -119,6 +119,7 @@ def test_an_output_folder_that_holds_something_is_left_alone(communique: Command
     (isolated / "out").mkdir()
     (isolated / "out" / "precious.txt").write_text("mine")
     _refused(communique("train", "majority", "--out", "out"), "holds something already", "--overwrite")
+    _refused(communique("demo", "--out", "out"), "holds something already", "or delete it")
     assert (isolated / "out" / "precious.txt").read_text() == "mine"
 
 

@@ -144,6 +144,21 @@ def test_a_free_place_is_not_refused(isolated: Path, full_folder: Path) -> None:
     refuse_occupied(full_folder, overwrite=True)
 
 
+def test_what_came_to_lie_there_meanwhile_is_left_and_nothing_is_lost(isolated: Path) -> None:
+    def both() -> None:
+        with whole_folder(isolated / "out") as slow:
+            (slow / "a.txt").write_text("slow", encoding="utf-8")
+            with whole_folder(isolated / "out") as quick:
+                (quick / "a.txt").write_text("quick", encoding="utf-8")
+
+    with pytest.raises(DataError, match="written there meanwhile") as caught:
+        both()
+    assert (isolated / "out" / "a.txt").read_text(encoding="utf-8") == "quick"
+    (aside,) = [path for path in isolated.iterdir() if path.name != "out"]
+    assert (aside / "a.txt").read_text(encoding="utf-8") == "slow"
+    assert str(caught.value).endswith(f"now in {aside}.")
+
+
 @pytest.mark.parametrize("name", [".", "..", "../..", "link"])
 def test_the_working_folder_and_what_is_around_it_are_never_replaced(
     isolated: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -255,6 +255,17 @@ def test_a_document_that_was_edited_has_lost_its_annotations() -> None:
     }
 
 
+def test_annotations_of_another_corpus_are_reported_as_such() -> None:
+    folder = write_corpus(made_up_documents(BOOK.label_names))
+    for reader in ("one", "two"):
+        own = [row for row in read_lines(reader) if row["document_id"] == read_lines(reader)[0]["document_id"]]
+        write_lines(reader, own)
+    (folder / "documents" / "000.txt").unlink()
+    found = missed(check_corpus(folder, BOOK, SMALL))
+    assert found["annotated spans that are no sentence of a document"].measured == 8
+    assert found["sentences to label without gold"].measured == 29 * 8
+
+
 def test_an_id_that_is_not_its_spans_is_refused_with_its_line() -> None:
     folder = write_corpus(made_up_documents(BOOK.label_names, 6))
     alter_line(start=1)

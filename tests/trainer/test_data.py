@@ -18,7 +18,7 @@ from labels.versions import apply_migration, plan_migration
 from tests.conftest import make_examples
 from trainer.config.experiment import Experiment
 from trainer.config.load import parse_experiment
-from trainer.data import Dataset, load_dataset, read_ids, seed_examples, store_examples
+from trainer.data import Dataset, files_read, load_dataset, read_ids, seed_examples, store_examples
 from trainer.errors import ExperimentError
 from trainer.resources import shipped
 from trainer.splits import Split
@@ -28,7 +28,7 @@ WIRE = "The minister said on Monday that the whole convoy had reached the northe
 
 
 def experiment(**sections: dict[str, Any]) -> Experiment:
-    return parse_experiment({"model": {"kind": "majority"}, **sections}, "here")
+    return parse_experiment({"model": {"kind": "majority"}} | sections, "here")
 
 
 def as_rows(examples: list[Example], **more: Any) -> list[dict[str, Any]]:
@@ -166,6 +166,15 @@ def test_test_rows_that_train_or_validation_know_are_noted(write_jsonl: WriteJso
     assert WIRE[:40] in note
 
 
+def test_short_texts_that_stand_on_both_sides_of_a_split_are_noted(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    rows = [replace(e, text=f"Rain fell on day {i % 5}.", document_id=f"d{i}") for i, e in enumerate(make_examples(60))]
+    data = {"train": str(write_jsonl("all.jsonl", as_rows(rows))), "codebook": codebook_file}
+    dataset = load_dataset(experiment(data=data))
+    n_test = len(dataset.parts["test"])
+    (note,) = [note for note in dataset.notes if "word for word" in note]
+    assert note.startswith(f"{n_test} of {n_test} test rows stand word for word among train or validation rows")
+
+
 def test_a_codebook_can_be_inferred_from_all_files(write_jsonl: WriteJsonl) -> None:
     rows = [{"text": f"Sentence {i}.", "labels": [("b", "a")[i % 2]]} for i in range(9)]
     data = {"train": str(write_jsonl("wire.jsonl", rows)), "codebook": "infer"}
@@ -208,6 +217,18 @@ def test_synthetic_text_in_any_part_marks_the_dataset(write_jsonl: WriteJsonl, c
         "codebook": codebook_file,
     }
     assert load_dataset(experiment(data=data)).synthetic
+
+
+def test_all_that_a_run_reads_is_known_before_it() -> None:
+    data = {"train": "a.jsonl", "test": "b.jsonl", "codebook": "c.toml"}
+    read = files_read(experiment(data=data, split={"manifest": "m.json"}))
+    assert set(read) == {"a.jsonl", "b.jsonl", "c.toml", "m.json"}
+    cascade = {"kind": "cascade", "cheap": {"kind": "embedding", "encoder": "one"}}
+    expensive = {"kind": "finetune", "encoder": "other"}
+    assert {"one", "other"} <= set(files_read(experiment(model=cascade | {"expensive": expensive})))
+    Path("communique.toml").write_text('store = "mine.db"\n', encoding="utf-8")
+    assert "mine.db" in files_read(experiment(data={"source": "store"}))
+    assert "mine.db" not in files_read(experiment())
 
 
 # -- hashes

@@ -19,7 +19,7 @@ from trainer.calibration import Calibration, LabelCalibration
 from trainer.classifiers.keywords import KeywordsClassifier
 from trainer.config.models import KeywordsSection
 from trainer.model import Model
-from trainer.predict import predict_files, predict_rows
+from trainer.predict import SAID, predict_files, predict_rows
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
 
@@ -254,6 +254,14 @@ def test_an_input_that_does_not_exist_raises(model: Model) -> None:
     with pytest.raises(DataError, match="absent: there is no such file or folder"):
         predict_files(model, [Path("absent")], Path("out.jsonl"))
     assert list(Path().iterdir()) == []
+
+
+def test_of_many_bad_rows_the_first_are_told_and_all_are_counted(model: Model, write_jsonl: WriteJsonl) -> None:
+    rows = [{"text": ""} for _ in range(SAID + 5)]
+    path = write_jsonl("rows.jsonl", [*rows, {"text": "Oslo pledged winter fuel."}])
+    report = predict_files(model, [path], Path("out.jsonl"), split=False)
+    assert (report.left_out, len(report.rejected), report.sentences) == (SAID + 5, SAID, 1)
+    assert report.rejected[0].startswith(f"{path}:1: ")
 
 
 def test_what_is_read_is_never_written_over(model: Model, write_jsonl: WriteJsonl) -> None:

@@ -21,7 +21,7 @@ from trainer.classifiers.base import Probabilities, Progress, without_none
 from trainer.classifiers.onnx_network import ENCODER, GRAPH, HEAD, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection
 from trainer.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
-from trainer.encoders import default_pooling, find_encoder
+from trainer.encoders import default_pooling, find_encoder, write_pooling
 from trainer.errors import ArtefactError, ExperimentError
 
 if TYPE_CHECKING:
@@ -155,9 +155,10 @@ class TransformerClassifier(ABC):
         self._write_settings(folder, settings)
 
     def _save_the_rest(self, folder: Path) -> None:
-        """Tokenizer and head."""
+        """Tokenizer, head, and how the encoder's states are pooled, which who trains it further wants to know."""
         from safetensors.torch import save_file
 
+        write_pooling(folder / ENCODER, self._fitted_network().pooling)
         self.tokenizer_.save_pretrained(folder / ENCODER)
         head = self._fitted_network().head
         save_file({"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu()}, folder / HEAD)

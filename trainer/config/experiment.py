@@ -84,10 +84,3 @@ class Experiment(Section):
     evaluation: EvaluationSection = EvaluationSection()
     tracking: TrackingSection = TrackingSection()
     sweep: SweepSection = SweepSection()
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The files that the experiment names."""
-        data = self.data
-        named = (data.train, data.validation, data.test, data.store, data.codebook, data.only, self.split.manifest)
-        return tuple(path for path in named if path)

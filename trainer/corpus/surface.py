@@ -21,11 +21,13 @@ def surface_areas(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, dict[
     groups = surface_features(corpus)
     groups["all"] = np.hstack(list(groups.values()))
     decided = [(own, sentence) for own, sentence in corpus.placed if sentence.id in corpus.gold]
-    documents = np.array([own.document.id for own, _ in decided])
+    documents = np.array([own.document.id for own, _ in decided], dtype=str)
     return {
         label: {
             name: surface_area(
-                features, np.array([label in corpus.gold[sentence.id] for _, sentence in decided]), documents
+                features,
+                np.array([label in corpus.gold[sentence.id] for _, sentence in decided], dtype=bool),
+                documents,
             )
             for name, features in groups.items()
         }

@@ -17,6 +17,8 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
     """What bulk prediction did."""
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
+    if more := report.left_out - len(report.rejected):
+        console.print(f"Left out: {more:,} more, for such reasons.", style="yellow")
     furniture = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
     console.print(
         f"{report.documents} documents, {report.sentences} sentences labelled; "

@@ -108,7 +108,7 @@ def _certificate_table(certificate: Mapping[str, Any]) -> Table:
     differs = f"{certificate['share']:.2%} (at most {certificate['upper_bound']:.2%} at confidence "
     table.add_row("differs from expensive", f"{differs}{certificate['confidence']:g})")
     losses = [
-        f"{label['name']} always expensive"
+        f"{label['name']} {label['lost']} of {label['positives']} (too few for a bound)"
         if label["upper_bound"] is None
         else f"{label['name']} {label['share']:.1%} (at most {label['upper_bound']:.1%})"
         for label in certificate["labels"]

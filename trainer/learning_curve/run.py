@@ -11,7 +11,7 @@ from typing import Any
 
 from labels.files import refuse_occupied, whole_folder, write_whole
 from trainer.config.experiment import Experiment
-from trainer.data import load_dataset
+from trainer.data import files_read, load_dataset
 from trainer.distributed import world_size
 from trainer.errors import ExperimentError
 from trainer.evaluation.curve_plot import draw_learning_curve
@@ -20,6 +20,7 @@ from trainer.learning_curve.fits import CurveFit, Progress
 from trainer.quiet import quiet_libraries
 from trainer.run import track_experiment
 from trainer.tracking import Tracker
+from trainer.writers import sole_writer
 
 FILES = ("learning_curve.json", "learning_curve.csv")
 
@@ -48,9 +49,10 @@ def run_learning_curve(
     quiet_libraries()
     if world_size() > 1:
         raise ExperimentError("a learning curve runs in one process: start it without torchrun or accelerate.")
-    refuse_occupied(out, overwrite=overwrite, reads=experiment.reads)
+    refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
     with (
+        sole_writer(out),
         track_experiment(experiment, dataset, beside="learning-curves") as tracker,
         whole_folder(out, overwrite=overwrite) as draft,
     ):

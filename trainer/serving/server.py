@@ -36,9 +36,9 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)  # whoever reads the announced URL may connect at once
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host's name can look so
         raise InputError(
-            f"cannot listen on {host} port {port} ({error.strerror or error}). "
+            f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}). "
             "Name another with --host or --port; --port 0 takes a free one."
         ) from error
     return listener

@@ -18,7 +18,7 @@ from labels.errors import DataError
 from labels.files import refuse_occupied, write_whole
 from trainer.config.dump import dump_experiment
 from trainer.config.experiment import Experiment
-from trainer.data import Dataset, load_dataset
+from trainer.data import Dataset, files_read, load_dataset
 from trainer.distributed import world_size
 from trainer.errors import ExperimentError
 from trainer.quiet import quiet_libraries
@@ -27,6 +27,7 @@ from trainer.sweep.executors import Job, require_ray, run_jobs
 from trainer.sweep.space import read_space, with_values
 from trainer.sweep.study import SweepStudy, Trial, open_study, require_optuna
 from trainer.tracking import Tracker
+from trainer.writers import sole_writer
 
 STUDY, SPLIT, TRIALS, BEST_FILE, BEST = "study.journal", "split.json", "trials.csv", "best.toml", "best"
 
@@ -71,7 +72,16 @@ def run_sweep(
     if experiment.sweep.executor == "ray":
         require_ray()
     space = read_space(experiment)
-    refuse_occupied(out, overwrite=overwrite or (out / STUDY).is_file(), reads=experiment.reads if overwrite else ())
+    refuse_occupied(
+        out, overwrite=overwrite or (out / STUDY).is_file(), reads=files_read(experiment) if overwrite else ()
+    )
+    with sole_writer(out):
+        return _sweep(experiment, out, space, progress, overwrite=overwrite)
+
+
+def _sweep(
+    experiment: Experiment, out: Path, space: Mapping[str, Any], progress: Progress | None, *, overwrite: bool
+) -> SweepResult:
     dataset = load_dataset(experiment if overwrite else _on_split(experiment, out))
     _make_folder(out, overwrite=overwrite)
     study = open_study(

@@ -430,14 +430,15 @@ def test_the_certificate_is_printed(run: RunResult, capsys: pytest.CaptureFixtur
     assert f"differs from expensive {found['share']:.2%} {bound}" in said
     aid = found["labels"][0]
     assert f"aid {aid['share']:.1%} (at most {aid['upper_bound']:.1%})" in said
-    assert "threat always expensive" in said
+    threat = found["labels"][2]
+    assert f"threat {threat['lost']} of {threat['positives']} (too few for a bound)" in said
 
 
 def test_of_many_labels_the_first_dozen_is_printed(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    labels = [{"name": f"kind{i}", "share": 0.0, "upper_bound": None} for i in range(15)]
+    labels = [{"name": f"kind{i}", "lost": 1, "positives": 2, "upper_bound": None} for i in range(15)]
     print_report(run.report | {"certificate": run.report["certificate"] | {"labels": labels}})
     said = " ".join(capsys.readouterr().out.split())
-    assert "kind11 always expensive, 3 more in report.json" in said
+    assert "kind11 1 of 2 (too few for a bound), 3 more in report.json" in said
     assert "kind12" not in said
 
 

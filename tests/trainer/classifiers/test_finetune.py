@@ -222,6 +222,13 @@ def test_saved_folder_holds_encoder_head_and_settings_and_no_pickle(finetuned: F
     }
 
 
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_saved_encoder_is_pooled_as_it_was_trained(tiny_encoder: Path, isolated: Path, pooling: str) -> None:
+    saved = save(fit_tiny(tiny_encoder, pooling=pooling), isolated / "saved")
+    again = fit_tiny(saved / "encoder", pooling="auto")
+    assert again.describe()["pooling"] == pooling
+
+
 def test_first_layers_of_the_encoder_are_kept(finetuned: Finetuned, isolated: Path) -> None:
     from transformers import AutoModel
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -62,6 +63,7 @@ def test_taken_port_is_named_with_the_repair(tfidf_model: Model) -> None:
             run_server(tfidf_model, "127.0.0.1", port, pytest.fail)
 
 
-def test_address_that_is_not_this_machines_is_refused(tfidf_model: Model) -> None:
-    with pytest.raises(InputError, match=r"192\.0\.2\.1 port 0 .*--host"):  # reserved for documentation
-        run_server(tfidf_model, "192.0.2.1", 0, pytest.fail)
+@pytest.mark.parametrize("host", ["192.0.2.1", "192.168..1", "a" * 70])  # the first is reserved for documentation
+def test_address_that_is_not_this_machines_is_refused(tfidf_model: Model, host: str) -> None:
+    with pytest.raises(InputError, match=rf"{re.escape(host)} port 0 .*--host"):
+        run_server(tfidf_model, host, 0, pytest.fail)
