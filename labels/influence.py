@@ -1,6 +1,7 @@
 """What a shown suggestion does to decisions: those made with it in sight against those from which it was withheld.
 
-The comparison is fair where chance decided what was withheld. Figures only: nothing is read from a store or printed.
+The comparison is fair where chance decided what was withheld, so draws that always withhold (audit, overlap, retest)
+have no part in it. Figures only: nothing is read from a store or printed.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labels.agreement import RETEST, sentence_of
+from labels.agreement import sentence_of
 from labels.codebook import Codebook
 from labels.history import kept_annotations
+from labels.queue import BLIND
 from labels.ratings import LabelSet
 from labels.records import Annotation, Sentence
 from labels.reliability import Bootstrap, Estimate, Resampling, ratio, resample
@@ -39,11 +41,14 @@ class LabelInfluence:
 
 @dataclass(frozen=True)
 class Influence:
-    """`exact` is the share of decisions equal to the suggestion. `unreadable` decisions were left out: they or their
-    suggestion bear a label that the codebook lacks.
+    """`exact` is the share of decisions equal to the suggestion.
+
+    Left out were `always_blind` decisions, of draws that withhold every suggestion, and `unreadable` ones: they or
+    their suggestion bear a label that the codebook lacks.
     """
 
     n_documents: int
+    always_blind: int
     unreadable: int
     exact: Contrast
     per_label: dict[str, LabelInfluence]
@@ -60,8 +65,9 @@ def suggestion_influence(
 ) -> Influence:
     """How much more often people decide what was suggested when they see the suggestion.
 
-    Of each annotator and sentence counts the last review, not undone and no retest, for which there was a suggestion:
-    the last that was made with it in sight, if there is any, as nobody unsees what they were shown.
+    Of each annotator and sentence counts the last review, not undone, for which there was a suggestion: the last that
+    was made with it in sight, if there is any, as nobody unsees what they were shown. Reviews of draws that withhold
+    every suggestion (`labels.queue.BLIND`) do not count: their sentences are others, and chance had no say.
 
     Args:
         events: in the order in which they were appended.
@@ -72,24 +78,34 @@ def suggestion_influence(
     Raises:
         DataError: a decision's sentence is not in `sentences`.
     """
-    decisions = [decision for history in kept_annotations(events) for decision in _last_suggested(history)]
+    suggested = [found for history in kept_annotations(events) if (found := _suggested(history))]
+    by_chance = [found for history in suggested if (found := _withheld_by_chance(history))]
+    decisions = [_last_shown(history) for history in by_chance]
     readable = [decision for decision in decisions if _is_readable(decision, codebook)]
     documents = [sentence_of(decision, sentences).document_id for decision in readable]
     resampling = resample(documents, Bootstrap(draws, seed, confidence))
     everywhere = [True] * len(readable)
     return Influence(
         n_documents=resampling.n_documents,
+        always_blind=len(suggested) - len(by_chance),
         unreadable=len(decisions) - len(readable),
         exact=_contrast(readable, everywhere, [_as_suggested(decision) for decision in readable], resampling),
         per_label={label: _label_influence(readable, label, resampling) for label in codebook.label_names},
     )
 
 
-def _last_suggested(history: Sequence[Annotation]) -> list[Annotation]:
-    reviews = [event for event in history if event.state == "reviewed" and event.strategy != RETEST]
-    suggested = [event for event in reviews if event.suggestion is not None]
-    shown = [event for event in suggested if not event.blind]
-    return (shown or suggested)[-1:]
+def _suggested(history: Sequence[Annotation]) -> list[Annotation]:
+    return [event for event in history if event.state == "reviewed" and event.suggestion is not None]
+
+
+def _withheld_by_chance(history: Sequence[Annotation]) -> list[Annotation]:
+    """Those of which chance decided whether the suggestion was shown."""
+    return [event for event in history if event.strategy not in BLIND]
+
+
+def _last_shown(history: Sequence[Annotation]) -> Annotation:
+    """The last with its suggestion in sight, the last of all where it never was."""
+    return ([event for event in history if not event.blind] or history)[-1]
 
 
 def _is_readable(decision: Annotation, codebook: Codebook) -> bool:

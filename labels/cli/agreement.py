@@ -184,10 +184,15 @@ def _print_confusion(confusion: Confusion) -> None:
 def _print_influence(influence: Influence) -> None:
     console.print()
     exact = influence.exact
+    if influence.always_blind:
+        console.print(
+            f"Left out: {influence.always_blind} decisions of audit, overlap or retest, which withhold every "
+            "suggestion, not some by chance."
+        )
     if influence.unreadable:
         console.print(f"Left out: {influence.unreadable} decisions, as this codebook lacks a label given or suggested.")
     if not exact.n_shown and not exact.n_blind:
-        console.print("Suggestions: no decision was made where there was one.")
+        console.print("Suggestions: no decision was made where one was shown, or withheld by chance.")
         return
     console.print(
         f"Suggestions: {exact.n_shown} decisions with one shown, {exact.n_blind} with one withheld, "

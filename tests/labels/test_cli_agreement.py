@@ -176,12 +176,22 @@ def test_suggestions_are_compared_shown_and_withheld(book: Path) -> None:
     assert cells(text, "aid given, not suggested") == ["0", "0", "–", "–", "undefined", "–"]
 
 
+def test_decisions_of_draws_that_withhold_every_suggestion_are_left_out_and_counted(book: Path) -> None:
+    audited = [says("ben", number, "truce", suggestion=("aid",), blind=True, strategy="audit") for number in range(4)]
+    fill([says("ana", 0, "aid", suggestion=("aid",)), *audited])
+
+    text = printed("--suggestions")
+
+    assert "Left out: 4 decisions of audit, overlap or retest, which withhold every suggestion" in text
+    assert "Suggestions: 1 decisions with one shown, 0 with one withheld, 1 documents." in text
+
+
 def test_without_suggestions_or_retests_the_options_say_so(book: Path) -> None:
     fill(two_readers(2))
 
     text = printed("--suggestions", "--retest")
 
-    assert "Suggestions: no decision was made where there was one." in text
+    assert "Suggestions: no decision was made where one was shown, or withheld by chance." in text
     assert "Retests: nobody has decided twice on the same sentence yet." in text
     assert "Suggestions" not in printed()
 

@@ -110,6 +110,23 @@ def test_of_a_sentence_that_is_labelled_again_as_a_retest_the_first_decision_cou
     assert (found.n_shown, found.n_blind, found.blind) == (0, 1, 1)
 
 
+@pytest.mark.parametrize("strategy", ["audit", "overlap", "retest"])
+def test_draws_that_withhold_every_suggestion_are_no_control_group(strategy: str) -> None:
+    by_chance = [says(number, "aid", blind=number % 5 == 0, strategy="uncertainty") for number in range(20)]
+    always = [says(number, blind=True, strategy=strategy) for number in range(20, 50)]
+
+    found = influence(*by_chance, *always)
+
+    assert (found.exact.n_shown, found.exact.n_blind, found.always_blind) == (16, 4, 30)
+    assert found.exact.difference.value == 0
+
+
+def test_only_what_has_no_other_decision_is_counted_as_left_out() -> None:
+    found = influence(says(0, "aid"), says(0, blind=True, strategy="audit"), says(1, suggestion=None, strategy="audit"))
+
+    assert (found.exact.n_shown, found.always_blind) == (1, 0)
+
+
 def test_suggestions_in_other_words_are_left_out_and_counted() -> None:
     found = influence(says(0, suggestion=("threat",)), says(1, "threat"), says(2, "aid"))
 
