@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from labels.codebook import Codebook, load_codebook
 from labels.examples import infer_codebook_of, read_examples
@@ -138,7 +139,7 @@ def _gold_examples(
 ) -> list[Example]:
     resolution = resolve(events, codebook, history)
     if notes is not None:
-        notes += _resolution_notes(resolution, f"{codebook.name} {codebook.version}")
+        notes += _resolution_notes(resolution, codebook)
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
     drawn = _draws(events)
     return [
@@ -191,15 +192,17 @@ def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
         )
 
 
-def _resolution_notes(resolution: Resolution, version: str) -> Iterator[str]:
+def _resolution_notes(resolution: Resolution, codebook: Codebook) -> Iterator[str]:
     """What a reader must know of sentences left out and of annotations made under other versions."""
+    version = f"{codebook.name} {codebook.version}"
     for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
         if left_out:
             yield f"{len(left_out)} sentences left out: their annotators {what}"
     if resolution.undecided:
         yield (
             f"{len(resolution.undecided)} sentences wait for relabelling under codebook {version}: "
-            "`communique label --annotator YOUR_NAME --strategy relabel`"
+            "`communique label --annotator YOUR_NAME --strategy relabel "
+            f"--codebook {quote(f'{codebook.name}@{codebook.hash}')}`"
         )
     if resolution.migrated:
         yield f"{resolution.migrated} annotations were read through recorded changes of labels to codebook {version}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labels.cli.label import relabel_command
 from labels.cli.options import CodebookOption, StoreOption
 from labels.terminal import console, reporting_errors
 
@@ -54,7 +55,7 @@ def agreement_command(
         retests = retest_agreement(events, sentences, book, history) if retest else None
         if json is not None:
             _write_json(json, {"agreement": report, "suggestions": influence, "retest": retests}, book)
-        _print_report(report, book)
+        _print_report(report, book, settings.codebook)
         if influence is not None:
             _print_influence(influence)
         if retests is not None:
@@ -79,7 +80,8 @@ def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> N
 # -- between annotators
 
 
-def _print_report(report: AgreementReport, codebook: Codebook) -> None:
+def _print_report(report: AgreementReport, codebook: Codebook, name: str) -> None:
+    """The report; `name` is what `--codebook` takes for the codebook."""
     bootstrap = report.bootstrap
     console.print(
         f"{codebook.name} {codebook.version} ({codebook.hash}). "
@@ -94,7 +96,8 @@ def _print_report(report: AgreementReport, codebook: Codebook) -> None:
     if report.undecided:
         console.print(
             f"Left out: {report.undecided} decisions that a change of the codebook has left undecided. "
-            "Next: communique label --annotator YOUR_NAME --strategy relabel"
+            f"Next: {relabel_command('YOUR_NAME', name)}",
+            soft_wrap=True,
         )
     if report.responses:
         console.print()

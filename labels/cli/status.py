@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from labels.cli.label import awaited_codebooks, relabel_command
 from labels.cli.options import StoreOption
 from labels.terminal import console, reporting_errors
 
@@ -89,10 +90,12 @@ def _print_strategies(store: Store) -> None:
 
 
 def _print_waiting(store: Store) -> None:
-    waiting = len(store.open_relabelling())
+    waiting = {entry.sentence_id for entry in store.open_relabelling()}
     if waiting:
+        awaited = next(iter(awaited_codebooks(store, waiting)), "")
         console.print(
-            f"{waiting} sentences wait to be labelled again: communique label --annotator YOUR_NAME --strategy relabel"
+            f"{len(waiting)} sentences wait to be labelled again: {relabel_command('YOUR_NAME', awaited)}",
+            soft_wrap=True,
         )
     for model in store.models():
         missing = store.count_unscored(model.id)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from shlex import split
 from typing import Any
 
 import pytest
@@ -10,8 +13,11 @@ from typer.testing import CliRunner
 
 from labels.codebook import load_codebook
 from labels.records import Annotation, Sentence
+from labels.resolve import resolve
 from labels.store import Store
+from labels.versions import history_of
 from trainer.cli import app
+from trainer.data import store_examples
 
 OLD = """name = "small"
 version = "1"
@@ -36,6 +42,7 @@ name = "gift"
 name = "halt"
 """
 MIGRATE = ("codebook", "migrate", "old.toml", "new.toml", "--split", "aid=loan,gift", "--rename", "truce=halt")
+RELABEL = ("label", "--annotator", "ana", "--strategy", "relabel")
 SENTENCES = [
     Sentence("d1", 0, 9, "Oslo [sic] pledged trucks."),
     Sentence("d1", 10, 19, "The envoy called for a truce."),
@@ -65,13 +72,13 @@ def filled(isolated: Path) -> Path:
     return isolated / "communique.db"
 
 
-def run(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments))
+def run(*arguments: str, typed: str = "") -> Any:
+    return CliRunner().invoke(app, list(arguments), input=typed)
 
 
-def succeed(*arguments: str) -> str:
+def succeed(*arguments: str, typed: str = "") -> str:
     """What the command printed, white space made even."""
-    result = run(*arguments)
+    result = run(*arguments, typed=typed)
     assert result.exit_code == 0, result.output
     return " ".join(result.stdout.split())
 
@@ -88,6 +95,12 @@ def refuse(*arguments: str) -> str:
 def contents() -> tuple[Any, ...]:
     with Store("communique.db", create=False) as store:
         return store.events(), store.codebooks(), store.migrations(), store.open_relabelling()
+
+
+def readings(book: str) -> dict[str, tuple[str, ...]]:
+    """The gold of the store under a codebook."""
+    with Store("communique.db", create=False) as store:
+        return resolve(store.events(), load_codebook(book), history_of(store)).gold
 
 
 # -- diff
@@ -156,6 +169,75 @@ def test_migrate_apply_records_queues_and_says_what_to_type_next() -> None:
     with Store("communique.db") as store:
         assert [entry.previous for entry in store.open_relabelling()] == [("aid",)]
         assert len(store.migrations()) == 1
+
+
+def training_note() -> str:
+    notes: list[str] = []
+    with Store("communique.db") as store:
+        store_examples(store, load_codebook("new.toml"), notes)
+    return " ".join(notes)
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    "tell", [lambda: succeed("agreement", "--codebook", "new.toml"), lambda: succeed("status"), training_note]
+)
+def test_what_is_said_to_be_typed_next_decides_what_a_split_left_open(tell: Callable[[], str]) -> None:
+    succeed(*MIGRATE, "--apply")
+    told = re.search(r"communique (label --annotator )YOUR_NAME( --strategy relabel --codebook [^\s`]+)", tell())
+    assert told
+
+    succeed(*split("ana".join(told.groups())), typed="#loan\nq\n")
+
+    assert readings("new.toml") == {SENTENCES[0].id: ("loan",), SENTENCES[1].id: ("halt",)}
+    assert "Left out" not in succeed("agreement", "--codebook", "new.toml")
+    assert "label --annotator" not in succeed("status")
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("book", ["old.toml", "reworded.toml", "other.toml"])
+def test_the_queue_is_not_used_up_under_a_codebook_that_decides_nothing(isolated: Path, book: str) -> None:
+    (isolated / "other.toml").write_text(OLD.replace('"aid"', '"threat"'), encoding="utf-8")
+    succeed(*MIGRATE, "--apply")
+    before = contents()
+
+    message = refuse(*RELABEL, "--codebook", book)
+
+    assert "queued sentences are undecided under codebook 'small' 2" in message
+    new = load_codebook("new.toml").hash
+    assert f"Type `communique label --annotator ana --strategy relabel --codebook small@{new}`." in message
+    assert contents() == before
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_queue_waits_for_the_last_of_several_versions(isolated: Path) -> None:
+    (isolated / "third.toml").write_text(NEW.replace('"2"', '"3"').replace("gift", "grant"), encoding="utf-8")
+    succeed(*MIGRATE, "--apply")
+    succeed("codebook", "migrate", "new.toml", "third.toml", "--rename", "gift=grant", "--apply")
+
+    assert "--codebook small@" + load_codebook("third.toml").hash in refuse(*RELABEL, "--codebook", "new.toml")
+    succeed(*RELABEL, "--codebook", "third.toml", typed="#grant\nq\n")
+    assert readings("third.toml")[SENTENCES[0].id] == ("grant",)
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("book", ["new.toml", "branch.toml"])
+def test_of_two_versions_that_leave_the_queue_undecided_either_can_be_used(isolated: Path, book: str) -> None:
+    (isolated / "branch.toml").write_text(NEW.replace('"2"', '"2b"').replace("gift", "grant"), encoding="utf-8")
+    succeed(*MIGRATE, "--apply")
+    succeed(*MIGRATE[:3], "branch.toml", "--split", "aid=loan,grant", "--rename", "truce=halt", "--apply")
+
+    assert "label again: 'aid' is now 'loan' or 'gift'" in succeed(*RELABEL, "--codebook", book, typed="#loan\nq\n")
+
+
+@pytest.mark.usefixtures("filled")
+def test_doubts_are_labelled_again_under_any_version_once_nothing_is_undecided() -> None:
+    succeed(*MIGRATE, "--apply")
+    succeed(*RELABEL, "--codebook", "new.toml", typed="#loan\nq\n")
+    with Store("communique.db") as store:
+        store.queue_relabelling([(SENTENCES[1].id, "in doubt", ("truce",))], source="doubts")
+
+    assert "label again: in doubt" in succeed(*RELABEL, "--codebook", "old.toml", typed="q\n")
 
 
 @pytest.mark.usefixtures("filled")
