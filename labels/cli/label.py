@@ -85,7 +85,7 @@ def label_command(
             suggester = Suggester(opened, chosen, name, blind) if suggest and chosen else None
             session = LabellingSession(opened, book, name, request, suggester=suggester)
             if not session.remaining:
-                console.print(_nothing_left(kind, opened.name), soft_wrap=True)
+                console.print(_nothing_left(opened, kind, name), soft_wrap=True)
                 return
             last = _code(session, book, name, plain=plain, more=_more(opened, book, name, request, suggester))
             _print_left(last, name, opened)
@@ -183,15 +183,47 @@ def _refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
         )
 
 
-def _nothing_left(strategy: str, store: str) -> str:
+def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
     reasons = {
         "random": "Add text with `communique ingest PATH`.",
         "retest": "There is no random decision of yours that is old enough; --retest-after 0 takes any.",
         "relabel": "`communique doubts --queue` and `communique codebook migrate` fill this queue.",
         "search": "No unseen sentence holds these words.",
     }
+    reason = reasons.get(strategy, "Every sentence that has scores is labelled or taken.")
+    held = _count_held(store, strategy, annotator)
+    if not held:
+        return f"Nothing to label in {store.name}. {reason}"
+    why = "" if strategy in ("random", "relabel") else f" {reason}"
+    return f"Nothing to label in {store.name} now.{why} {_held_by(store, annotator, held)}"
+
+
+def _count_held(store: Store, strategy: str, annotator: str) -> int:
+    """How many sentences others hold and would be left for this annotator, without regard to words and scores."""
+    from labels.queue import lease_end
+    from labels.store import SHARED
+
+    if strategy == "relabel":
+        left = [entry.sentence_id for entry in store.open_relabelling()]
+    else:
+        left = [] if strategy in SHARED else store.unseen(at=lease_end())
+    return len(store.held_by_others(annotator).intersection(left))
+
+
+def _held_by(store: Store, annotator: str, held: int) -> str:
+    """Who holds that many sentences, how long, and what to do."""
+    from labels.desk import last_midnight
+    from labels.queue import LEASE
+
+    others = [one for one in store.annotator_progress(today=last_midnight()) if one.annotator != annotator]
+    holders = [one.annotator for one in others if one.reserved]
+    if sum(one.reserved for one in others) < held:
+        holders.append("somebody who has not decided on any yet")
+    hours = LEASE / timedelta(hours=1)
     return (
-        f"Nothing to label in {store}. {reasons.get(strategy, 'Every sentence that has scores is labelled or taken.')}"
+        f"{held} sentences are held for {', '.join(holders)}: until they are labelled, or {hours:g} hours after "
+        "their holder last began to label. Wait for that. From then on a smaller --size in each person's draw leaves "
+        "more for the others, and --overlap in a random draw has two people label the same."
     )
 
 

@@ -357,6 +357,55 @@ def test_label_gives_two_annotators_different_sentences(filled: Path, book: str)
     assert "Nothing to label" in succeed("label", "--annotator", "eva", "--codebook", book, typed="q\n")
 
 
+def test_label_says_who_holds_the_rest_and_how_long(filled: Path, book: str) -> None:
+    label(typed="a\nq\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
+
+    assert "Nothing to label in communique.db now. 1 sentences are held for ana: until they are labelled" in printed
+    assert "12 hours after their holder last began to label" in printed
+    assert "--size" in printed
+    assert "--overlap" in printed
+    assert "ingest" not in printed
+
+
+def test_label_says_that_the_rest_is_held_for_people_who_have_only_begun(filled: Path, book: str) -> None:
+    label("--size", "1", typed="q\n")
+    succeed("label", "--annotator", "eva", "--size", "1", "--codebook", book, typed="q\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
+
+    assert "2 sentences are held for somebody who has not decided on any yet:" in printed
+
+
+def test_label_again_says_who_holds_the_queue(town: Store) -> None:
+    town.queue_relabelling([(town.sentences()[2].id, "aid was split", ("aid",))], source="test")
+    label("--size", "1", typed="n\nq\n")
+    label("--strategy", "relabel", typed="q\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", "book.toml", "--strategy", "relabel", typed="")
+
+    assert "now. 1 sentences are held for ana:" in printed
+    assert "doubts" not in printed
+
+
+def test_label_by_search_says_why_and_who_holds_what_else_there_is(town: Store) -> None:
+    label("--size", "3", typed="n\nq\n")
+
+    options = ("--annotator", "ben", "--codebook", "book.toml", "--strategy", "search absent")
+    printed = succeed("label", *options, typed="")
+
+    assert "No unseen sentence holds these words. 2 sentences are held for ana:" in printed
+
+
+def test_label_asks_for_more_text_once_nobody_holds_what_is_left(filled: Path, book: str) -> None:
+    label(typed="a\na\nq\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
+
+    assert "Nothing to label in communique.db. Add text with `communique ingest PATH`." in printed
+
+
 def test_label_trims_the_annotators_name(filled: Path, book: str) -> None:
     succeed("label", "--annotator", "  ana ", "--codebook", book, typed="a\nq\n")
 
