@@ -4,7 +4,8 @@ Each record that we write carries, under `KEY` in the place that its format has 
 decision (as it reads under the codebook in use) without the text: its *mark*. A record whose state and labels are still
 those of its mark is that decision; one that was changed in the other tool is a new decision on the same sentence, and
 an adjudication again where it was one; one without a mark is a new decision on a new document. New decisions get ids
-from their content, so that a second import of the same record adds nothing.
+from their content and the decision that they change, so that a second import of the same record adds nothing, and a
+change back to what was once said is a decision again.
 
 The shape of a tool's record, and what it calls its fields, is its own module's business.
 """
@@ -145,9 +146,11 @@ class Reader:
         annotator = told.annotator or self._annotator or self._fallback
         if not annotator:
             raise DataError(f"{place}: this record does not say whose decision it is. Say so with --annotator NAME.")
-        kind = _kind(told, _changed(told, marks), place)
+        changed = _changed(told, marks)
+        kind = _kind(told, changed, place)
         verdict = [kind] if kind == "adjudicate" else []
-        content = canonical([self._format, annotator, sentence.id, told.record, *verdict], place)
+        before = [] if changed is None else [changed.get("event_id")]
+        content = canonical([self._format, annotator, sentence.id, told.record, *verdict, *before], place)
         # A changed record still bears the time and the pace of the decision that it was exported from.
         stale = any(told.created_at == mark.get("created_at") for mark in marks)
         return {

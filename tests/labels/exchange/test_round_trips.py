@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -214,6 +215,22 @@ def test_labels_changed_in_the_file_are_a_new_decision_on_the_same_sentence(
     assert store.sentences() == [SENTENCE]
 
 
+@pytest.mark.parametrize(("format", "name"), [file for file in FILES if file[1].endswith((".csv", ".json", ".jsonl"))])
+def test_labels_changed_back_and_forth_are_a_new_decision_each_time(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    store.add_sentences([SENTENCE])
+    store.append([EVENT])
+
+    said = ["aid", "truce", "aid", "truce", "aid"]
+    for old, new in pairwise(said):
+        export(store, format, isolated / name, MULTI)
+        change_labels(isolated / name, old, new)
+        assert bring_in(store, format, isolated / name, MULTI, "ana") == (1, 0, {})
+        assert bring_in(store, format, isolated / name, MULTI, "ana") == (0, 1, {})
+    assert [event.labels for event in store.events()] == [(label,) for label in said]
+
+
 @pytest.mark.parametrize(("format", "name"), FILES)
 def test_a_file_that_is_older_than_a_decision_does_not_take_it_back_and_says_so(
     store: Store, isolated: Path, format: str, name: str
@@ -328,13 +345,13 @@ def test_an_adjudication_that_was_changed_to_skipped_is_refused(store: Store, is
     assert len(store.events()) == 1
 
 
-def change_labels(path: Path) -> None:
-    """Put truce for aid where the tools have their labels, and leave our mark as it was."""
+def change_labels(path: Path, old: str = "aid", new: str = "truce") -> None:
+    """Put a label for another where the tools have their labels, and leave our mark as it was."""
     content = path.read_text(encoding="utf-8")
-    places = ('"accept": ["aid"]', '"choices": ["aid"]', '"label": "aid"', '"label": ["aid"]', "long,aid,")
-    responses = ('[["aid"], ["aid"]]', '["aid"]]')
-    place = next(place for place in (*places, *responses) if place in content)
-    path.write_text(content.replace(place, place.replace("aid", "truce")), encoding="utf-8")
+    places = ('"accept": ["{}"]', '"choices": ["{}"]', '"label": "{}"', '"label": ["{}"]', "long,{},")
+    responses = ('[["{0}"], ["{0}"]]', '["{}"]]')
+    place = next(place for place in (*places, *responses) if place.format(old) in content)
+    path.write_text(content.replace(place.format(old), place.format(new)), encoding="utf-8")
 
 
 @pytest.mark.parametrize(("format", "name"), GOLD)
