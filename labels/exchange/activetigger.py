@@ -42,7 +42,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
 
 
 def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:
-    """Write the gold labels, or the reviewed decisions of one annotator, one sentence a row.
+    """Write the gold labels, or those that one annotator decided on, one sentence a row.
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.

@@ -63,11 +63,7 @@ def standing_decisions(store: Store, codebook: Codebook, annotator: str = "", *,
         CodebookError: as `labels.resolve.resolve`.
         DataError: `annotator` decided nothing that stands.
     """
-    events = _standing(store.events())
-    if annotator:
-        everybodys, events = events, [event for event in events if event.annotator == annotator]
-        if not events:
-            raise _nothing_decided(annotator, everybodys)
+    events = _standing_events(store, annotator)
     kept = [event for event in events if skipped or event.state == "reviewed"]
     read = [event for event, _ in _read(kept, VersionReader(codebook, history_of(store)))]
     left_out = {
@@ -79,17 +75,16 @@ def standing_decisions(store: Store, codebook: Codebook, annotator: str = "", *,
 
 def gold_decisions(store: Store, codebook: Codebook, annotator: str = "") -> Selection:
     """One decision for each sentence with gold, and with its labels: the adjudication, else the first of the
-    annotations made under the nearest version. With `annotator`, the reviewed annotations of that one instead.
+    annotations made under the nearest version. With `annotator`, the same of what that one alone decided: who
+    annotated a sentence and adjudicated it too has the last word once.
 
     Raises:
         CodebookError: as `labels.resolve.resolve`.
         DataError: as `standing_decisions`.
     """
-    if annotator:
-        return standing_decisions(store, codebook, annotator, skipped=False)
-    events, history = store.events(), history_of(store)
+    events, history = _standing_events(store, annotator), history_of(store)
     resolution = resolve(events, codebook, history)
-    reviewed = [event for event in _standing(events) if event.state == "reviewed"]
+    reviewed = [event for event in events if event.state == "reviewed"]
     saying: dict[str, list[tuple[Annotation, Reading]]] = {}
     for event, reading in _read(reviewed, VersionReader(codebook, history)):
         if resolution.gold.get(event.sentence_id) == reading.labels:
@@ -132,9 +127,15 @@ def _as_read(event: Annotation, reading: Reading, reader: VersionReader) -> Anno
     return replace(told, extra={name: own for name, own in event.extra.items() if name in _COLUMNS} or None)
 
 
-def _standing(events: Sequence[Annotation]) -> list[Annotation]:
+def _standing_events(store: Store, annotator: str) -> list[Annotation]:
+    """What stands, in the order in which it was decided, or what of it is one annotator's."""
+    events = store.events()
     kept = standing(events).event_ids
-    return [event for event in events if event.event_id in kept]
+    everybodys = [event for event in events if event.event_id in kept]
+    found = [event for event in everybodys if annotator in ("", event.annotator)]
+    if annotator and not found:
+        raise _nothing_decided(annotator, everybodys)
+    return found
 
 
 def _counts(kinds: Mapping[str, int]) -> dict[str, int]:

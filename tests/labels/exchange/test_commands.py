@@ -46,7 +46,7 @@ def test_another_tools_file_goes_in_and_out(write_jsonl: Write, isolated: Path) 
     done = run("export", "out", "--format", "huggingface", "--annotator", "ana")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(
-        "1 decisions written to out.\nLeft out: 1 skipped decisions.\nNot carried by this for"
+        "1 decisions written to out.\nLeft out: 1 skipped sentences.\nNot carried by this for"
     )
     assert [line.removeprefix("  - ") for line in done.stdout.splitlines()[3:]] == list(
         exchange_module("huggingface").LOST

@@ -380,6 +380,24 @@ def test_only_one_annotators_decisions_are_written_when_asked(
         module.write_file(store, isolated / name.replace("out", "other"), MULTI, "bne")
 
 
+@pytest.mark.parametrize(("format", "name"), GOLD)
+def test_who_annotated_and_adjudicated_a_sentence_has_one_row_for_it_the_adjudication(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
+    others = [Sentence("d2", 0, 5, "Other"), Sentence("d2", 6, 10, "Last")]
+    store.add_sentences([SENTENCE, *others])
+    verdict = replace(EVENT, event_id="e3", event="adjudicate", labels=("truce",))
+    own = replace(EVENT, event_id="e4", sentence_id=others[0].id)
+    overruled = [replace(verdict, event_id=f"v{n}", sentence_id=others[n].id) for n in range(2)]
+    newer = [replace(event, event_id=f"{event.event_id}eva", annotator="eva") for event in overruled]
+    store.append([EVENT, replace(EVENT, event_id="e2", annotator="ben"), verdict, own, *overruled, *newer])
+
+    assert export(store, format, isolated / name, MULTI, "ana") == (2, {})
+    lines = exchange_module(format).read_file(isolated / name, MULTI).lines
+    assert {line.event.event_id: line.event.labels for line in lines} == {"e3": ("truce",), "e4": ("aid",)}
+    assert bring_in(store, format, isolated / name, MULTI) == (0, 2, {})
+
+
 @pytest.mark.parametrize("format", ["jsonl", "standoff"])
 def test_a_misspelt_annotator_does_not_empty_a_file_of_events(store: Store, isolated: Path, format: str) -> None:
     store.add_sentences([SENTENCE])
