@@ -104,17 +104,30 @@ def _labels(record: Row, place: str) -> list[str]:
 
 
 def _line(reader: Reader, record: Row, labels: list[str], marks: list[Row], place: str) -> Line:
+    comments = _comments(record.get("Comments"))
     told = Told(
         text=record.get("text"),
         state="reviewed",
         labels=labels,
         record={key: value for key, value in record.items() if key != KEY},
-        note=_note(record.get("Comments")),
+        note=_note(comments),
         identifier=record.get("id"),
         metadata=record,
     )
     line = reader.line(told, place, marks)
-    return with_extra(line, FORMAT, unknown(record | {"text": line.sentence.text}, _record(line.event, line.sentence)))
+    said = record | {"text": line.sentence.text} | ({"Comments": comments} if "Comments" in record else {})
+    return with_extra(line, FORMAT, unknown(said, _record(line.event, line.sentence)))
+
+
+def _comments(value: Any) -> Any:
+    """The comments as they stand in a record, also where they stand in a cell of CSV: as the JSON that we write."""
+    if not (isinstance(value, str) and value.startswith("[")):
+        return value
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return found if all(isinstance(comment, str) for comment in found) else value
 
 
 def _note(comments: Any) -> str:

@@ -94,6 +94,29 @@ def test_our_own_record_without_labels_was_reviewed(store: Store, new_store: New
             assert second.events()[0].note == "clear"
 
 
+@pytest.mark.parametrize("note", ['a doubt, "quoted"', '["a doubt"]', "[sic]", "[1]", "two\nlines", "[" * 9999])
+def test_the_note_of_a_cell_of_csv_is_what_was_noted(store: Store, isolated: Path, note: str) -> None:
+    sentence = Sentence("d1", 3, 12, "Nine long")
+    store.add_sentences([sentence])
+    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", note=note)])
+    export(store, "doccano", isolated / "ana.csv")
+    content = (isolated / "ana.csv").read_text(encoding="utf-8")
+    (isolated / "ana.csv").write_text(content.replace("Nine long,aid,", "Nine long,truce,"), encoding="utf-8")
+
+    assert bring_in(store, "doccano", isolated / "ana.csv").new == 1
+    changed = store.events()[-1]
+    assert (changed.labels, changed.note) == (("truce",), note)
+    assert "Comments" not in (changed.extra or {}).get("doccano", {})
+
+
+@pytest.mark.parametrize("note", ["a doubt", "[sic]", "[1]", "[" * 9999])
+def test_a_plain_note_in_a_cell_of_csv_is_taken_as_it_is(store: Store, isolated: Path, note: str) -> None:
+    (isolated / "ana.csv").write_text(f"text,label,Comments\nStop.,truce,{note}\n", encoding="utf-8")
+    bring_in(store, "doccano", isolated / "ana.csv")
+
+    assert store.events()[0].note == note
+
+
 BAD: list[tuple[str, Row, str]] = [
     ("no text", {"label": ["aid"]}, "there is no text in this record"),
     ("no label", {"text": "x", "labels": ["aid"]}, "there is no `label` in this record. It has: text, labels"),
