@@ -18,7 +18,16 @@ from labels.exchange.decisions import AS_READ, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import KEY, Reader, Told, batch_of, marks_of, with_extra
 from labels.exchange.lines import Batch, Exported, Line
-from labels.exchange.tables import UNLABELLED, beyond, columns_of, completed, label_column, split_labels, write_csv
+from labels.exchange.tables import (
+    UNLABELLED,
+    beyond,
+    columns_of,
+    completed,
+    is_blank,
+    label_column,
+    split_labels,
+    write_csv,
+)
 from labels.records import Annotation, Sentence
 from labels.rows import Row, read_rows
 from labels.spelling import did_you_mean
@@ -83,9 +92,9 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
 def _state(row: Row, place: str) -> Any:
     """What the row says of its state; labels without a state were given by somebody."""
-    state = row.get("state") or ""
+    state = (row.get("state") or "").strip()
     if not state:
-        return "reviewed" if row[label_column(row, place)] else "unseen"
+        return "unseen" if is_blank(row[label_column(row, place)]) else "reviewed"
     if state not in _STATES:
         near = did_you_mean(state, _STATES)
         raise DataError(f"{place}: `state` is {', '.join(_STATES)}, not '{state}'{near}. Mend the row.")
@@ -93,7 +102,7 @@ def _state(row: Row, place: str) -> Any:
 
 
 def _line(reader: Reader, row: Row, state: Any, place: str) -> Line:
-    suggestion = row.get("suggestion") or ""
+    suggestion = row.get("suggestion")
     told = Told(
         text=row.get("text"),
         state=state,
@@ -103,7 +112,7 @@ def _line(reader: Reader, row: Row, state: Any, place: str) -> Line:
         created_at=row.get("created_at") or "",
         seconds=_seconds(row, place),
         note=row.get("note") or "",
-        suggestion=split_labels(suggestion, place) if suggestion else None,
+        suggestion=None if is_blank(suggestion) else split_labels(suggestion, place),
         identifier=row.get("id"),
         metadata=row,
         stored_id=row.get("sentence_id") or "",

@@ -49,7 +49,7 @@ def read_gold(reader: Reader, path: Path, format: str, rows: Iterable[tuple[int,
         place = DataError.place(path, number)
         marks = marks_of(row.get(KEY), place)
         value = row[label_column(row, place)]
-        if value in (None, "") and not marks:
+        if is_blank(value) and not marks:
             left_out[UNLABELLED] += 1
         else:
             lines.append(_gold_line(reader, row, split_labels(value, place), marks, place, format))
@@ -98,6 +98,11 @@ def label_column(row: Row, place: str) -> str:
             f"{place}: {what}. The row has: {', '.join(map(str, row))}. Name the column with the labels so."
         )
     return present[0]
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a cell says nothing: null, or a text of white space; an empty list says "none"."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def split_labels(value: Any, place: str) -> list[str]:

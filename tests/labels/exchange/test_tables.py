@@ -78,6 +78,18 @@ def test_columns_that_are_not_ours_come_back(store: Store, isolated: Path) -> No
     assert (written["source"], written["page"], written["labels"]) == ("wire", "3", "truce")
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0"])
+def test_a_cell_of_white_space_says_no_more_than_an_empty_one(store: Store, isolated: Path, blank: str) -> None:
+    rows = [
+        {"text": "Stop.", "labels": "truce", "state": blank, "suggestion": blank},
+        {"text": "New.", "labels": blank, "state": blank, "suggestion": ""},
+    ]
+    path = write_table(isolated / "in.csv", rows)
+
+    assert bring_in(store, "csv", path, annotator="ana") == (1, 0, {"rows without labels": 1})
+    assert [(event.labels, event.suggestion) for event in store.events()] == [(("truce",), None)]
+
+
 def test_a_row_that_names_a_sentence_of_the_store_is_about_it(store: Store, isolated: Path) -> None:
     store.add_sentences([SENTENCE])
     rows = [
@@ -143,6 +155,7 @@ def test_a_table_of_elements_is_read_by_its_ending(store: Store, isolated: Path,
     rows = [
         {"id": "a1", "text": "Stop, and take this.", "labels": "aid|truce", "user": "x"},
         {"id": "a2", "text": "It rained.", "labels": "", "user": ""},
+        {"id": "a3", "text": "It snowed.", "labels": " ", "user": ""},
     ]
     path = isolated / f"in{ending}"
     if ending == ".csv":
@@ -150,7 +163,7 @@ def test_a_table_of_elements_is_read_by_its_ending(store: Store, isolated: Path,
     else:
         pq.write_table(pa.Table.from_pylist(rows), path)
 
-    assert bring_in(store, "activetigger", path, annotator="ana") == (1, 0, {"rows without labels": 1})
+    assert bring_in(store, "activetigger", path, annotator="ana") == (1, 0, {"rows without labels": 2})
     assert decided(store) == [("Stop, and take this.", "ana", "reviewed", ("aid", "truce"))]
     export(store, "activetigger", isolated / f"out{ending}")
     ((_, written),) = read_rows(isolated / f"out{ending}")
