@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 AnnotatorOption = Annotated[str, typer.Option("--annotator", help="Your name, recorded with each decision.")]
 PlainOption = Annotated[bool, typer.Option("--plain", help="Line by line: for screen readers and scripts.")]
 
+_CENTURY = 100 * 365 * 24
+"""In hours: no decision is older, and there are dates so far back."""
+
 
 def label_command(
     annotator: AnnotatorOption,
@@ -49,7 +52,9 @@ def label_command(
     retest: Annotated[
         bool, typer.Option("--retest", help="Your own earlier decisions again: --strategy retest.")
     ] = False,
-    retest_after: Annotated[float, typer.Option("--retest-after", min=0, help="Hours before a retest.")] = 24,
+    retest_after: Annotated[
+        float, typer.Option("--retest-after", min=0, max=_CENTURY, help="Hours before a retest.")
+    ] = 24,
     seed: Annotated[int, typer.Option("--seed", help="Seed of every draw.")] = 13,
     plain: PlainOption = False,
     store: StoreOption = None,

@@ -579,6 +579,7 @@ def test_label_says_what_to_type_next_with_the_name_quoted(town: Store) -> None:
         (["--overlap", "1.5"], "--overlap"),
         (["--blind", "-1"], "--blind"),
         (["--retest-after", "-1"], "--retest-after"),
+        (["--retest", "--retest-after", "99999999999"], "--retest-after"),
     ],
 )
 def test_label_refuses_a_draw_that_cannot_be_made(town: Store, arguments: list[str], message: str) -> None:
