@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from labels.errors import InputError, StoreError
-from labels.store.engine import WRITES, open_engine, store_name, store_url
+from labels.store.engine import WRITES, open_engine, sqlite_file, store_name, store_url
 from labels.store.migrations import HEAD, migrate, schema_version
 
 T = TypeVar("T")
@@ -55,7 +55,8 @@ class Database:
         url = store_url(store)
         self.url = url.render_as_string()
         self.name = store_name(store)
-        if not create and "://" not in str(store) and not _holds_something(Path(store).expanduser()):
+        file = sqlite_file(url)
+        if not create and file is not None and not _holds_something(file):
             raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
         with self._explained("opened"):
             self._engine = open_engine(url)

@@ -30,6 +30,13 @@ def store_name(store: str | Path) -> str:
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
 
 
+def sqlite_file(url: sa.URL) -> Path | None:
+    """The file that SQLite is to open; None for other databases, and where the URL leaves the name to SQLite itself."""
+    if url.get_backend_name() != "sqlite" or "uri" in url.query:
+        return None
+    return Path(url.database or "")
+
+
 def open_engine(url: sa.URL) -> sa.Engine:
     """An engine for the database; nothing is connected yet."""
     # A connection that was cut while nobody typed (a server's restart, a firewall) is made anew.

@@ -747,8 +747,9 @@ def test_status_writes_nothing(filled: Path, book: str) -> None:
     assert contents() == before
 
 
-def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path) -> None:
-    assert "absent.db: there is no such label store" in refuse("status", "--store", "absent.db")
+@pytest.mark.parametrize("store", ["absent.db", "sqlite:///absent.db"])
+def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path, store: str) -> None:
+    assert f"{store}: there is no such label store" in refuse("status", "--store", store)
 
 
 # -- annotations

@@ -12,14 +12,24 @@ from labels.store import Store, now, store_name
 from tests.labels.store.builders import PAST, decision, sentences
 
 
-def test_a_file_that_is_absent_is_not_made_when_it_must_be_there(isolated: Path) -> None:
+@pytest.mark.parametrize("place", ["", "sqlite:///", "sqlite+pysqlite:///"])
+def test_a_file_that_is_absent_is_not_made_when_it_must_be_there(isolated: Path, place: str) -> None:
     with pytest.raises(InputError, match=r"absent\.db: there is no such label store\. Fill one with"):
-        Store("absent.db", create=False)
+        Store(f"{place}absent.db", create=False)
     assert list(isolated.iterdir()) == []
 
-    Store("present.db").close()
-    with Store("present.db", create=False) as store:
+    Store(f"{place}present.db").close()
+    with Store(f"{place}present.db", create=False) as store:
         assert store.counts().documents == 0
+
+
+def test_a_file_that_a_url_names_in_sqlites_own_way_is_found(isolated: Path) -> None:
+    store = "sqlite:///file:present.db?uri=true"
+    Store(store).close()
+
+    with Store(store, create=False) as opened:
+        assert opened.counts().documents == 0
+    assert [path.name for path in isolated.iterdir()] == ["present.db"]
 
 
 @pytest.mark.parametrize("name", ["plain.db", "two words.db", "50%.db", "why?.db", "a#b.db", "Ünïcode.db"])
