@@ -47,7 +47,7 @@ class Database:
     `url` is its URL, `name` what `store_name` calls it; neither shows a password.
 
     Raises:
-        InputError: the SQLite file is absent or empty and `create` is false.
+        InputError: the SQLite file is absent or empty and `create` is false; or as `labels.store.engine.store_url`.
         StoreError: it cannot be opened, is of a newer schema version, or no store at all.
     """
 

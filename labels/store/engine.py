@@ -9,6 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from labels.errors import InputError
+
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: it takes the one write lock at once, not half-way."""
 
@@ -18,16 +20,36 @@ _LOCK = 0x636F6D6D
 
 
 def store_url(store: str | Path) -> sa.URL:
-    """The database URL of a store given as a URL or as a path of a SQLite file."""
+    """The database URL of a store given as a URL or as a path of a SQLite file.
+
+    Raises:
+        InputError: it has the form of a URL and is none.
+    """
     if "://" in str(store):
-        return sa.make_url(str(store))
+        return _parsed(str(store))
     return sa.URL.create("sqlite", database=str(Path(store).expanduser()))
 
 
 def store_name(store: str | Path) -> str:
-    """What people call a store: the path of a SQLite file, else its URL; no password shows."""
+    """What people call a store: the path of a SQLite file, else its URL; no password shows.
+
+    Raises:
+        InputError: as `store_url`.
+    """
     url = store_url(store)
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # Its cause may quote the password, which stands before the last @.
+        place = url.rpartition("@")[2]
+        raise InputError(
+            f"{place}: this is no URL of a database. Give the path of a SQLite file, or a URL such as "
+            "postgresql+psycopg://NAME@HOST:5432/DATABASE."
+        ) from None
 
 
 def sqlite_file(url: sa.URL) -> Path | None:

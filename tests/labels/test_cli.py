@@ -752,6 +752,10 @@ def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path, store: s
     assert f"{store}: there is no such label store" in refuse("status", "--store", store)
 
 
+def test_status_of_a_url_that_is_none_says_what_to_give(isolated: Path) -> None:
+    assert "://: this is no URL of a database. Give the path of a SQLite file" in refuse("status", "--store", "://")
+
+
 # -- annotations
 
 

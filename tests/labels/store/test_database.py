@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,19 @@ def test_a_file_that_a_url_names_in_sqlites_own_way_is_found(isolated: Path) -> 
     with Store(store, create=False) as opened:
         assert opened.counts().documents == 0
     assert [path.name for path in isolated.iterdir()] == ["present.db"]
+
+
+@pytest.mark.parametrize("url", ["://", "sqlite//://", "postgresql://ana:S3CRET@db.example:port/coding"])
+@pytest.mark.parametrize("use", [Store, store_name])
+def test_a_url_that_cannot_be_read_is_refused_without_its_password(
+    isolated: Path, use: Callable[[str], object], url: str
+) -> None:
+    with pytest.raises(InputError, match=r"this is no URL of a database\. Give the path of a SQLite file") as caught:
+        use(url)
+
+    assert str(caught.value).startswith(url.rpartition("@")[2])
+    assert "S3CRET" not in str(caught.value)
+    assert list(isolated.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["plain.db", "two words.db", "50%.db", "why?.db", "a#b.db", "Ünïcode.db"])
