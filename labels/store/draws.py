@@ -141,7 +141,7 @@ class Draws(Database):
 
     def own_decisions(self, annotator: str, *, before: str) -> list[str]:
         """Ids of sentences whose standing decision the annotator made by themselves at random before a moment, and
-        has not been asked to repeat.
+        has not repeated since.
         """
         events, decisions, draws = schema.events, schema.decisions, schema.draws
         query = (
@@ -275,7 +275,7 @@ class Draws(Database):
     def _pending(self, connection: sa.Connection, draw: Draw) -> list[str]:
         items, events = schema.draw_items, schema.events
         balance = (
-            sa.select(sa.func.coalesce(sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1)), 0))
+            sa.select(_balance())
             .where(events.c.sentence_id == items.c.sentence_id, events.c.annotator == draw.annotator)
             .where(events.c.draw_id == items.c.draw_id)
             .scalar_subquery()
@@ -308,7 +308,8 @@ class Draws(Database):
     def queue_relabelling(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
         """Ask for sentences to be labelled again: (sentence id, reason, labels so far). How many were new.
 
-        Whoever comes first with the strategy "relabel" gets them. An entry is done when a decision so drawn stands.
+        Whoever comes first with the strategy "relabel" gets them. An entry is done when a review so drawn stands; who
+        passes over it leaves it to others.
         """
         table, events = schema.relabelling, schema.events
         with self._transaction("written") as connection:
@@ -331,7 +332,9 @@ class Draws(Database):
             return len(rows)
 
     def open_relabelling(self, annotator: str | None = None, limit: int | None = None) -> list[Relabelling]:
-        """What is still to be labelled again, oldest first; with an `annotator`, without what others hold."""
+        """What is still to be labelled again, oldest first; with an `annotator`, without what others hold and what
+        they themselves have passed over.
+        """
         with self._transaction("read") as connection:
             return self._open_relabelling(connection, annotator, limit)
 
@@ -342,7 +345,7 @@ class Draws(Database):
         query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
         query = query.where(~_labelled_again()).order_by(table.c.seq)
         if annotator is not None:
-            query = query.where(~_held_by_another(table.c.sentence_id, annotator))
+            query = query.where(~_held_by_another(table.c.sentence_id, annotator), _answers(annotator) <= 0)
         if limit is not None:
             query = query.limit(limit)
         return [Relabelling(row.sentence_id, row.reason, tuple(row.previous)) for row in connection.execute(query)]
@@ -368,14 +371,32 @@ def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.E
 
 
 def _labelled_again() -> sa.Exists:
-    """Condition on an entry of `relabelling`: a decision of a later draw "relabel" stands on its sentence."""
+    """Condition on an entry of `relabelling`: a review of a later draw "relabel" stands on its sentence."""
     entries, decisions, events, draws = schema.relabelling, schema.decisions, schema.events, schema.draws
     return (
         sa.exists()
         .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
         .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
+        .where(decisions.c.state == "reviewed")
         .correlate(entries)
     )
+
+
+def _answers(annotator: str) -> sa.ScalarSelect[int]:
+    """How many answers of the annotator to an entry of `relabelling`, passing over it included, were not undone."""
+    entries, events, draws = schema.relabelling, schema.events, schema.draws
+    return (
+        sa.select(_balance())
+        .where(events.c.sentence_id == entries.c.sentence_id, events.c.annotator == annotator)
+        .where(events.c.seq > entries.c.after_seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
+        .correlate(entries)
+        .scalar_subquery()
+    )
+
+
+def _balance() -> sa.ColumnElement[int]:
+    """Of the events selected, how many decisions were not undone."""
+    return sa.func.coalesce(sa.func.sum(sa.case((schema.events.c.event == "undo", -1), else_=1)), 0)
 
 
 def _item_of(row: sa.RowMapping) -> DrawItem:

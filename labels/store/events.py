@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from labels.history import standing_of_each
 from labels.records import Annotation
 from labels.store import schema
 from labels.store.database import Database, batches, now
@@ -66,14 +67,13 @@ class Events(Database):
 
     def _fold(self, connection: sa.Connection, pairs: set[Who]) -> None:
         """Bring `decisions` in step with the events of these sentences and annotators, as `labels.history` folds."""
-        events, decisions = schema.events, schema.decisions
-        columns = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
+        events, decisions, draws = schema.events, schema.decisions, schema.draws
+        stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
+        query = sa.select(*stored, events.c.draw_id, draws.c.strategy).outerjoin(draws, draws.c.id == events.c.draw_id)
         for batch in batches(sorted({sentence for sentence, _ in pairs})):
-            rows = connection.execute(
-                sa.select(*columns).where(events.c.sentence_id.in_(batch)).order_by(events.c.seq)
-            ).all()
+            rows = connection.execute(query.where(events.c.sentence_id.in_(batch)).order_by(events.c.seq)).all()
             connection.execute(sa.delete(decisions).where(decisions.c.sentence_id.in_(batch)))
-            standing = _standing_rows(rows)
+            standing = [{column.name: row._mapping[column] for column in stored} for row in standing_of_each(rows)]
             if standing:
                 labellable = self._labellable(connection, batch)
                 marked = [row | {"labellable": row["sentence_id"] in labellable} for row in standing]
@@ -164,15 +164,3 @@ def _event_query() -> sa.Select[Any]:
         .outerjoin(draws, draws.c.id == events.c.draw_id)
         .outerjoin(items, (items.c.draw_id == events.c.draw_id) & (items.c.sentence_id == events.c.sentence_id))
     )
-
-
-def _standing_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    stacks: dict[Who, list[Any]] = {}
-    for row in rows:
-        stack = stacks.setdefault((row.sentence_id, row.annotator), [])
-        if row.event != "undo":
-            stack.append(row)
-        elif stack:
-            stack.pop()
-    standing = {(row.sentence_id, row.annotator, row.event): row for stack in stacks.values() for row in stack}
-    return [dict(row._mapping) for row in standing.values()]

@@ -131,7 +131,7 @@ draw_items = Table(
 relabelling = Table(
     "relabelling",
     metadata,
-    # An entry is open until a decision of a draw "relabel" that came after `after_seq` stands on its sentence.
+    # An entry is open until a review of a draw "relabel" that came after `after_seq` stands on its sentence.
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("sentence_id", _ID, nullable=False, index=True),
     Column("source", String(40), nullable=False),

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from labels.codebook import load_codebook, parse_codebook
+from labels.resolve import resolve
 from labels.store import Store
 from tests.labels.store.builders import added, decision, model, score_all
 from trainer.cli import app
@@ -548,6 +549,21 @@ def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, op
     assert sorted(shown(printed)) == sorted(first)
     assert "it bore" not in printed
     assert [event.labels for event in town.events()] == [("aid",)] * 3 + [("truce",)] * 3
+
+
+@pytest.mark.parametrize("option", [("--retest", "--retest-after", "0"), ("--strategy", "relabel")])
+def test_passing_over_what_is_asked_for_again_leaves_the_labels_as_they_were(
+    town: Store, option: tuple[str, ...]
+) -> None:
+    first = shown(label("--size", "3", typed="a\na\na\nq\n"))
+    ids = [event.sentence_id for event in town.events()]
+    town.queue_relabelling([(identifier, "doubt", ("aid",)) for identifier in ids], source="test")
+
+    assert sorted(shown(label(*option, typed="s\ns\ns\nq\n"))) == sorted(first)
+
+    assert resolve(town.events(), load_codebook(Path("book.toml"))).gold == dict.fromkeys(ids, ("aid",))
+    assert len(town.open_relabelling()) == 3
+    assert town.label_counts() == {("aid",): 3}
 
 
 def test_label_again_shows_the_labels_so_far_and_why(town: Store) -> None:

@@ -3,10 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labels.history import standing
+from labels.history import kept_annotations, standing
 from labels.records import Annotation, EventKind, State
 
 _ids = count()
@@ -99,6 +100,46 @@ def test_an_adjudication_replaces_no_annotation_of_the_same_person() -> None:
     assert stands.adjudications == {"s1": verdict}
     assert standing([decision, verdict, event("undo")]).annotations == {("s1", "ana"): decision}
     assert standing([decision, verdict, event("undo")]).adjudications == {}
+
+
+AGAIN = pytest.mark.parametrize("strategy", ["retest", "relabel"])
+
+
+def passed_over(strategy: str, draw: str = "again") -> Annotation:
+    return replace(event("annotate"), state="skipped", strategy=strategy, draw_id=draw)
+
+
+@AGAIN
+def test_who_passes_over_what_they_are_asked_for_again_leaves_their_review_standing(strategy: str) -> None:
+    review, skip = event("annotate", "aid"), passed_over(strategy)
+
+    assert standing([review, skip]).annotations == {("s1", "ana"): review}
+    assert kept_annotations([review, skip]) == [[review]]
+    assert standing([review, skip, event("undo")]).annotations == {("s1", "ana"): review}
+    assert standing([review, skip, event("undo"), event("undo")]).annotations == {}
+
+
+@AGAIN
+def test_who_never_decided_before_has_passed_over_what_others_are_asked_for_again(strategy: str) -> None:
+    skip = passed_over(strategy)
+
+    assert standing([skip]).annotations == {("s1", "ana"): skip}
+
+
+@AGAIN
+def test_a_review_corrected_to_a_skip_in_its_own_draw_gives_way_to_what_stood_before_the_draw(strategy: str) -> None:
+    first = event("annotate", "aid")
+    slip = replace(event("annotate", "truce"), strategy=strategy, draw_id="again")
+
+    assert standing([first, slip, passed_over(strategy)]).annotations == {("s1", "ana"): first}
+    assert standing([first, slip, passed_over(strategy, "once more")]).annotations == {("s1", "ana"): slip}
+
+
+@pytest.mark.parametrize("strategy", ["", "random", "audit"])
+def test_a_skip_of_what_was_not_asked_for_again_replaces_the_review(strategy: str) -> None:
+    skip = passed_over(strategy)
+
+    assert standing([event("annotate", "aid"), skip]).annotations == {("s1", "ana"): skip}
 
 
 events = st.lists(

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
-from labels.records import Sentence
+from labels.records import Sentence, State
 from labels.store import Draw, DrawItem, Relabelling, Store, schema
 from tests.labels.store.builders import FUTURE, PAST, added, decision, draw, rows_of, sentences
 
@@ -203,6 +203,16 @@ def test_own_decisions_are_those_made_at_random_alone_and_long_ago(store: Store)
 
     assert store.own_decisions("ana", before=late) == sorted(ids[:2])
     assert store.own_decisions("ana", before=old) == []
+
+
+def test_a_retest_that_was_passed_over_can_be_asked_for_again(store: Store) -> None:
+    ids = added(store, 1)
+    first, again = draw("ana", ids), draw("ana", ids, strategy="retest")
+    for made in (first, again):
+        store.add_draws([made], expires_at=FUTURE)
+        store.append([decision(ids[0], draw_id=made.id, state="reviewed" if made is first else "skipped")])
+
+    assert store.own_decisions("ana", before=FUTURE) == ids
 
 
 # -- draws and reservations
@@ -470,10 +480,10 @@ def test_an_imported_overlap_opens_nothing(store: Store) -> None:
 WHY = "the model gives truce 0.93"
 
 
-def relabelled(store: Store, sentence: str, annotator: str = "ana") -> Draw:
+def relabelled(store: Store, sentence: str, annotator: str = "ana", state: State = "reviewed") -> Draw:
     made = draw(annotator, [sentence], strategy="relabel")
     store.add_draws([made], expires_at=FUTURE)
-    store.append([decision(sentence, annotator, draw_id=made.id)])
+    store.append([decision(sentence, annotator, draw_id=made.id, state=state)])
     return made
 
 
@@ -518,6 +528,42 @@ def test_what_was_labelled_again_can_be_asked_for_once_more(store: Store) -> Non
 
     assert store.queue_relabelling([(ids[0], "once more", ("aid",))], source="doubts") == 1
     assert store.open_relabelling() == [Relabelling(ids[0], "once more", ("aid",))]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["labelled before", "not labelled before"])
+def test_who_passes_over_what_is_to_be_labelled_again_leaves_it_to_others(store: Store, before: bool) -> None:
+    ids = added(store, 2)
+    store.append([decision(ids[0], "ana")] * before)
+    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    made = relabelled(store, ids[0], "ana", "skipped")
+
+    assert [entry.sentence_id for entry in store.open_relabelling("ana")] == ids[1:]
+    assert [entry.sentence_id for entry in store.open_relabelling("ben")] == ids
+    assert [entry.sentence_id for entry in store.open_relabelling()] == ids
+    assert pending(store, "ana", "relabel") == set()
+
+    store.append([decision(ids[0], kind="undo", draw_id=made.id)])
+    assert [entry.sentence_id for entry in store.open_relabelling("ana")] == ids
+    assert pending(store, "ana", "relabel") == {ids[0]}
+
+
+def test_what_was_passed_over_is_done_when_another_has_labelled_it_again(store: Store) -> None:
+    ids = added(store, 1)
+    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+    relabelled(store, ids[0], "ana", "skipped")
+    relabelled(store, ids[0], "ben")
+
+    assert store.open_relabelling() == []
+
+
+def test_who_passed_over_a_sentence_is_asked_when_it_is_queued_once_more(store: Store) -> None:
+    ids = added(store, 1)
+    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+    relabelled(store, ids[0], "ana", "skipped")
+    relabelled(store, ids[0], "ben")
+    store.queue_relabelling([(ids[0], "once more", ())], source="doubts")
+
+    assert [entry.reason for entry in store.open_relabelling("ana")] == ["once more"]
 
 
 def test_what_others_hold_is_not_to_be_labelled_again_by_oneself(store: Store) -> None:

@@ -153,6 +153,8 @@ def test_shared_are_the_sentences_that_two_people_have_reviewed(store: Store) ->
 
 # -- what stands
 
+Happening = tuple[str, str, EventKind, State, str]
+"""Sentence, annotator, kind, state and strategy."""
 _run = count()
 histories = st.lists(
     st.tuples(
@@ -160,6 +162,7 @@ histories = st.lists(
         st.sampled_from(["ana", "ben"]),
         st.sampled_from(["annotate", "undo", "adjudicate"]),
         st.sampled_from(["reviewed", "skipped"]),
+        st.sampled_from(["", "retest", "relabel"]),
     ),
     max_size=12,
 )
@@ -179,12 +182,12 @@ def decisions_of(url: str, prefix: str) -> dict[tuple[str, str, str], tuple[str,
 @given(histories, st.integers(1, 4))
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_stands_is_always_the_fold_of_the_events(
-    store: Store, url: str, history: list[tuple[str, str, EventKind, State]], at_once: int
+    store: Store, url: str, history: list[Happening], at_once: int
 ) -> None:
     prefix = f"run{next(_run)}-"
     events: list[Annotation] = [
-        decision(prefix + sentence, annotator, kind, state=None if kind == "undo" else state)
-        for sentence, annotator, kind, state in history
+        decision(prefix + sentence, annotator, kind, state=None if kind == "undo" else state, strategy=strategy)
+        for sentence, annotator, kind, state, strategy in history
     ]
     for start in range(0, len(events), at_once):
         store.append(events[start : start + at_once])
@@ -203,12 +206,10 @@ def test_what_stands_is_always_the_fold_of_the_events(
 
 @given(histories)
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_unseen_agrees_with_the_decisions_that_stand(
-    store: Store, history: list[tuple[str, str, EventKind, State]]
-) -> None:
+def test_unseen_agrees_with_the_decisions_that_stand(store: Store, history: list[Happening]) -> None:
     ids = added(store, 2, f"document {next(_run)}")
     names = {"s0": ids[0], "s1": ids[1]}
-    events = [decision(names[sentence], annotator, kind) for sentence, annotator, kind, _ in history]
+    events = [decision(names[sentence], annotator, kind) for sentence, annotator, kind, _, _ in history]
     store.append(events)
 
     stands = standing(events)
