@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -27,6 +27,8 @@ class _Event(Protocol):
     def strategy(self) -> str | None: ...
     @property
     def draw_id(self) -> str: ...
+    @property
+    def inclusion_probability(self) -> float | None: ...
 
 
 Event = TypeVar("Event", bound=_Event)
@@ -50,9 +52,10 @@ class Standing:
 def standing(events: Iterable[Annotation]) -> Standing:
     """Fold events in the order in which they were appended.
 
-    An undo takes back the annotator's last standing event on that sentence, so that the one before it stands
-    again; where nothing is left the sentence is unseen for that annotator and is not in the result. Who passes over
-    a sentence that they are asked for again (`ASKED_AGAIN`) leaves what they decided before as it was.
+    An undo takes back the annotator's last standing event on that sentence in the undo's own draw (an adjudication
+    has none), so that the one before it stands again; where nothing is left the sentence is unseen for that annotator
+    and is not in the result. Who passes over a sentence that they are asked for again (`ASKED_AGAIN`) leaves what they
+    decided before as it was.
     """
     stacks = _stacks(events)
     left = (entry for stack in stacks.values() for entry in stack)
@@ -89,20 +92,30 @@ def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], list[tuple[int, Ev
         if event.event != "undo":
             stack.append((position, event))
         elif stack:
-            stack.pop()
+            del stack[_taken_back(event, stack)]
     return stacks
+
+
+def _taken_back(undo: Event, stack: Sequence[tuple[int, Event]]) -> int:
+    """The place of the last event of the undo's own draw, which is what a desk shows; of the last event if none is."""
+    own = (place for place in reversed(range(len(stack))) if _draw(stack[place][1]) == _draw(undo))
+    return next(own, len(stack) - 1)
+
+
+def _draw(event: Event) -> Hashable:
+    """What events of one draw have in common, those that were imported without its id too."""
+    return event.draw_id, event.strategy, event.inclusion_probability
 
 
 def _kept(stack: Sequence[tuple[int, Event]]) -> list[Event]:
     """The annotations of a stack but for what a draw that asked again had of them when it was passed over."""
     annotations = _of_kind("annotate", stack)
     kept: list[Event] = []
-    passed_over: set[tuple[str | None, str]] = set()
+    passed_over: set[Hashable] = set()
     for event in reversed(annotations):
-        draw = (event.strategy, event.draw_id)
         if event.state == "skipped" and event.strategy in ASKED_AGAIN:
-            passed_over.add(draw)
-        if draw not in passed_over:
+            passed_over.add(_draw(event))
+        if _draw(event) not in passed_over:
             kept.append(event)
     return kept[::-1] or annotations
 

@@ -67,9 +67,9 @@ class Events(Database):
 
     def _fold(self, connection: sa.Connection, pairs: set[Who]) -> None:
         """Bring `decisions` in step with the events of these sentences and annotators, as `labels.history` folds."""
-        events, decisions, draws = schema.events, schema.decisions, schema.draws
+        events, decisions = schema.events, schema.decisions
         stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
-        query = sa.select(*stored, events.c.draw_id, draws.c.strategy).outerjoin(draws, draws.c.id == events.c.draw_id)
+        query = _event_query(*stored, events.c.draw_id)
         for batch in batches(sorted({sentence for sentence, _ in pairs})):
             rows = connection.execute(query.where(events.c.sentence_id.in_(batch)).order_by(events.c.seq)).all()
             connection.execute(sa.delete(decisions).where(decisions.c.sentence_id.in_(batch)))
@@ -157,10 +157,12 @@ def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
     return sa.exists().where(schema.decisions.c.sentence_id == sentence_id)
 
 
-def _event_query() -> sa.Select[Any]:
+def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
+    """All columns of events unless told otherwise, with how their sentences were drawn."""
     events, draws, items = schema.events, schema.draws, schema.draw_items
     return (
-        sa.select(events, draws.c.strategy, items.c.inclusion_probability)
+        sa.select(*(columns or events.c), draws.c.strategy, items.c.inclusion_probability)
+        .select_from(events)
         .outerjoin(draws, draws.c.id == events.c.draw_id)
         .outerjoin(items, (items.c.draw_id == events.c.draw_id) & (items.c.sentence_id == events.c.sentence_id))
     )

@@ -102,6 +102,31 @@ def test_an_adjudication_replaces_no_annotation_of_the_same_person() -> None:
     assert standing([decision, verdict, event("undo")]).adjudications == {}
 
 
+def of_draw(draw: str, kind: EventKind, *labels: str) -> Annotation:
+    return replace(event(kind, *labels), draw_id=draw)
+
+
+def test_an_undo_takes_back_what_was_decided_in_its_own_draw() -> None:
+    label, verdict = of_draw("d1", "annotate", "aid"), event("adjudicate", "truce")
+
+    stands = standing([label, verdict, of_draw("d1", "undo")])
+    assert (stands.annotations, stands.adjudications) == ({}, {"s1": verdict})
+    stands = standing([verdict, label, event("undo")])
+    assert (stands.annotations, stands.adjudications) == ({("s1", "ana"): label}, {})
+
+
+def test_an_undo_in_a_draw_leaves_what_was_decided_since_in_another() -> None:
+    first, later = of_draw("d1", "annotate", "aid"), of_draw("d2", "annotate", "truce")
+
+    assert standing([first, later, of_draw("d1", "undo")]).annotations == {("s1", "ana"): later}
+
+
+def test_an_undo_of_which_no_draw_is_known_takes_back_the_last_decision() -> None:
+    first, later = of_draw("d1", "annotate", "aid"), of_draw("d2", "annotate", "truce")
+
+    assert standing([first, later, event("undo")]).annotations == {("s1", "ana"): first}
+
+
 AGAIN = pytest.mark.parametrize("strategy", ["retest", "relabel"])
 
 
@@ -115,8 +140,9 @@ def test_who_passes_over_what_they_are_asked_for_again_leaves_their_review_stand
 
     assert standing([review, skip]).annotations == {("s1", "ana"): review}
     assert kept_annotations([review, skip]) == [[review]]
-    assert standing([review, skip, event("undo")]).annotations == {("s1", "ana"): review}
-    assert standing([review, skip, event("undo"), event("undo")]).annotations == {}
+    undo = replace(event("undo"), strategy=strategy, draw_id="again")
+    assert standing([review, skip, undo]).annotations == {("s1", "ana"): review}
+    assert standing([review, skip, undo, event("undo")]).annotations == {}
 
 
 @AGAIN

@@ -7,9 +7,11 @@ from random import Random
 
 import pytest
 
+from labels.adjudication import AdjudicationSession
 from labels.codebook import Codebook
 from labels.desk import Item, last_midnight
 from labels.errors import CodebookError, InputError
+from labels.history import standing
 from labels.queue import DrawRequest
 from labels.records import Annotation, Document, Sentence
 from labels.session import LabellingSession
@@ -288,6 +290,42 @@ def test_decisions_of_other_draws_and_people_are_not_counted(store: Store, codeb
 
     assert (session.decided, session.remaining) == (0, 2)
     assert not session.undo()
+
+
+@pytest.mark.parametrize("come_back", [True, False])
+def test_undo_takes_back_the_label_that_it_shows_and_not_the_adjudication_made_since(
+    store: Store, codebook: Codebook, come_back: bool
+) -> None:
+    ana = LabellingSession(store, codebook, "ana")
+    sentence = current(ana).sentence.id
+    ana.review(["aid"])
+    store.append([decision(sentence, "ben", codebook_hash=codebook.hash)])
+    verdicts = AdjudicationSession(store, codebook, "ana")
+    verdicts.review(["truce"])
+    if come_back:
+        ana = LabellingSession(store, codebook, "ana")
+
+    assert ana.undo()
+
+    assert (current(ana).sentence.id, ana.decided) == (sentence, 0)
+    stands = standing(store.events())
+    assert list(stands.annotations) == [(sentence, "ben")]
+    assert stands.adjudications[sentence].labels == ("truce",)
+    assert store.label_counts() == {(): 1}
+    assert verdicts.undo()
+    assert standing(store.events()).adjudications == {}
+
+
+def test_undo_takes_back_the_label_that_it_shows_and_not_its_retest(store: Store, codebook: Codebook) -> None:
+    first = LabellingSession(store, codebook, "ana")
+    first.review(["aid"])
+    retest = LabellingSession(store, codebook, "ana", DrawRequest("retest", retest_after=timedelta(0)))
+    retest.review(["truce"])
+
+    assert LabellingSession(store, codebook, "ana").undo()
+
+    (stands,) = standing(store.events()).annotations.values()
+    assert (stands.labels, stands.strategy) == (("truce",), "retest")
 
 
 # -- moving
