@@ -393,11 +393,18 @@ def test_tagged_article_wraps_its_sentences_at_80_columns() -> None:
 
 
 def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: Model) -> None:
-    report = PredictReport(2, 8, Counter({"share line": 3, "caption": 1}), Counter({"aid": 2}), ["bad.html: no text"])
+    report = PredictReport(
+        documents=2,
+        sentences=8,
+        left_out=1300,
+        boilerplate=Counter({"share line": 3, "caption": 1}),
+        assigned=Counter({"aid": 2}),
+        rejected=["bad.html: no text"],
+    )
     print_predicted(report, tfidf_model, Path("tagged.csv"))
     lines = said()
-    assert lines[0] == "Left out: bad.html: no text"
-    assert lines[1] == ("2 documents, 8 sentences labelled; 4 set aside as page furniture (caption 1, share line 3).")
+    assert lines[:2] == ["Left out: bad.html: no text", "Left out: 1,299 more, for such reasons."]
+    assert lines[2] == ("2 documents, 8 sentences labelled; 4 set aside as page furniture (caption 1, share line 3).")
     assert words(lines, "  aid") == ["aid", "2", "25.0%"]
     assert not any("truce" in line for line in lines)
     assert lines[-1] == "Written to tagged.csv."
