@@ -6,7 +6,7 @@ import errno
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from labels.errors import DataError
@@ -35,15 +35,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     if path.is_dir() or not path.name:
         raise DataError(f"{path}: a folder cannot be written as a file. Name a file in it.")
     draft = _beside(path, "partial")
-    with _explained(path):
-        draft.touch()
-    try:
+    try:  # from here on, as an interrupt can come at any moment
+        with _explained(path):
+            draft.touch()
         with _explained(path, draft):
             yield draft
         with _explained(path):
             draft.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            draft.unlink()
 
 
 @contextmanager
@@ -56,10 +57,10 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     refuse_occupied(path, overwrite=overwrite)
     draft = _beside(path, "partial")
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
-    try:
+    try:  # from here on, as an interrupt can come at any moment
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.mkdir()
         with _explained(path, draft):
             yield draft
         with _explained(path):
