@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.cli.label import relabel_command
 from labels.cli.options import CodebookOption, StoreOption
 from labels.terminal import console, reporting_errors
 
@@ -82,6 +81,8 @@ def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> N
 
 def _print_report(report: AgreementReport, codebook: Codebook, name: str) -> None:
     """The report; `name` is what `--codebook` takes for the codebook."""
+    from labels.relabelling import relabel_command
+
     bootstrap = report.bootstrap
     console.print(
         f"{codebook.name} {codebook.version} ({codebook.hash}). "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +16,7 @@ from labels.terminal import console, reporting_errors
 if TYPE_CHECKING:
     from labels.codebook import Codebook
     from labels.desk import Desk
-    from labels.migrate import CodebookHistory
     from labels.queue import DrawRequest
-    from labels.records import Annotation
     from labels.store import Store
     from labels.suggestions import Suggester
 
@@ -62,6 +60,7 @@ def label_command(
 ) -> None:
     """Label sentence by sentence, one key a label; every key press is kept at once."""
     from labels.queue import SCORED, DrawRequest, check_measure, choose_model
+    from labels.relabelling import refuse_replaced
     from labels.session import LabellingSession
     from labels.settings import load_settings
     from labels.store import Store
@@ -75,7 +74,7 @@ def label_command(
         kind, _, query = ("retest" if retest else strategy).strip().partition(" ")
         with Store(settings.store, create=False) as opened:
             if kind == "relabel":
-                _refuse_replaced(opened, book, name)
+                refuse_replaced(opened, book, name)
             chosen = choose_model(opened, book, model) if suggest or kind in SCORED else None
             request = DrawRequest(
                 strategy=kind,
@@ -134,58 +133,6 @@ def _checked_name(annotator: str) -> str:
     if not annotator.strip():
         raise typer.BadParameter("a name is needed", param_hint="--annotator")
     return annotator.strip()
-
-
-def relabel_command(annotator: str, codebook: str = "") -> str:
-    """What to type to label the queue again, under the codebook that is named so."""
-    option = f" --codebook {quote(codebook)}" if codebook else ""
-    return f"communique label --annotator {annotator} --strategy relabel{option}"
-
-
-def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebook]:
-    """The versions that no recorded change has replaced and that leave queued sentences undecided, by NAME@HASH."""
-    from labels.changes import shape
-    from labels.history import standing
-    from labels.versions import history_of
-
-    history = history_of(store)
-    known = history.versions
-    changes = [
-        (known[e.old_hash], known[e.new_hash]) for e in history.edges if {e.old_hash, e.new_hash} <= known.keys()
-    ]
-    replaced = {shape(old) for old, _ in changes}
-    newest = {new.hash: new for _, new in changes if shape(new) not in replaced}
-    stands = standing(store.events(sentence_ids=queued) if newest else [])
-    decisions = [*stands.annotations.values(), *stands.adjudications.values()]
-    return {f"{book.name}@{book.hash}": book for book in newest.values() if _undecided(decisions, book, history)}
-
-
-def _undecided(decisions: Iterable[Annotation], codebook: Codebook, history: CodebookHistory) -> bool:
-    """Whether decisions leave a sentence undecided under the codebook; those of unrelated ones have no part in this."""
-    from labels.migrate import VersionReader
-    from labels.resolve import resolve
-
-    reader = VersionReader(codebook, history)
-    related = [decision for decision in decisions if reader.route(decision.codebook_hash) is not None]
-    return bool(resolve(related, codebook, history).undecided)
-
-
-def _refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
-    """Refuse to use the queue up under a version whose decisions leave it undecided under the one it was made for.
-
-    Raises:
-        CodebookError: with the command that names the other version.
-    """
-    from labels.changes import shape, titled
-    from labels.errors import CodebookError
-
-    awaited = awaited_codebooks(store, {entry.sentence_id for entry in store.open_relabelling(annotator)})
-    if awaited and shape(used) not in map(shape, awaited.values()):
-        reference, wanted = next(iter(awaited.items()))
-        raise CodebookError(
-            f"{store.name}: queued sentences are undecided under codebook {titled(wanted)}, and decisions under "
-            f"{titled(used)} would leave them so. Type `{relabel_command(quote(annotator), reference)}`."
-        )
 
 
 def _nothing_left(store: Store, strategy: str, annotator: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from labels.cli.label import awaited_codebooks, relabel_command
 from labels.cli.options import StoreOption
 from labels.terminal import console, reporting_errors
 
@@ -90,6 +89,8 @@ def _print_strategies(store: Store) -> None:
 
 
 def _print_waiting(store: Store) -> None:
+    from labels.relabelling import awaited_codebooks, relabel_command
+
     waiting = {entry.sentence_id for entry in store.open_relabelling()}
     if waiting:
         awaited = next(iter(awaited_codebooks(store, waiting)), "")
