@@ -78,7 +78,8 @@ def train(
     from trainer.config.load import load_experiment
     from trainer.display.run import print_report, print_saved
     from trainer.distributed import is_follower
-    from trainer.run import help_train, run_experiment
+    from trainer.fitting import help_train
+    from trainer.run import run_experiment
 
     with reporting_errors():
         loaded = load_experiment(experiment, set_ or [])

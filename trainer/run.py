@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,36 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labels.codebook import dump_codebook
-from labels.errors import CommuniqueError
 from labels.files import refuse_occupied, whole_folder
 from labels.records import Example
 from labels.store import store_name
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
-from trainer.calibration import Calibration, LabelCalibration, fit_calibration, uncalibrated
-from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
-from trainer.classifiers.registry import build_classifier
-from trainer.config.experiment import CalibrationSection, Experiment
+from trainer.calibration import Calibration, LabelCalibration
+from trainer.classifiers.base import Progress, label_matrix
+from trainer.config.experiment import Experiment
 from trainer.data import Dataset, files_read, load_dataset
-from trainer.errors import ExperimentError
 from trainer.evaluation import Outcome, build_report
 from trainer.evaluation.metrics import count
 from trainer.evaluation.plots import draw_plots
+from trainer.fitting import Fitted, checkpoint_folder, fit_model
 from trainer.model import Model
 from trainer.predictions import Predicted, write_predictions
 from trainer.quiet import quiet_libraries
-from trainer.splits import group_examples, make_split
+from trainer.splits import group_examples
 from trainer.tracking import Tracker, connect, register, tracked_run
 from trainer.writers import sole_writer
-
-Progress = Callable[[int, int], None]
-
-_TRAINED_TOGETHER = ("finetune", "cascade")
-"""Kinds that several processes train together, or that hold one."""
-_LEADERS_TIME = 10.0
-"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +51,6 @@ class RunResult:
     def artefact(self) -> Path:
         """The saved model's folder."""
         return self.folder / "artefact"
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A model and how long its fitting took."""
-
-    model: Model
-    seconds: float
 
 
 def run_experiment(
@@ -102,51 +84,6 @@ def run_experiment(
     if model_uri and experiment.tracking.register_as:
         version = register(model_uri, experiment.tracking.register_as, {"kind": experiment.model.kind})
     return RunResult(out, report, model, tracker.run_id if tracker else "", model_uri, version)
-
-
-def help_train(experiment: Experiment, out: Path) -> None:
-    """What a process does that another one leads: the same trainings, cross-fitting included, and nothing else.
-
-    Kinds that are not trained by several processes leave it to the leader. An error is raised after a while only: the
-    leader most likely meets it too, and should report it and tidy up before the launcher ends all processes.
-    """
-    quiet_libraries()
-    if experiment.model.kind not in _TRAINED_TOGETHER:
-        return
-    try:
-        fit_model(experiment, load_dataset(experiment), checkpoints=checkpoint_folder(out))
-    except CommuniqueError:
-        time.sleep(_LEADERS_TIME)
-        raise
-
-
-def checkpoint_folder(out: Path) -> Path:
-    """Where the training of a run that will lie in `out` keeps its checkpoints until it is done."""
-    return out.with_name(f".{out.name}.checkpoints")
-
-
-def fit_model(
-    experiment: Experiment, dataset: Dataset, progress: Progress | None = None, *, checkpoints: Path | None = None
-) -> Fitted:
-    """Fit and calibrate; the seconds count both, cross-fitting included.
-
-    Args:
-        checkpoints: where an interrupted training goes on, for kinds that can; None: it begins anew.
-    """
-    start = time.perf_counter()
-    classifier = _fit(experiment, dataset, progress, checkpoints)
-    calibration = _calibrate(experiment, dataset, classifier)
-    seconds = time.perf_counter() - start
-    return Fitted(Model(dataset.codebook, classifier, calibration), seconds)
-
-
-def _fit(experiment: Experiment, dataset: Dataset, progress: Progress | None, checkpoints: Path | None) -> Classifier:
-    classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, progress)
-    if isinstance(classifier, CalibratedClassifier):
-        _refuse_other_calibration(experiment)
-    if isinstance(classifier, ResumableClassifier):
-        classifier.checkpoints = checkpoints
-    return classifier.fit(dataset.parts["train"], dataset.parts["validation"])
 
 
 def evaluate_model(model: Model, examples: Sequence[Example], experiment: Experiment) -> tuple[Outcome, dict[str, Any]]:
@@ -188,55 +125,6 @@ def _predict(model: Model, examples: Sequence[Example]) -> Predicted:
 def _macro_f1(labels: Sequence[str], said: Predicted) -> float | None:
     value = float(count(label_matrix(said.examples, labels), said.predicted).macro_f1)
     return None if math.isnan(value) else value
-
-
-def _refuse_other_calibration(experiment: Experiment) -> None:
-    """Before anything is fitted: a classifier that calibrates itself does it by the defaults."""
-    for key in ("method", "min_positives", "crossfit"):
-        given = getattr(experiment.calibration, key)
-        if given != getattr(CalibrationSection(), key):
-            raise ExperimentError(
-                f'calibration.{key} = {json.dumps(given)}: not offered for model.kind = "{experiment.model.kind}", '
-                "whose models are calibrated by the defaults. Take this key out."
-            )
-
-
-def _calibrate(experiment: Experiment, dataset: Dataset, classifier: Classifier) -> Calibration:
-    codebook, settings = dataset.codebook, experiment.calibration
-    if isinstance(classifier, CalibratedClassifier):
-        return classifier.calibration_
-    if not classifier.needs_calibration:
-        return uncalibrated(
-            len(codebook.labels),
-            "this kind is not calibrated",
-            exclusive=codebook.exclusive,
-            allow_none=codebook.allow_none,
-        )
-    if settings.crossfit:
-        raw, gold = _crossfitted(experiment, dataset)
-    else:
-        validation = dataset.parts["validation"]
-        raw = classifier.predict_proba([example.text for example in validation])
-        gold = label_matrix(validation, codebook.label_names)
-    return fit_calibration(raw, gold, codebook, method=settings.method, min_positives=settings.min_positives)
-
-
-def _crossfitted(experiment: Experiment, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Out-of-fold raw probabilities of train and validation: the whole pipeline is refitted without each fold."""
-    pool = [*dataset.parts["train"], *dataset.parts["validation"]]
-    n_folds = experiment.calibration.folds
-    folds = make_split(pool, [1 / n_folds] * n_folds, experiment.seed, allow_large=True)
-    raw: list[NDArray[np.float32]] = []
-    for held, fold in enumerate(folds):
-        stop_by = folds[(held + 1) % n_folds]
-        rest = [
-            example for other, part in enumerate(folds) if other != held and part is not stop_by for example in part
-        ]
-        classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, None)
-        classifier.fit(rest, stop_by)
-        raw.append(classifier.predict_proba([example.text for example in fold]))
-    flat = [example for fold in folds for example in fold]
-    return np.concatenate(raw), label_matrix(flat, dataset.codebook.label_names)
 
 
 def _write_outputs(

@@ -33,8 +33,8 @@ from trainer.config.models import FinetuneSection
 from trainer.data import load_dataset
 from trainer.encoders import bundled_encoder
 from trainer.evaluation.metrics import count
+from trainer.fitting import fit_model
 from trainer.quiet import quiet_libraries
-from trainer.run import fit_model
 
 SET = "cameo_class"
 METHODS = ("finetune", "padded", "dynamic", "dynamic, our rate")

@@ -27,9 +27,9 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.load import load_experiment
 from trainer.data import Dataset, seed_examples
 from trainer.evaluation import Outcome, build_report
+from trainer.fitting import fit_model
 from trainer.quiet import quiet_libraries
 from trainer.resources import shipped
-from trainer.run import fit_model
 from trainer.splits import Split, group_examples, make_split
 
 KINDS = ("majority", "keywords", "tfidf", "embedding", "finetune")

@@ -21,7 +21,7 @@ from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.cli import app
 from trainer.distributed import is_follower, world_size
 from trainer.errors import ExperimentError
-from trainer.run import help_train
+from trainer.fitting import help_train
 
 
 def test_without_a_launcher_a_process_is_alone_and_leads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,9 +37,10 @@ from trainer.evaluation.curve import (
 )
 from trainer.evaluation.metrics import Bools, Counts, Floats, count
 from trainer.evaluation.power_law import PowerLaws, fit_power_laws
+from trainer.fitting import fit_model
 from trainer.learning_curve import CurveResult, LearningCurve, learning_curve, run_learning_curve
 from trainer.learning_curve.subsets import curve_shares, nested_subsets
-from trainer.run import evaluate_model, fit_model
+from trainer.run import evaluate_model
 from trainer.tracking import list_runs
 
 QUICK = settings(deadline=None, max_examples=60)

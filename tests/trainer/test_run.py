@@ -30,14 +30,14 @@ from tests.trainer.conftest import (
     write_examples,
 )
 from trainer.artefact import read_manifest
-from trainer.calibration import fit_multilabel, uncalibrated
+from trainer.calibration import uncalibrated
 from trainer.classifiers.majority import MajorityClassifier
 from trainer.config.experiment import SplitSection, TrackingSection
 from trainer.config.models import MajoritySection
 from trainer.data import load_dataset
-from trainer.errors import EncoderError, ExperimentError, TrackingError
+from trainer.errors import EncoderError, TrackingError
 from trainer.model import Model
-from trainer.run import RunResult, fit_model, headline_metrics, macro_f1, run_experiment
+from trainer.run import RunResult, headline_metrics, macro_f1, run_experiment
 from trainer.splits import Split
 
 OUTPUTS = {"artefact", "plots", "predictions.parquet", "report.json", "split.json"}
@@ -382,70 +382,6 @@ def test_figure_that_is_undefined_is_null(experiment_of: MakeExperiment, isolate
     assert result.report == report
 
 
-def rare_labels(n: int) -> list[Example]:
-    """Only every fifth sentence keeps its labels."""
-    return [
-        example if i % 5 < 2 else Example(example.id, example.document_id, example.text)
-        for i, example in enumerate(make_examples(n))
-    ]
-
-
-def test_crossfit_calibrates_on_train_and_validation_together(experiment_of: MakeExperiment, isolated: Path) -> None:
-    write_examples(isolated / "data.jsonl", rare_labels(150))
-    for crossfit in (False, True):
-        experiment = experiment_of("tfidf", calibration={"crossfit": crossfit, "folds": 4})
-        dataset = load_dataset(experiment)
-        rows = dataset.parts["validation"] + (dataset.parts["train"] if crossfit else [])
-        labels = fit_model(experiment, dataset).model.calibration.labels
-        positives = gold_of(rows, ("aid", "truce")).sum(axis=0)
-        assert [label.n for label in labels] == [len(rows)] * 2
-        assert [label.positives for label in labels] == positives.tolist()
-        # 20 positives are needed: validation alone has too few of them, both together enough.
-        assert ((positives >= 20) == crossfit).all()
-        assert [label.method for label in labels] == ["platt" if crossfit else "none"] * 2
-
-
-def test_crossfit_calibrates_on_texts_that_were_not_trained_on(experiment_of: MakeExperiment, isolated: Path) -> None:
-    """Of tossed labels nothing can be learned but the texts by heart: only unseen texts show that."""
-    tossed = np.random.default_rng(5).random((120, 2)) < 0.5
-    examples = [
-        Example(f"e{i}", f"d{i}", f"subject{i} object{i}", tuple(np.array(["aid", "truce"])[row]))
-        for i, row in enumerate(tossed)
-    ]
-    write_examples(isolated / "data.jsonl", examples)
-    experiment = experiment_of("tfidf", calibration={"crossfit": True, "folds": 3})
-    dataset = load_dataset(experiment)
-    model = fit_model(experiment, dataset).model
-    seen = dataset.parts["train"]
-    raw, gold = model.classifier.predict_proba([e.text for e in seen]), gold_of(seen, model.labels)
-    known_by_heart = fit_multilabel(raw, gold, method="platt", min_positives=1)
-    for column in range(2):
-        assert model.calibration.labels[column].a < 0.5 < 1 < known_by_heart.labels[column].a
-
-
-@pytest.mark.parametrize("folds", [3, 4])
-def test_crossfit_works_with_as_few_folds_as_are_allowed(experiment_of: MakeExperiment, folds: int) -> None:
-    experiment = experiment_of("tfidf", calibration={"crossfit": True, "folds": folds})
-    dataset = load_dataset(experiment)
-    calibration = fit_model(experiment, dataset).model.calibration
-    assert [label.method for label in calibration.labels] == ["platt", "platt"]
-
-
-@pytest.mark.parametrize("allow_none", [True, False])
-def test_crossfit_calibrates_exclusive_labels(experiment_of: MakeExperiment, isolated: Path, allow_none: bool) -> None:
-    codebook = plain_codebook("aid", "truce", "threat", exclusive=True, allow_none=allow_none)
-    (isolated / "codebook.toml").write_text(dump_codebook(codebook), encoding="utf-8")
-    examples = [e for e in make_examples(160, exclusive=True) if allow_none or e.labels]
-    write_examples(isolated / "data.jsonl", examples)
-    experiment = experiment_of("tfidf", calibration={"crossfit": True, "folds": 3})
-    dataset = load_dataset(experiment)
-    calibration = fit_model(experiment, dataset).model.calibration
-    n = len(dataset.parts["train"]) + len(dataset.parts["validation"])
-    assert {label.method for label in calibration.labels} == {"temperature"}
-    assert {label.n for label in calibration.labels} == {n}
-    assert (calibration.none is not None) == allow_none
-
-
 def test_macro_f1_of_a_model_is_that_of_its_decisions() -> None:
     codebook = plain_codebook("aid", "truce")
     train = [Example(f"e{i}", "d", "text", ("aid",) if i < 3 else ("truce",) if i < 4 else ()) for i in range(5)]
@@ -661,10 +597,3 @@ def test_mlflow_holds_the_model_and_its_registered_version(logged: Any, tracked_
     assert model.source_run_id == result.run_id
     version = MlflowClient().get_model_version(REGISTERED, result.registered_version)
     assert (str(version.version), version.run_id, version.tags) == ("1", result.run_id, {"kind": "tfidf"})
-
-
-def test_too_few_documents_for_the_folds_are_refused(experiment_of: MakeExperiment, isolated: Path) -> None:
-    write_examples(isolated / "data.jsonl", make_examples(18))
-    experiment = experiment_of("tfidf", calibration={"crossfit": True, "folds": 20})
-    with pytest.raises(ExperimentError, match="Add documents"):
-        run_experiment(experiment, isolated / "out")

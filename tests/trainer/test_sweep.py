@@ -30,8 +30,9 @@ from trainer.config.load import load_experiment, parse_experiment
 from trainer.data import load_dataset
 from trainer.display.sweep import print_sweep
 from trainer.errors import ExperimentError
+from trainer.fitting import fit_model
 from trainer.resources import shipped, shipped_experiments
-from trainer.run import fit_model, macro_f1, run_experiment
+from trainer.run import macro_f1, run_experiment
 from trainer.splits import Split
 from trainer.sweep import SweepResult, Trial, run_sweep
 from trainer.sweep.executors import Job, run_trial

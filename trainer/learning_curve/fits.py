@@ -16,9 +16,9 @@ from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.evaluation.curve import group_counts
 from trainer.evaluation.metrics import Counts, Floats
+from trainer.fitting import fit_model
 from trainer.learning_curve.subsets import curve_shares, nested_subsets
 from trainer.model import Model
-from trainer.run import fit_model
 from trainer.splits import group_examples
 
 Progress = Callable[[int, int], None]

@@ -13,7 +13,8 @@ from typing import Any
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.errors import ExperimentError
-from trainer.run import fit_model, macro_f1
+from trainer.fitting import fit_model
+from trainer.run import macro_f1
 from trainer.sweep.space import with_values
 from trainer.sweep.study import TrialOutcome
 

@@ -24,8 +24,9 @@ from trainer.config.models import CascadeSection, TfidfSection
 from trainer.data import load_dataset
 from trainer.display.run import print_report
 from trainer.errors import ExperimentError
+from trainer.fitting import fit_model
 from trainer.model import Model
-from trainer.run import RunResult, fit_model, run_experiment
+from trainer.run import RunResult, run_experiment
 from trainer.splits import make_split
 
 LABELS = ("aid", "truce", "threat")

@@ -35,7 +35,8 @@ from trainer.classifiers.network import Network
 from trainer.cli import app
 from trainer.encoders import bundled_encoder
 from trainer.errors import DivergedError, EncoderError, ExperimentError
-from trainer.run import checkpoint_folder, run_experiment
+from trainer.fitting import checkpoint_folder
+from trainer.run import run_experiment
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)
