@@ -239,7 +239,7 @@ def doubts(
             queued = queue_doubts(opened, report.doubts) if queue else None
         if out is not None:
             write_doubts(out, report.doubts)
-        print_doubts(report, out, queued)
+        print_doubts(report, out, queued, codebook or "")
 
 
 @app.command(epilog="Example: communique predict runs/finetune articles/ --output tagged.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -182,6 +183,8 @@ def _said(reading: Reading) -> str:
 
 
 def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> None:
+    from labels.relabelling import relabel_command
+
     if plan.recorded:
         console.print("These steps were recorded already.")
     else:
@@ -189,9 +192,9 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> No
     if queued:
         console.print(f"{queued:,} sentences newly queued for relabelling.")
     if plan.relabel:
-        console.print(f"Next: communique label --annotator YOUR_NAME --strategy relabel --codebook {new}")
+        console.print(f"Next: {relabel_command('YOUR_NAME', new)}", soft_wrap=True)
     else:
-        console.print(f"Next: communique label --annotator YOUR_NAME --codebook {new}")
+        console.print(f"Next: communique label --annotator YOUR_NAME --codebook {quote(new)}", soft_wrap=True)
     pinned = f"--set data.source=store --set data.codebook={plan.old.name}@{plan.old.hash}"
     console.print(f"To train under the old version all the same: {pinned}")
 

@@ -59,7 +59,7 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
     doubts = [json.loads(line) for line in Path("d.jsonl").read_text(encoding="utf-8").splitlines()]
     assert labelled in {doubt["sentence_id"] for doubt in doubts}
     assert f"{len(doubts)} sentences were put up for labelling again, 0 waited for it already." in printed
-    assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy relabel")
+    assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy relabel --codebook book.toml")
     with Store("s.db") as store:
         assert [entry.sentence_id for entry in store.open_relabelling()] == [doubt["sentence_id"] for doubt in doubts]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from labels.relabelling import relabel_command
 from labels.terminal import console
 from trainer.display.figures import number
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from trainer.doubts import DoubtReport
 
 
-def print_doubts(report: DoubtReport, out: Path | None, queued: int | None) -> None:
-    """The doubtful sentences, worst first, and what became of them."""
+def print_doubts(report: DoubtReport, out: Path | None, queued: int | None, codebook: str = "") -> None:
+    """The doubtful sentences, worst first, and what became of them; `codebook` is the one that was named."""
     for note in report.notes:
         console.print(f"Note: {note}.")
     if report.doubts:
@@ -33,7 +34,7 @@ def print_doubts(report: DoubtReport, out: Path | None, queued: int | None) -> N
         console.print(f"Written to {out}.")
     if queued is not None:
         console.print(f"{queued} sentences were put up for labelling again, {shown - queued} waited for it already.")
-        console.print("Next: communique label --annotator YOUR_NAME --strategy relabel", soft_wrap=True)
+        console.print(f"Next: {relabel_command('YOUR_NAME', codebook)}", soft_wrap=True)
     elif report.doubts:
         console.print("Add --queue to have them labelled again.")
 
