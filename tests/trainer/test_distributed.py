@@ -72,7 +72,7 @@ def test_a_follower_gives_the_leader_time_to_report_an_error(
     experiment_of: MakeExperiment, tiny_encoder: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("trainer.run.time.sleep", waited.append)
+    monkeypatch.setattr("trainer.fitting.time.sleep", waited.append)
     model = tiny_section(tiny_encoder, keep_layers=9).model_dump()
     with pytest.raises(ExperimentError, match="keep_layers"):
         help_train(experiment_of("finetune", model=model), isolated / "out")

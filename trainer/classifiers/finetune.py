@@ -38,9 +38,9 @@ class FinetuneClassifier(TransformerClassifier):
     """Pooled encoder output -> dropout -> linear -> sigmoid for each label, or softmax over exclusive classes.
 
     Mini-batches of like length with dynamic padding; AdamW with a rate of its own for the head; rare labels weigh
-    more, up to `positive_weight`; after each epoch the validation score (mean average precision, or macro-F1 of
-    exclusive codebooks) decides which checkpoint is kept and when to stop. With `lora_rank` adapters are trained in
-    place of the encoder's weights and merged into them afterwards.
+    more, up to `positive_weight`; after each epoch the mean average precision on validation decides which checkpoint is
+    kept and when to stop. With `lora_rank` adapters are trained in place of the encoder's weights and merged into them
+    afterwards.
 
     Attributes:
         checkpoints: a folder in which an interrupted training of the same experiment on the same examples goes on, with

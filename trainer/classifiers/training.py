@@ -150,15 +150,24 @@ def train_network(
 
 
 def validation_score(logits: Any, gold: Any, exclusive: bool) -> float:
-    """What decides between epochs, in [0, 1]: macro-F1, or average precision averaged over labels that occur."""
-    from sklearn.metrics import average_precision_score, f1_score
+    """What decides between epochs, in [0, 1]: average precision, averaged over the labels (or classes) that occur.
 
+    Thresholds are chosen afterwards, and so is how often a class is said: what counts is the ranking.
+
+    Args:
+        logits: (n, outputs).
+        gold: (n, outputs) 0 or 1; or, where `exclusive`, (n,) classes.
+    """
+    from scipy.special import softmax
+    from sklearn.metrics import average_precision_score
+
+    scores, wanted = np.asarray(logits), np.asarray(gold)
     if exclusive:
-        return float(f1_score(gold, np.argmax(logits, axis=1), average="macro", zero_division=0))
-    present = np.asarray(gold).any(axis=0)
+        scores, wanted = softmax(scores, axis=1), np.eye(scores.shape[1])[wanted]
+    present = wanted.any(axis=0)
     if not present.any():
         return 0.0
-    return float(average_precision_score(np.asarray(gold)[:, present], np.asarray(logits)[:, present], average="macro"))
+    return float(average_precision_score(wanted[:, present], scores[:, present], average="macro"))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

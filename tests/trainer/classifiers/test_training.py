@@ -43,10 +43,11 @@ def weights_before_and_after(encoder: Path, network: Network) -> dict[str, tuple
     return {name: (tensor, after[name]) for name, tensor in load_file(encoder / "model.safetensors").items()}
 
 
-def test_exclusive_score_is_macro_f1_of_the_likeliest_class() -> None:
-    logits = np.array([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.0, 1.0, 2.0]])
-    # Class 0: one right, one wrongly claimed: F1 2/3. Class 1: one right, one missed: F1 2/3. Class 2: F1 1.
-    assert validation_score(logits, np.array([0, 1, 1, 2]), True) == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+def test_exclusive_score_is_average_precision_of_the_classes_that_occur_by_their_probabilities() -> None:
+    logits = np.array([[12.0, 11.0, 10.0, 10.0], [2.0, 1.0, 0.0, 0.0], [0.0, 3.0, 1.0, 0.0], [0.0, 1.0, 2.0, 0.0]])
+    # The first two rows are as likely of class 0: it is found at ranks 1 to 2: 1/2. Class 1 is found first, and among
+    # all others: (1 + 2/4) / 2. Class 2 comes first: 1. Class 3 never occurs.
+    assert validation_score(logits, np.array([0, 1, 1, 2]), True) == pytest.approx((1 / 2 + 3 / 4 + 1) / 3)
 
 
 def test_multilabel_score_is_average_precision_of_the_labels_that_occur() -> None:
