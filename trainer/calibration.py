@@ -27,9 +27,9 @@ _EPSILON = 1e-6
 class LabelCalibration:
     """One label's map from raw to calibrated probability, and how it was fitted.
 
-    `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`), "temperature" (exclusive: a is
-    1 / temperature, b the class's bias), or "none". `n` and `positives` count the validation rows. `reason` says why it
-    is "none", or less than what was asked for.
+    `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`, the middles of its steps),
+    "temperature" (exclusive: a is 1 / temperature, b the class's bias), or "none". `n` and `positives` count
+    the validation rows. `reason` says why it is "none", or less than what was asked for.
     """
 
     method: str
@@ -134,7 +134,8 @@ def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, 
 def fit_exclusive(
     raw: NDArray[np.floating[Any]], gold: Bools, *, allow_none: bool, method: str, min_positives: int
 ) -> Calibration:
-    """Fit one temperature and a bias for each class by minimum log loss, biases drawn to 0 by a small penalty.
+    """Fit one temperature and a bias for each class by minimum log loss; a small penalty draws biases to 0 and the
+    temperature to 1, which without it would fall without end where the rows are told apart without an error.
 
     Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al.
     (2017), with the biases that class weights make necessary.
@@ -156,11 +157,12 @@ def fit_exclusive(
         scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
         scaled = logits * scale + biases
         log_shares = scaled - _log_sum_exp(scaled)[:, None]
-        value = -log_shares[np.arange(n), target].mean() + 0.5 * (biases**2).sum() / n
+        penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
+        value = -log_shares[np.arange(n), target].mean() + penalty / n
         errors = np.exp(log_shares)
         errors[np.arange(n), target] -= 1
         slopes = np.where(free, errors.sum(axis=0) + biases, 0)
-        return float(value), np.append((errors * logits).sum() * scale, slopes) / n
+        return float(value), np.append((errors * logits).sum() * scale + parameters[0], slopes) / n
 
     start, bounds = np.zeros(1 + logits.shape[1]), [(-3, 3)] + [(-5, 5)] * len(counts)
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
@@ -247,8 +249,8 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
     if method == "isotonic" and n >= ISOTONIC_MIN_ROWS and positives >= ISOTONIC_MIN_POSITIVES:
         from sklearn.isotonic import IsotonicRegression
 
-        fitted = IsotonicRegression(out_of_bounds="clip", y_min=0, y_max=1).fit(scores, gold)
-        x, y = (tuple(float(v) for v in values) for values in (fitted.X_thresholds_, fitted.y_thresholds_))
+        steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, gold)
+        x, y = _middles(scores, np.asarray(steps, dtype=np.float64))
         return LabelCalibration("isotonic", n, positives, x=x, y=y)
     a, b = _fit_platt(_logit(scores), gold)
     reason = (
@@ -257,6 +259,15 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
         else (f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead")
     )
     return LabelCalibration("platt", n, positives, a=a, b=b, reason=reason)
+
+
+def _middles(scores: Floats, steps: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean score of each step and its height. Through the edges of two steps, which may all but touch, a map would
+    be so steep that rounding decides.
+    """
+    heights, step_of = np.unique(steps, return_inverse=True)
+    middles = np.bincount(step_of, weights=scores) / np.bincount(step_of)
+    return tuple(map(float, middles)), tuple(map(float, heights))
 
 
 def _fit_platt(logits: Floats, gold: Bools) -> tuple[float, float]:

@@ -115,13 +115,23 @@ def test_method_none_leaves_probabilities_but_tunes_thresholds() -> None:
     assert (calibration.decide(raw / 2) != gold).sum() <= 1  # one of 30 is within the standard error
 
 
-def test_isotonic_regression_is_that_of_scikit_learn() -> None:
+def test_isotonic_regression_goes_through_the_middles_of_scikit_learns_steps() -> None:
     _, raw, gold = simulated(1500, slope=3.0, shift=0.5)
     calibration = fit_multilabel(raw, gold, method="isotonic", min_positives=20)
     assert calibration.labels[0].method == "isotonic"
-    expected = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(raw[:, 0], gold[:, 0])
-    grid = np.linspace(0, 1, 101)
-    assert calibration.apply(grid[:, None])[:, 0] == pytest.approx(expected.predict(grid))
+    steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(raw[:, 0], gold[:, 0])
+    for height in np.unique(steps):
+        middle = raw[steps == height, 0].mean()
+        assert calibration.apply(np.array([[middle]]))[0, 0] == pytest.approx(height)
+    outside = calibration.apply(np.array([[0.0], [1.0]]))[:, 0]
+    assert outside == pytest.approx([steps.min(), steps.max()])
+
+
+def test_isotonic_regression_does_not_magnify_rounding() -> None:
+    _, raw, gold = simulated(1500, slope=3.0, shift=0.5)
+    calibration = fit_multilabel(raw, gold, method="isotonic", min_positives=20)
+    moved = raw + np.random.default_rng(3).normal(0, 1e-7, raw.shape)
+    assert calibration.apply(np.clip(moved, 0, 1)) == pytest.approx(calibration.apply(raw), abs=1e-3)
 
 
 @pytest.mark.parametrize(("n", "positives"), [(999, 400), (1200, 99)])
@@ -240,6 +250,23 @@ def test_a_class_with_too_few_positives_gets_no_bias_and_says_why() -> None:
     assert (labels[2].b, labels[2].reason) == (0.0, "3 positives, fewer than 20: no bias")
     assert [label.reason for label in labels[:2]] == ["", ""]
     assert labels[0].b != 0
+
+
+def test_rows_that_are_told_apart_without_an_error_do_not_make_all_others_certain() -> None:
+    """Few rows are often separable: without a penalty the scale ran to its bound, and probabilities to 0 and 1."""
+    generator = np.random.default_rng(4)
+    classes = generator.integers(0, 3, 600)
+    scores = generator.normal(size=(600, 3))
+    scores[np.arange(600), classes] += 3.2
+    raw, gold = softmax(scores, axis=1), classes[:, None] == np.arange(3)
+    few = np.flatnonzero(raw.argmax(axis=1) == classes)[:25]
+    calibration = fit_exclusive(raw[few], gold[few], allow_none=False, method="platt", min_positives=5)
+    assert 1 < calibration.labels[0].a < 5
+    probabilities = calibration.apply(raw[100:])
+    columns = range(3)
+    after, before = (sum(log_loss(p[:, i], gold[100:, i]) for i in columns) for p in (probabilities, raw[100:]))
+    assert after < 1.2 * before
+    assert (probabilities.max(axis=1) < 1).all()
 
 
 def test_isotonic_is_not_for_exclusive_codebooks_and_that_is_said() -> None:
