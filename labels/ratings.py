@@ -121,10 +121,10 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
         per_label={
             label: Coefficients(
                 prevalence=_prevalence(units, [label]),
-                kappa=estimate(kappas[label], _PAIRS_ALIKE),
-                alpha=estimate(alphas[label], _ALL_ALIKE),
+                kappa=estimate(kappas[label], _PAIRS_ALIKE, _bearing(codes, ratings.resampling)),
+                alpha=estimate(alphas[label], _ALL_ALIKE, _bearing(codes, ratings.resampling)),
             )
-            for label in ratings.columns
+            for label, codes in ratings.columns.items()
         },
         pairs=tuple(_pair_agreement(pair, ratings.resampling) for pair in pairs),
     )
@@ -150,10 +150,14 @@ class _Ratings:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two raters: on how many units they agree and how many they share, and kappa, each in each draw."""
+    """Two raters: on how many units they agree and how many they share, and kappa, each in each draw.
+
+    `n_documents` counts those in which they share a unit, `bearing` those in which either gave a label to one.
+    """
 
     raters: tuple[str, str]
     n_documents: int
+    bearing: dict[str, int]
     agreed: Floats
     shared: Floats
     kappa: Floats
@@ -197,9 +201,21 @@ def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) ->
     )
 
 
+def _bearing(codes: Integers, resampling: Resampling) -> int:
+    """In how many documents anybody gave a label, from its (units, raters) codes."""
+    return len(set(resampling.groups[(codes == 1).any(axis=1)].tolist()))
+
+
+def _shared(codes: Integers) -> Integers:
+    """The same codes, `MISSING` where not every rater gave one."""
+    import numpy as np
+
+    return np.where((codes == MISSING).any(axis=1, keepdims=True), MISSING, codes)
+
+
 def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
     """Every two raters who share a unit."""
-    groups, weights = ratings.resampling.groups, ratings.resampling.weights
+    groups, weights, columns = ratings.resampling.groups, ratings.resampling.weights, ratings.columns
     n_documents = ratings.resampling.n_documents
     for first, second in combinations(range(len(ratings.raters)), 2):
         pair = [first, second]
@@ -210,12 +226,13 @@ def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
         yield _Pair(
             raters=(ratings.raters[first], ratings.raters[second]),
             n_documents=int((shared > 0).sum()),
+            bearing={label: _bearing(_shared(codes[:, pair]), ratings.resampling) for label, codes in columns.items()},
             agreed=weights @ sums[:, 0],
             shared=weights @ shared,
             kappa=kappa_of(weights @ sums),
             per_label={
                 label: kappa_of(weights @ kappa_sums(codes[:, pair], 2, groups, n_documents))
-                for label, codes in ratings.columns.items()
+                for label, codes in columns.items()
             },
         )
 
@@ -227,7 +244,8 @@ def _pair_agreement(pair: _Pair, resampling: Resampling) -> PairAgreement:
         n_documents=pair.n_documents,
         kappa=resampling.estimate(pair.kappa, _PAIRS_ALIKE, pair.n_documents),
         per_label={
-            label: resampling.estimate(kappa, _PAIRS_ALIKE, pair.n_documents) for label, kappa in pair.per_label.items()
+            label: resampling.estimate(kappa, _PAIRS_ALIKE, pair.bearing[label])
+            for label, kappa in pair.per_label.items()
         },
     )
 

@@ -251,11 +251,22 @@ def test_draws_in_which_a_figure_is_undefined_are_counted() -> None:
     events = [says(annotator, sentence) for sentence in range(40) for annotator in "xy"]
     events += [says("x", 40, "aid"), says("y", 40, "aid")]
 
-    alpha = unbiased(events, draws=200).per_label["aid"].alpha
+    alpha = unbiased(events, draws=200).sets.alpha
 
     assert alpha.value == 1
     assert 0 < alpha.undefined_draws < 200
     assert (alpha.low, alpha.high) == (1, 1)
+
+
+def test_a_label_that_was_given_in_too_few_documents_has_no_interval_but_a_reason() -> None:
+    events = [says(who, number, *(["truce"] if number % 2 else [])) for number in range(2, 60) for who in "xy"]
+    events += [says("x", 0, "aid"), says("y", 0, "aid")]
+
+    found = unbiased(events, draws=50)
+
+    for estimate in (found.per_label["aid"].alpha, found.per_label["aid"].kappa, found.pairs[0].per_label["aid"]):
+        assert (estimate.value, estimate.low, estimate.no_interval) == (1, None, "fewer than 20 documents: 1")
+    assert found.per_label["truce"].alpha.low is not None
 
 
 # -- which decisions count

@@ -33,6 +33,8 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(_certificate_table(report["certificate"]))
     if not report["intervals"]:
         console.print(f"No intervals: {report['intervals_reason']}.")
+    for reason, labels in _by_reason(_without_bounds(report)).items():
+        console.print(f"No interval for {_some_of(labels)}: {reason}; that of macro_f1 hardly shows their chance.")
     for reason, labels in _by_reason(report.get("uncalibrated", {})).items():
         console.print(f"Not calibrated: {_some_of(labels)} ({reason}).")
     for note in report.get("notes", ()):
@@ -57,10 +59,20 @@ def print_saved(result: RunResult) -> None:
     console.print(f"      communique serve {result.folder}", soft_wrap=True)
 
 
-def _by_reason(uncalibrated: Mapping[str, str]) -> dict[str, list[str]]:
+def _without_bounds(report: Mapping[str, Any]) -> dict[str, str]:
+    """The labels whose F1 is measured on too little for an interval, and why."""
+    per_label = (report["intervals"] or {}).get("per_label_f1", {})
+    return {
+        label: interval["reason"]
+        for label, interval in per_label.items()
+        if interval.get("reason") and report["per_label"][label]["f1"] is not None
+    }
+
+
+def _by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
     """The labels that share a reason."""
     shared: dict[str, list[str]] = {}
-    for label, reason in uncalibrated.items():
+    for label, reason in reasons.items():
         shared.setdefault(reason, []).append(label)
     return shared
 
@@ -115,4 +127,5 @@ def _certificate_table(certificate: Mapping[str, Any]) -> Table:
     ]
     more = f", {len(losses) - _MANY_LABELS} more in report.json" if len(losses) > _MANY_LABELS else ""
     table.add_row("lost of expensive", Text(", ".join(losses[:_MANY_LABELS]) + more))
+    table.caption = "The bounds take sentences to be independent; those of one document seldom are quite."
     return table

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.metrics import Bools, Counts, Floats, exact_match
+from trainer.evaluation.metrics import Bools, Counts, Floats, count, exact_match
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds of a figure, and in how many draws it was undefined and dropped. None: undefined in every draw."""
+    """Bounds of a figure, or a `reason` why there are none; and in how many draws it was undefined."""
 
     low: float | None
     high: float | None
     undefined_draws: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,14 @@ class Intervals:
 
 
 def bootstrap_intervals(
-    gold: Bools, predicted: Bools, groups: Sequence[int], *, draws: int, confidence: float, seed: int
+    gold: Bools,
+    predicted: Bools,
+    groups: Sequence[int],
+    *,
+    draws: int,
+    confidence: float,
+    min_groups: int,
+    seed: int,
 ) -> Intervals:
     """Draw groups with replacement, all examples of a drawn group with it, and take percentiles of each figure.
 
@@ -40,22 +48,41 @@ def bootstrap_intervals(
         groups: (n,) group number of each example.
         draws: how many resamples.
         confidence: e.g. 0.95.
+        min_groups: the F1 of a label that occurs or is predicted in fewer groups has no bounds: resampled, so few would
+            look far surer than they are.
 
-    A label undefined in a draw (neither occurring nor predicted) is dropped from that draw's macro-F1. Source: Efron
-    and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
+    A label undefined in a draw (neither occurring nor predicted) counts in that draw's macro-F1 as it was measured.
+    Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
     """
     weights = _draw_weights(groups, draws, np.random.default_rng(seed))
-    counts = Counts(*(weights @ _per_group(values, groups) for values in _outcomes(gold, predicted)))
+    by_group = Counts(*(_per_group(values, groups) for values in _outcomes(gold, predicted)))
+    counts = Counts(*(weights @ each for each in (by_group.tp, by_group.fp, by_group.fn)))
     right = _per_group(exact_match(gold, predicted)[:, None], groups)
     sizes = _per_group(np.ones((len(gold), 1), dtype=bool), groups)
     accuracy = ((weights @ right) / (weights @ sizes))[:, 0]
     f1 = counts.f1
     return Intervals(
-        macro_f1=_interval(counts.macro_f1, confidence),
+        macro_f1=_interval(_macro_f1(f1, count(gold, predicted).f1), confidence),
         micro_f1=_interval(counts.micro_f1, confidence),
         exact_match=_interval(accuracy, confidence),
-        per_label=tuple(_interval(f1[:, column], confidence) for column in range(f1.shape[1])),
+        per_label=tuple(
+            _interval(f1[:, column], confidence)
+            if n >= min_groups
+            else Interval(None, None, int(np.isnan(f1[:, column]).sum()), f"{n} test groups, fewer than {min_groups}")
+            for column, n in enumerate(_bearing(by_group))
+        ),
     )
+
+
+def _bearing(counts: Counts) -> list[int]:
+    """In how many groups each label occurs or is predicted."""
+    return [int(n) for n in ((counts.tp + counts.fp + counts.fn) > 0).sum(axis=0)]
+
+
+def _macro_f1(f1: Floats, measured: Floats) -> Floats:
+    """(draws,) means of (draws, labels), an undefined F1 being that of (labels,) `measured`, where that is defined."""
+    held = np.where(np.isnan(f1), measured, f1)[:, ~np.isnan(measured)]
+    return held.mean(axis=1) if held.shape[1] else np.full(len(f1), np.nan)
 
 
 def _outcomes(gold: Bools, predicted: Bools) -> tuple[Bools, Bools, Bools]:
@@ -80,6 +107,6 @@ def _interval(values: Floats, confidence: float) -> Interval:
     defined = values[~np.isnan(values)]
     undefined = len(values) - len(defined)
     if not len(defined):
-        return Interval(None, None, undefined)
+        return Interval(None, None, undefined, "undefined in every draw")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high), undefined)

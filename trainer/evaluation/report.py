@@ -44,7 +44,8 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
     """Metrics with intervals as plain values; what is undefined is None.
 
     `accuracy` is there for exclusive codebooks, `subset_accuracy` for multi-label ones. `intervals` is None below
-    `min_groups` groups, and `intervals_reason` says so.
+    `min_groups` groups, and `intervals_reason` says so; the F1 of a label that fewer groups bear on has a `reason` for
+    having none.
     """
     counts = count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))
@@ -52,7 +53,13 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
     intervals, reason = None, f"{n_groups} test groups, fewer than {min_groups}: too few to resample"
     if n_groups >= min_groups:
         drawn = bootstrap_intervals(
-            outcome.gold, outcome.predicted, outcome.groups, draws=bootstrap, confidence=confidence, seed=seed
+            outcome.gold,
+            outcome.predicted,
+            outcome.groups,
+            draws=bootstrap,
+            confidence=confidence,
+            min_groups=min_groups,
+            seed=seed,
         )
         intervals, reason = _intervals(drawn, outcome.labels, exact, bootstrap, confidence), ""
     report = {

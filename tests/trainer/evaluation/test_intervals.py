@@ -20,7 +20,7 @@ def simulated(n: int, seed: int) -> tuple[Bools, Bools]:
 
 
 def intervals(gold: Bools, predicted: Bools, groups: Any = None, **more: Any) -> Intervals:
-    settings = {"draws": 400, "confidence": 0.95, "seed": 1} | more
+    settings = {"draws": 400, "confidence": 0.95, "min_groups": 2, "seed": 1} | more
     return bootstrap_intervals(gold, predicted, list(range(len(gold))) if groups is None else groups, **settings)
 
 
@@ -94,23 +94,34 @@ def test_a_flawless_model_has_no_width() -> None:
     assert [bounds(each) for each in (found.macro_f1, found.micro_f1, found.exact_match)] == [(1, 1)] * 3
 
 
-def test_a_label_that_is_undefined_in_a_draw_is_dropped_from_it_and_counted() -> None:
-    """Label 0 is right in every row; label 1 occurs, unseen by the model, in one group of four."""
-    gold = np.array([[1, 1], [1, 0], [1, 0], [1, 0]], dtype=bool)
-    predicted = np.array([[1, 0], [1, 0], [1, 0], [1, 0]], dtype=bool)
-    found = intervals(gold, predicted, draws=2000)
+def test_a_label_that_is_undefined_in_a_draw_is_counted_and_leaves_macro_f1_over_the_same_labels() -> None:
+    """Label 0 is right in every row; label 1 occurs, unseen by the model, in one group of four; label 2 never."""
+    gold = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]], dtype=bool)
+    predicted = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]], dtype=bool)
+    found = intervals(gold, predicted, draws=2000, min_groups=1)
     assert found.per_label[0] == Interval(1, 1, 0)
     assert found.per_label[1].undefined_draws / 2000 == pytest.approx(0.75**4, abs=0.04)
     assert bounds(found.per_label[1]) == (0, 0)
-    assert bounds(found.macro_f1) == (0.5, 1)
+    assert bounds(found.macro_f1) == (0.5, 0.5)
     assert found.macro_f1.undefined_draws == 0
+
+
+def test_a_label_of_too_few_groups_has_no_bounds_but_a_reason() -> None:
+    """Label 1 occurs in one group, twice, and is predicted in another: in two of forty."""
+    gold, predicted = np.zeros((80, 2), dtype=bool), np.zeros((80, 2), dtype=bool)
+    gold[:, 0] = predicted[:, 0] = True
+    gold[:2, 1] = predicted[40, 1] = True
+    groups = (np.arange(80) // 2).tolist()
+    refused = intervals(gold, predicted, groups, min_groups=3).per_label[1]
+    assert (refused.low, refused.high, refused.reason) == (None, None, "2 test groups, fewer than 3")
+    assert intervals(gold, predicted, groups, min_groups=2).per_label[1].reason == ""
 
 
 def test_a_label_that_is_undefined_in_every_draw_has_no_interval() -> None:
     nothing = np.zeros((5, 1), dtype=bool)
     found = intervals(nothing, nothing, draws=100)
-    assert found.per_label == (Interval(None, None, 100),)
-    assert found.macro_f1 == Interval(None, None, 100)
+    assert found.per_label == (Interval(None, None, 100, "0 test groups, fewer than 2"),)
+    assert found.macro_f1 == Interval(None, None, 100, "undefined in every draw")
     assert bounds(found.exact_match) == (1, 1)
 
 
