@@ -102,14 +102,14 @@ def test_the_kind_of_a_key_decides_which_numbers_are_drawn() -> None:
     space = {
         "model.C": {"low": 1, "high": 100, "log": True},
         "model.word_ngrams": {"low": 1, "high": 3},
-        "calibration.min_positives": {"low": 5, "high": 25, "step": 10},
-        "calibration.method": ["platt", "none"],
+        "model.min_df": {"low": 1, "high": 5, "step": 2},
+        "model.class_weight": ["balanced", "none"],
     }
     assert read_space(with_space(space)) == {
         "model.C": FloatDistribution(1.0, 100.0, log=True),
         "model.word_ngrams": IntDistribution(1, 3),
-        "calibration.min_positives": IntDistribution(5, 25, step=10),
-        "calibration.method": CategoricalDistribution(("platt", "none")),
+        "model.min_df": IntDistribution(1, 5, step=2),
+        "model.class_weight": CategoricalDistribution(("balanced", "none")),
     }
 
 
@@ -122,14 +122,13 @@ def test_the_kind_of_a_key_decides_which_numbers_are_drawn() -> None:
         ({"seed": {"low": 1, "high": 2}}, "seed: this key cannot be swept"),
         ({"split.train": {"low": 0.1, "high": 0.2}}, "split.train: this key cannot be swept"),
         ({"model.kind": ["tfidf", "majority"]}, "model.kind: this key cannot be swept"),
-        ({"calibration.holdout": {"low": 0.1, "high": 0.5}}, "calibration.holdout: this key cannot be swept"),
+        ({"calibration.min_positives": {"low": 5, "high": 25}}, "calibration.min_positives: this key cannot be swept"),
         ({"model.C": {"low": -1, "high": 2}}, "model.C = -1: this experiment cannot run"),
         ({"model.word_ngrams": {"low": 1, "high": 9}}, "model.word_ngrams = 9: this experiment cannot run"),
         ({"model.word_ngrams": {"low": 1.5, "high": 2.5}}, "model.word_ngrams = 1.5: this experiment cannot run"),
         ({"model.word_ngrams": {"low": 1, "high": 2, "step": 0.5}}, "takes whole numbers, but step = 0.5"),
         ({"model.class_weight": ["balanced", "both"]}, "model.class_weight = both: this experiment cannot run"),
         ({"model.class_weight": {"low": 1, "high": 2}}, "Input should be 'balanced' or 'none' (given: 1)"),
-        ({"calibration.crossfit": {"low": 0, "high": 1}}, "takes no numbers"),
         ({"model.C.x": [1, 2]}, "'C' is a value, not a section"),
     ],
 )
@@ -140,6 +139,17 @@ def test_what_a_trial_could_not_run_with_is_refused_before_the_first(
         run_sweep(with_space(space), isolated / "out")
     assert message in str(caught.value)
     assert not (isolated / "out").exists()
+
+
+def test_a_switch_takes_no_range() -> None:
+    space = {"model.activation_checkpointing": {"low": 0, "high": 1}}
+    with pytest.raises(ExperimentError, match="takes no numbers"):
+        read_space(with_space(space, "finetune"))
+
+
+def test_a_cascade_is_not_swept_as_its_proof_counts_once() -> None:
+    with pytest.raises(ExperimentError, match=r"a cascade cannot be swept.*\[model\.cheap\]"):
+        read_space(with_space({"model.max_lost": [0.1, 0.2]}, "cascade"))
 
 
 def test_the_shipped_sweep_can_run() -> None:

@@ -14,10 +14,12 @@ from trainer.errors import ExperimentError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-SWEPT = ("model", "calibration")
-"""Sections whose keys can be swept: the others decide what is compared, not what is best."""
-FIXED = ("model.kind", "calibration.holdout")
-"""Keys of theirs that cannot: another kind has other keys, another holdout divides the examples anew."""
+SWEPT = "model"
+"""The section whose keys can be swept, but for `kind`: another kind has other keys.
+
+The others decide what is compared, not what is best. Keys of [calibration] too: trials are judged on the rows that
+calibrate them, where whatever follows these rows most closely would win.
+"""
 
 
 def with_values(experiment: Experiment, values: Mapping[str, Any], place: str) -> Experiment:
@@ -36,8 +38,15 @@ def read_space(experiment: Experiment) -> dict[str, BaseDistribution]:
     """Key -> Optuna's distribution of it. Both ends of every range, and every choice, are allowed by the experiment.
 
     Raises:
-        ExperimentError: the space is empty, or holds a key or value that a trial could not run with.
+        ExperimentError: the space is empty, or holds a key or value that a trial could not run with; or the model is a
+            cascade, whose proof counts once only.
     """
+    if experiment.model.kind == "cascade":
+        raise ExperimentError(
+            f"{experiment.name}: a cascade cannot be swept: every trial would be proven on the same sentences, and the "
+            "best of many proofs proves nothing. Sweep its two models by themselves, and put what is best into "
+            "[model.cheap] and [model.expensive]."
+        )
     if not experiment.sweep.space:
         raise ExperimentError(
             f"{experiment.name}: [sweep.space] is empty. Say what to try, e.g. model.C = {{ low = 0.1, high = 100.0, "
@@ -50,10 +59,8 @@ def _distribution(experiment: Experiment, key: str) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution
 
     place = f"{experiment.name}: [sweep.space] {key}"
-    if key.split(".")[0] not in SWEPT or key in FIXED:
-        raise ExperimentError(
-            f"{place}: this key cannot be swept. Keys of [model] and [calibration] can, but for {' and '.join(FIXED)}."
-        )
+    if key.split(".")[0] != SWEPT or key == "model.kind":
+        raise ExperimentError(f"{place}: this key cannot be swept. Keys of [model] can, but for model.kind.")
     wanted = experiment.sweep.space[key]
     ends = (wanted.low, wanted.high) if isinstance(wanted, SweepRange) else wanted
     taken = [_value_at(with_values(experiment, {key: end}, f"{place} = {end}"), key) for end in ends]
