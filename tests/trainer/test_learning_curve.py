@@ -300,6 +300,16 @@ def test_a_curve_of_three_sizes_promises_nothing() -> None:
     assert "fewer than 4 sizes" in reason
 
 
+def test_a_draw_of_repeats_that_have_too_few_sizes_has_no_law() -> None:
+    """A rare label leaves the small sizes unfitted in some repeats: no law goes through one or two points."""
+    curve = curve_of(share_for(np.tile(law(SIZES, 0.9, 2.0, 0.5), (3, 1))))
+    curve.fitted[:] = [[False, False, True, True, True, True], [False] * 4 + [True] * 2, [False] * 5 + [True]]
+    laws = drawn_figures(curve, draws=300, seed=1).laws
+    assert laws is not None
+    assert 0 < len(laws.scale) < 300
+    assert (laws.at(1800) > laws.at(1600)).all()
+
+
 def test_a_start_below_the_law_widens_the_interval() -> None:
     scores = law(SIZES, 0.95, 3.0, 0.5)
     steady = np.tile(scores, (3, 1))

@@ -36,7 +36,7 @@ class Classifier(Protocol):
         ...
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) raw probabilities in [0, 1]; rows of an exclusive codebook sum to at most 1."""
+        """(n, labels) raw probabilities in [0, 1]; exclusive rows sum to at most 1, without none to 1."""
         ...
 
     def save(self, folder: Path) -> None:

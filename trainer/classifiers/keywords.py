@@ -40,7 +40,7 @@ class KeywordsClassifier:
                 "Write `cues = [...]` for its labels, or use another kind."
             )
         self.labels = codebook.label_names
-        self._exclusive = codebook.exclusive
+        self._exclusive, self._allows_none = codebook.exclusive, codebook.allow_none
         self._patterns = [[compile_cue(cue) for cue in label.cues] for label in codebook.labels]
         self.rates_ = np.zeros((len(self.labels), MOST_CUES + 1))
 
@@ -57,11 +57,12 @@ class KeywordsClassifier:
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) rates; for exclusive codebooks scaled down to sum to at most 1."""
+        """(n, labels) rates; for exclusive codebooks scaled to sum to at most 1, to 1 without none."""
         counts = self._count_cues(texts)
         rates = self.rates_[np.arange(len(self.labels)), counts]
         if self._exclusive:
-            rates = rates / np.maximum(rates.sum(axis=1, keepdims=True), 1)
+            together = rates.sum(axis=1, keepdims=True)
+            rates = rates / (np.maximum(together, 1) if self._allows_none else together)
         return np.asarray(rates, dtype=np.float32)
 
     def _count_cues(self, texts: Sequence[str]) -> NDArray[np.int64]:

@@ -156,7 +156,7 @@ def _mean_over_repeats(values: Floats, times: Floats) -> Floats:
 
 
 def _laws(curve: CurveCounts, macro_f1: Floats, times: Floats, starts: NDArray[np.int_]) -> PowerLaws | None:
-    """A law for each draw that has points; each point weighs as many examples as its fit was given.
+    """A law for each draw that has points enough; each point weighs as many examples as its fit was given.
 
     The more examples, the less chance is in a point, and the nearer it is to what is asked (Figueroa et al. 2012).
     """
@@ -166,6 +166,9 @@ def _laws(curve: CurveCounts, macro_f1: Floats, times: Floats, starts: NDArray[n
     flat = (len(macro_f1), -1)
     begun = (np.cumsum(fitted) - 1)[None, :] >= starts[:, None]
     weights = times[:, :, None] * curve.labelled * begun[:, None, :]
-    weights = np.where(np.isnan(macro_f1), 0.0, weights).reshape(flat)
-    usable = weights.sum(axis=1) > 0
+    weights = np.where(np.isnan(macro_f1), 0.0, weights)
+    usable = (weights > 0).any(axis=1).sum(axis=1) >= FEWEST_SIZES
+    if not usable.any():
+        return None
+    weights = weights.reshape(flat)
     return fit_power_laws(curve.labelled.ravel(), macro_f1.reshape(flat)[usable], weights[usable])
