@@ -306,12 +306,13 @@ def corpus_check(
 ) -> None:
     """Hold a corpus against its targets (sizes, ids, repetition, surface cues); exit code 1 where one is missed."""
     from labels.codebook import load_codebook
-    from trainer.corpus.check import CODEBOOK, TARGETS, check_corpus
+    from trainer.corpus.check import TARGETS, check_corpus
+    from trainer.data import STARTER_CODEBOOK
     from trainer.display.corpus import print_corpus_report
     from trainer.resources import shipped
 
     with reporting_errors():
-        report = check_corpus(folder or shipped("seeds"), load_codebook(CODEBOOK), TARGETS)
+        report = check_corpus(folder or shipped("seeds"), load_codebook(STARTER_CODEBOOK), TARGETS)
         print_corpus_report(report)
         if not report.passed:
             raise typer.Exit(1)

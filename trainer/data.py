@@ -24,6 +24,9 @@ from trainer.errors import ExperimentError
 from trainer.resources import shipped
 from trainer.splits import Parts, Split, apply_split, leaked_examples, make_split
 
+STARTER_CODEBOOK = "diplomatic"
+"""What the starter corpus is coded with."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -83,9 +86,10 @@ def files_read(experiment: Experiment) -> list[str]:
     """What a run of an experiment reads: data, codebook, list, manifest, store and encoders, by path or by name."""
     data, model = experiment.data, experiment.model
     sections = [model, getattr(model, "cheap", None), getattr(model, "expensive", None)]
-    store = _store(experiment) if data.source == "store" and not data.train else ""
-    named = [data.train, data.validation, data.test, data.codebook, data.only, experiment.split.manifest, store]
-    return [path for path in [*named, *(getattr(section, "encoder", "") for section in sections)] if path]
+    store = _store(experiment) if _from_store(experiment) else ""
+    files = [data.train, data.validation, data.test, data.only, experiment.split.manifest]
+    named = [*files, _codebook_name(experiment), store]
+    return [name for name in [*named, *(getattr(section, "encoder", "") for section in sections)] if name]
 
 
 def seed_examples(codebook: Codebook, notes: list[str] | None = None) -> list[Example]:
@@ -211,20 +215,26 @@ def _resolution_notes(resolution: Resolution, codebook: Codebook) -> Iterator[st
 
 
 def _codebook(experiment: Experiment) -> Codebook:
-    data = experiment.data
-    if data.codebook != "infer" and names_stored(data.codebook):
-        if data.train or data.source != "store":
+    data, name = experiment.data, _codebook_name(experiment)
+    if name != "infer" and names_stored(name):
+        if not _from_store(experiment):
             raise ExperimentError(
-                f'data.codebook = "{data.codebook}" names a version that a label store keeps, but the data do not come '
+                f'data.codebook = "{name}" names a version that a label store keeps, but the data do not come '
                 'from one. Set data.source = "store", or name a TOML file or a shipped codebook.'
             )
-        return find_codebook(data.codebook, _store(experiment))
-    if data.codebook != "infer":
-        return load_codebook(data.codebook)
+        return find_codebook(name, _store(experiment))
+    if name != "infer":
+        return load_codebook(name)
     if not data.train:
         raise ExperimentError('data.codebook = "infer" needs data.train. Name a codebook instead.')
     files = [Path(name) for name in (data.train, data.validation, data.test) if name]
     return infer_codebook_of(files)
+
+
+def _codebook_name(experiment: Experiment) -> str:
+    """As the experiment says, else of the settings where the data come from a label store, else `STARTER_CODEBOOK`."""
+    of_data = load_settings().codebook if _from_store(experiment) else STARTER_CODEBOOK
+    return experiment.data.codebook or of_data
 
 
 def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tuple[list[Example], str]:
@@ -241,6 +251,10 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
             "Label some with `communique label --annotator YOUR_NAME`."
         )
     return (_only(examples, listed, only) if only else examples), source
+
+
+def _from_store(experiment: Experiment) -> bool:
+    return experiment.data.source == "store" and not experiment.data.train
 
 
 def _store(experiment: Experiment) -> str:

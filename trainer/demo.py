@@ -18,7 +18,7 @@ from labels.sentences import split_sentences
 from labels.store import Store
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
-from trainer.data import read_ids, store_examples
+from trainer.data import STARTER_CODEBOOK, read_ids, store_examples
 from trainer.model import Model
 from trainer.predict import Row, predict_rows
 from trainer.resources import shipped
@@ -27,7 +27,6 @@ from trainer.splits import Split, make_split
 from trainer.tracking import connect, point_champion, register
 
 KINDS = ("majority", "keywords", "tfidf", "finetune")
-CODEBOOK = "diplomatic"
 SEED = 13
 FRACTIONS = (0.4, 0.2, 0.4)
 EXPERIMENT = "communique-demo"
@@ -54,7 +53,7 @@ def read_corpus(out: Path, advance: Advance) -> Corpus:
     refuse_occupied(out, repair="Name another with --out, or delete it.")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "communique.db"
-    codebook = load_codebook(CODEBOOK)
+    codebook = load_codebook(STARTER_CODEBOOK)
     with Store(path) as store:
         report = ingest(store, [shipped("seeds") / "documents"], lambda done, total: advance("reading", done, total))
         files = sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
@@ -68,7 +67,7 @@ def read_corpus(out: Path, advance: Advance) -> Corpus:
 def freeze_split(out: Path, corpus: Corpus) -> Split:
     """Divide the demo's frozen list of sentences 40 / 20 / 40 and keep the manifest as `out/split.json`."""
     with Store(corpus.store) as store:
-        by_id = {example.id: example for example in store_examples(store, load_codebook(CODEBOOK))}
+        by_id = {example.id: example for example in store_examples(store, load_codebook(STARTER_CODEBOOK))}
     chosen = [by_id[identifier] for identifier in read_ids(shipped("seeds") / "demo.txt")]
     parts = make_split(chosen, FRACTIONS, SEED)
     split = Split(*(tuple(example.id for example in part) for part in parts))
@@ -90,7 +89,7 @@ def crown(results: Sequence[RunResult]) -> tuple[RunResult, str]:
     """Register the model that is best on validation and point `champion` at it; the run and the model's URI."""
     connect()
     best = max(results, key=lambda result: float(result.report["validation_macro_f1"] or 0))
-    name = load_codebook(CODEBOOK).name
+    name = load_codebook(STARTER_CODEBOOK).name
     version = register(best.model_uri, name, {"kind": str(best.report["kind"])})
     point_champion(name, version)
     return best, f"models:/{name}@champion"
@@ -114,7 +113,7 @@ def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:
             f"seed={SEED}",
             'data.source="store"',
             f"data.store={corpus.store}",
-            f"data.codebook={CODEBOOK}",
+            f"data.codebook={STARTER_CODEBOOK}",
             f"data.only={shipped('seeds') / 'demo.txt'}",
             f"split.manifest={out / 'split.json'}",
             f"tracking.experiment={EXPERIMENT}",

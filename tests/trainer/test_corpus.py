@@ -23,10 +23,11 @@ from tests.conftest import make_examples
 from tests.trainer.conftest import plain_codebook
 from trainer.cli import app
 from trainer.corpus import check as module
-from trainer.corpus.check import CODEBOOK, Check, CorpusReport, Targets, balance, check_corpus, reading_f1
+from trainer.corpus.check import Check, CorpusReport, Targets, balance, check_corpus, reading_f1
 from trainer.corpus.labelled import read_labelled_corpus
 from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share
 from trainer.corpus.surface import surface_area
+from trainer.data import STARTER_CODEBOOK
 from trainer.resources import shipped
 
 Text = tuple[str, tuple[str, ...]]
@@ -116,7 +117,7 @@ def missed(report: CorpusReport) -> dict[str, Check]:
 
 @pytest.fixture(scope="module")
 def shipped_report() -> CorpusReport:
-    return check_corpus(shipped("seeds"), load_codebook(CODEBOOK))
+    return check_corpus(shipped("seeds"), load_codebook(STARTER_CODEBOOK))
 
 
 @pytest.mark.slow
@@ -405,7 +406,7 @@ def test_the_readings_are_compared_before_adjudication() -> None:
 
 @pytest.fixture
 def starter_codebook() -> Codebook:
-    return load_codebook(CODEBOOK)
+    return load_codebook(STARTER_CODEBOOK)
 
 
 def run(*arguments: str, code: int) -> str:

@@ -229,6 +229,8 @@ def test_all_that_a_run_reads_is_known_before_it() -> None:
     Path("communique.toml").write_text('store = "mine.db"\n', encoding="utf-8")
     assert "mine.db" in files_read(experiment(data={"source": "store"}))
     assert "mine.db" not in files_read(experiment())
+    Path("communique.toml").write_text('codebook = "mine.toml"\n', encoding="utf-8")
+    assert "mine.toml" in files_read(experiment(data={"source": "store"}))
 
 
 # -- hashes
@@ -365,6 +367,27 @@ def test_the_store_of_the_experiment_wins_over_the_settings(codebook_file: str) 
     with pytest.raises(InputError, match=r"other\.db: there is no such label store\. Fill one"):
         store_dataset(codebook_file, store="other.db")
     assert not Path("other.db").exists()
+
+
+def test_a_store_is_read_under_the_codebook_of_the_settings_where_the_experiment_names_none(
+    filled_store: Path, codebook_file: str, codebook: Codebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("communique.toml").write_text(f'codebook = "{codebook_file}"\n', encoding="utf-8")
+    assert store_dataset("", store=str(filled_store)).codebook == codebook
+    monkeypatch.setenv("COMMUNIQUE_CODEBOOK", "nowhere.toml")
+    assert store_dataset(codebook_file, store=str(filled_store)).codebook == codebook
+    with pytest.raises(CodebookError, match=r"nowhere\.toml: cannot read this codebook"):
+        store_dataset("", store=str(filled_store))
+
+
+def test_data_that_come_from_no_store_do_not_follow_the_settings(write_jsonl: WriteJsonl) -> None:
+    Path("communique.toml").write_text('codebook = "nowhere.toml"\n', encoding="utf-8")
+    diplomatic = load_codebook("diplomatic")
+    assert load_dataset(experiment()).codebook == diplomatic
+    names = diplomatic.label_names
+    rows = [{"text": f"Sentence {n} of the bulletin.", "labels": [names[n % len(names)]]} for n in range(60)]
+    data = {"source": "store", "train": str(write_jsonl("all.jsonl", rows))}
+    assert load_dataset(experiment(data=data)).codebook == diplomatic
 
 
 def test_a_store_without_agreed_labels_raises_with_the_repair(codebook_file: str) -> None:

@@ -19,7 +19,7 @@ class DataSection(Section):
     train: str = ""
     validation: str = ""
     test: str = ""
-    codebook: str = "diplomatic"
+    codebook: str = ""
     only: str = ""
 
     @model_validator(mode="after")

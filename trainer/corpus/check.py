@@ -26,8 +26,6 @@ from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_sh
 from trainer.corpus.surface import surface_areas
 from trainer.evaluation.metrics import Bools, count
 
-CODEBOOK = "diplomatic"
-"""What the starter corpus is coded with."""
 HARD_NEGATIVE = "hard negative: "
 """How the note of a sentence begins that looks like a label and is none; the codebook's rule that it tests follows."""
 FEWEST_SENTENCES = 100
