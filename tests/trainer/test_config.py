@@ -195,6 +195,10 @@ def test_set_of_a_key_below_a_value_raises() -> None:
         ("seed=-1", "  seed: Input should be greater than or equal to 0 (given: -1)"),
         ("split.test=0.5", "  split: `split.train`, `split.validation` and `split.test` must sum to 1, not 1.3\n"),
         ("data.test=a", "  data: `data.validation` and `data.test` need `data.train`\n"),
+        (
+            "data={train='a', only='b'}",
+            "  data: `data.only` chooses from `data.source`, not from the file `data.train`",
+        ),
         ("data=3", "  data: "),
         ("model=3", "  model: "),
     ],
@@ -206,6 +210,12 @@ def test_a_problem_names_the_file_the_key_and_the_repair(override: str, message:
     assert lines.startswith("mine.toml: this experiment cannot run.\n")
     assert message in lines
     assert lines.endswith("experiments/default.toml documents every key.")
+
+
+def test_a_manifest_beside_a_test_file_is_refused() -> None:
+    with pytest.raises(ExperimentError, match=r"experiment: `split\.manifest` and `data\.test` both say what is test"):
+        load_experiment(write(), ["data.train=a", "data.test=b", "split.manifest=m.json"])
+    assert load_experiment(write(), ["data.train=a", "split.manifest=m.json"]).split.manifest == "m.json"
 
 
 def test_a_key_of_another_kind_of_model_is_unknown() -> None:

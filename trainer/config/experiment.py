@@ -28,6 +28,15 @@ class DataSection(Section):
             raise ValueError("`data.validation` and `data.test` need `data.train`")
         return self
 
+    @model_validator(mode="after")
+    def _only_is_of_a_source(self) -> Self:
+        if self.only and self.train:
+            raise ValueError(
+                "`data.only` chooses from `data.source`, not from the file `data.train`: leave it out, and take the "
+                "other rows out of the file"
+            )
+        return self
+
 
 class SplitSection(Section):
     """How examples are divided when there is no test file."""
@@ -84,3 +93,12 @@ class Experiment(Section):
     evaluation: EvaluationSection = EvaluationSection()
     tracking: TrackingSection = TrackingSection()
     sweep: SweepSection = SweepSection()
+
+    @model_validator(mode="after")
+    def _one_division(self) -> Self:
+        if self.split.manifest and self.data.test:
+            raise ValueError(
+                "`split.manifest` and `data.test` both say what is test: leave one of them out (without `data.test`, "
+                "the manifest divides the rows of `data.train`)"
+            )
+        return self
