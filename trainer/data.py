@@ -96,8 +96,10 @@ def seed_examples(codebook: Codebook, notes: list[str] | None = None) -> list[Ex
     """The starter corpus: gold of the shipped annotations.
 
     Raises:
+        ExperimentError: its labels cannot be read under `codebook`.
         DataError: a shipped file was altered so that it does not validate any more.
     """
+    _refuse_other_codebook(codebook)
     lines = [
         line
         for path in sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
@@ -105,6 +107,18 @@ def seed_examples(codebook: Codebook, notes: list[str] | None = None) -> list[Ex
     ]
     sentences = {line.sentence.id: line.sentence for line in lines}
     return _gold_examples([line.event for line in lines], sentences.values(), codebook, {}, notes)
+
+
+def _refuse_other_codebook(codebook: Codebook) -> None:
+    """Raise where the labels of the starter corpus are not all labels, or its label sets no sets, of this codebook."""
+    own = load_codebook(STARTER_CODEBOOK)
+    same_sets = (codebook.exclusive, codebook.allow_none) == (own.exclusive, own.allow_none)
+    if not same_sets or not set(own.label_names) <= set(codebook.label_names):
+        raise ExperimentError(
+            f"codebook '{codebook.name}' {codebook.version} does not fit the starter corpus, which is coded with "
+            f'"{STARTER_CODEBOOK}" ({", ".join(own.label_names)}). Set data.source = "store" to train on what you '
+            "labelled with it, or name a file of labelled rows in data.train."
+        )
 
 
 def store_examples(store: Store, codebook: Codebook, notes: list[str] | None = None) -> list[Example]:

@@ -24,6 +24,7 @@ from trainer.resources import shipped
 from trainer.splits import Split
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
+DIPLOMATIC = load_codebook("diplomatic")
 WIRE = "The minister said on Monday that the whole convoy had reached the northern port"
 
 
@@ -279,6 +280,14 @@ def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjud
     assert len({example.id for example in examples}) == len(examples)
 
 
+@pytest.mark.parametrize("change", [{"exclusive": True}, {"allow_none": False}, {"labels": DIPLOMATIC.labels[1:]}])
+def test_a_codebook_that_does_not_fit_the_starter_corpus_is_refused_with_the_repair(change: dict[str, Any]) -> None:
+    other = DIPLOMATIC.model_copy(update={"name": "mine"} | change)
+    Path("mine.toml").write_text(dump_codebook(other), encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"'mine' 1\.1\.0 does not fit .*data\.source = .store..*data\.train"):
+        load_dataset(experiment(data={"codebook": "mine.toml"}))
+
+
 def test_the_starter_corpus_splits_into_three_parts_that_all_hold_every_label() -> None:
     dataset = load_dataset(experiment())
     assert dataset.source == "seeds"
@@ -382,12 +391,11 @@ def test_a_store_is_read_under_the_codebook_of_the_settings_where_the_experiment
 
 def test_data_that_come_from_no_store_do_not_follow_the_settings(write_jsonl: WriteJsonl) -> None:
     Path("communique.toml").write_text('codebook = "nowhere.toml"\n', encoding="utf-8")
-    diplomatic = load_codebook("diplomatic")
-    assert load_dataset(experiment()).codebook == diplomatic
-    names = diplomatic.label_names
+    assert load_dataset(experiment()).codebook == DIPLOMATIC
+    names = DIPLOMATIC.label_names
     rows = [{"text": f"Sentence {n} of the bulletin.", "labels": [names[n % len(names)]]} for n in range(60)]
     data = {"source": "store", "train": str(write_jsonl("all.jsonl", rows))}
-    assert load_dataset(experiment(data=data)).codebook == diplomatic
+    assert load_dataset(experiment(data=data)).codebook == DIPLOMATIC
 
 
 def test_a_store_without_agreed_labels_raises_with_the_repair(codebook_file: str) -> None:
