@@ -16,11 +16,15 @@ SEPARATOR = "|"
 """Between several labels in one cell of a table."""
 
 
-def read_examples(path: Path, codebook: Codebook) -> list[Example]:
+def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Example]:
     """The examples of a labelled file, in order.
 
-    Ids come from the columns `example_id`, else `sentence_id` with `document_id`, else file contents and row; rows
-    without `document_id` are each their own document.
+    Ids come from the columns `example_id`, else `sentence_id` with `document_id`, else `part`, row and text, so that a
+    file keeps them under another name; rows without `document_id` are each their own document.
+
+    Args:
+        part: what the file is read as, "train" or "test"; equal rows of files that are read together have different
+            ids where the parts differ.
 
     Raises:
         DataError: no usable row, a row without text or label column, half a character in a text, a label that the
@@ -29,7 +33,7 @@ def read_examples(path: Path, codebook: Codebook) -> list[Example]:
     examples: list[Example] = []
     rows_by_id: dict[str, int] = {}
     for number, row in read_rows(path):
-        example = _example(path, number, row, codebook)
+        example = _example(path, number, row, codebook, part)
         if example.id in rows_by_id:
             raise DataError(
                 f"{path}:{number}: id '{example.id}' stands in row {rows_by_id[example.id]} already. "
@@ -62,7 +66,7 @@ def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
     return infer_codebook(name, label_sets, exclusive=columns == {"label"})
 
 
-def _example(path: Path, number: int, row: Row, codebook: Codebook) -> Example:
+def _example(path: Path, number: int, row: Row, codebook: Codebook, part: str) -> Example:
     place = DataError.place(path, number)
     text = row.get("text")
     if isinstance(text, str) and not text.strip():
@@ -77,7 +81,7 @@ def _example(path: Path, number: int, row: Row, codebook: Codebook) -> Example:
         labels = codebook.check_labels(_labels(row[column], column, place), place)
     except CodebookError as error:
         raise DataError(str(error)) from None
-    identifier = _identifier(row, path, number, text)
+    identifier = _identifier(row, part, number, text)
     document = row.get("document_id")
     return Example(
         id=identifier,
@@ -89,14 +93,14 @@ def _example(path: Path, number: int, row: Row, codebook: Codebook) -> Example:
     )
 
 
-def _identifier(row: Row, path: Path, number: int, text: str) -> str:
+def _identifier(row: Row, part: str, number: int, text: str) -> str:
     if row.get("example_id") not in (None, ""):
         return str(row["example_id"])
     if row.get("sentence_id") not in (None, "") and row.get("document_id") not in (None, ""):
         return f"{row['document_id']}:{row['sentence_id']}"
     if row.get("sentence_id") not in (None, ""):
         return str(row["sentence_id"])
-    return hashlib.sha256(f"{path.name}\n{number}\n{text}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
 
 
 def _label_column(path: Path, number: int, row: Row) -> str:

@@ -308,14 +308,14 @@ def _corpus_parts(experiment: Experiment, examples: Sequence[Example]) -> Parts:
 
 def _file_parts(experiment: Experiment, codebook: Codebook) -> Parts:
     data = experiment.data
-    train = read_examples(Path(data.train), codebook)
+    train = read_examples(Path(data.train), codebook, "train")
     if not data.test:
         if data.validation:
             raise ExperimentError("data.validation without data.test: give both, or only data.train to split it.")
         return _corpus_parts(experiment, train)
-    test = read_examples(Path(data.test), codebook)
+    test = read_examples(Path(data.test), codebook, "test")
     if data.validation:
-        validation = read_examples(Path(data.validation), codebook)
+        validation = read_examples(Path(data.validation), codebook, "validation")
     else:
         holdout = experiment.calibration.holdout
         train, validation = make_split(

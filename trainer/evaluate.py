@@ -40,7 +40,7 @@ def evaluate_file(
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
-    examples = read_examples(data, model.codebook)
+    examples = read_examples(data, model.codebook, "test")
     settings = Experiment.model_validate({"name": "evaluate", "model": {"kind": "majority"}})
     outcome, report = evaluate_model(model, examples, settings)
     report |= _context(model, artefact, data)

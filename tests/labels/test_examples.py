@@ -148,15 +148,21 @@ def test_the_same_sentence_number_in_two_documents_is_two_examples(codebook: Cod
     assert [example.id for example in read_examples(write_jsonl("a.jsonl", rows), codebook)] == ["d1:1", "d2:1"]
 
 
-def test_rows_without_ids_are_documents_of_their_own_with_ids_that_do_not_depend_on_the_folder(
+def test_rows_without_ids_are_documents_of_their_own_with_ids_that_do_not_depend_on_the_name_of_the_file(
     codebook: Codebook,
 ) -> None:
     content = "text,label\nsame,aid\nsame,aid\nother,aid\n"
     here = read_examples(write("a.csv", content), codebook)
-    there = read_examples(write("deep/a.csv", content), codebook)
+    there = read_examples(write("deep/b.csv", content), codebook)
     assert here == there
     assert len({example.id for example in here}) == 3
     assert all(example.document_id == example.id and len(example.id) == 16 for example in here)
+
+
+def test_equal_rows_of_files_that_are_read_together_have_ids_of_their_own(codebook: Codebook) -> None:
+    path = write("a.csv", "text,label\nsame,aid\n")
+    train, test = (read_examples(path, codebook, part)[0] for part in ("train", "test"))
+    assert train.id != test.id
 
 
 def test_half_a_character_is_refused(codebook: Codebook) -> None:

@@ -147,6 +147,15 @@ def test_the_seed_decides_the_division(write_jsonl: WriteJsonl, codebook_file: s
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_equal_rows_at_equal_places_of_two_files_are_two_examples(write_jsonl: WriteJsonl, codebook_file: str) -> None:
+    rows = [{"text": e.text, "labels": list(e.labels)} for e in make_examples(40)]
+    for part in ("train", "test"):
+        Path(part).mkdir()
+    files = {part: str(write_jsonl(f"{part}/rows.jsonl", rows)) for part in ("train", "test")}
+    split = load_dataset(experiment(data=files | {"codebook": codebook_file})).split
+    assert len({*split.train, *split.validation, *split.test}) == 80
+
+
 def test_a_validation_file_without_a_test_file_raises(write_jsonl: WriteJsonl, codebook_file: str) -> None:
     file = str(write_jsonl("all.jsonl", as_rows(make_examples(12))))
     with pytest.raises(ExperimentError, match=r"data\.validation without data\.test"):
