@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo
 
 from labels.cli import app as labels_app
 from labels.cli.options import CodebookOption, StoreOption
@@ -335,9 +336,12 @@ _ORDER = (
     "predict",
     "serve",
 )
-"""As a user meets them."""
+"""As a user meets them; what is not listed comes last."""
 
-app.registered_commands = sorted(
-    [*app.registered_commands, *labels_app.registered_commands],
-    key=lambda command: _ORDER.index(command.name or command.callback.__name__ if command.callback else ""),
-)
+
+def _place(command: CommandInfo) -> int:
+    name = command.name or (command.callback.__name__ if command.callback else "")
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+app.registered_commands = sorted([*app.registered_commands, *labels_app.registered_commands], key=_place)

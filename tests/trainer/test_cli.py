@@ -1,14 +1,17 @@
-"""The commands `score` and `doubts`, run in this process; what they print and how they end."""
+"""The order of the commands, and `score` and `doubts`, run in this process; what they print and how they end."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.models import CommandInfo
 from typer.testing import CliRunner
 
+from labels.cli import app as labels_app
 from labels.codebook import dump_codebook
 from labels.store import Store
 from tests.conftest import make_examples
@@ -85,3 +88,14 @@ def test_doubts_refuse_what_cannot_be_done(isolated: Path, arguments: list[str],
     (isolated / "book.toml").write_text(dump_codebook(MULTI), encoding="utf-8")
     fill_store(isolated / "s.db", MULTI, make_examples(30))
     assert message in run("doubts", "--store", "s.db", "--codebook", "book.toml", *arguments, code=2)
+
+
+def test_a_command_that_has_no_place_among_the_others_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = CommandInfo(name="extra", callback=lambda: None)
+    monkeypatch.setattr(labels_app, "registered_commands", [extra, *labels_app.registered_commands])
+    spec = importlib.util.find_spec("trainer.cli")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.app.registered_commands[-1] is extra
