@@ -100,6 +100,16 @@ def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: boo
     return Calibration(exclusive, (label,) * n_labels, label if exclusive and allow_none else None)
 
 
+def not_calibrated(codebook: Codebook) -> Calibration:
+    """The calibration of a kind of model whose probabilities are to stay as they are."""
+    return uncalibrated(
+        len(codebook.labels),
+        "this kind is not calibrated",
+        exclusive=codebook.exclusive,
+        allow_none=codebook.allow_none,
+    )
+
+
 def fit_calibration(
     raw: NDArray[np.floating[Any]],
     gold: Bools,

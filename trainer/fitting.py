@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError
 from labels.records import Example
-from trainer.calibration import Calibration, fit_calibration, uncalibrated
+from trainer.calibration import Calibration, fit_calibration, not_calibrated
 from trainer.classifiers.base import (
     CalibratedClassifier,
     Classifier,
@@ -22,7 +22,7 @@ from trainer.classifiers.base import (
     ResumableClassifier,
     label_matrix,
 )
-from trainer.classifiers.registry import build_classifier
+from trainer.classifiers.registry import build_classifier, classifier_class
 from trainer.config.experiment import CalibrationSection, Experiment
 from trainer.data import Dataset, load_dataset
 from trainer.errors import ExperimentError
@@ -30,10 +30,8 @@ from trainer.model import Model
 from trainer.quiet import quiet_libraries
 from trainer.splits import make_split
 
-_TRAINED_TOGETHER = ("finetune", "cascade")
-"""Kinds that several processes train together, or that hold one."""
-_LEADERS_TIME = 10.0
-"""Seconds."""
+_SECONDS_FOR_THE_LEADER = 10.0
+"""How long a process waits for the one that leads to report an error first."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,12 @@ def help_train(experiment: Experiment, out: Path) -> None:
     leader most likely meets it too, and should report it and tidy up before the launcher ends all processes.
     """
     quiet_libraries()
-    if experiment.model.kind not in _TRAINED_TOGETHER:
+    if not classifier_class(experiment.model.kind).distributed:
         return
     try:
         fit_model(experiment, load_dataset(experiment), checkpoints=checkpoint_folder(out))
     except CommuniqueError:
-        time.sleep(_LEADERS_TIME)
+        time.sleep(_SECONDS_FOR_THE_LEADER)
         raise
 
 
@@ -105,12 +103,7 @@ def _calibrate(
     if isinstance(classifier, CalibratedClassifier):
         return classifier.calibration_
     if not classifier.needs_calibration:
-        return uncalibrated(
-            len(codebook.labels),
-            "this kind is not calibrated",
-            exclusive=codebook.exclusive,
-            allow_none=codebook.allow_none,
-        )
+        return not_calibrated(codebook)
     if settings.crossfit:
         raw, gold = _crossfitted(experiment, dataset, progress, checkpoints)
     else:

@@ -138,7 +138,7 @@ def _write_outputs(
     model = Model(fitted.model.codebook, fitted.model.classifier, fitted.model.calibration, manifest)
     outcome, report = evaluate_model(model, dataset.parts["test"], experiment)
     report |= _context(experiment, dataset, manifest, draft / "artefact")
-    report["notes"] += getattr(model.classifier, "notes", ())
+    report["notes"] += model.classifier.notes
     validation = _predict(model, dataset.parts["validation"])
     report |= {"train_seconds": fitted.seconds, "validation_macro_f1": _macro_f1(model.labels, validation)}
     (draft / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

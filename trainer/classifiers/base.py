@@ -25,11 +25,14 @@ class Classifier(Protocol):
     """A model that can be fitted, asked, saved and loaded. Probabilities are raw: calibration comes after.
 
     `labels` are in codebook order. `needs_calibration` is false where the probabilities are frequencies already and
-    thresholds would only undo what the model means to say.
+    thresholds would only undo what the model means to say. `distributed`: several processes can train it together.
+    `notes` are what the report should say of the training.
     """
 
     labels: tuple[str, ...]
     needs_calibration: bool
+    distributed: bool
+    notes: tuple[str, ...]
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Fit to `examples`; `validation` may be used to stop early, never to fit."""
@@ -83,12 +86,10 @@ class CalibratedClassifier(Classifier, Protocol):
 class ResumableClassifier(Classifier, Protocol):
     """A classifier whose training, where it was interrupted, goes on in a folder of checkpoints.
 
-    `checkpoints` is set before `fit`; whoever sets it deletes the folder when all is saved. `notes` are what the report
-    should say of the training.
+    `checkpoints` is set before `fit`; whoever sets it deletes the folder when all is saved.
     """
 
     checkpoints: Path | None
-    notes: tuple[str, ...]
 
 
 @runtime_checkable

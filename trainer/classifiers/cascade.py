@@ -22,7 +22,7 @@ from trainer.calibration import (
     Calibration,
     LabelCalibration,
     fit_calibration,
-    uncalibrated,
+    not_calibrated,
     with_none,
 )
 from trainer.certificate import Certificate, CutOffs, Limits, certify, choose_cutoffs, most_failures, upper_bound
@@ -101,11 +101,13 @@ class CascadeClassifier:
 
     Attributes:
         calibration_: the thresholds of the expensive classifier; the probabilities are calibrated already.
-        checkpoints, notes: the expensive classifier's, as `ResumableClassifier` says. A cascade that was refused can be
+        checkpoints: the expensive classifier's, as `ResumableClassifier` says. A cascade that was refused can be
             trained again with other limits from there; but certifying again on the same sentences is worth less.
+        notes: the expensive classifier's.
     """
 
     needs_calibration = False
+    distributed = True
     checkpoints: Path | None = None
 
     def __init__(
@@ -118,7 +120,7 @@ class CascadeClassifier:
         self._limits = Limits(section.max_disagreement, section.max_lost, section.confidence)
         self._seed = seed
         self._progress = progress
-        self.calibration_ = self._uncalibrated()
+        self.calibration_ = not_calibrated(codebook)
         self.fitted_: _Fitted | None = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
@@ -133,7 +135,7 @@ class CascadeClassifier:
         cheap, expensive = self._build()
         cheap.fit(examples, validation)
         expensive.fit(examples, validation)
-        self.notes = getattr(expensive, "notes", ())
+        self.notes = expensive.notes
         quick, said = self._calibrate(self._section.cheap.kind, cheap, rows)
         slow, answers = self._calibrate(self._section.expensive.kind, expensive, rows)
         self.calibration_ = _thresholds_alone(slow.calibration)
@@ -181,14 +183,9 @@ class CascadeClassifier:
 
     def _calibration(self, classifier: Classifier, raw: Probabilities, gold: Bools) -> Calibration:
         if not classifier.needs_calibration:
-            return self._uncalibrated()
+            return not_calibrated(self._codebook)
         defaults = CalibrationSection()
         return fit_calibration(raw, gold, self._codebook, method=defaults.method, min_positives=defaults.min_positives)
-
-    def _uncalibrated(self) -> Calibration:
-        book = self._codebook
-        reason = "this kind is not calibrated"
-        return uncalibrated(len(self.labels), reason, exclusive=book.exclusive, allow_none=book.allow_none)
 
     def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[CutOffs, Certificate]:
         """Choose on the first `half` rows of what the two classifiers said, certify on the others."""

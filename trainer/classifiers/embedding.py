@@ -38,6 +38,8 @@ class EmbeddingClassifier:
     """
 
     needs_calibration = True
+    distributed = False
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self, codebook: Codebook, section: EmbeddingSection, seed: int, progress: Progress | None = None

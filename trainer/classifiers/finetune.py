@@ -48,6 +48,7 @@ class FinetuneClassifier(TransformerClassifier):
         notes: what the report should say of the training.
     """
 
+    distributed = True
     checkpoints: Path | None = None
 
     def __init__(

@@ -29,6 +29,8 @@ class KeywordsClassifier:
     """
 
     needs_calibration = True
+    distributed = False
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self, codebook: Codebook, section: KeywordsSection, seed: int, progress: Progress | None = None

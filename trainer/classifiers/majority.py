@@ -19,6 +19,8 @@ class MajorityClassifier:
     """Label frequencies as probabilities: what a classifier must beat to have learned anything."""
 
     needs_calibration = False
+    distributed = False
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self, codebook: Codebook, section: MajoritySection, seed: int, progress: Progress | None = None

@@ -36,6 +36,8 @@ class TfidfClassifier:
     """
 
     needs_calibration = True
+    distributed = False
+    notes: tuple[str, ...] = ()
 
     def __init__(self, codebook: Codebook, section: TfidfSection, seed: int, progress: Progress | None = None) -> None:
         self.labels = codebook.label_names

@@ -34,6 +34,8 @@ class TransformerClassifier(ABC):
     """Pooled encoder output -> linear -> sigmoid for each label, or softmax over exclusive classes."""
 
     needs_calibration = True
+    distributed = False
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

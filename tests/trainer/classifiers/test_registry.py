@@ -7,6 +7,7 @@ import pytest
 
 from labels.codebook import Codebook
 from tests.conftest import make_examples
+from trainer.classifiers.base import Classifier
 from trainer.classifiers.registry import CLASSES, build_classifier, classifier_class
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.load import parse_experiment
@@ -19,6 +20,7 @@ def test_every_kind_of_an_experiment_has_its_classifier(kind: str, codebook: Cod
     classifier = build_classifier(section, codebook, seed=1, progress=None)
     assert type(classifier) is classifier_class(kind)
     assert classifier.labels == codebook.label_names
+    assert all(hasattr(classifier, name) for name in Classifier.__annotations__)
 
 
 def test_the_section_of_the_experiment_reaches_the_classifier(codebook: Codebook) -> None:

@@ -27,6 +27,8 @@ class LengthClassifier:
 
     labels = CODEBOOK.label_names
     needs_calibration = False
+    distributed = False
+    notes = ()
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
