@@ -138,7 +138,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json, predictions and plots.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Evaluate a saved model on any labelled file: the same report as after training."""
+    """Evaluate a saved model on any labelled file: the report of a run, with the default \\[evaluation] settings."""
     from trainer.display.run import print_report
     from trainer.evaluate import evaluate_file
     from trainer.model import Model
@@ -164,7 +164,7 @@ def export(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Make a faster artefact of a transformer or cascade, if it says the same on labelled rows; the old one stays."""
+    """Make a faster artefact of a transformer or cascade, if it says the same (int8: nearly) on labelled rows."""
     from labels.errors import InputError
     from trainer.display.exported import print_exported
     from trainer.export import export_artefact

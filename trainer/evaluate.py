@@ -1,4 +1,7 @@
-"""A saved model on any labelled file: the same report as after training, tracked like it."""
+"""A saved model on any labelled file: a report as after training, tracked like it.
+
+The seed is that of the run, the other settings of the intervals are the defaults: an artefact does not keep them.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ def evaluate_file(
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
     examples = read_examples(data, model.codebook, "test")
-    settings = Experiment.model_validate({"name": "evaluate", "model": {"kind": "majority"}})
+    assert model.manifest is not None
+    settings = Experiment.model_validate({"seed": model.manifest.seed, "model": {"kind": "majority"}})
     outcome, report = evaluate_model(model, examples, settings)
     report |= _context(model, artefact, data)
     if track:
