@@ -7,7 +7,6 @@ time, a damaged one is, and where none can be written the work goes on without.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -17,18 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.embeddings import Embedder, Vectors
+from trainer.resources import cache_folder
 
 _CHUNK = 1024
 _KEYS_A_QUERY = 500
 _BUSY_SECONDS = 10
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 """What SQLite reports of a file that is no database, a broken one, or one with other tables than ours."""
-
-
-def cache_folder() -> Path:
-    """The folder of all caches: COMMUNIQUE_CACHE, else `~/.cache/communique`."""
-    named = os.environ.get("COMMUNIQUE_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "communique"
 
 
 def cached_encode(

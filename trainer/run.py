@@ -28,12 +28,12 @@ from trainer.evaluation import Outcome, build_report
 from trainer.evaluation.metrics import count
 from trainer.evaluation.plots import draw_plots
 from trainer.fitting import Fitted, checkpoint_folder, fit_model
+from trainer.locks import sole_writer
 from trainer.model import Model
 from trainer.predictions import Predicted, write_predictions
 from trainer.quiet import quiet_libraries
 from trainer.splits import group_examples
 from trainer.tracking import Tracker, connect, register, tracked_run
-from trainer.writers import sole_writer
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -10,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainer.embedding_cache import EmbeddingCache, cache_folder, cached_encode
+from trainer.embedding_cache import EmbeddingCache, cached_encode
 from trainer.embeddings import Embedder
+from trainer.resources import cache_folder
 
 TEXTS = ["Oslo pledged fuel.", "Rain fell.", "The envoy called for a truce.", "Rain fell."]
 
@@ -152,10 +152,3 @@ def test_a_locked_file_is_left_alone(isolated: Path, monkeypatch: pytest.MonkeyP
         cache.write({"b": unit(1, 2)})
         assert cache.read(["a"]) == {}
     assert list(cache.read(["a", "b"])) == ["a"]
-
-
-def test_the_cache_is_where_the_environment_says(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache_folder() == Path(os.environ["COMMUNIQUE_CACHE"])
-    monkeypatch.delenv("COMMUNIQUE_CACHE")
-    monkeypatch.setenv("HOME", str(isolated))
-    assert cache_folder() == isolated / ".cache" / "communique"

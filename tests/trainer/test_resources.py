@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import ModuleType
 import pytest
 
 import trainer.resources
-from trainer.resources import shipped, shipped_experiments
+from trainer.resources import cache_folder, shipped, shipped_experiments
 
 
 def installed_copy(package: Path) -> ModuleType:
@@ -50,3 +51,10 @@ def test_in_a_checkout_the_folder_beside_the_package_is_used(isolated: Path) -> 
 def test_a_folder_that_the_installation_lacks_raises_with_the_repair() -> None:
     with pytest.raises(FileNotFoundError, match="folder 'recordings' is missing: install the package again"):
         shipped("recordings")
+
+
+def test_the_cache_is_where_the_environment_says(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder() == Path(os.environ["COMMUNIQUE_CACHE"])
+    monkeypatch.delenv("COMMUNIQUE_CACHE")
+    monkeypatch.setenv("HOME", str(isolated))
+    assert cache_folder() == isolated / ".cache" / "communique"

@@ -16,9 +16,9 @@ from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.config.models import EmbeddingSection
-from trainer.embedding_cache import cache_folder
 from trainer.embeddings import Embedder
 from trainer.errors import ArtefactError, EncoderError, ExperimentError
+from trainer.resources import cache_folder
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

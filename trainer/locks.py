@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labels.errors import DataError
-from trainer.embedding_cache import cache_folder
+from trainer.resources import cache_folder
 
 
 @contextmanager
 def sole_writer(out: Path) -> Iterator[None]:
     """Hold `out` for this process; the lock goes with the process, however it ends.
 
-    Locks lie among the caches, and where there is no place for those nothing is locked.
+    Locks lie in the cache: where there is no place for that nothing is locked, and one that is deleted while it is held
+    holds nobody off any more.
 
     Raises:
         DataError: another process of this machine holds it.

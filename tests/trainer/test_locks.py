@@ -8,13 +8,13 @@ import pytest
 
 from labels.errors import DataError
 from tests.trainer.conftest import MakeExperiment
+from trainer.locks import sole_writer
 from trainer.run import run_experiment
-from trainer.writers import sole_writer
 
 HOLDER = """
 import sys
 from pathlib import Path
-from trainer.writers import sole_writer
+from trainer.locks import sole_writer
 with sole_writer(Path("out")):
     print("held", flush=True)
     sys.stdin.read()
