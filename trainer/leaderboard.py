@@ -42,7 +42,7 @@ def _board(split_hash: str, judging_hash: str, rows: Sequence[RunRow]) -> Board:
     ordered = sorted(rows, key=_on_validation, reverse=True)
     newest = rows[0]
     data = newest.params.get("data.train") or newest.params.get("data.source", "")
-    labels = tuple(key.removeprefix("f1.") for key in _first_metrics(ordered) if key.startswith("f1."))
+    labels = tuple(key.removeprefix("f1.") for key in _metric_names(ordered) if key.startswith("f1."))
     levels = {float(row.params["evaluation.confidence"]) for row in rows if "evaluation.confidence" in row.params}
     return Board(
         split_hash=split_hash,
@@ -60,5 +60,5 @@ def _on_validation(row: RunRow) -> float:
     return -1.0 if value is None else value
 
 
-def _first_metrics(rows: Iterable[RunRow]) -> list[str]:
+def _metric_names(rows: Iterable[RunRow]) -> list[str]:
     return sorted({key for row in rows for key in row.metrics})

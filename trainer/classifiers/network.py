@@ -1,4 +1,4 @@
-"""The torch module that `finetune` trains: encoder, pooling, dropout, linear head, and its loss."""
+"""The torch module that `finetune` and `contrastive` train: encoder, pooling, dropout, linear head, and its loss."""
 
 from __future__ import annotations
 

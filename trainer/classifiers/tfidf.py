@@ -29,7 +29,7 @@ _NOTHING_LEFT = ("After pruning, no terms remain", "empty vocabulary", "max_df c
 
 
 class TfidfClassifier:
-    """Word 1-2-grams and character 2-4-grams within words, sublinear TF-IDF, L2 logistic regression.
+    """Word n-grams and character n-grams within words, sublinear TF-IDF, L2 logistic regression.
 
     Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
     class of its own where it is allowed.

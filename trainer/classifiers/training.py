@@ -197,7 +197,7 @@ def _arguments(section: FinetuneSection, batch_size: int, epochs: int, seed: int
         per_device_eval_batch_size=32 if batch_size == section.batch_size else batch_size,
         learning_rate=section.learning_rate,
         weight_decay=section.weight_decay,
-        warmup_steps=section.warmup,
+        warmup_steps=section.warmup,  # below 1: a share of the steps
         lr_scheduler_type="linear",
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
