@@ -1,6 +1,7 @@
-"""The only room that knows MLflow: runs, metrics, models, registry, leaderboard rows.
+"""What MLflow is told, and asked for: runs, metrics, models, registry, leaderboard rows.
 
-MLflow is told where to log by its own MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder.
+No other module knows MLflow but `pyfunc`, which MLflow itself runs. It is told where to log by its own
+MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder.
 """
 
 from __future__ import annotations

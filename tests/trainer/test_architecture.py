@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,18 +62,6 @@ def test_the_style_is_ruffs(command: str) -> None:
 
 
 # -- directions
-
-
-@pytest.mark.parametrize(("package", "aside"), [("labels", set()), ("trainer", {"pyfunc"})])
-def test_every_module_has_its_layer(package: str, aside: set[str]) -> None:
-    """`pyfunc` is copied into MLflow's models and imported by nothing here."""
-    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    contracts = content["tool"]["importlinter"]["contracts"]
-    (layers,) = [contract["layers"] for contract in contracts if contract.get("containers") == [package]]
-    layered = {name for layer in layers for name in re.split(r"\s*[:|]\s*", layer)}
-    entries = (ROOT / package).iterdir()
-    modules = {path.stem for path in entries if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    assert layered == modules - {"__init__"} - aside
 
 
 def test_only_tracking_and_what_mlflow_itself_runs_import_mlflow() -> None:
