@@ -115,17 +115,18 @@ def _crossfitted(
     experiment: Experiment, dataset: Dataset, progress: Progress | None, checkpoints: Path | None
 ) -> tuple[Probabilities, NDArray[np.bool_]]:
     """Out-of-fold raw probabilities of train and validation, and gold: the whole pipeline is refitted without each
-    fold.
+    fold, and of the others one is validation for kinds that stop early.
     """
     pool = [*dataset.parts["train"], *dataset.parts["validation"]]
     n_folds = experiment.calibration.folds
     folds = make_split(pool, [1 / n_folds] * n_folds, experiment.seed, allow_large=True)
     held_out = []
     for number, fold in enumerate(folds):
-        stop_by = folds[(number + 1) % n_folds]
-        rest = [example for part in folds if part is not fold and part is not stop_by for example in part]
         own = checkpoints / f"fold-{number + 1}" if checkpoints else None
-        classifier = _unfitted(experiment, dataset, progress, own).fit(rest, stop_by)
+        classifier = _unfitted(experiment, dataset, progress, own)
+        stop_by = folds[(number + 1) % n_folds] if classifier.stops_early else []
+        rest = [example for part in folds if part is not fold and part is not stop_by for example in part]
+        classifier.fit(rest, stop_by)
         held_out.append(_held_out(classifier, fold))
     raw, gold = zip(*held_out, strict=True)
     return np.concatenate(raw), np.concatenate(gold)

@@ -26,12 +26,13 @@ class Classifier(Protocol):
 
     `labels` are in codebook order. `needs_calibration` is false where the probabilities are frequencies already and
     thresholds would only undo what the model means to say. `distributed`: several processes can train it together.
-    `notes` are what the report should say of the training.
+    `stops_early`: fitting looks at validation. `notes` are what the report should say of the training.
     """
 
     labels: tuple[str, ...]
     needs_calibration: bool
     distributed: bool
+    stops_early: bool
     notes: tuple[str, ...]
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:

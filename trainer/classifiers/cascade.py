@@ -108,6 +108,7 @@ class CascadeClassifier:
 
     needs_calibration = False
     distributed = True
+    stops_early = True
     checkpoints: Path | None = None
 
     def __init__(

@@ -39,6 +39,7 @@ class EmbeddingClassifier:
 
     needs_calibration = True
     distributed = False
+    stops_early = False
     notes: tuple[str, ...] = ()
 
     def __init__(

@@ -37,10 +37,10 @@ _OUT_OF_MEMORY = (
 class FinetuneClassifier(TransformerClassifier):
     """Pooled encoder output -> dropout -> linear -> sigmoid for each label, or softmax over exclusive classes.
 
-    Mini-batches of like length with dynamic padding; AdamW with a rate of its own for the head; rare labels weigh
-    more, up to `positive_weight`; after each epoch the mean average precision on validation decides which checkpoint is
-    kept and when to stop. With `lora_rank` adapters are trained in place of the encoder's weights and merged into them
-    afterwards.
+    Mini-batches of like length with dynamic padding; AdamW with a rate of its own for the head, and lower ones the
+    further from it; rare labels weigh more, up to `positive_weight`; after each epoch the loss on validation decides
+    which checkpoint is kept and when to stop. With `lora_rank` adapters are trained in place of the encoder's weights
+    and merged into them afterwards.
 
     Attributes:
         checkpoints: a folder in which an interrupted training of the same experiment on the same examples goes on, with
@@ -49,6 +49,7 @@ class FinetuneClassifier(TransformerClassifier):
     """
 
     distributed = True
+    stops_early = True
     checkpoints: Path | None = None
 
     def __init__(
@@ -149,6 +150,7 @@ class FinetuneClassifier(TransformerClassifier):
         set_seed(self._seed)
         self._open_encoder(dropout=self._section.dropout)
         network = self._fitted_network()
+        network.set_encoder_dropout(self._section.dropout)
         network.prepare(lora_rank=self._section.lora_rank, recompute=self._section.activation_checkpointing)
         gold = label_matrix(examples, self.labels)
         network.set_loss(
@@ -167,7 +169,6 @@ class FinetuneClassifier(TransformerClassifier):
             batch_size=batch_size,
             epochs=self._epochs(len(examples)),
             seed=self._seed,
-            exclusive=self._exclusive,
             folder=folder,
             progress=self._progress,
         )

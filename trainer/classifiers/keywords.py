@@ -30,6 +30,7 @@ class KeywordsClassifier:
 
     needs_calibration = True
     distributed = False
+    stops_early = False
     notes: tuple[str, ...] = ()
 
     def __init__(

@@ -20,6 +20,7 @@ class MajorityClassifier:
 
     needs_calibration = False
     distributed = False
+    stops_early = False
     notes: tuple[str, ...] = ()
 
     def __init__(

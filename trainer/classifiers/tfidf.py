@@ -37,6 +37,7 @@ class TfidfClassifier:
 
     needs_calibration = True
     distributed = False
+    stops_early = False
     notes: tuple[str, ...] = ()
 
     def __init__(self, codebook: Codebook, section: TfidfSection, seed: int, progress: Progress | None = None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
@@ -28,32 +30,35 @@ if TYPE_CHECKING:
     from trainer.classifiers.base import Progress
     from trainer.config.models import FinetuneSection
 
-_SCORE = "score"
+_LAYER = re.compile(r"\b(?:layers?|blocks?|h)\.(\d+)\.")
 _SIGNS_OF_WANT = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 class _NetworkTrainer(Trainer):  # type: ignore[misc]
-    """A `Trainer` of a `Network`, whose head learns at a rate of its own; it stops where numbers are not finite."""
+    """A `Trainer` of a `Network`, whose layers and head learn at rates of their own; it stops where numbers are not
+    finite.
+    """
 
-    def __init__(self, *args: Any, head_learning_rate: float, exclusive: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, head_learning_rate: float, layer_decay: float, **kwargs: Any) -> None:
         self._head_learning_rate = head_learning_rate
-        self._exclusive = exclusive
+        self._layer_decay = layer_decay
         self._order = torch.Generator()
-        super().__init__(*args, compute_metrics=self._score, **kwargs)
+        super().__init__(*args, **kwargs)
         self.add_callback(_OrderCallback(self._order))
 
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
-        """AdamW in two groups; weight decay spares biases and normalisation."""
-        groups = []
-        for prefix, rate in (("encoder.", self.args.learning_rate), ("head.", self._head_learning_rate)):
-            named = [(n, p) for n, p in self.model.named_parameters() if n.startswith(prefix) and p.requires_grad]
-            decayed = [p for n, p in named if p.ndim > 1]
-            spared = [p for n, p in named if p.ndim <= 1]
-            groups += [
-                {"params": decayed, "lr": rate, "weight_decay": self.args.weight_decay},
-                {"params": spared, "lr": rate, "weight_decay": 0.0},
-            ]
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        """AdamW, a group for each rate; weight decay spares biases and normalisation."""
+        trained = {name: weights for name, weights in self.model.named_parameters() if weights.requires_grad}
+        encoder = [name for name in trained if name.startswith("encoder.")]
+        rates = encoder_rates(encoder, self.args.learning_rate, self._layer_decay)
+        groups: dict[tuple[float, float], list[Tensor]] = {}
+        for name, weights in trained.items():
+            decay = self.args.weight_decay if weights.ndim > 1 else 0.0
+            groups.setdefault((rates.get(name, self._head_learning_rate), decay), []).append(weights)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()],
+            fused=True,
+        )
         return self.optimizer
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -67,10 +72,16 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
             raise DivergedError(self.state.global_step + 1, self.state.max_steps)
         return loss
 
-    def _score(self, outcome: Any) -> dict[str, float]:
-        if not np.isfinite(outcome.predictions).all():
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The loss on validation.
+
+        Raises:
+            DivergedError: it is no finite number.
+        """
+        found: dict[str, float] = super().evaluate(*args, **kwargs)
+        if not math.isfinite(found["eval_loss"]):
             raise DivergedError(self.state.global_step, self.state.max_steps)
-        return {_SCORE: validation_score(outcome.predictions, outcome.label_ids, self._exclusive)}
+        return found
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         """Several processes must draw one order to share it out, though dropout moves their generators apart."""
@@ -110,7 +121,6 @@ def train_network(
     batch_size: int,
     epochs: int,
     seed: int,
-    exclusive: bool,
     folder: Path,
     progress: Progress | None,
 ) -> float:
@@ -141,7 +151,7 @@ def train_network(
         data_collator=DataCollatorWithPadding(tokenizer),
         callbacks=callbacks,
         head_learning_rate=section.head_learning_rate,
-        exclusive=exclusive,
+        layer_decay=section.layer_decay,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -149,25 +159,16 @@ def train_network(
     return _best_epoch(trainer.state)
 
 
-def validation_score(logits: Any, gold: Any, exclusive: bool) -> float:
-    """What decides between epochs, in [0, 1]: average precision, averaged over the labels (or classes) that occur.
+def encoder_rates(names: Sequence[str], rate: float, decay: float) -> dict[str, float]:
+    """The learning rate of each of an encoder's weights, from its name: `rate` in the last layer and after it, in each
+    layer before `decay` times that of the next, and in the embeddings `decay` times that of the first.
 
-    Thresholds are chosen afterwards, and so is how often a class is said: what counts is the ranking.
-
-    Args:
-        logits: (n, outputs).
-        gold: (n, outputs) 0 or 1; or, where `exclusive`, (n,) classes.
+    Source: Howard and Ruder (2018), "discriminative fine-tuning"; the rule is that of ELECTRA's.
     """
-    from scipy.special import softmax
-    from sklearn.metrics import average_precision_score
-
-    scores, wanted = np.asarray(logits), np.asarray(gold)
-    if exclusive:
-        scores, wanted = softmax(scores, axis=1), np.eye(scores.shape[1])[wanted]
-    present = wanted.any(axis=0)
-    if not present.any():
-        return 0.0
-    return float(average_precision_score(wanted[:, present], scores[:, present], average="macro"))
+    layers = {name: int(found[1]) + 1 for name in names if (found := _LAYER.search(name))}
+    last = max(layers.values(), default=0)
+    first = dict.fromkeys((name for name in names if "embeddings" in name), 0)
+    return {name: rate * decay ** (last - {**first, **layers}.get(name, last)) for name in names}
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -205,8 +206,8 @@ def _arguments(section: FinetuneSection, batch_size: int, epochs: int, seed: int
         save_total_limit=1,
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # how far patience has run out
-        metric_for_best_model=_SCORE,
-        greater_is_better=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
         label_names=["labels"],
         remove_unused_columns=False,
         use_cpu=not torch.cuda.is_available(),
@@ -226,5 +227,5 @@ def _n_devices() -> int:
 
 
 def _best_epoch(state: Any) -> float:
-    epochs = {row["step"]: row["epoch"] for row in state.log_history if f"eval_{_SCORE}" in row}
+    epochs = {row["step"]: row["epoch"] for row in state.log_history if "eval_loss" in row}
     return float(epochs.get(state.best_global_step, state.epoch))

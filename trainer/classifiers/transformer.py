@@ -35,6 +35,7 @@ class TransformerClassifier(ABC):
 
     needs_calibration = True
     distributed = False
+    stops_early = False
     notes: tuple[str, ...] = ()
 
     def __init__(

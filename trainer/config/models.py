@@ -73,11 +73,12 @@ class FinetuneSection(_EncoderSection):
     epochs: Positive = 4
     min_steps: Annotated[int, Field(ge=0)] = 160
     batch_size: Count = 16
-    learning_rate: Positive = 1e-4
+    learning_rate: Positive = 2e-4
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.8
     head_learning_rate: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss: Literal["cross_entropy", "asymmetric"] = "cross_entropy"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     positive_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0

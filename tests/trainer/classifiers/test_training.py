@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from tests.trainer.conftest import examples_for, plain_codebook, tiny_section
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.classifiers.network import Network
-from trainer.classifiers.training import is_out_of_memory, smaller_batch, validation_score
+from trainer.classifiers.training import encoder_rates, is_out_of_memory, smaller_batch
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +42,16 @@ def weights_before_and_after(encoder: Path, network: Network) -> dict[str, tuple
     return {name: (tensor, after[name]) for name, tensor in load_file(encoder / "model.safetensors").items()}
 
 
-def test_exclusive_score_is_average_precision_of_the_classes_that_occur_by_their_probabilities() -> None:
-    logits = np.array([[12.0, 11.0, 10.0, 10.0], [2.0, 1.0, 0.0, 0.0], [0.0, 3.0, 1.0, 0.0], [0.0, 1.0, 2.0, 0.0]])
-    # The first two rows are as likely of class 0: it is found at ranks 1 to 2: 1/2. Class 1 is found first, and among
-    # all others: (1 + 2/4) / 2. Class 2 comes first: 1. Class 3 never occurs.
-    assert validation_score(logits, np.array([0, 1, 1, 2]), True) == pytest.approx((1 / 2 + 3 / 4 + 1) / 3)
-
-
-def test_multilabel_score_is_average_precision_of_the_labels_that_occur() -> None:
-    gold = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    logits = np.array([[3.0, 2.0, 0.0], [2.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    # Label 0 is found at ranks 1 and 3: (1/1 + 2/3) / 2. Label 1 at rank 2: 1/2. Label 2 never occurs.
-    assert validation_score(logits, gold, False) == pytest.approx((5 / 6 + 1 / 2) / 2)
-
-
-def test_multilabel_score_without_any_positive_is_zero() -> None:
-    assert validation_score(np.ones((3, 2)), np.zeros((3, 2)), False) == 0
+def test_each_layer_learns_more_slowly_than_the_next() -> None:
+    names = [
+        "encoder.embeddings.word_embeddings.weight",
+        "encoder.encoder.layer.0.attention.self.query.weight",
+        "encoder.encoder.layer.1.output.dense.bias",
+        "encoder.final_norm.weight",
+    ]
+    assert encoder_rates(names, 0.8, 0.5) == dict(zip(names, (0.2, 0.4, 0.8, 0.8), strict=True))
+    assert set(encoder_rates(names, 0.8, 1.0).values()) == {0.8}
+    assert encoder_rates(["encoder.wte.weight"], 0.8, 0.5) == {"encoder.wte.weight": 0.8}
 
 
 def test_head_learns_at_its_own_rate(tiny_encoder: Path) -> None:
