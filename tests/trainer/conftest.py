@@ -145,6 +145,14 @@ def experiment_of(isolated: Path) -> MakeExperiment:
     return make
 
 
+def contradicting(codebook: Codebook, examples: Sequence[Example]) -> list[Example]:
+    """The same examples with just the labels that they do not bear."""
+    return [
+        replace(example, labels=tuple(name for name in codebook.label_names if name not in example.labels))
+        for example in examples
+    ]
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of three narrow layers for 64 tokens with random weights, and the bundled encoder's tokenizer."""

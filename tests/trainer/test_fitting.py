@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import MakeExperiment, gold_of, plain_codebook, texts_of, tiny_section, write_examples
 from trainer.calibration import fit_multilabel
+from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.data import load_dataset
 from trainer.errors import ExperimentError
 from trainer.fitting import fit_model
@@ -122,3 +124,26 @@ def test_an_interrupted_crossfitting_goes_on_in_the_fold_it_had_come_to(
     assert resumed.calibration == uninterrupted.calibration
     texts = texts_of(dataset.parts["test"])
     np.testing.assert_array_equal(resumed.predict_proba(texts), uninterrupted.predict_proba(texts))
+
+
+def test_only_kinds_that_stop_early_leave_a_fold_for_that(
+    experiment_of: MakeExperiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    fit = TfidfClassifier.fit
+
+    def watched(self: TfidfClassifier, examples: Any, validation: Any) -> TfidfClassifier:
+        sizes.append((len(examples), len(validation)))
+        return fit(self, examples, validation)
+
+    monkeypatch.setattr(TfidfClassifier, "fit", watched)
+    experiment = experiment_of("tfidf", calibration={"crossfit": True, "folds": 3})
+    dataset = load_dataset(experiment)
+    pool = len(dataset.parts["train"]) + len(dataset.parts["validation"])
+    fit_model(experiment, dataset)
+    assert [validation for _, validation in sizes[1:]] == [0, 0, 0]
+    assert sum(train for train, _ in sizes[1:]) == 2 * pool
+    monkeypatch.setattr(TfidfClassifier, "stops_early", True)
+    sizes.clear()
+    fit_model(experiment, dataset)
+    assert sum(train for train, _ in sizes[1:]) == sum(validation for _, validation in sizes[1:]) == pool

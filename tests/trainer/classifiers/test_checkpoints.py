@@ -23,7 +23,7 @@ from transformers import Trainer
 
 from labels.codebook import Codebook
 from labels.records import Example
-from tests.trainer.conftest import examples_for, plain_codebook, texts_of, tiny_section
+from tests.trainer.conftest import contradicting, examples_for, plain_codebook, texts_of, tiny_section
 from trainer.classifiers.checkpoints import claim_folder, drop_fruitless, fingerprint, last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.errors import ExperimentError
@@ -31,8 +31,8 @@ from trainer.errors import ExperimentError
 MULTI = plain_codebook("aid", "truce")
 EXAMPLES = examples_for(MULTI, 120)
 TRAIN, VALIDATION = EXAMPLES[:64], EXAMPLES[64:]  # batches of 16: an epoch has 4 steps
-UNLABELLED = [replace(example, labels=()) for example in VALIDATION]
-"""Every epoch scores 0 on them, so that the first remains the best."""
+CONTRADICTING = contradicting(MULTI, VALIDATION)
+"""The more is learned, the higher the loss on them: the first epoch remains the best."""
 
 
 class StoppedError(Exception):
@@ -160,7 +160,7 @@ def test_its_best_checkpoint_is_found_from_another_working_folder(
     isolated: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings: dict[str, Any] = {"epochs": 9, "patience": 3, "validation": UNLABELLED}
+    settings: dict[str, Any] = {"epochs": 9, "patience": 3, "validation": CONTRADICTING}
     trainee.folder = Path("checkpoints")
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_finalize_training", stop)
@@ -227,7 +227,7 @@ def test_after_kill_9_it_goes_on_to_the_same_end(
 
 @pytest.mark.parametrize("after", [6, 10, 14])
 def test_patience_that_had_run_out_in_part_is_not_given_anew(trainee: Trainee, after: int) -> None:
-    settings: dict[str, Any] = {"epochs": 9, "patience": 3, "validation": UNLABELLED}
+    settings: dict[str, Any] = {"epochs": 9, "patience": 3, "validation": CONTRADICTING}
     trainee.interrupt(after, **settings)
     assert trainee.train(**settings).best_epoch_ == 1
     assert trainee.steps[-1] == 16  # the first epoch and three without anything better
@@ -241,7 +241,7 @@ def test_a_training_that_was_over_trains_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was interrupted between its last checkpoint and the loading of its best."""
-    settings: dict[str, Any] = {"epochs": epochs, "patience": 3, "validation": UNLABELLED}
+    settings: dict[str, Any] = {"epochs": epochs, "patience": 3, "validation": CONTRADICTING}
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_finalize_training", stop)
         with pytest.raises(StoppedError):

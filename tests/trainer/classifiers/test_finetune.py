@@ -21,6 +21,7 @@ from tests.conftest import make_examples
 from tests.trainer.conftest import (
     Finetuned,
     MakeExperiment,
+    contradicting,
     examples_for,
     gold_of,
     plain_codebook,
@@ -330,11 +331,10 @@ def test_stops_when_validation_has_not_improved_for_patience_epochs(
     tiny_encoder: Path, patience: int, epochs: int
 ) -> None:
     examples = examples_for(MULTI, 120)
-    unlabelled = [Example(e.id, e.document_id, e.text) for e in examples[64:]]  # every epoch scores 0
     seen: list[int] = []
     section = tiny_section(tiny_encoder, epochs=8, patience=patience)
     classifier = FinetuneClassifier(MULTI, section, 1, lambda done, _: seen.append(done))
-    classifier.fit(examples[:64], unlabelled)
+    classifier.fit(examples[:64], contradicting(MULTI, examples[64:]))
     assert seen[-1] == epochs * 4
     assert classifier.best_epoch_ == 1.0
 
