@@ -13,11 +13,10 @@ from typing import Any
 from labels.examples import read_examples
 from labels.files import refuse_occupied, whole_folder
 from trainer.artefact import folder_size
-from trainer.config.experiment import Experiment
-from trainer.evaluation.plots import draw_plots
+from trainer.config.experiment import EvaluationSection
+from trainer.judging import evaluate_model, headline_metrics, write_report
 from trainer.model import Model
-from trainer.predictions import Predicted, write_predictions
-from trainer.run import evaluate_model, headline_metrics
+from trainer.predictions import Predicted
 from trainer.tracking import connect, tracked_run
 
 EXPERIMENT = "communique-evaluations"
@@ -45,18 +44,14 @@ def evaluate_file(
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
     examples = read_examples(data, model.codebook, "test")
     assert model.manifest is not None
-    settings = Experiment.model_validate({"seed": model.manifest.seed, "model": {"kind": "majority"}})
-    outcome, report = evaluate_model(model, examples, settings)
+    outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
     report |= _context(model, artefact, data)
     if track:
         _track(report, data)
     if out is not None:
         with whole_folder(out, overwrite=overwrite) as draft:
-            (draft / "plots").mkdir()
-            (draft / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
             said = Predicted(examples, outcome.predicted, outcome.probabilities)
-            write_predictions(draft / "predictions.parquet", model.labels, {"test": said})
-            draw_plots(outcome, report, draft / "plots")
+            write_report(draft, outcome, report, {"test": said})
     return Evaluation(report, out)
 
 

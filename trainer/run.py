@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from labels.codebook import dump_codebook
 from labels.files import refuse_occupied, whole_folder
-from labels.records import Example
-from labels.store import store_name
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
 from trainer.calibration import Calibration, LabelCalibration
-from trainer.classifiers.base import Progress, label_matrix
+from trainer.classifiers.base import Progress
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset, files_read, load_dataset
-from trainer.evaluation import Outcome, build_report
-from trainer.evaluation.metrics import count
-from trainer.evaluation.plots import draw_plots
+from trainer.experiment_tracking import track_experiment, track_outputs
 from trainer.fitting import Fitted, checkpoint_folder, fit_model
+from trainer.judging import evaluate_model, macro_f1, predict_examples, write_report
 from trainer.locks import sole_writer
 from trainer.model import Model
-from trainer.predictions import Predicted, write_predictions
+from trainer.predictions import Predicted
 from trainer.quiet import quiet_libraries
-from trainer.splits import group_examples
-from trainer.tracking import Tracker, connect, register, tracked_run
+from trainer.tracking import register
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ def run_experiment(
     ):
         fitted = fit_model(experiment, dataset, progress, checkpoints=checkpoints)
         model, report = _write_outputs(experiment, dataset, fitted, draft)
-        model_uri = _track(tracker, experiment, dataset, report, draft) if tracker else ""
+        model_uri = track_outputs(tracker, experiment, dataset, report, draft) if tracker else ""
     shutil.rmtree(checkpoints, ignore_errors=True)
     version = ""
     if model_uri and experiment.tracking.register_as:
@@ -86,67 +76,28 @@ def run_experiment(
     return RunResult(out, report, model, tracker.run_id if tracker else "", model_uri, version)
 
 
-def evaluate_model(model: Model, examples: Sequence[Example], experiment: Experiment) -> tuple[Outcome, dict[str, Any]]:
-    """Predict labelled examples; the outcome as arrays, and the report with the speed of predicting."""
-    start = time.perf_counter()
-    probabilities = model.predict_proba([example.text for example in examples])
-    seconds = time.perf_counter() - start
-    outcome = Outcome(
-        labels=model.labels,
-        exclusive=model.codebook.exclusive,
-        gold=label_matrix(examples, model.labels),
-        predicted=model.decide(probabilities),
-        probabilities=probabilities.astype(np.float64),
-        groups=group_examples(examples, allow_large=True),
-        thresholds=model.calibration.thresholds,
-    )
-    settings = experiment.evaluation
-    report = build_report(
-        outcome,
-        bootstrap=settings.bootstrap,
-        confidence=settings.confidence,
-        min_groups=settings.min_groups,
-        seed=experiment.seed,
-    )
-    report["sentences_per_second"] = len(examples) / seconds
-    return outcome, report
-
-
-def macro_f1(model: Model, examples: Sequence[Example]) -> float | None:
-    """Macro-F1 of a model on labelled examples, None if undefined; on validation it decides who is champion."""
-    return _macro_f1(model.labels, _predict(model, examples))
-
-
-def _predict(model: Model, examples: Sequence[Example]) -> Predicted:
-    probabilities = model.predict_proba([example.text for example in examples])
-    return Predicted(examples, model.decide(probabilities), probabilities)
-
-
-def _macro_f1(labels: Sequence[str], said: Predicted) -> float | None:
-    value = float(count(label_matrix(said.examples, labels), said.predicted).macro_f1)
-    return None if math.isnan(value) else value
-
-
 def _write_outputs(
     experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path
 ) -> tuple[Model, dict[str, Any]]:
-    (draft / "artefact").mkdir()
-    (draft / "plots").mkdir()
-    manifest = save_artefact(
-        draft / "artefact", _manifest(experiment, dataset, fitted), dataset.codebook, fitted.model.classifier
-    )
-    model = Model(fitted.model.codebook, fitted.model.classifier, fitted.model.calibration, manifest)
-    outcome, report = evaluate_model(model, dataset.parts["test"], experiment)
+    """The artefact, the split, and the report on test with all that goes with it; the saved model and the report."""
+    model, manifest = _save(experiment, dataset, fitted, draft / "artefact")
+    dataset.split.save(draft / "split.json")
+    outcome, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
+    test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
+    validation = predict_examples(model, dataset.parts["validation"])
     report |= _context(experiment, dataset, manifest, draft / "artefact")
     report["notes"] += model.classifier.notes
-    validation = _predict(model, dataset.parts["validation"])
-    report |= {"train_seconds": fitted.seconds, "validation_macro_f1": _macro_f1(model.labels, validation)}
-    (draft / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    dataset.split.save(draft / "split.json")
-    test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
-    write_predictions(draft / "predictions.parquet", model.labels, {"test": test, "validation": validation})
-    draw_plots(outcome, report, draft / "plots")
+    report |= {"train_seconds": fitted.seconds, "validation_macro_f1": macro_f1(model.labels, validation)}
+    write_report(draft, outcome, report, {"test": test, "validation": validation})
     return model, report
+
+
+def _save(experiment: Experiment, dataset: Dataset, fitted: Fitted, folder: Path) -> tuple[Model, Manifest]:
+    """The fitted model as an artefact in a new folder; the model with its manifest."""
+    folder.mkdir()
+    content = _manifest(experiment, dataset, fitted)
+    manifest = save_artefact(folder, content, dataset.codebook, fitted.model.classifier)
+    return replace(fitted.model, manifest=manifest), manifest
 
 
 def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artefact: Path) -> dict[str, Any]:
@@ -202,83 +153,3 @@ def _manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manif
         thresholds=dict(zip(codebook.label_names, map(float, model.calibration.thresholds), strict=True)),
         packages=package_versions(),
     )
-
-
-@contextmanager
-def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = "") -> Iterator[Tracker | None]:
-    """An open MLflow run that holds an experiment's parameters, data and tags, or None where tracking is off.
-
-    With `beside` it is one of the MLflow experiment `NAME-BESIDE`, out of the way of those that the leaderboard ranks.
-    """
-    if not experiment.tracking.enabled:
-        with nullcontext():
-            yield None
-        return
-    connect()
-    tags = {
-        "codebook.name": dataset.codebook.name,
-        "codebook.hash": dataset.codebook.hash,
-        "split.hash": dataset.split.hash,
-        "data.training_hash": dataset.training_hash,
-        "data.judging_hash": dataset.judging_hash,
-        "synthetic": str(dataset.synthetic).lower(),
-    }
-    name = "-".join(part for part in (experiment.tracking.experiment, beside) if part)
-    with tracked_run(name, experiment.name, tags) as tracker:
-        tracker.log_params(_flat(_published(experiment)))
-        for part, examples in dataset.parts.items():
-            tracker.log_examples(part, examples, dataset.source, dataset.split.hash)
-        yield tracker
-
-
-def _track(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: dict[str, Any], draft: Path) -> str:
-    tracker.log_metrics(headline_metrics(report))
-    tracker.log_folder(draft / "plots", "plots")
-    for name in ("report.json", "split.json", "predictions.parquet"):
-        tracker.log_file(draft / name)
-    tracker.log_text(dump_codebook(dataset.codebook), "codebook.toml")
-    tracker.log_text(json.dumps(_published(experiment), indent=1) + "\n", "experiment.json")
-    tracker.set_tags({"model.id": report["model_id"]})
-    return tracker.log_model(draft / "artefact")
-
-
-def _published(experiment: Experiment) -> dict[str, Any]:
-    """Every key of an experiment, but no password of its label store."""
-    content = experiment.model_dump()
-    if experiment.data.store:
-        content["data"]["store"] = store_name(experiment.data.store)
-    return content
-
-
-def headline_metrics(report: dict[str, Any]) -> dict[str, float | None]:
-    """The figures of a report that MLflow keeps as metrics."""
-    exact = "accuracy" if report["exclusive"] else "subset_accuracy"
-    names = (
-        "macro_f1",
-        "micro_f1",
-        exact,
-        "train_seconds",
-        "sentences_per_second",
-        "validation_macro_f1",
-        "artefact_bytes",
-        "n_test",
-        "n_groups",
-        "n_train",
-    )
-    metrics = {name: report.get(name) for name in names}
-    metrics |= {f"f1.{label}": figures["f1"] for label, figures in report["per_label"].items()}
-    metrics |= {
-        f"calibration.{name}": report["calibration"][name]
-        for name in ("expected_calibration_error", "brier_score", "log_loss")
-    }
-    if report["intervals"]:
-        bounds = report["intervals"]["macro_f1"]
-        metrics |= {"macro_f1.low": bounds["low"], "macro_f1.high": bounds["high"]}
-    return metrics
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

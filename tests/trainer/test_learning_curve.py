@@ -38,9 +38,9 @@ from trainer.evaluation.curve import (
 from trainer.evaluation.metrics import Bools, Counts, Floats, count
 from trainer.evaluation.power_law import PowerLaws, fit_power_laws
 from trainer.fitting import fit_model
+from trainer.judging import evaluate_model
 from trainer.learning_curve import CurveResult, LearningCurve, learning_curve, run_learning_curve
 from trainer.learning_curve.subsets import curve_shares, nested_subsets
-from trainer.run import evaluate_model
 from trainer.tracking import list_runs
 
 QUICK = settings(deadline=None, max_examples=60)
@@ -340,7 +340,8 @@ def experiment(experiment_of: MakeExperiment) -> Experiment:
 def test_the_largest_size_is_what_train_fits(experiment: Experiment) -> None:
     dataset = load_dataset(experiment)
     curve = learning_curve(experiment, dataset, repeats=1, sizes=2)
-    _, report = evaluate_model(fit_model(experiment, dataset).model, dataset.parts["test"], experiment)
+    model = fit_model(experiment, dataset).model
+    _, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
     last = curve.points[-1]
     assert last.fits[0].macro_f1 == pytest.approx(report["macro_f1"])
     assert last.fits[0].per_label_f1 == pytest.approx([report["per_label"][name]["f1"] for name in curve.labels])

@@ -30,14 +30,12 @@ from tests.trainer.conftest import (
     write_examples,
 )
 from trainer.artefact import read_manifest
-from trainer.calibration import uncalibrated
-from trainer.classifiers.majority import MajorityClassifier
 from trainer.config.experiment import SplitSection, TrackingSection
-from trainer.config.models import MajoritySection
 from trainer.data import load_dataset
 from trainer.errors import EncoderError, TrackingError
+from trainer.judging import headline_metrics
 from trainer.model import Model
-from trainer.run import RunResult, headline_metrics, macro_f1, run_experiment
+from trainer.run import RunResult, run_experiment
 from trainer.splits import Split
 
 OUTPUTS = {"artefact", "plots", "predictions.parquet", "report.json", "split.json"}
@@ -380,15 +378,6 @@ def test_figure_that_is_undefined_is_null(experiment_of: MakeExperiment, isolate
     expected = (0, None) if part == "validation" else (None, 0)
     assert (report["macro_f1"], report["validation_macro_f1"]) == expected
     assert result.report == report
-
-
-def test_macro_f1_of_a_model_is_that_of_its_decisions() -> None:
-    codebook = plain_codebook("aid", "truce")
-    train = [Example(f"e{i}", "d", "text", ("aid",) if i < 3 else ("truce",) if i < 4 else ()) for i in range(5)]
-    classifier = MajorityClassifier(codebook, MajoritySection(kind="majority"), 1).fit(train, [])
-    model = Model(codebook, classifier, uncalibrated(2, "", exclusive=False, allow_none=True))
-    # "aid" is assigned to all five: precision 3/5, recall 1, F1 3/4. "truce" is never assigned: F1 0.
-    assert macro_f1(model, train) == pytest.approx((3 / 4 + 0) / 2)
 
 
 def test_occupied_folder_is_refused_before_any_work(

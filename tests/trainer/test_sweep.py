@@ -31,8 +31,9 @@ from trainer.data import load_dataset
 from trainer.display.sweep import print_sweep
 from trainer.errors import ExperimentError
 from trainer.fitting import fit_model
+from trainer.judging import macro_f1, predict_examples
 from trainer.resources import shipped, shipped_experiments
-from trainer.run import macro_f1, run_experiment
+from trainer.run import run_experiment
 from trainer.splits import Split
 from trainer.sweep import SweepResult, Trial, run_sweep
 from trainer.sweep.executors import Job, run_trial
@@ -331,7 +332,9 @@ def test_the_best_on_validation_is_run_and_tested_once(copied: SweepResult) -> N
     experiment = make_swept({"model.C": C})
     dataset = load_dataset(experiment)
     model = fit_model(with_values(experiment, copied.best.values, "best"), dataset).model
-    assert copied.best.outcome.score == pytest.approx(macro_f1(model, dataset.parts["validation"]))
+    assert copied.best.outcome.score == pytest.approx(
+        macro_f1(model.labels, predict_examples(model, dataset.parts["validation"]))
+    )
     assert copied.report["validation_macro_f1"] == pytest.approx(copied.best.outcome.score)
     assert copied.report["split_hash"] == dataset.split.hash
     assert (copied.resumed, copied.tested) == (0, 1)

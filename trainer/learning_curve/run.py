@@ -15,11 +15,11 @@ from trainer.data import files_read, load_dataset
 from trainer.distributed import world_size
 from trainer.errors import ExperimentError
 from trainer.evaluation.curve_plot import draw_learning_curve
+from trainer.experiment_tracking import track_experiment
 from trainer.learning_curve.curve import LearningCurve, learning_curve
 from trainer.learning_curve.fits import CurveFit, Progress
 from trainer.locks import sole_writer
 from trainer.quiet import quiet_libraries
-from trainer.run import track_experiment
 from trainer.tracking import Tracker
 
 FILES = ("learning_curve.json", "learning_curve.csv")

@@ -14,7 +14,7 @@ from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.errors import ExperimentError
 from trainer.fitting import fit_model
-from trainer.run import macro_f1
+from trainer.judging import macro_f1, predict_examples
 from trainer.sweep.space import with_values
 from trainer.sweep.study import TrialOutcome
 
@@ -46,7 +46,8 @@ def run_trial(experiment: Experiment, dataset: Dataset, job: Job) -> TrialOutcom
     problem = ""
     try:
         tried = with_values(experiment, job.values, f"trial {job.number}")
-        score = macro_f1(fit_model(tried, dataset).model, dataset.parts["validation"])
+        model = fit_model(tried, dataset).model
+        score = macro_f1(model.labels, predict_examples(model, dataset.parts["validation"]))
         problem = "" if score is not None else "macro-F1 on validation is undefined: no label occurs or is predicted"
     except Exception as error:  # out of memory, diverged, too few data: the sweep goes on
         problem = describe_problem(error)

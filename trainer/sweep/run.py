@@ -21,9 +21,10 @@ from trainer.config.experiment import Experiment
 from trainer.data import Dataset, files_read, load_dataset
 from trainer.distributed import world_size
 from trainer.errors import ExperimentError
+from trainer.experiment_tracking import track_experiment
 from trainer.locks import sole_writer
 from trainer.quiet import quiet_libraries
-from trainer.run import run_experiment, track_experiment
+from trainer.run import run_experiment
 from trainer.sweep.executors import Job, require_ray, run_jobs
 from trainer.sweep.space import read_space, with_values
 from trainer.sweep.study import SweepStudy, Trial, open_study, require_optuna
