@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from labels.documents import find_files, read_file
+from labels.progress import Progress
 from labels.records import Document, Sentence
 from labels.sentences import count_boilerplate, split_sentences
 from labels.store import Store
@@ -26,7 +27,7 @@ class IngestReport:
     rejected: list[str] = field(default_factory=list)
 
 
-def ingest(store: Store, paths: Iterable[Path], progress: Callable[[int, int], None] | None = None) -> IngestReport:
+def ingest(store: Store, paths: Iterable[Path], progress: Progress | None = None) -> IngestReport:
     """Add the documents under `paths` with their sentences; those already in the store add nothing.
 
     Args:

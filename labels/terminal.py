@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labels.errors import CommuniqueError
+from labels.progress import Progress, StagedProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
-
-Advance = Callable[[int, int], None]
-"""Called with (done, total)."""
-NamedAdvance = Callable[[str, int, int], None]
-"""Called with (stage, done, total)."""
 
 
 _WIDTH_IN_FILES = 110
@@ -66,7 +62,7 @@ def reporting_errors() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Advance]:
+def progress_bar(title: str) -> Iterator[Progress]:
     """Yield a function (done, total) that moves a bar on standard error; the bar goes when the work ends.
 
     Where standard error is no terminal nothing is drawn.
@@ -76,17 +72,18 @@ def progress_bar(title: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def named_progress_bar() -> Iterator[NamedAdvance]:
+def named_progress_bar() -> Iterator[StagedProgress]:
     """As `progress_bar`, for work in several stages: yield a function (stage, done, total)."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as ProgressBar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _stage, _done, _total: None
         return
-    with Progress(*columns, console=console, transient=True) as progress:
+    with ProgressBar(*columns, console=console, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
         def advance(stage: str, done: int, total: int) -> None:

@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook import Codebook
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from trainer.arrays import Bools, Floats
 
 DEFAULT_THRESHOLD = 0.5
 ISOTONIC_MIN_ROWS, ISOTONIC_MIN_POSITIVES = 1000, 100

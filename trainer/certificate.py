@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from trainer.arrays import Bools, Floats
+
 Counts = NDArray[np.int64]
 
 NEVER_ABSENT, NEVER_PRESENT = -1.0, 2.0

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from trainer.arrays import Bools, Floats
+
 Classes = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 UNJUDGED = -1
 """The class of a row that is confidently of no class."""

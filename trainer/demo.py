@@ -4,7 +4,7 @@ saw.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from labels.documents import read_file
 from labels.exchange.jsonl import import_annotations
 from labels.files import refuse_occupied
 from labels.ingest import IngestReport, ingest
+from labels.progress import Progress, StagedProgress
 from labels.records import Document, Sentence
 from labels.sentences import split_sentences
 from labels.store import Store
@@ -31,9 +32,6 @@ SEED = 13
 FRACTIONS = (0.4, 0.2, 0.4)
 EXPERIMENT = "communique-demo"
 
-Advance = Callable[[str, int, int], None]
-"""Called with (what is being done, steps done, steps in all)."""
-
 
 @dataclass(frozen=True)
 class Corpus:
@@ -44,7 +42,7 @@ class Corpus:
     events: int
 
 
-def read_corpus(out: Path, advance: Advance) -> Corpus:
+def read_corpus(out: Path, advance: StagedProgress) -> Corpus:
     """Read the starter corpus into a new store under `out`: documents, sentences, the shipped annotations.
 
     Raises:
@@ -75,7 +73,7 @@ def freeze_split(out: Path, corpus: Corpus) -> Split:
     return split
 
 
-def train_all(out: Path, corpus: Corpus, advance: Advance) -> list[RunResult]:
+def train_all(out: Path, corpus: Corpus, advance: StagedProgress) -> list[RunResult]:
     """Run the four experiments on the frozen split, one MLflow run each."""
     results = []
     for kind in KINDS:
@@ -121,7 +119,7 @@ def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:
     )
 
 
-def _named(advance: Advance, kind: str) -> Callable[[int, int], None]:
+def _named(advance: StagedProgress, kind: str) -> Progress:
     return lambda done, total: advance(kind, done, total)
 
 

@@ -9,21 +9,22 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.files import write_whole
+from labels.progress import Progress
 from labels.records import Example
 from labels.spelling import did_you_mean
 from labels.store import Store
 from trainer import confident_learning as learning
+from trainer.arrays import Floats
 from trainer.calibration import with_none
 from trainer.classifiers.base import class_indices, label_matrix
 from trainer.classifiers.registry import build_classifier
@@ -35,8 +36,6 @@ from trainer.splits import make_split
 Kind = Literal["tfidf", "embedding"]
 OUTPUT_SUFFIXES = (".jsonl", ".csv")
 _NONE = "none"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def store_doubts(
     kind: Kind = "tfidf",
     folds: int = 5,
     limit: int = 100,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DoubtReport:
     """`find_doubts` in the gold of a label store.
 
@@ -107,7 +106,7 @@ def find_doubts(
     folds: int = 5,
     limit: int = 100,
     seed: int = 13,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DoubtReport:
     """Sentences whose gold confident learning contradicts, ranked; see `trainer.confident_learning` for the sources.
 
@@ -183,7 +182,7 @@ def out_of_sample(
     kind: Kind,
     folds: int,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Floats:
     """What models say of documents that they were not fitted to: (n, labels), or (n, classes) of exclusive codebooks.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.progress import Progress
 from trainer.embeddings import Embedder, Vectors
 from trainer.resources import cache_folder
 
@@ -26,7 +27,7 @@ _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def cached_encode(
-    embedder: Embedder, texts: Sequence[str], *, keep: bool = True, progress: Callable[[int, int], None] | None = None
+    embedder: Embedder, texts: Sequence[str], *, keep: bool = True, progress: Progress | None = None
 ) -> Vectors:
     """What `embedder.encode(texts)` gives, taken from its cache where it is there.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.progress import Progress
 from trainer.encoders import BUNDLED, default_pooling, encoder_digest, find_encoder, max_positions, open_encoder
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Embedder:
         """Length of a vector."""
         return int(self._opened[0].config.hidden_size)
 
-    def encode(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Vectors:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """(n, dimensions) float32 vectors of length 1, in the order of `texts`.
 
         Args:
@@ -97,7 +98,7 @@ def encode_in_batches(
     *,
     width: int,
     max_length: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Vectors:
     """(n, width) float32 of what `encode` gives for each text, in the order of `texts`.
 

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from labels.errors import DataError
 from labels.examples import read_examples
 from labels.files import refuse_occupied, whole_folder
+from labels.progress import StagedProgress
 from labels.records import Example
+from trainer.arrays import Bools, Probabilities
 from trainer.artefact import Manifest, folder_size, read_manifest, save_artefact
 from trainer.calibration import Calibration, with_none
 from trainer.classifiers.base import Exportable, label_matrix
@@ -28,11 +30,6 @@ from trainer.classifiers.registry import CLASSES, classifier_class
 from trainer.errors import ArtefactError
 from trainer.model import Model
 from trainer.predictions import read_gold
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total)."""
-Bools = NDArray[np.bool_]
-Probabilities = NDArray[np.float32]
 
 TOLERANCE = 1e-3
 """Largest difference of a calibrated probability that float32 is allowed."""
@@ -101,7 +98,7 @@ def export_artefact(
     int8: bool = False,
     data: Path | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: StagedProgress | None = None,
 ) -> ExportReport:
     """Write the artefact in `source` to `out` as one that runs on onnxruntime; `source` stays as it is.
 
@@ -252,7 +249,7 @@ def _reported_model(report: Path) -> str:
 
 
 def _check(
-    model: Model, exported: Model, examples: Sequence[Example], origin: str, progress: Progress
+    model: Model, exported: Model, examples: Sequence[Example], origin: str, progress: StagedProgress
 ) -> tuple[Agreement, tuple[float, float]]:
     """How the two agree on the check rows, and how many texts a second each reads."""
     texts = [example.text for example in examples]

@@ -12,16 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError
+from labels.progress import Progress
 from labels.records import Example
+from trainer.arrays import Probabilities
 from trainer.calibration import Calibration, fit_calibration, not_calibrated
-from trainer.classifiers.base import (
-    CalibratedClassifier,
-    Classifier,
-    Probabilities,
-    Progress,
-    ResumableClassifier,
-    label_matrix,
-)
+from trainer.classifiers.base import CalibratedClassifier, Classifier, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier, classifier_class
 from trainer.config.experiment import CalibrationSection, Experiment
 from trainer.data import Dataset, load_dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from labels.documents import find_files, read_file
 from labels.errors import DataError
 from labels.files import whole_file
+from labels.progress import Progress
 from labels.records import Document, Sentence
 from labels.sentences import count_boilerplate, split_sentences, whole_sentence
 from trainer.model import Model
@@ -55,7 +56,7 @@ def predict_files(
     *,
     split: bool = True,
     keep_boilerplate: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PredictReport:
     """Predict every sentence of the inputs and write one row for each; the output appears whole or not at all.
 
@@ -123,7 +124,7 @@ def _sentences(
     *,
     split: bool,
     keep_boilerplate: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> Iterator[tuple[Document, Sentence]]:
     for done, path in enumerate(files):
         if progress:

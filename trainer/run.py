@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from labels.files import refuse_occupied, whole_folder
+from labels.progress import Progress
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
 from trainer.calibration import Calibration, LabelCalibration
-from trainer.classifiers.base import Progress
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset, files_read, load_dataset
 from trainer.experiment_tracking import track_experiment, track_outputs

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.progress import Progress
 from labels.store import Scorable, ScoringModel, Store, now
-from trainer.classifiers.base import EncodingClassifier, Progress
+from trainer.classifiers.base import EncodingClassifier
 from trainer.embeddings import Embedder, Vectors, normalised
 from trainer.encoders import BUNDLED
 from trainer.errors import ArtefactError

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.arrays import Floats
 from trainer.calibration import with_none
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from labels.diversity import representatives
 from labels.examples import infer_codebook_of, read_examples
+from trainer.arrays import Floats
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.linear import build_regression, label_probabilities
 from trainer.config.models import EmbeddingSection
@@ -32,7 +33,6 @@ from trainer.embeddings import Embedder
 from trainer.evaluation.metrics import count
 from trainer.uncertainty import uncertainty
 
-Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Ask = Callable[[Vectors], Floats]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.special import expit, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from trainer.arrays import Bools, Floats
 from trainer.calibration import (
     Calibration,
     LabelCalibration,
@@ -22,9 +22,6 @@ from trainer.calibration import (
     uncalibrated,
 )
 from trainer.evaluation.metrics import expected_calibration_error, log_loss
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 def simulated(n: int, slope: float, shift: float, seed: int = 5) -> tuple[Floats, Floats, Bools]:

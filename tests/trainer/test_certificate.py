@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
+from trainer.arrays import Bools, Floats
 from trainer.certificate import (
     LIKELY,
     NEVER_ABSENT,
@@ -27,9 +27,6 @@ from trainer.certificate import (
     most_failures,
     upper_bound,
 )
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 SHARES = st.floats(0.005, 0.6)
 CONFIDENCES = st.floats(0.5, 0.999)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labels.progress import Progress
 from trainer.embedding_cache import EmbeddingCache, cached_encode
 from trainer.embeddings import Embedder
 from trainer.resources import cache_folder
@@ -23,7 +24,7 @@ class CountingEmbedder(Embedder):
         super().__init__(str(encoder))
         self.asked: list[str] = []
 
-    def encode(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         self.asked += texts
         return super().encode(texts, progress)
 

@@ -21,6 +21,7 @@ from labels.errors import DataError
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples
+from trainer.arrays import Bools, Floats
 from trainer.cli import app
 from trainer.config.experiment import Experiment
 from trainer.data import load_dataset
@@ -35,7 +36,7 @@ from trainer.evaluation.curve import (
     look_ahead,
     measured_figures,
 )
-from trainer.evaluation.metrics import Bools, Counts, Floats, count
+from trainer.evaluation.metrics import Counts, count
 from trainer.evaluation.power_law import PowerLaws, fit_power_laws
 from trainer.fitting import fit_model
 from trainer.judging import evaluate_model

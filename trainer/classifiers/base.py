@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 from labels.codebook import Codebook
 from labels.records import Example
+from trainer.arrays import Probabilities
 from trainer.errors import ExperimentError
 
 if TYPE_CHECKING:
     from trainer.calibration import Calibration
-
-Probabilities = NDArray[np.float32]
-Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
 
 
 class Classifier(Protocol):

@@ -16,24 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook import Codebook
+from labels.progress import Progress
 from labels.records import Example
-from trainer.calibration import (
-    Bools,
-    Calibration,
-    LabelCalibration,
-    fit_calibration,
-    not_calibrated,
-    with_none,
-)
+from trainer.arrays import Bools, Probabilities
+from trainer.calibration import Calibration, LabelCalibration, fit_calibration, not_calibrated, with_none
 from trainer.certificate import Certificate, CutOffs, Limits, certify, choose_cutoffs, most_failures, upper_bound
-from trainer.classifiers.base import (
-    Classifier,
-    Exportable,
-    Probabilities,
-    Progress,
-    ResumableClassifier,
-    label_matrix,
-)
+from trainer.classifiers.base import Classifier, Exportable, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier, classifier_class
 from trainer.config.experiment import CalibrationSection
 from trainer.config.models import CascadeSection

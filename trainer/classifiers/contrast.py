@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.arrays import Bools
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-Bools = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 FEWEST_POSITIVES = 2

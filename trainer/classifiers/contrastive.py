@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook import Codebook
+from labels.progress import Progress
 from labels.records import Example
-from trainer.classifiers.base import Progress, label_matrix
+from trainer.classifiers.base import label_matrix
 from trainer.classifiers.linear import build_regression, fit_regression, linear_layer, regression_targets
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import ContrastiveSection

@@ -12,8 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from labels.codebook import Codebook
+from labels.progress import Progress
 from labels.records import Example
-from trainer.classifiers.base import Progress, class_indices, label_matrix, refuse_one_class
+from trainer.classifiers.base import class_indices, label_matrix, refuse_one_class
 from trainer.classifiers.checkpoints import (
     claim_folder,
     drop_fruitless,

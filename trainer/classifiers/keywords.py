@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from labels.codebook import Codebook
 from labels.cues import compile_cue
+from labels.progress import Progress
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, Progress, label_matrix
+from trainer.arrays import Probabilities
+from trainer.classifiers.base import label_matrix
 from trainer.config.models import KeywordsSection
 from trainer.errors import ExperimentError
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, class_indices, label_matrix, refuse_one_class, without_none
+from trainer.arrays import Probabilities
+from trainer.classifiers.base import class_indices, label_matrix, refuse_one_class, without_none
 from trainer.errors import ArtefactError
 
 TRUSTED: tuple[str, ...] = ("sklearn.multiclass._ConstantPredictor",)

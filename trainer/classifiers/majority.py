@@ -10,8 +10,10 @@ from typing import Any, Self
 import numpy as np
 
 from labels.codebook import Codebook
+from labels.progress import Progress
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, Progress, label_matrix
+from trainer.arrays import Probabilities
+from trainer.classifiers.base import label_matrix
 from trainer.config.models import MajoritySection
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.classifiers.base import Probabilities
+from trainer.arrays import Probabilities
 from trainer.embeddings import TokenIds, Vectors
 from trainer.errors import ArtefactError
 

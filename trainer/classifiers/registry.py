@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from labels.codebook import Codebook
-from trainer.classifiers.base import Classifier, Progress
+from labels.progress import Progress
+from trainer.classifiers.base import Classifier
 from trainer.errors import ArtefactError
 
 if TYPE_CHECKING:

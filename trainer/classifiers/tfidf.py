@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from labels.codebook import Codebook
+from labels.progress import Progress
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, Progress
+from trainer.arrays import Probabilities
 from trainer.classifiers.linear import (
     build_regression,
     fit_regression,

@@ -20,6 +20,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from labels.progress import Progress
 from trainer.classifiers.checkpoints import epochs_when_stopped, last_whole_checkpoint
 from trainer.classifiers.network import Network
 from trainer.distributed import world_size
@@ -27,7 +28,6 @@ from trainer.errors import DivergedError
 from trainer.precision import trains_in_bfloat16
 
 if TYPE_CHECKING:
-    from trainer.classifiers.base import Progress
     from trainer.config.models import FinetuneSection
 
 _LAYER = re.compile(r"\b(?:layers?|blocks?|h)\.(\d+)\.")

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook import Codebook
+from labels.progress import Progress
 from labels.records import Example
-from trainer.classifiers.base import Probabilities, Progress, without_none
+from trainer.arrays import Probabilities
+from trainer.classifiers.base import without_none
 from trainer.classifiers.onnx_network import ENCODER, GRAPH, HEAD, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection
 from trainer.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches

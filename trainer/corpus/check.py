@@ -21,10 +21,11 @@ from labels.codebook import Codebook
 from labels.duplicates import near_duplicate_pairs
 from labels.history import standing
 from labels.records import Sentence
+from trainer.arrays import Bools
 from trainer.corpus.labelled import LabelledCorpus, LabelledDocument, LabelSet, read_labelled_corpus
 from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share, share_at_equal_size
 from trainer.corpus.surface import surface_areas
-from trainer.evaluation.metrics import Bools, count
+from trainer.evaluation.metrics import count
 
 HARD_NEGATIVE = "hard negative: "
 """How the note of a sentence begins that looks like a label and is none; the codebook's rule that it tests follows."""

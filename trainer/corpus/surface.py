@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook import Codebook
+from trainer.arrays import Bools, Floats
 from trainer.corpus.labelled import LabelledCorpus
-from trainer.evaluation.metrics import Bools, Floats
 
 FOLDS = 5
 SEED = 13

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.metrics import Bools, Counts, Floats
+from trainer.arrays import Bools, Floats
+from trainer.evaluation.metrics import Counts
 from trainer.evaluation.power_law import PowerLaws, fit_power_laws
 
 FEWEST_SIZES = 4

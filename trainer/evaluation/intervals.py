@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.metrics import Bools, Counts, Floats, count, exact_match
+from trainer.arrays import Bools, Floats
+from trainer.evaluation.metrics import Counts, count, exact_match
 
 
 @dataclass(frozen=True)

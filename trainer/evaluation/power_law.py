@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from trainer.arrays import Floats
 
 RATES = np.geomspace(0.02, 1.5, 100)
 """Exponents that are tried; near 0 the law is a logarithm, above 1.5 it is as good as a step."""

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from trainer.arrays import Bools, Floats
 from trainer.evaluation.intervals import Intervals, bootstrap_intervals
 from trainer.evaluation.metrics import (
     CALIBRATION_BINS,
-    Bools,
-    Floats,
     average_precision,
     brier_score,
     count,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from labels.progress import Progress
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.errors import ExperimentError
@@ -21,7 +22,7 @@ from trainer.evaluation.curve import (
     measured_figures,
 )
 from trainer.evaluation.metrics import Counts
-from trainer.learning_curve.fits import CurveFit, Progress, fit_subsets
+from trainer.learning_curve.fits import CurveFit, fit_subsets
 
 REPEATS = 3
 SIZES = 6

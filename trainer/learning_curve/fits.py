@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from labels.errors import CommuniqueError
+from labels.progress import Progress
+from trainer.arrays import Floats
 from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.evaluation.curve import group_counts
-from trainer.evaluation.metrics import Counts, Floats
+from trainer.evaluation.metrics import Counts
 from trainer.fitting import fit_model
 from trainer.learning_curve.subsets import curve_shares, nested_subsets
 from trainer.model import Model
 from trainer.splits import group_examples
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.files import refuse_occupied, whole_folder, write_whole
+from labels.progress import Progress
 from trainer.config.experiment import Experiment
 from trainer.data import files_read, load_dataset
 from trainer.distributed import world_size
@@ -17,7 +18,7 @@ from trainer.errors import ExperimentError
 from trainer.evaluation.curve_plot import draw_learning_curve
 from trainer.experiment_tracking import track_experiment
 from trainer.learning_curve.curve import LearningCurve, learning_curve
-from trainer.learning_curve.fits import CurveFit, Progress
+from trainer.learning_curve.fits import CurveFit
 from trainer.locks import sole_writer
 from trainer.quiet import quiet_libraries
 from trainer.tracking import Tracker

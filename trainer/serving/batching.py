@@ -8,12 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from trainer.arrays import Probabilities
 from trainer.model import Model
-
-Probabilities = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
 from labels.files import refuse_occupied, write_whole
+from labels.progress import StagedProgress
 from trainer.config.dump import dump_experiment
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset, files_read, load_dataset
@@ -31,8 +32,6 @@ from trainer.sweep.study import SweepStudy, Trial, open_study, require_optuna
 from trainer.tracking import Tracker
 
 STUDY, SPLIT, TRIALS, BEST_FILE, BEST = "study.journal", "split.json", "trials.csv", "best.toml", "best"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class SweepResult:
 
 
 def run_sweep(
-    experiment: Experiment, out: Path, *, progress: Progress | None = None, overwrite: bool = False
+    experiment: Experiment, out: Path, *, progress: StagedProgress | None = None, overwrite: bool = False
 ) -> SweepResult:
     """Try the settings of an experiment's sweep, then run the best one.
 
@@ -81,7 +80,7 @@ def run_sweep(
 
 
 def _sweep(
-    experiment: Experiment, out: Path, space: Mapping[str, Any], progress: Progress | None, *, overwrite: bool
+    experiment: Experiment, out: Path, space: Mapping[str, Any], progress: StagedProgress | None, *, overwrite: bool
 ) -> SweepResult:
     dataset = load_dataset(experiment if overwrite else _on_split(experiment, out))
     _make_folder(out, overwrite=overwrite)
@@ -154,7 +153,11 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _run_trials(
-    experiment: Experiment, dataset: Dataset, study: SweepStudy, tracker: Tracker | None, progress: Progress | None
+    experiment: Experiment,
+    dataset: Dataset,
+    study: SweepStudy,
+    tracker: Tracker | None,
+    progress: StagedProgress | None,
 ) -> None:
     settings = experiment.sweep
     end = time.monotonic() + settings.timeout_minutes * 60 if settings.timeout_minutes else None
@@ -225,7 +228,7 @@ def _track(tracker: Tracker, best: Trial, out: Path) -> None:
 
 
 def _run_best(
-    experiment: Experiment, study: SweepStudy, best: Trial, out: Path, progress: Progress | None
+    experiment: Experiment, study: SweepStudy, best: Trial, out: Path, progress: StagedProgress | None
 ) -> dict[str, Any]:
     """The report of the best trial's run; what was tested already is not tested again."""
     report = out / BEST / "report.json"

@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
+from trainer.arrays import Bools
 from trainer.evaluation.intervals import Interval, Intervals, bootstrap_intervals
-
-Bools = NDArray[np.bool_]
 
 
 def simulated(n: int, seed: int) -> tuple[Bools, Bools]:

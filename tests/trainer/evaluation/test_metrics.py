@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 from sklearn import metrics as sk
 
+from trainer.arrays import Bools, Floats
 from trainer.evaluation.metrics import (
     Counts,
     average_precision,
@@ -19,9 +19,6 @@ from trainer.evaluation.metrics import (
     expected_calibration_error,
     log_loss,
 )
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 ROWS = st.integers(1, 12).flatmap(lambda n: st.tuples(arrays(bool, (n, 3)), arrays(bool, (n, 3))))
 ONE_LABEL = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=30)
