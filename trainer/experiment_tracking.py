@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.codebook import dump_codebook
-from labels.store import store_name
+from labels.store_url import store_name
 from trainer.config.experiment import Experiment
 from trainer.data import Dataset
 from trainer.judging import headline_metrics

@@ -2,7 +2,6 @@
 
 from labels.store.database import now
 from labels.store.draws import SHARED, Frame, Relabelling
-from labels.store.engine import store_name
 from labels.store.events import Draft
 from labels.store.progress import AnnotatorProgress, StrategyProgress
 from labels.store.rows import CodebookMigration, Draw, DrawItem, ScoringModel
@@ -27,5 +26,4 @@ __all__ = [
     "StrategyProgress",
     "Uncertainty",
     "now",
-    "store_name",
 ]

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from labels.errors import InputError, StoreError
-from labels.store.engine import WRITES, open_engine, sqlite_file, store_name, store_url
+from labels.store.engine import WRITES, open_engine
 from labels.store.migrations import HEAD, migrate, schema_version
+from labels.store_url import shown_url, sqlite_file, store_name, store_url
 
 T = TypeVar("T")
 _BATCH = 400
@@ -47,13 +48,13 @@ class Database:
     `url` is its URL, `name` what `store_name` calls it; neither shows a password.
 
     Raises:
-        InputError: the SQLite file is absent or empty and `create` is false; or as `labels.store.engine.store_url`.
+        InputError: the SQLite file is absent or empty and `create` is false; or as `labels.store_url.store_url`.
         StoreError: it cannot be opened, is of a newer schema version, or no store at all.
     """
 
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
         url = store_url(store)
-        self.url = url.render_as_string()
+        self.url = shown_url(url)
         self.name = store_name(store)
         file = sqlite_file(url)
         if not create and file is not None and not _holds_something(file):

@@ -1,15 +1,12 @@
-"""Connections to the database: its URL, and how SQLite is set up so that two processes can share a file."""
+"""Connections to the database, and how SQLite is set up so that two processes can share a file."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-
-from labels.errors import InputError
 
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: it takes the one write lock at once, not half-way."""
@@ -17,46 +14,6 @@ WRITES = "communique_writes"
 _BUSY_SECONDS = 60
 _LOCK = 0x636F6D6D
 """The advisory lock that writers of a store on PostgreSQL wait for."""
-
-
-def store_url(store: str | Path) -> sa.URL:
-    """The database URL of a store given as a URL or as a path of a SQLite file.
-
-    Raises:
-        InputError: it has the form of a URL and is none.
-    """
-    if "://" in str(store):
-        return _parsed(str(store))
-    return sa.URL.create("sqlite", database=str(Path(store).expanduser()))
-
-
-def store_name(store: str | Path) -> str:
-    """What people call a store: the path of a SQLite file, else its URL; no password shows.
-
-    Raises:
-        InputError: as `store_url`.
-    """
-    url = store_url(store)
-    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
-
-
-def _parsed(url: str) -> sa.URL:
-    try:
-        return sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        # Its cause may quote the password, which stands before the last @.
-        place = url.rpartition("@")[2]
-        raise InputError(
-            f"{place}: this is no URL of a database. Give the path of a SQLite file, or a URL such as "
-            "postgresql+psycopg://NAME@HOST:5432/DATABASE."
-        ) from None
-
-
-def sqlite_file(url: sa.URL) -> Path | None:
-    """The file that SQLite is to open; None for other databases, and where the URL leaves the name to SQLite itself."""
-    if url.get_backend_name() != "sqlite" or "uri" in url.query:
-        return None
-    return Path(url.database or "")
 
 
 def open_engine(url: sa.URL) -> sa.Engine:

@@ -20,7 +20,8 @@ from labels.errors import StoreError
 from labels.records import Document, Sentence
 from labels.session import LabellingSession
 from labels.store import CodebookMigration, Counts, Draft, Store
-from labels.store.engine import open_engine, store_url
+from labels.store.engine import open_engine
+from labels.store_url import store_url
 from tests.labels.store.builders import FUTURE, added, decision, draw, make_revision, sentences
 
 ADVICE = r"Nothing was half-written\. Check that"
