@@ -16,6 +16,7 @@ from random import Random
 from labels.codebook import Codebook
 from labels.diversity import representatives
 from labels.errors import InputError, StoreError
+from labels.hints import command
 from labels.records import RANDOM_STRATEGIES
 from labels.spelling import did_you_mean
 from labels.store import Draw, DrawItem, ScoringModel, Store, Uncertainty, now
@@ -123,7 +124,8 @@ def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringM
         known = ", ".join(model.id for model in models) or "none"
         whose = f"a model '{wanted}'" if wanted else "any model"
         raise InputError(
-            f"{store.name}: no scores of {whose} here (models: {known}). Write some with `communique score ARTEFACT`."
+            f"{store.name}: no scores of {whose} here (models: {known}). "
+            f"Write some with `{command('score', 'ARTEFACT', store=store.name)}`."
         )
     if found[0].labels != codebook.label_names:
         raise InputError(
@@ -231,7 +233,7 @@ def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], wei
     if not vectors and store.frame().size:
         raise InputError(
             f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, and no unseen "
-            "sentence has one. Write them with `communique score ARTEFACT --embed`."
+            f"sentence has one. Write them with `{command('score', 'ARTEFACT', '--embed', store=store.name)}`."
         )
     ids = list(vectors)
     chosen = representatives(list(vectors.values()), request.size, weights=weights, seed=request.seed)
@@ -258,7 +260,7 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Pl
     if missing:
         raise InputError(
             f"{store.name}: {missing} sentences have no score by model {request.model_id}, so that no audit can "
-            "include them. Run `communique score ARTEFACT` again first."
+            f"include them. Run `{command('score', 'ARTEFACT', store=store.name)}` again first."
         )
     bands = list(pairwise(AUDIT_EDGES))
     strata = [store.numbers_by_top(request.model_id, low, high) for low, high in bands]

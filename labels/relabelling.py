@@ -1,25 +1,19 @@
-"""Which version of a codebook the sentences that wait to be labelled again wait for, and how to ask for them."""
+"""Which version of a codebook the sentences that wait to be labelled again wait for."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from shlex import quote
 
 from labels.changes import shape, titled
 from labels.codebook import Codebook
 from labels.errors import CodebookError
+from labels.hints import relabel_command
 from labels.history import standing
 from labels.migrate import CodebookHistory, VersionReader
 from labels.records import Annotation
 from labels.resolve import resolve
 from labels.store import Store
 from labels.versions import history_of
-
-
-def relabel_command(annotator: str, codebook: str = "") -> str:
-    """What to type to label the queue again, under the codebook that is named so."""
-    option = f" --codebook {quote(codebook)}" if codebook else ""
-    return f"communique label --annotator {annotator} --strategy relabel{option}"
 
 
 def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebook]:
@@ -54,5 +48,6 @@ def refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
         reference, wanted = next(iter(awaited.items()))
         raise CodebookError(
             f"{store.name}: queued sentences are undecided under codebook {titled(wanted)}, and decisions under "
-            f"{titled(used)} would leave them so. Type `{relabel_command(quote(annotator), reference)}`."
+            f"{titled(used)} would leave them so. "
+            f"Type `{relabel_command(annotator, store=store.name, codebook=reference)}`."
         )

@@ -236,11 +236,19 @@ def doubts(
         book = load_codebook(settings.codebook)
         with Store(settings.store, create=False) as opened:
             with progress_bar("Judging") as advance:
-                report = store_doubts(opened, book, kind=judges, folds=folds, limit=limit, progress=advance)
+                report = store_doubts(
+                    opened,
+                    book,
+                    kind=judges,
+                    folds=folds,
+                    limit=limit,
+                    reference=settings.codebook,
+                    progress=advance,
+                )
             queued = queue_doubts(opened, report.doubts) if queue else None
         if out is not None:
             write_doubts(out, report.doubts)
-        print_doubts(report, out, queued, codebook or "")
+        print_doubts(report, out, queued, settings)
 
 
 @app.command(epilog="Example: communique predict runs/finetune articles/ --output tagged.csv")

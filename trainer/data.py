@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from labels.codebook import Codebook, load_codebook
 from labels.examples import infer_codebook_of, read_examples
 from labels.exchange.jsonl import read_annotations
-from labels.migrate import CodebookHistory
+from labels.hints import command, relabel_command
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
 from labels.resolve import Resolution, resolve
 from labels.settings import load_settings
@@ -106,7 +105,7 @@ def seed_examples(codebook: Codebook, notes: list[str] | None = None) -> list[Ex
         for line in read_annotations(path, codebook)
     ]
     sentences = {line.sentence.id: line.sentence for line in lines}
-    return _gold_examples([line.event for line in lines], sentences.values(), codebook, {}, notes)
+    return _gold_examples([line.event for line in lines], sentences.values(), codebook, notes)
 
 
 def _refuse_other_codebook(codebook: Codebook) -> None:
@@ -132,7 +131,7 @@ def store_examples(store: Store, codebook: Codebook, notes: list[str] | None = N
     """
     events = store.events()
     sentences = store.sentences({event.sentence_id for event in events})
-    return _gold_examples(events, sentences, codebook, store.document_dates(), notes, history_of(store))
+    return _gold_examples(events, sentences, codebook, notes, store)
 
 
 def read_ids(path: Path) -> list[str]:
@@ -151,13 +150,13 @@ def _gold_examples(
     events: Sequence[Annotation],
     sentences: Iterable[Sentence],
     codebook: Codebook,
-    dates: dict[str, str],
     notes: list[str] | None,
-    history: CodebookHistory | None = None,
+    store: Store | None = None,
 ) -> list[Example]:
-    resolution = resolve(events, codebook, history)
+    resolution = resolve(events, codebook, history_of(store) if store else None)
+    dates = store.document_dates() if store else {}
     if notes is not None:
-        notes += _resolution_notes(resolution, codebook)
+        notes += _resolution_notes(resolution, codebook, store.name if store else "")
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
     drawn = _draws(events)
     return [
@@ -210,18 +209,15 @@ def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
         )
 
 
-def _resolution_notes(resolution: Resolution, codebook: Codebook) -> Iterator[str]:
+def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) -> Iterator[str]:
     """What a reader must know of sentences left out and of annotations made under other versions."""
     version = f"{codebook.name} {codebook.version}"
     for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
         if left_out:
             yield f"{len(left_out)} sentences left out: their annotators {what}"
     if resolution.undecided:
-        yield (
-            f"{len(resolution.undecided)} sentences wait for relabelling under codebook {version}: "
-            "`communique label --annotator YOUR_NAME --strategy relabel "
-            f"--codebook {quote(f'{codebook.name}@{codebook.hash}')}`"
-        )
+        following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
+        yield (f"{len(resolution.undecided)} sentences wait for relabelling under codebook {version}: `{following}`")
     if resolution.migrated:
         yield f"{resolution.migrated} annotations were read through recorded changes of labels to codebook {version}"
     if resolution.reworded:
@@ -255,15 +251,13 @@ def _corpus(experiment: Experiment, codebook: Codebook, notes: list[str]) -> tup
     only = experiment.data.only
     listed = _listed(Path(only)) if only else []
     if experiment.data.source == "seeds":
-        examples, source = seed_examples(codebook, notes), "seeds"
+        examples, source, place = seed_examples(codebook, notes), "seeds", ""
     else:
         with Store(_store(experiment), create=False) as store:
-            examples, source = store_examples(store, codebook, notes), store.name
+            examples, source, place = store_examples(store, codebook, notes), store.name, store.name
     if not examples:
-        raise ExperimentError(
-            f"{source}: no sentence in it has agreed labels yet. "
-            "Label some with `communique label --annotator YOUR_NAME`."
-        )
+        label = command("label", "--annotator", "YOUR_NAME", store=place, codebook=experiment.data.codebook)
+        raise ExperimentError(f"{source}: no sentence in it has agreed labels yet. Label some with `{label}`.")
     return (_only(examples, listed, only) if only else examples), source
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from labels.codebook import Codebook
 from labels.errors import DataError
 from labels.files import write_whole
+from labels.hints import command
 from labels.progress import Progress
 from labels.records import Example
 from labels.spelling import did_you_mean
@@ -80,9 +81,13 @@ def store_doubts(
     kind: Kind = "tfidf",
     folds: int = 5,
     limit: int = 100,
+    reference: str = "",
     progress: Progress | None = None,
 ) -> DoubtReport:
     """`find_doubts` in the gold of a label store.
+
+    Args:
+        reference: what `--codebook` takes for the codebook, for messages.
 
     Raises:
         ExperimentError: there is no gold, or too little to be divided.
@@ -90,10 +95,8 @@ def store_doubts(
     notes: list[str] = []
     examples = store_examples(store, codebook, notes)
     if not examples:
-        raise ExperimentError(
-            f"{store.url}: no sentence in it has agreed labels yet. "
-            "Label some with `communique label --annotator YOUR_NAME`."
-        )
+        label = command("label", "--annotator", "YOUR_NAME", store=store.name, codebook=reference)
+        raise ExperimentError(f"{store.name}: no sentence in it has agreed labels yet. Label some with `{label}`.")
     report = find_doubts(examples, codebook, kind=kind, folds=folds, limit=limit, progress=progress)
     return DoubtReport(report.doubts, report.found, report.sentences, report.unjudged, tuple(notes))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from labels.influence import Contrast, Influence
     from labels.ratings import Figures, PairAgreement
     from labels.reliability import Estimate
+    from labels.settings import Settings
 
 _MANY_PAIRS = 12
 
@@ -54,7 +55,7 @@ def agreement_command(
         retests = retest_agreement(events, sentences, book, history) if retest else None
         if json is not None:
             _write_json(json, {"agreement": report, "suggestions": influence, "retest": retests}, book)
-        _print_report(report, book, settings.codebook)
+        _print_report(report, book, settings)
         if influence is not None:
             _print_influence(influence)
         if retests is not None:
@@ -79,9 +80,8 @@ def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> N
 # -- between annotators
 
 
-def _print_report(report: AgreementReport, codebook: Codebook, name: str) -> None:
-    """The report; `name` is what `--codebook` takes for the codebook."""
-    from labels.relabelling import relabel_command
+def _print_report(report: AgreementReport, codebook: Codebook, settings: Settings) -> None:
+    from labels.hints import relabel_command
 
     bootstrap = report.bootstrap
     console.print(
@@ -97,7 +97,7 @@ def _print_report(report: AgreementReport, codebook: Codebook, name: str) -> Non
     if report.undecided:
         console.print(
             f"Left out: {report.undecided} decisions that a change of the codebook has left undecided. "
-            f"Next: {relabel_command('YOUR_NAME', name)}",
+            f"Next: {relabel_command(store=settings.store, codebook=settings.codebook)}",
             soft_wrap=True,
         )
     if report.responses:

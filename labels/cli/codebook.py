@@ -63,6 +63,7 @@ def codebook_infer(
     from labels.codebook import dump_codebook
     from labels.examples import infer_codebook_of
     from labels.files import write_whole
+    from labels.hints import command
 
     with reporting_errors():
         text = dump_codebook(infer_codebook_of([file]))
@@ -70,13 +71,15 @@ def codebook_infer(
             typer.echo(text, nl=False)
         else:
             write_whole(out, [text])
-            console.print(f"Wrote {out}. Next: write the definitions, then `communique codebook check {out}`.")
+            following = command("codebook", "check", out)
+            console.print(f"Wrote {out}. Next: write the definitions, then `{following}`.", soft_wrap=True)
 
 
 @app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
 def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
     """Say what differs between two versions of a codebook."""
     from labels.changes import diff, titled
+    from labels.hints import command
     from labels.settings import load_settings
     from labels.versions import find_codebook
 
@@ -90,7 +93,8 @@ def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None)
         elif diff(before, after).same_labels:
             console.print("Labels and flags are the same: annotations made under either version are read alike.")
         else:
-            console.print(f"Say what became of the labels: communique codebook migrate {old} {new}")
+            following = command("codebook", "migrate", old, new, store=place)
+            console.print(f"Say what became of the labels: {following}", soft_wrap=True)
 
 
 @app.command("migrate", epilog="Example: communique codebook migrate diplomatic mine.toml --rename dismissal=rejection")
@@ -183,20 +187,25 @@ def _said(reading: Reading) -> str:
 
 
 def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> None:
-    from labels.relabelling import relabel_command
+    from labels.hints import command, is_other_store, relabel_command
+    from labels.store_url import store_name
 
     if plan.recorded:
         console.print("These steps were recorded already.")
     else:
-        console.print(f"Recorded in {store}. Annotations stay as they are and are read by these steps.")
+        console.print(f"Recorded in {store_name(store)}. Annotations stay as they are and are read by these steps.")
     if queued:
         console.print(f"{queued:,} sentences newly queued for relabelling.")
     if plan.relabel:
-        console.print(f"Next: {relabel_command('YOUR_NAME', new)}", soft_wrap=True)
+        following = relabel_command(store=store, codebook=new)
     else:
-        console.print(f"Next: communique label --annotator YOUR_NAME --codebook {quote(new)}", soft_wrap=True)
-    pinned = f"--set data.source=store --set data.codebook={plan.old.name}@{plan.old.hash}"
-    console.print(f"To train under the old version all the same: {pinned}")
+        following = command("label", "--annotator", "YOUR_NAME", store=store, codebook=new)
+    console.print(f"Next: {following}", soft_wrap=True)
+    pinned = ["data.source=store", f"data.codebook={plan.old.name}@{plan.old.hash}"]
+    if is_other_store(store):
+        pinned.append(f"data.store={store_name(store)}")
+    options = " ".join(f"--set {quote(key)}" for key in pinned)
+    console.print(f"To train under the old version all the same: {options}", soft_wrap=True)
 
 
 def _print_definitions(codebook: Codebook) -> None:

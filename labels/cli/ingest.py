@@ -17,6 +17,7 @@ def ingest_command(
 ) -> None:
     """Read documents into the store, cut into sentences; page furniture is set aside and counted."""
     from labels.documents import find_files
+    from labels.hints import command
     from labels.ingest import ingest
     from labels.settings import load_settings
     from labels.store import Store
@@ -39,7 +40,8 @@ def ingest_command(
             f"{counts.sentences - counts.boilerplate} sentences to label."
         )
         if report.documents_added:
-            console.print("Next: communique label --annotator YOUR_NAME")
+            following = command("label", "--annotator", "YOUR_NAME", store=settings.store)
+            console.print(f"Next: {following}", soft_wrap=True)
         if not report.documents_read:
             raise typer.Exit(2)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from labels.codebook import Codebook
     from labels.desk import Desk
     from labels.queue import DrawRequest
+    from labels.settings import Settings
     from labels.store import Store
     from labels.suggestions import Suggester
 
@@ -92,14 +92,20 @@ def label_command(
                 console.print(_nothing_left(opened, kind, name), soft_wrap=True)
                 return
             last = _code(session, book, name, plain=plain, more=_more(opened, book, name, request, suggester))
-            _print_left(last, name, opened)
+            console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
+            _print_next(name, settings)
 
 
-def _print_left(desk: Desk, annotator: str, store: Store) -> None:
-    console.print(f"{desk.decided} decided, {desk.remaining} left in this draw. All saved in {store.name}.")
-    console.print(f"Next: communique label --annotator {quote(annotator)}", soft_wrap=True)
-    console.print("      communique status", soft_wrap=True)
-    console.print("      communique annotations export labels.jsonl", soft_wrap=True)
+def _print_next(annotator: str, settings: Settings) -> None:
+    from labels.hints import command
+
+    where, under = settings.store, settings.codebook
+    following = (
+        command("label", "--annotator", annotator, store=where, codebook=under),
+        command("status", store=where),
+        command("annotations", "export", "labels.jsonl", store=where, codebook=under),
+    )
+    console.print("Next: " + "\n      ".join(following), soft_wrap=True)
 
 
 def adjudicate_command(
@@ -110,6 +116,7 @@ def adjudicate_command(
 ) -> None:
     """Decide the sentences on which annotators differ; what they said stays as it is, beside your decision."""
     from labels.adjudication import AdjudicationSession
+    from labels.hints import command
     from labels.settings import load_settings
     from labels.store import Store
     from labels.versions import find_codebook
@@ -126,7 +133,8 @@ def adjudicate_command(
             _code(session, book, name, plain=plain, more=None)
             others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
             console.print(f"{session.decided} of {session.total} disputes decided{others}. All saved in {opened.name}.")
-            console.print("Next: communique agreement")
+            following = command("agreement", store=settings.store, codebook=settings.codebook)
+            console.print(f"Next: {following}", soft_wrap=True)
 
 
 def _checked_name(annotator: str) -> str:
@@ -136,8 +144,10 @@ def _checked_name(annotator: str) -> str:
 
 
 def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
+    from labels.hints import command
+
     reasons = {
-        "random": "Add text with `communique ingest PATH`.",
+        "random": f"Add text with `{command('ingest', 'PATH', store=store.name)}`.",
         "retest": "There is no random decision of yours that is old enough; --retest-after 0 takes any.",
         "relabel": "`communique doubts --queue` and `communique codebook migrate` fill this queue.",
         "search": "No unseen sentence holds these words.",

@@ -40,9 +40,12 @@ def _print_extent(store: Store) -> None:
 def _print_annotators(store: Store, today: str) -> None:
     from rich.table import Table
 
+    from labels.hints import command
+
     found = store.annotator_progress(today=today)
     if not found:
-        console.print("Nobody has labelled yet: communique label --annotator YOUR_NAME")
+        following = command("label", "--annotator", "YOUR_NAME", store=store.name)
+        console.print(f"Nobody has labelled yet: {following}", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("annotator")
@@ -89,15 +92,14 @@ def _print_strategies(store: Store) -> None:
 
 
 def _print_waiting(store: Store) -> None:
-    from labels.relabelling import awaited_codebooks, relabel_command
+    from labels.hints import relabel_command
+    from labels.relabelling import awaited_codebooks
 
     waiting = {entry.sentence_id for entry in store.open_relabelling()}
     if waiting:
         awaited = next(iter(awaited_codebooks(store, waiting)), "")
-        console.print(
-            f"{len(waiting)} sentences wait to be labelled again: {relabel_command('YOUR_NAME', awaited)}",
-            soft_wrap=True,
-        )
+        following = relabel_command(store=store.name, codebook=awaited)
+        console.print(f"{len(waiting)} sentences wait to be labelled again: {following}", soft_wrap=True)
     for model in store.models():
         missing = store.count_unscored(model.id)
         console.print(

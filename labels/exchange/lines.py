@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from labels.codebook import Codebook
 from labels.errors import DataError
+from labels.hints import command
 from labels.history import standing
 from labels.records import Annotation, Document, Sentence
 from labels.store import CodebookMigration, Store
@@ -106,15 +107,15 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
 def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:
     ids = {line.stored_id for line in lines if line.stored_id}
     stored = {sentence.id: sentence for sentence in store.sentences(ids)}
-    return [_about(line, stored.get(line.stored_id)) for line in lines]
+    return [_about(line, stored.get(line.stored_id), store) for line in lines]
 
 
-def _about(line: Line, stored: Sentence | None) -> Line:
+def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
     """The line with the sentence of the store that it names, where it is that one."""
     if stored is None and line.must_be_stored:
         raise DataError(
             f"{line.place}: sentence {line.stored_id} is not in the store, and this file bears no texts. "
-            "Read the documents in first with `communique ingest PATH`."
+            f"Read the documents in first with `{command('ingest', 'PATH', store=store.name)}`."
         )
     if stored is None or not (line.must_be_stored or stored.text == line.sentence.text):
         return line

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from labels.errors import InputError, StoreError
+from labels.hints import command
 from labels.store.engine import WRITES, open_engine
 from labels.store.migrations import HEAD, migrate, schema_version
 from labels.store_url import shown_url, sqlite_file, store_name, store_url
@@ -58,7 +59,8 @@ class Database:
         self.name = store_name(store)
         file = sqlite_file(url)
         if not create and file is not None and not _holds_something(file):
-            raise InputError(f"{store}: there is no such label store. Fill one with `communique ingest ARTICLES`.")
+            fill = command("ingest", "ARTICLES", store=store)
+            raise InputError(f"{store}: there is no such label store. Fill one with `{fill}`.")
         with self._explained("opened"):
             self._engine = open_engine(url)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -85,6 +86,11 @@ def contents() -> dict[str, Any]:
         else:
             found[str(path)] = path.read_bytes() if path.is_file() else None
     return found
+
+
+def hints(printed: str) -> list[list[str]]:
+    """The words of the commands that are to be typed next, `communique` left out."""
+    return [shlex.split(found) for found in re.findall(r"\bcommunique ([a-z][^\n`]+)", printed)]
 
 
 # -- codebook show
@@ -199,8 +205,11 @@ def test_codebook_infer_prints_a_codebook_of_the_label_values(write_jsonl: Write
 def test_codebook_infer_writes_a_file_that_codebook_check_accepts(isolated: Path, write_jsonl: Write) -> None:
     write_jsonl("rows.jsonl", [{"text": "One.", "label": "aid"}, {"text": "Two.", "label": "truce"}])
 
-    assert "Wrote mine.toml" in succeed("codebook", "infer", "rows.jsonl", "--out", "mine.toml")
-    assert "2 labels, exclusive." in succeed("codebook", "check", "mine.toml")
+    printed = succeed("codebook", "infer", "rows.jsonl", "--out", "my book.toml")
+
+    assert "Wrote my book.toml" in printed
+    (check,) = hints(printed)
+    assert "2 labels, exclusive." in succeed(*check)
 
 
 @pytest.mark.parametrize(
@@ -581,7 +590,41 @@ def test_label_again_shows_the_labels_so_far_and_why(town: Store) -> None:
 def test_label_says_what_to_type_next_with_the_name_quoted(town: Store) -> None:
     printed = succeed("label", "--annotator", "Ana Maria", "--codebook", "book.toml", typed="n\nq\n")
 
-    assert "Next: communique label --annotator 'Ana Maria'\n" in printed
+    assert "Next: communique label --annotator 'Ana Maria' --codebook book.toml\n" in printed
+
+
+def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_codebook(
+    isolated: Path, book: str
+) -> None:
+    (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
+    (isolated / "my book.toml").write_text(BOOK, encoding="utf-8")
+    under = ("--codebook", "my book.toml")
+
+    (next_label,) = hints(succeed("ingest", "article.txt", "--store", "my store.db"))
+    assert hints(succeed("status", "--store", "my store.db")) == [next_label]
+    again, status, export = hints(succeed(*next_label, *under, typed="a\n"))
+    assert "[2/2]" in succeed(*again, typed="t\nq\n")
+    assert "my store.db: 1 documents" in succeed(*status)
+    assert "2 events written" in succeed(*export)
+
+    with Store("my store.db") as store:
+        assert {event.codebook_hash for event in store.events()} == {load_codebook("my book.toml").hash}
+        store.append([decision(event.sentence_id, "ben") for event in store.events()])
+    adjudicated = succeed("adjudicate", "--annotator", "eva", "--store", "my store.db", *under, typed="q\n")
+    (agreement,) = hints(adjudicated)
+    assert "small 1" in succeed(*agreement)
+
+
+def test_what_fills_a_store_is_told_with_its_name(town: Store) -> None:
+    for message in (
+        refuse("label", "--annotator", "ana", "--store", "my store.db"),
+        refuse("label", "--annotator", "ana", "--store", "sqlite:///my store.db"),
+    ):
+        assert hints(message) == [["ingest", "ARTICLES", "--store", "my store.db"]]
+    Store("my store.db").close()
+    options = ("--annotator", "ana", "--store", "my store.db", "--codebook", "book.toml")
+    assert hints(succeed("label", *options, typed="")) == [["ingest", "PATH", "--store", "my store.db"]]
+    assert hints(refuse("label", *options, "--suggest")) == [["score", "ARTEFACT", "--store", "my store.db"]]
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_decisions_that_wait_for_relabelling_are_counted(book: Path) -> None:
     text = printed()
 
     assert "Left out: 2 decisions that a change of the codebook has left undecided." in text
-    assert "Next: communique label --annotator YOUR_NAME --strategy relabel --codebook book.toml" in text
+    assert "Next: communique label --annotator YOUR_NAME --strategy relabel\n" in text
 
 
 def test_every_figure_goes_to_the_json_file(book: Path) -> None:

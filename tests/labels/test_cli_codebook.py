@@ -171,6 +171,27 @@ def test_migrate_apply_records_queues_and_says_what_to_type_next() -> None:
         assert len(store.migrations()) == 1
 
 
+@pytest.mark.usefixtures("filled")
+def test_what_is_said_to_be_typed_after_a_migration_names_its_store_and_its_files_quoted(isolated: Path) -> None:
+    (isolated / "communique.db").rename(isolated / "my store.db")
+    (isolated / "new.toml").rename(isolated / "my book.toml")
+    place = ("--store", "my store.db")
+
+    told = re.search(
+        r"communique (codebook migrate .*)", succeed("codebook", "diff", "old.toml", "my book.toml", *place)
+    )
+    assert told
+    printed = succeed(*split(told[1]), *MIGRATE[4:], "--apply")
+
+    again = "communique label --annotator YOUR_NAME --strategy relabel --store 'my store.db' --codebook 'my book.toml'"
+    assert "Recorded in my store.db. " in printed
+    assert f"Next: {again} To train" in printed
+    assert printed.endswith(
+        f"--set data.codebook=small@{load_codebook('old.toml').hash} --set 'data.store=my store.db'"
+    )
+    assert f"again: {again.partition('--codebook')[0]}" in succeed("status", *place)
+
+
 def training_note() -> str:
     notes: list[str] = []
     with Store("communique.db") as store:

@@ -566,7 +566,7 @@ def test_an_audit_needs_every_sentence_scored(store: Store) -> None:
     score_all(store, TOPS)
     store.add_sentences(texts(3, "d3"))
 
-    with pytest.raises(InputError, match=r"3 sentences have no score by model m.*Run `communique score ARTEFACT`"):
+    with pytest.raises(InputError, match=r"3 sentences have no score by model m.*Run `communique score ARTEFACT"):
         next_assignment(store, "ana", DrawRequest("audit", 5, model_id="m"))
 
 

@@ -43,7 +43,7 @@ def test_score_says_what_it_wrote_and_what_to_type_next(labelled: str, tracked_r
     printed = run("score", artefact, "--store", "s.db")
     assert f"Model {tracked_run.result.model.id}: 90 sentences of s.db scored." in printed
     assert "vectors" not in printed
-    assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy uncertainty")
+    assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy uncertainty --store s.db")
     with Store("s.db") as store:
         assert store.count_unscored(tracked_run.result.model.id) == 0
     assert "nothing that this model had not scored already" in run("score", artefact, "--store", "s.db")
@@ -62,7 +62,8 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
     doubts = [json.loads(line) for line in Path("d.jsonl").read_text(encoding="utf-8").splitlines()]
     assert labelled in {doubt["sentence_id"] for doubt in doubts}
     assert f"{len(doubts)} sentences were put up for labelling again, 0 waited for it already." in printed
-    assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy relabel --codebook book.toml")
+    again = "communique label --annotator YOUR_NAME --strategy relabel --store s.db --codebook book.toml"
+    assert printed.endswith(f"Next: {again}")
     with Store("s.db") as store:
         assert [entry.sentence_id for entry in store.open_relabelling()] == [doubt["sentence_id"] for doubt in doubts]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -410,7 +411,11 @@ def test_data_that_come_from_no_store_do_not_follow_the_settings(write_jsonl: Wr
 def test_a_store_without_agreed_labels_raises_with_the_repair(codebook_file: str) -> None:
     with Store("empty.db"):
         pass
-    with pytest.raises(ExperimentError, match=r"empty\.db: no sentence in it has agreed labels yet"):
+    message = (
+        r"empty\.db: no sentence in it has agreed labels yet\. Label some with "
+        rf"`communique label --annotator YOUR_NAME --store empty\.db --codebook {re.escape(codebook_file)}`"
+    )
+    with pytest.raises(ExperimentError, match=message):
         store_dataset(codebook_file, store="empty.db")
 
 
@@ -447,6 +452,7 @@ def test_sentences_that_a_change_leaves_undecided_are_left_out_and_noted(
     undecided = sum("aid" in e.labels for e in make_examples(45))
     (waiting,) = [note for note in notes if "relabel" in note]
     assert waiting.startswith(f"{undecided} sentences wait for relabelling under codebook small 2: `communique label")
+    assert f" --strategy relabel --store {versioned_store} --codebook small@" in waiting
     assert any(note.endswith("read through recorded changes of labels to codebook small 2") for note in notes)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from labels.ingest import IngestReport
 from labels.records import Document
+from labels.settings import Settings
 from tests.trainer.conftest import TrackedRun
 from trainer.demo import Corpus
 from trainer.display.board import print_board, print_results
@@ -225,17 +226,17 @@ def test_report_keeps_figures_whole_beside_a_long_label_at_80_columns() -> None:
 
 @pytest.fixture
 def result(tracked_run: TrackedRun) -> RunResult:
-    return replace(tracked_run.result, folder=Path("runs/words"))
+    return replace(tracked_run.result, folder=Path("my runs/words"))
 
 
 def test_saved_run_says_where_it_is_and_what_to_type(said: Any, result: RunResult) -> None:
     print_saved(result)
     shown = " ".join(said())
     assert re.search(r"Trained in \d+\.\d s, predicts \d+ sentences/s, \d+\.\d MB\.", shown)
-    assert "Saved in runs/words: artefact/, report.json, predictions.parquet, split.json, plots/" in shown
+    assert "Saved in my runs/words: artefact/, report.json, predictions.parquet, split.json, plots/" in shown
     assert f"MLflow run {result.run_id}, model {result.model_uri}" in shown
-    assert "communique predict runs/words " in shown
-    assert "communique serve runs/words" in shown
+    assert "communique predict 'my runs/words' ARTICLES" in shown
+    assert "communique serve 'my runs/words'" in shown
 
 
 def test_untracked_run_names_no_mlflow_run(said: Any, result: RunResult) -> None:
@@ -420,7 +421,7 @@ def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
     assert said() == [
         "Model abc: 12 sentences of mine.db scored.",
         "12 sentence vectors kept, by encoder /models/[mine].",
-        "Next: communique label --annotator YOUR_NAME --strategy uncertainty",
+        "Next: communique label --annotator YOUR_NAME --strategy uncertainty --store mine.db",
     ]
     print_scored(ScoreReport("abc", 0, 0, ""), "mine.db")
     assert said()[1] == "There was nothing that this model had not scored already."
@@ -431,7 +432,7 @@ MISSING = Doubt("s2", "d1", "Oslo sent " + "again and " * 20 + "again.", (), "ai
 
 
 def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
-    print_doubts(DoubtReport((WRONG, MISSING), 7, 90, 3, ("2 sentences left out",)), None, None)
+    print_doubts(DoubtReport((WRONG, MISSING), 7, 90, 3, ("2 sentences left out",)), None, None, Settings())
     lines = said()
     assert lines[0] == "Note: 2 sentences left out."
     assert words(lines, "truce") == ["truce", "truce", "wrong?", "0.04", "Norway", "pledged", "fuel", "[sic]."]
@@ -444,7 +445,7 @@ def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
 
 
 def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
-    print_doubts(DoubtReport((WRONG, MISSING), 2, 90, 0), Path("d.csv"), 1)
+    print_doubts(DoubtReport((WRONG, MISSING), 2, 90, 0), Path("d.csv"), 1, Settings())
     assert said()[-4:] == [
         "2 of 90 labelled sentences are in doubt.",
         "Written to d.csv.",
@@ -454,11 +455,11 @@ def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
 
 
 def test_no_doubt_is_no_table(said: Any) -> None:
-    print_doubts(DoubtReport((), 0, 90, 0), None, None)
+    print_doubts(DoubtReport((), 0, 90, 0), None, None, Settings())
     assert said() == ["0 of 90 labelled sentences are in doubt."]
 
 
 def test_doubts_fit_80_columns() -> None:
-    lines = at_80_columns(print_doubts, DoubtReport((WRONG, MISSING), 2, 90, 0), None, None)
+    lines = at_80_columns(print_doubts, DoubtReport((WRONG, MISSING), 2, 90, 0), None, None, Settings())
     assert max(map(len, lines)) <= 80
     assert " ".join(" ".join(lines).split()).count("again") == 21 + 1

@@ -202,8 +202,9 @@ def test_doubts_of_a_store_are_those_of_its_gold(isolated: Path) -> None:
 
 def test_a_store_without_gold_is_refused_with_the_repair(isolated: Path) -> None:
     fill_store(isolated / "s.db", MULTI, make_examples(9), annotate=False)
-    with Store(isolated / "s.db") as store, pytest.raises(ExperimentError, match="communique label --annotator"):
-        store_doubts(store, MULTI)
+    label = rf"communique label --annotator YOUR_NAME --store {isolated / 's.db'} --codebook my\.toml`"
+    with Store(isolated / "s.db") as store, pytest.raises(ExperimentError, match=label):
+        store_doubts(store, MULTI, reference="my.toml")
 
 
 def test_queued_doubts_wait_to_be_labelled_again_once(isolated: Path) -> None:

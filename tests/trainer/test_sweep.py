@@ -530,7 +530,7 @@ def result(finished: Finished) -> SweepResult:
     ]
     trials.append(Trial(12, trials[0].values, TrialOutcome(None, 0.1, "MemoryError")))
     return SweepResult(
-        Path("out"), tuple(trials), trials[11], finished.result.report, {"model.C": 0.9, "model.x": 0.1}, 0, 1
+        Path("my sweep"), tuple(trials), trials[11], finished.result.report, {"model.C": 0.9, "model.x": 0.1}, 0, 1
     )
 
 
@@ -553,7 +553,11 @@ def test_the_ten_best_are_listed_and_the_rest_is_counted(result: SweepResult, sa
     assert "model.C 90%, model.x 10%" in printed
     assert "looks better on validation (0.610) than it is" in printed
     assert f"macro_f1 {result.report['macro_f1']:.3f}" in printed
-    assert "Next: communique train out/best.toml" in printed
+    following = (
+        "communique train 'my sweep/best.toml'",
+        "communique predict 'my sweep/best' ARTICLES --output tagged.csv",
+    )
+    assert printed.endswith(f"Next: {' '.join(following)}")
     assert "settings of this sweep have been tried on test" not in printed
 
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from labels.relabelling import relabel_command
+from labels.hints import relabel_command
 from labels.terminal import console
 from trainer.display.figures import number
 
 if TYPE_CHECKING:
+    from labels.settings import Settings
     from trainer.doubts import DoubtReport
 
 
-def print_doubts(report: DoubtReport, out: Path | None, queued: int | None, codebook: str = "") -> None:
-    """The doubtful sentences, worst first, and what became of them; `codebook` is the one that was named."""
+def print_doubts(report: DoubtReport, out: Path | None, queued: int | None, settings: Settings) -> None:
+    """The doubtful sentences, worst first, and what became of them; `settings` say in which store and codebook."""
     for note in report.notes:
         console.print(f"Note: {note}.")
     if report.doubts:
@@ -34,7 +35,8 @@ def print_doubts(report: DoubtReport, out: Path | None, queued: int | None, code
         console.print(f"Written to {out}.")
     if queued is not None:
         console.print(f"{queued} sentences were put up for labelling again, {shown - queued} waited for it already.")
-        console.print(f"Next: {relabel_command('YOUR_NAME', codebook)}", soft_wrap=True)
+        following = relabel_command(store=settings.store, codebook=settings.codebook)
+        console.print(f"Next: {following}", soft_wrap=True)
     elif report.doubts:
         console.print("Add --queue to have them labelled again.")
 

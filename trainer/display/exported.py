@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from labels.hints import command
 from labels.terminal import console
 from trainer.display.figures import figure_table, number
 
@@ -24,7 +25,7 @@ def print_exported(report: ExportReport) -> None:
     if check.unjudged:
         console.print(f"Recall not judged, no such label in these rows: {', '.join(check.unjudged)}.")
     console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, on onnxruntime.")
-    console.print(f"Next: communique serve {report.folder}", soft_wrap=True)
+    console.print(f"Next: {command('serve', report.folder)}", soft_wrap=True)
 
 
 def _export_table(report: ExportReport) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labels.hints import command
 from labels.terminal import console
 
 if TYPE_CHECKING:
@@ -39,4 +40,5 @@ def print_scored(report: ScoreReport, store: str) -> None:
         console.print(f"{report.embedded} sentence vectors kept, by encoder {report.encoder}.", soft_wrap=True)
     if not report.scored and not report.embedded:
         console.print("There was nothing that this model had not scored already.")
-    console.print("Next: communique label --annotator YOUR_NAME --strategy uncertainty", soft_wrap=True)
+    following = command("label", "--annotator", "YOUR_NAME", "--strategy", "uncertainty", store=store)
+    console.print(f"Next: {following}", soft_wrap=True)

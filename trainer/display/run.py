@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from labels.hints import command
 from labels.terminal import console
 from trainer.display.figures import bounds, number
 
@@ -55,8 +56,9 @@ def print_saved(result: RunResult) -> None:
     console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
-    console.print(f"Next: communique predict {result.folder} ARTICLES --output tagged.csv", soft_wrap=True)
-    console.print(f"      communique serve {result.folder}", soft_wrap=True)
+    predict = command("predict", result.folder, "ARTICLES", "--output", "tagged.csv")
+    console.print(f"Next: {predict}", soft_wrap=True)
+    console.print(f"      {command('serve', result.folder)}", soft_wrap=True)
 
 
 def _without_bounds(report: Mapping[str, Any]) -> dict[str, str]:

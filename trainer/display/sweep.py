@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from labels.hints import command
 from labels.terminal import console
 from trainer.display.run import print_report
 
@@ -68,5 +69,6 @@ def _print_saved(result: SweepResult) -> None:
     console.print(f"Saved in {result.folder}: best/ (artefact and report), best.toml, trials.csv, study.journal")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, with a run under it for each trial")
-    console.print(f"Next: communique train {result.folder / 'best.toml'}", soft_wrap=True)
-    console.print(f"      communique predict {result.folder / 'best'} ARTICLES --output tagged.csv", soft_wrap=True)
+    console.print(f"Next: {command('train', result.folder / 'best.toml')}", soft_wrap=True)
+    predict = command("predict", result.folder / "best", "ARTICLES", "--output", "tagged.csv")
+    console.print(f"      {predict}", soft_wrap=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from labels.errors import DataError
 from labels.files import refuse_occupied, write_whole
+from labels.hints import command
 from labels.progress import StagedProgress
 from trainer.config.dump import dump_experiment
 from trainer.config.experiment import Experiment
@@ -197,7 +198,7 @@ def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) ->
     write_whole(out / TRIALS, [_table(study.trials)])
     head = (
         f"# The best of {len(study.trials)} trials by macro-F1 on validation, {best.score:.4f}: an optimistic figure.\n"
-        f"#   communique train {out / BEST_FILE} --out runs/{experiment.name}-best\n\n"
+        f"#   {command('train', out / BEST_FILE, '--out', f'runs/{experiment.name}-best')}\n\n"
     )
     write_whole(out / BEST_FILE, [head, dump_experiment(_winner(experiment, best))])
 
