@@ -220,9 +220,9 @@ def doubts(
     out: Annotated[Path | None, typer.Option("--out", help="Write the list to a .jsonl or .csv file.")] = None,
 ) -> None:
     """List the labels that are likely wrong: models that have not seen a document contradict its labels."""
-    from labels.codebook import load_codebook
     from labels.settings import load_settings
     from labels.store import Store
+    from labels.versions import find_codebook
     from trainer.display.doubts import print_doubts
     from trainer.doubts import check_kind, check_output, queue_doubts, store_doubts, write_doubts
     from trainer.quiet import quiet_libraries
@@ -233,7 +233,7 @@ def doubts(
         judges = check_kind(kind)
         if out is not None:
             check_output(out)
-        book = load_codebook(settings.codebook)
+        book = find_codebook(settings.codebook, settings.store)
         with Store(settings.store, create=False) as opened:
             with progress_bar("Judging") as advance:
                 report = store_doubts(

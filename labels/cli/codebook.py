@@ -25,14 +25,17 @@ NewArgument = Annotated[str, typer.Argument(help="The new version, named likewis
 
 @app.command("show", epilog="Example: communique codebook show --brief")
 def codebook_show(
-    name: Annotated[str, typer.Argument(help="A shipped codebook or a TOML file.")] = "diplomatic",
+    name: Annotated[str, typer.Argument(help=_VERSION)] = "diplomatic",
     brief: Annotated[bool, typer.Option("--brief", help="Definitions only, as a table.")] = False,
+    store: StoreOption = None,
 ) -> None:
     """Print a codebook as TOML, or its definitions as a table."""
-    from labels.codebook import dump_codebook, load_codebook
+    from labels.codebook import dump_codebook
+    from labels.settings import load_settings
+    from labels.versions import find_codebook
 
     with reporting_errors():
-        codebook = load_codebook(name)
+        codebook = find_codebook(name, load_settings(store=store).store)
         if brief:
             _print_definitions(codebook)
         else:
@@ -40,12 +43,13 @@ def codebook_show(
 
 
 @app.command("check", epilog="Example: communique codebook check mine.toml")
-def codebook_check(file: Annotated[str, typer.Argument(help="The TOML file.")]) -> None:
+def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: StoreOption = None) -> None:
     """Validate a codebook; say what is wrong, or what it holds."""
-    from labels.codebook import load_codebook
+    from labels.settings import load_settings
+    from labels.versions import find_codebook
 
     with reporting_errors():
-        codebook = load_codebook(file)
+        codebook = find_codebook(name, load_settings(store=store).store)
         kind = "exclusive" if codebook.exclusive else "multi-label"
         console.print(f"{codebook.name} {codebook.version} ({codebook.hash}): {len(codebook.labels)} labels, {kind}.")
         for label in codebook.labels:

@@ -1,4 +1,4 @@
-"""`communique codebook diff` and `migrate`, mounted on the root command; the others are in `test_cli`."""
+"""`communique codebook diff` and `migrate`, and versions in the store; the others are in `test_cli`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from labels.codebook import load_codebook
+from labels.codebook import load_codebook, parse_codebook
 from labels.records import Annotation, Sentence
 from labels.resolve import resolve
 from labels.store import Store
@@ -138,6 +138,20 @@ def test_diff_of_a_codebook_with_itself_says_so() -> None:
 def test_diff_takes_versions_that_the_store_keeps() -> None:
     assert succeed("codebook", "diff", "small@1", load_codebook("old.toml").hash).endswith("one and the same.")
     assert "no codebook 'small@7' is kept here" in refuse("codebook", "diff", "small@7", "new.toml")
+
+
+# -- show, check
+
+
+@pytest.mark.parametrize("reference", ["small@1", "small@{hash}", "{hash}"])
+def test_show_and_check_take_versions_that_the_store_keeps(filled: Path, reference: str) -> None:
+    filled.rename("team.db")
+    old = load_codebook("old.toml")
+    version = (reference.format(hash=old.hash), "--store", "team.db")
+
+    assert parse_codebook(run("codebook", "show", *version).stdout, "printed") == old
+    assert succeed("codebook", "check", *version).startswith(f"small 1 ({old.hash}): 2 labels, multi-label.")
+    assert "communique.db: there is no such label store" in refuse("codebook", "show", version[0])
 
 
 # -- migrate

@@ -76,6 +76,12 @@ def test_doubts_queue_nothing_unless_asked(labelled: str) -> None:
         assert store.open_relabelling() == []
 
 
+def test_doubts_take_a_version_of_the_codebook_that_the_store_keeps(labelled: str) -> None:
+    Path("book.toml").unlink()
+    version = f"{MULTI.name}@{MULTI.version}"
+    assert "labelled sentences are in doubt" in run("doubts", "--store", "s.db", "--codebook", version)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
