@@ -89,7 +89,8 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     shared: overlap, audit, retest and relabel.
 
     Raises:
-        InputError: the strategy is unknown or lacks what it needs (a model's scores, embeddings, a query).
+        InputError: the strategy is unknown, lacks what it needs (a model's scores, embeddings, a query), or has no use
+            for what it is given.
         StoreError: others were faster each time.
     """
     if request.strategy not in _PLANS:
@@ -97,6 +98,11 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         raise InputError(f"strategy '{request.strategy}' is not known{hint}. Use one of {', '.join(STRATEGIES)}.")
     if request.query and request.strategy != "search":
         raise InputError(f"strategy '{request.strategy}' takes no words ('{request.query}'). Only 'search' does.")
+    if request.overlap and request.strategy != "random":
+        raise InputError(
+            f"strategy '{request.strategy}' draws no overlap, only 'random' does. "
+            "Leave --overlap out, or draw with --strategy random."
+        )
     unfinished = _unfinished(store, annotator, request)
     if unfinished is not None:
         return unfinished

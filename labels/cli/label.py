@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 AnnotatorOption = Annotated[str, typer.Option("--annotator", help="Your name, recorded with each decision.")]
 PlainOption = Annotated[bool, typer.Option("--plain", help="Line by line: for screen readers and scripts.")]
 
+_BLIND = 0.2
+"""The share of suggestions withheld where nothing is said of it."""
 _CENTURY = 100 * 365 * 24
 """In hours: no decision is older, and there are dates so far back."""
 
@@ -30,21 +32,24 @@ _CENTURY = 100 * 365 * 24
 def label_command(
     annotator: AnnotatorOption,
     strategy: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--strategy",
             help="What to label next: random, uncertainty, diverse, uncertain-diverse, 'search WORDS', audit, retest, "
-            "relabel.",
+            "relabel \\[default: random].",
         ),
-    ] = "random",
+    ] = None,
     size: Annotated[int, typer.Option("--size", min=1, help="Sentences to draw when nothing is unfinished.")] = 100,
     overlap: Annotated[
         float, typer.Option("--overlap", min=0, max=1, help="Share of a random draw that two people label, blind.")
     ] = 0.0,
     suggest: Annotated[bool, typer.Option("--suggest", help="Show what a model suggests (see `score`).")] = False,
     blind: Annotated[
-        float, typer.Option("--blind", min=0, max=1, help="Share of suggestions withheld, to measure their influence.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--blind", min=0, max=1, help="Share of suggestions withheld, to measure their influence \\[default: 0.2]."
+        ),
+    ] = None,
     model: Annotated[str, typer.Option("--model", help="Whose scores, by the start of its id \\[default: last].")] = "",
     by: Annotated[str, typer.Option("--by", help="Measure of uncertainty: entropy or margin.")] = "entropy",
     retest: Annotated[
@@ -71,7 +76,8 @@ def label_command(
         settings = load_settings(store=store, codebook=codebook)
         book = find_codebook(settings.codebook, settings.store)
         name = _checked_name(annotator)
-        kind, _, query = ("retest" if retest else strategy).strip().partition(" ")
+        kind, query = _checked_strategy(strategy, retest=retest)
+        withheld = _checked_blind(blind, suggest=suggest)
         with Store(settings.store, create=False) as opened:
             if kind == "relabel":
                 refuse_replaced(opened, book, name)
@@ -83,10 +89,10 @@ def label_command(
                 overlap=overlap,
                 model_id=chosen.id if chosen and kind in SCORED else "",
                 by=check_measure(by),
-                query=query.strip(),
+                query=query,
                 retest_after=timedelta(hours=retest_after),
             )
-            suggester = Suggester(opened, chosen, name, blind) if suggest and chosen else None
+            suggester = Suggester(opened, chosen, name, withheld) if suggest and chosen else None
             session = LabellingSession(opened, book, name, request, suggester=suggester)
             if not session.remaining:
                 console.print(_nothing_left(opened, kind, name), soft_wrap=True)
@@ -141,6 +147,33 @@ def _checked_name(annotator: str) -> str:
     if not annotator.strip():
         raise typer.BadParameter("a name is needed", param_hint="--annotator")
     return annotator.strip()
+
+
+def _checked_strategy(strategy: str | None, *, retest: bool) -> tuple[str, str]:
+    """The strategy, and the words that it looks for.
+
+    Raises:
+        InputError: --retest stands beside another strategy.
+    """
+    from labels.errors import InputError
+
+    kind, _, query = (strategy or ("retest" if retest else "random")).strip().partition(" ")
+    if retest and kind != "retest":
+        raise InputError(f"--retest is --strategy retest, and --strategy {kind} is given too. Leave one of them out.")
+    return kind, query.strip()
+
+
+def _checked_blind(blind: float | None, *, suggest: bool) -> float:
+    """The share of suggestions to be withheld.
+
+    Raises:
+        InputError: it is given, and no suggestions are asked for.
+    """
+    from labels.errors import InputError
+
+    if blind is not None and not suggest:
+        raise InputError("--blind withholds suggestions, and none are asked for. Add --suggest, or leave --blind out.")
+    return _BLIND if blind is None else blind
 
 
 def _nothing_left(store: Store, strategy: str, annotator: str) -> str:

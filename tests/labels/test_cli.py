@@ -548,7 +548,7 @@ def test_label_takes_the_scores_of_the_model_that_is_named(town: Store) -> None:
     assert "a model suggests: aid" in printed
 
 
-@pytest.mark.parametrize("option", [("--retest",), ("--strategy", "retest")])
+@pytest.mark.parametrize("option", [("--retest",), ("--strategy", "retest"), ("--retest", "--strategy", "retest")])
 def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, option: tuple[str, ...]) -> None:
     first = shown(label("--size", "3", typed="a\na\na\nq\n"))
     assert "--retest-after 0 takes any" in label(*option, typed="")
@@ -636,7 +636,15 @@ def test_what_fills_a_store_is_told_with_its_name(town: Store) -> None:
         (["--suggest"], "no scores of any model here"),
         (["--by", "surprise"], "'surprise' is no measure of uncertainty. Use entropy or margin."),
         (["--overlap", "1.5"], "--overlap"),
+        (
+            ["--strategy", "relabel", "--overlap", "0.1"],
+            "'relabel' draws no overlap, only 'random' does. Leave --overlap",
+        ),
+        (["--retest", "--overlap", "0.1"], "strategy 'retest' draws no overlap"),
         (["--blind", "-1"], "--blind"),
+        (["--blind", "0.5"], "--blind withholds suggestions, and none are asked for. Add --suggest, or leave"),
+        (["--retest", "--strategy", "audit"], "--retest is --strategy retest, and --strategy audit is given too."),
+        (["--retest", "--strategy", "random"], "Leave one of them out."),
         (["--retest-after", "-1"], "--retest-after"),
         (["--retest", "--retest-after", "99999999999"], "--retest-after"),
     ],
