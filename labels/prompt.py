@@ -5,7 +5,7 @@ Turns keys into decisions of a `Desk`; reading and writing lines is left to the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from labels.codebook import BY_NAME, Codebook
 from labels.desk import Desk, Item
@@ -15,7 +15,6 @@ Ask = Callable[[str], str]
 Say = Callable[[str], None]
 
 NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
-_END = "\nThe draw is done.  [u] undo  [q] quit\n: "
 
 
 def run_prompt(session: Desk, codebook: Codebook, ask: Ask, say: Say) -> int:
@@ -34,7 +33,7 @@ def run_prompt(session: Desk, codebook: Codebook, ask: Ask, say: Say) -> int:
             _show(item, session, say)
             shown = item.sentence.id
         try:
-            answer = ask(_menu(codebook) if item else _END).strip()
+            answer = ask(_menu(codebook, session) if item else _end(session)).strip()
         except EOFError:
             break
         if answer == QUIT or (item is None and answer != UNDO):
@@ -57,7 +56,7 @@ def _act(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
     item = session.current()
     note = item.draft.note if item else ""
     if answer.startswith(NOTE):
-        session.keep_draft((), answer.removeprefix(NOTE).strip())
+        session.keep_draft(item.draft.labels if item else (), answer.removeprefix(NOTE).strip())
         say("Noted; it is kept with your decision.")
         return False
     if answer == SKIP:
@@ -67,12 +66,13 @@ def _act(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
 
 
 def _review(answer: str, note: str, session: Desk, codebook: Codebook, say: Say) -> bool:
+    others = _other_keys(codebook, session)
     try:
-        labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook)
+        labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
         if codebook.exclusive and len(labels) > 1:
             raise CodebookError("One label only: this codebook is exclusive.")
-        if codebook.exclusive and not labels and not codebook.allow_none:
-            raise CodebookError("This codebook demands a label; skip with s when none fits.")
+        if not labels and _demands_label(codebook):
+            raise CodebookError(f"This codebook demands a label; type {SKIP} ({others[SKIP]}) when none fits.")
         session.review(labels, note)
     except (CodebookError, DecidedMeanwhileError) as error:
         say(str(error))
@@ -80,8 +80,19 @@ def _review(answer: str, note: str, session: Desk, codebook: Codebook, say: Say)
     return True
 
 
-def _keyed(answer: str, codebook: Codebook) -> set[str]:
-    """The labels of the keys typed.
+def _demands_label(codebook: Codebook) -> bool:
+    return codebook.exclusive and not codebook.allow_none
+
+
+def _other_keys(codebook: Codebook, session: Desk) -> dict[str, str]:
+    """What may be typed beside the labels' keys -> what it does."""
+    none = {} if _demands_label(codebook) else {NONE: "none"}
+    skip = "leave" if session.task == "adjudicating" else "skip"
+    return none | {SKIP: skip, UNDO: "undo", f"{NOTE}text": "note", QUIT: "quit", HELP: "help"}
+
+
+def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[str]:
+    """The labels of the keys typed; `others` are named where something else was.
 
     Raises:
         CodebookError: something else was typed, or nothing.
@@ -89,9 +100,10 @@ def _keyed(answer: str, codebook: Codebook) -> set[str]:
     keys = codebook.keys
     typed = set() if answer == NONE else set(answer.replace(" ", "").replace(",", ""))
     if not typed.issubset(keys) or not (typed or answer == NONE):
+        listed = ", ".join(f"{key} {what}" for key, what in others.items())
         raise CodebookError(
-            f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), {NONE} none, {SKIP} skip, {UNDO} undo, "
-            f"{NOTE}TEXT note, {QUIT} quit, {BY_NAME}NAME a label by its name, {HELP} help."
+            f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), {BY_NAME}name a label by its name, "
+            f"{listed}."
         )
     return {keys[key] for key in typed}
 
@@ -129,11 +141,18 @@ def _show(item: Item, session: Desk, say: Say) -> None:
         say(f"    a model suggests: {', '.join(item.suggestion.labels) or 'none'}")
 
 
-def _menu(codebook: Codebook) -> str:
+def _menu(codebook: Codebook, session: Desk) -> str:
     labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
     more = f"  [{BY_NAME}name] {len(codebook.keyless)} labels more" if codebook.keyless else ""
     several = "" if codebook.exclusive else " (several keys at once: several labels)"
-    return f"{labels}{more}  [n] none  [s] skip  [u] undo  [!text] note  [q] quit  [?] help{several}\n: "
+    others = "  ".join(f"[{key}] {what}" for key, what in _other_keys(codebook, session).items())
+    return f"{labels}{more}  {others}{several}\n: "
+
+
+def _end(session: Desk) -> str:
+    """What is asked when there is no further sentence: all are decided on, or the rest was left undecided."""
+    left = f"{session.remaining} left undecided, for another time." if session.remaining else "The draw is done."
+    return f"\n{left}  [{UNDO}] undo  [{QUIT}] quit\n: "
 
 
 def _show_codebook(codebook: Codebook, say: Say) -> None:

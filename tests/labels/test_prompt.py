@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -8,11 +9,12 @@ from hypothesis import strategies as st
 
 from labels.adjudication import AdjudicationSession
 from labels.codebook import Codebook, codebook_from_dict
+from labels.desk import Desk
 from labels.prompt import run_prompt
 from labels.queue import DrawRequest
 from labels.records import Document, Sentence
 from labels.session import LabellingSession
-from labels.store import Store
+from labels.store import Draft, Store
 from tests.labels.store.builders import decision
 
 Stored = list[tuple[str, str | None, tuple[str, ...]]]
@@ -152,24 +154,39 @@ def test_a_sentence_is_shown_once_however_often_one_mistypes(store: Store, codeb
     assert len([line for line in said if line.startswith("  > ")]) == 1
 
 
-def test_the_menu_names_all_keys(store: Store, codebook: Codebook) -> None:
-    menus: list[str] = []
+def menus(session: Desk, codebook: Codebook, *lines: str) -> list[str]:
+    """What was asked before each of the lines typed."""
+    asked: list[str] = []
+    answer = typing(*lines)
 
     def ask(menu: str) -> str:
-        menus.append(menu)
-        return "q"
+        asked.append(menu)
+        return answer(menu)
 
-    run_prompt(LabellingSession(store, codebook, "ana"), codebook, ask, lambda _: None)
+    run_prompt(session, codebook, ask, lambda _: None)
+    return asked
 
-    for part in ("[a] aid", "[t] truce", "[n] none", "[s] skip", "[u] undo", "[q] quit", "[?] help"):
-        assert part in menus[0]
+
+def test_the_menu_names_all_keys(store: Store, codebook: Codebook) -> None:
+    (menu,) = menus(LabellingSession(store, codebook, "ana"), codebook, "q")
+
+    for part in ("[a] aid", "[t] truce", "[n] none", "[s] skip", "[u] undo", "[!text] note", "[q] quit", "[?] help"):
+        assert part in menu
+
+
+def test_the_menu_offers_none_only_where_the_codebook_allows_it(store: Store) -> None:
+    content: dict[str, Any] = {"name": "b", "exclusive": True, "labels": [{"name": "aid"}, {"name": "truce"}]}
+    for allowed in (True, False):
+        book = codebook_from_dict(content | {"allow_none": allowed}, "b")
+        (menu,) = menus(LabellingSession(store, book, "ana"), book, "q")
+        assert ("[n] none" in menu) is allowed
 
 
 def test_an_answer_that_is_not_understood_names_the_keys(store: Store, codebook: Codebook) -> None:
     _, said = label(store, codebook, "x")
 
     assert said[-1].startswith(
-        "'x' is not a key here: type label keys (a t), n none, s skip, u undo, !TEXT note, q quit"
+        "'x' is not a key here: type label keys (a t), #name a label by its name, n none, s skip, u undo, !text note"
     )
 
 
@@ -215,7 +232,7 @@ def test_none_is_not_taken_where_the_codebook_demands_a_label(store: Store) -> N
     decided, said = label(store, book, "n")
 
     assert decided == 0
-    assert said[-1] == "This codebook demands a label; skip with s when none fits."
+    assert said[-1] == "This codebook demands a label; type s (skip) when none fits."
     assert stored(store) == []
 
 
@@ -292,7 +309,18 @@ def test_a_note_is_kept_with_the_decision_that_follows(store: Store, codebook: C
     ]
 
 
-# -- two adjudicators
+def test_a_note_leaves_the_labels_ticked_on_the_screen_as_they_were(store: Store, codebook: Codebook) -> None:
+    session = LabellingSession(store, codebook, "ana", DrawRequest(size=3))
+    session.keep_draft(("truce",), "")
+
+    run_prompt(session, codebook, typing("!who speaks?"), lambda _: None)
+
+    item = session.current()
+    assert item is not None
+    assert item.draft == Draft(("truce",), "who speaks?")
+
+
+# -- adjudicators
 
 
 @pytest.fixture
@@ -301,6 +329,18 @@ def disputed(store: Store) -> Store:
     for sentence in store.sentences():
         store.append([decision(sentence.id, "ana", labels=("aid",)), decision(sentence.id, "ben")])
     return store
+
+
+def test_an_adjudicator_leaves_disputes_and_is_told_how_many(disputed: Store, codebook: Codebook) -> None:
+    session = AdjudicationSession(disputed, codebook, "eva")
+
+    asked = menus(session, codebook, "a", "s", "s", "u", "a", "s", "s", "q")
+
+    assert "[s] leave" in asked[0]
+    assert asked[3].startswith("\n2 left undecided, for another time.  [u] undo  [q] quit")
+    assert len(disputed.events()) == 6 + 3
+    (first, *_) = menus(AdjudicationSession(disputed, codebook, "eva"), codebook, "q")
+    assert "[s] leave" in first
 
 
 def test_what_another_adjudicator_decides_meanwhile_is_told_and_not_overruled_unseen(
