@@ -11,9 +11,6 @@ from pathlib import Path
 
 from labels.errors import DataError
 
-OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal")
-"""One of them lies in every folder that a command leaves: a run or evaluation, an export, a learning curve, a sweep."""
-
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text file whole.
@@ -51,11 +48,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a draft folder beside `path`; it takes `path`'s place when the block ends without an error.
 
+    `overwrite` lets it take the place of any folder: whether what lies there may go is the caller's to know.
+
     Raises:
-        DataError: `path` is a file, or a folder that holds something and `overwrite` is false, or the place cannot be
-            written. Where something came to lie there only meanwhile, the new folder is kept beside it.
+        DataError: as `check_folder`, or the place cannot be written. Where something came to lie there only meanwhile,
+            the new folder is kept beside it.
     """
-    refuse_occupied(path, overwrite=overwrite)
+    check_folder(path, overwrite=overwrite)
     draft = _beside(path, "partial")
     try:  # from here on, as an interrupt can come at any moment
         with _explained(path):
@@ -69,37 +68,21 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def refuse_occupied(
-    path: Path,
-    *,
-    overwrite: bool = False,
-    reads: Iterable[str | Path] = (),
-    repair: str = "Name another with --out, or add --overwrite.",
-) -> None:
-    """Raise DataError when an output folder cannot be made at `path`; cheap, so ask before long work.
+def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Name another.") -> None:
+    """Refuse a place where no new folder can be made; `repair` says what to do about a folder that is not empty.
 
-    `overwrite` replaces what an earlier call left, and nothing else: not the working folder or one around it, no folder
-    without one of `OUTPUT_MARKS`, and none that holds a file of `reads`, which the work is about to read.
+    Raises:
+        DataError: `path` is the working folder or one around it, a file, or a folder that holds something and
+            `overwrite` is false.
     """
     if Path.cwd().is_relative_to(path.resolve()):
         raise DataError(
-            f"{path}: this is the working folder, or one around it, which cannot be replaced. Name a folder in it with "
-            "--out."
+            f"{path}: this is the working folder, or one around it, which cannot be replaced. Name a folder in it."
         )
     if path.is_file():
-        raise DataError(f"{path}: this is a file; outputs go to a folder. Name another with --out.")
-    if not path.is_dir() or not any(path.iterdir()):
-        return
-    if not overwrite:
+        raise DataError(f"{path}: this is a file. Name a folder.")
+    if not overwrite and path.is_dir() and any(path.iterdir()):
         raise DataError(f"{path}: this folder holds something already. {repair}")
-    if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
-        raise DataError(
-            f"{path}: --overwrite replaces what an earlier call left, and this folder holds none of "
-            f"{', '.join(OUTPUT_MARKS)}. Name another with --out, or empty it yourself."
-        )
-    for read in map(Path, reads):
-        if read.resolve().is_relative_to(path.resolve()):
-            raise DataError(f"{path}: --overwrite would delete {read}, which is to be read. Name another with --out.")
 
 
 def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:

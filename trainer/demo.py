@@ -11,7 +11,6 @@ from pathlib import Path
 from labels.codebook import load_codebook
 from labels.documents import read_file
 from labels.exchange.jsonl import import_annotations
-from labels.files import refuse_occupied
 from labels.ingest import IngestReport, ingest
 from labels.progress import Progress, StagedProgress
 from labels.records import Document, Sentence
@@ -21,6 +20,7 @@ from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
 from trainer.data import STARTER_CODEBOOK, read_ids, store_examples
 from trainer.model import Model
+from trainer.outputs import refuse_occupied
 from trainer.predict import Row, predict_rows
 from trainer.resources import shipped
 from trainer.run import RunResult, run_experiment

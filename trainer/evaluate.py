@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from labels.examples import read_examples
-from labels.files import refuse_occupied, whole_folder
 from trainer.artefact import folder_size
 from trainer.config.experiment import EvaluationSection
 from trainer.judging import evaluate_model, headline_metrics, write_report
 from trainer.model import Model
+from trainer.outputs import output_folder, refuse_occupied
 from trainer.predictions import Predicted
 from trainer.tracking import connect, tracked_run
 
@@ -49,7 +49,7 @@ def evaluate_file(
     if track:
         _track(report, data)
     if out is not None:
-        with whole_folder(out, overwrite=overwrite) as draft:
+        with output_folder(out, overwrite=overwrite) as draft:
             said = Predicted(examples, outcome.predicted, outcome.probabilities)
             write_report(draft, outcome, report, {"test": said})
     return Evaluation(report, out)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from labels.errors import DataError
 from labels.examples import read_examples
-from labels.files import refuse_occupied, whole_folder
 from labels.progress import StagedProgress
 from labels.records import Example
 from trainer.arrays import Bools, Probabilities
@@ -29,6 +28,7 @@ from trainer.classifiers.base import Exportable, label_matrix
 from trainer.classifiers.registry import CLASSES, classifier_class
 from trainer.errors import ArtefactError
 from trainer.model import Model
+from trainer.outputs import output_folder, refuse_occupied
 from trainer.predictions import read_gold
 
 TOLERANCE = 1e-3
@@ -123,7 +123,7 @@ def export_artefact(
     examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
     _refuse_unread(source, classifier, examples, origin)
     precision = "int8" if int8 else "float32"
-    with tempfile.TemporaryDirectory(prefix="communique-") as work, whole_folder(out, overwrite=overwrite) as draft:
+    with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
         advance("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
         exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)

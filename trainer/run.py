@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labels.files import refuse_occupied, whole_folder
 from labels.progress import Progress
 from trainer.artefact import Manifest, folder_size, package_versions, save_artefact
 from trainer.calibration import Calibration, LabelCalibration
@@ -21,6 +20,7 @@ from trainer.fitting import Fitted, checkpoint_folder, fit_model
 from trainer.judging import evaluate_model, macro_f1, predict_examples, write_report
 from trainer.locks import sole_writer
 from trainer.model import Model
+from trainer.outputs import output_folder, refuse_occupied
 from trainer.predictions import Predicted
 from trainer.quiet import quiet_libraries
 from trainer.tracking import register
@@ -64,7 +64,7 @@ def run_experiment(
     with (
         sole_writer(out),
         track_experiment(experiment, dataset) as tracker,
-        whole_folder(out, overwrite=overwrite) as draft,
+        output_folder(out, overwrite=overwrite) as draft,
     ):
         fitted = fit_model(experiment, dataset, progress, checkpoints=checkpoints)
         model, report = _write_outputs(experiment, dataset, fitted, draft)

@@ -17,7 +17,7 @@ from labels.exchange.decisions import AS_READ, gold_decisions
 from labels.exchange.foreign import Reader
 from labels.exchange.lines import Batch, Exported
 from labels.exchange.tables import arrow_column, columns_of, gold_rows, read_gold
-from labels.files import whole_file, whole_folder
+from labels.files import check_folder, whole_file, whole_folder
 from labels.rows import Row, read_rows
 from labels.store import Store
 
@@ -54,8 +54,8 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
         DataError: the place cannot be written, or is a folder that holds something; there is nothing to write, since
             `datasets` does not read an empty folder back.
     """
-    if not _is_parquet(path) and path.is_dir() and any(path.iterdir()):
-        raise DataError(f"{path}: this folder holds something already. Name another.")
+    if not _is_parquet(path):
+        check_folder(path)
     selection = gold_decisions(store, codebook, annotator)
     rows = gold_rows(selection.decisions, FORMAT, exclusive=codebook.exclusive)
     if not rows:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labels.files import refuse_occupied, whole_folder, write_whole
+from labels.files import write_whole
 from labels.progress import Progress
 from trainer.config.experiment import Experiment
 from trainer.data import files_read, load_dataset
@@ -20,6 +20,7 @@ from trainer.experiment_tracking import track_experiment
 from trainer.learning_curve.curve import LearningCurve, learning_curve
 from trainer.learning_curve.fits import CurveFit
 from trainer.locks import sole_writer
+from trainer.outputs import output_folder, refuse_occupied
 from trainer.quiet import quiet_libraries
 from trainer.tracking import Tracker
 
@@ -55,7 +56,7 @@ def run_learning_curve(
     with (
         sole_writer(out),
         track_experiment(experiment, dataset, beside="learning-curves") as tracker,
-        whole_folder(out, overwrite=overwrite) as draft,
+        output_folder(out, overwrite=overwrite) as draft,
     ):
         curve = learning_curve(experiment, dataset, progress=progress)
         _write(curve, draft)

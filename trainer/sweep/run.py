@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
-from labels.files import refuse_occupied, write_whole
+from labels.files import write_whole
 from labels.hints import command
 from labels.progress import StagedProgress
 from trainer.config.dump import dump_experiment
@@ -25,6 +25,7 @@ from trainer.distributed import world_size
 from trainer.errors import ExperimentError
 from trainer.experiment_tracking import track_experiment
 from trainer.locks import sole_writer
+from trainer.outputs import refuse_occupied
 from trainer.quiet import quiet_libraries
 from trainer.run import run_experiment
 from trainer.sweep.executors import Job, require_ray, run_jobs

@@ -268,6 +268,14 @@ def test_a_folder_that_holds_something_is_left_alone(store: Store, isolated: Pat
     assert [path.name for path in (isolated / "out").iterdir()] == ["mine.txt"]
 
 
+def test_a_file_is_no_place_for_a_dataset_folder(store: Store, isolated: Path) -> None:
+    (isolated / "a.txt").write_text("mine", encoding="utf-8")
+
+    with pytest.raises(DataError, match=r"a\.txt: this is a file\. Name a folder\.$"):
+        export(store, "huggingface", isolated / "a.txt")
+    assert (isolated / "a.txt").read_text(encoding="utf-8") == "mine"
+
+
 def test_splits_are_imported_one_by_one(store: Store, isolated: Path) -> None:
     dataset = Dataset.from_dict({"text": ["Stop."], "labels": [["truce"]]})
     DatasetDict({"train": dataset, "test": dataset}).save_to_disk(str(isolated / "in"))
