@@ -79,7 +79,7 @@ class _Plan:
     items: dict[str, list[DrawItem]]
     frame_size: int | None = None
     frame_hash: str = ""
-    seconds: list[str] = field(default_factory=list)
+    second_readings: list[str] = field(default_factory=list)
 
 
 def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
@@ -113,7 +113,7 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         draws = _draws(plan, annotator, request)
         if not draws and store.frame_hash() == frame_hash:
             return None
-        if draws and store.add_draws(draws, expires_at=lease_end(), seconds=plan.seconds):
+        if draws and store.add_draws(draws, expires_at=lease_end(), second_readings=plan.second_readings):
             return Assignment(draws, frozenset(item.sentence_id for draw in draws for item in draw.items))
     raise StoreError(f"{store.name}: others were faster {_ATTEMPTS} times in a row. Try again.")
 
@@ -197,22 +197,22 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     """
     shared = round(request.overlap * request.size)
     candidates = store.overlap_candidates(annotator) if shared else []
-    seconds = generator.sample(candidates, min(shared, len(candidates)))
+    second_readings = generator.sample(candidates, min(shared, len(candidates)))
     frame = store.frame()
-    ids = store.random_unseen(request.size - len(seconds), generator)
+    ids = store.random_unseen(request.size - len(second_readings), generator)
     # The frame may have grown since it was counted.
     probability = len(ids) / max(frame.size, len(ids)) if ids else None
     fresh = [DrawItem(identifier, probability) for identifier in ids]
     # The share is that of what was found: the last sentences of a store are not all for two.
-    opened = max(0, round(request.overlap * (len(seconds) + len(fresh))) - len(seconds))
-    kinds = {item.sentence_id: "overlap" for item in [*seconds, *fresh[:opened]]}
-    mixed = [*seconds, *fresh]
+    opened = max(0, round(request.overlap * (len(second_readings) + len(fresh))) - len(second_readings))
+    kinds = {item.sentence_id: "overlap" for item in [*second_readings, *fresh[:opened]]}
+    mixed = [*second_readings, *fresh]
     generator.shuffle(mixed)
     items: dict[str, list[DrawItem]] = {"random": [], "overlap": []}
     for position, item in enumerate(mixed):
         placed = DrawItem(item.sentence_id, item.inclusion_probability, position=position)
         items[kinds.get(item.sentence_id, "random")].append(placed)
-    return _Plan(items, frame.size, frame.hash, [item.sentence_id for item in seconds])
+    return _Plan(items, frame.size, frame.hash, [item.sentence_id for item in second_readings])
 
 
 def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:

@@ -157,27 +157,27 @@ class Draws(Database):
 
     # -- draws and reservations
 
-    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, seconds: Collection[str] = ()) -> bool:
+    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
         """Keep draws of one annotator and reserve their sentences until `expires_at`.
 
         Args:
-            seconds: sentences of an overlap draw that someone else has been given already; those of other shared
-                strategies (`SHARED`) may be anybody's.
+            second_readings: sentences of an overlap draw that someone else has been given already; those of other
+                shared strategies (`SHARED`) may be anybody's.
 
         Returns:
             False, with nothing written, when a sentence is reserved by someone or decided on by now, when a second
-            reader for one of the `seconds` was found meanwhile, or someone else who labels a sentence again.
+            reader for one of the `second_readings` was found meanwhile, or someone else who labels a sentence again.
         """
         fresh = [
             item.sentence_id
             for draw in draws
             for item in draw.items
-            if draw.strategy not in SHARED - {"overlap"} and item.sentence_id not in seconds
+            if draw.strategy not in SHARED - {"overlap"} and item.sentence_id not in second_readings
         ]
         table = schema.reservations
         with self._transaction("written") as connection:
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
-            if self._taken(connection, fresh) or self._twice_taken(connection, list(seconds)):
+            if self._taken(connection, fresh) or self._twice_taken(connection, list(second_readings)):
                 return False
             if self._held_by_others(connection, [draw for draw in draws if draw.strategy == "relabel"]):
                 return False

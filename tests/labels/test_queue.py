@@ -162,13 +162,13 @@ class Contested(Store):
 
     rivals = 0
 
-    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, seconds: Sequence[str] = ()) -> bool:  # type: ignore[override]
+    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Sequence[str] = ()) -> bool:  # type: ignore[override]
         if self.rivals:
             self.rivals -= 1
             taken = tuple(DrawItem(item.sentence_id) for draw in draws for item in draw.items)
             rival = Draw(f"rival {self.rivals}", "random", f"rival {self.rivals}", "f", None, None, now(), taken)
             assert super().add_draws([rival], expires_at=expires_at)
-        return super().add_draws(draws, expires_at=expires_at, seconds=seconds)
+        return super().add_draws(draws, expires_at=expires_at, second_readings=second_readings)
 
 
 def test_who_was_too_late_draws_again_from_what_is_left() -> None:

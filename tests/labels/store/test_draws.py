@@ -418,9 +418,9 @@ def test_reservations_that_have_run_out_are_removed_by_the_next_draw(store: Stor
 # -- overlap
 
 
-def overlap(store: Store, annotator: str, ids: list[str], *, seconds: list[str] | None = None) -> bool:
+def overlap(store: Store, annotator: str, ids: list[str], *, second_readings: list[str] | None = None) -> bool:
     made = draw(annotator, ids, strategy="overlap")
-    return store.add_draws([made], expires_at=FUTURE, seconds=seconds or [])
+    return store.add_draws([made], expires_at=FUTURE, second_readings=second_readings or [])
 
 
 def test_the_overlap_that_one_person_was_given_is_open_to_each_other_one(store: Store) -> None:
@@ -438,7 +438,7 @@ def test_the_overlap_is_closed_once_two_people_were_given_it(store: Store) -> No
     ids = added(store, 2)
     overlap(store, "ana", ids)
 
-    assert overlap(store, "ben", ids[:1], seconds=ids[:1])
+    assert overlap(store, "ben", ids[:1], second_readings=ids[:1])
 
     assert [item.sentence_id for item in store.overlap_candidates("eva")] == ids[1:]
 
@@ -446,12 +446,12 @@ def test_the_overlap_is_closed_once_two_people_were_given_it(store: Store) -> No
 def test_a_third_reader_who_chose_at_the_same_moment_is_refused(store: Store) -> None:
     ids = added(store, 2)
     overlap(store, "ana", ids)
-    overlap(store, "ben", ids[:1], seconds=ids[:1])
+    overlap(store, "ben", ids[:1], second_readings=ids[:1])
 
-    assert not overlap(store, "eva", ids, seconds=ids)
+    assert not overlap(store, "eva", ids, second_readings=ids)
 
     assert store.last_draws("eva", ("overlap",)) == []
-    assert overlap(store, "eva", ids[1:], seconds=ids[1:])
+    assert overlap(store, "eva", ids[1:], second_readings=ids[1:])
 
 
 def test_an_overlap_that_was_opened_with_what_another_holds_is_refused(store: Store) -> None:
