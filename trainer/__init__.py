@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labels.exports import lazy_names
+from labels.lazy import lazy_names
 
 if TYPE_CHECKING:
     from trainer.config.experiment import Experiment

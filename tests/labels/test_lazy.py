@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from labels.exports import lazy_names
+from labels.lazy import lazy_names
 
 
 def test_a_name_is_found_in_its_home() -> None:
