@@ -1,7 +1,7 @@
 """The codebook: which labels exist, what each one means, and the version that annotations refer to.
 
-Reads, validates, hashes, compares and writes codebooks. How a codebook is shown on a terminal is `cli`'s business, how
-its cues are matched is `trainer.classifiers.keywords`'s.
+Reads, validates, hashes and writes codebooks. What differs between two versions is `labels.changes`' business, how cues
+are matched `labels.cues`', how a codebook is shown on a terminal that of `labels.cli`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ SETTINGS_FILE = "communique.toml"
 
 @dataclass(frozen=True)
 class Settings:
-    """`store`: SQLite path or database URL; `codebook`: a shipped name or a TOML file."""
+    """`store`: SQLite path or database URL; `codebook`: a shipped name, a TOML file, or NAME@VERSION of the store."""
 
     store: str = "communique.db"
     codebook: str = "diplomatic"

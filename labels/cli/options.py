@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command opens the store it is told to use."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Progress(Database):
     """The part of the store that counts."""
 
     def annotator_progress(self, *, today: str) -> list[AnnotatorProgress]:
-        """Each annotator's standing decisions, most first; `today` is an ISO date."""
+        """Each annotator's standing decisions, most first; `today` is when today began, ISO 8601 in UTC."""
         events, decisions = schema.events, schema.decisions
         reviewed = events.c.state == "reviewed"
         query = (
