@@ -1,4 +1,4 @@
-"""Page furniture: which lines of a scraped article are not its text.
+"""Boilerplate: which lines of a scraped article are not its text.
 
 A line is judged by what it says, never by the site it came from. Nothing is removed: the caller keeps the line with the
 reason, so that it is counted and can be looked at.
@@ -203,7 +203,7 @@ _COMPILED = [
 
 
 def boilerplate_reason(line: str) -> str:
-    """Why `line` (one line of a page, marks trimmed) is page furniture: one of `REASONS`, or "" when it is text."""
+    """Why `line` (one line of a page, marks trimmed) is boilerplate: one of `REASONS`, or "" when it is text."""
     if len(line) > _LONG:
         return ""
     known = next((reason for reason, pattern in _COMPILED if pattern.fullmatch(line)), "")

@@ -136,7 +136,8 @@ def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringM
     if found[0].labels != codebook.label_names:
         raise InputError(
             f"model {found[0].id} knows the labels {', '.join(found[0].labels)}, the codebook "
-            f"'{codebook.name}' {', '.join(codebook.label_names)}. Score with a model of this codebook."
+            f"'{codebook.name}' {', '.join(codebook.label_names)}. "
+            "Score with a model of this codebook, or name another with --model."
         )
     return found[0]
 

@@ -68,7 +68,11 @@ def train(
     set_: SetOption = None,
     learning_curve: Annotated[
         bool,
-        typer.Option("--learning-curve", help="Instead: how good with how many labelled sentences."),
+        typer.Option(
+            "--learning-curve",
+            help="Instead of one model: fit growing subsets and plot macro-F1 against the number of labelled sentences "
+            "\\[default folder: runs/NAME-learning-curve].",
+        ),
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -173,7 +177,7 @@ def export(
 
     with reporting_errors():
         if not onnx:
-            raise InputError("export: name the format to export to. There is one by now: add --onnx.")
+            raise InputError("export: name a format. ONNX is the only one so far: add --onnx.")
         quiet_libraries()
         folder = fetch_artefact(artefact)
         with named_progress_bar() as advance:
@@ -214,8 +218,8 @@ def doubts(
     store: StoreOption = None,
     codebook: CodebookOption = None,
     kind: Annotated[str, typer.Option("--kind", help="The models that judge: tfidf or embedding.")] = "tfidf",
-    folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Parts, each judged by the others.")] = 5,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="List no more than so many.")] = 100,
+    folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Cross-validation folds.")] = 5,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="List at most this many.")] = 100,
     queue: Annotated[bool, typer.Option("--queue", help="Ask for the listed ones to be labelled again.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write the list to a .jsonl or .csv file.")] = None,
 ) -> None:
@@ -251,13 +255,13 @@ def doubts(
         print_doubts(report, out, queued, settings)
 
 
-@app.command(epilog="Example: communique predict runs/finetune articles/ --output tagged.csv")
+@app.command(epilog="Example: communique predict runs/finetune articles/ --out tagged.csv")
 def predict(
     artefact: ArtefactArgument,
     inputs: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .jsonl, .csv or .parquet file to write.")],
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="A .jsonl, .csv or .parquet file to write.")],
     split: Annotated[bool, typer.Option(help="Cut texts into sentences; --no-split: each row is one already.")] = True,
-    keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label page furniture too.")] = False,
+    keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate too.")] = False,
 ) -> None:
     """Label every sentence of a corpus of any size: one row a sentence, with labels and probabilities."""
     from trainer.display.predicted import print_predicted

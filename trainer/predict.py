@@ -63,7 +63,7 @@ def predict_files(
     Args:
         output: a .jsonl, .csv or .parquet file.
         split: cut documents into sentences; if false, each document (row) is one sentence.
-        keep_boilerplate: predict page furniture too, instead of setting it aside.
+        keep_boilerplate: predict boilerplate too, instead of setting it aside.
         progress: called with (files done, files in all).
 
     Raises:
@@ -93,7 +93,7 @@ def _files_but(output: Path, inputs: Iterable[Path]) -> list[Path]:
     """The files of the inputs; an output that an earlier call left in one of their folders is no input."""
     inputs, own = list(inputs), output.resolve()
     if own in {path.resolve() for path in inputs}:
-        raise DataError(f"{output}: this is to be read, so it cannot be written too. Name another file with --output.")
+        raise DataError(f"{output}: this is to be read, so it cannot be written too. Name another file with --out.")
     return [file for file in find_files(inputs) if file.resolve() != own]
 
 

@@ -40,7 +40,7 @@ def score_store(
     embed: bool | None = None,
     progress: Progress | None = None,
 ) -> ScoreReport:
-    """Ask a model of every sentence that it has not scored in this store yet, page furniture aside.
+    """Ask a model of every sentence that it has not scored in this store yet, boilerplate aside.
 
     Chunks are written as they are done, so that an interrupted run goes on where it stopped.
 

@@ -15,7 +15,7 @@ def ingest_command(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],
     store: StoreOption = None,
 ) -> None:
-    """Read documents into the store, cut into sentences; page furniture is set aside and counted."""
+    """Read documents into the store, cut into sentences; boilerplate is set aside and counted."""
     from labels.documents import find_files
     from labels.hints import command
     from labels.ingest import ingest
@@ -50,4 +50,4 @@ def _print_boilerplate(boilerplate: dict[str, int]) -> None:
     total = sum(boilerplate.values())
     if total:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(boilerplate.items()))
-        console.print(f"Set aside as page furniture: {total} ({reasons}).")
+        console.print(f"Set aside as boilerplate: {total} ({reasons}).")

@@ -56,7 +56,8 @@ def label_command(
         bool, typer.Option("--retest", help="Your own earlier decisions again: --strategy retest.")
     ] = False,
     retest_after: Annotated[
-        float, typer.Option("--retest-after", min=0, max=_CENTURY, help="Hours before a retest.")
+        float,
+        typer.Option("--retest-after", min=0, max=_CENTURY, help="Hours since a decision before it is asked again."),
     ] = 24,
     seed: Annotated[int, typer.Option("--seed", help="Seed of every draw.")] = 13,
     plain: PlainOption = False,

@@ -18,7 +18,7 @@ def check_ending(path: Path, endings: Sequence[str], format: str) -> str:
     if ending not in endings:
         known = " or ".join(endings)
         raise DataError(
-            f"{path}: a file of format {format} ends in {known}, not '{path.suffix}'. Name it so, or say with "
-            "--format which one it has."
+            f"{path}: a file of format {format} ends in {known}, not '{path.suffix}'. Rename the file, or "
+            "choose its format with --format."
         )
     return ending

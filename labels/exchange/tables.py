@@ -95,7 +95,8 @@ def label_column(row: Row, place: str) -> str:
     if len(present) != 1:
         what = "both `label` and `labels` are there" if present else "there is neither `label` nor `labels`"
         raise DataError(
-            f"{place}: {what}. The row has: {', '.join(map(str, row))}. Name the column with the labels so."
+            f"{place}: {what}. The row has: {', '.join(map(str, row))}. Give it exactly one of the two, with "
+            "the labels."
         )
     return present[0]
 

@@ -63,7 +63,7 @@ class Draws(Database):
             size = connection.execute(count).scalar_one() - connection.execute(decided).scalar_one()
             for batch in batches(connection.execute(reserved).scalars().all()):
                 undecided = (sentences.c.id.in_(batch), ~decided_by_anyone(sentences.c.id))
-                # Joined to an empty text, so that the few ids lead the search and not the index of page furniture.
+                # Joined to an empty text, so that the few ids lead the search and not the index of boilerplate.
                 labellable = sentences.c.boilerplate + "" == ""
                 size -= connection.execute(
                     sa.select(sa.func.count()).select_from(sentences).where(*undecided, labellable)

@@ -80,7 +80,7 @@ class Events(Database):
                 connection.execute(sa.insert(decisions), marked)
 
     def _labellable(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-        """Those of the sentences that are no page furniture."""
+        """Those of the sentences that are no boilerplate."""
         table = schema.sentences
         query = sa.select(table.c.id).where(table.c.id.in_(ids), table.c.boilerplate == "")
         return set(connection.execute(query).scalars())

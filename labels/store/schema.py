@@ -79,7 +79,7 @@ decisions = Table(
     Column("event", String(16), primary_key=True),
     Column("seq", Integer, nullable=False),
     Column("state", String(16)),
-    # Whether the sentence is no page furniture: what is left to label is counted without reading sentences.
+    # Whether the sentence is no boilerplate: what is left to label is counted without reading sentences.
     Column("labellable", Boolean, nullable=False),
 )
 

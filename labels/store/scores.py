@@ -48,7 +48,7 @@ class Scores(Database):
         ]
 
     def unscored(self, model_id: str, limit: int = 2048, *, embeddings: bool = False) -> list[Scorable]:
-        """Up to `limit` sentences, page furniture aside, that have no score (or embedding) of this model yet."""
+        """Up to `limit` sentences, boilerplate aside, that have no score (or embedding) of this model yet."""
         sentences, table = schema.sentences, schema.embeddings if embeddings else schema.scores
         there = sa.exists().where(table.c.model_id == model_id, table.c.sentence_number == sentences.c.number)
         last = sa.select(sa.func.coalesce(sa.func.max(table.c.sentence_number), 0)).where(table.c.model_id == model_id)
@@ -61,7 +61,7 @@ class Scores(Database):
         return [Scorable(row.number, row.id, row.text) for row in rows]
 
     def count_unscored(self, model_id: str) -> int:
-        """How many sentences, page furniture aside, have no score of this model."""
+        """How many sentences, boilerplate aside, have no score of this model."""
         sentences, scores = schema.sentences, schema.scores
         total = sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate == "")
         scored = sa.select(sa.func.count()).select_from(scores).where(scores.c.model_id == model_id)

@@ -83,7 +83,7 @@ def test_the_leaderboard_shows_the_champion(demo: tuple[Path, str]) -> None:
 def test_the_champion_tags_articles(demo: tuple[Path, str], tmp_path: Path, ending: str) -> None:
     (tmp_path / "article.txt").write_text(ARTICLE)
     output = tmp_path / f"tagged.{ending}"
-    finished = run_command(demo[0], "predict", CHAMPION, str(tmp_path / "article.txt"), "--output", str(output))
+    finished = run_command(demo[0], "predict", CHAMPION, str(tmp_path / "article.txt"), "--out", str(output))
     assert finished.returncode == 0, finished.stderr
     assert "share line 1" in finished.stdout
     rows = _read(output)

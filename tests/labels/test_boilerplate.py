@@ -194,7 +194,7 @@ MISTAKEN = [
 
 
 @pytest.mark.parametrize(("reason", "line"), FURNITURE)
-def test_page_furniture_is_known_by_what_it_says(reason: str, line: str) -> None:
+def test_boilerplate_is_known_by_what_it_says(reason: str, line: str) -> None:
     assert boilerplate_reason(line) == reason
 
 

@@ -46,7 +46,7 @@ def book(isolated: Path) -> str:
 
 @pytest.fixture
 def filled(isolated: Path) -> Path:
-    """The default store of the working folder, with an article of two sentences and a line of page furniture."""
+    """The default store of the working folder, with an article of two sentences and a line of boilerplate."""
     (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
     succeed("ingest", "article.txt")
     return isolated / "communique.db"
@@ -243,7 +243,7 @@ def test_ingest_says_what_it_read_set_aside_and_holds(isolated: Path) -> None:
     printed = succeed("ingest", "article.txt")
 
     assert "Read 1 documents; 1 were new, with 3 sentences." in printed
-    assert "Set aside as page furniture: 1 (comments 1)." in printed
+    assert "Set aside as boilerplate: 1 (comments 1)." in printed
     assert "communique.db now holds 1 documents and 2 sentences to label." in printed
     assert "Next: communique label" in printed
 
@@ -674,6 +674,7 @@ def test_label_refuses_the_scores_of_a_model_of_other_labels(town: Store) -> Non
     message = refuse("label", "--annotator", "ana", "--codebook", "book.toml", "--suggest")
 
     assert "model m knows the labels aid, threat, the codebook 'small' aid, truce" in message
+    assert "or name another with --model" in message
 
 
 # -- adjudicate

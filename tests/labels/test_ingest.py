@@ -30,7 +30,7 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def articles(isolated: Path) -> Path:
-    """A folder with two articles of three sentences and one line of page furniture each."""
+    """A folder with two articles of three sentences and one line of boilerplate each."""
     folder = isolated / "articles"
     folder.mkdir()
     (folder / "a.txt").write_text(ARTICLE, encoding="utf-8")
@@ -56,7 +56,7 @@ def test_each_sentence_is_its_span_of_the_stored_document(store: Store, articles
         assert document.text[sentence.start : sentence.end] == sentence.text
 
 
-def test_page_furniture_is_kept_with_its_reason_but_not_to_be_labelled(store: Store, articles: Path) -> None:
+def test_boilerplate_is_kept_with_its_reason_but_not_to_be_labelled(store: Store, articles: Path) -> None:
     ingest(store, [articles])
 
     aside = [sentence for sentence in store.sentences() if sentence.boilerplate]

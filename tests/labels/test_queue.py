@@ -22,7 +22,7 @@ def texts(n: int, document: str = "d1") -> list[Sentence]:
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    """A store of twenty sentences to label and five of page furniture."""
+    """A store of twenty sentences to label and five of boilerplate."""
     with Store(url) as opened:
         opened.add_sentences(texts(20))
         opened.add_sentences(Sentence("d2", i, i + 1, "x", boilerplate="mark") for i in range(5))

@@ -32,7 +32,7 @@ class Clock:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """One document of four sentences, the third of them page furniture."""
+    """One document of four sentences, the third of them boilerplate."""
     text = "One here. Two here.\nShare this. Three here."
     document = Document("paper", text, title="The title", date="2026-02-03")
     spans = [(0, 9, ""), (10, 19, ""), (20, 31, "share line"), (32, 43, "")]
@@ -426,7 +426,7 @@ def test_find_stays_where_it_is_when_nothing_holds_the_words(store: Store, codeb
     session = LabellingSession(store, codebook, "ana")
     session.go_to(2)
 
-    assert not session.find("Share this")  # page furniture is not in the draw
+    assert not session.find("Share this")  # boilerplate is not in the draw
     assert not session.find("nowhere")
     assert position(session) == 2
 

@@ -46,7 +46,7 @@ def test_score_says_what_it_wrote_and_what_to_type_next(labelled: str, tracked_r
     assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy uncertainty --store s.db")
     with Store("s.db") as store:
         assert store.count_unscored(tracked_run.result.model.id) == 0
-    assert "nothing that this model had not scored already" in run("score", artefact, "--store", "s.db")
+    assert "Everything was scored already." in run("score", artefact, "--store", "s.db")
 
 
 def test_score_refuses_a_store_that_is_not_there_and_makes_none(tracked_run: TrackedRun) -> None:

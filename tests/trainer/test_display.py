@@ -345,8 +345,7 @@ def test_demo_says_what_it_read_and_froze(said: Any) -> None:
     read = IngestReport(3, 3, 40, Counter({"caption": 2, "share line": 5}))
     print_corpus(Corpus(Path("demo/communique.db"), read, 77))
     assert said() == [
-        "1. Read 3 documents into demo/communique.db: 40 sentences, 7 of them set aside as page furniture; "
-        "77 annotations."
+        "1. Read 3 documents into demo/communique.db: 40 sentences, 7 of them set aside as boilerplate; 77 annotations."
     ]
     print_split(Split(("a", "b", "c"), ("d",), ("e", "f")), Path("demo/split.json"))
     shown = " ".join(said())
@@ -360,7 +359,7 @@ def test_demo_says_which_model_was_crowned_and_how_to_go_on(said: Any, result: R
     print_next_steps("models:/small@champion")
     shown = " ".join(said())
     for command in (
-        "communique predict models:/small@champion ARTICLES --output tagged.csv",
+        "communique predict models:/small@champion ARTICLES --out tagged.csv",
         "communique serve models:/small@champion",
         "communique ingest ARTICLES",
         "communique label --annotator YOUR_NAME",
@@ -405,7 +404,7 @@ def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: 
     print_predicted(report, tfidf_model, Path("tagged.csv"))
     lines = said()
     assert lines[:2] == ["Left out: bad.html: no text", "Left out: 1,299 more, for such reasons."]
-    assert lines[2] == ("2 documents, 8 sentences labelled; 4 set aside as page furniture (caption 1, share line 3).")
+    assert lines[2] == ("2 documents, 8 sentences labelled; 4 set aside as boilerplate (caption 1, share line 3).")
     assert words(lines, "  aid") == ["aid", "2", "25.0%"]
     assert not any("truce" in line for line in lines)
     assert lines[-1] == "Written to tagged.csv."
@@ -413,7 +412,7 @@ def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: 
 
 def test_prediction_in_which_everything_was_set_aside_is_shown_too(said: Any, tfidf_model: Model) -> None:
     print_predicted(PredictReport(1, 0), tfidf_model, Path("tagged.csv"))
-    assert "1 documents, 0 sentences labelled; 0 set aside as page furniture." in said()
+    assert "1 documents, 0 sentences labelled; 0 set aside as boilerplate." in said()
 
 
 def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
@@ -424,7 +423,7 @@ def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
         "Next: communique label --annotator YOUR_NAME --strategy uncertainty --store mine.db",
     ]
     print_scored(ScoreReport("abc", 0, 0, ""), "mine.db")
-    assert said()[1] == "There was nothing that this model had not scored already."
+    assert said()[1] == "Everything was scored already."
 
 
 WRONG = Doubt("s1", "d1", "Norway pledged fuel [sic].", ("truce",), "truce", 0.04, ("aid",), 0.05, "labelled truce")

@@ -102,7 +102,7 @@ def test_a_row_holds_provenance_labels_and_the_probability_of_each_label(model: 
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".JSONL"])
-def test_every_sentence_of_a_file_gets_a_row_and_page_furniture_is_set_aside(
+def test_every_sentence_of_a_file_gets_a_row_and_boilerplate_is_set_aside(
     model: Model, article: Path, suffix: str
 ) -> None:
     output = Path(f"out{suffix}")
@@ -148,7 +148,7 @@ def test_a_parquet_file_has_typed_columns_even_when_nothing_is_assigned(model: M
     assert str(schema.field("start").type) == "int64"
 
 
-def test_page_furniture_is_predicted_too_when_it_is_asked_for(model: Model, article: Path) -> None:
+def test_boilerplate_is_predicted_too_when_it_is_asked_for(model: Model, article: Path) -> None:
     report = predict_files(model, [article], Path("out.jsonl"), keep_boilerplate=True)
     assert [row["text"] for row in read_back(Path("out.jsonl"))] == [*SENTENCES, "Share this article"]
     assert report.sentences == 4
@@ -230,7 +230,7 @@ def test_where_nothing_can_be_read_nothing_is_written(model: Model, earlier: str
         assert Path("out.jsonl").read_text(encoding="utf-8") == earlier
 
 
-def test_a_document_of_page_furniture_alone_gives_a_file_without_rows(model: Model) -> None:
+def test_a_document_of_boilerplate_alone_gives_a_file_without_rows(model: Model) -> None:
     Path("page.txt").write_text("Share this article\n", encoding="utf-8")
     report = predict_files(model, [Path("page.txt")], Path("out.parquet"))
     assert (report.documents, report.sentences) == (1, 0)
@@ -267,7 +267,7 @@ def test_of_many_bad_rows_the_first_are_told_and_all_are_counted(model: Model, w
 def test_what_is_read_is_never_written_over(model: Model, write_jsonl: WriteJsonl) -> None:
     path = write_jsonl("mine.jsonl", [{"text": "Oslo pledged winter fuel.", "labels": ["aid"]}])
     before = path.read_bytes()
-    with pytest.raises(DataError, match=r"mine\.jsonl: .*--output"):
+    with pytest.raises(DataError, match=r"mine\.jsonl: .*--out\."):
         predict_files(model, [path], path.parent / "." / "mine.jsonl", split=False)
     assert path.read_bytes() == before
 

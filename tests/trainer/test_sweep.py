@@ -555,7 +555,7 @@ def test_the_ten_best_are_listed_and_the_rest_is_counted(result: SweepResult, sa
     assert f"macro_f1 {result.report['macro_f1']:.3f}" in printed
     following = (
         "communique train 'my sweep/best.toml'",
-        "communique predict 'my sweep/best' ARTICLES --output tagged.csv",
+        "communique predict 'my sweep/best' ARTICLES --out tagged.csv",
     )
     assert printed.endswith(f"Next: {' '.join(following)}")
     assert "settings of this sweep have been tried on test" not in printed

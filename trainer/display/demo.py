@@ -22,7 +22,7 @@ def print_corpus(corpus: Corpus) -> None:
     report = corpus.report
     console.print(
         f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
-        f"{sum(report.boilerplate.values())} of them set aside as page furniture; {corpus.events} annotations."
+        f"{sum(report.boilerplate.values())} of them set aside as boilerplate; {corpus.events} annotations."
     )
 
 
@@ -59,7 +59,7 @@ def print_next_steps(uri: str) -> None:
     """What to type after the demo."""
     console.print("Next, with your own articles:")
     for command, what in (
-        (f"communique predict {uri} ARTICLES --output tagged.csv", "label every sentence"),
+        (f"communique predict {uri} ARTICLES --out tagged.csv", "label every sentence"),
         (f"communique serve {uri}", "the same over HTTP, with a page"),
         ("communique ingest ARTICLES", "read them into a store"),
         ("communique label --annotator YOUR_NAME", "label them yourself"),

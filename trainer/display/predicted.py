@@ -20,10 +20,10 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
         console.print(f"Left out: {message}", style="yellow")
     if more := report.left_out - len(report.rejected):
         console.print(f"Left out: {more:,} more, for such reasons.", style="yellow")
-    furniture = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
     console.print(
         f"{report.documents} documents, {report.sentences} sentences labelled; "
-        f"{sum(report.boilerplate.values())} set aside as page furniture" + (f" ({furniture})." if furniture else ".")
+        f"{sum(report.boilerplate.values())} set aside as boilerplate" + (f" ({reasons})." if reasons else ".")
     )
     for label in model.labels:
         if report.assigned[label]:
@@ -39,6 +39,6 @@ def print_scored(report: ScoreReport, store: str) -> None:
     if report.encoder:
         console.print(f"{report.embedded} sentence vectors kept, by encoder {report.encoder}.", soft_wrap=True)
     if not report.scored and not report.embedded:
-        console.print("There was nothing that this model had not scored already.")
+        console.print("Everything was scored already.")
     following = command("label", "--annotator", "YOUR_NAME", "--strategy", "uncertainty", store=store)
     console.print(f"Next: {following}", soft_wrap=True)

@@ -56,7 +56,7 @@ def print_saved(result: RunResult) -> None:
     console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
-    predict = command("predict", result.folder, "ARTICLES", "--output", "tagged.csv")
+    predict = command("predict", result.folder, "ARTICLES", "--out", "tagged.csv")
     console.print(f"Next: {predict}", soft_wrap=True)
     console.print(f"      {command('serve', result.folder)}", soft_wrap=True)
 

@@ -70,5 +70,5 @@ def _print_saved(result: SweepResult) -> None:
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, with a run under it for each trial")
     console.print(f"Next: {command('train', result.folder / 'best.toml')}", soft_wrap=True)
-    predict = command("predict", result.folder / "best", "ARTICLES", "--output", "tagged.csv")
+    predict = command("predict", result.folder / "best", "ARTICLES", "--out", "tagged.csv")
     console.print(f"      {predict}", soft_wrap=True)

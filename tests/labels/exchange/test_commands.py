@@ -75,7 +75,7 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
         (["import", "absent.jsonl", "--format", "doccano"], "absent.jsonl: there is no such file"),
         (["import", "absent", "--format", "huggingface"], "absent: a folder of `save_to_disk` or a .parquet file"),
         (["export", "out.csv", "--format", "csv"], "communique.db: there is no such label store"),
-        (["import", "out.csv"], "out.csv: a file of format jsonl ends in .jsonl, not '.csv'. Name it so, or say with"),
+        (["import", "out.csv"], "out.csv: a file of format jsonl ends in .jsonl, not '.csv'. Rename the file, or"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_leaves_no_store(

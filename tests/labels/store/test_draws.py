@@ -85,7 +85,7 @@ def test_the_hash_of_the_frame_changes_with_what_it_is_made_of(store: Store) -> 
 
 
 def mixed(store: Store, labellable: int, free: int) -> list[str]:
-    """A store of page furniture, of what was decided on or is held, and of `free` sentences, whose ids these are."""
+    """A store of boilerplate, of what was decided on or is held, and of `free` sentences, whose ids these are."""
     ids = added(store, labellable)
     added(store, labellable // 4, "d2", boilerplate="caption")
     taken = Random(1).sample(ids, labellable - free)
@@ -141,7 +141,7 @@ TEXTS = {
 
 @pytest.fixture
 def texts(store: Store) -> Store:
-    """A store of a few real texts and one piece of page furniture."""
+    """A store of a few real texts and one piece of boilerplate."""
     store.add_sentences(Sentence(name, 0, len(text), text) for name, text in TEXTS.items())
     store.add_sentences([Sentence("furniture", 0, 11, "Air defence", boilerplate="caption")])
     return store

@@ -36,7 +36,7 @@ def test_models_come_back_as_they_went_in_the_one_added_last_first(store: Store)
     assert store.models() == [late, early]
 
 
-def test_what_is_unscored_comes_in_the_order_of_numbers_without_page_furniture(store: Store) -> None:
+def test_what_is_unscored_comes_in_the_order_of_numbers_without_boilerplate(store: Store) -> None:
     added(store, 1, "d1")
     added(store, 2, "d2", boilerplate="caption")
     rows = sentences(3, "d3")

@@ -144,7 +144,7 @@ def test_the_context_is_two_sentences_on_each_side_fewer_at_the_edges(store: Sto
     assert store.context(rows[2], reach=1) == replace(middle, before=(rows[1],), after=(rows[3],))
 
 
-def test_page_furniture_is_part_of_the_context(store: Store) -> None:
+def test_boilerplate_is_part_of_the_context(store: Store) -> None:
     document, rows = cut("A. Share this. B.", "A.", "Share this.", "B.")
     furniture = replace(rows[1], boilerplate="share line")
     store.add_documents([(document, [rows[0], furniture, rows[2]])])
