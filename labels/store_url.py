@@ -10,16 +10,22 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from labels.errors import InputError
+from labels.spelling import did_you_mean
+
+_SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
+"""What Python's driver takes in a URL; with `uri` any other goes to SQLite itself."""
 
 
 def store_url(store: str | Path) -> sa.URL:
     """The database URL of a store given as a URL or as a path of a SQLite file.
 
     Raises:
-        InputError: it has the form of a URL and is none.
+        InputError: it has the form of a URL and is none, or bears a parameter that SQLite's driver would not heed.
     """
     if "://" in str(store):
-        return _parsed(str(store))
+        url = _parsed(str(store))
+        _check_parameters(url)
+        return url
     return sa.URL.create("sqlite", database=str(Path(store).expanduser()))
 
 
@@ -50,6 +56,17 @@ def _parsed(url: str) -> sa.URL:
             f"{place}: this is no URL of a database. Give the path of a SQLite file, or a URL such as "
             "postgresql+psycopg://NAME@HOST:5432/DATABASE."
         ) from None
+
+
+def _check_parameters(url: sa.URL) -> None:
+    if url.drivername not in ("sqlite", "sqlite+pysqlite") or "uri" in url.query:
+        return
+    for key in url.query:
+        if key not in _SQLITE_PARAMETERS:
+            raise InputError(
+                f"{shown_url(url)}: unknown parameter '{key}'{did_you_mean(key, _SQLITE_PARAMETERS)}. Leave it out, or "
+                f"use one of {', '.join(_SQLITE_PARAMETERS)}; those of SQLite's own URIs need uri=true beside them."
+            )
 
 
 def sqlite_file(url: sa.URL) -> Path | None:

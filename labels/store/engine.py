@@ -8,6 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from labels.errors import InputError
+from labels.store_url import shown_url
+
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: it takes the one write lock at once, not half-way."""
 
@@ -17,9 +20,16 @@ _LOCK = 0x636F6D6D
 
 
 def open_engine(url: sa.URL) -> sa.Engine:
-    """An engine for the database; nothing is connected yet."""
-    # A connection that was cut while nobody typed (a server's restart, a firewall) is made anew.
-    engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
+    """An engine for the database; nothing is connected yet.
+
+    Raises:
+        InputError: a parameter of the URL has a value that it cannot have.
+    """
+    try:
+        # A connection that was cut while nobody typed (a server's restart, a firewall) is made anew.
+        engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{shown_url(url)}: a parameter of this URL cannot be used ({error}). Mend it.") from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

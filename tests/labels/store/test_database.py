@@ -55,6 +55,25 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(
     assert list(isolated.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("foo=bar", r"\?foo=bar: unknown parameter 'foo'\. Leave it out, or use one of timeout, .*uri=true"),
+        ("timout=5", r"unknown parameter 'timout' \(did you mean 'timeout'\?\)"),
+        ("mode=ro", r"unknown parameter 'mode'"),
+        ("timeout=long", r"\?timeout=long: a parameter of this URL cannot be used \(.*'long'\)\. Mend it"),
+        ("timeout=5&timeout=6", r"a parameter of this URL cannot be used"),
+    ],
+)
+def test_a_parameter_that_sqlite_would_not_heed_is_refused(isolated: Path, query: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Store(f"sqlite:///store.db?{query}")
+    assert list(isolated.iterdir()) == []
+
+    Store("sqlite:///store.db?timeout=5").close()
+    Store("sqlite:///file:store.db?uri=true&mode=rw", create=False).close()
+
+
 @pytest.mark.parametrize("name", ["plain.db", "two words.db", "50%.db", "why?.db", "a#b.db", "Ünïcode.db"])
 def test_a_store_is_the_file_of_the_path_that_was_given(isolated: Path, name: str) -> None:
     with Store(isolated / name) as store:
