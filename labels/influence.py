@@ -6,12 +6,14 @@ have no part in it. Figures only: nothing is read from a store or printed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from labels.agreement import sentence_of
 from labels.codebook import Codebook
+from labels.errors import CodebookError
 from labels.history import kept_annotations
+from labels.migrate import CodebookHistory, VersionReader
 from labels.queue import BLIND
 from labels.ratings import LabelSet
 from labels.records import Annotation, Sentence
@@ -44,7 +46,7 @@ class Influence:
     """`exact` is the share of decisions equal to the suggestion.
 
     Left out were `always_blind` decisions, of draws that withhold every suggestion, and `unreadable` ones: they or
-    their suggestion bear a label that the codebook lacks.
+    their suggestion bear a label that the codebook lacks, or changes of the codebook leave open what they say.
     """
 
     n_documents: int
@@ -58,6 +60,7 @@ def suggestion_influence(
     events: Iterable[Annotation],
     sentences: Mapping[str, Sentence],
     codebook: Codebook,
+    history: CodebookHistory | None = None,
     *,
     draws: int = 1000,
     seed: int = 13,
@@ -73,6 +76,7 @@ def suggestion_influence(
         events: in the order in which they were appended.
         sentences: by id, at least those of the events.
         codebook: what the labels mean.
+        history: of the codebook, if decisions were made under other versions.
         draws, seed, confidence: of the bootstrap over documents.
 
     Raises:
@@ -81,7 +85,7 @@ def suggestion_influence(
     suggested = [found for history in kept_annotations(events) if (found := _suggested(history))]
     by_chance = [found for history in suggested if (found := _withheld_by_chance(history))]
     decisions = [_last_shown(history) for history in by_chance]
-    readable = [decision for decision in decisions if _is_readable(decision, codebook)]
+    readable = list(_read(decisions, VersionReader(codebook, history or CodebookHistory())))
     documents = [sentence_of(decision, sentences).document_id for decision in readable]
     resampling = resample(documents, Bootstrap(draws, seed, confidence))
     everywhere = [True] * len(readable)
@@ -108,8 +112,16 @@ def _last_shown(history: Sequence[Annotation]) -> Annotation:
     return ([event for event in history if not event.blind] or history)[-1]
 
 
-def _is_readable(decision: Annotation, codebook: Codebook) -> bool:
-    return {*decision.labels, *_suggestion(decision)}.issubset(codebook.label_names)
+def _read(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[Annotation]:
+    """Decisions with labels and suggestion in the words of the reader's codebook, but for those that have none."""
+    for decision in decisions:
+        try:
+            reading = reader.read(decision)
+        except CodebookError:
+            continue
+        suggestion = reader.read_suggestion(decision)
+        if not reading.undecided and suggestion is not None and set(suggestion) <= set(reader.codebook.label_names):
+            yield replace(decision, labels=reading.labels, suggestion=suggestion)
 
 
 def _suggestion(decision: Annotation) -> LabelSet:

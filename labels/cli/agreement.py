@@ -51,7 +51,7 @@ def agreement_command(
             history = history_of(opened)
         sentences = {sentence.id: sentence for sentence in found}
         report = agreement(events, sentences, book, history)
-        influence = suggestion_influence(events, sentences, book) if suggestions else None
+        influence = suggestion_influence(events, sentences, book, history) if suggestions else None
         retests = retest_agreement(events, sentences, book, history) if retest else None
         if json is not None:
             _write_json(json, {"agreement": report, "suggestions": influence, "retest": retests}, book)
@@ -194,7 +194,10 @@ def _print_influence(influence: Influence) -> None:
             "suggestion, not some by chance."
         )
     if influence.unreadable:
-        console.print(f"Left out: {influence.unreadable} decisions, as this codebook lacks a label given or suggested.")
+        console.print(
+            f"Left out: {influence.unreadable} decisions, as this codebook lacks a label given or suggested, or its "
+            "changes leave one undecided."
+        )
     if not exact.n_shown and not exact.n_blind:
         console.print("Suggestions: no decision was made where one was shown, or withheld by chance.")
         return

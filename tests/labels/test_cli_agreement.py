@@ -186,6 +186,23 @@ def test_decisions_of_draws_that_withhold_every_suggestion_are_left_out_and_coun
     assert "Suggestions: 1 decisions with one shown, 0 with one withheld, 1 documents." in text
 
 
+def test_suggestions_under_an_older_codebook_are_read_through_its_recorded_changes(book: Path) -> None:
+    old = parse_codebook(BOOK.replace('"aid"', '"help"'), "old")
+    new = parse_codebook(BOOK, "book")
+    then = {"suggestion": ("help",), "codebook_hash": old.hash}
+    fill([says("ana", 0, "help", **then), says("ben", 0, blind=True, **then)])
+    with Store("communique.db") as store:
+        for version in (old, new):
+            store.add_codebook(version)
+        renamed = {"kind": "rename", "old": ["help"], "new": ["aid"]}
+        store.add_migration(CodebookMigration(old.hash, new.hash, (renamed,), "2026-01-02"))
+
+    text = printed("--suggestions")
+
+    assert "Suggestions: 1 decisions with one shown, 1 with one withheld, 1 documents." in text
+    assert cells(text, "aid given, suggested")[:4] == ["1", "1", "1.000", "0.000"]
+
+
 def test_without_suggestions_or_retests_the_options_say_so(book: Path) -> None:
     fill(two_readers(2))
 

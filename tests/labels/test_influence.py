@@ -8,26 +8,28 @@ import pytest
 from labels.codebook import codebook_from_dict
 from labels.errors import DataError
 from labels.influence import Influence, suggestion_influence
+from labels.migrate import CodebookHistory, Edge
 from labels.records import Annotation, Sentence
+from labels.steps import Step
 
 SENTENCES = [Sentence(f"d{number:02}", number, number + 1, f"Sentence {number}.") for number in range(50)]
 BY_ID = {sentence.id: sentence for sentence in SENTENCES}
 BOOK = codebook_from_dict({"name": "small", "labels": [{"name": "aid"}, {"name": "truce"}]}, "small")
+OLD_BOOK = codebook_from_dict({"name": "small", "labels": [{"name": "help"}, {"name": "call"}]}, "small")
 
 _ids = count()
 
 
 def says(sentence: int, *labels: str, annotator: str = "x", **fields: Any) -> Annotation:
     """A review of a sentence for which `aid` was suggested and shown, unless `fields` say otherwise."""
-    values: dict[str, Any] = {"event": "annotate", "state": "reviewed", "suggestion": ("aid",)} | fields
+    values: dict[str, Any] = {"event": "annotate", "state": "reviewed", "suggestion": ("aid",), "codebook_hash": "hash"}
     return Annotation(
         event_id=f"e{next(_ids)}",
         sentence_id=SENTENCES[sentence].id,
         annotator=annotator,
         labels=labels,
-        codebook_hash="hash",
         created_at="2026-01-01",
-        **values,
+        **(values | fields),
     )
 
 
@@ -132,6 +134,37 @@ def test_suggestions_in_other_words_are_left_out_and_counted() -> None:
 
     assert found.unreadable == 2
     assert found.exact.n_shown == 1
+
+
+def changed(*steps: Step) -> CodebookHistory:
+    return CodebookHistory({OLD_BOOK.hash: OLD_BOOK, BOOK.hash: BOOK}, (Edge(OLD_BOOK.hash, BOOK.hash, steps),))
+
+
+def test_decisions_and_suggestions_of_an_older_codebook_are_read_through_its_recorded_changes() -> None:
+    then = {"suggestion": ("help",), "codebook_hash": OLD_BOOK.hash}
+    events = [says(0, "help", **then), says(1, "call", blind=True, **then)]
+    history = changed(Step("rename", ("help",), ("aid",)), Step("rename", ("call",), ("truce",)))
+
+    found = suggestion_influence(events, BY_ID, BOOK, history, draws=1)
+
+    assert found.unreadable == 0
+    assert (found.exact.shown, found.exact.blind) == (1, 0)
+    assert found.per_label["aid"].suggested.n_blind == 1
+    assert found.per_label["truce"].not_suggested.blind == 1
+
+
+def test_what_a_change_of_the_codebook_leaves_undecided_is_left_out_and_counted() -> None:
+    then = {"codebook_hash": OLD_BOOK.hash}
+    events = [
+        says(0, "help", suggestion=(), **then),
+        says(1, suggestion=("help",), **then),
+        says(2, suggestion=(), **then),
+    ]
+    history = changed(Step("split", ("help",), ("aid", "truce")), Step("retire", ("call",), ()))
+
+    found = suggestion_influence(events, BY_ID, BOOK, history, draws=1)
+
+    assert (found.unreadable, found.exact.n_shown) == (2, 1)
 
 
 def test_the_interval_of_a_difference_comes_from_draws_of_documents() -> None:
