@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from labels.codebook import Codebook, dump_codebook, parse_codebook
-from labels.errors import CodebookError, DataError
+from labels.errors import CodebookError, DataError, InputError
 from labels.records import Annotation
 from labels.rows import Row
 from labels.steps import step_from_json
@@ -58,7 +58,9 @@ def parse_codebook_line(row: Row, place: str) -> Codebook | CodebookMigration | 
         for step in steps:
             step_from_json(step)
         return CodebookMigration(str(content["old_hash"]), str(content["new_hash"]), steps, str(content["created_at"]))
-    except (KeyError, TypeError, ValueError, CodebookError) as error:
+    except InputError as error:
+        raise DataError(f"{place}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{place}: `{MIGRATION}` must hold old_hash, new_hash, steps and created_at ({error}). Export it again."
         ) from None

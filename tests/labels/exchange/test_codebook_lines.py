@@ -113,3 +113,12 @@ def test_a_damaged_version_or_change_is_refused_with_its_line(write_jsonl: Write
         with pytest.raises(DataError, match=r"in\.jsonl:1: "):
             jsonl.import_annotations(store, path, NEW)
         assert store.codebooks() == {}
+
+
+@pytest.mark.parametrize(("kind", "message"), [("mystery", "Upgrade it"), ("rename", "A rename has one label")])
+def test_a_step_that_cannot_be_followed_is_refused_with_its_line(write_jsonl: Write, kind: str, message: str) -> None:
+    step = {"kind": kind, "old": ["aid"], "new": ["loan", "gift"]}
+    change = {"old_hash": "a", "new_hash": "b", "created_at": "now", "steps": [step]}
+    path = write_jsonl("in.jsonl", [{"codebook_migration": change}])
+    with Store("again.db") as store, pytest.raises(DataError, match=rf"in\.jsonl:1: .*{message}"):
+        jsonl.import_annotations(store, path, NEW)
