@@ -45,7 +45,7 @@ class AdjudicationSession(Desk):
     ) -> None:
         events = store.events(sentence_ids=store.shared_sentences())
         stands = standing(events)
-        self._opinions = _opinions(stands)
+        self._annotations = _by_sentence(stands)
         self._earlier = {verdict.event_id for verdict in stands.adjudications.values()}
         self._by_others: dict[str, Annotation] = {}
         self._news = ""
@@ -79,7 +79,8 @@ class AdjudicationSession(Desk):
     def _look_up(self, identifier: str) -> Item:
         self._store.reserve(identifier, self._annotator, "", expires_at=lease_end(LOOK))
         verdict = self._by_others.get(identifier)
-        opinions = (*self._opinions[identifier], *([verdict] if verdict else []))
+        decisions = (*self._annotations[identifier], *([verdict] if verdict else []))
+        opinions = tuple(map(self._opinion, decisions))
         return replace(self._make_item(identifier), opinions=opinions, news=self._news)
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
@@ -119,8 +120,9 @@ class AdjudicationSession(Desk):
         verdict = self._by_another(identifier)
         if verdict is not None and verdict != shown:
             self._item = None
+            decided = ", ".join(self._opinion(verdict).labels) or "none"
             raise DecidedMeanwhileError(
-                f"{verdict.annotator} has decided this sentence meanwhile: {', '.join(verdict.labels) or 'none'}. "
+                f"{verdict.annotator} has decided this sentence meanwhile: {decided}. "
                 "Nothing was recorded. Decide again to overrule that; s leaves it as it is."
             )
         super()._record(state, labels, note)
@@ -131,7 +133,7 @@ def _news(passed: list[Annotation]) -> str:
     return f"Decided meanwhile by {names} and passed over: {len(passed)} of the disputes."
 
 
-def _opinions(stands: Standing) -> dict[str, tuple[Annotation, ...]]:
+def _by_sentence(stands: Standing) -> dict[str, tuple[Annotation, ...]]:
     """Sentence id -> what each annotator's standing decision on it is, skips included."""
     found: dict[str, list[Annotation]] = {}
     for (sentence, _), annotation in sorted(stands.annotations.items()):

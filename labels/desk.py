@@ -25,6 +25,23 @@ from labels.versions import history_of
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What somebody else decided on a sentence.
+
+    `labels` are what the codebook in use makes of theirs; where its changes leave some of them open, or do not lead to
+    it, they are as they were given. `reading` says which are sure and which are open, None where no recorded change
+    leads there.
+    """
+
+    annotator: str
+    event: EventKind
+    state: State | None
+    labels: tuple[str, ...]
+    note: str = ""
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
 class Item:
     """A sentence to be decided on, with what the annotator may see of it.
 
@@ -46,7 +63,7 @@ class Item:
     suggestion: Suggestion | None = None
     previous: tuple[str, ...] | None = None
     reason: str = ""
-    opinions: tuple[Annotation, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
     news: str = ""
 
 
@@ -167,6 +184,11 @@ class Desk(ABC):
             return self._reader.read(decision)
         except CodebookError:
             return None
+
+    def _opinion(self, decision: Annotation) -> Opinion:
+        reading = self._read(decision)
+        labels = decision.labels if reading is None or reading.undecided else reading.labels
+        return Opinion(decision.annotator, decision.event, decision.state, labels, decision.note, reading)
 
     def _next_undecided(self, start: int) -> int | None:
         """The first undecided place from `start` on, else from the beginning on."""

@@ -6,7 +6,7 @@ Pure: nothing here knows a widget or a key press.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.columns import Columns
 from rich.console import Group
@@ -14,7 +14,8 @@ from rich.text import Text
 
 from labels.codebook import BY_NAME, Codebook, Label
 from labels.cues import compile_cue
-from labels.desk import Desk, Item
+from labels.desk import Desk, Item, Opinion
+from labels.migrate import Reading
 from labels.records import Annotation, Sentence
 
 CUE_STYLE = "underline bold yellow"
@@ -73,7 +74,8 @@ def remarks(item: Item, note: str) -> Text:
         lines.append(Text(f"{why}It bore: {_set(item.previous)}", style="magenta"))
     lines += [Text(_opinion(opinion), style="cyan") for opinion in item.opinions]
     if item.decision is not None:
-        lines.append(Text(f"Decided before: {_decision(item.decision)}{_read_now(item)}", style="green"))
+        said = f"{_decision(item.decision)}{_read_now(item.decision, item.reading)}"
+        lines.append(Text(f"Decided before: {said}", style="green"))
     if item.suggestion is not None:
         lines.append(Text(f"A model suggests: {_set(item.suggestion.labels)}", style="blue"))
     if note:
@@ -81,19 +83,19 @@ def remarks(item: Item, note: str) -> Text:
     return Text("\n").join(lines)
 
 
-def _opinion(opinion: Annotation) -> str:
+def _opinion(opinion: Opinion) -> str:
     who = f"{opinion.annotator}{', adjudicating' if opinion.event == 'adjudicate' else ''}"
-    return f"{who}: {_decision(opinion)}" + (f"  ! {opinion.note}" if opinion.note else "")
+    said = f"{_decision(opinion)}{_read_now(opinion, opinion.reading)}"
+    return f"{who}: {said}" + (f"  ! {opinion.note}" if opinion.note else "")
 
 
-def _decision(annotation: Annotation) -> str:
-    return "skipped" if annotation.state == "skipped" else _set(annotation.labels)
+def _decision(decision: Annotation | Opinion) -> str:
+    return "skipped" if decision.state == "skipped" else _set(decision.labels)
 
 
-def _read_now(item: Item) -> str:
+def _read_now(decision: Annotation | Opinion, reading: Reading | None) -> str:
     """How a review reads under the codebook, where that is not what it says."""
-    decision, reading = item.decision, item.reading
-    if not (decision and reading and decision.state == "reviewed"):
+    if not (reading and decision.state == "reviewed"):
         return ""
     if reading.undecided:
         sure = f"{', '.join(reading.labels)}; " if reading.labels else ""
@@ -127,10 +129,22 @@ def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
         probability = item.suggestion.probabilities[name]
         mark = "  model" if name in item.suggestion.labels else ""
         cell.append(f"  {probability:.2f}{mark}", style="blue")
-    who = dict.fromkeys(opinion.annotator for opinion in item.opinions if name in opinion.labels)
+    who = _supporters(name, item.opinions)
     if who:
         cell.append(f"  {', '.join(who)}", style="cyan")
     return cell
+
+
+def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
+    """Who gave the label; with a question mark whose decision leaves it undecided."""
+    who: dict[str, None] = {}
+    for opinion in opinions:
+        sure = opinion.labels if opinion.reading is None else opinion.reading.labels
+        if name in sure:
+            who[opinion.annotator] = None
+        elif opinion.state == "reviewed" and opinion.reading and name in opinion.reading.undecided:
+            who[f"{opinion.annotator}?"] = None
+    return who
 
 
 def codebook_page(codebook: Codebook, *, full: bool) -> Text:

@@ -10,6 +10,7 @@ from labels.codebook import Codebook, codebook_from_dict
 from labels.desk import Item
 from labels.errors import CodebookError, DecidedMeanwhileError
 from labels.history import standing
+from labels.migrate import Reading
 from labels.records import Annotation
 from labels.resolve import resolve
 from labels.steps import Step
@@ -253,6 +254,33 @@ def test_without_a_dispute_there_is_nothing_to_do(store: Store, codebook: Codebo
     assert not session.undo()
 
 
+def test_opinions_are_in_the_words_of_the_codebook_and_say_what_its_changes_leave_undecided(
+    store: Store, codebook: Codebook
+) -> None:
+    (sentence,) = added(store, 1)
+    then = {"codebook_hash": codebook.hash}
+    store.append([decision(sentence, name, labels=("truce",), **then) for name in ("ana", "ben")])
+    store.append([decision(sentence, "cleo", labels=("aid", "truce"), **then)])
+    labels = [{"name": name} for name in ("loan", "gift", "ceasefire")]
+    book = codebook_from_dict({"name": "small", "version": "2", "labels": labels}, "small")
+    steps = [Step("split", ("aid",), ("loan", "gift")), Step("rename", ("truce",), ("ceasefire",))]
+    apply_migration(store, plan_migration(store, codebook, book, steps))
+    store.append([decision(sentence, "ben", codebook_hash=book.hash)])
+
+    opinions = shown(AdjudicationSession(store, book, "eva")).opinions
+
+    assert [(opinion.annotator, opinion.labels) for opinion in opinions] == [
+        ("ana", ("ceasefire",)),
+        ("ben", ()),
+        ("cleo", ("aid", "truce")),
+    ]
+    assert [opinion.reading for opinion in opinions] == [
+        Reading(("ceasefire",), changes=1),
+        Reading(()),
+        Reading(("ceasefire",), ("loan", "gift"), changes=1),
+    ]
+
+
 def test_a_label_of_another_codebook_is_refused_at_the_start(store: Store, disputed: list[str]) -> None:
     book = codebook_from_dict({"name": "other", "labels": [{"name": "aid"}]}, "other")
 
@@ -349,7 +377,8 @@ def test_a_decision_on_what_another_has_decided_since_it_was_shown_is_refused_on
     with pytest.raises(DecidedMeanwhileError, match=r"^mia has decided this sentence meanwhile: truce\. Nothing"):
         session.review(["aid"])
     assert store.events() == before
-    assert shown(session).opinions[-1] == before[-1]
+    verdict = shown(session).opinions[-1]
+    assert (verdict.annotator, verdict.event, verdict.labels) == ("mia", "adjudicate", ("truce",))
 
     session.review(["aid"])
     assert store.events()[-1].labels == ("aid",)

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from labels.codebook import Codebook, codebook_from_dict
-from labels.desk import Desk, Item
+from labels.desk import Desk, Item, Opinion
 from labels.migrate import Reading
 from labels.records import Annotation, Sentence
 from labels.session import LabellingSession
@@ -30,8 +30,13 @@ def item(**more: Any) -> Item:
     return Item(sentence("C.", 6), **(values | more))
 
 
-def opinion(annotator: str, *labels: str, **more: Any) -> Annotation:
+def says(annotator: str, *labels: str, **more: Any) -> Annotation:
     return decision("s1", annotator, labels=labels, **more)
+
+
+def opinion(annotator: str, *labels: str, **more: Any) -> Opinion:
+    values: dict[str, Any] = {"event": "annotate", "state": "reviewed"}
+    return Opinion(annotator, labels=labels, **(values | more))
 
 
 def marked(text: Text) -> list[str]:
@@ -110,9 +115,9 @@ def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
             opinion("ana", "aid", note="clear"),
             opinion("ben"),
             opinion("eva", state="skipped"),
-            opinion("eva", "aid", kind="adjudicate"),
+            opinion("eva", "aid", event="adjudicate"),
         ),
-        decision=opinion("ana", "aid", "truce"),
+        decision=says("ana", "aid", "truce"),
         suggestion=Suggestion(("truce",), {"aid": 0.1, "truce": 0.9}, "m", blind=False),
     )
 
@@ -140,15 +145,29 @@ def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
     ],
 )
 def test_a_decision_is_told_with_how_it_reads_now(reading: Reading, shown: str) -> None:
-    decided = item(decision=opinion("ana", "aid", "truce"), reading=reading)
+    decided = item(decision=says("ana", "aid", "truce"), reading=reading)
 
     assert render.remarks(decided, "").plain == shown
 
 
 def test_a_sentence_that_was_skipped_reads_as_skipped_under_every_version() -> None:
-    skipped = item(decision=opinion("ana", state="skipped"), reading=Reading((), ("loan",)))
+    skipped = item(decision=says("ana", state="skipped"), reading=Reading((), ("loan",)))
 
     assert render.remarks(skipped, "").plain == "Decided before: skipped"
+
+
+@pytest.mark.parametrize(
+    ("reading", "shown"),
+    [
+        (Reading(("aid",)), "ana: aid  ! clear"),
+        (Reading((), ("loan", "gift")), "ana: aid, now undecided: loan, gift  ! clear"),
+        (None, "ana: aid  ! clear"),
+    ],
+)
+def test_an_opinion_is_told_with_what_it_leaves_undecided(reading: Reading | None, shown: str) -> None:
+    said = item(opinions=(opinion("ana", "aid", note="clear", reading=reading),))
+
+    assert render.remarks(said, "").plain == shown
 
 
 def test_a_sentence_that_bore_none_is_told_from_one_that_is_new() -> None:
@@ -177,6 +196,16 @@ def test_probabilities_and_opinions_stand_beside_their_labels(codebook: Codebook
     assert printed(render.choices(full, codebook, []), 80) == [
         " a  [ ] aid  0.91  model  ana, ben",
         " t  [ ] truce  0.08  ben",
+    ]
+
+
+def test_a_label_that_an_opinion_leaves_undecided_bears_a_question_mark(codebook: Codebook) -> None:
+    partly, skipped = Reading(("aid",), ("truce",)), Reading((), ("aid", "truce"))
+    opinions = (opinion("ana", "help", reading=partly), opinion("ben", state="skipped", reading=skipped))
+
+    assert printed(render.choices(item(opinions=opinions), codebook, []), 80) == [
+        " a  [ ] aid  ana",
+        " t  [ ] truce  ana?",
     ]
 
 
