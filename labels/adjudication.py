@@ -12,7 +12,7 @@ from labels.desk import Desk, Item
 from labels.errors import DecidedMeanwhileError
 from labels.history import Standing, standing
 from labels.queue import lease_end
-from labels.records import Annotation, EventKind, State
+from labels.records import Annotation, EventKind
 from labels.resolve import resolve
 from labels.store import Store
 from labels.versions import history_of
@@ -102,30 +102,36 @@ class AdjudicationSession(Desk):
 
     def _by_another(self, identifier: str) -> Annotation | None:
         """The adjudication that stands, if somebody else has made it since this session began."""
-        verdict = standing(self._store.events(sentence_ids=[identifier])).adjudications.get(identifier)
+        return self._newer_verdict(identifier, self._store.events(sentence_ids=[identifier]))
+
+    def _newer_verdict(self, identifier: str, events: Iterable[Annotation]) -> Annotation | None:
+        """The same, from the events on the sentence; kept in `_by_others`."""
+        verdict = standing(events).adjudications.get(identifier)
         if verdict is None or verdict.annotator == self._annotator or verdict.event_id in self._earlier:
             self._by_others.pop(identifier, None)
             return None
         self._by_others[identifier] = verdict
         return verdict
 
-    def _record(self, state: State, labels: tuple[str, ...], note: str) -> None:
-        """Record a decision, unless somebody else has made one that was not shown.
+    def _append(self, decision: Annotation) -> None:
+        """Append a decision, unless somebody else has made one that was not shown.
 
         Raises:
             DecidedMeanwhileError: somebody has; the next decision counts.
         """
-        identifier = self._current_id()
+        identifier = decision.sentence_id
         shown = self._by_others.get(identifier)
-        verdict = self._by_another(identifier)
-        if verdict is not None and verdict != shown:
+
+        def is_foreseen(events: Iterable[Annotation]) -> bool:
+            return self._newer_verdict(identifier, events) in (None, shown)
+
+        if not self._store.append([decision], only_if=is_foreseen):
             self._item = None
-            decided = ", ".join(self._opinion(verdict).labels) or "none"
+            verdict = self._opinion(self._by_others[identifier])
             raise DecidedMeanwhileError(
-                f"{verdict.annotator} has decided this sentence meanwhile: {decided}. "
+                f"{verdict.annotator} has decided this sentence meanwhile: {', '.join(verdict.labels) or 'none'}. "
                 "Nothing was recorded. Decide again to overrule that; s leaves it as it is."
             )
-        super()._record(state, labels, note)
 
 
 def _news(passed: list[Annotation]) -> str:

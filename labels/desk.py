@@ -265,13 +265,16 @@ class Desk(ABC):
         identifier = self._current_id()
         seconds = round(self._clock() - self._shown_at, 3)
         event = self._event(identifier, self._kind, state, labels, note, seconds)
-        self._store.append([event])
+        self._append(event)
         self._decisions.setdefault(identifier, []).append(event)
         self._history.append(identifier)
         self._times.append(seconds)
         self._today += 1
         self._cursor = self._next_undecided(self._order.index(identifier))
         self._item, self._shown = None, ""
+
+    def _append(self, decision: Annotation) -> None:
+        self._store.append([decision])
 
     def _event(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,17 @@ class Draft:
 class Events(Database):
     """The part of the store that holds who said what. Events are never changed or removed."""
 
-    def append(self, events: Sequence[Annotation]) -> int:
+    def append(self, events: Sequence[Annotation], *, only_if: Callable[[list[Annotation]], bool] | None = None) -> int:
         """Append events; one whose `event_id` is there already is left as it is. How many were new.
 
-        A decision frees the annotator's reservation of the sentence and removes their draft.
+        A decision frees the annotator's reservation of the sentence and removes their draft. `only_if` is given all
+        earlier events on the same sentences, before anybody else can write; where it says no, nothing is appended. It
+        must not use the store.
         """
         with self._transaction("written") as connection:
+            ids = [event.sentence_id for event in events]
+            if only_if and not only_if(self._events_on(connection, ids, _event_query())):
+                return 0
             return self._insert_events(connection, events)
 
     def _insert_events(self, connection: sa.Connection, events: Sequence[Annotation]) -> int:
@@ -93,10 +98,16 @@ class Events(Database):
         with self._transaction("read") as connection:
             if sentence_ids is None:
                 return [event_of(row) for row in connection.execute(query).mappings()]
-            found: list[sa.RowMapping] = []
-            for batch in batches(dict.fromkeys(sentence_ids)):
-                found += connection.execute(query.where(schema.events.c.sentence_id.in_(batch))).mappings()
-            return [event_of(row) for row in sorted(found, key=lambda row: int(row["seq"]))]
+            return self._events_on(connection, sentence_ids, query)
+
+    def _events_on(
+        self, connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any]
+    ) -> list[Annotation]:
+        """The events that `query` finds on some sentences, in the order in which they were appended."""
+        found: list[sa.RowMapping] = []
+        for batch in batches(dict.fromkeys(sentence_ids)):
+            found += connection.execute(query.where(schema.events.c.sentence_id.in_(batch))).mappings()
+        return [event_of(row) for row in sorted(found, key=lambda row: int(row["seq"]))]
 
     def events_of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
         """The annotator's events on the sentences of some draws, in the order in which they were appended."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -383,6 +384,29 @@ def test_a_decision_on_what_another_has_decided_since_it_was_shown_is_refused_on
     session.review(["aid"])
     assert store.events()[-1].labels == ("aid",)
     assert gold(store, codebook)[disputed[1]] == ("aid",)
+
+
+def test_a_decision_at_the_very_moment_of_anothers_is_refused_too(
+    store: Store,
+    disputed: list[str],
+    session: AdjudicationSession,
+    another: AdjudicationSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown(session)
+    append = store.append
+
+    def append_after_another(*arguments: Any, **options: Any) -> int:
+        monkeypatch.setattr(store, "append", append)
+        another.review(["truce"])
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(store, "append", append_after_another)
+
+    with pytest.raises(DecidedMeanwhileError, match="mia has decided"):
+        session.review(["aid"])
+    assert (store.events()[-1].annotator, session.decided) == ("mia", 1)
+    assert shown(session).sentence.id == disputed[1]
 
 
 def test_a_verdict_that_was_refused_its_overruling_can_be_left_as_it_is(

@@ -67,6 +67,10 @@ def append_the_same(store: Store, _: str) -> int:
     return sum(store.append([decision("eva", number) for number in range(start, start + 10)]) for start in range(50))
 
 
+def append_where_nobody_has(store: Store, annotator: str) -> int:
+    return sum(store.append([decision(annotator, number)], only_if=lambda events: not events) for number in range(100))
+
+
 def add_sentences(store: Store, name: str) -> int:
     own = sum(store.add_sentences(texts(7, f"{name} {turn}")) for turn in range(20))
     return own + sum(store.add_sentences(texts(7 * turn, "common")) for turn in range(20))
@@ -125,6 +129,12 @@ def test_an_event_that_two_processes_append_at_once_is_kept_and_counted_once(url
     assert sum(at_once(url, append_the_same)) == 59
     with Store(url) as store:
         assert sorted(event.event_id for event in store.events()) == sorted(f"eva-{number}" for number in range(59))
+
+
+def test_of_two_processes_that_append_only_where_nobody_has_one_does(url: str) -> None:
+    assert sum(at_once(url, append_where_nobody_has)) == 100
+    with Store(url) as store:
+        assert {event.sentence_id for event in store.events()} == {f"s{number}" for number in range(100)}
 
 
 def test_sentences_stay_numbered_without_a_gap_when_two_processes_add_at_once(url: str) -> None:

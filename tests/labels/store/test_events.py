@@ -60,6 +60,17 @@ def test_an_event_given_twice_at_once_is_kept_and_counted_once(store: Store) -> 
     assert store.events() == [event]
 
 
+def test_events_are_appended_only_if_those_before_them_are_as_is_asked(store: Store) -> None:
+    first, other, second = decision("s1"), decision("s2"), decision("s1", "ben")
+    store.append([first, other])
+    seen: list[list[Annotation]] = []
+
+    assert store.append([second], only_if=lambda events: bool(seen.append(events))) == 0
+    assert (seen, store.events()) == ([[first]], [first, other])
+    assert store.append([second], only_if=lambda events: events == [first]) == 1
+    assert store.events() == [first, other, second]
+
+
 def test_appending_nothing_is_allowed(store: Store) -> None:
     assert store.append([]) == 0
 
