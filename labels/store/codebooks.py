@@ -27,10 +27,6 @@ class Codebooks(Database):
         ]
         self._insert_new(connection, schema.codebooks, rows)
 
-    def codebook(self, codebook_hash: str) -> Codebook | None:
-        """The codebook version with this hash, or None."""
-        return self.codebooks().get(codebook_hash)
-
     def codebooks(self) -> dict[str, Codebook]:
         """Every version that is kept, by its hash."""
         table = schema.codebooks

@@ -58,12 +58,6 @@ class Texts(Database):
         rows = [{"id": document.id, **_fields(document)} for document in documents]
         return self._insert_new(connection, schema.documents, rows)
 
-    def add_sentences(self, sentences: Iterable[Sentence]) -> int:
-        """Add sentences whose documents are elsewhere; how many were new."""
-        rows = list(sentences)
-        with self._transaction("written") as connection:
-            return self._insert_sentences(connection, rows)
-
     def _insert_sentences(self, connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
         """Insert the new ones under the next numbers. Writers wait for one another, so that numbers stay dense."""
         table = schema.sentences
@@ -88,13 +82,6 @@ class Texts(Database):
         new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
         early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
         connection.execute(sa.update(decisions).where(*early).values(labellable=True))
-
-    def document(self, document_id: str) -> Document | None:
-        """The document with this id, or None."""
-        table = schema.documents
-        with self._transaction("read") as connection:
-            row = connection.execute(sa.select(table).where(table.c.id == document_id)).mappings().first()
-        return None if row is None else Document(**{key: value for key, value in row.items() if key != "id"})
 
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
         """Sentences with their boilerplate, by document and position; all, or those asked for."""

@@ -49,7 +49,7 @@ def says(annotator: str, sentence: int, *labels: str, **fields: Any) -> Annotati
 
 def fill(events: Iterable[Annotation]) -> None:
     with Store("communique.db") as store:
-        store.add_sentences(SENTENCES)
+        store.add_annotated(SENTENCES, [])
         store.append(list(events))
 
 

@@ -62,7 +62,7 @@ def filled(isolated: Path) -> Path:
     old = load_codebook("old.toml")
     with Store("communique.db") as store:
         store.add_codebook(old)
-        store.add_sentences(SENTENCES)
+        store.add_annotated(SENTENCES, [])
         store.append(
             [
                 Annotation(f"e{label}", sentence.id, "ana", "annotate", "reviewed", (label,), old.hash, "2026-01-01")

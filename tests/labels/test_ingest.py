@@ -11,6 +11,7 @@ import pytest
 from labels.errors import DataError
 from labels.ingest import ingest
 from labels.store import Counts, Store
+from tests.labels.store.builders import stored_document
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 
@@ -51,8 +52,7 @@ def test_each_sentence_is_its_span_of_the_stored_document(store: Store, articles
     ingest(store, [articles])
 
     for sentence in store.sentences():
-        document = store.document(sentence.document_id)
-        assert document is not None
+        document = stored_document(store.url, sentence.document_id)
         assert document.text[sentence.start : sentence.end] == sentence.text
 
 

@@ -24,8 +24,8 @@ def texts(n: int, document: str = "d1") -> list[Sentence]:
 def store(url: str) -> Iterator[Store]:
     """A store of twenty sentences to label and five of boilerplate."""
     with Store(url) as opened:
-        opened.add_sentences(texts(20))
-        opened.add_sentences(Sentence("d2", i, i + 1, "x", boilerplate="mark") for i in range(5))
+        opened.add_annotated(texts(20), [])
+        opened.add_annotated([Sentence("d2", i, i + 1, "x", boilerplate="mark") for i in range(5)], [])
         yield opened
 
 
@@ -103,7 +103,7 @@ def test_seed_annotator_and_frame_decide_the_sample() -> None:
     samples = []
     for name, annotator, seed in (("1", "ana", 1), ("2", "ana", 1), ("3", "ana", 2), ("4", "ben", 1)):
         with Store(f"{name}.db") as store:
-            store.add_sentences(texts(40))
+            store.add_annotated(texts(40), [])
             samples.append(drawn(store, annotator, 10, seed=seed))
 
     assert samples[0] == samples[1]
@@ -112,7 +112,7 @@ def test_seed_annotator_and_frame_decide_the_sample() -> None:
 
 def test_every_sentence_of_the_frame_is_as_likely_to_be_drawn() -> None:
     with Store("template.db") as template:
-        template.add_sentences(texts(6))
+        template.add_annotated(texts(6), [])
     counts: Counter[str] = Counter()
     for seed in range(60):
         shutil.copy("template.db", f"{seed}.db")
@@ -146,7 +146,7 @@ class Growing(Store):
     def frame(self) -> Frame:
         found = super().frame()
         self.added += 1
-        self.add_sentences(texts(3, f"new {self.added}"))
+        self.add_annotated(texts(3, f"new {self.added}"), [])
         return found
 
 
@@ -173,7 +173,7 @@ class Contested(Store):
 
 def test_who_was_too_late_draws_again_from_what_is_left() -> None:
     with Contested("contested.db") as store:
-        store.add_sentences(texts(20))
+        store.add_annotated(texts(20), [])
         store.rivals = 3
         (draw,) = assigned(store, "ana", DrawRequest(size=4)).draws
 
@@ -183,7 +183,7 @@ def test_who_was_too_late_draws_again_from_what_is_left() -> None:
 
 def test_who_is_too_late_each_time_is_told_so() -> None:
     with Contested("contested.db") as store:
-        store.add_sentences(texts(20))
+        store.add_annotated(texts(20), [])
         store.rivals = 100
         with pytest.raises(StoreError, match=r"contested\.db: others were faster 10 times in a row\. Try again"):
             next_assignment(store, "ana", DrawRequest(size=1))
@@ -207,7 +207,7 @@ class Emptied(Store):
 
 def test_overlap_that_is_opened_at_the_same_moment_is_not_taken_for_nothing_left() -> None:
     with Emptied("emptied.db") as store:
-        store.add_sentences(texts(20))
+        store.add_annotated(texts(20), [])
 
         assert len(assigned(store, "ana", DrawRequest(size=5, overlap=1.0)).pending) == 5
 
@@ -286,7 +286,7 @@ def test_overlap_may_be_all_that_is_left_for_the_second_reader(store: Store) -> 
 
 def test_which_part_is_overlap_is_a_matter_of_chance() -> None:
     with Store("template.db") as template:
-        template.add_sentences(texts(4))
+        template.add_annotated(texts(4), [])
     counts: Counter[str] = Counter()
     for seed in range(30):
         shutil.copy("template.db", f"{seed}.db")
@@ -445,7 +445,7 @@ def test_diverse_strategies_draw_one_of_each_of_well_separated_clusters(store: S
 
 
 def test_uncertain_diverse_clusters_only_what_the_model_is_least_sure_of(store: Store) -> None:
-    store.add_sentences(texts(20, "d3"))
+    store.add_annotated(texts(20, "d3"), [])
     tops = score_all(store, [i / 40 for i in range(40)])
     embed_all(store, clusters(4))
 
@@ -488,7 +488,7 @@ def test_diverse_strategies_need_embeddings(store: Store, strategy: str) -> None
 )
 def test_search_draws_what_holds_all_words_and_phrases(store: Store, query: str, found: set[str]) -> None:
     rows = ["Kyiv wants air defence.", "Defence by AIR.", "Up by 100% now.", "Up by 1000 now."]
-    store.add_sentences(Sentence(text, 0, len(text), text) for text in rows)
+    store.add_annotated([Sentence(text, 0, len(text), text) for text in rows], [])
 
     assignment = assigned(store, "ana", DrawRequest("search", query=query))
 
@@ -544,7 +544,7 @@ def test_an_audit_takes_all_of_a_small_stratum_and_more_of_the_others(store: Sto
 
 
 def test_the_weights_of_an_audit_add_up_to_the_store(store: Store) -> None:
-    store.add_sentences(texts(200, "d3"))
+    store.add_annotated(texts(200, "d3"), [])
     score_all(store, [0.0] * 50 + [0.15] * 9 + [0.5, 0.99])
 
     (draw,) = assigned(store, "ana", DrawRequest("audit", 60, model_id="m")).draws
@@ -564,7 +564,7 @@ def test_an_audit_includes_what_is_labelled_and_what_others_hold(store: Store) -
 
 def test_an_audit_needs_every_sentence_scored(store: Store) -> None:
     score_all(store, TOPS)
-    store.add_sentences(texts(3, "d3"))
+    store.add_annotated(texts(3, "d3"), [])
 
     with pytest.raises(InputError, match=r"3 sentences have no score by model m.*Run `communique score ARTEFACT"):
         next_assignment(store, "ana", DrawRequest("audit", 5, model_id="m"))

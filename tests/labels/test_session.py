@@ -86,7 +86,7 @@ def test_an_item_shows_what_surrounds_it(store: Store, codebook: Codebook) -> No
 
 def test_a_sentence_whose_document_is_elsewhere_has_no_title(codebook: Codebook) -> None:
     with Store("other.db") as store:
-        store.add_sentences([Sentence("elsewhere", 0, 4, "One.")])
+        store.add_annotated([Sentence("elsewhere", 0, 4, "One.")], [])
 
         item = current(LabellingSession(store, codebook, "ana"))
 
@@ -111,7 +111,7 @@ def test_a_review_is_stored_whole_before_it_returns(store: Store, codebook: Code
 
     with Store("store.db") as another:
         (event,) = another.events()
-        assert another.codebook(event.codebook_hash) == codebook
+        assert another.codebooks()[event.codebook_hash] == codebook
     assert event == replace(
         event,
         sentence_id=sentence.id,

@@ -50,7 +50,7 @@ def store(isolated: Path) -> Iterator[Store]:
     """Four sentences: two labelled `aid` (one also `truce`), one `truce`, one none; ben read the first and the last."""
     with Store(isolated / "labels.db") as opened:
         opened.add_codebook(OLD)
-        opened.add_sentences(SENTENCES)
+        opened.add_annotated(SENTENCES, [])
         opened.append(
             [
                 made(0, "ana", "aid"),
@@ -197,7 +197,7 @@ def test_changed_flags_need_no_steps_and_say_so_as_the_reason(store: Store) -> N
 def test_a_label_retired_from_an_exclusive_codebook_leaves_its_sentences_undecided() -> None:
     old, new = book("aid truce", exclusive=True), book("truce", "2", exclusive=True)
     with Store("one.db") as store:
-        store.add_sentences(SENTENCES)
+        store.add_annotated(SENTENCES, [])
         store.append([made(0, "ana", "aid", by=old), made(1, "ana", "truce", by=old)])
         plan = plan_migration(store, old, new, [Step("retire", ("aid",), ())])
 

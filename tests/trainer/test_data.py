@@ -428,7 +428,7 @@ def versioned_store(filled_store: Path, codebook: Codebook) -> Path:
     old = Path("versioned.db")
     with Store(filled_store) as source, Store(old) as store:
         store.add_codebook(codebook)
-        store.add_sentences(source.sentences())
+        store.add_annotated(source.sentences(), [])
         store.append([replace(event, codebook_hash=codebook.hash) for event in source.events()])
         steps = [Step("split", ("aid",), ("loan", "gift"))]
         apply_migration(store, plan_migration(store, codebook, second_version(codebook), steps))
@@ -497,7 +497,7 @@ def drawn_store(filled_store: Path, codebook: Codebook, strategies: dict[str, st
     """The filled store again, the decisions of each annotator drawn by their strategy."""
     with Store(filled_store) as source, Store("drawn.db") as store:
         store.add_codebook(codebook)
-        store.add_sentences(source.sentences())
+        store.add_annotated(source.sentences(), [])
         store.append([replace(event, strategy=strategies[event.annotator]) for event in source.events()])
     return "drawn.db"
 

@@ -102,7 +102,7 @@ def test_a_question_of_another_name_is_read_and_written(store: Store, write_json
 
 def test_an_exported_record_holds_everybodys_responses(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append(
         [
             Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", suggestion=("truce",)),

@@ -34,7 +34,7 @@ def migrated() -> Store:
     """A store with annotations of two versions, and the recorded change between them."""
     store = Store("migrated.db")
     store.add_codebook(OLD)
-    store.add_sentences(SENTENCES)
+    store.add_annotated(SENTENCES, [])
     store.append([says(SENTENCES[0], "aid", OLD), says(SENTENCES[1], "truce", OLD)])
     apply_migration(store, plan_migration(store, OLD, NEW, [Step("rename", ("aid",), ("help",))]))
     store.append([says(SENTENCES[2], "help", NEW)])
@@ -60,7 +60,7 @@ def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None
     standoff.write_file(migrated, Path("out.jsonl"), NEW)
 
     with Store("again.db") as again:
-        again.add_sentences(SENTENCES)
+        again.add_annotated(SENTENCES, [])
         assert add_batch(again, standoff.read_file(Path("out.jsonl"), NEW), NEW).new == 3
         assert again.migrations() == migrated.migrations()
         assert again.events() == migrated.events()
@@ -81,7 +81,7 @@ def test_a_file_that_is_refused_leaves_none_of_its_versions_and_changes_either(
     path = write_jsonl("in.jsonl", [line | change if "text" in line else line for line in lines])
 
     with Store("again.db") as again:
-        again.add_sentences(SENTENCES[:1])
+        again.add_annotated(SENTENCES[:1], [])
         with pytest.raises(DataError, match=message):
             jsonl.import_annotations(again, path, NEW)
         assert (again.codebooks(), again.migrations(), again.events()) == ({}, [], [])
@@ -92,7 +92,7 @@ def test_a_store_of_one_version_has_events_only(isolated: Path) -> None:
     with Store("one.db") as store:
         store.add_codebook(OLD)
         store.add_codebook(NEW)
-        store.add_sentences(SENTENCES)
+        store.add_annotated(SENTENCES, [])
         store.append([says(SENTENCES[0], "aid", OLD)])
         jsonl.export_annotations(store, Path("out.jsonl"))
     assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [set(jsonl.COLUMNS)]

@@ -83,7 +83,7 @@ def test_cells_of_csv_join_labels_by_a_hash(store: Store, new_store: NewStore, i
 
 def test_our_own_record_without_labels_was_reviewed(store: Store, new_store: NewStore, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", note="clear")])
 
     for name in ("out.jsonl", "out.csv"):
@@ -97,7 +97,7 @@ def test_our_own_record_without_labels_was_reviewed(store: Store, new_store: New
 @pytest.mark.parametrize("note", ['a doubt, "quoted"', '["a doubt"]', "[sic]", "[1]", "two\nlines", "[" * 9999])
 def test_the_note_of_a_cell_of_csv_is_what_was_noted(store: Store, isolated: Path, note: str) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", note=note)])
     export(store, "doccano", isolated / "ana.csv")
     content = (isolated / "ana.csv").read_text(encoding="utf-8")

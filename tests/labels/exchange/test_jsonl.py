@@ -130,7 +130,7 @@ def test_export_and_import_give_the_same_store_and_a_second_import_adds_nothing(
     shutil.copy(empty_store, folder / "b.db")
     file = folder / "labels.jsonl"
     with Store(folder / "a.db") as first, Store(folder / "b.db") as second:
-        first.add_sentences(line.sentence for line in lines)
+        first.add_annotated([line.sentence for line in lines], [])
         first.append([line.event for line in lines])
 
         assert export_annotations(first, file) == len(lines)
@@ -167,7 +167,7 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
         "e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "0123456789abcdef", "2026-01-01", "a note", 2.5,
         ("truce",), True, "random", 0.25, extra={"prodigy": {"score": 1}},
     )  # fmt: skip
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append([event])
 
     assert export_annotations(store, isolated / "out.jsonl") == 1
@@ -186,7 +186,7 @@ def a_draw(sentences: list[Sentence]) -> Draw:
 
 def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store, isolated: Path) -> None:
     sentences = [Sentence("d1", 10 * i, 10 * i + 9, "Nine long") for i in range(2)]
-    store.add_sentences(sentences)
+    store.add_annotated(sentences, [])
     store.add_draws([a_draw(sentences)], expires_at="2999-01-01")
     ids = [sentence.id for sentence in sentences]
     store.append([Annotation(i, i, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw") for i in ids])
@@ -201,7 +201,7 @@ def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store,
 def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: Path) -> None:
     store.add_codebook(BOOK)
     sentence = Sentence("d1", 0, 9, "Nine long")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.add_draws([a_draw([sentence])], expires_at="2999-01-01")
     store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw")])
     export_annotations(store, isolated / "out.jsonl")
@@ -213,7 +213,7 @@ def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: P
 
 def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 0, 6, "Київ 🕊")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append([Annotation("e1", sentence.id, "Zoë", "annotate", "reviewed", (), "h", "t")])
     export_annotations(store, isolated / "out.jsonl")
 
@@ -249,7 +249,7 @@ def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: 
     assert (event.strategy, event.inclusion_probability) == ("random", 0.25)
     assert event.extra == {"doccano": {"id": 7}}
     assert store.sentences() == [Sentence("d1", 3, 12, "Nine long", synthetic=True)]
-    assert store.codebook(BOOK.hash) == BOOK
+    assert store.codebooks()[BOOK.hash] == BOOK
 
 
 def test_optional_columns_may_be_left_out(store: Store, write_jsonl: Write) -> None:
@@ -313,7 +313,7 @@ MISFITS: list[tuple[str, Row, str]] = [
 def test_a_line_that_is_wrong_is_named_and_nothing_of_its_file_is_kept(
     store: Store, write_jsonl: Write, changes: Row, message: str
 ) -> None:
-    store.add_sentences([Sentence("d0", 0, 1, "x")])
+    store.add_annotated([Sentence("d0", 0, 1, "x")], [])
     before = dump(store.url)
     path = write_jsonl("in.jsonl", [row(), row(event_id="e2"), row(event_id="e3") | changes])
 

@@ -11,6 +11,7 @@ from labels.errors import DataError
 from labels.records import Annotation, Sentence
 from labels.store import Store
 from tests.labels.exchange.steps import Row, bring_in, decided, export, holds, without_marks, write_json
+from tests.labels.store.builders import stored_document
 
 NewStore = Callable[[], Store]
 
@@ -85,8 +86,8 @@ def test_the_annotations_of_a_task_are_decisions_on_one_sentence(store: Store, i
     first, *_, last = store.events()
     assert (first.seconds, first.created_at, first.suggestion) == (4.25, "2026-01-01T10:00:00.000000Z", None)
     assert last.seconds is None
-    documents = [store.document(sentence.document_id) for sentence in store.sentences()]
-    assert {(found.source, found.date) for found in documents if found} == {
+    documents = [stored_document(store.url, sentence.document_id) for sentence in store.sentences()]
+    assert {(found.source, found.date) for found in documents} == {
         ("label-studio:5", ""),
         ("wire", "2026-01-01"),
     }
@@ -130,7 +131,7 @@ def test_what_label_studio_says_beyond_the_decision_comes_back_at_its_place(
 
 def test_an_exported_task_holds_everybodys_decisions(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append(
         [
             Annotation(
@@ -157,7 +158,7 @@ def test_an_exported_task_holds_everybodys_decisions(store: Store, isolated: Pat
 
 def test_who_joined_in_label_studio_decides_on_our_sentence(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t")])
     export(store, "label-studio", isolated / "out.json")
     (found,) = read(isolated / "out.json")

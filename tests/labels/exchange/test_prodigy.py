@@ -13,6 +13,7 @@ from labels.exchange.foreign import mark
 from labels.records import Annotation, Sentence
 from labels.store import Store
 from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, holds, lines_of, without_marks
+from tests.labels.store.builders import stored_document
 
 Write = Callable[[str, list[Row]], Path]
 NewStore = Callable[[], Store]
@@ -63,8 +64,7 @@ def test_choices_are_decisions(store: Store, write_jsonl: Write) -> None:
     ]
     first = store.events()[0]
     assert (first.created_at, first.codebook_hash) == ("2026-01-01T00:00:00.000000+00:00", MULTI.hash)
-    document = store.document(store.sentences([first.sentence_id])[0].document_id)
-    assert document is not None
+    document = stored_document(store.url, store.sentences([first.sentence_id])[0].document_id)
     assert (document.source, document.text) == ("wire", "Oslo will send winter fuel.")
 
 
@@ -151,7 +151,7 @@ def test_answers_that_were_not_given_are_counted(store: Store, write_jsonl: Writ
 def test_an_exported_record_is_a_choice_with_the_codebooks_labels(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     event = Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "2026-01-01T00:00:00+00:00")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append([event])
     export(store, "prodigy", isolated / "out.jsonl")
     export(store, "prodigy", isolated / "one.jsonl", EXCLUSIVE)
@@ -219,7 +219,7 @@ def test_a_mark_whose_ids_do_not_fit_is_refused(store: Store, write_jsonl: Write
 
 def test_a_record_whose_text_was_changed_is_refused(store: Store, write_jsonl: Write, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
-    store.add_sentences([sentence])
+    store.add_annotated([sentence], [])
     store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t")])
     export(store, "prodigy", isolated / "out.jsonl")
     (record,) = lines_of(isolated / "out.jsonl")

@@ -92,7 +92,7 @@ def histories(draw: st.DrawFn, codebook: Codebook) -> tuple[list[Sentence], list
 
 
 def fill(store: Store, history: tuple[list[Sentence], list[Annotation]]) -> None:
-    store.add_sentences(history[0])
+    store.add_annotated(history[0], [])
     store.append(history[1])
 
 
@@ -176,7 +176,7 @@ def test_standoff_brings_every_event_to_whoever_has_the_documents(
     file = folder() / "out.jsonl"
     with new_store() as first, new_store() as second:
         fill(first, history)
-        second.add_sentences(history[0])
+        second.add_annotated(history[0], [])
         written = export(first, "standoff", file).written
 
         assert bring_in(first, "standoff", file, MULTI) == (0, written, {})
@@ -202,7 +202,7 @@ EVENT = Annotation(
 def test_labels_changed_in_the_file_are_a_new_decision_on_the_same_sentence(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
     export(store, format, isolated / name, MULTI)
     change_labels(isolated / name)
@@ -219,7 +219,7 @@ def test_labels_changed_in_the_file_are_a_new_decision_on_the_same_sentence(
 def test_labels_changed_back_and_forth_are_a_new_decision_each_time(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
 
     said = ["aid", "truce", "aid", "truce", "aid"]
@@ -235,7 +235,7 @@ def test_labels_changed_back_and_forth_are_a_new_decision_each_time(
 def test_a_file_that_is_older_than_a_decision_does_not_take_it_back_and_says_so(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
     export(store, format, isolated / name, MULTI)
     store.append([replace(EVENT, event_id="e2", labels=("truce",))])
@@ -250,7 +250,7 @@ def test_a_file_that_is_older_than_a_decision_does_not_take_it_back_and_says_so(
 def test_an_adjudication_that_another_one_replaced_is_counted_beside_the_annotation_of_the_same_person(
     store: Store, isolated: Path
 ) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
     export(store, "csv", isolated / "out.csv", MULTI)
     store.append([replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")])
@@ -259,7 +259,7 @@ def test_an_adjudication_that_another_one_replaced_is_counted_beside_the_annotat
 
 
 def test_a_changed_decision_that_was_replaced_since_is_counted_too(store: Store, isolated: Path) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
     export(store, "csv", isolated / "out.csv", MULTI)
     change_labels(isolated / "out.csv")
@@ -280,7 +280,7 @@ def test_a_decision_that_a_later_row_of_the_file_replaces_was_there_already(stor
 
 @pytest.mark.parametrize("format", ["jsonl", "standoff"])
 def test_replaced_events_of_a_log_were_there_already(store: Store, isolated: Path, format: str) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
     export(store, format, isolated / "out.jsonl", MULTI)
     store.append([replace(EVENT, event_id="e2", labels=())])
@@ -293,7 +293,7 @@ def test_labels_changed_on_an_adjudication_are_an_adjudication(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     verdict = replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([replace(EVENT, labels=("truce",)), verdict])
     export(store, format, isolated / name, MULTI)
     change_labels(isolated / name)
@@ -309,7 +309,7 @@ def test_labels_changed_on_an_adjudication_are_an_adjudication(
 
 @pytest.mark.parametrize(("format", "name"), [("label-studio", "out.json"), ("argilla", "out.jsonl")])
 def test_who_annotated_and_adjudicated_can_change_both(store: Store, isolated: Path, format: str, name: str) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
     export(store, format, isolated / name, MULTI)
     change_labels(isolated / name)
@@ -325,7 +325,7 @@ def test_who_annotated_and_adjudicated_can_change_both(store: Store, isolated: P
 def test_an_adjudication_that_another_one_confirms_is_annotated(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([replace(EVENT, event="adjudicate")])
     export(store, format, isolated / name, MULTI)
 
@@ -334,7 +334,7 @@ def test_an_adjudication_that_another_one_confirms_is_annotated(
 
 
 def test_an_adjudication_that_was_changed_to_skipped_is_refused(store: Store, isolated: Path) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([replace(EVENT, event="adjudicate")])
     export(store, "prodigy", isolated / "out.jsonl")
     content = (isolated / "out.jsonl").read_text(encoding="utf-8")
@@ -358,7 +358,7 @@ def change_labels(path: Path, old: str = "aid", new: str = "truce") -> None:
 def test_another_annotators_equal_labels_are_their_own_decision(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
     export(store, format, isolated / name, MULTI)
 
@@ -370,7 +370,7 @@ def test_another_annotators_equal_labels_are_their_own_decision(
 def test_only_one_annotators_decisions_are_written_when_asked(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT, replace(EVENT, event_id="e2", annotator="ben", labels=("truce",))])
     module = exchange_module(format)
 
@@ -385,7 +385,7 @@ def test_who_annotated_and_adjudicated_a_sentence_has_one_row_for_it_the_adjudic
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     others = [Sentence("d2", 0, 5, "Other"), Sentence("d2", 6, 10, "Last")]
-    store.add_sentences([SENTENCE, *others])
+    store.add_annotated([SENTENCE, *others], [])
     verdict = replace(EVENT, event_id="e3", event="adjudicate", labels=("truce",))
     own = replace(EVENT, event_id="e4", sentence_id=others[0].id)
     overruled = [replace(verdict, event_id=f"v{n}", sentence_id=others[n].id) for n in range(2)]
@@ -400,7 +400,7 @@ def test_who_annotated_and_adjudicated_a_sentence_has_one_row_for_it_the_adjudic
 
 @pytest.mark.parametrize("format", ["jsonl", "standoff"])
 def test_a_misspelt_annotator_does_not_empty_a_file_of_events(store: Store, isolated: Path, format: str) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
     export(store, format, isolated / "keep.jsonl")
     before = content(isolated / "keep.jsonl")
@@ -453,7 +453,7 @@ def test_a_file_of_another_ending_is_refused_both_ways(store: Store, isolated: P
 
 def test_what_has_no_gold_is_counted(store: Store, isolated: Path) -> None:
     spans = [Sentence("d1", 20 * position, 20 * position + 9, "Nine long") for position in range(4)]
-    store.add_sentences(spans)
+    store.add_annotated(spans, [])
     decisions = [(0, "ana", "aid"), (0, "ben", "truce"), (1, "ana", "skip"), (2, "ana", "skip"), (3, "ana", "aid")]
     store.append(
         [

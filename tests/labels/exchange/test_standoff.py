@@ -32,7 +32,7 @@ EVENT = Annotation(
 @pytest.fixture
 def file(store: Store, isolated: Path) -> Path:
     """A standoff file of one event."""
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([EVENT])
     export(store, "standoff", isolated / "out.jsonl")
     return isolated / "out.jsonl"

@@ -19,6 +19,7 @@ from labels.records import Annotation, Document, Sentence
 from labels.rows import read_rows
 from labels.store import Store
 from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, without_marks
+from tests.labels.store.builders import stored_document
 
 NewStore = Callable[[], Store]
 
@@ -91,7 +92,7 @@ def test_a_cell_of_white_space_says_no_more_than_an_empty_one(store: Store, isol
 
 
 def test_a_row_that_names_a_sentence_of_the_store_is_about_it(store: Store, isolated: Path) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     rows = [
         {"text": "Nine long", "labels": "aid", "sentence_id": SENTENCE.id},
         {"text": "Another text", "labels": "aid", "sentence_id": SENTENCE.id},
@@ -105,7 +106,7 @@ def test_a_row_that_names_a_sentence_of_the_store_is_about_it(store: Store, isol
 
 
 def test_an_exported_table_reads_as_examples(store: Store, isolated: Path) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([annotated(("aid", "truce"))])
     export(store, "csv", isolated / "out.csv")
 
@@ -171,7 +172,7 @@ def test_a_table_of_elements_is_read_by_its_ending(store: Store, isolated: Path,
 
 
 def test_an_element_that_kept_only_its_id_is_still_our_sentence(store: Store, isolated: Path) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([annotated(("aid",))])
     export(store, "activetigger", isolated / "out.csv")
     ((_, written),) = read_rows(isolated / "out.csv")
@@ -183,7 +184,7 @@ def test_an_element_that_kept_only_its_id_is_still_our_sentence(store: Store, is
 
 
 def test_an_exclusive_codebook_has_a_column_label(store: Store, isolated: Path) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([annotated(("aid",))])
     export(store, "activetigger", isolated / "out.csv", EXCLUSIVE)
 
@@ -246,7 +247,7 @@ def test_classes_are_read_by_their_names(store: Store, isolated: Path, name: str
 
 
 def test_a_folder_has_features_and_a_card_with_the_codebook(store: Store, isolated: Path) -> None:
-    store.add_sentences([SENTENCE])
+    store.add_annotated([SENTENCE], [])
     store.append([annotated(())])
     export(store, "huggingface", isolated / "multi", MULTI)
     export(store, "huggingface", isolated / "one", EXCLUSIVE)
@@ -300,4 +301,4 @@ def test_documents_keep_what_the_table_says_of_them(store: Store, isolated: Path
     (sentence,) = store.sentences()
     assert (sentence.text, sentence.start, sentence.splitter) == ("Stop.", 1, "whole")
     expected = Document("wire", " Stop. ", url="u", title="t", date="2026-01-01")
-    assert store.document(sentence.document_id) == expected
+    assert stored_document(store.url, sentence.document_id) == expected

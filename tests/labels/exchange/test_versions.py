@@ -54,7 +54,7 @@ def says(sentence: int, annotator: str, *labels: str, by: Codebook = OLD, **more
 def fill(store: Store, old: Codebook, new: Codebook, step: Step, *events: Annotation) -> None:
     """Decisions of two versions, and the recorded change between them."""
     store.add_codebook(old)
-    store.add_sentences(SENTENCES)
+    store.add_annotated(SENTENCES, [])
     store.append([event for event in events if event.codebook_hash == old.hash])
     apply_migration(store, plan_migration(store, old, new, [step]))
     store.append([event for event in events if event.codebook_hash == new.hash])
@@ -164,7 +164,7 @@ def test_versions_between_which_no_change_is_recorded_are_refused(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.add_codebook(OLD)
-    store.add_sentences(SENTENCES)
+    store.add_annotated(SENTENCES, [])
     store.append([says(0, "ana", "ask")])
 
     with pytest.raises(CodebookError, match=rf"1 annotations were made under .*codebook migrate {OLD.hash} NEW"):
@@ -227,7 +227,7 @@ def test_a_file_that_was_exported_before_a_change_names_the_version_to_import_it
     store: Store, isolated: Path
 ) -> None:
     store.add_codebook(OLD)
-    store.add_sentences(SENTENCES)
+    store.add_annotated(SENTENCES, [])
     store.append([says(0, "ana", "dismissal"), says(1, "ana", "ask")])
     export(store, "doccano", isolated / "out.jsonl", OLD)
     apply_migration(store, plan_migration(store, OLD, NEW, [RENAME]))

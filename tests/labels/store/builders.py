@@ -13,8 +13,8 @@ from alembic import command
 from alembic.config import Config
 
 import labels.store
-from labels.records import Annotation, EventKind, Sentence
-from labels.store import Draw, DrawItem, ScoringModel, Store, now
+from labels.records import Annotation, Document, EventKind, Sentence
+from labels.store import Draw, DrawItem, ScoringModel, Store, now, schema
 
 PAST, FUTURE = "2001-01-01T00:00:00.000000+00:00", "2999-01-01T00:00:00.000000+00:00"
 _ids = count()
@@ -28,7 +28,7 @@ def sentences(n: int, document: str = "d1", **more: Any) -> list[Sentence]:
 def added(store: Store, n: int, document: str = "d1", **more: Any) -> list[str]:
     """Ids of sentences that are now in the store."""
     rows = sentences(n, document, **more)
-    store.add_sentences(rows)
+    store.add_annotated(rows, [])
     return [row.id for row in rows]
 
 
@@ -90,6 +90,13 @@ def embed_all(store: Store, vectors: Sequence[bytes], model_id: str = "m") -> di
     by_id = {sentence.id: vectors[position % len(vectors)] for position, sentence in enumerate(found)}
     store.add_embeddings(model_id, [(sentence.number, by_id[sentence.id]) for sentence in found])
     return by_id
+
+
+def stored_document(url: str, document_id: str) -> Document:
+    """What another connection to the database finds of a document."""
+    table = schema.documents
+    (row,) = rows_of(url, sa.select(table).where(table.c.id == document_id))
+    return Document(**{key: value for key, value in row._mapping.items() if key != "id"})
 
 
 def rows_of(url: str, query: sa.Select[Any]) -> list[sa.Row[Any]]:

@@ -14,7 +14,7 @@ from alembic import command  # noqa: F401  # imported early, so that all are rea
 
 from labels.codebook import codebook_from_dict
 from labels.queue import DrawRequest, next_assignment
-from labels.records import Annotation, Sentence
+from labels.records import Annotation, Document, Sentence
 from labels.session import LabellingSession
 from labels.store import Store, schema
 from tests.labels.store.builders import rows_of, score_all
@@ -72,8 +72,11 @@ def append_where_nobody_has(store: Store, annotator: str) -> int:
 
 
 def add_sentences(store: Store, name: str) -> int:
-    own = sum(store.add_sentences(texts(7, f"{name} {turn}")) for turn in range(20))
-    return own + sum(store.add_sentences(texts(7 * turn, "common")) for turn in range(20))
+    def add(rows: list[Sentence]) -> int:
+        return store.add_documents([(Document("src", "One."), rows)])[1]
+
+    own = sum(add(texts(7, f"{name} {turn}")) for turn in range(20))
+    return own + sum(add(texts(7 * turn, "common")) for turn in range(20))
 
 
 def draw(store: Store, annotator: str, request: DrawRequest) -> list[str]:
@@ -146,7 +149,7 @@ def test_sentences_stay_numbered_without_a_gap_when_two_processes_add_at_once(ur
 
 def test_two_processes_that_draw_at_once_never_draw_the_same_sentence(url: str) -> None:
     with Store(url) as store:
-        store.add_sentences(texts(100))
+        store.add_annotated(texts(100), [])
 
     ana, ben = at_once(url, draw_five_times)
 
@@ -156,7 +159,7 @@ def test_two_processes_that_draw_at_once_never_draw_the_same_sentence(url: str) 
 
 def test_two_processes_that_draw_the_least_sure_at_once_never_draw_the_same_sentence(url: str) -> None:
     with Store(url) as store:
-        store.add_sentences(texts(100))
+        store.add_annotated(texts(100), [])
         score_all(store, [0.1, 0.2, 0.3, 0.4])
 
     ana, ben = at_once(url, draw_the_least_sure)
@@ -167,7 +170,7 @@ def test_two_processes_that_draw_the_least_sure_at_once_never_draw_the_same_sent
 
 def test_three_readers_at_once_never_become_three_of_one_sentence(url: str) -> None:
     with Store(url) as store:
-        store.add_sentences(texts(60))
+        store.add_annotated(texts(60), [])
 
     drawn = at_once(url, draw_overlap, FOUR[:3])
 
@@ -180,7 +183,7 @@ def test_three_readers_at_once_never_become_three_of_one_sentence(url: str) -> N
 def test_two_processes_never_label_the_same_sentence_again(url: str) -> None:
     with Store(url) as store:
         rows = texts(100)
-        store.add_sentences(rows)
+        store.add_annotated(rows, [])
         store.queue_relabelling([(row.id, "doubt", ()) for row in rows], source="doubts")
 
     ana, ben = at_once(url, draw_relabelling)
@@ -192,7 +195,7 @@ def test_two_processes_never_label_the_same_sentence_again(url: str) -> None:
 @pytest.mark.slow
 def test_four_people_at_once_label_two_thousand_sentences_none_lost_and_none_twice(url: str) -> None:
     with Store(url) as store:
-        store.add_sentences(texts(2100))
+        store.add_annotated(texts(2100), [])
 
     decided = at_once(url, label_in_small_draws, FOUR)
 

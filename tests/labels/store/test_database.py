@@ -77,7 +77,7 @@ def test_a_parameter_that_sqlite_would_not_heed_is_refused(isolated: Path, query
 @pytest.mark.parametrize("name", ["plain.db", "two words.db", "50%.db", "why?.db", "a#b.db", "Ünïcode.db"])
 def test_a_store_is_the_file_of_the_path_that_was_given(isolated: Path, name: str) -> None:
     with Store(isolated / name) as store:
-        store.add_sentences(sentences(1))
+        store.add_annotated(sentences(1), [])
 
     assert [path.name for path in isolated.iterdir()] == [name]
     with closing(sqlite3.connect(isolated / name)) as connection:

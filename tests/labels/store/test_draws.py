@@ -57,7 +57,7 @@ def test_the_frame_counts_what_is_unseen(store: Store) -> None:
 def test_the_frame_counts_rightly_what_was_decided_on_before_it_was_read_in(store: Store) -> None:
     rows, furniture = sentences(3), sentences(2, "d2", boilerplate="caption")
     store.append([decision(rows[0].id), decision(rows[0].id, "ben"), decision(furniture[0].id), decision("elsewhere")])
-    store.add_sentences([*rows, *furniture])
+    store.add_annotated([*rows, *furniture], [])
     store.append([decision(rows[1].id), decision(rows[1].id, kind="undo")])
 
     assert store.frame().size == len(store.unseen()) == 2
@@ -142,8 +142,8 @@ TEXTS = {
 @pytest.fixture
 def texts(store: Store) -> Store:
     """A store of a few real texts and one piece of boilerplate."""
-    store.add_sentences(Sentence(name, 0, len(text), text) for name, text in TEXTS.items())
-    store.add_sentences([Sentence("furniture", 0, 11, "Air defence", boilerplate="caption")])
+    store.add_annotated([Sentence(name, 0, len(text), text) for name, text in TEXTS.items()], [])
+    store.add_annotated([Sentence("furniture", 0, 11, "Air defence", boilerplate="caption")], [])
     return store
 
 

@@ -37,7 +37,7 @@ def dump(path: str = "store.db") -> list[str]:
 READ_ONLY = "sqlite:///file:store.db?mode=ro&uri=true"
 WRITES: dict[str, Callable[[Store], object]] = {
     "documents": lambda store: store.add_documents([(Document("src", "One."), [])]),
-    "sentences": lambda store: store.add_sentences(sentences(1, "new")),
+    "sentences": lambda store: store.add_annotated(sentences(1, "new"), []),
     "events": lambda store: store.append([decision("s1")]),
     "draws": lambda store: store.add_draws([draw("ana", ["s1"])], expires_at=FUTURE),
     "draft": lambda store: store.keep_draft("s1", "ana", Draft(("aid",))),

@@ -16,7 +16,7 @@ from labels.history import standing
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import Counts, Draw, DrawItem, Store, schema
 from labels.store.migrations import HEAD, schema_version
-from tests.labels.store.builders import alembic_config, make_revision
+from tests.labels.store.builders import alembic_config, make_revision, stored_document
 
 Shape = dict[str, dict[str, Any]]
 
@@ -197,7 +197,7 @@ def test_sentences_of_the_first_revision_are_all_there_and_numbered(upgraded: St
     with engine.connect() as connection:
         numbered = connection.execute(sa.select(table.c.number, table.c.id).order_by(table.c.number)).all()
     assert [tuple(row) for row in numbered] == [(1, "s-early"), (2, "s-mark"), (3, "s-late"), (4, "s-d2")]
-    upgraded.add_sentences([Sentence("d3", 0, 4, "New.")])
+    upgraded.add_annotated([Sentence("d3", 0, 4, "New.")], [])
     assert [sentence.number for sentence in upgraded.unscored("m")] == [1, 3, 4, 5]
 
 
@@ -249,7 +249,7 @@ def test_opening_again_keeps_what_is_there() -> None:
     before = dump("store.db")
 
     with Store("store.db") as store:
-        assert store.document(document.id) == document
+        assert stored_document(store.url, document.id) == document
     assert dump("store.db") == before
 
 

@@ -40,7 +40,7 @@ def test_what_is_unscored_comes_in_the_order_of_numbers_without_boilerplate(stor
     added(store, 1, "d1")
     added(store, 2, "d2", boilerplate="caption")
     rows = sentences(3, "d3")
-    store.add_sentences(rows)
+    store.add_annotated(rows, [])
 
     assert numbers(store.unscored("m")) == [1, 4, 5, 6]
     assert store.unscored("m", 2)[1] == Scorable(4, rows[0].id, "Text 0000")

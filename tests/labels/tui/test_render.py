@@ -284,7 +284,7 @@ def test_a_label_beyond_the_last_key_is_in_the_codebook_with_the_key_for_names()
 def desk(codebook: Codebook) -> Desk:
     """Four sentences; every decision takes the clock from one full minute to the next."""
     store = Store("sqlite://")
-    store.add_sentences([sentence(f"Text {i}", 10 * i) for i in range(4)])
+    store.add_annotated([sentence(f"Text {i}", 10 * i) for i in range(4)], [])
     minutes = iter(range(0, 6000, 60))
     return LabellingSession(store, codebook, "ana", clock=lambda: next(minutes))
 
