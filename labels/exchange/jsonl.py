@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
@@ -131,7 +131,13 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     Raises:
         DataError: the file cannot be written or is of another ending, or `annotator` decided nothing.
     """
-    return Exported(_write(store, path, events_of(store, annotator)), {})
+    check_ending(path, (".jsonl",), FORMAT)
+    events = events_of(store, annotator)
+    sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
+    rows = (format_line(Line(event, sentences[event.sentence_id])) for event in events)
+    lines = chain(codebook_lines(store, events), rows)
+    write_whole(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return Exported(len(events), {})
 
 
 def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[int, int]:
@@ -145,24 +151,6 @@ def import_annotations(store: Store, path: Path, codebook: Codebook) -> tuple[in
     """
     added = add_batch(store, read_file(path, codebook), codebook)
     return added.new, added.known
-
-
-def export_annotations(store: Store, path: Path) -> int:
-    """Write every event of the store to a native file, in order; how many there were.
-
-    Raises:
-        DataError: the file cannot be written or is of another ending.
-    """
-    return _write(store, path, store.events())
-
-
-def _write(store: Store, path: Path, events: Sequence[Annotation]) -> int:
-    check_ending(path, (".jsonl",), FORMAT)
-    sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
-    rows = (format_line(Line(event, sentences[event.sentence_id])) for event in events)
-    lines = chain(codebook_lines(store, events), rows)
-    write_whole(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    return len(events)
 
 
 def format_line(line: Line) -> Row:

@@ -42,7 +42,7 @@ def migrated() -> Store:
 
 
 def test_a_store_of_several_versions_comes_back_with_all_of_them_and_their_changes(migrated: Store) -> None:
-    jsonl.export_annotations(migrated, Path("out.jsonl"))
+    jsonl.write_file(migrated, Path("out.jsonl"), NEW)
 
     with Store("again.db") as again:
         assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (3, 0)
@@ -52,7 +52,7 @@ def test_a_store_of_several_versions_comes_back_with_all_of_them_and_their_chang
         gold = resolve(again.events(), NEW, history_of(again)).gold
         assert gold == {SENTENCES[0].id: ("help",), SENTENCES[1].id: ("truce",), SENTENCES[2].id: ("help",)}
         assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (0, 3)
-        jsonl.export_annotations(again, Path("again.jsonl"))
+        jsonl.write_file(again, Path("again.jsonl"), NEW)
     assert Path("again.jsonl").read_text() == Path("out.jsonl").read_text()
 
 
@@ -76,7 +76,7 @@ def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None
 def test_a_file_that_is_refused_leaves_none_of_its_versions_and_changes_either(
     migrated: Store, write_jsonl: Write, change: dict[str, Any], message: str
 ) -> None:
-    jsonl.export_annotations(migrated, Path("out.jsonl"))
+    jsonl.write_file(migrated, Path("out.jsonl"), NEW)
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     path = write_jsonl("in.jsonl", [line | change if "text" in line else line for line in lines])
 
@@ -94,7 +94,7 @@ def test_a_store_of_one_version_has_events_only(isolated: Path) -> None:
         store.add_codebook(NEW)
         store.add_annotated(SENTENCES, [])
         store.append([says(SENTENCES[0], "aid", OLD)])
-        jsonl.export_annotations(store, Path("out.jsonl"))
+        jsonl.write_file(store, Path("out.jsonl"), OLD)
     assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [set(jsonl.COLUMNS)]
 
 

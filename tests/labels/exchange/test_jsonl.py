@@ -19,10 +19,10 @@ from labels.errors import DataError
 from labels.exchange.jsonl import (
     COLUMNS,
     OPTIONAL,
-    export_annotations,
     format_line,
     import_annotations,
     read_annotations,
+    write_file,
 )
 from labels.exchange.lines import Line
 from labels.records import Annotation, EventKind, Sentence, State
@@ -133,7 +133,7 @@ def test_export_and_import_give_the_same_store_and_a_second_import_adds_nothing(
         first.add_annotated([line.sentence for line in lines], [])
         first.append([line.event for line in lines])
 
-        assert export_annotations(first, file) == len(lines)
+        assert write_file(first, file, BOOK) == (len(lines), {})
         assert import_annotations(second, file, BOOK) == (len(lines), 0)
         assert second.events() == first.events()
         assert second.sentences() == first.sentences()
@@ -153,7 +153,7 @@ def test_a_file_that_was_imported_is_exported_line_by_line_as_it_was(empty_store
     (folder / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in given_rows), encoding="utf-8")
     with Store(folder / "store.db") as store:
         import_annotations(store, folder / "in.jsonl", BOOK)
-        export_annotations(store, folder / "out.jsonl")
+        write_file(store, folder / "out.jsonl", BOOK)
 
     assert read_lines(folder / "out.jsonl") == given_rows
 
@@ -170,7 +170,7 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
     store.add_annotated([sentence], [])
     store.append([event])
 
-    assert export_annotations(store, isolated / "out.jsonl") == 1
+    assert write_file(store, isolated / "out.jsonl", BOOK) == (1, {})
 
     expected = row(note="a note", suggestion=["truce"], blind=True, created_at="2026-01-01", synthetic=True)
     expected["extra"] = {"prodigy": {"score": 1}}
@@ -190,7 +190,7 @@ def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store,
     store.add_draws([a_draw(sentences)], expires_at="2999-01-01")
     ids = [sentence.id for sentence in sentences]
     store.append([Annotation(i, i, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw") for i in ids])
-    export_annotations(store, isolated / "out.jsonl")
+    write_file(store, isolated / "out.jsonl", BOOK)
 
     assert [(line["strategy"], line["inclusion_probability"]) for line in read_lines(isolated / "out.jsonl")] == [
         ("random", 0.25),
@@ -204,7 +204,7 @@ def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: P
     store.add_annotated([sentence], [])
     store.add_draws([a_draw([sentence])], expires_at="2999-01-01")
     store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw")])
-    export_annotations(store, isolated / "out.jsonl")
+    write_file(store, isolated / "out.jsonl", BOOK)
     before = dump(store.url)
 
     assert import_annotations(store, isolated / "out.jsonl", BOOK) == (0, 1)
@@ -215,7 +215,7 @@ def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolate
     sentence = Sentence("d1", 0, 6, "Київ 🕊")
     store.add_annotated([sentence], [])
     store.append([Annotation("e1", sentence.id, "Zoë", "annotate", "reviewed", (), "h", "t")])
-    export_annotations(store, isolated / "out.jsonl")
+    write_file(store, isolated / "out.jsonl", BOOK)
 
     content = (isolated / "out.jsonl").read_text(encoding="utf-8")
     assert "Київ 🕊" in content
@@ -225,13 +225,13 @@ def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolate
 def test_an_export_replaces_an_older_file(store: Store, isolated: Path) -> None:
     (isolated / "out.jsonl").write_text("older", encoding="utf-8")
 
-    assert export_annotations(store, isolated / "out.jsonl") == 0
+    assert write_file(store, isolated / "out.jsonl", BOOK) == (0, {})
     assert (isolated / "out.jsonl").read_text(encoding="utf-8") == ""
 
 
 def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) -> None:
     with pytest.raises(DataError, match=r"out\.jsonl: the folder .*missing does not exist\. Make it first"):
-        export_annotations(store, isolated / "missing" / "out.jsonl")
+        write_file(store, isolated / "missing" / "out.jsonl", BOOK)
     assert not (isolated / "missing").exists()
 
 
@@ -266,7 +266,7 @@ def test_a_probability_without_a_strategy_is_kept(store: Store, write_jsonl: Wri
     line = row(strategy="", inclusion_probability=0.5)
 
     import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK)
-    export_annotations(store, isolated / "out.jsonl")
+    write_file(store, isolated / "out.jsonl", BOOK)
 
     assert read_lines(isolated / "out.jsonl") == [line]
 
