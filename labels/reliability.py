@@ -42,47 +42,7 @@ class Estimate:
     undefined_draws: int = 0
 
 
-# -- coefficients of plain values
-
-
-def cohen_kappa(first: Sequence[Value], second: Sequence[Value]) -> float | None:
-    """Cohen's kappa of two raters: `first[i]` and `second[i]` are what they said of unit i. At most 1, may be negative.
-
-    Returns:
-        None where it is undefined: no units, or one and the same value throughout.
-
-    Raises:
-        ValueError: the raters did not value the same number of units.
-
-    Source: Cohen (1960), "A coefficient of agreement for nominal scales".
-    """
-    units = list(zip(first, second, strict=True))
-    codes, values, groups = _as_one_document(units)
-    return _or_none(kappa_of(kappa_sums(codes, len(values), groups, 1)))
-
-
-def krippendorff_alpha(
-    units: Sequence[Sequence[Value]], distance: Callable[[Value, Value], float] | None = None
-) -> float | None:
-    """Krippendorff's alpha of any number of raters: a unit is the values that it was given, as many as there are.
-
-    `distance` (default: nominal) is symmetric, 0 for equal values and positive for others. A unit with fewer than two
-    values cannot be paired and counts for nothing. At most 1, may be negative.
-
-    Returns:
-        None where it is undefined: nothing to pair, or one and the same value throughout.
-
-    Source: Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability"; Krippendorff (2018), "Content Analysis",
-    4th edition, chapter 12.
-    """
-    codes, values, groups = _as_one_document(units)
-    distances = distance_matrix(values, distance or nominal_distance)
-    return _or_none(alpha_of(alpha_sums(codes, distances, groups, 1), distances))
-
-
-def nominal_distance(first: Hashable, second: Hashable) -> float:
-    """0 for equal values, 1 for others."""
-    return float(first != second)
+# -- coefficients from sums over documents
 
 
 def masi_distance(first: Collection[Hashable], second: Collection[Hashable]) -> float:
@@ -97,25 +57,6 @@ def masi_distance(first: Collection[Hashable], second: Collection[Hashable]) -> 
         return 0.0
     monotonicity = 2 / 3 if a < b or b < a else 1 / 3
     return 1 - len(a & b) / len(a | b) * monotonicity
-
-
-def _as_one_document(units: Sequence[Sequence[Value]]) -> tuple[Integers, list[Value], Integers]:
-    """Codes (units, raters) padded with `MISSING`, the values they stand for, and a group number a unit."""
-    import numpy as np
-
-    values = list(dict.fromkeys(value for unit in units for value in unit))
-    number = {value: code for code, value in enumerate(values)}
-    codes = np.full((len(units), max(map(len, units), default=0)), MISSING, dtype=np.int64)
-    for row, unit in enumerate(units):
-        codes[row, : len(unit)] = [number[value] for value in unit]
-    return codes, values, np.zeros(len(units), dtype=np.int64)
-
-
-def _or_none(figures: Floats) -> float | None:
-    return None if figures[0] != figures[0] else float(figures[0])
-
-
-# -- coefficients from sums over documents
 
 
 def distance_matrix(values: Sequence[Value], distance: Callable[[Value, Value], float]) -> Floats:
@@ -154,7 +95,13 @@ def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: i
 
 
 def alpha_of(sums: Floats, distances: Floats) -> Floats:
-    """Alpha of each row of (draws, 1 + values) sums: 1 - observed / expected disagreement; nan where undefined."""
+    """Alpha of each row of (draws, 1 + values) sums: 1 - observed / expected disagreement, at most 1.
+
+    nan where it is undefined: nothing to pair, or one and the same value throughout.
+
+    Source: Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability"; Krippendorff (2018), "Content Analysis",
+    4th edition, chapter 12.
+    """
     counts = sums[:, 1:]
     n = counts.sum(axis=1)
     expected = ((counts @ distances) * counts).sum(axis=1)
@@ -179,7 +126,12 @@ def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) 
 
 
 def kappa_of(sums: Floats) -> Floats:
-    """Kappa of each row of (draws, 1 + 2 * values) sums; nan where undefined."""
+    """Kappa of each row of (draws, 1 + 2 * values) sums, at most 1.
+
+    nan where it is undefined: no units, or one and the same value throughout.
+
+    Source: Cohen (1960), "A coefficient of agreement for nominal scales".
+    """
     n_values = (sums.shape[1] - 1) // 2
     first, second = sums[:, 1 : 1 + n_values], sums[:, 1 + n_values :]
     n = first.sum(axis=1)

@@ -17,8 +17,9 @@ from labels.history import kept_annotations, standing
 from labels.migrate import CodebookHistory, Edge
 from labels.ratings import Figures
 from labels.records import Annotation, Sentence
-from labels.reliability import cohen_kappa, krippendorff_alpha, masi_distance
+from labels.reliability import masi_distance
 from labels.steps import Step
+from tests.labels.coefficients import cohen_kappa, krippendorff_alpha
 
 SENTENCES = [Sentence(f"d{number // 2:02}", number, number + 1, f"Sentence {number}.") for number in range(60)]
 BY_ID = {sentence.id: sentence for sentence in SENTENCES}
