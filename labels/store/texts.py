@@ -16,13 +16,11 @@ from labels.store.database import Database, batches
 
 @dataclass(frozen=True)
 class Counts:
-    """What a store holds."""
+    """How many texts a store holds; `boilerplate` of the sentences are page furniture."""
 
     documents: int
     sentences: int
     boilerplate: int
-    events: int
-    annotators: int
 
 
 @dataclass(frozen=True)
@@ -123,14 +121,12 @@ class Texts(Database):
         return ["\n" in text[left:right] for left, right in gaps]
 
     def counts(self) -> Counts:
-        """How much of everything the store holds."""
-        documents, sentences, events = schema.documents, schema.sentences, schema.events
+        """How many documents and sentences the store holds."""
+        documents, sentences = schema.documents, schema.sentences
         queries = (
             sa.select(sa.func.count()).select_from(documents),
             sa.select(sa.func.count()).select_from(sentences),
             sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate != ""),
-            sa.select(sa.func.count()).select_from(events),
-            sa.select(sa.func.count(events.c.annotator.distinct())),
         )
         with self._transaction("read") as connection:
             return Counts(*(int(connection.execute(query).scalar_one()) for query in queries))

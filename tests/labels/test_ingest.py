@@ -45,7 +45,7 @@ def test_documents_and_sentences_are_kept_and_counted(store: Store, articles: Pa
     assert (report.documents_read, report.documents_added, report.sentences_added) == (2, 2, 8)
     assert report.boilerplate == Counter({"comments": 2})
     assert report.rejected == []
-    assert store.counts() == Counts(documents=2, sentences=8, boilerplate=2, events=0, annotators=0)
+    assert store.counts() == Counts(documents=2, sentences=8, boilerplate=2)
 
 
 def test_each_sentence_is_its_span_of_the_stored_document(store: Store, articles: Path) -> None:

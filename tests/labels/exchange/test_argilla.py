@@ -153,4 +153,4 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
 
     with pytest.raises(DataError, match=rf"in\.jsonl:2: .*{message}"):
         bring_in(store, "argilla", path)
-    assert store.counts().events == store.counts().sentences == 0
+    assert store.events() == store.sentences() == []

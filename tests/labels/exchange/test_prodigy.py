@@ -11,7 +11,7 @@ from labels.codebook import codebook_from_dict
 from labels.errors import DataError
 from labels.exchange.foreign import mark
 from labels.records import Annotation, Sentence
-from labels.store import Store
+from labels.store import Counts, Store
 from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, holds, lines_of, without_marks
 from tests.labels.store.builders import stored_document
 
@@ -205,7 +205,8 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
 
     with pytest.raises(DataError, match=rf"in\.jsonl:3: .*{message}"):
         bring_in(store, "prodigy", path)
-    assert store.counts().events == store.counts().sentences == store.counts().documents == 0
+    assert store.counts() == Counts(0, 0, 0)
+    assert store.events() == []
 
 
 def test_a_mark_whose_ids_do_not_fit_is_refused(store: Store, write_jsonl: Write) -> None:

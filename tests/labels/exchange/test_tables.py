@@ -145,7 +145,7 @@ def test_a_bad_row_is_named_and_nothing_of_its_table_is_kept(
 ) -> None:
     with pytest.raises(DataError, match=rf"in\.csv:1: .*{message}"):
         bring_in(store, "csv", write_table(isolated / "in.csv", [row]), annotator="ana")
-    assert store.counts().events == store.counts().sentences == 0
+    assert store.events() == store.sentences() == []
 
 
 # -- ActiveTigger
