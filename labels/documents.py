@@ -82,16 +82,32 @@ def read_file(path: Path, reject: Reject) -> Iterator[Document]:
 def _file_document(path: Path) -> Document:
     parse: Callable[[str, Path], Document]
     parse = {".md": _markdown, ".html": _html, ".htm": _html}.get(path.suffix.lower(), _plain)
+    document = parse(_content(path), path)
+    if not document.text.strip():
+        raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
+    return document
+
+
+def read_front_matter(path: Path) -> dict[str, Any]:
+    """All that the front matter of a .txt or .md file says, of which a document keeps what every document has.
+
+    Empty where there is none, and for files of other endings.
+
+    Raises:
+        DataError: it is not YAML, or the file cannot be read.
+    """
+    return _front_matter(_content(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
+
+
+def _content(path: Path) -> str:
+    """The text of a file, with one kind of line break."""
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    document = parse(content.replace("\r\n", "\n").replace("\r", "\n"), path)
-    if not document.text.strip():
-        raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
-    return document
+    return content.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _plain(content: str, path: Path) -> Document:

@@ -306,6 +306,12 @@ def test_a_document_that_does_not_say_its_form_is_of_an_unknown_one() -> None:
     assert [own.form for own in read_labelled_corpus(folder, BOOK).documents] == ["unknown", "feature"]
 
 
+def test_the_rules_around_the_front_matter_may_have_blanks_after_them() -> None:
+    folder = write_corpus(made_up_documents(BOOK.label_names, 2))
+    alter_document("---\n", "--- \n", number=0)
+    assert [own.form for own in read_labelled_corpus(folder, BOOK).documents] == ["wire", "feature"]
+
+
 def test_labels_of_another_codebook_are_refused() -> None:
     folder = write_corpus(made_up_documents(BOOK.label_names, 6))
     with pytest.raises((CodebookError, DataError), match=r"aid|truce"):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from labels.codebook import Codebook
-from labels.documents import find_files, read_file
+from labels.documents import find_files, read_file, read_front_matter
 from labels.errors import DataError
 from labels.exchange.jsonl import read_annotations
 from labels.exchange.lines import Line
@@ -59,7 +58,7 @@ def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
 
 
 def _labelled_documents(path: Path) -> Iterator[LabelledDocument]:
-    matter = _front_matter(path)
+    matter = read_front_matter(path)
     for document in read_file(path, reject=_refuse):
         sentences = tuple(sentence for sentence in split_sentences(document) if not sentence.boilerplate)
         form, region = (str(matter.get(name) or "unknown") for name in ("form", "region"))
@@ -68,20 +67,3 @@ def _labelled_documents(path: Path) -> Iterator[LabelledDocument]:
 
 def _refuse(message: str) -> None:
     raise DataError(message)
-
-
-def _front_matter(path: Path) -> dict[str, Any]:
-    """All that a text's front matter says: a document keeps of it what every document has.
-
-    What is no front matter, or cannot be read, is `labels.documents`'s to judge.
-    """
-    import yaml
-
-    if path.suffix.lower() not in (".txt", ".md"):
-        return {}
-    before, *rest = path.read_text(encoding="utf-8-sig", errors="replace").split("---\n", 2)
-    try:
-        matter = yaml.safe_load(rest[0]) if len(rest) == 2 and not before else {}
-    except yaml.YAMLError:
-        return {}
-    return matter if isinstance(matter, dict) else {}
