@@ -170,6 +170,17 @@ def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> 
 # -- intervals
 
 
+def percentile_interval(drawn: Floats, confidence: float) -> tuple[float, float] | None:
+    """Bounds of the central `confidence` (in (0, 1)) of bootstrap draws (n,), nan ones left out; None if all are."""
+    import numpy as np
+
+    defined = drawn[~np.isnan(drawn)]
+    if not len(defined):
+        return None
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """How many draws, from which seed, and the confidence of the intervals, in (0, 1)."""
@@ -216,12 +227,12 @@ class Resampling:
         if n_documents < FEWEST_DOCUMENTS:
             reason = f"fewer than {FEWEST_DOCUMENTS} documents: {n_documents}"
             return Estimate(float(value), no_interval=reason)
-        defined = drawn[~np.isnan(drawn)]
-        dropped = len(drawn) - len(defined)
-        if not len(defined):
+        dropped = int(np.isnan(drawn).sum())
+        interval = percentile_interval(drawn, self.confidence)
+        if interval is None:
             return Estimate(float(value), no_interval="undefined in every draw", undefined_draws=dropped)
-        low, high = np.quantile(defined, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
-        return Estimate(float(value), low=float(low), high=float(high), undefined_draws=dropped)
+        low, high = interval
+        return Estimate(float(value), low=low, high=high, undefined_draws=dropped)
 
 
 def resample(documents: Sequence[str], bootstrap: Bootstrap) -> Resampling:

@@ -19,6 +19,7 @@ from labels.reliability import (
     kappa_sums,
     masi_distance,
     mean_of_defined,
+    percentile_interval,
     resample,
 )
 from tests.labels.coefficients import cohen_kappa, krippendorff_alpha, nominal_distance
@@ -245,6 +246,11 @@ def test_an_interval_spans_the_percentiles_of_the_defined_draws() -> None:
     assert (estimate.low, estimate.high) == (pytest.approx(0.05), pytest.approx(0.95))
     assert estimate.undefined_draws == 2
     assert (estimate.undefined, estimate.no_interval) == ("", "")
+
+
+def test_draws_that_are_all_undefined_have_no_percentiles() -> None:
+    assert percentile_interval(np.array([math.nan, math.nan]), 0.9) is None
+    assert percentile_interval(np.array([math.nan, *np.linspace(0, 1, 101)]), 0.9) == pytest.approx((0.05, 0.95))
 
 
 def test_an_undefined_figure_says_why_and_has_no_interval() -> None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.reliability import percentile_interval
 from trainer.arrays import Bools, Floats
-from trainer.evaluation.metrics import Counts
+from trainer.evaluation.metrics import Counts, group_sums
 from trainer.evaluation.power_law import PowerLaws, fit_power_laws
 
 FEWEST_SIZES = 4
@@ -74,14 +75,11 @@ class Outlook:
 
 def group_counts(gold: Bools, predicted: Bools, groups: Sequence[int]) -> Counts:
     """Counts (groups, labels) from gold and predictions (n, labels) and the group number of each of n examples."""
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-
-    def summed(which: Bools) -> Floats:
-        sums = np.zeros((int(index.max()) + 1, which.shape[1]))
-        np.add.at(sums, index, which.astype(float))
-        return sums
-
-    return Counts(tp=summed(gold & predicted), fp=summed(~gold & predicted), fn=summed(gold & ~predicted))
+    return Counts(
+        tp=group_sums(gold & predicted, groups),
+        fp=group_sums(~gold & predicted, groups),
+        fn=group_sums(gold & ~predicted, groups),
+    )
 
 
 def measured_figures(curve: CurveCounts) -> CurveFigures:
@@ -107,11 +105,8 @@ def drawn_figures(curve: CurveCounts, *, draws: int, seed: int) -> CurveFigures:
 def figure(value: float, draws: Floats | None, confidence: float) -> Figure:
     """A measured value (nan: undefined) with the percentile interval of its defined draws, if there are any."""
     measured = None if math.isnan(value) else float(value)
-    defined = np.array([]) if draws is None else draws[~np.isnan(draws)]
-    if not len(defined):
-        return Figure(measured)
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Figure(measured, float(low), float(high))
+    interval = None if draws is None else percentile_interval(draws, confidence)
+    return Figure(measured, *(interval or ()))
 
 
 def look_ahead(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.reliability import percentile_interval
 from trainer.arrays import Bools, Floats
-from trainer.evaluation.metrics import Counts, count, exact_match
+from trainer.evaluation.metrics import Counts, count, exact_match, group_sums
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ def bootstrap_intervals(
     Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
     """
     weights = _draw_weights(groups, draws, np.random.default_rng(seed))
-    by_group = Counts(*(_per_group(values, groups) for values in _outcomes(gold, predicted)))
+    by_group = Counts(*(group_sums(values, groups) for values in _outcomes(gold, predicted)))
     counts = Counts(*(weights @ each for each in (by_group.tp, by_group.fp, by_group.fn)))
-    right = _per_group(exact_match(gold, predicted)[:, None], groups)
-    sizes = _per_group(np.ones((len(gold), 1), dtype=bool), groups)
+    right = group_sums(exact_match(gold, predicted)[:, None], groups)
+    sizes = group_sums(np.ones((len(gold), 1), dtype=bool), groups)
     accuracy = ((weights @ right) / (weights @ sizes))[:, 0]
     f1 = counts.f1
     return Intervals(
@@ -96,18 +97,6 @@ def _draw_weights(groups: Sequence[int], draws: int, generator: np.random.Genera
     return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(float)
 
 
-def _per_group(values: Bools, groups: Sequence[int]) -> Floats:
-    """(groups, columns) sums of (n, columns)."""
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.zeros((int(index.max()) + 1, values.shape[1]))
-    np.add.at(sums, index, values.astype(float))
-    return sums
-
-
 def _interval(values: Floats, confidence: float) -> Interval:
-    defined = values[~np.isnan(values)]
-    undefined = len(values) - len(defined)
-    if not len(defined):
-        return Interval(None, None, undefined, "undefined in every draw")
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high), undefined)
+    low, high = percentile_interval(values, confidence) or (None, None)
+    return Interval(low, high, int(np.isnan(values).sum()), "undefined in every draw" if low is None else "")

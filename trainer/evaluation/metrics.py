@@ -5,6 +5,7 @@ Throughout, `gold` and `predicted` are (n, labels) booleans and `probabilities` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,6 +118,14 @@ def average_precision(probabilities: Floats, gold: Bools) -> float:
     from sklearn.metrics import average_precision_score
 
     return float(average_precision_score(gold, probabilities)) if gold.any() else float("nan")
+
+
+def group_sums(values: Bools, groups: Sequence[int]) -> Floats:
+    """(groups, columns) sums of (n, columns); `groups` is the group number of each of n."""
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((int(index.max()) + 1, values.shape[1]))
+    np.add.at(sums, index, values.astype(float))
+    return sums
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
