@@ -57,9 +57,10 @@ def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
     columns: set[str] = set()
     for path in paths:
         for number, row in read_rows(path):
-            column = _label_column(path, number, row)
+            place = DataError.place(path, number)
+            column = label_column(row, place)
             columns.add(column)
-            label_sets.append(_labels(row[column], column, DataError.place(path, number)))
+            label_sets.append(_labels(row[column], column, place))
     if len(columns) > 1:
         raise DataError(f"{paths[0]}: some rows have `label`, others `labels`. Use one of them throughout.")
     name = paths[0].stem.removesuffix(".train").removesuffix(".test")
@@ -76,7 +77,7 @@ def _example(path: Path, number: int, row: Row, codebook: Codebook, part: str) -
         raise DataError(f"{place}: a column `text` with text in it is needed. Columns here: {found}.")
     if not is_unicode(text):
         raise DataError(f"{place}: `text` holds half a character (a lone surrogate). Mend or remove the row.")
-    column = _label_column(path, number, row)
+    column = label_column(row, place)
     try:
         labels = codebook.check_labels(_labels(row[column], column, place), place)
     except CodebookError as error:
@@ -103,13 +104,19 @@ def _identifier(row: Row, part: str, number: int, text: str) -> str:
     return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
 
 
-def _label_column(path: Path, number: int, row: Row) -> str:
+def label_column(row: Row, place: str) -> str:
+    """`label` or `labels`, whichever the row has.
+
+    Raises:
+        DataError: it has both, or neither.
+    """
     present = [column for column in ("labels", "label") if column in row]
     if len(present) == 1:
         return present[0]
     what = "both `label` and `labels` are there" if present else "there is neither `label` nor `labels`"
     raise DataError(
-        f"{DataError.place(path, number)}: {what}. Use `label` for one of several, `labels` for any number."
+        f"{place}: {what}. The row has: {', '.join(map(str, row)) or 'nothing'}. "
+        "Use `label` for one of several, `labels` for any number."
     )
 
 

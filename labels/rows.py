@@ -128,12 +128,12 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, row | {name: _class_name(row[name], feature) for name, feature in names.items()}
+                    yield number, row | {name: class_name(row[name], feature) for name, feature in names.items()}
     except (pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read as Parquet ({reason}). Write it again.") from error
 
 
-def _class_name(value: int | None, feature: Any) -> str | None:
+def class_name(value: int | None, feature: Any) -> str | None:
     """The name behind a Hugging Face ClassLabel's number; -1 means unlabelled there."""
     return None if value is None or value < 0 else str(feature.int2str(value))

@@ -13,7 +13,7 @@ from typing import Any
 
 from labels.codebook import Codebook
 from labels.errors import DataError
-from labels.examples import SEPARATOR
+from labels.examples import SEPARATOR, label_column
 from labels.exchange.decisions import AS_READ, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import KEY, Reader, Told, batch_of, marks_of, with_extra
@@ -24,7 +24,6 @@ from labels.exchange.tables import (
     columns_of,
     completed,
     is_blank,
-    label_column,
     split_labels,
     write_csv,
 )

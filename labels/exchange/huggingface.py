@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from labels.codebook import Codebook, dump_codebook
 from labels.errors import DataError
@@ -18,7 +18,7 @@ from labels.exchange.foreign import Reader
 from labels.exchange.lines import Batch, Exported
 from labels.exchange.tables import arrow_column, columns_of, gold_rows, read_gold
 from labels.files import check_folder, whole_file, whole_folder
-from labels.rows import Row, read_rows
+from labels.rows import Row, class_name, read_rows
 from labels.store import Store
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ def _folder_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise DataError(f"{path}: there are several splits in it. Import one after the other: {splits}.")
     names = {name: feature for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)}
     for number, row in enumerate(dataset, start=1):
-        yield number, dict(row) | {name: _class_name(row[name], feature) for name, feature in names.items()}
-
-
-def _class_name(value: int | None, feature: Any) -> str | None:
-    """-1 means unlabelled in Hugging Face's datasets."""
-    return None if value is None or value < 0 else str(feature.int2str(value))
+        yield number, dict(row) | {name: class_name(row[name], feature) for name, feature in names.items()}
 
 
 def _dataset(rows: Sequence[Row], codebook: Codebook) -> Dataset:

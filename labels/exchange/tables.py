@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labels.errors import DataError
-from labels.examples import SEPARATOR
+from labels.examples import SEPARATOR, label_column
 from labels.exchange.decisions import Decision
 from labels.exchange.foreign import (
     KEY,
@@ -83,22 +83,6 @@ def gold_rows(decisions: Iterable[Decision], format: str, *, exclusive: bool) ->
     """`gold_row` of each decision, with what its format said beyond and its mark."""
     rows = ((event, sentence, gold_row(event, sentence, exclusive=exclusive)) for event, sentence in decisions)
     return [completed(row, event, sentence, format) for event, sentence, row in rows]
-
-
-def label_column(row: Row, place: str) -> str:
-    """`label` or `labels`, whichever the row has.
-
-    Raises:
-        DataError: it has both, or neither.
-    """
-    present = [column for column in ("labels", "label") if column in row]
-    if len(present) != 1:
-        what = "both `label` and `labels` are there" if present else "there is neither `label` nor `labels`"
-        raise DataError(
-            f"{place}: {what}. The row has: {', '.join(map(str, row))}. Give it exactly one of the two, with "
-            "the labels."
-        )
-    return present[0]
 
 
 def is_blank(value: Any) -> bool:

@@ -23,7 +23,7 @@ from labels.history import standing
 from labels.records import Sentence
 from trainer.arrays import Bools
 from trainer.corpus.labelled import LabelledCorpus, LabelledDocument, LabelSet, read_labelled_corpus
-from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share, share_at_equal_size
+from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share, share, share_at_equal_size
 from trainer.corpus.surface import surface_areas
 from trainer.evaluation.metrics import count
 
@@ -164,7 +164,7 @@ def _size_checks(corpus: LabelledCorpus, codebook: Codebook, targets: Targets) -
     for label in codebook.label_names:
         yield Check(f"sentences with {label}", bearing[label], targets.each_label)
     yield Check("with two or more labels", sum(len(labels) > 1 for labels in sets), targets.several_labels)
-    yield Check("without label, share", _ratio(sum(not labels for labels in sets), len(sets)), low, high)
+    yield Check("without label, share", share(sum(not labels for labels in sets), len(sets)), low, high)
 
 
 def _hard_negative_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Check]:
@@ -299,7 +299,3 @@ def _matrix(sets: Sequence[LabelSet], codebook: Codebook) -> Bools:
     """(sets, labels) booleans."""
     rows = [[label in labels for label in codebook.label_names] for labels in sets]
     return np.array(rows, dtype=bool).reshape(-1, len(codebook.labels))
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

@@ -48,7 +48,7 @@ def repeated_ngram_share(sentences: Sequence[Sequence[str]], documents: Sequence
         for gram in zip(*(words[start:] for start in range(n)), strict=False):
             homes[gram].add(document)
             counts[gram] += 1
-    return _ratio(sum(times for gram, times in counts.items() if len(homes[gram]) > 1), counts.total())
+    return share(sum(times for gram, times in counts.items() if len(homes[gram]) > 1), counts.total())
 
 
 def moving_type_token_ratio(words: Sequence[str], window: int = _WINDOW) -> float | None:
@@ -69,5 +69,6 @@ def moving_type_token_ratio(words: Sequence[str], window: int = _WINDOW) -> floa
     return sum(types) / len(types) / window
 
 
-def _ratio(part: int, whole: int) -> float | None:
+def share(part: int, whole: int) -> float | None:
+    """In [0, 1]; None where there is nothing to have a share in."""
     return part / whole if whole else None
