@@ -18,18 +18,18 @@ from labels.exchange.decisions import AS_READ_ALONE, Decision, standing_decision
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
+    ForeignDecision,
     Reader,
-    Told,
     batch_of,
     extra_of,
+    foreign_fields,
+    json_value,
     label_list,
-    mark,
-    marks_of,
-    part,
-    plain,
-    restored,
-    unknown,
+    native_stamp,
+    native_stamps,
+    object_at,
     with_extra,
+    with_foreign_fields,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.files import write_whole
@@ -87,28 +87,28 @@ def _record_lines(reader: Reader, record: Row, place: str, left_out: Counter[str
         left_out["unanswered records"] += 1
     lines: list[Line] = []
     values: list[Any] = []
-    marks = marks_of(record.get(KEY), place)
+    stamps = native_stamps(record.get(KEY), place)
     for value, user, status in responses:
         if status in ("draft", "pending"):
             left_out["drafts"] += 1
             continue
-        # Further decisions than there are marks are still about that sentence.
-        left = marks or marks_of(record.get(KEY), place)
-        lines.append(reader.line(_told(record, question, value, user, status, place), place, left))
+        # Further decisions than there are stamps are still about that sentence.
+        left = stamps or native_stamps(record.get(KEY), place)
+        lines.append(reader.line(_foreign_decision(record, question, value, user, status, place), place, left))
         values.append(value)
     if not lines:
         return []
     built = _record([(line.event, line.sentence) for line in lines], reader.codebook, question)
     rest = {key: entry for key, entry in record.items() if not key.startswith(f"{question}.responses")}
-    extra: Row = {"record": unknown(rest | {"text": built["text"]}, built)}
+    extra: Row = {"record": foreign_fields(rest | {"text": built["text"]}, built)}
     if question != _QUESTIONS[0]:
         extra["question"] = question
     return [_with_extra(line, extra, value, reader.codebook) for line, value in zip(lines, values, strict=True)]
 
 
 def _with_extra(line: Line, extra: Row, value: Any, codebook: Codebook) -> Line:
-    told = {} if _value(line.event, codebook) == value else {"value": plain(value)}
-    return with_extra(line, FORMAT, {key: entry for key, entry in extra.items() if entry} | told)
+    own_value = {} if _value(line.event, codebook) == value else {"value": json_value(value)}
+    return with_extra(line, FORMAT, {key: entry for key, entry in extra.items() if entry} | own_value)
 
 
 def _question(record: Row, place: str) -> str:
@@ -139,11 +139,11 @@ def _responses(record: Row, question: str, place: str) -> list[tuple[Any, str, s
     ]
 
 
-def _told(record: Row, question: str, value: Any, user: str, status: str, place: str) -> Told:
+def _foreign_decision(record: Row, question: str, value: Any, user: str, status: str, place: str) -> ForeignDecision:
     if status not in ("submitted", "discarded"):
         raise DataError(f"{place}: a response is draft, submitted or discarded, not '{status}'. Mend the record.")
     suggestion = record.get(f"{question}.suggestion")
-    return Told(
+    return ForeignDecision(
         text=record.get("text"),
         state="reviewed" if status == "submitted" else "skipped",
         labels=label_list(value, place) if status == "submitted" else (),
@@ -164,7 +164,7 @@ def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "
     if suggestion is not None:
         built[f"{question}.suggestion"] = _shape(suggestion, codebook)
     for extra, (event, _) in zip(extras, decisions, strict=True):
-        built = restored(built, part(extra, "record", event.event_id))
+        built = with_foreign_fields(built, object_at(extra, "record", event.event_id))
     values = [extra.get("value", _value(event, codebook)) for extra, (event, _) in zip(extras, decisions, strict=True)]
     return built | {
         f"{question}.responses": values,
@@ -173,7 +173,7 @@ def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "
             "discarded" if event.state == "skipped" else "submitted" for event, _ in decisions
         ],
         # Metadata of Argilla are words and numbers, no objects.
-        KEY: json.dumps([mark(event, sentence) for event, _ in decisions], ensure_ascii=False),
+        KEY: json.dumps([native_stamp(event, sentence) for event, _ in decisions], ensure_ascii=False),
     }
 
 

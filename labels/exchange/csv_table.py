@@ -16,15 +16,15 @@ from labels.errors import DataError
 from labels.examples import SEPARATOR, label_column
 from labels.exchange.decisions import AS_READ, standing_decisions
 from labels.exchange.endings import check_ending
-from labels.exchange.foreign import KEY, Reader, Told, batch_of, marks_of, with_extra
+from labels.exchange.foreign import KEY, ForeignDecision, Reader, batch_of, native_stamps, with_extra
 from labels.exchange.lines import Batch, Exported, Line
 from labels.exchange.tables import (
     UNLABELLED,
-    beyond,
     columns_of,
-    completed,
+    foreign_columns,
     is_blank,
     split_labels,
+    with_foreign_columns,
     write_csv,
 )
 from labels.records import Annotation, Sentence
@@ -84,7 +84,9 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     """
     check_ending(path, (".csv",), FORMAT)
     selection = standing_decisions(store, codebook, annotator)
-    rows = [completed(_row(event, sentence), event, sentence, FORMAT) for event, sentence in selection.decisions]
+    rows = [
+        with_foreign_columns(_row(event, sentence), event, sentence, FORMAT) for event, sentence in selection.decisions
+    ]
     write_csv(path, rows, columns_of(rows, COLUMNS))
     return Exported(len(rows), selection.left_out)
 
@@ -102,7 +104,7 @@ def _state(row: Row, place: str) -> Any:
 
 def _line(reader: Reader, row: Row, state: Any, place: str) -> Line:
     suggestion = row.get("suggestion")
-    told = Told(
+    decision = ForeignDecision(
         text=row.get("text"),
         state=state,
         labels=split_labels(row[label_column(row, place)], place),
@@ -116,8 +118,8 @@ def _line(reader: Reader, row: Row, state: Any, place: str) -> Line:
         metadata=row,
         stored_id=row.get("sentence_id") or "",
     )
-    line = reader.line(told, place, marks_of(row.get(KEY), place))
-    return with_extra(line, FORMAT, beyond(row, _row(line.event, line.sentence), line.sentence))
+    line = reader.line(decision, place, native_stamps(row.get(KEY), place))
+    return with_extra(line, FORMAT, foreign_columns(row, _row(line.event, line.sentence), line.sentence))
 
 
 def _seconds(row: Row, place: str) -> float | None:

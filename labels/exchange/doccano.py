@@ -17,16 +17,16 @@ from labels.exchange.decisions import AS_READ_ALONE, gold_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
+    ForeignDecision,
     Reader,
-    Told,
     batch_of,
     extra_of,
+    foreign_fields,
     label_list,
-    mark,
-    marks_of,
-    restored,
-    unknown,
+    native_stamp,
+    native_stamps,
     with_extra,
+    with_foreign_fields,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.exchange.tables import UNLABELLED, columns_of, write_csv
@@ -64,12 +64,12 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
     lines: list[Line] = []
     for number, record in read_rows(path):
         place = DataError.place(path, number)
-        marks = marks_of(record.get(KEY), place)
+        stamps = native_stamps(record.get(KEY), place)
         labels = _labels(record, place)
-        if not labels and not marks:
+        if not labels and not stamps:
             left_out[UNLABELLED] += 1
         else:
-            lines.append(_line(reader, record, labels, marks, place))
+            lines.append(_line(reader, record, labels, stamps, place))
     return batch_of(path, lines, left_out)
 
 
@@ -103,9 +103,9 @@ def _labels(record: Row, place: str) -> list[str]:
     return label_list(value, place)
 
 
-def _line(reader: Reader, record: Row, labels: list[str], marks: list[Row], place: str) -> Line:
+def _line(reader: Reader, record: Row, labels: list[str], stamps: list[Row], place: str) -> Line:
     comments = _comments(record.get("Comments"))
-    told = Told(
+    decision = ForeignDecision(
         text=record.get("text"),
         state="reviewed",
         labels=labels,
@@ -114,9 +114,9 @@ def _line(reader: Reader, record: Row, labels: list[str], marks: list[Row], plac
         identifier=record.get("id"),
         metadata=record,
     )
-    line = reader.line(told, place, marks)
+    line = reader.line(decision, place, stamps)
     said = record | {"text": line.sentence.text} | ({"Comments": comments} if "Comments" in record else {})
-    return with_extra(line, FORMAT, unknown(said, _record(line.event, line.sentence)))
+    return with_extra(line, FORMAT, foreign_fields(said, _record(line.event, line.sentence)))
 
 
 def _comments(value: Any) -> Any:
@@ -145,7 +145,7 @@ def _record(event: Annotation, sentence: Sentence) -> Row:
 
 
 def _written(event: Annotation, sentence: Sentence) -> Row:
-    return restored(_record(event, sentence), extra_of(event, FORMAT)) | {KEY: mark(event, sentence)}
+    return with_foreign_fields(_record(event, sentence), extra_of(event, FORMAT)) | {KEY: native_stamp(event, sentence)}
 
 
 def _cells(event: Annotation, sentence: Sentence) -> Row:

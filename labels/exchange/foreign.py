@@ -1,11 +1,11 @@
 """What the forms of other tools share: our ids in their records, and their records turned into native lines.
 
 Each record that we write carries, under `KEY` in the place that its format has for metadata, the native line of its
-decision (as it reads under the codebook in use) without the text: its *mark*. A record whose state and labels are still
-those of its mark is that decision; one that was changed in the other tool is a new decision on the same sentence, and
-an adjudication again where it was one; one without a mark is a new decision on a new document. New decisions get ids
-from their content and the decision that they change, so that a second import of the same record adds nothing, and a
-change back to what was once said is a decision again.
+decision (as it reads under the codebook in use) without the text: its *stamp*. A record whose state and labels are
+still those of its stamp is that decision; one that was changed in the other tool is a new decision on the same
+sentence, and an adjudication again where it was one; one without a stamp is a new decision on a new document. New
+decisions get ids from their content and the decision that they change, so that a second import of the same record adds
+nothing, and a change back to what was once said is a decision again.
 
 The shape of a tool's record, and what it calls its fields, is its own module's business.
 """
@@ -35,12 +35,12 @@ KEY = "communique"
 REPEATED = "records that say the same again"
 """How such are counted among what an import leaves out."""
 
-_MARK_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
+_STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 _PROVENANCE = ("url", "title", "date", "language")
 
 
 @dataclass(frozen=True)
-class Told:
+class ForeignDecision:
     """What a record of another tool says about one decision, in our words.
 
     `record` is the JSON value that tells this decision from others on the same text. `annotator` and `created_at` (ISO
@@ -82,59 +82,62 @@ class Reader:
         self._fallback = fallback
         self._now = now()
 
-    def line(self, told: Told, place: str, marks: list[Row]) -> Line:
-        """The line of one decision; the mark that it bears, or that of the decision that it changes, is taken out of
-        `marks`.
+    def line(self, decision: ForeignDecision, place: str, stamps: list[Row]) -> Line:
+        """The line of one decision; its stamp, or that of the decision that it changes, is taken out of `stamps`.
 
         Raises:
-            DataError: there is no text, nobody is named, a label is not in the codebook, a mark was altered, or an
+            DataError: there is no text, nobody is named, a label is not in the codebook, a stamp was altered, or an
                 adjudication was changed to skipped.
         """
-        if not isinstance(told.text, str) or not told.text.strip():
+        if not isinstance(decision.text, str) or not decision.text.strip():
             raise DataError(f"{place}: there is no text in this record. Fill `text` or remove the record.")
-        if marks:
-            self._refuse_other_version(told, marks[0], place)
-        own = next((mark for mark in marks if self._is_of(mark, told)), None)
+        if stamps:
+            self._refuse_other_version(decision, stamps[0], place)
+        own = next((stamp for stamp in stamps if self._is_of(stamp, decision)), None)
         if own is not None:
-            marks.remove(own)
-            return self._parsed(own, told, place)
-        document, sentence = self._sentence(told, place, marks)
-        line = self._parsed(self._new_row(told, sentence, place, marks), told, place)
-        line = replace(line, sentence=sentence, document=document, stored_id="" if marks else told.stored_id)
-        if (changed := _changed(told, marks)) is not None:
-            marks.remove(changed)
+            stamps.remove(own)
+            return self._parsed(own, decision, place)
+        document, sentence = self._sentence(decision, place, stamps)
+        line = self._parsed(self._new_row(decision, sentence, place, stamps), decision, place)
+        line = replace(line, sentence=sentence, document=document, stored_id="" if stamps else decision.stored_id)
+        if (changed := _changed(decision, stamps)) is not None:
+            stamps.remove(changed)
         return line
 
-    def _refuse_other_version(self, told: Told, mark: Row, place: str) -> None:
+    def _refuse_other_version(self, decision: ForeignDecision, stamp: Row, place: str) -> None:
         """Where labels do not fit the codebook, name the version that they may have been exported under."""
-        made = mark.get("codebook_hash")
+        made = stamp.get("codebook_hash")
         try:
-            if told.state == "reviewed" and made != self.codebook.hash:
-                self.codebook.check_labels(told.labels, place)
+            if decision.state == "reviewed" and made != self.codebook.hash:
+                self.codebook.check_labels(decision.labels, place)
         except CodebookError as error:
             raise DataError(
                 f"{error} If the file was exported under another version, import it with `--codebook {made}`."
             ) from None
 
-    def _is_of(self, mark: Row, told: Told) -> bool:
-        who = told.annotator or self._annotator
-        return _says(mark, told) and who in ("", mark.get("annotator"))
+    def _is_of(self, stamp: Row, decision: ForeignDecision) -> bool:
+        who = decision.annotator or self._annotator
+        return _says(stamp, decision) and who in ("", stamp.get("annotator"))
 
-    def _parsed(self, row: Row, told: Told, place: str) -> Line:
-        return parse_line(row | {"text": told.text if row.get("text") is None else row["text"]}, place, self.codebook)
+    def _parsed(self, row: Row, decision: ForeignDecision, place: str) -> Line:
+        return parse_line(
+            row | {"text": decision.text if row.get("text") is None else row["text"]}, place, self.codebook
+        )
 
-    def _sentence(self, told: Told, place: str, marks: Sequence[Row]) -> tuple[Document | None, Sentence]:
-        """The sentence of a new decision: that of the marks, else the whole text as a document of its own."""
-        if marks:
-            return None, self._parsed(marks[0], told, place).sentence
-        given = {key: str(value) for key in _PROVENANCE if (value := told.metadata.get(key)) not in (None, "")}
-        named = (told.metadata.get("source"), told.metadata.get("document_id"))
-        own = "" if told.identifier in (None, "") else f"{self._format}:{told.identifier}"
+    def _sentence(
+        self, decision: ForeignDecision, place: str, stamps: Sequence[Row]
+    ) -> tuple[Document | None, Sentence]:
+        """The sentence of a new decision: that of the stamps, else the whole text as a document of its own."""
+        if stamps:
+            return None, self._parsed(stamps[0], decision, place).sentence
+        given = {key: str(value) for key in _PROVENANCE if (value := decision.metadata.get(key)) not in (None, "")}
+        named = (decision.metadata.get("source"), decision.metadata.get("document_id"))
+        own = "" if decision.identifier in (None, "") else f"{self._format}:{decision.identifier}"
         source = next((str(name) for name in named if name not in (None, "")), own or self._path.name)
         canonical([source, given], place)
         document = Document(
             source,
-            told.text,
+            decision.text,
             url=given.get("url", ""),
             title=given.get("title", ""),
             date=given.get("date", ""),
@@ -142,17 +145,17 @@ class Reader:
         )
         return document, whole_sentence(document)
 
-    def _new_row(self, told: Told, sentence: Sentence, place: str, marks: Sequence[Row]) -> Row:
-        annotator = told.annotator or self._annotator or self._fallback
+    def _new_row(self, decision: ForeignDecision, sentence: Sentence, place: str, stamps: Sequence[Row]) -> Row:
+        annotator = decision.annotator or self._annotator or self._fallback
         if not annotator:
             raise DataError(f"{place}: this record does not say whose decision it is. Say so with --annotator NAME.")
-        changed = _changed(told, marks)
-        kind = _kind(told, changed, place)
+        changed = _changed(decision, stamps)
+        kind = _kind(decision, changed, place)
         verdict = [kind] if kind == "adjudicate" else []
         before = [] if changed is None else [changed.get("event_id")]
-        content = canonical([self._format, annotator, sentence.id, told.record, *verdict, *before], place)
+        content = canonical([self._format, annotator, sentence.id, decision.record, *verdict, *before], place)
         # A changed record still bears the time and the pace of the decision that it was exported from.
-        stale = any(told.created_at == mark.get("created_at") for mark in marks)
+        stale = any(decision.created_at == stamp.get("created_at") for stamp in stamps)
         return {
             "event_id": hashlib.sha256(content.encode()).hexdigest()[:32],
             "sentence_id": sentence.id,
@@ -162,33 +165,34 @@ class Reader:
             "text": sentence.text,
             "annotator": annotator,
             "event": kind,
-            "state": told.state,
-            "labels": list(told.labels),
-            "note": told.note,
-            "seconds": None if stale else told.seconds,
+            "state": decision.state,
+            "labels": list(decision.labels),
+            "note": decision.note,
+            "seconds": None if stale else decision.seconds,
             "codebook_hash": self.codebook.hash,
-            "suggestion": None if told.suggestion is None else list(told.suggestion),
-            "created_at": self._now if stale or not told.created_at else told.created_at,
+            "suggestion": None if decision.suggestion is None else list(decision.suggestion),
+            "created_at": self._now if stale or not decision.created_at else decision.created_at,
             "synthetic": sentence.synthetic,
         }
 
 
-def _says(mark: Row, told: Told) -> bool:
-    return mark.get("state") == told.state and set(map(str, mark["labels"])) == set(told.labels)
+def _says(stamp: Row, decision: ForeignDecision) -> bool:
+    return stamp.get("state") == decision.state and set(map(str, stamp["labels"])) == set(decision.labels)
 
 
-def _changed(told: Told, marks: Sequence[Row]) -> Row | None:
-    """The mark of the decision that this one was before it was changed; a decision of somebody else was none."""
-    return next((mark for mark in marks if told.annotator in ("", mark.get("annotator"))), None)
+def _changed(decision: ForeignDecision, stamps: Sequence[Row]) -> Row | None:
+    """The stamp of the decision that this one was before it was changed; a decision of somebody else was none."""
+    return next((stamp for stamp in stamps if decision.annotator in ("", stamp.get("annotator"))), None)
 
 
-def _kind(told: Told, changed: Row | None, place: str) -> EventKind:
+def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKind:
     """What a new decision is: an adjudication where it changes one, which an annotation would leave in force."""
-    if changed is None or changed.get("event") != "adjudicate" or _says(changed, told):
+    if changed is None or changed.get("event") != "adjudicate" or _says(changed, decision):
         return "annotate"
-    if told.state != "reviewed":
+    if decision.state != "reviewed":
         raise DataError(
-            f"{place}: an adjudication cannot become {told.state}, which decides nothing. Give it labels or remove it."
+            f"{place}: an adjudication cannot become {decision.state}, which decides nothing. "
+            "Give it labels or remove it."
         )
     return "adjudicate"
 
@@ -207,17 +211,17 @@ def canonical(value: Any, place: str) -> str:
     return text
 
 
-def mark(event: Annotation, sentence: Sentence) -> Row:
+def native_stamp(event: Annotation, sentence: Sentence) -> Row:
     """What a record bears of ours: the native line of the decision without text and extra."""
     row = format_line(Line(event, sentence))
-    return {column: row[column] for column in _MARK_COLUMNS}
+    return {column: row[column] for column in _STAMP_COLUMNS}
 
 
-def marks_of(value: Any, place: str) -> list[Row]:
-    """The marks of a record: one, a list of them, either as JSON text, or none where the record is not ours.
+def native_stamps(value: Any, place: str) -> list[Row]:
+    """The stamps of a record: one, a list of them, either as JSON text, or none where the record is not ours.
 
     Raises:
-        DataError: what stands there is no mark.
+        DataError: what stands there is no stamp.
     """
     if value in (None, ""):
         return []
@@ -225,33 +229,33 @@ def marks_of(value: Any, place: str) -> list[Row]:
         found = json.loads(value) if isinstance(value, str) else value
     except ValueError:
         found = None
-    marks = found if isinstance(found, list) else [found]
-    if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in marks):
+    stamps = found if isinstance(found, list) else [found]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in stamps):
         raise DataError(f"{place}: `{KEY}` is not what an export wrote there. Export again, or remove it.")
-    return list(marks)
+    return list(stamps)
 
 
-def unknown(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
-    """What a record says beyond, or otherwise than, what we would write; see `restored`. Our marks are left out."""
+def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
+    """What a record says beyond or otherwise than what we would write, without our stamp. See `with_foreign_fields`."""
     left: Row = {}
     for key, value in record.items():
         if key == KEY:
             continue
         if isinstance(value, dict):
-            inner = unknown(value, rebuilt[key] if isinstance(rebuilt.get(key), dict) else {})
+            inner = foreign_fields(value, rebuilt[key] if isinstance(rebuilt.get(key), dict) else {})
             if inner or not (value or key in rebuilt):
                 left[key] = inner
         elif key not in rebuilt or rebuilt[key] != value:
-            left[key] = plain(value)
+            left[key] = json_value(value)
     return left
 
 
-def restored(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """The record that `unknown` took `extra` from: what we write, with the tool's own words over it."""
+def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
+    """The record that `foreign_fields` took `extra` from: what we write, with the tool's own words over it."""
     record = dict(rebuilt)
     for key, value in extra.items():
         both = isinstance(value, dict) and isinstance(record.get(key), dict)
-        record[key] = restored(record[key], value) if both else value
+        record[key] = with_foreign_fields(record[key], value) if both else value
     return record
 
 
@@ -271,12 +275,12 @@ def extra_of(event: Annotation, format: str) -> Row:
     return dict(extra) if isinstance(extra, dict) else {}
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """The value as JSON has it: dates and the like as text, numbers that are not finite as null."""
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): json_value(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+        return [json_value(entry) for entry in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else str(value)
@@ -305,7 +309,7 @@ def label_list(value: Any, place: str) -> list[str]:
     return [name for name in names if name]
 
 
-def part(record: Mapping[str, Any], key: str, place: str) -> Row:
+def object_at(record: Mapping[str, Any], key: str, place: str) -> Row:
     """The object at `key` of a record, empty where there is none.
 
     Raises:

@@ -18,16 +18,16 @@ from labels.exchange.decisions import AS_READ_ALONE, Decision, standing_decision
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
+    ForeignDecision,
     Reader,
-    Told,
     batch_of,
     extra_of,
-    mark,
-    marks_of,
-    part,
-    restored,
-    unknown,
+    foreign_fields,
+    native_stamp,
+    native_stamps,
+    object_at,
     with_extra,
+    with_foreign_fields,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.files import write_whole
@@ -118,21 +118,21 @@ def annotator_name(value: Any) -> str:
 
 
 def _task_lines(reader: Reader, task: Row, place: str) -> list[Line]:
-    data = part(task, "data", place)
-    marks = marks_of(data.get(KEY), place)
+    data = object_at(task, "data", place)
+    stamps = native_stamps(data.get(KEY), place)
     annotations = _objects(task.get("annotations"), "annotations", place)
     lines: list[Line] = []
     for annotation in annotations:
-        # Further decisions than there are marks are still about that sentence.
-        left = marks or marks_of(data.get(KEY), place)
-        lines.append(reader.line(_told(task, data, annotation, place), place, left))
+        # Further decisions than there are stamps are still about that sentence.
+        left = stamps or native_stamps(data.get(KEY), place)
+        lines.append(reader.line(_foreign_decision(task, data, annotation, place), place, left))
     if not lines:
         return []
     built = _task([(line.event, line.sentence) for line in lines])
     rest = {key: value for key, value in task.items() if key != "annotations"}
-    beyond = unknown(rest | {"data": data | {"text": built["data"]["text"]}}, built)
+    of_task = foreign_fields(rest | {"data": data | {"text": built["data"]["text"]}}, built)
     return [
-        _with_extra(line, beyond, unknown(annotation, _annotation(line.event)))
+        _with_extra(line, of_task, foreign_fields(annotation, _annotation(line.event)))
         for line, annotation in zip(lines, annotations, strict=True)
     ]
 
@@ -142,9 +142,9 @@ def _with_extra(line: Line, task: Row, annotation: Row) -> Line:
     return with_extra(line, FORMAT, {name: extra for name, extra in parts.items() if extra})
 
 
-def _told(task: Row, data: Row, annotation: Row, place: str) -> Told:
+def _foreign_decision(task: Row, data: Row, annotation: Row, place: str) -> ForeignDecision:
     cancelled = annotation.get("was_cancelled") is True
-    return Told(
+    return ForeignDecision(
         text=data.get("text"),
         state="skipped" if cancelled else "reviewed",
         labels=() if cancelled else _choices(annotation.get("result"), place),
@@ -176,7 +176,7 @@ def _choices(result: Any, place: str) -> list[str]:
     names: list[str] = []
     for entry in _objects(result, "result", place):
         if entry.get("type") == "choices":
-            chosen = part(entry, "value", place).get("choices", [])
+            chosen = object_at(entry, "value", place).get("choices", [])
             if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
                 raise DataError(f"{place}: `choices` must be a list of label names, not {chosen!r:.80}. Mend the task.")
             names += chosen
@@ -199,10 +199,10 @@ def _task(decisions: Sequence[Decision]) -> Row:
         "predictions": [{"model_version": "shown", "result": _result(names)} for names in suggestions],
     }
     for event, _ in decisions:
-        built = restored(built, part(extra_of(event, FORMAT), "task", event.event_id))
-    built["data"][KEY] = [mark(event, sentence) for event, _ in decisions]
+        built = with_foreign_fields(built, object_at(extra_of(event, FORMAT), "task", event.event_id))
+    built["data"][KEY] = [native_stamp(event, sentence) for event, _ in decisions]
     built["annotations"] = [
-        restored(_annotation(event), part(extra_of(event, FORMAT), "annotation", event.event_id))
+        with_foreign_fields(_annotation(event), object_at(extra_of(event, FORMAT), "annotation", event.event_id))
         for event, _ in decisions
     ]
     return built

@@ -16,15 +16,15 @@ from labels.exchange.decisions import AS_READ_ALONE, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
+    ForeignDecision,
     Reader,
-    Told,
     batch_of,
     extra_of,
-    mark,
-    marks_of,
-    restored,
-    unknown,
+    foreign_fields,
+    native_stamp,
+    native_stamps,
     with_extra,
+    with_foreign_fields,
 )
 from labels.exchange.label_studio import annotator_name, array, read_array
 from labels.exchange.lines import Batch, Exported, Line
@@ -95,7 +95,7 @@ def _label_key(path: Path, records: Sequence[Row]) -> str:
 
 
 def _line(reader: Reader, record: Row, key: str, place: str) -> Line:
-    told = Told(
+    decision = ForeignDecision(
         text=record.get("text"),
         state="reviewed",
         labels=_choices(record.get(key), place),
@@ -106,9 +106,9 @@ def _line(reader: Reader, record: Row, key: str, place: str) -> Line:
         identifier=record.get("id"),
         metadata=record,
     )
-    line = reader.line(told, place, marks_of(record.get(KEY), place))
+    line = reader.line(decision, place, native_stamps(record.get(KEY), place))
     built = _record(line.event, line.sentence)
-    return with_extra(line, FORMAT, unknown(record | {"text": line.sentence.text}, built))
+    return with_extra(line, FORMAT, foreign_fields(record | {"text": line.sentence.text}, built))
 
 
 def _choices(value: Any, place: str) -> list[str]:
@@ -125,7 +125,7 @@ def _choices(value: Any, place: str) -> list[str]:
 
 
 def _written(event: Annotation, sentence: Sentence) -> Row:
-    return restored(_record(event, sentence), extra_of(event, FORMAT)) | {KEY: mark(event, sentence)}
+    return with_foreign_fields(_record(event, sentence), extra_of(event, FORMAT)) | {KEY: native_stamp(event, sentence)}
 
 
 def _record(event: Annotation, sentence: Sentence) -> Row:

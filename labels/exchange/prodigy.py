@@ -21,17 +21,17 @@ from labels.exchange.decisions import AS_READ_ALONE, standing_decisions
 from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
+    ForeignDecision,
     Reader,
-    Told,
     batch_of,
     extra_of,
-    mark,
-    marks_of,
-    part,
-    plain,
-    restored,
-    unknown,
+    foreign_fields,
+    json_value,
+    native_stamp,
+    native_stamps,
+    object_at,
     with_extra,
+    with_foreign_fields,
 )
 from labels.exchange.lines import Batch, Exported, Line
 from labels.files import write_whole
@@ -100,38 +100,38 @@ def _group(row: Row, number: int, place: str) -> tuple[Any, ...]:
         return (number,)
     if not isinstance(row.get("label"), str):
         raise DataError(f"{place}: there is neither `accept` nor `label` in this record. Mend or remove it.")
-    marks = marks_of(part(row, "meta", place).get(KEY), place)
-    text = marks[0].get("sentence_id") if marks else row.get("_input_hash") or row.get("text")
+    stamps = native_stamps(object_at(row, "meta", place).get(KEY), place)
+    text = stamps[0].get("sentence_id") if stamps else row.get("_input_hash") or row.get("text")
     return (_annotator(row), str(text))
 
 
 def _line(reader: Reader, records: Sequence[Placed]) -> Line:
     place, first = records[0]
-    meta = part(first, "meta", place)
+    meta = object_at(first, "meta", place)
     choice = _is_choice(first)
     rows = [row for _, row in records]
     answers = {row["answer"] for row in rows}
     reviewed = answers == {"accept"} if choice else answers != {"ignore"}
     labels = _chosen(first, reader.codebook, place) if choice else _accepted(rows)
-    told = Told(
+    decision = ForeignDecision(
         text=first.get("text"),
         state="reviewed" if reviewed else "skipped",
         labels=labels if reviewed else (),
-        record=[_without_mark(row) for row in rows],
+        record=[_without_stamp(row) for row in rows],
         annotator=_annotator(first),
         created_at=max(_time(row) for row in rows),
         identifier=first.get("_input_hash"),
         metadata=meta,
     )
-    line = reader.line(told, place, marks_of(meta.get(KEY), place))
+    line = reader.line(decision, place, native_stamps(meta.get(KEY), place))
     if choice:
         built = _choice(line.event, line.sentence, reader.codebook)
-        return with_extra(line, FORMAT, unknown(first | {"text": built["text"]}, built))
-    binary = [{key: plain(value) for key, value in _without_mark(row).items() if key != "text"} for row in rows]
+        return with_extra(line, FORMAT, foreign_fields(first | {"text": built["text"]}, built))
+    binary = [{key: json_value(value) for key, value in _without_stamp(row).items() if key != "text"} for row in rows]
     return with_extra(line, FORMAT, {"binary": binary})
 
 
-def _without_mark(row: Row) -> Row:
+def _without_stamp(row: Row) -> Row:
     meta = row.get("meta")
     if not isinstance(meta, dict) or KEY not in meta:
         return row
@@ -185,12 +185,12 @@ def _timestamp(created_at: str) -> int | None:
 
 def _records(event: Annotation, sentence: Sentence, codebook: Codebook) -> Iterator[Row]:
     extra = extra_of(event, FORMAT)
-    ours = {"meta": {KEY: mark(event, sentence)}}
+    ours = {"meta": {KEY: native_stamp(event, sentence)}}
     if isinstance(extra.get("binary"), list):
         for record in extra["binary"]:
-            yield restored({"text": sentence.text, "_annotator_id": event.annotator} | record, ours)
+            yield with_foreign_fields({"text": sentence.text, "_annotator_id": event.annotator} | record, ours)
     else:
-        yield restored(restored(_choice(event, sentence, codebook), extra), ours)
+        yield with_foreign_fields(with_foreign_fields(_choice(event, sentence, codebook), extra), ours)
 
 
 def _choice(event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:

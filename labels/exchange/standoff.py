@@ -14,7 +14,7 @@ from labels.codebook import Codebook
 from labels.exchange.codebook_lines import codebook_lines
 from labels.exchange.decisions import events_of
 from labels.exchange.endings import check_ending
-from labels.exchange.foreign import mark
+from labels.exchange.foreign import native_stamp
 from labels.exchange.jsonl import read_lines
 from labels.exchange.lines import Batch, Exported
 from labels.files import write_whole
@@ -50,7 +50,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     check_ending(path, (".jsonl",), FORMAT)
     events = events_of(store, annotator)
     sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
-    rows = (mark(event, sentences[event.sentence_id]) for event in events)
+    rows = (native_stamp(event, sentences[event.sentence_id]) for event in events)
     lines = chain(codebook_lines(store, events), rows)
     write_whole(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return Exported(len(events), {})

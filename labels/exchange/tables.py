@@ -15,14 +15,14 @@ from labels.examples import SEPARATOR, label_column
 from labels.exchange.decisions import Decision
 from labels.exchange.foreign import (
     KEY,
+    ForeignDecision,
     Reader,
-    Told,
     batch_of,
     extra_of,
+    json_value,
     label_list,
-    mark,
-    marks_of,
-    plain,
+    native_stamp,
+    native_stamps,
     with_extra,
 )
 from labels.exchange.lines import Batch, Line
@@ -47,28 +47,30 @@ def read_gold(reader: Reader, path: Path, format: str, rows: Iterable[tuple[int,
     lines: list[Line] = []
     for number, row in rows:
         place = DataError.place(path, number)
-        marks = marks_of(row.get(KEY), place)
+        stamps = native_stamps(row.get(KEY), place)
         value = row[label_column(row, place)]
-        if is_blank(value) and not marks:
+        if is_blank(value) and not stamps:
             left_out[UNLABELLED] += 1
         else:
-            lines.append(_gold_line(reader, row, split_labels(value, place), marks, place, format))
+            lines.append(_gold_line(reader, row, split_labels(value, place), stamps, place, format))
     return batch_of(path, lines, left_out)
 
 
-def _gold_line(reader: Reader, row: Row, labels: list[str], marks: list[Row], place: str, format: str) -> Line:
+def _gold_line(reader: Reader, row: Row, labels: list[str], stamps: list[Row], place: str, format: str) -> Line:
     identifier = row.get("id")
-    told = Told(
+    decision = ForeignDecision(
         text=row.get("text"),
         state="reviewed",
         labels=labels,
-        record={key: plain(value) for key, value in row.items() if key != KEY},
+        record={key: json_value(value) for key, value in row.items() if key != KEY},
         identifier=identifier,
         metadata=row,
         stored_id=str(row.get("sentence_id") or identifier or ""),
     )
-    line = reader.line(told, place, marks)
-    return with_extra(line, format, beyond(row, gold_row(line.event, line.sentence, exclusive=False), line.sentence))
+    line = reader.line(decision, place, stamps)
+    return with_extra(
+        line, format, foreign_columns(row, gold_row(line.event, line.sentence, exclusive=False), line.sentence)
+    )
 
 
 def gold_row(event: Annotation, sentence: Sentence, *, exclusive: bool) -> Row:
@@ -80,9 +82,9 @@ def gold_row(event: Annotation, sentence: Sentence, *, exclusive: bool) -> Row:
 
 
 def gold_rows(decisions: Iterable[Decision], format: str, *, exclusive: bool) -> list[Row]:
-    """`gold_row` of each decision, with what its format said beyond and its mark."""
+    """`gold_row` of each decision, with what its format said beyond and its stamp."""
     rows = ((event, sentence, gold_row(event, sentence, exclusive=exclusive)) for event, sentence in decisions)
-    return [completed(row, event, sentence, format) for event, sentence, row in rows]
+    return [with_foreign_columns(row, event, sentence, format) for event, sentence, row in rows]
 
 
 def is_blank(value: Any) -> bool:
@@ -99,21 +101,21 @@ def split_labels(value: Any, place: str) -> list[str]:
     return label_list(value, place)
 
 
-def beyond(row: Mapping[str, Any], built: Mapping[str, Any], sentence: Sentence) -> Row:
+def foreign_columns(row: Mapping[str, Any], built: Mapping[str, Any], sentence: Sentence) -> Row:
     """The columns of a row that we have no word for, and the tool's own id; empty cells say nothing."""
     ours = {*built, KEY, "label", "labels"}
-    rest = {key: plain(value) for key, value in row.items() if key not in ours and value not in (None, "")}
+    rest = {key: json_value(value) for key, value in row.items() if key not in ours and value not in (None, "")}
     return {key: value for key, value in rest.items() if value is not None and (key, value) != ("id", sentence.id)}
 
 
-def completed(built: Row, event: Annotation, sentence: Sentence, format: str) -> Row:
-    """The row with the tool's own columns and the mark of its decision, as JSON text."""
+def with_foreign_columns(built: Row, event: Annotation, sentence: Sentence, format: str) -> Row:
+    """The row with the tool's own columns and the stamp of its decision, as JSON text."""
     extra = {key: value for key, value in extra_of(event, format).items() if key not in built or key == "id"}
-    return built | extra | {KEY: json.dumps(mark(event, sentence), ensure_ascii=False)}
+    return built | extra | {KEY: json.dumps(native_stamp(event, sentence), ensure_ascii=False)}
 
 
 def columns_of(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
-    """The columns of a table: `first`, then the others as they occur, the mark last."""
+    """The columns of a table: `first`, then the others as they occur, the stamp last."""
     names = dict.fromkeys([*first, *(name for row in rows for name in row)])
     return [*(name for name in names if name != KEY), KEY]
 

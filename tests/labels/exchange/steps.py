@@ -47,11 +47,11 @@ def lines_of(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def without_marks(value: Any) -> Any:
-    """A record without our marks, however deep."""
+def without_stamps(value: Any) -> Any:
+    """A record without our stamps, however deep."""
     if isinstance(value, Mapping):
-        return {key: without_marks(entry) for key, entry in value.items() if key != "communique"}
-    return [without_marks(entry) for entry in value] if isinstance(value, list) else value
+        return {key: without_stamps(entry) for key, entry in value.items() if key != "communique"}
+    return [without_stamps(entry) for entry in value] if isinstance(value, list) else value
 
 
 def holds(record: Any, told: Any) -> bool:

@@ -18,7 +18,7 @@ from tests.labels.exchange.steps import (
     export,
     holds,
     lines_of,
-    without_marks,
+    without_stamps,
 )
 
 Write = Callable[[str, list[Row]], Path]
@@ -83,7 +83,7 @@ def test_what_argilla_says_beyond_the_decision_comes_back_at_its_place(
     export(store, "argilla", isolated / "out.jsonl")
 
     written = lines_of(isolated / "out.jsonl")
-    assert without_marks(written) == [told]
+    assert without_stamps(written) == [told]
     with new_store() as second:
         bring_in(second, "argilla", isolated / "out.jsonl")
         assert [event.extra for event in second.events()] == [event.extra for event in store.events()]
@@ -96,7 +96,7 @@ def test_a_question_of_another_name_is_read_and_written(store: Store, write_json
     bring_in(store, "argilla", write_jsonl("in.jsonl", [told]))
     export(store, "argilla", isolated / "out.jsonl")
 
-    assert without_marks(lines_of(isolated / "out.jsonl")) == [told]
+    assert without_stamps(lines_of(isolated / "out.jsonl")) == [told]
     assert bring_in(store, "argilla", isolated / "out.jsonl") == (0, 1, {})
 
 
@@ -115,7 +115,7 @@ def test_an_exported_record_holds_everybodys_responses(store: Store, isolated: P
 
     (written,) = lines_of(isolated / "out.jsonl")
     assert isinstance(written["communique"], str)
-    assert without_marks(written) == {
+    assert without_stamps(written) == {
         "id": sentence.id,
         "text": "Nine long",
         "label.suggestion": ["truce"],

@@ -13,25 +13,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labels.errors import InputError
-from labels.exchange.foreign import mark
+from labels.exchange.foreign import native_stamp
 from labels.exchange.formats import exchange_module
 from labels.exchange.jsonl import format_line
 from labels.records import Annotation, Sentence
 from tests.labels.exchange.steps import MULTI, Row
 
 SENTENCE = Sentence("d1", 3, 12, "Nine long")
-MARK = mark(Annotation("e1", SENTENCE.id, "ana", "annotate", "reviewed", ("aid",), "h", "t"), SENTENCE)
+STAMP = native_stamp(Annotation("e1", SENTENCE.id, "ana", "annotate", "reviewed", ("aid",), "h", "t"), SENTENCE)
 CHOICES = {"type": "choices", "value": {"choices": ["aid"]}}
 PREDICTION = {"id": 1, "score": 0.5, "result": [CHOICES]}
 ANNOTATION = {"completed_by": {"id": 1, "email": "b@c"}, "result": [CHOICES], "was_cancelled": False, "lead_time": 2.0}
-TASK = {"id": 5, "data": {"text": "Nine long", "communique": [MARK]}, "annotations": [ANNOTATION]}
+TASK = {"id": 5, "data": {"text": "Nine long", "communique": [STAMP]}, "annotations": [ANNOTATION]}
 OPTION = {"id": 0, "text": "aid"}
-META = {"source": "wire", "communique": MARK}
-HEAD = {"text": "Nine long", "communique": MARK}
+META = {"source": "wire", "communique": STAMP}
+HEAD = {"text": "Nine long", "communique": STAMP}
 RESPONSES = {"label.responses": [["aid"], None], "label.responses.users": ["ana", "ben"]}
 RECORDS: list[tuple[str, Row]] = [
-    ("jsonl", MARK | {"text": "Nine long", "extra": {"csv": {"page": 1}}}),
-    ("standoff", MARK),
+    ("jsonl", STAMP | {"text": "Nine long", "extra": {"csv": {"page": 1}}}),
+    ("standoff", STAMP),
     ("prodigy", {"text": "x", "options": [OPTION], "accept": [0], "answer": "accept", "meta": META, "_timestamp": 1}),
     ("prodigy", {"text": "x", "label": "aid", "answer": "accept", "meta": META, "_input_hash": 1, "_session_id": "a"}),
     ("label-studio", TASK | {"predictions": [PREDICTION]}),
@@ -46,14 +46,15 @@ WILD = st.recursive(
     max_leaves=3,
 )
 VALUES = (
-    st.sampled_from(["aid", "truce", ["aid"], [["aid"]], MARK, [MARK], json.dumps(MARK), {"communique": MARK}]) | WILD
+    st.sampled_from(["aid", "truce", ["aid"], [["aid"]], STAMP, [STAMP], json.dumps(STAMP), {"communique": STAMP}])
+    | WILD
 )
 COLUMNS = {
     "csv": ["text", "labels", "state", "annotator", "seconds", "suggestion", "sentence_id", "communique"],
     "activetigger": ["id", "text", "label", "sentence_id", "communique"],
     "doccano": ["id", "text", "label", "Comments", "communique"],
 }
-CELLS = st.sampled_from(["aid", "Nine long", "skipped", "2", "aid|truce", "aid#truce", json.dumps(MARK)]) | st.text(
+CELLS = st.sampled_from(["aid", "Nine long", "skipped", "2", "aid|truce", "aid#truce", json.dumps(STAMP)]) | st.text(
     st.characters(codec="utf-8"), max_size=3
 )
 

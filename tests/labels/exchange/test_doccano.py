@@ -9,7 +9,7 @@ from labels.errors import DataError
 from labels.records import Annotation, Sentence
 from labels.rows import read_rows
 from labels.store import Store
-from tests.labels.exchange.steps import Row, bring_in, decided, export, lines_of, without_marks
+from tests.labels.exchange.steps import Row, bring_in, decided, export, lines_of, without_stamps
 
 Write = Callable[[str, list[Row]], Path]
 NewStore = Callable[[], Store]
@@ -64,7 +64,7 @@ def test_what_doccano_says_beyond_the_decision_comes_back(
     export(store, "doccano", isolated / "out.jsonl")
 
     written = lines_of(isolated / "out.jsonl")
-    assert without_marks(written) == RECORDS[:3]
+    assert without_stamps(written) == RECORDS[:3]
     with new_store() as second:
         bring_in(second, "doccano", isolated / "out.jsonl")
         assert [event.extra for event in second.events()] == [event.extra for event in store.events()]
@@ -78,7 +78,7 @@ def test_cells_of_csv_join_labels_by_a_hash(store: Store, new_store: NewStore, i
     assert decided(store) == [("Stop, and take this.", "ana", "reviewed", ("aid", "truce"))]
     export(store, "doccano", isolated / "out.csv")
     ((_, row),) = read_rows(isolated / "out.csv")
-    assert without_marks(row) == {"id": "1", "text": "Stop, and take this.", "label": "aid#truce", "page": "3"}
+    assert without_stamps(row) == {"id": "1", "text": "Stop, and take this.", "label": "aid#truce", "page": "3"}
 
 
 def test_our_own_record_without_labels_was_reviewed(store: Store, new_store: NewStore, isolated: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from labels.errors import DataError
 from labels.records import Annotation, Sentence
 from labels.store import Store
-from tests.labels.exchange.steps import Row, bring_in, decided, export, holds, without_marks, write_json
+from tests.labels.exchange.steps import Row, bring_in, decided, export, holds, without_stamps, write_json
 from tests.labels.store.builders import stored_document
 
 NewStore = Callable[[], Store]
@@ -121,7 +121,7 @@ def test_what_label_studio_says_beyond_the_decision_comes_back_at_its_place(
     assert export(store, "label-studio", isolated / "out.json") == (2, {})
 
     written = read(isolated / "out.json")
-    assert holds(without_marks(written), tasks)
+    assert holds(without_stamps(written), tasks)
     with new_store() as second:
         bring_in(second, "label-studio", isolated / "out.json")
         assert [event.extra for event in second.events()] == [event.extra for event in store.events()]
@@ -143,7 +143,7 @@ def test_an_exported_task_holds_everybodys_decisions(store: Store, isolated: Pat
     )
     export(store, "label-studio", isolated / "out.json")
 
-    (written,) = without_marks(read(isolated / "out.json"))
+    (written,) = without_stamps(read(isolated / "out.json"))
     assert written["data"] == {"text": "Nine long"}
     assert written["predictions"] == [{"model_version": "shown", "result": []}]
     told = ("completed_by", "was_cancelled", "ground_truth", "lead_time")
@@ -262,7 +262,7 @@ def test_flat_records_come_back_with_all_their_keys(store: Store, new_store: New
     export(store, "label-studio-min", isolated / "out.json")
 
     written = read(isolated / "out.json")
-    assert without_marks(written) == records
+    assert without_stamps(written) == records
     with new_store() as second:
         bring_in(second, "label-studio-min", isolated / "out.json")
         export(second, "label-studio-min", isolated / "again.json")

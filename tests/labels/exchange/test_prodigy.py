@@ -9,10 +9,20 @@ import pytest
 
 from labels.codebook import codebook_from_dict
 from labels.errors import DataError
-from labels.exchange.foreign import mark
+from labels.exchange.foreign import native_stamp
 from labels.records import Annotation, Sentence
 from labels.store import Counts, Store
-from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, holds, lines_of, without_marks
+from tests.labels.exchange.steps import (
+    EXCLUSIVE,
+    MULTI,
+    Row,
+    bring_in,
+    decided,
+    export,
+    holds,
+    lines_of,
+    without_stamps,
+)
 from tests.labels.store.builders import stored_document
 
 Write = Callable[[str, list[Row]], Path]
@@ -80,7 +90,7 @@ def test_what_prodigy_says_beyond_the_decision_comes_back_at_its_place(
     export(store, "prodigy", isolated / "out.jsonl")
 
     written = lines_of(isolated / "out.jsonl")
-    assert all(map(holds, without_marks(written), records))
+    assert all(map(holds, without_stamps(written), records))
     assert written[0]["accept"] == [0]
     assert written[0]["_input_hash"] == -1337
     with new_store() as second:
@@ -134,7 +144,7 @@ def test_binary_answers_go_back_as_they_came(
 
     assert export(store, "prodigy", isolated / "out.jsonl") == (1, {})
     written = lines_of(isolated / "out.jsonl")
-    assert all(map(holds, without_marks(written), records))
+    assert all(map(holds, without_stamps(written), records))
     assert bring_in(store, "prodigy", isolated / "out.jsonl") == (0, 1, {})
     with new_store() as second:
         assert bring_in(second, "prodigy", isolated / "out.jsonl") == (1, 0, {})
@@ -166,7 +176,7 @@ def test_an_exported_record_is_a_choice_with_the_codebooks_labels(store: Store, 
             "_view_id": "choice",
             "_annotator_id": "ana",
             "_timestamp": 1767225600,
-            "meta": {"communique": mark(event, sentence)},
+            "meta": {"communique": native_stamp(event, sentence)},
         }
     ]
     assert lines_of(isolated / "one.jsonl")[0]["config"] == {"choice_style": "single"}
@@ -192,7 +202,7 @@ BAD: list[tuple[str, Row, str]] = [
     ("nobody", choice(_annotator_id=None, _session_id=None), "does not say whose decision it is.*--annotator NAME"),
     ("half a character", choice(text="half \ud83d"), "holds half a character"),
     ("half a character in an unknown key", choice(other="half \ud83d"), "holds half a character"),
-    ("a mark that is none", choice(meta={"communique": 7}), "`communique` is not what an export wrote there"),
+    ("a stamp that is none", choice(meta={"communique": 7}), "`communique` is not what an export wrote there"),
 ]
 
 
@@ -209,10 +219,10 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
     assert store.events() == []
 
 
-def test_a_mark_whose_ids_do_not_fit_is_refused(store: Store, write_jsonl: Write) -> None:
+def test_a_stamp_whose_ids_do_not_fit_is_refused(store: Store, write_jsonl: Write) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     event = Annotation("e1", sentence.id, "news-ana", "annotate", "reviewed", ("aid",), "h", "t")
-    altered = mark(event, sentence) | {"start": 4}
+    altered = native_stamp(event, sentence) | {"start": 4}
 
     with pytest.raises(DataError, match=r"in\.jsonl:1: sentence_id .* is not that of its document_id"):
         bring_in(store, "prodigy", write_jsonl("in.jsonl", [choice(meta={"communique": altered})]))

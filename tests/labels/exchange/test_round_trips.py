@@ -346,7 +346,7 @@ def test_an_adjudication_that_was_changed_to_skipped_is_refused(store: Store, is
 
 
 def change_labels(path: Path, old: str = "aid", new: str = "truce") -> None:
-    """Put a label for another where the tools have their labels, and leave our mark as it was."""
+    """Put a label for another where the tools have their labels, and leave our stamp as it was."""
     content = path.read_text(encoding="utf-8")
     places = ('"accept": ["{}"]', '"choices": ["{}"]', '"label": "{}"', '"label": ["{}"]', "long,{},")
     responses = ('[["{0}"], ["{0}"]]', '["{}"]]')

@@ -18,7 +18,7 @@ from labels.examples import read_examples
 from labels.records import Annotation, Document, Sentence
 from labels.rows import read_rows
 from labels.store import Store
-from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, without_marks
+from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, without_stamps
 from tests.labels.store.builders import stored_document
 
 NewStore = Callable[[], Store]
@@ -132,7 +132,7 @@ BAD_ROWS: list[tuple[str, Row, str]] = [
     ("an unknown label", {"text": "x", "labels": "trce"}, "label 'trce' is not in codebook 'small'"),
     ("no text", {"text": " ", "labels": "aid"}, "there is no text in this record"),
     (
-        "a mark that is none",
+        "a stamp that is none",
         {"text": "x", "labels": "aid", "communique": "{"},
         "`communique` is not what an export wrote",
     ),
@@ -168,7 +168,7 @@ def test_a_table_of_elements_is_read_by_its_ending(store: Store, isolated: Path,
     assert decided(store) == [("Stop, and take this.", "ana", "reviewed", ("aid", "truce"))]
     export(store, "activetigger", isolated / f"out{ending}")
     ((_, written),) = read_rows(isolated / f"out{ending}")
-    assert without_marks(written) | rows[0] == without_marks(written)
+    assert without_stamps(written) | rows[0] == without_stamps(written)
 
 
 def test_an_element_that_kept_only_its_id_is_still_our_sentence(store: Store, isolated: Path) -> None:
