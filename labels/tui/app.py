@@ -188,18 +188,19 @@ class CodingApp(App[None]):
 
         Textual's bindings would let Enter overtake a label's key when both are pressed within one refresh.
         """
-        if not (isinstance(event, events.Key) and not event.is_forwarded and self._took(event)):
+        if not (isinstance(event, events.Key) and not event.is_forwarded and self._handle_key(event)):
             await super().on_event(event)
 
-    def _took(self, event: events.Key) -> bool:
+    def _handle_key(self, event: events.Key) -> bool:
+        """Whether the key was one of ours."""
         if self._leaving:
             return True
         if len(self.screen_stack) > 1:
             self.pop_screen()
             return True
-        return self._pressed(event) if self._asking is None else self._typed(event)
+        return self._handle_command(event) if self._asking is None else self._handle_text_input(event)
 
-    def _pressed(self, event: events.Key) -> bool:
+    def _handle_command(self, event: events.Key) -> bool:
         """A key outside of a line of text; False for one that is none of ours."""
         key = event.character if event.character and event.is_printable else event.key
         if key in self._commands and key not in _ANY_PAGE and not self.query_one("#page").display:
@@ -212,7 +213,7 @@ class CodingApp(App[None]):
             return False
         return True
 
-    def _typed(self, event: events.Key) -> bool:
+    def _handle_text_input(self, event: events.Key) -> bool:
         """A key within a line of text; False for one that is left to the line itself."""
         self._say("")
         line = self.query_one("#line", Input)
@@ -295,16 +296,17 @@ class CodingApp(App[None]):
             self._show()
 
     def _undo(self) -> None:
-        self._went(self.desk.undo(), "Nothing to undo.")
+        self._show_or_say(self.desk.undo(), "Nothing to undo.")
 
     def _move(self, step: int) -> None:
-        self._went(self.desk.move(step), "There is nothing further that way.")
+        self._show_or_say(self.desk.move(step), "There is nothing further that way.")
 
     def _go_on(self) -> None:
         self.desk.go_on()
         self._show()
 
-    def _went(self, moved: bool, otherwise: str) -> None:
+    def _show_or_say(self, moved: bool, otherwise: str) -> None:
+        """Show the sentence that was gone to; where none was, say why."""
         if moved:
             self._show()
         else:
@@ -359,10 +361,10 @@ class CodingApp(App[None]):
             self._show_choices()
             self.desk.keep_draft(self._chosen, typed)
         elif question == "find" and typed:
-            self._went(self.desk.find(typed), f"No sentence of this draw holds '{typed}'.")
+            self._show_or_say(self.desk.find(typed), f"No sentence of this draw holds '{typed}'.")
         elif question == "jump" and typed:
             number = int(typed) if typed.isdecimal() else 0
-            self._went(self.desk.go_to(number), f"There is no sentence {typed} in this draw.")
+            self._show_or_say(self.desk.go_to(number), f"There is no sentence {typed} in this draw.")
         elif label:
             self._choose(label)
 
