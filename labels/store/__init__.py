@@ -4,7 +4,7 @@ from labels.store.database import now
 from labels.store.draws import SHARED, Frame, Relabelling
 from labels.store.events import Draft
 from labels.store.progress import AnnotatorProgress, StrategyProgress
-from labels.store.rows import CodebookMigration, Draw, DrawItem, ScoringModel
+from labels.store.records import CodebookMigration, Draw, DrawItem, ScoringModel
 from labels.store.scores import Scorable, Uncertainty
 from labels.store.store import Store
 from labels.store.texts import Context, Counts

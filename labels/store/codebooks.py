@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from labels.codebook import Codebook, dump_codebook, parse_codebook
 from labels.store import schema
 from labels.store.database import Database
-from labels.store.rows import CodebookMigration
+from labels.store.records import CodebookMigration
 
 
 class Codebooks(Database):

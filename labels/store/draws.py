@@ -17,7 +17,8 @@ from labels.records import RANDOM_STRATEGIES
 from labels.store import schema
 from labels.store.database import Database, batches, now
 from labels.store.events import decided_by_anyone
-from labels.store.rows import Draw, DrawItem, draw_rows
+from labels.store.records import Draw, DrawItem
+from labels.store.rows import draw_rows
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
 """Strategies that may hand out a sentence on which someone else has decided."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from labels.store import schema
 from labels.store.database import Database, batches, now
 from labels.store.draws import free
-from labels.store.rows import ScoringModel
+from labels.store.records import ScoringModel
 
 Uncertainty = Literal["entropy", "margin"]
 Score = tuple[int, Sequence[float], float, float, float]

@@ -14,7 +14,7 @@ from labels.store.codebooks import Codebooks
 from labels.store.draws import Draws
 from labels.store.events import Events
 from labels.store.progress import Progress
-from labels.store.rows import CodebookMigration
+from labels.store.records import CodebookMigration
 from labels.store.scores import Scores
 from labels.store.texts import Texts
 
