@@ -1,7 +1,7 @@
 """How annotations made under one version of a codebook are read under another: by recorded steps, label by label.
 
 No annotation is ever rewritten. Reading follows the steps and says what they cannot decide. Pure: `versions` reads
-versions and steps from the store and records them, `resolve` makes gold of readings.
+versions and steps from the store, `codebook_migration` records them, `resolve` makes gold of readings.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from labels.terminal import console, reporting_errors
 if TYPE_CHECKING:
     from labels.changes import CodebookDiff, FieldChange
     from labels.codebook import Codebook
+    from labels.codebook_migration import MigrationPlan
     from labels.migrate import Reading
-    from labels.versions import MigrationPlan
 
 app = typer.Typer(no_args_is_help=True, help="Show, check, infer, compare or change a codebook.")
 _VERSION = "A TOML file, a shipped codebook, or a version that the store keeps: NAME@VERSION, NAME@HASH or HASH."
@@ -115,10 +115,11 @@ def codebook_migrate(
 ) -> None:
     """Say what became of a codebook's labels, so that annotations of the old version are read under the new one."""
     from labels.changes import diff
+    from labels.codebook_migration import apply_migration, plan_migration
     from labels.settings import load_settings
     from labels.steps import KINDS, parse_step
     from labels.store import Store
-    from labels.versions import apply_migration, find_codebook, plan_migration
+    from labels.versions import find_codebook
 
     with reporting_errors():
         place = load_settings(store=store).store

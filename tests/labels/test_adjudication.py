@@ -8,6 +8,7 @@ import pytest
 
 from labels.adjudication import LOOK, AdjudicationSession
 from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook_migration import apply_migration, plan_migration
 from labels.desk import Item
 from labels.errors import CodebookError, DecidedMeanwhileError
 from labels.history import standing
@@ -16,7 +17,7 @@ from labels.records import Annotation
 from labels.resolve import resolve
 from labels.steps import Step
 from labels.store import Draft, Store
-from labels.versions import apply_migration, history_of, plan_migration
+from labels.versions import history_of
 from tests.labels.store.builders import PAST, added, decision
 
 

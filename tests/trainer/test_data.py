@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from labels.codebook import Codebook, dump_codebook, load_codebook
+from labels.codebook_migration import apply_migration, plan_migration
 from labels.errors import CodebookError, DataError, InputError
 from labels.exchange.jsonl import read_annotations
 from labels.records import Annotation, Document, Example, Sentence
 from labels.steps import Step
 from labels.store import Store, now
-from labels.versions import apply_migration, plan_migration
 from tests.conftest import make_examples
 from trainer.config.experiment import Experiment
 from trainer.config.load import parse_experiment

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook_migration import apply_migration, plan_migration
 from labels.errors import DataError
 from labels.exchange import jsonl, standoff
 from labels.exchange.lines import add_batch
@@ -15,7 +16,7 @@ from labels.records import Annotation, Sentence
 from labels.resolve import resolve
 from labels.steps import Step
 from labels.store import Store, now
-from labels.versions import apply_migration, history_of, plan_migration
+from labels.versions import history_of
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 

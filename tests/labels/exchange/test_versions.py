@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from labels.cli import app
 from labels.codebook import Codebook, codebook_from_dict, dump_codebook
+from labels.codebook_migration import apply_migration, plan_migration
 from labels.errors import CodebookError, DataError
 from labels.exchange.formats import exchange_module
 from labels.history import standing
@@ -20,7 +21,7 @@ from labels.resolve import resolve
 from labels.rows import read_rows
 from labels.steps import Step
 from labels.store import Store
-from labels.versions import apply_migration, history_of, plan_migration
+from labels.versions import history_of
 from tests.labels.exchange.steps import Row, bring_in, export, lines_of, write_json
 from tests.labels.exchange.test_round_trips import FILES, GOLD
 

@@ -9,12 +9,12 @@ import pytest
 
 from labels.adjudication import AdjudicationSession
 from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook_migration import apply_migration, plan_migration
 from labels.queue import DrawRequest
 from labels.session import LabellingSession
 from labels.steps import Step
 from labels.store import Draft, Store
 from labels.suggestions import Suggester
-from labels.versions import apply_migration, plan_migration
 from tests.labels.store.builders import PAST, added, decision, model
 from tests.labels.tui.conftest import NARROW, SENTENCES, WIDE, OpenScreen, Screen, article, database, dispute, score
 
