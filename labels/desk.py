@@ -67,6 +67,17 @@ class Item:
     news: str = ""
 
 
+def read_now(decision: Annotation | Opinion, reading: Reading | None) -> str:
+    """ ", now ..." where a review does not read under the codebook as it says; else nothing."""
+    if not (reading and decision.state == "reviewed"):
+        return ""
+    if reading.undecided:
+        sure = f"{', '.join(reading.labels)}; " if reading.labels else ""
+        return f", now {sure}undecided: {', '.join(reading.undecided)}"
+    same = set(reading.labels) == set(decision.labels)
+    return "" if same else f", now {', '.join(reading.labels) or 'none'}"
+
+
 class Desk(ABC):
     """A list of sentences in an order, a place in it, and the decisions of one person on them.
 

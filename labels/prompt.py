@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from labels.codebook import BY_NAME, Codebook
-from labels.desk import Desk, Item
+from labels.desk import Desk, Item, read_now
 from labels.errors import CodebookError, DecidedMeanwhileError
 
 Ask = Callable[[str], str]
@@ -136,7 +136,7 @@ def _show(item: Item, session: Desk, say: Say) -> None:
         note = f" ({opinion.note})" if opinion.note else ""
         decision = "skipped" if opinion.state == "skipped" else ", ".join(opinion.labels) or "none"
         role = ", adjudicating" if opinion.event == "adjudicate" else ""
-        say(f"    {opinion.annotator}{role}: {decision}{note}")
+        say(f"    {opinion.annotator}{role}: {decision}{read_now(opinion, opinion.reading)}{note}")
     if item.suggestion is not None:
         say(f"    a model suggests: {', '.join(item.suggestion.labels) or 'none'}")
 

@@ -14,8 +14,7 @@ from rich.text import Text
 
 from labels.codebook import BY_NAME, Codebook, Label
 from labels.cues import compile_cue
-from labels.desk import Desk, Item, Opinion
-from labels.migrate import Reading
+from labels.desk import Desk, Item, Opinion, read_now
 from labels.records import Annotation, Sentence
 
 CUE_STYLE = "underline bold yellow"
@@ -74,7 +73,7 @@ def remarks(item: Item, note: str) -> Text:
         lines.append(Text(f"{why}It bore: {_set(item.previous)}", style="magenta"))
     lines += [Text(_opinion(opinion), style="cyan") for opinion in item.opinions]
     if item.decision is not None:
-        said = f"{_decision(item.decision)}{_read_now(item.decision, item.reading)}"
+        said = f"{_decision(item.decision)}{read_now(item.decision, item.reading)}"
         lines.append(Text(f"Decided before: {said}", style="green"))
     if item.suggestion is not None:
         lines.append(Text(f"A model suggests: {_set(item.suggestion.labels)}", style="blue"))
@@ -85,22 +84,12 @@ def remarks(item: Item, note: str) -> Text:
 
 def _opinion(opinion: Opinion) -> str:
     who = f"{opinion.annotator}{', adjudicating' if opinion.event == 'adjudicate' else ''}"
-    said = f"{_decision(opinion)}{_read_now(opinion, opinion.reading)}"
+    said = f"{_decision(opinion)}{read_now(opinion, opinion.reading)}"
     return f"{who}: {said}" + (f"  ! {opinion.note}" if opinion.note else "")
 
 
 def _decision(decision: Annotation | Opinion) -> str:
     return "skipped" if decision.state == "skipped" else _set(decision.labels)
-
-
-def _read_now(decision: Annotation | Opinion, reading: Reading | None) -> str:
-    """How a review reads under the codebook, where that is not what it says."""
-    if not (reading and decision.state == "reviewed"):
-        return ""
-    if reading.undecided:
-        sure = f"{', '.join(reading.labels)}; " if reading.labels else ""
-        return f", now {sure}undecided: {', '.join(reading.undecided)}"
-    return "" if set(reading.labels) == set(decision.labels) else f", now {_set(reading.labels)}"
 
 
 def _set(labels: Sequence[str]) -> str:

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from labels.adjudication import AdjudicationSession
 from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook_migration import apply_migration, plan_migration
 from labels.desk import Desk
 from labels.prompt import run_prompt
 from labels.queue import DrawRequest
 from labels.records import Document, Sentence
 from labels.session import LabellingSession
+from labels.steps import Step
 from labels.store import Draft, Store
 from tests.labels.store.builders import decision
 
@@ -378,3 +380,20 @@ def test_the_verdict_of_another_adjudicator_is_told_from_their_annotation(disput
     run_prompt(session, codebook, typing("q"), said.append)
 
     assert said[-3:] == ["    ana: aid", "    ben: none", "    ana, adjudicating: none"]
+
+
+def test_what_a_change_of_the_codebook_leaves_open_is_told_beside_an_opinion(store: Store, codebook: Codebook) -> None:
+    (first, *_) = store.sentences()
+    then = {"codebook_hash": codebook.hash}
+    store.append([decision(first.id, "ana", labels=("aid",), **then), decision(first.id, "ben", **then)])
+    book = codebook_from_dict(
+        {"name": "small", "version": "2", "labels": [{"name": "loan"}, {"name": "gift"}]}, "small"
+    )
+    steps = [Step("split", ("aid",), ("loan", "gift")), Step("retire", ("truce",), ())]
+    apply_migration(store, plan_migration(store, codebook, book, steps))
+    store.append([decision(first.id, who, codebook_hash=book.hash, labels=(who,)) for who in ("loan", "gift")])
+    said: list[str] = []
+
+    run_prompt(AdjudicationSession(store, book, "eva"), book, typing("q"), said.append)
+
+    assert "    ana: aid, now undecided: loan, gift" in said
