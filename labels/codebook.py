@@ -102,6 +102,11 @@ class Codebook(_Strict):
         return tuple(label.name for label in self.labels)
 
     @property
+    def demands_label(self) -> bool:
+        """Whether every sentence bears a label."""
+        return self.exclusive and not self.allow_none
+
+    @property
     def keys(self) -> dict[str, str]:
         """Key press -> label name: the codebook's own keys, the others filled with digits, then letters."""
         taken = {label.key: label.name for label in self.labels if label.key}
@@ -171,7 +176,7 @@ class Codebook(_Strict):
                 f"{place}: codebook '{self.name}' is exclusive, but there are {len(wanted)} labels: "
                 f"{', '.join(sorted(wanted))}. Keep one, or set `exclusive = false`."
             )
-        if self.exclusive and not wanted and not self.allow_none:
+        if self.demands_label and not wanted:
             raise CodebookError(
                 f"{place}: no label, but codebook '{self.name}' demands one. Add the label, or set `allow_none = true`."
             )

@@ -60,7 +60,7 @@ def reread_between(labels: Sequence[str], steps: Iterable[Step], old: Codebook, 
         doubted = set(new.label_names) - sure
     if new.exclusive and len(sure) > 1:
         sure, doubted = set(), sure | doubted
-    if new.exclusive and not new.allow_none and not sure | doubted:
+    if new.demands_label and not sure | doubted:
         doubted = set(new.label_names)
     sure_names, doubted_names = (tuple(name for name in new.label_names if name in names) for names in (sure, doubted))
     return Reread(sure_names, doubted_names)

@@ -181,9 +181,10 @@ def top_bar(desk: Desk, annotator: str) -> Text:
 def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
     """The keys that are no labels'."""
     confirm = [] if codebook.exclusive else [("⏎", "save")]
+    none = [] if codebook.demands_label else [("n", "none")]
     keys = [
         *confirm,
-        ("n", "none"),
+        *none,
         ("s", "leave" if adjudicating else "skip"),
         ("u", "undo"),
         ("!", "note"),

@@ -327,6 +327,9 @@ def test_the_keys_bar_follows_the_codebook_and_the_task(codebook: Codebook) -> N
     assert "⏎ save  n none  s skip" in render.keys_bar(codebook, adjudicating=False).plain
     assert "s leave" in render.keys_bar(codebook, adjudicating=True).plain
     assert "save" not in render.keys_bar(exclusive, adjudicating=False).plain
+    assert "n none" in render.keys_bar(exclusive, adjudicating=False).plain
+    demanding = exclusive.model_copy(update={"allow_none": False})
+    assert "n none" not in render.keys_bar(demanding, adjudicating=False).plain
 
 
 def test_the_keys_bar_names_the_key_for_names_where_it_is_needed(codebook: Codebook) -> None:
