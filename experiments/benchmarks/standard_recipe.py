@@ -52,6 +52,7 @@ def main() -> None:
     quiet_libraries()
     one_thread()
     arguments.work.mkdir(parents=True, exist_ok=True)
+    arguments.methods = list(dict.fromkeys(["finetune", *arguments.methods]))  # which all are compared with
     rows = [measure(arguments, seed, method) for seed in range(arguments.seeds) for method in arguments.methods]
     report(arguments, rows)
 
