@@ -162,6 +162,6 @@ def _contrast(
         shown=float(shown[0]) if n_shown[0] else None,
         blind=float(withheld[0]) if n_blind[0] else None,
         difference=resampling.estimate(
-            shown - withheld, f"no decision of this kind had its suggestion {missing}", documents
+            shown - withheld, f"no decision of this kind had its suggestion {missing}", n_documents=documents
         ),
     )

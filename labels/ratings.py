@@ -121,8 +121,8 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
         per_label={
             label: Coefficients(
                 prevalence=_prevalence(units, [label]),
-                kappa=estimate(kappas[label], _PAIRS_ALIKE, _bearing(codes, ratings.resampling)),
-                alpha=estimate(alphas[label], _ALL_ALIKE, _bearing(codes, ratings.resampling)),
+                kappa=estimate(kappas[label], _PAIRS_ALIKE, n_bearing=_bearing(codes, ratings.resampling)),
+                alpha=estimate(alphas[label], _ALL_ALIKE, n_bearing=_bearing(codes, ratings.resampling)),
             )
             for label, codes in ratings.columns.items()
         },
@@ -242,9 +242,9 @@ def _pair_agreement(pair: _Pair, resampling: Resampling) -> PairAgreement:
         annotators=pair.raters,
         n_sentences=int(pair.shared[0]),
         n_documents=pair.n_documents,
-        kappa=resampling.estimate(pair.kappa, _PAIRS_ALIKE, pair.n_documents),
+        kappa=resampling.estimate(pair.kappa, _PAIRS_ALIKE, n_documents=pair.n_documents),
         per_label={
-            label: resampling.estimate(kappa, _PAIRS_ALIKE, pair.bearing[label])
+            label: resampling.estimate(kappa, _PAIRS_ALIKE, n_documents=pair.n_documents, n_bearing=pair.bearing[label])
             for label, kappa in pair.per_label.items()
         },
     )

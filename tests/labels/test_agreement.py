@@ -266,7 +266,7 @@ def test_a_label_that_was_given_in_too_few_documents_has_no_interval_but_a_reaso
     found = unbiased(events, draws=50)
 
     for estimate in (found.per_label["aid"].alpha, found.per_label["aid"].kappa, found.pairs[0].per_label["aid"]):
-        assert (estimate.value, estimate.low, estimate.no_interval) == (1, None, "fewer than 20 documents: 1")
+        assert (estimate.value, estimate.low, estimate.no_interval) == (1, None, "given in fewer than 10 documents: 1")
     assert found.per_label["truce"].alpha.low is not None
 
 

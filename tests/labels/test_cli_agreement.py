@@ -136,9 +136,17 @@ def test_of_many_pairs_only_the_worst_are_listed(book: Path) -> None:
 
 
 def test_draws_that_leave_a_figure_undefined_are_counted(book: Path) -> None:
+    book.write_text(BOOK.replace("[[labels]]", "exclusive = true\n[[labels]]", 1), encoding="utf-8")
     fill(says(annotator, number, *["truce"] * (not number)) for number in range(24) for annotator in "ab")
 
-    assert "Draws left out because the figure is undefined in them: kappa of truce (" in printed()
+    assert "Draws left out because the figure is undefined in them: kappa of all classes (" in printed()
+
+
+def test_a_label_that_few_documents_bear_has_no_interval_and_that_is_said(book: Path) -> None:
+    fill(says(annotator, number, *["truce"] * (not number)) for number in range(24) for annotator in "ab")
+
+    assert cells(printed(), "truce ")[2:] == ["1.000", "–", "1.000", "–"]
+    assert "given in fewer than 10 documents: 1" in printed()
 
 
 def test_skips_are_told_for_each_annotator(book: Path) -> None:

@@ -262,7 +262,9 @@ def test_an_undefined_figure_says_why_and_has_no_interval() -> None:
 
 @pytest.mark.parametrize(("bearing", "reason"), [(19, "fewer than 20 documents: 19"), (20, ""), (None, "")])
 def test_a_figure_that_few_documents_bear_on_has_no_interval(bearing: int | None, reason: str) -> None:
-    estimate = resample(documents(30), Bootstrap(2, 1, 0.9)).estimate(np.array([0.3, 0.2, 0.4]), "", bearing)
+    estimate = resample(documents(30), Bootstrap(2, 1, 0.9)).estimate(
+        np.array([0.3, 0.2, 0.4]), "", n_documents=bearing
+    )
 
     assert estimate.value == 0.3
     assert estimate.no_interval == reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,8 +51,8 @@ def bootstrap_intervals(
         groups: (n,) group number of each example.
         draws: how many resamples.
         confidence: e.g. 0.95.
-        min_groups: the F1 of a label that occurs or is predicted in fewer groups has no bounds: resampled, so few would
-            look far surer than they are.
+        min_groups: the F1 of a label that occurs or is predicted in fewer than half as many groups has no bounds:
+            resampled, so few would look far surer than they are.
 
     A label undefined in a draw (neither occurring nor predicted) counts in that draw's macro-F1 as it was measured.
     Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
@@ -62,15 +63,15 @@ def bootstrap_intervals(
     right = group_sums(exact_match(gold, predicted)[:, None], groups)
     sizes = group_sums(np.ones((len(gold), 1), dtype=bool), groups)
     accuracy = ((weights @ right) / (weights @ sizes))[:, 0]
-    f1 = counts.f1
+    f1, least = counts.f1, math.ceil(min_groups / 2)
     return Intervals(
         macro_f1=_interval(_macro_f1(f1, count(gold, predicted).f1), confidence),
         micro_f1=_interval(counts.micro_f1, confidence),
         exact_match=_interval(accuracy, confidence),
         per_label=tuple(
             _interval(f1[:, column], confidence)
-            if n >= min_groups
-            else Interval(None, None, int(np.isnan(f1[:, column]).sum()), f"{n} test groups, fewer than {min_groups}")
+            if n >= least
+            else Interval(None, None, int(np.isnan(f1[:, column]).sum()), f"{n} test groups, fewer than {least}")
             for column, n in enumerate(_bearing(by_group))
         ),
     )

@@ -43,8 +43,8 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
     """Metrics with intervals as plain values; what is undefined is None.
 
     `accuracy` is there for exclusive codebooks, `subset_accuracy` for multi-label ones. `intervals` is None below
-    `min_groups` groups, and `intervals_reason` says so; the F1 of a label that fewer groups bear on has a `reason` for
-    having none.
+    `min_groups` groups, and `intervals_reason` says so; the F1 of a label that fewer than half as many bear on has a
+    `reason` for having none.
     """
     counts = count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))

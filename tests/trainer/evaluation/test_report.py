@@ -74,7 +74,7 @@ def test_an_exclusive_report_has_accuracy_and_no_thresholds() -> None:
 
 
 def test_intervals_hold_their_figures_and_say_how_they_were_made() -> None:
-    found = report(outcome(90))
+    found = report(outcome())
     intervals = found["intervals"]
     assert found["intervals_reason"] == ""
     assert (intervals["method"], intervals["draws"], intervals["confidence"]) == (
