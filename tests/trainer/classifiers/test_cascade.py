@@ -465,7 +465,7 @@ def test_another_calibration_is_not_offered_and_refused_before_anything_is_fitte
 def test_a_transformer_is_the_expensive_model(tiny_encoder: Path, isolated: Path) -> None:
     rows = sentences(700)
     expensive = tiny_section(tiny_encoder, min_steps=150, precision="float32").model_dump()
-    loose = section(expensive=expensive, max_disagreement=0.2, max_lost=0.5)
+    loose = section(expensive=expensive, max_disagreement=0.05, max_lost=0.5)
     classifier = CascadeClassifier(MULTI, loose, 7, progress=lambda done, total: None)
     assert isinstance(classifier, ResumableClassifier)
     classifier.checkpoints = isolated / "checkpoints"
