@@ -10,8 +10,11 @@ import hashlib
 import json
 import re
 import tomllib
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -157,6 +160,15 @@ class Codebook(_Strict):
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
+    @property
+    def names_by_value(self) -> dict[str, str]:
+        """What may stand for a label in a labelled file -> its name: the name itself, or its title, if no other label
+        has that one.
+        """
+        titles = Counter(label.title for label in self.labels)
+        by_title = {label.title: label.name for label in self.labels if titles[label.title] == 1}
+        return by_title | {name: name for name in self.label_names}
+
     def check_labels(self, labels: Iterable[str], place: str) -> tuple[str, ...]:
         """`labels` in codebook order without repeats.
 
@@ -266,7 +278,8 @@ def _schema_at(place: tuple[int | str, ...]) -> type[BaseModel]:
 
 
 def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
-    """A codebook whose labels are the values found, in sorted order.
+    """A codebook whose labels are the values found, in sorted order: their titles are the values, their names the same
+    in characters that a name may have.
 
     `exclusive` follows the data's shape: a `label` column is exclusive, a `labels` column is not. `allow_none` of an
     exclusive codebook is true when some row has no label.
@@ -294,9 +307,23 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
         "description": "Inferred from the label values of a file: write the definitions before people label with it.",
         "exclusive": exclusive,
         "allow_none": empty or not exclusive,
-        "labels": [{"name": label, "title": label} for label in sorted(names)],
+        "labels": [{"name": label, "title": title} for title, label in _label_names(sorted(names)).items()],
     }
     return codebook_from_dict(content, name)
+
+
+def _label_names(values: Sequence[str]) -> dict[str, str]:
+    """Value -> a label name like it, all different; values that are names stay as they are."""
+    found = {value: value for value in values if NAME.fullmatch(value)}
+    taken = set(found)
+    for number, value in enumerate(values, 1):
+        if value not in found:
+            plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
+            name = re.sub(r"[^A-Za-z0-9_.\-]+", "_", plain).strip("_.-") or f"label_{number}"
+            free = (each for each in chain([name], (f"{name}_{i}" for i in count(2))) if each not in taken)
+            found[value] = next(free)
+            taken.add(found[value])
+    return {value: found[value] for value in values}
 
 
 def dump_codebook(codebook: Codebook) -> str:

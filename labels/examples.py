@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Exampl
     """The examples of a labelled file, in order.
 
     Ids come from the columns `example_id`, else `sentence_id` with `document_id`, else `part`, row and text, so that a
-    file keeps them under another name; rows without `document_id` are each their own document.
+    file keeps them under another name; rows without `document_id` are each their own document. A label stands there by
+    its name or its title.
 
     Args:
         part: what the file is read as, "train" or "test"; equal rows of files that are read together have different
@@ -32,8 +33,9 @@ def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Exampl
     """
     examples: list[Example] = []
     rows_by_id: dict[str, int] = {}
+    names = codebook.names_by_value
     for number, row in read_rows(path):
-        example = _example(path, number, row, codebook, part)
+        example = _example(path, number, row, codebook, names, part)
         if example.id in rows_by_id:
             raise DataError(
                 f"{path}:{number}: id '{example.id}' stands in row {rows_by_id[example.id]} already. "
@@ -67,7 +69,7 @@ def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
     return infer_codebook(name, label_sets, exclusive=columns == {"label"})
 
 
-def _example(path: Path, number: int, row: Row, codebook: Codebook, part: str) -> Example:
+def _example(path: Path, number: int, row: Row, codebook: Codebook, names: Mapping[str, str], part: str) -> Example:
     place = DataError.place(path, number)
     text = row.get("text")
     if isinstance(text, str) and not text.strip():
@@ -79,7 +81,8 @@ def _example(path: Path, number: int, row: Row, codebook: Codebook, part: str) -
         raise DataError(f"{place}: `text` holds half a character (a lone surrogate). Mend or remove the row.")
     column = label_column(row, place)
     try:
-        labels = codebook.check_labels(_labels(row[column], column, place), place)
+        given = _labels(row[column], column, place)
+        labels = codebook.check_labels([names.get(label, label) for label in given], place)
     except CodebookError as error:
         raise DataError(str(error)) from None
     identifier = _identifier(row, part, number, text)

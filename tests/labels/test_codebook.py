@@ -354,9 +354,26 @@ def test_no_codebook_is_inferred_from_no_label(label_sets: list[tuple[str, ...]]
         infer_codebook("mine", label_sets, exclusive=False)
 
 
-def test_a_value_that_cannot_be_a_label_name_is_named() -> None:
-    with pytest.raises(CodebookError, match="'aid pledge'"):
-        infer_codebook("mine", [("aid pledge",), ("truce",)], exclusive=True)
+def test_values_that_cannot_be_label_names_become_titles_of_names_like_them() -> None:
+    values = ["Aid pledge?", "Aid_pledge", "Élysée", "перемирие", "truce", "…"]
+    book = infer_codebook("mine", [(value,) for value in values], exclusive=True)
+    named = {label.title: label.name for label in book.labels}
+    assert list(named) == sorted(values)
+    assert [named[value] for value in values] == ["Aid_pledge_2", "Aid_pledge", "Elysee", "label_5", "truce", "label_6"]
+    assert all(book.names_by_value[value] == name for value, name in named.items())
+
+
+def test_a_title_that_several_labels_have_stands_for_none_of_them() -> None:
+    labels = [{"name": "aid", "title": "Help"}, {"name": "arms", "title": "Help"}, {"name": "Help"}, {"name": "x"}]
+    book = codebook_from_dict(minimal(labels=labels), "b")
+    assert {value: name for value, name in book.names_by_value.items() if value == "Help"} == {"Help": "Help"}
+    without = codebook_from_dict(minimal(labels=[*labels[:2], labels[3]]), "b")
+    assert "Help" not in without.names_by_value
+
+
+def test_none_is_no_label_to_be_inferred() -> None:
+    with pytest.raises(CodebookError, match="'none' cannot be a label"):
+        infer_codebook("mine", [("none",), ("truce",)], exclusive=True)
 
 
 def test_the_hash_reads_no_order_into_the_crosswalk() -> None:
