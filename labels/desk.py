@@ -68,7 +68,7 @@ class Item:
 
 
 def read_now(decision: Annotation | Opinion, reading: Reading | None) -> str:
-    """ ", now ..." where a review does not read under the codebook as it says; else nothing."""
+    """What follows a review that does not read under the codebook as it says, with a comma; else nothing."""
     if not (reading and decision.state == "reviewed"):
         return ""
     if reading.undecided:

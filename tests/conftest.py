@@ -137,3 +137,12 @@ def write_jsonl(isolated: Path) -> Callable[[str, list[dict[str, Any]]], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def full_folder(isolated: Path) -> Path:
+    """A folder `out` that an earlier call left."""
+    folder = isolated / "out"
+    folder.mkdir()
+    (folder / "report.json").write_text("old", encoding="utf-8")
+    return folder

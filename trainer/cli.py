@@ -41,7 +41,7 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what
 def demo(
     out: Annotated[Path, typer.Option("--out", help="A new folder for store, split and runs.")] = Path("demo"),
 ) -> None:
-    """The whole line on the starter corpus: read, split, train four models, crown the best, tag an unseen article."""
+    """The whole line on the starter corpus: read, split, train four models, register the best, tag a new article."""
     from trainer import demo as steps
     from trainer.display.board import print_results
     from trainer.display.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
@@ -55,7 +55,7 @@ def demo(
         with named_progress_bar() as advance:
             results = steps.train_all(out, corpus, advance)
         print_results(results)
-        best, uri = steps.crown(results)
+        best, uri = steps.register_champion(results)
         print_champion(best, uri)
         print_tagged(*steps.tag_unseen(best.model))
         print_next_steps(uri)

@@ -83,7 +83,7 @@ def train_all(out: Path, corpus: Corpus, advance: StagedProgress) -> list[RunRes
     return results
 
 
-def crown(results: Sequence[RunResult]) -> tuple[RunResult, str]:
+def register_champion(results: Sequence[RunResult]) -> tuple[RunResult, str]:
     """Register the model that is best on validation and point `champion` at it; the run and the model's URI."""
     connect()
     best = max(results, key=lambda result: float(result.report["validation_macro_f1"] or 0))

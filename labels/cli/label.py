@@ -20,46 +20,54 @@ if TYPE_CHECKING:
     from labels.store import Store
     from labels.suggestions import Suggester
 
-AnnotatorOption = Annotated[str, typer.Option("--annotator", help="Your name, recorded with each decision.")]
-PlainOption = Annotated[bool, typer.Option("--plain", help="Line by line: for screen readers and scripts.")]
-
 _BLIND = 0.2
 """The share of suggestions withheld where nothing is said of it."""
 _CENTURY = 100 * 365 * 24
 """In hours: no decision is older, and there are dates so far back."""
 
+AnnotatorOption = Annotated[str, typer.Option("--annotator", help="Your name, recorded with each decision.")]
+PlainOption = Annotated[bool, typer.Option("--plain", help="Line by line: for screen readers and scripts.")]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        help="What to label next: random, uncertainty, diverse, uncertain-diverse, 'search WORDS', audit, retest, "
+        "relabel \\[default: random].",
+    ),
+]
+SizeOption = Annotated[int, typer.Option("--size", min=1, help="Sentences to draw when nothing is unfinished.")]
+OverlapOption = Annotated[
+    float, typer.Option("--overlap", min=0, max=1, help="Share of a random draw that two people label, blind.")
+]
+SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show what a model suggests (see `score`).")]
+BlindOption = Annotated[
+    float | None,
+    typer.Option(
+        "--blind", min=0, max=1, help="Share of suggestions withheld, to measure their influence \\[default: 0.2]."
+    ),
+]
+ModelOption = Annotated[str, typer.Option("--model", help="Whose scores, by the start of its id \\[default: last].")]
+MeasureOption = Annotated[str, typer.Option("--by", help="Measure of uncertainty: entropy or margin.")]
+RetestOption = Annotated[bool, typer.Option("--retest", help="Your own earlier decisions again: --strategy retest.")]
+RetestAfterOption = Annotated[
+    float,
+    typer.Option("--retest-after", min=0, max=_CENTURY, help="Hours since a decision before it is asked again."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every draw.")]
+
 
 def label_command(
     annotator: AnnotatorOption,
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            "--strategy",
-            help="What to label next: random, uncertainty, diverse, uncertain-diverse, 'search WORDS', audit, retest, "
-            "relabel \\[default: random].",
-        ),
-    ] = None,
-    size: Annotated[int, typer.Option("--size", min=1, help="Sentences to draw when nothing is unfinished.")] = 100,
-    overlap: Annotated[
-        float, typer.Option("--overlap", min=0, max=1, help="Share of a random draw that two people label, blind.")
-    ] = 0.0,
-    suggest: Annotated[bool, typer.Option("--suggest", help="Show what a model suggests (see `score`).")] = False,
-    blind: Annotated[
-        float | None,
-        typer.Option(
-            "--blind", min=0, max=1, help="Share of suggestions withheld, to measure their influence \\[default: 0.2]."
-        ),
-    ] = None,
-    model: Annotated[str, typer.Option("--model", help="Whose scores, by the start of its id \\[default: last].")] = "",
-    by: Annotated[str, typer.Option("--by", help="Measure of uncertainty: entropy or margin.")] = "entropy",
-    retest: Annotated[
-        bool, typer.Option("--retest", help="Your own earlier decisions again: --strategy retest.")
-    ] = False,
-    retest_after: Annotated[
-        float,
-        typer.Option("--retest-after", min=0, max=_CENTURY, help="Hours since a decision before it is asked again."),
-    ] = 24,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of every draw.")] = 13,
+    strategy: StrategyOption = None,
+    size: SizeOption = 100,
+    overlap: OverlapOption = 0.0,
+    suggest: SuggestOption = False,
+    blind: BlindOption = None,
+    model: ModelOption = "",
+    by: MeasureOption = "entropy",
+    retest: RetestOption = False,
+    retest_after: RetestAfterOption = 24,
+    seed: SeedOption = 13,
     plain: PlainOption = False,
     store: StoreOption = None,
     codebook: CodebookOption = None,
@@ -98,7 +106,9 @@ def label_command(
             if not session.remaining:
                 console.print(_nothing_left(opened, kind, name), soft_wrap=True)
                 return
-            last = _code(session, book, name, plain=plain, more=_more(opened, book, name, request, suggester))
+            last = _run_interface(
+                session, book, name, plain=plain, more=_next_session(opened, book, name, request, suggester)
+            )
             console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
             _print_next(name, settings)
 
@@ -137,7 +147,7 @@ def adjudicate_command(
             if not session.total:
                 console.print(f"Nothing to adjudicate in {opened.name}: no two people differ on a sentence.")
                 return
-            _code(session, book, name, plain=plain, more=None)
+            _run_interface(session, book, name, plain=plain, more=None)
             others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
             console.print(f"{session.decided} of {session.total} disputes decided{others}. All saved in {opened.name}.")
             following = command("agreement", store=settings.store, codebook=settings.codebook)
@@ -223,7 +233,7 @@ def _held_by(store: Store, annotator: str, held: int) -> str:
     )
 
 
-def _more(
+def _next_session(
     store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None
 ) -> Callable[[], Desk | None]:
     def draw() -> Desk | None:
@@ -235,7 +245,7 @@ def _more(
     return draw
 
 
-def _code(
+def _run_interface(
     desk: Desk, codebook: Codebook, annotator: str, *, plain: bool, more: Callable[[], Desk | None] | None
 ) -> Desk:
     """Hand the desk to the screen, or to the prompt where that was asked for or there is no terminal."""

@@ -1,4 +1,4 @@
-"""Draws in the store: which sentences are free, who holds which, what is to be labelled again.
+"""Draws in the store: which sentences are free, and who holds which.
 
 How a sample is chosen is `labels.queue`'s business; here it is kept, without two people getting the same sentence.
 """
@@ -6,7 +6,7 @@ How a sample is chosen is `labels.queue`'s business; here it is kept, without tw
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from labels.records import RANDOM_STRATEGIES
 from labels.store import schema
+from labels.store.conditions import count_standing, free_to_label, held_by_another, labelled_again
 from labels.store.database import Database, batches, now
 from labels.store.events import decided_by_anyone
 from labels.store.records import Draw, DrawItem
@@ -34,23 +35,14 @@ class Frame:
     hash: str
 
 
-@dataclass(frozen=True)
-class Relabelling:
-    """A sentence that is to be labelled again, why, and the labels that it bore."""
-
-    sentence_id: str
-    reason: str
-    previous: tuple[str, ...]
-
-
 class Draws(Database):
-    """The part of the store that holds draws, reservations and what is to be labelled again."""
+    """The part of the store that holds draws and reservations."""
 
     # -- what is free
 
     def unseen(self, *, at: str | None = None) -> list[str]:
         """Ids, sorted, of sentences that nobody has decided on or holds reserved at the time `at` (default: now)."""
-        query = sa.select(schema.sentences.c.id).where(*_free(at or now())).order_by(schema.sentences.c.id)
+        query = sa.select(schema.sentences.c.id).where(*free_to_label(at or now())).order_by(schema.sentences.c.id)
         with self._transaction("read") as connection:
             return list(connection.execute(query).scalars())
 
@@ -89,7 +81,7 @@ class Draws(Database):
             found = self._guessed(connection, count, int(last), generator)
             if found is not None:
                 return found
-            query = sa.select(table.c.id).where(*_free(now())).order_by(table.c.number)
+            query = sa.select(table.c.id).where(*free_to_label(now())).order_by(table.c.number)
             ids = list(connection.execute(query).scalars())
         return generator.sample(ids, min(count, len(ids)))
 
@@ -99,7 +91,7 @@ class Draws(Database):
         None where too few guesses are free: listing is quicker then.
         """
         table = schema.sentences
-        query = sa.select(table.c.number, table.c.id).where(*_free(now()))
+        query = sa.select(table.c.number, table.c.id).where(*free_to_label(now()))
         found: list[str] = []
         tried: set[int] = set()
         for _ in range(_ROUNDS):
@@ -121,7 +113,7 @@ class Draws(Database):
         table = schema.sentences
         holds = [table.c.text.icontains(word, autoescape=True) for word in words]
         # Ids are hashes: their order mixes the documents.
-        query = sa.select(table.c.id).where(*_free(now()), *holds).order_by(table.c.id).limit(count)
+        query = sa.select(table.c.id).where(*free_to_label(now()), *holds).order_by(table.c.id).limit(count)
         with self._transaction("read") as connection:
             return list(connection.execute(query).scalars())
 
@@ -276,7 +268,7 @@ class Draws(Database):
     def _pending(self, connection: sa.Connection, draw: Draw) -> list[str]:
         items, events = schema.draw_items, schema.events
         balance = (
-            sa.select(_balance())
+            sa.select(count_standing())
             .where(events.c.sentence_id == items.c.sentence_id, events.c.annotator == draw.annotator)
             .where(events.c.draw_id == items.c.draw_id)
             .scalar_subquery()
@@ -286,9 +278,9 @@ class Draws(Database):
             query = query.where(~decided_by_anyone(items.c.sentence_id))
         if draw.strategy == "relabel":
             entries = schema.relabelling
-            query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~_labelled_again()))
+            query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~labelled_again()))
         if draw.strategy not in SHARED - {"relabel"}:
-            query = query.where(~_held_by_another(items.c.sentence_id, draw.annotator))
+            query = query.where(~held_by_another(items.c.sentence_id, draw.annotator))
         return list(connection.execute(query).scalars())
 
     def _renew(
@@ -303,101 +295,6 @@ class Draws(Database):
             for identifier in ids
         ]
         self._insert_new(connection, table, rows)
-
-    # -- labelling again
-
-    def queue_relabelling(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
-        """Ask for sentences to be labelled again: (sentence id, reason, labels so far). How many were new.
-
-        Whoever comes first with the strategy "relabel" gets them. An entry is done when a review so drawn stands; who
-        passes over it leaves it to others.
-        """
-        table, events = schema.relabelling, schema.events
-        with self._transaction("written") as connection:
-            waiting = {entry.sentence_id for entry in self._open_relabelling(connection)}
-            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one()
-            new = {identifier: (reason, labels) for identifier, reason, labels in entries if identifier not in waiting}
-            rows = [
-                {
-                    "sentence_id": identifier,
-                    "source": source,
-                    "reason": reason,
-                    "previous": list(labels),
-                    "after_seq": last,
-                    "created_at": now(),
-                }
-                for identifier, (reason, labels) in new.items()
-            ]
-            if rows:
-                connection.execute(sa.insert(table), rows)
-            return len(rows)
-
-    def open_relabelling(self, annotator: str | None = None, limit: int | None = None) -> list[Relabelling]:
-        """What is still to be labelled again, oldest first; with an `annotator`, without what others hold and what
-        they themselves have passed over.
-        """
-        with self._transaction("read") as connection:
-            return self._open_relabelling(connection, annotator, limit)
-
-    def _open_relabelling(
-        self, connection: sa.Connection, annotator: str | None = None, limit: int | None = None
-    ) -> list[Relabelling]:
-        table = schema.relabelling
-        query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
-        query = query.where(~_labelled_again()).order_by(table.c.seq)
-        if annotator is not None:
-            query = query.where(~_held_by_another(table.c.sentence_id, annotator), _answers(annotator) <= 0)
-        if limit is not None:
-            query = query.limit(limit)
-        return [Relabelling(row.sentence_id, row.reason, tuple(row.previous)) for row in connection.execute(query)]
-
-
-def free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement[bool], ...]:
-    """Conditions: nobody has decided on the sentence or holds it reserved at a moment."""
-    held = schema.reservations
-    reserved = sa.exists().where(held.c.sentence_id == sentence_id, held.c.expires_at > at)
-    return ~decided_by_anyone(sentence_id), ~reserved
-
-
-def _free(at: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return schema.sentences.c.boilerplate == "", *free(schema.sentences.c.id, at)
-
-
-def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
-    """Condition: someone else holds the sentence reserved now."""
-    held = schema.reservations
-    return sa.exists().where(
-        held.c.sentence_id == sentence_id, held.c.annotator != annotator, held.c.expires_at > now()
-    )
-
-
-def _labelled_again() -> sa.Exists:
-    """Condition on an entry of `relabelling`: a review of a later draw "relabel" stands on its sentence."""
-    entries, decisions, events, draws = schema.relabelling, schema.decisions, schema.events, schema.draws
-    return (
-        sa.exists()
-        .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
-        .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
-        .where(decisions.c.state == "reviewed")
-        .correlate(entries)
-    )
-
-
-def _answers(annotator: str) -> sa.ScalarSelect[int]:
-    """How many answers of the annotator to an entry of `relabelling`, passing over it included, were not undone."""
-    entries, events, draws = schema.relabelling, schema.events, schema.draws
-    return (
-        sa.select(_balance())
-        .where(events.c.sentence_id == entries.c.sentence_id, events.c.annotator == annotator)
-        .where(events.c.seq > entries.c.after_seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
-        .correlate(entries)
-        .scalar_subquery()
-    )
-
-
-def _balance() -> sa.ColumnElement[int]:
-    """Of the events selected, how many decisions were not undone."""
-    return sa.func.coalesce(sa.func.sum(sa.case((schema.events.c.event == "undo", -1), else_=1)), 0)
 
 
 def _item_of(row: sa.RowMapping) -> DrawItem:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from labels.store import schema
+from labels.store.conditions import free
 from labels.store.database import Database, batches, now
-from labels.store.draws import free
 from labels.store.records import ScoringModel
 
 Uncertainty = Literal["entropy", "margin"]

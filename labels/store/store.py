@@ -15,11 +15,12 @@ from labels.store.draws import Draws
 from labels.store.events import Events
 from labels.store.progress import Progress
 from labels.store.records import CodebookMigration
+from labels.store.relabelling import RelabellingQueue
 from labels.store.scores import Scores
 from labels.store.texts import Texts
 
 
-class Store(Texts, Codebooks, Events, Draws, Scores, Progress):
+class Store(Texts, Codebooks, Events, Draws, RelabellingQueue, Scores, Progress):
     """An open label store. Use as a context manager, or `close()` it; see `labels.store.database.Database`."""
 
     def add_annotated(

@@ -24,15 +24,6 @@ def failing_pieces(error: BaseException) -> Iterator[str]:
     raise error
 
 
-@pytest.fixture
-def full_folder(isolated: Path) -> Path:
-    """A folder `out` that an earlier call left."""
-    folder = isolated / "out"
-    folder.mkdir()
-    (folder / "report.json").write_text("old", encoding="utf-8")
-    return folder
-
-
 def test_a_file_is_written_as_utf_8_with_plain_line_ends_and_nothing_beside_it(isolated: Path) -> None:
     write_whole(isolated / "a.txt", ["one\n", "zwölf\n"])
     assert (isolated / "a.txt").read_bytes() == "one\nzwölf\n".encode()

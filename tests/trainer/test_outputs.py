@@ -10,15 +10,6 @@ from labels.errors import DataError
 from trainer.outputs import output_folder, refuse_occupied
 
 
-@pytest.fixture
-def full_folder(isolated: Path) -> Path:
-    """A folder `out` that an earlier call left."""
-    folder = isolated / "out"
-    folder.mkdir()
-    (folder / "report.json").write_text("old", encoding="utf-8")
-    return folder
-
-
 def test_an_occupied_folder_is_refused_with_the_options_that_help(full_folder: Path) -> None:
     with pytest.raises(DataError, match=r"holds something already\. Name another with --out, or add --overwrite\."):
         refuse_occupied(full_folder)
