@@ -1,15 +1,15 @@
 """How far a cheap model may stand in for an expensive one: where it is sure enough, and what that is certain to cost.
 
-Pure: probabilities and label sets in, cut-offs and bounds out. The cut-offs are chosen on one set of sentences
-(`choose_cutoffs`) and certified on another that had no part in it (`certify`); the models are `classifiers.cascade`'s.
+Pure: probabilities and label sets in, a rule and bounds out. The rule is chosen on one set of sentences (`choose_rule`)
+and certified on another that had no part in it (`certify`); the models are `classifiers.cascade`'s.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,10 @@ from trainer.arrays import Bools, Floats
 
 Counts = NDArray[np.int64]
 
-NEVER_ABSENT, NEVER_PRESENT = -1.0, 2.0
-"""Cut-offs that no probability passes."""
+NEVER = -1.0
+"""The tolerance that no sentence keeps."""
 LIKELY = 0.9
-"""Cut-offs are chosen so that certifying them succeeds with about this chance, where there are sentences enough."""
-_CAUTIOUS_FACTOR, _CAUTIOUS_QUANTILE = 0.5, 0.9
+"""A rule is chosen so that certifying it succeeds with about this chance, where there are sentences enough."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +48,45 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class CutOffs:
-    """Where the cheap model is sure: of a class's absence at or below `absent`, of its presence at or above `present`.
+class DeferralRule:
+    """Where the cheap model is sure: where it is to be expected to get at most `tolerance` labels wrong.
 
-    Both are (classes,). Multi-label: the classes are the labels, and `absent` < threshold <= `present`. Exclusive: the
-    labels, then "none" where it is allowed; `present` holds for the most probable class and `absent` for the others.
+    A class is wrong with the probability that it is absent, where the cheap model assigns it, and else with the
+    probability that it is there; by the cheap model's own calibration. Their sum bounds the chance that the label set
+    is wrong.
+
+    Attributes:
+        tolerance: `NEVER` where the cheap model answers nothing.
+        thresholds: (labels,) from where on a label is assigned. None for an exclusive codebook: there the classes are
+            the labels, then "none" where it is allowed, and the most probable one is assigned.
+        deferred: (classes,) which ones the cheap model must not assign: it answers no sentence to which it would.
     """
 
-    exclusive: bool
-    absent: tuple[float, ...]
-    present: tuple[float, ...]
+    tolerance: float
+    thresholds: tuple[float, ...] | None
+    deferred: tuple[bool, ...]
+
+    def assigned(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
+        """(n, classes): what the cheap model says, from its calibrated probabilities (n, classes)."""
+        if self.thresholds is not None:
+            return np.asarray(probabilities >= np.array(self.thresholds))
+        return np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))
+
+    def expected_errors(self, probabilities: NDArray[np.floating[Any]]) -> Floats:
+        """(n,): how many classes of each row are to be expected to be wrong; infinite where a deferred one is said."""
+        said, scores = self.assigned(probabilities), np.asarray(probabilities, dtype=np.float64)
+        errors = np.where(said, 1 - scores, scores).sum(axis=1)
+        return np.asarray(np.where((said & np.array(self.deferred)).any(axis=1), np.inf, errors))
 
     def sure(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """(n,): whether the cheap model is sure of every class, from its calibrated probabilities (n, classes)."""
-        low, high = probabilities <= np.array(self.absent), probabilities >= np.array(self.present)
-        if not self.exclusive:
-            return np.asarray((low | high).all(axis=1))
-        return np.asarray(np.where(_likeliest(probabilities), high, low).all(axis=1))
+        """(n,): whether the cheap model is sure."""
+        return np.asarray(self.expected_errors(probabilities) <= self.tolerance)
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> CutOffs:
-        """The cut-offs that `dataclasses.asdict` described."""
-        return cls(bool(content["exclusive"]), tuple(content["absent"]), tuple(content["present"]))
+    def from_dict(cls, content: dict[str, Any]) -> DeferralRule:
+        """The rule that `dataclasses.asdict` described."""
+        thresholds = content["thresholds"]
+        return cls(content["tolerance"], thresholds and tuple(thresholds), tuple(content["deferred"]))
 
 
 @dataclass(frozen=True)
@@ -117,10 +133,23 @@ class Certificate:
         """Share of the sentences that the cheap model answered."""
         return self.answered / self.cases if self.cases else 0.0
 
+    @property
+    def rare(self) -> LabelCertificate | None:
+        """The labels without a bound of their own, as one, with its bound; None where these have no positives.
+
+        Nothing was promised of it: together they say how far one may rely on the cheap model's calling them absent.
+        """
+        rare = [label for label in self.labels if label.upper_bound is None]
+        positives, lost = sum(label.positives for label in rare), sum(label.lost for label in rare)
+        if not positives:
+            return None
+        return LabelCertificate("rare labels", positives, lost, upper_bound(lost, positives, self.confidence))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the shares."""
-        labels = [asdict(label) | {"share": label.share} for label in self.labels]
-        return asdict(self) | {"share": self.share, "answered_share": self.answered_share, "labels": labels}
+        labels, rare = [_with_share(label) for label in self.labels], self.rare
+        shares = {"share": self.share, "answered_share": self.answered_share}
+        return asdict(self) | shares | {"labels": labels, "rare": rare and _with_share(rare)}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Certificate:
@@ -131,6 +160,10 @@ class Certificate:
         )
         names = ("cases", "answered", "disagreements", "upper_bound", "confidence")
         return cls(**{name: content[name] for name in names}, labels=labels)
+
+
+def _with_share(label: LabelCertificate) -> dict[str, Any]:
+    return asdict(label) | {"share": label.share}
 
 
 def upper_bound(failures: int, cases: int, confidence: float) -> float:
@@ -171,8 +204,8 @@ def likely_failures(cases: int, share: float, confidence: float) -> int:
     """The most failures after which as many cases again are likely to have no more than `most_failures`.
 
     Likely: with a chance of `LIKELY`, by a beta-binomial under the prior of Jeffreys. 0 where no number is likely
-    enough, and -1 where `most_failures` is. As many as are allowed would be too many: cut-offs that use up what is
-    allowed fail every second time where it is counted again.
+    enough, and -1 where `most_failures` is. As many as are allowed would be too many: a rule that uses up what is
+    allowed fails every second time where it is counted again.
     """
     from scipy.stats import betabinom
 
@@ -184,22 +217,19 @@ def likely_failures(cases: int, share: float, confidence: float) -> int:
     return min(most, bisect_right(range(1, most + 1), 1 - LIKELY, key=chance_to_fail))
 
 
-def choose_cutoffs(
+def choose_rule(
     probabilities: NDArray[np.floating[Any]],
     wanted: Bools,
     thresholds: Floats | None,
     common: Bools,
     limits: Limits,
-) -> CutOffs:
-    """The cut-offs with which the cheap model answers the most of these sentences within the limits.
+) -> DeferralRule:
+    """The rule with which the cheap model answers the most of these sentences within the limits.
 
-    They form a family with one parameter, the tolerance: a sentence is answered if each class is called present or
-    absent with a probability of error, by the cheap model's own calibration, of at most the tolerance. The largest
-    tolerance is taken that keeps disagreements and each common label's losses at `likely_failures`. Free cut-offs for
-    each label would answer more here and fail elsewhere: they fit themselves to these sentences.
-
-    A label that is not common is never called present, and absent only at or below half the lowest probability of any
-    of its positives here; if it has none here, all but the tenth of the sentences where it is likeliest.
+    The largest tolerance is taken that keeps disagreements and each common label's losses at `likely_failures`. Of the
+    positives of a label that is not common at most the share `limits.max_lost` may be lost here, rounded up: a single
+    one proves nothing. It is deferred, too. Cut-offs of their own for each label would answer more here and fail
+    elsewhere: they fit themselves to these sentences.
 
     Args:
         probabilities: (n, classes) of the cheap model, calibrated; exclusive codebooks: with "none" where allowed.
@@ -207,27 +237,21 @@ def choose_cutoffs(
         thresholds: (labels,) of the expensive model; None for an exclusive codebook.
         common: (labels,) which labels have positives enough for `limits.max_lost`.
     """
-    scores = np.asarray(probabilities, dtype=np.float64)
-    exclusive = thresholds is None
-    said = _likeliest(scores) if thresholds is None else scores >= thresholds
-    error = np.where(said, 1 - scores, scores)
-    rare = {int(column): _cautious_cut(scores[:, column], wanted[:, column]) for column in np.flatnonzero(~common)}
-    for column, cut in rare.items():
-        error[:, column] = np.where(~said[:, column] & (scores[:, column] <= cut), 0, np.inf)
-    tolerance = _largest_tolerance(error.max(axis=1), *_harm(said[:, : len(common)], wanted, common, limits))
-    absent = np.full(scores.shape[1], tolerance)
-    present = 1 - absent
-    for column, cut in rare.items():
-        absent[column], present[column] = cut, NEVER_PRESENT
-    if thresholds is not None:
-        absent, present = np.minimum(absent, np.nextafter(thresholds, 0)), np.maximum(present, thresholds)
-    return CutOffs(exclusive, tuple(absent.tolist()), tuple(present.tolist()))
+    deferred = np.zeros(probabilities.shape[1], dtype=bool)
+    deferred[: len(common)] = ~common
+    rule = DeferralRule(NEVER, None if thresholds is None else tuple(thresholds.tolist()), tuple(deferred.tolist()))
+    said = rule.assigned(probabilities)[:, : len(common)]
+    harm = np.column_stack([(said != wanted).any(axis=1), wanted & ~said]).astype(np.int64)
+    most = np.array(
+        [likely_failures(len(wanted), limits.max_disagreement, limits.confidence), *_lost(wanted, common, limits)]
+    )
+    return replace(rule, tolerance=_largest_tolerance(rule.expected_errors(probabilities), harm, most))
 
 
 def certify(
     cheap: Bools, expensive: Bools, answered: Bools, names: Sequence[str], common: Bools, confidence: float
 ) -> Certificate:
-    """Compare a cascade with its expensive model on sentences that had no part in choosing the cut-offs.
+    """Compare a cascade with its expensive model on sentences that had no part in choosing the rule.
 
     Args:
         cheap, expensive: (n, labels) label sets of the two models.
@@ -253,34 +277,20 @@ def certify(
     )
 
 
-def _likeliest(probabilities: NDArray[np.floating[Any]]) -> Bools:
-    """(n, classes): true at the most probable class of each row."""
-    return np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))
-
-
-def _cautious_cut(scores: Floats, wanted: Bools) -> float:
-    if not wanted.any():
-        return float(np.quantile(scores, _CAUTIOUS_QUANTILE, method="lower"))
-    lowest = float(scores[wanted].min())
-    return lowest * _CAUTIOUS_FACTOR if lowest > 0 else NEVER_ABSENT
-
-
-def _harm(said: Bools, wanted: Bools, common: Bools, limits: Limits) -> tuple[Counts, Counts]:
-    """(n, 1 + common labels): whether answering a row disagrees, and loses a label; and how often each may happen."""
-    harm = np.column_stack([(said != wanted).any(axis=1), (wanted & ~said)[:, common]])
-    positives = wanted[:, common].sum(axis=0).tolist()
-    most = [
-        likely_failures(len(wanted), limits.max_disagreement, limits.confidence),
-        *(likely_failures(n, limits.max_lost, limits.confidence) for n in positives),
-    ]
-    return harm.astype(np.int64), np.array(most)
+def _lost(wanted: Bools, common: Bools, limits: Limits) -> Iterator[int]:
+    """How many positives of each label may be lost where the rule is chosen."""
+    for positives, enough in zip(wanted.sum(axis=0).tolist(), common.tolist(), strict=True):
+        if enough:
+            yield likely_failures(positives, limits.max_lost, limits.confidence)
+        else:
+            yield math.ceil(positives * limits.max_lost)
 
 
 def _largest_tolerance(error: Floats, harm: Counts, most: Counts) -> float:
-    """The largest error of a row such that all rows with no larger one do at most so much harm; -1 if there is none."""
+    """The largest error of a row such that all rows with no larger one do at most so much harm; else `NEVER`."""
     order = np.argsort(error, kind="stable")
     ranked = error[order]
     last_of_value = np.append(ranked[1:] != ranked[:-1], True) & np.isfinite(ranked)
     fits = (np.cumsum(harm[order], axis=0) <= most).all(axis=1)
     within = np.flatnonzero(fits & last_of_value)
-    return float(ranked[within[-1]]) if len(within) else -1.0
+    return float(ranked[within[-1]]) if len(within) else NEVER

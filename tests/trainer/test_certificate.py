@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -14,14 +15,13 @@ from scipy.stats import binom, binomtest
 from trainer.arrays import Bools, Floats
 from trainer.certificate import (
     LIKELY,
-    NEVER_ABSENT,
-    NEVER_PRESENT,
+    NEVER,
     Certificate,
-    CutOffs,
+    DeferralRule,
     LabelCertificate,
     Limits,
     certify,
-    choose_cutoffs,
+    choose_rule,
     fewest_cases,
     likely_failures,
     most_failures,
@@ -168,7 +168,7 @@ def sets_of(probabilities: Floats, thresholds: Floats | None, n_labels: int) -> 
     """The cheap model's label sets."""
     if thresholds is not None:
         return probabilities >= thresholds
-    return (probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))[:, :n_labels]
+    return np.asarray((probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))[:, :n_labels])
 
 
 @cache
@@ -190,39 +190,38 @@ def keeps_limits(answered: Bools, said: Bools, wanted: Bools) -> bool:
     return True
 
 
-def most_answers(probabilities: Floats, said: Bools, wanted: Bools, thresholds: Floats | None) -> int:
-    """The most sentences that any tolerance within the limits answers: each one is tried."""
-    best = 0
-    for tolerance in {*probabilities.ravel(), *(1 - probabilities).ravel()}:
-        if thresholds is None:
-            answered = probabilities.max(axis=1) >= 1 - tolerance
-        else:
-            sure = np.where(said, 1 - probabilities <= tolerance, probabilities <= tolerance)
-            answered = sure.all(axis=1)
-        if keeps_limits(answered, said, wanted):
-            best = max(best, int(answered.sum()))
-    return best
+def most_answers(probabilities: Floats, said: Bools, wanted: Bools) -> int:
+    """The most sentences that any tolerance within the limits answers: each one is tried, errors added one by one."""
+    n, n_classes = probabilities.shape
+    none = said.sum(axis=1) == 0
+    assigned = np.column_stack([said, none]) if n_classes > said.shape[1] else said
+    errors = [
+        sum(1 - p if yes else p for p, yes in zip(probabilities[i].tolist(), assigned[i].tolist(), strict=True))
+        for i in range(n)
+    ]
+    found = (np.array(errors) <= tolerance for tolerance in set(errors))
+    return max((int(answered.sum()) for answered in found if keeps_limits(answered, said, wanted)), default=0)
 
 
 @EXAMPLES
 @given(st.booleans().flatmap(worlds))
-def test_cut_offs_answer_as_many_sentences_as_any_tolerance_within_the_limits(
+def test_the_rule_answers_as_many_sentences_as_any_tolerance_within_the_limits(
     world: tuple[Floats, Bools, Floats | None],
 ) -> None:
     probabilities, wanted, thresholds = world
-    cut_offs = choose_cutoffs(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
+    rule = choose_rule(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
     said = sets_of(probabilities, thresholds, wanted.shape[1])
-    answered = cut_offs.sure(probabilities)
+    answered = rule.sure(probabilities)
     assert not answered.any() or keeps_limits(answered, said, wanted)
-    assert answered.sum() == most_answers(probabilities, said, wanted, thresholds)
+    assert answered.sum() == most_answers(probabilities, said, wanted)
 
 
 @EXAMPLES
 @given(worlds())
 def test_what_is_chosen_keeps_the_upper_bounds_themselves(world: tuple[Floats, Bools, Floats]) -> None:
     probabilities, wanted, thresholds = world
-    cut_offs = choose_cutoffs(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
-    answered = cut_offs.sure(probabilities)
+    rule = choose_rule(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
+    answered = rule.sure(probabilities)
     if not answered.any():
         return
     found = certify(
@@ -237,29 +236,19 @@ def test_what_is_chosen_keeps_the_upper_bounds_themselves(world: tuple[Floats, B
     assert all(label.upper_bound is not None and label.upper_bound <= LIMITS.max_lost for label in found.labels)
 
 
-@EXAMPLES
-@given(worlds(), st.data())
-def test_cut_offs_lie_on_both_sides_of_the_threshold(world: tuple[Floats, Bools, Floats], data: st.DataObject) -> None:
-    probabilities, wanted, thresholds = world
-    common = np.array(data.draw(st.lists(st.booleans(), min_size=wanted.shape[1], max_size=wanted.shape[1])))
-    cut_offs = choose_cutoffs(probabilities, wanted, thresholds, common, LIMITS)
-    assert (np.array(cut_offs.absent) < thresholds).all()
-    assert (np.array(cut_offs.present) >= thresholds).all()
-
-
 def test_where_both_models_agree_all_is_answered() -> None:
     probabilities = np.random.default_rng(1).random((60, 2))
     thresholds = np.array([0.3, 0.6])
     wanted = probabilities >= thresholds
-    assert choose_cutoffs(probabilities, wanted, thresholds, all_common(wanted), LIMITS).sure(probabilities).all()
+    assert choose_rule(probabilities, wanted, thresholds, all_common(wanted), LIMITS).sure(probabilities).all()
 
 
 def test_where_there_are_too_few_sentences_none_is_answered() -> None:
     probabilities = np.random.default_rng(1).random((LIMITS.fewest_sentences - 1, 1))
     wanted = probabilities >= 0.5
-    cut_offs = choose_cutoffs(probabilities, wanted, np.array([0.5]), all_common(wanted), LIMITS)
-    assert (cut_offs.absent, cut_offs.present) == ((NEVER_ABSENT,), (NEVER_PRESENT,))
-    assert not cut_offs.sure(np.array([[0.0], [0.5], [1.0]])).any()
+    rule = choose_rule(probabilities, wanted, np.array([0.5]), all_common(wanted), LIMITS)
+    assert rule.tolerance == NEVER
+    assert not rule.sure(np.array([[0.0], [0.5], [1.0]])).any()
 
 
 def rare_label(probabilities: list[float], positives: list[bool]) -> tuple[Floats, Bools]:
@@ -273,53 +262,50 @@ ONE_RARE = np.array([False, True])
 HALVES = np.array([0.5, 0.5])
 
 
-def test_a_label_too_rare_is_never_assigned_and_called_absent_only_far_below_its_positives() -> None:
-    probabilities, wanted = rare_label([0.05, 0.19, 0.21, 0.4, 0.9], [False, False, False, True, True])
-    cut_offs = choose_cutoffs(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
-    assert cut_offs.present[0] == NEVER_PRESENT
-    assert cut_offs.absent[0] == pytest.approx(0.2)
-    asked = [[0.19, 0.01], [0.21, 0.01], [1.0, 0.01]]
-    assert cut_offs.sure(np.array(asked)).tolist() == [True, False, False]
+def test_a_sentence_to_which_the_cheap_model_would_give_a_rare_label_is_never_answered() -> None:
+    probabilities, wanted = rare_label([0.05, 0.35, 0.6, 0.9, 0.999], [False, False, True, True, True])
+    rule = choose_rule(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
+    assert rule.deferred == (True, False)
+    assert rule.sure(np.array([[0.35, 0.01], [0.6, 0.01], [0.999, 0.99]])).tolist() == [True, False, False]
 
 
-def test_a_label_without_a_positive_is_called_absent_but_where_it_is_likeliest() -> None:
-    spread = [i / 100 for i in range(40)]
-    probabilities, wanted = rare_label(spread, [False] * 40)
-    cut_offs = choose_cutoffs(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
-    assert cut_offs.sure(probabilities).mean() == pytest.approx(0.9, abs=0.02)
-    assert not cut_offs.sure(np.array([[0.39, 0.01]])).any()
-
-
-def test_a_rare_label_that_may_have_probability_zero_is_never_called_absent() -> None:
-    probabilities, wanted = rare_label([0.0, 0.0, 0.3], [True, False, False])
-    cut_offs = choose_cutoffs(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
-    assert cut_offs.absent[0] == NEVER_ABSENT
-    assert not cut_offs.sure(probabilities).any()
-
-
-def test_a_cautious_cut_stays_below_the_threshold() -> None:
-    probabilities, wanted = rare_label([0.1, 0.9, 0.95], [False, True, True])
-    cut_offs = choose_cutoffs(probabilities, wanted, np.array([0.3, 0.5]), ONE_RARE, LIMITS)
-    assert cut_offs.absent[0] < 0.3
+@pytest.mark.parametrize(("positives", "lost"), [(1, 1), (2, 1), (3, 2), (5, 2), (8, 4)])
+def test_a_rare_label_loses_no_larger_share_than_a_common_one_may(positives: int, lost: int) -> None:
+    """0.4 of them, rounded up: its positives are the sentences where the cheap model is least sure of its absence."""
+    scores = np.linspace(0.0, 0.4, 200)
+    wanted = np.arange(200) >= 200 - positives
+    rule = choose_rule(scores[:, None], wanted[:, None], HALVES[:1], ONE_RARE[:1], LIMITS)
+    answered = rule.sure(scores[:, None])
+    assert (answered & wanted).sum() == lost
+    assert answered.sum() == 200 - positives + lost
 
 
 def test_a_class_too_rare_is_left_to_the_expensive_model() -> None:
     generator = np.random.default_rng(2)
     probabilities = generator.dirichlet(np.full(3, 0.2), 300)
     wanted = (probabilities.argmax(axis=1)[:, None] == np.arange(3))[:, :2]
-    cut_offs = choose_cutoffs(probabilities, wanted, None, ONE_RARE, LIMITS)
-    answered = cut_offs.sure(probabilities)
-    assert answered.any()
-    assert not answered[wanted[:, 0]].any()
-    lowest = probabilities[wanted[:, 0], 0].min()
-    assert (probabilities[answered, 0] <= lowest / 2).all()
-    assert not answered[~wanted[:, 0] & (probabilities[:, 0] > lowest / 2)].any()
+    answered = choose_rule(probabilities, wanted, None, ONE_RARE, LIMITS).sure(probabilities)
+    np.testing.assert_array_equal(answered, ~wanted[:, 0])
 
 
-def test_exclusive_cut_offs_hold_for_the_likeliest_class_alone() -> None:
-    cut_offs = CutOffs(exclusive=True, absent=(0.2, 1.0), present=(0.7, 0.6))
-    asked = [[0.7, 0.3], [0.69, 0.31], [0.39, 0.61], [0.15, 0.85]]
-    assert cut_offs.sure(np.array(asked)).tolist() == [True, False, False, True]
+def test_of_exclusive_classes_the_likeliest_is_wrong_as_often_as_the_others_are_right() -> None:
+    rule = DeferralRule(tolerance=0.6, thresholds=None, deferred=(False, True, False))
+    asked = np.array([[0.75, 0.125, 0.125], [0.625, 0.375, 0.0], [0.125, 0.75, 0.125], [0.125, 0.125, 0.75]])
+    assert rule.expected_errors(asked).tolist() == [0.5, 0.75, np.inf, 0.5]
+    assert rule.sure(asked).tolist() == [True, False, False, True]
+
+
+def test_the_errors_of_a_label_set_add_up() -> None:
+    rule = DeferralRule(tolerance=0.5, thresholds=(0.25, 0.5), deferred=(False, False))
+    asked = np.array([[0.125, 0.25], [0.25, 0.25], [0.875, 0.75], [0.125, 0.5]])
+    assert rule.expected_errors(asked).tolist() == [0.375, 1.0, 0.375, 0.625]
+    assert rule.sure(asked).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("thresholds", [None, (0.25, 0.5)])
+def test_a_rule_comes_back_from_json(thresholds: tuple[float, ...] | None) -> None:
+    rule = DeferralRule(tolerance=0.25, thresholds=thresholds, deferred=(False, True))
+    assert DeferralRule.from_dict(json.loads(json.dumps(asdict(rule)))) == rule
 
 
 # -- certifying
@@ -347,16 +333,21 @@ def test_a_certificate_counts_what_the_cascade_changes(
         assert one.positives == expensive[:, label].sum()
         assert one.lost == sum(bool(expensive[i, label] and not cascade[i][label]) for i in range(n))
         assert one.upper_bound == (upper_bound(one.lost, one.positives, 0.9) if common[label] else None)
+    rare = [(i, label) for i in range(n) for label in np.flatnonzero(~common) if expensive[i, label]]
+    lost = sum(not cascade[i][label] for i, label in rare)
+    together = (len(rare), lost, upper_bound(lost, len(rare), 0.9)) if rare else None
+    assert (found.rare and (found.rare.positives, found.rare.lost, found.rare.upper_bound)) == together
 
 
 def test_a_certificate_says_its_shares_and_comes_back_from_json() -> None:
-    labels = (LabelCertificate("aid", 40, 1, 0.11), LabelCertificate("truce", 0, 0, None))
+    labels = (LabelCertificate("aid", 40, 1, 0.11), LabelCertificate("truce", 20, 1, None))
     certificate = Certificate(200, 120, 1, 0.0235, 0.95, labels)
     assert (certificate.share, certificate.answered_share) == (0.005, 0.6)
-    assert [label.share for label in labels] == [0.025, 0]
+    assert [label.share for label in labels] == [0.025, 0.05]
     content: dict[str, Any] = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
     assert Certificate.from_dict(content) == certificate
     assert (content["share"], content["answered_share"], content["labels"][0]["share"]) == (0.005, 0.6, 0.025)
+    assert content["rare"]["share"] == 0.05
 
 
 # -- both together, on sentences drawn from one source
@@ -378,11 +369,11 @@ def repetitions() -> list[tuple[Certificate, float]]:
     found = []
     for _ in range(120):
         probabilities, wanted = drawn(800, generator)
-        cut_offs = choose_cutoffs(probabilities[:400], wanted[:400], HALVES, np.array([True, True]), limits)
-        sure = cut_offs.sure(probabilities[400:])
+        rule = choose_rule(probabilities[:400], wanted[:400], HALVES, np.array([True, True]), limits)
+        sure = rule.sure(probabilities[400:])
         common = np.array([True, True])
         certificate = certify(probabilities[400:] >= 0.5, wanted[400:], sure, NAMES, common, limits.confidence)
-        wrong = ((many >= 0.5) != many_wanted).any(axis=1) & cut_offs.sure(many)
+        wrong = ((many >= 0.5) != many_wanted).any(axis=1) & rule.sure(many)
         found.append((certificate, float(wrong.mean())))
     return found
 

@@ -170,7 +170,7 @@ def test_saving_a_loaded_one_changes_nothing(exported: Exported, isolated: Path)
 
 @pytest.mark.usefixtures("same_graph")
 def test_a_cheap_model_stays_as_it_is_whatever_its_kind(exported: Exported, isolated: Path) -> None:
-    """The cut-offs lie on what it said of single rows: its last digit decides who answers these."""
+    """The rule was chosen on what it said of single rows: its last digit decides who answers these."""
     cascade = cascade_of(Model.load(exported.run.artefact))
     assert cascade.fitted_ is not None
     cascade.fitted_ = replace(cascade.fitted_, cheap=cascade.fitted_.expensive)

@@ -1,5 +1,5 @@
 """A cheap classifier answers the sentences of which it is sure, an expensive one the rest; how far that may differ from
-the expensive one alone is certified. The cut-offs and the bounds are `trainer.certificate`'s; how the expensive one is
+the expensive one alone is certified. The rule and the bounds are `trainer.certificate`'s; how the expensive one is
 exported is its own matter.
 """
 
@@ -20,7 +20,7 @@ from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Bools, Probabilities
 from trainer.calibration import Calibration, LabelCalibration, fit_calibration, not_calibrated, with_none
-from trainer.certificate import Certificate, CutOffs, Limits, certify, choose_cutoffs, most_failures, upper_bound
+from trainer.certificate import Certificate, DeferralRule, Limits, certify, choose_rule, most_failures, upper_bound
 from trainer.classifiers.base import Classifier, Exportable, ResumableClassifier, label_matrix
 from trainer.classifiers.registry import build_classifier, classifier_class
 from trainer.config.experiment import CalibrationSection
@@ -75,7 +75,7 @@ class _Fitted:
 
     cheap: _Member
     expensive: _Member
-    cut_offs: CutOffs
+    rule: DeferralRule
     certificate: Certificate
 
 
@@ -83,8 +83,8 @@ class CascadeClassifier:
     """The cheap classifier reads every sentence, the expensive one those of which the cheap one is not sure.
 
     Both are calibrated on validation, as each would be alone. Then validation is divided into two halves, documents and
-    near-duplicates together: on the first half the cut-offs are chosen, on the second they are certified, once. Two
-    things the bounds leave out of account: early stopping and calibration have seen both halves (of the cut-offs they
+    near-duplicates together: on the first half the rule is chosen, on the second it is certified, once. Two
+    things the bounds leave out of account: early stopping and calibration have seen both halves (of the rule they
     know nothing), and sentences of one document are not independent of each other.
 
     Attributes:
@@ -113,7 +113,7 @@ class CascadeClassifier:
         self.fitted_: _Fitted | None = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Fit both classifiers, choose the cut-offs, and certify them.
+        """Fit both classifiers, choose the rule, and certify it.
 
         Raises:
             ExperimentError: validation is too small to certify anything, which is said before anything is fitted; or
@@ -128,9 +128,9 @@ class CascadeClassifier:
         quick, said = self._calibrate(self._section.cheap.kind, cheap, rows)
         slow, answers = self._calibrate(self._section.expensive.kind, expensive, rows)
         self.calibration_ = _thresholds_alone(slow.calibration)
-        cut_offs, certificate = self._certify(said, answers, len(first))
+        rule, certificate = self._certify(said, answers, len(first))
         self._refuse_breaches(certificate)
-        self.fitted_ = _Fitted(quick, slow, cut_offs, certificate)
+        self.fitted_ = _Fitted(quick, slow, rule, certificate)
         return self
 
     def _halves(self, validation: Sequence[Example]) -> list[list[Example]]:
@@ -148,7 +148,7 @@ class CascadeClassifier:
         least = math.ceil(1000 * upper_bound(0, min(sizes), limits.confidence)) / 1000
         return (
             f"model.max_disagreement = {limits.max_disagreement:g}: to certify it takes {fewest} validation sentences "
-            f"to choose the cut-offs on and {fewest} others that prove them, at confidence {limits.confidence:g} and "
+            f"to choose the cut-off on and {fewest} others that prove it, at confidence {limits.confidence:g} and "
             f"without one disagreement. There are {sum(sizes)}, in halves of {sizes[0]} and {sizes[1]}. Give more "
             f"validation sentences{_from(least)}, or train {self._section.expensive.kind} alone: "
             f'model.kind = "{self._section.expensive.kind}".'
@@ -176,16 +176,16 @@ class CascadeClassifier:
         defaults = CalibrationSection()
         return fit_calibration(raw, gold, self._codebook, method=defaults.method, min_positives=defaults.min_positives)
 
-    def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[CutOffs, Certificate]:
+    def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[DeferralRule, Certificate]:
         """Choose on the first `half` rows of what the two classifiers said, certify on the others."""
         limits, classes = self._limits, self._classes(said)
         cheap, expensive = self.calibration_.decide(said), self.calibration_.decide(answers)
         positives = np.minimum(expensive[:half].sum(axis=0), expensive[half:].sum(axis=0))
         common = positives >= limits.fewest_positives
         thresholds = None if self._codebook.exclusive else self.calibration_.thresholds
-        cut_offs = choose_cutoffs(classes[:half], expensive[:half], thresholds, common, limits)
-        sure = cut_offs.sure(classes[half:])
-        return cut_offs, certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
+        rule = choose_rule(classes[:half], expensive[:half], thresholds, common, limits)
+        sure = rule.sure(classes[half:])
+        return rule, certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
 
     def _classes(self, probabilities: Probabilities) -> NDArray[np.floating[Any]]:
         """(n, classes): with the column of "none" where there is one."""
@@ -198,8 +198,8 @@ class CascadeClassifier:
             lines = "\n".join(f"  {breach}" for breach in breaches)
             kind = self._section.expensive.kind
             raise ExperimentError(
-                f"The cascade cannot be certified. On {certificate.cases} validation sentences on which its cut-offs "
-                f"were not chosen, it differs too much from {kind} alone:\n{lines}\nGive more validation sentences "
+                f"The cascade cannot be certified. On {certificate.cases} validation sentences on which its cut-off "
+                f"was not chosen, it differs too much from {kind} alone:\n{lines}\nGive more validation sentences "
                 f"(without one disagreement, {self._limits.fewest_sentences} would do), raise the limit, or train "
                 f'{kind} alone: model.kind = "{kind}".'
             )
@@ -226,7 +226,7 @@ class CascadeClassifier:
         """(n, labels) calibrated probabilities: the cheap classifier's where it is sure, else the expensive one's."""
         fitted = self._fitted()
         probabilities = fitted.cheap.predict_proba(texts)
-        rest = np.flatnonzero(~fitted.cut_offs.sure(self._classes(probabilities))).tolist()
+        rest = np.flatnonzero(~fitted.rule.sure(self._classes(probabilities))).tolist()
         if rest:
             probabilities[rest] = fitted.expensive.predict_proba([texts[row] for row in rest])
         return probabilities
@@ -234,7 +234,7 @@ class CascadeClassifier:
     def answered(self, texts: Sequence[str]) -> Bools:
         """(n,): which texts the cheap classifier answers."""
         fitted = self._fitted()
-        return fitted.cut_offs.sure(self._classes(fitted.cheap.predict_proba(texts)))
+        return fitted.rule.sure(self._classes(fitted.cheap.predict_proba(texts)))
 
     def save(self, folder: Path) -> None:
         """Write `cheap/` and `expensive/` with each kind's own files, and `cascade.json` with all else."""
@@ -268,7 +268,7 @@ class CascadeClassifier:
     def save_exported(self, folder: Path, *, int8: bool) -> None:
         """Write what `save` does, but the export of the expensive classifier; `load` opens it too.
 
-        The cheap classifier stays as it is, whatever its kind: the cut-offs lie on probabilities that it gave, and
+        The cheap classifier stays as it is, whatever its kind: the rule was chosen on probabilities that it gave, and
         would part other sentences if these changed in their last digit.
 
         Raises:
@@ -283,7 +283,7 @@ class CascadeClassifier:
         content = {
             CHEAP: fitted.cheap.save(folder / CHEAP),
             EXPENSIVE: fitted.expensive.save(folder / EXPENSIVE, exported=exported),
-            "cut_offs": asdict(fitted.cut_offs),
+            "rule": asdict(fitted.rule),
             "certificate": fitted.certificate.to_dict(),
         }
         (folder / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -297,9 +297,13 @@ class CascadeClassifier:
         """
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         cheap, expensive = (_Member.load(folder / name, codebook, content[name]) for name in (CHEAP, EXPENSIVE))
-        cut_offs, certificate = CutOffs.from_dict(content["cut_offs"]), Certificate.from_dict(content["certificate"])
+        if "rule" not in content:
+            raise ArtefactError(
+                f"{folder / FILE}: a cascade of an earlier communique, whose rule has changed. Train it again."
+            )
+        rule, certificate = DeferralRule.from_dict(content["rule"]), Certificate.from_dict(content["certificate"])
         classifier = cls(codebook, CascadeSection(kind="cascade"), seed=0)
-        classifier.fitted_ = _Fitted(cheap, expensive, cut_offs, certificate)
+        classifier.fitted_ = _Fitted(cheap, expensive, rule, certificate)
         classifier.calibration_ = _thresholds_alone(expensive.calibration)
         return classifier
 

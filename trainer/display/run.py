@@ -129,5 +129,8 @@ def _certificate_table(certificate: Mapping[str, Any]) -> Table:
     ]
     more = f", {len(losses) - _MANY_LABELS} more in report.json" if len(losses) > _MANY_LABELS else ""
     table.add_row("lost of expensive", Text(", ".join(losses[:_MANY_LABELS]) + more))
+    if rare := certificate.get("rare"):
+        together = f"{rare['lost']} of {rare['positives']} ({rare['share']:.1%}, at most {rare['upper_bound']:.1%})"
+        table.add_row("of rare labels together", together)
     table.caption = "The bounds take sentences to be independent; those of one document seldom are quite."
     return table

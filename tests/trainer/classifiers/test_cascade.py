@@ -14,7 +14,7 @@ from labels.codebook import Codebook, codebook_from_dict, dump_codebook
 from labels.records import Example
 from tests.trainer.conftest import gold_of, make_experiment, plain_codebook, texts_of, tiny_section, write_examples
 from trainer.calibration import fit_multilabel
-from trainer.certificate import NEVER_PRESENT, Certificate, upper_bound
+from trainer.certificate import Certificate, upper_bound
 from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
@@ -23,7 +23,7 @@ from trainer.config.load import load_experiment, parse_experiment
 from trainer.config.models import CascadeSection, TfidfSection
 from trainer.data import load_dataset
 from trainer.display.run import print_report
-from trainer.errors import ExperimentError
+from trainer.errors import ArtefactError, ExperimentError
 from trainer.fitting import fit_model
 from trainer.model import Model
 from trainer.run import RunResult, run_experiment
@@ -163,7 +163,7 @@ def test_a_rare_label_is_never_assigned_by_the_cheap_model(
 ) -> None:
     classifier, texts = cascade(name), unseen(CODEBOOKS[name])
     assert classifier.fitted_ is not None
-    assert classifier.fitted_.cut_offs.present[2] == NEVER_PRESENT
+    assert classifier.fitted_.rule.deferred[:3] == (False, False, True)
     threat = classifier.calibration_.decide(classifier.predict_proba(texts))[:, 2]
     assert threat.any()
     assert not (threat & classifier.answered(texts)).any()
@@ -334,6 +334,19 @@ def test_the_loaded_cascade_is_the_saved_one(
     assert again.describe() == classifier.describe()
 
 
+def test_a_cascade_with_cut_offs_of_earlier_versions_says_so(
+    cascade: Callable[[str], CascadeClassifier], tmp_path: Path
+) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    cascade("multi-label").save(folder)
+    content = json.loads((folder / "cascade.json").read_text("utf-8"))
+    content["cut_offs"] = content.pop("rule")
+    (folder / "cascade.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ArtefactError, match=r"cascade\.json: a cascade of an earlier communique.*Train it again"):
+        CascadeClassifier.load(folder, CODEBOOKS["multi-label"])
+
+
 def test_it_describes_its_certificate_and_both_models(cascade: Callable[[str], CascadeClassifier]) -> None:
     described = cascade("multi-label").describe()
     assert json.loads(json.dumps(described)) == described
@@ -433,6 +446,9 @@ def test_the_certificate_is_printed(run: RunResult, capsys: pytest.CaptureFixtur
     assert f"aid {aid['share']:.1%} (at most {aid['upper_bound']:.1%})" in said
     threat = found["labels"][2]
     assert f"threat {threat['lost']} of {threat['positives']} (too few for a bound)" in said
+    rare = found["rare"]
+    bound = f"({rare['share']:.1%}, at most {rare['upper_bound']:.1%})"
+    assert f"of rare labels together {rare['lost']} of {rare['positives']} {bound}" in said
 
 
 def test_of_many_labels_the_first_dozen_is_printed(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
