@@ -121,16 +121,21 @@ def _certificate_table(certificate: Mapping[str, Any]) -> Table:
     table.add_row("cheap model answers", f"{certificate['answered_share']:.1%} of {certificate['cases']} sentences")
     differs = f"{certificate['share']:.2%} (at most {certificate['upper_bound']:.2%} at confidence "
     table.add_row("differs from expensive", f"{differs}{certificate['confidence']:g})")
-    losses = [
-        f"{label['name']} {label['lost']} of {label['positives']} (too few for a bound)"
-        if label["upper_bound"] is None
-        else f"{label['name']} {label['share']:.1%} (at most {label['upper_bound']:.1%})"
-        for label in certificate["labels"]
-    ]
-    more = f", {len(losses) - _MANY_LABELS} more in report.json" if len(losses) > _MANY_LABELS else ""
-    table.add_row("lost of expensive", Text(", ".join(losses[:_MANY_LABELS]) + more))
-    if rare := certificate.get("rare"):
-        together = f"{rare['lost']} of {rare['positives']} ({rare['share']:.1%}, at most {rare['upper_bound']:.1%})"
-        table.add_row("of rare labels together", together)
+    proven, rare = ([x for x in certificate["labels"] if (x["upper_bound"] is None) is none] for none in (False, True))
+    if proven:
+        losses = [f"{label['name']} {label['share']:.1%} (at most {label['upper_bound']:.1%})" for label in proven]
+        table.add_row("lost of expensive", _first(losses))
+    if rare:
+        losses = [f"{label['name']} {label['lost']} of {label['positives']}" for label in rare]
+        table.add_row("too rare for a bound", _first(losses))
+    if together := certificate.get("rare"):
+        counts = f"{together['lost']} of {together['positives']} ({together['share']:.1%}, "
+        table.add_row("these together", f"{counts}at most {together['upper_bound']:.1%})")
     table.caption = "The bounds take sentences to be independent; those of one document seldom are quite."
     return table
+
+
+def _first(figures: Sequence[str]) -> Text:
+    """A line of labels' figures, of very many the first."""
+    left = len(figures) - _MANY_LABELS
+    return Text(", ".join(figures[:_MANY_LABELS]) + (f", {left} more in report.json" if left > 0 else ""))
