@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from few_shot import column, difference, one_thread
+from few_shot import difference, one_thread
 from public_sets import read_set
 
 from labels.codebook import Codebook
@@ -151,6 +151,12 @@ def logits_of(model: Any, tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(logits)
 
 
+def column(rows: Sequence[Row], method: str, key: str) -> np.ndarray:
+    """(seeds,) of a method, in the order of seeds."""
+    own = sorted((row for row in rows if row["method"] == method), key=lambda row: row["seed"])
+    return np.array([row[key] for row in own])
+
+
 def report(arguments: argparse.Namespace, rows: Sequence[Row]) -> None:
     """Write the table."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
@@ -164,9 +170,9 @@ def report(arguments: argparse.Namespace, rows: Sequence[Row]) -> None:
         "| method | macro-F1 | least | most | `finetune` minus this | `finetune`'s seconds as a share of this one's |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    own = {key: column(rows, "finetune", SET, 0, key) for key in ("f1", "seconds")}
+    own = {key: column(rows, "finetune", key) for key in ("f1", "seconds")}
     for method in arguments.methods:
-        f1, seconds = (column(rows, method, SET, 0, key) for key in ("f1", "seconds"))
+        f1, seconds = (column(rows, method, key) for key in ("f1", "seconds"))
         compared = difference(own["f1"] - f1) if method != "finetune" else ""
         ratio = f"{own['seconds'].sum() / seconds.sum():.2f}"
         lines.append(f"| {method} | {f1.mean():.3f} | {f1.min():.3f} | {f1.max():.3f} | {compared} | {ratio} |")
