@@ -150,10 +150,11 @@ def report(arguments: argparse.Namespace) -> None:
     lines = [
         "# Few labels",
         "",
-        f"`python experiments/benchmarks/few_shot.py FOLDER`: the same samples for all methods, tested on the set's test "
-        f"part, or on 1,000 rows held out where it has none. MiniLM; {packages}, Python {platform.python_version()}, {platform.machine()}, no GPU, CPU time of one "
-        "thread. Accuracy in points; differences are `contrastive` minus the other, mean over samples with the 95% "
-        "interval of a paired t test. SetFit has its defaults, but of banking77 "
+        "`python experiments/benchmarks/few_shot.py FOLDER`: the same samples for all methods, tested on the set's "
+        f"test part, or on 1,000 rows held out where it has none. MiniLM; {packages}, Python "
+        f"{platform.python_version()}, {platform.machine()}, no GPU, CPU time of one thread. Accuracy in points; "
+        "differences are `contrastive` minus the other, mean over samples with the 95% interval of a paired t test. "
+        "SetFit has its defaults, but of banking77 "
         f"`max_steps={SETFIT_STEPS['banking77']}`, and stays out of the sum there.",
         "",
         f"| set | shots | samples | {' | '.join(METHODS)} | minus setfit | minus embedding | seconds: setfit / "
