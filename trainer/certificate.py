@@ -227,8 +227,8 @@ def choose_rule(
     """The rule with which the cheap model answers the most of these sentences within the limits.
 
     The largest tolerance is taken that keeps disagreements and each common label's losses at `likely_failures`. Of the
-    positives of a label that is not common at most the share `limits.max_lost` may be lost here, rounded up: a single
-    one proves nothing. It is deferred, too. Cut-offs of their own for each label would answer more here and fail
+    positives of a label that is not common, which is deferred besides, at most the share `limits.max_lost` may be lost
+    here, rounded up: a single one proves nothing. Cut-offs of their own for each label would answer more here and fail
     elsewhere: they fit themselves to these sentences.
 
     Args:
@@ -243,7 +243,10 @@ def choose_rule(
     said = rule.assigned(probabilities)[:, : len(common)]
     harm = np.column_stack([(said != wanted).any(axis=1), wanted & ~said]).astype(np.int64)
     most = np.array(
-        [likely_failures(len(wanted), limits.max_disagreement, limits.confidence), *_lost(wanted, common, limits)]
+        [
+            likely_failures(len(wanted), limits.max_disagreement, limits.confidence),
+            *_losses_allowed(wanted, common, limits),
+        ]
     )
     return replace(rule, tolerance=_largest_tolerance(rule.expected_errors(probabilities), harm, most))
 
@@ -277,7 +280,7 @@ def certify(
     )
 
 
-def _lost(wanted: Bools, common: Bools, limits: Limits) -> Iterator[int]:
+def _losses_allowed(wanted: Bools, common: Bools, limits: Limits) -> Iterator[int]:
     """How many positives of each label may be lost where the rule is chosen."""
     for positives, enough in zip(wanted.sum(axis=0).tolist(), common.tolist(), strict=True):
         if enough:

@@ -28,7 +28,8 @@ from public_sets import peak
 
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
-from trainer.evaluation.metrics import Counts, count, group_sums
+from trainer.evaluation.intervals import paired_difference
+from trainer.evaluation.metrics import count
 from trainer.quiet import quiet_libraries
 from trainer.run import run_experiment
 
@@ -131,7 +132,7 @@ def table(work: Path, name: str, rows: Sequence[Row]) -> list[str]:
         intervals = row["intervals"] or {}
         exact = row.get("accuracy", row.get("subset_accuracy"))
         cells = [row["kind"], with_bounds(row["macro_f1"], intervals.get("macro_f1"))]
-        cells += [above_base(work, name, row["kind"]), f"{exact:.3f}"]
+        cells += [above_base(work, name, row), f"{exact:.3f}"]
         by_label = intervals.get("per_label_f1", {})
         cells += [with_bounds(row["per_label"][label]["f1"] or 0, by_label.get(label)) for label in labels]
         cells += [f"{row['train_seconds']:.0f}", f"{row['sentences_per_second']:,.0f}", f"{row['peak_megabytes']:,.0f}"]
@@ -146,21 +147,21 @@ def with_bounds(figure: float, interval: Row | None) -> str:
     return f"{figure:.3f} ({interval['low']:.3f}–{interval['high']:.3f})"
 
 
-def above_base(work: Path, name: str, kind: str) -> str:
-    """How many points of macro-F1 a kind is above `BASE`, both on the same resampled documents."""
-    if kind == BASE or not kept(work, name, BASE).is_file():
+def above_base(work: Path, name: str, row: Row) -> str:
+    """How many points of macro-F1 a run is above that of `BASE`, both on the same resampled documents."""
+    if row["kind"] == BASE or not kept(work, name, BASE).is_file():
         return ""
-    labels = json.loads(kept(work, name, kind).read_text(encoding="utf-8"))["labels"]
-    rows, base = (tested(work, name, which) for which in (kind, BASE))
-    gold = label_sets(rows, "gold", labels)
-    places = {document: place for place, document in enumerate(dict.fromkeys(row["document_id"] for row in rows))}
-    groups = [places[row["document_id"]] for row in rows]
-    weights = np.random.default_rng(13).multinomial(len(places), np.full(len(places), 1 / len(places)), DRAWS)
-    ours, theirs = (label_sets(these, "labels", labels) for these in (rows, base))
+    rows = {kind: tested(work, name, kind) for kind in (row["kind"], BASE)}
+    gold = label_sets(rows[BASE], "gold", row["labels"])
+    ours, theirs = (label_sets(own, "labels", row["labels"]) for own in rows.values())
+    documents = [each["document_id"] for each in rows[BASE]]
+    places = {document: place for place, document in enumerate(dict.fromkeys(documents))}
+    groups = [places[document] for document in documents]
+    found = paired_difference(gold, ours, theirs, groups, draws=DRAWS, confidence=0.95, seed=13)
+    assert found.low is not None
+    assert found.high is not None
     gap = count(gold, ours).macro_f1 - count(gold, theirs).macro_f1
-    drawn = drawn_macro_f1(gold, ours, groups, weights) - drawn_macro_f1(gold, theirs, groups, weights)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return f"{100 * gap:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{100 * gap:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
 def tested(work: Path, name: str, kind: str) -> list[Row]:
@@ -172,15 +173,6 @@ def tested(work: Path, name: str, kind: str) -> list[Row]:
 def label_sets(rows: Sequence[Row], column: str, labels: Sequence[str]) -> NDArray[np.bool_]:
     """(rows, labels)."""
     return np.array([[label in row[column] for label in labels] for row in rows])
-
-
-def drawn_macro_f1(
-    gold: NDArray[np.bool_], said: NDArray[np.bool_], groups: Sequence[int], weights: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(draws,) macro-F1 of the groups as often as each was drawn, over the labels that a draw holds."""
-    outcomes = (gold & said, ~gold & said, gold & ~said)
-    f1 = Counts(*(weights @ group_sums(each, groups) for each in outcomes)).f1
-    return np.asarray(np.nanmean(f1, axis=1))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,6 @@ def label_command(
     """Label sentence by sentence, one key a label; every key press is kept at once."""
     from labels.queue import SCORED, DrawRequest, check_measure, choose_model
     from labels.relabelling import refuse_replaced
-    from labels.session import LabellingSession
     from labels.settings import load_settings
     from labels.store import Store
     from labels.suggestions import Suggester
@@ -102,15 +101,25 @@ def label_command(
                 retest_after=timedelta(hours=retest_after),
             )
             suggester = Suggester(opened, chosen, name, withheld) if suggest and chosen else None
-            session = LabellingSession(opened, book, name, request, suggester=suggester)
-            if not session.remaining:
-                console.print(_nothing_left(opened, kind, name), soft_wrap=True)
+            last = _label(opened, book, name, request, suggester, plain=plain)
+            if last is None:
                 return
-            last = _run_interface(
-                session, book, name, plain=plain, more=_next_session(opened, book, name, request, suggester)
-            )
             console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
             _print_next(name, settings)
+
+
+def _label(
+    store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None, *, plain: bool
+) -> Desk | None:
+    """Have the draw labelled, and those that follow it: the last desk, or None where nothing was left to draw."""
+    from labels.session import LabellingSession
+
+    session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
+    if not session.remaining:
+        console.print(_nothing_left(store, request.strategy, annotator), soft_wrap=True)
+        return None
+    more = _next_session(store, codebook, annotator, request, suggester)
+    return _run_interface(session, codebook, annotator, plain=plain, more=more)
 
 
 def _print_next(annotator: str, settings: Settings) -> None:

@@ -11,7 +11,6 @@ from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from labels.codebook import BY_NAME, Codebook
@@ -19,6 +18,7 @@ from labels.desk import Desk, Item
 from labels.errors import CommuniqueError, DecidedMeanwhileError
 from labels.store import Draft
 from labels.tui import render
+from labels.tui.help import HelpScreen
 
 Question = Literal["note", "find", "jump", "label"]
 _WIDE = 100
@@ -385,17 +385,3 @@ class CodingApp(App[None]):
         line.blur()
         self._asking = None
         self._show_choices()
-
-
-class HelpScreen(ModalScreen[None]):
-    """All keys; the screen below takes the key that closes it."""
-
-    CSS = """
-    HelpScreen { align: center middle; }
-    #help { width: 78; max-width: 100%; height: auto; max-height: 90%; padding: 1 2; }
-    #help { border: round $accent; background: $surface; }
-    """
-
-    def compose(self) -> ComposeResult:
-        """One page of text."""
-        yield Static(Text(f"{render.HELP}\nAny key closes this."), id="help")

@@ -121,13 +121,14 @@ def _certificate_table(certificate: Mapping[str, Any]) -> Table:
     table.add_row("cheap model answers", f"{certificate['answered_share']:.1%} of {certificate['cases']} sentences")
     differs = f"{certificate['share']:.2%} (at most {certificate['upper_bound']:.2%} at confidence "
     table.add_row("differs from expensive", f"{differs}{certificate['confidence']:g})")
-    proven, rare = ([x for x in certificate["labels"] if (x["upper_bound"] is None) is none] for none in (False, True))
-    if proven:
-        losses = [f"{label['name']} {label['share']:.1%} (at most {label['upper_bound']:.1%})" for label in proven]
-        table.add_row("lost of expensive", _first(losses))
-    if rare:
-        losses = [f"{label['name']} {label['lost']} of {label['positives']}" for label in rare]
-        table.add_row("too rare for a bound", _first(losses))
+    labels = certificate["labels"]
+    bounded = [
+        f"{x['name']} {x['share']:.1%} (at most {x['upper_bound']:.1%})" for x in labels if x["upper_bound"] is not None
+    ]
+    rare = [f"{x['name']} {x['lost']} of {x['positives']}" for x in labels if x["upper_bound"] is None]
+    for what, losses in (("lost of expensive", bounded), ("too rare for a bound", rare)):
+        if losses:
+            table.add_row(what, _first(losses))
     if together := certificate.get("rare"):
         counts = f"{together['lost']} of {together['positives']} ({together['share']:.1%}, "
         table.add_row("these together", f"{counts}at most {together['upper_bound']:.1%})")

@@ -77,6 +77,25 @@ def bootstrap_intervals(
     )
 
 
+def paired_difference(
+    gold: Bools, ours: Bools, theirs: Bools, groups: Sequence[int], *, draws: int, confidence: float, seed: int
+) -> Interval:
+    """Bounds of one model's macro-F1 minus another's, both resampled together, as `bootstrap_intervals` does it.
+
+    Args:
+        gold, ours, theirs: (n, labels), the same examples in the same order.
+        groups: (n,) group number of each example.
+    """
+    weights = _draw_weights(groups, draws, np.random.default_rng(seed))
+    drawn = [_drawn_macro_f1(gold, predicted, groups, weights) for predicted in (ours, theirs)]
+    return _interval(drawn[0] - drawn[1], confidence)
+
+
+def _drawn_macro_f1(gold: Bools, predicted: Bools, groups: Sequence[int], weights: Floats) -> Floats:
+    counts = Counts(*(weights @ group_sums(values, groups) for values in _outcomes(gold, predicted)))
+    return _macro_f1(counts.f1, count(gold, predicted).f1)
+
+
 def _bearing(counts: Counts) -> list[int]:
     """In how many groups each label occurs or is predicted."""
     return [int(n) for n in ((counts.tp + counts.fp + counts.fn) > 0).sum(axis=0)]

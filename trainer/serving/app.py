@@ -14,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from labels.rows import is_unicode
+from trainer.arrays import Probabilities
 from trainer.model import Model
 from trainer.serving.batching import Batcher
 
@@ -67,6 +68,17 @@ class Health(BaseModel):
     synthetic: bool
 
 
+def _response(model: Model, probabilities: Probabilities) -> PredictResponse:
+    return PredictResponse(
+        predictions=[
+            Prediction(labels=list(labels), probabilities=dict(zip(model.labels, map(float, row), strict=True)))
+            for labels, row in zip(model.label_sets(probabilities), probabilities, strict=True)
+        ],
+        model_id=model.id,
+        codebook_hash=model.codebook.hash,
+    )
+
+
 def create_app(model: Model) -> FastAPI:
     """The web application that serves `model`; it needs no network for its documentation."""
     manifest = model.manifest
@@ -96,14 +108,7 @@ def create_app(model: Model) -> FastAPI:
     async def predict(request: PredictRequest) -> PredictResponse:
         """Label each text."""
         probabilities = await batcher.predict_proba(request.texts)
-        return PredictResponse(
-            predictions=[
-                Prediction(labels=list(labels), probabilities=dict(zip(model.labels, map(float, row), strict=True)))
-                for labels, row in zip(model.label_sets(probabilities), probabilities, strict=True)
-            ],
-            model_id=model.id,
-            codebook_hash=model.codebook.hash,
-        )
+        return _response(model, probabilities)
 
     @app.get("/health")
     async def health() -> Health:

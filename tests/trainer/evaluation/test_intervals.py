@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from trainer.arrays import Bools
-from trainer.evaluation.intervals import Interval, Intervals, bootstrap_intervals
+from trainer.evaluation.intervals import Interval, Intervals, bootstrap_intervals, paired_difference
 
 
 def simulated(n: int, seed: int) -> tuple[Bools, Bools]:
@@ -149,3 +149,23 @@ def test_95_of_100_intervals_hold_the_true_figure_when_rows_come_in_groups() -> 
     assert 0.90 <= macro_f1 <= 0.985
     assert 0.90 <= exact <= 0.985
     assert ungrouped < 0.88
+
+
+def test_a_paired_difference_is_that_of_resampling_groups_for_both_models_at_once() -> None:
+    gold, ours = simulated(80, 11)
+    theirs = ours ^ (np.random.default_rng(12).random((80, 2)) < 0.1)
+    groups = [row // 2 for row in range(80)]
+    found = paired_difference(gold, ours, theirs, groups, draws=4000, confidence=0.95, seed=3)
+    generator = np.random.default_rng(13)
+    gaps = []
+    for _ in range(3000):
+        rows = np.concatenate([[2 * group, 2 * group + 1] for group in generator.integers(0, 40, 40)])
+        macro = [np.mean([f1(gold[rows, i], said[rows, i]) for i in (0, 1)]) for said in (ours, theirs)]
+        gaps.append(macro[0] - macro[1])
+    assert bounds(found) == pytest.approx(np.quantile(gaps, [0.025, 0.975]), abs=0.015)
+
+
+def test_a_model_does_not_differ_from_itself() -> None:
+    gold, ours = simulated(40, 14)
+    same = paired_difference(gold, ours, ours.copy(), list(range(40)), draws=100, confidence=0.95, seed=1)
+    assert bounds(same) == (0, 0)
