@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 from labels.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from labels.codebook import Codebook, Label, load_codebook
+    from labels.codebook.schema import Codebook, Label, load_codebook
     from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
     from labels.records import Annotation, Document, Example, Sentence
     from labels.store import Store
 
 _HOMES = {
     "Annotation": "labels.records",
-    "Codebook": "labels.codebook",
+    "Codebook": "labels.codebook.schema",
     "CodebookError": "labels.errors",
     "CommuniqueError": "labels.errors",
     "DataError": "labels.errors",
     "Document": "labels.records",
     "Example": "labels.records",
     "InputError": "labels.errors",
-    "Label": "labels.codebook",
+    "Label": "labels.codebook.schema",
     "Sentence": "labels.records",
     "Store": "labels.store",
     "StoreError": "labels.errors",
-    "load_codebook": "labels.codebook",
+    "load_codebook": "labels.codebook.schema",
 }
 __all__ = [
     "Annotation",

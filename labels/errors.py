@@ -7,17 +7,22 @@ A message names the thing, the place (file, line, row, key) and the repair. Libr
     |-- InputError                  exit 2   usage or input: the user can mend it
     |   |-- CodebookError                    a codebook that does not validate
     |   |-- DataError                        a file of documents, examples or annotations
-    |   |-- ExperimentError                  (trainer.errors) an experiment file or --set value
-    |   |-- ArtefactError                    (trainer.errors) a saved model that cannot be trusted or read
-    |   `-- EncoderError                     (trainer.errors) an encoder that cannot be found
+    |   |-- ExperimentError                  (labels.errors) an experiment file or --set value
+    |   |-- ArtefactError                    (labels.errors) a saved model that cannot be trusted or read
+    |   `-- EncoderError                     (labels.errors) an encoder that cannot be found
     |-- StoreError                  exit 1   the label store
     |-- DecidedMeanwhileError       exit 1   somebody else was faster
-    |-- TrackingError               exit 1   (trainer.errors) the MLflow store or registry
-    `-- DivergedError               exit 1   (trainer.errors) a training whose loss is no number
+    |-- TrackingError               exit 1   (labels.errors) the MLflow store or registry
+    `-- DivergedError               exit 1   (labels.errors) a training whose loss is no number
+
+The errors of this package; the tree they hang in is drawn in `labels.errors`.
+The nearest known word to a misspelt one, for error messages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -55,3 +60,38 @@ class StoreError(CommuniqueError):
 
 class DecidedMeanwhileError(CommuniqueError):
     """Somebody else has decided since the sentence was shown; deciding again overrules them knowingly."""
+
+
+class ExperimentError(InputError):
+    """An experiment file or a `--set` value is wrong, or its data do not allow it."""
+
+
+class ArtefactError(InputError):
+    """A saved model is missing, altered, of another format, or not a communique artefact."""
+
+
+class EncoderError(InputError):
+    """An encoder is neither bundled, nor a folder, nor in the local cache, nor reachable."""
+
+
+class DivergedError(CommuniqueError):
+    """The loss of a training became infinite or not a number."""
+
+    def __init__(self, step: int, steps: int, checkpoint: Path | None = None) -> None:
+        super().__init__(
+            f"step {step} of {steps}: the loss is no finite number, so training stopped. "
+            + (f"The last good checkpoint is kept in {checkpoint}. " if checkpoint else "")
+            + "Lower model.learning_rate (of finetune also model.head_learning_rate), or raise model.warmup."
+        )
+        self.step, self.steps = step, steps
+
+
+class TrackingError(CommuniqueError):
+    """The MLflow store or registry refused."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` with the nearest of `known`, or an empty string when none is near."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    near = get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
+    return f" (did you mean '{lowered[near[0]]}'?)" if near else ""

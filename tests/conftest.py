@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Example
 
 # Read once, when a test module imports mlflow or transformers; MLflow's telemetry would ask the network and wait.
@@ -44,7 +44,7 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
     template = shared / "mlflow-template.db"
     with FileLock(f"{template}.lock"):
         if not template.exists():
-            from trainer.quiet import quiet_libraries
+            from trainer.environment import quiet_libraries
 
             quiet_libraries()
             from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry

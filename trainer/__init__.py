@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from labels.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from labels.errors import ArtefactError, EncoderError, ExperimentError, TrackingError
     from trainer.config.experiment import Experiment
     from trainer.config.load import load_experiment
-    from trainer.errors import ArtefactError, EncoderError, ExperimentError, TrackingError
-    from trainer.model import Model
-    from trainer.run import RunResult, run_experiment
+    from trainer.model.model import Model
+    from trainer.runs.run import RunResult, run_experiment
 
 __all__ = [
     "ArtefactError",
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArtefactError": "trainer.errors",
-    "EncoderError": "trainer.errors",
+    "ArtefactError": "labels.errors",
+    "EncoderError": "labels.errors",
     "Experiment": "trainer.config.experiment",
-    "ExperimentError": "trainer.errors",
-    "Model": "trainer.model",
-    "RunResult": "trainer.run",
-    "TrackingError": "trainer.errors",
+    "ExperimentError": "labels.errors",
+    "Model": "trainer.model.model",
+    "RunResult": "trainer.runs.run",
+    "TrackingError": "labels.errors",
     "load_experiment": "trainer.config.load",
-    "run_experiment": "trainer.run",
+    "run_experiment": "trainer.runs.run",
 }
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -12,8 +12,7 @@ import typer
 from typer.models import CommandInfo
 
 from labels.cli import app as labels_app
-from labels.cli.options import CodebookOption, StoreOption
-from labels.terminal import console, named_progress_bar, progress_bar, reporting_errors
+from labels.cli.terminal import CodebookOption, StoreOption, console, named_progress_bar, progress_bar, reporting_errors
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,9 +81,9 @@ def train(
         return
     from trainer.config.load import load_experiment
     from trainer.display.run import print_report, print_saved
-    from trainer.distributed import is_follower
-    from trainer.fitting import help_train
-    from trainer.run import run_experiment
+    from trainer.environment import is_follower
+    from trainer.runs.fit import help_train
+    from trainer.runs.run import run_experiment
 
     with reporting_errors():
         loaded = load_experiment(experiment, set_ or [])
@@ -101,7 +100,7 @@ def train(
 def _draw_learning_curve(experiment: str, out: Path | None, overrides: list[str], *, overwrite: bool) -> None:
     from trainer.config.load import load_experiment
     from trainer.display.curve import print_learning_curve
-    from trainer.learning_curve import run_learning_curve
+    from trainer.runs.learning_curve import run_learning_curve
 
     with reporting_errors():
         loaded = load_experiment(experiment, overrides)
@@ -121,7 +120,7 @@ def sweep(
     """Try the settings that an experiment's sweep section names on validation, then train and test the best one."""
     from trainer.config.load import load_experiment
     from trainer.display.sweep import print_interrupted, print_sweep
-    from trainer.sweep import run_sweep
+    from trainer.runs.sweep import run_sweep
 
     with reporting_errors():
         loaded = load_experiment(experiment, set_ or [])
@@ -144,9 +143,9 @@ def evaluate(
 ) -> None:
     """Evaluate a saved model on any labelled file: the report of a run, with the default \\[evaluation] settings."""
     from trainer.display.run import print_report
-    from trainer.evaluate import evaluate_file
-    from trainer.model import Model
-    from trainer.tracking import fetch_artefact
+    from trainer.model.model import Model
+    from trainer.runs.evaluate import evaluate_file
+    from trainer.runs.tracking import fetch_artefact
 
     with reporting_errors():
         folder = fetch_artefact(artefact)
@@ -171,9 +170,9 @@ def export(
     """Make a faster artefact of a transformer or cascade, if it says the same (int8: nearly) on labelled rows."""
     from labels.errors import InputError
     from trainer.display.exported import print_exported
-    from trainer.export import export_artefact
-    from trainer.quiet import quiet_libraries
-    from trainer.tracking import fetch_artefact
+    from trainer.environment import quiet_libraries
+    from trainer.model.export import export_artefact
+    from trainer.runs.tracking import fetch_artefact
 
     with reporting_errors():
         if not onnx:
@@ -197,11 +196,11 @@ def score(
     """Write what a saved model says of the store's sentences to the store; only those that it has not scored yet."""
     from labels.settings import load_settings
     from labels.store import Store
+    from trainer.active.scoring import score_store
     from trainer.display.predicted import print_scored
-    from trainer.model import Model
-    from trainer.quiet import quiet_libraries
-    from trainer.score import score_store
-    from trainer.tracking import fetch_artefact
+    from trainer.environment import quiet_libraries
+    from trainer.model.model import Model
+    from trainer.runs.tracking import fetch_artefact
 
     with reporting_errors():
         quiet_libraries()
@@ -226,10 +225,10 @@ def doubts(
     """List the labels that are likely wrong: models that have not seen a document contradict its labels."""
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.versions import find_codebook
+    from labels.store.codebook_versions import find_codebook
+    from trainer.active.label_errors import check_kind, check_output, queue_doubts, store_doubts, write_doubts
     from trainer.display.doubts import print_doubts
-    from trainer.doubts import check_kind, check_output, queue_doubts, store_doubts, write_doubts
-    from trainer.quiet import quiet_libraries
+    from trainer.environment import quiet_libraries
 
     with reporting_errors():
         quiet_libraries()
@@ -265,10 +264,10 @@ def predict(
 ) -> None:
     """Label every sentence of a corpus of any size: one row a sentence, with labels and probabilities."""
     from trainer.display.predicted import print_predicted
-    from trainer.model import Model
-    from trainer.predict import predict_files
-    from trainer.quiet import quiet_libraries
-    from trainer.tracking import fetch_artefact
+    from trainer.environment import quiet_libraries
+    from trainer.model.model import Model
+    from trainer.predict.bulk import predict_files
+    from trainer.runs.tracking import fetch_artefact
 
     with reporting_errors():
         quiet_libraries()
@@ -287,10 +286,10 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Serve a saved model over HTTP: POST /predict, GET /health, GET /codebook, docs, and a page to try it."""
-    from trainer.model import Model
-    from trainer.quiet import quiet_libraries
-    from trainer.serving.server import run_server
-    from trainer.tracking import fetch_artefact
+    from trainer.environment import quiet_libraries
+    from trainer.model.model import Model
+    from trainer.runs.tracking import fetch_artefact
+    from trainer.serving.app import run_server
 
     with reporting_errors():
         quiet_libraries()
@@ -304,7 +303,7 @@ def leaderboard(
 ) -> None:
     """The tracked runs, best on validation first; only runs on the same split are ranked against each other."""
     from trainer.display.board import print_board
-    from trainer.leaderboard import leaderboards
+    from trainer.runs.leaderboard import leaderboards
 
     with reporting_errors():
         for board in leaderboards(experiment):
@@ -318,11 +317,11 @@ def corpus_check(
     ] = None,
 ) -> None:
     """Hold a corpus against its targets (sizes, ids, repetition, surface cues); exit code 1 where one is missed."""
-    from labels.codebook import load_codebook
+    from labels.codebook.schema import load_codebook
     from trainer.corpus.check import TARGETS, check_corpus
-    from trainer.data import STARTER_CODEBOOK
+    from trainer.data.dataset import STARTER_CODEBOOK
     from trainer.display.corpus import print_corpus_report
-    from trainer.resources import shipped
+    from trainer.environment import shipped
 
     with reporting_errors():
         report = check_corpus(folder or shipped("seeds"), load_codebook(STARTER_CODEBOOK), TARGETS)

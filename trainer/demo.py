@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labels.codebook import load_codebook
-from labels.documents import read_file
+from labels.codebook.schema import load_codebook
 from labels.exchange.jsonl import import_annotations
-from labels.ingest import IngestReport, ingest
 from labels.progress import Progress, StagedProgress
 from labels.records import Document, Sentence
-from labels.sentences import split_sentences
 from labels.store import Store
+from labels.store.ingest import IngestReport, ingest
+from labels.text.documents import read_file
+from labels.text.sentences import split_sentences
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
-from trainer.data import STARTER_CODEBOOK, read_ids, store_examples
-from trainer.model import Model
+from trainer.data.dataset import STARTER_CODEBOOK, read_ids, store_examples
+from trainer.data.splits import Split, make_split
+from trainer.environment import shipped
+from trainer.model.model import Model
 from trainer.outputs import refuse_occupied
-from trainer.predict import Row, predict_rows
-from trainer.resources import shipped
-from trainer.run import RunResult, run_experiment
-from trainer.splits import Split, make_split
-from trainer.tracking import connect, point_champion, register
+from trainer.predict.bulk import Row, predict_rows
+from trainer.runs.run import RunResult, run_experiment
+from trainer.runs.tracking import connect, point_champion, register
 
 KINDS = ("majority", "keywords", "tfidf", "finetune")
 SEED = 13

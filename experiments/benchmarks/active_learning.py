@@ -22,16 +22,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.diversity import representatives
-from labels.examples import infer_codebook_of, read_examples
+from labels.sampling.diversity import representatives
+from labels.text.examples import infer_codebook_of, read_examples
+from trainer.active.scoring import uncertainty
 from trainer.arrays import Floats
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.linear import build_regression, label_probabilities
 from trainer.config.models import EmbeddingSection
-from trainer.embedding_cache import cached_encode
-from trainer.embeddings import Embedder
+from trainer.encoders.cache import cached_encode
+from trainer.encoders.embeddings import Embedder
 from trainer.evaluation.metrics import count
-from trainer.uncertainty import uncertainty
 
 Positions = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -39,7 +39,7 @@ Ask = Callable[[Vectors], Floats]
 Scores = tuple[float, float]
 """Macro-F1 at 0.5, and at the best cut-offs."""
 POOL = 10
-"""As `labels.queue`: uncertain-diverse clusters this many times what it draws."""
+"""As `labels.sampling.strategies`: uncertain-diverse clusters this many times what it draws."""
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,15 @@ import numpy as np
 from public_sets import few_shot, read_set
 from scipy.stats import t as student
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.contrastive import ContrastiveClassifier
 from trainer.classifiers.linear import build_regression, label_probabilities, regression_targets
 from trainer.config.models import ContrastiveSection, EmbeddingSection
-from trainer.embeddings import Embedder
-from trainer.encoders import bundled_encoder
-from trainer.quiet import quiet_libraries
+from trainer.encoders.embeddings import Embedder
+from trainer.encoders.encoder import bundled_encoder
+from trainer.environment import quiet_libraries
 
 SETS = ("customer_reviews", "ag_news", "trec", "cameo_class", "banking77")
 METHODS = ("embedding", "contrastive", "setfit")

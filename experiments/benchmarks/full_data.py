@@ -28,10 +28,10 @@ from public_sets import peak
 
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
+from trainer.environment import quiet_libraries
 from trainer.evaluation.intervals import paired_difference
 from trainer.evaluation.metrics import count
-from trainer.quiet import quiet_libraries
-from trainer.run import run_experiment
+from trainer.runs.run import run_experiment
 
 SETS = ("cameo_class", "banking77", "india_police_events")
 KINDS = ("majority", "tfidf", "embedding", "contrastive", "finetune", "cascade")

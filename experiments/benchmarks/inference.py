@@ -29,14 +29,14 @@ import numpy as np
 from full_data import described, run_folder
 from public_sets import peak
 
-from trainer.artefact import save_artefact
+from labels.errors import ArtefactError
 from trainer.classifiers.cascade import CascadeClassifier
-from trainer.data import load_dataset
-from trainer.errors import ArtefactError
-from trainer.export import export_artefact
-from trainer.model import Model
-from trainer.quiet import quiet_libraries
-from trainer.run import run_experiment
+from trainer.data.dataset import load_dataset
+from trainer.environment import quiet_libraries
+from trainer.model.artefact import save_artefact
+from trainer.model.export import export_artefact
+from trainer.model.model import Model
+from trainer.runs.run import run_experiment
 
 SET = "india_police_events"
 WAYS = ("pipeline, batch 1", "pipeline, batch 32", "torch", "onnxruntime", "onnxruntime, int8", "cascade")

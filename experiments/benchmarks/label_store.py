@@ -22,12 +22,12 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from labels.codebook import Codebook, load_codebook
-from labels.ingest import ingest
-from labels.queue import DrawRequest
+from labels.annotate.labelling import LabellingSession
+from labels.codebook.schema import Codebook, load_codebook
 from labels.records import Annotation, Document, Sentence
-from labels.session import LabellingSession
+from labels.sampling.strategies import DrawRequest
 from labels.store import ScoringModel, Store, now
+from labels.store.ingest import ingest
 
 MODEL = "0123456789abcdef"
 PER_DOCUMENT = 20
@@ -175,7 +175,7 @@ def label(store: Store, book: Codebook, strategy: str) -> list[float]:
 
 async def press_keys(store: Store, book: Codebook) -> list[float]:
     """Seconds from a key press to the next screen, the decision kept and everything drawn."""
-    from labels.tui.app import CodingApp
+    from labels.annotate.screen import CodingApp
 
     app = CodingApp(LabellingSession(store, book, "timed-screen", DrawRequest(size=250)), book, "timed-screen")
     times = []

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from labels.codebook import Codebook
-from labels.examples import infer_codebook_of, read_examples
+from labels.codebook.schema import Codebook
 from labels.records import Example
+from labels.text.examples import infer_codebook_of, read_examples
 
 TEST_ROWS = 1000
 """Held out of a set that has no test part of its own, by a fixed seed."""

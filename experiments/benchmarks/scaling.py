@@ -71,7 +71,7 @@ def in_own_process(arguments: argparse.Namespace, what: str, n: int) -> Row:
 def fit(work: Path, n: int) -> Row:
     """Fit, calibrate and save `tfidf` on n rows; a fifth of the documents is validation, a twentieth test."""
     from trainer.config.load import load_experiment
-    from trainer.run import run_experiment
+    from trainer.runs.run import run_experiment
 
     settings = [f"data.train={work / f'{n}.jsonl'}", "data.codebook=infer", "tracking.enabled=false"]
     parts = ["split.train=0.75", "split.validation=0.2", "split.test=0.05", "split.allow_large_groups=true"]
@@ -81,8 +81,8 @@ def fit(work: Path, n: int) -> Row:
 
 def predict(work: Path, n: int) -> Row:
     """Predict n rows from file to file with the model of 10,000."""
-    from trainer.model import Model
-    from trainer.predict import predict_files
+    from trainer.model.model import Model
+    from trainer.predict.bulk import predict_files
 
     model = Model.load(work / "fit-10000" / "artefact")
     start = time.perf_counter()

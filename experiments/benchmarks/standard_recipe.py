@@ -25,16 +25,16 @@ import numpy as np
 from few_shot import difference, one_thread
 from public_sets import read_set
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
 from trainer.config.load import load_experiment
 from trainer.config.models import FinetuneSection
-from trainer.data import load_dataset
-from trainer.encoders import bundled_encoder
+from trainer.data.dataset import load_dataset
+from trainer.encoders.encoder import bundled_encoder
+from trainer.environment import quiet_libraries
 from trainer.evaluation.metrics import count
-from trainer.fitting import fit_model
-from trainer.quiet import quiet_libraries
+from trainer.runs.fit import fit_model
 
 SET = "cameo_class"
 METHODS = ("finetune", "padded", "dynamic", "dynamic, our rate")

@@ -20,17 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from labels.codebook import load_codebook
-from labels.documents import read_documents
+from labels.codebook.schema import load_codebook
 from labels.records import Example
+from labels.text.documents import read_documents
 from trainer.classifiers.base import label_matrix
 from trainer.config.load import load_experiment
-from trainer.data import Dataset, seed_examples
+from trainer.data.dataset import Dataset, seed_examples
+from trainer.data.splits import Split, group_examples, make_split
+from trainer.environment import quiet_libraries, shipped
 from trainer.evaluation import Outcome, build_report
-from trainer.fitting import fit_model
-from trainer.quiet import quiet_libraries
-from trainer.resources import shipped
-from trainer.splits import Split, group_examples, make_split
+from trainer.runs.fit import fit_model
 
 KINDS = ("majority", "keywords", "tfidf", "embedding", "finetune")
 FOLDS = 5

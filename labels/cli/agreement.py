@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.cli.options import CodebookOption, StoreOption
-from labels.terminal import console, reporting_errors
+from labels.cli.terminal import CodebookOption, StoreOption, console, reporting_errors
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from labels.agreement import AgreementReport, Block, Confusion, Retest
-    from labels.codebook import Codebook
-    from labels.influence import Contrast, Influence
-    from labels.ratings import Figures, PairAgreement
-    from labels.reliability import Estimate
+    from labels.agreement.coefficients import Estimate
+    from labels.agreement.comparisons import Figures, PairAgreement
+    from labels.agreement.report import AgreementReport, Block, Confusion, Retest
+    from labels.agreement.suggestion_effect import Contrast, Influence
+    from labels.codebook.schema import Codebook
     from labels.settings import Settings
 
 _MANY_PAIRS = 12
@@ -36,11 +35,11 @@ def agreement_command(
     json: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file, too.")] = None,
 ) -> None:
     """How far annotators agree: Cohen's kappa and Krippendorff's alpha, by label, with intervals."""
-    from labels.agreement import agreement, retest_agreement
-    from labels.influence import suggestion_influence
+    from labels.agreement.report import agreement, retest_agreement
+    from labels.agreement.suggestion_effect import suggestion_influence
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.versions import find_codebook, history_of
+    from labels.store.codebook_versions import find_codebook, history_of
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
@@ -81,7 +80,7 @@ def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> N
 
 
 def _print_report(report: AgreementReport, codebook: Codebook, settings: Settings) -> None:
-    from labels.hints import relabel_command
+    from labels.settings import relabel_command
 
     bootstrap = report.bootstrap
     console.print(

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.options import StoreOption
-from labels.terminal import console, reporting_errors
+from labels.cli.terminal import StoreOption, console, reporting_errors
 
 if TYPE_CHECKING:
-    from labels.changes import CodebookDiff, FieldChange
-    from labels.codebook import Codebook
-    from labels.codebook_migration import MigrationPlan
-    from labels.migrate import Reading
+    from labels.codebook.diff import CodebookDiff, FieldChange
+    from labels.codebook.reading import Reading
+    from labels.codebook.schema import Codebook
+    from labels.store.codebook_migration import MigrationPlan
 
 app = typer.Typer(no_args_is_help=True, help="Show, check, infer, compare or change a codebook.")
 _VERSION = "A TOML file, a shipped codebook, or a version that the store keeps: NAME@VERSION, NAME@HASH or HASH."
@@ -30,9 +29,9 @@ def codebook_show(
     store: StoreOption = None,
 ) -> None:
     """Print a codebook as TOML, or its definitions as a table."""
-    from labels.codebook import dump_codebook
+    from labels.codebook.schema import dump_codebook
     from labels.settings import load_settings
-    from labels.versions import find_codebook
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         codebook = find_codebook(name, load_settings(store=store).store)
@@ -46,7 +45,7 @@ def codebook_show(
 def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: StoreOption = None) -> None:
     """Validate a codebook; say what is wrong, or what it holds."""
     from labels.settings import load_settings
-    from labels.versions import find_codebook
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         codebook = find_codebook(name, load_settings(store=store).store)
@@ -64,10 +63,10 @@ def codebook_infer(
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of the screen.")] = None,
 ) -> None:
     """Make a codebook from the label values of a labelled file."""
-    from labels.codebook import dump_codebook
-    from labels.examples import infer_codebook_of
+    from labels.codebook.schema import dump_codebook
     from labels.files import write_whole
-    from labels.hints import command
+    from labels.settings import command
+    from labels.text.examples import infer_codebook_of
 
     with reporting_errors():
         text = dump_codebook(infer_codebook_of([file]))
@@ -82,10 +81,9 @@ def codebook_infer(
 @app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
 def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
     """Say what differs between two versions of a codebook."""
-    from labels.changes import diff, titled
-    from labels.hints import command
-    from labels.settings import load_settings
-    from labels.versions import find_codebook
+    from labels.codebook.diff import diff, titled
+    from labels.settings import command, load_settings
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         place = load_settings(store=store).store
@@ -114,12 +112,12 @@ def codebook_migrate(
     store: StoreOption = None,
 ) -> None:
     """Say what became of a codebook's labels, so that annotations of the old version are read under the new one."""
-    from labels.changes import diff
-    from labels.codebook_migration import apply_migration, plan_migration
+    from labels.codebook.diff import diff
+    from labels.codebook.steps import KINDS, parse_step
     from labels.settings import load_settings
-    from labels.steps import KINDS, parse_step
     from labels.store import Store
-    from labels.versions import find_codebook
+    from labels.store.codebook_migration import apply_migration, plan_migration
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         place = load_settings(store=store).store
@@ -163,7 +161,7 @@ def _print_fields(changes: tuple[FieldChange, ...]) -> None:
 def _print_plan(plan: MigrationPlan) -> None:
     from rich.table import Table
 
-    from labels.changes import titled
+    from labels.codebook.diff import titled
 
     console.print(f"{titled(plan.old)} -> {titled(plan.new)}")
     if plan.effects:
@@ -192,8 +190,7 @@ def _said(reading: Reading) -> str:
 
 
 def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> None:
-    from labels.hints import command, is_other_store, relabel_command
-    from labels.store_url import store_name
+    from labels.settings import command, is_other_store, relabel_command, store_name
 
     if plan.recorded:
         console.print("These steps were recorded already.")
@@ -227,7 +224,7 @@ def _print_definitions(codebook: Codebook) -> None:
 
 
 def _print_keyless(codebook: Codebook) -> None:
-    from labels.codebook import BY_NAME
+    from labels.codebook.schema import BY_NAME
 
     if codebook.keyless:
         console.print(

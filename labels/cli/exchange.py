@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.options import CodebookOption, StoreOption
-from labels.terminal import console, reporting_errors
+from labels.cli.terminal import CodebookOption, StoreOption, console, reporting_errors
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also those of other tools.")
 _NAMES = (
@@ -32,7 +31,7 @@ def annotations_import(
     from labels.exchange.lines import add_batch
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.versions import find_codebook
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         module = exchange_module(format)
@@ -59,7 +58,7 @@ def annotations_export(
     from labels.exchange.formats import exchange_module
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.versions import find_codebook
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         module = exchange_module(format)

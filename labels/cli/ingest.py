@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.options import StoreOption
-from labels.terminal import console, progress_bar, reporting_errors
+from labels.cli.terminal import StoreOption, console, progress_bar, reporting_errors
 
 
 def ingest_command(
@@ -16,11 +15,10 @@ def ingest_command(
     store: StoreOption = None,
 ) -> None:
     """Read documents into the store, cut into sentences; boilerplate is set aside and counted."""
-    from labels.documents import find_files
-    from labels.hints import command
-    from labels.ingest import ingest
-    from labels.settings import load_settings
+    from labels.settings import command, load_settings
     from labels.store import Store
+    from labels.store.ingest import ingest
+    from labels.text.documents import find_files
 
     with reporting_errors():
         settings = load_settings(store=store)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.options import CodebookOption, StoreOption
-from labels.terminal import console, reporting_errors
+from labels.cli.terminal import CodebookOption, StoreOption, console, reporting_errors
 
 if TYPE_CHECKING:
-    from labels.codebook import Codebook
-    from labels.desk import Desk
-    from labels.queue import DrawRequest
+    from labels.annotate.session import Desk
+    from labels.codebook.schema import Codebook
+    from labels.sampling.strategies import DrawRequest
+    from labels.sampling.suggestions import Suggester
     from labels.settings import Settings
     from labels.store import Store
-    from labels.suggestions import Suggester
 
 _BLIND = 0.2
 """The share of suggestions withheld where nothing is said of it."""
@@ -73,12 +72,12 @@ def label_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentence by sentence, one key a label; every key press is kept at once."""
-    from labels.queue import SCORED, DrawRequest, check_measure, choose_model
-    from labels.relabelling import refuse_replaced
+    from labels.sampling.relabelling import refuse_replaced
+    from labels.sampling.strategies import SCORED, DrawRequest, check_measure, choose_model
+    from labels.sampling.suggestions import Suggester
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.suggestions import Suggester
-    from labels.versions import find_codebook
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
@@ -112,7 +111,7 @@ def _label(
     store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None, *, plain: bool
 ) -> Desk | None:
     """Have the draw labelled, and those that follow it: the last desk, or None where nothing was left to draw."""
-    from labels.session import LabellingSession
+    from labels.annotate.labelling import LabellingSession
 
     session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
     if not session.remaining:
@@ -123,7 +122,7 @@ def _label(
 
 
 def _print_next(annotator: str, settings: Settings) -> None:
-    from labels.hints import command
+    from labels.settings import command
 
     where, under = settings.store, settings.codebook
     following = (
@@ -141,11 +140,10 @@ def adjudicate_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Decide the sentences on which annotators differ; what they said stays as it is, beside your decision."""
-    from labels.adjudication import AdjudicationSession
-    from labels.hints import command
-    from labels.settings import load_settings
+    from labels.annotate.adjudication import AdjudicationSession
+    from labels.settings import command, load_settings
     from labels.store import Store
-    from labels.versions import find_codebook
+    from labels.store.codebook_versions import find_codebook
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
@@ -197,7 +195,7 @@ def _checked_blind(blind: float | None, *, suggest: bool) -> float:
 
 
 def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
-    from labels.hints import command
+    from labels.settings import command
 
     reasons = {
         "random": f"Add text with `{command('ingest', 'PATH', store=store.name)}`.",
@@ -215,7 +213,7 @@ def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
 
 def _count_held(store: Store, strategy: str, annotator: str) -> int:
     """How many sentences others hold and would be left for this annotator, without regard to words and scores."""
-    from labels.queue import lease_end
+    from labels.sampling.strategies import lease_end
     from labels.store import SHARED
 
     if strategy == "relabel":
@@ -227,8 +225,8 @@ def _count_held(store: Store, strategy: str, annotator: str) -> int:
 
 def _held_by(store: Store, annotator: str, held: int) -> str:
     """Who holds that many sentences, how long, and what to do."""
-    from labels.desk import last_midnight
-    from labels.queue import LEASE
+    from labels.annotate.session import last_midnight
+    from labels.sampling.strategies import LEASE
 
     others = [one for one in store.annotator_progress(today=last_midnight()) if one.annotator != annotator]
     holders = [one.annotator for one in others if one.reserved]
@@ -246,7 +244,7 @@ def _next_session(
     store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None
 ) -> Callable[[], Desk | None]:
     def draw() -> Desk | None:
-        from labels.session import LabellingSession
+        from labels.annotate.labelling import LabellingSession
 
         session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
         return session if session.remaining else None
@@ -259,11 +257,11 @@ def _run_interface(
 ) -> Desk:
     """Hand the desk to the screen, or to the prompt where that was asked for or there is no terminal."""
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from labels.prompt import run_prompt
+        from labels.annotate.prompt import run_prompt
 
         run_prompt(desk, codebook, _ask, typer.echo)
         return desk
-    from labels.tui.app import CodingApp
+    from labels.annotate.screen import CodingApp
 
     app = CodingApp(desk, codebook, annotator, more=more)
     app.run()

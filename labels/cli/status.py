@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from labels.cli.options import StoreOption
-from labels.terminal import console, reporting_errors
+from labels.cli.terminal import StoreOption, console, reporting_errors
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 def status_command(store: StoreOption = None) -> None:
     """Who did what, how fast, how far; and what waits."""
-    from labels.desk import last_midnight
+    from labels.annotate.session import last_midnight
     from labels.settings import load_settings
     from labels.store import Store
 
@@ -40,7 +39,7 @@ def _print_extent(store: Store) -> None:
 def _print_annotators(store: Store, today: str) -> None:
     from rich.table import Table
 
-    from labels.hints import command
+    from labels.settings import command
 
     found = store.annotator_progress(today=today)
     if not found:
@@ -92,8 +91,8 @@ def _print_strategies(store: Store) -> None:
 
 
 def _print_waiting(store: Store) -> None:
-    from labels.hints import relabel_command
-    from labels.relabelling import awaited_codebooks
+    from labels.sampling.relabelling import awaited_codebooks
+    from labels.settings import relabel_command
 
     waiting = {entry.sentence_id for entry in store.open_relabelling()}
     if waiting:

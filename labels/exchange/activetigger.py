@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labels.codebook import Codebook
-from labels.examples import SEPARATOR
+from labels.codebook.schema import Codebook
 from labels.exchange.decisions import AS_READ, gold_decisions
-from labels.exchange.endings import check_ending
 from labels.exchange.foreign import Reader
-from labels.exchange.lines import Batch, Exported
+from labels.exchange.lines import Batch, Exported, check_ending
 from labels.exchange.tables import columns_of, gold_rows, read_gold, write_csv, write_parquet
-from labels.rows import Row, read_rows
 from labels.store import Store
+from labels.text.examples import SEPARATOR
+from labels.text.rows import Row, read_rows
 
 FORMAT = "activetigger"
 UNIT = "decisions"
@@ -46,7 +45,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
-        CodebookError: as `labels.resolve.resolve`.
+        CodebookError: as `labels.gold.resolve`.
     """
     ending = check_ending(path, _ENDINGS, FORMAT)
     selection = gold_decisions(store, codebook, annotator)

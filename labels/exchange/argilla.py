@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.exchange.decisions import AS_READ_ALONE, Decision, standing_decisions
-from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
     ForeignDecision,
@@ -31,11 +30,11 @@ from labels.exchange.foreign import (
     with_extra,
     with_foreign_fields,
 )
-from labels.exchange.lines import Batch, Exported, Line
+from labels.exchange.lines import Batch, Exported, Line, check_ending
 from labels.files import write_whole
 from labels.records import Annotation
-from labels.rows import Row, read_rows
 from labels.store import Store
+from labels.text.rows import Row, read_rows
 
 FORMAT = "argilla"
 UNIT = "decisions"
@@ -71,7 +70,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
-        CodebookError: as `labels.resolve.resolve`.
+        CodebookError: as `labels.gold.resolve`.
     """
     check_ending(path, (".jsonl",), FORMAT)
     selection = standing_decisions(store, codebook, annotator)

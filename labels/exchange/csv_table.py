@@ -11,13 +11,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from labels.codebook import Codebook
-from labels.errors import DataError
-from labels.examples import SEPARATOR, label_column
+from labels.codebook.schema import Codebook
+from labels.errors import DataError, did_you_mean
 from labels.exchange.decisions import AS_READ, standing_decisions
-from labels.exchange.endings import check_ending
 from labels.exchange.foreign import KEY, ForeignDecision, Reader, batch_of, native_stamps, with_extra
-from labels.exchange.lines import Batch, Exported, Line
+from labels.exchange.lines import Batch, Exported, Line, check_ending
 from labels.exchange.tables import (
     UNLABELLED,
     columns_of,
@@ -28,9 +26,9 @@ from labels.exchange.tables import (
     write_csv,
 )
 from labels.records import Annotation, Sentence
-from labels.rows import Row, read_rows
-from labels.spelling import did_you_mean
 from labels.store import Store
+from labels.text.examples import SEPARATOR, label_column
+from labels.text.rows import Row, read_rows
 
 FORMAT = "csv"
 UNIT = "decisions"
@@ -80,7 +78,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
-        CodebookError: as `labels.resolve.resolve`.
+        CodebookError: as `labels.gold.resolve`.
     """
     check_ending(path, (".csv",), FORMAT)
     selection = standing_decisions(store, codebook, annotator)

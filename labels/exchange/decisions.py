@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from labels.codebook import Codebook
-from labels.errors import DataError
-from labels.history import standing
-from labels.migrate import Reading, VersionReader
+from labels.codebook.reading import Reading, VersionReader
+from labels.codebook.schema import Codebook
+from labels.errors import DataError, did_you_mean
+from labels.gold import resolve, standing
 from labels.records import Annotation, Sentence
-from labels.resolve import resolve
-from labels.spelling import did_you_mean
 from labels.store import Store
-from labels.versions import history_of
+from labels.store.codebook_versions import history_of
 
 AS_READ = "labels of other versions of the codebook: decisions go as they read under the one in use"
 AS_READ_ALONE = f"{AS_READ}, without what the tool's own record said beyond them"
@@ -60,7 +58,7 @@ def standing_decisions(store: Store, codebook: Codebook, annotator: str = "", *,
     """Every decision that stands, adjudications included, or those of one annotator; `skipped`: with skipped ones.
 
     Raises:
-        CodebookError: as `labels.resolve.resolve`.
+        CodebookError: as `labels.gold.resolve`.
         DataError: `annotator` decided nothing that stands.
     """
     events = _standing_events(store, annotator)
@@ -79,7 +77,7 @@ def gold_decisions(store: Store, codebook: Codebook, annotator: str = "") -> Sel
     annotated a sentence and adjudicated it too has the last word once.
 
     Raises:
-        CodebookError: as `labels.resolve.resolve`.
+        CodebookError: as `labels.gold.resolve`.
         DataError: as `standing_decisions`.
     """
     events, history = _standing_events(store, annotator), history_of(store)

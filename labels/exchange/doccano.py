@@ -11,10 +11,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.exchange.decisions import AS_READ_ALONE, gold_decisions
-from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
     ForeignDecision,
@@ -28,12 +27,12 @@ from labels.exchange.foreign import (
     with_extra,
     with_foreign_fields,
 )
-from labels.exchange.lines import Batch, Exported, Line
+from labels.exchange.lines import Batch, Exported, Line, check_ending
 from labels.exchange.tables import UNLABELLED, columns_of, write_csv
 from labels.files import write_whole
 from labels.records import Annotation, Sentence
-from labels.rows import Row, read_rows
 from labels.store import Store
+from labels.text.rows import Row, read_rows
 
 FORMAT = "doccano"
 UNIT = "decisions"
@@ -78,7 +77,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
-        CodebookError: as `labels.resolve.resolve`.
+        CodebookError: as `labels.gold.resolve`.
     """
     ending = check_ending(path, _ENDINGS, FORMAT)
     selection = gold_decisions(store, codebook, annotator)

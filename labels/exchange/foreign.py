@@ -20,14 +20,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
 from labels.exchange.jsonl import COLUMNS, format_line, parse_line
 from labels.exchange.lines import Batch, Line
 from labels.records import Annotation, Document, EventKind, Sentence, State
-from labels.rows import Row
-from labels.sentences import whole_sentence
 from labels.store import now
+from labels.text.rows import Row
+from labels.text.sentences import whole_sentence
 
 KEY = "communique"
 """The key, or column, under which our ids travel in other tools' records."""

@@ -6,10 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from labels.codebook import Codebook
-from labels.errors import InputError
+from labels.codebook.schema import Codebook
+from labels.errors import InputError, did_you_mean
 from labels.exchange.lines import Batch, Exported
-from labels.spelling import did_you_mean
 from labels.store import Store
 
 FORMATS = {

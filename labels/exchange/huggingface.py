@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labels.codebook import Codebook, dump_codebook
+from labels.codebook.schema import Codebook, dump_codebook
 from labels.errors import DataError
 from labels.exchange.decisions import AS_READ, gold_decisions
 from labels.exchange.foreign import Reader
 from labels.exchange.lines import Batch, Exported
 from labels.exchange.tables import arrow_column, columns_of, gold_rows, read_gold
 from labels.files import check_folder, whole_file, whole_folder
-from labels.rows import Row, class_name, read_rows
 from labels.store import Store
+from labels.text.rows import Row, class_name, read_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -1,6 +1,8 @@
 """Lines on their way between a file and the store: what was read, what is added, what was left out.
 
 How a file's records become lines is its format's business; here they go into the store, all or none.
+
+Which endings the files of a format have, so that no file says by its name that it is of another.
 """
 
 from __future__ import annotations
@@ -10,12 +12,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.hints import command
-from labels.history import standing
+from labels.gold import standing
 from labels.records import Annotation, Document, Sentence
+from labels.settings import command
 from labels.store import CodebookMigration, Store
+
+
+def check_ending(path: Path, endings: Sequence[str], format: str) -> str:
+    """The file's ending in lower case.
+
+    Raises:
+        DataError: it is none of `endings`.
+    """
+    ending = path.suffix.lower()
+    if ending not in endings:
+        known = " or ".join(endings)
+        raise DataError(
+            f"{path}: a file of format {format} ends in {known}, not '{path.suffix}'. Rename the file, or "
+            "choose its format with --format."
+        )
+    return ending
+
 
 REPLACED = "decisions that were replaced or undone since (export again to change them)"
 """How an import counts what the store knows and what stands there no longer."""

@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.exchange.decisions import AS_READ_ALONE, standing_decisions
-from labels.exchange.endings import check_ending
 from labels.exchange.foreign import (
     KEY,
     ForeignDecision,
@@ -33,11 +32,11 @@ from labels.exchange.foreign import (
     with_extra,
     with_foreign_fields,
 )
-from labels.exchange.lines import Batch, Exported, Line
+from labels.exchange.lines import Batch, Exported, Line, check_ending
 from labels.files import write_whole
 from labels.records import Annotation, Sentence
-from labels.rows import Row, read_rows
 from labels.store import Store
+from labels.text.rows import Row, read_rows
 
 FORMAT = "prodigy"
 UNIT = "decisions"
@@ -81,7 +80,7 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
 
     Raises:
         DataError: the file cannot be written, or `annotator` decided nothing.
-        CodebookError: as `labels.resolve.resolve`.
+        CodebookError: as `labels.gold.resolve`.
     """
     check_ending(path, (".jsonl",), FORMAT)
     selection = standing_decisions(store, codebook, annotator)

@@ -10,13 +10,11 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from labels.codebook import Codebook
-from labels.exchange.codebook_lines import codebook_lines
+from labels.codebook.schema import Codebook
 from labels.exchange.decisions import events_of
-from labels.exchange.endings import check_ending
 from labels.exchange.foreign import native_stamp
-from labels.exchange.jsonl import read_lines
-from labels.exchange.lines import Batch, Exported
+from labels.exchange.jsonl import codebook_lines, read_lines
+from labels.exchange.lines import Batch, Exported, check_ending
 from labels.files import write_whole
 from labels.store import Store
 

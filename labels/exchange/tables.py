@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labels.errors import DataError
-from labels.examples import SEPARATOR, label_column
 from labels.exchange.decisions import Decision
 from labels.exchange.foreign import (
     KEY,
@@ -28,7 +27,8 @@ from labels.exchange.foreign import (
 from labels.exchange.lines import Batch, Line
 from labels.files import whole_file, write_whole
 from labels.records import Annotation, Sentence
-from labels.rows import Row
+from labels.text.examples import SEPARATOR, label_column
+from labels.text.rows import Row
 
 if TYPE_CHECKING:
     import pyarrow as pa

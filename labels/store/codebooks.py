@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from labels.codebook import Codebook, dump_codebook, parse_codebook
+from labels.codebook.schema import Codebook, dump_codebook, parse_codebook
+from labels.records import CodebookMigration
 from labels.store import schema
 from labels.store.database import Database
-from labels.store.records import CodebookMigration
 
 
 class Codebooks(Database):

@@ -1,6 +1,7 @@
 """Draws in the store: which sentences are free, and who holds which.
 
-How a sample is chosen is `labels.queue`'s business; here it is kept, without two people getting the same sentence.
+How a sample is chosen is `labels.sampling.strategies`'s business; here it is kept, without two people getting the
+same sentence.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from labels.records import RANDOM_STRATEGIES
+from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
 from labels.store import schema
-from labels.store.conditions import count_standing, free_to_label, held_by_another, labelled_again
 from labels.store.database import Database, batches, now
-from labels.store.events import decided_by_anyone
-from labels.store.records import Draw, DrawItem
-from labels.store.rows import draw_rows
+from labels.store.events import decided_by_anyone, draw_rows
+from labels.store.relabelling import count_standing, free_to_label, held_by_another, labelled_again
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
 """Strategies that may hand out a sentence on which someone else has decided."""

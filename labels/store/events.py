@@ -1,18 +1,77 @@
-"""Append-only annotation events in the store, what stands of them, and drafts that are not decided yet."""
+"""Append-only annotation events in the store, what stands of them, and drafts that are not decided yet.
+
+Events and draws <-> rows of the store's tables.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from labels.history import standing_of_each
-from labels.records import Annotation
+from labels.gold import standing_of_each
+from labels.records import Annotation, Draw, DrawItem
 from labels.store import schema
 from labels.store.database import Database, batches, now
-from labels.store.rows import draw_rows, event_of, event_row, implied_draws
+
+
+def implied_draws(events: Iterable[Annotation], created_at: str) -> Iterator[Draw]:
+    """Draws of imported events, which carry a strategy or a probability but no draw id of this store."""
+    items: dict[str, dict[str, DrawItem]] = {}
+    strategies: dict[str, str] = {}
+    for event in events:
+        identifier = _implied_draw_id(event)
+        if identifier and not event.draw_id:
+            item = DrawItem(event.sentence_id, event.inclusion_probability)
+            items.setdefault(identifier, {})[event.sentence_id] = item
+            strategies[identifier] = event.strategy
+    for identifier, drawn in items.items():
+        yield Draw(identifier, strategies[identifier], "", "", None, None, created_at, tuple(drawn.values()))
+
+
+def draw_rows(draw: Draw) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The row of table `draws` and those of `draw_items`."""
+    row = {key: value for key, value in asdict(draw).items() if key != "items"}
+    items = [
+        asdict(item)
+        | {
+            "draw_id": draw.id,
+            "position": position if item.position is None else item.position,
+            "previous": None if item.previous is None else list(item.previous),
+        }
+        for position, item in enumerate(draw.items)
+    ]
+    return row, items
+
+
+def event_row(event: Annotation) -> dict[str, Any]:
+    """The row of table `events` for an event."""
+    row = asdict(event)
+    row["labels"] = list(event.labels)
+    row["suggestion"] = None if event.suggestion is None else list(event.suggestion)
+    row["draw_id"] = event.draw_id or _implied_draw_id(event)
+    del row["strategy"], row["inclusion_probability"]
+    return row
+
+
+def event_of(row: sa.RowMapping) -> Annotation:
+    """The event of a row that is joined with its draw's strategy and probability."""
+    values = {key: value for key, value in row.items() if key != "seq"}
+    values["labels"] = tuple(values["labels"])
+    values["suggestion"] = None if values["suggestion"] is None else tuple(values["suggestion"])
+    values["strategy"] = values["strategy"] or ""
+    return Annotation(**values)
+
+
+def _implied_draw_id(event: Annotation) -> str:
+    if not event.strategy and event.inclusion_probability is None:
+        return ""
+    content = f"import\n{event.annotator}\n{event.strategy}\n{event.inclusion_probability}"
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
 
 Who = tuple[str, str]
 """Sentence id and annotator."""
@@ -71,7 +130,7 @@ class Events(Database):
                 connection.execute(sa.delete(table).where(*own), keys)
 
     def _fold(self, connection: sa.Connection, pairs: set[Who]) -> None:
-        """Bring `decisions` in step with the events of these sentences and annotators, as `labels.history` folds."""
+        """Bring `decisions` in step with the events of these sentences and annotators, as `labels.gold` folds."""
         events, decisions = schema.events, schema.decisions
         stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
         query = _event_query(*stored, events.c.draw_id)

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from labels.records import ScoringModel
 from labels.store import schema
-from labels.store.conditions import free
 from labels.store.database import Database, batches, now
-from labels.store.records import ScoringModel
+from labels.store.relabelling import free
 
 Uncertainty = Literal["entropy", "margin"]
 Score = tuple[int, Sequence[float], float, float, float]

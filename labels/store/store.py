@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from labels.codebook import Codebook
-from labels.records import Annotation, Document, Sentence
+from labels.codebook.schema import Codebook
+from labels.records import Annotation, CodebookMigration, Document, Sentence
 from labels.store.codebooks import Codebooks
+from labels.store.counts import Progress
+from labels.store.documents import Texts
 from labels.store.draws import Draws
 from labels.store.events import Events
-from labels.store.progress import Progress
-from labels.store.records import CodebookMigration
 from labels.store.relabelling import RelabellingQueue
 from labels.store.scores import Scores
-from labels.store.texts import Texts
 
 
 class Store(Texts, Codebooks, Events, Draws, RelabellingQueue, Scores, Progress):

@@ -22,7 +22,7 @@ def test_the_wheel_trains_from_its_own_seeds_and_experiments(isolated: Path) -> 
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     code = (
-        "import sys, trainer; from trainer.resources import shipped; print(trainer.__file__, shipped('seeds'));"
+        "import sys, trainer; from trainer.environment import shipped; print(trainer.__file__, shipped('seeds'));"
         "sys.argv = ['communique', 'train', 'keywords', '--out', 'run', '--set', 'tracking.enabled=false'];"
         "from trainer.cli import app; app()"
     )

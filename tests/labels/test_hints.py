@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labels.hints import command, relabel_command
+from labels.settings import command, relabel_command
 
 SECRET = "postgresql://ana:S3CRET@db.example/coding"
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from labels.spelling import did_you_mean
+from labels.errors import did_you_mean
 
 
 def test_names_the_nearest_word_whatever_its_case() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from labels.settings import store_name
 from labels.store import Store
-from labels.store_url import store_name
 
 
 @pytest.mark.parametrize(

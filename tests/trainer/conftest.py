@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labels.codebook import Codebook, codebook_from_dict, dump_codebook
+from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
 from labels.records import Annotation, Document, Example, Sentence
 from labels.store import Store, now
 from tests.conftest import make_examples
 from trainer.config.experiment import Experiment
 from trainer.config.load import parse_experiment
 from trainer.config.models import FinetuneSection
-from trainer.model import Model
-from trainer.run import RunResult, run_experiment
+from trainer.model.model import Model
+from trainer.runs.run import RunResult, run_experiment
 
 if TYPE_CHECKING:
     from trainer.classifiers.finetune import FinetuneClassifier
@@ -159,7 +159,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 
-    from trainer.encoders import bundled_encoder
+    from trainer.encoders.encoder import bundled_encoder
 
     folder = tmp_path_factory.mktemp("tiny-encoder")
     with _aside(folder), torch.random.fork_rng():
@@ -182,7 +182,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def short_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled encoder's first two layers in a folder, with its tokenizer and its pooling."""
-    from trainer.encoders import bundled_encoder, open_encoder
+    from trainer.encoders.encoder import bundled_encoder, open_encoder
 
     folder = tmp_path_factory.mktemp("short-encoder")
     with _aside(folder):

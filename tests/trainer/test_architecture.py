@@ -68,11 +68,11 @@ def test_only_tracking_and_what_mlflow_itself_runs_import_mlflow() -> None:
     users = {
         name_of(path) for path in MODULES if any(name.split(".")[0] == "mlflow" for name in imported(parsed(path)))
     }
-    assert users == {"trainer.tracking", "trainer.pyfunc"}
+    assert users == {"trainer.runs.tracking", "trainer.model.pyfunc"}
 
 
 def test_importing_the_packages_loads_no_heavy_library() -> None:
-    skipped = ("trainer.pyfunc", "labels.store.env", "labels.store.versions")
+    skipped = ("trainer.model.pyfunc", "labels.store.env", "labels.store.versions")
     lazy = ("trainer.classifiers.finetune", "trainer.classifiers.network", "trainer.classifiers.training")
     names = [name for name in map(name_of, MODULES) if not name.startswith((*skipped, *lazy))]
     code = f"import sys; [__import__(name) for name in {names!r}]; print(*sorted({HEAVY!r} & set(sys.modules)))"
@@ -97,8 +97,8 @@ def test_no_module_reads_or_writes_pickles() -> None:
 
 
 def test_only_the_command_line_ends_the_process() -> None:
-    """`labels.terminal` is what the command modules share."""
+    """`labels.cli.terminal` is what the command modules share."""
     ends = {"exit", "quit", "sys.exit", "os._exit", "SystemExit", "typer.Exit"}
     called = {name_of(path): {ast.unparse(call.func) for call in calls(parsed(path))} for path in MODULES}
     ending = {name for name, names in called.items() if names & ends and not name.startswith("labels.cli.")}
-    assert ending <= {"trainer.cli", "labels.terminal"}
+    assert ending <= {"trainer.cli", "labels.cli.terminal"}

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from labels.codebook import Codebook, load_codebook
-from labels.documents import read_documents
+from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import CodebookError, DataError
 from labels.exchange.jsonl import format_line
 from labels.exchange.lines import Line
 from labels.records import Annotation, Sentence, sentence_id
+from labels.text.documents import read_documents
 from tests.conftest import make_examples
 from tests.trainer.conftest import plain_codebook
 from trainer.cli import app
@@ -27,8 +27,8 @@ from trainer.corpus.check import Check, CorpusReport, Targets, balance, check_co
 from trainer.corpus.labelled import read_labelled_corpus
 from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share
 from trainer.corpus.surface import surface_area
-from trainer.data import STARTER_CODEBOOK
-from trainer.resources import shipped
+from trainer.data.dataset import STARTER_CODEBOOK
+from trainer.environment import shipped
 
 Text = tuple[str, tuple[str, ...]]
 """A sentence and its labels."""

@@ -8,8 +8,8 @@ import pytest
 
 from labels.errors import DataError
 from tests.trainer.conftest import MakeExperiment
-from trainer.locks import sole_writer
-from trainer.run import run_experiment
+from trainer.outputs import sole_writer
+from trainer.runs.run import run_experiment
 
 HOLDER = """
 import sys

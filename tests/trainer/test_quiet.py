@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainer.quiet import quiet_libraries
+from trainer.environment import quiet_libraries
 
 SWITCHES = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -75,7 +75,9 @@ def test_warnings_of_the_libraries_are_not_shown(module: str) -> None:
     warn_from(module)
 
 
-@pytest.mark.parametrize("module", ["trainer.run", "labels.store", "__main__", "sklearn.linear_model", "torchlight"])
+@pytest.mark.parametrize(
+    "module", ["trainer.runs.run", "labels.store", "__main__", "sklearn.linear_model", "torchlight"]
+)
 def test_warnings_of_everybody_else_are_shown(module: str) -> None:
     warnings.simplefilter("error")
     quiet_libraries()

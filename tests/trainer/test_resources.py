@@ -8,14 +8,14 @@ from types import ModuleType
 
 import pytest
 
-import trainer.resources
-from trainer.resources import cache_folder, shipped, shipped_experiments
+import trainer.environment
+from trainer.environment import cache_folder, shipped, shipped_experiments
 
 
 def installed_copy(package: Path) -> ModuleType:
-    """`trainer.resources` as it would be in another installation."""
+    """`trainer.environment` as it would be in another installation."""
     package.mkdir(parents=True)
-    shutil.copy(trainer.resources.__file__, package / "resources.py")
+    shutil.copy(trainer.environment.__file__, package / "resources.py")
     spec = spec_from_file_location("installed_resources", package / "resources.py")
     assert spec is not None
     assert spec.loader is not None

@@ -1,21 +1,27 @@
-"""What every classifier is: the protocol, and the target matrices that they are fitted to."""
+"""What every classifier is: the protocol, and the target matrices that they are fitted to.
+
+Kind of model -> its class, imported only when it is asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ArtefactError, ExperimentError
+from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
-from trainer.errors import ExperimentError
 
 if TYPE_CHECKING:
-    from trainer.calibration import Calibration
+    from trainer.calibration.calibration import Calibration
+    from trainer.config.models import ModelSection
 
 
 class Classifier(Protocol):
@@ -153,3 +159,36 @@ def class_indices(matrix: NDArray[np.bool_]) -> NDArray[np.int64]:
 def without_none(probabilities: NDArray[np.floating[Any]], n_labels: int) -> Probabilities:
     """Drop the column of "none" (the last, if any) of class probabilities."""
     return np.ascontiguousarray(probabilities[:, :n_labels], dtype=np.float32)
+
+
+CLASSES = {
+    "majority": "trainer.classifiers.baselines:MajorityClassifier",
+    "keywords": "trainer.classifiers.baselines:KeywordsClassifier",
+    "tfidf": "trainer.classifiers.tfidf:TfidfClassifier",
+    "embedding": "trainer.classifiers.embedding:EmbeddingClassifier",
+    "contrastive": "trainer.classifiers.contrastive:ContrastiveClassifier",
+    "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
+    "cascade": "trainer.classifiers.cascade:CascadeClassifier",
+}
+
+
+def classifier_class(kind: str) -> type[Classifier]:
+    """The class of a kind.
+
+    Raises:
+        ArtefactError: this version knows no such kind.
+    """
+    if kind not in CLASSES:
+        raise ArtefactError(
+            f"kind '{kind}' is not known to this version; it knows {', '.join(CLASSES)}. Upgrade communique."
+        )
+    module, name = CLASSES[kind].split(":")
+    found: type[Classifier] = getattr(import_module(module), name)
+    return found
+
+
+def build_classifier(section: ModelSection, codebook: Codebook, seed: int, progress: Progress | None) -> Classifier:
+    """A classifier to be fitted, as the experiment's model section describes it."""
+    build = classifier_class(section.kind)
+    built: Classifier = build(codebook, section, seed, progress)  # type: ignore[call-arg]
+    return built

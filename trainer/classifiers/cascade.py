@@ -1,5 +1,6 @@
 """A cheap classifier answers the sentences of which it is sure, an expensive one the rest; how far that may differ from
-the expensive one alone is certified. The rule and the bounds are `trainer.certificate`'s; how the expensive one is
+the expensive one alone is certified. The rule and the bounds are `trainer.calibration.certificate`'s; how the
+expensive one is
 exported is its own matter.
 """
 
@@ -15,18 +16,32 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ArtefactError, ExperimentError
 from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Bools, Probabilities
-from trainer.calibration import Calibration, LabelCalibration, fit_calibration, not_calibrated, with_none
-from trainer.certificate import Certificate, DeferralRule, Limits, certify, choose_rule, most_failures, upper_bound
-from trainer.classifiers.base import Classifier, Exportable, ResumableClassifier, label_matrix
-from trainer.classifiers.registry import build_classifier, classifier_class
+from trainer.calibration.calibration import Calibration, LabelCalibration, fit_calibration, not_calibrated, with_none
+from trainer.calibration.certificate import (
+    Certificate,
+    DeferralRule,
+    Limits,
+    certify,
+    choose_rule,
+    most_failures,
+    upper_bound,
+)
+from trainer.classifiers.base import (
+    Classifier,
+    Exportable,
+    ResumableClassifier,
+    build_classifier,
+    classifier_class,
+    label_matrix,
+)
 from trainer.config.experiment import CalibrationSection
 from trainer.config.models import CascadeSection
-from trainer.errors import ArtefactError, ExperimentError
-from trainer.splits import make_split
+from trainer.data.splits import make_split
 
 FILE, CHEAP, EXPENSIVE = "cascade.json", "cheap", "expensive"
 

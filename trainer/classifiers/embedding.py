@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ArtefactError, EncoderError, ExperimentError
 from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
@@ -24,9 +25,8 @@ from trainer.classifiers.linear import (
     regression_targets,
 )
 from trainer.config.models import EmbeddingSection
-from trainer.embedding_cache import cached_encode
-from trainer.embeddings import Embedder, Vectors
-from trainer.errors import ArtefactError, EncoderError, ExperimentError
+from trainer.encoders.cache import cached_encode
+from trainer.encoders.embeddings import Embedder, Vectors
 
 FILE, SETTINGS = "regression.skops", "settings.json"
 
@@ -35,7 +35,7 @@ class EmbeddingClassifier:
     """Pooled vectors of length 1 of an encoder that is not trained -> L2 logistic regression.
 
     Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
-    class of its own where it is allowed. Vectors of train and validation are kept by `trainer.embedding_cache`.
+    class of its own where it is allowed. Vectors of train and validation are kept by `trainer.encoders.cache`.
     """
 
     needs_calibration = True

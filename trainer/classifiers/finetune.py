@@ -11,23 +11,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import DivergedError, ExperimentError
 from labels.progress import Progress
 from labels.records import Example
 from trainer.classifiers.base import class_indices, label_matrix, refuse_one_class
-from trainer.classifiers.checkpoints import (
-    claim_folder,
-    drop_fruitless,
-    epochs_done,
-    fingerprint,
-    last_whole_checkpoint,
-)
+from trainer.classifiers.network import trains_in_bfloat16
+from trainer.classifiers.training import claim_folder, drop_fruitless, epochs_done, fingerprint, last_whole_checkpoint
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection
-from trainer.distributed import world_size
-from trainer.encoders import encoder_digest, find_encoder
-from trainer.errors import DivergedError, ExperimentError
-from trainer.precision import trains_in_bfloat16
+from trainer.encoders.encoder import encoder_digest, find_encoder
+from trainer.environment import world_size
 
 _OUT_OF_MEMORY = (
     "out of memory with {n} sentences at once. Lower model.batch_size and raise model.gradient_accumulation as much, "

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.errors import ArtefactError
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.base import class_indices, label_matrix, refuse_one_class, without_none
-from trainer.errors import ArtefactError
 
 TRUSTED: tuple[str, ...] = ("sklearn.multiclass._ConstantPredictor",)
 """Types beyond skops's own allow-list that a file may hold: scikit-learn's answer for a label that all bear."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.embeddings import pool_states
-from trainer.encoders import max_positions, open_encoder
-from trainer.errors import ExperimentError
+from labels.errors import ExperimentError
+from trainer.config.models import Precision
+from trainer.encoders.embeddings import pool_states
+from trainer.encoders.encoder import max_positions, open_encoder
+
+_NATIVE = ("amx_bf16", "avx512_bf16")
+"""What processors with units for bfloat16 say of themselves."""
+
+
+def trains_in_bfloat16(precision: Precision) -> bool:
+    """Whether products are computed in bfloat16, weights and sums staying in float32; about twice as fast.
+
+    Args:
+        precision: "auto" where a GPU or the processor has units for it; "float32" never.
+    """
+    if precision == "float32":
+        return False
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    capabilities: Mapping[str, object] = tell() if tell else {}  # older versions of torch do not tell
+    return any(bool(capabilities.get(name)) for name in _NATIVE)
 
 
 class Network(nn.Module):

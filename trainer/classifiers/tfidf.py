@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ExperimentError
 from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
@@ -20,7 +21,6 @@ from trainer.classifiers.linear import (
     regression_targets,
 )
 from trainer.config.models import TfidfSection
-from trainer.errors import ExperimentError
 
 FILE = "pipeline.skops"
 

@@ -1,7 +1,7 @@
 """What classifiers on a trained encoder share: how they are asked, saved, exported and opened again.
 
 How they are trained is each kind's own matter. The module that is trained stands in `network`, what runs it after an
-export in `onnx_network`; the encoder's place is found by `trainer.encoders`.
+export in `onnx_network`; the encoder's place is found by `trainer.encoders.encoder`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ArtefactError, ExperimentError
 from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.base import without_none
-from trainer.classifiers.onnx_network import ENCODER, GRAPH, HEAD, OnnxNetwork
+from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection
-from trainer.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
-from trainer.encoders import default_pooling, find_encoder, write_pooling
-from trainer.errors import ArtefactError, ExperimentError
+from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
+from trainer.encoders.encoder import default_pooling, find_encoder, write_pooling
 
 if TYPE_CHECKING:
     from trainer.classifiers.network import Network
@@ -140,7 +140,7 @@ class TransformerClassifier(ABC):
         Raises:
             ArtefactError: the exporter is not installed, or cannot express this encoder or tokenizer.
         """
-        from trainer.classifiers.network_graph import write_graph
+        from trainer.classifiers.onnx import write_graph
 
         network = self._fitted_network()
         (folder / GRAPH).parent.mkdir()

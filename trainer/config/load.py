@@ -1,19 +1,118 @@
-"""Experiments from files: found, read, overridden, checked."""
+"""Experiments from files: found, read, overridden, checked.
+
+Single keys of an experiment's content, set from outside its file.
+What is wrong with an experiment, in the words of its file.
+Experiments as text, the way back from `load`.
+"""
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from trainer.config.experiment import Experiment
-from trainer.config.overrides import apply_override
-from trainer.config.problems import describe_problems
-from trainer.errors import ExperimentError
-from trainer.resources import shipped, shipped_experiments
+from labels.errors import ExperimentError, did_you_mean
+from trainer.config.experiment import Experiment, SweepRange
+from trainer.config.models import CascadeSection, SingleSection
+from trainer.environment import shipped, shipped_experiments
+
+
+def set_key(content: dict[str, Any], key: str, value: Any, place: str) -> None:
+    """Put a value at a dotted key of an experiment's content; `place` names its origin in messages.
+
+    Raises:
+        ExperimentError: the key goes on below a value.
+    """
+    *sections, last = key.split(".")
+    target = content
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ExperimentError(f"{place}: '{section}' is a value, not a section.")
+    target[last] = value
+
+
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Put the value of a `key=value` at its key.
+
+    Raises:
+        ExperimentError: there is no `=` or no key, or the key goes on below a value.
+    """
+    key, separator, literal = override.partition("=")
+    if not separator or not key.strip():
+        raise ExperimentError(f"--set {override}: write key=value, e.g. --set model.epochs=3.")
+    set_key(content, key.strip(), _literal(literal.strip()), f"--set {override}")
+
+
+def _literal(text: str) -> Any:
+    """A TOML literal; anything else is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterator[str]:
+    """A line for each problem: its key, what is wrong and, for an unknown key or kind, the nearest known one."""
+    for problem in error.errors():
+        path = _keys_alone([str(part) for part in problem["loc"]])
+        key = ".".join(path) or "experiment"
+        if problem["type"] == "extra_forbidden":
+            yield f"{key}: unknown key{did_you_mean(path[-1], _known_keys(path, content))}"
+        elif problem["type"].startswith("union_tag"):
+            kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in _model_sections(path)]
+            given = str(_section_at(path, content).get("kind", ""))
+            hint = did_you_mean(given, kinds)
+            yield f"{key}.kind: '{given}' is no kind of model{hint}; use one of {', '.join(kinds)}"
+        elif problem["type"] == "missing":
+            yield f"{key}: this key is needed" + (', e.g. [model] kind = "tfidf"' if key == "model" else "")
+        else:
+            given = problem.get("input")
+            shown = "" if isinstance(given, dict) else f" (given: {given!r})"
+            yield f"{key}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_alone(path: list[str]) -> list[str]:
+    """The path without the values of discriminators, which are no keys of the file."""
+    if path[:1] == ["model"]:
+        return [*path[:1], *path[2:3], *path[4:]]  # model, KIND, cheap, KIND, C
+    return [*path[:3], *path[4:]] if path[:2] == ["sweep", "space"] else path
+
+
+def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
+    """What the file has at this path; nothing where that is no section."""
+    for key in path:
+        found = content.get(key)
+        content = found if isinstance(found, dict) else {}
+    return content
+
+
+def _model_sections(path: list[str]) -> tuple[type[BaseModel], ...]:
+    """The kinds that the model at this path can be of: a model within a cascade is no cascade."""
+    union, _ = get_args(SingleSection)
+    single: tuple[type[BaseModel], ...] = get_args(union)
+    return (*single, CascadeSection) if len(path) == 1 else single
+
+
+def _known_keys(path: list[str], content: dict[str, Any]) -> list[str]:
+    if len(path) == 1:
+        return list(Experiment.model_fields)
+    if path[0] == "model":
+        kind = _section_at(path[:-1], content).get("kind")
+        return [
+            key
+            for section in _model_sections(path[:-1])
+            if kind in get_args(section.model_fields["kind"].annotation)
+            for key in section.model_fields
+        ]
+    if path[:2] == ["sweep", "space"]:
+        return list(SweepRange.model_fields)
+    section = Experiment.model_fields[path[0]].annotation
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
 
 
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -65,3 +164,18 @@ def parse_experiment(content: dict[str, Any], place: str) -> Experiment:
         lines += [f"  {line}" for line in describe_problems(error, content)]
         lines.append("experiments/default.toml documents every key.")
         raise ExperimentError("\n".join(lines)) from None
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """The experiment as TOML, every key of it but its sweep, that `load_experiment` reads back."""
+    return "\n".join(_toml_lines(experiment.model_dump(exclude={"sweep"}))) + "\n"
+
+
+def _toml_lines(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        if not isinstance(value, dict):
+            # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+            yield f"{key} = " + json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from ("", f"[{prefix}{key}]", *_toml_lines(value, f"{prefix}{key}."))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from trainer.config.fields import Count, Fraction, Positive, Section
-from trainer.precision import Precision
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "float32"]
+
+
+class Section(BaseModel):
+    """Keys of one TOML table; an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 class MajoritySection(Section):

@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 
-from labels.agreement import agreement
-from labels.codebook import Codebook
-from labels.duplicates import near_duplicate_pairs
-from labels.history import standing
+from labels.agreement.report import agreement
+from labels.codebook.schema import Codebook
+from labels.gold import standing
 from labels.records import Sentence
+from labels.text.duplicates import near_duplicate_pairs
 from trainer.arrays import Bools
 from trainer.corpus.labelled import LabelledCorpus, LabelledDocument, LabelSet, read_labelled_corpus
 from trainer.corpus.repetition import moving_type_token_ratio, repeated_ngram_share, share, share_at_equal_size

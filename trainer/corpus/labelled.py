@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from labels.codebook import Codebook
-from labels.documents import find_files, read_file, read_front_matter
+from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.exchange.jsonl import read_annotations
 from labels.exchange.lines import Line
+from labels.gold import resolve
 from labels.records import Document, Sentence
-from labels.resolve import resolve
-from labels.sentences import split_sentences
+from labels.text.documents import find_files, read_file, read_front_matter
+from labels.text.sentences import split_sentences
 
 LabelSet = tuple[str, ...]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from trainer.arrays import Bools, Floats
 from trainer.corpus.labelled import LabelledCorpus
 

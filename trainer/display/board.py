@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from labels.terminal import console
+from labels.cli.terminal import console
 from trainer.display.figures import bounds, number
 
 if TYPE_CHECKING:
-    from trainer.leaderboard import Board
-    from trainer.run import RunResult
+    from trainer.runs.leaderboard import Board
+    from trainer.runs.run import RunResult
 
 _LABEL_COLUMNS_WIDTH = 36
 

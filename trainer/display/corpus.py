@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from labels.terminal import console
+from labels.cli.terminal import console
 from trainer.display.figures import figure_table, number
 
 if TYPE_CHECKING:

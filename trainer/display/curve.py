@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from labels.terminal import console
+from labels.cli.terminal import console
 from trainer.display.figures import bounds, number
 
 if TYPE_CHECKING:
-    from trainer.evaluation.curve import Outlook
-    from trainer.learning_curve import CurveResult, LearningCurve
+    from trainer.evaluation.learning_curve import Outlook
+    from trainer.runs.learning_curve import CurveResult, LearningCurve
 
 
 def print_learning_curve(result: CurveResult) -> None:

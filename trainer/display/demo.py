@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from labels.terminal import console
+from labels.cli.terminal import console
 
 if TYPE_CHECKING:
     from labels.records import Document
+    from trainer.data.splits import Split
     from trainer.demo import Corpus
-    from trainer.run import RunResult
-    from trainer.splits import Split
+    from trainer.runs.run import RunResult
 
 
 def print_corpus(corpus: Corpus) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from labels.hints import relabel_command
-from labels.terminal import console
+from labels.cli.terminal import console
+from labels.settings import relabel_command
 from trainer.display.figures import number
 
 if TYPE_CHECKING:
     from labels.settings import Settings
-    from trainer.doubts import DoubtReport
+    from trainer.active.label_errors import DoubtReport
 
 
 def print_doubts(report: DoubtReport, out: Path | None, queued: int | None, settings: Settings) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from labels.hints import command
-from labels.terminal import console
+from labels.cli.terminal import console
+from labels.settings import command
 from trainer.display.figures import figure_table, number
 
 if TYPE_CHECKING:
-    from trainer.export import ExportReport
+    from trainer.model.export import ExportReport
 
 
 def print_exported(report: ExportReport) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labels.hints import command
-from labels.terminal import console
+from labels.cli.terminal import console
+from labels.settings import command
 
 if TYPE_CHECKING:
-    from trainer.model import Model
-    from trainer.predict import PredictReport
-    from trainer.score import ScoreReport
+    from trainer.active.scoring import ScoreReport
+    from trainer.model.model import Model
+    from trainer.predict.bulk import PredictReport
 
 
 def print_predicted(report: PredictReport, model: Model, output: Path) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from labels.hints import command
-from labels.terminal import console
+from labels.cli.terminal import console
+from labels.settings import command
 from trainer.display.figures import bounds, number
 
 if TYPE_CHECKING:
-    from trainer.run import RunResult
+    from trainer.runs.run import RunResult
 
 _MANY_LABELS = 12
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from labels.hints import command
-from labels.terminal import console
+from labels.cli.terminal import console
+from labels.settings import command
 from trainer.display.run import print_report
 
 if TYPE_CHECKING:
-    from trainer.sweep import SweepResult, Trial
+    from trainer.runs.sweep import SweepResult
+    from trainer.runs.sweep_trials import Trial
 
 _SHOWN = 10
 

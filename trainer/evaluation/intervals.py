@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.reliability import percentile_interval
+from labels.agreement.coefficients import percentile_interval
 from trainer.arrays import Bools, Floats
 from trainer.evaluation.metrics import Counts, count, exact_match, group_sums
 

@@ -1,21 +1,27 @@
-"""A saved model over HTTP: POST /predict, GET /health, GET /codebook, GET /docs, and a page to try it on."""
+"""A saved model over HTTP: POST /predict, GET /health, GET /codebook, GET /docs, and a page to try it on.
+
+Runs the web application under uvicorn until it is told to stop.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from labels.rows import is_unicode
+from labels.errors import InputError
+from labels.text.rows import is_unicode
 from trainer.arrays import Probabilities
-from trainer.model import Model
+from trainer.model.model import Model
 from trainer.serving.batching import Batcher
 
 MAX_TEXTS, MAX_CHARACTERS = 1000, 20_000
@@ -132,3 +138,36 @@ def create_app(model: Model) -> FastAPI:
         return Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 
     return app
+
+
+_BACKLOG = 2048
+"""Connections that wait to be accepted; as uvicorn's own."""
+
+
+def run_server(model: Model, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serve `model` until interrupted; `announce` is called with the URL once the address is bound (port 0: a free
+    one).
+
+    Raises:
+        InputError: the address cannot be listened on.
+    """
+    listener = _bind(host, port)
+    bound = listener.getsockname()[1]
+    announce(f"http://{f'[{host}]' if ':' in host else host}:{bound}")
+    server = uvicorn.Server(uvicorn.Config(create_app(model), log_level="warning", lifespan="on"))
+    server.run(sockets=[listener])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)  # whoever reads the announced URL may connect at once
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host's name can look so
+        raise InputError(
+            f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}). "
+            "Name another with --host or --port; --port 0 takes a free one."
+        ) from error
+    return listener

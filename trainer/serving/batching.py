@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from trainer.arrays import Probabilities
-from trainer.model import Model
+from trainer.model.model import Model
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.exchange.formats import exchange_module
 from labels.exchange.lines import Exported, Imported, add_batch
 from labels.store import Store

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from labels.codebook import Codebook, codebook_from_dict
-from labels.codebook_migration import apply_migration, plan_migration
+from labels.codebook.schema import Codebook, codebook_from_dict
+from labels.codebook.steps import Step
 from labels.errors import DataError
 from labels.exchange import jsonl, standoff
 from labels.exchange.lines import add_batch
+from labels.gold import resolve
 from labels.records import Annotation, Sentence
-from labels.resolve import resolve
-from labels.steps import Step
 from labels.store import Store, now
-from labels.versions import history_of
+from labels.store.codebook_migration import apply_migration, plan_migration
+from labels.store.codebook_versions import history_of
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 

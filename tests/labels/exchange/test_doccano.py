@@ -7,8 +7,8 @@ import pytest
 
 from labels.errors import DataError
 from labels.records import Annotation, Sentence
-from labels.rows import read_rows
 from labels.store import Store
+from labels.text.rows import read_rows
 from tests.labels.exchange.steps import Row, bring_in, decided, export, lines_of, without_stamps
 
 Write = Callable[[str, list[Row]], Path]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labels.codebook import codebook_from_dict, load_codebook
+from labels.codebook.schema import codebook_from_dict, load_codebook
 from labels.errors import DataError
 from labels.exchange.jsonl import (
     COLUMNS,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labels.codebook import codebook_from_dict
+from labels.codebook.schema import codebook_from_dict
 from labels.errors import DataError
 from labels.exchange.foreign import native_stamp
 from labels.records import Annotation, Sentence

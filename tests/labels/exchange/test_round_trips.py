@@ -13,15 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.errors import InputError
 from labels.exchange.formats import FORMATS, exchange_module
 from labels.exchange.lines import REPLACED
-from labels.history import standing
+from labels.gold import resolve, standing
 from labels.records import Annotation, Document, EventKind, Sentence
-from labels.resolve import resolve
-from labels.rows import read_rows
 from labels.store import Store
+from labels.text.rows import read_rows
 from tests.labels.exchange.steps import EXCLUSIVE, MULTI, bring_in, export
 
 NewStore = Callable[[], Store]

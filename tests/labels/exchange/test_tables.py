@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
 
-from labels.codebook import dump_codebook
+from labels.codebook.schema import dump_codebook
 from labels.errors import DataError
-from labels.examples import read_examples
 from labels.records import Annotation, Document, Sentence
-from labels.rows import read_rows
 from labels.store import Store
+from labels.text.examples import read_examples
+from labels.text.rows import read_rows
 from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, without_stamps
 from tests.labels.store.builders import stored_document
 

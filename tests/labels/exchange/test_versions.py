@@ -11,17 +11,16 @@ import pytest
 from typer.testing import CliRunner
 
 from labels.cli import app
-from labels.codebook import Codebook, codebook_from_dict, dump_codebook
-from labels.codebook_migration import apply_migration, plan_migration
+from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
+from labels.codebook.steps import Step
 from labels.errors import CodebookError, DataError
 from labels.exchange.formats import exchange_module
-from labels.history import standing
+from labels.gold import resolve, standing
 from labels.records import Annotation, Sentence
-from labels.resolve import resolve
-from labels.rows import read_rows
-from labels.steps import Step
 from labels.store import Store
-from labels.versions import history_of
+from labels.store.codebook_migration import apply_migration, plan_migration
+from labels.store.codebook_versions import history_of
+from labels.text.rows import read_rows
 from tests.labels.exchange.steps import Row, bring_in, export, lines_of, write_json
 from tests.labels.exchange.test_round_trips import FILES, GOLD
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from labels.codebook import Codebook, load_codebook
+from labels.codebook.schema import Codebook, load_codebook
 from labels.store import CodebookMigration, Store
 
 

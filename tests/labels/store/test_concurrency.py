@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 from alembic import command  # noqa: F401  # imported early, so that all are ready at the same moment
 
-from labels.codebook import codebook_from_dict
-from labels.queue import DrawRequest, next_assignment
+from labels.annotate.labelling import LabellingSession
+from labels.codebook.schema import codebook_from_dict
 from labels.records import Annotation, Document, Sentence
-from labels.session import LabellingSession
+from labels.sampling.strategies import DrawRequest, next_assignment
 from labels.store import Store, schema
 from tests.labels.store.builders import rows_of, score_all
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from labels.errors import InputError, StoreError
+from labels.settings import store_name
 from labels.store import Store, now
-from labels.store_url import store_name
 from tests.labels.store.builders import PAST, decision, sentences
 
 

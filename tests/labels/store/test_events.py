@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labels.errors import StoreError
-from labels.history import standing
+from labels.gold import standing
 from labels.records import Annotation, EventKind, State
 from labels.store import Draft, DrawItem, Store, schema
 from tests.labels.store.builders import FUTURE, PAST, added, decision, draw, rows_of

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from labels.codebook import Codebook
+from labels.annotate.labelling import LabellingSession
+from labels.codebook.schema import Codebook
 from labels.errors import StoreError
 from labels.records import Document, Sentence
-from labels.session import LabellingSession
+from labels.settings import store_url
 from labels.store import CodebookMigration, Counts, Draft, Store
-from labels.store.engine import open_engine
-from labels.store_url import store_url
+from labels.store.database import open_engine
 from tests.labels.store.builders import FUTURE, added, decision, draw, make_revision, sentences
 
 ADVICE = r"Nothing was half-written\. Check that"
@@ -164,7 +164,7 @@ def test_a_new_store_on_a_full_disk_is_not_half_made() -> None:
 def test_a_file_that_another_program_holds_too_long_is_named(
     filled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labels.store.engine._BUSY_SECONDS", 0)
+    monkeypatch.setattr("labels.store.database._BUSY_SECONDS", 0)
     with closing(sqlite3.connect("store.db")) as other, Store("store.db") as store:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"store\.db: .*written \(database is locked\)"):

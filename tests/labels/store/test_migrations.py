@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from labels.errors import StoreError
-from labels.history import standing
+from labels.gold import standing
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import Counts, Draw, DrawItem, Store, schema
 from labels.store.migrations import HEAD, schema_version

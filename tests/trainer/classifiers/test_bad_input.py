@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labels.codebook import Codebook, dump_codebook
+from labels.codebook.schema import Codebook, dump_codebook
+from labels.errors import EncoderError, ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import make_experiment, plain_codebook, texts_of, write_examples
-from trainer.classifiers.base import Classifier
-from trainer.classifiers.registry import build_classifier, classifier_class
+from trainer.classifiers.base import Classifier, build_classifier, classifier_class
 from trainer.config.load import parse_experiment
 from trainer.config.models import ModelSection
-from trainer.errors import EncoderError, ExperimentError
-from trainer.run import run_experiment
+from trainer.runs.run import run_experiment
 
 KINDS = pytest.mark.parametrize("kind", ["embedding", "contrastive", "finetune"])
 QUICK: dict[str, dict[str, Any]] = {

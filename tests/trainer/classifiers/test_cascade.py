@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labels.codebook import Codebook, codebook_from_dict, dump_codebook
+from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
+from labels.errors import ArtefactError, ExperimentError
 from labels.records import Example
 from tests.trainer.conftest import gold_of, make_experiment, plain_codebook, texts_of, tiny_section, write_examples
-from trainer.calibration import fit_multilabel
-from trainer.certificate import Certificate, upper_bound
+from trainer.calibration.calibration import fit_multilabel
+from trainer.calibration.certificate import Certificate, upper_bound
 from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment, parse_experiment
 from trainer.config.models import CascadeSection, TfidfSection
-from trainer.data import load_dataset
+from trainer.data.dataset import load_dataset
+from trainer.data.splits import make_split
 from trainer.display.run import print_report
-from trainer.errors import ArtefactError, ExperimentError
-from trainer.fitting import fit_model
-from trainer.model import Model
-from trainer.run import RunResult, run_experiment
-from trainer.splits import make_split
+from trainer.model.model import Model
+from trainer.runs.fit import fit_model
+from trainer.runs.run import RunResult, run_experiment
 
 LABELS = ("aid", "truce", "threat")
 MULTI = plain_codebook(*LABELS)

@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 from transformers import Trainer
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ExperimentError
 from labels.records import Example
 from tests.trainer.conftest import contradicting, examples_for, plain_codebook, texts_of, tiny_section
-from trainer.classifiers.checkpoints import claim_folder, drop_fruitless, fingerprint, last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
-from trainer.errors import ExperimentError
+from trainer.classifiers.training import claim_folder, drop_fruitless, fingerprint, last_whole_checkpoint
 
 MULTI = plain_codebook("aid", "truce")
 EXAMPLES = examples_for(MULTI, 120)

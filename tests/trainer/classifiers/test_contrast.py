@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from trainer.classifiers.contrast import BalancedBatches, contrastive_loss, pull_weights
+from trainer.classifiers.contrastive import BalancedBatches, contrastive_loss, pull_weights
 
 Golds = st.tuples(st.integers(1, 40), st.integers(1, 9)).flatmap(lambda shape: arrays(bool, shape))
 """(examples, labels): any label can be rare, common or absent, any row can bear none or several."""

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import DivergedError, EncoderError, ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import MakeExperiment, examples_for, gold_of, plain_codebook, texts_of, write_examples
-from trainer.artefact import read_manifest
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.contrastive import ContrastiveClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.classifiers.linear import build_regression, fit_regression, label_probabilities, regression_targets
 from trainer.cli import app
 from trainer.config.models import ContrastiveSection, EmbeddingSection
-from trainer.errors import DivergedError, EncoderError, ExperimentError
-from trainer.model import Model
-from trainer.run import run_experiment
+from trainer.model.artefact import read_manifest
+from trainer.model.model import Model
+from trainer.runs.run import run_experiment
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from skops.io import dump
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ArtefactError, EncoderError, ExperimentError
 from tests.conftest import make_examples
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.config.models import EmbeddingSection
-from trainer.embeddings import Embedder
-from trainer.errors import ArtefactError, EncoderError, ExperimentError
-from trainer.resources import cache_folder
+from trainer.encoders.embeddings import Embedder
+from trainer.environment import cache_folder
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

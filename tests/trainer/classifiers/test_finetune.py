@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import DivergedError, EncoderError, ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import (
@@ -30,14 +31,13 @@ from tests.trainer.conftest import (
     write_examples,
 )
 from trainer.classifiers.base import EncodingClassifier
-from trainer.classifiers.checkpoints import last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.classifiers.network import Network
+from trainer.classifiers.training import last_whole_checkpoint
 from trainer.cli import app
-from trainer.encoders import bundled_encoder
-from trainer.errors import DivergedError, EncoderError, ExperimentError
-from trainer.fitting import checkpoint_folder
-from trainer.run import run_experiment
+from trainer.encoders.encoder import bundled_encoder
+from trainer.runs.fit import checkpoint_folder
+from trainer.runs.run import run_experiment
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

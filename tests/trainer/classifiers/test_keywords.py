@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook.schema import Codebook, codebook_from_dict
+from labels.errors import ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples
-from trainer.classifiers.keywords import KeywordsClassifier
+from trainer.classifiers.baselines import KeywordsClassifier
 from trainer.config.models import KeywordsSection
-from trainer.errors import ExperimentError
 
 NO_CUE, ONE_CUE, TWO_CUES = "Rain fell.", "Oslo pledged fuel.", "Oslo pledged it and will send it."
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
 from labels.records import Example
-from trainer.calibration import uncalibrated
-from trainer.classifiers.majority import MajorityClassifier
+from trainer.calibration.calibration import uncalibrated
+from trainer.classifiers.baselines import MajorityClassifier
 from trainer.config.models import MajoritySection
-from trainer.model import Model
+from trainer.model.model import Model
 
 LABELS = [("aid",), ("aid",), ("aid", "truce"), (), ("aid",)]
 ROWS = [Example(f"e{i}", f"d{i}", f"Text {i}.", labels) for i, labels in enumerate(LABELS)]

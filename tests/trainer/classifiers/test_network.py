@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
+from labels.errors import ExperimentError
 from trainer.classifiers.network import Network, asymmetric_loss, open_network
-from trainer.errors import ExperimentError
 
 
 def small_network(n_outputs: int = 2, *, pooling: str = "mean") -> Network:

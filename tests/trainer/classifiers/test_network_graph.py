@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from labels.errors import ArtefactError
 from trainer.classifiers.network import Network
-from trainer.classifiers.network_graph import ByteEmbedding, RowScaledLinear, write_graph
-from trainer.errors import ArtefactError
+from trainer.classifiers.onnx import ByteEmbedding, RowScaledLinear, write_graph
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from trainer.classifiers.onnx_network import PlainTokenizer, open_session
-from trainer.errors import ArtefactError
+from labels.errors import ArtefactError
+from trainer.classifiers.onnx import PlainTokenizer, open_session
 
 GRAPH = Path("model.onnx")
 

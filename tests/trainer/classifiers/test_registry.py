@@ -5,13 +5,12 @@ import sys
 
 import pytest
 
-from labels.codebook import Codebook
+from labels.codebook.schema import Codebook
+from labels.errors import ArtefactError
 from tests.conftest import make_examples
-from trainer.classifiers.base import Classifier
-from trainer.classifiers.registry import CLASSES, build_classifier, classifier_class
+from trainer.classifiers.base import CLASSES, Classifier, build_classifier, classifier_class
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.load import parse_experiment
-from trainer.errors import ArtefactError
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -40,10 +39,10 @@ def test_an_unknown_kind_raises_and_lists_the_known_ones() -> None:
 
 def test_a_classifier_is_imported_only_when_it_is_asked_for() -> None:
     code = (
-        "import sys; from trainer.classifiers.registry import classifier_class; before = set(sys.modules); "
+        "import sys; from trainer.classifiers.base import classifier_class; before = set(sys.modules); "
         "classifier_class('majority'); "
         "assert not {m for m in before if m.startswith('trainer.classifiers.') and m.split('.')[-1] in "
-        "('majority', 'keywords', 'tfidf', 'finetune')}; assert 'trainer.classifiers.majority' in sys.modules; "
+        "('majority', 'keywords', 'tfidf', 'finetune')}; assert 'trainer.classifiers.baselines' in sys.modules; "
         "assert 'trainer.classifiers.tfidf' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from skops.io import dump
 
-from labels.codebook import Codebook, codebook_from_dict
+from labels.codebook.schema import Codebook, codebook_from_dict
+from labels.errors import ArtefactError, ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.models import TfidfSection
-from trainer.errors import ArtefactError, ExperimentError
 
 TEXTS = [example.text for example in make_examples(80)[40:]]
 

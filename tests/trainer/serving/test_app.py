@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 
-from labels.codebook import codebook_from_dict
-from trainer.model import Model
-from trainer.run import RunResult
+from labels.codebook.schema import codebook_from_dict
+from trainer.model.model import Model
+from trainer.runs.run import RunResult
 from trainer.serving.app import create_app
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from labels.errors import InputError
-from trainer.model import Model
-from trainer.serving.server import run_server
+from trainer.model.model import Model
+from trainer.serving.app import run_server
 
 
 @pytest.fixture

@@ -1,0 +1,290 @@
+"""How far annotators agree with each other, and with themselves: reports for a codebook's annotations.
+
+Decisions that may be compared are chosen here; the figures are `ratings`' business. Nothing is read from a store or
+printed. What a shown suggestion does to decisions is told by `influence`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby, product
+
+from labels.agreement.coefficients import Bootstrap
+from labels.agreement.comparisons import Figures, LabelSet, Unit, figures
+from labels.codebook.reading import CodebookHistory, VersionReader
+from labels.codebook.schema import Codebook
+from labels.errors import CodebookError, DataError
+from labels.gold import kept_annotations
+from labels.records import RANDOM_STRATEGIES, Annotation, Sentence
+
+RETEST = "retest"
+"""The draw that shows annotators what they have decided on before."""
+MOST_CONFUSED = 10
+EXAMPLES_EACH = 2
+
+_Reading = tuple[Annotation, LabelSet]
+"""A decision and what it says in the words of the codebook."""
+
+
+@dataclass(frozen=True)
+class ConfusedSentence:
+    """A sentence on which people differ, and who said what."""
+
+    sentence_id: str
+    text: str
+    decisions: dict[str, LabelSet]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often one decision had a label where another on the same sentence had the other label, or nothing (None)."""
+
+    labels: tuple[str | None, str | None]
+    count: int
+    examples: tuple[ConfusedSentence, ...]
+
+
+@dataclass(frozen=True)
+class Response:
+    """How many sentences an annotator decided on, and how many they passed over: skips are no values of alpha."""
+
+    annotator: str
+    reviewed: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Figures of one kind of decisions, and the pairs of labels that are confused most often, most frequent first."""
+
+    figures: Figures
+    confusions: tuple[Confusion, ...]
+
+
+@dataclass(frozen=True)
+class AgreementReport:
+    """`unbiased`: decisions on randomly drawn sentences, made without seeing a suggestion. `other`: all else that two
+    people reviewed (picked, suggested, or of unknown draw), which says little about new sentences. `undecided` standing
+    decisions were left out: a change of the codebook has left open what they say.
+    """
+
+    unbiased: Block
+    other: Block
+    responses: tuple[Response, ...]
+    undecided: int
+    bootstrap: Bootstrap
+
+
+@dataclass(frozen=True)
+class Retest:
+    """How far an annotator agrees with themselves; the "annotators" of `figures` are the readings: before, retest."""
+
+    annotator: str
+    figures: Figures
+
+
+def agreement(
+    events: Iterable[Annotation],
+    sentences: Mapping[str, Sentence],
+    codebook: Codebook,
+    history: CodebookHistory | None = None,
+    *,
+    draws: int = 1000,
+    seed: int = 13,
+    confidence: float = 0.95,
+) -> AgreementReport:
+    """Agreement between annotators, where the figures are unbiased and where they are not.
+
+    A decision counts as unbiased when chance drew the sentence (`RANDOM_STRATEGIES`, or no strategy and inclusion
+    probability 1: all were read) and no suggestion was shown. A sentence with such decisions of two people is in the
+    first block, with these alone; any other sentence that two people reviewed is in the second, with all that stands.
+    Undone decisions, retests and adjudications count nowhere.
+
+    Each annotator has one decision a sentence, the last. In the first block it is their last unbiased one, even where
+    another has replaced it since: sentences that are picked for a second look are the hard ones, and agreement would
+    seem to rise if they dropped out.
+
+    Args:
+        events: in the order in which they were appended.
+        sentences: by id, at least those of the events.
+        codebook: what the labels mean.
+        history: of the codebook, if decisions were made under other versions.
+        draws, seed, confidence: of the bootstrap over documents.
+
+    Raises:
+        CodebookError: a standing decision bears a label that `codebook` lacks, or was made under a version from which
+            no recorded change leads to `codebook`.
+        DataError: a decision's sentence is not in `sentences`.
+    """
+    bootstrap = Bootstrap(draws, seed, confidence)
+    reader = VersionReader(codebook, history or CodebookHistory())
+    decided = [decisions for decisions in map(_firsthand, kept_annotations(events)) if decisions]
+    standing = [decisions[-1] for decisions in decided]
+    readings = _read_standing(standing, reader)
+    unbiased = _units(_last_unbiased(decided, reader), sentences)
+    other = _units((reading for reading in readings if reading[0].sentence_id not in unbiased), sentences)
+    return AgreementReport(
+        unbiased=_block(_in_order(unbiased.values()), codebook, bootstrap),
+        other=_block(_in_order(other.values()), codebook, bootstrap),
+        responses=_responses(standing),
+        undecided=sum(decision.state == "reviewed" for decision in standing) - len(readings),
+        bootstrap=bootstrap,
+    )
+
+
+def retest_agreement(
+    events: Iterable[Annotation],
+    sentences: Mapping[str, Sentence],
+    codebook: Codebook,
+    history: CodebookHistory | None = None,
+    *,
+    draws: int = 1000,
+    seed: int = 13,
+    confidence: float = 0.95,
+) -> tuple[Retest, ...]:
+    """Agreement of each annotator with themselves: every retest against their last review of the sentence before it.
+
+    Decisions on a sentence in one and the same draw are one retest, of which the last counts: what they replaced was a
+    slip. A review that `codebook` cannot read, or leaves undecided, is passed over. Args and errors are otherwise those
+    of `agreement`.
+    """
+    reader = VersionReader(codebook, history or CodebookHistory())
+    units: dict[str, list[Unit]] = {}
+    for decisions in kept_annotations(events):
+        for first, second in _retests(decisions, reader):
+            unit = Unit(sentence_of(decisions[0], sentences), {"before": first, "retest": second})
+            units.setdefault(decisions[0].annotator, []).append(unit)
+    bootstrap = Bootstrap(draws, seed, confidence)
+    return tuple(Retest(name, figures(_in_order(units[name]), codebook, bootstrap)) for name in sorted(units))
+
+
+def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentence:
+    """The sentence that was decided on.
+
+    Raises:
+        DataError: it is not in `sentences`.
+    """
+    found = sentences.get(event.sentence_id)
+    if found is None:
+        raise DataError(
+            f"sentence {event.sentence_id}: annotator '{event.annotator}' decided on it, but its text is not there. "
+            "Import its document, or the annotations with their texts."
+        )
+    return found
+
+
+# -- which decisions are compared
+
+
+def _firsthand(history: Iterable[Annotation]) -> list[Annotation]:
+    return [event for event in history if event.strategy != RETEST]
+
+
+def _read_standing(standing: Iterable[Annotation], reader: VersionReader) -> list[_Reading]:
+    """The reviews among them with their labels, but for those that are undecided."""
+    reviews = [decision for decision in standing if decision.state == "reviewed"]
+    reader.check_readable(reviews)
+    readings = [(decision, reader.read(decision)) for decision in reviews]
+    return [(decision, reading.labels) for decision, reading in readings if not reading.undecided]
+
+
+def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[_Reading]:
+    """The reviews among them with their labels, but for those undecided or in words that cannot be read any more."""
+    for decision in decisions:
+        if decision.state == "reviewed":
+            try:
+                reading = reader.read(decision)
+            except CodebookError:
+                continue
+            if not reading.undecided:
+                yield decision, reading.labels
+
+
+def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[tuple[LabelSet, LabelSet]]:
+    """What was said last before each retest, and in it."""
+    before: LabelSet | None = None
+    for (strategy, _), sitting in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
+        said = list(sitting)
+        for _, labels in _readable(said[-1:] if strategy == RETEST else said, reader):
+            if strategy == RETEST and before is not None:
+                yield before, labels
+            before = labels
+
+
+def _last_unbiased(decided: Iterable[Sequence[Annotation]], reader: VersionReader) -> Iterator[_Reading]:
+    """Of each sentence and annotator the last unbiased decision, if it is a review that can be read."""
+    for decisions in decided:
+        unbiased = [decision for decision in decisions if _is_unbiased(decision)]
+        yield from _readable(unbiased[-1:], reader)
+
+
+def _units(readings: Iterable[_Reading], sentences: Mapping[str, Sentence]) -> dict[str, Unit]:
+    """Sentences that at least two reviewed, by id."""
+    by_sentence: dict[str, list[_Reading]] = {}
+    for decision, labels in readings:
+        by_sentence.setdefault(decision.sentence_id, []).append((decision, labels))
+    return {
+        identifier: Unit(
+            sentence_of(found[0][0], sentences), {decision.annotator: labels for decision, labels in found}
+        )
+        for identifier, found in by_sentence.items()
+        if len(found) > 1
+    }
+
+
+def _is_unbiased(decision: Annotation) -> bool:
+    # With a strategy, probability 1 is no census: an audit takes all of a stratum that a model chose.
+    all_were_read = not decision.strategy and decision.inclusion_probability == 1
+    drawn = decision.strategy in RANDOM_STRATEGIES or all_were_read
+    return drawn and (decision.suggestion is None or decision.blind)
+
+
+def _in_order(units: Iterable[Unit]) -> list[Unit]:
+    """As in the documents, so that no figure depends on who was first."""
+    return sorted(units, key=lambda unit: (unit.sentence.document_id, unit.sentence.start, unit.sentence.end))
+
+
+def _responses(decided: Iterable[Annotation]) -> tuple[Response, ...]:
+    states = Counter((decision.annotator, decision.state) for decision in decided)
+    names = sorted({annotator for annotator, _ in states})
+    return tuple(Response(name, states[name, "reviewed"], states[name, "skipped"]) for name in names)
+
+
+# -- blocks
+
+
+def _block(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> Block:
+    return Block(figures(units, codebook, bootstrap), _confusions(units, codebook))
+
+
+def _confusions(units: Iterable[Unit], codebook: Codebook) -> tuple[Confusion, ...]:
+    """The pairs of labels that stood against each other most often, over all pairs of decisions on a unit."""
+    rank: dict[str | None, int] = {label: position for position, label in enumerate(codebook.label_names)}
+    rank[None] = len(rank)
+    counts: Counter[tuple[str | None, str | None]] = Counter()
+    shown: dict[tuple[str | None, str | None], list[Unit]] = {}
+    for unit in units:
+        for first, second in combinations(unit.given.values(), 2):
+            for one, another in _differences(first, second):
+                key = (one, another) if rank[one] < rank[another] else (another, one)
+                counts[key] += 1
+                seen = shown.setdefault(key, [])
+                if len(seen) < EXAMPLES_EACH and unit not in seen:
+                    seen.append(unit)
+    most = sorted(counts, key=lambda key: (-counts[key], rank[key[0]], rank[key[1]]))[:MOST_CONFUSED]
+    return tuple(Confusion(key, counts[key], tuple(map(_confused, shown[key]))) for key in most)
+
+
+def _differences(first: LabelSet, second: LabelSet) -> Iterator[tuple[str | None, str | None]]:
+    """What only one of the sets has against what only the other has; None where that is nothing."""
+    if first == second:
+        return iter(())
+    only_first: list[str | None] = [label for label in first if label not in second]
+    only_second: list[str | None] = [label for label in second if label not in first]
+    return product(only_first or [None], only_second or [None])
+
+
+def _confused(unit: Unit) -> ConfusedSentence:
+    return ConfusedSentence(unit.sentence.id, unit.sentence.text, dict(sorted(unit.given.items())))

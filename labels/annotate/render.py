@@ -1,0 +1,220 @@
+"""What the screen shows, as rich text: the sentence in its surroundings, the labels to choose, the codebook, the bars.
+
+Pure: nothing here knows a widget or a key press.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from rich.columns import Columns
+from rich.console import Group
+from rich.text import Text
+
+from labels.annotate.session import Desk, Item, Opinion, read_now
+from labels.codebook.cues import compile_cue
+from labels.codebook.schema import BY_NAME, Codebook, Label
+from labels.records import Annotation, Sentence
+
+CUE_STYLE = "underline bold yellow"
+_MANY_LABELS = 12
+_BAR = 16
+
+
+class CueMarker:
+    """Marks the cue words of a codebook in a text."""
+
+    def __init__(self, codebook: Codebook) -> None:
+        self._patterns: list[re.Pattern[str]] = [compile_cue(cue) for label in codebook.labels for cue in label.cues]
+
+    def mark(self, text: str) -> Text:
+        """The text with every cue underlined."""
+        marked = Text(text, style="bold")
+        for pattern in self._patterns:
+            for match in pattern.finditer(text):
+                marked.stylize(CUE_STYLE, match.start(), match.end())
+        return marked
+
+
+def before(item: Item) -> Text:
+    """What comes before the sentence, dim; a line break where a paragraph begins."""
+    return _run(item.context.before, item.breaks)
+
+
+def after(item: Item) -> Text:
+    """What comes after the sentence, dim."""
+    return _run(item.context.after, item.breaks[len(item.context.before) + 1 :])
+
+
+def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
+    """Sentences in a row; `breaks` says after which of them a paragraph ends."""
+    text = Text(style="dim")
+    for position, sentence in enumerate(sentences):
+        text.append(" ".join(sentence.text.split()))
+        if position + 1 < len(sentences):
+            text.append("\n" if breaks[position] else " ")
+    return text
+
+
+def heading(item: Item) -> Text:
+    """The sentence's number in the draw; title and date of its document, or the id of one that is elsewhere."""
+    title = item.context.title or f"document {item.sentence.document_id}"
+    return Text(
+        f"{item.position} · {title}  {item.context.date}".rstrip(), style="italic", no_wrap=True, overflow="ellipsis"
+    )
+
+
+def remarks(item: Item, note: str) -> Text:
+    """Lines on the sentence: news, why it is here again, what others said and oneself, a model's word, the note."""
+    lines = [Text(item.news, style="magenta")] if item.news else []
+    if item.previous is not None:
+        why = f"Label again ({item.reason}). " if item.reason else "Label again. "
+        lines.append(Text(f"{why}It bore: {_set(item.previous)}", style="magenta"))
+    lines += [Text(_opinion(opinion), style="cyan") for opinion in item.opinions]
+    if item.decision is not None:
+        said = f"{_decision(item.decision)}{read_now(item.decision, item.reading)}"
+        lines.append(Text(f"Decided before: {said}", style="green"))
+    if item.suggestion is not None:
+        lines.append(Text(f"A model suggests: {_set(item.suggestion.labels)}", style="blue"))
+    if note:
+        lines.append(Text(f"! {note}", style="bold magenta"))
+    return Text("\n").join(lines)
+
+
+def _opinion(opinion: Opinion) -> str:
+    who = f"{opinion.annotator}{', adjudicating' if opinion.event == 'adjudicate' else ''}"
+    said = f"{_decision(opinion)}{read_now(opinion, opinion.reading)}"
+    return f"{who}: {said}" + (f"  ! {opinion.note}" if opinion.note else "")
+
+
+def _decision(decision: Annotation | Opinion) -> str:
+    return "skipped" if decision.state == "skipped" else _set(decision.labels)
+
+
+def _set(labels: Sequence[str]) -> str:
+    return ", ".join(labels) or "none"
+
+
+def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Group:
+    """The labels whose names begin so, with their keys: one a line, or in columns where there are many.
+
+    A label stays beside its key. What is chosen stands above the columns too, as not all of them may be in sight.
+    """
+    keys = codebook.shown_keys
+    cells = [_choice(keys[name], name, item, name in chosen) for name in codebook.labels_beginning(beginning)]
+    if not cells:
+        return Text(f"No label's name begins with '{beginning}'.", style="bold red")
+    if len(cells) <= _MANY_LABELS:
+        return Text("\n").join(cells)
+    head = f"Chosen: {', '.join(chosen)}" if chosen else "Nothing is chosen yet."
+    return Group(Text(head, style="green"), Columns(cells, padding=(0, 3)))
+
+
+def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
+    cell = Text.assemble((f" {key} ", "reverse"), " ", ("[x] " if ticked else "[ ] ", "bold"))
+    cell.append(name, style="bold green" if ticked else "")
+    if item.suggestion is not None:
+        probability = item.suggestion.probabilities[name]
+        mark = "  model" if name in item.suggestion.labels else ""
+        cell.append(f"  {probability:.2f}{mark}", style="blue")
+    who = _supporters(name, item.opinions)
+    if who:
+        cell.append(f"  {', '.join(who)}", style="cyan")
+    return cell
+
+
+def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
+    """Who gave the label; with a question mark whose decision leaves it undecided."""
+    who: dict[str, None] = {}
+    for opinion in opinions:
+        sure = opinion.labels if opinion.reading is None else opinion.reading.labels
+        if name in sure:
+            who[opinion.annotator] = None
+        elif opinion.state == "reviewed" and opinion.reading and name in opinion.reading.undecided:
+            who[f"{opinion.annotator}?"] = None
+    return who
+
+
+def codebook_page(codebook: Codebook, *, full: bool) -> Text:
+    """Definitions, and where `full` the rules and examples too."""
+    page = Text.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
+    keys = codebook.shown_keys
+    for label in codebook.labels:
+        page.append("\n")
+        page.append(f" {keys[label.name]} ", style="reverse")
+        page.append(f" {label.name}\n", style="bold")
+        page.append(f"{label.definition or 'No definition yet.'}\n")
+        if full:
+            page.append_text(_rules(label))
+    if full and codebook.rules:
+        page.append("\nFor all\n", style="bold")
+        for rule in codebook.rules:
+            page.append(f" - {rule}\n")
+    return page
+
+
+def _rules(label: Label) -> Text:
+    page = Text()
+    for mark, style, rules in (("+", "green", label.include), ("-", "red", label.exclude)):
+        for rule in rules:
+            page.append(f" {mark} ", style=f"bold {style}")
+            page.append(f"{rule}\n")
+    for mark, style, examples in (("yes", "green", label.examples), ("no", "red", label.counterexamples)):
+        for example in examples:
+            page.append(f" {mark}: ", style=style)
+            page.append(f"“{example.text}”", style="italic")
+            page.append(f" {example.why}\n" if example.why else "\n", style="dim")
+    return page
+
+
+def top_bar(desk: Desk, annotator: str) -> Text:
+    """Who does what, how far, how fast."""
+    done = round(_BAR * desk.decided / desk.total) if desk.total else 0
+    bar = Text.assemble(("━" * done, "green"), ("━" * (_BAR - done), "dim"))
+    pace = f"{3600 / desk.seconds:.0f}/h" if desk.seconds else "–/h"
+    return Text.assemble(
+        (f"{annotator}", "bold"), f" · {desk.task}  ", bar, f" {desk.decided}/{desk.total}  {pace}  today {desk.today}"
+    )
+
+
+def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
+    """The keys that are no labels'."""
+    confirm = [] if codebook.exclusive else [("⏎", "save")]
+    none = [] if codebook.demands_label else [("n", "none")]
+    keys = [
+        *confirm,
+        *none,
+        ("s", "leave" if adjudicating else "skip"),
+        ("u", "undo"),
+        ("!", "note"),
+        ("←→", "go"),
+        (BY_NAME, "name") if codebook.keyless else ("/", "find"),
+        ("⇥", "book"),
+        ("?", "help"),
+        ("q", "quit"),
+    ]
+    bar = Text(no_wrap=True, overflow="ellipsis")
+    for key, what in keys:
+        bar.append(f"{key} ", style="bold")
+        bar.append(f"{what}  ")
+    bar.rstrip()
+    return bar
+
+
+HELP = """\
+label keys   choose and unchoose; in an exclusive codebook: decide
+#            choose a label by its name, or the beginning of it
+Enter        save what is chosen and go on
+n            none: read, and no label applies
+s            skip: you cannot or will not decide
+u            undo the last decision; again for the one before
+!            flag the sentence with a note, kept with the decision
+left, right  go back and forward, over decided sentences too
+End          go on to the next sentence that is not decided
+:            jump to a sentence by its number
+/            find a sentence of this draw by words in it
+Tab          codebook: full, definitions only, folded away
+up, down     scroll the codebook, or the text where it is folded away
+q            quit; all is saved already, choices not confirmed too
+"""

@@ -1,0 +1,387 @@
+"""The screen: keys in, decisions of a desk out. What is shown comes from `render`, what is decided goes to the desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+from rich.console import Group
+from rich.text import Text
+from textual import events
+from textual.app import App, ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Input, Static
+
+from labels.annotate import render
+from labels.annotate.screen_help import HelpScreen
+from labels.annotate.session import Desk, Item
+from labels.codebook.schema import BY_NAME, Codebook
+from labels.errors import CommuniqueError, DecidedMeanwhileError
+from labels.store import Draft
+
+Question = Literal["note", "find", "jump", "label"]
+_WIDE = 100
+"""From this many columns on the codebook stands beside the text; below it takes the text's place."""
+_ANY_PAGE = frozenset({"tab", "up", "down", "pageup", "pagedown", "?", "q"})
+"""Keys that work while the codebook covers the sentence; nobody decides on what they do not see."""
+_PROMPTS: dict[Question, str] = {
+    "note": "Note: Enter keeps, Esc leaves",
+    "find": "Find words: Enter goes, Esc leaves",
+    "jump": "Number of the sentence: Enter goes, Esc leaves",
+    "label": "Name of the label: Tab completes, Enter chooses, Esc leaves",
+}
+
+
+class CodingApp(App[None]):
+    """Label, or adjudicate, the sentences of a desk.
+
+    Args:
+        desk: hands out sentences and records decisions.
+        codebook: what may be decided.
+        annotator: shown in the top bar.
+        more: makes the next desk when this one is done, None when there is nothing more; without it the screen ends.
+    """
+
+    TITLE = "communique"
+    AUTO_FOCUS = None
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    #top { height: 1; background: $panel; padding: 0 1; }
+    #page { width: 3fr; }
+    #heading { height: 1; padding: 0 1; color: $text-muted; }
+    #text { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    #sentence { margin: 1 0; padding: 0 1; border-left: thick $accent; }
+    #remarks { padding: 0 1; height: auto; max-height: 50%; }
+    #choices { padding: 1 1 0 1; height: auto; max-height: 14; }
+    #codebook { width: 2fr; padding: 0 1; border-left: solid $panel-lighten-2; scrollbar-size-vertical: 1; }
+    #line { height: 3; display: none; }
+    #message { height: auto; min-height: 1; max-height: 4; padding: 0 1; }
+    #keys { height: 1; background: $panel; padding: 0 1; }
+    """
+
+    def __init__(
+        self, desk: Desk, codebook: Codebook, annotator: str, *, more: Callable[[], Desk | None] | None = None
+    ) -> None:
+        super().__init__()
+        self.desk = desk
+        self._codebook = codebook
+        self._annotator = annotator
+        self._more = more
+        self._cues = render.CueMarker(codebook)
+        self._item: Item | None = None
+        self._chosen: list[str] = []
+        self._note = ""
+        self._asking: Question | None = None
+        self._wide = True
+        self._fold = 0
+        self._leaving = False
+        self._commands: dict[str, Callable[[], None]] = {
+            "enter": self._enter,
+            "left": partial(self._move, -1),
+            "right": partial(self._move, 1),
+            "end": self._go_on,
+            "tab": self._turn_fold,
+            "up": partial(self._scroll, -2),
+            "down": partial(self._scroll, 2),
+            "pageup": partial(self._scroll, -12),
+            "pagedown": partial(self._scroll, 12),
+            "n": self._none,
+            "s": self._skip,
+            "u": self._undo,
+            "q": self._leave,
+            "?": self._help,
+            "!": lambda: self._ask("note", self._note),
+            "/": lambda: self._ask("find"),
+            ":": lambda: self._ask("jump"),
+            BY_NAME: lambda: self._ask("label"),
+        }
+        self._commands |= {key: partial(self._choose, label) for key, label in codebook.keys.items()}
+
+    def compose(self) -> ComposeResult:
+        """Bars above and below, the page and the codebook between them."""
+        yield Static(id="top")
+        with Horizontal():
+            with Vertical(id="page"):
+                yield Static(id="heading")
+                with VerticalScroll(id="text", can_focus=False):
+                    yield Static(id="before")
+                    yield Static(id="sentence")
+                    yield Static(id="after")
+                yield Static(id="remarks")
+                yield Static(id="choices")
+            with VerticalScroll(id="codebook", can_focus=False):
+                yield Static(id="rules")
+        yield Input(id="line", select_on_focus=False)
+        yield Static(id="message")
+        yield Static(id="keys")
+
+    def on_mount(self) -> None:
+        """Show the first sentence."""
+        self._set("keys", render.keys_bar(self._codebook, adjudicating=self.desk.task == "adjudicating"))
+        self._lay_out(self.size.width)
+        self._guarded(self._show)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Put the codebook where there is room for it."""
+        self._lay_out(event.size.width)
+
+    # -- showing
+
+    def _set(self, name: str, content: Text | Group | str) -> None:
+        self.query_one(f"#{name}", Static).update(content)
+
+    def _say(self, message: str, *, wrong: bool = False) -> None:
+        self._set("message", Text(message, style="bold red" if wrong else "dim"))
+
+    def _show(self) -> None:
+        """Show the current sentence, with what was typed on it before.
+
+        When it cannot be read nothing is shown, so that no key decides on another sentence than the one on the screen.
+        """
+        try:
+            self._item = self.desk.current()
+        except CommuniqueError:
+            self._item = None
+            self._fill("This sentence could not be read. Enter tries again.")
+            raise
+        self._fill(self._cues.mark(self._item.sentence.text) if self._item else self._done())
+
+    def _fill(self, sentence: Text | str) -> None:
+        item = self._item
+        draft = item.draft if item else Draft()
+        if item and item.decision and draft == Draft():
+            draft = Draft(item.reading.labels if item.reading else (), item.decision.note)
+        self._chosen, self._note = list(draft.labels), draft.note
+        self._set("top", render.top_bar(self.desk, self._annotator))
+        self._set("heading", render.heading(item) if item else "")
+        self._set("before", render.before(item) if item else "")
+        self._set("sentence", sentence)
+        self._set("after", render.after(item) if item else "")
+        self._show_choices()
+        self.call_after_refresh(self.query_one("#sentence").scroll_visible, animate=False)
+
+    def _done(self) -> str:
+        if self.desk.remaining:
+            return f"{self.desk.remaining} of {self.desk.total} are left undecided. End goes to them, q quits."
+        more = "Enter draws more, q quits." if self._more else "q quits."
+        return f"All {self.desk.total} are decided. u takes the last one back; {more}"
+
+    def _show_choices(self) -> None:
+        item = self._item
+        self._set("remarks", render.remarks(item, self._note) if item else "")
+        typed = self.query_one("#line", Input).value if self._asking == "label" else ""
+        self._set("choices", render.choices(item, self._codebook, self._chosen, typed) if item else "")
+
+    def _lay_out(self, width: int) -> None:
+        if self._wide != (width >= _WIDE):
+            self._wide, self._fold = not self._wide, 0
+        shown = self._fold < 2 if self._wide else self._fold == 1
+        self.query_one("#codebook").display = shown
+        self.query_one("#page").display = self._wide or not shown
+        self._set("rules", render.codebook_page(self._codebook, full=self._fold == 0 or not self._wide))
+
+    # -- keys
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take each key press before anything else does.
+
+        Textual's bindings would let Enter overtake a label's key when both are pressed within one refresh.
+        """
+        if not (isinstance(event, events.Key) and not event.is_forwarded and self._handle_key(event)):
+            await super().on_event(event)
+
+    def _handle_key(self, event: events.Key) -> bool:
+        """Whether the key was one of ours."""
+        if self._leaving:
+            return True
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+            return True
+        return self._handle_command(event) if self._asking is None else self._handle_text_input(event)
+
+    def _handle_command(self, event: events.Key) -> bool:
+        """A key outside of a line of text; False for one that is none of ours."""
+        key = event.character if event.character and event.is_printable else event.key
+        if key in self._commands and key not in _ANY_PAGE and not self.query_one("#page").display:
+            self._say("Tab goes back to the sentence.", wrong=True)
+        elif key in self._commands:
+            self._guarded(self._commands[key])
+        elif event.is_printable:
+            self._say(f"'{key}' is not a key here; ? lists them.", wrong=True)
+        else:
+            return False
+        return True
+
+    def _handle_text_input(self, event: events.Key) -> bool:
+        """A key within a line of text; False for one that is left to the line itself."""
+        self._say("")
+        line = self.query_one("#line", Input)
+        edits: dict[str, Callable[[], None]] = {
+            "enter": lambda: self._guarded(lambda: self._answer(line.value.strip())),
+            "escape": self._close_line,
+            "backspace": line.action_delete_left,
+            "delete": line.action_delete_right,
+            "left": line.action_cursor_left,
+            "right": line.action_cursor_right,
+            "home": line.action_home,
+            "end": line.action_end,
+        }
+        if self._asking == "label":
+            edits["tab"] = self._complete
+        if event.key in edits:
+            edits[event.key]()
+        elif event.character and event.is_printable:
+            line.replace(event.character, *line.selection)
+        else:
+            return False
+        if self._asking == "label":
+            self._show_choices()
+        return True
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Run a command; what is refused is said, and what was typed stays."""
+        try:
+            self._say("")
+            act()
+        except CommuniqueError as error:
+            self._say(str(error), wrong=True)
+
+    # -- commands
+
+    def _choose(self, label: str) -> None:
+        if self._item is None:
+            return
+        if self._codebook.exclusive:
+            self._chosen = [label]
+            self._show_choices()
+            self._confirm()
+            return
+        chosen = [name for name in self._chosen if name != label] + [label] * (label not in self._chosen)
+        self.desk.keep_draft(chosen, self._note)
+        self._chosen = chosen
+        self._show_choices()
+
+    def _enter(self) -> None:
+        """Save what is chosen; on a finished desk, draw more."""
+        if self._item is not None:
+            self._confirm()
+        elif self.desk.current() is None:
+            self._draw_more()
+        else:
+            self._show()
+
+    def _confirm(self) -> None:
+        if not self._chosen:
+            self._say("Nothing is chosen: a label's key chooses it, n says that none applies.", wrong=True)
+            return
+        self._review(self._chosen)
+
+    def _none(self) -> None:
+        if self._item is not None:
+            self._review(())
+
+    def _review(self, labels: Sequence[str]) -> None:
+        try:
+            self.desk.review(labels, self._note)
+        except DecidedMeanwhileError:
+            self._item = self.desk.current()
+            self._show_choices()
+            raise
+        self._show()
+
+    def _skip(self) -> None:
+        if self._item is not None:
+            self.desk.skip(self._note)
+            self._show()
+
+    def _undo(self) -> None:
+        self._show_or_say(self.desk.undo(), "Nothing to undo.")
+
+    def _move(self, step: int) -> None:
+        self._show_or_say(self.desk.move(step), "There is nothing further that way.")
+
+    def _go_on(self) -> None:
+        self.desk.go_on()
+        self._show()
+
+    def _show_or_say(self, moved: bool, otherwise: str) -> None:
+        """Show the sentence that was gone to; where none was, say why."""
+        if moved:
+            self._show()
+        else:
+            self._say(otherwise)
+
+    def _turn_fold(self) -> None:
+        """Full codebook, definitions, none; on a narrow screen: text or codebook."""
+        self._fold = (self._fold + 1) % (3 if self._wide else 2)
+        self._lay_out(self.size.width)
+
+    def _scroll(self, lines: int) -> None:
+        """Scroll the codebook, or the text where no codebook is shown."""
+        book = self.query_one("#codebook")
+        pane = book if book.display else self.query_one("#text")
+        pane.scroll_relative(y=lines, animate=False, immediate=True)
+
+    def _help(self) -> None:
+        self.push_screen(HelpScreen())
+
+    def _leave(self) -> None:
+        """Quit; keys that were pressed after that decide nothing."""
+        self._leaving = True
+        self.exit()
+
+    def _draw_more(self) -> None:
+        desk = self._more() if self._more else None
+        if desk is None:
+            self._say("Nothing is left to draw.")
+            return
+        self.desk = desk
+        self._show()
+
+    # -- a line of text
+
+    def _ask(self, question: Question, value: str = "") -> None:
+        if question in ("note", "label") and self._item is None:
+            return
+        line = self.query_one("#line", Input)
+        self._asking = question
+        line.border_title = _PROMPTS[question]
+        line.value, line.display = value, True
+        line.action_end()
+        line.focus()
+
+    def _answer(self, typed: str) -> None:
+        """Do what the line was asked for; a label's name that is none, or not one alone, leaves it open."""
+        question = self._asking
+        label = self._codebook.label_beginning(typed) if question == "label" and typed else ""
+        self._close_line()
+        if question == "note":
+            self._note = typed
+            self._show_choices()
+            self.desk.keep_draft(self._chosen, typed)
+        elif question == "find" and typed:
+            self._show_or_say(self.desk.find(typed), f"No sentence of this draw holds '{typed}'.")
+        elif question == "jump" and typed:
+            number = int(typed) if typed.isdecimal() else 0
+            self._show_or_say(self.desk.go_to(number), f"There is no sentence {typed} in this draw.")
+        elif label:
+            self._choose(label)
+
+    def _complete(self) -> None:
+        """Complete a label's name as far as all that begin so are the same."""
+        line = self.query_one("#line", Input)
+        names = self._codebook.labels_beginning(line.value)
+        common = names[0] if names else ""
+        while not all(name.startswith(common) for name in names):
+            common = common[:-1]
+        if len(common) > len(line.value):
+            line.value = common
+            line.action_end()
+
+    def _close_line(self) -> None:
+        line = self.query_one("#line", Input)
+        line.display = False
+        line.blur()
+        self._asking = None
+        self._show_choices()

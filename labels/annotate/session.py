@@ -1,0 +1,317 @@
+"""What a labelling and an adjudicating session share: a list of sentences, a place in it, and decisions.
+
+No screen, no keyboard. Every decision is in the store before the method that made it returns, and so is what is typed
+and not decided yet.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from statistics import median
+
+from labels.codebook.reading import Reading, VersionReader
+from labels.codebook.schema import Codebook
+from labels.errors import CodebookError
+from labels.records import Annotation, EventKind, Sentence, State
+from labels.sampling.suggestions import Suggestion
+from labels.store import Context, Draft, Store, now
+from labels.store.codebook_versions import history_of
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What somebody else decided on a sentence.
+
+    `labels` are what the codebook in use makes of theirs; where its changes leave some of them open, or do not lead to
+    it, they are as they were given. `reading` says which are sure and which are open, None where no recorded change
+    leads there.
+    """
+
+    annotator: str
+    event: EventKind
+    state: State | None
+    labels: tuple[str, ...]
+    note: str = ""
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sentence to be decided on, with what the annotator may see of it.
+
+    `position` counts from 1 in the draw. `draft` is what the annotator typed and did not confirm, but for labels that
+    the codebook lacks. `decision` is what they decided on it before in this draw, `reading` how that reads under the
+    codebook, None where no recorded change leads there. `suggestion` is None where no model was asked, or where it is
+    to be withheld.
+    `previous` and `reason` are shown where a sentence is labelled again, `opinions` (what others decided, with their
+    notes) where it is adjudicated, `news` where something has happened since the sentence before it was shown.
+    """
+
+    sentence: Sentence
+    context: Context
+    breaks: tuple[bool, ...]
+    position: int
+    draft: Draft
+    decision: Annotation | None = None
+    reading: Reading | None = None
+    suggestion: Suggestion | None = None
+    previous: tuple[str, ...] | None = None
+    reason: str = ""
+    opinions: tuple[Opinion, ...] = ()
+    news: str = ""
+
+
+def read_now(decision: Annotation | Opinion, reading: Reading | None) -> str:
+    """What follows a review that does not read under the codebook as it says, with a comma; else nothing."""
+    if not (reading and decision.state == "reviewed"):
+        return ""
+    if reading.undecided:
+        sure = f"{', '.join(reading.labels)}; " if reading.labels else ""
+        return f", now {sure}undecided: {', '.join(reading.undecided)}"
+    same = set(reading.labels) == set(decision.labels)
+    return "" if same else f", now {', '.join(reading.labels) or 'none'}"
+
+
+class Desk(ABC):
+    """A list of sentences in an order, a place in it, and the decisions of one person on them.
+
+    Args:
+        store: an open store.
+        codebook: what may be decided.
+        annotator: who decides.
+        order: sentence ids, each once.
+        decisions: sentence id -> the decisions so far, of which the last stands.
+        history: ids of the sentences decided on, the latest last; as often as they have decisions.
+        clock: seconds, for the time that a decision took.
+    """
+
+    _kind: EventKind = "annotate"
+
+    def __init__(
+        self,
+        store: Store,
+        codebook: Codebook,
+        annotator: str,
+        *,
+        order: list[str],
+        decisions: dict[str, list[Annotation]],
+        history: list[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._codebook = codebook
+        self._annotator = annotator
+        self._clock = clock
+        self._order = order
+        self._decisions = decisions
+        self._history = history
+        self._cursor = self._next_undecided(0)
+        self._shown, self._shown_at = "", clock()
+        self._item: Item | None = None
+        self._times: list[float] = []
+        self._today = store.count_since(annotator, last_midnight())
+        store.add_codebook(codebook)
+
+    @property
+    @abstractmethod
+    def task(self) -> str:
+        """What is being done, in a few words for the screen."""
+
+    @abstractmethod
+    def _look_up(self, identifier: str) -> Item:
+        """The item of a sentence."""
+
+    def _complete(self, event: Annotation) -> Annotation:
+        """The event with what only this kind of desk knows of it."""
+        return event
+
+    # -- how far
+
+    @property
+    def total(self) -> int:
+        """How many sentences the draw has for this annotator."""
+        return len(self._order)
+
+    @property
+    def decided(self) -> int:
+        """How many of them are decided on."""
+        return sum(map(self._is_decided, self._order))
+
+    @property
+    def remaining(self) -> int:
+        """How many are still to be decided on."""
+        return self.total - self.decided
+
+    @property
+    def today(self) -> int:
+        """How many decisions the annotator has made since midnight, in whatever session, those undone included."""
+        return self._today
+
+    @property
+    def seconds(self) -> float | None:
+        """Median time of the decisions of this session, None before the first."""
+        return median(self._times) if self._times else None
+
+    def current(self) -> Item | None:
+        """The sentence to decide on now, None when all are decided on."""
+        if self._cursor is None:
+            return None
+        identifier = self._order[self._cursor]
+        if self._item is None or self._item.sentence.id != identifier:
+            self._item = self._look_up(identifier)
+        if self._shown != identifier:  # showing it again is still the same look
+            self._shown, self._shown_at = identifier, self._clock()
+        return self._item
+
+    def _make_item(self, identifier: str) -> Item:
+        """What is the same for every desk: the sentence in its paragraph, what was typed, what was decided."""
+        sentence = self._store.sentences([identifier])[0]
+        context = self._store.context(sentence)
+        around = [*context.before, sentence, *context.after]
+        decision = next(reversed(self._decisions.get(identifier, [])), None)
+        draft = self._store.draft(identifier, self._annotator)
+        return Item(
+            sentence,
+            context,
+            tuple(self._store.paragraph_breaks(around)),
+            self._order.index(identifier) + 1,
+            Draft(tuple(label for label in draft.labels if label in self._codebook.label_names), draft.note),
+            decision=decision,
+            reading=None if decision is None else self._read(decision),
+        )
+
+    @cached_property
+    def _reader(self) -> VersionReader:
+        return VersionReader(self._codebook, history_of(self._store))
+
+    def _read(self, decision: Annotation) -> Reading | None:
+        try:
+            return self._reader.read(decision)
+        except CodebookError:
+            return None
+
+    def _opinion(self, decision: Annotation) -> Opinion:
+        reading = self._read(decision)
+        labels = decision.labels if reading is None or reading.undecided else reading.labels
+        return Opinion(decision.annotator, decision.event, decision.state, labels, decision.note, reading)
+
+    def _next_undecided(self, start: int) -> int | None:
+        """The first undecided place from `start` on, else from the beginning on."""
+        return self._first_undecided([*range(start, len(self._order)), *range(start)])
+
+    def _first_undecided(self, places: Iterable[int]) -> int | None:
+        return next((place for place in places if not self._is_decided(self._order[place])), None)
+
+    def _is_decided(self, identifier: str) -> bool:
+        return bool(self._decisions.get(identifier))
+
+    # -- moving
+
+    def move(self, step: int) -> bool:
+        """Go `step` sentences forward (or back, below 0) within the draw; False at its ends."""
+        place = (len(self._order) if self._cursor is None else self._cursor) + step
+        return self.go_to(place + 1)
+
+    def go_to(self, position: int) -> bool:
+        """Go to a sentence by its position, counted from 1; False if there is none."""
+        if not 1 <= position <= len(self._order):
+            return False
+        self._cursor, self._item = position - 1, None
+        return True
+
+    def go_on(self) -> None:
+        """Go to the next sentence that is not decided on."""
+        self._cursor, self._item = self._next_undecided(self._cursor or 0), None
+
+    def find(self, words: str) -> bool:
+        """Go to the next sentence of the draw that holds `words`, whatever their case; False if none does."""
+        start = 0 if self._cursor is None else self._cursor + 1
+        texts = {sentence.id: sentence.text.casefold() for sentence in self._store.sentences(self._order)}
+        for place in [*range(start, len(self._order)), *range(start)]:
+            if words.casefold() in texts[self._order[place]]:
+                return self.go_to(place + 1)
+        return False
+
+    # -- deciding
+
+    def keep_draft(self, labels: Iterable[str], note: str) -> None:
+        """Keep what is typed for the current sentence and not confirmed yet."""
+        self._store.keep_draft(self._current_id(), self._annotator, Draft(tuple(labels), note))
+        self._item = None
+
+    def review(self, labels: Iterable[str], note: str = "") -> None:
+        """Record `labels` (empty: none applies) for the current sentence.
+
+        Raises:
+            CodebookError: a label is unknown or the set is not allowed.
+        """
+        self._record("reviewed", self._codebook.check_labels(labels, "this decision"), note)
+
+    def skip(self, note: str = "") -> None:
+        """Record that the annotator passed over the current sentence."""
+        self._record("skipped", (), note)
+
+    def undo(self) -> bool:
+        """Take back the last standing decision and show its sentence again; False when there is none."""
+        if not self._history:
+            return False
+        identifier = self._history[-1]
+        self._store.append([self._event(identifier, "undo")])
+        self._history.pop()
+        self._decisions[identifier].pop()
+        self._cursor, self._item, self._shown = self._order.index(identifier), None, ""
+        return True
+
+    def _current_id(self) -> str:
+        assert self._cursor is not None, "there is no current sentence"
+        return self._order[self._cursor]
+
+    def _record(self, state: State, labels: tuple[str, ...], note: str) -> None:
+        identifier = self._current_id()
+        seconds = round(self._clock() - self._shown_at, 3)
+        event = self._event(identifier, self._kind, state, labels, note, seconds)
+        self._append(event)
+        self._decisions.setdefault(identifier, []).append(event)
+        self._history.append(identifier)
+        self._times.append(seconds)
+        self._today += 1
+        self._cursor = self._next_undecided(self._order.index(identifier))
+        self._item, self._shown = None, ""
+
+    def _append(self, decision: Annotation) -> None:
+        self._store.append([decision])
+
+    def _event(
+        self,
+        sentence_id: str,
+        kind: EventKind,
+        state: State | None = None,
+        labels: tuple[str, ...] = (),
+        note: str = "",
+        seconds: float | None = None,
+    ) -> Annotation:
+        event = Annotation(
+            event_id=uuid.uuid4().hex,
+            sentence_id=sentence_id,
+            annotator=self._annotator,
+            event=kind,
+            state=state,
+            labels=labels,
+            codebook_hash=self._codebook.hash,
+            created_at=now(),
+            note=note,
+            seconds=seconds,
+        )
+        return self._complete(event)
+
+
+def last_midnight() -> str:
+    """The last midnight where the annotator sits, in UTC."""
+    here = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    return here.astimezone(UTC).isoformat(timespec="microseconds")

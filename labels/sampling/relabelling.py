@@ -1,0 +1,52 @@
+"""Which version of a codebook the sentences that wait to be labelled again wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from labels.codebook.diff import shape, titled
+from labels.codebook.reading import CodebookHistory, VersionReader
+from labels.codebook.schema import Codebook
+from labels.errors import CodebookError
+from labels.gold import resolve, standing
+from labels.records import Annotation
+from labels.settings import relabel_command
+from labels.store import Store
+from labels.store.codebook_versions import history_of
+
+
+def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebook]:
+    """The versions that no recorded change has replaced and that leave queued sentences undecided, by NAME@HASH."""
+    history = history_of(store)
+    known = history.versions
+    changes = [
+        (known[e.old_hash], known[e.new_hash]) for e in history.edges if {e.old_hash, e.new_hash} <= known.keys()
+    ]
+    replaced = {shape(old) for old, _ in changes}
+    newest = {new.hash: new for _, new in changes if shape(new) not in replaced}
+    stands = standing(store.events(sentence_ids=queued) if newest else [])
+    decisions = [*stands.annotations.values(), *stands.adjudications.values()]
+    return {f"{book.name}@{book.hash}": book for book in newest.values() if _undecided(decisions, book, history)}
+
+
+def _undecided(decisions: Iterable[Annotation], codebook: Codebook, history: CodebookHistory) -> bool:
+    """Whether decisions leave a sentence undecided under the codebook; those of unrelated ones have no part in this."""
+    reader = VersionReader(codebook, history)
+    related = [decision for decision in decisions if reader.route(decision.codebook_hash) is not None]
+    return bool(resolve(related, codebook, history).undecided)
+
+
+def refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
+    """Refuse to use the queue up under a version whose decisions leave it undecided under the one it was made for.
+
+    Raises:
+        CodebookError: with the command that names the other version.
+    """
+    awaited = awaited_codebooks(store, {entry.sentence_id for entry in store.open_relabelling(annotator)})
+    if awaited and shape(used) not in map(shape, awaited.values()):
+        reference, wanted = next(iter(awaited.items()))
+        raise CodebookError(
+            f"{store.name}: queued sentences are undecided under codebook {titled(wanted)}, and decisions under "
+            f"{titled(used)} would leave them so. "
+            f"Type `{relabel_command(annotator, store=store.name, codebook=reference)}`."
+        )

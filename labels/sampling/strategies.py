@@ -1,0 +1,316 @@
+"""What to label next, from the store alone: draws by strategy, with inclusion probabilities where they are known.
+
+Who holds which sentence, and that nobody else gets it, is the store's business.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+
+from labels.codebook.schema import Codebook
+from labels.errors import InputError, StoreError, did_you_mean
+from labels.records import RANDOM_STRATEGIES
+from labels.sampling.diversity import representatives
+from labels.settings import command
+from labels.store import Draw, DrawItem, ScoringModel, Store, Uncertainty, now
+
+STRATEGIES = ("random", "uncertainty", "diverse", "uncertain-diverse", "search", "audit", "retest", "relabel")
+SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
+"""Strategies that go by a model's scores or embeddings."""
+BLIND = frozenset({"overlap", "audit", "retest"})
+"""Strategies whose sentences are labelled without seeing what a model suggests."""
+LEASE = timedelta(hours=12)
+"""How long a drawn sentence is kept for its annotator before others may draw it."""
+AUDIT_EDGES = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0)
+"""Strata of an audit: bounds of the largest probability that the model gives to any label."""
+
+_ATTEMPTS = 10
+_POOL = 4000
+"""How many sentences `diverse` clusters: a random part of the store, so that it takes seconds with millions."""
+_UNCERTAIN_POOL = 10
+"""`uncertain-diverse` clusters this many times what it draws."""
+_TERM = re.compile(r'"([^"]+)"|(\S+)')
+
+
+@dataclass(frozen=True)
+class DrawRequest:
+    """What an annotator asks for.
+
+    Args:
+        strategy: one of `STRATEGIES`.
+        size: how many sentences to draw when nothing is unfinished.
+        seed: of every random choice.
+        overlap: share (0 to 1) of a random draw that two people label; drawn at random, labelled blind.
+        model_id: whose scores decide (`uncertainty`, `diverse`, `uncertain-diverse`, `audit`).
+        by: the measure of uncertainty.
+        query: words, or phrases in quotes, that `search` looks for.
+        retest_after: how old a decision must be before `retest` asks for it again.
+    """
+
+    strategy: str = "random"
+    size: int = 100
+    seed: int = 13
+    overlap: float = 0.0
+    model_id: str = ""
+    by: Uncertainty = "entropy"
+    query: str = ""
+    retest_after: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Draws of one annotator that were made together, and which of their sentences are still to be decided on."""
+
+    draws: tuple[Draw, ...]
+    pending: frozenset[str]
+
+
+@dataclass
+class _Plan:
+    """What is to be drawn: sentences by strategy, and those of an overlap that somebody else has been given."""
+
+    items: dict[str, list[DrawItem]]
+    frame_size: int | None = None
+    frame_hash: str = ""
+    second_readings: list[str] = field(default_factory=list)
+
+
+def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
+    """The annotator's unfinished draw of this kind, or a new one; None when nothing is left to draw.
+
+    Nobody else is handed the same sentences until the reservation runs out after `LEASE`, but for those drawn to be
+    shared: overlap, audit, retest and relabel.
+
+    Raises:
+        InputError: the strategy is unknown, lacks what it needs (a model's scores, embeddings, a query), or has no use
+            for what it is given.
+        StoreError: others were faster each time.
+    """
+    if request.strategy not in _PLANS:
+        hint = did_you_mean(request.strategy, STRATEGIES)
+        raise InputError(f"strategy '{request.strategy}' is not known{hint}. Use one of {', '.join(STRATEGIES)}.")
+    if request.query and request.strategy != "search":
+        raise InputError(f"strategy '{request.strategy}' takes no words ('{request.query}'). Only 'search' does.")
+    if request.overlap and request.strategy != "random":
+        raise InputError(
+            f"strategy '{request.strategy}' draws no overlap, only 'random' does. "
+            "Leave --overlap out, or draw with --strategy random."
+        )
+    unfinished = _unfinished(store, annotator, request)
+    if unfinished is not None:
+        return unfinished
+    for attempt in range(_ATTEMPTS):
+        frame_hash = store.frame_hash()
+        generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
+        plan = _PLANS[request.strategy](store, annotator, request, generator)
+        draws = _draws(plan, annotator, request)
+        if not draws and store.frame_hash() == frame_hash:
+            return None
+        if draws and store.add_draws(draws, expires_at=lease_end(), second_readings=plan.second_readings):
+            return Assignment(draws, frozenset(item.sentence_id for draw in draws for item in draw.items))
+    raise StoreError(f"{store.name}: others were faster {_ATTEMPTS} times in a row. Try again.")
+
+
+def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:
+    """The model whose scores are to be used: the one whose id starts with `wanted`, else the one added last.
+
+    Raises:
+        InputError: there is none, or its labels are not those of the codebook.
+    """
+    models = store.models()
+    found = [model for model in models if model.id.startswith(wanted)]
+    if not found:
+        known = ", ".join(model.id for model in models) or "none"
+        whose = f"a model '{wanted}'" if wanted else "any model"
+        raise InputError(
+            f"{store.name}: no scores of {whose} here (models: {known}). "
+            f"Write some with `{command('score', 'ARTEFACT', store=store.name)}`."
+        )
+    if found[0].labels != codebook.label_names:
+        raise InputError(
+            f"model {found[0].id} knows the labels {', '.join(found[0].labels)}, the codebook "
+            f"'{codebook.name}' {', '.join(codebook.label_names)}. "
+            "Score with a model of this codebook, or name another with --model."
+        )
+    return found[0]
+
+
+def check_measure(name: str) -> Uncertainty:
+    """The measure of uncertainty of that name.
+
+    Raises:
+        InputError: there is no such measure.
+    """
+    if name == "entropy":
+        return "entropy"
+    if name == "margin":
+        return "margin"
+    raise InputError(f"'{name}' is no measure of uncertainty. Use entropy or margin.")
+
+
+def lease_end(lease: timedelta = LEASE) -> str:
+    """When a reservation made now runs out, ISO 8601 in UTC."""
+    return (datetime.now(UTC) + lease).isoformat(timespec="microseconds")
+
+
+def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
+    family = RANDOM_STRATEGIES if request.strategy == "random" else (request.strategy,)
+    model = request.model_id if request.model_id else None
+    draws = tuple(store.last_draws(annotator, family, query=request.query, model_id=model))
+    pending = store.hold_pending(draws, expires_at=lease_end()) if draws else set()
+    return Assignment(draws, frozenset(pending)) if pending else None
+
+
+def _draws(plan: _Plan, annotator: str, request: DrawRequest) -> tuple[Draw, ...]:
+    created_at = now()
+    return tuple(
+        Draw(
+            id=uuid.uuid4().hex[:16],
+            strategy=strategy,
+            annotator=annotator,
+            frame_hash=plan.frame_hash,
+            frame_size=plan.frame_size,
+            seed=request.seed,
+            created_at=created_at,
+            items=tuple(items),
+            model_id=request.model_id,
+            query=request.query,
+        )
+        for strategy, items in plan.items.items()
+        if items
+    )
+
+
+# -- strategies: each says what to draw
+
+
+def _random(store: Store, annotator: str, request: DrawRequest, generator: Random) -> _Plan:
+    """A simple random sample of the frame; a share of it, also at random, is for two people.
+
+    First come those of the overlap that somebody else was given; what the share lacks then is opened for others.
+    """
+    shared = round(request.overlap * request.size)
+    candidates = store.overlap_candidates(annotator) if shared else []
+    second_readings = generator.sample(candidates, min(shared, len(candidates)))
+    frame = store.frame()
+    ids = store.random_unseen(request.size - len(second_readings), generator)
+    # The frame may have grown since it was counted.
+    probability = len(ids) / max(frame.size, len(ids)) if ids else None
+    fresh = [DrawItem(identifier, probability) for identifier in ids]
+    # The share is that of what was found: the last sentences of a store are not all for two.
+    opened = max(0, round(request.overlap * (len(second_readings) + len(fresh))) - len(second_readings))
+    kinds = {item.sentence_id: "overlap" for item in [*second_readings, *fresh[:opened]]}
+    mixed = [*second_readings, *fresh]
+    generator.shuffle(mixed)
+    items: dict[str, list[DrawItem]] = {"random": [], "overlap": []}
+    for position, item in enumerate(mixed):
+        placed = DrawItem(item.sentence_id, item.inclusion_probability, position=position)
+        items[kinds.get(item.sentence_id, "random")].append(placed)
+    return _Plan(items, frame.size, frame.hash, [item.sentence_id for item in second_readings])
+
+
+def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
+    """What the model is least sure of."""
+    found = store.uncertain_unseen(request.model_id, request.by, request.size)
+    return _Plan({"uncertainty": [DrawItem(identifier, stratum=request.by) for identifier, _ in found]})
+
+
+def _diverse(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
+    """Representatives of clusters of a random part of what is unseen."""
+    vectors = store.embeddings(request.model_id, store.random_unseen(_POOL, generator))
+    return _clusters(store, request, vectors, None)
+
+
+def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
+    """Representatives of clusters of what the model is least sure of, weighted by how unsure it is."""
+    found = dict(store.uncertain_unseen(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
+    vectors = store.embeddings(request.model_id, found)
+    doubt = [1 - found[key] if request.by == "margin" else found[key] for key in vectors]
+    return _clusters(store, request, vectors, doubt)
+
+
+def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], weights: Sequence[float] | None) -> _Plan:
+    if not vectors and store.frame().size:
+        raise InputError(
+            f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, and no unseen "
+            f"sentence has one. Write them with `{command('score', 'ARTEFACT', '--embed', store=store.name)}`."
+        )
+    ids = list(vectors)
+    chosen = representatives(list(vectors.values()), request.size, weights=weights, seed=request.seed)
+    return _Plan({request.strategy: [DrawItem(ids[position]) for position in chosen]})
+
+
+def _search(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
+    """What holds all words of the query."""
+    words = [phrase or word for phrase, word in _TERM.findall(request.query)]
+    if not words:
+        raise InputError(
+            "strategy 'search' needs words to look for. Give them with it: --strategy 'search air defence'."
+        )
+    return _Plan({"search": [DrawItem(found) for found in store.matching_unseen(words, request.size)]})
+
+
+def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
+    """A stratified probability sample of everything that is scored, labelled or not.
+
+    Strata are bands of the largest probability of any label; each gets an equal share as far as it has sentences, so
+    that rare labels are seen. An item's inclusion probability is drawn / size of its stratum.
+    """
+    missing = store.count_unscored(request.model_id)
+    if missing:
+        raise InputError(
+            f"{store.name}: {missing} sentences have no score by model {request.model_id}, so that no audit can "
+            f"include them. Run `{command('score', 'ARTEFACT', store=store.name)}` again first."
+        )
+    bands = list(pairwise(AUDIT_EDGES))
+    strata = [store.numbers_by_top(request.model_id, low, high) for low, high in bands]
+    items: list[DrawItem] = []
+    for (low, high), numbers, share in zip(bands, strata, _shares([len(s) for s in strata], request.size), strict=True):
+        ids = store.ids_of_numbers(generator.sample(list(numbers), share))
+        probability = share / len(numbers) if share else None
+        items += [DrawItem(identifier, probability, f"{low:g}-{high:g}") for identifier in ids]
+    generator.shuffle(items)
+    return _Plan({"audit": items}, sum(map(len, strata)), store.frame_hash())
+
+
+def _shares(sizes: Sequence[int], total: int) -> list[int]:
+    """`total` divided equally over strata, none getting more than it has; the larger strata take what others leave."""
+    shares = [0] * len(sizes)
+    left = min(total, sum(sizes))
+    open_ = sorted((i for i, size in enumerate(sizes) if size), key=sizes.__getitem__)
+    for turn, stratum in enumerate(open_):
+        shares[stratum] = min(sizes[stratum], left // (len(open_) - turn))
+        left -= shares[stratum]
+    return shares
+
+
+def _retest(store: Store, annotator: str, request: DrawRequest, generator: Random) -> _Plan:
+    """A random sample of the annotator's own earlier decisions."""
+    before = (datetime.now(UTC) - request.retest_after).isoformat(timespec="microseconds")
+    own = store.own_decisions(annotator, before=before)
+    ids = generator.sample(own, min(request.size, len(own)))
+    return _Plan({"retest": [DrawItem(identifier, len(ids) / len(own)) for identifier in ids]}, len(own))
+
+
+def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> _Plan:
+    """What was queued to be labelled again, oldest first."""
+    found = {entry.sentence_id: entry for entry in store.open_relabelling(annotator, request.size)}
+    return _Plan({"relabel": [DrawItem(key, None, entry.reason, entry.previous) for key, entry in found.items()]})
+
+
+_PLANS: dict[str, Callable[[Store, str, DrawRequest, Random], _Plan]] = {
+    "random": _random,
+    "uncertainty": _uncertainty,
+    "diverse": _diverse,
+    "uncertain-diverse": _uncertain_diverse,
+    "search": _search,
+    "audit": _audit,
+    "retest": _retest,
+    "relabel": _relabel,
+}

@@ -1,0 +1,260 @@
+"""Moving from one version of a codebook to another: what that does to the annotations of a store, and recording it.
+
+Recording keeps the steps and asks for the sentences to be labelled again that they leave undecided. Annotations stay as
+they are: `migrate` says how they read under the new version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from labels.codebook.diff import shape, titled
+from labels.codebook.reading import CodebookHistory, Edge, Reading, Reread, VersionReader, reread
+from labels.codebook.schema import Codebook
+from labels.codebook.steps import Step, check_steps
+from labels.errors import CodebookError
+from labels.gold import resolve, standing
+from labels.records import Annotation
+from labels.store import CodebookMigration, Store, now
+from labels.store.codebook_versions import history_of
+
+_EXAMPLES = 3
+"""How many sentences show what becomes of annotations, for each of the two kinds that change."""
+
+Outcome = Literal["unchanged", "changed", "undecided"]
+Relabel = tuple[str, str, tuple[str, ...]]
+"""Sentence id, reason, and the labels so far."""
+
+
+@dataclass(frozen=True)
+class StepEffect:
+    """What one step does by itself: how many annotations of how many people it changes or leaves undecided."""
+
+    step: Step
+    changed: int
+    undecided: int
+    annotators: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A standing annotation as it reads under the old version and under the new one."""
+
+    annotation: Annotation
+    before: Reading
+    after: Reading
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it."""
+        return _outcome(self.before.labels, self.after)
+
+
+@dataclass(frozen=True)
+class MigrationPlan:
+    """What moving from `old` to `new` does to the standing annotations (adjudications among them) made up to `old`.
+
+    `relabel` are the sentences without gold under `new` because they are undecided. `edges` is what is to be recorded;
+    `recorded` says that the steps are already. `adopted` counts annotations of versions that the store does not know
+    and whose labels are all of `old`: they are read as if made under it from now on. `examples` are pairs of a
+    sentence's text and one annotation of it that does not stay as it is.
+    """
+
+    old: Codebook
+    new: Codebook
+    effects: tuple[StepEffect, ...]
+    moved: tuple[Moved, ...]
+    adopted: int
+    relabel: tuple[Relabel, ...]
+    examples: tuple[tuple[str, Moved], ...]
+    edges: tuple[Edge, ...]
+    recorded: bool
+
+    @property
+    def annotators(self) -> int:
+        """How many people made the annotations."""
+        return len({moved.annotation.annotator for moved in self.moved})
+
+    def count(self, outcome: Outcome) -> int:
+        """How many annotations come out so."""
+        return sum(moved.outcome == outcome for moved in self.moved)
+
+
+def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[Step]) -> MigrationPlan:
+    """What the change from `old` to `new` by `steps` would do; nothing is written.
+
+    Raises:
+        CodebookError: only wording differs, the steps do not explain the change, or others are recorded for it.
+    """
+    if shape(old) == shape(new) and not steps:
+        raise CodebookError(f"{titled(old)} and {titled(new)} have the same labels and flags: leave them as they are.")
+    check_steps(steps, old, new)
+    decisions = _decisions(store)
+    kept = history_of(store)
+    versions = {**kept.versions, old.hash: old, new.hash: new}
+    adopted = _adopted(decisions, versions, kept.edges, old)
+    before = CodebookHistory(versions, (*kept.edges, *(Edge(unknown, old.hash) for unknown in sorted(adopted))))
+    change = Edge(old.hash, new.hash, tuple(steps))
+    readers = VersionReader(old, before), VersionReader(new, CodebookHistory(versions, (*before.edges, change)))
+    recorded = _is_recorded(change, before.edges, readers[0])
+    moved = tuple(
+        Moved(decision, readers[0].read(decision), readers[1].read(decision))
+        for decision in decisions
+        if _leads_along(change, readers[1], decision.codebook_hash)
+    )
+    return MigrationPlan(
+        old=old,
+        new=new,
+        effects=tuple(_effect(step, moved, old) for step in steps),
+        moved=moved,
+        adopted=sum(decision.codebook_hash in adopted for decision in decisions),
+        relabel=_relabel(decisions, moved, readers, steps),
+        examples=_examples(store, moved),
+        edges=(*before.edges[len(kept.edges) :], *(() if recorded else (change,))),
+        recorded=recorded,
+    )
+
+
+def apply_migration(store: Store, plan: MigrationPlan) -> int:
+    """Record both versions and the steps, and ask for what is undecided to be labelled again.
+
+    Doing it again, also after it was cut off, adds only what is missing.
+
+    Returns:
+        How many sentences were newly put into the queue.
+    """
+    for codebook in (plan.old, plan.new):
+        store.add_codebook(codebook)
+    for edge in plan.edges:
+        steps = tuple(step.to_json() for step in edge.steps)
+        store.add_migration(CodebookMigration(edge.old_hash, edge.new_hash, steps, now()))
+    return store.queue_relabelling(plan.relabel, source="migrate")
+
+
+def _decisions(store: Store) -> list[Annotation]:
+    """The annotations and adjudications that stand, without what was skipped."""
+    stands = standing(store.events())
+    reviewed = [annotation for annotation in stands.annotations.values() if annotation.state == "reviewed"]
+    return [*reviewed, *stands.adjudications.values()]
+
+
+def _adopted(
+    decisions: Iterable[Annotation], versions: Mapping[str, Codebook], edges: Iterable[Edge], old: Codebook
+) -> set[str]:
+    """Versions that nobody knows and whose annotations `old` allows.
+
+    So far they were read as if made under whatever codebook was asked for. To go on so under the new version would take
+    them as decided on labels that their annotators never saw.
+    """
+    placed = {edge.old_hash for edge in edges}
+    sets: dict[str, set[tuple[str, ...]]] = {}
+    for decision in decisions:
+        if decision.codebook_hash not in versions and decision.codebook_hash not in placed:
+            sets.setdefault(decision.codebook_hash, set()).add(decision.labels)
+    return {unknown for unknown, found in sets.items() if all(_allows(old, labels) for labels in found)}
+
+
+def _allows(codebook: Codebook, labels: tuple[str, ...]) -> bool:
+    try:
+        codebook.check_labels(labels, "")
+    except CodebookError:
+        return False
+    return True
+
+
+def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> bool:
+    """Whether the change is recorded between these versions or ones that differ from them in wording only.
+
+    Raises:
+        CodebookError: it is recorded with other steps.
+    """
+    ends = reader.kin(change.old_hash), reader.kin(change.new_hash)
+    same = [edge for edge in edges if (reader.kin(edge.old_hash), reader.kin(edge.new_hash)) == ends]
+    for edge in same:
+        if set(edge.steps) != set(change.steps):
+            steps = " ".join(str(step) for step in edge.steps) or "none"
+            raise CodebookError(
+                f"the change from {change.old_hash} to {change.new_hash} is recorded already, with other steps: "
+                f"{steps}. Annotations are read by these; to change what they say, make a further version."
+            )
+    return bool(same)
+
+
+def _leads_along(change: Edge, reader: VersionReader, codebook_hash: str) -> bool:
+    ends = reader.kin(change.old_hash), reader.kin(change.new_hash)
+    return any((edge.old_hash, edge.new_hash) == ends for edge in reader.route(codebook_hash) or ())
+
+
+def _outcome(before: Sequence[str], after: Reading | Reread) -> Outcome:
+    if after.undecided:
+        return "undecided"
+    return "unchanged" if set(before) == set(after.labels) else "changed"
+
+
+def _effect(step: Step, moved: Iterable[Moved], old: Codebook) -> StepEffect:
+    outcomes = [(_outcome_of_step(step, one.before, old), one.annotation.annotator) for one in moved]
+    return StepEffect(
+        step,
+        changed=sum(outcome == "changed" for outcome, _ in outcomes),
+        undecided=sum(outcome == "undecided" for outcome, _ in outcomes),
+        annotators=len({annotator for outcome, annotator in outcomes if outcome != "unchanged"}),
+    )
+
+
+def _outcome_of_step(step: Step, before: Reading, old: Codebook) -> Outcome:
+    read = reread(before.labels, [step])
+    if old.exclusive and before.labels and not read.labels:
+        return "undecided"  # its one label is retired: see `reread_between`
+    return _outcome(before.labels, read)
+
+
+def _relabel(
+    decisions: Sequence[Annotation],
+    moved: Sequence[Moved],
+    readers: tuple[VersionReader, VersionReader],
+    steps: Sequence[Step],
+) -> tuple[Relabel, ...]:
+    """The sentences that the change leaves undecided, with the steps that do and the old gold (or the last labels)."""
+    open_now: dict[str, list[Moved]] = {}
+    for one in moved:
+        if one.outcome == "undecided":
+            open_now.setdefault(one.annotation.sentence_id, []).append(one)
+    old, new = (
+        # Annotations of unrelated codebooks in the same store have no part in this.
+        resolve(
+            [one for one in decisions if reader.route(one.codebook_hash) is not None], reader.codebook, reader.history
+        )
+        for reader in readers
+    )
+    return tuple(
+        (
+            sentence,
+            _reason(open_now[sentence], readers, steps),
+            old.gold.get(sentence, open_now[sentence][-1].annotation.labels),
+        )
+        for sentence in new.undecided
+        if sentence in open_now
+    )
+
+
+def _reason(open_now: Sequence[Moved], readers: tuple[VersionReader, VersionReader], steps: Sequence[Step]) -> str:
+    old, new = (reader.codebook for reader in readers)
+    undeciding = [
+        step.meaning
+        for step in steps
+        if any(_outcome_of_step(step, one.before, old) == "undecided" for one in open_now)
+    ]
+    return "; ".join(undeciding) or f"version {new.version} of the codebook allows other sets of labels"
+
+
+def _examples(store: Store, moved: Sequence[Moved]) -> tuple[tuple[str, Moved], ...]:
+    chosen = [
+        one
+        for outcome in ("changed", "undecided")
+        for one in islice((one for one in moved if one.outcome == outcome), _EXAMPLES)
+    ]
+    texts = {sentence.id: sentence.text for sentence in store.sentences({one.annotation.sentence_id for one in chosen})}
+    return tuple((texts[one.annotation.sentence_id], one) for one in chosen if one.annotation.sentence_id in texts)

@@ -1,0 +1,265 @@
+"""Files and folders -> documents: plain text, Markdown, HTML, and rows of JSONL, CSV and Parquet.
+
+One bad file or row is reported and left out; the rest goes in. Cutting documents into sentences is
+`labels.text.sentences`'s
+part, keeping them is `labels.store`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from labels.errors import DataError
+from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
+from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows
+
+FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
+DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+_LEFT_OUT = ("image", "html_inline")
+_SILENT_TAGS = ("script", "style")
+_INLINE_TAG = re.compile("a|abbr|b|big|cite|code|del|em|font|i|img|ins|mark|q|s|small|span|strong|su[bp]|time|tt|u|wbr")
+_PROVENANCE = ("source", "url", "title", "date", "language")
+_LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """The files that `paths` name, folders searched through and sorted, without hidden ones.
+
+    Raises:
+        DataError: a path does not exist, a file has an ending that cannot be read, or nothing was found.
+    """
+    paths = list(paths)
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (
+                file for file in sorted(path.rglob("*")) if file.suffix.lower() in DOCUMENT_SUFFIXES and file.is_file()
+            )
+            found += [file for file in inside if not _is_hidden(file.relative_to(path))]
+        elif not path.exists():
+            raise DataError(f"{path}: there is no such file or folder. Check the path.")
+        elif path.suffix.lower() not in DOCUMENT_SUFFIXES:
+            raise DataError(f"{path}: documents are read from {', '.join(DOCUMENT_SUFFIXES)} files. Convert it.")
+        else:
+            found.append(path)
+    if not found:
+        raise DataError(f"{', '.join(map(str, paths))}: no file ending in {', '.join(DOCUMENT_SUFFIXES)} there.")
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def read_documents(paths: Iterable[Path], reject: Reject) -> Iterator[Document]:
+    """Yield the documents of all files in order; `reject` gets one message for each file or row left out.
+
+    A file's `source` is that of its front matter or row, else its row's `document_id` or `id`, else the file's name.
+
+    Raises:
+        DataError: as `find_files`.
+    """
+    for path in find_files(paths):
+        yield from read_file(path, reject)
+
+
+def read_file(path: Path, reject: Reject) -> Iterator[Document]:
+    """Yield the documents of one file; what cannot be read goes to `reject` with its place."""
+    try:
+        if path.suffix.lower() in ROW_SUFFIXES:
+            yield from _row_documents(path, reject)
+        else:
+            yield _file_document(path)
+    except DataError as error:
+        reject(str(error))
+
+
+def _file_document(path: Path) -> Document:
+    parse: Callable[[str, Path], Document]
+    parse = {".md": _markdown, ".html": _html, ".htm": _html}.get(path.suffix.lower(), _plain)
+    document = parse(_content(path), path)
+    if not document.text.strip():
+        raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
+    return document
+
+
+def read_front_matter(path: Path) -> dict[str, Any]:
+    """All that the front matter of a .txt or .md file says, of which a document keeps what every document has.
+
+    Empty where there is none, and for files of other endings.
+
+    Raises:
+        DataError: it is not YAML, or the file cannot be read.
+    """
+    return _front_matter(_content(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
+
+
+def _content(path: Path) -> str:
+    """The text of a file, with one kind of line break."""
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    return content.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _plain(content: str, path: Path) -> Document:
+    matter, body = _front_matter(content, path)
+    return _document(matter, body, path, str(path))
+
+
+def _markdown(content: str, path: Path) -> Document:
+    matter, body = _front_matter(content, path)
+    return _document(matter, _markdown_text(body), path, str(path))
+
+
+def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
+    """The YAML block between `---` lines at the top of a file, and the rest."""
+    import yaml
+
+    match = _FRONT_MATTER.match(content)
+    if match is None:
+        return {}, content
+    try:
+        matter = yaml.safe_load(match.group(1))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        row = mark.line + 2 if mark is not None else None
+        raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Mend it or remove it.") from error
+    if not isinstance(matter, dict):
+        return {}, content  # a text that only happens to open with a rule
+    return matter, content[match.end() :].lstrip("\n")
+
+
+def _markdown_text(body: str) -> str:
+    """The words of Markdown, one block a paragraph; links keep their text; pictures, tags and fenced code go.
+
+    Indented blocks stay: in articles they are far more often paragraphs than code.
+    """
+    from markdown_it import MarkdownIt
+
+    blocks: list[str] = []
+    for token in MarkdownIt("commonmark").parse(body):
+        if token.type == "inline":
+            words = {"softbreak": "\n", "hardbreak": "\n"}
+            pieces = (
+                words.get(child.type, child.content) for child in token.children or () if child.type not in _LEFT_OUT
+            )
+            blocks.append("".join(pieces))
+        elif token.type == "html_block":
+            blocks += _html_paragraphs(token.content)
+        elif token.type == "code_block":
+            blocks.append(token.content)
+    return "\n\n".join(block.strip() for block in blocks if block.strip())
+
+
+class _HtmlWords(HTMLParser):
+    """Collects the words of HTML, a new paragraph at each tag but those that stand inside a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paragraphs = [""]
+        self._silent = False
+
+    def handle_starttag(self, tag: str, _: object) -> None:
+        self._silent = tag in _SILENT_TAGS
+        self._break_at(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = False
+        self._break_at(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.paragraphs[-1] += data
+
+    def _break_at(self, tag: str) -> None:
+        if not _INLINE_TAG.fullmatch(tag):
+            self.paragraphs.append("")
+
+
+def _html_paragraphs(block: str) -> list[str]:
+    words = _HtmlWords()
+    words.feed(block.replace("<![", "<!"))  # the parser gives up at marked sections that it does not know
+    words.close()
+    return words.paragraphs
+
+
+def _html(content: str, path: Path) -> Document:
+    from trafilatura import bare_extraction
+
+    page = bare_extraction(content, include_comments=False, include_tables=False, with_metadata=True)
+    if page is None or not page.text:
+        raise DataError(f"{path}: no article text was found in this page. Save its text as .txt instead.")
+    title = page.title or ""
+    text = page.text if not title or page.text.startswith(title) else f"{title}\n\n{page.text}"
+    matter = {"source": page.sitename, "url": page.url, "title": title, "date": page.date}
+    return _document(matter, text, path, str(path))
+
+
+def _row_documents(path: Path, reject: Reject) -> Iterator[Document]:
+    for number, row in read_rows(path, reject):
+        try:
+            document = _row_document(path, number, row)
+        except DataError as error:
+            reject(str(error))
+        else:
+            yield document
+
+
+def _row_document(path: Path, number: int, row: Row) -> Document:
+    text = row.get("text")
+    place = DataError.place(path, number)
+    if not isinstance(text, str):
+        columns = ", ".join(sorted(map(str, row))) or "none"
+        raise DataError(
+            f"{place}: a column `text` with a string is needed; this row has: {columns}. Rename the column."
+        )
+    if not text.strip():
+        raise DataError(f"{place}: `text` is empty. Fill it or remove the row.")
+    names = (row.get("source"), row.get("document_id"), row.get("id"))
+    source = next((name for name in names if name not in (None, "")), None)
+    return _document(row | {"source": source}, text.replace("\r\n", "\n"), path, place)
+
+
+def _document(matter: dict[str, Any], text: str, path: Path, place: str) -> Document:
+    given = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
+    document = Document(
+        source=given["source"] if "source" in given else _file_name(path),
+        text=text,
+        url=given.get("url", ""),
+        title=given.get("title", ""),
+        date=given.get("date", ""),
+        language=given.get("language", "en"),
+        synthetic=matter.get("synthetic") in (True, "true", "True"),
+    )
+    _check_storable(document, place)
+    return document
+
+
+def _file_name(path: Path) -> str:
+    if not is_unicode(path.name):
+        raise DataError(f"{path}: the file's name is not UTF-8 text. Rename it, or say in it what its `source` is.")
+    return path.name
+
+
+def _check_storable(document: Document, place: str) -> None:
+    """Refuse what not every store can hold, in the text or its provenance."""
+    for name in ("text", *_PROVENANCE):
+        value = getattr(document, name)
+        if not is_unicode(value):
+            raise DataError(f"{place}: `{name}` holds half a character (a lone surrogate). Mend or remove it.")
+        if "\0" in value:
+            raise DataError(f"{place}: `{name}` holds the character NUL. Take it out, or save the file as UTF-8.")
+    for name, longest in _LONGEST.items():
+        length = len(getattr(document, name))
+        if length > longest:
+            raise DataError(f"{place}: `{name}` has {length} characters, and {longest} are the most. Shorten it.")

@@ -1,1 +1,0 @@
-"""The labelling and adjudicating screen, in the terminal."""

@@ -1,0 +1,466 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from labels.annotate.adjudication import LOOK, AdjudicationSession
+from labels.annotate.session import Item
+from labels.codebook.reading import Reading
+from labels.codebook.schema import Codebook, codebook_from_dict
+from labels.codebook.steps import Step
+from labels.errors import CodebookError, DecidedMeanwhileError
+from labels.gold import resolve, standing
+from labels.records import Annotation
+from labels.store import Draft, Store
+from labels.store.codebook_migration import apply_migration, plan_migration
+from labels.store.codebook_versions import history_of
+from tests.labels.store.builders import PAST, added, decision
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """An empty store."""
+    with Store("store.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def disputed(store: Store) -> list[str]:
+    """Ids of six sentences: ana and ben differ on the second, fourth and fifth."""
+    ids = added(store, 6)
+    given: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+        (("aid",), ("aid",)),
+        (("aid",), ()),
+        ((), ()),
+        (("aid", "truce"), ("truce",)),
+        (("truce",), ("aid",)),
+    ]
+    for sentence, (by_ana, by_ben) in zip(ids, given, strict=False):
+        store.append([decision(sentence, "ben", labels=by_ben, note="by Ben")])
+        store.append([decision(sentence, "ana", labels=by_ana)])
+    store.append([decision(ids[5], "ana", labels=("aid",))])
+    return ids
+
+
+@pytest.fixture
+def session(store: Store, codebook: Codebook, disputed: list[str]) -> AdjudicationSession:
+    """Eva decides."""
+    return AdjudicationSession(store, codebook, "eva")
+
+
+def shown(session: AdjudicationSession) -> Item:
+    item = session.current()
+    assert item is not None
+    return item
+
+
+def rest(session: AdjudicationSession) -> list[str]:
+    """Ids of the sentences that are shown when each is decided as none."""
+    found = []
+    while (item := session.current()) is not None:
+        found.append(item.sentence.id)
+        session.review([])
+    return found
+
+
+def gold(store: Store, codebook: Codebook) -> dict[str, tuple[str, ...]]:
+    return resolve(store.events(), codebook, history_of(store)).gold
+
+
+def test_disputed_sentences_are_handed_out_in_the_order_of_the_text(
+    session: AdjudicationSession, disputed: list[str]
+) -> None:
+    assert (session.task, session.total, session.remaining) == ("adjudicating", 3, 3)
+    assert rest(session) == [disputed[1], disputed[3], disputed[4]]
+    assert (session.decided, session.remaining) == (3, 0)
+
+
+def test_all_opinions_are_shown_by_name_skips_and_notes_too(
+    store: Store, codebook: Codebook, disputed: list[str]
+) -> None:
+    store.append([decision(disputed[1], "zoe", state="skipped")])
+    item = shown(AdjudicationSession(store, codebook, "eva"))
+
+    opinions = [(opinion.annotator, opinion.state, opinion.labels, opinion.note) for opinion in item.opinions]
+    assert opinions == [
+        ("ana", "reviewed", ("aid",), ""),
+        ("ben", "reviewed", (), "by Ben"),
+        ("zoe", "skipped", (), ""),
+    ]
+    assert item.suggestion is None
+
+
+def test_a_skip_against_a_review_is_no_dispute(store: Store, codebook: Codebook) -> None:
+    (sentence,) = added(store, 1)
+    store.append([decision(sentence, "ana", labels=("aid",)), decision(sentence, "ben", state="skipped")])
+
+    assert AdjudicationSession(store, codebook, "eva").total == 0
+
+
+def test_what_was_undone_is_no_opinion(store: Store, codebook: Codebook, disputed: list[str]) -> None:
+    store.append([decision(disputed[1], "ben", "undo")])
+
+    assert rest(AdjudicationSession(store, codebook, "eva")) == [disputed[3], disputed[4]]
+
+
+def test_a_decision_is_an_adjudication_in_the_store(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    before = store.events()
+
+    session.review(["truce", "aid"], "both clauses")
+
+    *earlier, event = store.events()
+    assert earlier == before
+    assert (event.sentence_id, event.annotator, event.event) == (disputed[1], "eva", "adjudicate")
+    assert (event.state, event.labels, event.note) == ("reviewed", ("aid", "truce"), "both clauses")
+    assert (event.codebook_hash, event.suggestion, event.draw_id) == (codebook.hash, None, "")
+
+
+def test_the_time_of_an_adjudication_is_recorded(store: Store, codebook: Codebook, disputed: list[str]) -> None:
+    times = iter([0.0, 10.0, 17.5])
+    session = AdjudicationSession(store, codebook, "eva", clock=lambda: next(times))
+
+    session.current()
+    session.review([])
+
+    assert store.events()[-1].seconds == 7.5
+
+
+def test_annotations_stay_as_they_were(store: Store, session: AdjudicationSession) -> None:
+    before = standing(store.events()).annotations
+
+    rest(session)
+
+    assert standing(store.events()).annotations == before
+
+
+def test_adjudications_decide_the_gold(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    agreed = {disputed[0]: ("aid",), disputed[2]: (), disputed[5]: ("aid",)}
+    assert gold(store, codebook) == agreed
+
+    session.review(["truce"])
+    session.review([])
+
+    assert gold(store, codebook) == agreed | {disputed[1]: ("truce",), disputed[3]: ()}
+    assert resolve(store.events(), codebook).disputed == (disputed[4],)
+
+
+def test_a_sentence_that_is_left_stays_disputed_and_is_offered_again_at_the_end(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    before = store.events()
+    session.skip("cannot tell")
+    assert store.events() == before
+    assert shown(session).sentence.id == disputed[3]
+
+    session.review([])
+    session.review([])
+    assert shown(session).sentence.id == disputed[1]
+
+    session.skip()
+    assert session.current() is None
+    assert (session.decided, session.remaining) == (2, 1)
+    assert rest(AdjudicationSession(store, codebook, "eva")) == [disputed[1]]
+
+
+def test_leaving_goes_over_what_is_decided(session: AdjudicationSession, disputed: list[str]) -> None:
+    session.go_to(2)
+    session.review([])
+    session.go_to(1)
+
+    session.skip()
+
+    assert shown(session).sentence.id == disputed[4]
+
+
+def test_leaving_all_ends(session: AdjudicationSession) -> None:
+    for _ in range(3):
+        assert session.current() is not None
+        session.skip()
+
+    assert session.current() is None
+    session.go_on()
+    assert shown(session).position == 1
+
+
+def test_undo_makes_a_sentence_disputed_again(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    session.review(["aid"])
+
+    assert session.undo()
+
+    assert shown(session).sentence.id == disputed[1]
+    assert [(event.event, event.annotator) for event in store.events()[-2:]] == [("adjudicate", "eva"), ("undo", "eva")]
+    assert disputed[1] in resolve(store.events(), codebook).disputed
+    assert not session.undo()
+
+
+def test_undo_of_an_adjudication_leaves_the_adjudicators_own_annotation(
+    store: Store, codebook: Codebook, disputed: list[str]
+) -> None:
+    session = AdjudicationSession(store, codebook, "ana")
+    session.review(["truce"])
+
+    session.undo()
+
+    annotations = standing(store.events()).annotations
+    assert annotations[disputed[1], "ana"].labels == ("aid",)
+
+
+def test_deciding_again_counts_the_last_decision(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    session.review(["aid"])
+    session.go_to(1)
+    assert shown(session).decision == store.events()[-1]
+
+    session.review(["truce"])
+
+    assert gold(store, codebook)[disputed[1]] == ("truce",)
+    assert session.decided == 1
+
+
+def test_labels_that_the_codebook_lacks_are_refused(store: Store, session: AdjudicationSession) -> None:
+    before: list[Annotation] = store.events()
+
+    with pytest.raises(CodebookError, match="label 'trce'"):
+        session.review(["trce"])
+    assert store.events() == before
+
+
+def test_what_was_typed_and_not_confirmed_is_there_in_the_next_session(
+    store: Store, codebook: Codebook, session: AdjudicationSession
+) -> None:
+    session.keep_draft(["truce"], "ask")
+
+    assert shown(AdjudicationSession(store, codebook, "eva")).draft == Draft(("truce",), "ask")
+    assert shown(AdjudicationSession(store, codebook, "mia")).draft == Draft()
+
+
+def test_without_a_dispute_there_is_nothing_to_do(store: Store, codebook: Codebook) -> None:
+    ids = added(store, 2)
+    store.append([decision(ids[0], "ana"), decision(ids[0], "ben"), decision(ids[1], "ana", labels=("aid",))])
+
+    session = AdjudicationSession(store, codebook, "eva")
+
+    assert session.current() is None
+    assert (session.total, session.decided) == (0, 0)
+    assert not session.undo()
+
+
+def test_opinions_are_in_the_words_of_the_codebook_and_say_what_its_changes_leave_undecided(
+    store: Store, codebook: Codebook
+) -> None:
+    (sentence,) = added(store, 1)
+    then = {"codebook_hash": codebook.hash}
+    store.append([decision(sentence, name, labels=("truce",), **then) for name in ("ana", "ben")])
+    store.append([decision(sentence, "cleo", labels=("aid", "truce"), **then)])
+    labels = [{"name": name} for name in ("loan", "gift", "ceasefire")]
+    book = codebook_from_dict({"name": "small", "version": "2", "labels": labels}, "small")
+    steps = [Step("split", ("aid",), ("loan", "gift")), Step("rename", ("truce",), ("ceasefire",))]
+    apply_migration(store, plan_migration(store, codebook, book, steps))
+    store.append([decision(sentence, "ben", codebook_hash=book.hash)])
+
+    opinions = shown(AdjudicationSession(store, book, "eva")).opinions
+
+    assert [(opinion.annotator, opinion.labels) for opinion in opinions] == [
+        ("ana", ("ceasefire",)),
+        ("ben", ()),
+        ("cleo", ("aid", "truce")),
+    ]
+    assert [opinion.reading for opinion in opinions] == [
+        Reading(("ceasefire",), changes=1),
+        Reading(()),
+        Reading(("ceasefire",), ("loan", "gift"), changes=1),
+    ]
+
+
+def test_a_label_of_another_codebook_is_refused_at_the_start(store: Store, disputed: list[str]) -> None:
+    book = codebook_from_dict({"name": "other", "labels": [{"name": "aid"}]}, "other")
+
+    with pytest.raises(CodebookError, match="truce"):
+        AdjudicationSession(store, book, "eva")
+
+
+# -- several adjudicators at once
+
+
+@pytest.fixture
+def another(store: Store, codebook: Codebook, disputed: list[str]) -> AdjudicationSession:
+    """Mia decides at the same time."""
+    return AdjudicationSession(store, codebook, "mia")
+
+
+def test_two_who_adjudicate_at_once_share_the_disputes(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    assert shown(session).sentence.id == disputed[1]
+    another = AdjudicationSession(store, codebook, "mia")
+    assert shown(another).sentence.id == disputed[3]
+
+    session.review(["aid"])
+    assert shown(session).sentence.id == disputed[4]
+    another.review([])
+    assert shown(another).sentence.id == disputed[4], "what is looked at is handed out when nothing else is left"
+
+    session.review(["truce"])
+    assert (session.current(), session.decided, session.remaining) == (None, 3, 0)
+    assert session.decided_by_others == 1
+    assert gold(store, codebook)[disputed[3]] == ()
+
+
+def test_a_sentence_is_kept_for_who_looks_at_it_for_some_minutes(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
+) -> None:
+    shown(session)
+    assert store.held_by_others("mia") == {disputed[1]}
+    assert store.held_by_others("eva") == set()
+
+    assert timedelta(minutes=5) <= LOOK <= timedelta(minutes=30)
+    store.reserve(disputed[1], "eva", "", expires_at=PAST)
+    assert shown(AdjudicationSession(store, codebook, "mia")).sentence.id == disputed[1]
+
+
+def test_what_another_has_decided_is_passed_over_and_told(
+    disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.go_to(2)
+    another.review(["truce"])
+
+    session.review([])
+    item = shown(session)
+
+    assert (item.sentence.id, item.decision) == (disputed[4], None)
+    assert item.news == "Decided meanwhile by mia and passed over: 1 of the disputes."
+    assert (session.decided, session.decided_by_others) == (2, 1)
+    session.go_to(1)
+    assert shown(session).news == ""
+
+
+def test_leaving_passes_over_what_another_has_decided(
+    disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.go_to(2)
+    another.review(["truce"])
+
+    session.skip()
+
+    assert shown(session).sentence.id == disputed[4]
+
+
+def test_who_goes_to_what_another_has_decided_sees_it_and_may_overrule_it(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.review(["truce"])
+
+    session.go_to(1)
+    (*_, verdict) = shown(session).opinions
+    assert (verdict.annotator, verdict.event, verdict.labels) == ("mia", "adjudicate", ("truce",))
+
+    session.review(["aid"])
+    assert gold(store, codebook)[disputed[1]] == ("aid",)
+
+
+def test_a_decision_on_what_another_has_decided_since_it_was_shown_is_refused_once(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    shown(session)
+    another.review(["truce"])
+    before = store.events()
+
+    with pytest.raises(DecidedMeanwhileError, match=r"^mia has decided this sentence meanwhile: truce\. Nothing"):
+        session.review(["aid"])
+    assert store.events() == before
+    verdict = shown(session).opinions[-1]
+    assert (verdict.annotator, verdict.event, verdict.labels) == ("mia", "adjudicate", ("truce",))
+
+    session.review(["aid"])
+    assert store.events()[-1].labels == ("aid",)
+    assert gold(store, codebook)[disputed[1]] == ("aid",)
+
+
+def test_a_decision_at_the_very_moment_of_anothers_is_refused_too(
+    store: Store,
+    disputed: list[str],
+    session: AdjudicationSession,
+    another: AdjudicationSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown(session)
+    append = store.append
+
+    def append_after_another(*arguments: Any, **options: Any) -> int:
+        monkeypatch.setattr(store, "append", append)
+        another.review(["truce"])
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(store, "append", append_after_another)
+
+    with pytest.raises(DecidedMeanwhileError, match="mia has decided"):
+        session.review(["aid"])
+    assert (store.events()[-1].annotator, session.decided) == ("mia", 1)
+    assert shown(session).sentence.id == disputed[1]
+
+
+def test_a_verdict_that_was_refused_its_overruling_can_be_left_as_it_is(
+    store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.review(["truce"])
+    with pytest.raises(DecidedMeanwhileError):
+        session.review(["aid"])
+
+    session.skip()
+
+    assert shown(session).sentence.id == disputed[3]
+    assert session.decided == 1
+    assert gold(store, codebook)[disputed[1]] == ("truce",)
+
+
+def test_a_verdict_that_was_taken_back_stands_in_nobodys_way(
+    store: Store, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    another.review(["truce"])
+    another.undo()
+
+    session.review(["aid"])
+
+    assert store.events()[-1].labels == ("aid",)
+
+
+def test_ones_own_decision_that_another_has_overruled_is_not_overruled_unseen(
+    store: Store, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
+) -> None:
+    session.review(["aid"])
+    session.go_to(1)
+    another.go_to(1)
+    another.review(["truce"])
+
+    with pytest.raises(DecidedMeanwhileError):
+        session.review(["aid"])
+
+
+def test_an_adjudication_that_a_change_of_the_codebook_left_open_stands_in_nobodys_way(
+    store: Store, codebook: Codebook
+) -> None:
+    (sentence,) = added(store, 1)
+    labels = [{"name": name} for name in ("loan", "gift", "truce")]
+    book = codebook_from_dict({"name": "small", "version": "2", "labels": labels}, "small")
+    apply_migration(store, plan_migration(store, codebook, book, [Step("split", ("aid",), ("loan", "gift"))]))
+    store.append(
+        [
+            decision(sentence, "mia", "adjudicate", labels=("aid",), codebook_hash=codebook.hash),
+            decision(sentence, "ana", labels=("loan",), codebook_hash=book.hash),
+            decision(sentence, "ben", labels=("gift",), codebook_hash=book.hash),
+        ]
+    )
+    session = AdjudicationSession(store, book, "eva")
+
+    assert rest(session) == [sentence]
+    assert session.decided_by_others == 0

@@ -1,0 +1,896 @@
+"""The commands of `labels.cli` as they are mounted on the root command."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from labels.codebook.schema import load_codebook, parse_codebook
+from labels.gold import resolve
+from labels.store import Store
+from tests.labels.store.builders import added, decision, model, score_all
+from trainer.cli import app
+
+Write = Callable[[str, list[dict[str, Any]]], Path]
+
+BOOK = """name = "small"
+[[labels]]
+name = "aid"
+key = "a"
+definition = "Help is promised."
+[[labels]]
+name = "truce"
+key = "t"
+"""
+ARTICLE = "Oslo pledged 40 trucks.\n\nLeave a Comment\n\nThe envoy called for a truce."
+
+
+@pytest.fixture
+def book(isolated: Path) -> str:
+    """A small codebook in the working folder."""
+    (isolated / "book.toml").write_text(BOOK, encoding="utf-8")
+    return "book.toml"
+
+
+@pytest.fixture
+def filled(isolated: Path) -> Path:
+    """The default store of the working folder, with an article of two sentences and a line of boilerplate."""
+    (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
+    succeed("ingest", "article.txt")
+    return isolated / "communique.db"
+
+
+def run(*arguments: str | Path, typed: str = "") -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=typed)
+
+
+def succeed(*arguments: str | Path, typed: str = "") -> str:
+    """What the command printed."""
+    result = run(*arguments, typed=typed)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return str(result.stdout)
+
+
+def refuse(*arguments: str | Path, code: int = 2) -> str:
+    """The message, on one line, of a command that must fail, print no traceback and write nothing."""
+    before = contents()
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    assert contents() == before
+    return " ".join(result.stderr.replace("│", " ").split())
+
+
+def contents() -> dict[str, Any]:
+    """What lies in the working folder: files by name, stores by what they hold."""
+    found: dict[str, Any] = {}
+    for path in Path().rglob("*"):
+        if path.suffix == ".db":
+            with closing(sqlite3.connect(path)) as connection:
+                found[str(path)] = list(connection.iterdump())
+        else:
+            found[str(path)] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+def hints(printed: str) -> list[list[str]]:
+    """The words of the commands that are to be typed next, `communique` left out."""
+    return [shlex.split(found) for found in re.findall(r"\bcommunique ([a-z][^\n`]+)", printed)]
+
+
+# -- codebook show
+
+
+@pytest.mark.parametrize("arguments", [[], ["diplomatic"]])
+def test_codebook_show_prints_the_shipped_codebook_as_toml(arguments: list[str]) -> None:
+    printed = succeed("codebook", "show", *arguments)
+
+    assert parse_codebook(printed, "printed") == load_codebook("diplomatic")
+
+
+def test_codebook_show_prints_a_file(book: str) -> None:
+    assert parse_codebook(succeed("codebook", "show", book), "printed") == parse_codebook(BOOK, "book")
+
+
+def test_codebook_show_brief_is_a_table_of_keys_and_definitions() -> None:
+    printed = " ".join(succeed("codebook", "show", "--brief").split())
+
+    book = load_codebook("diplomatic")
+    assert book.hash in printed
+    for key, name in book.keys.items():
+        assert f"{key} │ {name} │ An actor" in printed
+
+
+def test_codebook_show_brief_prints_brackets_as_they_are(isolated: Path) -> None:
+    text = BOOK.replace("Help is promised.", "Help [of any kind] is promised [red]here[/red].")
+    (isolated / "book.toml").write_text(text, encoding="utf-8")
+
+    assert "Help [of any kind] is promised [red]here[/red]." in succeed("codebook", "show", "book.toml", "--brief")
+
+
+def test_codebook_show_brief_lists_labels_without_a_key_too(many: str) -> None:
+    printed = " ".join(succeed("codebook", "show", many, "--brief").split())
+
+    assert "│ Z │ topic_57 │" in printed
+    assert "│ # │ topic_58 │" in printed
+    assert "│ # │ topic_77 │" in printed
+
+
+# -- codebook check
+
+
+@pytest.fixture
+def many(isolated: Path) -> str:
+    """A codebook of 77 labels."""
+    labels = "".join(f'[[labels]]\nname = "topic_{number}"\n' for number in range(1, 78))
+    (isolated / "many.toml").write_text(f'name = "many"\nexclusive = true\n{labels}', encoding="utf-8")
+    return "many.toml"
+
+
+def test_codebook_check_says_how_labels_without_a_key_are_chosen(many: str, book: str) -> None:
+    printed = succeed("codebook", "check", many)
+
+    assert "77 labels, exclusive." in printed
+    assert "20 of 77 labels have no key, as there are only 57. While labelling type # and the beginning" in printed
+    assert "no key" not in succeed("codebook", "check", book)
+
+
+def test_codebook_check_says_what_a_codebook_holds_and_lacks(book: str) -> None:
+    printed = succeed("codebook", "check", book)
+
+    assert printed.splitlines()[0] == f"small 1 ({parse_codebook(BOOK, 'b').hash}): 2 labels, multi-label."
+    assert "truce: no definition yet" in printed
+    assert "aid:" not in printed
+
+
+def test_codebook_check_names_an_exclusive_codebook(isolated: Path) -> None:
+    (isolated / "book.toml").write_text("exclusive = true\n" + BOOK, encoding="utf-8")
+
+    assert "2 labels, exclusive." in succeed("codebook", "check", "book.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name = ", "book.toml: not valid TOML"),
+        ('name = "x"\nlabels = []', "labels: "),
+        (BOOK.replace("definition", "defintion"), "labels.1.defintion: unknown key (did you mean 'definition'?)"),
+        (BOOK.replace('"t"', '"a"'), "key 'a' is used 2 times"),
+        (BOOK.replace('"t"', '"q"'), "key 'q' is taken by the labelling prompt"),
+    ],
+    ids=["not TOML", "no labels", "a misspelt key", "a key twice", "a reserved key"],
+)
+def test_codebook_check_names_what_is_wrong(isolated: Path, content: str, message: str) -> None:
+    (isolated / "book.toml").write_text(content, encoding="utf-8")
+
+    assert message in refuse("codebook", "check", "book.toml")
+
+
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_a_codebook_that_is_not_there_is_named_with_the_shipped_ones(command: str) -> None:
+    message = refuse("codebook", command, "nowhere.toml")
+
+    assert "nowhere.toml: cannot read this codebook (No such file or directory)" in message
+    assert "diplomatic" in message
+
+
+# -- codebook infer
+
+ROWS = [{"text": "One.", "labels": ["truce", "aid"]}, {"text": "Two.", "labels": []}]
+
+
+def test_codebook_infer_prints_a_codebook_of_the_label_values(write_jsonl: Write) -> None:
+    inferred = parse_codebook(succeed("codebook", "infer", write_jsonl("rows.jsonl", ROWS)), "printed")
+
+    assert inferred.name == "rows"
+    assert inferred.label_names == ("aid", "truce")
+    assert not inferred.exclusive
+
+
+def test_codebook_infer_writes_a_file_that_codebook_check_accepts(isolated: Path, write_jsonl: Write) -> None:
+    write_jsonl("rows.jsonl", [{"text": "One.", "label": "aid"}, {"text": "Two.", "label": "truce"}])
+
+    printed = succeed("codebook", "infer", "rows.jsonl", "--out", "my book.toml")
+
+    assert "Wrote my book.toml" in printed
+    (check,) = hints(printed)
+    assert "2 labels, exclusive." in succeed(*check)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": "One.", "labels": []}], "no label in any row"),
+        ([{"text": "One."}], "rows.jsonl:1: there is neither `label` nor `labels`"),
+        ([{"text": "One.", "labels": ["none"]}], "'none' cannot be a label"),
+    ],
+)
+def test_codebook_infer_without_usable_labels_leaves_an_older_file_alone(
+    isolated: Path, write_jsonl: Write, rows: list[dict[str, Any]], message: str
+) -> None:
+    write_jsonl("rows.jsonl", rows)
+    (isolated / "mine.toml").write_text("mine", encoding="utf-8")
+
+    assert message in refuse("codebook", "infer", "rows.jsonl", "--out", "mine.toml")
+
+
+def test_codebook_infer_names_a_missing_folder(write_jsonl: Write) -> None:
+    path = write_jsonl("rows.jsonl", ROWS)
+
+    assert "the folder missing does not exist" in refuse("codebook", "infer", path, "--out", "missing/mine.toml")
+
+
+# -- ingest
+
+
+def test_ingest_says_what_it_read_set_aside_and_holds(isolated: Path) -> None:
+    (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
+    printed = succeed("ingest", "article.txt")
+
+    assert "Read 1 documents; 1 were new, with 3 sentences." in printed
+    assert "Set aside as boilerplate: 1 (comments 1)." in printed
+    assert "communique.db now holds 1 documents and 2 sentences to label." in printed
+    assert "Next: communique label" in printed
+
+
+def test_ingesting_again_adds_nothing(filled: Path) -> None:
+    before = contents()
+
+    printed = succeed("ingest", "article.txt")
+
+    assert "Read 1 documents; 0 were new, with 0 sentences." in printed
+    assert "Next:" not in printed
+    assert contents() == before
+
+
+def test_ingest_reports_what_it_left_out_by_its_name(isolated: Path) -> None:
+    (isolated / "[red]a.txt").write_bytes(b"\xff\xfe\xfa")
+    (isolated / "b.txt").write_text("Rain fell.", encoding="utf-8")
+
+    printed = succeed("ingest", ".")
+
+    assert "Left out: [red]a.txt: not UTF-8" in printed
+    assert "Read 1 documents; 1 were new" in printed
+
+
+def test_ingest_fails_where_nothing_could_be_read(isolated: Path) -> None:
+    (isolated / "a.txt").touch()
+
+    result = run("ingest", "a.txt")
+
+    assert result.exit_code == 2
+    assert "Left out: a.txt: there is no text in it" in result.output
+    with Store("communique.db") as store:
+        assert store.counts().documents == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.txt", "there is no such file or folder"),
+        ("picture.png", "documents are read from"),
+        ("empty", "no file"),
+    ],
+)
+def test_ingest_of_a_path_that_cannot_be_read_leaves_nothing_behind(isolated: Path, name: str, message: str) -> None:
+    (isolated / "picture.png").touch()
+    (isolated / "empty").mkdir()
+
+    refused = refuse("ingest", name)
+
+    assert name in refused
+    assert message in refused
+
+
+def test_ingest_without_a_path_is_a_usage_error() -> None:
+    assert "Missing argument" in refuse("ingest")
+
+
+def test_ingest_refuses_a_file_that_is_no_store(isolated: Path) -> None:
+    (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
+    (isolated / "notes").write_text("These are my notes.\n" * 50, encoding="utf-8")
+
+    assert "notes: the store could not be opened" in refuse("ingest", "article.txt", "--store", "notes", code=1)
+
+
+def test_the_store_is_that_of_the_option_then_environment_then_settings_file(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
+    (isolated / "communique.toml").write_text('store = "settings.db"', encoding="utf-8")
+    succeed("ingest", "article.txt")
+    monkeypatch.setenv("COMMUNIQUE_STORE", "environment.db")
+    succeed("ingest", "article.txt")
+    succeed("ingest", "article.txt", "--store", "option.db")
+
+    assert sorted(path.name for path in isolated.glob("*.db")) == ["environment.db", "option.db", "settings.db"]
+
+
+# -- label
+
+
+def label(*options: str, typed: str) -> str:
+    return succeed("label", "--annotator", "ana", "--codebook", "book.toml", *options, typed=typed)
+
+
+def decisions(path: Path) -> list[tuple[str, str | None, tuple[str, ...]]]:
+    with Store(path) as store:
+        return [(event.annotator, event.state, event.labels) for event in store.events()]
+
+
+def test_label_keeps_what_is_typed(filled: Path, book: str) -> None:
+    printed = label(typed="at\nn\nq\n")
+
+    assert decisions(filled) == [("ana", "reviewed", ("aid", "truce")), ("ana", "reviewed", ())]
+    assert "[1/2]" in printed
+    assert "[2/2]" in printed
+    assert "2 decided, 0 left in this draw. All saved in communique.db." in printed
+    assert "Leave a Comment" not in [line.removeprefix("  > ") for line in printed.splitlines()]
+
+
+def test_label_goes_on_where_input_ended(filled: Path, book: str) -> None:
+    assert "1 decided, 1 left" in label(typed="a\n")
+
+    printed = label(typed="s\nq\n")
+
+    assert "[1/2]" not in printed
+    assert "2 decided, 0 left" in printed
+    assert decisions(filled) == [("ana", "reviewed", ("aid",)), ("ana", "skipped", ())]
+
+
+def test_label_takes_no_more_sentences_than_asked_for(filled: Path, book: str) -> None:
+    assert "[1/1]" in label("--size", "1", typed="q\n")
+
+
+def test_label_gives_two_annotators_different_sentences(filled: Path, book: str) -> None:
+    shown = []
+    for name in ("ana", "ben"):
+        printed = succeed("label", "--annotator", name, "--size", "1", "--codebook", book, typed="q\n")
+        shown += [line for line in printed.splitlines() if line.startswith("  > ")]
+
+    assert len(set(shown)) == 2
+    assert "Nothing to label" in succeed("label", "--annotator", "eva", "--codebook", book, typed="q\n")
+
+
+def test_label_says_who_holds_the_rest_and_how_long(filled: Path, book: str) -> None:
+    label(typed="a\nq\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
+
+    assert "Nothing to label in communique.db now. 1 sentences are held for ana: until they are labelled" in printed
+    assert "12 hours after their holder last began to label" in printed
+    assert "--size" in printed
+    assert "--overlap" in printed
+    assert "ingest" not in printed
+
+
+def test_label_says_that_the_rest_is_held_for_people_who_have_only_begun(filled: Path, book: str) -> None:
+    label("--size", "1", typed="q\n")
+    succeed("label", "--annotator", "eva", "--size", "1", "--codebook", book, typed="q\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
+
+    assert "2 sentences are held for somebody who has not decided on any yet:" in printed
+
+
+def test_label_again_says_who_holds_the_queue(town: Store) -> None:
+    town.queue_relabelling([(town.sentences()[2].id, "aid was split", ("aid",))], source="test")
+    label("--size", "1", typed="n\nq\n")
+    label("--strategy", "relabel", typed="q\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", "book.toml", "--strategy", "relabel", typed="")
+
+    assert "now. 1 sentences are held for ana:" in printed
+    assert "doubts" not in printed
+
+
+def test_label_by_search_says_why_and_who_holds_what_else_there_is(town: Store) -> None:
+    label("--size", "3", typed="n\nq\n")
+
+    options = ("--annotator", "ben", "--codebook", "book.toml", "--strategy", "search absent")
+    printed = succeed("label", *options, typed="")
+
+    assert "No unseen sentence holds these words. 2 sentences are held for ana:" in printed
+
+
+def test_label_asks_for_more_text_once_nobody_holds_what_is_left(filled: Path, book: str) -> None:
+    label(typed="a\na\nq\n")
+
+    printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
+
+    assert "Nothing to label in communique.db. Add text with `communique ingest PATH`." in printed
+
+
+def test_label_trims_the_annotators_name(filled: Path, book: str) -> None:
+    succeed("label", "--annotator", "  ana ", "--codebook", book, typed="a\nq\n")
+
+    assert decisions(filled) == [("ana", "reviewed", ("aid",))]
+
+
+def test_label_with_an_unknown_key_decides_nothing(filled: Path, book: str) -> None:
+    printed = label(typed="x\nq\n")
+
+    assert "'x' is not a key here" in printed
+    assert decisions(filled) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--annotator", "  "], "a name is needed"),
+        ([], "Missing option '--annotator'"),
+        (["--annotator", "ana", "--size", "0"], "--size"),
+        (["--annotator", "ana", "--size", "ten"], "--size"),
+        (["--annotator", "ana", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
+        (["--annotator", "ana", "--store", "absent.db"], "absent.db: there is no such label store"),
+    ],
+)
+def test_label_refuses_what_it_cannot_use(filled: Path, arguments: list[str], message: str) -> None:
+    assert message in refuse("label", *arguments)
+
+
+# -- label: what is drawn and shown
+
+
+@pytest.fixture
+def town(isolated: Path, book: str) -> Iterator[Store]:
+    """The default store with twelve sentences."""
+    with Store("communique.db") as store:
+        added(store, 12)
+        yield store
+
+
+def shown(printed: str) -> list[str]:
+    """The sentences that were handed out."""
+    return [line.removeprefix("  > ") for line in printed.splitlines() if line.startswith("  > ")]
+
+
+def doubts(store: Store) -> list[str]:
+    """Score the store; the texts from the least sure on."""
+    tops = score_all(store, [0.1, 0.2, 0.3, 0.45, 0.49, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07])
+    texts = {sentence.id: sentence.text for sentence in store.sentences()}
+    return [texts[key] for key in sorted(tops, key=lambda key: -tops[key])]
+
+
+@pytest.mark.parametrize("by", ["entropy", "margin"])
+def test_label_by_uncertainty_hands_out_the_least_sure_first(town: Store, by: str) -> None:
+    wanted = doubts(town)[:3]
+
+    printed = label("--strategy", "uncertainty", "--by", by, "--size", "3", typed="n\nn\nn\nq\n")
+
+    assert shown(printed) == wanted
+    assert {event.strategy for event in town.events()} == {"uncertainty"}
+
+
+def test_label_by_search_hands_out_what_holds_the_words(town: Store) -> None:
+    assert shown(label("--strategy", 'search "text 0004"', typed="n\nq\n")) == ["Text 0004"]
+
+
+def test_label_finishes_an_unfinished_search_and_begins_another_one(town: Store) -> None:
+    (first,) = shown(label("--strategy", "search text", "--size", "2", typed="q\n"))
+
+    assert shown(label("--strategy", "search text", "--size", "2", typed="q\n")) == [first]
+    assert shown(label("--strategy", "search 0011", typed="q\n")) != [first]
+
+
+def test_label_by_audit_goes_over_labelled_sentences_too(town: Store) -> None:
+    doubts(town)
+    label("--size", "12", typed="n\n" * 12 + "q\n")
+
+    printed = label("--strategy", "audit", "--size", "12", typed="n\n" * 12 + "q\n")
+
+    assert len(set(shown(printed))) == 12
+    assert [event.inclusion_probability for event in town.events()[12:]] == [1.0] * 12
+
+
+def test_label_draws_what_the_seed_says(town: Store) -> None:
+    drawn = []
+    for number in ("1", "1", "2"):
+        store = f"copy{len(drawn)}.db"
+        with closing(sqlite3.connect("communique.db")) as connection:
+            connection.execute(f"VACUUM INTO '{store}'")
+        drawn.append(shown(label("--store", store, "--seed", number, typed="n\n" * 12 + "q\n")))
+
+    assert len(drawn[0]) == 12
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_label_with_overlap_gives_two_people_the_same_sentences(town: Store) -> None:
+    first = shown(label("--overlap", "1", "--size", "4", typed="n\n" * 4 + "q\n"))
+
+    options = ("--annotator", "ben", "--codebook", "book.toml", "--overlap", "1", "--size", "4")
+    second = shown(succeed("label", *options, typed="n\n" * 4 + "q\n"))
+
+    assert sorted(first) == sorted(second)
+    assert len(town.shared_sentences()) == 4
+
+
+def test_label_shows_what_a_model_suggests_and_records_it(town: Store) -> None:
+    score_all(town, [0.9])
+
+    printed = label("--suggest", "--blind", "0", "--size", "2", typed="t\nq\n")
+
+    assert "a model suggests: aid" in printed
+    (event,) = town.events()
+    assert (event.labels, event.suggestion, event.blind) == (("truce",), ("aid",), False)
+
+
+def test_label_withholds_the_share_of_suggestions_that_is_to_be_blind(town: Store) -> None:
+    score_all(town, [0.9])
+
+    printed = label("--suggest", "--blind", "1", "--size", "1", typed="t\nq\n")
+
+    assert "suggests" not in printed
+    assert [(event.suggestion, event.blind) for event in town.events()] == [(("aid",), True)]
+
+
+def test_label_takes_the_scores_of_the_model_that_is_named(town: Store) -> None:
+    score_all(town, [0.9], "first")
+    score_all(town, [0.1], "second")
+
+    printed = label("--suggest", "--blind", "0", "--model", "fir", "--size", "1", typed="q\n")
+
+    assert "a model suggests: aid" in printed
+
+
+@pytest.mark.parametrize("option", [("--retest",), ("--strategy", "retest"), ("--retest", "--strategy", "retest")])
+def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, option: tuple[str, ...]) -> None:
+    first = shown(label("--size", "3", typed="a\na\na\nq\n"))
+    assert "--retest-after 0 takes any" in label(*option, typed="")
+
+    printed = label(*option, "--retest-after", "0", typed="t\nt\nt\nq\n")
+
+    assert sorted(shown(printed)) == sorted(first)
+    assert "it bore" not in printed
+    assert [event.labels for event in town.events()] == [("aid",)] * 3 + [("truce",)] * 3
+
+
+@pytest.mark.parametrize("option", [("--retest", "--retest-after", "0"), ("--strategy", "relabel")])
+def test_passing_over_what_is_asked_for_again_leaves_the_labels_as_they_were(
+    town: Store, option: tuple[str, ...]
+) -> None:
+    first = shown(label("--size", "3", typed="a\na\na\nq\n"))
+    ids = [event.sentence_id for event in town.events()]
+    town.queue_relabelling([(identifier, "doubt", ("aid",)) for identifier in ids], source="test")
+
+    assert sorted(shown(label(*option, typed="s\ns\ns\nq\n"))) == sorted(first)
+
+    assert resolve(town.events(), load_codebook(Path("book.toml"))).gold == dict.fromkeys(ids, ("aid",))
+    assert len(town.open_relabelling()) == 3
+    assert town.label_counts() == {("aid",): 3}
+
+
+def test_label_again_shows_the_labels_so_far_and_why(town: Store) -> None:
+    assert "`communique doubts --queue`" in label("--strategy", "relabel", typed="")
+    sentence = town.sentences()[2]
+    town.queue_relabelling([(sentence.id, "aid was split", ("aid",))], source="test")
+
+    printed = label("--strategy", "relabel", typed="t\nq\n")
+
+    assert shown(printed) == [sentence.text]
+    assert "label again: aid was split; it bore: aid" in printed
+    assert "Nothing to label" in label("--strategy", "relabel", typed="")
+
+
+def test_label_says_what_to_type_next_with_the_name_quoted(town: Store) -> None:
+    printed = succeed("label", "--annotator", "Ana Maria", "--codebook", "book.toml", typed="n\nq\n")
+
+    assert "Next: communique label --annotator 'Ana Maria' --codebook book.toml\n" in printed
+
+
+def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_codebook(
+    isolated: Path, book: str
+) -> None:
+    (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
+    (isolated / "my book.toml").write_text(BOOK, encoding="utf-8")
+    under = ("--codebook", "my book.toml")
+
+    (next_label,) = hints(succeed("ingest", "article.txt", "--store", "my store.db"))
+    assert hints(succeed("status", "--store", "my store.db")) == [next_label]
+    again, status, export = hints(succeed(*next_label, *under, typed="a\n"))
+    assert "[2/2]" in succeed(*again, typed="t\nq\n")
+    assert "my store.db: 1 documents" in succeed(*status)
+    assert "2 events written" in succeed(*export)
+
+    with Store("my store.db") as store:
+        assert {event.codebook_hash for event in store.events()} == {load_codebook("my book.toml").hash}
+        store.append([decision(event.sentence_id, "ben") for event in store.events()])
+    adjudicated = succeed("adjudicate", "--annotator", "eva", "--store", "my store.db", *under, typed="q\n")
+    (agreement,) = hints(adjudicated)
+    assert "small 1" in succeed(*agreement)
+
+
+def test_what_fills_a_store_is_told_with_its_name(town: Store) -> None:
+    for message in (
+        refuse("label", "--annotator", "ana", "--store", "my store.db"),
+        refuse("label", "--annotator", "ana", "--store", "sqlite:///my store.db"),
+    ):
+        assert hints(message) == [["ingest", "ARTICLES", "--store", "my store.db"]]
+    Store("my store.db").close()
+    options = ("--annotator", "ana", "--store", "my store.db", "--codebook", "book.toml")
+    assert hints(succeed("label", *options, typed="")) == [["ingest", "PATH", "--store", "my store.db"]]
+    assert hints(refuse("label", *options, "--suggest")) == [["score", "ARTEFACT", "--store", "my store.db"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--strategy", "uncertain"], "strategy 'uncertain' is not known (did you mean"),
+        (["--strategy", "search"], "'search' needs words to look for"),
+        (["--strategy", "uncertainty"], "no scores of any model here (models: none). Write some with"),
+        (["--suggest"], "no scores of any model here"),
+        (["--by", "surprise"], "'surprise' is no measure of uncertainty. Use entropy or margin."),
+        (["--overlap", "1.5"], "--overlap"),
+        (
+            ["--strategy", "relabel", "--overlap", "0.1"],
+            "'relabel' draws no overlap, only 'random' does. Leave --overlap",
+        ),
+        (["--retest", "--overlap", "0.1"], "strategy 'retest' draws no overlap"),
+        (["--blind", "-1"], "--blind"),
+        (["--blind", "0.5"], "--blind withholds suggestions, and none are asked for. Add --suggest, or leave"),
+        (["--retest", "--strategy", "audit"], "--retest is --strategy retest, and --strategy audit is given too."),
+        (["--retest", "--strategy", "random"], "Leave one of them out."),
+        (["--retest-after", "-1"], "--retest-after"),
+        (["--retest", "--retest-after", "99999999999"], "--retest-after"),
+    ],
+)
+def test_label_refuses_a_draw_that_cannot_be_made(town: Store, arguments: list[str], message: str) -> None:
+    assert message in refuse("label", "--annotator", "ana", "--codebook", "book.toml", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--suggest", "--model", "zz"], "no scores of a model 'zz' here (models: m)"),
+        (["--strategy", "diverse"], "'diverse' needs embeddings by model m"),
+        (["--strategy", "audit"], "1 sentences have no score by model m"),
+    ],
+)
+def test_label_refuses_a_model_that_does_not_serve(town: Store, arguments: list[str], message: str) -> None:
+    score_all(town, [0.5])
+    added(town, 1, "later")
+
+    assert message in refuse("label", "--annotator", "ana", "--codebook", "book.toml", *arguments)
+
+
+def test_label_refuses_the_scores_of_a_model_of_other_labels(town: Store) -> None:
+    town.add_model(model("m", labels=("aid", "threat")))
+
+    message = refuse("label", "--annotator", "ana", "--codebook", "book.toml", "--suggest")
+
+    assert "model m knows the labels aid, threat, the codebook 'small' aid, truce" in message
+    assert "or name another with --model" in message
+
+
+# -- adjudicate
+
+
+def adjudicate(*options: str, typed: str = "") -> str:
+    return succeed("adjudicate", "--annotator", "eva", "--codebook", "book.toml", *options, typed=typed)
+
+
+@pytest.fixture
+def divided(town: Store) -> list[str]:
+    """Ids of two sentences on which ana and ben differ."""
+    ids = [sentence.id for sentence in town.sentences()][:3]
+    for sentence in ids:
+        town.append([decision(sentence, "ana", labels=("aid",), note="clear")])
+    town.append(
+        [decision(ids[0], "ben"), decision(ids[1], "ben", labels=("truce",)), decision(ids[2], "zoe", labels=("aid",))]
+    )
+    return ids[:2]
+
+
+def test_adjudicate_shows_what_was_said_and_keeps_what_is_decided(town: Store, divided: list[str]) -> None:
+    printed = adjudicate(typed="t\nn\nq\n")
+
+    assert shown(printed) == ["Text 0000", "Text 0001"]
+    assert "    ana: aid (clear)\n    ben: none\n" in printed
+    assert "2 of 2 disputes decided. All saved in communique.db." in printed
+    verdicts = [(event.sentence_id, event.event, event.labels) for event in town.events()[6:]]
+    assert verdicts == [(divided[0], "adjudicate", ("truce",)), (divided[1], "adjudicate", ())]
+    assert "Nothing to adjudicate in communique.db" in adjudicate()
+
+
+def test_adjudicate_leaves_a_dispute_for_another_time(town: Store, divided: list[str]) -> None:
+    printed = adjudicate(typed="s\nn\ns\nq\n")
+
+    assert shown(printed) == ["Text 0000", "Text 0001", "Text 0000"]
+    assert "1 of 2 disputes decided" in printed
+    assert shown(adjudicate(typed="q\n")) == ["Text 0000"]
+
+
+def test_adjudicate_counts_what_others_have_decided_meanwhile(
+    town: Store, divided: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer() -> str:
+        town.append([decision(divided[1], "mia", "adjudicate", labels=("aid",))])
+        return "n"
+
+    answers = iter([answer, lambda: "q"])
+    monkeypatch.setattr("builtins.input", lambda: next(answers)())
+
+    assert "2 of 2 disputes decided, 1 of them by others. All saved in communique.db." in adjudicate()
+
+
+def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
+    assert "Nothing to adjudicate in communique.db: no two people differ" in adjudicate()
+    assert town.events() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing option '--annotator'"),
+        (["--annotator", " "], "a name is needed"),
+        (["--annotator", "eva", "--store", "absent.db"], "absent.db: there is no such label store"),
+        (["--annotator", "eva", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
+    ],
+)
+def test_adjudicate_refuses_what_it_cannot_use(filled: Path, arguments: list[str], message: str) -> None:
+    assert message in refuse("adjudicate", *arguments)
+
+
+# -- status
+
+
+def table(printed: str, heading: str) -> list[list[str]]:
+    """The rows of the table whose first column has this heading."""
+    rows = [re.split(r"  +", line.strip()) for line in printed.splitlines()]
+    first = next(number for number, row in enumerate(rows) if row[0] == heading) + 1
+    return list(takewhile(lambda row: len(row) > 1 and row[0] not in ("label", "drawn by"), rows[first:]))
+
+
+def test_status_of_a_store_that_nobody_labelled_in(filled: Path) -> None:
+    printed = succeed("status")
+
+    assert "communique.db: 1 documents, 2 sentences to label." in printed
+    assert "Reviewed by at least one person: 0 (0.0%); by two or more: 0." in printed
+    assert "Nobody has labelled yet: communique label --annotator YOUR_NAME" in printed
+
+
+def test_status_of_an_empty_store(isolated: Path) -> None:
+    Store("communique.db").close()
+
+    assert "0 documents, 0 sentences to label." in succeed("status")
+
+
+def test_status_counts_by_annotator_label_and_strategy(town: Store) -> None:
+    label("--size", "4", typed="at\nn\ns\na\nu\n")
+    succeed("label", "--annotator", "ben", "--size", "1", "--codebook", "book.toml", typed="t\nq\n")
+
+    printed = succeed("status")
+
+    assert "Reviewed by at least one person: 3 (25.0%); by two or more: 0." in printed
+    rows = {row[0]: row[1:7] for row in table(printed, "annotator")}
+    assert rows == {"ana": ["2", "1", "1", "0", "3", "1"], "ben": ["1", "0", "0", "0", "1", "0"]}
+    assert table(printed, "label") == [["truce", "2", "66.7%"], ["aid", "1", "33.3%"], ["none", "1", "33.3%"]]
+    assert table(printed, "drawn by") == [["random", "5", "3", "1"]]
+
+
+def test_status_shows_moments_where_the_reader_sits(town: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first, *_) = town.sentences()
+    event = replace(decision(first.id, note="look", seconds=2.25), created_at="2026-01-01T23:30:00+00:00")
+    town.append([event, replace(event, event_id="odd", annotator="ben", created_at="lately")])
+
+    rows = table(succeed("status"), "annotator")
+
+    here = datetime.fromisoformat(event.created_at).astimezone()
+    assert rows[0] == ["ana", "1", "1", "0", "1", "0", "0", "2.2", f"{here:%Y-%m-%d %H:%M}"]
+    assert rows[1][-1] == "lately"
+
+
+def test_status_says_what_waits(town: Store) -> None:
+    score_all(town, [0.5])
+    added(town, 2, "later")
+    town.queue_relabelling([(town.sentences()[0].id, "aid was split", ())], source="test")
+
+    printed = succeed("status")
+
+    assert "1 sentences wait to be labelled again: communique label --annotator YOUR_NAME --strategy relabel" in printed
+    assert "Scores by tfidf m; 2 sentences have none yet." in printed
+
+
+def test_status_writes_nothing(filled: Path, book: str) -> None:
+    label(typed="a\nq\n")
+    before = contents()
+
+    succeed("status")
+
+    assert contents() == before
+
+
+@pytest.mark.parametrize("store", ["absent.db", "sqlite:///absent.db"])
+def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path, store: str) -> None:
+    assert f"{store}: there is no such label store" in refuse("status", "--store", store)
+
+
+def test_status_of_a_url_that_is_none_says_what_to_give(isolated: Path) -> None:
+    assert "://: this is no URL of a database. Give the path of a SQLite file" in refuse("status", "--store", "://")
+
+
+# -- annotations
+
+
+def test_annotations_go_from_store_to_store_through_a_file(filled: Path, book: str) -> None:
+    label(typed="at\ns\nu\nn\nq\n")
+
+    assert "4 events written to out.jsonl" in succeed("annotations", "export", "out.jsonl")
+    imported = ("annotations", "import", "out.jsonl", "--store", "other.db", "--codebook", book)
+    assert "4 events added to other.db, 0 were there already" in succeed(*imported)
+    assert "0 events added to other.db, 4 were there already" in succeed(*imported)
+
+    assert decisions(Path("other.db")) == decisions(filled)
+    succeed("annotations", "export", "again.jsonl", "--store", "other.db")
+    assert Path("again.jsonl").read_text() == Path("out.jsonl").read_text()
+
+
+@pytest.mark.parametrize("command", [["import", "out.jsonl"], ["export", "new.jsonl"]])
+def test_annotations_in_an_unknown_format_are_refused(filled: Path, book: str, command: list[str]) -> None:
+    label(typed="a\nq\n")
+    succeed("annotations", "export", "out.jsonl")
+
+    assert "'xml' is not known; use jsonl" in refuse("annotations", *command, "--format", "xml")
+
+
+def test_a_file_with_a_bad_line_is_refused_whole(filled: Path, book: str, isolated: Path) -> None:
+    label(typed="a\nn\nq\n")
+    succeed("annotations", "export", "out.jsonl")
+    first, second = (isolated / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    bad = json.dumps(json.loads(second) | {"labels": ["aide"]})
+    (isolated / "bad.jsonl").write_text(f"{first}\n{bad}\n", encoding="utf-8")
+    Store("other.db").close()
+
+    message = refuse("annotations", "import", "bad.jsonl", "--store", "other.db", "--codebook", book)
+
+    assert "bad.jsonl:2: label 'aide' is not in codebook 'small' 1 (did you mean 'aid'?)" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.jsonl"], "missing.jsonl: there is no such file"),
+        (["rows.xlsx"], "a file of format jsonl ends in .jsonl, not '.xlsx'"),
+        (["rows.jsonl", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
+    ],
+)
+def test_an_import_that_cannot_begin_leaves_no_store_behind(isolated: Path, arguments: list[str], message: str) -> None:
+    (isolated / "rows.xlsx").touch()
+    (isolated / "rows.jsonl").write_text("{}\n", encoding="utf-8")
+
+    assert message in refuse("annotations", "import", *arguments)
+
+
+def test_an_export_from_a_store_that_is_not_there_is_refused() -> None:
+    message = refuse("annotations", "export", "out.jsonl", "--store", "absent.db")
+
+    assert "absent.db: there is no such label store" in message
+
+
+def test_an_export_to_a_missing_folder_is_refused(filled: Path) -> None:
+    assert "the folder missing does not exist" in refuse("annotations", "export", "missing/out.jsonl")
+
+
+@pytest.mark.parametrize("command", ["codebook", "annotations"])
+def test_a_group_without_a_command_lists_its_commands(command: str) -> None:
+    result = run(command)
+
+    assert result.exit_code == 2
+    assert "Example" not in result.output
+    expected = {"codebook": ("show", "check", "infer"), "annotations": ("import", "export")}
+    assert all(name in result.output for name in expected[command])

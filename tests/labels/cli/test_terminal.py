@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from labels.cli.terminal import console, named_progress_bar, progress_bar, reporting_errors
+from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(CommuniqueError, 1), (StoreError, 1), (InputError, 2), (DataError, 2), (CodebookError, 2)],
+)
+def test_an_error_on_purpose_is_one_message_on_standard_error_and_its_exit_code(
+    capsys: pytest.CaptureFixture[str], error: type[CommuniqueError], code: int
+) -> None:
+    with pytest.raises(typer.Exit) as caught, reporting_errors():
+        raise error("rows.jsonl:3: mend [this] line.")
+
+    assert caught.value.exit_code == code
+    printed = capsys.readouterr()
+    assert printed.err == "Error: rows.jsonl:3: mend [this] line.\n"
+    assert printed.out == ""
+
+
+def test_an_error_that_is_not_on_purpose_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), reporting_errors():
+        _ = 1 / 0
+
+
+def test_without_an_error_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting_errors():
+        pass
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
+    command = [sys.executable, "-c", "from trainer.cli import app; app()", "codebook", "show"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        printed = process.stderr.read()
+
+    assert printed == ""
+    assert process.returncode == 0
+
+
+def test_text_is_never_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("a [bold]list[/bold] of [names] :warning:")
+
+    assert "a [bold]list[/bold] of [names]" in capsys.readouterr().out
+
+
+def test_half_a_character_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("Left out: caf\udce9.txt")
+
+    assert capsys.readouterr().out == "Left out: caf\\udce9.txt\n"
+
+
+def test_a_long_line_is_not_broken_where_output_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "word " * 60 + "end"
+    console.print(line)
+
+    assert capsys.readouterr().out == line + "\n"
+
+
+def test_no_bar_is_drawn_where_standard_error_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Reading") as advance:
+        for done in range(3):
+            advance(done, 2)
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_on_a_terminal_shows_title_and_counts_on_standard_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress_bar("Reading") as advance:
+        advance(0, 7)
+        advance(7, 7)
+
+    printed = capsys.readouterr()
+    assert "Reading" in printed.err
+    assert "7/7" in printed.err
+    assert printed.out == ""
+
+
+def test_a_new_stage_takes_the_place_of_the_one_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with named_progress_bar() as advance:
+        advance("Reading", 1, 1)
+        advance("Writing", 2, 9)
+
+    frames = capsys.readouterr().err.split("\r")
+    assert any("Writing" in frame and "2/9" in frame for frame in frames)
+    assert "Reading" not in next(frame for frame in reversed(frames) if "Writing" in frame)

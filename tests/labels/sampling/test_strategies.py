@@ -1,0 +1,726 @@
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from labels.codebook.schema import Codebook
+from labels.errors import InputError, StoreError
+from labels.records import Annotation, Sentence
+from labels.sampling.strategies import (
+    AUDIT_EDGES,
+    LEASE,
+    Assignment,
+    DrawRequest,
+    check_measure,
+    choose_model,
+    next_assignment,
+)
+from labels.store import Draw, DrawItem, Frame, Store, now
+from tests.labels.store.builders import PAST, decision, embed_all, model, score_all, vector
+
+
+def texts(n: int, document: str = "d1") -> list[Sentence]:
+    return [Sentence(document, 10 * i, 10 * i + 9, f"Text {i:04d}") for i in range(n)]
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """A store of twenty sentences to label and five of boilerplate."""
+    with Store(url) as opened:
+        opened.add_annotated(texts(20), [])
+        opened.add_annotated([Sentence("d2", i, i + 1, "x", boilerplate="mark") for i in range(5)], [])
+        yield opened
+
+
+def assigned(store: Store, annotator: str, request: DrawRequest) -> Assignment:
+    assignment = next_assignment(store, annotator, request)
+    assert assignment is not None
+    return assignment
+
+
+def items(assignment: Assignment) -> list[DrawItem]:
+    """The items in the order of the draws."""
+    return [item for draw in assignment.draws for item in draw.items]
+
+
+def drawn(store: Store, annotator: str, size: int = 5, strategy: str = "random", **more: object) -> list[str]:
+    request = DrawRequest(**{"strategy": strategy, "size": size, "seed": 1, **more})  # type: ignore[arg-type]
+    return [item.sentence_id for item in items(assigned(store, annotator, request))]
+
+
+def by_strategy(assignment: Assignment) -> dict[str, list[DrawItem]]:
+    return {draw.strategy: list(draw.items) for draw in assignment.draws}
+
+
+def decide(store: Store, assignment: Assignment, ids: Sequence[str] | None = None, *, created_at: str = "") -> None:
+    """Decide as the assignment's annotator, on all of it and now unless told otherwise."""
+    for draw in assignment.draws:
+        for item in draw.items:
+            if ids is None or item.sentence_id in ids:
+                moment = created_at or now()
+                store.append([decision(item.sentence_id, draw.annotator, draw_id=draw.id, created_at=moment)])
+
+
+def expired_draw(store: Store, annotator: str, ids: list[str], strategy: str = "random") -> Draw:
+    made = Draw(
+        f"old {annotator}", strategy, annotator, "f", len(ids), 1, PAST, tuple(DrawItem(found, 1.0) for found in ids)
+    )
+    assert store.add_draws([made], expires_at=PAST)
+    return made
+
+
+# -- at random
+
+
+def test_a_draw_says_how_it_was_made(store: Store) -> None:
+    frame, free = store.frame(), set(store.unseen())
+
+    assignment = assigned(store, "ana", DrawRequest(size=5, seed=3))
+
+    (draw,) = assignment.draws
+    assert (draw.strategy, draw.annotator, draw.seed, draw.query) == ("random", "ana", 3, "")
+    assert Frame(draw.frame_size or 0, draw.frame_hash) == frame == Frame(20, frame.hash)
+    assert {item.inclusion_probability for item in draw.items} == {5 / 20}
+    assert len(assignment.pending) == 5
+    assert {item.sentence_id for item in draw.items} == assignment.pending <= free
+
+
+def test_the_probability_is_that_of_the_frame_that_was_left(store: Store) -> None:
+    drawn(store, "ana", 5)
+    store.append([decision(store.unseen()[0], "ben")])
+
+    (draw,) = assigned(store, "eva", DrawRequest(size=7)).draws
+
+    assert draw.frame_size == 14
+    assert {item.inclusion_probability for item in draw.items} == {7 / 14}
+
+
+def test_a_draw_larger_than_the_frame_takes_all_of_it_for_certain(store: Store) -> None:
+    (draw,) = assigned(store, "ana", DrawRequest(size=100)).draws
+
+    assert len({item.sentence_id for item in draw.items}) == 20
+    assert {item.inclusion_probability for item in draw.items} == {1.0}
+
+
+def test_seed_annotator_and_frame_decide_the_sample() -> None:
+    samples = []
+    for name, annotator, seed in (("1", "ana", 1), ("2", "ana", 1), ("3", "ana", 2), ("4", "ben", 1)):
+        with Store(f"{name}.db") as store:
+            store.add_annotated(texts(40), [])
+            samples.append(drawn(store, annotator, 10, seed=seed))
+
+    assert samples[0] == samples[1]
+    assert len({tuple(sample) for sample in samples}) == 3
+
+
+def test_every_sentence_of_the_frame_is_as_likely_to_be_drawn() -> None:
+    with Store("template.db") as template:
+        template.add_annotated(texts(6), [])
+    counts: Counter[str] = Counter()
+    for seed in range(60):
+        shutil.copy("template.db", f"{seed}.db")
+        with Store(f"{seed}.db") as store:
+            counts.update(drawn(store, "ana", 2, seed=seed))
+
+    # 60 draws of 2 from 6: each sentence 20 times, with a standard deviation of 3.7.
+    assert len(counts) == 6
+    assert all(8 <= count <= 32 for count in counts.values())
+
+
+def test_two_annotators_never_draw_the_same_sentence(store: Store) -> None:
+    samples = [drawn(store, annotator, 6) for annotator in ("ana", "ben", "eva")]
+
+    assert len({identifier for sample in samples for identifier in sample}) == 18
+    assert len(drawn(store, "zoe", 6)) == 2
+    assert next_assignment(store, "max", DrawRequest(size=6)) is None
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_nothing_is_drawn_where_nothing_is_left(overlap: float) -> None:
+    with Store("empty.db") as store:
+        assert next_assignment(store, "ana", DrawRequest(overlap=overlap)) is None
+
+
+class Growing(Store):
+    """A store to which someone adds a document whenever its frame has just been counted."""
+
+    added = 0
+
+    def frame(self) -> Frame:
+        found = super().frame()
+        self.added += 1
+        self.add_annotated(texts(3, f"new {self.added}"), [])
+        return found
+
+
+def test_a_probability_is_never_above_one_however_the_store_grows_meanwhile() -> None:
+    with Growing("growing.db") as store:
+        probabilities = {item.inclusion_probability for item in items(assigned(store, "ana", DrawRequest(size=100)))}
+
+    assert probabilities == {1.0}
+
+
+class Contested(Store):
+    """A store in which someone else draws everything just before each draw is kept, for so many times."""
+
+    rivals = 0
+
+    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Sequence[str] = ()) -> bool:  # type: ignore[override]
+        if self.rivals:
+            self.rivals -= 1
+            taken = tuple(DrawItem(item.sentence_id) for draw in draws for item in draw.items)
+            rival = Draw(f"rival {self.rivals}", "random", f"rival {self.rivals}", "f", None, None, now(), taken)
+            assert super().add_draws([rival], expires_at=expires_at)
+        return super().add_draws(draws, expires_at=expires_at, second_readings=second_readings)
+
+
+def test_who_was_too_late_draws_again_from_what_is_left() -> None:
+    with Contested("contested.db") as store:
+        store.add_annotated(texts(20), [])
+        store.rivals = 3
+        (draw,) = assigned(store, "ana", DrawRequest(size=4)).draws
+
+        assert draw.frame_size == 8
+        assert {item.inclusion_probability for item in draw.items} == {4 / 8}
+
+
+def test_who_is_too_late_each_time_is_told_so() -> None:
+    with Contested("contested.db") as store:
+        store.add_annotated(texts(20), [])
+        store.rivals = 100
+        with pytest.raises(StoreError, match=r"contested\.db: others were faster 10 times in a row\. Try again"):
+            next_assignment(store, "ana", DrawRequest(size=1))
+
+
+# -- overlap
+
+
+class Emptied(Store):
+    """A store that someone else draws empty, all for overlap, while the next looks for overlap for the first time."""
+
+    rival = "eva"
+
+    def overlap_candidates(self, annotator: str) -> list[DrawItem]:
+        found = super().overlap_candidates(annotator)
+        if self.rival and annotator != self.rival:
+            rival, self.rival = self.rival, ""
+            assigned(self, rival, DrawRequest(size=100, overlap=1.0))
+        return found
+
+
+def test_overlap_that_is_opened_at_the_same_moment_is_not_taken_for_nothing_left() -> None:
+    with Emptied("emptied.db") as store:
+        store.add_annotated(texts(20), [])
+
+        assert len(assigned(store, "ana", DrawRequest(size=5, overlap=1.0)).pending) == 5
+
+
+@pytest.mark.parametrize(("overlap", "shared"), [(0.0, 0), (0.3, 3), (1.0, 10)])
+def test_a_share_of_a_random_draw_is_overlap(store: Store, overlap: float, shared: int) -> None:
+    found = by_strategy(assigned(store, "ana", DrawRequest(size=10, overlap=overlap)))
+
+    assert {strategy: len(drawn) for strategy, drawn in found.items()} == {
+        strategy: n for strategy, n in (("random", 10 - shared), ("overlap", shared)) if n
+    }
+    assert {item.inclusion_probability for drawn in found.values() for item in drawn} == {10 / 20}
+
+
+def test_overlap_is_mixed_among_the_rest(store: Store) -> None:
+    found = by_strategy(assigned(store, "ana", DrawRequest(size=20, overlap=0.5)))
+
+    positions = {strategy: {item.position for item in drawn} for strategy, drawn in found.items()}
+    assert positions["overlap"] | positions["random"] == set(range(20))
+    assert positions["overlap"] not in ({*range(10)}, {*range(10, 20)})
+
+
+def test_what_one_persons_overlap_opens_the_next_is_given_and_a_third_never(store: Store) -> None:
+    request = DrawRequest(size=5, overlap=0.4)
+    ana = by_strategy(assigned(store, "ana", request))
+    ben = by_strategy(assigned(store, "ben", request))
+    eva = by_strategy(assigned(store, "eva", request))
+
+    def ids(found: dict[str, list[DrawItem]]) -> set[str]:
+        return {item.sentence_id for item in found["overlap"]}
+
+    assert ids(ana) == ids(ben)
+    assert not ids(ana) & ids(eva)
+    everything = Counter(item.sentence_id for found in (ana, ben, eva) for drawn in found.values() for item in drawn)
+    assert Counter(everything.values()) == {2: 2, 1: 11}
+
+
+def test_who_reads_second_keeps_the_probability_of_the_first(store: Store) -> None:
+    assigned(store, "ana", DrawRequest(size=5, overlap=0.4))
+    found = by_strategy(assigned(store, "ben", DrawRequest(size=12, overlap=2 / 12)))
+
+    assert {item.inclusion_probability for item in found["overlap"]} == {5 / 20}
+    assert {item.inclusion_probability for item in found["random"]} == {10 / 15}
+
+
+def test_what_the_others_left_open_is_made_up_with_new_overlap(store: Store) -> None:
+    (opened,) = by_strategy(assigned(store, "ana", DrawRequest(size=5, overlap=0.2)))["overlap"]
+    found = by_strategy(assigned(store, "ben", DrawRequest(size=6, overlap=0.5)))
+
+    ids = {item.sentence_id for item in found["overlap"]}
+    assert len(ids) == 3
+    assert opened.sentence_id in ids
+    assert len(found["random"]) == 3
+
+
+def test_the_share_is_that_of_what_is_left_where_that_is_little(store: Store) -> None:
+    drawn(store, "ana", 10)
+
+    found = by_strategy(assigned(store, "ben", DrawRequest(size=100, overlap=0.2)))
+
+    assert (len(found["overlap"]), len(found["random"])) == (2, 8)
+
+
+def test_overlap_may_be_all_that_is_left_for_the_second_reader(store: Store) -> None:
+    ana = assigned(store, "ana", DrawRequest(size=20, overlap=0.25))
+    decide(store, ana)
+
+    ben = assigned(store, "ben", DrawRequest(size=20, overlap=0.25))
+
+    assert list(by_strategy(ben)) == ["overlap"]
+    assert len(ben.pending) == 5
+    decide(store, ben)
+    assert next_assignment(store, "ben", DrawRequest(size=20, overlap=0.25)) is None
+    assert next_assignment(store, "eva", DrawRequest(size=20, overlap=0.25)) is None
+
+
+def test_which_part_is_overlap_is_a_matter_of_chance() -> None:
+    with Store("template.db") as template:
+        template.add_annotated(texts(4), [])
+    counts: Counter[str] = Counter()
+    for seed in range(30):
+        shutil.copy("template.db", f"{seed}.db")
+        with Store(f"{seed}.db") as store:
+            found = by_strategy(assigned(store, "ana", DrawRequest(size=4, overlap=0.5, seed=seed)))
+            counts.update(item.sentence_id for item in found["overlap"])
+
+    # 30 times 2 of 4: each sentence 15 times, with a standard deviation of 2.7.
+    assert len(counts) == 4
+    assert all(5 <= count <= 25 for count in counts.values())
+
+
+# -- going on
+
+
+def test_an_unfinished_draw_comes_before_a_new_one(store: Store) -> None:
+    first = assigned(store, "ana", DrawRequest(size=4, overlap=0.5))
+    ids = sorted(first.pending)
+    decide(store, first, ids[:2])
+
+    again = assigned(store, "ana", DrawRequest(size=10, seed=99))
+
+    assert again.pending == set(ids[2:])
+    assert {draw.id for draw in again.draws} == {draw.id for draw in first.draws}
+    assert {item.sentence_id for item in items(again)} == set(ids)
+
+
+def test_a_finished_draw_is_followed_by_a_new_one_of_other_sentences(store: Store) -> None:
+    first = assigned(store, "ana", DrawRequest(size=4))
+    decide(store, first)
+
+    second = assigned(store, "ana", DrawRequest(size=4))
+
+    assert len(second.pending) == 4
+    assert not first.pending & second.pending
+
+
+def test_a_draw_is_reserved_for_the_time_of_the_lease(store: Store) -> None:
+    before = datetime.now(UTC)
+    ids = drawn(store, "ana", 20)
+    after = datetime.now(UTC)
+
+    just_held = before + LEASE - timedelta(microseconds=1)
+    just_free = after + LEASE + timedelta(microseconds=1)
+    assert store.unseen(at=just_held.isoformat(timespec="microseconds")) == []
+    assert store.unseen(at=just_free.isoformat(timespec="microseconds")) == sorted(ids)
+
+
+def test_sentences_whose_reservation_has_run_out_are_drawn_by_others(store: Store) -> None:
+    ids = store.unseen()
+    expired_draw(store, "ana", ids)
+
+    assert sorted(drawn(store, "ben", 20)) == ids
+    assert next_assignment(store, "ana", DrawRequest(size=20)) is None
+
+
+def test_who_resumes_after_the_reservation_ran_out_shares_no_sentence_with_the_next(store: Store) -> None:
+    expired_draw(store, "ana", store.unseen())
+
+    assert len(drawn(store, "ana", 5)) == 20
+    assert next_assignment(store, "ben", DrawRequest(size=5)) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "other"),
+    [
+        (DrawRequest("uncertainty", 3, model_id="m"), DrawRequest("search", 3, query="text")),
+        (DrawRequest("search", 3, query="text"), DrawRequest("search", 3, query="text 00")),
+        (DrawRequest("diverse", 3, model_id="m"), DrawRequest("diverse", 3, model_id="n")),
+        (DrawRequest("uncertain-diverse", 3, model_id="m"), DrawRequest("uncertainty", 3, model_id="m")),
+        (DrawRequest("audit", 3, model_id="m"), DrawRequest("audit", 3, model_id="n")),
+        (DrawRequest("relabel", 3), DrawRequest(size=3)),
+    ],
+    ids=lambda request: str(request.strategy),
+)
+def test_each_kind_of_draw_is_gone_on_with_apart(store: Store, request_: DrawRequest, other: DrawRequest) -> None:
+    for name in ("m", "n"):
+        score_all(store, [0.1, 0.5, 0.8], name)
+        embed_all(store, [vector(1, 0), vector(0, 1), vector(-1, 0), vector(0.6, 0.8)], name)
+    store.queue_relabelling([(identifier, "doubt", ()) for identifier in store.unseen()], source="doubts")
+    first = assigned(store, "ana", request_)
+    decide(store, first, sorted(first.pending)[:1])
+
+    elsewhere = assigned(store, "ana", other)
+    again = assigned(store, "ana", request_)
+
+    assert {draw.id for draw in again.draws} == {draw.id for draw in first.draws}
+    assert again.pending == first.pending - {sorted(first.pending)[0]}
+    assert not {draw.id for draw in elsewhere.draws} & {draw.id for draw in first.draws}
+
+
+# -- by a model's scores
+
+TOPS = [0.05, 0.45, 0.95, 0.6, 0.2]
+
+
+@pytest.mark.parametrize("by", ["entropy", "margin"])
+def test_uncertainty_draws_what_the_model_is_least_sure_of(store: Store, by: str) -> None:
+    tops = score_all(store, [i / 20 for i in range(20)])
+
+    assignment = assigned(store, "ana", DrawRequest("uncertainty", 4, model_id="m", by=check_measure(by)))
+
+    (draw,) = assignment.draws
+    nearest = [tops[item.sentence_id] for item in draw.items]
+    assert nearest[0] == 0.5
+    assert sorted(nearest[1:3]) == [0.45, 0.55]
+    assert nearest[3] in (0.4, 0.6)
+    assert (draw.strategy, draw.model_id, draw.items[0].stratum) == ("uncertainty", "m", by)
+    assert draw.items[0].inclusion_probability is None
+
+
+def test_entropy_and_margin_are_told_apart(store: Store) -> None:
+    ids = store.unscored("m")
+    store.add_model(model())
+    store.add_scores("m", [(found.number, (0.5,), number, number, 0.5) for number, found in enumerate(ids)])
+
+    assert drawn(store, "ana", 1, "uncertainty", model_id="m", by="entropy") == [ids[-1].id]
+    assert drawn(store, "ben", 1, "uncertainty", model_id="m", by="margin") == [ids[0].id]
+
+
+def test_uncertainty_goes_on_below_what_was_drawn(store: Store) -> None:
+    score_all(store, [i / 20 for i in range(20)])
+
+    samples = [set(drawn(store, name, 8, "uncertainty", model_id="m")) for name in ("ana", "ben", "eva")]
+
+    assert [len(sample) for sample in samples] == [8, 8, 4]
+    assert len(set.union(*samples)) == 20
+    assert next_assignment(store, "zoe", DrawRequest("uncertainty", 8, model_id="m")) is None
+
+
+def clusters(n: int) -> list[bytes]:
+    """Vectors of length 1 around `n` corners of a circle, 20 in all."""
+    corners = [2 * math.pi * (number % n) / n + 0.01 * (number // n) for number in range(20)]
+    return [vector(math.cos(corner), math.sin(corner)) for corner in corners]
+
+
+def corner_of(given: bytes, n: int) -> int:
+    return clusters(n)[:n].index(min(clusters(n)[:n], key=lambda corner: _distance(corner, given)))
+
+
+def _distance(one: bytes, two: bytes) -> float:
+    import numpy as np
+
+    return float(np.linalg.norm(np.frombuffer(one, "<f2").astype(float) - np.frombuffer(two, "<f2").astype(float)))
+
+
+@pytest.mark.parametrize("strategy", ["diverse", "uncertain-diverse"])
+def test_diverse_strategies_draw_one_of_each_of_well_separated_clusters(store: Store, strategy: str) -> None:
+    score_all(store, TOPS)
+    vectors = embed_all(store, clusters(5))
+
+    assignment = assigned(store, "ana", DrawRequest(strategy, 5, model_id="m"))
+
+    assert {corner_of(vectors[identifier], 5) for identifier in assignment.pending} == set(range(5))
+    assert {draw.strategy for draw in assignment.draws} == {strategy}
+
+
+def test_uncertain_diverse_clusters_only_what_the_model_is_least_sure_of(store: Store) -> None:
+    store.add_annotated(texts(20, "d3"), [])
+    tops = score_all(store, [i / 40 for i in range(40)])
+    embed_all(store, clusters(4))
+
+    ids = drawn(store, "ana", 2, "uncertain-diverse", model_id="m")
+
+    # Ten times two are clustered: the twenty nearest to 0.5.
+    assert len(ids) == 2
+    assert all(0.25 <= tops[identifier] <= 0.75 for identifier in ids)
+
+
+@pytest.mark.parametrize("strategy", ["diverse", "uncertain-diverse"])
+def test_diverse_strategies_take_all_that_is_left_where_that_is_less(store: Store, strategy: str) -> None:
+    score_all(store, TOPS)
+    embed_all(store, clusters(5))
+
+    assert len(drawn(store, "ana", 50, strategy, model_id="m")) == 20
+    assert next_assignment(store, "ben", DrawRequest(strategy, 5, model_id="m")) is None
+
+
+@pytest.mark.parametrize("strategy", ["diverse", "uncertain-diverse"])
+def test_diverse_strategies_need_embeddings(store: Store, strategy: str) -> None:
+    score_all(store, TOPS)
+
+    with pytest.raises(InputError, match=rf"'{strategy}' needs embeddings by model m.*score ARTEFACT --embed"):
+        next_assignment(store, "ana", DrawRequest(strategy, 5, model_id="m"))
+
+
+# -- search
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("air defence", {"Kyiv wants air defence.", "Defence by AIR."}),
+        ('"air defence"', {"Kyiv wants air defence."}),
+        ('kyiv "air defence"', {"Kyiv wants air defence."}),
+        ("DEFENCE", {"Kyiv wants air defence.", "Defence by AIR."}),
+        ("100%", {"Up by 100% now."}),
+    ],
+)
+def test_search_draws_what_holds_all_words_and_phrases(store: Store, query: str, found: set[str]) -> None:
+    rows = ["Kyiv wants air defence.", "Defence by AIR.", "Up by 100% now.", "Up by 1000 now."]
+    store.add_annotated([Sentence(text, 0, len(text), text) for text in rows], [])
+
+    assignment = assigned(store, "ana", DrawRequest("search", query=query))
+
+    assert {sentence.text for sentence in store.sentences(assignment.pending)} == found
+    (draw,) = assignment.draws
+    assert (draw.strategy, draw.query) == ("search", query)
+    assert {item.inclusion_probability for item in draw.items} == {None}
+
+
+def test_search_draws_no_more_than_asked_for_and_nothing_twice(store: Store) -> None:
+    samples = [set(drawn(store, name, 15, "search", query="text")) for name in ("ana", "ben")]
+
+    assert [len(sample) for sample in samples] == [15, 5]
+    assert len(set.union(*samples)) == 20
+    assert next_assignment(store, "eva", DrawRequest("search", query="text")) is None
+    assert next_assignment(store, "eva", DrawRequest("search", query="nowhere")) is None
+
+
+@pytest.mark.parametrize("query", ["", "  "])
+def test_search_needs_words(store: Store, query: str) -> None:
+    with pytest.raises(InputError, match="'search' needs words to look for"):
+        next_assignment(store, "ana", DrawRequest("search", query=query))
+
+
+# -- audit
+
+
+def test_an_audit_draws_from_every_stratum_with_probability_share_by_size(store: Store) -> None:
+    tops = score_all(store, [0.0, 0.0, 0.01, 0.05, 0.2, 0.4, 0.7, 0.7, 0.95, 1.0])
+
+    (draw,) = assigned(store, "ana", DrawRequest("audit", 12, model_id="m")).draws
+
+    strata: dict[str, list[DrawItem]] = {}
+    for item in draw.items:
+        strata.setdefault(item.stratum, []).append(item)
+    sizes = {"0-0.02": 6, "0.02-0.1": 2, "0.1-0.3": 2, "0.3-0.6": 2, "0.6-0.9": 4, "0.9-1": 4}
+    assert {stratum: len(found) for stratum, found in strata.items()} == dict.fromkeys(sizes, 2)
+    for stratum, found in strata.items():
+        low, high = map(float, stratum.split("-"))
+        assert {item.inclusion_probability for item in found} == {2 / sizes[stratum]}
+        assert all(low <= tops[item.sentence_id] < high or tops[item.sentence_id] == high == 1 for item in found)
+    assert (draw.frame_size, draw.model_id) == (20, "m")
+    assert {item.position for item in draw.items} == {None}
+
+
+def test_an_audit_takes_all_of_a_small_stratum_and_more_of_the_others(store: Store) -> None:
+    score_all(store, [0.5, *[0.0] * 19])
+
+    (draw,) = assigned(store, "ana", DrawRequest("audit", 10, model_id="m")).draws
+
+    found = Counter((item.stratum, item.inclusion_probability) for item in draw.items)
+    assert found == {("0.3-0.6", 1.0): 1, ("0-0.02", 9 / 19): 9}
+
+
+def test_the_weights_of_an_audit_add_up_to_the_store(store: Store) -> None:
+    store.add_annotated(texts(200, "d3"), [])
+    score_all(store, [0.0] * 50 + [0.15] * 9 + [0.5, 0.99])
+
+    (draw,) = assigned(store, "ana", DrawRequest("audit", 60, model_id="m")).draws
+
+    assert len(draw.items) == 60
+    assert sum(1 / (item.inclusion_probability or 0) for item in draw.items) == pytest.approx(220)
+
+
+def test_an_audit_includes_what_is_labelled_and_what_others_hold(store: Store) -> None:
+    score_all(store, TOPS)
+    decide(store, assigned(store, "ana", DrawRequest(size=10)))
+    assigned(store, "ben", DrawRequest(size=10))
+
+    for annotator in ("ana", "eva"):
+        assert len(drawn(store, annotator, 20, "audit", model_id="m")) == 20
+
+
+def test_an_audit_needs_every_sentence_scored(store: Store) -> None:
+    score_all(store, TOPS)
+    store.add_annotated(texts(3, "d3"), [])
+
+    with pytest.raises(InputError, match=r"3 sentences have no score by model m.*Run `communique score ARTEFACT"):
+        next_assignment(store, "ana", DrawRequest("audit", 5, model_id="m"))
+
+
+def test_the_strata_of_an_audit_cover_all_probabilities() -> None:
+    assert list(AUDIT_EDGES) == sorted(set(AUDIT_EDGES))
+    assert (AUDIT_EDGES[0], AUDIT_EDGES[-1]) == (0, 1)
+
+
+# -- retest
+
+LONG_AGO = "2026-01-01T00:00:00.000000+00:00"
+
+
+def test_a_retest_asks_only_for_ones_own_random_decisions_that_are_old_enough(store: Store) -> None:
+    score_all(store, TOPS)
+    ana = assigned(store, "ana", DrawRequest(size=6, overlap=0.5))
+    first, *rest = sorted(ana.pending)
+    decide(store, ana, rest, created_at=LONG_AGO)
+    decide(store, ana, [first])
+    decide(store, assigned(store, "ben", DrawRequest(size=3)), created_at=LONG_AGO)
+    decide(store, assigned(store, "ana", DrawRequest("uncertainty", 3, model_id="m")), created_at=LONG_AGO)
+
+    (draw,) = assigned(store, "ana", DrawRequest("retest", 100)).draws
+
+    assert {item.sentence_id for item in draw.items} == set(rest)
+    assert {item.inclusion_probability for item in draw.items} == {1.0}
+    assert (draw.strategy, draw.frame_size) == ("retest", 5)
+
+
+def test_a_retest_is_a_random_part_with_its_probability(store: Store) -> None:
+    decide(store, assigned(store, "ana", DrawRequest(size=20)), created_at=LONG_AGO)
+
+    assignment = assigned(store, "ana", DrawRequest("retest", 5))
+
+    assert {item.inclusion_probability for item in items(assignment)} == {5 / 20}
+
+
+def test_what_was_retested_is_not_asked_for_again(store: Store) -> None:
+    decide(store, assigned(store, "ana", DrawRequest(size=8)), created_at=LONG_AGO)
+    first = assigned(store, "ana", DrawRequest("retest", 5))
+    assert assigned(store, "ana", DrawRequest("retest", 5)).pending == first.pending
+    decide(store, first)
+
+    second = assigned(store, "ana", DrawRequest("retest", 5, retest_after=timedelta(0)))
+
+    assert len(second.pending) == 3
+    assert not first.pending & second.pending
+
+
+@pytest.mark.parametrize(("hours", "found"), [(1, True), (3, False)])
+def test_how_old_a_decision_must_be_is_part_of_the_request(store: Store, hours: int, found: bool) -> None:
+    two_hours_ago = (datetime.now(UTC) - timedelta(hours=2)).isoformat(timespec="microseconds")
+    decide(store, assigned(store, "ana", DrawRequest(size=2)), created_at=two_hours_ago)
+
+    assignment = next_assignment(store, "ana", DrawRequest("retest", retest_after=timedelta(hours=hours)))
+
+    assert (assignment is not None) is found
+
+
+# -- relabel
+
+
+def test_relabel_hands_out_what_was_queued_oldest_first_with_reason_and_labels(store: Store) -> None:
+    ids, long = store.unseen(), "the model doubts it " * 8
+    store.queue_relabelling([(ids[5], long, ("aid", "truce")), (ids[2], "new rule", ())], source="x")
+    store.queue_relabelling([(ids[1], "new rule", ("aid",))], source="y")
+    decide(store, assigned(store, "ben", DrawRequest(size=20)))
+
+    (draw,) = assigned(store, "ana", DrawRequest("relabel", 2)).draws
+
+    assert draw.items == (
+        DrawItem(ids[5], None, long, ("aid", "truce")),
+        DrawItem(ids[2], None, "new rule", ()),
+    )
+
+
+def test_two_people_relabel_different_sentences_until_none_is_left(store: Store) -> None:
+    ids = store.unseen()[:5]
+    store.queue_relabelling([(identifier, "doubt", ()) for identifier in ids], source="doubts")
+
+    ana = assigned(store, "ana", DrawRequest("relabel", 3))
+    ben = assigned(store, "ben", DrawRequest("relabel", 3))
+
+    assert ana.pending == set(ids[:3])
+    assert ben.pending == set(ids[3:])
+    decide(store, ana)
+    decide(store, ben)
+    assert next_assignment(store, "ana", DrawRequest("relabel", 3)) is None
+
+
+# -- what cannot be drawn
+
+
+@pytest.mark.parametrize(("strategy", "hint"), [("uncertanty", "did you mean 'uncertainty'"), ("xyz", "")])
+def test_an_unknown_strategy_names_the_nearest_and_all(store: Store, strategy: str, hint: str) -> None:
+    with pytest.raises(InputError, match=rf"strategy '{strategy}' is not known.*{hint}.*Use one of random, .*relabel"):
+        next_assignment(store, "ana", DrawRequest(strategy))
+    assert not store.last_draws("ana", (strategy,))
+
+
+@pytest.mark.parametrize("name", ["entropy", "margin"])
+def test_a_measure_of_uncertainty_is_known_by_name(name: str) -> None:
+    assert check_measure(name) == name
+
+
+def test_an_unknown_measure_of_uncertainty_names_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"'entropie' is no measure of uncertainty\. Use entropy or margin"):
+        check_measure("entropie")
+
+
+# -- choosing a model
+
+
+def test_the_model_added_last_is_chosen_unless_another_is_named(store: Store, codebook: Codebook) -> None:
+    early, late = model("abc1", created_at=PAST), model("abd2")
+    for each in (late, early):
+        store.add_model(each)
+
+    assert choose_model(store, codebook) == choose_model(store, codebook, "ab") == late
+    assert choose_model(store, codebook, "abc") == choose_model(store, codebook, "abc1") == early
+
+
+def test_a_model_that_is_not_there_is_named_with_those_that_are(store: Store, codebook: Codebook) -> None:
+    with pytest.raises(InputError, match=r"no scores of any model here \(models: none\).*communique score ARTEFACT"):
+        choose_model(store, codebook)
+    store.add_model(model("abc"))
+    with pytest.raises(InputError, match=r"no scores of a model 'xyz' here \(models: abc\)"):
+        choose_model(store, codebook, "xyz")
+
+
+def test_a_model_of_another_codebook_is_refused(store: Store, codebook: Codebook) -> None:
+    store.add_model(model("abc", labels=("aid", "threat")))
+
+    with pytest.raises(InputError, match=r"model abc knows the labels aid, threat, the codebook 'small' aid, truce"):
+        choose_model(store, codebook)
+
+
+def test_an_imported_decision_makes_no_draw_to_go_on_with(store: Store) -> None:
+    identifier = store.unseen()[0]
+    imported = Annotation("e1", identifier, "ana", "annotate", "reviewed", (), "h", PAST, strategy="random")
+    store.append([imported, decision(identifier, "ana", "undo")])
+
+    assert len(drawn(store, "ana", 5)) == 5
+
+
+@pytest.mark.parametrize("strategy", ["random", "audit", "relabel"])
+def test_words_are_for_search_alone(store: Store, strategy: str) -> None:
+    with pytest.raises(InputError, match=rf"strategy '{strategy}' takes no words \('truce'\)"):
+        next_assignment(store, "ana", DrawRequest(strategy, query="truce"))

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from labels.errors import DataError
+from labels.records import Document
+from labels.text.documents import find_files, read_documents, read_file
+
+WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
+
+FRONT_MATTER = """---
+source: Valley Radio
+title: "Guns: silent"
+date: 2024-05-01
+url: https://radio.example/1
+language: fr
+synthetic: true
+region: north
+---
+
+"""
+
+PARAGRAPHS = [
+    "The envoy called on both sides to lay down their arms before the harvest begins in the upper valley this summer.",
+    "A spokesman for the northern command said that the offer would be studied over the coming days by its council.",
+    "Farmers in the border villages have asked for safe passage to the mill, which has stood idle since early March.",
+    "The governor promised forty lorries of seed grain to the displaced families camped along the southern river bank.",
+]
+
+
+def page(heading: str, head: str = "") -> str:
+    """A news page with menus, an article and a footer."""
+    article = heading + "".join(f"<p>{paragraph}</p>" for paragraph in PARAGRAPHS)
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><title>Envoy asks for a truce</title>{head}</head><body>'
+        '<nav><a href="/">Home</a> <a href="/world">World</a></nav>'
+        f"<article>{article}</article><footer>All rights reserved</footer></body></html>"
+    )
+
+
+def write(name: str, content: str | bytes) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path: Path) -> tuple[list[Document], list[str]]:
+    rejected: list[str] = []
+    return list(read_file(path, rejected.append)), rejected
+
+
+def read_one(path: Path) -> Document:
+    documents, rejected = read(path)
+    assert rejected == []
+    assert len(documents) == 1
+    return documents[0]
+
+
+def test_folders_are_searched_through_in_order_without_hidden_or_other_files() -> None:
+    for name in ("b/2.TXT", "b/1.md", "b/deep/3.jsonl", "b/.hidden/4.txt", "b/.5.txt", "b/6.pdf", "b/7", "a.html"):
+        write(name, "x")
+    found = find_files([Path("b"), Path("a.html")])
+    assert found == [Path("b/1.md"), Path("b/2.TXT"), Path("b/deep/3.jsonl"), Path("a.html")]
+
+
+def test_a_hidden_file_or_folder_that_is_named_is_read() -> None:
+    write(".notes/1.txt", "x")
+    assert find_files([Path(".notes")]) == find_files([Path(".notes/1.txt")]) == [Path(".notes/1.txt")]
+
+
+def test_a_folder_that_is_named_like_a_file_is_no_file() -> None:
+    write("b/notes.txt/1.md", "x")
+    assert find_files([Path("b")]) == [Path("b/notes.txt/1.md")]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("absent", "there is no such file or folder"), ("a.pdf", "documents are read from"), ("empty", "no file ending")],
+)
+def test_a_path_with_nothing_to_read_is_refused_by_name(name: str, problem: str) -> None:
+    write("a.pdf", "x")
+    Path("empty").mkdir()
+    with pytest.raises(DataError) as caught:
+        find_files([Path(name)])
+    assert str(caught.value).startswith(f"{name}: ")
+    assert problem in str(caught.value)
+
+
+def test_any_iterable_of_paths_will_do_and_is_named_when_nothing_is_there() -> None:
+    Path("empty").mkdir()
+    with pytest.raises(DataError, match=r"^empty: no file ending"):
+        find_files(path for path in [Path("empty")])
+
+
+def test_documents_of_all_files_come_in_order_and_bad_ones_are_left_out(write_jsonl: WriteJsonl) -> None:
+    write("in/1.txt", "One.")
+    write("in/2.txt", "  \n")
+    write_jsonl("in.jsonl", [{"text": "Three."}, {"no": 1}, {"text": "Four."}]).rename("in/3.jsonl")
+    write("in/4.md", "Five.")
+    rejected: list[str] = []
+    documents = list(read_documents([Path("in")], rejected.append))
+    assert [document.text for document in documents] == ["One.", "Three.", "Four.", "Five."]
+    assert [message.split(": ")[0] for message in rejected] == [str(Path("in/2.txt")), f"{Path('in/3.jsonl')}:2"]
+
+
+def test_a_plain_file_is_its_text_and_its_name_the_source() -> None:
+    document = read_one(write("deep/a.txt", "  Guns fell silent.\n\nThen it rained.\n"))
+    assert document == Document(source="a.txt", text="  Guns fell silent.\n\nThen it rained.\n")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".md"])
+def test_front_matter_gives_the_provenance_and_is_no_text(suffix: str) -> None:
+    assert read_one(write(f"a{suffix}", FRONT_MATTER + "Guns fell silent.")) == Document(
+        source="Valley Radio",
+        text="Guns fell silent.",
+        url="https://radio.example/1",
+        title="Guns: silent",
+        date="2024-05-01",
+        language="fr",
+        synthetic=True,
+    )
+
+
+def test_empty_keys_of_front_matter_are_as_if_not_given() -> None:
+    document = read_one(write("a.txt", "---\nsource:\ntitle: ''\nlanguage:\nsynthetic: false\n---\nGuns fell silent."))
+    assert document == Document(source="a.txt", text="Guns fell silent.")
+
+
+@pytest.mark.parametrize("text", ["---\nA rule opened this.\n---\nGuns fell silent.", "---\nno end of it", "--- x"])
+def test_a_text_that_only_opens_with_a_rule_is_kept_whole(text: str) -> None:
+    assert read_one(write("a.txt", text)).text == text
+
+
+@pytest.mark.parametrize(
+    ("matter", "place"),
+    [
+        ("title: one\ndate: [2024\n", "a.txt:"),
+        ("title: one\nsource: a: b", "a.txt:3"),
+        ("title: one\nbad: \x01", "a.txt"),
+        ("title: one\ndate: 2024-02-30", "a.txt"),
+        ("title: " + "[" * 2000 + "]" * 2000, "a.txt"),
+    ],
+    ids=["open bracket", "two colons", "control character", "no such day", "nested too deeply"],
+)
+def test_front_matter_that_is_not_yaml_is_rejected_with_its_place(matter: str, place: str) -> None:
+    documents, rejected = read(write("a.txt", f"---\n{matter}\n---\nGuns fell silent."))
+    assert documents == []
+    assert rejected[0].startswith(place)
+    assert "front matter" in rejected[0]
+
+
+def test_byte_order_mark_and_foreign_line_ends_are_no_text() -> None:
+    assert read_one(write("a.txt", b"\xef\xbb\xbfOne.\r\nTwo.\rThree.\n")).text == "One.\nTwo.\nThree.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.txt", "Élysée".encode("latin-1"), "not UTF-8 text (byte 0)"),
+        ("a.txt", b"", "there is no text in it"),
+        ("a.md", b"![only a picture](x.png)\n", "there is no text in it"),
+        ("a.txt", FRONT_MATTER.encode(), "there is no text in it"),
+        ("a.html", b"<html><body></body></html>", "no article text was found"),
+        ("a.csv", b"", "the file is empty"),
+        ("a.parquet", b"x", "cannot be read as Parquet"),
+    ],
+)
+def test_a_file_without_usable_text_is_rejected_by_name(name: str, content: bytes, problem: str) -> None:
+    documents, rejected = read(write(name, content))
+    assert documents == []
+    assert len(rejected) == 1
+    assert rejected[0].startswith(f"{name}: ")
+    assert problem in rejected[0]
+
+
+def test_a_folder_in_place_of_a_file_is_rejected() -> None:
+    Path("a.txt").mkdir()
+    assert read(Path("a.txt"))[1][0].startswith("a.txt: cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        ("# Talks resume\n\nGuns fell silent.", "Talks resume\n\nGuns fell silent."),
+        ("Guns *fell* **silent** in [the valley](https://v.example).", "Guns fell silent in the valley."),
+        ("![A ferry](ferry.png) Guns fell silent.", "Guns fell silent."),
+        ("Guns fell silent.\n\n```\nx = 1\n```\n\nIt rained.", "Guns fell silent.\n\nIt rained."),
+        ("Guns fell.\n\n    Oslo pledged\n    aid.\n\nIt rained.", "Guns fell.\n\nOslo pledged\naid.\n\nIt rained."),
+        ("- One came.\n- Two went.\n\n> They met.", "One came.\n\nTwo went.\n\nThey met."),
+        ("Guns fell\nsilent  \nat noon.", "Guns fell\nsilent\nat noon."),
+        ("Arms &amp; men, 2 \\* 3.", "Arms & men, 2 * 3."),
+        ("Guns <b>fell</b> silent <!-- check -->at noon.", "Guns fell silent at noon."),
+        ("<p>Guns <b>fell</b> silent.</p><p>R&amp;D.</p>\nIt rained.", "Guns fell silent.\n\nR&D.\n\nIt rained."),
+        ("<div><!-- check --><![if x]><style>p {}</style>\nOne<br>Two\n</div>\n\nThree.", "One\n\nTwo\n\nThree."),
+        ("<script>\nx = 1\n\ny = 2\n</script>\n\nGuns fell silent.", "Guns fell silent."),
+    ],
+    ids=[
+        "heading",
+        "marks",
+        "picture",
+        "code",
+        "indented block",
+        "list",
+        "breaks",
+        "signs",
+        "tags",
+        "block of html",
+        "comment and style",
+        "script",
+    ],
+)
+def test_markdown_is_read_as_its_words_one_block_a_paragraph(markdown: str, text: str) -> None:
+    assert read_one(write("a.md", markdown)).text == text
+
+
+def test_a_page_is_read_as_its_article_with_provenance() -> None:
+    head = (
+        '<meta property="og:site_name" content="Valley News">'
+        '<link rel="canonical" href="https://news.example/truce">'
+        '<meta property="article:published_time" content="2024-05-01">'
+    )
+    document = read_one(write("a.html", page("<h1>Envoy asks for a truce</h1>", head)))
+    assert document.text.splitlines() == ["Envoy asks for a truce", *PARAGRAPHS]
+    assert (document.source, document.title) == ("Valley News", "Envoy asks for a truce")
+    assert (document.url, document.date) == ("https://news.example/truce", "2024-05-01")
+
+
+def test_a_page_whose_article_lacks_its_title_gets_it_on_top() -> None:
+    document = read_one(write("a.htm", page("")))
+    assert document.text == "\n".join(["Envoy asks for a truce\n", *PARAGRAPHS])
+    assert document.source == "a.htm"
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_rows_of_every_form_give_the_same_documents(suffix: str) -> None:
+    rows = [
+        {"text": "One.\nTwo.", "source": "radio", "title": "T", "url": "u", "date": "2024", "language": "fr"},
+        {"text": "Three.", "source": "", "title": "", "url": "", "date": "", "language": ""},
+    ]
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), "a.parquet")
+    elif suffix == ".csv":
+        lines = [",".join(rows[0]), *(",".join(f'"{value}"' for value in row.values()) for row in rows)]
+        write("a.csv", "\n".join(lines))
+    else:
+        write("a.jsonl", "\n".join(map(json.dumps, rows)))
+    documents, rejected = read(Path(f"a{suffix}"))
+    assert rejected == []
+    assert documents == [
+        Document("radio", "One.\nTwo.", url="u", title="T", date="2024", language="fr"),
+        Document(f"a{suffix}", "Three."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "source"),
+    [
+        ({"source": "radio", "document_id": "d1", "id": 7}, "radio"),
+        ({"document_id": "d1", "id": 7}, "d1"),
+        ({"id": 7}, "7"),
+        ({"id": 0}, "0"),
+        ({"document_id": None, "id": 7}, "7"),
+        ({"document_id": "", "id": 7}, "7"),
+        ({"source": "", "document_id": "", "id": ""}, "a.jsonl"),
+        ({}, "a.jsonl"),
+    ],
+)
+def test_a_rows_source_is_its_own_else_its_id_else_the_files_name(
+    write_jsonl: WriteJsonl, row: dict[str, Any], source: str
+) -> None:
+    assert read_one(write_jsonl("a.jsonl", [{"text": "Guns fell silent.", **row}])).source == source
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "synthetic"),
+    [
+        ("a.jsonl", '{"text": "x", "synthetic": true}', True),
+        ("a.jsonl", '{"text": "x", "synthetic": false}', False),
+        ("a.csv", "text,synthetic\nx,true\n", True),
+        ("a.csv", "text,synthetic\nx,True\n", True),
+        ("a.csv", "text,synthetic\nx,False\n", False),
+        ("a.csv", "text,synthetic\nx,\n", False),
+    ],
+)
+def test_the_mark_of_synthetic_text_is_read_as_tables_write_it(name: str, content: str, synthetic: bool) -> None:
+    assert read_one(write(name, content)).synthetic is synthetic
+
+
+def test_rows_without_text_are_rejected_by_row_with_what_they_have(write_jsonl: WriteJsonl) -> None:
+    rows = [{"txt": "x", "id": 1}, {"text": 3}, {}, {"text": " \n"}, {"text": "Guns fell silent.\r\nIt rained."}]
+    documents, rejected = read(write_jsonl("a.jsonl", rows))
+    assert [document.text for document in documents] == ["Guns fell silent.\nIt rained."]
+    assert [message.split(": ")[0] for message in rejected] == [
+        f"{Path.cwd() / 'a.jsonl'}:{row}" for row in (1, 2, 3, 4)
+    ]
+    assert "this row has: id, txt." in rejected[0]
+    assert "this row has: none." in rejected[2]
+    assert "`text` is empty" in rejected[3]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"title": "cut in an emoji \ud83d"}, "`title` holds half a character"),
+        ({"source": "\udce9"}, "`source` holds half a character"),
+        ({"id": "\udce9"}, "`source` holds half a character"),
+        ({"text": "Rain\0fell."}, "`text` holds the character NUL"),
+        ({"url": "u\0"}, "`url` holds the character NUL"),
+        ({"date": "1" * 41}, "`date` has 41 characters, and 40 are the most"),
+        ({"language": "English (United States)"}, "`language` has 23 characters, and 16 are the most"),
+    ],
+)
+def test_a_row_that_no_store_could_hold_is_rejected_by_row_and_the_rest_goes_in(
+    row: dict[str, Any], problem: str
+) -> None:
+    rows = [{"text": "One."}, {"text": "Two."} | row, {"text": "Three.", "date": "1" * 40, "language": "x" * 16}]
+    documents, rejected = read(write("a.jsonl", "\n".join(map(json.dumps, rows))))
+    assert [document.text for document in documents] == ["One.", "Three."]
+    assert len(rejected) == 1
+    assert rejected[0].startswith(f"a.jsonl:2: {problem}")
+
+
+def test_a_file_that_no_store_could_hold_is_rejected_by_name() -> None:
+    assert read(write("a.txt", "Guns fell silent.\0"))[1][0].startswith("a.txt: `text` holds the character NUL")
+    matter = '---\ntitle: "\\ud83d"\n---\nGuns fell silent.'
+    assert read(write("a.md", matter))[1][0].startswith("a.md: `title` holds half a character")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file's name is Unicode")
+def test_a_file_whose_name_is_not_utf8_needs_another_source() -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    documents, rejected = read(write(name, "Guns fell silent."))
+    assert documents == []
+    assert rejected[0].startswith(f"{name}: the file's name is not UTF-8 text. Rename it")
+    assert read_one(write(name, FRONT_MATTER + "Guns fell silent.")).source == "Valley Radio"

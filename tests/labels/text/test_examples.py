@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from labels.codebook.schema import Codebook
+from labels.errors import CodebookError, DataError, InputError
+from labels.records import Example
+from labels.text.examples import infer_codebook_of, read_examples
+
+WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
+
+ROWS: list[dict[str, Any]] = [
+    {"example_id": "e1", "document_id": "d1", "text": "Help came.", "labels": ["truce", "aid"], "date": "2024-05-01"},
+    {"example_id": "e2", "document_id": "d1", "text": "It rained.", "labels": [], "date": ""},
+    {"example_id": "e3", "document_id": "", "text": "Guns fell silent.", "labels": ["truce"], "date": ""},
+]
+
+
+def write(name: str, content: str) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def refusal(path: Path, codebook: Codebook) -> str:
+    with pytest.raises(DataError) as caught:
+        read_examples(path, codebook)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_every_form_gives_the_same_examples_in_order(codebook: Codebook, suffix: str) -> None:
+    path = Path(f"a{suffix}")
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+    elif suffix == ".csv":
+        cells = [{**row, "labels": " | ".join(row["labels"])} for row in ROWS]
+        write("a.csv", "\n".join([",".join(ROWS[0]), *(",".join(row.values()) for row in cells)]))
+    else:
+        write("a.jsonl", "\n".join(map(json.dumps, ROWS)))
+    assert read_examples(path, codebook) == [
+        Example("e1", "d1", "Help came.", ("aid", "truce"), "2024-05-01"),
+        Example("e2", "d1", "It rained.", ()),
+        Example("e3", "e3", "Guns fell silent.", ("truce",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "labels"),
+    [
+        ({"label": "aid"}, ("aid",)),
+        ({"label": ""}, ()),
+        ({"label": None}, ()),
+        ({"labels": None}, ()),
+        ({"labels": "truce|aid"}, ("aid", "truce")),
+        ({"labels": " aid |"}, ("aid",)),
+        ({"labels": ["aid", "aid"]}, ("aid",)),
+    ],
+)
+def test_labels_are_read_from_one_value_a_list_or_a_cell(
+    codebook: Codebook, write_jsonl: WriteJsonl, row: dict[str, Any], labels: tuple[str, ...]
+) -> None:
+    assert read_examples(write_jsonl("a.jsonl", [{"text": "x", **row}]), codebook)[0].labels == labels
+
+
+def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl("a.jsonl", [{"text": "x", "label": 0}, {"text": "y", "label": 1}])
+    book = infer_codebook_of([path])
+    assert book.label_names == ("0", "1")
+    assert [example.labels for example in read_examples(path, book)] == [("0",), ("1",)]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"label": "aid"}, "a column `text` with text in it is needed. Columns here: label"),
+        ({"text": "  ", "label": "aid"}, "`text` is empty. Remove the row"),
+        ({"text": 3, "label": "aid"}, "a column `text` with text in it is needed"),
+        ({"text": "x"}, "there is neither `label` nor `labels`"),
+        ({"text": "x", "label": "aid", "labels": []}, "both `label` and `labels` are there"),
+        ({"text": "x", "label": "trucee"}, "label 'trucee' is not in codebook 'small' 1 (did you mean 'truce'?)"),
+        ({"text": "x", "label": "aid|truce"}, "label 'aid|truce' is not in codebook"),
+        ({"text": "x", "label": ["aid"]}, "`label` must be one label name, not ['aid']"),
+        ({"text": "x", "label": True}, "`label` must be one label name, not True"),
+        ({"text": "x", "label": 1.5}, "`label` must be one label name, not 1.5"),
+        ({"text": "x", "labels": [0, 1]}, "`labels` must be a list of label names, not [0, 1]"),
+        ({"text": "x", "labels": 3}, "`labels` must be a list of label names, not 3"),
+        ({"text": "x", "labels": {"aid": 1, "truce": 0}}, "`labels` must be a list of label names, not {"),
+    ],
+)
+def test_a_row_that_cannot_be_an_example_is_refused_by_file_and_row(
+    codebook: Codebook, write_jsonl: WriteJsonl, row: dict[str, Any], problem: str
+) -> None:
+    path = write_jsonl("a.jsonl", [{"text": "fine", "labels": []}, row])
+    message = refusal(path, codebook)
+    assert message.startswith(f"{path}:2: ")
+    assert problem in message
+
+
+def test_an_exclusive_codebook_refuses_two_labels_and_takes_none(
+    exclusive_codebook: Codebook, write_jsonl: WriteJsonl
+) -> None:
+    path = write_jsonl("a.jsonl", [{"text": "x", "labels": []}, {"text": "y", "labels": ["aid", "truce"]}])
+    assert f"{path}:2: " in refusal(path, exclusive_codebook)
+    path = write_jsonl("b.jsonl", [{"text": "x", "label": ""}, {"text": "y", "label": "threat"}])
+    assert [example.labels for example in read_examples(path, exclusive_codebook)] == [(), ("threat",)]
+
+
+@pytest.mark.parametrize("content", ["text,label\n", "\n"])
+def test_a_file_without_any_row_is_refused(codebook: Codebook, content: str) -> None:
+    assert refusal(write("a.csv", content), codebook).startswith("a.csv: no row in it")
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "a.txt"])
+def test_a_file_that_cannot_be_read_is_refused(codebook: Codebook, name: str) -> None:
+    write("a.txt", "x")
+    assert refusal(Path(name), codebook).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("row", "identifier", "document"),
+    [
+        ({"example_id": "e", "sentence_id": "s", "document_id": "d"}, "e", "d"),
+        ({"sentence_id": "s", "document_id": "d"}, "d:s", "d"),
+        ({"sentence_id": "s"}, "s", "s"),
+        ({"example_id": "", "sentence_id": "s", "document_id": None}, "s", "s"),
+        ({"example_id": 0, "document_id": 0}, "0", "0"),
+        ({"sentence_id": 2, "document_id": 1}, "1:2", "1"),
+    ],
+)
+def test_ids_are_those_of_the_row(
+    codebook: Codebook, write_jsonl: WriteJsonl, row: dict[str, Any], identifier: str, document: str
+) -> None:
+    (example,) = read_examples(write_jsonl("a.jsonl", [{"text": "x", "label": "aid", **row}]), codebook)
+    assert (example.id, example.document_id) == (identifier, document)
+
+
+def test_the_same_sentence_number_in_two_documents_is_two_examples(codebook: Codebook, write_jsonl: WriteJsonl) -> None:
+    rows = [{"text": "x", "label": "aid", "sentence_id": 1, "document_id": document} for document in ("d1", "d2")]
+    assert [example.id for example in read_examples(write_jsonl("a.jsonl", rows), codebook)] == ["d1:1", "d2:1"]
+
+
+def test_rows_without_ids_are_documents_of_their_own_with_ids_that_do_not_depend_on_the_name_of_the_file(
+    codebook: Codebook,
+) -> None:
+    content = "text,label\nsame,aid\nsame,aid\nother,aid\n"
+    here = read_examples(write("a.csv", content), codebook)
+    there = read_examples(write("deep/b.csv", content), codebook)
+    assert here == there
+    assert len({example.id for example in here}) == 3
+    assert all(example.document_id == example.id and len(example.id) == 16 for example in here)
+
+
+def test_equal_rows_of_files_that_are_read_together_have_ids_of_their_own(codebook: Codebook) -> None:
+    path = write("a.csv", "text,label\nsame,aid\n")
+    train, test = (read_examples(path, codebook, part)[0] for part in ("train", "test"))
+    assert train.id != test.id
+
+
+def test_half_a_character_is_refused(codebook: Codebook) -> None:
+    path = write("a.jsonl", '{"text": "broken \\ud83d", "label": "aid"}')
+    assert refusal(path, codebook).startswith(f"{path}:1: `text` holds half a character")
+
+
+def test_the_same_id_twice_is_refused_with_both_rows(codebook: Codebook, write_jsonl: WriteJsonl) -> None:
+    rows = [{"text": "x", "label": "aid", "example_id": name} for name in ("e1", "e2", "e1")]
+    path = write_jsonl("a.jsonl", rows)
+    assert refusal(path, codebook).startswith(f"{path}:3: id 'e1' stands in row 1 already")
+
+
+@pytest.mark.parametrize(
+    ("value", "synthetic"), [(True, True), ("true", True), ("True", True), (False, False), ("", False), (None, False)]
+)
+def test_synthetic_text_keeps_its_mark(
+    codebook: Codebook, write_jsonl: WriteJsonl, value: object, synthetic: bool
+) -> None:
+    (example,) = read_examples(write_jsonl("a.jsonl", [{"text": "x", "label": "aid", "synthetic": value}]), codebook)
+    assert example.synthetic is synthetic
+
+
+@pytest.mark.parametrize(("value", "date"), [(2024, "2024"), (None, ""), ("2024-05-01", "2024-05-01")])
+def test_a_date_is_kept_as_text(codebook: Codebook, write_jsonl: WriteJsonl, value: object, date: str) -> None:
+    (example,) = read_examples(write_jsonl("a.jsonl", [{"text": "x", "label": "aid", "date": value}]), codebook)
+    assert example.date == date
+
+
+@pytest.mark.parametrize(
+    ("rows", "exclusive", "allow_none"),
+    [
+        ([{"label": "b"}, {"label": "a"}], True, False),
+        ([{"label": "b"}, {"label": "a"}, {"label": ""}], True, True),
+        ([{"labels": ["b"]}, {"labels": ["a", "b"]}], False, True),
+    ],
+)
+def test_a_codebook_is_inferred_that_reads_its_own_file(
+    write_jsonl: WriteJsonl, rows: list[dict[str, Any]], exclusive: bool, allow_none: bool
+) -> None:
+    path = write_jsonl("mine.jsonl", [{"text": "x", **row} for row in rows])
+    book = infer_codebook_of([path])
+    assert (book.name, book.label_names, book.exclusive, book.allow_none) == ("mine", ("a", "b"), exclusive, allow_none)
+    assert len(read_examples(path, book)) == len(rows)
+
+
+def test_a_label_stands_in_a_file_by_its_name_or_its_title(write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl("mine.jsonl", [{"text": "x", "label": "World news"}, {"text": "y", "label": "b"}])
+    book = infer_codebook_of([path])
+    assert [example.labels for example in read_examples(path, book)] == [("World_news",), ("b",)]
+    again = write_jsonl("again.jsonl", [{"text": "x", "label": "World_news"}])
+    assert [example.labels for example in read_examples(again, book)] == [("World_news",)]
+
+
+@pytest.mark.parametrize("name", ["mine.train.jsonl", "mine.test.jsonl", "mine.jsonl"])
+def test_the_first_file_names_the_codebook_of_all_files(write_jsonl: WriteJsonl, name: str) -> None:
+    first = write_jsonl(name, [{"text": "x", "label": "b"}])
+    second = write_jsonl("other.jsonl", [{"text": "x", "label": "c"}, {"text": "y", "label": "a"}])
+    book = infer_codebook_of([first, second])
+    assert (book.name, book.label_names) == ("mine", ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "problem"),
+    [
+        ([{"label": "a"}, {"labels": ["b"]}], DataError, "some rows have `label`, others `labels`"),
+        ([{"label": ""}, {"label": None}], CodebookError, "no label in any row"),
+        ([{"label": "a"}, {}], DataError, "mine.jsonl:2: there is neither"),
+        ([{"label": "a"}, {"label": []}], DataError, "mine.jsonl:2: `label` must be"),
+    ],
+)
+def test_no_codebook_is_inferred_from_rows_that_do_not_agree(
+    write_jsonl: WriteJsonl, rows: list[dict[str, Any]], error: type[InputError], problem: str
+) -> None:
+    with pytest.raises(error) as caught:
+        infer_codebook_of([write_jsonl("mine.jsonl", [{"text": "x", **row} for row in rows])])
+    assert "mine" in str(caught.value)
+    assert problem in str(caught.value)

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labels.records import Document, Sentence
+from labels.text.sentences import count_boilerplate, split_sentences, splitter_name, whole_sentence
+
+PIECES = [
+    "The envoy said so. ",
+    "Mr. Lind of the U.S. left at 3.5 p.m. ",
+    "“Stop now!” he said. ",
+    "said?! ",
+    "- ",
+    "* ",
+    "• ",
+    "**bold** ",
+    "## ",
+    "__",
+    "\n",
+    "\n\n",
+    " \n \n",
+    "\t",
+    "\u00a0",
+    "\u2028",
+    "B\u00a0.",
+    "é́",
+    "😀 ",
+    "x",
+    "...",
+    "¶",
+    "Share this article\n",
+    "three\nwords that run on over the end of one line into another one\nuntil it stops.",
+]
+TEXTS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.text(max_size=80))
+
+
+def split(text: str) -> list[Sentence]:
+    return split_sentences(Document("test", text))
+
+
+def texts(text: str) -> list[str]:
+    return [sentence.text for sentence in split(text)]
+
+
+def reasons(text: str) -> list[str]:
+    return [sentence.boilerplate for sentence in split(text)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(TEXTS)
+def test_spans_are_in_order_apart_trimmed_and_say_what_the_document_says(text: str) -> None:
+    end = 0
+    for sentence in split(text):
+        assert end <= sentence.start < sentence.end <= len(text)
+        assert sentence.text == text[sentence.start : sentence.end]
+        assert sentence.text == sentence.text.strip()
+        end = sentence.end
+
+
+@settings(deadline=None, max_examples=200)
+@given(TEXTS)
+def test_no_letter_or_digit_of_a_document_is_lost(text: str) -> None:
+    covered = {index for sentence in split(text) for index in range(sentence.start, sentence.end)}
+    assert all(index in covered for index, character in enumerate(text) if character.isalnum())
+
+
+@settings(deadline=None, max_examples=100)
+@given(TEXTS)
+def test_a_row_that_is_a_sentence_already_is_kept_whole_but_for_its_edges(text: str) -> None:
+    sentence = whole_sentence(Document("test", text))
+    assert sentence.text == text.strip() == text[sentence.start : sentence.end]
+    assert 0 <= sentence.start <= sentence.end <= len(text)
+    assert not sentence.boilerplate
+
+
+def test_sentences_carry_their_documents_id_its_mark_and_the_splitter() -> None:
+    document = Document("test", "One came. Two went.", synthetic=True)
+    for sentence in [*split_sentences(document), whole_sentence(document)]:
+        assert sentence.document_id == document.id
+        assert sentence.synthetic
+    assert {sentence.splitter for sentence in split_sentences(document)} == {splitter_name()}
+    assert splitter_name().startswith(f"sentencex/{version('sentencex')}+")
+    assert whole_sentence(document).splitter != splitter_name()
+    assert not split("One came.")[0].synthetic
+
+
+@pytest.mark.parametrize("language", ["en", "", "en-GB", "English", "xx"])
+def test_full_stops_inside_a_sentence_do_not_end_it_in_any_language_given(language: str) -> None:
+    text = "Mr. Lind pledged $5.5 mn to the U.S. envoy. He left on Jan. 5 in the evening."
+    assert [sentence.text for sentence in split_sentences(Document("test", text, language=language))] == [
+        "Mr. Lind pledged $5.5 mn to the U.S. envoy.",
+        "He left on Jan. 5 in the evening.",
+    ]
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u202f", "\u3000", "\u2028", "\u0085"])
+@pytest.mark.parametrize("text", ["Plan B .", "The U.S . envoy left.", "George W . Bush", "J . R. Lind, in Oslo"])
+def test_any_white_space_before_a_full_stop_is_cut_as_a_plain_space(text: str, space: str) -> None:
+    assert texts(text.replace(" ", space)) == [sentence.replace(" ", space) for sentence in texts(text)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- The guns fell silent.",
+        "* The guns fell silent.",
+        "• The guns fell silent.",
+        "– The guns fell silent.",
+        "> The guns fell silent.",
+        "+ The guns fell silent.",
+        "### The guns fell silent.",
+        "  **The guns fell silent.**  ",
+        "__The guns fell silent.__",
+        "- **The guns fell silent.**",
+        "*The guns fell silent.*",
+        "_The guns fell silent._",
+    ],
+)
+def test_list_and_emphasis_marks_at_the_edges_are_left_out(line: str) -> None:
+    assert texts(f"{line}\n\nThen it rained.") == ["The guns fell silent.", "Then it rained."]
+
+
+@pytest.mark.parametrize(
+    "text", ["-5 degrees were measured.", "#truce was the word of the day.", "*-marked rows differ."]
+)
+def test_a_mark_that_belongs_to_a_word_stays(text: str) -> None:
+    assert texts(text) == [text]
+
+
+@pytest.mark.parametrize("mark", ["_", "*", "#", "*_", "# ", " "])
+def test_a_long_run_of_marks_inside_a_sentence_is_read_past(mark: str) -> None:
+    # A pattern that backtracks would not come to an end: each mark doubles its work.
+    form = f"Signed by the minister {mark * 50_000} date"
+    assert "".join(texts(form)).endswith("date")
+
+
+def test_a_hard_wrapped_paragraph_is_read_as_one() -> None:
+    text = (
+        "The envoy told the council on Tuesday that both of the sides had\n"
+        "agreed to meet at the border before the end of the month and\n"
+        "that the guns would stay silent. The council took note.\n"
+    )
+    assert texts(text) == [
+        "The envoy told the council on Tuesday that both of the sides had\nagreed to meet at the border before the end "
+        "of the month and\nthat the guns would stay silent.",
+        "The council took note.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Talks resume in the valley", "The envoy arrived at noon on Monday"),
+        ("The envoy told the council on Tuesday that both sides had agreed:", "to meet at the border"),
+        ("The envoy told the council on Tuesday that both sides had asked", "- to meet at the border"),
+        ("The envoy told the council on Tuesday that both sides had asked", "2. to meet at the border"),
+        ("The envoy told the council on Tuesday that both sides had asked " * 2, "to meet at the border"),
+        ("The envoy told the council on Tuesday that both sides had asked", "\nto meet at the border"),
+        ("The envoy told the council on Tuesday that both sides had asked", " \t\nto meet at the border"),
+    ],
+    ids=["short line", "finished line", "list item", "numbered item", "unwrapped text", "blank line", "white line"],
+)
+def test_a_line_that_does_not_run_on_ends_a_sentence(first: str, second: str) -> None:
+    assert texts(f"{first}\n{second}")[0] == first.strip()
+
+
+def test_white_space_after_the_last_line_is_no_line() -> None:
+    line = "The envoy told the council on Tuesday that both sides had asked"
+    assert texts(f"{line}\n   ") == [line]
+
+
+def test_furniture_is_kept_whole_in_its_place_with_its_reason() -> None:
+    text = "Guns fell silent.\nPhoto: Two ferries wait. A crowd looks on.\nThen it rained."
+    assert [(sentence.text, sentence.boilerplate) for sentence in split(text)] == [
+        ("Guns fell silent.", ""),
+        ("Photo: Two ferries wait. A crowd looks on.", "caption"),
+        ("Then it rained.", ""),
+    ]
+
+
+@pytest.mark.parametrize("bar", ["Share this article on Facebook.", "Share on Facebook | Tweet | WhatsApp"])
+def test_furniture_glued_to_a_paragraph_is_set_aside_alone(bar: str) -> None:
+    assert reasons(f"The minister left for Geneva on Monday. {bar}") == ["", "share line"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "One response to the ceasefire proposal was a flat rejection by Moscow.",
+        "Get the aid channel open, the UN urged Israel.",
+        "Comments made by the ministry were dismissed on its own website.",
+    ],
+)
+def test_a_statement_that_shares_words_with_furniture_stays_in_its_paragraph(statement: str) -> None:
+    assert reasons(f"The minister left for Geneva on Monday. {statement} Then it rained.") == ["", "", ""]
+
+
+def test_what_is_furniture_only_as_a_line_stays_text_inside_a_paragraph() -> None:
+    assert reasons("Last updated on 12 May") == ["byline"]
+    assert reasons("The map of the valley hung behind him. Last updated on 12 May, it showed no border.") == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("again", "reason"),
+    [
+        ("The valley at war", "repeated line"),
+        ("THE  VALLEY AT WAR", "repeated line"),
+        ("The valley at peace", ""),
+    ],
+)
+def test_a_line_that_the_page_has_said_already_is_set_aside(again: str, reason: str) -> None:
+    assert reasons(f"The valley at war\n\nGuns fell silent on Monday.\n\n{again}") == ["", "", reason]
+
+
+def test_a_short_phrase_may_be_repeated() -> None:
+    assert reasons("He said no.\n\nThey asked.\n\nHe said no.") == ["", "", ""]
+
+
+def test_repeats_are_counted_within_one_document_only() -> None:
+    assert reasons("The valley at war") == reasons("The valley at war") == [""]
+
+
+def test_what_was_set_aside_is_counted_by_reason() -> None:
+    text = "Advertisement\n\nGuns fell silent.\n\nAdvertisement\n\nPhoto: A ferry"
+    assert count_boilerplate(split(text)) == Counter({"advertisement": 2, "caption": 1})
+    assert count_boilerplate([]) == Counter()
+
+
+@pytest.mark.parametrize("text", ["", "  \n\n \t", "**", "- "])
+def test_a_text_without_words_has_no_sentence_to_label(text: str) -> None:
+    assert not [sentence for sentence in split(text) if not sentence.boilerplate]

@@ -1,0 +1,108 @@
+"""The order of the commands, and `score` and `doubts`, run in this process; what they print and how they end."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.models import CommandInfo
+from typer.testing import CliRunner
+
+from labels.cli import app as labels_app
+from labels.codebook.schema import dump_codebook
+from labels.store import Store
+from tests.conftest import make_examples
+from tests.trainer.conftest import TrackedRun, fill_store, plain_codebook
+from trainer.cli import app
+
+MULTI = plain_codebook("aid", "truce")
+
+
+def run(*arguments: str | Path, code: int = 0) -> str:
+    """What a command prints, on one line; it must end with this code and no traceback."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return " ".join((result.stderr if code else result.stdout).split())
+
+
+@pytest.fixture
+def labelled(isolated: Path) -> str:
+    """The store `s.db` of 90 labelled sentences, the first with a wrong label; its id comes back."""
+    examples = make_examples(90)
+    examples[0] = replace(examples[0], labels=("truce",))
+    (isolated / "book.toml").write_text(dump_codebook(MULTI), encoding="utf-8")
+    return fill_store(isolated / "s.db", MULTI, examples)[0]
+
+
+def test_score_says_what_it_wrote_and_what_to_type_next(labelled: str, tracked_run: TrackedRun) -> None:
+    artefact = tracked_run.result.artefact
+    printed = run("score", artefact, "--store", "s.db")
+    assert f"Model {tracked_run.result.model.id}: 90 sentences of s.db scored." in printed
+    assert "vectors" not in printed
+    assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy uncertainty --store s.db")
+    with Store("s.db") as store:
+        assert store.count_unscored(tracked_run.result.model.id) == 0
+    assert "Everything was scored already." in run("score", artefact, "--store", "s.db")
+
+
+def test_score_refuses_a_store_that_is_not_there_and_makes_none(tracked_run: TrackedRun) -> None:
+    said = run("score", tracked_run.result.artefact, "--store", "none.db", code=2)
+    assert "none.db: there is no such label store" in said
+    assert not Path("none.db").exists()
+
+
+def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
+    printed = run("doubts", "--store", "s.db", "--codebook", "book.toml", "--limit", "2", "--queue", "--out", "d.jsonl")
+    assert "labelled sentences are in doubt" in printed
+    assert "Written to d.jsonl." in printed
+    doubts = [json.loads(line) for line in Path("d.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert labelled in {doubt["sentence_id"] for doubt in doubts}
+    assert f"{len(doubts)} sentences were put up for labelling again, 0 waited for it already." in printed
+    again = "communique label --annotator YOUR_NAME --strategy relabel --store s.db --codebook book.toml"
+    assert printed.endswith(f"Next: {again}")
+    with Store("s.db") as store:
+        assert [entry.sentence_id for entry in store.open_relabelling()] == [doubt["sentence_id"] for doubt in doubts]
+
+
+def test_doubts_queue_nothing_unless_asked(labelled: str) -> None:
+    printed = run("doubts", "--store", "s.db", "--codebook", "book.toml")
+    assert "truce wrong? 0." in printed or "aid missing? 0." in printed
+    assert printed.endswith("Add --queue to have them labelled again.")
+    with Store("s.db") as store:
+        assert store.open_relabelling() == []
+
+
+def test_doubts_take_a_version_of_the_codebook_that_the_store_keeps(labelled: str) -> None:
+    Path("book.toml").unlink()
+    version = f"{MULTI.name}@{MULTI.version}"
+    assert "labelled sentences are in doubt" in run("doubts", "--store", "s.db", "--codebook", version)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kind", "finetune"], "--kind finetune: labels are judged by tfidf or embedding"),
+        (["--out", "d.txt"], "d.txt: doubts are written as .jsonl, .csv"),
+        (["--folds", "20"], "too few to split into 20 parts"),
+        (["--folds", "1"], "--folds"),
+    ],
+)
+def test_doubts_refuse_what_cannot_be_done(isolated: Path, arguments: list[str], message: str) -> None:
+    (isolated / "book.toml").write_text(dump_codebook(MULTI), encoding="utf-8")
+    fill_store(isolated / "s.db", MULTI, make_examples(30))
+    assert message in run("doubts", "--store", "s.db", "--codebook", "book.toml", *arguments, code=2)
+
+
+def test_a_command_that_has_no_place_among_the_others_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = CommandInfo(name="extra", callback=lambda: None)
+    monkeypatch.setattr(labels_app, "registered_commands", [extra, *labels_app.registered_commands])
+    spec = importlib.util.find_spec("trainer.cli")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.app.registered_commands[-1] is extra

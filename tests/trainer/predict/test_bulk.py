@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from labels.codebook.schema import Codebook
+from labels.errors import DataError
+from labels.records import Document, document_id, sentence_id
+from labels.text.sentences import split_sentences, whole_sentence
+from tests.conftest import make_examples
+from trainer.calibration.calibration import Calibration, LabelCalibration
+from trainer.classifiers.baselines import KeywordsClassifier
+from trainer.config.models import KeywordsSection
+from trainer.model.model import Model
+from trainer.predict.bulk import SAID, predict_files, predict_rows
+
+WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
+
+ARTICLE = "Oslo pledged winter fuel. The envoy called for a truce.\n\nRain fell in the valley.\n\nShare this article\n"
+SENTENCES = ["Oslo pledged winter fuel.", "The envoy called for a truce.", "Rain fell in the valley."]
+LABELS = [["aid"], ["truce"], []]
+COLUMNS = [
+    "document_id",
+    "sentence_id",
+    "source",
+    "start",
+    "end",
+    "text",
+    "labels",
+    "probabilities",
+    "model_id",
+    "codebook_hash",
+]
+SUFFIXES = [".jsonl", ".csv", ".parquet"]
+
+
+@pytest.fixture
+def model(codebook: Codebook) -> Model:
+    """Cues with thresholds between the rates of no cue and one."""
+    classifier = KeywordsClassifier(codebook, KeywordsSection(kind="keywords"), seed=1).fit(make_examples(60), [])
+    without, one = classifier.rates_[:, 0], classifier.rates_[:, 1]
+    thresholds = [LabelCalibration("none", 0, 0, threshold=float(t)) for t in (without + one) / 2]
+    return Model(codebook, classifier, Calibration(False, tuple(thresholds)))
+
+
+@pytest.fixture
+def article(isolated: Path) -> Path:
+    path = isolated / "article.txt"
+    path.write_text(ARTICLE, encoding="utf-8")
+    return path
+
+
+def read_back(path: Path) -> list[dict[str, Any]]:
+    """The rows of an output of any form, in the shape of JSONL."""
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if path.suffix == ".parquet":
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
+    with path.open(encoding="utf-8", newline="") as file:
+        return [_from_csv(row) for row in csv.DictReader(file)]
+
+
+def _from_csv(row: dict[str, str]) -> dict[str, Any]:
+    probabilities = {key.removeprefix("p:"): float(value) for key, value in row.items() if key.startswith("p:")}
+    plain = {key: value for key, value in row.items() if not key.startswith("p:")}
+    return plain | {
+        "start": int(row["start"]),
+        "end": int(row["end"]),
+        "labels": row["labels"].split("|") if row["labels"] else [],
+        "probabilities": probabilities,
+    }
+
+
+# -- rows
+
+
+def test_a_row_holds_provenance_labels_and_the_probability_of_each_label(model: Model, codebook: Codebook) -> None:
+    document = Document("wire", ARTICLE)
+    rows = predict_rows(model, [(document, sentence) for sentence in split_sentences(document)[:3]])
+    assert [list(row) for row in rows] == [COLUMNS] * 3
+    assert [row["text"] for row in rows] == SENTENCES
+    assert [row["labels"] for row in rows] == LABELS
+    raw = model.predict_proba(SENTENCES)
+    for row, expected in zip(rows, raw, strict=True):
+        assert list(row["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-6)
+        assert list(row["probabilities"]) == ["aid", "truce"]
+        assert ARTICLE[row["start"] : row["end"]] == row["text"]
+        assert row["document_id"] == document_id("wire", ARTICLE)
+        assert row["sentence_id"] == sentence_id(row["document_id"], row["start"], row["end"])
+        assert (row["source"], row["model_id"], row["codebook_hash"]) == ("wire", model.id, codebook.hash)
+
+
+# -- files
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".JSONL"])
+def test_every_sentence_of_a_file_gets_a_row_and_boilerplate_is_set_aside(
+    model: Model, article: Path, suffix: str
+) -> None:
+    output = Path(f"out{suffix}")
+    report = predict_files(model, [article], output)
+    rows = read_back(output.rename(f"out{suffix.lower()}"))
+    assert [row["text"] for row in rows] == SENTENCES
+    assert [row["labels"] for row in rows] == LABELS
+    assert (report.documents, report.sentences, report.rejected) == (1, 3, [])
+    assert report.boilerplate == Counter({"share line": 1})
+    assert report.assigned == Counter({"aid": 1, "truce": 1})
+
+
+def test_all_three_forms_say_the_same(model: Model, article: Path) -> None:
+    awkward = Document("wire", 'He said: "We, the |undersigned|, pledged it."\nÉté 🕊 …').text
+    Path("awkward.txt").write_text(awkward, encoding="utf-8")
+    tables = []
+    for suffix in SUFFIXES:
+        predict_files(model, [article, Path("awkward.txt")], Path(f"out{suffix}"), split=False)
+        tables.append(read_back(Path(f"out{suffix}")))
+    assert len(tables[0]) == 2
+    for table in tables[1:]:
+        for row, expected in zip(table, tables[0], strict=True):
+            assert row["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+            assert row | {"probabilities": 0} == expected | {"probabilities": 0}
+
+
+def test_a_csv_has_a_column_for_each_probability_and_joins_labels(model: Model) -> None:
+    Path("both.txt").write_text("Oslo pledged fuel and called for a truce.", encoding="utf-8")
+    predict_files(model, [Path("both.txt")], Path("out.csv"))
+    with Path("out.csv").open(encoding="utf-8", newline="") as file:
+        header, row = csv.reader(file)
+    assert header == [*COLUMNS[:7], "p:aid", "p:truce", *COLUMNS[8:]]
+    assert row[6] == "aid|truce"
+
+
+def test_a_parquet_file_has_typed_columns_even_when_nothing_is_assigned(model: Model) -> None:
+    Path("plain.txt").write_text("Rain fell.", encoding="utf-8")
+    predict_files(model, [Path("plain.txt")], Path("out.parquet"))
+    schema = pq.read_schema("out.parquet")
+    assert schema.names == COLUMNS
+    assert str(schema.field("labels").type) in ("list<element: string>", "list<item: string>")
+    assert str(schema.field("probabilities").type) == "struct<aid: float, truce: float>"
+    assert str(schema.field("start").type) == "int64"
+
+
+def test_boilerplate_is_predicted_too_when_it_is_asked_for(model: Model, article: Path) -> None:
+    report = predict_files(model, [article], Path("out.jsonl"), keep_boilerplate=True)
+    assert [row["text"] for row in read_back(Path("out.jsonl"))] == [*SENTENCES, "Share this article"]
+    assert report.sentences == 4
+    assert not report.boilerplate
+
+
+def test_rows_that_are_sentences_already_are_not_cut(model: Model, write_jsonl: WriteJsonl) -> None:
+    texts = ["Oslo pledged fuel. It was cold. ", "Share this article"]
+    path = write_jsonl("rows.jsonl", [{"text": text, "document_id": f"row-{i}"} for i, text in enumerate(texts)])
+    predict_files(model, [path], Path("out.jsonl"), split=False)
+    rows = read_back(Path("out.jsonl"))
+    assert [row["text"] for row in rows] == [text.strip() for text in texts]
+    document = Document("row-0", texts[0])
+    assert (rows[0]["source"], rows[0]["sentence_id"]) == ("row-0", whole_sentence(document).id)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_corpus_larger_than_one_chunk_is_predicted_whole_and_in_order(
+    model: Model, write_jsonl: WriteJsonl, suffix: str
+) -> None:
+    texts = [f"Oslo pledged item {i}." if i % 3 else f"Rain fell on day {i}." for i in range(2500)]
+    path = write_jsonl("many.jsonl", [{"text": text} for text in texts])
+    report = predict_files(model, [path], Path(f"out{suffix}"), split=False)
+    rows = read_back(Path(f"out{suffix}"))
+    assert [row["text"] for row in rows] == texts
+    assert [row["labels"] for row in rows] == [["aid"] if i % 3 else [] for i in range(2500)]
+    assert (report.documents, report.sentences) == (2500, 2500)
+    assert report.assigned == Counter({"aid": sum(1 for i in range(2500) if i % 3)})
+
+
+def test_predicting_twice_writes_the_same_bytes(model: Model, article: Path) -> None:
+    outputs = []
+    for _ in range(2):
+        predict_files(model, [article], Path("out.jsonl"))
+        outputs.append(Path("out.jsonl").read_bytes())
+    assert outputs[0] == outputs[1]
+
+
+def test_progress_counts_files_up_to_all(model: Model, article: Path) -> None:
+    Path("second.txt").write_text("Rain fell.", encoding="utf-8")
+    seen: list[tuple[int, int]] = []
+    predict_files(
+        model, [article, Path("second.txt")], Path("out.jsonl"), progress=lambda done, n: seen.append((done, n))
+    )
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+
+
+# -- what cannot be read or written
+
+
+def test_a_bad_file_or_row_is_reported_and_the_rest_predicted(
+    model: Model, article: Path, write_jsonl: WriteJsonl
+) -> None:
+    Path("latin.txt").write_bytes(b"caf\xe9 pledged")
+    rows = write_jsonl("rows.jsonl", [{"title": "no text"}, {"text": "Oslo pledged fuel."}])
+    report = predict_files(model, [Path("latin.txt"), rows, article], Path("out.jsonl"))
+    assert len(read_back(Path("out.jsonl"))) == 4
+    assert report.documents == 2
+    assert [message.split(": ")[0] for message in report.rejected] == ["latin.txt", f"{rows}:1"]
+
+
+def test_a_text_with_a_lone_surrogate_does_not_stop_the_rest(model: Model, article: Path) -> None:
+    Path("rows.jsonl").write_text('{"text": "Half a \\ud83d pledged."}\n', encoding="utf-8")
+    predict_files(model, [Path("rows.jsonl"), article], Path("out.jsonl"))
+    assert [row["text"] for row in read_back(Path("out.jsonl"))][-3:] == SENTENCES
+
+
+@pytest.mark.parametrize("earlier", [None, "earlier results"])
+def test_where_nothing_can_be_read_nothing_is_written(model: Model, earlier: str | None) -> None:
+    Path("latin.txt").write_bytes(b"caf\xe9")
+    if earlier is not None:
+        Path("out.jsonl").write_text(earlier, encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"^Nothing could be read, so out\.jsonl was not written:\n  latin\.txt: not UTF"
+    ):
+        predict_files(model, [Path("latin.txt")], Path("out.jsonl"))
+    assert {path.name for path in Path().iterdir()} == {"latin.txt"} | ({"out.jsonl"} if earlier else set())
+    if earlier is not None:
+        assert Path("out.jsonl").read_text(encoding="utf-8") == earlier
+
+
+def test_a_document_of_boilerplate_alone_gives_a_file_without_rows(model: Model) -> None:
+    Path("page.txt").write_text("Share this article\n", encoding="utf-8")
+    report = predict_files(model, [Path("page.txt")], Path("out.parquet"))
+    assert (report.documents, report.sentences) == (1, 0)
+    assert pq.read_table("out.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out"])
+def test_an_output_of_another_ending_is_refused_before_work(model: Model, article: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"^{name}: predictions are written as \.jsonl, \.csv, \.parquet"):
+        predict_files(model, [article], Path(name))
+    assert [path.name for path in Path().iterdir()] == ["article.txt"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_output_in_a_missing_folder_raises_with_the_repair(model: Model, article: Path, suffix: str) -> None:
+    with pytest.raises(DataError, match=r"the folder absent does not exist\. Make it first"):
+        predict_files(model, [article], Path(f"absent/out{suffix}"))
+
+
+def test_an_input_that_does_not_exist_raises(model: Model) -> None:
+    with pytest.raises(DataError, match="absent: there is no such file or folder"):
+        predict_files(model, [Path("absent")], Path("out.jsonl"))
+    assert list(Path().iterdir()) == []
+
+
+def test_of_many_bad_rows_the_first_are_told_and_all_are_counted(model: Model, write_jsonl: WriteJsonl) -> None:
+    rows = [{"text": ""} for _ in range(SAID + 5)]
+    path = write_jsonl("rows.jsonl", [*rows, {"text": "Oslo pledged winter fuel."}])
+    report = predict_files(model, [path], Path("out.jsonl"), split=False)
+    assert (report.left_out, len(report.rejected), report.sentences) == (SAID + 5, SAID, 1)
+    assert report.rejected[0].startswith(f"{path}:1: ")
+
+
+def test_what_is_read_is_never_written_over(model: Model, write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl("mine.jsonl", [{"text": "Oslo pledged winter fuel.", "labels": ["aid"]}])
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"mine\.jsonl: .*--out\."):
+        predict_files(model, [path], path.parent / "." / "mine.jsonl", split=False)
+    assert path.read_bytes() == before
+
+
+def test_what_an_earlier_call_left_in_a_folder_is_not_read_again(model: Model, isolated: Path) -> None:
+    (isolated / "news").mkdir()
+    (isolated / "news" / "one.txt").write_text(ARTICLE, encoding="utf-8")
+    reports = [predict_files(model, [Path("news")], Path("news/tagged.jsonl")) for _ in range(2)]
+    assert [(report.documents, report.sentences) for report in reports] == [(1, 3), (1, 3)]

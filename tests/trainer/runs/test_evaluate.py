@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+
+from labels.errors import DataError
+from labels.records import Example
+from tests.conftest import make_examples
+from tests.trainer.conftest import TrackedRun, disturbed, write_examples
+from trainer.data.splits import Split
+from trainer.model.artefact import read_manifest
+from trainer.model.model import Model
+from trainer.runs.evaluate import evaluate_file
+from trainer.runs.run import RunResult
+from trainer.runs.tracking import RunRow, list_runs
+
+
+@pytest.fixture
+def held_out(tracked_run: TrackedRun, isolated: Path) -> Path:
+    """The test part of `tracked_run` as a file of its own."""
+    by_id = {example.id: example for example in disturbed(make_examples(300))}
+    split = Split.load(tracked_run.result.folder / "split.json")
+    return write_examples(isolated / "held-out.jsonl", [by_id[identifier] for identifier in split.test])
+
+
+def test_file_of_the_runs_own_test_part_gives_the_runs_figures(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path
+) -> None:
+    artefact = tracked_run.result.artefact
+    report = evaluate_file(tfidf_model, artefact, held_out, None, track=False).report
+    same = ("labels", "exclusive", "n_test", "n_groups", "macro_f1", "micro_f1", "subset_accuracy", "per_label")
+    for name in (*same, "codebook", "kind", "model_id", "artefact_bytes", "synthetic", "train_seconds"):
+        assert report[name] == tracked_run.result.report[name]
+    for name in ("expected_calibration_error", "brier_score", "log_loss"):
+        assert report["calibration"][name] == pytest.approx(tracked_run.result.report["calibration"][name])
+    assert report["intervals"]["macro_f1"]["low"] < report["macro_f1"] < report["intervals"]["macro_f1"]["high"]
+    assert report["data"] == str(held_out)
+
+
+def test_evaluating_twice_gives_the_same_intervals(tracked_run: TrackedRun, tfidf_model: Model, held_out: Path) -> None:
+    artefact = tracked_run.result.artefact
+    first, second = (evaluate_file(tfidf_model, artefact, held_out, None, track=False).report for _ in range(2))
+    assert first["intervals"] == second["intervals"]
+
+
+def test_the_seed_of_the_intervals_is_that_of_the_run(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path
+) -> None:
+    assert tfidf_model.manifest
+    reseeded = replace(tfidf_model, manifest=replace(tfidf_model.manifest, seed=tfidf_model.manifest.seed + 1))
+    one, other = (
+        evaluate_file(model, tracked_run.result.artefact, held_out, None, track=False).report
+        for model in (tfidf_model, reseeded)
+    )
+    assert one["macro_f1"] == other["macro_f1"]
+    assert one["intervals"] != other["intervals"]
+
+
+def test_outputs_are_kept_where_asked(tracked_run: TrackedRun, tfidf_model: Model, held_out: Path) -> None:
+    out = Path("deep/report")
+    evaluation = evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, out, track=False)
+    assert evaluation.folder == out
+    assert {path.name for path in out.iterdir()} == {"report.json", "predictions.parquet", "plots"}
+    assert json.loads((out / "report.json").read_text("utf-8")) == evaluation.report
+    assert {path.suffix for path in (out / "plots").iterdir()} == {".png"}
+    rows = pq.read_table(out / "predictions.parquet").to_pylist()
+    run_rows = pq.read_table(tracked_run.result.folder / "predictions.parquet").to_pylist()
+    assert rows == [row for row in run_rows if row["split"] == "test"]
+    assert [path.name for path in out.parent.iterdir()] == ["report"]
+
+
+def test_nothing_is_kept_where_neither_folder_nor_tracking_is_asked_for(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path, mlflow_store: str
+) -> None:
+    evaluation = evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, None, track=False)
+    assert evaluation.folder is None
+    assert {path.name for path in Path().iterdir()} == {held_out.name, "mlflow.db"}
+    assert not runs()
+
+
+def test_exclusive_model_is_evaluated_by_accuracy(exclusive_run: RunResult, isolated: Path) -> None:
+    examples = disturbed(make_examples(24, exclusive=True))
+    data = write_examples(isolated / "data.jsonl", examples)
+    model = Model.load(exclusive_run.artefact)
+    said = model.label_sets(model.predict_proba([example.text for example in examples]))
+    right = sum(labels == example.labels for labels, example in zip(said, examples, strict=True))
+    report = evaluate_file(model, exclusive_run.artefact, data, None, track=False).report
+    assert 0 < right < 24
+    assert report["accuracy"] == pytest.approx(right / 24)
+    assert report["intervals"] is None
+    assert "8 test groups" in report["intervals_reason"]
+
+
+def runs() -> list[RunRow]:
+    """The evaluations that MLflow holds."""
+    name = "communique-evaluations"
+    return [] if MlflowClient().get_experiment_by_name(name) is None else list_runs(name)
+
+
+def test_evaluation_is_one_finished_mlflow_run(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path, mlflow_store: str
+) -> None:
+    report = evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, None).report
+    [row] = runs()
+    assert (row.name, row.status, row.kind) == ("tfidf on held-out.jsonl", "FINISHED", "tfidf")
+    assert row.params["data"] == str(held_out)
+    assert row.metrics["macro_f1"] == pytest.approx(report["macro_f1"])
+    assert row.metrics["f1.aid"] == pytest.approx(report["per_label"]["aid"]["f1"])
+    assert "validation_macro_f1" not in row.metrics
+    assert row.tags["model.id"] == read_manifest(tracked_run.result.artefact).digest
+    assert row.tags["codebook.hash"] == tracked_run.codebook.hash
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([Example("a", "a", "Rain fell.", ("threat",))], r"data\.jsonl:1: .*'threat'"),
+        ([], r"data\.jsonl"),
+    ],
+    ids=["unknown-label", "empty"],
+)
+def test_file_that_does_not_fit_leaves_no_run_and_no_folder(
+    tracked_run: TrackedRun,
+    tfidf_model: Model,
+    isolated: Path,
+    mlflow_store: str,
+    rows: list[Example],
+    message: str,
+) -> None:
+    data = write_examples(isolated / "data.jsonl", rows)
+    with pytest.raises(DataError, match=message):
+        evaluate_file(tfidf_model, tracked_run.result.artefact, data, Path("out"))
+    assert not Path("out").exists()
+    assert not runs()
+
+
+def test_occupied_folder_is_refused_before_any_work(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path, mlflow_store: str
+) -> None:
+    Path("out").mkdir()
+    Path("out/mine.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"out: .*--overwrite"):
+        evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, Path("out"))
+    assert [path.name for path in Path("out").iterdir()] == ["mine.txt"]
+    assert not runs()
+
+
+def test_overwriting_replaces_the_whole_folder(tracked_run: TrackedRun, tfidf_model: Model, held_out: Path) -> None:
+    Path("out").mkdir()
+    for old in ("report.json", "old.txt"):
+        Path("out", old).write_text("old")
+    artefact = tracked_run.result.artefact
+    evaluate_file(tfidf_model, artefact, held_out, Path("out"), overwrite=True, track=False)
+    assert {path.name for path in Path("out").iterdir()} == {"report.json", "predictions.parquet", "plots"}
+
+
+def test_overwriting_spares_a_folder_that_holds_the_model_or_the_rows(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path
+) -> None:
+    Path("out").mkdir()
+    Path("out/report.json").write_text("old")
+    rows = held_out.rename("out/rows.jsonl")
+    for artefact, data in ((tracked_run.result.artefact, rows), (Path("out/artefact"), Path("elsewhere.jsonl"))):
+        with pytest.raises(DataError, match=r"would delete out/.*--out"):
+            evaluate_file(tfidf_model, artefact, data, Path("out"), overwrite=True, track=False)
+    assert rows.is_file()
+
+
+def test_evaluation_where_no_label_occurs_has_null_figures(
+    tracked_run: TrackedRun, tfidf_model: Model, isolated: Path
+) -> None:
+    rows = [Example(f"e{i}", f"d{i}", f"Rain fell on day {i} in the valley.") for i in range(8)]
+    data = write_examples(isolated / "plain.jsonl", rows)
+    report = evaluate_file(tfidf_model, tracked_run.result.artefact, data, None, track=False).report
+    assert report["macro_f1"] is None
+    assert report["subset_accuracy"] == 1

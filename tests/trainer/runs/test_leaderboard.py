@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from labels.errors import TrackingError
+from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
+from trainer.runs import tracking
+from trainer.runs.leaderboard import leaderboards
+from trainer.runs.tracking import point_champion
+
+
+def log(
+    name: str,
+    *,
+    split: str = "s1",
+    judging: str = "j1",
+    codebook: str = "c1",
+    synthetic: bool = False,
+    confidence: float = 0.95,
+    **figures: float,
+) -> None:
+    """One run as `run_experiment` tags it, with these figures."""
+    tags = {"split.hash": split, "data.judging_hash": judging, "codebook.hash": codebook}
+    with tracking.tracked_run("work", name, tags | {"synthetic": str(synthetic).lower()}) as tracker:
+        tracker.log_params({"model.kind": name, "data.source": "seeds", "data.train": ""})
+        tracker.log_params({"evaluation.confidence": confidence})
+        tracker.log_metrics(figures)
+
+
+def names() -> list[list[str]]:
+    return [[row.name for row in board.rows] for board in leaderboards("work")]
+
+
+def test_best_on_validation_comes_first_whatever_the_test_says(mlflow_store: str) -> None:
+    log("middle", validation_macro_f1=0.6, macro_f1=0.9)
+    log("best", validation_macro_f1=0.7, macro_f1=0.1)
+    log("worst", validation_macro_f1=0.0, macro_f1=0.95)
+    assert names() == [["best", "middle", "worst"]]
+
+
+def test_runs_without_figures_come_last(mlflow_store: str) -> None:
+    log("worst", validation_macro_f1=0.0)
+    tags = {"split.hash": "s1", "data.judging_hash": "j1", "codebook.hash": "c1"}
+    with pytest.raises(ValueError), tracking.tracked_run("work", "failed", tags):
+        raise ValueError
+    log("best", validation_macro_f1=0.2)
+    [board] = leaderboards("work")
+    assert [(row.name, row.status) for row in board.rows] == [
+        ("best", "FINISHED"),
+        ("worst", "FINISHED"),
+        ("failed", "FAILED"),
+    ]
+
+
+def test_only_runs_on_one_split_compare(mlflow_store: str) -> None:
+    log("a", split="old", validation_macro_f1=0.9)
+    log("b", split="new", validation_macro_f1=0.1)
+    log("c", split="old", validation_macro_f1=0.2)
+    log("d", split="newest", validation_macro_f1=0.1)
+    assert names() == [["d"], ["a", "c"], ["b"]]
+    assert [board.split_hash for board in leaderboards("work")] == ["newest", "old", "new"]
+
+
+def test_only_runs_that_the_same_gold_judges_compare(mlflow_store: str) -> None:
+    log("a", judging="before", validation_macro_f1=0.9)
+    log("b", judging="after", validation_macro_f1=0.1)
+    log("c", judging="before", validation_macro_f1=0.2)
+    assert names() == [["a", "c"], ["b"]]
+    assert [board.judging_hash for board in leaderboards("work")] == ["before", "after"]
+
+
+def test_board_knows_the_confidence_of_its_intervals_where_it_is_one(mlflow_store: str) -> None:
+    log("a", confidence=0.5)
+    assert leaderboards("work")[0].confidence == 0.5
+    log("b", confidence=0.9)
+    assert leaderboards("work")[0].confidence is None
+
+
+def test_only_runs_with_one_codebook_compare(mlflow_store: str) -> None:
+    log("a", codebook="c1", validation_macro_f1=0.9)
+    log("b", codebook="c2", validation_macro_f1=0.95)
+    assert names() == [["b"], ["a"]]
+
+
+def test_board_names_labels_and_data(mlflow_store: str) -> None:
+    log("a", **{"f1.truce": 0.5, "validation_macro_f1": 0.3})
+    log("b", synthetic=True, **{"f1.aid": 0.5, "f1.truce": 0.1})
+    [board] = leaderboards("work")
+    assert set(board.labels) == {"aid", "truce"}
+    assert (board.data, board.synthetic) == ("seeds", True)
+
+
+def test_board_of_a_real_run_marks_the_champion(tracked_store: str, tracked_run: TrackedRun) -> None:
+    point_champion(REGISTERED, tracked_run.result.registered_version)
+    [board] = leaderboards(EXPERIMENT)
+    [row] = board.rows
+    assert row.champion
+    assert board.split_hash == tracked_run.result.report["split_hash"]
+    assert len(board.judging_hash) == 16
+    assert board.confidence == 0.95
+    assert board.data == tracked_run.experiment.data.train
+    assert board.labels == ("aid", "truce")
+    assert board.synthetic is False
+    assert row.metric("macro_f1") == pytest.approx(tracked_run.result.report["macro_f1"])
+
+
+def test_unknown_experiment_is_named(mlflow_store: str) -> None:
+    with pytest.raises(TrackingError, match="'nowhere'"):
+        leaderboards("nowhere")

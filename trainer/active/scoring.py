@@ -1,0 +1,212 @@
+"""A model over the label store: probabilities and embeddings of its sentences, kept there under the model's id.
+
+This is all that active learning needs of a model: queues and suggestions read the store.
+
+How sure a model is of each sentence: arrays in, arrays out. What is asked next is decided by
+`labels.sampling.strategies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.errors import ArtefactError
+from labels.progress import Progress
+from labels.store import Scorable, ScoringModel, Store, now
+from trainer.arrays import Floats
+from trainer.calibration.calibration import with_none
+from trainer.classifiers.base import EncodingClassifier
+from trainer.encoders.embeddings import Embedder, Vectors, normalised
+from trainer.encoders.encoder import BUNDLED
+from trainer.model.model import Model
+
+
+@dataclass(frozen=True)
+class SentenceUncertainty:
+    """Three figures for each of n sentences, each (n,) in [0, 1].
+
+    `entropy` is 0 where the model is sure of everything and 1 where it knows nothing; `margin` is how far the nearest
+    decision is from turning; `top` is the largest probability of a label ("none" is no label).
+    """
+
+    entropy: Floats
+    margin: Floats
+    top: Floats
+
+
+def uncertainty(
+    probabilities: NDArray[np.floating[Any]], *, thresholds: Sequence[float] = (), exclusive: bool, allow_none: bool
+) -> SentenceUncertainty:
+    """The uncertainty of calibrated probabilities (n, labels).
+
+    Multi-label: entropy is the mean over labels of the binary entropy in bits, margin the smallest distance of a
+    probability from its threshold. Exclusive: entropy is that over classes, divided by the logarithm of their number,
+    margin the difference of the two likeliest classes; "none" is a class where it is allowed.
+
+    Args:
+        thresholds: one for each label; not looked at for exclusive codebooks.
+
+    Source: Settles (2009), "Active Learning Literature Survey", section 3.1.
+    """
+    scores = np.clip(np.asarray(probabilities, dtype=np.float64), 0, 1)
+    top = scores.max(axis=1, initial=0.0)
+    if exclusive:
+        classes = with_none(scores, allow_none)
+        return SentenceUncertainty(_class_entropy(classes), _class_margin(classes), top)
+    binary = _plogp(scores) + _plogp(1 - scores)
+    margin = np.abs(scores - np.asarray(thresholds, dtype=np.float64)).min(axis=1, initial=1.0)
+    return SentenceUncertainty(np.clip(binary.mean(axis=1) / np.log(2), 0, 1), margin, top)
+
+
+def _class_entropy(classes: Floats) -> Floats:
+    if classes.shape[1] < 2:
+        return np.zeros(len(classes))
+    return np.asarray(np.clip(_plogp(classes).sum(axis=1) / np.log(classes.shape[1]), 0, 1))
+
+
+def _class_margin(classes: Floats) -> Floats:
+    if classes.shape[1] < 2:
+        return np.ones(len(classes))
+    ordered = np.sort(classes, axis=1)
+    return np.asarray(ordered[:, -1] - ordered[:, -2])
+
+
+def _plogp(p: Floats) -> Floats:
+    """-p log p, which is 0 at 0."""
+    return -p * np.log(np.where(p > 0, p, 1))
+
+
+_CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What `score_store` wrote: how many sentences got scores and how many embeddings, by which encoder ("": none)."""
+
+    model_id: str
+    scored: int
+    embedded: int
+    encoder: str
+
+
+def score_store(
+    model: Model,
+    store: Store,
+    *,
+    embed: bool | None = None,
+    progress: Progress | None = None,
+) -> ScoreReport:
+    """Ask a model of every sentence that it has not scored in this store yet, boilerplate aside.
+
+    Chunks are written as they are done, so that an interrupted run goes on where it stopped.
+
+    Args:
+        embed: keep embeddings too, of the model's own encoder or else of the bundled one. None: if it has its own.
+        progress: called with (sentences done, sentences to do).
+
+    Raises:
+        ArtefactError: the model was never saved, so that it has no id.
+        EncoderError: the encoder cannot be opened.
+        StoreError: the store cannot be written; what was written before stays.
+    """
+    if not model.id:
+        raise ArtefactError("this model was not saved, so its scores would have no name. Load it from its artefact.")
+    reader = _Reader(model, isinstance(model.classifier, EncodingClassifier) if embed is None else embed)
+    store.add_model(_scoring_model(model, reader.encoder))
+    scored, embedded = _score(model, store, reader, progress or _silent)
+    if reader.encoder:
+        embedded += _embed(model, store, reader, progress or _silent)
+    return ScoreReport(model.id, scored, embedded, reader.encoder)
+
+
+def _score(model: Model, store: Store, reader: _Reader, progress: Progress) -> tuple[int, int]:
+    """Score what has no score, with vectors where they are wanted; how many of both were written."""
+    scored = embedded = 0
+    total = store.count_unscored(model.id)
+    while chunk := store.unscored(model.id, _CHUNK):
+        probabilities, vectors = reader.read([sentence.text for sentence in chunk])
+        if vectors is not None:
+            # Before the scores: a sentence without a score is looked at again after an interruption.
+            embedded += _write_embeddings(store, model.id, chunk, vectors)
+        _write_scores(store, model, chunk, probabilities)
+        scored += len(chunk)
+        progress(scored, max(total, scored))
+    return scored, embedded
+
+
+def _embed(model: Model, store: Store, reader: _Reader, progress: Progress) -> int:
+    """Write the vectors of what an earlier run scored without them; how many there were."""
+    embedded = 0
+    counts = store.counts()
+    while chunk := store.unscored(model.id, _CHUNK, embeddings=True):
+        embedded += _write_embeddings(store, model.id, chunk, reader.embed([sentence.text for sentence in chunk]))
+        progress(embedded, max(counts.sentences - counts.boilerplate, embedded))
+    return embedded
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Nobody wants to know."""
+
+
+class _Reader:
+    """Texts -> probabilities, and vectors in the same pass where they are wanted."""
+
+    def __init__(self, model: Model, embed: bool) -> None:
+        self._model = model
+        self._own = model.classifier if isinstance(model.classifier, EncodingClassifier) else None
+        self._bundled = Embedder() if embed and self._own is None else None
+        self.encoder = "" if not embed else str(model.classifier.describe()["encoder"]) if self._own else BUNDLED
+        self._embed = embed
+
+    def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Vectors | None]:
+        """Calibrated probabilities (n, labels), and vectors (n, dimensions) of length 1, or None."""
+        if self._own is None:
+            vectors = None if self._bundled is None else self._bundled.encode(texts)
+            return self._model.predict_proba(texts), vectors
+        states = self._own.embed(texts)
+        raw = self._own.predict_embedded(states)
+        return self._model.calibrated(raw), normalised(states) if self._embed else None
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors (n, dimensions) of length 1 alone."""
+        if self._own is not None:
+            return normalised(self._own.embed(texts))
+        assert self._bundled is not None
+        return self._bundled.encode(texts)
+
+
+def _scoring_model(model: Model, encoder: str) -> ScoringModel:
+    exclusive = model.codebook.exclusive
+    return ScoringModel(
+        id=model.id,
+        kind=model.manifest.kind if model.manifest else "",
+        labels=model.labels,
+        thresholds=() if exclusive else tuple(map(float, model.calibration.thresholds)),
+        exclusive=exclusive,
+        codebook_hash=model.codebook.hash,
+        created_at=now(),
+        encoder=encoder,
+    )
+
+
+def _write_scores(store: Store, model: Model, chunk: Sequence[Scorable], probabilities: NDArray[np.float32]) -> None:
+    sure = uncertainty(
+        probabilities,
+        thresholds=model.calibration.thresholds.tolist(),
+        exclusive=model.codebook.exclusive,
+        allow_none=model.codebook.allow_none,
+    )
+    columns = (probabilities.tolist(), sure.entropy.tolist(), sure.margin.tolist(), sure.top.tolist())
+    rows = zip((sentence.number for sentence in chunk), *columns, strict=True)
+    store.add_scores(model.id, list(rows))
+
+
+def _write_embeddings(store: Store, model_id: str, chunk: Sequence[Scorable], vectors: Vectors) -> int:
+    halves = vectors.astype("<f2")
+    numbered = zip(chunk, halves, strict=True)
+    return store.add_embeddings(model_id, [(sentence.number, half.tobytes()) for sentence, half in numbered])

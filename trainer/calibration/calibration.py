@@ -1,0 +1,326 @@
+"""Raw scores -> calibrated probabilities -> label sets: fitted on validation, stored in the artefact as plain numbers.
+
+Multi-label: Platt scaling (or isotonic regression) for each label, and a threshold for each. Exclusive: one temperature
+and a bias for each class; the decision is the argmax.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.codebook.schema import Codebook
+from trainer.arrays import Bools, Floats
+
+DEFAULT_THRESHOLD = 0.5
+ISOTONIC_MIN_ROWS, ISOTONIC_MIN_POSITIVES = 1000, 100
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class LabelCalibration:
+    """One label's map from raw to calibrated probability, and how it was fitted.
+
+    `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`, the middles of its steps),
+    "temperature" (exclusive: a is 1 / temperature, b the class's bias), or "none". `n` and `positives` count
+    the validation rows. `reason` says why it is "none", or less than what was asked for.
+    """
+
+    method: str
+    n: int
+    positives: int
+    threshold: float = DEFAULT_THRESHOLD
+    a: float = 1.0
+    b: float = 0.0
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of all labels, in codebook order; for exclusive codebooks also that of "none"."""
+
+    exclusive: bool
+    labels: tuple[LabelCalibration, ...]
+    none: LabelCalibration | None = None
+
+    @property
+    def thresholds(self) -> Floats:
+        """(labels,) probabilities above which a label is assigned; meaningless for exclusive codebooks."""
+        return np.array([label.threshold for label in self.labels])
+
+    def apply(self, raw: NDArray[np.floating[Any]]) -> Floats:
+        """Calibrated probabilities (n, labels) from raw ones (n, labels), both in [0, 1]."""
+        scores = np.asarray(raw, dtype=np.float64)
+        if self.exclusive:
+            return _apply_exclusive(scores, self.labels, self.none)
+        return np.column_stack([_apply_label(scores[:, i], label) for i, label in enumerate(self.labels)])
+
+    def decide(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
+        """Label sets as (n, labels) booleans from calibrated probabilities.
+
+        Multi-label: at or above the threshold. Exclusive: the most probable class, where P(none) = 1 - row sum if
+        the codebook allows none.
+        """
+        if not self.exclusive:
+            return np.asarray(probabilities >= self.thresholds)
+        classes = with_none(np.asarray(probabilities, dtype=np.float64), self.none is not None)
+        chosen = classes.argmax(axis=1)
+        return np.asarray(chosen[:, None] == np.arange(probabilities.shape[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Calibration:
+        """The calibration that `to_dict` described."""
+        none = content["none"]
+        return cls(
+            exclusive=bool(content["exclusive"]),
+            labels=tuple(_label_from_dict(label) for label in content["labels"]),
+            none=None if none is None else _label_from_dict(none),
+        )
+
+
+def _label_from_dict(content: dict[str, Any]) -> LabelCalibration:
+    return LabelCalibration(**(content | {"x": tuple(content["x"]), "y": tuple(content["y"])}))
+
+
+def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: bool) -> Calibration:
+    """The calibration that changes nothing, with thresholds at 0.5."""
+    label = LabelCalibration("none", 0, 0, reason=reason)
+    return Calibration(exclusive, (label,) * n_labels, label if exclusive and allow_none else None)
+
+
+def not_calibrated(codebook: Codebook) -> Calibration:
+    """The calibration of a kind of model whose probabilities are to stay as they are."""
+    return uncalibrated(
+        len(codebook.labels),
+        "this kind is not calibrated",
+        exclusive=codebook.exclusive,
+        allow_none=codebook.allow_none,
+    )
+
+
+def fit_calibration(
+    raw: NDArray[np.floating[Any]],
+    gold: Bools,
+    codebook: Codebook,
+    *,
+    method: str,
+    min_positives: int,
+) -> Calibration:
+    """`fit_exclusive` or `fit_multilabel`, as the codebook's flags say."""
+    if codebook.exclusive:
+        return fit_exclusive(raw, gold, allow_none=codebook.allow_none, method=method, min_positives=min_positives)
+    return fit_multilabel(raw, gold, method=method, min_positives=min_positives)
+
+
+def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, min_positives: int) -> Calibration:
+    """Calibrate and tune the threshold of each label on its own.
+
+    Args:
+        raw: (n, labels) raw probabilities of validation rows.
+        gold: (n, labels).
+        method: "platt", "isotonic" (falls back to Platt below 1,000 rows or 100 positives) or "none" (thresholds only).
+        min_positives: below this many positives a label keeps threshold 0.5 and stays uncalibrated.
+
+    Source: Platt (1999), with his smoothed targets; thresholds as `stable_threshold` says.
+    """
+    scores = np.asarray(raw, dtype=np.float64)
+    return Calibration(
+        False, tuple(_fit_label(scores[:, i], gold[:, i], method, min_positives) for i in range(scores.shape[1]))
+    )
+
+
+def fit_exclusive(
+    raw: NDArray[np.floating[Any]], gold: Bools, *, allow_none: bool, method: str, min_positives: int
+) -> Calibration:
+    """Fit one temperature and a bias for each class by minimum log loss; a small penalty draws biases to 0 and the
+    temperature to 1, which without it would fall without end where the rows are told apart without an error.
+
+    Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al.
+    (2017), with the biases that class weights make necessary.
+    """
+    from scipy.optimize import minimize
+
+    logits = np.log(np.clip(with_none(np.asarray(raw, dtype=np.float64), allow_none), _EPSILON, 1))
+    target = np.where(gold.any(axis=1), gold.argmax(axis=1), gold.shape[1])
+    counts = np.bincount(target, minlength=logits.shape[1])
+    n = len(target)
+    if method == "none" or n < min_positives:
+        reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
+        return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
+    free = counts >= min_positives
+    instead = "isotonic is for multi-label codebooks: temperature and biases instead" if method == "isotonic" else ""
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        """With its gradient: guessing that takes as many evaluations as there are classes."""
+        scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
+        scaled = logits * scale + biases
+        log_shares = scaled - _log_sum_exp(scaled)[:, None]
+        penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
+        value = -log_shares[np.arange(n), target].mean() + penalty / n
+        errors = np.exp(log_shares)
+        errors[np.arange(n), target] -= 1
+        slopes = np.where(free, errors.sum(axis=0) + biases, 0)
+        return float(value), np.append((errors * logits).sum() * scale + parameters[0], slopes) / n
+
+    start, bounds = np.zeros(1 + logits.shape[1]), [(-3, 3)] + [(-5, 5)] * len(counts)
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    scale, biases = float(np.exp(best.x[0])), np.where(free, best.x[1:], 0.0)
+    classes = tuple(
+        LabelCalibration(
+            "temperature",
+            n,
+            int(count),
+            a=scale,
+            b=float(bias),
+            reason=instead if count >= min_positives else f"{count} positives, fewer than {min_positives}: no bias",
+        )
+        for count, bias in zip(counts, biases, strict=True)
+    )
+    return Calibration(True, classes[: gold.shape[1]], classes[gold.shape[1]] if allow_none else None)
+
+
+def stable_threshold(probabilities: Floats, gold: Bools) -> float:
+    """Of the thresholds that these rows cannot tell from the best, the one nearest to where theory puts it, in (0, 1).
+
+    Where labels are well told apart F1 hardly changes over a wide range of thresholds, and the very best is chance: it
+    may lie at 0.05 and let everything in that is a little alike elsewhere. So all thresholds count whose F1 is within a
+    standard error of the highest (binomial on the positives, one more of either kind added, so that it is never 0); of
+    these the one nearest to half of that F1 is taken, which is the best threshold of calibrated probabilities (Lipton,
+    Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure").
+    """
+    cuts, f1 = _f1_by_cut(probabilities, gold)
+    if not len(cuts):
+        return DEFAULT_THRESHOLD
+    highest = float(f1.max())
+    error = _standard_error(highest, int(gold.sum()))
+    ideal = float(np.clip(highest / 2, _EPSILON, 1 - _EPSILON))
+    if _f1_at(ideal, probabilities, gold) >= highest - error - 1e-12:
+        return ideal
+    near = cuts[f1 >= highest - error - 1e-12]
+    return float(near[np.abs(near - ideal).argmin()])
+
+
+def _standard_error(share: float, n: int) -> float:
+    """Of a share of `n` cases, with one more success and one more failure."""
+    moved = (share * n + 1) / (n + 2)
+    return math.sqrt(moved * (1 - moved) / (n + 2))
+
+
+def _f1_by_cut(probabilities: Floats, gold: Bools) -> tuple[Floats, Floats]:
+    """Thresholds in (0, 1), falling and halfway between neighbouring distinct probabilities, and the F1 at each."""
+    order = np.argsort(-probabilities, kind="stable")
+    ranked, hits = probabilities[order], np.cumsum(gold[order])
+    last_of_value = np.append(ranked[1:] != ranked[:-1], True)
+    assigned = np.arange(1, len(ranked) + 1)[last_of_value]
+    f1 = 2 * hits[last_of_value] / (assigned + gold.sum())
+    values = ranked[last_of_value]
+    cuts = (values + np.append(values[1:], 0.0)) / 2
+    usable = values > _EPSILON
+    return np.clip(cuts[usable], _EPSILON, 1 - _EPSILON), f1[usable]
+
+
+def _f1_at(threshold: float, probabilities: Floats, gold: Bools) -> float:
+    assigned = probabilities >= threshold
+    return float(2 * (assigned & gold).sum() / max(assigned.sum() + gold.sum(), 1))
+
+
+def with_none(scores: Floats, allow_none: bool) -> Floats:
+    """(n, classes) probabilities of an exclusive codebook: its labels', and 1 - row sum where it allows none."""
+    if not allow_none:
+        return scores
+    return np.column_stack([scores, np.clip(1 - scores.sum(axis=1), 0, 1)])
+
+
+def _fit_label(scores: Floats, gold: Bools, method: str, min_positives: int) -> LabelCalibration:
+    n, positives = len(gold), int(gold.sum())
+    if positives < min_positives or positives == n:
+        few = f"{positives} validation positives, fewer than {min_positives}"
+        return LabelCalibration("none", n, positives, reason=few if positives < min_positives else "no negatives")
+    fitted = _fit_map(scores, gold, method, n, positives)
+    threshold = stable_threshold(_apply_label(scores, fitted), gold)
+    return LabelCalibration(**(asdict(fitted) | {"threshold": threshold}))
+
+
+def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -> LabelCalibration:
+    if method == "none":
+        return LabelCalibration("none", n, positives, reason="switched off")
+    if method == "isotonic" and n >= ISOTONIC_MIN_ROWS and positives >= ISOTONIC_MIN_POSITIVES:
+        from sklearn.isotonic import IsotonicRegression
+
+        steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, gold)
+        x, y = _middles(scores, np.asarray(steps, dtype=np.float64))
+        return LabelCalibration("isotonic", n, positives, x=x, y=y)
+    a, b = _fit_platt(_logit(scores), gold)
+    reason = (
+        ""
+        if method == "platt"
+        else (f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead")
+    )
+    return LabelCalibration("platt", n, positives, a=a, b=b, reason=reason)
+
+
+def _middles(scores: Floats, steps: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean score of each step and its height. Through the edges of two steps, which may all but touch, a map would
+    be so steep that rounding decides.
+    """
+    heights, step_of = np.unique(steps, return_inverse=True)
+    middles = np.bincount(step_of, weights=scores) / np.bincount(step_of)
+    return tuple(map(float, middles)), tuple(map(float, heights))
+
+
+def _fit_platt(logits: Floats, gold: Bools) -> tuple[float, float]:
+    from scipy.optimize import minimize
+
+    positives, negatives = gold.sum(), (~gold).sum()
+    target = np.where(gold, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def loss(parameters: Floats) -> float:
+        z = parameters[0] * logits + parameters[1]
+        return float((np.logaddexp(0, z) - target * z).mean())
+
+    # The slope stays positive: calibration may never reverse a ranking.
+    best = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(1e-3, 50), (-50, 50)])
+    return float(best.x[0]), float(best.x[1])
+
+
+def _apply_label(scores: Floats, label: LabelCalibration) -> Floats:
+    if label.method == "platt":
+        return _sigmoid(label.a * _logit(scores) + label.b)
+    if label.method == "isotonic":
+        return np.asarray(np.interp(scores, label.x, label.y))
+    return scores
+
+
+def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none: LabelCalibration | None) -> Floats:
+    classes = (*labels, none) if none is not None else labels
+    if classes[0].method == "none":
+        return scores
+    logits = np.log(np.clip(with_none(scores, none is not None), _EPSILON, 1))
+    scaled = logits * classes[0].a + np.array([label.b for label in classes])
+    return np.asarray(np.exp(scaled - _log_sum_exp(scaled)[:, None])[:, : len(labels)])
+
+
+def _logit(scores: Floats) -> Floats:
+    clipped = np.clip(scores, _EPSILON, 1 - _EPSILON)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _sigmoid(z: Floats) -> Floats:
+    from scipy.special import expit
+
+    return np.asarray(expit(z))
+
+
+def _log_sum_exp(z: Floats) -> Floats:
+    top = z.max(axis=1)
+    return np.asarray(top + np.log(np.exp(z - top[:, None]).sum(axis=1)))

@@ -1,0 +1,135 @@
+"""The codebook's cues as a classifier: what a list of phrases can do, with the rates it earns in train.
+
+The floor: predicts how frequent each label is in train, whatever the text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.codebook.cues import compile_cue
+from labels.codebook.schema import Codebook
+from labels.errors import ExperimentError
+from labels.progress import Progress
+from labels.records import Example
+from trainer.arrays import Probabilities
+from trainer.classifiers.base import label_matrix
+from trainer.config.models import KeywordsSection, MajoritySection
+
+
+class MajorityClassifier:
+    """Label frequencies as probabilities: what a classifier must beat to have learned anything."""
+
+    needs_calibration = False
+    distributed = False
+    stops_early = False
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, codebook: Codebook, section: MajoritySection, seed: int, progress: Progress | None = None
+    ) -> None:
+        self.labels = codebook.label_names
+        self.frequencies_ = np.zeros(len(self.labels))
+
+    def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
+        """Count."""
+        self.frequencies_ = label_matrix(examples, self.labels).mean(axis=0)
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """The same row (labels,) for each of n texts."""
+        return np.tile(self.frequencies_, (len(texts), 1)).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write `frequencies.json`."""
+        (folder / "frequencies.json").write_text(json.dumps(self.frequencies_.tolist()), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook) -> Self:
+        """Read `frequencies.json`."""
+        classifier = cls(codebook, MajoritySection(kind="majority"), seed=0)
+        classifier.frequencies_ = np.array(json.loads((folder / "frequencies.json").read_text(encoding="utf-8")))
+        return classifier
+
+    def describe(self) -> dict[str, Any]:
+        """Nothing beside the frequencies."""
+        return {}
+
+
+MOST_CUES = 2
+"""Sentences with more different cues than this count like those with this many."""
+_PRIOR = 2.0
+
+
+class KeywordsClassifier:
+    """P(label | number of its cues in the sentence: 0, 1, 2 or more), as frequent as it is in train.
+
+    `rates_` is (labels, 3). Rates of few sentences are drawn to the label's frequency.
+    """
+
+    needs_calibration = True
+    distributed = False
+    stops_early = False
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, codebook: Codebook, section: KeywordsSection, seed: int, progress: Progress | None = None
+    ) -> None:
+        without = [label.name for label in codebook.labels if not label.cues]
+        if len(without) == len(codebook.labels):
+            raise ExperimentError(
+                f"model.kind = \"keywords\": no label of codebook '{codebook.name}' has cues. "
+                "Write `cues = [...]` for its labels, or use another kind."
+            )
+        self.labels = codebook.label_names
+        self._exclusive, self._allows_none = codebook.exclusive, codebook.allow_none
+        self._patterns = [[compile_cue(cue) for cue in label.cues] for label in codebook.labels]
+        self.rates_ = np.zeros((len(self.labels), MOST_CUES + 1))
+
+    def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
+        """Count how often each label holds at each number of cues."""
+        gold = label_matrix(examples, self.labels)
+        counts = self._count_cues([example.text for example in examples])
+        for column in range(len(self.labels)):
+            frequency = gold[:, column].mean()
+            for number in range(MOST_CUES + 1):
+                held = gold[counts[:, column] == number, column]
+                self.rates_[column, number] = (held.sum() + _PRIOR * frequency) / (len(held) + _PRIOR)
+            self.rates_[column] = np.maximum.accumulate(self.rates_[column])
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """(n, labels) rates; for exclusive codebooks scaled to sum to at most 1, to 1 without none."""
+        counts = self._count_cues(texts)
+        rates = self.rates_[np.arange(len(self.labels)), counts]
+        if self._exclusive:
+            together = rates.sum(axis=1, keepdims=True)
+            rates = rates / (np.maximum(together, 1) if self._allows_none else together)
+        return np.asarray(rates, dtype=np.float32)
+
+    def _count_cues(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        counts = [
+            [min(sum(1 for cue in cues if cue.search(text)), MOST_CUES) for cues in self._patterns] for text in texts
+        ]
+        return np.array(counts, dtype=np.int64).reshape(len(texts), len(self.labels))
+
+    def save(self, folder: Path) -> None:
+        """Write `rates.json`; the cues are in the codebook."""
+        (folder / "rates.json").write_text(json.dumps(self.rates_.tolist()), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook) -> Self:
+        """Read `rates.json`."""
+        classifier = cls(codebook, KeywordsSection(kind="keywords"), seed=0)
+        classifier.rates_ = np.array(json.loads((folder / "rates.json").read_text(encoding="utf-8")))
+        return classifier
+
+    def describe(self) -> dict[str, Any]:
+        """How many cues each label has."""
+        return {"cues": {name: len(cues) for name, cues in zip(self.labels, self._patterns, strict=True)}}

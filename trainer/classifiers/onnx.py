@@ -1,0 +1,339 @@
+"""A network that was exported: encoder and pooling as an ONNX graph that onnxruntime runs, the linear head beside it.
+
+It stands for the torch `Network` where texts are predicted; torch and transformers need not be imported for it. How the
+graph is made is left to `network_graph`.
+
+A trained network as an ONNX graph: token ids and mask in, pooled vectors out; in float32, or with weights of 8 bits.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from labels.errors import ArtefactError
+from trainer.arrays import Probabilities
+from trainer.classifiers.network import Network
+from trainer.encoders.embeddings import TokenIds, Vectors
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, TensorProto
+    from onnxruntime import InferenceSession
+
+
+GRAPH, ENCODER, HEAD = "onnx/model.onnx", "encoder", "head.safetensors"
+INPUTS, OUTPUT = ("input_ids", "attention_mask"), "pooled"
+NOT_INSTALLED = 'onnxruntime, onnx or onnxscript is not installed. `pip install "communique[onnx]"` installs them.'
+
+
+class OnnxNetwork:
+    """Asked like the torch `Network`, with arrays in place of tensors.
+
+    Args:
+        folder: holds `onnx/model.onnx`, `encoder/tokenizer.json` and `head.safetensors`.
+        settings: what lies in `settings.json`.
+
+    Raises:
+        ArtefactError: onnxruntime is not installed or cannot open the graph, or the graph is not of the plain form that
+            communique writes.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        from safetensors.numpy import load_file
+
+        self._folder = folder
+        self._session = open_session(folder / GRAPH)
+        head = load_file(folder / HEAD)
+        self._weight, self._bias = head["weight"], head["bias"]
+        self.pooling = str(settings["pooling"])
+        self.normalise = bool(settings["normalise"])
+        self.parameters = int(settings["parameters"])
+        self.export_settings = {name: settings[name] for name in ("precision", "parameters", "pad_token_id")}
+        self.tokenizer = PlainTokenizer(
+            folder / ENCODER / "tokenizer.json", int(settings["max_length"]), int(settings["pad_token_id"])
+        )
+
+    @property
+    def width(self) -> int:
+        """Length of a pooled vector."""
+        return int(self._weight.shape[1])
+
+    def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
+        """(batch, width) pooled states: what the head sees.
+
+        In a graph of 8 bits the rounding is that of the batch, so that a text's vector depends a little on its company.
+        """
+        vectors: Vectors = self._session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0]
+        return vectors
+
+    def logits(self, vectors: Vectors) -> Probabilities:
+        """(n, outputs) of the linear head from (n, width) pooled states."""
+        return np.asarray(vectors @ self._weight.T + self._bias, dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Copy graph, tokenizer and head to an existing folder."""
+        for name in (Path(GRAPH).parent.name, ENCODER):
+            shutil.copytree(self._folder / name, folder / name)
+        shutil.copyfile(self._folder / HEAD, folder / HEAD)
+
+
+class PlainTokenizer:
+    """A `tokenizer.json` alone, called like a tokenizer of transformers, whose import would import torch.
+
+    Args:
+        max_length: tokens at which longer texts are cut.
+        pad_token_id: what fills the rows of a batch, on the right.
+    """
+
+    def __init__(self, path: Path, max_length: int, pad_token_id: int) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+        self._pad_token_id = pad_token_id
+
+    def __call__(self, texts: Sequence[str], **_limits: Any) -> dict[str, list[list[int]]]:
+        """`input_ids` of each text, cut at this tokenizer's own limit."""
+        return {"input_ids": [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]}
+
+    def pad(self, batch: dict[str, list[list[int]]], **_kind: Any) -> dict[str, TokenIds]:
+        """`input_ids` and `attention_mask` as arrays (batch, tokens)."""
+        rows = batch["input_ids"]
+        shape = len(rows), max(map(len, rows))
+        ids, mask = np.full(shape, self._pad_token_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        return dict(zip(INPUTS, (ids, mask), strict=True))
+
+
+def open_session(graph: Path) -> InferenceSession:
+    """An onnxruntime session for a graph of ours, on a GPU where onnxruntime has one and the graph is in float32.
+
+    Raises:
+        ArtefactError: as `OnnxNetwork`.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise ArtefactError(f"{graph}: this model runs on onnxruntime, but {NOT_INSTALLED}") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _threads()
+    options.log_severity_level = 3
+    try:
+        model = onnx.load(graph, load_external_data=False)
+        _refuse_what_is_no_plain_graph(graph, model)
+        return onnxruntime.InferenceSession(str(graph), options, providers=_providers(model))
+    except ArtefactError:
+        raise
+    except Exception as error:  # protobuf and onnxruntime raise classes of their own, without a common base
+        reason = str(error).strip().split("\n")[0][:200]
+        raise ArtefactError(
+            f"{graph}: onnxruntime {onnxruntime.__version__} cannot open this graph ({reason}). Upgrade onnxruntime, "
+            "or export the model again with `communique export`."
+        ) from error
+
+
+def _refuse_what_is_no_plain_graph(path: Path, model: ModelProto) -> None:
+    """A graph of ours is flat, of standard operators, and holds its own weights; any other could read other files."""
+    nodes = model.graph.node
+    foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes if node.domain not in ("", "ai.onnx")})
+    nested = any(attribute.HasField("g") or attribute.graphs for node in nodes for attribute in node.attribute)
+    outside = any(tensor.data_location == tensor.EXTERNAL for tensor in _tensors(model))
+    for found, what in (
+        (foreign, f"operators that are not ONNX's own ({', '.join(foreign[:3])})"),
+        (nested or model.functions, "graphs or functions inside the graph"),
+        (outside or model.graph.sparse_initializer, "weights outside the file"),
+    ):
+        if found:
+            raise ArtefactError(
+                f"{path}: the graph has {what}, which communique never writes and does not load. "
+                "Export the model again with `communique export`."
+            )
+
+
+def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+    yield from model.graph.initializer
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
+
+
+def _providers(model: ModelProto) -> list[str]:
+    """Where to run: operators on 8 bits exist for the CPU alone."""
+    import onnxruntime
+
+    bytewise = any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node)
+    wanted = ["CPUExecutionProvider"] if bytewise else ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    return [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+
+
+def _threads() -> int:
+    """OMP_NUM_THREADS, which torch obeys too, else the processors that this process may use."""
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    if wished.isdigit() and int(wished):
+        return int(wished)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+OPSET = 20
+"""The first with an operator for GELU."""
+
+_SMALLEST = 1e-6
+
+
+def write_graph(network: Network, path: Path, *, int8: bool) -> None:
+    """Write what `network.pooled` computes as one ONNX file for batches of any size; the network stays as it is.
+
+    Raises:
+        ArtefactError: the exporter is not installed, or cannot express this encoder.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  # what torch's exporter is written in
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise ArtefactError(f"{path.name}: cannot be written, {NOT_INSTALLED}") from error
+    pooled = _Pooled(copy.deepcopy(network)).cpu().eval()
+    pooled.network.encoder.set_attn_implementation("eager")
+    if int8:
+        _lay_out_for_bytes(pooled.network.encoder)
+    with _quiet():
+        graph = _without_traces(_exported(pooled))
+        onnx.save(graph, path)
+        if int8:
+            quantize_dynamic(
+                path,
+                path,
+                op_types_to_quantize=["MatMul"],
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+            )
+
+
+class _Pooled(nn.Module):
+    """A network's pooled states as a function of arguments that have an order."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.network.pooled(input_ids=input_ids, attention_mask=attention_mask)
+
+
+class RowScaledLinear(nn.Linear):
+    """torch's layer, but the product is one of rows whose largest absolute value is 1."""
+
+    @classmethod
+    def of(cls, linear: nn.Linear) -> RowScaledLinear:
+        """A layer with another's weights."""
+        scaled = cls(linear.in_features, linear.out_features, bias=linear.bias is not None)
+        scaled.weight, scaled.bias = linear.weight, linear.bias
+        return scaled
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., outputs) from (..., inputs)."""
+        scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=_SMALLEST)
+        product = functional.linear(x / scale, self.weight) * scale
+        return product if self.bias is None else product + self.bias
+
+
+class ByteEmbedding(nn.Module):
+    """A table of embeddings as whole numbers from -127 to 127, with a scale for each row."""
+
+    codes: Tensor
+    scale: Tensor
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        weight = table.weight.detach()
+        scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=_SMALLEST) / 127
+        self.register_buffer("scale", scale)
+        self.register_buffer("codes", torch.round(weight / scale).to(torch.int8))
+
+    @property
+    def weight(self) -> Tensor:
+        """The whole table, for encoders that look into it (DeBERTa)."""
+        return self.codes.float() * self.scale
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(..., width) from (...)."""
+        return self.codes[ids].float() * self.scale[ids]
+
+
+def _lay_out_for_bytes(module: nn.Module) -> None:
+    """Put the two layers above in the place of torch's, at any depth."""
+    for name, child in module.named_children():
+        if type(child) is nn.Linear:
+            setattr(module, name, RowScaledLinear.of(child))
+        elif type(child) is nn.Embedding:
+            setattr(module, name, ByteEmbedding(child))
+        else:
+            _lay_out_for_bytes(child)
+
+
+def _exported(pooled: _Pooled) -> ModelProto:
+    """The graph, with the number of texts and of tokens left open."""
+    ids = torch.ones((2, 8), dtype=torch.int64)
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    try:
+        program: Any = torch.onnx.export(
+            pooled,
+            (ids, mask),
+            input_names=list(INPUTS),
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=(size, size),
+            verbose=False,
+        )
+        graph: ModelProto = program.model_proto
+        return graph
+    except Exception as error:  # whatever the exporter meets in an encoder that it cannot express
+        cause = error.__cause__ or error
+        reason = str(cause).strip().split("\n")[0][:200]
+        raise ArtefactError(
+            f"this encoder ({type(pooled.network.encoder).__name__}) cannot be written as an ONNX graph "
+            f"({type(cause).__name__}: {reason}). Encoders like BERT can."
+        ) from error
+
+
+def _without_traces(graph: ModelProto) -> ModelProto:
+    """Without the lines of Python that each operator came from: they name this machine's folders."""
+    for entry in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
+        entry.ClearField("metadata_props")
+        entry.ClearField("doc_string")
+    return graph
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's warnings off: they are about its own code."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

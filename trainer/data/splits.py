@@ -1,0 +1,208 @@
+"""Train, validation and test: grouped by document and near-duplicates, stratified, seeded, frozen in a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.errors import ExperimentError
+from labels.files import write_whole
+from labels.records import Example
+from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
+
+PERMUTATIONS = 500
+"""How many seeded group orders are tried; the best stratified one is kept."""
+LARGE_GROUP = 0.10
+"""A group of more than this share of the documents, and more than two of them, stops the split."""
+_BRIDGES_SHOWN = 3
+
+Parts = dict[str, list[Example]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Example ids of the three parts, disjoint in documents and near-duplicates."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that identify the division, whatever the order of ids."""
+        content = json.dumps({name: sorted(ids) for name, ids in asdict(self).items()})
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def save(self, path: Path) -> None:
+        """Write the manifest as JSON."""
+        content = {"format": 1, "hash": self.hash, **asdict(self)}
+        write_whole(path, [json.dumps(content, indent=1) + "\n"])
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read a manifest.
+
+        Raises:
+            ExperimentError: it is missing, not a manifest, or its hash does not fit its ids.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            split = cls(*(tuple(content[name]) for name in ("train", "validation", "test")))
+            stated, found = content["hash"], split.hash
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ExperimentError(
+                f"{path}: not a split manifest ({error}). Leave `split.manifest` out to make one."
+            ) from error
+        if stated != found:
+            raise ExperimentError(
+                f"{path}: the manifest was altered: its ids hash to {split.hash}, it says {stated}. "
+                "Use the original file."
+            )
+        return split
+
+
+def apply_split(split: Split, examples: Iterable[Example], place: str) -> Parts:
+    """The examples of each part, in manifest order.
+
+    Raises:
+        ExperimentError: the manifest names an example that is not there.
+    """
+    by_id = {example.id: example for example in examples}
+    parts: Parts = {}
+    for name, ids in asdict(split).items():
+        missing = [identifier for identifier in ids if identifier not in by_id]
+        if missing:
+            raise ExperimentError(
+                f"{place}: {len(missing)} examples of its {name} part are not in the data, "
+                f"e.g. '{missing[0]}'. Use the data that it was made from."
+            )
+        parts[name] = [by_id[identifier] for identifier in ids]
+    return parts
+
+
+def group_examples(examples: Sequence[Example], *, allow_large: bool = False) -> list[int]:
+    """Group number of each example: documents tied by near-duplicate sentences are one group.
+
+    Raises:
+        ExperimentError: a group of several documents holds more than `LARGE_GROUP` of all documents, unless
+            `allow_large`; the message shows the sentences that tie it together.
+    """
+    from scipy.cluster.hierarchy import DisjointSet
+
+    documents = DisjointSet(example.document_id for example in examples)
+    first: dict[int, str] = {}
+    for example, cluster in zip(examples, near_duplicate_clusters([e.text for e in examples]), strict=True):
+        documents.merge(first.setdefault(cluster, example.document_id), example.document_id)
+    roots = {document: documents[document] for document in documents}
+    if not allow_large:
+        _refuse_large_group(examples, roots)
+    numbers = {root: number for number, root in enumerate(dict.fromkeys(roots.values()))}
+    return [numbers[roots[example.document_id]] for example in examples]
+
+
+def make_split(
+    examples: Sequence[Example],
+    fractions: Sequence[float],
+    seed: int,
+    *,
+    allow_large: bool = False,
+) -> list[list[Example]]:
+    """Divide examples into parts of about these `fractions`, whole groups at a time.
+
+    Of `PERMUTATIONS` seeded orders of the groups, the one is kept whose parts come nearest to the fractions, in
+    examples and in each label. Every part gets at least one group.
+
+    Raises:
+        ExperimentError: there are fewer groups than parts, or as `group_examples`.
+    """
+    groups = np.asarray(group_examples(examples, allow_large=allow_large))
+    n_groups = int(groups.max()) + 1 if len(groups) else 0
+    if n_groups < len(fractions):
+        raise ExperimentError(
+            f"The data form {n_groups} groups of documents, too few to split into {len(fractions)} "
+            "parts. Add documents, ask for fewer parts, or give a test file."
+        )
+    counts = _group_counts(examples, groups, n_groups)
+    part_of_group = _best_assignment(counts, np.asarray(fractions), np.random.default_rng(seed))
+    return [
+        [example for example, group in zip(examples, groups, strict=True) if part_of_group[group] == part]
+        for part in range(len(fractions))
+    ]
+
+
+def leaked_examples(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
+    """Test examples that have a near-duplicate, or the very same text, in train."""
+    known = {example.text for example in train}
+    leaked = set(near_duplicates_of([example.text for example in test], sorted(known)))
+    leaked |= {position for position, example in enumerate(test) if example.text in known}
+    return [test[position] for position in sorted(leaked)]
+
+
+def _group_counts(examples: Sequence[Example], groups: NDArray[np.int_], n_groups: int) -> NDArray[np.float64]:
+    """Examples of each group and of each label in it: (groups, 1 + labels)."""
+    names = sorted({label for example in examples for label in example.labels})
+    column = {name: position + 1 for position, name in enumerate(names)}
+    counts = np.zeros((n_groups, 1 + len(names)))
+    for example, group in zip(examples, groups, strict=True):
+        counts[group, 0] += 1
+        for label in example.labels:
+            counts[group, column[label]] += 1
+    return counts
+
+
+def _best_assignment(
+    counts: NDArray[np.float64], fractions: NDArray[np.float64], generator: np.random.Generator
+) -> NDArray[np.int_]:
+    """Part of each group. Cost: the parts' relative misses of their share, summed over examples and labels."""
+    total = counts.sum(axis=0)
+    wanted = fractions[:, None] * total
+    best_cost, best = np.inf, np.zeros(len(counts), dtype=int)
+    for _ in range(PERMUTATIONS):
+        order = generator.permutation(len(counts))
+        parts = _parts_in_order(counts[order, 0], fractions)
+        reached = np.zeros_like(wanted)
+        np.add.at(reached, parts, counts[order])
+        cost = float((np.abs(reached - wanted) / np.maximum(wanted, 1)).sum())
+        if cost < best_cost:
+            best_cost, best = cost, np.empty(len(counts), dtype=int)
+            best[order] = parts
+    return best
+
+
+def _parts_in_order(sizes: NDArray[np.float64], fractions: NDArray[np.float64]) -> NDArray[np.int_]:
+    """Fill the parts one after the other; a group goes where its middle falls, and no part stays empty."""
+    middles = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
+    parts = np.searchsorted(np.cumsum(fractions)[:-1], middles, side="right")
+    starts = np.searchsorted(parts, np.arange(len(fractions)))
+    for part in range(1, len(fractions)):  # at least one group each
+        starts[part] = np.clip(starts[part], starts[part - 1] + 1, len(sizes) - len(fractions) + part)
+    return np.asarray(np.searchsorted(starts, np.arange(len(sizes)), side="right") - 1)
+
+
+def _refuse_large_group(examples: Sequence[Example], roots: dict[str, str]) -> None:
+    if not roots:
+        return
+    sizes = Counter(roots.values())
+    root, size = sizes.most_common(1)[0]
+    if size <= 2 or size <= LARGE_GROUP * len(roots):
+        return
+    inside = [example for example in examples if roots[example.document_id] == root]
+    between = (
+        f"  '{inside[left].text[:90]}' ~ '{inside[right].text[:90]}'"
+        for left, right in near_duplicate_pairs([example.text for example in inside])
+        if inside[left].document_id != inside[right].document_id
+    )
+    bridges = list(islice(between, _BRIDGES_SHOWN))
+    raise ExperimentError(
+        f"{size} of {len(roots)} documents are tied together by near-duplicate sentences, so that no honest split "
+        "can part them:\n" + "\n".join(bridges) + "\nRemove the repeated lines, or set "
+        "`split.allow_large_groups = true`."
+    )

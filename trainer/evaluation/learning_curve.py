@@ -1,0 +1,233 @@
+"""The figures of a learning curve from counts alone: means over repeats with intervals, and what more examples bring.
+
+Every draw of the bootstrap takes test groups with replacement, the same ones at all sizes, and repeats with
+replacement, whole curves at a time: what the sizes have in common stays in common. Each draw's law begins at another
+size, since small data often lie below what becomes the law.
+
+Inverse power laws through learning curves: score(n) = ceiling - scale * n ** -rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.agreement.coefficients import percentile_interval
+from trainer.arrays import Bools, Floats
+from trainer.evaluation.metrics import Counts, group_sums
+
+RATES = np.geomspace(0.02, 1.5, 100)
+"""Exponents that are tried; near 0 the law is a logarithm, above 1.5 it is as good as a step."""
+
+
+@dataclass(frozen=True)
+class PowerLaws:
+    """Laws fitted to several draws of the same points; each field (draws,), ceiling <= 1, scale >= 0, rate > 0."""
+
+    ceiling: Floats
+    scale: Floats
+    rate: Floats
+
+    def at(self, n: float) -> Floats:
+        """(draws,) scores at n examples."""
+        return np.asarray(self.ceiling - self.scale * float(n) ** -self.rate)
+
+
+def fit_power_laws(sizes: Floats, scores: Floats, weights: Floats) -> PowerLaws:
+    """The laws of least weighted squares.
+
+    Args:
+        sizes: (points,) numbers of examples, at least 1.
+        scores: (draws, points) in [0, 1]; anything where the weight is 0.
+        weights: (draws, points), 0 for a point that a draw lacks; each draw has a point.
+
+    For a given rate the law is a straight line in n ** -rate, whose best ceiling and scale under their bounds are known
+    in closed form; so the rate alone is searched (variable projection, Golub and Pereyra 1973), and no start value can
+    lead astray.
+    """
+    scores = np.where(weights > 0, scores, 0.0)
+    best = PowerLaws(*(np.zeros(len(scores)) for _ in range(3)))
+    least = np.full(len(scores), np.inf)
+    for rate in RATES:
+        ceiling, scale = _fit_line(sizes**-rate, scores, weights)
+        missed = (weights * (scores - ceiling[:, None] + scale[:, None] * sizes**-rate) ** 2).sum(axis=1)
+        better = missed < least - 1e-12
+        least = np.where(better, missed, least)
+        best = PowerLaws(
+            np.where(better, ceiling, best.ceiling),
+            np.where(better, scale, best.scale),
+            np.where(better, rate, best.rate),
+        )
+    return best
+
+
+def _fit_line(x: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """(draws,) ceiling <= 1 and scale >= 0 of least squares for scores = ceiling - scale * x.
+
+    The squares are convex, so that a bound which the free optimum crosses holds with equality; it never crosses both.
+    """
+    total = weights.sum(axis=1)
+    middle = weights @ x / total
+    mean = (weights * scores).sum(axis=1) / total
+    away = x - middle[:, None]
+    spread = (weights * away**2).sum(axis=1)
+    slope = (weights * away * scores).sum(axis=1) / np.where(spread > 0, spread, 1)
+    scale = np.maximum(-slope, 0)
+    ceiling = mean + scale * middle
+    bound_scale = (weights * x * (1 - scores)).sum(axis=1) / (weights @ x**2)
+    return np.minimum(ceiling, 1), np.where(ceiling > 1, bound_scale, scale)
+
+
+FEWEST_SIZES = 4
+"""A law of three numbers goes through three points wherever they are."""
+
+
+@dataclass(frozen=True)
+class CurveCounts:
+    """What all fits of a curve got right and wrong on the same test examples, by test group.
+
+    counts: (repeats, sizes, groups, labels) each. fitted: (repeats, sizes), whether there was a fit at all. labelled:
+    (repeats, sizes) examples that each fit was given.
+    """
+
+    counts: Counts
+    fitted: Bools
+    labelled: Floats
+
+
+@dataclass(frozen=True)
+class CurveFigures:
+    """Macro-F1 (draws, sizes) and F1 (draws, sizes, labels), means over the drawn repeats; nan where undefined.
+
+    `laws` go through the points of each draw; None where fewer than `FEWEST_SIZES` sizes could be fitted.
+    """
+
+    macro_f1: Floats
+    per_label: Floats
+    laws: PowerLaws | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and the bounds of its interval; None where undefined, or where there is no interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a curve says of `more` examples than the `labelled` ones that there are: macro-F1 now, and the gain.
+
+    `ceiling`, `scale` and `rate` are those of its law, ceiling - scale * labelled ** -rate.
+    """
+
+    labelled: int
+    more: int
+    macro_f1: float
+    gain: Figure
+    ceiling: float
+    scale: float
+    rate: float
+
+
+def group_counts(gold: Bools, predicted: Bools, groups: Sequence[int]) -> Counts:
+    """Counts (groups, labels) from gold and predictions (n, labels) and the group number of each of n examples."""
+    return Counts(
+        tp=group_sums(gold & predicted, groups),
+        fp=group_sums(~gold & predicted, groups),
+        fn=group_sums(gold & ~predicted, groups),
+    )
+
+
+def measured_figures(curve: CurveCounts) -> CurveFigures:
+    """The figures as they were measured: one draw, every test group and every repeat once, the law from every point."""
+    repeats, _, n_groups, _ = curve.counts.tp.shape
+    return _figures(curve, np.ones((1, n_groups)), np.ones((1, repeats)), np.zeros(1, dtype=int))
+
+
+def drawn_figures(curve: CurveCounts, *, draws: int, seed: int) -> CurveFigures:
+    """The figures of bootstrap draws.
+
+    One repeat fewer than there are is drawn, which gives the variance of a mean over few repeats without the bias of
+    the plain bootstrap (Rao and Wu 1988).
+    """
+    generator = np.random.default_rng(seed)
+    repeats, _, n_groups, _ = curve.counts.tp.shape
+    weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
+    times = generator.multinomial(max(repeats - 1, 1), np.full(repeats, 1 / repeats), size=draws)
+    starts = generator.integers(0, max(int(curve.fitted.any(axis=0).sum()) - FEWEST_SIZES, 0) + 1, size=draws)
+    return _figures(curve, weights.astype(float), times.astype(float), starts)
+
+
+def figure(value: float, draws: Floats | None, confidence: float) -> Figure:
+    """A measured value (nan: undefined) with the percentile interval of its defined draws, if there are any."""
+    measured = None if math.isnan(value) else float(value)
+    interval = None if draws is None else percentile_interval(draws, confidence)
+    return Figure(measured, *(interval or ()))
+
+
+def look_ahead(
+    measured: CurveFigures, drawn: CurveFigures | None, *, labelled: int, more: int, confidence: float
+) -> tuple[Outlook | None, str]:
+    """What `more` examples than `labelled` would bring; or None, and why the points do not say."""
+    law = measured.laws
+    if law is None:
+        return None, f"fewer than {FEWEST_SIZES} sizes could be fitted"
+    if law.scale[0] <= 0:
+        return None, "macro-F1 does not rise with the number of labelled sentences"
+    gain = (law.at(labelled + more) - law.at(labelled))[0]
+    gains = None if drawn is None or drawn.laws is None else drawn.laws.at(labelled + more) - drawn.laws.at(labelled)
+    ceiling, scale, rate = (float(values[0]) for values in (law.ceiling, law.scale, law.rate))
+    now = float(law.at(labelled)[0])
+    return Outlook(labelled, more, now, figure(gain, gains, confidence), ceiling, scale, rate), ""
+
+
+def _figures(curve: CurveCounts, weights: Floats, times: Floats, starts: NDArray[np.int_]) -> CurveFigures:
+    """Figures where test groups count as `weights` (draws, groups) say, and repeats as `times` (draws, repeats).
+
+    `starts` (draws,): how many of the smallest sizes the law leaves out.
+    """
+
+    def weighed(each: Floats) -> Floats:
+        return np.asarray(np.einsum("dg,rsgl->drsl", weights, each, optimize=True))
+
+    drawn = Counts(*(weighed(each) for each in (curve.counts.tp, curve.counts.fp, curve.counts.fn)))
+    macro_f1 = np.where(curve.fitted, drawn.macro_f1, np.nan)
+    return CurveFigures(
+        macro_f1=_mean_over_repeats(macro_f1, times[:, :, None]),
+        per_label=_mean_over_repeats(np.where(curve.fitted[..., None], drawn.f1, np.nan), times[:, :, None, None]),
+        laws=_laws(curve, macro_f1, times, starts),
+    )
+
+
+def _mean_over_repeats(values: Floats, times: Floats) -> Floats:
+    """Mean over axis 1, each repeat as often as it was drawn; what is undefined in a repeat is left out."""
+    counted = np.where(np.isnan(values), 0.0, times)
+    total = counted.sum(axis=1)
+    summed = (counted * np.nan_to_num(values)).sum(axis=1)
+    return np.asarray(np.where(total > 0, summed / np.where(total > 0, total, 1), np.nan))
+
+
+def _laws(curve: CurveCounts, macro_f1: Floats, times: Floats, starts: NDArray[np.int_]) -> PowerLaws | None:
+    """A law for each draw that has points enough; each point weighs as many examples as its fit was given.
+
+    The more examples, the less chance is in a point, and the nearer it is to what is asked (Figueroa et al. 2012).
+    """
+    fitted = curve.fitted.any(axis=0)
+    if fitted.sum() < FEWEST_SIZES:
+        return None
+    flat = (len(macro_f1), -1)
+    begun = (np.cumsum(fitted) - 1)[None, :] >= starts[:, None]
+    weights = times[:, :, None] * curve.labelled * begun[:, None, :]
+    weights = np.where(np.isnan(macro_f1), 0.0, weights)
+    usable = (weights > 0).any(axis=1).sum(axis=1) >= FEWEST_SIZES
+    if not usable.any():
+        return None
+    weights = weights.reshape(flat)
+    return fit_power_laws(curve.labelled.ravel(), macro_f1.reshape(flat)[usable], weights[usable])

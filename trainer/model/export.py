@@ -1,0 +1,326 @@
+"""An artefact that runs on onnxruntime, made from one that runs on torch and held against it on labelled rows.
+
+What can be exported, and what of it, is left to the classifiers (`Exportable`: `transformer`, `cascade`), and so is how
+the graph is written and run (`network_graph`, `onnx_network`).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.errors import ArtefactError, DataError
+from labels.progress import StagedProgress
+from labels.records import Example
+from labels.text.examples import read_examples
+from trainer.arrays import Bools, Probabilities
+from trainer.calibration.calibration import Calibration, with_none
+from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
+from trainer.data.predictions import read_gold
+from trainer.model.artefact import Manifest, folder_size, read_manifest, save_artefact
+from trainer.model.model import Model
+from trainer.outputs import output_folder, refuse_occupied
+
+TOLERANCE = 1e-3
+"""Largest difference of a calibrated probability that float32 is allowed."""
+FEWEST_ROWS, LEAST_AGREEING, MOST_LOST = 500, 0.99, 0.02
+"""What int8 has to show: on so many rows, this share of equal label sets, no label's recall lower by more than that."""
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Recall:
+    """A label's recall against gold before and after; None where gold has none of it, so that it is not judged."""
+
+    positives: int
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an exported model says on labelled rows what the model says that it was made from.
+
+    Attributes:
+        origin: where the rows come from.
+        agreeing: share of rows with equal label sets.
+        apart: rows with other label sets although no probability was within `TOLERANCE` of where sets change.
+        largest_difference: of two calibrated probabilities of the same label and row.
+        recalls: by label.
+    """
+
+    origin: str
+    rows: int
+    agreeing: float
+    apart: int
+    largest_difference: float
+    recalls: dict[str, Recall]
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Labels that gold has no row of."""
+        return tuple(label for label, recall in self.recalls.items() if not recall.positives)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export made: the artefact's folder and id, and how it compares with the one it was made from.
+
+    Sizes are bytes of the whole artefact; speeds are sentences a second over the check rows.
+    """
+
+    folder: Path
+    model_id: str
+    exported_from: str
+    precision: str
+    agreement: Agreement
+    bytes_before: int
+    bytes_after: int
+    speed_before: float
+    speed_after: float
+
+
+def export_artefact(
+    source: Path,
+    out: Path,
+    *,
+    int8: bool = False,
+    data: Path | None = None,
+    overwrite: bool = False,
+    progress: StagedProgress | None = None,
+) -> ExportReport:
+    """Write the artefact in `source` to `out` as one that runs on onnxruntime; `source` stays as it is.
+
+    It is written only if it says the same on the check rows. In float32: every calibrated probability within
+    `TOLERANCE`, and equal label sets but where that decides. In int8: `LEAST_AGREEING` of the label sets equal, and no
+    label's recall lower by more than `MOST_LOST`.
+
+    Args:
+        int8: weights of 8 bits: smaller and faster, no longer quite the same. Needs `FEWEST_ROWS` check rows. Not of a
+            cascade, which is certified in float32.
+        data: a labelled file of check rows; None takes the validation rows that the run left beside the artefact.
+
+    Raises:
+        ArtefactError: the artefact is of a kind that cannot be exported, or not so; it runs on onnxruntime already; its
+            export says something else, with the figures; or onnxruntime is not installed.
+        DataError: there are too few check rows, they cannot be read, or none of them reaches what is exported; or `out`
+            is occupied or touches `source`.
+    """
+    _refuse_place(source, out, data, overwrite=overwrite)
+    advance = progress or _silent
+    classifier, model = _open(source, int8=int8)
+    examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
+    _refuse_unread(source, classifier, examples, origin)
+    precision = "int8" if int8 else "float32"
+    with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
+        advance("Writing the graph", 0, 1)
+        classifier.save_exported(Path(work), int8=int8)
+        exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)
+        agreement, speeds = _check(model, exported, examples, origin, advance)
+        if refusal := why_refused(agreement, precision):
+            raise ArtefactError(f"{source}: {refusal}")
+        manifest = _write(draft, model, exported, precision, agreement)
+    return ExportReport(
+        folder=out,
+        model_id=manifest.digest,
+        exported_from=model.id,
+        precision=precision,
+        agreement=agreement,
+        bytes_before=folder_size(source),
+        bytes_after=folder_size(out),
+        speed_before=speeds[0],
+        speed_after=speeds[1],
+    )
+
+
+def compare(before: Probabilities, after: Probabilities, gold: Bools, model: Model, origin: str) -> Agreement:
+    """Hold (n, labels) calibrated probabilities of two models against each other and against gold."""
+    said, says = model.decide(before), model.decide(after)
+    other = (said != says).any(axis=1)
+    return Agreement(
+        origin=origin,
+        rows=len(gold),
+        agreeing=float(1 - other.mean()),
+        apart=int((other & ~_undecided(before, said != says, model.calibration)).sum()),
+        largest_difference=float(np.abs(before - after).max()),
+        recalls={
+            label: _recall(gold[:, column], said[:, column], says[:, column])
+            for column, label in enumerate(model.labels)
+        },
+    )
+
+
+def _undecided(probabilities: Probabilities, differing: Bools, calibration: Calibration) -> Bools:
+    """(n,) whether every label that differs, or the two likeliest classes, lay so near that `TOLERANCE` decides."""
+    if not calibration.exclusive:
+        near = np.abs(probabilities - calibration.thresholds) <= TOLERANCE
+        return np.asarray((near | ~differing).all(axis=1))
+    classes = with_none(probabilities.astype(np.float64), calibration.none is not None)
+    ranked = np.sort(classes, axis=1)
+    return np.asarray(ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE)
+
+
+def _recall(gold: NDArray[np.bool_], said: NDArray[np.bool_], says: NDArray[np.bool_]) -> Recall:
+    positives = int(gold.sum())
+    if not positives:
+        return Recall(0, None, None)
+    return Recall(positives, float((gold & said).sum() / positives), float((gold & says).sum() / positives))
+
+
+def _refuse_place(source: Path, out: Path, data: Path | None, *, overwrite: bool) -> None:
+    refuse_occupied(out, overwrite=overwrite, reads=[data] if data else ())
+    old, new = source.resolve(), out.resolve()
+    if old.is_relative_to(new) or new.is_relative_to(old):
+        raise DataError(f"{out}: the artefact to be exported lies there and would be altered. Name another with --out.")
+
+
+def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
+    """The artefact's classifier and model, if it is one that can be exported so."""
+    kind = read_manifest(source).kind
+    if not issubclass(classifier_class(kind), Exportable):
+        able = [name for name in CLASSES if issubclass(classifier_class(name), Exportable)]
+        raise ArtefactError(
+            f"{source}: a model of kind {kind} cannot be exported, only one with an encoder of its own: "
+            f"{', '.join(able)}. Train such a model, or use this one as it is."
+        )
+    model = Model.load(source)
+    classifier = model.classifier
+    assert isinstance(classifier, Exportable)
+    if classifier.is_exported():
+        origin = model.manifest.details.get("exported_from", "unknown") if model.manifest else "unknown"
+        raise ArtefactError(
+            f"{source}: this model was exported already. Give the artefact that it was made from (id {origin})."
+        )
+    if why := classifier.why_not_exported(int8=int8):
+        raise ArtefactError(f"{source}: {why}")
+    return classifier, model
+
+
+def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> tuple[list[Example], str]:
+    """The labelled rows to check on, and where they come from."""
+    if data is None:
+        examples, origin = _validation_rows(source.resolve().parent, model.id), "the run's validation rows"
+        place, what = source, "validation rows of a run beside it"
+    else:
+        examples, origin = read_examples(data, model.codebook), data.name
+        place, what = data, "labelled rows"
+    if len(examples) < fewest:
+        wanted = f"int8 is checked on at least {fewest}" if fewest > 1 else "no model is exported unchecked"
+        raise DataError(
+            f"{place}: {len(examples)} {what}, and {wanted}. "
+            "Give a labelled file that the model was not trained on with --data."
+        )
+    return examples, origin
+
+
+def _refuse_unread(source: Path, classifier: Exportable, examples: Sequence[Example], origin: str) -> None:
+    if not classifier.read_by_exported([example.text for example in examples]).any():
+        raise DataError(
+            f"{source}: none of the {len(examples)} check rows ({origin}) is read by what is to be exported, and no "
+            "model is exported unchecked. Give a labelled file of harder sentences with --data."
+        )
+
+
+def _validation_rows(run: Path, model_id: str) -> list[Example]:
+    """What the run in a folder left of its validation part; nothing where it made another model."""
+    predictions = run / "predictions.parquet"
+    if not predictions.is_file() or _reported_model(run / "report.json") != model_id:
+        return []
+    return read_gold(predictions, "validation")
+
+
+def _reported_model(report: Path) -> str:
+    """The id of the model that a run's report is about; empty where there is no such report."""
+    try:
+        return str(json.loads(report.read_text(encoding="utf-8"))["model_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _check(
+    model: Model, exported: Model, examples: Sequence[Example], origin: str, progress: StagedProgress
+) -> tuple[Agreement, tuple[float, float]]:
+    """How the two agree on the check rows, and how many texts a second each reads."""
+    texts = [example.text for example in examples]
+    n = len(texts)
+    before, speed_before = _ask(model, texts, lambda done: progress("Checking", done, 2 * n))
+    after, speed_after = _ask(exported, texts, lambda done: progress("Checking", n + done, 2 * n))
+    agreement = compare(before, after, label_matrix(examples, model.labels), model, origin)
+    return agreement, (speed_before, speed_after)
+
+
+def _ask(model: Model, texts: Sequence[str], progress: Callable[[int], None]) -> tuple[Probabilities, float]:
+    """(n, labels) calibrated probabilities, and how many texts a second."""
+    model.predict_proba(texts[:1])  # what is done once is no matter of speed
+    parts: list[Probabilities] = []
+    seconds = 0.0
+    for start in range(0, len(texts), _CHUNK):
+        chunk = texts[start : start + _CHUNK]
+        began = time.perf_counter()
+        parts.append(model.predict_proba(chunk))
+        seconds += time.perf_counter() - began
+        progress(start + len(chunk))
+    return np.concatenate(parts), len(texts) / seconds
+
+
+def why_refused(agreement: Agreement, precision: str) -> str:
+    """Why a model that agrees so far is not written, with the figures; empty where it is."""
+    if precision == "float32":
+        same = agreement.largest_difference <= TOLERANCE and not agreement.apart
+        wanted = f"probabilities may differ by {TOLERANCE:g}, and label sets only where that decides"
+        repair = "This encoder cannot be exported as it is."
+    else:
+        same = agreement.agreeing >= LEAST_AGREEING and not any(map(_lost, agreement.recalls.values()))
+        wanted = f"{LEAST_AGREEING:.0%} must agree, and no recall may fall by more than {100 * MOST_LOST:g} points"
+        repair = "Export it in float32, without --int8."
+    return "" if same else f"{precision} is refused: {_figures(agreement)} Here {wanted}. Nothing was written. {repair}"
+
+
+def _lost(recall: Recall) -> bool:
+    if recall.before is None or recall.after is None:
+        return False
+    return recall.before - recall.after > MOST_LOST + 1e-9
+
+
+def _figures(agreement: Agreement) -> str:
+    recalls = ", ".join(
+        f"{label} {recall.before:.3f} -> {recall.after:.3f}" + (" (too low)" if _lost(recall) else "")
+        for label, recall in agreement.recalls.items()
+        if recall.before is not None and recall.after is not None
+    )
+    return (
+        f"on {agreement.rows} rows ({agreement.origin}) {agreement.agreeing:.2%} of the label sets agree, the largest "
+        f"difference of a probability is {agreement.largest_difference:.2g}; recall before and after: "
+        f"{recalls or 'not judged, for want of gold labels'}."
+    )
+
+
+def _write(draft: Path, model: Model, exported: Model, precision: str, agreement: Agreement) -> Manifest:
+    import onnxruntime
+
+    assert model.manifest is not None
+    details: dict[str, Any] = {
+        "engine": "onnxruntime",
+        "precision": precision,
+        "exported_from": model.id,
+        "check": asdict(agreement),
+    }
+    manifest = replace(
+        model.manifest,
+        details=model.manifest.details | details,
+        packages=model.manifest.packages | {"onnxruntime": onnxruntime.__version__},
+    )
+    return save_artefact(draft, manifest, model.codebook, exported.classifier)
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Nobody wants to know."""

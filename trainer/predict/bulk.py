@@ -1,0 +1,214 @@
+"""A model over a corpus of any size: documents in, one row a sentence out, streamed in a fixed amount of memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from labels.errors import DataError
+from labels.files import whole_file
+from labels.progress import Progress
+from labels.records import Document, Sentence
+from labels.text.documents import find_files, read_file
+from labels.text.sentences import count_boilerplate, split_sentences, whole_sentence
+from trainer.model.model import Model
+
+OUTPUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
+SAID = 20
+"""Of how many files and rows that could not be read a report says why."""
+_CHUNK = 2048
+
+Row = dict[str, Any]
+
+
+@dataclass
+class PredictReport:
+    """What `predict_files` did; `assigned` counts sentences by label.
+
+    `left_out` counts the files and rows that could not be read, `rejected` says of the first `SAID` of them why.
+    """
+
+    documents: int = 0
+    sentences: int = 0
+    left_out: int = 0
+    boilerplate: Counter[str] = field(default_factory=Counter)
+    assigned: Counter[str] = field(default_factory=Counter)
+    rejected: list[str] = field(default_factory=list)
+
+    def reject(self, message: str) -> None:
+        """Count what could not be read; memory does not grow with it."""
+        self.left_out += 1
+        if self.left_out <= SAID:
+            self.rejected.append(message)
+
+
+def predict_files(
+    model: Model,
+    inputs: Iterable[Path],
+    output: Path,
+    *,
+    split: bool = True,
+    keep_boilerplate: bool = False,
+    progress: Progress | None = None,
+) -> PredictReport:
+    """Predict every sentence of the inputs and write one row for each; the output appears whole or not at all.
+
+    Args:
+        output: a .jsonl, .csv or .parquet file.
+        split: cut documents into sentences; if false, each document (row) is one sentence.
+        keep_boilerplate: predict boilerplate too, instead of setting it aside.
+        progress: called with (files done, files in all).
+
+    Raises:
+        DataError: an input does not exist or is the output too, nothing could be read, or the output cannot be written.
+    """
+    if output.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise DataError(
+            f"{output}: predictions are written as {', '.join(OUTPUT_SUFFIXES)}. Give the file such an ending."
+        )
+    files = _files_but(output, inputs)
+    report = PredictReport()
+    sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate, progress=progress)
+    with whole_file(output) as draft:
+        with _writer(draft, output.suffix.lower(), model) as writer:
+            while chunk := list(islice(sentences, _CHUNK)):
+                rows = predict_rows(model, chunk)
+                writer.write(rows)
+                report.sentences += len(rows)
+                report.assigned.update(label for row in rows for label in row["labels"])
+        if not report.documents:
+            problems = "\n  ".join(report.rejected[:5]) or "no text"
+            raise DataError(f"Nothing could be read, so {output} was not written:\n  {problems}")
+    return report
+
+
+def _files_but(output: Path, inputs: Iterable[Path]) -> list[Path]:
+    """The files of the inputs; an output that an earlier call left in one of their folders is no input."""
+    inputs, own = list(inputs), output.resolve()
+    if own in {path.resolve() for path in inputs}:
+        raise DataError(f"{output}: this is to be read, so it cannot be written too. Name another file with --out.")
+    return [file for file in find_files(inputs) if file.resolve() != own]
+
+
+def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -> list[Row]:
+    """One row for each sentence: provenance, labels, and the probability of each label by name."""
+    probabilities = model.predict_proba([sentence.text for _, sentence in sentences])
+    label_sets = model.label_sets(probabilities)
+    return [
+        {
+            "document_id": sentence.document_id,
+            "sentence_id": sentence.id,
+            "source": document.source,
+            "start": sentence.start,
+            "end": sentence.end,
+            "text": sentence.text,
+            "labels": list(labels),
+            "probabilities": {name: round(float(p), 6) for name, p in zip(model.labels, row, strict=True)},
+            "model_id": model.id,
+            "codebook_hash": model.codebook.hash,
+        }
+        for (document, sentence), labels, row in zip(sentences, label_sets, probabilities, strict=True)
+    ]
+
+
+def _sentences(
+    files: Sequence[Path],
+    report: PredictReport,
+    *,
+    split: bool,
+    keep_boilerplate: bool,
+    progress: Progress | None,
+) -> Iterator[tuple[Document, Sentence]]:
+    for done, path in enumerate(files):
+        if progress:
+            progress(done, len(files))
+        for document in read_file(path, report.reject):
+            report.documents += 1
+            sentences = split_sentences(document) if split else [whole_sentence(document)]
+            if not keep_boilerplate:
+                report.boilerplate += count_boilerplate(sentences)
+                sentences = [sentence for sentence in sentences if not sentence.boilerplate]
+            yield from ((document, sentence) for sentence in sentences)
+    if progress:
+        progress(len(files), len(files))
+
+
+class _Writer(Protocol):
+    def write(self, rows: Sequence[Row]) -> None: ...
+
+
+@contextmanager
+def _writer(path: Path, suffix: str, model: Model) -> Iterator[_Writer]:
+    if suffix == ".parquet":
+        with _parquet_writer(path, model.labels) as writer:
+            yield writer
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield _CsvWriter(file, model.labels) if suffix == ".csv" else _JsonlWriter(file)
+
+
+class _JsonlWriter:
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+class _CsvWriter:
+    """Labels joined by `|`, probabilities in columns `p:<label>`."""
+
+    def __init__(self, file: Any, labels: Sequence[str]) -> None:
+        self._labels = labels
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._plain = ("document_id", "sentence_id", "source", "start", "end", "text")
+        self._last = ("model_id", "codebook_hash")
+        self._writer.writerow([*self._plain, "labels", *(f"p:{label}" for label in labels), *self._last])
+
+    def write(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            numbers = [row["probabilities"][label] for label in self._labels]
+            self._writer.writerow(
+                [
+                    *(row[name] for name in self._plain),
+                    "|".join(row["labels"]),
+                    *numbers,
+                    *(row[name] for name in self._last),
+                ]
+            )
+
+
+@contextmanager
+def _parquet_writer(path: Path, labels: Sequence[str]) -> Iterator[_Writer]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, number = pa.string(), pa.int64()
+    schema = pa.schema(
+        [
+            ("document_id", text),
+            ("sentence_id", text),
+            ("source", text),
+            ("start", number),
+            ("end", number),
+            ("text", text),
+            ("labels", pa.list_(text)),
+            ("probabilities", pa.struct([(label, pa.float32()) for label in labels])),
+            ("model_id", text),
+            ("codebook_hash", text),
+        ]
+    )
+    with pq.ParquetWriter(path, schema) as parquet:
+
+        class Writer:
+            def write(self, rows: Sequence[Row]) -> None:
+                parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema))
+
+        yield Writer()

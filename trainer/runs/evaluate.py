@@ -1,0 +1,168 @@
+"""A model held against labelled examples: what it says of them, the report, and the files that keep both.
+
+A saved model on any labelled file: a report as after training, tracked like it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labels.records import Example
+from labels.text.examples import read_examples
+from trainer.classifiers.base import label_matrix
+from trainer.config.experiment import EvaluationSection
+from trainer.data.predictions import Predicted, write_predictions
+from trainer.data.splits import group_examples
+from trainer.evaluation import Outcome, build_report
+from trainer.evaluation.metrics import count
+from trainer.evaluation.plots import draw_plots
+from trainer.model.artefact import folder_size
+from trainer.model.model import Model
+from trainer.outputs import output_folder, refuse_occupied
+from trainer.runs.tracking import connect, tracked_run
+
+
+def evaluate_model(
+    model: Model, examples: Sequence[Example], settings: EvaluationSection, seed: int
+) -> tuple[Outcome, dict[str, Any]]:
+    """Predict labelled examples; the outcome as arrays, and the report with the speed of predicting."""
+    start = time.perf_counter()
+    probabilities = model.predict_proba([example.text for example in examples])
+    seconds = time.perf_counter() - start
+    outcome = Outcome(
+        labels=model.labels,
+        exclusive=model.codebook.exclusive,
+        gold=label_matrix(examples, model.labels),
+        predicted=model.decide(probabilities),
+        probabilities=probabilities.astype(np.float64),
+        groups=group_examples(examples, allow_large=True),
+        thresholds=model.calibration.thresholds,
+    )
+    report = build_report(
+        outcome,
+        bootstrap=settings.bootstrap,
+        confidence=settings.confidence,
+        min_groups=settings.min_groups,
+        seed=seed,
+    )
+    report["sentences_per_second"] = len(examples) / seconds
+    return outcome, report
+
+
+def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
+    """What a model says of labelled examples."""
+    probabilities = model.predict_proba([example.text for example in examples])
+    return Predicted(examples, model.decide(probabilities), probabilities)
+
+
+def macro_f1(labels: Sequence[str], said: Predicted) -> float | None:
+    """Macro-F1 of what a model with these labels said, None if undefined; on validation it decides who is champion."""
+    value = float(count(label_matrix(said.examples, labels), said.predicted).macro_f1)
+    return None if math.isnan(value) else value
+
+
+def write_report(folder: Path, outcome: Outcome, report: dict[str, Any], parts: Mapping[str, Predicted]) -> None:
+    """Leave `report.json`, `predictions.parquet` with these parts, and `plots/` of the outcome in a new folder."""
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_predictions(folder / "predictions.parquet", outcome.labels, parts)
+    (folder / "plots").mkdir()
+    draw_plots(outcome, report, folder / "plots")
+
+
+def headline_metrics(report: dict[str, Any]) -> dict[str, float | None]:
+    """The figures of a report that MLflow keeps as metrics."""
+    exact = "accuracy" if report["exclusive"] else "subset_accuracy"
+    names = (
+        "macro_f1",
+        "micro_f1",
+        exact,
+        "train_seconds",
+        "sentences_per_second",
+        "validation_macro_f1",
+        "artefact_bytes",
+        "n_test",
+        "n_groups",
+        "n_train",
+    )
+    metrics = {name: report.get(name) for name in names}
+    metrics |= {f"f1.{label}": figures["f1"] for label, figures in report["per_label"].items()}
+    metrics |= {
+        f"calibration.{name}": report["calibration"][name]
+        for name in ("expected_calibration_error", "brier_score", "log_loss")
+    }
+    if report["intervals"]:
+        bounds = report["intervals"]["macro_f1"]
+        metrics |= {"macro_f1.low": bounds["low"], "macro_f1.high": bounds["high"]}
+    return metrics
+
+
+EXPERIMENT = "communique-evaluations"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The report, and the folder that holds it with predictions and plots (None: not kept)."""
+
+    report: dict[str, Any]
+    folder: Path | None
+
+
+def evaluate_file(
+    model: Model, artefact: Path, data: Path, out: Path | None, *, overwrite: bool = False, track: bool = True
+) -> Evaluation:
+    """Evaluate a model on a labelled file and, where `out` is given, leave report.json, predictions.parquet and plots/
+    there.
+
+    Raises:
+        DataError: the file cannot be read, or bears labels that the model's codebook lacks.
+        TrackingError: MLflow refused.
+    """
+    if out is not None:
+        refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
+    examples = read_examples(data, model.codebook, "test")
+    assert model.manifest is not None
+    outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
+    report |= _context(model, artefact, data)
+    if track:
+        _track(report, data)
+    if out is not None:
+        with output_folder(out, overwrite=overwrite) as draft:
+            said = Predicted(examples, outcome.predicted, outcome.probabilities)
+            write_report(draft, outcome, report, {"test": said})
+    return Evaluation(report, out)
+
+
+def _context(model: Model, artefact: Path, data: Path) -> dict[str, Any]:
+    manifest = model.manifest
+    assert manifest is not None
+    return {
+        "kind": manifest.kind,
+        "codebook": {
+            "name": manifest.codebook_name,
+            "version": manifest.codebook_version,
+            "hash": manifest.codebook_hash,
+        },
+        "data": str(data),
+        "synthetic": manifest.synthetic,
+        "model_id": manifest.digest,
+        "artefact_bytes": folder_size(artefact),
+        "train_seconds": manifest.details.get("train_seconds"),
+        "notes": [],
+    }
+
+
+def _track(report: dict[str, Any], data: Path) -> None:
+    connect()
+    tags = {"model.id": report["model_id"], "codebook.hash": report["codebook"]["hash"]}
+    with tracked_run(EXPERIMENT, f"{report['kind']} on {data.name}", tags) as tracker:
+        tracker.log_params({"model.kind": report["kind"], "data": str(data)})
+        tracker.log_metrics(headline_metrics(report))
+        tracker.log_text(json.dumps(report, indent=1) + "\n", "report.json")

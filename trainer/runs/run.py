@@ -1,0 +1,154 @@
+"""One execution of an experiment: data -> split -> fit -> calibrate -> evaluate -> save -> track."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labels.progress import Progress
+from trainer.calibration.calibration import Calibration, LabelCalibration
+from trainer.config.experiment import Experiment
+from trainer.data.dataset import Dataset, files_read, load_dataset
+from trainer.data.predictions import Predicted
+from trainer.environment import quiet_libraries
+from trainer.model.artefact import Manifest, folder_size, package_versions, save_artefact
+from trainer.model.model import Model
+from trainer.outputs import output_folder, refuse_occupied, sole_writer
+from trainer.runs.evaluate import evaluate_model, macro_f1, predict_examples, write_report
+from trainer.runs.experiment_tracking import track_experiment, track_outputs
+from trainer.runs.fit import Fitted, checkpoint_folder, fit_model
+from trainer.runs.tracking import register
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left: its folder, its report, and where MLflow keeps it (empty when not tracked)."""
+
+    folder: Path
+    report: dict[str, Any]
+    model: Model
+    run_id: str = ""
+    model_uri: str = ""
+    registered_version: str = ""
+
+    @property
+    def artefact(self) -> Path:
+        """The saved model's folder."""
+        return self.folder / "artefact"
+
+
+def run_experiment(
+    experiment: Experiment, out: Path, *, progress: Progress | None = None, overwrite: bool = False
+) -> RunResult:
+    """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in
+    `out`.
+
+    The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run. A `finetune`
+    that was interrupted goes on when it is run again with the same `out`: checkpoints lie in a hidden folder beside it.
+
+    Raises:
+        InputError: the data, the codebook or the model section do not allow it, or `out` is occupied.
+        TrackingError: MLflow refused.
+        DivergedError: the loss of a training became infinite or not a number.
+    """
+    quiet_libraries()
+    refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
+    dataset = load_dataset(experiment)
+    checkpoints = checkpoint_folder(out)
+    with (
+        sole_writer(out),
+        track_experiment(experiment, dataset) as tracker,
+        output_folder(out, overwrite=overwrite) as draft,
+    ):
+        fitted = fit_model(experiment, dataset, progress, checkpoints=checkpoints)
+        model, report = _write_outputs(experiment, dataset, fitted, draft)
+        model_uri = track_outputs(tracker, experiment, dataset, report, draft) if tracker else ""
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    version = ""
+    if model_uri and experiment.tracking.register_as:
+        version = register(model_uri, experiment.tracking.register_as, {"kind": experiment.model.kind})
+    return RunResult(out, report, model, tracker.run_id if tracker else "", model_uri, version)
+
+
+def _write_outputs(
+    experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path
+) -> tuple[Model, dict[str, Any]]:
+    """The artefact, the split, and the report on test with all that goes with it; the saved model and the report."""
+    model, manifest = _save(experiment, dataset, fitted, draft / "artefact")
+    dataset.split.save(draft / "split.json")
+    outcome, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
+    test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
+    validation = predict_examples(model, dataset.parts["validation"])
+    report |= _context(experiment, dataset, manifest, draft / "artefact")
+    report["notes"] += model.classifier.notes
+    report |= {"train_seconds": fitted.seconds, "validation_macro_f1": macro_f1(model.labels, validation)}
+    write_report(draft, outcome, report, {"test": test, "validation": validation})
+    return model, report
+
+
+def _save(experiment: Experiment, dataset: Dataset, fitted: Fitted, folder: Path) -> tuple[Model, Manifest]:
+    """The fitted model as an artefact in a new folder; the model with its manifest."""
+    folder.mkdir()
+    content = _manifest(experiment, dataset, fitted)
+    manifest = save_artefact(folder, content, dataset.codebook, fitted.model.classifier)
+    return replace(fitted.model, manifest=manifest), manifest
+
+
+def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artefact: Path) -> dict[str, Any]:
+    """What the figures refer to."""
+    calibrations = zip(manifest.labels, Calibration.from_dict(manifest.calibration).labels, strict=True)
+    shortfalls = {label: own for label, own in calibrations if own.reason}
+    return {
+        "experiment": experiment.name,
+        "kind": experiment.model.kind,
+        "seed": experiment.seed,
+        "codebook": {
+            "name": manifest.codebook_name,
+            "version": manifest.codebook_version,
+            "hash": manifest.codebook_hash,
+        },
+        "data": dataset.source,
+        "synthetic": dataset.synthetic,
+        "n_train": len(dataset.parts["train"]),
+        "n_validation": len(dataset.parts["validation"]),
+        "split_hash": dataset.split.hash,
+        "model_id": manifest.digest,
+        "artefact_bytes": folder_size(artefact),
+        "uncalibrated": {label: own.reason for label, own in shortfalls.items() if own.method == "none"},
+        "notes": [*dataset.notes, *_shortfall_notes(shortfalls)],
+        **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
+    }
+
+
+def _shortfall_notes(shortfalls: Mapping[str, LabelCalibration]) -> Iterator[str]:
+    """For each reason the labels that were calibrated, but not as asked for."""
+    reasons = {own.reason: None for own in shortfalls.values() if own.method != "none"}
+    for reason in reasons:
+        yield f"{', '.join(label for label, own in shortfalls.items() if own.reason == reason)}: {reason}"
+
+
+def _manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:
+    codebook, model = dataset.codebook, fitted.model
+    return Manifest(
+        kind=experiment.model.kind,
+        labels=codebook.label_names,
+        exclusive=codebook.exclusive,
+        allow_none=codebook.allow_none,
+        codebook_name=codebook.name,
+        codebook_version=codebook.version,
+        codebook_hash=codebook.hash,
+        seed=experiment.seed,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        split_hash=dataset.split.hash,
+        training_hash=dataset.training_hash,
+        synthetic=dataset.synthetic,
+        details=model.classifier.describe() | {"model": experiment.model.model_dump(), "train_seconds": fitted.seconds},
+        calibration=json.loads(json.dumps(model.calibration.to_dict())),
+        thresholds=dict(zip(codebook.label_names, map(float, model.calibration.thresholds), strict=True)),
+        packages=package_versions(),
+    )

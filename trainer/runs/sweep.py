@@ -1,0 +1,240 @@
+"""A sweep: trials on one frozen split, judged on validation, then the best of them as a run of its own, tested once."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labels.errors import DataError, ExperimentError
+from labels.files import write_whole
+from labels.progress import StagedProgress
+from labels.settings import command
+from trainer.config.experiment import Experiment
+from trainer.config.load import dump_experiment
+from trainer.data.dataset import Dataset, files_read, load_dataset
+from trainer.environment import quiet_libraries, world_size
+from trainer.outputs import refuse_occupied, sole_writer
+from trainer.runs.experiment_tracking import track_experiment
+from trainer.runs.run import run_experiment
+from trainer.runs.sweep_space import read_space, with_values
+from trainer.runs.sweep_trials import Job, SweepStudy, Trial, open_study, require_optuna, require_ray, run_jobs
+from trainer.runs.tracking import Tracker
+
+STUDY, SPLIT, TRIALS, BEST_FILE, BEST = "study.journal", "split.json", "trials.csv", "best.toml", "best"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep's folder, its trials with the best one, and the report of the best one's run, which alone was tested.
+
+    `resumed` trials were there already. `tested` settings were tried on the test part so far, this one included.
+    `importances` are as `SweepStudy.importances` says. `run_id` is that of the trials' parent (empty: not tracked).
+    """
+
+    folder: Path
+    trials: tuple[Trial, ...]
+    best: Trial
+    report: Mapping[str, Any]
+    importances: Mapping[str, float]
+    resumed: int
+    tested: int
+    run_id: str = ""
+
+
+def run_sweep(
+    experiment: Experiment, out: Path, *, progress: StagedProgress | None = None, overwrite: bool = False
+) -> SweepResult:
+    """Try the settings of an experiment's sweep, then run the best one.
+
+    `out` holds the study after every trial: the same call goes on where an earlier one was interrupted, and trials that
+    are there already count. In the end it holds `trials.csv`, `best.toml` (an experiment for `communique train`) and
+    `best/` (what `run_experiment` leaves).
+
+    Raises:
+        InputError: the space or the data do not allow it, `out` holds something else, or all trials failed.
+        TrackingError: MLflow refused.
+    """
+    quiet_libraries()
+    if world_size() > 1:
+        raise ExperimentError("a sweep runs in one process: start it without torchrun or accelerate.")
+    require_optuna()
+    if experiment.sweep.executor == "ray":
+        require_ray()
+    space = read_space(experiment)
+    refuse_occupied(
+        out, overwrite=overwrite or (out / STUDY).is_file(), reads=files_read(experiment) if overwrite else ()
+    )
+    with sole_writer(out):
+        return _sweep(experiment, out, space, progress, overwrite=overwrite)
+
+
+def _sweep(
+    experiment: Experiment, out: Path, space: Mapping[str, Any], progress: StagedProgress | None, *, overwrite: bool
+) -> SweepResult:
+    dataset = load_dataset(experiment if overwrite else _on_split(experiment, out))
+    _make_folder(out, overwrite=overwrite)
+    study = open_study(
+        out / STUDY,
+        space,
+        seed=experiment.seed,
+        startup=experiment.sweep.startup,
+        parallel=experiment.sweep.workers > 1,
+        identity=_identity(experiment, dataset),
+    )
+    dataset.split.save(out / SPLIT)
+    resumed = len(study.trials)
+    with track_experiment(experiment, dataset, beside="sweeps") as tracker:
+        _run_trials(experiment, dataset, study, tracker, progress)
+        best = _best(study.trials, experiment.name)
+        _write(experiment, study, best, out)
+        if tracker:
+            _track(tracker, best, out)
+    report = _run_best(experiment, study, best, out, progress)
+    return SweepResult(
+        folder=out,
+        trials=tuple(study.trials),
+        best=best,
+        report=report,
+        importances=study.importances(),
+        resumed=resumed,
+        tested=len(set(study.tested)),
+        run_id=tracker.run_id if tracker else "",
+    )
+
+
+def _make_folder(out: Path, *, overwrite: bool) -> None:
+    try:
+        if overwrite and out.is_dir():
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror or error}). Name another with --out.") from error
+
+
+def _on_split(experiment: Experiment, out: Path) -> Experiment:
+    """The experiment on the split that the sweep froze, where there is one: a label store may have grown since.
+
+    Where files say what is test they say the split, too.
+    """
+    if experiment.data.test or not (out / SPLIT).is_file():
+        return experiment
+    split = experiment.split.model_copy(update={"manifest": str(out / SPLIT)})
+    return experiment.model_copy(update={"split": split})
+
+
+def _identity(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
+    """What all trials of a sweep must have in common to be compared."""
+    return {
+        "seed": str(experiment.seed),
+        "codebook": dataset.codebook.hash,
+        "split": dataset.split.hash,
+        "train or validation part": dataset.training_hash,
+        "[data]": _digest(experiment.data.model_dump()),
+        "[split]": _digest(experiment.split.model_dump()),
+        "[model]": _digest(experiment.model.model_dump()),
+        "[calibration]": _digest(experiment.calibration.model_dump()),
+        "[sweep.space]": _digest(experiment.sweep.model_dump()["space"]),
+    }
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _run_trials(
+    experiment: Experiment,
+    dataset: Dataset,
+    study: SweepStudy,
+    tracker: Tracker | None,
+    progress: StagedProgress | None,
+) -> None:
+    settings = experiment.sweep
+    end = time.monotonic() + settings.timeout_minutes * 60 if settings.timeout_minutes else None
+    missing = settings.trials - len(study.trials)
+    for job, outcome in run_jobs(experiment, dataset, _propose(study, missing, end)):
+        trial = study.record(job.number, outcome)
+        if tracker:
+            tracker.log_nested(
+                f"{experiment.name} {trial.number}",
+                {"model.kind": experiment.model.kind, **trial.values},
+                {"validation_macro_f1": outcome.score, "train_seconds": outcome.seconds},
+                problem=outcome.problem,
+            )
+        if progress:
+            progress("Trials", len(study.trials), settings.trials)
+
+
+def _propose(study: SweepStudy, missing: int, end: float | None) -> Iterator[Job]:
+    """As many jobs as are missing; after the time has come no other than the first."""
+    for proposed in range(missing):
+        if proposed and end is not None and time.monotonic() >= end:
+            return
+        yield Job(*study.propose())
+
+
+def _best(trials: Sequence[Trial], name: str) -> Trial:
+    scored = [trial for trial in trials if trial.outcome.score is not None]
+    if not scored:
+        problems = Counter(trial.outcome.problem for trial in trials)
+        lines = [f"  {times} times: {problem}" for problem, times in problems.most_common(5)]
+        lines += ["Mend the cause, then begin anew with --overwrite."]
+        raise ExperimentError("\n".join([f"{name}: all {len(trials)} trials failed; there is no best.", *lines]))
+    return max(scored, key=lambda trial: trial.score)
+
+
+def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> None:
+    write_whole(out / TRIALS, [_table(study.trials)])
+    head = (
+        f"# The best of {len(study.trials)} trials by macro-F1 on validation, {best.score:.4f}: an optimistic figure.\n"
+        f"#   {command('train', out / BEST_FILE, '--out', f'runs/{experiment.name}-best')}\n\n"
+    )
+    write_whole(out / BEST_FILE, [head, dump_experiment(_winner(experiment, best))])
+
+
+def _winner(experiment: Experiment, best: Trial) -> Experiment:
+    name = f"{experiment.name}-best"
+    return with_values(experiment, {"name": name, **best.values}, name)
+
+
+def _table(trials: Sequence[Trial]) -> str:
+    """All trials as CSV, a row each."""
+    text = io.StringIO()
+    keys = list(trials[0].values)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", *keys, "validation_macro_f1", "seconds", "problem"])
+    for trial in trials:
+        outcome = trial.outcome
+        writer.writerow(
+            [trial.number, *map(trial.values.get, keys), outcome.score, outcome.seconds, outcome.problem],
+        )
+    return text.getvalue()
+
+
+def _track(tracker: Tracker, best: Trial, out: Path) -> None:
+    tracker.log_metrics({"validation_macro_f1": best.outcome.score})
+    for name in (TRIALS, BEST_FILE, SPLIT):
+        tracker.log_file(out / name)
+
+
+def _run_best(
+    experiment: Experiment, study: SweepStudy, best: Trial, out: Path, progress: StagedProgress | None
+) -> dict[str, Any]:
+    """The report of the best trial's run; what was tested already is not tested again."""
+    report = out / BEST / "report.json"
+    if study.tested[-1:] == [best.number] and report.is_file():
+        content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return content
+    winner = _on_split(_winner(experiment, best), out)
+    advance = (lambda done, total: progress("Training the best", done, total)) if progress else None
+    result = run_experiment(winner, out / BEST, progress=advance, overwrite=True)
+    study.note_tested(best.number)
+    return result.report

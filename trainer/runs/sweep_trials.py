@@ -1,0 +1,270 @@
+"""The trials of a sweep: proposed by Optuna, kept in a journal that outlives the process.
+
+Where trials run: here, one after the other, or as tasks of a Ray cluster. Neither knows of studies or of MLflow.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from labels.errors import DataError, ExperimentError
+from trainer.config.experiment import Experiment
+from trainer.data.dataset import Dataset
+from trainer.runs.evaluate import macro_f1, predict_examples
+from trainer.runs.fit import fit_model
+from trainer.runs.sweep_space import with_values
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+    from optuna.trial import Trial as OpenTrial
+
+
+_NAME = "sweep"
+_IDENTITY, _TESTED = "identity", "tested"
+_SECONDS, _PROBLEM = "seconds", "problem"
+_FEWEST_FOR_IMPORTANCES = 10
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What came of a trial: macro-F1 on validation, or the problem that it ended with."""
+
+    score: float | None
+    seconds: float
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting, and what came of it."""
+
+    number: int
+    values: Mapping[str, Any]
+    outcome: TrialOutcome
+
+    @property
+    def score(self) -> float:
+        """Macro-F1 on validation to rank by; failed trials come last."""
+        return -1.0 if self.outcome.score is None else self.outcome.score
+
+
+class SweepStudy:
+    """An open study, whose space and seed decide what is proposed.
+
+    Where trials run one after the other, a proposal depends on the seed and on the trials finished before it alone: a
+    sweep that was interrupted goes on as if it had not been.
+    """
+
+    def __init__(
+        self, study: Study, space: Mapping[str, BaseDistribution], *, seed: int, startup: int, parallel: bool
+    ) -> None:
+        self._study = study
+        self._space = dict(space)
+        self._seed, self._startup, self._parallel = seed, startup, parallel
+        self._open: dict[int, OpenTrial] = {}
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The finished ones, in order."""
+        return [_trial(frozen) for frozen in self._study.get_trials(deepcopy=False) if _is_finished(frozen)]
+
+    @property
+    def tested(self) -> list[int]:
+        """Numbers of the trials whose settings have been tried on test, in order."""
+        return list(self._study.user_attrs.get(_TESTED, ()))
+
+    def note_tested(self, number: int) -> None:
+        """Record that a trial's settings have been tried on test."""
+        self._study.set_user_attr(_TESTED, [*self.tested, number])
+
+    def propose(self) -> tuple[int, dict[str, Any]]:
+        """Number and values of a new trial."""
+        from optuna.samplers import TPESampler
+
+        place = len(self.trials) + len(self._open)
+        seed = int(np.random.SeedSequence([self._seed, place]).generate_state(1)[0])
+        self._study.sampler = TPESampler(n_startup_trials=self._startup, seed=seed, constant_liar=self._parallel)
+        trial = self._study.ask(self._space)
+        self._open[trial.number] = trial
+        return trial.number, dict(trial.params)
+
+    def record(self, number: int, outcome: TrialOutcome) -> Trial:
+        """Keep what came of a proposed trial; from here on it is finished."""
+        from optuna.trial import TrialState
+
+        trial = self._open.pop(number)
+        trial.set_user_attr(_SECONDS, outcome.seconds)
+        trial.set_user_attr(_PROBLEM, outcome.problem)
+        state = TrialState.FAIL if outcome.score is None else TrialState.COMPLETE
+        return _trial(self._study.tell(trial, outcome.score, state))
+
+    def importances(self) -> dict[str, float]:
+        """Share of the score's variance that each key explains, the largest first; empty for fewer than ten scores.
+
+        Source: functional ANOVA of a random forest (Hutter, Hoos and Leyton-Brown 2014).
+        """
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+        scores = [trial.score for trial in self.trials if trial.outcome.score is not None]
+        if len(scores) < _FEWEST_FOR_IMPORTANCES or len(set(scores)) < 2 or len(self._space) < 2:
+            return {}
+        return dict(get_param_importances(self._study, evaluator=FanovaImportanceEvaluator(seed=self._seed)))
+
+
+def require_optuna() -> None:
+    """Raise ExperimentError where Optuna is not installed."""
+    if find_spec("optuna") is None:
+        raise ExperimentError('a sweep needs Optuna: install it with `pip install "communique[sweep]"`.')
+
+
+def open_study(
+    path: Path,
+    space: Mapping[str, BaseDistribution],
+    *,
+    seed: int,
+    startup: int,
+    parallel: bool,
+    identity: Mapping[str, str],
+) -> SweepStudy:
+    """The study in a journal file, which is made where there is none.
+
+    Args:
+        startup: trials drawn at random before earlier ones guide the choice.
+        parallel: several trials are open at a time; a proposal then keeps away from those.
+        identity: what all trials of a study have in common, by name.
+
+    Raises:
+        ExperimentError: the file holds a study of another identity.
+        DataError: it cannot be read or written.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        study = optuna.create_study(storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: this study cannot be opened ({error}). Name another folder with --out.") from error
+    _check_identity(study, path, identity)
+    return SweepStudy(study, space, seed=seed, startup=startup, parallel=parallel)
+
+
+def _check_identity(study: Study, path: Path, identity: Mapping[str, str]) -> None:
+    stated = study.user_attrs.get(_IDENTITY)
+    if stated is None:
+        study.set_user_attr(_IDENTITY, dict(identity))
+        return
+    other = [name for name, value in identity.items() if stated.get(name) != value]
+    if other:
+        raise ExperimentError(
+            f"{path}: this sweep was begun with another {', '.join(other)}; new trials cannot be compared with them. "
+            "Name another folder with --out, or begin anew with --overwrite."
+        )
+
+
+def _is_finished(trial: FrozenTrial) -> bool:
+    """Whether something came of it; not so of a trial that was interrupted."""
+    return trial.state.is_finished() and (trial.values is not None or bool(trial.user_attrs.get(_PROBLEM)))
+
+
+def _trial(trial: FrozenTrial) -> Trial:
+    outcome = TrialOutcome(
+        trial.values[0] if trial.values else None, trial.user_attrs[_SECONDS], trial.user_attrs[_PROBLEM]
+    )
+    return Trial(trial.number, dict(trial.params), outcome)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to be run: its number in the study, and its values at the experiment's keys."""
+
+    number: int
+    values: Mapping[str, Any]
+
+
+def run_jobs(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> Iterator[tuple[Job, TrialOutcome]]:
+    """Each job with what came of it, as they end, where the experiment's sweep wants them run.
+
+    A job is only asked for when there is a place for it.
+    """
+    if experiment.sweep.executor == "ray":
+        yield from _run_on_ray(experiment, dataset, jobs)
+        return
+    for job in jobs:
+        yield job, run_trial(experiment, dataset, job)
+
+
+def run_trial(experiment: Experiment, dataset: Dataset, job: Job) -> TrialOutcome:
+    """Fit and calibrate a model, and judge it on validation; whatever goes wrong is the outcome, not an error."""
+    start = time.perf_counter()
+    score: float | None = None
+    problem = ""
+    try:
+        tried = with_values(experiment, job.values, f"trial {job.number}")
+        model = fit_model(tried, dataset).model
+        score = macro_f1(model.labels, predict_examples(model, dataset.parts["validation"]))
+        problem = "" if score is not None else "macro-F1 on validation is undefined: no label occurs or is predicted"
+    except Exception as error:  # out of memory, diverged, too few data: the sweep goes on
+        problem = describe_problem(error)
+    return TrialOutcome(score, time.perf_counter() - start, problem)
+
+
+def describe_problem(error: BaseException) -> str:
+    """An error in a line."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}"[:500] if first else type(error).__name__
+
+
+def require_ray() -> None:
+    """Raise ExperimentError where Ray is not installed."""
+    if find_spec("ray") is None:
+        raise ExperimentError(
+            'sweep.executor = "ray" needs Ray: install it with `pip install "communique[ray]"`, or set it to "local".'
+        )
+
+
+def _run_on_ray(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> Iterator[tuple[Job, TrialOutcome]]:
+    """Jobs as tasks of one core (and a share of the GPUs) each; the data are sent once.
+
+    Ray joins the cluster that RAY_ADDRESS names, or starts one on this machine.
+    """
+    ray: Any = import_module("ray")
+    workers = experiment.sweep.workers
+    ours = not ray.is_initialized()
+    if ours:
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        gpus = min(1.0, ray.cluster_resources().get("GPU", 0) / workers)
+        # A task whose process died is not tried again: what filled the memory once does so again.
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(run_trial)
+        sent = ray.put(dataset)
+        running: dict[Any, tuple[Job, float]] = {}
+        while True:
+            while len(running) < workers and (job := next(jobs, None)) is not None:
+                running[task.remote(experiment, sent, job)] = (job, time.perf_counter())
+            if not running:
+                return
+            done, _ = ray.wait(list(running), num_returns=1)
+            job, start = running.pop(done[0])
+            try:
+                outcome = ray.get(done[0])
+            except ray.exceptions.RayError as error:
+                outcome = TrialOutcome(None, time.perf_counter() - start, describe_problem(error))
+            yield job, outcome
+    finally:
+        if ours:
+            ray.shutdown()
