@@ -4,7 +4,7 @@ A message names the thing, the place (file, line, row, key) and the repair. Libr
 `cli` modules print and exit, with the class's `exit_code`.
 
     CommuniqueError                 exit 1   something failed that the input did not cause
-    |-- InputError                  exit 2   usage or input: the user can mend it
+    |-- InputError                  exit 2   usage or input: the user can fix it
     |   |-- CodebookError                    a codebook that does not validate
     |   |-- DataError                        a file of documents, examples or annotations
     |   |-- ExperimentError                  (labels.errors) an experiment file or --set value
@@ -33,7 +33,7 @@ class CommuniqueError(Exception):
 
 
 class InputError(CommuniqueError):
-    """The input or the usage is wrong, and the message says how to mend it."""
+    """The input or the usage is wrong, and the message says how to fix it."""
 
     exit_code = 2
 

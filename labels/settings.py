@@ -48,7 +48,7 @@ def _from_file(path: Path) -> dict[str, str]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}. Mend or remove the file.") from error
+        raise InputError(f"{path}: not valid TOML: {error}. Fix or remove the file.") from error
     known = [field.name for field in fields(Settings)]
     for key, value in content.items():
         if key not in known:

@@ -165,7 +165,7 @@ class VersionReader:
         """Refuse annotations of a version whose labels differ and from which no recorded change leads here.
 
         Raises:
-            CodebookError: with the versions, how many annotations there are of each, and the command that mends it.
+            CodebookError: with the versions, how many annotations there are of each, and the command that fixes it.
         """
         made = Counter(annotation.codebook_hash for annotation in annotations)
         lost = [known for known in made if known in self._versions and self.route(known) is None]

@@ -181,7 +181,7 @@ class Codebook(_Strict):
             hint = did_you_mean(label, self.label_names)
             raise CodebookError(
                 f"{place}: label '{label}' is not in codebook '{self.name}' {self.version}{hint}. "
-                f"Its labels: {', '.join(self.label_names)}. Mend the label or add it to the codebook."
+                f"Its labels: {', '.join(self.label_names)}. Fix the label or add it to the codebook."
             )
         if self.exclusive and len(wanted) > 1:
             raise CodebookError(
@@ -241,7 +241,7 @@ def parse_codebook(text: str, place: str) -> Codebook:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise CodebookError(f"{place}: not valid TOML: {error}. Mend that line.") from error
+        raise CodebookError(f"{place}: not valid TOML: {error}. Fix that line.") from error
     return codebook_from_dict(content, place)
 
 

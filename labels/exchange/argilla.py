@@ -131,7 +131,7 @@ def _responses(record: Row, question: str, place: str) -> list[tuple[Any, str, s
     columns = [record.get(f"{question}.responses{part}") or [] for part in ("", ".users", ".status")]
     if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) != 1:
         raise DataError(
-            f"{place}: `{question}.responses`, `.users` and `.status` must be lists of one length. Mend the record."
+            f"{place}: `{question}.responses`, `.users` and `.status` must be lists of one length. Fix the record."
         )
     return [
         (value, "" if user is None else str(user), str(status)) for value, user, status in zip(*columns, strict=True)
@@ -140,7 +140,7 @@ def _responses(record: Row, question: str, place: str) -> list[tuple[Any, str, s
 
 def _foreign_decision(record: Row, question: str, value: Any, user: str, status: str, place: str) -> ForeignDecision:
     if status not in ("submitted", "discarded"):
-        raise DataError(f"{place}: a response is draft, submitted or discarded, not '{status}'. Mend the record.")
+        raise DataError(f"{place}: a response is draft, submitted or discarded, not '{status}'. Fix the record.")
     suggestion = record.get(f"{question}.suggestion")
     return ForeignDecision(
         text=record.get("text"),

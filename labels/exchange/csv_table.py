@@ -96,7 +96,7 @@ def _state(row: Row, place: str) -> Any:
         return "unseen" if is_blank(row[label_column(row, place)]) else "reviewed"
     if state not in _STATES:
         near = did_you_mean(state, _STATES)
-        raise DataError(f"{place}: `state` is {', '.join(_STATES)}, not '{state}'{near}. Mend the row.")
+        raise DataError(f"{place}: `state` is {', '.join(_STATES)}, not '{state}'{near}. Fix the row.")
     return state
 
 
@@ -129,7 +129,7 @@ def _seconds(row: Row, place: str) -> float | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Mend the row or empty the cell.")
+        raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Fix the row or empty the cell.")
     return seconds
 
 

@@ -207,7 +207,7 @@ def canonical(value: Any, place: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise DataError(f"{place}: a text holds half a character (a lone surrogate). Mend the record.") from None
+        raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.") from None
     return text
 
 
@@ -305,7 +305,7 @@ def label_list(value: Any, place: str) -> list[str]:
     if names is None:
         return []
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{place}: one label name or a list of them is expected, not {value!r:.80}. Mend the record.")
+        raise DataError(f"{place}: one label name or a list of them is expected, not {value!r:.80}. Fix the record.")
     return [name for name in names if name]
 
 
@@ -319,5 +319,5 @@ def object_at(record: Mapping[str, Any], key: str, place: str) -> Row:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise DataError(f"{place}: `{key}` must be an object, not {type(value).__name__}. Mend the record.")
+        raise DataError(f"{place}: `{key}` must be an object, not {type(value).__name__}. Fix the record.")
     return value

@@ -230,7 +230,7 @@ def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
         expected = _TYPES.get(column, (str,))
         if column in row and (type(row[column]) not in expected):
             names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in expected)
-            raise DataError(f"{place}: `{column}` must be {names}, not {type(row[column]).__name__}. Mend the line.")
+            raise DataError(f"{place}: `{column}` must be {names}, not {type(row[column]).__name__}. Fix the line.")
     _check_values(row, place)
     _check_storable(row, place)
     synthetic = row.get("synthetic", False)
@@ -250,21 +250,21 @@ def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
 def _check_values(row: Row, place: str) -> None:
     allowed = _STATES.get(row["event"])
     if allowed is None:
-        raise DataError(f"{place}: `event` is {' or '.join(_STATES)}, not '{row['event']}'. Mend the line.")
+        raise DataError(f"{place}: `event` is {' or '.join(_STATES)}, not '{row['event']}'. Fix the line.")
     if row["state"] not in allowed:
         raise DataError(
             f"{place}: `state` of an event '{row['event']}' is {' or '.join(map(str, allowed))}, "
-            f"not '{row['state']}'. Mend the line."
+            f"not '{row['state']}'. Fix the line."
         )
     if row["labels"] and row["state"] != "reviewed":
-        raise DataError(f"{place}: a line with `state` {row['state']} bears no labels. Mend the line.")
+        raise DataError(f"{place}: a line with `state` {row['state']} bears no labels. Fix the line.")
     for name in ("labels", "suggestion"):
         for label in row.get(name) or ():
             if not isinstance(label, str):
-                raise DataError(f"{place}: `{name}` holds label names (strings), not {label!r}. Mend the line.")
+                raise DataError(f"{place}: `{name}` holds label names (strings), not {label!r}. Fix the line.")
     probability = row.get("inclusion_probability")
     if probability is not None and not 0 < probability <= 1:
-        raise DataError(f"{place}: `inclusion_probability` lies in (0, 1], not {probability}. Mend the line.")
+        raise DataError(f"{place}: `inclusion_probability` lies in (0, 1], not {probability}. Fix the line.")
 
 
 def _check_storable(row: Row, place: str) -> None:
@@ -272,21 +272,21 @@ def _check_storable(row: Row, place: str) -> None:
     if not 0 <= row["start"] <= row["end"] <= _LONGEST_DOCUMENT:
         raise DataError(
             f"{place}: `start` and `end` must be offsets, 0 <= start <= end, "
-            f"not {row['start']} and {row['end']}. Mend the line."
+            f"not {row['start']} and {row['end']}. Fix the line."
         )
     for column in ("seconds", "inclusion_probability"):
         if row.get(column) is not None and not math.isfinite(row[column]):
-            raise DataError(f"{place}: `{column}` must be a finite number or null, not {row[column]}. Mend the line.")
+            raise DataError(f"{place}: `{column}` must be a finite number or null, not {row[column]}. Fix the line.")
     for column, value in row.items():
         if column in COLUMNS and isinstance(value, str) and not is_unicode(value):
-            raise DataError(f"{place}: `{column}` holds half a character (a lone surrogate). Mend the line.")
+            raise DataError(f"{place}: `{column}` contains an unpaired surrogate. Fix the line.")
     for column in ("suggestion", "extra"):
         try:
             content = json.dumps(row.get(column), ensure_ascii=False, allow_nan=False)
         except ValueError:
-            raise DataError(f"{place}: `{column}` holds a number that is not finite. Mend the line.") from None
+            raise DataError(f"{place}: `{column}` holds a number that is not finite. Fix the line.") from None
         if not is_unicode(content):
-            raise DataError(f"{place}: `{column}` holds half a character (a lone surrogate). Mend the line.")
+            raise DataError(f"{place}: `{column}` contains an unpaired surrogate. Fix the line.")
 
 
 def _event(row: Row, labels: tuple[str, ...]) -> Annotation:

@@ -91,12 +91,12 @@ def read_array(path: Path, format: str) -> list[Row]:
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: this file is not JSON ({error.msg}). Export it again.") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: a number in this file is too long, or it is nested too deeply. Mend it.") from error
+        raise DataError(f"{path}: a number in this file is too long, or it is nested too deeply. Fix it.") from error
     if not isinstance(content, list):
         raise DataError(f"{path}: an array of records is expected, not {type(content).__name__}. Export it again.")
     for number, record in enumerate(content, start=1):
         if not isinstance(record, dict):
-            raise DataError(f"{path}:{number}: an object is expected, not {type(record).__name__}. Mend the record.")
+            raise DataError(f"{path}:{number}: an object is expected, not {type(record).__name__}. Fix the record.")
     return content
 
 
@@ -161,7 +161,7 @@ def _suggestion(task: Row, annotation: Row, place: str) -> list[str] | None:
     """What the prediction says that the annotation grew from, else the last prediction."""
     given = task.get("predictions") or []
     if not isinstance(given, list):
-        raise DataError(f"{place}: `predictions` must be a list. Mend the task.")
+        raise DataError(f"{place}: `predictions` must be a list. Fix the task.")
     predictions = [entry for entry in given if isinstance(entry, dict)]  # some exports name them by number only
     parent = annotation.get("parent_prediction")
     grown = [entry for entry in predictions if parent is not None and entry.get("id") == parent]
@@ -177,7 +177,7 @@ def _choices(result: Any, place: str) -> list[str]:
         if entry.get("type") == "choices":
             chosen = object_at(entry, "value", place).get("choices", [])
             if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
-                raise DataError(f"{place}: `choices` must be a list of label names, not {chosen!r:.80}. Mend the task.")
+                raise DataError(f"{place}: `choices` must be a list of label names, not {chosen!r:.80}. Fix the task.")
             names += chosen
     return names
 
@@ -185,7 +185,7 @@ def _choices(result: Any, place: str) -> list[str]:
 def _objects(value: Any, key: str, place: str) -> list[Row]:
     entries = [] if value is None else value
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(f"{place}: `{key}` must be a list of objects. Mend the task.")
+        raise DataError(f"{place}: `{key}` must be a list of objects. Fix the task.")
     return entries
 
 

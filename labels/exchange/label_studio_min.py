@@ -120,7 +120,7 @@ def _choices(value: Any, place: str) -> list[str]:
         return [value]
     if isinstance(value, list):
         return [name for entry in value for name in _choices(entry, place)]
-    raise DataError(f'{place}: labels are "A" or {{"choices": ["A", "B"]}}, not {value!r:.80}. Mend the record.')
+    raise DataError(f'{place}: labels are "A" or {{"choices": ["A", "B"]}}, not {value!r:.80}. Fix the record.')
 
 
 def _written(event: Annotation, sentence: Sentence) -> Row:

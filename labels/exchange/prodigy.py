@@ -69,7 +69,7 @@ def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
             left_out["unanswered records"] += 1
             continue
         if row["answer"] not in _ANSWERS:
-            raise DataError(f"{place}: `answer` is {', '.join(_ANSWERS)}, not {row['answer']!r}. Mend the record.")
+            raise DataError(f"{place}: `answer` is {', '.join(_ANSWERS)}, not {row['answer']!r}. Fix the record.")
         groups.setdefault(_group(row, number, place), []).append((place, row))
     lines = [_line(reader, records) for records in groups.values()]
     return batch_of(path, lines, left_out)
@@ -98,7 +98,7 @@ def _group(row: Row, number: int, place: str) -> tuple[Any, ...]:
     if _is_choice(row):
         return (number,)
     if not isinstance(row.get("label"), str):
-        raise DataError(f"{place}: there is neither `accept` nor `label` in this record. Mend or remove it.")
+        raise DataError(f"{place}: there is neither `accept` nor `label` in this record. Fix or remove it.")
     stamps = native_stamps(object_at(row, "meta", place).get(KEY), place)
     text = stamps[0].get("sentence_id") if stamps else row.get("_input_hash") or row.get("text")
     return (_annotator(row), str(text))
@@ -146,13 +146,13 @@ def _chosen(row: Row, codebook: Codebook, place: str) -> list[str]:
     """Label names of the accepted options, whose ids may be numbers: then the option's text is the name or title."""
     accepted, options = row.get("accept") or [], row.get("options") or []
     if not isinstance(accepted, list) or not isinstance(options, list):
-        raise DataError(f"{place}: `accept` and `options` must be lists. Mend the record.")
+        raise DataError(f"{place}: `accept` and `options` must be lists. Fix the record.")
     titles = {label.title: label.name for label in codebook.labels if label.title}
     names = dict.fromkeys(codebook.label_names)
     found: dict[str, str] = {}
     for option in options:
         if not isinstance(option, dict) or "id" not in option:
-            raise DataError(f"{place}: an option must be an object with an `id`, not {option!r:.80}. Mend the record.")
+            raise DataError(f"{place}: an option must be an object with an `id`, not {option!r:.80}. Fix the record.")
         identifier, text = str(option["id"]), str(option.get("text", option["id"]))
         found[identifier] = identifier if identifier in names else titles.get(text, text)
     return [found.get(str(identifier), str(identifier)) for identifier in accepted]

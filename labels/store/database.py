@@ -38,7 +38,7 @@ def open_engine(url: sa.URL) -> sa.Engine:
         # A connection that was cut while nobody typed (a server's restart, a firewall) is made anew.
         engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
     except (TypeError, ValueError) as error:
-        raise InputError(f"{shown_url(url)}: a parameter of this URL cannot be used ({error}). Mend it.") from error
+        raise InputError(f"{shown_url(url)}: a parameter of this URL cannot be used ({error}). Fix it.") from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

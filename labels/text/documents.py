@@ -133,7 +133,7 @@ def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         row = mark.line + 2 if mark is not None else None
-        raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Mend it or remove it.") from error
+        raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Fix it or remove it.") from error
     if not isinstance(matter, dict):
         return {}, content  # a text that only happens to open with a rule
     return matter, content[match.end() :].lstrip("\n")
@@ -256,7 +256,7 @@ def _check_storable(document: Document, place: str) -> None:
     for name in ("text", *_PROVENANCE):
         value = getattr(document, name)
         if not is_unicode(value):
-            raise DataError(f"{place}: `{name}` holds half a character (a lone surrogate). Mend or remove it.")
+            raise DataError(f"{place}: `{name}` contains an unpaired surrogate. Fix or remove it.")
         if "\0" in value:
             raise DataError(f"{place}: `{name}` holds the character NUL. Take it out, or save the file as UTF-8.")
     for name, longest in _LONGEST.items():

@@ -78,7 +78,7 @@ def _example(path: Path, number: int, row: Row, codebook: Codebook, names: Mappi
         found = ", ".join(map(str, row)) or "none"
         raise DataError(f"{place}: a column `text` with text in it is needed. Columns here: {found}.")
     if not is_unicode(text):
-        raise DataError(f"{place}: `text` holds half a character (a lone surrogate). Mend or remove the row.")
+        raise DataError(f"{place}: `text` contains an unpaired surrogate. Fix or remove the row.")
     column = label_column(row, place)
     try:
         given = _labels(row[column], column, place)
@@ -136,7 +136,7 @@ def _labels(value: Any, column: str, place: str) -> tuple[str, ...]:
         values = list(value)
         if all(isinstance(item, str) for item in values):
             return tuple(values)
-    raise DataError(f"{place}: `labels` must be a list of label names, not {value!r}. Mend the row.")
+    raise DataError(f"{place}: `labels` must be a list of label names, not {value!r}. Fix the row.")
 
 
 def _parts(cell: str) -> Iterator[str]:

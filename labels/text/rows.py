@@ -83,7 +83,7 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             except (ValueError, RecursionError) as error:
                 deep = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else deep
-                reject(f"{place}: this line is not JSON ({reason}). Mend or remove it.")
+                reject(f"{place}: this line is not JSON ({reason}). Fix or remove it.")
                 continue
             if not isinstance(row, dict):
                 reject(f'{place}: a JSON object is expected, not {type(row).__name__}. Write {{"text": ...}}.')
@@ -98,7 +98,7 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
         try:
             width = len(reader.fieldnames or [])
         except csv.Error as error:
-            raise DataError(f"{path}: the header is not CSV ({error}). Mend its quotes.") from error
+            raise DataError(f"{path}: the header is not CSV ({error}). Fix its quotes.") from error
         number = 0
         while True:
             number += 1
@@ -107,7 +107,7 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             except StopIteration:
                 return
             except csv.Error as error:
-                reject(f"{path}:{number}: this row is not CSV ({error}). Mend its quotes.")
+                reject(f"{path}:{number}: this row is not CSV ({error}). Fix its quotes.")
                 continue
             if None in row or None in row.values():
                 reject(f"{path}:{number}: this row does not have the header's {width} fields. Quote its commas.")

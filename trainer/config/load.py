@@ -127,7 +127,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: not valid TOML: {error}. Mend that line.") from error
+        raise ExperimentError(f"{path}: not valid TOML: {error}. Fix that line.") from error
     for override in overrides:
         apply_override(content, override)
     content["name"] = content.get("name") or file.stem

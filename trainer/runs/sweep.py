@@ -186,7 +186,7 @@ def _best(trials: Sequence[Trial], name: str) -> Trial:
     if not scored:
         problems = Counter(trial.outcome.problem for trial in trials)
         lines = [f"  {times} times: {problem}" for problem, times in problems.most_common(5)]
-        lines += ["Mend the cause, then begin anew with --overwrite."]
+        lines += ["Fix the cause, then begin anew with --overwrite."]
         raise ExperimentError("\n".join([f"{name}: all {len(trials)} trials failed; there is no best.", *lines]))
     return max(scored, key=lambda trial: trial.score)
 

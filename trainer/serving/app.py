@@ -29,7 +29,7 @@ MAX_TEXTS, MAX_CHARACTERS = 1000, 20_000
 
 def _whole_characters(text: str) -> str:
     if not is_unicode(text):
-        raise ValueError("holds half a character (a lone surrogate)")
+        raise ValueError("contains an unpaired surrogate")
     return text
 
 

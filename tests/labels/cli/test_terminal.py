@@ -18,11 +18,11 @@ def test_an_error_on_purpose_is_one_message_on_standard_error_and_its_exit_code(
     capsys: pytest.CaptureFixture[str], error: type[CommuniqueError], code: int
 ) -> None:
     with pytest.raises(typer.Exit) as caught, reporting_errors():
-        raise error("rows.jsonl:3: mend [this] line.")
+        raise error("rows.jsonl:3: fix [this] line.")
 
     assert caught.value.exit_code == code
     printed = capsys.readouterr()
-    assert printed.err == "Error: rows.jsonl:3: mend [this] line.\n"
+    assert printed.err == "Error: rows.jsonl:3: fix [this] line.\n"
     assert printed.out == ""
 
 

@@ -61,7 +61,7 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(
         ("foo=bar", r"\?foo=bar: unknown parameter 'foo'\. Leave it out, or use one of timeout, .*uri=true"),
         ("timout=5", r"unknown parameter 'timout' \(did you mean 'timeout'\?\)"),
         ("mode=ro", r"unknown parameter 'mode'"),
-        ("timeout=long", r"\?timeout=long: a parameter of this URL cannot be used \(.*'long'\)\. Mend it"),
+        ("timeout=long", r"\?timeout=long: a parameter of this URL cannot be used \(.*'long'\)\. Fix it"),
         ("timeout=5&timeout=6", r"a parameter of this URL cannot be used"),
     ],
 )
