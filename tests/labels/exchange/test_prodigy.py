@@ -200,8 +200,8 @@ BAD: list[tuple[str, Row, str]] = [
     ("an unknown label", choice(accept=["trce"]), r"label 'trce' is not in codebook 'small'.*did you mean 'truce'\?"),
     ("meta in a string", choice(meta="wire"), "`meta` must be an object, not str"),
     ("nobody", choice(_annotator_id=None, _session_id=None), "does not say whose decision it is.*--annotator NAME"),
-    ("half a character", choice(text="half \ud83d"), "holds half a character"),
-    ("half a character in an unknown key", choice(other="half \ud83d"), "holds half a character"),
+    ("half a character", choice(text="half \ud83d"), "contains an unpaired surrogate"),
+    ("half a character in an unknown key", choice(other="half \ud83d"), "contains an unpaired surrogate"),
     ("a stamp that is none", choice(meta={"communique": 7}), "`communique` is not what an export wrote there"),
 ]
 

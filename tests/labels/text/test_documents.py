@@ -311,9 +311,9 @@ def test_rows_without_text_are_rejected_by_row_with_what_they_have(write_jsonl: 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"title": "cut in an emoji \ud83d"}, "`title` holds half a character"),
-        ({"source": "\udce9"}, "`source` holds half a character"),
-        ({"id": "\udce9"}, "`source` holds half a character"),
+        ({"title": "cut in an emoji \ud83d"}, "`title` contains an unpaired surrogate"),
+        ({"source": "\udce9"}, "`source` contains an unpaired surrogate"),
+        ({"id": "\udce9"}, "`source` contains an unpaired surrogate"),
         ({"text": "Rain\0fell."}, "`text` holds the character NUL"),
         ({"url": "u\0"}, "`url` holds the character NUL"),
         ({"date": "1" * 41}, "`date` has 41 characters, and 40 are the most"),
@@ -333,7 +333,7 @@ def test_a_row_that_no_store_could_hold_is_rejected_by_row_and_the_rest_goes_in(
 def test_a_file_that_no_store_could_hold_is_rejected_by_name() -> None:
     assert read(write("a.txt", "Guns fell silent.\0"))[1][0].startswith("a.txt: `text` holds the character NUL")
     matter = '---\ntitle: "\\ud83d"\n---\nGuns fell silent.'
-    assert read(write("a.md", matter))[1][0].startswith("a.md: `title` holds half a character")
+    assert read(write("a.md", matter))[1][0].startswith("a.md: `title` contains an unpaired surrogate")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file's name is Unicode")

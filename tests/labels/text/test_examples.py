@@ -167,7 +167,7 @@ def test_equal_rows_of_files_that_are_read_together_have_ids_of_their_own(codebo
 
 def test_half_a_character_is_refused(codebook: Codebook) -> None:
     path = write("a.jsonl", '{"text": "broken \\ud83d", "label": "aid"}')
-    assert refusal(path, codebook).startswith(f"{path}:1: `text` holds half a character")
+    assert refusal(path, codebook).startswith(f"{path}:1: `text` contains an unpaired surrogate")
 
 
 def test_the_same_id_twice_is_refused_with_both_rows(codebook: Codebook, write_jsonl: WriteJsonl) -> None:
