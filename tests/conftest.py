@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from labels.codebook.schema import Codebook, codebook_from_dict
+from labels.progress import progress_to
 from labels.records import Example
 
 # Read once, when a test module imports mlflow or transformers; MLflow's telemetry would ask the network and wait.
@@ -146,3 +148,11 @@ def full_folder(isolated: Path) -> Path:
     folder.mkdir()
     (folder / "report.json").write_text("old", encoding="utf-8")
     return folder
+
+
+@contextmanager
+def progress_reports() -> Iterator[list[tuple[str, int, int]]]:
+    """What the block reports as its progress: (stage, done, total)."""
+    reports: list[tuple[str, int, int]] = []
+    with progress_to(lambda *report: reports.append(report)):
+        yield reports

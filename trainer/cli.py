@@ -12,7 +12,7 @@ import typer
 from typer.models import CommandInfo
 
 from labels.cli import app as labels_app
-from labels.cli.terminal import CodebookOption, StoreOption, console, named_progress_bar, progress_bar, reporting_errors
+from labels.cli.terminal import CodebookOption, StoreOption, console, progress_bars, reporting_errors
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,13 +46,13 @@ def demo(
     from trainer.display.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
 
     with reporting_errors():
-        with named_progress_bar() as advance:
-            corpus = steps.read_corpus(out, advance)
+        with progress_bars():
+            corpus = steps.read_corpus(out)
         print_corpus(corpus)
         split = steps.freeze_split(out, corpus)
         print_split(split, out / "split.json")
-        with named_progress_bar() as advance:
-            results = steps.train_all(out, corpus, advance)
+        with progress_bars():
+            results = steps.train_all(out, corpus)
         print_results(results)
         best, uri = steps.register_champion(results)
         print_champion(best, uri)
@@ -91,8 +91,8 @@ def train(
         if is_follower():
             help_train(loaded, folder)
             return
-        with progress_bar(f"Training {loaded.model.kind}") as advance:
-            result = run_experiment(loaded, folder, progress=advance, overwrite=overwrite)
+        with progress_bars():
+            result = run_experiment(loaded, folder, overwrite=overwrite)
         print_report(result.report)
         print_saved(result)
 
@@ -105,8 +105,8 @@ def _draw_learning_curve(experiment: str, out: Path | None, overrides: list[str]
     with reporting_errors():
         loaded = load_experiment(experiment, overrides)
         folder = out or Path("runs") / f"{loaded.name}-learning-curve"
-        with progress_bar(f"Fitting {loaded.model.kind}") as advance:
-            result = run_learning_curve(loaded, folder, progress=advance, overwrite=overwrite)
+        with progress_bars():
+            result = run_learning_curve(loaded, folder, overwrite=overwrite)
         print_learning_curve(result)
 
 
@@ -126,8 +126,8 @@ def sweep(
         loaded = load_experiment(experiment, set_ or [])
         folder = out or Path("runs") / loaded.name
         try:
-            with named_progress_bar() as advance:
-                result = run_sweep(loaded, folder, progress=advance, overwrite=overwrite)
+            with progress_bars():
+                result = run_sweep(loaded, folder, overwrite=overwrite)
         except KeyboardInterrupt:
             print_interrupted(folder)
             raise typer.Exit(130) from None
@@ -179,8 +179,8 @@ def export(
             raise InputError("export: name a format. ONNX is the only one so far: add --onnx.")
         quiet_libraries()
         folder = fetch_artefact(artefact)
-        with named_progress_bar() as advance:
-            report = export_artefact(folder, out, int8=int8, data=data, overwrite=overwrite, progress=advance)
+        with progress_bars():
+            report = export_artefact(folder, out, int8=int8, data=data, overwrite=overwrite)
         print_exported(report)
 
 
@@ -207,8 +207,8 @@ def score(
         settings = load_settings(store=store)
         with Store(settings.store, create=False) as opened:
             model = Model.load(fetch_artefact(artefact))
-            with progress_bar("Scoring") as advance:
-                report = score_store(model, opened, embed=embed, progress=advance)
+            with progress_bars():
+                report = score_store(model, opened, embed=embed)
         print_scored(report, opened.name)
 
 
@@ -238,7 +238,7 @@ def doubts(
             check_output(out)
         book = find_codebook(settings.codebook, settings.store)
         with Store(settings.store, create=False) as opened:
-            with progress_bar("Judging") as advance:
+            with progress_bars():
                 report = store_doubts(
                     opened,
                     book,
@@ -246,7 +246,6 @@ def doubts(
                     folds=folds,
                     limit=limit,
                     reference=settings.codebook,
-                    progress=advance,
                 )
             queued = queue_doubts(opened, report.doubts) if queue else None
         if out is not None:
@@ -272,10 +271,8 @@ def predict(
     with reporting_errors():
         quiet_libraries()
         model = Model.load(fetch_artefact(artefact))
-        with progress_bar("Predicting") as advance:
-            report = predict_files(
-                model, inputs, output, split=split, keep_boilerplate=keep_boilerplate, progress=advance
-            )
+        with progress_bars():
+            report = predict_files(model, inputs, output, split=split, keep_boilerplate=keep_boilerplate)
         print_predicted(report, model, output)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labels.codebook.schema import load_codebook
 from labels.exchange.jsonl import import_annotations
-from labels.progress import Progress, StagedProgress
+from labels.progress import progress_stage, report_progress
 from labels.records import Document, Sentence
 from labels.store import Store
 from labels.store.ingest import IngestReport, ingest
@@ -42,7 +42,7 @@ class Corpus:
     events: int
 
 
-def read_corpus(out: Path, advance: StagedProgress) -> Corpus:
+def read_corpus(out: Path) -> Corpus:
     """Read the starter corpus into a new store under `out`: documents, sentences, the shipped annotations.
 
     Raises:
@@ -53,11 +53,11 @@ def read_corpus(out: Path, advance: StagedProgress) -> Corpus:
     path = out / "communique.db"
     codebook = load_codebook(STARTER_CODEBOOK)
     with Store(path) as store:
-        report = ingest(store, [shipped("seeds") / "documents"], lambda done, total: advance("reading", done, total))
+        report = ingest(store, [shipped("seeds") / "documents"])
         files = sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
         events = 0
         for done, file in enumerate(files):
-            advance("importing annotations", done, len(files))
+            report_progress("Importing annotations", done, len(files))
             events += import_annotations(store, file, codebook)[0]
     return Corpus(path, report, events)
 
@@ -73,13 +73,14 @@ def freeze_split(out: Path, corpus: Corpus) -> Split:
     return split
 
 
-def train_all(out: Path, corpus: Corpus, advance: StagedProgress) -> list[RunResult]:
+def train_all(out: Path, corpus: Corpus) -> list[RunResult]:
     """Run the four experiments on the frozen split, one MLflow run each."""
-    results = []
+    results: list[RunResult] = []
     for kind in KINDS:
-        advance(kind, 0, 1)
         experiment = _experiment(kind, out, corpus)
-        results.append(run_experiment(experiment, out / "runs" / kind, progress=_named(advance, kind)))
+        report_progress("Training models", len(results), len(KINDS))
+        with progress_stage(kind):
+            results.append(run_experiment(experiment, out / "runs" / kind))
     return results
 
 
@@ -117,10 +118,6 @@ def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:
             f"tracking.experiment={EXPERIMENT}",
         ],
     )
-
-
-def _named(advance: StagedProgress, kind: str) -> Progress:
-    return lambda done, total: advance(kind, done, total)
 
 
 def _refuse(message: str) -> None:

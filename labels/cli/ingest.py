@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, progress_bar, reporting_errors
+from labels.cli.terminal import StoreOption, console, progress_bars, reporting_errors
 
 
 def ingest_command(
@@ -23,8 +23,8 @@ def ingest_command(
     with reporting_errors():
         settings = load_settings(store=store)
         find_files(paths)  # what cannot be read should not leave an empty store behind
-        with Store(settings.store) as opened, progress_bar("Reading") as advance:
-            report = ingest(opened, paths, advance)
+        with Store(settings.store) as opened, progress_bars():
+            report = ingest(opened, paths)
             counts = opened.counts()
         for message in report.rejected:
             console.print(f"Left out: {message}", style="yellow")

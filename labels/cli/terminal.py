@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labels.errors import CommuniqueError
-from labels.progress import Progress, StagedProgress
+from labels.progress import progress_to
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,38 +65,31 @@ def reporting_errors() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Progress]:
-    """Yield a function (done, total) that moves a bar on standard error; the bar goes when the work ends.
+def progress_bars() -> Iterator[None]:
+    """Show the progress of the work inside the block on standard error: one bar, that of the latest stage.
 
-    Where standard error is no terminal nothing is drawn.
+    The bar goes when the work ends. Where standard error is not a terminal nothing is drawn.
     """
-    with named_progress_bar() as advance:
-        yield lambda done, total: advance(title, done, total)
-
-
-@contextmanager
-def named_progress_bar() -> Iterator[StagedProgress]:
-    """As `progress_bar`, for work in several stages: yield a function (stage, done, total)."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as ProgressBar
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda _stage, _done, _total: None
+        yield
         return
-    with ProgressBar(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def advance(stage: str, done: int, total: int) -> None:
+        def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                for earlier in tasks.values():
-                    progress.update(earlier, visible=False)
                 tasks[stage] = progress.add_task(stage, total=total)
+            for name, task in tasks.items():
+                progress.update(task, visible=name == stage)
             progress.update(tasks[stage], completed=done, total=total)
 
-        yield advance
+        with progress_to(show):
+            yield
 
 
 StoreOption = Annotated[

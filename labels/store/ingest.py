@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labels.progress import Progress
+from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.store import Store
 from labels.text.documents import find_files, read_file
@@ -27,11 +27,8 @@ class IngestReport:
     rejected: list[str] = field(default_factory=list)
 
 
-def ingest(store: Store, paths: Iterable[Path], progress: Progress | None = None) -> IngestReport:
+def ingest(store: Store, paths: Iterable[Path]) -> IngestReport:
     """Add the documents under `paths` with their sentences; those already in the store add nothing.
-
-    Args:
-        progress: called with (files done, files in all).
 
     Raises:
         DataError: a path does not exist or nothing readable is there.
@@ -41,8 +38,7 @@ def ingest(store: Store, paths: Iterable[Path], progress: Progress | None = None
     files = find_files(paths)
     waiting: list[tuple[Document, list[Sentence]]] = []
     for done, path in enumerate(files):
-        if progress:
-            progress(done, len(files))
+        report_progress("Reading", done, len(files))
         for document in read_file(path, report.rejected.append):
             sentences = split_sentences(document)
             report.documents_read += 1
@@ -51,8 +47,7 @@ def ingest(store: Store, paths: Iterable[Path], progress: Progress | None = None
             if len(waiting) >= _DOCUMENTS_PER_TRANSACTION:
                 _keep(store, waiting, report)
     _keep(store, waiting, report)
-    if progress:
-        progress(len(files), len(files))
+    report_progress("Reading", len(files), len(files))
     return report
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, ExperimentError, did_you_mean
 from labels.files import write_whole
-from labels.progress import Progress
+from labels.progress import report_progress
 from labels.records import Example
 from labels.settings import command
 from labels.store import Store
@@ -79,7 +79,6 @@ def store_doubts(
     folds: int = 5,
     limit: int = 100,
     reference: str = "",
-    progress: Progress | None = None,
 ) -> DoubtReport:
     """`find_doubts` in the gold of a label store.
 
@@ -94,7 +93,7 @@ def store_doubts(
     if not examples:
         label = command("label", "--annotator", "YOUR_NAME", store=store.name, codebook=reference)
         raise ExperimentError(f"{store.name}: no sentence in it has agreed labels yet. Label some with `{label}`.")
-    report = find_doubts(examples, codebook, kind=kind, folds=folds, limit=limit, progress=progress)
+    report = find_doubts(examples, codebook, kind=kind, folds=folds, limit=limit)
     return DoubtReport(report.doubts, report.found, report.sentences, report.unjudged, tuple(notes))
 
 
@@ -106,7 +105,6 @@ def find_doubts(
     folds: int = 5,
     limit: int = 100,
     seed: int = 13,
-    progress: Progress | None = None,
 ) -> DoubtReport:
     """Sentences whose gold confident learning contradicts, ranked; sources: `trainer.active.confident_learning`.
 
@@ -114,13 +112,10 @@ def find_doubts(
     confident joint, ranked by normalised margin. Multi-label: one label at a time, ranked by the exponentially weighted
     mean of a sentence's self-confidences.
 
-    Args:
-        progress: called with (folds done, folds).
-
     Raises:
         ExperimentError: there are fewer groups of documents than folds.
     """
-    probabilities = out_of_sample(examples, codebook, kind=kind, folds=folds, seed=seed, progress=progress)
+    probabilities = out_of_sample(examples, codebook, kind=kind, folds=folds, seed=seed)
     judge = _exclusive_doubts if codebook.exclusive else _multilabel_doubts
     doubts = sorted(judge(examples, codebook, probabilities), key=lambda doubt: (doubt.score, doubt.sentence_id))
     unjudged = np.isnan(probabilities)
@@ -182,7 +177,6 @@ def out_of_sample(
     kind: Kind,
     folds: int,
     seed: int,
-    progress: Progress | None = None,
 ) -> Floats:
     """What models say of documents that they were not fitted to: (n, labels), or (n, classes) of exclusive codebooks.
 
@@ -198,8 +192,7 @@ def out_of_sample(
     for done, held in enumerate(parts):
         rest = [example for part in parts if part is not held for example in part]
         found[[row[example.id] for example in held]] = _judged(rest, held, codebook, kind, seed)
-        if progress:
-            progress(done + 1, folds)
+        report_progress("Cross-validating", done + 1, folds)
     return found
 
 
@@ -215,7 +208,7 @@ def _judged(train: Sequence[Example], held: Sequence[Example], codebook: Codeboo
         return np.full((len(held), gold.shape[1]), np.nan)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-        classifier = build_classifier(section, codebook, seed, None).fit(train, [])
+        classifier = build_classifier(section, codebook, seed).fit(train, [])
     probabilities = classifier.predict_proba([example.text for example in held]).astype(np.float64)
     if codebook.exclusive:
         probabilities = with_none(probabilities, codebook.allow_none)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import ArtefactError
-from labels.progress import Progress
+from labels.progress import report_progress
 from labels.store import Scorable, ScoringModel, Store, now
 from trainer.arrays import Floats
 from trainer.calibration.calibration import with_none
@@ -99,7 +99,6 @@ def score_store(
     store: Store,
     *,
     embed: bool | None = None,
-    progress: Progress | None = None,
 ) -> ScoreReport:
     """Ask a model of every sentence that it has not scored in this store yet, boilerplate aside.
 
@@ -107,7 +106,6 @@ def score_store(
 
     Args:
         embed: keep embeddings too, of the model's own encoder or else of the bundled one. None: if it has its own.
-        progress: called with (sentences done, sentences to do).
 
     Raises:
         ArtefactError: the model was never saved, so that it has no id.
@@ -118,13 +116,13 @@ def score_store(
         raise ArtefactError("this model was not saved, so its scores would have no name. Load it from its artefact.")
     reader = _Reader(model, isinstance(model.classifier, EncodingClassifier) if embed is None else embed)
     store.add_model(_scoring_model(model, reader.encoder))
-    scored, embedded = _score(model, store, reader, progress or _silent)
+    scored, embedded = _score(model, store, reader)
     if reader.encoder:
-        embedded += _embed(model, store, reader, progress or _silent)
+        embedded += _embed(model, store, reader)
     return ScoreReport(model.id, scored, embedded, reader.encoder)
 
 
-def _score(model: Model, store: Store, reader: _Reader, progress: Progress) -> tuple[int, int]:
+def _score(model: Model, store: Store, reader: _Reader) -> tuple[int, int]:
     """Score what has no score, with vectors where they are wanted; how many of both were written."""
     scored = embedded = 0
     total = store.count_unscored(model.id)
@@ -135,22 +133,18 @@ def _score(model: Model, store: Store, reader: _Reader, progress: Progress) -> t
             embedded += _write_embeddings(store, model.id, chunk, vectors)
         _write_scores(store, model, chunk, probabilities)
         scored += len(chunk)
-        progress(scored, max(total, scored))
+        report_progress("Scoring", scored, max(total, scored))
     return scored, embedded
 
 
-def _embed(model: Model, store: Store, reader: _Reader, progress: Progress) -> int:
+def _embed(model: Model, store: Store, reader: _Reader) -> int:
     """Write the vectors of what an earlier run scored without them; how many there were."""
     embedded = 0
     counts = store.counts()
     while chunk := store.unscored(model.id, _CHUNK, embeddings=True):
         embedded += _write_embeddings(store, model.id, chunk, reader.embed([sentence.text for sentence in chunk]))
-        progress(embedded, max(counts.sentences - counts.boilerplate, embedded))
+        report_progress("Embedding", embedded, max(counts.sentences - counts.boilerplate, embedded))
     return embedded
-
-
-def _silent(_done: int, _total: int) -> None:
-    """Nobody wants to know."""
 
 
 class _Reader:

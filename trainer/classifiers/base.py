@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError
-from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
 
@@ -187,8 +186,8 @@ def classifier_class(kind: str) -> type[Classifier]:
     return found
 
 
-def build_classifier(section: ModelSection, codebook: Codebook, seed: int, progress: Progress | None) -> Classifier:
+def build_classifier(section: ModelSection, codebook: Codebook, seed: int) -> Classifier:
     """A classifier to be fitted, as the experiment's model section describes it."""
     build = classifier_class(section.kind)
-    built: Classifier = build(codebook, section, seed, progress)  # type: ignore[call-arg]
+    built: Classifier = build(codebook, section, seed)  # type: ignore[call-arg]
     return built

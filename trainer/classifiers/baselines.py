@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from labels.codebook.cues import compile_cue
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
-from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.base import label_matrix
@@ -31,9 +30,7 @@ class MajorityClassifier:
     stops_early = False
     notes: tuple[str, ...] = ()
 
-    def __init__(
-        self, codebook: Codebook, section: MajoritySection, seed: int, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, codebook: Codebook, section: MajoritySection, seed: int) -> None:
         self.labels = codebook.label_names
         self.frequencies_ = np.zeros(len(self.labels))
 
@@ -78,9 +75,7 @@ class KeywordsClassifier:
     stops_early = False
     notes: tuple[str, ...] = ()
 
-    def __init__(
-        self, codebook: Codebook, section: KeywordsSection, seed: int, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, codebook: Codebook, section: KeywordsSection, seed: int) -> None:
         without = [label.name for label in codebook.labels if not label.cues]
         if len(without) == len(codebook.labels):
             raise ExperimentError(

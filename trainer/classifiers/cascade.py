@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError
-from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Bools, Probabilities
 from trainer.calibration.calibration import Calibration, LabelCalibration, fit_calibration, not_calibrated, with_none
@@ -114,16 +113,13 @@ class CascadeClassifier:
     stops_early = True
     checkpoints: Path | None = None
 
-    def __init__(
-        self, codebook: Codebook, section: CascadeSection, seed: int, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, codebook: Codebook, section: CascadeSection, seed: int) -> None:
         self.labels = codebook.label_names
         self.notes: tuple[str, ...] = ()
         self._codebook = codebook
         self._section = section
         self._limits = Limits(section.max_disagreement, section.max_lost, section.confidence)
         self._seed = seed
-        self._progress = progress
         self.calibration_ = not_calibrated(codebook)
         self.fitted_: _Fitted | None = None
 
@@ -170,8 +166,8 @@ class CascadeClassifier:
         )
 
     def _build(self) -> tuple[Classifier, Classifier]:
-        cheap = build_classifier(self._section.cheap, self._codebook, self._seed, None)
-        expensive = build_classifier(self._section.expensive, self._codebook, self._seed, self._progress)
+        cheap = build_classifier(self._section.cheap, self._codebook, self._seed)
+        expensive = build_classifier(self._section.expensive, self._codebook, self._seed)
         if isinstance(expensive, ResumableClassifier):
             expensive.checkpoints = self.checkpoints
         return cheap, expensive

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 from labels.errors import DivergedError
-from labels.progress import Progress
+from labels.progress import report_progress
 from labels.records import Example
 from trainer.arrays import Bools
 from trainer.classifiers.base import label_matrix
@@ -137,10 +137,8 @@ class ContrastiveClassifier(TransformerClassifier):
     Steps grow with the number of examples, up to `max_steps`. The regression is kept as the network's linear head.
     """
 
-    def __init__(
-        self, codebook: Codebook, section: ContrastiveSection, seed: int, progress: Progress | None = None
-    ) -> None:
-        super().__init__(codebook, section, seed, progress)
+    def __init__(self, codebook: Codebook, section: ContrastiveSection, seed: int) -> None:
+        super().__init__(codebook, section, seed)
         self._section = section
         self.steps_ = 0
 
@@ -192,8 +190,7 @@ class ContrastiveClassifier(TransformerClassifier):
             torch.nn.utils.clip_grad_norm_(network.encoder.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            if self._progress:
-                self._progress(step, self.steps_)
+            report_progress("Training", step, self.steps_)
 
     def _batches(
         self, texts: Sequence[str], gold: NDArray[np.bool_]

@@ -14,7 +14,7 @@ import numpy as np
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, EncoderError, ExperimentError
-from labels.progress import Progress
+from labels.progress import progress_to
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.linear import (
@@ -43,14 +43,11 @@ class EmbeddingClassifier:
     stops_early = False
     notes: tuple[str, ...] = ()
 
-    def __init__(
-        self, codebook: Codebook, section: EmbeddingSection, seed: int, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, codebook: Codebook, section: EmbeddingSection, seed: int) -> None:
         self.labels = codebook.label_names
         self._exclusive = codebook.exclusive
         self._section = section
         self._seed = seed
-        self._progress = progress
         self.embedder_: Embedder | None = None
         self.regression_: Any = None
 
@@ -65,7 +62,7 @@ class EmbeddingClassifier:
         targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
         texts = [example.text for example in (*examples, *validation)]
-        vectors = cached_encode(self.embedder_, texts, progress=self._progress)[: len(examples)]
+        vectors = cached_encode(self.embedder_, texts)[: len(examples)]
         self.regression_ = build_regression(
             exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
         )
@@ -78,7 +75,8 @@ class EmbeddingClassifier:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n, dimensions) vectors of length 1; known texts come from the cache, others are not added to it."""
-        return cached_encode(self._fitted_embedder(), texts, keep=False)
+        with progress_to(None):  # whoever predicts many texts reports its own progress
+            return cached_encode(self._fitted_embedder(), texts, keep=False)
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
         """`predict_proba` from the vectors that `embed` gave."""

@@ -13,7 +13,6 @@ import numpy as np
 
 from labels.codebook.schema import Codebook
 from labels.errors import DivergedError, ExperimentError
-from labels.progress import Progress
 from labels.records import Example
 from trainer.classifiers.base import class_indices, label_matrix, refuse_one_class
 from trainer.classifiers.network import trains_in_bfloat16
@@ -47,10 +46,8 @@ class FinetuneClassifier(TransformerClassifier):
     stops_early = True
     checkpoints: Path | None = None
 
-    def __init__(
-        self, codebook: Codebook, section: FinetuneSection, seed: int, progress: Progress | None = None
-    ) -> None:
-        super().__init__(codebook, section, seed, progress)
+    def __init__(self, codebook: Codebook, section: FinetuneSection, seed: int) -> None:
+        super().__init__(codebook, section, seed)
         self._section = section
         self.best_epoch_ = 0.0
         self.notes: tuple[str, ...] = ()
@@ -165,7 +162,6 @@ class FinetuneClassifier(TransformerClassifier):
             epochs=self._epochs(len(examples)),
             seed=self._seed,
             folder=folder,
-            progress=self._progress,
         )
         network.finish()
         return best_epoch

@@ -10,7 +10,6 @@ import numpy as np
 
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
-from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.linear import (
@@ -41,7 +40,7 @@ class TfidfClassifier:
     stops_early = False
     notes: tuple[str, ...] = ()
 
-    def __init__(self, codebook: Codebook, section: TfidfSection, seed: int, progress: Progress | None = None) -> None:
+    def __init__(self, codebook: Codebook, section: TfidfSection, seed: int) -> None:
         self.labels = codebook.label_names
         self._exclusive = codebook.exclusive
         self._section = section

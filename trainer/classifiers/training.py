@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from labels.errors import DivergedError
-from labels.progress import Progress
+from labels.progress import report_progress
 from labels.records import Example
 from trainer.classifiers.network import Network, trains_in_bfloat16
 from trainer.environment import is_follower, world_size
@@ -183,13 +183,10 @@ class _OrderCallback(TrainerCallback):  # type: ignore[misc]
 
 
 class _ProgressCallback(TrainerCallback):  # type: ignore[misc]
-    """Tells a progress function how many steps are done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    """Reports how many steps are done."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._progress(state.global_step, state.max_steps)
+        report_progress("Training", state.global_step, state.max_steps)
 
 
 def train_network(
@@ -203,7 +200,6 @@ def train_network(
     epochs: int,
     seed: int,
     folder: Path,
-    progress: Progress | None,
 ) -> float:
     """Train `network` in place and leave it with the weights of its best epoch; returns that epoch.
 
@@ -216,9 +212,10 @@ def train_network(
     Raises:
         DivergedError: the loss became infinite or not a number.
     """
-    callbacks: list[TrainerCallback] = [EarlyStoppingCallback(early_stopping_patience=section.patience)]
-    if progress is not None:
-        callbacks.append(_ProgressCallback(progress))
+    callbacks: list[TrainerCallback] = [
+        EarlyStoppingCallback(early_stopping_patience=section.patience),
+        _ProgressCallback(),
+    ]
     # The trainer notes the place of the best checkpoint, which must be found from another working folder too.
     folder = folder.resolve()
     checkpoint = last_whole_checkpoint(folder)

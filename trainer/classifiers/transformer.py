@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError
-from labels.progress import Progress
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.base import without_none
@@ -45,14 +44,12 @@ class TransformerClassifier(ABC):
         codebook: Codebook,
         section: FinetuneSection | ContrastiveSection,
         seed: int,
-        progress: Progress | None = None,
     ) -> None:
         self.labels = codebook.label_names
         self._exclusive = codebook.exclusive
         self._n_outputs = len(self.labels) + (codebook.exclusive and codebook.allow_none)
         self._encoder_settings = section
         self._seed = seed
-        self._progress = progress
         self.network_: Network | None = None
         self.onnx_: OnnxNetwork | None = None
         self.tokenizer_: Any = None

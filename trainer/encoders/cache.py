@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.progress import Progress
+from labels.progress import report_progress
 from trainer.encoders.embeddings import Embedder, Vectors
 from trainer.environment import cache_folder
 
@@ -26,15 +26,12 @@ _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 """What SQLite reports of a file that is no database, a broken one, or one with other tables than ours."""
 
 
-def cached_encode(
-    embedder: Embedder, texts: Sequence[str], *, keep: bool = True, progress: Progress | None = None
-) -> Vectors:
+def cached_encode(embedder: Embedder, texts: Sequence[str], *, keep: bool = True) -> Vectors:
     """What `embedder.encode(texts)` gives, taken from its cache where it is there.
 
     Args:
         keep: write what had to be encoded to the cache. Not for texts that are met only once, such as a corpus to be
             predicted.
-        progress: called with (texts done, texts in all).
     """
     cache = EmbeddingCache(cache_folder() / "embeddings" / f"{embedder.identity}.sqlite", embedder.dimensions)
     known = cache.read(texts)
@@ -45,8 +42,7 @@ def cached_encode(
         if keep:
             cache.write(fresh)
         known |= fresh
-        if progress:
-            progress(len(texts) - len(missing) + start + len(chunk), len(texts))
+        report_progress("Encoding", len(texts) - len(missing) + start + len(chunk), len(texts))
     vectors = np.zeros((len(texts), embedder.dimensions), dtype=np.float32)
     for row, text in enumerate(texts):
         vectors[row] = known[text]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.progress import Progress
 from trainer.encoders.encoder import BUNDLED, default_pooling, encoder_digest, find_encoder, max_positions, open_encoder
 
 if TYPE_CHECKING:
@@ -63,12 +62,8 @@ class Embedder:
         """Length of a vector."""
         return int(self._opened[0].config.hidden_size)
 
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """(n, dimensions) float32 vectors of length 1, in the order of `texts`.
-
-        Args:
-            progress: called with (texts done, texts in all).
-        """
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """(n, dimensions) float32 vectors of length 1, in the order of `texts`."""
         encoder, tokenizer = self._opened
 
         def pooled(**inputs: torch.Tensor) -> torch.Tensor:
@@ -80,7 +75,6 @@ class Embedder:
             lambda input_ids, attention_mask: ask_torch(pooled, encoder.device, input_ids, attention_mask),
             width=self.dimensions,
             max_length=min(self.max_length, max_positions(encoder)),
-            progress=progress,
         )
         return normalised(vectors)
 
@@ -99,7 +93,6 @@ def encode_in_batches(
     *,
     width: int,
     max_length: int,
-    progress: Progress | None = None,
 ) -> Vectors:
     """(n, width) float32 of what `encode` gives for each text, in the order of `texts`.
 
@@ -109,7 +102,6 @@ def encode_in_batches(
         tokenizer: one of transformers', or what is called in the same way.
         encode: called with a batch's input ids and attention mask; gives (batch, width).
         max_length: tokens at which longer texts are cut.
-        progress: called with (texts done, texts in all).
     """
     tokens = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
     order = sorted(range(len(texts)), key=lambda position: len(tokens[position]))
@@ -118,8 +110,6 @@ def encode_in_batches(
         chosen = order[start : start + BATCH]
         batch = tokenizer.pad({"input_ids": [tokens[i] for i in chosen]}, return_tensors="np")
         rows[chosen] = encode(batch["input_ids"], batch["attention_mask"])
-        if progress:
-            progress(start + len(chosen), len(order))
     return rows
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import ArtefactError, DataError
-from labels.progress import StagedProgress
+from labels.progress import report_progress
 from labels.records import Example
 from labels.text.examples import read_examples
 from trainer.arrays import Bools, Probabilities
@@ -96,7 +96,6 @@ def export_artefact(
     int8: bool = False,
     data: Path | None = None,
     overwrite: bool = False,
-    progress: StagedProgress | None = None,
 ) -> ExportReport:
     """Write the artefact in `source` to `out` as one that runs on onnxruntime; `source` stays as it is.
 
@@ -116,16 +115,15 @@ def export_artefact(
             is occupied or touches `source`.
     """
     _refuse_place(source, out, data, overwrite=overwrite)
-    advance = progress or _silent
     classifier, model = _open(source, int8=int8)
     examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
     _refuse_unread(source, classifier, examples, origin)
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
-        advance("Writing the graph", 0, 1)
+        report_progress("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
         exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)
-        agreement, speeds = _check(model, exported, examples, origin, advance)
+        agreement, speeds = _check(model, exported, examples, origin)
         if refusal := why_refused(agreement, precision):
             raise ArtefactError(f"{source}: {refusal}")
         manifest = _write(draft, model, exported, precision, agreement)
@@ -247,19 +245,18 @@ def _reported_model(report: Path) -> str:
 
 
 def _check(
-    model: Model, exported: Model, examples: Sequence[Example], origin: str, progress: StagedProgress
+    model: Model, exported: Model, examples: Sequence[Example], origin: str
 ) -> tuple[Agreement, tuple[float, float]]:
     """How the two agree on the check rows, and how many texts a second each reads."""
     texts = [example.text for example in examples]
-    n = len(texts)
-    before, speed_before = _ask(model, texts, lambda done: progress("Checking", done, 2 * n))
-    after, speed_after = _ask(exported, texts, lambda done: progress("Checking", n + done, 2 * n))
+    before, speed_before = _ask(model, texts, 0)
+    after, speed_after = _ask(exported, texts, len(texts))
     agreement = compare(before, after, label_matrix(examples, model.labels), model, origin)
     return agreement, (speed_before, speed_after)
 
 
-def _ask(model: Model, texts: Sequence[str], progress: Callable[[int], None]) -> tuple[Probabilities, float]:
-    """(n, labels) calibrated probabilities, and how many texts a second."""
+def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities, float]:
+    """(n, labels) calibrated probabilities, and texts per second; `asked` texts went to the other model before."""
     model.predict_proba(texts[:1])  # what is done once is no matter of speed
     parts: list[Probabilities] = []
     seconds = 0.0
@@ -268,7 +265,7 @@ def _ask(model: Model, texts: Sequence[str], progress: Callable[[int], None]) ->
         began = time.perf_counter()
         parts.append(model.predict_proba(chunk))
         seconds += time.perf_counter() - began
-        progress(start + len(chunk))
+        report_progress("Checking", asked + start + len(chunk), 2 * len(texts))
     return np.concatenate(parts), len(texts) / seconds
 
 
@@ -320,7 +317,3 @@ def _write(draft: Path, model: Model, exported: Model, precision: str, agreement
         packages=model.manifest.packages | {"onnxruntime": onnxruntime.__version__},
     )
     return save_artefact(draft, manifest, model.codebook, exported.classifier)
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Nobody wants to know."""

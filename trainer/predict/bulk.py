@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from labels.errors import DataError
 from labels.files import whole_file
-from labels.progress import Progress
+from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.text.documents import find_files, read_file
 from labels.text.sentences import count_boilerplate, split_sentences, whole_sentence
@@ -56,7 +56,6 @@ def predict_files(
     *,
     split: bool = True,
     keep_boilerplate: bool = False,
-    progress: Progress | None = None,
 ) -> PredictReport:
     """Predict every sentence of the inputs and write one row for each; the output appears whole or not at all.
 
@@ -64,7 +63,6 @@ def predict_files(
         output: a .jsonl, .csv or .parquet file.
         split: cut documents into sentences; if false, each document (row) is one sentence.
         keep_boilerplate: predict boilerplate too, instead of setting it aside.
-        progress: called with (files done, files in all).
 
     Raises:
         DataError: an input does not exist or is the output too, nothing could be read, or the output cannot be written.
@@ -75,7 +73,7 @@ def predict_files(
         )
     files = _files_but(output, inputs)
     report = PredictReport()
-    sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate, progress=progress)
+    sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate)
     with whole_file(output) as draft:
         with _writer(draft, output.suffix.lower(), model) as writer:
             while chunk := list(islice(sentences, _CHUNK)):
@@ -124,11 +122,9 @@ def _sentences(
     *,
     split: bool,
     keep_boilerplate: bool,
-    progress: Progress | None,
 ) -> Iterator[tuple[Document, Sentence]]:
     for done, path in enumerate(files):
-        if progress:
-            progress(done, len(files))
+        report_progress("Predicting", done, len(files))
         for document in read_file(path, report.reject):
             report.documents += 1
             sentences = split_sentences(document) if split else [whole_sentence(document)]
@@ -136,8 +132,7 @@ def _sentences(
                 report.boilerplate += count_boilerplate(sentences)
                 sentences = [sentence for sentence in sentences if not sentence.boilerplate]
             yield from ((document, sentence) for sentence in sentences)
-    if progress:
-        progress(len(files), len(files))
+    report_progress("Predicting", len(files), len(files))
 
 
 class _Writer(Protocol):

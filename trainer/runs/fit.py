@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError, ExperimentError
-from labels.progress import Progress
+from labels.progress import progress_stage
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.calibration.calibration import Calibration, fit_calibration, not_calibrated
@@ -42,22 +42,19 @@ class Fitted:
     seconds: float
 
 
-def fit_model(
-    experiment: Experiment, dataset: Dataset, progress: Progress | None = None, *, checkpoints: Path | None = None
-) -> Fitted:
+def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | None = None) -> Fitted:
     """Fit and calibrate; the seconds count both, cross-fitting included.
 
     Args:
-        progress: told the steps of a training, from the first again for each fold of a cross-fitting.
         checkpoints: where an interrupted training goes on, for kinds that can, in folders of their own for the folds;
             None: it begins anew.
     """
     start = time.perf_counter()
-    classifier = _unfitted(experiment, dataset, progress, checkpoints)
+    classifier = _unfitted(experiment, dataset, checkpoints)
     if isinstance(classifier, CalibratedClassifier):
         _refuse_other_calibration(experiment)
     classifier.fit(dataset.parts["train"], dataset.parts["validation"])
-    calibration = _calibrate(experiment, dataset, classifier, progress, checkpoints)
+    calibration = _calibrate(experiment, dataset, classifier, checkpoints)
     seconds = time.perf_counter() - start
     return Fitted(Model(dataset.codebook, classifier, calibration), seconds)
 
@@ -83,10 +80,8 @@ def help_train(experiment: Experiment, out: Path) -> None:
         raise
 
 
-def _unfitted(
-    experiment: Experiment, dataset: Dataset, progress: Progress | None, checkpoints: Path | None
-) -> Classifier:
-    classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed, progress)
+def _unfitted(experiment: Experiment, dataset: Dataset, checkpoints: Path | None) -> Classifier:
+    classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed)
     if isinstance(classifier, ResumableClassifier):
         classifier.checkpoints = checkpoints
     return classifier
@@ -96,7 +91,6 @@ def _calibrate(
     experiment: Experiment,
     dataset: Dataset,
     classifier: Classifier,
-    progress: Progress | None,
     checkpoints: Path | None,
 ) -> Calibration:
     codebook, settings = dataset.codebook, experiment.calibration
@@ -105,14 +99,14 @@ def _calibrate(
     if not classifier.needs_calibration:
         return not_calibrated(codebook)
     if settings.crossfit:
-        raw, gold = _crossfitted(experiment, dataset, progress, checkpoints)
+        raw, gold = _crossfitted(experiment, dataset, checkpoints)
     else:
         raw, gold = _held_out(classifier, dataset.parts["validation"])
     return fit_calibration(raw, gold, codebook, method=settings.method, min_positives=settings.min_positives)
 
 
 def _crossfitted(
-    experiment: Experiment, dataset: Dataset, progress: Progress | None, checkpoints: Path | None
+    experiment: Experiment, dataset: Dataset, checkpoints: Path | None
 ) -> tuple[Probabilities, NDArray[np.bool_]]:
     """Out-of-fold raw probabilities of train and validation, and gold: the whole pipeline is refitted without each
     fold, and of the others one is validation for kinds that stop early.
@@ -123,10 +117,11 @@ def _crossfitted(
     held_out = []
     for number, fold in enumerate(folds):
         own = checkpoints / f"fold-{number + 1}" if checkpoints else None
-        classifier = _unfitted(experiment, dataset, progress, own)
+        classifier = _unfitted(experiment, dataset, own)
         stop_by = folds[(number + 1) % n_folds] if classifier.stops_early else []
         rest = [example for part in folds if part is not fold and part is not stop_by for example in part]
-        classifier.fit(rest, stop_by)
+        with progress_stage(f"Fold {number + 1} of {n_folds}"):
+            classifier.fit(rest, stop_by)
         held_out.append(_held_out(classifier, fold))
     raw, gold = zip(*held_out, strict=True)
     return np.concatenate(raw), np.concatenate(gold)

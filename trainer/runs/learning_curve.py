@@ -17,7 +17,6 @@ import numpy as np
 
 from labels.errors import ExperimentError
 from labels.files import write_whole
-from labels.progress import Progress
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.environment import quiet_libraries, world_size
@@ -89,21 +88,19 @@ def learning_curve(
     *,
     repeats: int = REPEATS,
     sizes: int = SIZES,
-    progress: Progress | None = None,
 ) -> LearningCurve:
     """Fit, calibrate and test the experiment's model on nested subsets of train and validation.
 
     Args:
         repeats: orders of the groups.
         sizes: subsets of each order, in geometric steps up to everything, which is what `train` fits.
-        progress: called with (fits done, fits in all).
 
     At the largest size repeats differ in the model's seed alone: there is only one "everything".
 
     Raises:
         ExperimentError: the model could not be fitted at any size.
     """
-    fits = fit_subsets(experiment, dataset, repeats=repeats, sizes=sizes, progress=progress)
+    fits = fit_subsets(experiment, dataset, repeats=repeats, sizes=sizes)
     problems = sorted({fit.problem for row in fits for fit in row})
     if "" not in problems:
         raise ExperimentError(f"{dataset.source}: the model could not be fitted at any size: {'; '.join(problems)}.")
@@ -184,9 +181,7 @@ class CurveResult:
     run_id: str = ""
 
 
-def run_learning_curve(
-    experiment: Experiment, out: Path, *, progress: Progress | None = None, overwrite: bool = False
-) -> CurveResult:
+def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = False) -> CurveResult:
     """Draw an experiment's learning curve and leave `learning_curve.json`, `learning_curve.csv` and `plots/` in `out`.
 
     The folder appears whole or not at all. Where tracking is on, the curve is one run of the MLflow experiment
@@ -206,7 +201,7 @@ def run_learning_curve(
         track_experiment(experiment, dataset, beside="learning-curves") as tracker,
         output_folder(out, overwrite=overwrite) as draft,
     ):
-        curve = learning_curve(experiment, dataset, progress=progress)
+        curve = learning_curve(experiment, dataset)
         _write(curve, draft)
         if tracker:
             _track(tracker, curve, draft)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError
-from labels.progress import Progress
+from labels.progress import progress_to, report_progress
 from labels.records import Example
 from trainer.arrays import Floats
 from trainer.classifiers.base import CalibratedClassifier, label_matrix
@@ -94,9 +94,7 @@ class CurveFit:
         return Counts(self.counts.tp.sum(axis=0), self.counts.fp.sum(axis=0), self.counts.fn.sum(axis=0))
 
 
-def fit_subsets(
-    experiment: Experiment, dataset: Dataset, *, repeats: int, sizes: int, progress: Progress | None
-) -> list[list[CurveFit]]:
+def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes: int) -> list[list[CurveFit]]:
     """(repeats, sizes) fits, each repeat with an order of the groups and a seed of its own; the first has the
     experiment's."""
     groups = {part: group_examples(dataset.parts[part], allow_large=True) for part in ("train", "validation", "test")}
@@ -111,9 +109,9 @@ def fit_subsets(
         fits.append([])
         for size in range(len(shares)):
             part = replace(dataset, parts={**dataset.parts, "train": train[size], "validation": validation[size]})
-            fits[-1].append(_fit(seeded, part, groups["test"], repeat))
-            if progress:
-                progress(repeat * len(shares) + size + 1, repeats * len(shares))
+            with progress_to(None):  # a bar that runs from 0 to 100% for each of many small fits says nothing
+                fits[-1].append(_fit(seeded, part, groups["test"], repeat))
+            report_progress("Fitting subsets", repeat * len(shares) + size + 1, repeats * len(shares))
     return fits
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labels.progress import Progress
 from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
@@ -42,9 +41,7 @@ class RunResult:
         return self.folder / "artefact"
 
 
-def run_experiment(
-    experiment: Experiment, out: Path, *, progress: Progress | None = None, overwrite: bool = False
-) -> RunResult:
+def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False) -> RunResult:
     """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in
     `out`.
 
@@ -65,7 +62,7 @@ def run_experiment(
         track_experiment(experiment, dataset) as tracker,
         output_folder(out, overwrite=overwrite) as draft,
     ):
-        fitted = fit_model(experiment, dataset, progress, checkpoints=checkpoints)
+        fitted = fit_model(experiment, dataset, checkpoints=checkpoints)
         model, report = _write_outputs(experiment, dataset, fitted, draft)
         model_uri = track_outputs(tracker, experiment, dataset, report, draft) if tracker else ""
     shutil.rmtree(checkpoints, ignore_errors=True)

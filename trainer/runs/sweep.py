@@ -16,7 +16,7 @@ from typing import Any
 
 from labels.errors import DataError, ExperimentError
 from labels.files import write_whole
-from labels.progress import StagedProgress
+from labels.progress import progress_stage, report_progress
 from labels.settings import command
 from trainer.config.experiment import Experiment
 from trainer.config.load import dump_experiment
@@ -50,9 +50,7 @@ class SweepResult:
     run_id: str = ""
 
 
-def run_sweep(
-    experiment: Experiment, out: Path, *, progress: StagedProgress | None = None, overwrite: bool = False
-) -> SweepResult:
+def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> SweepResult:
     """Try the settings of an experiment's sweep, then run the best one.
 
     `out` holds the study after every trial: the same call goes on where an earlier one was interrupted, and trials that
@@ -74,12 +72,10 @@ def run_sweep(
         out, overwrite=overwrite or (out / STUDY).is_file(), reads=files_read(experiment) if overwrite else ()
     )
     with sole_writer(out):
-        return _sweep(experiment, out, space, progress, overwrite=overwrite)
+        return _sweep(experiment, out, space, overwrite=overwrite)
 
 
-def _sweep(
-    experiment: Experiment, out: Path, space: Mapping[str, Any], progress: StagedProgress | None, *, overwrite: bool
-) -> SweepResult:
+def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overwrite: bool) -> SweepResult:
     dataset = load_dataset(experiment if overwrite else _on_split(experiment, out))
     _make_folder(out, overwrite=overwrite)
     study = open_study(
@@ -93,12 +89,12 @@ def _sweep(
     dataset.split.save(out / SPLIT)
     resumed = len(study.trials)
     with track_experiment(experiment, dataset, beside="sweeps") as tracker:
-        _run_trials(experiment, dataset, study, tracker, progress)
+        _run_trials(experiment, dataset, study, tracker)
         best = _best(study.trials, experiment.name)
         _write(experiment, study, best, out)
         if tracker:
             _track(tracker, best, out)
-    report = _run_best(experiment, study, best, out, progress)
+    report = _run_best(experiment, study, best, out)
     return SweepResult(
         folder=out,
         trials=tuple(study.trials),
@@ -155,7 +151,6 @@ def _run_trials(
     dataset: Dataset,
     study: SweepStudy,
     tracker: Tracker | None,
-    progress: StagedProgress | None,
 ) -> None:
     settings = experiment.sweep
     end = time.monotonic() + settings.timeout_minutes * 60 if settings.timeout_minutes else None
@@ -169,8 +164,7 @@ def _run_trials(
                 {"validation_macro_f1": outcome.score, "train_seconds": outcome.seconds},
                 problem=outcome.problem,
             )
-        if progress:
-            progress("Trials", len(study.trials), settings.trials)
+        report_progress("Trials", len(study.trials), settings.trials)
 
 
 def _propose(study: SweepStudy, missing: int, end: float | None) -> Iterator[Job]:
@@ -225,16 +219,14 @@ def _track(tracker: Tracker, best: Trial, out: Path) -> None:
         tracker.log_file(out / name)
 
 
-def _run_best(
-    experiment: Experiment, study: SweepStudy, best: Trial, out: Path, progress: StagedProgress | None
-) -> dict[str, Any]:
+def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> dict[str, Any]:
     """The report of the best trial's run; what was tested already is not tested again."""
     report = out / BEST / "report.json"
     if study.tested[-1:] == [best.number] and report.is_file():
         content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         return content
     winner = _on_split(_winner(experiment, best), out)
-    advance = (lambda done, total: progress("Training the best", done, total)) if progress else None
-    result = run_experiment(winner, out / BEST, progress=advance, overwrite=True)
+    with progress_stage("Best trial"):
+        result = run_experiment(winner, out / BEST, overwrite=True)
     study.note_tested(best.number)
     return result.report

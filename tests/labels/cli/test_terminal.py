@@ -6,8 +6,9 @@ import sys
 import pytest
 import typer
 
-from labels.cli.terminal import console, named_progress_bar, progress_bar, reporting_errors
+from labels.cli.terminal import console, progress_bars, reporting_errors
 from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
+from labels.progress import report_progress
 
 
 @pytest.mark.parametrize(
@@ -70,9 +71,9 @@ def test_a_long_line_is_not_broken_where_output_is_no_terminal(capsys: pytest.Ca
 
 
 def test_no_bar_is_drawn_where_standard_error_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar("Reading") as advance:
+    with progress_bars():
         for done in range(3):
-            advance(done, 2)
+            report_progress("Reading", done, 2)
 
     assert capsys.readouterr() == ("", "")
 
@@ -83,9 +84,9 @@ def test_a_bar_on_a_terminal_shows_title_and_counts_on_standard_error(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with progress_bar("Reading") as advance:
-        advance(0, 7)
-        advance(7, 7)
+    with progress_bars():
+        report_progress("Reading", 0, 7)
+        report_progress("Reading", 7, 7)
 
     printed = capsys.readouterr()
     assert "Reading" in printed.err
@@ -99,9 +100,9 @@ def test_a_new_stage_takes_the_place_of_the_one_before(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with named_progress_bar() as advance:
-        advance("Reading", 1, 1)
-        advance("Writing", 2, 9)
+    with progress_bars():
+        report_progress("Reading", 1, 1)
+        report_progress("Writing", 2, 9)
 
     frames = capsys.readouterr().err.split("\r")
     assert any("Writing" in frame and "2/9" in frame for frame in frames)

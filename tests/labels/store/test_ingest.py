@@ -11,6 +11,7 @@ import pytest
 from labels.errors import DataError
 from labels.store import Counts, Store
 from labels.store.ingest import ingest
+from tests.conftest import progress_reports
 from tests.labels.store.builders import stored_document
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
@@ -144,8 +145,7 @@ def test_a_path_with_nothing_to_read_is_refused_before_anything_is_kept(
 
 
 def test_progress_counts_files_up_to_all_of_them(store: Store, articles: Path) -> None:
-    steps: list[tuple[int, int]] = []
+    with progress_reports() as reports:
+        ingest(store, [articles])
 
-    ingest(store, [articles], lambda done, total: steps.append((done, total)))
-
-    assert steps == [(0, 2), (1, 2), (2, 2)]
+    assert reports == [("Reading", done, 2) for done in (0, 1, 2)]

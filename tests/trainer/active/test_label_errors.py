@@ -16,7 +16,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import DataError, ExperimentError
 from labels.records import Example
 from labels.store import Store
-from tests.conftest import make_examples
+from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import examples_for, fill_store, plain_codebook
 from trainer.active.label_errors import (
     Doubt,
@@ -131,9 +131,9 @@ def test_a_limit_cuts_the_list_and_the_same_seed_finds_the_same() -> None:
 
 
 def test_progress_counts_folds() -> None:
-    said: list[tuple[int, int]] = []
-    find_doubts(make_examples(60), MULTI, folds=3, progress=lambda done, total: said.append((done, total)))
-    assert said == [(1, 3), (2, 3), (3, 3)]
+    with progress_reports() as reports:
+        find_doubts(make_examples(60), MULTI, folds=3)
+    assert reports == [("Cross-validating", fold, 3) for fold in (1, 2, 3)]
 
 
 def test_fewer_documents_than_folds_are_refused() -> None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import dump_codebook
 from labels.errors import ArtefactError
+from labels.progress import progress_to
 from labels.records import Example
 from labels.store import Store
-from tests.conftest import make_examples
+from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import (
     TrackedRun,
     disturbed,
@@ -103,12 +104,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 ) -> None:
     monkeypatch.setattr("trainer.active.scoring._CHUNK", 20)
 
-    def stop(done: int, _total: int) -> None:
+    def stop(_stage: str, done: int, _total: int) -> None:
         if done == 40:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        score_store(embedding_model, store, progress=stop)
+    with pytest.raises(KeyboardInterrupt), progress_to(stop):
+        score_store(embedding_model, store)
     report = score_store(embedding_model, store)
     assert (report.scored, report.embedded) == (20, 20)
     expected = embedding_model.predict_proba(texts_of(UNSEEN))
@@ -117,9 +118,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 def test_progress_counts_what_is_to_be_done(store: Store, tfidf_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.active.scoring._CHUNK", 25)
-    said: list[tuple[int, int]] = []
-    score_store(tfidf_model, store, progress=lambda done, total: said.append((done, total)))
-    assert said == [(25, 60), (50, 60), (60, 60)]
+    with progress_reports() as reports:
+        score_store(tfidf_model, store)
+    assert reports == [("Scoring", 25, 60), ("Scoring", 50, 60), ("Scoring", 60, 60)]
 
 
 def test_a_model_with_an_encoder_leaves_its_own_vectors(
@@ -154,10 +155,10 @@ def finetuned_model(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path
 def test_vectors_may_be_left_out_and_added_later(store: Store, embedding_model: Model) -> None:
     report = score_store(embedding_model, store, embed=False)
     assert (report.scored, report.embedded, report.encoder) == (60, 0, "")
-    said: list[tuple[int, int]] = []
-    report = score_store(embedding_model, store, progress=lambda done, total: said.append((done, total)))
+    with progress_reports() as reports:
+        report = score_store(embedding_model, store)
     assert (report.scored, report.embedded) == (0, 60)
-    assert said == [(60, 60)]
+    assert reports == [("Embedding", 60, 60)]
 
 
 def test_a_model_without_an_encoder_borrows_the_bundled_one(

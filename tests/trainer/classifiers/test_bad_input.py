@@ -37,7 +37,7 @@ def section_for(kind: str, encoder: Path, **changes: Any) -> ModelSection:
 
 def fit(kind: str, encoder: Path, codebook: Codebook, examples: list[Example]) -> Classifier:
     """Fitted to the examples, and stopped by them too."""
-    return build_classifier(section_for(kind, encoder), codebook, 1, None).fit(examples, examples)
+    return build_classifier(section_for(kind, encoder), codebook, 1).fit(examples, examples)
 
 
 def assert_answers(classifier: Classifier, texts: list[str]) -> None:

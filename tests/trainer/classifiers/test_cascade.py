@@ -482,7 +482,7 @@ def test_a_transformer_is_the_expensive_model(tiny_encoder: Path, isolated: Path
     rows = sentences(700)
     expensive = tiny_section(tiny_encoder, min_steps=150, precision="float32").model_dump()
     loose = section(expensive=expensive, max_disagreement=0.05, max_lost=0.5)
-    classifier = CascadeClassifier(MULTI, loose, 7, progress=lambda done, total: None)
+    classifier = CascadeClassifier(MULTI, loose, 7)
     assert isinstance(classifier, ResumableClassifier)
     classifier.checkpoints = isolated / "checkpoints"
     classifier.fit(rows[:350], rows[350:])

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from labels.codebook.schema import Codebook
 from labels.errors import DivergedError, EncoderError, ExperimentError
+from labels.progress import progress_to
 from labels.records import Example
-from tests.conftest import make_examples
+from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import (
     Finetuned,
     MakeExperiment,
@@ -294,16 +295,14 @@ def test_predicting_twice_gives_the_same_answer(finetuned: Finetuned) -> None:
         pytest.param({"epochs": 1, "min_steps": 0, "batch_size": 100}, 1, id="batch-larger-than-the-data"),
     ],
 )
-def test_trains_for_the_epochs_asked_and_tells_progress(
+def test_trains_for_the_epochs_asked_and_reports_each_step(
     tiny_encoder: Path, changes: dict[str, Any], steps: int
 ) -> None:
-    seen: list[tuple[int, int]] = []
     examples = examples_for(MULTI, 120)
     section = tiny_section(tiny_encoder, patience=100, **changes)
-    FinetuneClassifier(MULTI, section, 1, lambda done, total: seen.append((done, total))).fit(
-        examples[:64], examples[64:]
-    )
-    assert seen == [(step, steps) for step in range(1, steps + 1)]
+    with progress_reports() as reports:
+        FinetuneClassifier(MULTI, section, 1).fit(examples[:64], examples[64:])
+    assert reports == [("Training", step, steps) for step in range(1, steps + 1)]
 
 
 def contradictory() -> tuple[list[Example], list[Example]]:
@@ -386,11 +385,8 @@ def test_asymmetric_loss_is_refused_where_labels_exclude_each_other(tiny_encoder
 def test_a_run_leaves_no_checkpoints(experiment_of: MakeExperiment, tiny_encoder: Path, isolated: Path) -> None:
     model = tiny_section(tiny_encoder, min_steps=0).model_dump()
     seen: list[bool] = []
-    run_experiment(
-        experiment_of("finetune", model=model),
-        isolated / "out",
-        progress=lambda *_: seen.append(checkpoint_folder(isolated / "out").is_dir()),
-    )
+    with progress_to(lambda *_: seen.append(checkpoint_folder(isolated / "out").is_dir())):
+        run_experiment(experiment_of("finetune", model=model), isolated / "out")
     assert seen
     assert all(seen)
     assert not [path for path in isolated.iterdir() if path.name.startswith(".")]

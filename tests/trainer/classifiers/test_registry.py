@@ -16,7 +16,7 @@ from trainer.config.load import parse_experiment
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_kind_of_an_experiment_has_its_classifier(kind: str, codebook: Codebook) -> None:
     section = parse_experiment({"model": {"kind": kind}}, "here").model
-    classifier = build_classifier(section, codebook, seed=1, progress=None)
+    classifier = build_classifier(section, codebook, seed=1)
     assert type(classifier) is classifier_class(kind)
     assert classifier.labels == codebook.label_names
     assert all(hasattr(classifier, name) for name in Classifier.__annotations__)
@@ -26,7 +26,7 @@ def test_the_section_of_the_experiment_reaches_the_classifier(codebook: Codebook
     sizes = []
     for words in (1, 2):
         section = parse_experiment({"model": {"kind": "tfidf", "word_ngrams": words}}, "here").model
-        classifier = build_classifier(section, codebook, seed=1, progress=None).fit(make_examples(20), [])
+        classifier = build_classifier(section, codebook, seed=1).fit(make_examples(20), [])
         assert isinstance(classifier, TfidfClassifier)
         sizes.append(classifier.describe()["features"]["words"])
     assert sizes[0] < sizes[1]

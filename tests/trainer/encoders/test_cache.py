@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labels.progress import Progress
+from tests.conftest import progress_reports
 from trainer.encoders.cache import EmbeddingCache, cached_encode
 from trainer.encoders.embeddings import Embedder
 from trainer.environment import cache_folder
@@ -24,9 +24,9 @@ class CountingEmbedder(Embedder):
         super().__init__(str(encoder))
         self.asked: list[str] = []
 
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.asked += texts
-        return super().encode(texts, progress)
+        return super().encode(texts)
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def test_no_text_gives_no_row(embedder: CountingEmbedder) -> None:
 
 def test_progress_counts_what_was_known_too(embedder: CountingEmbedder) -> None:
     cached_encode(embedder, TEXTS[:1])
-    said: list[tuple[int, int]] = []
-    cached_encode(embedder, TEXTS[:3], progress=lambda done, total: said.append((done, total)))
-    assert said == [(3, 3)]
+    with progress_reports() as reports:
+        cached_encode(embedder, TEXTS[:3])
+    assert reports == [("Encoding", 3, 3)]
 
 
 @pytest.mark.parametrize(

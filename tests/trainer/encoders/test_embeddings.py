@@ -56,12 +56,6 @@ def test_vectors_come_in_the_order_of_their_texts_whatever_the_lengths(short_enc
     assert np.abs(alone @ alone.T - np.eye(len(TEXTS))).min() < 0.9  # so that a wrong order would show
 
 
-def test_progress_counts_all_texts(short_encoder: Path) -> None:
-    said: list[tuple[int, int]] = []
-    Embedder(str(short_encoder)).encode(TEXTS, lambda done, total: said.append((done, total)))
-    assert said == [(32, 70), (64, 70), (70, 70)]
-
-
 def test_no_texts_give_no_rows(tiny_encoder: Path) -> None:
     assert Embedder(str(tiny_encoder)).encode([]).shape == (0, 16)
 

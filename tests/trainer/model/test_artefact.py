@@ -48,7 +48,7 @@ def a_manifest(codebook: Codebook, kind: str, **more: Any) -> Manifest:
 
 def save(codebook: Codebook, kind: str = "tfidf", folder: str = "artefact", **more: Any) -> tuple[Manifest, Classifier]:
     section = parse_experiment({"model": {"kind": kind}}, "here").model
-    classifier = build_classifier(section, codebook, 1, None).fit(make_examples(40), [])
+    classifier = build_classifier(section, codebook, 1).fit(make_examples(40), [])
     Path(folder).mkdir()
     return save_artefact(Path(folder), a_manifest(codebook, kind, **more), codebook, classifier), classifier
 

@@ -14,7 +14,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.records import Document, document_id, sentence_id
 from labels.text.sentences import split_sentences, whole_sentence
-from tests.conftest import make_examples
+from tests.conftest import make_examples, progress_reports
 from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.classifiers.baselines import KeywordsClassifier
 from trainer.config.models import KeywordsSection
@@ -189,11 +189,9 @@ def test_predicting_twice_writes_the_same_bytes(model: Model, article: Path) -> 
 
 def test_progress_counts_files_up_to_all(model: Model, article: Path) -> None:
     Path("second.txt").write_text("Rain fell.", encoding="utf-8")
-    seen: list[tuple[int, int]] = []
-    predict_files(
-        model, [article, Path("second.txt")], Path("out.jsonl"), progress=lambda done, n: seen.append((done, n))
-    )
-    assert seen == [(0, 2), (1, 2), (2, 2)]
+    with progress_reports() as reports:
+        predict_files(model, [article, Path("second.txt")], Path("out.jsonl"))
+    assert reports == [("Predicting", done, 2) for done in (0, 1, 2)]
 
 
 # -- what cannot be read or written

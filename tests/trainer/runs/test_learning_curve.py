@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from labels.errors import DataError, ExperimentError
 from labels.records import Example
-from tests.conftest import make_examples
+from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples
 from trainer.arrays import Bools, Floats
 from trainer.cli import app
@@ -351,15 +351,9 @@ def test_the_largest_size_is_what_train_fits(experiment: Experiment) -> None:
 
 
 def test_train_and_validation_grow_together_and_test_stays(experiment: Experiment) -> None:
-    steps: list[tuple[int, int]] = []
-    curve = learning_curve(
-        experiment,
-        load_dataset(experiment),
-        repeats=2,
-        sizes=4,
-        progress=lambda done, total: steps.append((done, total)),
-    )
-    assert steps == [(done, 8) for done in range(1, 9)]
+    with progress_reports() as reports:
+        curve = learning_curve(experiment, load_dataset(experiment), repeats=2, sizes=4)
+    assert reports == [("Fitting subsets", done, 8) for done in range(1, 9)]
     sizes = [(point.train, point.validation) for point in curve.points]
     assert sizes == sorted(sizes)
     for train, validation in sizes:

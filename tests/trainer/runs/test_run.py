@@ -16,6 +16,7 @@ from sklearn import metrics
 
 from labels.codebook.schema import dump_codebook, parse_codebook
 from labels.errors import CommuniqueError, DataError, EncoderError, InputError, TrackingError
+from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import (
@@ -434,14 +435,14 @@ def test_run_that_fails_leaves_what_was_there(
 def test_interrupted_run_leaves_nothing_and_is_killed_in_mlflow(
     experiment_of: MakeExperiment, isolated: Path, tiny_encoder: Path, mlflow_store: str
 ) -> None:
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     experiment = experiment_of(
         "finetune", model={"encoder": str(tiny_encoder), "keep_layers": 1}, tracking={"enabled": True}
     )
-    with pytest.raises(KeyboardInterrupt):
-        run_experiment(experiment, isolated / "out", progress=interrupt)
+    with pytest.raises(KeyboardInterrupt), progress_to(interrupt):
+        run_experiment(experiment, isolated / "out")
     assert {path.name for path in isolated.iterdir()} <= {"data.jsonl", "codebook.toml", "mlflow.db", "mlruns"}
     assert [run.info.status for run in runs_in_store()] == ["KILLED"]
 

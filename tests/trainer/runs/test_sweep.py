@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import trainer.runs.sweep
 from labels.codebook.schema import dump_codebook
 from labels.errors import DataError, ExperimentError
+from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import disturbed, make_experiment, plain_codebook, write_examples
@@ -354,8 +355,8 @@ def test_an_interrupted_sweep_keeps_its_trials_and_goes_on(finished: Finished, d
         if done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run_sweep(experiment, data / "out", progress=interrupt)
+    with pytest.raises(KeyboardInterrupt), progress_to(interrupt):
+        run_sweep(experiment, data / "out")
     assert not (data / "out" / "best").exists()
     resumed = run_sweep(experiment, data / "out")
     assert resumed.resumed == 2
