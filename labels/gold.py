@@ -102,7 +102,7 @@ def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], list[tuple[int, Ev
 
 
 def _taken_back(undo: Event, stack: Sequence[tuple[int, Event]]) -> int:
-    """The place of the last event of the undo's own draw, which is what a desk shows; of the last event if none is."""
+    """The place of the last event of the undo's own draw, which the session showed; else of the last event."""
     own = (place for place in reversed(range(len(stack))) if _draw(stack[place][1]) == _draw(undo))
     return next(own, len(stack) - 1)
 

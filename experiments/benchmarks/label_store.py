@@ -183,9 +183,9 @@ async def press_keys(store: Store, book: Codebook) -> list[float]:
         await pilot.pause()
         for _ in range(200):
             painted = asyncio.Event()
-            before, start = app.desk.decided, time.perf_counter()
+            before, start = app.session.decided, time.perf_counter()
             app.simulate_key("n")
-            while app.desk.decided == before:
+            while app.session.decided == before:
                 await asyncio.sleep(0)
             app.call_after_refresh(painted.set)
             await painted.wait()

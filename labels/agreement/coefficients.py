@@ -24,7 +24,7 @@ MISSING = -1
 """The code of a value that a rater did not give."""
 FEWEST_DOCUMENTS = 20
 """With fewer documents a bootstrap over documents says little about how sure a figure is."""
-FEWEST_BEARING = 10
+FEWEST_WITH_LABEL = 10
 """So it does of a label that was given in fewer."""
 
 
@@ -210,7 +210,7 @@ class Resampling:
         return int(self.weights.shape[1])
 
     def estimate(
-        self, figures: Floats, undefined: str, *, n_documents: int | None = None, n_bearing: int | None = None
+        self, figures: Floats, undefined: str, *, n_documents: int | None = None, n_with_label: int | None = None
     ) -> Estimate:
         """The figure of the first row, with percentiles of the others.
 
@@ -218,8 +218,8 @@ class Resampling:
             figures: (1 + draws,), nan where undefined.
             undefined: why the figure is undefined, if it is.
             n_documents: how many documents there are to draw from, if not all.
-            n_bearing: in how many of them its label was given; below `FEWEST_BEARING` there is no interval, which would
-                be far too narrow.
+            n_with_label: in how many of them its label was given; below `FEWEST_WITH_LABEL` there is no interval, as it
+                would be far too narrow.
 
         Source: Efron and Tibshirani (1993), percentile method; for alpha and kappa Zapf et al. (2016), "Measuring
         inter-rater reliability for nominal data"; clusters as in Field and Welsh (2007).
@@ -233,8 +233,10 @@ class Resampling:
         if n_documents < FEWEST_DOCUMENTS:
             reason = f"fewer than {FEWEST_DOCUMENTS} documents: {n_documents}"
             return Estimate(float(value), no_interval=reason)
-        if n_bearing is not None and n_bearing < FEWEST_BEARING:
-            return Estimate(float(value), no_interval=f"given in fewer than {FEWEST_BEARING} documents: {n_bearing}")
+        if n_with_label is not None and n_with_label < FEWEST_WITH_LABEL:
+            return Estimate(
+                float(value), no_interval=f"given in fewer than {FEWEST_WITH_LABEL} documents: {n_with_label}"
+            )
         dropped = int(np.isnan(drawn).sum())
         interval = percentile_interval(drawn, self.confidence)
         if interval is None:

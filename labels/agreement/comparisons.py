@@ -121,8 +121,8 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
         per_label={
             label: Coefficients(
                 prevalence=_prevalence(units, [label]),
-                kappa=estimate(kappas[label], _PAIRS_ALIKE, n_bearing=_bearing(codes, ratings.resampling)),
-                alpha=estimate(alphas[label], _ALL_ALIKE, n_bearing=_bearing(codes, ratings.resampling)),
+                kappa=estimate(kappas[label], _PAIRS_ALIKE, n_with_label=_documents_with(codes, ratings.resampling)),
+                alpha=estimate(alphas[label], _ALL_ALIKE, n_with_label=_documents_with(codes, ratings.resampling)),
             )
             for label, codes in ratings.columns.items()
         },
@@ -152,12 +152,12 @@ class _Ratings:
 class _Pair:
     """Two raters: on how many units they agree and how many they share, and kappa, each in each draw.
 
-    `n_documents` counts those in which they share a unit, `bearing` those in which either gave a label to one.
+    `n_documents` counts those in which they share a unit, `with_label` those in which either gave a label to one.
     """
 
     raters: tuple[str, str]
     n_documents: int
-    bearing: dict[str, int]
+    with_label: dict[str, int]
     agreed: Floats
     shared: Floats
     kappa: Floats
@@ -201,7 +201,7 @@ def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) ->
     )
 
 
-def _bearing(codes: Integers, resampling: Resampling) -> int:
+def _documents_with(codes: Integers, resampling: Resampling) -> int:
     """In how many documents anybody gave a label, from its (units, raters) codes."""
     return len(set(resampling.groups[(codes == 1).any(axis=1)].tolist()))
 
@@ -226,7 +226,9 @@ def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
         yield _Pair(
             raters=(ratings.raters[first], ratings.raters[second]),
             n_documents=int((shared > 0).sum()),
-            bearing={label: _bearing(_shared(codes[:, pair]), ratings.resampling) for label, codes in columns.items()},
+            with_label={
+                label: _documents_with(_shared(codes[:, pair]), ratings.resampling) for label, codes in columns.items()
+            },
             agreed=weights @ sums[:, 0],
             shared=weights @ shared,
             kappa=kappa_of(weights @ sums),
@@ -244,7 +246,9 @@ def _pair_agreement(pair: _Pair, resampling: Resampling) -> PairAgreement:
         n_documents=pair.n_documents,
         kappa=resampling.estimate(pair.kappa, _PAIRS_ALIKE, n_documents=pair.n_documents),
         per_label={
-            label: resampling.estimate(kappa, _PAIRS_ALIKE, n_documents=pair.n_documents, n_bearing=pair.bearing[label])
+            label: resampling.estimate(
+                kappa, _PAIRS_ALIKE, n_documents=pair.n_documents, n_with_label=pair.with_label[label]
+            )
             for label, kappa in pair.per_label.items()
         },
     )

@@ -1,7 +1,7 @@
 """How far annotators agree with each other, and with themselves: reports for a codebook's annotations.
 
 Decisions that may be compared are chosen here; the figures are `ratings`' business. Nothing is read from a store or
-printed. What a shown suggestion does to decisions is told by `influence`.
+printed. The effect of shown suggestions is in `suggestion_effect`.
 """
 
 from __future__ import annotations

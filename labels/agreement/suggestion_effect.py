@@ -34,7 +34,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class LabelInfluence:
+class LabelEffect:
     """The share of decisions that have the label, among those whose suggestion had it, and among the others."""
 
     suggested: Contrast
@@ -42,7 +42,7 @@ class LabelInfluence:
 
 
 @dataclass(frozen=True)
-class Influence:
+class SuggestionEffect:
     """`exact` is the share of decisions equal to the suggestion.
 
     Left out were `always_blind` decisions, of draws that withhold every suggestion, and `unreadable` ones: they or
@@ -53,10 +53,10 @@ class Influence:
     always_blind: int
     unreadable: int
     exact: Contrast
-    per_label: dict[str, LabelInfluence]
+    per_label: dict[str, LabelEffect]
 
 
-def suggestion_influence(
+def suggestion_effect(
     events: Iterable[Annotation],
     sentences: Mapping[str, Sentence],
     codebook: Codebook,
@@ -65,7 +65,7 @@ def suggestion_influence(
     draws: int = 1000,
     seed: int = 13,
     confidence: float = 0.95,
-) -> Influence:
+) -> SuggestionEffect:
     """How much more often people decide what was suggested when they see the suggestion.
 
     Of each annotator and sentence counts the last review, not undone, for which there was a suggestion: the last that
@@ -90,12 +90,12 @@ def suggestion_influence(
     documents = [sentence_of(decision, sentences).document_id for decision in readable]
     resampling = resample(documents, Bootstrap(draws, seed, confidence))
     everywhere = [True] * len(readable)
-    return Influence(
+    return SuggestionEffect(
         n_documents=resampling.n_documents,
         always_blind=len(suggested) - len(by_chance),
         unreadable=len(decisions) - len(readable),
         exact=_contrast(readable, everywhere, [_as_suggested(decision) for decision in readable], resampling),
-        per_label={label: _label_influence(readable, label, resampling) for label in codebook.label_names},
+        per_label={label: _label_effect(readable, label, resampling) for label in codebook.label_names},
     )
 
 
@@ -133,10 +133,10 @@ def _as_suggested(decision: Annotation) -> bool:
     return set(decision.labels) == set(_suggestion(decision))
 
 
-def _label_influence(decisions: Sequence[Annotation], label: str, resampling: Resampling) -> LabelInfluence:
+def _label_effect(decisions: Sequence[Annotation], label: str, resampling: Resampling) -> LabelEffect:
     had = [label in _suggestion(decision) for decision in decisions]
     has = [label in decision.labels for decision in decisions]
-    return LabelInfluence(
+    return LabelEffect(
         suggested=_contrast(decisions, had, has, resampling),
         not_suggested=_contrast(decisions, [not value for value in had], has, resampling),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from labels.annotate.session import Desk, Item
+from labels.annotate.session import Item, Session
 from labels.codebook.schema import Codebook
 from labels.errors import DecidedMeanwhileError
 from labels.gold import Standing, resolve, standing
@@ -20,7 +20,7 @@ LOOK = timedelta(minutes=10)
 """How long others are rather handed another sentence than one that somebody looks at."""
 
 
-class AdjudicationSession(Desk):
+class AdjudicationSession(Session):
     """Hands out the disputed sentences one by one with all opinions; decisions become events `adjudicate`.
 
     The annotations stay as they were. Passing over a sentence records nothing: it stays disputed. Several people can
@@ -68,7 +68,7 @@ class AdjudicationSession(Desk):
         self._item = None
 
     def go_to(self, position: int) -> bool:
-        """As every desk, whoever has decided on the sentence or looks at it."""
+        """As every session, whoever has decided on the sentence or looks at it."""
         there = super().go_to(position)
         if there:
             self._news = ""

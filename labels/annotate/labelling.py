@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from labels.annotate.session import Desk, Item
+from labels.annotate.session import Item, Session
 from labels.codebook.schema import Codebook
 from labels.records import Annotation
 from labels.sampling.strategies import BLIND, Assignment, DrawRequest, lease_end, next_assignment
@@ -14,7 +14,7 @@ from labels.sampling.suggestions import Suggester, Suggestion
 from labels.store import Draw, DrawItem, Store
 
 
-class LabellingSession(Desk):
+class LabellingSession(Session):
     """Hands out the sentences of an assignment one by one and records decisions.
 
     Args:

@@ -1,13 +1,13 @@
 """The plain labelling prompt: line by line, for screen readers, scripts and any terminal.
 
-Turns keys into decisions of a `Desk`; reading and writing lines is left to the two functions it is given.
+Turns keys into decisions of a `Session`; reading and writing lines is left to the two functions it is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from labels.annotate.session import Desk, Item, read_now
+from labels.annotate.session import Item, Session, read_now
 from labels.codebook.schema import BY_NAME, Codebook
 from labels.errors import CodebookError, DecidedMeanwhileError
 
@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
 
 
-def run_prompt(session: Desk, codebook: Codebook, ask: Ask, say: Say) -> int:
+def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
     """Label until the annotator quits; how many decisions stand at the end.
 
     When the draw is done the last decisions can still be undone; any other answer ends.
@@ -43,7 +43,7 @@ def run_prompt(session: Desk, codebook: Codebook, ask: Ask, say: Say) -> int:
     return session.decided
 
 
-def _act(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
+def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
     """Carry one line out; whether something changed. An answer that is not understood changes nothing."""
     if answer == UNDO:
         if not session.undo():
@@ -65,7 +65,7 @@ def _act(answer: str, session: Desk, codebook: Codebook, say: Say) -> bool:
     return _review(answer, note, session, codebook, say)
 
 
-def _review(answer: str, note: str, session: Desk, codebook: Codebook, say: Say) -> bool:
+def _review(answer: str, note: str, session: Session, codebook: Codebook, say: Say) -> bool:
     others = _other_keys(codebook, session)
     try:
         labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
@@ -80,7 +80,7 @@ def _review(answer: str, note: str, session: Desk, codebook: Codebook, say: Say)
     return True
 
 
-def _other_keys(codebook: Codebook, session: Desk) -> dict[str, str]:
+def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
     """What may be typed beside the labels' keys -> what it does."""
     none = {} if codebook.demands_label else {NONE: "none"}
     skip = "leave" if session.task == "adjudicating" else "skip"
@@ -116,7 +116,7 @@ def _named(answer: str, codebook: Codebook) -> set[str]:
     return {codebook.label_beginning(name) for name in names}
 
 
-def _show(item: Item, session: Desk, say: Say) -> None:
+def _show(item: Item, session: Session, say: Say) -> None:
     say("")
     say(f"[{item.position}/{session.total}] {item.context.title}".rstrip())
     if item.news:
@@ -137,7 +137,7 @@ def _show(item: Item, session: Desk, say: Say) -> None:
         say(f"    a model suggests: {', '.join(item.suggestion.labels) or 'none'}")
 
 
-def _menu(codebook: Codebook, session: Desk) -> str:
+def _menu(codebook: Codebook, session: Session) -> str:
     labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
     more = f"  [{BY_NAME}name] {len(codebook.keyless)} labels more" if codebook.keyless else ""
     several = "" if codebook.exclusive else " (several keys at once: several labels)"
@@ -145,7 +145,7 @@ def _menu(codebook: Codebook, session: Desk) -> str:
     return f"{labels}{more}  {others}{several}\n: "
 
 
-def _end(session: Desk) -> str:
+def _end(session: Session) -> str:
     """What is asked when there is no further sentence: all are decided on, or the rest was left undecided."""
     left = f"{session.remaining} left undecided, for another time." if session.remaining else "The draw is done."
     return f"\n{left}  [{UNDO}] undo  [{QUIT}] quit\n: "

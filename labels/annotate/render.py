@@ -12,7 +12,7 @@ from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
 
-from labels.annotate.session import Desk, Item, Opinion, read_now
+from labels.annotate.session import Item, Opinion, Session, read_now
 from labels.codebook.cues import compile_cue
 from labels.codebook.schema import BY_NAME, Codebook, Label
 from labels.records import Annotation, Sentence
@@ -168,14 +168,13 @@ def _rules(label: Label) -> Text:
     return page
 
 
-def top_bar(desk: Desk, annotator: str) -> Text:
+def top_bar(session: Session, annotator: str) -> Text:
     """Who does what, how far, how fast."""
-    done = round(_BAR * desk.decided / desk.total) if desk.total else 0
+    done = round(_BAR * session.decided / session.total) if session.total else 0
     bar = Text.assemble(("━" * done, "green"), ("━" * (_BAR - done), "dim"))
-    pace = f"{3600 / desk.seconds:.0f}/h" if desk.seconds else "–/h"
-    return Text.assemble(
-        (f"{annotator}", "bold"), f" · {desk.task}  ", bar, f" {desk.decided}/{desk.total}  {pace}  today {desk.today}"
-    )
+    pace = f"{3600 / session.seconds:.0f}/h" if session.seconds else "–/h"
+    progress = f" {session.decided}/{session.total}  {pace}  today {session.today}"
+    return Text.assemble((annotator, "bold"), f" · {session.task}  ", bar, progress)
 
 
 def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:

@@ -1,4 +1,4 @@
-"""The screen: keys in, decisions of a desk out. What is shown comes from `render`, what is decided goes to the desk."""
+"""The labelling screen: key presses become decisions of a session; what is shown comes from `render`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 
 from labels.annotate import render
 from labels.annotate.screen_help import HelpScreen
-from labels.annotate.session import Desk, Item
+from labels.annotate.session import Item, Session
 from labels.codebook.schema import BY_NAME, Codebook
 from labels.errors import CommuniqueError, DecidedMeanwhileError
 from labels.store import Draft
@@ -34,13 +34,13 @@ _PROMPTS: dict[Question, str] = {
 
 
 class CodingApp(App[None]):
-    """Label, or adjudicate, the sentences of a desk.
+    """Label, or adjudicate, the sentences of a session.
 
     Args:
-        desk: hands out sentences and records decisions.
+        session: hands out sentences and records decisions.
         codebook: what may be decided.
         annotator: shown in the top bar.
-        more: makes the next desk when this one is done, None when there is nothing more; without it the screen ends.
+        more: makes the next session when this one is done, None when there is nothing more; without it the screen ends.
     """
 
     TITLE = "communique"
@@ -61,10 +61,10 @@ class CodingApp(App[None]):
     """
 
     def __init__(
-        self, desk: Desk, codebook: Codebook, annotator: str, *, more: Callable[[], Desk | None] | None = None
+        self, session: Session, codebook: Codebook, annotator: str, *, more: Callable[[], Session | None] | None = None
     ) -> None:
         super().__init__()
-        self.desk = desk
+        self.session = session
         self._codebook = codebook
         self._annotator = annotator
         self._more = more
@@ -118,7 +118,7 @@ class CodingApp(App[None]):
 
     def on_mount(self) -> None:
         """Show the first sentence."""
-        self._set("keys", render.keys_bar(self._codebook, adjudicating=self.desk.task == "adjudicating"))
+        self._set("keys", render.keys_bar(self._codebook, adjudicating=self.session.task == "adjudicating"))
         self._lay_out(self.size.width)
         self._guarded(self._show)
 
@@ -140,7 +140,7 @@ class CodingApp(App[None]):
         When it cannot be read nothing is shown, so that no key decides on another sentence than the one on the screen.
         """
         try:
-            self._item = self.desk.current()
+            self._item = self.session.current()
         except CommuniqueError:
             self._item = None
             self._fill("This sentence could not be read. Enter tries again.")
@@ -153,7 +153,7 @@ class CodingApp(App[None]):
         if item and item.decision and draft == Draft():
             draft = Draft(item.reading.labels if item.reading else (), item.decision.note)
         self._chosen, self._note = list(draft.labels), draft.note
-        self._set("top", render.top_bar(self.desk, self._annotator))
+        self._set("top", render.top_bar(self.session, self._annotator))
         self._set("heading", render.heading(item) if item else "")
         self._set("before", render.before(item) if item else "")
         self._set("sentence", sentence)
@@ -162,10 +162,10 @@ class CodingApp(App[None]):
         self.call_after_refresh(self.query_one("#sentence").scroll_visible, animate=False)
 
     def _done(self) -> str:
-        if self.desk.remaining:
-            return f"{self.desk.remaining} of {self.desk.total} are left undecided. End goes to them, q quits."
+        if self.session.remaining:
+            return f"{self.session.remaining} of {self.session.total} are left undecided. End goes to them, q quits."
         more = "Enter draws more, q quits." if self._more else "q quits."
-        return f"All {self.desk.total} are decided. u takes the last one back; {more}"
+        return f"All {self.session.total} are decided. u takes the last one back; {more}"
 
     def _show_choices(self) -> None:
         item = self._item
@@ -258,15 +258,15 @@ class CodingApp(App[None]):
             self._confirm()
             return
         chosen = [name for name in self._chosen if name != label] + [label] * (label not in self._chosen)
-        self.desk.keep_draft(chosen, self._note)
+        self.session.keep_draft(chosen, self._note)
         self._chosen = chosen
         self._show_choices()
 
     def _enter(self) -> None:
-        """Save what is chosen; on a finished desk, draw more."""
+        """Save what is chosen; on a finished session, draw more."""
         if self._item is not None:
             self._confirm()
-        elif self.desk.current() is None:
+        elif self.session.current() is None:
             self._draw_more()
         else:
             self._show()
@@ -283,26 +283,26 @@ class CodingApp(App[None]):
 
     def _review(self, labels: Sequence[str]) -> None:
         try:
-            self.desk.review(labels, self._note)
+            self.session.review(labels, self._note)
         except DecidedMeanwhileError:
-            self._item = self.desk.current()
+            self._item = self.session.current()
             self._show_choices()
             raise
         self._show()
 
     def _skip(self) -> None:
         if self._item is not None:
-            self.desk.skip(self._note)
+            self.session.skip(self._note)
             self._show()
 
     def _undo(self) -> None:
-        self._show_or_say(self.desk.undo(), "Nothing to undo.")
+        self._show_or_say(self.session.undo(), "Nothing to undo.")
 
     def _move(self, step: int) -> None:
-        self._show_or_say(self.desk.move(step), "There is nothing further that way.")
+        self._show_or_say(self.session.move(step), "There is nothing further that way.")
 
     def _go_on(self) -> None:
-        self.desk.go_on()
+        self.session.go_on()
         self._show()
 
     def _show_or_say(self, moved: bool, otherwise: str) -> None:
@@ -332,11 +332,11 @@ class CodingApp(App[None]):
         self.exit()
 
     def _draw_more(self) -> None:
-        desk = self._more() if self._more else None
-        if desk is None:
+        session = self._more() if self._more else None
+        if session is None:
             self._say("Nothing is left to draw.")
             return
-        self.desk = desk
+        self.session = session
         self._show()
 
     # -- a line of text
@@ -359,12 +359,12 @@ class CodingApp(App[None]):
         if question == "note":
             self._note = typed
             self._show_choices()
-            self.desk.keep_draft(self._chosen, typed)
+            self.session.keep_draft(self._chosen, typed)
         elif question == "find" and typed:
-            self._show_or_say(self.desk.find(typed), f"No sentence of this draw holds '{typed}'.")
+            self._show_or_say(self.session.find(typed), f"No sentence of this draw holds '{typed}'.")
         elif question == "jump" and typed:
             number = int(typed) if typed.isdecimal() else 0
-            self._show_or_say(self.desk.go_to(number), f"There is no sentence {typed} in this draw.")
+            self._show_or_say(self.session.go_to(number), f"There is no sentence {typed} in this draw.")
         elif label:
             self._choose(label)
 

@@ -78,7 +78,7 @@ def read_now(decision: Annotation | Opinion, reading: Reading | None) -> str:
     return "" if same else f", now {', '.join(reading.labels) or 'none'}"
 
 
-class Desk(ABC):
+class Session(ABC):
     """A list of sentences in an order, a place in it, and the decisions of one person on them.
 
     Args:
@@ -128,7 +128,7 @@ class Desk(ABC):
         """The item of a sentence."""
 
     def _complete(self, event: Annotation) -> Annotation:
-        """The event with what only this kind of desk knows of it."""
+        """The event with what only this kind of session knows of it."""
         return event
 
     # -- how far
@@ -170,7 +170,7 @@ class Desk(ABC):
         return self._item
 
     def _make_item(self, identifier: str) -> Item:
-        """What is the same for every desk: the sentence in its paragraph, what was typed, what was decided."""
+        """What is the same for every session: the sentence in its paragraph, what was typed, what was decided."""
         sentence = self._store.sentences([identifier])[0]
         context = self._store.context(sentence)
         around = [*context.before, sentence, *context.after]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from labels.agreement.coefficients import Estimate
     from labels.agreement.comparisons import Figures, PairAgreement
     from labels.agreement.report import AgreementReport, Block, Confusion, Retest
-    from labels.agreement.suggestion_effect import Contrast, Influence
+    from labels.agreement.suggestion_effect import Contrast, SuggestionEffect
     from labels.codebook.schema import Codebook
     from labels.settings import Settings
 
@@ -36,7 +36,7 @@ def agreement_command(
 ) -> None:
     """How far annotators agree: Cohen's kappa and Krippendorff's alpha, by label, with intervals."""
     from labels.agreement.report import agreement, retest_agreement
-    from labels.agreement.suggestion_effect import suggestion_influence
+    from labels.agreement.suggestion_effect import suggestion_effect
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebook_versions import find_codebook, history_of
@@ -50,13 +50,13 @@ def agreement_command(
             history = history_of(opened)
         sentences = {sentence.id: sentence for sentence in found}
         report = agreement(events, sentences, book, history)
-        influence = suggestion_influence(events, sentences, book, history) if suggestions else None
+        effect = suggestion_effect(events, sentences, book, history) if suggestions else None
         retests = retest_agreement(events, sentences, book, history) if retest else None
         if json is not None:
-            _write_json(json, {"agreement": report, "suggestions": influence, "retest": retests}, book)
+            _write_json(json, {"agreement": report, "suggestions": effect, "retest": retests}, book)
         _print_report(report, book, settings)
-        if influence is not None:
-            _print_influence(influence)
+        if effect is not None:
+            _print_suggestion_effect(effect)
         if retests is not None:
             _print_retests(retests, book)
         if json is not None:
@@ -184,17 +184,17 @@ def _print_confusion(confusion: Confusion) -> None:
 # -- suggestions, retests
 
 
-def _print_influence(influence: Influence) -> None:
+def _print_suggestion_effect(effect: SuggestionEffect) -> None:
     console.print()
-    exact = influence.exact
-    if influence.always_blind:
+    exact = effect.exact
+    if effect.always_blind:
         console.print(
-            f"Left out: {influence.always_blind} decisions of audit, overlap or retest, which withhold every "
+            f"Left out: {effect.always_blind} decisions of audit, overlap or retest, which withhold every "
             "suggestion, not some by chance."
         )
-    if influence.unreadable:
+    if effect.unreadable:
         console.print(
-            f"Left out: {influence.unreadable} decisions, as this codebook lacks a label given or suggested, or its "
+            f"Left out: {effect.unreadable} decisions, as this codebook lacks a label given or suggested, or its "
             "changes leave one undecided."
         )
     if not exact.n_shown and not exact.n_blind:
@@ -202,10 +202,10 @@ def _print_influence(influence: Influence) -> None:
         return
     console.print(
         f"Suggestions: {exact.n_shown} decisions with one shown, {exact.n_blind} with one withheld, "
-        f"{influence.n_documents} documents."
+        f"{effect.n_documents} documents."
     )
     rows = {"equal to the suggestion": exact}
-    for label, both in influence.per_label.items():
+    for label, both in effect.per_label.items():
         rows |= {f"{label} given, suggested": both.suggested, f"{label} given, not suggested": both.not_suggested}
     table = _table("share of decisions", "n shown", "n blind", "shown", "blind", "difference", "interval")
     for name, contrast in rows.items():

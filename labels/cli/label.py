@@ -12,7 +12,7 @@ import typer
 from labels.cli.terminal import CodebookOption, StoreOption, console, reporting_errors
 
 if TYPE_CHECKING:
-    from labels.annotate.session import Desk
+    from labels.annotate.session import Session
     from labels.codebook.schema import Codebook
     from labels.sampling.strategies import DrawRequest
     from labels.sampling.suggestions import Suggester
@@ -42,7 +42,7 @@ SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show what a mode
 BlindOption = Annotated[
     float | None,
     typer.Option(
-        "--blind", min=0, max=1, help="Share of suggestions withheld, to measure their influence \\[default: 0.2]."
+        "--blind", min=0, max=1, help="Share of suggestions withheld, to measure their effect \\[default: 0.2]."
     ),
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="Whose scores, by the start of its id \\[default: last].")]
@@ -73,8 +73,8 @@ def label_command(
 ) -> None:
     """Label sentence by sentence, one key a label; every key press is kept at once."""
     from labels.sampling.relabelling import refuse_replaced
-    from labels.sampling.strategies import SCORED, DrawRequest, check_measure, choose_model
-    from labels.sampling.suggestions import Suggester
+    from labels.sampling.strategies import SCORED, DrawRequest
+    from labels.sampling.suggestions import Suggester, check_measure, choose_model
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebook_versions import find_codebook
@@ -109,8 +109,8 @@ def label_command(
 
 def _label(
     store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None, *, plain: bool
-) -> Desk | None:
-    """Have the draw labelled, and those that follow it: the last desk, or None where nothing was left to draw."""
+) -> Session | None:
+    """Have the draw labelled, and those that follow it: the last session, or None where nothing was left to draw."""
     from labels.annotate.labelling import LabellingSession
 
     session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
@@ -242,8 +242,8 @@ def _held_by(store: Store, annotator: str, held: int) -> str:
 
 def _next_session(
     store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None
-) -> Callable[[], Desk | None]:
-    def draw() -> Desk | None:
+) -> Callable[[], Session | None]:
+    def draw() -> Session | None:
         from labels.annotate.labelling import LabellingSession
 
         session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
@@ -253,19 +253,19 @@ def _next_session(
 
 
 def _run_interface(
-    desk: Desk, codebook: Codebook, annotator: str, *, plain: bool, more: Callable[[], Desk | None] | None
-) -> Desk:
-    """Hand the desk to the screen, or to the prompt where that was asked for or there is no terminal."""
+    session: Session, codebook: Codebook, annotator: str, *, plain: bool, more: Callable[[], Session | None] | None
+) -> Session:
+    """Hand the session to the screen, or to the prompt where that was asked for or there is no terminal."""
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from labels.annotate.prompt import run_prompt
 
-        run_prompt(desk, codebook, _ask, typer.echo)
-        return desk
+        run_prompt(session, codebook, _ask, typer.echo)
+        return session
     from labels.annotate.screen import CodingApp
 
-    app = CodingApp(desk, codebook, annotator, more=more)
+    app = CodingApp(session, codebook, annotator, more=more)
     app.run()
-    return app.desk
+    return app.session
 
 
 def _ask(prompt: str) -> str:

@@ -13,12 +13,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
 
-from labels.codebook.schema import Codebook
 from labels.errors import InputError, StoreError, did_you_mean
 from labels.records import RANDOM_STRATEGIES
-from labels.sampling.diversity import representatives
 from labels.settings import command
-from labels.store import Draw, DrawItem, ScoringModel, Store, Uncertainty, now
+from labels.store import Draw, DrawItem, Store, Uncertainty, now
 
 STRATEGIES = ("random", "uncertainty", "diverse", "uncertain-diverse", "search", "audit", "retest", "relabel")
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
@@ -117,43 +115,6 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     raise StoreError(f"{store.name}: others were faster {_ATTEMPTS} times in a row. Try again.")
 
 
-def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:
-    """The model whose scores are to be used: the one whose id starts with `wanted`, else the one added last.
-
-    Raises:
-        InputError: there is none, or its labels are not those of the codebook.
-    """
-    models = store.models()
-    found = [model for model in models if model.id.startswith(wanted)]
-    if not found:
-        known = ", ".join(model.id for model in models) or "none"
-        whose = f"a model '{wanted}'" if wanted else "any model"
-        raise InputError(
-            f"{store.name}: no scores of {whose} here (models: {known}). "
-            f"Write some with `{command('score', 'ARTEFACT', store=store.name)}`."
-        )
-    if found[0].labels != codebook.label_names:
-        raise InputError(
-            f"model {found[0].id} knows the labels {', '.join(found[0].labels)}, the codebook "
-            f"'{codebook.name}' {', '.join(codebook.label_names)}. "
-            "Score with a model of this codebook, or name another with --model."
-        )
-    return found[0]
-
-
-def check_measure(name: str) -> Uncertainty:
-    """The measure of uncertainty of that name.
-
-    Raises:
-        InputError: there is no such measure.
-    """
-    if name == "entropy":
-        return "entropy"
-    if name == "margin":
-        return "margin"
-    raise InputError(f"'{name}' is no measure of uncertainty. Use entropy or margin.")
-
-
 def lease_end(lease: timedelta = LEASE) -> str:
     """When a reservation made now runs out, ISO 8601 in UTC."""
     return (datetime.now(UTC) + lease).isoformat(timespec="microseconds")
@@ -244,6 +205,41 @@ def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], wei
     ids = list(vectors)
     chosen = representatives(list(vectors.values()), request.size, weights=weights, seed=request.seed)
     return _Plan({request.strategy: [DrawItem(ids[position]) for position in chosen]})
+
+
+def representatives(
+    vectors: Sequence[bytes], count: int, *, weights: Sequence[float] | None = None, seed: int
+) -> list[int]:
+    """Positions of `count` vectors, one nearest to the centre of each k-means cluster; all, if there are no more.
+
+    With `weights` (0 or more) the centres are pulled towards the heavier vectors, as in Zhdanov (2019), "Diverse
+    mini-batch Active Learning".
+
+    Args:
+        vectors: n little-endian float16 vectors of one length.
+    """
+    if count >= len(vectors):
+        return list(range(len(vectors)))
+    import warnings
+
+    import numpy as np
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    matrix = np.stack([np.frombuffer(vector, dtype="<f2") for vector in vectors]).astype(np.float32)
+    mass = None if weights is None else np.maximum(np.asarray(weights, dtype=np.float64), 1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different vectors than clusters
+        clusters = KMeans(n_clusters=count, n_init=1, random_state=seed % 2**32).fit(matrix, sample_weight=mass)
+    distances = np.linalg.norm(matrix - clusters.cluster_centers_[clusters.labels_], axis=1)
+    order = [int(position) for position in np.argsort(distances, kind="stable")]
+    nearest: dict[int, int] = {}
+    for position in order:
+        nearest.setdefault(int(clusters.labels_[position]), position)
+    chosen = set(nearest.values())
+    # Equal vectors leave clusters empty: what is next nearest to its centre takes their places.
+    chosen.update([position for position in order if position not in chosen][: count - len(chosen)])
+    return [position for position in order if position in chosen]
 
 
 def _search(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from labels.store import ScoringModel, Store
+from labels.codebook.schema import Codebook
+from labels.errors import InputError
+from labels.settings import command
+from labels.store import ScoringModel, Store, Uncertainty
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,40 @@ class Suggester:
     def _blind(self, sentence_id: str) -> bool:
         digest = hashlib.sha256(f"blind\n{self.annotator}\n{sentence_id}".encode()).hexdigest()
         return int(digest[:8], 16) / 16**8 < self.blind_share
+
+
+def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:
+    """The model whose scores are to be used: the one whose id starts with `wanted`, else the one added last.
+
+    Raises:
+        InputError: there is none, or its labels are not those of the codebook.
+    """
+    models = store.models()
+    found = [model for model in models if model.id.startswith(wanted)]
+    if not found:
+        known = ", ".join(model.id for model in models) or "none"
+        whose = f"a model '{wanted}'" if wanted else "any model"
+        raise InputError(
+            f"{store.name}: no scores of {whose} here (models: {known}). "
+            f"Write some with `{command('score', 'ARTEFACT', store=store.name)}`."
+        )
+    if found[0].labels != codebook.label_names:
+        raise InputError(
+            f"model {found[0].id} knows the labels {', '.join(found[0].labels)}, the codebook "
+            f"'{codebook.name}' {', '.join(codebook.label_names)}. "
+            "Score with a model of this codebook, or name another with --model."
+        )
+    return found[0]
+
+
+def check_measure(name: str) -> Uncertainty:
+    """The measure of uncertainty of that name.
+
+    Raises:
+        InputError: there is no such measure.
+    """
+    if name == "entropy":
+        return "entropy"
+    if name == "margin":
+        return "margin"
+    raise InputError(f"'{name}' is no measure of uncertainty. Use entropy or margin.")

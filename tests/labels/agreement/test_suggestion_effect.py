@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labels.agreement.suggestion_effect import Influence, suggestion_influence
+from labels.agreement.suggestion_effect import SuggestionEffect, suggestion_effect
 from labels.codebook.reading import CodebookHistory, Edge
 from labels.codebook.schema import codebook_from_dict
 from labels.codebook.steps import Step
@@ -33,12 +33,12 @@ def says(sentence: int, *labels: str, annotator: str = "x", **fields: Any) -> An
     )
 
 
-def influence(*events: Annotation, **options: Any) -> Influence:
-    return suggestion_influence(events, BY_ID, BOOK, **({"draws": 100} | options))
+def effect(*events: Annotation, **options: Any) -> SuggestionEffect:
+    return suggestion_effect(events, BY_ID, BOOK, **({"draws": 100} | options))
 
 
 def test_agreement_with_the_suggestion_is_told_for_shown_and_withheld_ones() -> None:
-    found = influence(says(0, "aid"), says(1, "aid"), says(2), says(3, "aid", blind=True), says(4, blind=True)).exact
+    found = effect(says(0, "aid"), says(1, "aid"), says(2), says(3, "aid", blind=True), says(4, blind=True)).exact
 
     assert (found.n_shown, found.n_blind) == (3, 2)
     assert found.shown == pytest.approx(2 / 3)
@@ -49,19 +49,19 @@ def test_agreement_with_the_suggestion_is_told_for_shown_and_withheld_ones() -> 
 def test_the_whole_set_must_be_as_suggested_in_any_order() -> None:
     both = ("truce", "aid")
 
-    found = influence(says(0, "aid", suggestion=both), says(1, "aid", "truce", suggestion=both))
+    found = effect(says(0, "aid", suggestion=both), says(1, "aid", "truce", suggestion=both))
 
     assert found.exact.shown == 0.5
 
 
 def test_nothing_suggested_is_a_suggestion_too() -> None:
-    found = influence(says(0, suggestion=()), says(1, "aid", suggestion=())).exact
+    found = effect(says(0, suggestion=()), says(1, "aid", suggestion=())).exact
 
     assert (found.n_shown, found.shown) == (2, 0.5)
 
 
 def test_labels_are_told_apart_by_whether_they_were_suggested() -> None:
-    found = influence(says(0, "aid"), says(1, "truce"), says(2, "aid", blind=True, suggestion=("truce",)))
+    found = effect(says(0, "aid"), says(1, "truce"), says(2, "aid", blind=True, suggestion=("truce",)))
 
     aid, truce = found.per_label["aid"], found.per_label["truce"]
     assert (aid.suggested.n_shown, aid.suggested.shown, aid.suggested.n_blind) == (2, 0.5, 0)
@@ -72,7 +72,7 @@ def test_labels_are_told_apart_by_whether_they_were_suggested() -> None:
 
 @pytest.mark.parametrize(("blind", "missing"), [(False, "withheld"), (True, "shown")])
 def test_without_both_kinds_there_is_no_difference(blind: bool, missing: str) -> None:
-    found = influence(says(0, "aid", blind=blind)).exact
+    found = effect(says(0, "aid", blind=blind)).exact
 
     assert (found.blind if blind else found.shown) == 1
     assert (found.shown if blind else found.blind) is None
@@ -82,7 +82,7 @@ def test_without_both_kinds_there_is_no_difference(blind: bool, missing: str) ->
 
 def test_without_suggestions_nothing_is_told() -> None:
     for events in ([], [says(0, suggestion=None)], [says(0, state="skipped")]):
-        found = influence(*events)
+        found = effect(*events)
 
         assert (found.exact.n_shown, found.exact.n_blind, found.n_documents) == (0, 0, 0)
         assert (found.exact.shown, found.exact.difference.value) == (None, None)
@@ -92,7 +92,7 @@ def test_undone_and_replaced_decisions_do_not_count() -> None:
     undone = [says(0), says(0, event="undo", state=None)]
     replaced = [says(1), says(1, "aid"), says(1, suggestion=None)]
 
-    found = influence(*undone, *replaced).exact
+    found = effect(*undone, *replaced).exact
 
     assert (found.n_shown, found.shown) == (1, 1)
 
@@ -101,13 +101,13 @@ def test_undone_and_replaced_decisions_do_not_count() -> None:
 def test_what_was_shown_once_is_not_withheld_from_a_later_decision(strategy: str) -> None:
     again = {"blind": True, "strategy": strategy}
 
-    found = influence(says(0, "aid"), says(1, "aid"), says(0, **again), says(1, **again)).exact
+    found = effect(says(0, "aid"), says(1, "aid"), says(0, **again), says(1, **again)).exact
 
     assert (found.n_shown, found.n_blind, found.shown) == (2, 0, 1)
 
 
 def test_of_a_sentence_that_is_labelled_again_as_a_retest_the_first_decision_counts() -> None:
-    found = influence(says(0, "aid", blind=True), says(0, blind=True, strategy="retest")).exact
+    found = effect(says(0, "aid", blind=True), says(0, blind=True, strategy="retest")).exact
 
     assert (found.n_shown, found.n_blind, found.blind) == (0, 1, 1)
 
@@ -117,20 +117,20 @@ def test_draws_that_withhold_every_suggestion_are_no_control_group(strategy: str
     by_chance = [says(number, "aid", blind=number % 5 == 0, strategy="uncertainty") for number in range(20)]
     always = [says(number, blind=True, strategy=strategy) for number in range(20, 50)]
 
-    found = influence(*by_chance, *always)
+    found = effect(*by_chance, *always)
 
     assert (found.exact.n_shown, found.exact.n_blind, found.always_blind) == (16, 4, 30)
     assert found.exact.difference.value == 0
 
 
 def test_only_what_has_no_other_decision_is_counted_as_left_out() -> None:
-    found = influence(says(0, "aid"), says(0, blind=True, strategy="audit"), says(1, suggestion=None, strategy="audit"))
+    found = effect(says(0, "aid"), says(0, blind=True, strategy="audit"), says(1, suggestion=None, strategy="audit"))
 
     assert (found.exact.n_shown, found.always_blind) == (1, 0)
 
 
 def test_suggestions_in_other_words_are_left_out_and_counted() -> None:
-    found = influence(says(0, suggestion=("threat",)), says(1, "threat"), says(2, "aid"))
+    found = effect(says(0, suggestion=("threat",)), says(1, "threat"), says(2, "aid"))
 
     assert found.unreadable == 2
     assert found.exact.n_shown == 1
@@ -145,7 +145,7 @@ def test_decisions_and_suggestions_of_an_older_codebook_are_read_through_its_rec
     events = [says(0, "help", **then), says(1, "call", blind=True, **then)]
     history = changed(Step("rename", ("help",), ("aid",)), Step("rename", ("call",), ("truce",)))
 
-    found = suggestion_influence(events, BY_ID, BOOK, history, draws=1)
+    found = suggestion_effect(events, BY_ID, BOOK, history, draws=1)
 
     assert found.unreadable == 0
     assert (found.exact.shown, found.exact.blind) == (1, 0)
@@ -162,7 +162,7 @@ def test_what_a_change_of_the_codebook_leaves_undecided_is_left_out_and_counted(
     ]
     history = changed(Step("split", ("help",), ("aid", "truce")), Step("retire", ("call",), ()))
 
-    found = suggestion_influence(events, BY_ID, BOOK, history, draws=1)
+    found = suggestion_effect(events, BY_ID, BOOK, history, draws=1)
 
     assert (found.unreadable, found.exact.n_shown) == (2, 1)
 
@@ -177,24 +177,24 @@ def test_the_interval_of_a_difference_comes_from_draws_of_documents() -> None:
         )
     ]
 
-    difference = influence(*events, seed=1).exact.difference
+    difference = effect(*events, seed=1).exact.difference
 
     assert difference.value == pytest.approx(0.9 - 0.5)
     assert difference.low is not None
     assert difference.high is not None
     assert 0 < difference.low < 0.4 < difference.high < 0.8
-    assert influence(*events, seed=1).exact.difference == difference
-    assert influence(*events, seed=2).exact.difference != difference
+    assert effect(*events, seed=1).exact.difference == difference
+    assert effect(*events, seed=2).exact.difference != difference
 
 
 def test_both_kinds_need_twenty_documents_for_an_interval() -> None:
     shown = [says(number, "aid") for number in range(30)]
     blind = [says(number, annotator="y", blind=True) for number in range(20)]
 
-    assert influence(*shown, *blind[:19]).exact.difference.no_interval == "fewer than 20 documents: 19"
-    assert influence(*shown, *blind).exact.difference.no_interval == ""
+    assert effect(*shown, *blind[:19]).exact.difference.no_interval == "fewer than 20 documents: 19"
+    assert effect(*shown, *blind).exact.difference.no_interval == ""
 
 
 def test_a_sentence_without_its_text_is_an_error() -> None:
     with pytest.raises(DataError, match=SENTENCES[0].id):
-        suggestion_influence([says(0)], {}, BOOK)
+        suggestion_effect([says(0)], {}, BOOK)

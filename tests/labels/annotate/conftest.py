@@ -17,7 +17,7 @@ from textual import events
 from textual.widgets import Input, Static
 
 from labels.annotate.screen import CodingApp
-from labels.annotate.session import Desk
+from labels.annotate.session import Session
 from labels.codebook.schema import Codebook
 from labels.records import Document, Sentence
 from labels.store import Store
@@ -160,13 +160,17 @@ def article(text: str = TEXT, sentences: tuple[str, ...] = SENTENCES) -> tuple[D
 
 @pytest.fixture
 def open_screen(codebook: Codebook) -> Iterator[OpenScreen]:
-    """Opens screens on desks: of ana with the small codebook, wide, unless told otherwise."""
+    """Opens screens on sessions: of ana with the small codebook, wide, unless told otherwise."""
     opened: list[Screen] = []
 
     def open_(
-        desk: Desk, book: Codebook = codebook, size: tuple[int, int] = WIDE, annotator: str = "ana", **options: Any
+        session: Session,
+        book: Codebook = codebook,
+        size: tuple[int, int] = WIDE,
+        annotator: str = "ana",
+        **options: Any,
     ) -> Screen:
-        opened.append(Screen(CodingApp(desk, book, annotator, **options), size))
+        opened.append(Screen(CodingApp(session, book, annotator, **options), size))
         return opened[-1]
 
     yield open_

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from labels.annotate.adjudication import AdjudicationSession
 from labels.annotate.labelling import LabellingSession
 from labels.annotate.prompt import run_prompt
-from labels.annotate.session import Desk
+from labels.annotate.session import Session
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.codebook.steps import Step
 from labels.records import Document, Sentence
@@ -156,7 +156,7 @@ def test_a_sentence_is_shown_once_however_often_one_mistypes(store: Store, codeb
     assert len([line for line in said if line.startswith("  > ")]) == 1
 
 
-def menus(session: Desk, codebook: Codebook, *lines: str) -> list[str]:
+def menus(session: Session, codebook: Codebook, *lines: str) -> list[str]:
     """What was asked before each of the lines typed."""
     asked: list[str] = []
     answer = typing(*lines)

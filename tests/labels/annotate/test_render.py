@@ -10,7 +10,7 @@ from rich.text import Text
 
 from labels.annotate import render
 from labels.annotate.labelling import LabellingSession
-from labels.annotate.session import Desk, Item, Opinion
+from labels.annotate.session import Item, Opinion, Session
 from labels.codebook.reading import Reading
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Annotation, Sentence
@@ -281,7 +281,7 @@ def test_a_label_beyond_the_last_key_is_in_the_codebook_with_the_key_for_names()
 
 
 @pytest.fixture
-def desk(codebook: Codebook) -> Desk:
+def session(codebook: Codebook) -> Session:
     """Four sentences; every decision takes the clock from one full minute to the next."""
     store = Store("sqlite://")
     store.add_annotated([sentence(f"Text {i}", 10 * i) for i in range(4)], [])
@@ -289,17 +289,17 @@ def desk(codebook: Codebook) -> Desk:
     return LabellingSession(store, codebook, "ana", clock=lambda: next(minutes))
 
 
-def test_the_top_bar_before_the_first_decision_knows_no_pace(desk: Desk) -> None:
-    assert render.top_bar(desk, "ana").plain == f"ana · random  {'━' * 16} 0/4  –/h  today 0"
+def test_the_top_bar_before_the_first_decision_knows_no_pace(session: Session) -> None:
+    assert render.top_bar(session, "ana").plain == f"ana · random  {'━' * 16} 0/4  –/h  today 0"
 
 
 @pytest.mark.parametrize(("decided", "filled"), [(0, 0), (1, 4), (2, 8), (4, 16)])
-def test_the_top_bar_fills_with_what_is_decided(desk: Desk, decided: int, filled: int) -> None:
+def test_the_top_bar_fills_with_what_is_decided(session: Session, decided: int, filled: int) -> None:
     for _ in range(decided):
-        desk.current()
-        desk.review([])
+        session.current()
+        session.review([])
 
-    bar = render.top_bar(desk, "ana")
+    bar = render.top_bar(session, "ana")
 
     (green,) = [span for span in bar.spans if span.style == "green"] or [None]
     assert (green.end - green.start if green else 0) == filled
@@ -307,11 +307,11 @@ def test_the_top_bar_fills_with_what_is_decided(desk: Desk, decided: int, filled
     assert bar.plain.endswith(f"today {decided}")
 
 
-def test_the_pace_is_that_of_the_median_decision(desk: Desk) -> None:
-    desk.current()
-    desk.review([])
+def test_the_pace_is_that_of_the_median_decision(session: Session) -> None:
+    session.current()
+    session.review([])
 
-    assert "  60/h  " in render.top_bar(desk, "ana").plain
+    assert "  60/h  " in render.top_bar(session, "ana").plain
 
 
 def test_an_empty_desk_has_a_bar(codebook: Codebook) -> None:

@@ -32,15 +32,15 @@ Stored = list[tuple[str, str | None, tuple[str, ...]]]
 
 
 @pytest.fixture
-def desk(store: Store, codebook: Codebook) -> LabellingSession:
+def session(store: Store, codebook: Codebook) -> LabellingSession:
     """All six sentences, drawn for ana."""
     return LabellingSession(store, codebook, "ana")
 
 
 @pytest.fixture
-def screen(desk: LabellingSession, open_screen: OpenScreen) -> Screen:
-    """A wide screen on that desk."""
-    return open_screen(desk)
+def screen(session: LabellingSession, open_screen: OpenScreen) -> Screen:
+    """A wide screen on that session."""
+    return open_screen(session)
 
 
 def stored(store: Store) -> Stored:
@@ -553,9 +553,9 @@ def test_the_second_step_leaves_definitions_only(store: Store, open_screen: Open
 
 
 def test_on_a_narrow_screen_tab_puts_the_codebook_in_the_place_of_the_text(
-    desk: LabellingSession, open_screen: OpenScreen
+    session: LabellingSession, open_screen: OpenScreen
 ) -> None:
-    screen = open_screen(desk, size=NARROW)
+    screen = open_screen(session, size=NARROW)
     assert screen.shows("[ ] truce")
     assert not screen.shows("A truce is asked for.")
 
@@ -568,9 +568,9 @@ def test_on_a_narrow_screen_tab_puts_the_codebook_in_the_place_of_the_text(
 
 
 def test_nothing_is_decided_while_the_codebook_covers_the_sentence(
-    store: Store, desk: LabellingSession, open_screen: OpenScreen
+    store: Store, session: LabellingSession, open_screen: OpenScreen
 ) -> None:
-    screen = open_screen(desk, size=NARROW)
+    screen = open_screen(session, size=NARROW)
     screen.press("n", "t", "tab")
 
     for key in ("a", "n", "s", "u", "enter", "left", "end", "!", "/", ":", "#"):
@@ -582,9 +582,9 @@ def test_nothing_is_decided_while_the_codebook_covers_the_sentence(
 
 
 def test_a_widened_screen_shows_the_codebook_beside_the_text_and_keeps_what_is_chosen(
-    desk: LabellingSession, open_screen: OpenScreen
+    session: LabellingSession, open_screen: OpenScreen
 ) -> None:
-    screen = open_screen(desk, size=NARROW)
+    screen = open_screen(session, size=NARROW)
     screen.press("t")
 
     screen.resize(*WIDE)
@@ -639,8 +639,8 @@ def test_help_that_is_closed_before_it_is_drawn_leaves_the_screen_working(store:
 
 
 @pytest.mark.parametrize("size", [NARROW, (60, 20)])
-def test_help_fits_a_small_screen(desk: LabellingSession, open_screen: OpenScreen, size: tuple[int, int]) -> None:
-    screen = open_screen(desk, size=size)
+def test_help_fits_a_small_screen(session: LabellingSession, open_screen: OpenScreen, size: tuple[int, int]) -> None:
+    screen = open_screen(session, size=size)
 
     screen.press("?")
 
@@ -682,9 +682,9 @@ def test_enter_on_a_finished_desk_draws_more(store: Store, codebook: Codebook, o
 
 
 def test_enter_on_a_finished_desk_says_when_nothing_is_left(
-    store: Store, desk: LabellingSession, open_screen: OpenScreen
+    store: Store, session: LabellingSession, open_screen: OpenScreen
 ) -> None:
-    screen = open_screen(desk, more=lambda: None)
+    screen = open_screen(session, more=lambda: None)
 
     screen.press(*"nnnnnn", "enter")
 
@@ -892,11 +892,11 @@ def test_no_key_decides_on_a_sentence_that_could_not_be_shown(store: Store, scre
 
 
 def test_a_store_that_fails_from_the_start_is_said_on_the_screen(
-    store: Store, desk: LabellingSession, open_screen: OpenScreen
+    store: Store, session: LabellingSession, open_screen: OpenScreen
 ) -> None:
     database("ALTER TABLE documents RENAME TO hidden")
 
-    screen = open_screen(desk)
+    screen = open_screen(session)
 
     assert "the store could not be read" in screen.text("message")
 
@@ -923,9 +923,9 @@ def test_a_very_long_sentence_can_be_read_to_its_end(
 
 
 def test_a_terminal_without_room_for_anything_still_takes_keys(
-    store: Store, desk: LabellingSession, open_screen: OpenScreen
+    store: Store, session: LabellingSession, open_screen: OpenScreen
 ) -> None:
-    screen = open_screen(desk, size=(12, 3))
+    screen = open_screen(session, size=(12, 3))
 
     screen.press("?", "x", "a", "enter", "tab", "tab", "n")
 

@@ -88,7 +88,7 @@ def contents() -> dict[str, Any]:
     return found
 
 
-def hints(printed: str) -> list[list[str]]:
+def next_commands(printed: str) -> list[list[str]]:
     """The words of the commands that are to be typed next, `communique` left out."""
     return [shlex.split(found) for found in re.findall(r"\bcommunique ([a-z][^\n`]+)", printed)]
 
@@ -208,7 +208,7 @@ def test_codebook_infer_writes_a_file_that_codebook_check_accepts(isolated: Path
     printed = succeed("codebook", "infer", "rows.jsonl", "--out", "my book.toml")
 
     assert "Wrote my book.toml" in printed
-    (check,) = hints(printed)
+    (check,) = next_commands(printed)
     assert "2 labels, exclusive." in succeed(*check)
 
 
@@ -460,7 +460,7 @@ def shown(printed: str) -> list[str]:
     return [line.removeprefix("  > ") for line in printed.splitlines() if line.startswith("  > ")]
 
 
-def doubts(store: Store) -> list[str]:
+def score_town(store: Store) -> list[str]:
     """Score the store; the texts from the least sure on."""
     tops = score_all(store, [0.1, 0.2, 0.3, 0.45, 0.49, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07])
     texts = {sentence.id: sentence.text for sentence in store.sentences()}
@@ -469,7 +469,7 @@ def doubts(store: Store) -> list[str]:
 
 @pytest.mark.parametrize("by", ["entropy", "margin"])
 def test_label_by_uncertainty_hands_out_the_least_sure_first(town: Store, by: str) -> None:
-    wanted = doubts(town)[:3]
+    wanted = score_town(town)[:3]
 
     printed = label("--strategy", "uncertainty", "--by", by, "--size", "3", typed="n\nn\nn\nq\n")
 
@@ -489,7 +489,7 @@ def test_label_finishes_an_unfinished_search_and_begins_another_one(town: Store)
 
 
 def test_label_by_audit_goes_over_labelled_sentences_too(town: Store) -> None:
-    doubts(town)
+    score_town(town)
     label("--size", "12", typed="n\n" * 12 + "q\n")
 
     printed = label("--strategy", "audit", "--size", "12", typed="n\n" * 12 + "q\n")
@@ -600,9 +600,9 @@ def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_c
     (isolated / "my book.toml").write_text(BOOK, encoding="utf-8")
     under = ("--codebook", "my book.toml")
 
-    (next_label,) = hints(succeed("ingest", "article.txt", "--store", "my store.db"))
-    assert hints(succeed("status", "--store", "my store.db")) == [next_label]
-    again, status, export = hints(succeed(*next_label, *under, typed="a\n"))
+    (next_label,) = next_commands(succeed("ingest", "article.txt", "--store", "my store.db"))
+    assert next_commands(succeed("status", "--store", "my store.db")) == [next_label]
+    again, status, export = next_commands(succeed(*next_label, *under, typed="a\n"))
     assert "[2/2]" in succeed(*again, typed="t\nq\n")
     assert "my store.db: 1 documents" in succeed(*status)
     assert "2 events written" in succeed(*export)
@@ -611,7 +611,7 @@ def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_c
         assert {event.codebook_hash for event in store.events()} == {load_codebook("my book.toml").hash}
         store.append([decision(event.sentence_id, "ben") for event in store.events()])
     adjudicated = succeed("adjudicate", "--annotator", "eva", "--store", "my store.db", *under, typed="q\n")
-    (agreement,) = hints(adjudicated)
+    (agreement,) = next_commands(adjudicated)
     assert "small 1" in succeed(*agreement)
 
 
@@ -620,11 +620,11 @@ def test_what_fills_a_store_is_told_with_its_name(town: Store) -> None:
         refuse("label", "--annotator", "ana", "--store", "my store.db"),
         refuse("label", "--annotator", "ana", "--store", "sqlite:///my store.db"),
     ):
-        assert hints(message) == [["ingest", "ARTICLES", "--store", "my store.db"]]
+        assert next_commands(message) == [["ingest", "ARTICLES", "--store", "my store.db"]]
     Store("my store.db").close()
     options = ("--annotator", "ana", "--store", "my store.db", "--codebook", "book.toml")
-    assert hints(succeed("label", *options, typed="")) == [["ingest", "PATH", "--store", "my store.db"]]
-    assert hints(refuse("label", *options, "--suggest")) == [["score", "ARTEFACT", "--store", "my store.db"]]
+    assert next_commands(succeed("label", *options, typed="")) == [["ingest", "PATH", "--store", "my store.db"]]
+    assert next_commands(refuse("label", *options, "--suggest")) == [["score", "ARTEFACT", "--store", "my store.db"]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from labels.codebook.schema import Codebook
 from labels.errors import InputError, StoreError
 from labels.records import Annotation, Sentence
 from labels.sampling.strategies import (
@@ -16,11 +15,9 @@ from labels.sampling.strategies import (
     LEASE,
     Assignment,
     DrawRequest,
-    check_measure,
-    choose_model,
     next_assignment,
 )
-from labels.store import Draw, DrawItem, Frame, Store, now
+from labels.store import Draw, DrawItem, Frame, Store, Uncertainty, now
 from tests.labels.store.builders import PAST, decision, embed_all, model, score_all, vector
 
 
@@ -392,10 +389,10 @@ TOPS = [0.05, 0.45, 0.95, 0.6, 0.2]
 
 
 @pytest.mark.parametrize("by", ["entropy", "margin"])
-def test_uncertainty_draws_what_the_model_is_least_sure_of(store: Store, by: str) -> None:
+def test_uncertainty_draws_what_the_model_is_least_sure_of(store: Store, by: Uncertainty) -> None:
     tops = score_all(store, [i / 20 for i in range(20)])
 
-    assignment = assigned(store, "ana", DrawRequest("uncertainty", 4, model_id="m", by=check_measure(by)))
+    assignment = assigned(store, "ana", DrawRequest("uncertainty", 4, model_id="m", by=by))
 
     (draw,) = assignment.draws
     nearest = [tops[item.sentence_id] for item in draw.items]
@@ -673,43 +670,6 @@ def test_an_unknown_strategy_names_the_nearest_and_all(store: Store, strategy: s
     with pytest.raises(InputError, match=rf"strategy '{strategy}' is not known.*{hint}.*Use one of random, .*relabel"):
         next_assignment(store, "ana", DrawRequest(strategy))
     assert not store.last_draws("ana", (strategy,))
-
-
-@pytest.mark.parametrize("name", ["entropy", "margin"])
-def test_a_measure_of_uncertainty_is_known_by_name(name: str) -> None:
-    assert check_measure(name) == name
-
-
-def test_an_unknown_measure_of_uncertainty_names_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"'entropie' is no measure of uncertainty\. Use entropy or margin"):
-        check_measure("entropie")
-
-
-# -- choosing a model
-
-
-def test_the_model_added_last_is_chosen_unless_another_is_named(store: Store, codebook: Codebook) -> None:
-    early, late = model("abc1", created_at=PAST), model("abd2")
-    for each in (late, early):
-        store.add_model(each)
-
-    assert choose_model(store, codebook) == choose_model(store, codebook, "ab") == late
-    assert choose_model(store, codebook, "abc") == choose_model(store, codebook, "abc1") == early
-
-
-def test_a_model_that_is_not_there_is_named_with_those_that_are(store: Store, codebook: Codebook) -> None:
-    with pytest.raises(InputError, match=r"no scores of any model here \(models: none\).*communique score ARTEFACT"):
-        choose_model(store, codebook)
-    store.add_model(model("abc"))
-    with pytest.raises(InputError, match=r"no scores of a model 'xyz' here \(models: abc\)"):
-        choose_model(store, codebook, "xyz")
-
-
-def test_a_model_of_another_codebook_is_refused(store: Store, codebook: Codebook) -> None:
-    store.add_model(model("abc", labels=("aid", "threat")))
-
-    with pytest.raises(InputError, match=r"model abc knows the labels aid, threat, the codebook 'small' aid, truce"):
-        choose_model(store, codebook)
 
 
 def test_an_imported_decision_makes_no_draw_to_go_on_with(store: Store) -> None:

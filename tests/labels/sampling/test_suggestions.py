@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from labels.sampling.suggestions import Suggester
+from labels.codebook.schema import Codebook
+from labels.errors import InputError
+from labels.sampling.suggestions import Suggester, check_measure, choose_model
 from labels.store import Store
-from tests.labels.store.builders import added, model
+from tests.labels.store.builders import PAST, added, model
 
 
 @pytest.fixture
@@ -90,3 +92,40 @@ def test_what_must_be_blind_is_so_whatever_the_share(store: Store, scored: list[
 
     assert found is not None
     assert found.blind
+
+
+@pytest.mark.parametrize("name", ["entropy", "margin"])
+def test_a_measure_of_uncertainty_is_known_by_name(name: str) -> None:
+    assert check_measure(name) == name
+
+
+def test_an_unknown_measure_of_uncertainty_names_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"'entropie' is no measure of uncertainty\. Use entropy or margin"):
+        check_measure("entropie")
+
+
+# -- choosing a model
+
+
+def test_the_model_added_last_is_chosen_unless_another_is_named(store: Store, codebook: Codebook) -> None:
+    early, late = model("abc1", created_at=PAST), model("abd2")
+    for each in (late, early):
+        store.add_model(each)
+
+    assert choose_model(store, codebook) == choose_model(store, codebook, "ab") == late
+    assert choose_model(store, codebook, "abc") == choose_model(store, codebook, "abc1") == early
+
+
+def test_a_model_that_is_not_there_is_named_with_those_that_are(store: Store, codebook: Codebook) -> None:
+    with pytest.raises(InputError, match=r"no scores of any model here \(models: none\).*communique score ARTEFACT"):
+        choose_model(store, codebook)
+    store.add_model(model("abc"))
+    with pytest.raises(InputError, match=r"no scores of a model 'xyz' here \(models: abc\)"):
+        choose_model(store, codebook, "xyz")
+
+
+def test_a_model_of_another_codebook_is_refused(store: Store, codebook: Codebook) -> None:
+    store.add_model(model("abc", labels=("aid", "threat")))
+
+    with pytest.raises(InputError, match=r"model abc knows the labels aid, threat, the codebook 'small' aid, truce"):
+        choose_model(store, codebook)
