@@ -21,8 +21,6 @@ app = typer.Typer(
     "Start with `communique demo`; then `communique ingest`, `label`, `train`, `serve`.",
 )
 app.registered_groups += labels_app.registered_groups
-corpus_app = typer.Typer(no_args_is_help=True, help="Check a folder of labelled documents.")
-app.add_typer(corpus_app, name="corpus")
 
 ArtefactArgument = Annotated[
     str,
@@ -305,26 +303,6 @@ def leaderboard(
     with reporting_errors():
         for board in leaderboards(experiment):
             print_board(board)
-
-
-@corpus_app.command("check", epilog="Example: communique corpus check")
-def corpus_check(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Holds documents/ and annotations/ \\[default: the starter corpus].")
-    ] = None,
-) -> None:
-    """Hold a corpus against its targets (sizes, ids, repetition, surface cues); exit code 1 where one is missed."""
-    from labels.codebook.schema import load_codebook
-    from trainer.corpus.check import TARGETS, check_corpus
-    from trainer.data.dataset import STARTER_CODEBOOK
-    from trainer.display.corpus import print_corpus_report
-    from trainer.environment import shipped
-
-    with reporting_errors():
-        report = check_corpus(folder or shipped("seeds"), load_codebook(STARTER_CODEBOOK), TARGETS)
-        print_corpus_report(report)
-        if not report.passed:
-            raise typer.Exit(1)
 
 
 _ORDER = (

@@ -38,4 +38,11 @@ def test_the_wheel_trains_from_its_own_seeds_and_experiments(isolated: Path) -> 
     module, seeds = finished.stdout.splitlines()[0].split()
     assert Path(module).is_relative_to(site)
     assert Path(seeds).is_relative_to(site)
+    assert sorted(path.name for path in Path(seeds).iterdir()) == [
+        "README.md",
+        "annotations",
+        "demo.txt",
+        "documents",
+        "unseen.txt",
+    ]
     assert json.loads((isolated / "run/report.json").read_text())["synthetic"] is True

@@ -1,0 +1,322 @@
+"""Check the starter corpus, or another folder in its layout, against targets.
+
+    python seeds/check.py [FOLDER]
+
+Sizes, ids, marks, repetition, surface cues, balance and agreement. The exit code is 1
+where a target is missed, 2 where the folder cannot be read. `corpus.py` measures; whether a model learns from the
+corpus is not checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from corpus import (
+    Balance,
+    LabelledCorpus,
+    balance,
+    moving_type_token_ratio,
+    read_labelled_corpus,
+    reading_f1,
+    repeated_ngram_share,
+    share,
+    share_at_equal_size,
+    surface_areas,
+    words_of,
+)
+from labels.agreement.report import agreement
+from labels.codebook.schema import Codebook, load_codebook
+from labels.errors import CommuniqueError
+from labels.records import Sentence
+from labels.text.duplicates import near_duplicate_pairs
+from trainer.data.dataset import STARTER_CODEBOOK
+
+HARD_NEGATIVE = "hard negative: "
+"""The note of a sentence that looks like a label but has none begins so; the codebook's rule that it tests follows."""
+_PLACES_SHOWN = 3
+_WIDTH_IN_FILES = 110
+"""Columns of the report where standard output is not a terminal."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets for a corpus: least counts, the range of the share without a label, and greatest shares and areas.
+
+    `repeated_ngrams`: one 4-gram in twenty, so less than one in a sentence of average length (17 of them). For
+    comparison: in 1,800 public sentences of political news 0.083 of the 4-grams recur in another sentence, and text
+    from a template comes near 1. It is measured on 80,000 words (about 70,000 4-grams) of a larger corpus.
+
+    `surface_auc`: 0.5 is chance. Above 0.6, length, position and form reveal enough of a label for a model to learn
+    them in place of the words.
+    """
+
+    documents: int = 160
+    sentences: int = 3200
+    each_label: int = 300
+    several_labels: int = 150
+    hard_negatives: int = 800
+    without_label: tuple[float, float] = (0.60, 0.72)
+    repeated_ngrams: float = 0.05
+    surface_auc: float = 0.60
+
+
+TARGETS = Targets()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure and its target.
+
+    `measured` is None where it is undefined, which misses any target. Without `at_least` and `at_most` it is only
+    reported. `interval` is at 95%; `places` are the first few where the corpus falls short.
+    """
+
+    what: str
+    measured: float | None
+    at_least: float | None = None
+    at_most: float | None = None
+    interval: tuple[float, float] | None = None
+    places: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the target is met; None without a target."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        if self.measured is None:
+            return False
+        reached = self.at_least is None or self.measured >= self.at_least
+        return reached and (self.at_most is None or self.measured <= self.at_most)
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """All checks in order, the surface classifier's area by label and group of features, and the balances.
+
+    `surface` maps label -> group ("length", "position", "form", "all") -> area, None where it is undefined.
+    """
+
+    checks: tuple[Check, ...]
+    surface: dict[str, dict[str, float | None]]
+    balances: tuple[Balance, ...]
+
+    @property
+    def missed(self) -> tuple[Check, ...]:
+        """The checks whose target is missed."""
+        return tuple(check for check in self.checks if check.ok is False)
+
+
+def main(arguments: Sequence[str] | None = None, targets: Targets = TARGETS) -> int:
+    """Check a folder, print the report and return the exit code."""
+    parser = argparse.ArgumentParser(description="Check a corpus against its targets; exit code 1 if one is missed.")
+    help_text = "holds documents/ and annotations/ [default: the starter corpus]"
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).resolve().parent, help=help_text)
+    folder = parser.parse_args(arguments).folder
+    try:
+        report = check_corpus(folder, load_codebook(STARTER_CODEBOOK), targets)
+    except CommuniqueError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    print_report(report)
+    return 1 if report.missed else 0
+
+
+def check_corpus(folder: Path, codebook: Codebook, targets: Targets = TARGETS) -> CorpusReport:
+    """Read a corpus folder and compare it with the targets.
+
+    Raises:
+        DataError: a part of the folder is missing, or a file in it does not validate.
+    """
+    corpus = read_labelled_corpus(folder, codebook)
+    surface = surface_areas(corpus, codebook)
+    checks = (
+        *_size_checks(corpus, codebook, targets),
+        *_hard_negative_checks(corpus, targets),
+        *_mark_checks(corpus),
+        *_span_checks(corpus),
+        *_repetition_checks(corpus, targets),
+        *(
+            Check(f"surface AUC, {label}", found["all"], at_most=targets.surface_auc)
+            for label, found in surface.items()
+        ),
+        *_agreement_checks(corpus, codebook),
+    )
+    return CorpusReport(checks, surface, (balance(corpus, codebook, "form"), balance(corpus, codebook, "region")))
+
+
+# -- the checks
+
+
+def _size_checks(corpus: LabelledCorpus, codebook: Codebook, targets: Targets) -> Iterator[Check]:
+    sets = [corpus.gold[sentence.id] for _, sentence in corpus.placed if sentence.id in corpus.gold]
+    counts = Counter(label for labels in sets for label in labels)
+    low, high = targets.without_label
+    yield Check("documents", len({own.document.id for own in corpus.documents}), targets.documents)
+    yield Check("sentences to label", sum(1 for _ in corpus.placed), targets.sentences)
+    for label in codebook.label_names:
+        yield Check(f"sentences with {label}", counts[label], targets.each_label)
+    yield Check("sentences with two or more labels", sum(len(labels) > 1 for labels in sets), targets.several_labels)
+    yield Check("share of sentences without a label", share(sum(not labels for labels in sets), len(sets)), low, high)
+
+
+def _hard_negative_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Check]:
+    """Sentences without gold labels whose note says that they look like one: all, and by rule."""
+    rules = {
+        line.sentence.id: line.event.note.removeprefix(HARD_NEGATIVE)
+        for line in corpus.lines
+        if line.event.note.startswith(HARD_NEGATIVE)
+    }
+    found = Counter(rules[s.id] for _, s in corpus.placed if s.id in rules and corpus.gold.get(s.id) == ())
+    yield Check("hard negatives", found.total(), targets.hard_negatives)
+    for rule, n in found.most_common():
+        yield Check(f"hard negatives: {rule}", n)
+
+
+def _mark_checks(corpus: LabelledCorpus) -> Iterator[Check]:
+    """Invented text must say so everywhere, so that no figure about it passes for one about the world."""
+    unmarked = [own.path.name for own in corpus.documents if not own.document.synthetic]
+    yield _none_allowed("documents not marked synthetic", unmarked)
+    lines = [line.place for line in corpus.lines if not line.sentence.synthetic]
+    yield _none_allowed("lines not marked synthetic", lines)
+
+
+def _span_checks(corpus: LabelledCorpus) -> Iterator[Check]:
+    """Annotated spans against the spans that the splitter cuts: an id stands for document, start and end."""
+    texts = {own.document.id: own.document.text for own in corpus.documents}
+    cut = {sentence.id for _, sentence in corpus.placed}
+    annotated = {line.sentence.id: line for line in corpus.lines}
+    unknown = [line.place for identifier, line in annotated.items() if identifier not in cut]
+    yield _none_allowed("annotated spans that match no sentence", unknown)
+    differing = [line.place for line in corpus.lines if line.sentence.text != _span(texts, line.sentence)]
+    yield _none_allowed("annotated texts that differ from their span", differing)
+    undecided = [f"{own.path.name}: “{s.text[:60]}”" for own, s in corpus.placed if s.id not in corpus.gold]
+    yield _none_allowed("sentences to label without gold", undecided)
+
+
+def _span(texts: Mapping[str, str], sentence: Sentence) -> str | None:
+    text = texts.get(sentence.document_id)
+    return None if text is None else text[sentence.start : sentence.end]
+
+
+def _none_allowed(what: str, places: Sequence[str]) -> Check:
+    return Check(what, len(places), at_most=0, places=tuple(places[:_PLACES_SHOWN]))
+
+
+def _repetition_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Check]:
+    placed = list(corpus.placed)
+    pairs = [
+        f"{placed[left][0].path.name} and {placed[right][0].path.name}: “{placed[left][1].text[:60]}”"
+        for left, right in near_duplicate_pairs([sentence.text for _, sentence in placed])
+        if placed[left][0] is not placed[right][0]
+    ]
+    words = [words_of(sentence.text) for _, sentence in placed]
+    flat = [word for own in words for word in own]
+    homes = [own.document.id for own, _ in placed]
+    repeated = share_at_equal_size(words, homes)
+    yield _none_allowed("near-duplicates across documents", pairs)
+    yield Check("4-grams in more than one document, share", repeated, at_most=targets.repeated_ngrams)
+    yield Check("the same, over the whole corpus", repeated_ngram_share(words, homes))
+    yield Check("words", len(flat))
+    yield Check("different words", len(set(flat)))
+    yield Check("different words in 1,000, share", moving_type_token_ratio(flat))
+
+
+def _agreement_checks(corpus: LabelledCorpus, codebook: Codebook) -> Iterator[Check]:
+    """Cohen's kappa of the readings by label, with its interval over documents, then their F1."""
+    sentences = {line.sentence.id: line.sentence for line in corpus.lines}
+    report = agreement([line.event for line in corpus.lines], sentences, codebook)
+    figures = (report.unbiased if report.unbiased.figures.n_sentences else report.other).figures
+    for label, row in figures.per_label.items():
+        kappa = row.kappa
+        interval = None if kappa.low is None or kappa.high is None else (kappa.low, kappa.high)
+        yield Check(f"kappa between readings, {label}", kappa.value, interval=interval)
+    for label, f1 in reading_f1(corpus, codebook).items():
+        yield Check(f"F1 between readings, {label}", f1)
+
+
+# -- printing
+
+
+def print_report(report: CorpusReport) -> None:
+    """Print every check with its target, the places where targets are missed, then surface and balance."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=max(console.width, _WIDTH_IN_FILES))
+    console.print(_check_table(report.checks))
+    for check in report.missed:
+        for place in check.places:
+            console.print(f"{check.what}: {place}", soft_wrap=True)
+    console.print(f"{len(report.missed)} targets missed." if report.missed else "All targets are met.")
+    for table in (_surface_table(report.surface), *map(_balance_table, report.balances)):
+        console.print()
+        console.print(table)
+
+
+def _check_table(checks: Sequence[Check]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("what", "measured", "target", "ok"):
+        table.add_column(heading, justify="right" if heading == "measured" else "left", overflow="fold")
+    for check in checks:
+        verdict = {True: "yes", False: "no", None: ""}[check.ok]
+        style = "bold" if check.ok is False else ""
+        table.add_row(check.what, _measured(check), _target(check), verdict, style=style)
+    return table
+
+
+def _measured(check: Check) -> str:
+    if isinstance(check.measured, int):
+        return f"{check.measured:,}"
+    interval = f" ({check.interval[0]:.3f}–{check.interval[1]:.3f})" if check.interval else ""
+    return _number(check.measured) + interval
+
+
+def _target(check: Check) -> str:
+    low, high = (None if bound is None else f"{bound:,g}" for bound in (check.at_least, check.at_most))
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    if high is not None:
+        return "none" if check.at_most == 0 else f"at most {high}"
+    return "" if low is None else f"at least {low}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _figure_table(first: str, others: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _surface_table(surface: Mapping[str, Mapping[str, float | None]]) -> Table:
+    groups = list(next(iter(surface.values()), {}))
+    table = _figure_table("surface AUC by", groups)
+    for label, areas in surface.items():
+        table.add_row(label, *(_number(areas[group]) for group in groups))
+    return table
+
+
+def _balance_table(found: Balance) -> Table:
+    """A row for each form or region, one for the corpus, and the largest ratio of each label to the corpus."""
+    table = _figure_table(found.attribute, ["documents", "sentences", *found.whole.shares])
+    for row in (*found.rows, found.whole):
+        table.add_row(Text(row.value), str(row.n_documents), f"{row.n_sentences:,}", *map(_number, row.shares.values()))
+    largest = (found.largest.get(label) for label in found.whole.shares)
+    table.add_row("largest ratio", "", "", *("–" if one is None else f"{one[1]:.2f} {one[0]}" for one in largest))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,336 @@
+"""A folder of labelled documents in the layout of `seeds/`, and what can be measured of it.
+
+Reading, repetition, what labels look like from outside, balance by form and region, agreement of the readings. Figures
+only: `check.py` compares them with targets and prints them.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.codebook.schema import Codebook
+from labels.errors import DataError
+from labels.exchange.jsonl import read_annotations
+from labels.exchange.lines import Line
+from labels.gold import resolve, standing
+from labels.records import Document, Sentence
+from labels.text.documents import find_files, read_file, read_front_matter
+from labels.text.sentences import split_sentences
+from trainer.arrays import Bools, Floats
+from trainer.evaluation.metrics import count
+
+FOLDS = 5
+"""Of the cross-validation behind `surface_area`."""
+FEWEST_SENTENCES = 100
+"""A form or region with fewer sentences has no ratio: a handful of labels would make it large."""
+_SEED = 13
+_NGRAM = 4
+_NGRAM_WORDS, _NGRAM_DRAWS = 80_000, 5
+_WINDOW = 1000
+_WORD = re.compile(r"\w+")
+
+LabelSet = tuple[str, ...]
+Attribute = Literal["form", "region"]
+
+
+# -- reading
+
+
+@dataclass(frozen=True)
+class LabelledDocument:
+    """A document, its form and region from the front matter, and its sentences to label, in order."""
+
+    path: Path
+    document: Document
+    form: str
+    region: str
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True)
+class LabelledCorpus:
+    """A folder's content, cut by the present splitter. `gold` maps sentence id -> labels where they are decided."""
+
+    documents: tuple[LabelledDocument, ...]
+    lines: tuple[Line, ...]
+    gold: dict[str, LabelSet]
+
+    @property
+    def placed(self) -> Iterator[tuple[LabelledDocument, Sentence]]:
+        """Every sentence to label with its document."""
+        return ((own, sentence) for own in self.documents for sentence in own.sentences)
+
+
+def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
+    """Cut the documents of a folder into sentences again, and read the annotations and the gold they decide.
+
+    Raises:
+        DataError: documents/ or annotations/ is missing or empty, or a file in it does not validate.
+    """
+    documents = tuple(own for path in find_files([folder / "documents"]) for own in _labelled_documents(path))
+    files = sorted((folder / "annotations").glob("*.jsonl"))
+    if not files:
+        raise DataError(f"{folder / 'annotations'}: no .jsonl file there. Give a folder in the layout of the seeds.")
+    lines = tuple(line for path in files for line in read_annotations(path, codebook))
+    return LabelledCorpus(documents, lines, resolve([line.event for line in lines], codebook).gold)
+
+
+def _labelled_documents(path: Path) -> Iterator[LabelledDocument]:
+    matter = read_front_matter(path)
+    for document in read_file(path, reject=_refuse):
+        sentences = tuple(sentence for sentence in split_sentences(document) if not sentence.boilerplate)
+        form, region = (str(matter.get(name) or "unknown") for name in ("form", "region"))
+        yield LabelledDocument(path, document, form, region, sentences)
+
+
+def _refuse(message: str) -> None:
+    raise DataError(message)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation."""
+    return _WORD.findall(text.casefold())
+
+
+# -- repetition and vocabulary
+
+
+def share(part: int, whole: int) -> float | None:
+    """`part` of `whole`, in [0, 1]; None where `whole` is 0."""
+    return part / whole if whole else None
+
+
+def repeated_ngram_share(sentences: Sequence[Sequence[str]], documents: Sequence[str], n: int = _NGRAM) -> float | None:
+    """Share, in [0, 1], of the word n-gram tokens that occur in more than one document; None without n-grams.
+
+    Args:
+        sentences: the words of each sentence; n-grams do not cross the end of a sentence.
+        documents: the document of each sentence.
+    """
+    homes: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    counts: Counter[tuple[str, ...]] = Counter()
+    for words, document in zip(sentences, documents, strict=True):
+        for gram in zip(*(words[start:] for start in range(n)), strict=False):
+            homes[gram].add(document)
+            counts[gram] += 1
+    return share(sum(times for gram, times in counts.items() if len(homes[gram]) > 1), counts.total())
+
+
+def share_at_equal_size(sentences: Sequence[Sequence[str]], documents: Sequence[str]) -> float | None:
+    """`repeated_ngram_share` of documents drawn at random up to `_NGRAM_WORDS` words, the mean of a few draws.
+
+    The share grows with the size of a corpus. Measured at one size, it can be compared before and after documents
+    are added.
+    """
+    own: defaultdict[str, list[Sequence[str]]] = defaultdict(list)
+    for words, document in zip(sentences, documents, strict=True):
+        own[document].append(words)
+    shares = []
+    for seed in range(_SEED, _SEED + _NGRAM_DRAWS):
+        drawn: list[tuple[Sequence[str], str]] = []
+        size = 0
+        for document in random.Random(seed).sample(sorted(own), len(own)):
+            if size < _NGRAM_WORDS:
+                drawn += [(words, document) for words in own[document]]
+                size += sum(map(len, own[document]))
+        found = repeated_ngram_share([words for words, _ in drawn], [document for _, document in drawn])
+        shares += [] if found is None else [found]
+    return mean(shares) if shares else None
+
+
+def moving_type_token_ratio(words: Sequence[str], window: int = _WINDOW) -> float | None:
+    """Mean share of different words in every run of `window` words, in (0, 1]; None with fewer words than that.
+
+    Source: Covington and McFall (2010), "Cutting the Gordian knot: the moving-average type-token ratio (MATTR)".
+    """
+    if len(words) < window:
+        return None
+    # The window slides by one word: its counts are updated rather than made again, which keeps this linear.
+    inside = Counter(words[:window])
+    types = [len(inside)]
+    for entering, leaving in zip(words[window:], words, strict=False):
+        inside[entering] += 1
+        inside[leaving] -= 1
+        if not inside[leaving]:
+            del inside[leaving]
+        types.append(len(inside))
+    return sum(types) / len(types) / window
+
+
+# -- surface: what labels can be guessed from without reading
+
+
+def surface_areas(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, dict[str, float | None]]:
+    """Label -> group of features ("length", "position", "form", "all") -> its `surface_area`."""
+    groups = surface_features(corpus)
+    groups["all"] = np.hstack(list(groups.values()))
+    decided = [(own.document.id, corpus.gold[s.id]) for own, s in corpus.placed if s.id in corpus.gold]
+    documents = np.array([document for document, _ in decided], dtype=str)
+    gold = {label: np.array([label in labels for _, labels in decided], dtype=bool) for label in codebook.label_names}
+    return {
+        label: {name: surface_area(features, gold[label], documents) for name, features in groups.items()}
+        for label in codebook.label_names
+    }
+
+
+def surface_features(corpus: LabelledCorpus) -> dict[str, Floats]:
+    """Features of the n sentences with gold that do not depend on their words.
+
+    Returns:
+        "length" (n, 2): words, characters. "position" (n, 4) among the document's sentences to label: number from 0,
+        relative place from 0 to 1, whether first, whether last. "form" (n, forms): one-hot.
+    """
+    forms = sorted({own.form for own in corpus.documents})
+    rows: dict[str, list[list[float]]] = {"length": [], "position": [], "form": []}
+    for own in corpus.documents:
+        last = len(own.sentences) - 1
+        for number, sentence in enumerate(own.sentences):
+            if sentence.id in corpus.gold:
+                rows["length"].append([len(sentence.text.split()), len(sentence.text)])
+                rows["position"].append([number, number / max(last, 1), number == 0, number == last])
+                rows["form"].append([own.form == form for form in forms])
+    widths = {"length": 2, "position": 4, "form": len(forms)}
+    return {name: np.array(found, dtype=float).reshape(-1, widths[name]) for name, found in rows.items()}
+
+
+def surface_area(features: Floats, gold: Bools, documents: NDArray[np.str_]) -> float | None:
+    """Area under the ROC curve of the better of two classifiers, its mean over `FOLDS` folds of whole documents.
+
+    The two are logistic regression and small boosted trees: trees of the default size fit the noise of so few features
+    and would hide a weak signal.
+
+    Args:
+        features: (n, features).
+        gold: (n,) whether the sentence has the label.
+        documents: (n,) ids.
+
+    Returns:
+        In [0, 1], 0.5 being chance; None where fewer than `FOLDS` documents have the label, or a sentence without it.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn depends on it
+
+    if min(len(set(documents[gold])), len(set(documents[~gold]))) < FOLDS:
+        return None
+    folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=_SEED).split(features, gold, documents))
+    # On so few rows threads wait for each other longer than they work.
+    with threadpool_limits(limits=1):
+        return max(_mean_area(build, features, gold, folds) for build in (_boosted_trees, _regression))
+
+
+def _boosted_trees() -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=50, max_leaf_nodes=8, min_samples_leaf=40, early_stopping=False, random_state=_SEED
+    )
+
+
+def _regression() -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def _mean_area(
+    build: Callable[[], Any], features: Floats, gold: Bools, folds: Iterable[tuple[NDArray[Any], NDArray[Any]]]
+) -> float:
+    """Folds whose test part has one class only have no area and are left out; at least one fold has both."""
+    from sklearn.metrics import roc_auc_score
+
+    areas = [
+        roc_auc_score(gold[test], build().fit(features[train], gold[train]).predict_proba(features[test])[:, 1])
+        for train, test in folds
+        if len(set(gold[test])) == 2 and len(set(gold[train])) == 2
+    ]
+    return float(np.mean(areas))
+
+
+# -- balance by form and region
+
+
+@dataclass(frozen=True)
+class Share:
+    """Labels in the sentences of one form or region: the share that has each label, in [0, 1]."""
+
+    value: str
+    n_documents: int
+    n_sentences: int
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Shares by form or by region, most sentences first.
+
+    `largest` maps each label to the form or region of at least `FEWEST_SENTENCES` sentences in which its share is
+    largest, and the ratio of that share to the share in the whole corpus; a label that does not occur is left out.
+    """
+
+    attribute: Attribute
+    rows: tuple[Share, ...]
+    whole: Share
+    largest: dict[str, tuple[str, float]]
+
+
+def balance(corpus: LabelledCorpus, codebook: Codebook, attribute: Attribute) -> Balance:
+    """The share of each label in each form, or each region, of the corpus."""
+    by_value: defaultdict[str, list[LabelledDocument]] = defaultdict(list)
+    for own in corpus.documents:
+        by_value[getattr(own, attribute)].append(own)
+    rows = [_share(value, documents, corpus.gold, codebook) for value, documents in by_value.items()]
+    rows.sort(key=lambda row: (-row.n_sentences, row.value))
+    whole = _share("corpus", corpus.documents, corpus.gold, codebook)
+    large = [row for row in rows if row.n_sentences >= FEWEST_SENTENCES]
+    largest: dict[str, tuple[str, float]] = {}
+    for label, overall in whole.shares.items():
+        if large and overall:
+            row = max(large, key=lambda row: row.shares[label])
+            largest[label] = (row.value, row.shares[label] / overall)
+    return Balance(attribute, tuple(rows), whole, largest)
+
+
+def _share(
+    value: str, documents: Sequence[LabelledDocument], gold: Mapping[str, LabelSet], codebook: Codebook
+) -> Share:
+    sets = [gold[sentence.id] for own in documents for sentence in own.sentences if sentence.id in gold]
+    counts = Counter(label for labels in sets for label in labels)
+    shares = {label: counts[label] / max(len(sets), 1) for label in codebook.label_names}
+    return Share(value, len(documents), len(sets), shares)
+
+
+# -- agreement
+
+
+def reading_f1(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, float | None]:
+    """Label -> F1 of one reading against the other, pooled over every two annotators; the order does not matter.
+
+    None where no sentence that two of them reviewed has the label.
+    """
+    given: defaultdict[str, dict[str, LabelSet]] = defaultdict(dict)
+    for (sentence, annotator), event in standing(line.event for line in corpus.lines).annotations.items():
+        if event.state == "reviewed":
+            given[sentence][annotator] = event.labels
+    pairs = [pair for decisions in given.values() for pair in combinations(decisions.values(), 2)]
+    first, second = (_matrix([pair[side] for pair in pairs], codebook) for side in (0, 1))
+    found = zip(codebook.label_names, count(first, second).f1, strict=True)
+    return {label: None if np.isnan(value) else float(value) for label, value in found}
+
+
+def _matrix(sets: Sequence[LabelSet], codebook: Codebook) -> Bools:
+    """(sets, labels) booleans."""
+    rows = [[label in labels for label in codebook.label_names] for labels in sets]
+    return np.array(rows, dtype=bool).reshape(-1, len(codebook.labels))
