@@ -45,4 +45,4 @@ __all__ = [
     "StoreError",
     "load_codebook",
 ]
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

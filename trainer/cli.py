@@ -22,6 +22,24 @@ app = typer.Typer(
 )
 app.registered_groups += labels_app.registered_groups
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        console.print(f"communique {version('communique')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command `communique` itself."""
+
+
 ArtefactArgument = Annotated[
     str,
     typer.Argument(
