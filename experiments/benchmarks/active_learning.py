@@ -27,7 +27,7 @@ from labels.text.examples import infer_codebook_of, read_examples
 from trainer.active.scoring import uncertainty
 from trainer.arrays import Floats
 from trainer.classifiers.base import label_matrix
-from trainer.classifiers.linear import build_regression, label_probabilities
+from trainer.classifiers.linear import LinearLayer, build_regression
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.cache import cached_encode
 from trainer.encoders.embeddings import Embedder
@@ -96,11 +96,11 @@ def fit(corpus: Corpus, train: Positions, test: Positions) -> tuple[Callable[[Ve
     model = build_regression(exclusive=False, C=section.C, class_weight="none", seed=0)
     present = corpus.gold[train].any(axis=0)
     model.fit(corpus.vectors[train], corpus.gold[train][:, present])
+    layer = LinearLayer.of(model, int(present.sum()), exclusive=False)
 
     def ask(vectors: Vectors) -> Floats:
         probabilities = np.zeros((len(vectors), len(corpus.labels)))
-        found = label_probabilities(model, vectors, int(present.sum()), exclusive=False)
-        probabilities[:, present] = found
+        probabilities[:, present] = layer.probabilities(vectors, len(layer.bias), exclusive=False)
         return probabilities
 
     return ask, score(corpus.gold[test], ask(corpus.vectors[test]))

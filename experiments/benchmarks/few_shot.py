@@ -29,7 +29,7 @@ from labels.codebook.schema import Codebook
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.contrastive import ContrastiveClassifier
-from trainer.classifiers.linear import build_regression, label_probabilities, regression_targets
+from trainer.classifiers.linear import LinearLayer, build_regression, regression_targets
 from trainer.config.models import ContrastiveSection, EmbeddingSection
 from trainer.encoders.embeddings import Embedder
 from trainer.encoders.encoder import bundled_encoder
@@ -96,7 +96,8 @@ def embedding(
     model = build_regression(exclusive=True, C=section.C, class_weight=section.class_weight, seed=seed)
     model.fit(vectors, regression_targets(sample, labels, exclusive=True))
     seconds = time.process_time() - start
-    probabilities = label_probabilities(model, embedder.encode(texts), len(labels), exclusive=True)
+    layer = LinearLayer.of(model, len(labels), exclusive=True)
+    probabilities = layer.probabilities(embedder.encode(texts), len(labels), exclusive=True)
     return probabilities.argmax(axis=1), seconds
 
 

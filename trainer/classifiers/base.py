@@ -155,9 +155,23 @@ def class_indices(matrix: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]), dtype=np.int64)
 
 
-def without_none(probabilities: NDArray[np.floating[Any]], n_labels: int) -> Probabilities:
-    """Drop the column of "none" (the last, if any) of class probabilities."""
-    return np.ascontiguousarray(probabilities[:, :n_labels], dtype=np.float32)
+def count_outputs(codebook: Codebook) -> int:
+    """How many outputs a head needs: one a label, and one for "none" where that is a class of its own."""
+    return len(codebook.labels) + (codebook.exclusive and codebook.allow_none)
+
+
+def output_probabilities(logits: NDArray[np.floating[Any]], n_labels: int, *, exclusive: bool) -> Probabilities:
+    """(n, labels) from the (n, outputs) logits of a head: sigmoid of each, or softmax without the column of "none"."""
+    from scipy.special import expit, softmax
+
+    if not exclusive:
+        return np.asarray(expit(logits), dtype=np.float32)
+    return np.ascontiguousarray(softmax(logits, axis=1)[:, :n_labels], dtype=np.float32)
+
+
+def not_fitted() -> ExperimentError:
+    """The error of a classifier that is asked before it was fitted."""
+    return ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
 
 
 CLASSES = {

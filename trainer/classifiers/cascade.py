@@ -37,6 +37,7 @@ from trainer.classifiers.base import (
     build_classifier,
     classifier_class,
     label_matrix,
+    not_fitted,
 )
 from trainer.config.experiment import CalibrationSection
 from trainer.config.models import CascadeSection
@@ -329,7 +330,7 @@ class CascadeClassifier:
 
     def _fitted(self) -> _Fitted:
         if self.fitted_ is None:
-            raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
+            raise not_fitted()
         return self.fitted_
 
 

@@ -19,7 +19,7 @@ from labels.progress import report_progress
 from labels.records import Example
 from trainer.arrays import Bools
 from trainer.classifiers.base import label_matrix
-from trainer.classifiers.linear import build_regression, fit_regression, linear_layer, regression_targets
+from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, regression_targets
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import ContrastiveSection
 from trainer.encoders.embeddings import Vectors
@@ -226,11 +226,11 @@ class ContrastiveClassifier(TransformerClassifier):
             exclusive=self._exclusive, C=self._section.C, class_weight=self._section.class_weight, seed=self._seed
         )
         fit_regression(regression, vectors, targets)
-        weight, bias = linear_layer(regression, self._n_outputs, vectors.shape[1], exclusive=self._exclusive)
+        layer = LinearLayer.of(regression, self._n_outputs, exclusive=self._exclusive)
         head = self._fitted_network().head
         with torch.no_grad():
-            head.weight.copy_(torch.from_numpy(weight))
-            head.bias.copy_(torch.from_numpy(bias))
+            head.weight.copy_(torch.from_numpy(layer.weight))
+            head.bias.copy_(torch.from_numpy(layer.bias))
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"steps": self.steps_}

@@ -1,6 +1,6 @@
-"""A frozen sentence encoder with logistic regression on its vectors: quick to fit, and right with few examples.
+"""A frozen sentence encoder with logistic regression on its vectors: quick to fit, and good with few examples.
 
-The encoder is not saved with the model. Its name is, and the digest that tells whether it is still the same.
+The encoder itself is not saved with the model, only its name and a digest that shows whether it has changed.
 """
 
 from __future__ import annotations
@@ -10,25 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from labels.codebook.schema import Codebook
-from labels.errors import ArtefactError, EncoderError, ExperimentError
+from labels.errors import ArtefactError, EncoderError
 from labels.progress import progress_to
 from labels.records import Example
 from trainer.arrays import Probabilities
-from trainer.classifiers.linear import (
-    build_regression,
-    fit_regression,
-    label_probabilities,
-    load_estimator,
-    regression_targets,
-)
+from trainer.classifiers.base import count_outputs, not_fitted
+from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, read_skops, regression_targets
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.cache import cached_encode
 from trainer.encoders.embeddings import Embedder, Vectors
 
-FILE, SETTINGS = "regression.skops", "settings.json"
+FILE, SETTINGS = "regression.safetensors", "settings.json"
+_FORMAT_1 = "regression.skops"
 
 
 class EmbeddingClassifier:
@@ -46,10 +40,11 @@ class EmbeddingClassifier:
     def __init__(self, codebook: Codebook, section: EmbeddingSection, seed: int) -> None:
         self.labels = codebook.label_names
         self._exclusive = codebook.exclusive
+        self._n_outputs = count_outputs(codebook)
         self._section = section
         self._seed = seed
         self.embedder_: Embedder | None = None
-        self.regression_: Any = None
+        self.layer_: LinearLayer | None = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Encode, and fit the regression; validation is encoded too, since calibration asks for it next.
@@ -63,10 +58,11 @@ class EmbeddingClassifier:
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
         texts = [example.text for example in (*examples, *validation)]
         vectors = cached_encode(self.embedder_, texts)[: len(examples)]
-        self.regression_ = build_regression(
+        regression = build_regression(
             exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
         )
-        fit_regression(self.regression_, vectors, targets)
+        fit_regression(regression, vectors, targets)
+        self.layer_ = LinearLayer.of(regression, self._n_outputs, exclusive=self._exclusive)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
@@ -80,16 +76,12 @@ class EmbeddingClassifier:
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
         """`predict_proba` from the vectors that `embed` gave."""
-        if not len(vectors):
-            return np.zeros((0, len(self.labels)), dtype=np.float32)
-        return label_probabilities(self.regression_, vectors, len(self.labels), exclusive=self._exclusive)
+        return self._fitted_layer().probabilities(vectors, len(self.labels), exclusive=self._exclusive)
 
     def save(self, folder: Path) -> None:
-        """Write `regression.skops`, and `settings.json` with the encoder's name and identity."""
-        from skops.io import dump
-
+        """Write `regression.safetensors`, and `settings.json` with the encoder's name and identity."""
         embedder = self._fitted_embedder()
-        dump(self.regression_, folder / FILE)
+        self._fitted_layer().save(folder / FILE)
         settings = {
             "encoder": embedder.name,
             "pooling": embedder.pooling,
@@ -100,15 +92,20 @@ class EmbeddingClassifier:
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Read what `save` wrote, and find the encoder again.
+        """Read what `save` wrote, or the `regression.skops` of a format 1 artefact, and find the encoder again.
 
         Raises:
-            ArtefactError: `regression.skops` holds a type that is not allowed, or the encoder is gone or another one.
+            ArtefactError: `regression.skops` names a type that communique never wrote, or the encoder cannot be found
+                or has changed.
         """
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         classifier = cls(codebook, EmbeddingSection(kind="embedding"), seed=0)
         classifier.embedder_ = _same_encoder(folder, settings)
-        classifier.regression_ = load_estimator(folder / FILE)
+        if (folder / _FORMAT_1).is_file():
+            regression = read_skops(folder / _FORMAT_1)
+            classifier.layer_ = LinearLayer.of(regression, classifier._n_outputs, exclusive=codebook.exclusive)
+        else:
+            classifier.layer_ = LinearLayer.load(folder / FILE)
         return classifier
 
     def describe(self) -> dict[str, Any]:
@@ -124,8 +121,13 @@ class EmbeddingClassifier:
 
     def _fitted_embedder(self) -> Embedder:
         if self.embedder_ is None:
-            raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
+            raise not_fitted()
         return self.embedder_
+
+    def _fitted_layer(self) -> LinearLayer:
+        if self.layer_ is None:
+            raise not_fitted()
+        return self.layer_
 
 
 def _same_encoder(folder: Path, settings: dict[str, Any]) -> Embedder:
@@ -135,12 +137,11 @@ def _same_encoder(folder: Path, settings: dict[str, Any]) -> Embedder:
         embedder = Embedder(name, pooling=settings["pooling"], max_length=int(settings["max_length"]))
     except EncoderError as error:
         raise ArtefactError(
-            f"{folder}: this model reads its texts through encoder '{name}', which is not saved with it and was not "
-            f"found: {error}"
+            f"{folder}: this model needs the encoder '{name}', which is not saved with it and was not found: {error}"
         ) from error
     if embedder.identity != settings["identity"]:
         raise ArtefactError(
-            f"{folder}: this model was fitted on vectors of another encoder: '{name}' is {embedder.identity} here and "
-            f"was {settings['identity']} in training. Put the files of then there again, or train the model again."
+            f"{folder}: the encoder '{name}' has changed since this model was trained (identity {embedder.identity}, "
+            f"in training {settings['identity']}). Restore its earlier files, or train the model again."
         )
     return embedder

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
-from labels.errors import ArtefactError, ExperimentError
+from labels.errors import ArtefactError
 from labels.records import Example
 from trainer.arrays import Probabilities
-from trainer.classifiers.base import without_none
+from trainer.classifiers.base import count_outputs, not_fitted, output_probabilities
 from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection
 from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
@@ -47,7 +47,7 @@ class TransformerClassifier(ABC):
     ) -> None:
         self.labels = codebook.label_names
         self._exclusive = codebook.exclusive
-        self._n_outputs = len(self.labels) + (codebook.exclusive and codebook.allow_none)
+        self._n_outputs = count_outputs(codebook)
         self._encoder_settings = section
         self._seed = seed
         self.network_: Network | None = None
@@ -73,17 +73,11 @@ class TransformerClassifier(ABC):
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
         """`predict_proba` from the vectors that `embed` gave."""
-        return self._probabilities(self._engine().logits(vectors))
+        return output_probabilities(self._engine().logits(vectors), len(self.labels), exclusive=self._exclusive)
 
     def _engine(self) -> OnnxNetwork | _TorchEngine:
         """What runs the network: onnxruntime where it was exported, else torch."""
         return self.onnx_ or _TorchEngine(self._fitted_network())
-
-    def _probabilities(self, logits: Probabilities) -> Probabilities:
-        if not self._exclusive:
-            return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-        return without_none(shifted / shifted.sum(axis=1, keepdims=True), len(self.labels))
 
     def _open_encoder(self, **changes: Any) -> None:
         """Put a fresh network around the section's encoder; `changes` go to `open_network`."""
@@ -100,7 +94,7 @@ class TransformerClassifier(ABC):
 
     def _fitted_network(self) -> Network:
         if self.network_ is None:
-            raise ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
+            raise not_fitted()
         return self.network_
 
     def save(self, folder: Path) -> None:

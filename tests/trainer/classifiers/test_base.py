@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labels.records import Example
-from trainer.classifiers.base import class_indices, label_matrix, without_none
+from trainer.classifiers.base import class_indices, label_matrix, output_probabilities
 
 ROWS = [Example("a", "a", "x", ("truce", "aid")), Example("b", "b", "x"), Example("c", "c", "x", ("truce",))]
 
@@ -33,9 +33,23 @@ def test_rows_without_a_label_are_the_class_after_the_last_label() -> None:
     assert class_indices(matrix).tolist() == [1, 2, 0]
 
 
-@pytest.mark.parametrize("columns", [2, 3])
-def test_without_none_keeps_the_columns_of_labels_as_float32(columns: int) -> None:
-    kept = without_none(np.arange(2 * columns, dtype=np.float64).reshape(2, columns), 2)
-    assert kept.tolist() == [[0, 1], [columns, columns + 1]]
-    assert kept.dtype == np.float32
-    assert kept.flags["C_CONTIGUOUS"]
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_exclusive_probabilities_are_a_softmax_without_the_column_of_none(outputs: int) -> None:
+    logits = np.log(np.arange(1, 2 * outputs + 1, dtype=np.float64).reshape(2, outputs))
+    found = output_probabilities(logits, 2, exclusive=True)
+    shares = np.arange(1, 2 * outputs + 1).reshape(2, outputs)
+    np.testing.assert_allclose(found, (shares / shares.sum(axis=1, keepdims=True))[:, :2], rtol=1e-6)
+    assert found.dtype == np.float32
+    assert found.flags["C_CONTIGUOUS"]
+
+
+def test_multilabel_probabilities_are_a_sigmoid_each_even_of_extreme_logits() -> None:
+    found = output_probabilities(np.array([[0.0, 1000.0, -1000.0]], dtype=np.float32), 3, exclusive=False)
+    assert found.tolist() == [[0.5, 1.0, 0.0]]
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_no_rows_give_no_probabilities(exclusive: bool) -> None:
+    assert (
+        output_probabilities(np.zeros((0, 3), dtype=np.float32), 2 + (not exclusive), exclusive=exclusive).shape[0] == 0
+    )

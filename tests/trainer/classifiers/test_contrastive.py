@@ -21,7 +21,7 @@ from tests.trainer.conftest import MakeExperiment, examples_for, gold_of, plain_
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.contrastive import ContrastiveClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
-from trainer.classifiers.linear import build_regression, fit_regression, label_probabilities, regression_targets
+from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
 from trainer.cli import app
 from trainer.config.models import ContrastiveSection, EmbeddingSection
 from trainer.model.artefact import read_manifest
@@ -295,7 +295,12 @@ def test_the_linear_head_gives_exactly_the_regressions_probabilities(tiny_encode
     regression = build_regression(exclusive=exclusive, C=10.0, class_weight="balanced", seed=1)
     fit_regression(regression, vectors, regression_targets(examples, codebook.label_names, exclusive=exclusive))
     others = classifier.embed(["Japan pledged a loan.", "The elders wants the guns silent.", "Rain fell.", ""])
-    expected = label_probabilities(regression, others, len(codebook.labels), exclusive=exclusive)
+    said = regression.predict_proba(others)
+    expected = said[:, -len(codebook.labels) :]  # of a single label scikit-learn gives both columns, "not" first
+    if exclusive:
+        expected = np.zeros((len(others), len(codebook.labels) + 1))
+        expected[:, regression.classes_] = said
+        expected = expected[:, : len(codebook.labels)]
     np.testing.assert_allclose(classifier.predict_embedded(others), expected, atol=1e-6)
 
 

@@ -16,6 +16,7 @@ from tests.conftest import make_examples
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
+from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.embeddings import Embedder
 from trainer.environment import cache_folder
@@ -135,7 +136,7 @@ def test_an_encoder_that_is_nowhere_raises_when_it_is_fitted() -> None:
 def test_it_comes_back_the_same_without_its_encoder_in_the_folder(short_encoder: Path, codebook: Codebook) -> None:
     classifier = fit(short_encoder, codebook)
     folder = saved(classifier)
-    assert sorted(path.name for path in folder.iterdir()) == ["regression.skops", "settings.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["regression.safetensors", "settings.json"]
     again = EmbeddingClassifier.load(folder, codebook)
     np.testing.assert_array_equal(again.predict_proba(texts_of(UNSEEN)), classifier.predict_proba(texts_of(UNSEEN)))
     assert again.describe() == classifier.describe()
@@ -152,7 +153,7 @@ def test_an_encoder_that_was_changed_is_refused(tiny_encoder: Path, isolated: Pa
     folder = saved(fit(isolated / "mine"))
     settings = json.loads((isolated / "mine" / "config.json").read_text(encoding="utf-8"))
     (isolated / "mine" / "config.json").write_text(json.dumps(settings | {"layer_norm_eps": 0.1}), encoding="utf-8")
-    with pytest.raises(ArtefactError, match=r"model: .*another encoder: '.*mine' is \w{16} here .*Put the files"):
+    with pytest.raises(ArtefactError, match=r"model: the encoder '.*mine' has changed .*\(identity \w{16}, .*Restore"):
         EmbeddingClassifier.load(folder, MULTI)
 
 
@@ -160,7 +161,7 @@ def test_an_encoder_that_is_gone_is_named(tiny_encoder: Path, isolated: Path) ->
     shutil.copytree(tiny_encoder, isolated / "mine")
     folder = saved(fit(isolated / "mine"))
     shutil.rmtree(isolated / "mine")
-    with pytest.raises(ArtefactError, match=r"model: .*encoder '.*mine', which is not saved with it and was not found"):
+    with pytest.raises(ArtefactError, match=r"model: .* '.*mine', which is not saved with it and was not found"):
         EmbeddingClassifier.load(folder, MULTI)
 
 
@@ -174,15 +175,17 @@ def test_an_encoder_in_a_folder_is_found_from_another_folder(
     assert EmbeddingClassifier.load(folder, MULTI).predict_proba(["a"]).shape == (1, 2)
 
 
-class Stranger:
-    """A type that skops does not trust."""
-
-    def __init__(self) -> None:
-        self.value = 3
-
-
-def test_a_file_with_a_type_that_is_not_trusted_is_refused_and_named(tiny_encoder: Path) -> None:
-    folder = saved(fit(tiny_encoder))
-    dump({"regression": Stranger()}, folder / "regression.skops")
-    with pytest.raises(ArtefactError, match=r"regression\.skops: it holds types that are not trusted: .*Stranger"):
-        EmbeddingClassifier.load(folder, MULTI)
+@CODEBOOKS
+def test_a_regression_of_format_1_is_read(short_encoder: Path, codebook: Codebook) -> None:
+    classifier = fit(short_encoder, codebook)
+    folder = saved(classifier)
+    regression = build_regression(exclusive=codebook.exclusive, C=10.0, class_weight="balanced", seed=1)
+    rows = examples_for(codebook, 80)
+    targets = regression_targets(rows, codebook.label_names, exclusive=codebook.exclusive)
+    fit_regression(regression, classifier.embed(texts_of(rows)), targets)
+    (folder / "regression.safetensors").unlink()
+    dump(regression, folder / "regression.skops")
+    again = EmbeddingClassifier.load(folder, codebook)
+    np.testing.assert_allclose(
+        again.predict_proba(texts_of(UNSEEN)), classifier.predict_proba(texts_of(UNSEEN)), rtol=0, atol=1e-6
+    )
