@@ -241,7 +241,7 @@ def doubts(
     """List the labels that are likely wrong: models that have not seen a document contradict its labels."""
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
     from trainer.active.label_errors import check_kind, check_output, queue_doubts, store_doubts, write_doubts
     from trainer.display.doubts import print_doubts
     from trainer.environment import quiet_libraries

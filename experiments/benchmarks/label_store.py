@@ -75,20 +75,20 @@ def fill(url: str, sentences: int, annotations: int) -> dict[str, float]:
     seconds = {}
     with Store(url) as store:
         start = time.perf_counter()
-        store.add_model(
+        store.scores.add_model(
             ScoringModel(MODEL, "tfidf", book.label_names, (0.5,) * len(book.labels), False, book.hash, now())
         )
         for batch in documents(sentences, generator):
-            store.add_documents(batch)
+            store.documents.add(batch)
         for first in range(1, sentences + 1, 5000):
-            store.add_scores(
+            store.scores.add(
                 MODEL, (score(number, generator) for number in range(first, min(first + 5000, sentences + 1)))
             )
         seconds["sentences"] = time.perf_counter() - start
         start = time.perf_counter()
         for done in range(0, annotations, 5000):
-            ids = store.random_unseen(min(5000, annotations - done), generator)
-            store.append([decision(identifier, f"coder-{done % 4}", book, generator) for identifier in ids])
+            ids = store.unseen.random(min(5000, annotations - done), generator)
+            store.events.add([decision(identifier, f"coder-{done % 4}", book, generator) for identifier in ids])
         seconds["annotations"] = time.perf_counter() - start
     return seconds
 
@@ -209,7 +209,7 @@ def ingest_speed(folder: Path) -> float:
             file.write(json.dumps({"id": number, "text": text}) + "\n")
     with Store(folder / "ingest.db") as store:
         seconds = timed(lambda: ingest(store, [rows]))
-        return store.counts().sentences / seconds
+        return store.counts.texts().sentences / seconds
 
 
 def time_status(url: str) -> float:

@@ -14,7 +14,6 @@ from labels.gold import Standing, resolve, standing
 from labels.records import Annotation, EventKind
 from labels.sampling.strategies import lease_end
 from labels.store import Store
-from labels.store.codebook_versions import history_of
 
 LOOK = timedelta(minutes=10)
 """How long others are rather handed another sentence than one that somebody looks at."""
@@ -42,14 +41,14 @@ class AdjudicationSession(Session):
     def __init__(
         self, store: Store, codebook: Codebook, adjudicator: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        events = store.events(sentence_ids=store.shared_sentences())
+        events = store.events.all(sentence_ids=store.events.shared_sentences())
         stands = standing(events)
         self._annotations = _by_sentence(stands)
         self._earlier = {verdict.event_id for verdict in stands.adjudications.values()}
         self._by_others: dict[str, Annotation] = {}
         self._news = ""
-        disputed = resolve(events, codebook, history_of(store)).disputed
-        order = [sentence.id for sentence in store.sentences(disputed)]
+        disputed = resolve(events, codebook, store.codebooks.history()).disputed
+        order = [sentence.id for sentence in store.documents.sentences(disputed)]
         super().__init__(store, codebook, adjudicator, order=order, decisions={}, history=[], clock=clock)
 
     @property
@@ -76,7 +75,7 @@ class AdjudicationSession(Session):
         return there
 
     def _look_up(self, identifier: str) -> Item:
-        self._store.reserve(identifier, self._annotator, "", expires_at=lease_end(LOOK))
+        self._store.draws.reserve(identifier, self._annotator, "", expires_at=lease_end(LOOK))
         verdict = self._by_others.get(identifier)
         decisions = (*self._annotations[identifier], *([verdict] if verdict else []))
         opinions = tuple(map(self._opinion, decisions))
@@ -84,7 +83,7 @@ class AdjudicationSession(Session):
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
         """What others have decided on since is told and passed over, what they look at comes last."""
-        held = self._store.held_by_others(self._annotator)
+        held = self._store.draws.held_by_others(self._annotator)
         undecided = [place for place in places if not self._is_decided(self._order[place])]
         passed: list[Annotation] = []
         self._news = ""
@@ -101,7 +100,7 @@ class AdjudicationSession(Session):
 
     def _by_another(self, identifier: str) -> Annotation | None:
         """The adjudication that stands, if somebody else has made it since this session began."""
-        return self._newer_verdict(identifier, self._store.events(sentence_ids=[identifier]))
+        return self._newer_verdict(identifier, self._store.events.all(sentence_ids=[identifier]))
 
     def _newer_verdict(self, identifier: str, events: Iterable[Annotation]) -> Annotation | None:
         """The same, from the events on the sentence; kept in `_by_others`."""
@@ -124,7 +123,7 @@ class AdjudicationSession(Session):
         def is_foreseen(events: Iterable[Annotation]) -> bool:
             return self._newer_verdict(identifier, events) in (None, shown)
 
-        if not self._store.append([decision], only_if=is_foreseen):
+        if not self._store.events.add([decision], only_if=is_foreseen):
             self._item = None
             verdict = self._opinion(self._by_others[identifier])
             raise DecidedMeanwhileError(

@@ -43,7 +43,7 @@ class LabellingSession(Session):
         self._draws, self._items = _in_order(assignment)
         self._suggester = suggester
         ids = [draw.id for draw in assignment.draws]
-        decisions, history = _taken_up(store.events_of_draws(ids, annotator) if ids else [])
+        decisions, history = _taken_up(store.events.of_draws(ids, annotator) if ids else [])
         order = [key for key in self._items if key in assignment.pending or decisions.get(key)]
         super().__init__(store, codebook, annotator, order=order, decisions=decisions, history=history, clock=clock)
 
@@ -72,7 +72,7 @@ class LabellingSession(Session):
         """Take back the last standing decision, keep its sentence for the annotator, and show it; False if none."""
         if self._history:
             last = self._history[-1]
-            self._store.reserve(last, self._annotator, self._draws[last].id, expires_at=lease_end())
+            self._store.draws.reserve(last, self._annotator, self._draws[last].id, expires_at=lease_end())
         return super().undo()
 
     def _complete(self, event: Annotation) -> Annotation:

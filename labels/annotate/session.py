@@ -21,7 +21,6 @@ from labels.errors import CodebookError
 from labels.records import Annotation, EventKind, Sentence, State
 from labels.sampling.suggestions import Suggestion
 from labels.store import Context, Draft, Store, now
-from labels.store.codebook_versions import history_of
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ class Session(ABC):
         self._shown, self._shown_at = "", clock()
         self._item: Item | None = None
         self._times: list[float] = []
-        self._today = store.count_since(annotator, last_midnight())
-        store.add_codebook(codebook)
+        self._today = store.events.count_since(annotator, last_midnight())
+        store.codebooks.add(codebook)
 
     @property
     @abstractmethod
@@ -171,15 +170,15 @@ class Session(ABC):
 
     def _make_item(self, identifier: str) -> Item:
         """What is the same for every session: the sentence in its paragraph, what was typed, what was decided."""
-        sentence = self._store.sentences([identifier])[0]
-        context = self._store.context(sentence)
+        sentence = self._store.documents.sentences([identifier])[0]
+        context = self._store.documents.context(sentence)
         around = [*context.before, sentence, *context.after]
         decision = next(reversed(self._decisions.get(identifier, [])), None)
-        draft = self._store.draft(identifier, self._annotator)
+        draft = self._store.events.draft(identifier, self._annotator)
         return Item(
             sentence,
             context,
-            tuple(self._store.paragraph_breaks(around)),
+            tuple(self._store.documents.paragraph_breaks(around)),
             self._order.index(identifier) + 1,
             Draft(tuple(label for label in draft.labels if label in self._codebook.label_names), draft.note),
             decision=decision,
@@ -188,7 +187,7 @@ class Session(ABC):
 
     @cached_property
     def _reader(self) -> VersionReader:
-        return VersionReader(self._codebook, history_of(self._store))
+        return VersionReader(self._codebook, self._store.codebooks.history())
 
     def _read(self, decision: Annotation) -> Reading | None:
         try:
@@ -232,7 +231,7 @@ class Session(ABC):
     def find(self, words: str) -> bool:
         """Go to the next sentence of the draw that holds `words`, whatever their case; False if none does."""
         start = 0 if self._cursor is None else self._cursor + 1
-        texts = {sentence.id: sentence.text.casefold() for sentence in self._store.sentences(self._order)}
+        texts = {sentence.id: sentence.text.casefold() for sentence in self._store.documents.sentences(self._order)}
         for place in [*range(start, len(self._order)), *range(start)]:
             if words.casefold() in texts[self._order[place]]:
                 return self.go_to(place + 1)
@@ -242,7 +241,7 @@ class Session(ABC):
 
     def keep_draft(self, labels: Iterable[str], note: str) -> None:
         """Keep what is typed for the current sentence and not confirmed yet."""
-        self._store.keep_draft(self._current_id(), self._annotator, Draft(tuple(labels), note))
+        self._store.events.keep_draft(self._current_id(), self._annotator, Draft(tuple(labels), note))
         self._item = None
 
     def review(self, labels: Iterable[str], note: str = "") -> None:
@@ -262,7 +261,7 @@ class Session(ABC):
         if not self._history:
             return False
         identifier = self._history[-1]
-        self._store.append([self._event(identifier, "undo")])
+        self._store.events.add([self._event(identifier, "undo")])
         self._history.pop()
         self._decisions[identifier].pop()
         self._cursor, self._item, self._shown = self._order.index(identifier), None, ""
@@ -285,7 +284,7 @@ class Session(ABC):
         self._item, self._shown = None, ""
 
     def _append(self, decision: Annotation) -> None:
-        self._store.append([decision])
+        self._store.events.add([decision])
 
     def _event(
         self,

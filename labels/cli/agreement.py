@@ -39,15 +39,15 @@ def agreement_command(
     from labels.agreement.suggestion_effect import suggestion_effect
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.store.codebook_versions import find_codebook, history_of
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
         book = find_codebook(settings.codebook, settings.store)
         with Store(settings.store, create=False) as opened:
-            events = opened.events()
-            found = opened.sentences({event.sentence_id for event in events})
-            history = history_of(opened)
+            events = opened.events.all()
+            found = opened.documents.sentences({event.sentence_id for event in events})
+            history = opened.codebooks.history()
         sentences = {sentence.id: sentence for sentence in found}
         report = agreement(events, sentences, book, history)
         effect = suggestion_effect(events, sentences, book, history) if suggestions else None

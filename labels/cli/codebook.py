@@ -31,7 +31,7 @@ def codebook_show(
     """Print a codebook as TOML, or its definitions as a table."""
     from labels.codebook.schema import dump_codebook
     from labels.settings import load_settings
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         codebook = find_codebook(name, load_settings(store=store).store)
@@ -45,7 +45,7 @@ def codebook_show(
 def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: StoreOption = None) -> None:
     """Validate a codebook; say what is wrong, or what it holds."""
     from labels.settings import load_settings
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         codebook = find_codebook(name, load_settings(store=store).store)
@@ -83,7 +83,7 @@ def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None)
     """Say what differs between two versions of a codebook."""
     from labels.codebook.diff import diff, titled
     from labels.settings import command, load_settings
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         place = load_settings(store=store).store
@@ -117,7 +117,7 @@ def codebook_migrate(
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebook_migration import apply_migration, plan_migration
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         place = load_settings(store=store).store

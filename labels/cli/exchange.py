@@ -31,7 +31,7 @@ def annotations_import(
     from labels.exchange.lines import add_batch
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         module = exchange_module(format)
@@ -58,7 +58,7 @@ def annotations_export(
     from labels.exchange.formats import exchange_module
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         module = exchange_module(format)

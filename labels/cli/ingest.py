@@ -25,7 +25,7 @@ def ingest_command(
         find_files(paths)  # what cannot be read should not leave an empty store behind
         with Store(settings.store) as opened, progress_bars():
             report = ingest(opened, paths)
-            counts = opened.counts()
+            counts = opened.counts.texts()
         for message in report.rejected:
             console.print(f"Left out: {message}", style="yellow")
         console.print(

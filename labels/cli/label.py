@@ -77,7 +77,7 @@ def label_command(
     from labels.sampling.suggestions import Suggester, check_measure, choose_model
     from labels.settings import load_settings
     from labels.store import Store
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
@@ -143,7 +143,7 @@ def adjudicate_command(
     from labels.annotate.adjudication import AdjudicationSession
     from labels.settings import command, load_settings
     from labels.store import Store
-    from labels.store.codebook_versions import find_codebook
+    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         settings = load_settings(store=store, codebook=codebook)
@@ -217,10 +217,10 @@ def _count_held(store: Store, strategy: str, annotator: str) -> int:
     from labels.store import SHARED
 
     if strategy == "relabel":
-        left = [entry.sentence_id for entry in store.open_relabelling()]
+        left = [entry.sentence_id for entry in store.relabelling.waiting()]
     else:
-        left = [] if strategy in SHARED else store.unseen(at=lease_end())
-    return len(store.held_by_others(annotator).intersection(left))
+        left = [] if strategy in SHARED else store.unseen.ids(at=lease_end())
+    return len(store.draws.held_by_others(annotator).intersection(left))
 
 
 def _held_by(store: Store, annotator: str, held: int) -> str:
@@ -228,7 +228,7 @@ def _held_by(store: Store, annotator: str, held: int) -> str:
     from labels.annotate.session import last_midnight
     from labels.sampling.strategies import LEASE
 
-    others = [one for one in store.annotator_progress(today=last_midnight()) if one.annotator != annotator]
+    others = [one for one in store.counts.annotators(today=last_midnight()) if one.annotator != annotator]
     holders = [one.annotator for one in others if one.reserved]
     if sum(one.reserved for one in others) < held:
         holders.append("somebody who has not decided on any yet")

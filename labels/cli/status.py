@@ -28,8 +28,8 @@ def status_command(store: StoreOption = None) -> None:
 
 
 def _print_extent(store: Store) -> None:
-    counts = store.counts()
-    once, twice = store.count_decided()
+    counts = store.counts.texts()
+    once, twice = store.counts.reviewed()
     labellable = counts.sentences - counts.boilerplate
     share = f" ({once / labellable:.1%})" if labellable else ""
     console.print(f"{store.name}: {counts.documents} documents, {labellable} sentences to label.")
@@ -41,7 +41,7 @@ def _print_annotators(store: Store, today: str) -> None:
 
     from labels.settings import command
 
-    found = store.annotator_progress(today=today)
+    found = store.counts.annotators(today=today)
     if not found:
         following = command("label", "--annotator", "YOUR_NAME", store=store.name)
         console.print(f"Nobody has labelled yet: {following}", soft_wrap=True)
@@ -60,7 +60,7 @@ def _print_annotators(store: Store, today: str) -> None:
 def _print_labels(store: Store) -> None:
     from rich.table import Table
 
-    sets = store.label_counts()
+    sets = store.counts.label_sets()
     total = sum(sets.values())
     if not total:
         return
@@ -79,7 +79,7 @@ def _print_labels(store: Store) -> None:
 def _print_strategies(store: Store) -> None:
     from rich.table import Table
 
-    found = store.strategy_progress()
+    found = store.counts.strategies()
     if not found:
         return
     table = Table(box=None, pad_edge=False)
@@ -94,13 +94,13 @@ def _print_waiting(store: Store) -> None:
     from labels.sampling.relabelling import awaited_codebooks
     from labels.settings import relabel_command
 
-    waiting = {entry.sentence_id for entry in store.open_relabelling()}
+    waiting = {entry.sentence_id for entry in store.relabelling.waiting()}
     if waiting:
         awaited = next(iter(awaited_codebooks(store, waiting)), "")
         following = relabel_command(store=store.name, codebook=awaited)
         console.print(f"{len(waiting)} sentences wait to be labelled again: {following}", soft_wrap=True)
-    for model in store.models():
-        missing = store.count_unscored(model.id)
+    for model in store.scores.models():
+        missing = store.scores.count_unscored(model.id)
         console.print(
             f"Scores by {model.kind} {model.id}" + (f"; {missing} sentences have none yet." if missing else ".")
         )

@@ -15,7 +15,6 @@ from labels.errors import DataError, did_you_mean
 from labels.gold import resolve, standing
 from labels.records import Annotation, Sentence
 from labels.store import Store
-from labels.store.codebook_versions import history_of
 
 AS_READ = "labels of other versions of the codebook: decisions go as they read under the one in use"
 AS_READ_ALONE = f"{AS_READ}, without what the tool's own record said beyond them"
@@ -48,9 +47,9 @@ def events_of(store: Store, annotator: str = "") -> list[Annotation]:
     Raises:
         DataError: `annotator` has no event.
     """
-    events = store.events(annotator=annotator or None)
+    events = store.events.all(annotator=annotator or None)
     if annotator and not events:
-        raise _nothing_decided(annotator, store.events())
+        raise _nothing_decided(annotator, store.events.all())
     return events
 
 
@@ -63,7 +62,7 @@ def standing_decisions(store: Store, codebook: Codebook, annotator: str = "", *,
     """
     events = _standing_events(store, annotator)
     kept = [event for event in events if skipped or event.state == "reviewed"]
-    read = [event for event, _ in _read(kept, VersionReader(codebook, history_of(store)))]
+    read = [event for event, _ in _read(kept, VersionReader(codebook, store.codebooks.history()))]
     left_out = {
         "skipped decisions": len(events) - len(kept),
         "decisions that a change of the codebook left undecided": len(kept) - len(read),
@@ -80,7 +79,7 @@ def gold_decisions(store: Store, codebook: Codebook, annotator: str = "") -> Sel
         CodebookError: as `labels.gold.resolve`.
         DataError: as `standing_decisions`.
     """
-    events, history = _standing_events(store, annotator), history_of(store)
+    events, history = _standing_events(store, annotator), store.codebooks.history()
     resolution = resolve(events, codebook, history)
     reviewed = [event for event in events if event.state == "reviewed"]
     saying: dict[str, list[tuple[Annotation, Reading]]] = {}
@@ -127,7 +126,7 @@ def _as_read(event: Annotation, reading: Reading, reader: VersionReader) -> Anno
 
 def _standing_events(store: Store, annotator: str) -> list[Annotation]:
     """What stands, in the order in which it was decided, or what of it is one annotator's."""
-    events = store.events()
+    events = store.events.all()
     kept = standing(events).event_ids
     everybodys = [event for event in events if event.event_id in kept]
     found = [event for event in everybodys if annotator in ("", event.annotator)]
@@ -149,5 +148,7 @@ def _nothing_decided(annotator: str, events: Iterable[Annotation]) -> DataError:
 
 
 def _with_sentences(store: Store, events: list[Annotation]) -> list[Decision]:
-    sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
+    sentences = {
+        sentence.id: sentence for sentence in store.documents.sentences({event.sentence_id for event in events})
+    }
     return [(event, sentences[event.sentence_id]) for event in events]

@@ -29,7 +29,7 @@ CODEBOOK, MIGRATION = "codebook", "codebook_migration"
 
 def codebook_lines(store: Store, events: Iterable[Annotation]) -> Iterator[Row]:
     """The lines that go before `events`; none where all of them were made under one version and nothing was changed."""
-    kept, migrations = store.codebooks(), store.migrations()
+    kept, migrations = store.codebooks.all(), store.codebooks.migrations()
     used = {event.codebook_hash for event in events} & kept.keys()
     if len(used) < 2 and not migrations:
         return
@@ -185,7 +185,9 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     """
     check_ending(path, (".jsonl",), FORMAT)
     events = events_of(store, annotator)
-    sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
+    sentences = {
+        sentence.id: sentence for sentence in store.documents.sentences({event.sentence_id for event in events})
+    }
     rows = (format_line(Line(event, sentences[event.sentence_id])) for event in events)
     lines = chain(codebook_lines(store, events), rows)
     write_whole(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

@@ -115,7 +115,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
 
 def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
     """How many lines are events of the store in whose place stands something that the file does not say."""
-    events = store.events(sentence_ids={line.event.sentence_id for line in lines})
+    events = store.events.all(sentence_ids={line.event.sentence_id for line in lines})
     replaced_ids = {event.event_id for event in events} - standing(events).event_ids
     told: dict[tuple[str, str, str], set[str]] = {}
     for event in (line.event for line in lines):
@@ -125,7 +125,7 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
 
 def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:
     ids = {line.stored_id for line in lines if line.stored_id}
-    stored = {sentence.id: sentence for sentence in store.sentences(ids)}
+    stored = {sentence.id: sentence for sentence in store.documents.sentences(ids)}
     return [_about(line, stored.get(line.stored_id), store) for line in lines]
 
 
@@ -157,7 +157,7 @@ def _refuse_other_texts(store: Store, lines: Iterable[Line], path: str) -> None:
                 f"{path}: sentence {line.sentence.id} reads '{texts[line.sentence.id][:60]}' in one line and "
                 f"'{line.sentence.text[:60]}' in another. Keep the lines of one version of the document."
             )
-    for sentence in store.sentences(texts):
+    for sentence in store.documents.sentences(texts):
         if sentence.text != texts[sentence.id]:
             raise DataError(
                 f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "

@@ -47,7 +47,9 @@ def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = ""
     """
     check_ending(path, (".jsonl",), FORMAT)
     events = events_of(store, annotator)
-    sentences = {sentence.id: sentence for sentence in store.sentences({event.sentence_id for event in events})}
+    sentences = {
+        sentence.id: sentence for sentence in store.documents.sentences({event.sentence_id for event in events})
+    }
     rows = (native_stamp(event, sentences[event.sentence_id]) for event in events)
     lines = chain(codebook_lines(store, events), rows)
     write_whole(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

@@ -12,19 +12,18 @@ from labels.gold import resolve, standing
 from labels.records import Annotation
 from labels.settings import relabel_command
 from labels.store import Store
-from labels.store.codebook_versions import history_of
 
 
 def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebook]:
     """The versions that no recorded change has replaced and that leave queued sentences undecided, by NAME@HASH."""
-    history = history_of(store)
+    history = store.codebooks.history()
     known = history.versions
     changes = [
         (known[e.old_hash], known[e.new_hash]) for e in history.edges if {e.old_hash, e.new_hash} <= known.keys()
     ]
     replaced = {shape(old) for old, _ in changes}
     newest = {new.hash: new for _, new in changes if shape(new) not in replaced}
-    stands = standing(store.events(sentence_ids=queued) if newest else [])
+    stands = standing(store.events.all(sentence_ids=queued) if newest else [])
     decisions = [*stands.annotations.values(), *stands.adjudications.values()]
     return {f"{book.name}@{book.hash}": book for book in newest.values() if _undecided(decisions, book, history)}
 
@@ -42,7 +41,7 @@ def refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
     Raises:
         CodebookError: with the command that names the other version.
     """
-    awaited = awaited_codebooks(store, {entry.sentence_id for entry in store.open_relabelling(annotator)})
+    awaited = awaited_codebooks(store, {entry.sentence_id for entry in store.relabelling.waiting(annotator)})
     if awaited and shape(used) not in map(shape, awaited.values()):
         reference, wanted = next(iter(awaited.items()))
         raise CodebookError(

@@ -104,13 +104,13 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     if unfinished is not None:
         return unfinished
     for attempt in range(_ATTEMPTS):
-        frame_hash = store.frame_hash()
+        frame_hash = store.unseen.frame_hash()
         generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
         plan = _PLANS[request.strategy](store, annotator, request, generator)
         draws = _draws(plan, annotator, request)
-        if not draws and store.frame_hash() == frame_hash:
+        if not draws and store.unseen.frame_hash() == frame_hash:
             return None
-        if draws and store.add_draws(draws, expires_at=lease_end(), second_readings=plan.second_readings):
+        if draws and store.draws.add(draws, expires_at=lease_end(), second_readings=plan.second_readings):
             return Assignment(draws, frozenset(item.sentence_id for draw in draws for item in draw.items))
     raise StoreError(f"{store.name}: others were faster {_ATTEMPTS} times in a row. Try again.")
 
@@ -123,8 +123,8 @@ def lease_end(lease: timedelta = LEASE) -> str:
 def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
     family = RANDOM_STRATEGIES if request.strategy == "random" else (request.strategy,)
     model = request.model_id if request.model_id else None
-    draws = tuple(store.last_draws(annotator, family, query=request.query, model_id=model))
-    pending = store.hold_pending(draws, expires_at=lease_end()) if draws else set()
+    draws = tuple(store.draws.last(annotator, family, query=request.query, model_id=model))
+    pending = store.draws.hold_pending(draws, expires_at=lease_end()) if draws else set()
     return Assignment(draws, frozenset(pending)) if pending else None
 
 
@@ -157,10 +157,10 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     First come those of the overlap that somebody else was given; what the share lacks then is opened for others.
     """
     shared = round(request.overlap * request.size)
-    candidates = store.overlap_candidates(annotator) if shared else []
+    candidates = store.draws.overlap_candidates(annotator) if shared else []
     second_readings = generator.sample(candidates, min(shared, len(candidates)))
-    frame = store.frame()
-    ids = store.random_unseen(request.size - len(second_readings), generator)
+    frame = store.unseen.frame()
+    ids = store.unseen.random(request.size - len(second_readings), generator)
     # The frame may have grown since it was counted.
     probability = len(ids) / max(frame.size, len(ids)) if ids else None
     fresh = [DrawItem(identifier, probability) for identifier in ids]
@@ -178,26 +178,26 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
 
 def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
     """What the model is least sure of."""
-    found = store.uncertain_unseen(request.model_id, request.by, request.size)
+    found = store.unseen.uncertain(request.model_id, request.by, request.size)
     return _Plan({"uncertainty": [DrawItem(identifier, stratum=request.by) for identifier, _ in found]})
 
 
 def _diverse(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
     """Representatives of clusters of a random part of what is unseen."""
-    vectors = store.embeddings(request.model_id, store.random_unseen(_POOL, generator))
+    vectors = store.scores.embeddings(request.model_id, store.unseen.random(_POOL, generator))
     return _clusters(store, request, vectors, None)
 
 
 def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
     """Representatives of clusters of what the model is least sure of, weighted by how unsure it is."""
-    found = dict(store.uncertain_unseen(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
-    vectors = store.embeddings(request.model_id, found)
+    found = dict(store.unseen.uncertain(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
+    vectors = store.scores.embeddings(request.model_id, found)
     doubt = [1 - found[key] if request.by == "margin" else found[key] for key in vectors]
     return _clusters(store, request, vectors, doubt)
 
 
 def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], weights: Sequence[float] | None) -> _Plan:
-    if not vectors and store.frame().size:
+    if not vectors and store.unseen.frame().size:
         raise InputError(
             f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, and no unseen "
             f"sentence has one. Write them with `{command('score', 'ARTEFACT', '--embed', store=store.name)}`."
@@ -249,7 +249,7 @@ def _search(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
         raise InputError(
             "strategy 'search' needs words to look for. Give them with it: --strategy 'search air defence'."
         )
-    return _Plan({"search": [DrawItem(found) for found in store.matching_unseen(words, request.size)]})
+    return _Plan({"search": [DrawItem(found) for found in store.unseen.matching(words, request.size)]})
 
 
 def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
@@ -258,21 +258,21 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Pl
     Strata are bands of the largest probability of any label; each gets an equal share as far as it has sentences, so
     that rare labels are seen. An item's inclusion probability is drawn / size of its stratum.
     """
-    missing = store.count_unscored(request.model_id)
+    missing = store.scores.count_unscored(request.model_id)
     if missing:
         raise InputError(
             f"{store.name}: {missing} sentences have no score by model {request.model_id}, so that no audit can "
             f"include them. Run `{command('score', 'ARTEFACT', store=store.name)}` again first."
         )
     bands = list(pairwise(AUDIT_EDGES))
-    strata = [store.numbers_by_top(request.model_id, low, high) for low, high in bands]
+    strata = [store.scores.numbers_by_top(request.model_id, low, high) for low, high in bands]
     items: list[DrawItem] = []
     for (low, high), numbers, share in zip(bands, strata, _shares([len(s) for s in strata], request.size), strict=True):
-        ids = store.ids_of_numbers(generator.sample(list(numbers), share))
+        ids = store.documents.ids_of_numbers(generator.sample(list(numbers), share))
         probability = share / len(numbers) if share else None
         items += [DrawItem(identifier, probability, f"{low:g}-{high:g}") for identifier in ids]
     generator.shuffle(items)
-    return _Plan({"audit": items}, sum(map(len, strata)), store.frame_hash())
+    return _Plan({"audit": items}, sum(map(len, strata)), store.unseen.frame_hash())
 
 
 def _shares(sizes: Sequence[int], total: int) -> list[int]:
@@ -289,14 +289,14 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
 def _retest(store: Store, annotator: str, request: DrawRequest, generator: Random) -> _Plan:
     """A random sample of the annotator's own earlier decisions."""
     before = (datetime.now(UTC) - request.retest_after).isoformat(timespec="microseconds")
-    own = store.own_decisions(annotator, before=before)
+    own = store.draws.own_decisions(annotator, before=before)
     ids = generator.sample(own, min(request.size, len(own)))
     return _Plan({"retest": [DrawItem(identifier, len(ids) / len(own)) for identifier in ids]}, len(own))
 
 
 def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> _Plan:
     """What was queued to be labelled again, oldest first."""
-    found = {entry.sentence_id: entry for entry in store.open_relabelling(annotator, request.size)}
+    found = {entry.sentence_id: entry for entry in store.relabelling.waiting(annotator, request.size)}
     return _Plan({"relabel": [DrawItem(key, None, entry.reason, entry.previous) for key, entry in found.items()]})
 
 

@@ -36,7 +36,7 @@ class Suggester:
 
     def suggest(self, sentence_id: str, *, blind: bool = False) -> Suggestion | None:
         """What the model suggests; None if it was not asked about this sentence."""
-        found = self.store.probabilities(self.model.id, sentence_id)
+        found = self.store.scores.probabilities(self.model.id, sentence_id)
         if found is None:
             return None
         probabilities = dict(zip(self.model.labels, found, strict=True))
@@ -61,7 +61,7 @@ def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringM
     Raises:
         InputError: there is none, or its labels are not those of the codebook.
     """
-    models = store.models()
+    models = store.scores.models()
     found = [model for model in models if model.id.startswith(wanted)]
     if not found:
         known = ", ".join(model.id for model in models) or "none"

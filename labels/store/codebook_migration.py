@@ -19,7 +19,6 @@ from labels.errors import CodebookError
 from labels.gold import resolve, standing
 from labels.records import Annotation
 from labels.store import CodebookMigration, Store, now
-from labels.store.codebook_versions import history_of
 
 _EXAMPLES = 3
 """How many sentences show what becomes of annotations, for each of the two kinds that change."""
@@ -93,7 +92,7 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
         raise CodebookError(f"{titled(old)} and {titled(new)} have the same labels and flags: leave them as they are.")
     check_steps(steps, old, new)
     decisions = _decisions(store)
-    kept = history_of(store)
+    kept = store.codebooks.history()
     versions = {**kept.versions, old.hash: old, new.hash: new}
     adopted = _adopted(decisions, versions, kept.edges, old)
     before = CodebookHistory(versions, (*kept.edges, *(Edge(unknown, old.hash) for unknown in sorted(adopted))))
@@ -127,16 +126,16 @@ def apply_migration(store: Store, plan: MigrationPlan) -> int:
         How many sentences were newly put into the queue.
     """
     for codebook in (plan.old, plan.new):
-        store.add_codebook(codebook)
+        store.codebooks.add(codebook)
     for edge in plan.edges:
         steps = tuple(step.to_json() for step in edge.steps)
-        store.add_migration(CodebookMigration(edge.old_hash, edge.new_hash, steps, now()))
-    return store.queue_relabelling(plan.relabel, source="migrate")
+        store.codebooks.add_migration(CodebookMigration(edge.old_hash, edge.new_hash, steps, now()))
+    return store.relabelling.add(plan.relabel, source="migrate")
 
 
 def _decisions(store: Store) -> list[Annotation]:
     """The annotations and adjudications that stand, without what was skipped."""
-    stands = standing(store.events())
+    stands = standing(store.events.all())
     reviewed = [annotation for annotation in stands.annotations.values() if annotation.state == "reviewed"]
     return [*reviewed, *stands.adjudications.values()]
 
@@ -256,5 +255,8 @@ def _examples(store: Store, moved: Sequence[Moved]) -> tuple[tuple[str, Moved], 
         for outcome in ("changed", "undecided")
         for one in islice((one for one in moved if one.outcome == outcome), _EXAMPLES)
     ]
-    texts = {sentence.id: sentence.text for sentence in store.sentences({one.annotation.sentence_id for one in chosen})}
+    texts = {
+        sentence.id: sentence.text
+        for sentence in store.documents.sentences({one.annotation.sentence_id for one in chosen})
+    }
     return tuple((texts[one.annotation.sentence_id], one) for one in chosen if one.annotation.sentence_id in texts)

@@ -1,60 +1,127 @@
-"""Codebook versions in the store, and the recorded steps from one to the next."""
+"""Codebook versions in the store, the recorded steps from one to the next, and how a user names a version.
+
+What a change does to annotations is the business of `labels.store.codebook_migration`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import sqlalchemy as sa
 
-from labels.codebook.schema import Codebook, dump_codebook, parse_codebook
+from labels.codebook.reading import CodebookHistory, Edge
+from labels.codebook.schema import Codebook, dump_codebook, load_codebook, parse_codebook, shipped_codebooks
+from labels.codebook.steps import step_from_json
+from labels.errors import CodebookError
 from labels.records import CodebookMigration
 from labels.store import schema
-from labels.store.database import Database
+from labels.store.database import Database, Part, insert_new
+
+_HASH = re.compile(r"[0-9a-f]{16}")
 
 
-class Codebooks(Database):
+class Codebooks(Part):
     """The part of the store that holds every version of its codebooks; none is ever changed or removed."""
 
-    def add_codebook(self, codebook: Codebook) -> None:
+    def add(self, codebook: Codebook) -> None:
         """Keep a version of a codebook under its hash."""
-        with self._transaction("written") as connection:
-            self._insert_codebooks(connection, [codebook])
+        with self._database.writing() as connection:
+            insert_codebooks(connection, [codebook])
 
-    def _insert_codebooks(self, connection: sa.Connection, codebooks: Iterable[Codebook]) -> None:
-        rows = [
-            {"hash": book.hash, "name": book.name, "version": book.version, "content": dump_codebook(book)}
-            for book in codebooks
-        ]
-        self._insert_new(connection, schema.codebooks, rows)
-
-    def codebooks(self) -> dict[str, Codebook]:
-        """Every version that is kept, by its hash."""
+    def all(self) -> dict[str, Codebook]:
+        """Every version in the store, by its hash."""
         table = schema.codebooks
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(sa.select(table.c.hash, table.c.content).order_by(table.c.name, table.c.version))
             found = [(row.hash, row.content) for row in rows]
-        return {hash_: parse_codebook(content, f"codebook {hash_} of {self.url}") for hash_, content in found}
+        return {hash_: parse_codebook(content, f"codebook {hash_} of {self._database.url}") for hash_, content in found}
+
+    def get(self, reference: str) -> Codebook:
+        """The version that NAME@VERSION, NAME@HASH or a hash names.
+
+        Raises:
+            CodebookError: no version in the store fits, or several do; the message lists them.
+        """
+        name, _, version = reference.rpartition("@")
+        kept = self.all()
+        found = [
+            book
+            for codebook_hash, book in kept.items()
+            if (version == codebook_hash and name in ("", book.name)) or (name, version) == (book.name, book.version)
+        ]
+        if len(found) > 1:
+            listed = ", ".join(f"{name}@{book.hash}" for book in found)
+            raise CodebookError(
+                f"{self._database.name}: '{reference}' names {len(found)} codebooks. Say which: {listed}."
+            )
+        if not found:
+            listed = ", ".join(f"{book.name}@{book.version} ({codebook_hash})" for codebook_hash, book in kept.items())
+            raise CodebookError(
+                f"{self._database.name}: no codebook '{reference}' is kept here. "
+                f"Name one of these, or a TOML file: {listed or 'there is none yet'}."
+            )
+        return found[0]
 
     def add_migration(self, migration: CodebookMigration) -> bool:
         """Record the steps between two versions; False, with nothing written, when there are some already."""
-        with self._transaction("written") as connection:
-            return bool(self._insert_migrations(connection, [migration]))
-
-    def _insert_migrations(self, connection: sa.Connection, migrations: Iterable[CodebookMigration]) -> int:
-        rows = [
-            {
-                "old_hash": migration.old_hash,
-                "new_hash": migration.new_hash,
-                "steps": [dict(step) for step in migration.steps],
-                "created_at": migration.created_at,
-            }
-            for migration in migrations
-        ]
-        return self._insert_new(connection, schema.codebook_migrations, rows)
+        with self._database.writing() as connection:
+            return bool(insert_migrations(connection, [migration]))
 
     def migrations(self) -> list[CodebookMigration]:
         """All recorded migrations, oldest first."""
         table = schema.codebook_migrations
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(sa.select(table).order_by(table.c.created_at)).mappings().all()
         return [CodebookMigration(**{**row, "steps": tuple(row["steps"])}) for row in rows]
+
+    def history(self) -> CodebookHistory:
+        """Every version in the store, and the changes recorded between them."""
+        edges = (
+            Edge(row.old_hash, row.new_hash, tuple(step_from_json(step) for step in row.steps))
+            for row in self.migrations()
+        )
+        return CodebookHistory(self.all(), tuple(edges))
+
+
+def names_stored(reference: str) -> bool:
+    """Whether `reference` reads as a version in a store (NAME@VERSION, NAME@HASH or a hash) and is not a file."""
+    reads_so = "@" in reference or _HASH.fullmatch(reference) is not None
+    return reads_so and reference not in shipped_codebooks() and not Path(reference).is_file()
+
+
+def find_codebook(reference: str, store: str) -> Codebook:
+    """The codebook of a TOML file, a shipped one by name, or a version in the store at path or URL `store`.
+
+    Raises:
+        CodebookError: there is none, or several versions in the store fit.
+        InputError: it is to be found in the store, and there is no store.
+    """
+    if not names_stored(reference):
+        return load_codebook(reference)
+    with Database(store, create=False) as database:
+        return Codebooks(database).get(reference)
+
+
+def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -> None:
+    """Insert the versions that are not there yet."""
+    rows = [
+        {"hash": book.hash, "name": book.name, "version": book.version, "content": dump_codebook(book)}
+        for book in codebooks
+    ]
+    insert_new(connection, schema.codebooks, rows)
+
+
+def insert_migrations(connection: sa.Connection, migrations: Iterable[CodebookMigration]) -> int:
+    """Insert the migrations between versions that have none yet; how many were new."""
+    rows = [
+        {
+            "old_hash": migration.old_hash,
+            "new_hash": migration.new_hash,
+            "steps": [dict(step) for step in migration.steps],
+            "created_at": migration.created_at,
+        }
+        for migration in migrations
+    ]
+    return insert_new(connection, schema.codebook_migrations, rows)

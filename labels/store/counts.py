@@ -8,7 +8,7 @@ from statistics import mean
 import sqlalchemy as sa
 
 from labels.store import schema
-from labels.store.database import Database, now
+from labels.store.database import Part, now
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,19 @@ class StrategyProgress:
     skipped: int
 
 
-class Progress(Database):
+@dataclass(frozen=True)
+class TextCounts:
+    """How many texts a store holds; `boilerplate` of the sentences are page furniture."""
+
+    documents: int
+    sentences: int
+    boilerplate: int
+
+
+class Counts(Part):
     """The part of the store that counts."""
 
-    def annotator_progress(self, *, today: str) -> list[AnnotatorProgress]:
+    def annotators(self, *, today: str) -> list[AnnotatorProgress]:
         """Each annotator's standing decisions, most first; `today` is when today began, ISO 8601 in UTC."""
         events, decisions = schema.events, schema.decisions
         reviewed = events.c.state == "reviewed"
@@ -58,7 +67,7 @@ class Progress(Database):
             .group_by(decisions.c.annotator)
             .order_by(sa.desc("reviewed"), decisions.c.annotator)
         )
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query).mappings().all()
             return [
                 AnnotatorProgress(
@@ -84,7 +93,7 @@ class Progress(Database):
         middle = query.offset((total - 1) // 2).limit(2 - total % 2)
         return float(mean(connection.execute(middle).scalars().all()))
 
-    def label_counts(self) -> dict[tuple[str, ...], int]:
+    def label_sets(self) -> dict[tuple[str, ...], int]:
         """Label set -> how many standing reviewed annotations bear it."""
         events, decisions = schema.events, schema.decisions
         text = sa.cast(events.c.labels, sa.Text)
@@ -95,14 +104,14 @@ class Progress(Database):
             .group_by(text)
             .subquery()
         )
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(sa.select(events.c.labels, query.c.n).join(query, query.c.seq == events.c.seq))
             counts: dict[tuple[str, ...], int] = {}
             for labels, n in rows:
                 counts[tuple(labels)] = counts.get(tuple(labels), 0) + n
             return counts
 
-    def strategy_progress(self) -> list[StrategyProgress]:
+    def strategies(self) -> list[StrategyProgress]:
         """How many sentences each strategy drew and what became of them, most first."""
         draws, items, events, decisions = schema.draws, schema.draw_items, schema.events, schema.decisions
         drawn = (
@@ -120,7 +129,7 @@ class Progress(Database):
             .join(decisions, decisions.c.seq == events.c.seq)
             .group_by(draws.c.strategy)
         )
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             totals = {row.strategy: row.n for row in connection.execute(drawn)}
             answers = {row.strategy: (row.reviewed, row.skipped) for row in connection.execute(answered)}
         return [
@@ -128,7 +137,7 @@ class Progress(Database):
             for strategy, n in sorted(totals.items(), key=lambda total: -total[1])
         ]
 
-    def count_decided(self) -> tuple[int, int]:
+    def reviewed(self) -> tuple[int, int]:
         """How many sentences at least one person has reviewed, and how many at least two have."""
         decisions = schema.decisions
         readers = (
@@ -138,9 +147,20 @@ class Progress(Database):
             .subquery()
         )
         query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.case((readers.c.n > 1, 1), else_=0)), 0))
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             once, twice = connection.execute(query.select_from(readers)).one()
         return int(once), int(twice)
+
+    def texts(self) -> TextCounts:
+        """How many documents and sentences the store holds."""
+        documents, sentences = schema.documents, schema.sentences
+        queries = (
+            sa.select(sa.func.count()).select_from(documents),
+            sa.select(sa.func.count()).select_from(sentences),
+            sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate != ""),
+        )
+        with self._database.reading() as connection:
+            return TextCounts(*(int(connection.execute(query).scalar_one()) for query in queries))
 
 
 def _count_if(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:

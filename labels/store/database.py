@@ -18,7 +18,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from labels.errors import InputError, StoreError
 from labels.settings import command, shown_url, sqlite_file, store_name, store_url
-from labels.store.migrations import HEAD, migrate, schema_version
 
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: it takes the one write lock at once, not half-way."""
@@ -98,6 +97,58 @@ def _holds_something(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
+HEAD = "0002"
+"""The newest revision under `versions/`; a test holds it to that."""
+_OURS = {"documents", "sentences", "events"}
+"""Tables that every version of the store has."""
+
+
+def schema_version(connection: sa.Connection) -> str | None:
+    """The revision of a store, None for an empty database."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def migrate(connection: sa.Connection, url: str) -> None:
+    """Create or upgrade the tables, within a transaction that writes.
+
+    Raises:
+        StoreError: the store was written by a newer communique, or the database is something else's.
+    """
+    version = schema_version(connection)
+    if version == HEAD:
+        return
+    tables = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+    if tables and not (version and tables >= _OURS):
+        raise StoreError(
+            f"{url}: this database has tables of something else; it is no communique store. Name another file."
+        )
+    if version is not None and version > HEAD:
+        raise StoreError(
+            f"{url}: this store has schema version {version}, this communique knows up to {HEAD}. "
+            "Upgrade communique (`pip install -U communique`), or name another store."
+        )
+    upgrade(connection)
+
+
+def upgrade(connection: sa.Connection, *, to: str = HEAD) -> None:
+    """Run the revisions under `versions/` that the database lacks, up to one of them."""
+    # Alembic is imported here: opening a store whose tables are of the newest version does not need it.
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(Path(__file__).parent))
+    context = MigrationContext.configure(connection)
+    missing = list(script.iterate_revisions(to, context.get_current_revision() or "base"))
+    # Not `alembic.command.upgrade`: it needs an `env.py` and begins transactions of its own. All of this is one.
+    with Operations.context(context):
+        for revision in reversed(missing):
+            revision.module.upgrade()
+    context.stamp(script, to)
+
+
 class Database:
     """An open database of the newest schema. Use as a context manager, or `close()` it.
 
@@ -132,7 +183,7 @@ class Database:
         with self._engine.connect() as connection:
             ready = schema_version(connection) == HEAD
         if not ready:
-            with self._writing() as connection:
+            with self._write_lock() as connection:
                 migrate(connection, self.url)
 
     def __enter__(self) -> Self:
@@ -146,6 +197,31 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads: all of its queries see one state of the store.
+
+        Raises:
+            StoreError: the database refuses.
+        """
+        with self._explained("read"), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes: it holds the one write lock from its start, and all of it happens or nothing.
+
+        Raises:
+            StoreError: the database refuses.
+        """
+        with self._explained("written"), self._write_lock() as connection:
+            yield connection
+
+    @contextmanager
+    def _write_lock(self) -> Iterator[sa.Connection]:
+        with self._engine.execution_options(**{WRITES: True}).begin() as connection:
+            yield connection
+
+    @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         try:
             yield
@@ -157,21 +233,18 @@ class Database:
                 "Check that the path or URL is a communique store and can be written."
             ) from error
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self._engine.execution_options(**{WRITES: True}).begin() as connection:
-            yield connection
 
-    @contextmanager
-    def _transaction(self, what: str) -> Iterator[sa.Connection]:
-        begin = self._writing if what == "written" else self._engine.begin
-        with self._explained(what), begin() as connection:
-            yield connection
+class Part:
+    """A part of the store: its own tables, the shared database."""
 
-    def _insert_new(self, connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
-        """Insert the rows whose key is not there yet; how many were."""
-        if not rows:
-            return 0
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table).on_conflict_do_nothing()
-        return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet; how many were."""
+    if not rows:
+        return 0
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount

@@ -11,16 +11,7 @@ import sqlalchemy as sa
 
 from labels.records import Document, Sentence
 from labels.store import schema
-from labels.store.database import Database, batches
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many texts a store holds; `boilerplate` of the sentences are page furniture."""
-
-    documents: int
-    sentences: int
-    boilerplate: int
+from labels.store.database import Part, batches, insert_new
 
 
 @dataclass(frozen=True)
@@ -35,10 +26,10 @@ class Context:
     date: str
 
 
-class Texts(Database):
+class Documents(Part):
     """The part of the store that holds documents and their sentences."""
 
-    def add_documents(self, documents: Iterable[tuple[Document, Sequence[Sentence]]]) -> tuple[int, int]:
+    def add(self, documents: Iterable[tuple[Document, Sequence[Sentence]]]) -> tuple[int, int]:
         """Add documents with their sentences; those already there are left as they are.
 
         Returns:
@@ -46,40 +37,11 @@ class Texts(Database):
         """
         documents = list(documents)
         sentences = [sentence for _, own in documents for sentence in own]
-        with self._transaction("written") as connection:
+        with self._database.writing() as connection:
             return (
-                self._insert_documents(connection, [document for document, _ in documents]),
-                self._insert_sentences(connection, sentences),
+                insert_documents(connection, [document for document, _ in documents]),
+                insert_sentences(connection, sentences),
             )
-
-    def _insert_documents(self, connection: sa.Connection, documents: Iterable[Document]) -> int:
-        rows = [{"id": document.id, **_fields(document)} for document in documents]
-        return self._insert_new(connection, schema.documents, rows)
-
-    def _insert_sentences(self, connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
-        """Insert the new ones under the next numbers. Writers wait for one another, so that numbers stay dense."""
-        table = schema.sentences
-        by_id = {sentence.id: sentence for sentence in sentences}
-        for batch in batches(list(by_id)):
-            for known in connection.execute(sa.select(table.c.id).where(table.c.id.in_(batch))).scalars():
-                del by_id[known]
-        if not by_id:
-            return 0
-        last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one())
-        rows = [
-            {"number": last + position, "id": identifier, **_fields(sentence)}
-            for position, (identifier, sentence) in enumerate(by_id.items(), start=1)
-        ]
-        connection.execute(sa.insert(table), rows)
-        self._mark_labellable(connection, last)
-        return len(rows)
-
-    def _mark_labellable(self, connection: sa.Connection, last: int) -> None:
-        """Mark the decisions that were there before their sentences, which are those numbered above `last`."""
-        table, decisions = schema.sentences, schema.decisions
-        new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
-        early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
-        connection.execute(sa.update(decisions).where(*early).values(labellable=True))
 
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
         """Sentences with their boilerplate, by document and position; all, or those asked for."""
@@ -87,7 +49,7 @@ class Texts(Database):
         query = _sentence_query().order_by(table.c.document_id, table.c.start)
         if document_id is not None:
             query = query.where(table.c.document_id == document_id)
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             if ids is None:
                 return [Sentence(*row) for row in connection.execute(query)]
             found: list[Sentence] = []
@@ -102,7 +64,7 @@ class Texts(Database):
         before = near.where(table.c.start < sentence.start).order_by(table.c.start.desc()).limit(reach)
         after = near.where(table.c.start > sentence.start).order_by(table.c.start).limit(reach)
         heading = sa.select(documents.c.title, documents.c.date).where(documents.c.id == sentence.document_id)
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             earlier = [Sentence(*row) for row in connection.execute(before)]
             later = [Sentence(*row) for row in connection.execute(after)]
             title, date = connection.execute(heading).first() or ("", "")
@@ -115,28 +77,27 @@ class Texts(Database):
         table = schema.documents
         start, end = sentences[0].start, sentences[-1].start
         piece = sa.func.substr(table.c.text, start + 1, end - start)
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             text = connection.execute(sa.select(piece).where(table.c.id == sentences[0].document_id)).scalar() or ""
         gaps = ((left.end - start, right.start - start) for left, right in pairwise(sentences))
         return ["\n" in text[left:right] for left, right in gaps]
 
-    def counts(self) -> Counts:
-        """How many documents and sentences the store holds."""
-        documents, sentences = schema.documents, schema.sentences
-        queries = (
-            sa.select(sa.func.count()).select_from(documents),
-            sa.select(sa.func.count()).select_from(sentences),
-            sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate != ""),
-        )
-        with self._transaction("read") as connection:
-            return Counts(*(int(connection.execute(query).scalar_one()) for query in queries))
-
-    def document_dates(self) -> dict[str, str]:
+    def dates(self) -> dict[str, str]:
         """Document id -> date, for documents that have one."""
         table = schema.documents
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(sa.select(table.c.id, table.c.date).where(table.c.date != ""))
             return {row.id: row.date for row in rows}
+
+    def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
+        """Sentence ids in the order of `numbers`."""
+        table = schema.sentences
+        found: dict[int, Any] = {}
+        with self._database.reading() as connection:
+            for batch in batches(numbers):
+                query = sa.select(table.c.number, table.c.id).where(table.c.number.in_(batch))
+                found.update((row.number, row.id) for row in connection.execute(query))
+        return [found[number] for number in numbers]
 
 
 def _fields(record: Document | Sentence) -> dict[str, Any]:
@@ -145,3 +106,36 @@ def _fields(record: Document | Sentence) -> dict[str, Any]:
 
 def _sentence_query() -> sa.Select[Any]:
     return sa.select(*(schema.sentences.c[field.name] for field in fields(Sentence)))
+
+
+def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -> int:
+    """Insert the documents that are not there yet; how many were new."""
+    rows = [{"id": document.id, **_fields(document)} for document in documents]
+    return insert_new(connection, schema.documents, rows)
+
+
+def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
+    """Insert the new ones under the next numbers. Writers wait for one another, so that numbers stay dense."""
+    table = schema.sentences
+    by_id = {sentence.id: sentence for sentence in sentences}
+    for batch in batches(list(by_id)):
+        for known in connection.execute(sa.select(table.c.id).where(table.c.id.in_(batch))).scalars():
+            del by_id[known]
+    if not by_id:
+        return 0
+    last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one())
+    rows = [
+        {"number": last + position, "id": identifier, **_fields(sentence)}
+        for position, (identifier, sentence) in enumerate(by_id.items(), start=1)
+    ]
+    connection.execute(sa.insert(table), rows)
+    _mark_labellable(connection, last)
+    return len(rows)
+
+
+def _mark_labellable(connection: sa.Connection, last: int) -> None:
+    """Mark the decisions that were there before their sentences, which are those numbered above `last`."""
+    table, decisions = schema.sentences, schema.decisions
+    new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
+    early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
+    connection.execute(sa.update(decisions).where(*early).values(labellable=True))

@@ -1,120 +1,28 @@
-"""Draws in the store: which sentences are free, and who holds which.
+"""What is handed out: draws, reservations, and the queue of sentences to be labelled again.
 
-How a sample is chosen is `labels.sampling.strategies`'s business; here it is kept, without two people getting the
-same sentence.
+How a sample is chosen is the business of `labels.sampling.strategies`; here it is kept, so that two people never get
+the same sentence unless a strategy shares it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 import sqlalchemy as sa
 
 from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
 from labels.store import schema
-from labels.store.database import Database, batches, now
+from labels.store.database import Part, batches, insert_new, now
 from labels.store.events import decided_by_anyone, draw_rows
-from labels.store.relabelling import count_standing, free_to_label, held_by_another, labelled_again
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
 """Strategies that may hand out a sentence on which someone else has decided."""
-_ROUNDS = 5
-"""How often numbers are guessed, twice as many as are wanted each time, before the free ones are listed."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """The sentences that a sample is drawn from: how many, and 16 hex digits that identify them in this store."""
-
-    size: int
-    hash: str
-
-
-class Draws(Database):
+class Draws(Part):
     """The part of the store that holds draws and reservations."""
-
-    # -- what is free
-
-    def unseen(self, *, at: str | None = None) -> list[str]:
-        """Ids, sorted, of sentences that nobody has decided on or holds reserved at the time `at` (default: now)."""
-        query = sa.select(schema.sentences.c.id).where(*free_to_label(at or now())).order_by(schema.sentences.c.id)
-        with self._transaction("read") as connection:
-            return list(connection.execute(query).scalars())
-
-    def frame(self) -> Frame:
-        """The unseen sentences as a frame."""
-        sentences, decisions, held = schema.sentences, schema.decisions, schema.reservations
-        count = sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate == "")
-        decided = sa.select(sa.func.count(decisions.c.sentence_id.distinct())).where(decisions.c.labellable)
-        reserved = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
-        with self._transaction("read") as connection:
-            size = connection.execute(count).scalar_one() - connection.execute(decided).scalar_one()
-            for batch in batches(connection.execute(reserved).scalars().all()):
-                undecided = (sentences.c.id.in_(batch), ~decided_by_anyone(sentences.c.id))
-                # Joined to an empty text, so that the few ids lead the search and not the index of boilerplate.
-                labellable = sentences.c.boilerplate + "" == ""
-                size -= connection.execute(
-                    sa.select(sa.func.count()).select_from(sentences).where(*undecided, labellable)
-                ).scalar_one()
-        return Frame(int(size), self.frame_hash())
-
-    def frame_hash(self) -> str:
-        """16 hex digits of what decides which sentences are unseen: the last one, the last event, what is reserved."""
-        events, held = schema.events, schema.reservations
-        reserved = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
-        with self._transaction("read") as connection:
-            last = connection.execute(sa.select(sa.func.max(schema.sentences.c.number))).scalar()
-            seq = connection.execute(sa.select(sa.func.max(events.c.seq))).scalar()
-            ids = sorted(connection.execute(reserved).scalars())
-        return hashlib.sha256("\n".join([str(last), str(seq), *ids]).encode()).hexdigest()[:16]
-
-    def random_unseen(self, count: int, generator: Random) -> list[str]:
-        """Ids of `count` unseen sentences (all, if there are fewer), each set of that size as likely as any other."""
-        table = schema.sentences
-        with self._transaction("read") as connection:
-            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
-            found = self._guessed(connection, count, int(last), generator)
-            if found is not None:
-                return found
-            query = sa.select(table.c.id).where(*free_to_label(now())).order_by(table.c.number)
-            ids = list(connection.execute(query).scalars())
-        return generator.sample(ids, min(count, len(ids)))
-
-    def _guessed(self, connection: sa.Connection, count: int, last: int, generator: Random) -> list[str] | None:
-        """Numbers at random until enough of them are free: a simple random sample, without listing all that are.
-
-        None where too few guesses are free: listing is quicker then.
-        """
-        table = schema.sentences
-        query = sa.select(table.c.number, table.c.id).where(*free_to_label(now()))
-        found: list[str] = []
-        tried: set[int] = set()
-        for _ in range(_ROUNDS):
-            drawn = (generator.randint(1, last) for _ in range(2 * count) if last)
-            guesses = [number for number in dict.fromkeys(drawn) if number not in tried]
-            tried.update(guesses)
-            free = {
-                number: identifier
-                for batch in batches(guesses)
-                for number, identifier in connection.execute(query.where(table.c.number.in_(batch)))
-            }
-            found += [free[number] for number in guesses if number in free]
-            if len(found) >= count:
-                return found[:count]
-        return None
-
-    def matching_unseen(self, words: Sequence[str], count: int) -> list[str]:
-        """Ids of up to `count` unseen sentences that hold all `words` (or phrases), whatever their case."""
-        table = schema.sentences
-        holds = [table.c.text.icontains(word, autoescape=True) for word in words]
-        # Ids are hashes: their order mixes the documents.
-        query = sa.select(table.c.id).where(*free_to_label(now()), *holds).order_by(table.c.id).limit(count)
-        with self._transaction("read") as connection:
-            return list(connection.execute(query).scalars())
 
     def overlap_candidates(self, annotator: str) -> list[DrawItem]:
         """Sentences drawn for overlap that one other person has been given and `annotator` has not seen."""
@@ -128,7 +36,7 @@ class Draws(Database):
             .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
             .order_by(items.c.sentence_id)
         )
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             return [DrawItem(identifier, probability) for identifier, probability in connection.execute(query)]
 
     def own_decisions(self, annotator: str, *, before: str) -> list[str]:
@@ -144,12 +52,10 @@ class Draws(Database):
             .where(draws.c.strategy.in_(RANDOM_STRATEGIES), events.c.created_at < before)
             .order_by(events.c.sentence_id)
         )
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             return list(connection.execute(query).scalars())
 
-    # -- draws and reservations
-
-    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
+    def add(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
         """Keep draws of one annotator and reserve their sentences until `expires_at`.
 
         Args:
@@ -167,7 +73,7 @@ class Draws(Database):
             if draw.strategy not in SHARED - {"overlap"} and item.sentence_id not in second_readings
         ]
         table = schema.reservations
-        with self._transaction("written") as connection:
+        with self._database.writing() as connection:
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
             if self._taken(connection, fresh) or self._twice_taken(connection, list(second_readings)):
                 return False
@@ -176,8 +82,8 @@ class Draws(Database):
             for draw in draws:
                 self._renew(connection, [item.sentence_id for item in draw.items], draw.annotator, draw.id, expires_at)
                 row, items = draw_rows(draw)
-                self._insert_new(connection, schema.draws, [row])
-                self._insert_new(connection, schema.draw_items, items)
+                insert_new(connection, schema.draws, [row])
+                insert_new(connection, schema.draw_items, items)
             return True
 
     def _taken(self, connection: sa.Connection, ids: Sequence[str]) -> bool:
@@ -221,17 +127,17 @@ class Draws(Database):
 
     def reserve(self, sentence_id: str, annotator: str, draw_id: str, *, expires_at: str) -> None:
         """Keep a sentence for its annotator again, after an undo; or, with `draw_id` empty, one to be adjudicated."""
-        with self._transaction("written") as connection:
+        with self._database.writing() as connection:
             self._renew(connection, [sentence_id], annotator, draw_id, expires_at)
 
     def held_by_others(self, annotator: str) -> set[str]:
         """Ids of the sentences that others hold reserved now."""
         held = schema.reservations
         query = sa.select(held.c.sentence_id).where(held.c.annotator != annotator, held.c.expires_at > now())
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             return set(connection.execute(query).scalars())
 
-    def last_draws(
+    def last(
         self, annotator: str, strategies: Sequence[str], *, query: str = "", model_id: str | None = None
     ) -> list[Draw]:
         """The annotator's draws of these strategies that were made last, at one moment, with all of their items."""
@@ -240,7 +146,7 @@ class Draws(Database):
         wanted = wanted.where(draws.c.query == query)
         if model_id is not None:
             wanted = wanted.where(draws.c.model_id == model_id)
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             last = connection.execute(wanted.order_by(draws.c.created_at.desc()).limit(1)).mappings().first()
             if last is None:
                 return []
@@ -257,7 +163,7 @@ class Draws(Database):
         reserved anew until `expires_at`.
         """
         pending: set[str] = set()
-        with self._transaction("written") as connection:
+        with self._database.writing() as connection:
             for draw in draws:
                 ids = self._pending(connection, draw)
                 self._renew(connection, ids, draw.annotator, draw.id, expires_at)
@@ -293,9 +199,104 @@ class Draws(Database):
             {"sentence_id": identifier, "annotator": annotator, "draw_id": draw_id, "expires_at": expires_at}
             for identifier in ids
         ]
-        self._insert_new(connection, table, rows)
+        insert_new(connection, table, rows)
 
 
 def _item_of(row: sa.RowMapping) -> DrawItem:
     values: dict[str, Any] = {key: value for key, value in row.items() if key != "draw_id"}
     return DrawItem(**{**values, "previous": None if values["previous"] is None else tuple(values["previous"])})
+
+
+@dataclass(frozen=True)
+class QueuedSentence:
+    """A sentence that is to be labelled again, why, and the labels that it bore."""
+
+    sentence_id: str
+    reason: str
+    previous: tuple[str, ...]
+
+
+class Relabelling(Part):
+    """The part of the store that holds what is to be labelled again."""
+
+    def add(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
+        """Ask for sentences to be labelled again: (sentence id, reason, labels so far). How many were new.
+
+        Whoever comes first with the strategy "relabel" gets them. An entry is done when a review so drawn stands; who
+        passes over it leaves it to others.
+        """
+        table, events = schema.relabelling, schema.events
+        with self._database.writing() as connection:
+            waiting = {entry.sentence_id for entry in self._waiting(connection)}
+            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one()
+            new = {identifier: (reason, labels) for identifier, reason, labels in entries if identifier not in waiting}
+            rows = [
+                {
+                    "sentence_id": identifier,
+                    "source": source,
+                    "reason": reason,
+                    "previous": list(labels),
+                    "after_seq": last,
+                    "created_at": now(),
+                }
+                for identifier, (reason, labels) in new.items()
+            ]
+            if rows:
+                connection.execute(sa.insert(table), rows)
+            return len(rows)
+
+    def waiting(self, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:
+        """What is still to be labelled again, oldest first; with an `annotator`, without what others hold and what
+        they themselves have passed over.
+        """
+        with self._database.reading() as connection:
+            return self._waiting(connection, annotator, limit)
+
+    def _waiting(
+        self, connection: sa.Connection, annotator: str | None = None, limit: int | None = None
+    ) -> list[QueuedSentence]:
+        table = schema.relabelling
+        query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
+        query = query.where(~labelled_again()).order_by(table.c.seq)
+        if annotator is not None:
+            query = query.where(~held_by_another(table.c.sentence_id, annotator), answers(annotator) <= 0)
+        if limit is not None:
+            query = query.limit(limit)
+        return [QueuedSentence(row.sentence_id, row.reason, tuple(row.previous)) for row in connection.execute(query)]
+
+
+def held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
+    """Condition: someone else holds the sentence reserved now."""
+    held = schema.reservations
+    return sa.exists().where(
+        held.c.sentence_id == sentence_id, held.c.annotator != annotator, held.c.expires_at > now()
+    )
+
+
+def labelled_again() -> sa.Exists:
+    """Condition on an entry of `relabelling`: a review of a later draw "relabel" stands on its sentence."""
+    entries, decisions, events, draws = schema.relabelling, schema.decisions, schema.events, schema.draws
+    return (
+        sa.exists()
+        .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
+        .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
+        .where(decisions.c.state == "reviewed")
+        .correlate(entries)
+    )
+
+
+def answers(annotator: str) -> sa.ScalarSelect[int]:
+    """How many answers of the annotator to an entry of `relabelling`, passing over it included, were not undone."""
+    entries, events, draws = schema.relabelling, schema.events, schema.draws
+    return (
+        sa.select(count_standing())
+        .where(events.c.sentence_id == entries.c.sentence_id, events.c.annotator == annotator)
+        .where(events.c.seq > entries.c.after_seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
+        .correlate(entries)
+        .scalar_subquery()
+    )
+
+
+def count_standing() -> sa.ColumnElement[int]:
+    """Of the events selected, how many decisions were not undone."""
+    return sa.func.coalesce(sa.func.sum(sa.case((schema.events.c.event == "undo", -1), else_=1)), 0)

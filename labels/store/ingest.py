@@ -52,7 +52,7 @@ def ingest(store: Store, paths: Iterable[Path]) -> IngestReport:
 
 
 def _keep(store: Store, waiting: list[tuple[Document, list[Sentence]]], report: IngestReport) -> None:
-    documents, sentences = store.add_documents(waiting)
+    documents, sentences = store.documents.add(waiting)
     report.documents_added += documents
     report.sentences_added += sentences
     waiting.clear()

@@ -5,16 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from labels.records import ScoringModel
 from labels.store import schema
-from labels.store.database import Database, batches, now
-from labels.store.relabelling import free
+from labels.store.database import Part, batches, insert_new
 
-Uncertainty = Literal["entropy", "margin"]
 Score = tuple[int, Sequence[float], float, float, float]
 """Sentence number, probabilities, entropy, margin, largest probability."""
 
@@ -28,19 +25,19 @@ class Scorable:
     text: str
 
 
-class Scores(Database):
+class Scores(Part):
     """The part of the store that holds models' scores under the models' ids."""
 
     def add_model(self, model: ScoringModel) -> None:
         """Keep what a model's scores mean; known models are left as they are."""
         row = asdict(model) | {"labels": list(model.labels), "thresholds": list(model.thresholds)}
-        with self._transaction("written") as connection:
-            self._insert_new(connection, schema.models, [row])
+        with self._database.writing() as connection:
+            insert_new(connection, schema.models, [row])
 
     def models(self) -> list[ScoringModel]:
         """The models whose scores are here, the one added last first."""
         table = schema.models
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(sa.select(table).order_by(table.c.created_at.desc())).mappings().all()
         return [
             ScoringModel(**{**row, "labels": tuple(row["labels"]), "thresholds": tuple(row["thresholds"])})
@@ -54,7 +51,7 @@ class Scores(Database):
         last = sa.select(sa.func.coalesce(sa.func.max(table.c.sentence_number), 0)).where(table.c.model_id == model_id)
         query = sa.select(sentences.c.number, sentences.c.id, sentences.c.text).where(sentences.c.boilerplate == "")
         query = query.order_by(sentences.c.number).limit(limit)
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             # Scores are written in the order of numbers: what comes after the last is new, holes are looked for last.
             beyond = connection.execute(query.where(sentences.c.number > connection.execute(last).scalar_one())).all()
             rows = beyond or connection.execute(query.where(~there)).all()
@@ -65,10 +62,10 @@ class Scores(Database):
         sentences, scores = schema.sentences, schema.scores
         total = sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate == "")
         scored = sa.select(sa.func.count()).select_from(scores).where(scores.c.model_id == model_id)
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             return int(connection.execute(total).scalar_one() - connection.execute(scored).scalar_one())
 
-    def add_scores(self, model_id: str, scores: Iterable[Score]) -> int:
+    def add(self, model_id: str, scores: Iterable[Score]) -> int:
         """Keep scores; what is there already is left as it is. How many were new."""
         rows = [
             {
@@ -81,14 +78,14 @@ class Scores(Database):
             }
             for number, probabilities, entropy, margin, top in scores
         ]
-        with self._transaction("written") as connection:
-            return self._insert_new(connection, schema.scores, rows)
+        with self._database.writing() as connection:
+            return insert_new(connection, schema.scores, rows)
 
     def add_embeddings(self, model_id: str, embeddings: Iterable[tuple[int, bytes]]) -> int:
         """Keep embeddings (sentence number, little-endian float16 vector of length 1). How many were new."""
         rows = [{"model_id": model_id, "sentence_number": number, "vector": vector} for number, vector in embeddings]
-        with self._transaction("written") as connection:
-            return self._insert_new(connection, schema.embeddings, rows)
+        with self._database.writing() as connection:
+            return insert_new(connection, schema.embeddings, rows)
 
     def probabilities(self, model_id: str, sentence_id: str) -> tuple[float, ...] | None:
         """What the model said of a sentence, in the order of its labels; None if it was not asked."""
@@ -98,23 +95,9 @@ class Scores(Database):
             .join(sentences, sentences.c.number == scores.c.sentence_number)
             .where(scores.c.model_id == model_id, sentences.c.id == sentence_id)
         )
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             packed = connection.execute(query).scalar()
         return None if packed is None else struct.unpack(f"<{len(packed) // 4}f", packed)
-
-    def uncertain_unseen(self, model_id: str, by: Uncertainty, count: int) -> list[tuple[str, float]]:
-        """Up to `count` unseen sentences that the model is least sure of, with that figure, the least sure first."""
-        scores, sentences = schema.scores, schema.sentences
-        column = scores.c[by]
-        query = (
-            sa.select(sentences.c.id, column)
-            .join(sentences, sentences.c.number == scores.c.sentence_number)
-            .where(scores.c.model_id == model_id, *free(sentences.c.id, now()))
-            .order_by(column.asc() if by == "margin" else column.desc())
-            .limit(count)
-        )
-        with self._transaction("read") as connection:
-            return [(identifier, float(value)) for identifier, value in connection.execute(query)]
 
     def embeddings(self, model_id: str, ids: Iterable[str]) -> dict[str, bytes]:
         """Sentence id -> embedding by the model, for those that have one."""
@@ -125,7 +108,7 @@ class Scores(Database):
             .where(table.c.model_id == model_id)
         )
         found: dict[str, bytes] = {}
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             for batch in batches(ids):
                 found.update((row.id, row.vector) for row in connection.execute(query.where(sentences.c.id.in_(batch))))
         return found
@@ -136,15 +119,5 @@ class Scores(Database):
         query = sa.select(table.c.sentence_number).where(table.c.model_id == model_id, table.c.top >= low)
         if high < 1:
             query = query.where(table.c.top < high)
-        with self._transaction("read") as connection:
+        with self._database.reading() as connection:
             return connection.execute(query.order_by(table.c.sentence_number)).scalars().all()
-
-    def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
-        """Sentence ids in the order of `numbers`."""
-        table = schema.sentences
-        found: dict[int, Any] = {}
-        with self._transaction("read") as connection:
-            for batch in batches(numbers):
-                query = sa.select(table.c.number, table.c.id).where(table.c.number.in_(batch))
-                found.update((row.number, row.id) for row in connection.execute(query))
-        return [found[number] for number in numbers]

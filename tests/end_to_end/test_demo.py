@@ -57,7 +57,7 @@ def test_the_demo_split_is_by_document_and_the_same_for_all(demo: tuple[Path, st
     assert sum(sizes) == 600
     assert sizes == pytest.approx([240, 120, 240], abs=12)
     with Store(folder / "demo/communique.db") as store:
-        documents = {sentence.id: sentence.document_id for sentence in store.sentences()}
+        documents = {sentence.id: sentence.document_id for sentence in store.documents.sentences()}
     parts = [{documents[identifier] for identifier in manifest[part]} for part in ("train", "validation", "test")]
     assert not parts[0] & parts[1]
     assert not parts[0] & parts[2]

@@ -100,10 +100,10 @@ def fill_store(path: Path, codebook: Codebook, examples: Sequence[Example], *, a
             ids[example.id] = sentences[-1].id
         filed.append((document, sentences))
     with Store(path) as store:
-        store.add_codebook(codebook)
-        store.add_documents(filed)
+        store.codebooks.add(codebook)
+        store.documents.add(filed)
         if annotate:
-            store.append([_decision(ids[example.id], example.labels, codebook) for example in examples])
+            store.events.add([_decision(ids[example.id], example.labels, codebook) for example in examples])
     return [ids[example.id] for example in examples]
 
 

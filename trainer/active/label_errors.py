@@ -127,9 +127,7 @@ def find_doubts(
 
 def queue_doubts(store: Store, doubts: Iterable[Doubt]) -> int:
     """Ask for the doubtful sentences to be labelled again; how many were not asked for already."""
-    return store.queue_relabelling(
-        [(doubt.sentence_id, doubt.reason, doubt.labels) for doubt in doubts], source="doubts"
-    )
+    return store.relabelling.add([(doubt.sentence_id, doubt.reason, doubt.labels) for doubt in doubts], source="doubts")
 
 
 def write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:

@@ -115,7 +115,7 @@ def score_store(
     if not model.id:
         raise ArtefactError("this model was not saved, so its scores would have no name. Load it from its artefact.")
     reader = _Reader(model, isinstance(model.classifier, EncodingClassifier) if embed is None else embed)
-    store.add_model(_scoring_model(model, reader.encoder))
+    store.scores.add_model(_scoring_model(model, reader.encoder))
     scored, embedded = _score(model, store, reader)
     if reader.encoder:
         embedded += _embed(model, store, reader)
@@ -125,8 +125,8 @@ def score_store(
 def _score(model: Model, store: Store, reader: _Reader) -> tuple[int, int]:
     """Score what has no score, with vectors where they are wanted; how many of both were written."""
     scored = embedded = 0
-    total = store.count_unscored(model.id)
-    while chunk := store.unscored(model.id, _CHUNK):
+    total = store.scores.count_unscored(model.id)
+    while chunk := store.scores.unscored(model.id, _CHUNK):
         probabilities, vectors = reader.read([sentence.text for sentence in chunk])
         if vectors is not None:
             # Before the scores: a sentence without a score is looked at again after an interruption.
@@ -140,8 +140,8 @@ def _score(model: Model, store: Store, reader: _Reader) -> tuple[int, int]:
 def _embed(model: Model, store: Store, reader: _Reader) -> int:
     """Write the vectors of what an earlier run scored without them; how many there were."""
     embedded = 0
-    counts = store.counts()
-    while chunk := store.unscored(model.id, _CHUNK, embeddings=True):
+    counts = store.counts.texts()
+    while chunk := store.scores.unscored(model.id, _CHUNK, embeddings=True):
         embedded += _write_embeddings(store, model.id, chunk, reader.embed([sentence.text for sentence in chunk]))
         report_progress("Embedding", embedded, max(counts.sentences - counts.boilerplate, embedded))
     return embedded
@@ -197,10 +197,10 @@ def _write_scores(store: Store, model: Model, chunk: Sequence[Scorable], probabi
     )
     columns = (probabilities.tolist(), sure.entropy.tolist(), sure.margin.tolist(), sure.top.tolist())
     rows = zip((sentence.number for sentence in chunk), *columns, strict=True)
-    store.add_scores(model.id, list(rows))
+    store.scores.add(model.id, list(rows))
 
 
 def _write_embeddings(store: Store, model_id: str, chunk: Sequence[Scorable], vectors: Vectors) -> int:
     halves = vectors.astype("<f2")
     numbered = zip(chunk, halves, strict=True)
-    return store.add_embeddings(model_id, [(sentence.number, half.tobytes()) for sentence, half in numbered])
+    return store.scores.add_embeddings(model_id, [(sentence.number, half.tobytes()) for sentence, half in numbered])

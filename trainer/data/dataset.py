@@ -16,7 +16,7 @@ from labels.gold import Resolution, resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
 from labels.settings import command, load_settings, relabel_command
 from labels.store import Store
-from labels.store.codebook_versions import find_codebook, history_of, names_stored
+from labels.store.codebooks import find_codebook, names_stored
 from labels.text.examples import infer_codebook_of, read_examples
 from trainer.config.experiment import Experiment
 from trainer.data.splits import Parts, Split, apply_split, leaked_examples, make_split
@@ -128,8 +128,8 @@ def store_examples(store: Store, codebook: Codebook, notes: list[str] | None = N
     Raises:
         CodebookError: an annotation cannot be read under `codebook`, as `labels.gold.resolve` says.
     """
-    events = store.events()
-    sentences = store.sentences({event.sentence_id for event in events})
+    events = store.events.all()
+    sentences = store.documents.sentences({event.sentence_id for event in events})
     return _gold_examples(events, sentences, codebook, notes, store)
 
 
@@ -152,8 +152,8 @@ def _gold_examples(
     notes: list[str] | None,
     store: Store | None = None,
 ) -> list[Example]:
-    resolution = resolve(events, codebook, history_of(store) if store else None)
-    dates = store.document_dates() if store else {}
+    resolution = resolve(events, codebook, store.codebooks.history() if store else None)
+    dates = store.documents.dates() if store else {}
     if notes is not None:
         notes += _resolution_notes(resolution, codebook, store.name if store else "")
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))

@@ -138,7 +138,7 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store to copy, with an article of six sentences in three paragraphs: making one takes longer."""
     path = tmp_path_factory.mktemp("template") / "filled.db"
     with Store(path) as opened:
-        opened.add_documents([article()])
+        opened.documents.add([article()])
     return path
 
 
@@ -181,18 +181,18 @@ def open_screen(codebook: Codebook) -> Iterator[OpenScreen]:
 @pytest.fixture
 def ids(store: Store) -> dict[str, str]:
     """The beginning of each sentence up to its second blank -> sentence id."""
-    return {" ".join(sentence.text.split()[:2]): sentence.id for sentence in store.sentences()}
+    return {" ".join(sentence.text.split()[:2]): sentence.id for sentence in store.documents.sentences()}
 
 
 def score(store: Store, probabilities: tuple[float, float] = (0.91, 0.12)) -> None:
     """Give every sentence the same probabilities of aid and truce."""
-    store.add_model(model())
-    store.add_scores("m", [(sentence.number, probabilities, 0.3, 0.4, 0.91) for sentence in store.unscored("m")])
+    store.scores.add_model(model())
+    store.scores.add("m", [(sentence.number, probabilities, 0.3, 0.4, 0.91) for sentence in store.scores.unscored("m")])
 
 
 def dispute(store: Store, ids: dict[str, str]) -> None:
     """Let ana and ben differ on two sentences and agree on one."""
-    store.append(
+    store.events.add(
         [
             decision(ids["Norland pledged"], "ana", labels=("aid",), note="a promise, with numbers"),
             decision(ids["Norland pledged"], "ben"),

@@ -16,7 +16,6 @@ from labels.gold import resolve, standing
 from labels.records import Annotation
 from labels.store import Draft, Store
 from labels.store.codebook_migration import apply_migration, plan_migration
-from labels.store.codebook_versions import history_of
 from tests.labels.store.builders import PAST, added, decision
 
 
@@ -39,9 +38,9 @@ def disputed(store: Store) -> list[str]:
         (("truce",), ("aid",)),
     ]
     for sentence, (by_ana, by_ben) in zip(ids, given, strict=False):
-        store.append([decision(sentence, "ben", labels=by_ben, note="by Ben")])
-        store.append([decision(sentence, "ana", labels=by_ana)])
-    store.append([decision(ids[5], "ana", labels=("aid",))])
+        store.events.add([decision(sentence, "ben", labels=by_ben, note="by Ben")])
+        store.events.add([decision(sentence, "ana", labels=by_ana)])
+    store.events.add([decision(ids[5], "ana", labels=("aid",))])
     return ids
 
 
@@ -67,7 +66,7 @@ def rest(session: AdjudicationSession) -> list[str]:
 
 
 def gold(store: Store, codebook: Codebook) -> dict[str, tuple[str, ...]]:
-    return resolve(store.events(), codebook, history_of(store)).gold
+    return resolve(store.events.all(), codebook, store.codebooks.history()).gold
 
 
 def test_disputed_sentences_are_handed_out_in_the_order_of_the_text(
@@ -81,7 +80,7 @@ def test_disputed_sentences_are_handed_out_in_the_order_of_the_text(
 def test_all_opinions_are_shown_by_name_skips_and_notes_too(
     store: Store, codebook: Codebook, disputed: list[str]
 ) -> None:
-    store.append([decision(disputed[1], "zoe", state="skipped")])
+    store.events.add([decision(disputed[1], "zoe", state="skipped")])
     item = shown(AdjudicationSession(store, codebook, "eva"))
 
     opinions = [(opinion.annotator, opinion.state, opinion.labels, opinion.note) for opinion in item.opinions]
@@ -95,13 +94,13 @@ def test_all_opinions_are_shown_by_name_skips_and_notes_too(
 
 def test_a_skip_against_a_review_is_no_dispute(store: Store, codebook: Codebook) -> None:
     (sentence,) = added(store, 1)
-    store.append([decision(sentence, "ana", labels=("aid",)), decision(sentence, "ben", state="skipped")])
+    store.events.add([decision(sentence, "ana", labels=("aid",)), decision(sentence, "ben", state="skipped")])
 
     assert AdjudicationSession(store, codebook, "eva").total == 0
 
 
 def test_what_was_undone_is_no_opinion(store: Store, codebook: Codebook, disputed: list[str]) -> None:
-    store.append([decision(disputed[1], "ben", "undo")])
+    store.events.add([decision(disputed[1], "ben", "undo")])
 
     assert rest(AdjudicationSession(store, codebook, "eva")) == [disputed[3], disputed[4]]
 
@@ -109,11 +108,11 @@ def test_what_was_undone_is_no_opinion(store: Store, codebook: Codebook, dispute
 def test_a_decision_is_an_adjudication_in_the_store(
     store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
 ) -> None:
-    before = store.events()
+    before = store.events.all()
 
     session.review(["truce", "aid"], "both clauses")
 
-    *earlier, event = store.events()
+    *earlier, event = store.events.all()
     assert earlier == before
     assert (event.sentence_id, event.annotator, event.event) == (disputed[1], "eva", "adjudicate")
     assert (event.state, event.labels, event.note) == ("reviewed", ("aid", "truce"), "both clauses")
@@ -127,15 +126,15 @@ def test_the_time_of_an_adjudication_is_recorded(store: Store, codebook: Codeboo
     session.current()
     session.review([])
 
-    assert store.events()[-1].seconds == 7.5
+    assert store.events.all()[-1].seconds == 7.5
 
 
 def test_annotations_stay_as_they_were(store: Store, session: AdjudicationSession) -> None:
-    before = standing(store.events()).annotations
+    before = standing(store.events.all()).annotations
 
     rest(session)
 
-    assert standing(store.events()).annotations == before
+    assert standing(store.events.all()).annotations == before
 
 
 def test_adjudications_decide_the_gold(
@@ -148,15 +147,15 @@ def test_adjudications_decide_the_gold(
     session.review([])
 
     assert gold(store, codebook) == agreed | {disputed[1]: ("truce",), disputed[3]: ()}
-    assert resolve(store.events(), codebook).disputed == (disputed[4],)
+    assert resolve(store.events.all(), codebook).disputed == (disputed[4],)
 
 
 def test_a_sentence_that_is_left_stays_disputed_and_is_offered_again_at_the_end(
     store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
 ) -> None:
-    before = store.events()
+    before = store.events.all()
     session.skip("cannot tell")
-    assert store.events() == before
+    assert store.events.all() == before
     assert shown(session).sentence.id == disputed[3]
 
     session.review([])
@@ -197,8 +196,11 @@ def test_undo_makes_a_sentence_disputed_again(
     assert session.undo()
 
     assert shown(session).sentence.id == disputed[1]
-    assert [(event.event, event.annotator) for event in store.events()[-2:]] == [("adjudicate", "eva"), ("undo", "eva")]
-    assert disputed[1] in resolve(store.events(), codebook).disputed
+    assert [(event.event, event.annotator) for event in store.events.all()[-2:]] == [
+        ("adjudicate", "eva"),
+        ("undo", "eva"),
+    ]
+    assert disputed[1] in resolve(store.events.all(), codebook).disputed
     assert not session.undo()
 
 
@@ -210,7 +212,7 @@ def test_undo_of_an_adjudication_leaves_the_adjudicators_own_annotation(
 
     session.undo()
 
-    annotations = standing(store.events()).annotations
+    annotations = standing(store.events.all()).annotations
     assert annotations[disputed[1], "ana"].labels == ("aid",)
 
 
@@ -219,7 +221,7 @@ def test_deciding_again_counts_the_last_decision(
 ) -> None:
     session.review(["aid"])
     session.go_to(1)
-    assert shown(session).decision == store.events()[-1]
+    assert shown(session).decision == store.events.all()[-1]
 
     session.review(["truce"])
 
@@ -228,11 +230,11 @@ def test_deciding_again_counts_the_last_decision(
 
 
 def test_labels_that_the_codebook_lacks_are_refused(store: Store, session: AdjudicationSession) -> None:
-    before: list[Annotation] = store.events()
+    before: list[Annotation] = store.events.all()
 
     with pytest.raises(CodebookError, match="label 'trce'"):
         session.review(["trce"])
-    assert store.events() == before
+    assert store.events.all() == before
 
 
 def test_what_was_typed_and_not_confirmed_is_there_in_the_next_session(
@@ -246,7 +248,7 @@ def test_what_was_typed_and_not_confirmed_is_there_in_the_next_session(
 
 def test_without_a_dispute_there_is_nothing_to_do(store: Store, codebook: Codebook) -> None:
     ids = added(store, 2)
-    store.append([decision(ids[0], "ana"), decision(ids[0], "ben"), decision(ids[1], "ana", labels=("aid",))])
+    store.events.add([decision(ids[0], "ana"), decision(ids[0], "ben"), decision(ids[1], "ana", labels=("aid",))])
 
     session = AdjudicationSession(store, codebook, "eva")
 
@@ -260,13 +262,13 @@ def test_opinions_are_in_the_words_of_the_codebook_and_say_what_its_changes_leav
 ) -> None:
     (sentence,) = added(store, 1)
     then = {"codebook_hash": codebook.hash}
-    store.append([decision(sentence, name, labels=("truce",), **then) for name in ("ana", "ben")])
-    store.append([decision(sentence, "cleo", labels=("aid", "truce"), **then)])
+    store.events.add([decision(sentence, name, labels=("truce",), **then) for name in ("ana", "ben")])
+    store.events.add([decision(sentence, "cleo", labels=("aid", "truce"), **then)])
     labels = [{"name": name} for name in ("loan", "gift", "ceasefire")]
     book = codebook_from_dict({"name": "small", "version": "2", "labels": labels}, "small")
     steps = [Step("split", ("aid",), ("loan", "gift")), Step("rename", ("truce",), ("ceasefire",))]
     apply_migration(store, plan_migration(store, codebook, book, steps))
-    store.append([decision(sentence, "ben", codebook_hash=book.hash)])
+    store.events.add([decision(sentence, "ben", codebook_hash=book.hash)])
 
     opinions = shown(AdjudicationSession(store, book, "eva")).opinions
 
@@ -320,11 +322,11 @@ def test_a_sentence_is_kept_for_who_looks_at_it_for_some_minutes(
     store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
 ) -> None:
     shown(session)
-    assert store.held_by_others("mia") == {disputed[1]}
-    assert store.held_by_others("eva") == set()
+    assert store.draws.held_by_others("mia") == {disputed[1]}
+    assert store.draws.held_by_others("eva") == set()
 
     assert timedelta(minutes=5) <= LOOK <= timedelta(minutes=30)
-    store.reserve(disputed[1], "eva", "", expires_at=PAST)
+    store.draws.reserve(disputed[1], "eva", "", expires_at=PAST)
     assert shown(AdjudicationSession(store, codebook, "mia")).sentence.id == disputed[1]
 
 
@@ -373,16 +375,16 @@ def test_a_decision_on_what_another_has_decided_since_it_was_shown_is_refused_on
 ) -> None:
     shown(session)
     another.review(["truce"])
-    before = store.events()
+    before = store.events.all()
 
     with pytest.raises(DecidedMeanwhileError, match=r"^mia has decided this sentence meanwhile: truce\. Nothing"):
         session.review(["aid"])
-    assert store.events() == before
+    assert store.events.all() == before
     verdict = shown(session).opinions[-1]
     assert (verdict.annotator, verdict.event, verdict.labels) == ("mia", "adjudicate", ("truce",))
 
     session.review(["aid"])
-    assert store.events()[-1].labels == ("aid",)
+    assert store.events.all()[-1].labels == ("aid",)
     assert gold(store, codebook)[disputed[1]] == ("aid",)
 
 
@@ -394,18 +396,18 @@ def test_a_decision_at_the_very_moment_of_anothers_is_refused_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown(session)
-    append = store.append
+    add = store.events.add
 
-    def append_after_another(*arguments: Any, **options: Any) -> int:
-        monkeypatch.setattr(store, "append", append)
+    def add_after_another(*arguments: Any, **options: Any) -> int:
+        monkeypatch.setattr(store.events, "add", add)
         another.review(["truce"])
-        return append(*arguments, **options)
+        return add(*arguments, **options)
 
-    monkeypatch.setattr(store, "append", append_after_another)
+    monkeypatch.setattr(store.events, "add", add_after_another)
 
     with pytest.raises(DecidedMeanwhileError, match="mia has decided"):
         session.review(["aid"])
-    assert (store.events()[-1].annotator, session.decided) == ("mia", 1)
+    assert (store.events.all()[-1].annotator, session.decided) == ("mia", 1)
     assert shown(session).sentence.id == disputed[1]
 
 
@@ -431,7 +433,7 @@ def test_a_verdict_that_was_taken_back_stands_in_nobodys_way(
 
     session.review(["aid"])
 
-    assert store.events()[-1].labels == ("aid",)
+    assert store.events.all()[-1].labels == ("aid",)
 
 
 def test_ones_own_decision_that_another_has_overruled_is_not_overruled_unseen(
@@ -453,7 +455,7 @@ def test_an_adjudication_that_a_change_of_the_codebook_left_open_stands_in_nobod
     labels = [{"name": name} for name in ("loan", "gift", "truce")]
     book = codebook_from_dict({"name": "small", "version": "2", "labels": labels}, "small")
     apply_migration(store, plan_migration(store, codebook, book, [Step("split", ("aid",), ("loan", "gift"))]))
-    store.append(
+    store.events.add(
         [
             decision(sentence, "mia", "adjudicate", labels=("aid",), codebook_hash=codebook.hash),
             decision(sentence, "ana", labels=("loan",), codebook_hash=book.hash),

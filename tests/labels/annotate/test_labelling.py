@@ -38,7 +38,7 @@ def store() -> Iterator[Store]:
     spans = [(0, 9, ""), (10, 19, ""), (20, 31, "share line"), (32, 43, "")]
     rows = [Sentence(document.id, a, b, text[a:b], boilerplate=why) for a, b, why in spans]
     with Store("store.db") as opened:
-        opened.add_documents([(document, rows)])
+        opened.documents.add([(document, rows)])
         yield opened
 
 
@@ -49,7 +49,7 @@ def current(session: LabellingSession) -> Item:
 
 
 def stored(store: Store) -> list[tuple[str, str | None, tuple[str, ...]]]:
-    return [(event.event, event.state, event.labels) for event in store.events()]
+    return [(event.event, event.state, event.labels) for event in store.events.all()]
 
 
 def test_the_draw_is_handed_out_one_by_one_to_the_end(store: Store, codebook: Codebook) -> None:
@@ -110,8 +110,8 @@ def test_a_review_is_stored_whole_before_it_returns(store: Store, codebook: Code
     session.review(["truce", "aid", "truce"], "a note")
 
     with Store("store.db") as another:
-        (event,) = another.events()
-        assert another.codebooks()[event.codebook_hash] == codebook
+        (event,) = another.events.all()
+        assert another.codebooks.all()[event.codebook_hash] == codebook
     assert event == replace(
         event,
         sentence_id=sentence.id,
@@ -135,7 +135,7 @@ def test_reviewed_none_and_skipped_are_told_apart(store: Store, codebook: Codebo
     session.skip("cut off")
 
     assert stored(store) == [("annotate", "reviewed", ()), ("annotate", "skipped", ())]
-    assert [event.note for event in store.events()] == ["", "cut off"]
+    assert [event.note for event in store.events.all()] == ["", "cut off"]
 
 
 def test_a_label_that_the_codebook_lacks_leaves_everything_as_it_was(store: Store, codebook: Codebook) -> None:
@@ -145,7 +145,7 @@ def test_a_label_that_the_codebook_lacks_leaves_everything_as_it_was(store: Stor
     with pytest.raises(CodebookError, match=r"label 'trce'.*did you mean 'truce'\?"):
         session.review(["trce"])
 
-    assert store.events() == []
+    assert store.events.all() == []
     assert session.current() == before
     assert session.remaining == 3
 
@@ -155,7 +155,7 @@ def test_a_set_that_an_exclusive_codebook_forbids_is_refused(store: Store, exclu
 
     with pytest.raises(CodebookError, match="exclusive"):
         session.review(["aid", "threat"])
-    assert store.events() == []
+    assert store.events.all() == []
 
 
 def test_the_time_of_each_decision_counts_from_when_its_sentence_was_shown(store: Store, codebook: Codebook) -> None:
@@ -167,7 +167,7 @@ def test_the_time_of_each_decision_counts_from_when_its_sentence_was_shown(store
         session.review([])
         clock.time += 10
 
-    assert [event.seconds for event in store.events()] == [1.0, 4.0]
+    assert [event.seconds for event in store.events.all()] == [1.0, 4.0]
 
 
 def test_showing_a_sentence_again_does_not_restart_its_time(store: Store, codebook: Codebook) -> None:
@@ -178,7 +178,7 @@ def test_showing_a_sentence_again_does_not_restart_its_time(store: Store, codebo
         clock.time += seconds
     session.review([])
 
-    assert [event.seconds for event in store.events()] == [32.0]
+    assert [event.seconds for event in store.events.all()] == [32.0]
 
 
 def test_undo_takes_decisions_back_one_by_one_and_shows_their_sentences(store: Store, codebook: Codebook) -> None:
@@ -195,7 +195,7 @@ def test_undo_takes_decisions_back_one_by_one_and_shows_their_sentences(store: S
     assert (session.decided, session.remaining) == (0, 3)
     assert not session.undo()
     assert stored(store)[2:] == [("undo", None, ()), ("undo", None, ())]
-    assert [event.sentence_id for event in store.events()] == [*shown, *reversed(shown)]
+    assert [event.sentence_id for event in store.events.all()] == [*shown, *reversed(shown)]
 
 
 def test_a_decision_after_an_undo_stands(store: Store, codebook: Codebook) -> None:
@@ -243,7 +243,7 @@ def test_decisions_are_undone_in_the_order_in_which_they_stand_after_coming_back
     second.undo()
     second.undo()
 
-    assert [event.sentence_id for event in store.events()[-2:]] == [shown[1], shown[0]]
+    assert [event.sentence_id for event in store.events.all()[-2:]] == [shown[1], shown[0]]
 
 
 def test_two_annotators_are_never_handed_the_same_sentence(store: Store, codebook: Codebook) -> None:
@@ -271,9 +271,9 @@ def test_a_sentence_whose_decision_was_undone_is_handed_to_nobody_else(store: St
 
 
 def test_who_resumes_an_old_draw_shares_no_sentence_with_the_next(store: Store, codebook: Codebook) -> None:
-    ids = store.unseen()
+    ids = store.unseen.ids()
     old = Draw("old", "random", "ana", "f", 3, 1, PAST, tuple(DrawItem(identifier, 1.0) for identifier in ids))
-    store.add_draws([old], expires_at=PAST)
+    store.draws.add([old], expires_at=PAST)
 
     ana = LabellingSession(store, codebook, "ana")
     ben = LabellingSession(store, codebook, "ben")
@@ -283,8 +283,8 @@ def test_who_resumes_an_old_draw_shares_no_sentence_with_the_next(store: Store, 
 
 
 def test_decisions_of_other_draws_and_people_are_not_counted(store: Store, codebook: Codebook) -> None:
-    imported = Annotation("e1", store.unseen()[0], "ana", "annotate", "reviewed", (), "hash", PAST)
-    store.append([imported, replace(imported, event_id="e2", annotator="ben")])
+    imported = Annotation("e1", store.unseen.ids()[0], "ana", "annotate", "reviewed", (), "hash", PAST)
+    store.events.add([imported, replace(imported, event_id="e2", annotator="ben")])
 
     session = LabellingSession(store, codebook, "ana")
 
@@ -299,7 +299,7 @@ def test_undo_takes_back_the_label_that_it_shows_and_not_the_adjudication_made_s
     ana = LabellingSession(store, codebook, "ana")
     sentence = current(ana).sentence.id
     ana.review(["aid"])
-    store.append([decision(sentence, "ben", codebook_hash=codebook.hash)])
+    store.events.add([decision(sentence, "ben", codebook_hash=codebook.hash)])
     verdicts = AdjudicationSession(store, codebook, "ana")
     verdicts.review(["truce"])
     if come_back:
@@ -308,12 +308,12 @@ def test_undo_takes_back_the_label_that_it_shows_and_not_the_adjudication_made_s
     assert ana.undo()
 
     assert (current(ana).sentence.id, ana.decided) == (sentence, 0)
-    stands = standing(store.events())
+    stands = standing(store.events.all())
     assert list(stands.annotations) == [(sentence, "ben")]
     assert stands.adjudications[sentence].labels == ("truce",)
-    assert store.label_counts() == {(): 1}
+    assert store.counts.label_sets() == {(): 1}
     assert verdicts.undo()
-    assert standing(store.events()).adjudications == {}
+    assert standing(store.events.all()).adjudications == {}
 
 
 def test_undo_takes_back_the_label_that_it_shows_and_not_its_retest(store: Store, codebook: Codebook) -> None:
@@ -324,7 +324,7 @@ def test_undo_takes_back_the_label_that_it_shows_and_not_its_retest(store: Store
 
     assert LabellingSession(store, codebook, "ana").undo()
 
-    (stands,) = standing(store.events()).annotations.values()
+    (stands,) = standing(store.events.all()).annotations.values()
     assert (stands.labels, stands.strategy) == (("truce",), "retest")
 
 
@@ -446,7 +446,7 @@ def test_what_was_typed_survives_moving_and_a_new_session(store: Store, codebook
     with Store("store.db") as another:
         item = current(LabellingSession(another, codebook, "ana"))
     assert (item.position, item.draft) == (1, Draft(("truce",), "unsure"))
-    assert store.events() == []
+    assert store.events.all() == []
 
 
 @pytest.mark.parametrize("skipped", [True, False])
@@ -497,13 +497,13 @@ def test_undoing_a_new_decision_lets_the_first_stand_again(store: Store, codeboo
     assert (item.position, session.decided) == (1, 2)
     assert item.decision is not None
     assert item.decision.labels == ("aid",)
-    assert store.count_decided() == (2, 0)
+    assert store.counts.reviewed() == (2, 0)
 
     undone = []
     while session.undo():
         undone.append(position(session))
     assert undone == [2, 1]
-    assert (session.decided, store.count_decided()) == (0, (0, 0))
+    assert (session.decided, store.counts.reviewed()) == (0, (0, 0))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -542,8 +542,8 @@ def test_any_number_of_decisions_can_be_undone_in_any_number_of_sittings(
 def test_today_counts_all_decisions_since_midnight_with_those_undone(store: Store, codebook: Codebook) -> None:
     midnight = datetime.fromisoformat(last_midnight())
     for name, moment in (("s1", midnight), ("s2", midnight - timedelta(seconds=1))):
-        store.append([decision(name, created_at=moment.isoformat(timespec="microseconds"))])
-    store.append([decision("s3", "ben", created_at=midnight.isoformat(timespec="microseconds"))])
+        store.events.add([decision(name, created_at=moment.isoformat(timespec="microseconds"))])
+    store.events.add([decision("s3", "ben", created_at=midnight.isoformat(timespec="microseconds"))])
     session = LabellingSession(store, codebook, "ana")
     assert session.today == 1
     session.review([])
@@ -585,7 +585,7 @@ def test_looking_at_another_sentence_restarts_the_time(store: Store, codebook: C
     clock.time += 2.0
     session.review([])
 
-    assert [event.seconds for event in store.events()] == [2.0]
+    assert [event.seconds for event in store.events.all()] == [2.0]
 
 
 # -- suggestions
@@ -598,7 +598,7 @@ def suggested(store: Store, request: DrawRequest, share: float, codebook: Codebo
     while (item := session.current()) is not None:
         shown.append(item.suggestion is not None)
         session.review([])
-    return list(zip(shown, store.events()[-len(shown) :], strict=True))
+    return list(zip(shown, store.events.all()[-len(shown) :], strict=True))
 
 
 def test_what_a_model_suggests_is_shown_and_recorded(store: Store, codebook: Codebook) -> None:
@@ -610,7 +610,7 @@ def test_what_a_model_suggests_is_shown_and_recorded(store: Store, codebook: Cod
     assert suggestion is not None
     assert (suggestion.labels, suggestion.model_id, suggestion.blind) == (("aid",), "m", False)
     assert suggestion.probabilities == {"aid": 0.75, "truce": 0.0}
-    (event,) = store.events()
+    (event,) = store.events.all()
     assert (event.suggestion, event.blind, event.labels) == (("aid",), False, ("truce",))
 
 
@@ -663,7 +663,7 @@ def test_an_undo_records_no_suggestion(store: Store, codebook: Codebook) -> None
     session.review([])
     session.undo()
 
-    undo = store.events()[-1]
+    undo = store.events.all()[-1]
     assert (undo.event, undo.suggestion, undo.blind, undo.seconds) == ("undo", None, False, None)
 
 
@@ -671,8 +671,8 @@ def test_an_undo_records_no_suggestion(store: Store, codebook: Codebook) -> None
 
 
 def test_what_is_labelled_again_shows_why_and_what_it_bore(store: Store, codebook: Codebook) -> None:
-    ids = store.unseen()
-    store.queue_relabelling([(ids[1], "doubt: aid 0.93", ("aid", "truce")), (ids[0], "new rule", ())], source="doubts")
+    ids = store.unseen.ids()
+    store.relabelling.add([(ids[1], "doubt: aid 0.93", ("aid", "truce")), (ids[0], "new rule", ())], source="doubts")
     session = LabellingSession(store, codebook, "ana", DrawRequest("relabel"))
     seen = []
     while (item := session.current()) is not None:
@@ -681,9 +681,9 @@ def test_what_is_labelled_again_shows_why_and_what_it_bore(store: Store, codeboo
 
     assert seen == [(ids[1], "doubt: aid 0.93", ("aid", "truce")), (ids[0], "new rule", ())]
     assert session.task == "relabel"
-    assert store.open_relabelling() == []
+    assert store.relabelling.waiting() == []
     session.undo()
-    assert [entry.sentence_id for entry in store.open_relabelling()] == [ids[0]]
+    assert [entry.sentence_id for entry in store.relabelling.waiting()] == [ids[0]]
 
 
 def test_only_what_is_labelled_again_has_a_reason(store: Store, codebook: Codebook) -> None:
@@ -722,4 +722,4 @@ def test_what_cannot_be_drawn_is_an_input_error_and_leaves_nothing(store: Store,
     with pytest.raises(InputError, match="did you mean 'audit'"):
         LabellingSession(store, codebook, "ana", DrawRequest("audits"))
 
-    assert store.strategy_progress() == []
+    assert store.counts.strategies() == []

@@ -35,7 +35,7 @@ def fill(store: Store) -> None:
     text = " ".join(TEXTS)
     document = Document("paper", text, title="The title")
     rows = [Sentence(document.id, text.index(part), text.index(part) + len(part), part) for part in TEXTS]
-    store.add_documents([(document, rows)])
+    store.documents.add([(document, rows)])
 
 
 def typing(*lines: str) -> Callable[[str], str]:
@@ -59,7 +59,7 @@ def label(store: Store, codebook: Codebook, *lines: str, size: int = 3) -> tuple
 
 
 def stored(store: Store) -> Stored:
-    return [(event.event, event.state, event.labels) for event in store.events()]
+    return [(event.event, event.state, event.labels) for event in store.events.all()]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_u_takes_the_last_decision_back_and_shows_its_sentence_again(store: Stor
     assert [event for event, _, _ in stored(store)] == ["annotate", "undo", "annotate"]
     shown = [line for line in said if line.startswith("  > ")]
     assert shown[2] == shown[0] != shown[1]
-    assert store.events()[2].sentence_id == store.events()[0].sentence_id
+    assert store.events.all()[2].sentence_id == store.events.all()[0].sentence_id
 
 
 def test_u_without_a_decision_says_so(store: Store, codebook: Codebook) -> None:
@@ -212,7 +212,7 @@ def test_whatever_is_typed_only_keys_decide(typed: str) -> None:
         decided, _ = label(store, book, typed)
 
         assert decided == (1 if only_keys else 0)
-        assert len(store.events()) == decided
+        assert len(store.events.all()) == decided
 
 
 def test_two_labels_are_not_taken_where_the_codebook_is_exclusive(store: Store, exclusive_codebook: Codebook) -> None:
@@ -304,7 +304,7 @@ def test_decisions_of_an_earlier_sitting_count(store: Store, codebook: Codebook)
 def test_a_note_is_kept_with_the_decision_that_follows(store: Store, codebook: Codebook) -> None:
     label(store, codebook, "!who speaks?", "a", "! ", "s", "!never decided")
 
-    events = store.events()
+    events = store.events.all()
     assert [(event.state, event.labels, event.note) for event in events] == [
         ("reviewed", ("aid",), "who speaks?"),
         ("skipped", (), ""),
@@ -328,8 +328,8 @@ def test_a_note_leaves_the_labels_ticked_on_the_screen_as_they_were(store: Store
 @pytest.fixture
 def disputed(store: Store) -> Store:
     """Ana and ben differ on all three sentences."""
-    for sentence in store.sentences():
-        store.append([decision(sentence.id, "ana", labels=("aid",)), decision(sentence.id, "ben")])
+    for sentence in store.documents.sentences():
+        store.events.add([decision(sentence.id, "ana", labels=("aid",)), decision(sentence.id, "ben")])
     return store
 
 
@@ -340,7 +340,7 @@ def test_an_adjudicator_leaves_disputes_and_is_told_how_many(disputed: Store, co
 
     assert "[s] leave" in asked[0]
     assert asked[3].startswith("\n2 left undecided, for another time.  [u] undo  [q] quit")
-    assert len(disputed.events()) == 6 + 3
+    assert len(disputed.events.all()) == 6 + 3
     (first, *_) = menus(AdjudicationSession(disputed, codebook, "eva"), codebook, "q")
     assert "[s] leave" in first
 
@@ -348,20 +348,20 @@ def test_an_adjudicator_leaves_disputes_and_is_told_how_many(disputed: Store, co
 def test_what_another_adjudicator_decides_meanwhile_is_told_and_not_overruled_unseen(
     disputed: Store, codebook: Codebook
 ) -> None:
-    ids = [sentence.id for sentence in disputed.sentences()]
+    ids = [sentence.id for sentence in disputed.documents.sentences()]
     session, said = AdjudicationSession(disputed, codebook, "eva"), list[str]()
     answers = iter(["a", "a", "n", "q"])
 
     def ask(_: str) -> str:
         answer = next(answers)
         if not said.count("mia decides"):
-            disputed.append([decision(key, "mia", "adjudicate", labels=("truce",)) for key in ids[:2]])
+            disputed.events.add([decision(key, "mia", "adjudicate", labels=("truce",)) for key in ids[:2]])
             said.append("mia decides")
         return answer
 
     run_prompt(session, codebook, ask, said.append)
 
-    assert [event.labels for event in disputed.events() if event.annotator == "eva"] == [("aid",), ()]
+    assert [event.labels for event in disputed.events.all() if event.annotator == "eva"] == [("aid",), ()]
     refusal, *later = said[said.index("mia decides") + 1 :]
     assert refusal.startswith("mia has decided this sentence meanwhile: truce.")
     assert later[:3] == [
@@ -372,9 +372,9 @@ def test_what_another_adjudicator_decides_meanwhile_is_told_and_not_overruled_un
 
 
 def test_the_verdict_of_another_adjudicator_is_told_from_their_annotation(disputed: Store, codebook: Codebook) -> None:
-    (first, *_) = disputed.sentences()
+    (first, *_) = disputed.documents.sentences()
     session, said = AdjudicationSession(disputed, codebook, "eva"), list[str]()
-    disputed.append([decision(first.id, "ana", "adjudicate")])
+    disputed.events.add([decision(first.id, "ana", "adjudicate")])
     session.go_to(1)
 
     run_prompt(session, codebook, typing("q"), said.append)
@@ -383,15 +383,15 @@ def test_the_verdict_of_another_adjudicator_is_told_from_their_annotation(disput
 
 
 def test_what_a_change_of_the_codebook_leaves_open_is_told_beside_an_opinion(store: Store, codebook: Codebook) -> None:
-    (first, *_) = store.sentences()
+    (first, *_) = store.documents.sentences()
     then = {"codebook_hash": codebook.hash}
-    store.append([decision(first.id, "ana", labels=("aid",), **then), decision(first.id, "ben", **then)])
+    store.events.add([decision(first.id, "ana", labels=("aid",), **then), decision(first.id, "ben", **then)])
     book = codebook_from_dict(
         {"name": "small", "version": "2", "labels": [{"name": "loan"}, {"name": "gift"}]}, "small"
     )
     steps = [Step("split", ("aid",), ("loan", "gift")), Step("retire", ("truce",), ())]
     apply_migration(store, plan_migration(store, codebook, book, steps))
-    store.append([decision(first.id, who, codebook_hash=book.hash, labels=(who,)) for who in ("loan", "gift")])
+    store.events.add([decision(first.id, who, codebook_hash=book.hash, labels=(who,)) for who in ("loan", "gift")])
     said: list[str] = []
 
     run_prompt(AdjudicationSession(store, book, "eva"), book, typing("q"), said.append)

@@ -44,12 +44,16 @@ def screen(session: LabellingSession, open_screen: OpenScreen) -> Screen:
 
 
 def stored(store: Store) -> Stored:
-    return [(event.event, event.state, event.labels) for event in store.events()]
+    return [(event.event, event.state, event.labels) for event in store.events.all()]
 
 
 def drafts(store: Store) -> list[Draft]:
     """Every draft of ana's."""
-    return [draft for sentence in store.sentences() if (draft := store.draft(sentence.id, "ana")) != Draft()]
+    return [
+        draft
+        for sentence in store.documents.sentences()
+        if (draft := store.events.draft(sentence.id, "ana")) != Draft()
+    ]
 
 
 # -- deciding
@@ -78,9 +82,9 @@ def test_enter_saves_what_is_chosen_and_shows_the_next(store: Store, screen: Scr
 
     screen.press("t", "a", "enter")
 
-    (event,) = store.events()
+    (event,) = store.events.all()
     assert (event.annotator, event.state, event.labels) == ("ana", "reviewed", ("aid", "truce"))
-    assert store.sentences([event.sentence_id])[0].text == first
+    assert store.documents.sentences([event.sentence_id])[0].text == first
     assert screen.text("sentence") != first
     assert "[x]" not in screen.text("choices")
     assert " 1/6 " in screen.text("top")
@@ -192,7 +196,7 @@ def test_deciding_again_leaves_both_decisions_and_goes_on(store: Store, screen: 
 
     screen.press("left", "left", "a", "enter")
 
-    first, _, again = store.events()
+    first, _, again = store.events.all()
     assert again.sentence_id == first.sentence_id
     assert again.labels == ("aid", "truce")
     assert screen.text("sentence") == third
@@ -229,7 +233,7 @@ def test_a_decision_of_an_older_version_of_the_codebook_is_shown_and_changed_in_
     assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [x] halt"]
 
     screen.press("a", "enter")
-    assert [event.labels for event in store.events()] == [("truce",), ("aid", "halt")]
+    assert [event.labels for event in store.events.all()] == [("truce",), ("aid", "halt")]
 
 
 def test_a_label_that_was_typed_and_that_the_codebook_has_no_longer_is_forgotten(
@@ -242,7 +246,7 @@ def test_a_label_that_was_typed_and_that_the_codebook_has_no_longer_is_forgotten
     assert screen.text("choices").split("\n") == [" a  [x] aid", " t  [ ] halt"]
 
     screen.press("enter")
-    assert [event.labels for event in store.events()] == [("aid",)]
+    assert [event.labels for event in store.events.all()] == [("aid",)]
 
 
 def test_of_a_decision_in_words_that_lead_nowhere_nothing_is_chosen(
@@ -256,7 +260,7 @@ def test_of_a_decision_in_words_that_lead_nowhere_nothing_is_chosen(
     assert screen.text("remarks") == "Decided before: truce"
 
     screen.press("1", "enter")
-    assert store.events()[-1].labels == ("threat",)
+    assert store.events.all()[-1].labels == ("threat",)
 
 
 def test_there_is_nothing_before_the_first_and_after_the_last_sentence(screen: Screen) -> None:
@@ -345,7 +349,7 @@ def test_a_label_is_chosen_and_unchosen_by_the_beginning_of_its_name(store: Stor
     screen.type_line("#", "ai")
     screen.type_line("#", "truce")
     screen.press("enter")
-    assert [event.labels for event in store.events()] == [("aid",)]
+    assert [event.labels for event in store.events.all()] == [("aid",)]
 
 
 def test_a_label_without_a_key_is_decided_on_by_its_name(store: Store, open_screen: OpenScreen) -> None:
@@ -356,7 +360,7 @@ def test_a_label_without_a_key_is_decided_on_by_its_name(store: Store, open_scre
 
     screen.type_line("#", "topic_76")
 
-    assert [event.labels for event in store.events()] == [("topic_76",)]
+    assert [event.labels for event in store.events.all()] == [("topic_76",)]
 
 
 def test_the_labels_shown_narrow_with_what_is_typed(screen: Screen) -> None:
@@ -388,7 +392,7 @@ def test_tab_completes_a_name_as_far_as_it_is_sure(store: Store, open_screen: Op
     assert screen.line.value == "card_lostx"
 
     screen.press("backspace", "enter", "enter")
-    assert [event.labels for event in store.events()] == [("card_lost",)]
+    assert [event.labels for event in store.events.all()] == [("card_lost",)]
 
 
 def test_a_name_that_is_not_one_label_is_said_and_can_be_typed_on(
@@ -403,7 +407,7 @@ def test_a_name_that_is_not_one_label_is_said_and_can_be_typed_on(
     screen.press("h")
     assert screen.text("message") == ""
     screen.press("enter")
-    assert [event.labels for event in store.events()] == [("threat",)]
+    assert [event.labels for event in store.events.all()] == [("threat",)]
     assert not screen.line.display
 
 
@@ -422,7 +426,7 @@ def test_a_note_is_kept_with_the_decision(store: Store, screen: Screen) -> None:
 
     screen.press("a", "enter")
 
-    (event,) = store.events()
+    (event,) = store.events.all()
     assert (event.labels, event.note) == (("aid",), "ask Ben")
     assert "ask Ben" not in screen.text("remarks")
 
@@ -432,7 +436,7 @@ def test_none_and_skip_keep_the_note_too(store: Store, screen: Screen, key: str)
     screen.type_line("!", "cut off")
     screen.press(key)
 
-    assert [event.note for event in store.events()] == ["cut off"]
+    assert [event.note for event in store.events.all()] == ["cut off"]
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -450,7 +454,7 @@ def test_characters_typed_into_a_note_are_no_commands(store: Store, screen: Scre
 def test_keys_pressed_right_after_a_note_are_commands_again(store: Store, screen: Screen) -> None:
     screen.press_at_once("!", "h", "m", "enter", "a", "enter")
 
-    assert [(event.labels, event.note) for event in store.events()] == [(("aid",), "hm")]
+    assert [(event.labels, event.note) for event in store.events.all()] == [(("aid",), "hm")]
 
 
 def test_a_note_is_edited_where_it_ended(store: Store, screen: Screen) -> None:
@@ -478,7 +482,7 @@ def test_escape_leaves_a_note_as_it_was(store: Store, screen: Screen) -> None:
     assert drafts(store) == [Draft((), "ask")]
     assert not screen.line.display
     screen.press("n")
-    assert [event.note for event in store.events()] == ["ask"]
+    assert [event.note for event in store.events.all()] == ["ask"]
 
 
 def test_an_emptied_note_is_gone(store: Store, screen: Screen) -> None:
@@ -516,7 +520,7 @@ def test_what_was_not_confirmed_comes_back_in_a_new_app(
     assert "[x] truce" in second.text("choices")
     assert "! sure?" in second.text("remarks")
     second.press("enter")
-    assert [(event.labels, event.note) for event in store.events()[1:]] == [(("truce",), "sure?")]
+    assert [(event.labels, event.note) for event in store.events.all()[1:]] == [(("truce",), "sure?")]
     assert drafts(store) == []
 
 
@@ -660,7 +664,7 @@ def test_a_finished_desk_says_so_and_undo_reopens_it(store: Store, screen: Scree
     assert screen.text("choices") == screen.text("before") == ""
 
     screen.press("a", "n", "s", "!", "enter")
-    assert len(store.events()) == 6
+    assert len(store.events.all()) == 6
     assert not screen.line.display
 
     screen.press("u")
@@ -677,8 +681,8 @@ def test_enter_on_a_finished_desk_draws_more(store: Store, codebook: Codebook, o
     screen.press("enter", "a", "enter")
 
     assert " 1/3 " in screen.text("top")
-    assert len({event.sentence_id for event in store.events()}) == 4
-    assert len({event.draw_id for event in store.events()}) == 2
+    assert len({event.sentence_id for event in store.events.all()}) == 4
+    assert len({event.draw_id for event in store.events.all()}) == 2
 
 
 def test_enter_on_a_finished_desk_says_when_nothing_is_left(
@@ -723,7 +727,7 @@ def test_a_suggestion_is_shown_and_not_ticked(store: Store, codebook: Codebook, 
     screen.press("enter")
     assert "Nothing is chosen" in screen.text("message")
     screen.press("t", "enter")
-    (event,) = store.events()
+    (event,) = store.events.all()
     assert (event.labels, event.suggestion, event.blind) == (("truce",), ("aid",), False)
 
 
@@ -733,14 +737,14 @@ def test_a_suggestion_that_is_withheld_is_not_shown(store: Store, codebook: Code
     assert screen.text("remarks") == ""
     assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [ ] truce"]
     screen.press("t", "enter")
-    (event,) = store.events()
+    (event,) = store.events.all()
     assert (event.suggestion, event.blind) == (("aid",), True)
 
 
 def test_a_sentence_to_be_labelled_again_shows_what_it_bore_and_why(
     store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen
 ) -> None:
-    store.queue_relabelling([(ids["Rain kept"], "aid was split", ("aid",))], source="test")
+    store.relabelling.add([(ids["Rain kept"], "aid was split", ("aid",))], source="test")
 
     screen = open_screen(LabellingSession(store, codebook, "ana", DrawRequest("relabel")))
 
@@ -792,16 +796,16 @@ def test_a_verdict_of_another_that_came_meanwhile_is_shown_before_it_is_overrule
 ) -> None:
     dispute(store, ids)
     screen = open_screen(AdjudicationSession(store, codebook, "eva"))
-    store.append([decision(ids["Norland pledged"], "mia", "adjudicate", labels=("truce",))])
+    store.events.add([decision(ids["Norland pledged"], "mia", "adjudicate", labels=("truce",))])
 
     screen.press(*keys)
     assert screen.text("message").startswith("mia has decided this sentence meanwhile: truce.")
     assert screen.text("remarks").endswith("mia, adjudicating: truce")
     assert screen.text("choices").split("\n")[1] == " t  [ ] truce  mia"
-    assert store.events()[-1].annotator == "mia"
+    assert store.events.all()[-1].annotator == "mia"
 
     screen.press(keys[-1])
-    assert (store.events()[-1].annotator, store.events()[-1].labels) == ("eva", keys[:-1] and ("aid",))
+    assert (store.events.all()[-1].annotator, store.events.all()[-1].labels) == ("eva", keys[:-1] and ("aid",))
 
 
 def test_disputes_that_another_has_decided_meanwhile_are_passed_over_with_a_word(
@@ -809,7 +813,7 @@ def test_disputes_that_another_has_decided_meanwhile_are_passed_over_with_a_word
 ) -> None:
     dispute(store, ids)
     screen = open_screen(AdjudicationSession(store, codebook, "eva"))
-    store.append([decision(ids["Norland pledged"], "mia", "adjudicate", labels=("truce",))])
+    store.events.add([decision(ids["Norland pledged"], "mia", "adjudicate", labels=("truce",))])
 
     screen.press("end")
 
@@ -838,7 +842,7 @@ def test_a_decision_that_the_store_refuses_is_said_and_stays_on_the_screen(store
 
     database("DROP TRIGGER refuse")
     screen.press("enter")
-    assert [(event.labels, event.note) for event in store.events()] == [(("truce",), "sure?")]
+    assert [(event.labels, event.note) for event in store.events.all()] == [(("truce",), "sure?")]
     assert screen.text("message") == ""
 
 
@@ -852,7 +856,7 @@ def test_other_commands_that_the_store_refuses_are_said_too(store: Store, screen
 
     assert "the disk is full" in screen.text("message")
     assert screen.text("sentence") == text
-    assert len(store.events()) == 1
+    assert len(store.events.all()) == 1
 
 
 def test_a_note_that_the_store_refuses_is_kept_on_the_screen(store: Store, screen: Screen) -> None:
@@ -862,7 +866,7 @@ def test_a_note_that_the_store_refuses_is_kept_on_the_screen(store: Store, scree
     assert "! long and dear" in screen.text("remarks")
 
     screen.press("n")
-    assert [event.note for event in store.events()] == ["long and dear"]
+    assert [event.note for event in store.events.all()] == ["long and dear"]
 
 
 def test_a_label_that_the_store_refuses_is_not_ticked(store: Store, screen: Screen) -> None:
@@ -888,7 +892,7 @@ def test_no_key_decides_on_a_sentence_that_could_not_be_shown(store: Store, scre
     database("ALTER TABLE hidden RENAME TO documents")
     screen.press("enter")
     assert screen.text("sentence") in set(SENTENCES) - {first}
-    assert len(store.events()) == 1
+    assert len(store.events.all()) == 1
 
 
 def test_a_store_that_fails_from_the_start_is_said_on_the_screen(
@@ -910,7 +914,7 @@ def test_a_very_long_sentence_can_be_read_to_its_end(
 ) -> None:
     text = " ".join(f"word{i}" for i in range(800)) + " pledged fin."
     with Store("long.db") as store:
-        store.add_documents([article(text, (text,))])
+        store.documents.add([article(text, (text,))])
         screen = open_screen(LabellingSession(store, codebook, "ana"), size=size)
         if size == WIDE:
             screen.press("tab", "tab")
@@ -945,13 +949,13 @@ def test_a_codebook_of_77_labels_can_be_labelled_with(
     if size == NARROW:
         screen.press("tab", "enter")
 
-    assert [event.labels for event in store.events()] == [("a_rather_long_label_2", "a_rather_long_label_50")]
+    assert [event.labels for event in store.events.all()] == [("a_rather_long_label_2", "a_rather_long_label_50")]
 
 
 def test_text_that_looks_like_markup_is_shown_as_it_is(codebook: Codebook, open_screen: OpenScreen) -> None:
     text = "It [bold]pledged[/bold] [link=x]aid[/] \\[now]."
     with Store("markup.db") as store:
-        store.add_documents([article(text, (text,))])
+        store.documents.add([article(text, (text,))])
         screen = open_screen(LabellingSession(store, codebook, "ana"))
         assert screen.shows(text)
 
@@ -968,13 +972,13 @@ def test_a_sentence_whose_document_is_elsewhere_can_be_labelled(codebook: Codebo
 
         screen.press("a", "enter")
 
-        assert [event.labels for event in store.events()] == [("aid",)]
+        assert [event.labels for event in store.events.all()] == [("aid",)]
 
 
 def test_what_was_decided_elsewhere_long_ago_does_not_count_as_today(
     store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen
 ) -> None:
-    store.append([replace(decision(ids["Rain kept"]), created_at=PAST)])
+    store.events.add([replace(decision(ids["Rain kept"]), created_at=PAST)])
 
     screen = open_screen(LabellingSession(store, codebook, "ana"))
 

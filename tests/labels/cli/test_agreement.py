@@ -50,7 +50,7 @@ def says(annotator: str, sentence: int, *labels: str, **fields: Any) -> Annotati
 def fill(events: Iterable[Annotation]) -> None:
     with Store("communique.db") as store:
         store.add_annotated(SENTENCES, [])
-        store.append(list(events))
+        store.events.add(list(events))
 
 
 def two_readers(n: int = 24) -> list[Annotation]:
@@ -201,9 +201,9 @@ def test_suggestions_under_an_older_codebook_are_read_through_its_recorded_chang
     fill([says("ana", 0, "help", **then), says("ben", 0, blind=True, **then)])
     with Store("communique.db") as store:
         for version in (old, new):
-            store.add_codebook(version)
+            store.codebooks.add(version)
         renamed = {"kind": "rename", "old": ["help"], "new": ["aid"]}
-        store.add_migration(CodebookMigration(old.hash, new.hash, (renamed,), "2026-01-02"))
+        store.codebooks.add_migration(CodebookMigration(old.hash, new.hash, (renamed,), "2026-01-02"))
 
     text = printed("--suggestions")
 
@@ -241,8 +241,8 @@ def test_decisions_that_wait_for_relabelling_are_counted(book: Path) -> None:
     fill([says("ana", 0, "help", codebook_hash=old.hash), says("ben", 0, "help", codebook_hash=old.hash)])
     with Store("communique.db") as store:
         for version in (old, new):
-            store.add_codebook(version)
-        store.add_migration(CodebookMigration(old.hash, new.hash, steps, "2026-01-02"))
+            store.codebooks.add(version)
+        store.codebooks.add_migration(CodebookMigration(old.hash, new.hash, steps, "2026-01-02"))
 
     text = printed()
 

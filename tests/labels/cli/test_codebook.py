@@ -15,7 +15,6 @@ from labels.codebook.schema import load_codebook, parse_codebook
 from labels.gold import resolve
 from labels.records import Annotation, Sentence
 from labels.store import Store
-from labels.store.codebook_versions import history_of
 from trainer.cli import app
 from trainer.data.dataset import store_examples
 
@@ -61,9 +60,9 @@ def filled(isolated: Path) -> Path:
     """The default store of the working folder: one sentence labelled `aid`, one `truce`."""
     old = load_codebook("old.toml")
     with Store("communique.db") as store:
-        store.add_codebook(old)
+        store.codebooks.add(old)
         store.add_annotated(SENTENCES, [])
-        store.append(
+        store.events.add(
             [
                 Annotation(f"e{label}", sentence.id, "ana", "annotate", "reviewed", (label,), old.hash, "2026-01-01")
                 for sentence, label in zip(SENTENCES, old.label_names, strict=True)
@@ -94,13 +93,13 @@ def refuse(*arguments: str) -> str:
 
 def contents() -> tuple[Any, ...]:
     with Store("communique.db", create=False) as store:
-        return store.events(), store.codebooks(), store.migrations(), store.open_relabelling()
+        return store.events.all(), store.codebooks.all(), store.codebooks.migrations(), store.relabelling.waiting()
 
 
 def readings(book: str) -> dict[str, tuple[str, ...]]:
     """The gold of the store under a codebook."""
     with Store("communique.db", create=False) as store:
-        return resolve(store.events(), load_codebook(book), history_of(store)).gold
+        return resolve(store.events.all(), load_codebook(book), store.codebooks.history()).gold
 
 
 # -- diff
@@ -181,8 +180,8 @@ def test_migrate_apply_records_queues_and_says_what_to_type_next() -> None:
     assert "communique label --annotator YOUR_NAME --strategy relabel --codebook new.toml" in printed
     assert f"data.codebook=small@{load_codebook('old.toml').hash}" in printed
     with Store("communique.db") as store:
-        assert [entry.previous for entry in store.open_relabelling()] == [("aid",)]
-        assert len(store.migrations()) == 1
+        assert [entry.previous for entry in store.relabelling.waiting()] == [("aid",)]
+        assert len(store.codebooks.migrations()) == 1
 
 
 @pytest.mark.usefixtures("filled")
@@ -270,7 +269,7 @@ def test_doubts_are_labelled_again_under_any_version_once_nothing_is_undecided()
     succeed(*MIGRATE, "--apply")
     succeed(*RELABEL, "--codebook", "new.toml", typed="#loan\nq\n")
     with Store("communique.db") as store:
-        store.queue_relabelling([(SENTENCES[1].id, "in doubt", ("truce",))], source="doubts")
+        store.relabelling.add([(SENTENCES[1].id, "in doubt", ("truce",))], source="doubts")
 
     assert "label again: in doubt" in succeed(*RELABEL, "--codebook", "old.toml", typed="q\n")
 

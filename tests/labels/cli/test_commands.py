@@ -276,7 +276,7 @@ def test_ingest_fails_where_nothing_could_be_read(isolated: Path) -> None:
     assert result.exit_code == 2
     assert "Left out: a.txt: there is no text in it" in result.output
     with Store("communique.db") as store:
-        assert store.counts().documents == 0
+        assert store.counts.texts().documents == 0
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def label(*options: str, typed: str) -> str:
 
 def decisions(path: Path) -> list[tuple[str, str | None, tuple[str, ...]]]:
     with Store(path) as store:
-        return [(event.annotator, event.state, event.labels) for event in store.events()]
+        return [(event.annotator, event.state, event.labels) for event in store.events.all()]
 
 
 def test_label_keeps_what_is_typed(filled: Path, book: str) -> None:
@@ -389,7 +389,7 @@ def test_label_says_that_the_rest_is_held_for_people_who_have_only_begun(filled:
 
 
 def test_label_again_says_who_holds_the_queue(town: Store) -> None:
-    town.queue_relabelling([(town.sentences()[2].id, "aid was split", ("aid",))], source="test")
+    town.relabelling.add([(town.documents.sentences()[2].id, "aid was split", ("aid",))], source="test")
     label("--size", "1", typed="n\nq\n")
     label("--strategy", "relabel", typed="q\n")
 
@@ -463,7 +463,7 @@ def shown(printed: str) -> list[str]:
 def score_town(store: Store) -> list[str]:
     """Score the store; the texts from the least sure on."""
     tops = score_all(store, [0.1, 0.2, 0.3, 0.45, 0.49, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07])
-    texts = {sentence.id: sentence.text for sentence in store.sentences()}
+    texts = {sentence.id: sentence.text for sentence in store.documents.sentences()}
     return [texts[key] for key in sorted(tops, key=lambda key: -tops[key])]
 
 
@@ -474,7 +474,7 @@ def test_label_by_uncertainty_hands_out_the_least_sure_first(town: Store, by: st
     printed = label("--strategy", "uncertainty", "--by", by, "--size", "3", typed="n\nn\nn\nq\n")
 
     assert shown(printed) == wanted
-    assert {event.strategy for event in town.events()} == {"uncertainty"}
+    assert {event.strategy for event in town.events.all()} == {"uncertainty"}
 
 
 def test_label_by_search_hands_out_what_holds_the_words(town: Store) -> None:
@@ -495,7 +495,7 @@ def test_label_by_audit_goes_over_labelled_sentences_too(town: Store) -> None:
     printed = label("--strategy", "audit", "--size", "12", typed="n\n" * 12 + "q\n")
 
     assert len(set(shown(printed))) == 12
-    assert [event.inclusion_probability for event in town.events()[12:]] == [1.0] * 12
+    assert [event.inclusion_probability for event in town.events.all()[12:]] == [1.0] * 12
 
 
 def test_label_draws_what_the_seed_says(town: Store) -> None:
@@ -517,7 +517,7 @@ def test_label_with_overlap_gives_two_people_the_same_sentences(town: Store) -> 
     second = shown(succeed("label", *options, typed="n\n" * 4 + "q\n"))
 
     assert sorted(first) == sorted(second)
-    assert len(town.shared_sentences()) == 4
+    assert len(town.events.shared_sentences()) == 4
 
 
 def test_label_shows_what_a_model_suggests_and_records_it(town: Store) -> None:
@@ -526,7 +526,7 @@ def test_label_shows_what_a_model_suggests_and_records_it(town: Store) -> None:
     printed = label("--suggest", "--blind", "0", "--size", "2", typed="t\nq\n")
 
     assert "a model suggests: aid" in printed
-    (event,) = town.events()
+    (event,) = town.events.all()
     assert (event.labels, event.suggestion, event.blind) == (("truce",), ("aid",), False)
 
 
@@ -536,7 +536,7 @@ def test_label_withholds_the_share_of_suggestions_that_is_to_be_blind(town: Stor
     printed = label("--suggest", "--blind", "1", "--size", "1", typed="t\nq\n")
 
     assert "suggests" not in printed
-    assert [(event.suggestion, event.blind) for event in town.events()] == [(("aid",), True)]
+    assert [(event.suggestion, event.blind) for event in town.events.all()] == [(("aid",), True)]
 
 
 def test_label_takes_the_scores_of_the_model_that_is_named(town: Store) -> None:
@@ -557,7 +557,7 @@ def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, op
 
     assert sorted(shown(printed)) == sorted(first)
     assert "it bore" not in printed
-    assert [event.labels for event in town.events()] == [("aid",)] * 3 + [("truce",)] * 3
+    assert [event.labels for event in town.events.all()] == [("aid",)] * 3 + [("truce",)] * 3
 
 
 @pytest.mark.parametrize("option", [("--retest", "--retest-after", "0"), ("--strategy", "relabel")])
@@ -565,20 +565,20 @@ def test_passing_over_what_is_asked_for_again_leaves_the_labels_as_they_were(
     town: Store, option: tuple[str, ...]
 ) -> None:
     first = shown(label("--size", "3", typed="a\na\na\nq\n"))
-    ids = [event.sentence_id for event in town.events()]
-    town.queue_relabelling([(identifier, "doubt", ("aid",)) for identifier in ids], source="test")
+    ids = [event.sentence_id for event in town.events.all()]
+    town.relabelling.add([(identifier, "doubt", ("aid",)) for identifier in ids], source="test")
 
     assert sorted(shown(label(*option, typed="s\ns\ns\nq\n"))) == sorted(first)
 
-    assert resolve(town.events(), load_codebook(Path("book.toml"))).gold == dict.fromkeys(ids, ("aid",))
-    assert len(town.open_relabelling()) == 3
-    assert town.label_counts() == {("aid",): 3}
+    assert resolve(town.events.all(), load_codebook(Path("book.toml"))).gold == dict.fromkeys(ids, ("aid",))
+    assert len(town.relabelling.waiting()) == 3
+    assert town.counts.label_sets() == {("aid",): 3}
 
 
 def test_label_again_shows_the_labels_so_far_and_why(town: Store) -> None:
     assert "`communique doubts --queue`" in label("--strategy", "relabel", typed="")
-    sentence = town.sentences()[2]
-    town.queue_relabelling([(sentence.id, "aid was split", ("aid",))], source="test")
+    sentence = town.documents.sentences()[2]
+    town.relabelling.add([(sentence.id, "aid was split", ("aid",))], source="test")
 
     printed = label("--strategy", "relabel", typed="t\nq\n")
 
@@ -608,8 +608,8 @@ def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_c
     assert "2 events written" in succeed(*export)
 
     with Store("my store.db") as store:
-        assert {event.codebook_hash for event in store.events()} == {load_codebook("my book.toml").hash}
-        store.append([decision(event.sentence_id, "ben") for event in store.events()])
+        assert {event.codebook_hash for event in store.events.all()} == {load_codebook("my book.toml").hash}
+        store.events.add([decision(event.sentence_id, "ben") for event in store.events.all()])
     adjudicated = succeed("adjudicate", "--annotator", "eva", "--store", "my store.db", *under, typed="q\n")
     (agreement,) = next_commands(adjudicated)
     assert "small 1" in succeed(*agreement)
@@ -669,7 +669,7 @@ def test_label_refuses_a_model_that_does_not_serve(town: Store, arguments: list[
 
 
 def test_label_refuses_the_scores_of_a_model_of_other_labels(town: Store) -> None:
-    town.add_model(model("m", labels=("aid", "threat")))
+    town.scores.add_model(model("m", labels=("aid", "threat")))
 
     message = refuse("label", "--annotator", "ana", "--codebook", "book.toml", "--suggest")
 
@@ -687,10 +687,10 @@ def adjudicate(*options: str, typed: str = "") -> str:
 @pytest.fixture
 def divided(town: Store) -> list[str]:
     """Ids of two sentences on which ana and ben differ."""
-    ids = [sentence.id for sentence in town.sentences()][:3]
+    ids = [sentence.id for sentence in town.documents.sentences()][:3]
     for sentence in ids:
-        town.append([decision(sentence, "ana", labels=("aid",), note="clear")])
-    town.append(
+        town.events.add([decision(sentence, "ana", labels=("aid",), note="clear")])
+    town.events.add(
         [decision(ids[0], "ben"), decision(ids[1], "ben", labels=("truce",)), decision(ids[2], "zoe", labels=("aid",))]
     )
     return ids[:2]
@@ -702,7 +702,7 @@ def test_adjudicate_shows_what_was_said_and_keeps_what_is_decided(town: Store, d
     assert shown(printed) == ["Text 0000", "Text 0001"]
     assert "    ana: aid (clear)\n    ben: none\n" in printed
     assert "2 of 2 disputes decided. All saved in communique.db." in printed
-    verdicts = [(event.sentence_id, event.event, event.labels) for event in town.events()[6:]]
+    verdicts = [(event.sentence_id, event.event, event.labels) for event in town.events.all()[6:]]
     assert verdicts == [(divided[0], "adjudicate", ("truce",)), (divided[1], "adjudicate", ())]
     assert "Nothing to adjudicate in communique.db" in adjudicate()
 
@@ -719,7 +719,7 @@ def test_adjudicate_counts_what_others_have_decided_meanwhile(
     town: Store, divided: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer() -> str:
-        town.append([decision(divided[1], "mia", "adjudicate", labels=("aid",))])
+        town.events.add([decision(divided[1], "mia", "adjudicate", labels=("aid",))])
         return "n"
 
     answers = iter([answer, lambda: "q"])
@@ -730,7 +730,7 @@ def test_adjudicate_counts_what_others_have_decided_meanwhile(
 
 def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
     assert "Nothing to adjudicate in communique.db: no two people differ" in adjudicate()
-    assert town.events() == []
+    assert town.events.all() == []
 
 
 @pytest.mark.parametrize(
@@ -784,9 +784,9 @@ def test_status_counts_by_annotator_label_and_strategy(town: Store) -> None:
 
 
 def test_status_shows_moments_where_the_reader_sits(town: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    (first, *_) = town.sentences()
+    (first, *_) = town.documents.sentences()
     event = replace(decision(first.id, note="look", seconds=2.25), created_at="2026-01-01T23:30:00+00:00")
-    town.append([event, replace(event, event_id="odd", annotator="ben", created_at="lately")])
+    town.events.add([event, replace(event, event_id="odd", annotator="ben", created_at="lately")])
 
     rows = table(succeed("status"), "annotator")
 
@@ -798,7 +798,7 @@ def test_status_shows_moments_where_the_reader_sits(town: Store, monkeypatch: py
 def test_status_says_what_waits(town: Store) -> None:
     score_all(town, [0.5])
     added(town, 2, "later")
-    town.queue_relabelling([(town.sentences()[0].id, "aid was split", ())], source="test")
+    town.relabelling.add([(town.documents.sentences()[0].id, "aid was split", ())], source="test")
 
     printed = succeed("status")
 

@@ -32,8 +32,8 @@ def export(store: Store, format: str, path: Path, codebook: Codebook = MULTI, an
 
 def decided(store: Store) -> list[tuple[str, str, str | None, tuple[str, ...]]]:
     """(text, annotator, state, labels) of each event, in order."""
-    texts = {sentence.id: sentence.text for sentence in store.sentences()}
-    return [(texts[event.sentence_id], event.annotator, event.state, event.labels) for event in store.events()]
+    texts = {sentence.id: sentence.text for sentence in store.documents.sentences()}
+    return [(texts[event.sentence_id], event.annotator, event.state, event.labels) for event in store.events.all()]
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -71,7 +71,7 @@ def test_submitted_and_discarded_responses_are_decisions_and_drafts_are_counted(
         ("It rained.", ANA, "reviewed", ()),
         ("It rained.", BEN, "reviewed", ("truce",)),
     ]
-    assert [event.suggestion for event in store.events()] == [("truce",), ("truce",), None, None]
+    assert [event.suggestion for event in store.events.all()] == [("truce",), ("truce",), None, None]
 
 
 def test_what_argilla_says_beyond_the_decision_comes_back_at_its_place(
@@ -86,7 +86,7 @@ def test_what_argilla_says_beyond_the_decision_comes_back_at_its_place(
     assert without_stamps(written) == [told]
     with new_store() as second:
         bring_in(second, "argilla", isolated / "out.jsonl")
-        assert [event.extra for event in second.events()] == [event.extra for event in store.events()]
+        assert [event.extra for event in second.events.all()] == [event.extra for event in store.events.all()]
         export(second, "argilla", isolated / "again.jsonl")
     assert lines_of(isolated / "again.jsonl") == written
 
@@ -103,7 +103,7 @@ def test_a_question_of_another_name_is_read_and_written(store: Store, write_json
 def test_an_exported_record_holds_everybodys_responses(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
-    store.append(
+    store.events.add(
         [
             Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", suggestion=("truce",)),
             Annotation("e2", sentence.id, "ben", "annotate", "skipped", (), "h", "t"),
@@ -153,4 +153,4 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
 
     with pytest.raises(DataError, match=rf"in\.jsonl:2: .*{message}"):
         bring_in(store, "argilla", path)
-    assert store.events() == store.sentences() == []
+    assert store.events.all() == store.documents.sentences() == []

@@ -16,7 +16,6 @@ from labels.gold import resolve
 from labels.records import Annotation, Sentence
 from labels.store import Store, now
 from labels.store.codebook_migration import apply_migration, plan_migration
-from labels.store.codebook_versions import history_of
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 
@@ -34,11 +33,11 @@ def says(sentence: Sentence, label: str, codebook: Codebook) -> Annotation:
 def migrated() -> Store:
     """A store with annotations of two versions, and the recorded change between them."""
     store = Store("migrated.db")
-    store.add_codebook(OLD)
+    store.codebooks.add(OLD)
     store.add_annotated(SENTENCES, [])
-    store.append([says(SENTENCES[0], "aid", OLD), says(SENTENCES[1], "truce", OLD)])
+    store.events.add([says(SENTENCES[0], "aid", OLD), says(SENTENCES[1], "truce", OLD)])
     apply_migration(store, plan_migration(store, OLD, NEW, [Step("rename", ("aid",), ("help",))]))
-    store.append([says(SENTENCES[2], "help", NEW)])
+    store.events.add([says(SENTENCES[2], "help", NEW)])
     return store
 
 
@@ -47,10 +46,10 @@ def test_a_store_of_several_versions_comes_back_with_all_of_them_and_their_chang
 
     with Store("again.db") as again:
         assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (3, 0)
-        assert again.events() == migrated.events()
-        assert again.codebooks() == migrated.codebooks()
-        assert again.migrations() == migrated.migrations()
-        gold = resolve(again.events(), NEW, history_of(again)).gold
+        assert again.events.all() == migrated.events.all()
+        assert again.codebooks.all() == migrated.codebooks.all()
+        assert again.codebooks.migrations() == migrated.codebooks.migrations()
+        gold = resolve(again.events.all(), NEW, again.codebooks.history()).gold
         assert gold == {SENTENCES[0].id: ("help",), SENTENCES[1].id: ("truce",), SENTENCES[2].id: ("help",)}
         assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (0, 3)
         jsonl.write_file(again, Path("again.jsonl"), NEW)
@@ -63,8 +62,8 @@ def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None
     with Store("again.db") as again:
         again.add_annotated(SENTENCES, [])
         assert add_batch(again, standoff.read_file(Path("out.jsonl"), NEW), NEW).new == 3
-        assert again.migrations() == migrated.migrations()
-        assert again.events() == migrated.events()
+        assert again.codebooks.migrations() == migrated.codebooks.migrations()
+        assert again.events.all() == migrated.events.all()
 
 
 @pytest.mark.parametrize(
@@ -85,16 +84,16 @@ def test_a_file_that_is_refused_leaves_none_of_its_versions_and_changes_either(
         again.add_annotated(SENTENCES[:1], [])
         with pytest.raises(DataError, match=message):
             jsonl.import_annotations(again, path, NEW)
-        assert (again.codebooks(), again.migrations(), again.events()) == ({}, [], [])
-        assert again.sentences() == SENTENCES[:1]
+        assert (again.codebooks.all(), again.codebooks.migrations(), again.events.all()) == ({}, [], [])
+        assert again.documents.sentences() == SENTENCES[:1]
 
 
 def test_a_store_of_one_version_has_events_only(isolated: Path) -> None:
     with Store("one.db") as store:
-        store.add_codebook(OLD)
-        store.add_codebook(NEW)
+        store.codebooks.add(OLD)
+        store.codebooks.add(NEW)
         store.add_annotated(SENTENCES, [])
-        store.append([says(SENTENCES[0], "aid", OLD)])
+        store.events.add([says(SENTENCES[0], "aid", OLD)])
         jsonl.write_file(store, Path("out.jsonl"), OLD)
     assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [set(jsonl.COLUMNS)]
 
@@ -113,7 +112,7 @@ def test_a_damaged_version_or_change_is_refused_with_its_line(write_jsonl: Write
     with Store("again.db") as store:
         with pytest.raises(DataError, match=r"in\.jsonl:1: "):
             jsonl.import_annotations(store, path, NEW)
-        assert store.codebooks() == {}
+        assert store.codebooks.all() == {}
 
 
 @pytest.mark.parametrize(("kind", "message"), [("mystery", "Upgrade it"), ("rename", "A rename has one label")])

@@ -32,7 +32,7 @@ def test_the_file_is_named_after_the_annotator(store: Store, write_jsonl: Write)
         ("Stop, and take this.", "ana", "reviewed", ("aid", "truce")),
         ("Stop.", "ana", "reviewed", ("truce",)),
     ]
-    assert store.events()[0].note == "sure\nand soon"
+    assert store.events.all()[0].note == "sure\nand soon"
 
 
 def test_a_name_that_is_given_counts_more_than_the_files(store: Store, write_jsonl: Write) -> None:
@@ -53,8 +53,8 @@ def test_two_annotators_files_meet_on_the_same_sentences(store: Store, write_jso
     bring_in(store, "doccano", write_jsonl("ana.jsonl", RECORDS))
     bring_in(store, "doccano", write_jsonl("ben.jsonl", RECORDS))
 
-    assert store.counts().sentences == 3
-    assert len({event.annotator for event in store.events()}) == 2
+    assert store.counts.texts().sentences == 3
+    assert len({event.annotator for event in store.events.all()}) == 2
 
 
 def test_what_doccano_says_beyond_the_decision_comes_back(
@@ -67,7 +67,7 @@ def test_what_doccano_says_beyond_the_decision_comes_back(
     assert without_stamps(written) == RECORDS[:3]
     with new_store() as second:
         bring_in(second, "doccano", isolated / "out.jsonl")
-        assert [event.extra for event in second.events()] == [event.extra for event in store.events()]
+        assert [event.extra for event in second.events.all()] == [event.extra for event in store.events.all()]
 
 
 def test_cells_of_csv_join_labels_by_a_hash(store: Store, new_store: NewStore, isolated: Path) -> None:
@@ -84,27 +84,27 @@ def test_cells_of_csv_join_labels_by_a_hash(store: Store, new_store: NewStore, i
 def test_our_own_record_without_labels_was_reviewed(store: Store, new_store: NewStore, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
-    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", note="clear")])
+    store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", note="clear")])
 
     for name in ("out.jsonl", "out.csv"):
         export(store, "doccano", isolated / name)
         with new_store() as second:
             assert bring_in(second, "doccano", isolated / name) == (1, 0, {})
             assert decided(second) == [("Nine long", "ana", "reviewed", ())]
-            assert second.events()[0].note == "clear"
+            assert second.events.all()[0].note == "clear"
 
 
 @pytest.mark.parametrize("note", ['a doubt, "quoted"', '["a doubt"]', "[sic]", "[1]", "two\nlines", "[" * 9999])
 def test_the_note_of_a_cell_of_csv_is_what_was_noted(store: Store, isolated: Path, note: str) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
-    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", note=note)])
+    store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", note=note)])
     export(store, "doccano", isolated / "ana.csv")
     content = (isolated / "ana.csv").read_text(encoding="utf-8")
     (isolated / "ana.csv").write_text(content.replace("Nine long,aid,", "Nine long,truce,"), encoding="utf-8")
 
     assert bring_in(store, "doccano", isolated / "ana.csv").new == 1
-    changed = store.events()[-1]
+    changed = store.events.all()[-1]
     assert (changed.labels, changed.note) == (("truce",), note)
     assert "Comments" not in (changed.extra or {}).get("doccano", {})
 
@@ -114,7 +114,7 @@ def test_a_plain_note_in_a_cell_of_csv_is_taken_as_it_is(store: Store, isolated:
     (isolated / "ana.csv").write_text(f"text,label,Comments\nStop.,truce,{note}\n", encoding="utf-8")
     bring_in(store, "doccano", isolated / "ana.csv")
 
-    assert store.events()[0].note == note
+    assert store.events.all()[0].note == note
 
 
 BAD: list[tuple[str, Row, str]] = [
@@ -131,7 +131,7 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
 ) -> None:
     with pytest.raises(DataError, match=rf"ana\.jsonl:2: .*{message}"):
         bring_in(store, "doccano", write_jsonl("ana.jsonl", [RECORDS[0], record]))
-    assert store.events() == store.sentences() == []
+    assert store.events.all() == store.documents.sentences() == []
 
 
 def test_a_record_that_stands_twice_is_counted_and_not_doubled(store: Store, write_jsonl: Write) -> None:

@@ -131,12 +131,12 @@ def test_export_and_import_give_the_same_store_and_a_second_import_adds_nothing(
     file = folder / "labels.jsonl"
     with Store(folder / "a.db") as first, Store(folder / "b.db") as second:
         first.add_annotated([line.sentence for line in lines], [])
-        first.append([line.event for line in lines])
+        first.events.add([line.event for line in lines])
 
         assert write_file(first, file, BOOK) == (len(lines), {})
         assert import_annotations(second, file, BOOK) == (len(lines), 0)
-        assert second.events() == first.events()
-        assert second.sentences() == first.sentences()
+        assert second.events.all() == first.events.all()
+        assert second.documents.sentences() == first.documents.sentences()
 
         before = dump(folder / "b.db")
         assert import_annotations(second, file, BOOK) == (0, len(lines))
@@ -168,7 +168,7 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
         ("truce",), True, "random", 0.25, extra={"prodigy": {"score": 1}},
     )  # fmt: skip
     store.add_annotated([sentence], [])
-    store.append([event])
+    store.events.add([event])
 
     assert write_file(store, isolated / "out.jsonl", BOOK) == (1, {})
 
@@ -187,9 +187,9 @@ def a_draw(sentences: list[Sentence]) -> Draw:
 def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store, isolated: Path) -> None:
     sentences = [Sentence("d1", 10 * i, 10 * i + 9, "Nine long") for i in range(2)]
     store.add_annotated(sentences, [])
-    store.add_draws([a_draw(sentences)], expires_at="2999-01-01")
+    store.draws.add([a_draw(sentences)], expires_at="2999-01-01")
     ids = [sentence.id for sentence in sentences]
-    store.append([Annotation(i, i, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw") for i in ids])
+    store.events.add([Annotation(i, i, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw") for i in ids])
     write_file(store, isolated / "out.jsonl", BOOK)
 
     assert [(line["strategy"], line["inclusion_probability"]) for line in read_lines(isolated / "out.jsonl")] == [
@@ -199,11 +199,11 @@ def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store,
 
 
 def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: Path) -> None:
-    store.add_codebook(BOOK)
+    store.codebooks.add(BOOK)
     sentence = Sentence("d1", 0, 9, "Nine long")
     store.add_annotated([sentence], [])
-    store.add_draws([a_draw([sentence])], expires_at="2999-01-01")
-    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw")])
+    store.draws.add([a_draw([sentence])], expires_at="2999-01-01")
+    store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw")])
     write_file(store, isolated / "out.jsonl", BOOK)
     before = dump(store.url)
 
@@ -214,7 +214,7 @@ def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: P
 def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 0, 6, "Київ 🕊")
     store.add_annotated([sentence], [])
-    store.append([Annotation("e1", sentence.id, "Zoë", "annotate", "reviewed", (), "h", "t")])
+    store.events.add([Annotation("e1", sentence.id, "Zoë", "annotate", "reviewed", (), "h", "t")])
     write_file(store, isolated / "out.jsonl", BOOK)
 
     content = (isolated / "out.jsonl").read_text(encoding="utf-8")
@@ -243,13 +243,13 @@ def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: 
 
     assert import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK) == (1, 0)
 
-    (event,) = store.events()
+    (event,) = store.events.all()
     assert (event.annotator, event.state, event.labels, event.suggestion) == ("ana", "reviewed", ("aid",), ("truce",))
     assert (event.note, event.seconds, event.blind, event.created_at) == ("a note", 2.5, True, line["created_at"])
     assert (event.strategy, event.inclusion_probability) == ("random", 0.25)
     assert event.extra == {"doccano": {"id": 7}}
-    assert store.sentences() == [Sentence("d1", 3, 12, "Nine long", synthetic=True)]
-    assert store.codebooks()[BOOK.hash] == BOOK
+    assert store.documents.sentences() == [Sentence("d1", 3, 12, "Nine long", synthetic=True)]
+    assert store.codebooks.all()[BOOK.hash] == BOOK
 
 
 def test_optional_columns_may_be_left_out(store: Store, write_jsonl: Write) -> None:
@@ -257,7 +257,7 @@ def test_optional_columns_may_be_left_out(store: Store, write_jsonl: Write) -> N
 
     import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK)
 
-    (event,) = store.events()
+    (event,) = store.events.all()
     assert (event.note, event.seconds, event.suggestion, event.blind) == ("", None, None, False)
     assert (event.strategy, event.inclusion_probability, event.extra) == ("", None, None)
 
@@ -276,7 +276,7 @@ def test_only_the_lines_that_are_new_are_added(store: Store, write_jsonl: Write)
     more = write_jsonl("two.jsonl", [row(), row(event_id="e2", annotator="ben", labels=[])])
 
     assert import_annotations(store, more, BOOK) == (1, 1)
-    assert [event.event_id for event in store.events()] == ["e1", "e2"]
+    assert [event.event_id for event in store.events.all()] == ["e1", "e2"]
 
 
 def test_labels_are_read_in_codebook_order(write_jsonl: Write) -> None:
@@ -344,7 +344,7 @@ def test_a_line_that_is_not_json_is_named(store: Store, isolated: Path) -> None:
 
     with pytest.raises(DataError, match=r"in\.jsonl:2: this line is not JSON"):
         import_annotations(store, path, BOOK)
-    assert store.events() == store.sentences() == []
+    assert store.events.all() == store.documents.sentences() == []
 
 
 def test_an_event_id_that_occurs_twice_is_refused(store: Store, write_jsonl: Write) -> None:
@@ -352,7 +352,7 @@ def test_an_event_id_that_occurs_twice_is_refused(store: Store, write_jsonl: Wri
 
     with pytest.raises(DataError, match=r"in\.jsonl: event_id 'e1' occurs twice"):
         import_annotations(store, path, BOOK)
-    assert store.events() == []
+    assert store.events.all() == []
 
 
 def test_a_sentence_that_reads_otherwise_in_the_store_is_refused(store: Store, write_jsonl: Write) -> None:
@@ -370,7 +370,7 @@ def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Stor
 
     with pytest.raises(DataError, match=r"in\.jsonl.*(Nine long.*Not it|Not it.*Nine long)"):
         import_annotations(store, path, BOOK)
-    assert store.events() == []
+    assert store.events.all() == []
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_a_value_that_no_store_can_hold_is_refused_with_its_line(store: Store, i
 
     with pytest.raises(DataError, match=r"in\.jsonl:2: "):
         import_annotations(store, path, BOOK)
-    assert store.events() == store.sentences() == []
+    assert store.events.all() == store.documents.sentences() == []
 
 
 @pytest.mark.parametrize("path", sorted(SEEDS.glob("*.jsonl")), ids=lambda path: path.stem)
@@ -400,4 +400,4 @@ def test_the_starter_annotations_are_native_and_whole(store: Store, path: Path) 
 
     assert import_annotations(store, path, load_codebook("diplomatic")) == (len(lines), 0)
     states = Counter(json.loads(line)["state"] for line in lines)
-    assert Counter(event.state for event in store.events()) == states
+    assert Counter(event.state for event in store.events.all()) == states

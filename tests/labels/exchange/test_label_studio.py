@@ -83,10 +83,10 @@ def test_the_annotations_of_a_task_are_decisions_on_one_sentence(store: Store, i
         ("Oslo will send winter fuel.", "4", "skipped", ()),
         ("Stop.", "1", "reviewed", ("truce",)),
     ]
-    first, *_, last = store.events()
+    first, *_, last = store.events.all()
     assert (first.seconds, first.created_at, first.suggestion) == (4.25, "2026-01-01T10:00:00.000000Z", None)
     assert last.seconds is None
-    documents = [stored_document(store.url, sentence.document_id) for sentence in store.sentences()]
+    documents = [stored_document(store.url, sentence.document_id) for sentence in store.documents.sentences()]
     assert {(found.source, found.date) for found in documents} == {
         ("label-studio:5", ""),
         ("wire", "2026-01-01"),
@@ -103,7 +103,7 @@ def test_a_prediction_is_the_suggestion(store: Store, isolated: Path) -> None:
     )
 
     bring_in(store, "label-studio", write_json(isolated / "in.json", [found]))
-    assert [event.suggestion for event in store.events()] == [("aid",), ("truce",)]
+    assert [event.suggestion for event in store.events.all()] == [("aid",), ("truce",)]
 
 
 def test_what_label_studio_says_beyond_the_decision_comes_back_at_its_place(
@@ -124,7 +124,7 @@ def test_what_label_studio_says_beyond_the_decision_comes_back_at_its_place(
     assert holds(without_stamps(written), tasks)
     with new_store() as second:
         bring_in(second, "label-studio", isolated / "out.json")
-        assert [event.extra for event in second.events()] == [event.extra for event in store.events()]
+        assert [event.extra for event in second.events.all()] == [event.extra for event in store.events.all()]
         export(second, "label-studio", isolated / "again.json")
     assert read(isolated / "again.json") == written
 
@@ -132,7 +132,7 @@ def test_what_label_studio_says_beyond_the_decision_comes_back_at_its_place(
 def test_an_exported_task_holds_everybodys_decisions(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
-    store.append(
+    store.events.add(
         [
             Annotation(
                 "e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", seconds=2.0, suggestion=()
@@ -159,14 +159,14 @@ def test_an_exported_task_holds_everybodys_decisions(store: Store, isolated: Pat
 def test_who_joined_in_label_studio_decides_on_our_sentence(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
-    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t")])
+    store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t")])
     export(store, "label-studio", isolated / "out.json")
     (found,) = read(isolated / "out.json")
     found["annotations"] += [annotation("aid", completed_by=7), annotation("truce", completed_by=8)]
 
     assert bring_in(store, "label-studio", write_json(isolated / "in.json", [found])) == (2, 1, {})
     assert decided(store)[1:] == [("Nine long", "7", "reviewed", ("aid",)), ("Nine long", "8", "reviewed", ("truce",))]
-    assert store.sentences() == [sentence]
+    assert store.documents.sentences() == [sentence]
 
 
 BAD: list[tuple[str, Row, str]] = [
@@ -193,7 +193,7 @@ def test_a_bad_task_is_named_and_nothing_of_its_file_is_kept(
 
     with pytest.raises(DataError, match=rf"in\.json:2: .*{message}"):
         bring_in(store, "label-studio", path)
-    assert store.events() == store.sentences() == []
+    assert store.events.all() == store.documents.sentences() == []
 
 
 @pytest.mark.parametrize("format", ["label-studio", "label-studio-min"])
@@ -253,7 +253,7 @@ def test_flat_records_are_decisions(store: Store, isolated: Path) -> None:
         ("Oslo will send winter fuel.", "ben", "reviewed", ("aid", "truce")),
         ("Oslo will send winter fuel.", "3", "reviewed", ()),
     ]
-    assert store.events()[0].seconds == 4.25
+    assert store.events.all()[0].seconds == 4.25
 
 
 def test_flat_records_come_back_with_all_their_keys(store: Store, new_store: NewStore, isolated: Path) -> None:

@@ -11,7 +11,7 @@ from labels.codebook.schema import codebook_from_dict
 from labels.errors import DataError
 from labels.exchange.foreign import native_stamp
 from labels.records import Annotation, Sentence
-from labels.store import Counts, Store
+from labels.store import Store, TextCounts
 from tests.labels.exchange.steps import (
     EXCLUSIVE,
     MULTI,
@@ -72,9 +72,9 @@ def test_choices_are_decisions(store: Store, write_jsonl: Write) -> None:
         ("What is this?", "news-ana", "skipped", ()),
         ("Nothing of it.", "news-ana", "skipped", ()),
     ]
-    first = store.events()[0]
+    first = store.events.all()[0]
     assert (first.created_at, first.codebook_hash) == ("2026-01-01T00:00:00.000000+00:00", MULTI.hash)
-    document = stored_document(store.url, store.sentences([first.sentence_id])[0].document_id)
+    document = stored_document(store.url, store.documents.sentences([first.sentence_id])[0].document_id)
     assert (document.source, document.text) == ("wire", "Oslo will send winter fuel.")
 
 
@@ -95,7 +95,7 @@ def test_what_prodigy_says_beyond_the_decision_comes_back_at_its_place(
     assert written[0]["_input_hash"] == -1337
     with new_store() as second:
         bring_in(second, "prodigy", isolated / "out.jsonl")
-        assert [event.extra for event in second.events()][:2] == [event.extra for event in store.events()][:2]
+        assert [event.extra for event in second.events.all()][:2] == [event.extra for event in store.events.all()][:2]
         export(second, "prodigy", isolated / "again.jsonl")
     assert lines_of(isolated / "again.jsonl") == written
 
@@ -162,7 +162,7 @@ def test_an_exported_record_is_a_choice_with_the_codebooks_labels(store: Store, 
     sentence = Sentence("d1", 3, 12, "Nine long")
     event = Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "2026-01-01T00:00:00+00:00")
     store.add_annotated([sentence], [])
-    store.append([event])
+    store.events.add([event])
     export(store, "prodigy", isolated / "out.jsonl")
     export(store, "prodigy", isolated / "one.jsonl", EXCLUSIVE)
 
@@ -215,8 +215,8 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
 
     with pytest.raises(DataError, match=rf"in\.jsonl:3: .*{message}"):
         bring_in(store, "prodigy", path)
-    assert store.counts() == Counts(0, 0, 0)
-    assert store.events() == []
+    assert store.counts.texts() == TextCounts(0, 0, 0)
+    assert store.events.all() == []
 
 
 def test_a_stamp_whose_ids_do_not_fit_is_refused(store: Store, write_jsonl: Write) -> None:
@@ -231,7 +231,7 @@ def test_a_stamp_whose_ids_do_not_fit_is_refused(store: Store, write_jsonl: Writ
 def test_a_record_whose_text_was_changed_is_refused(store: Store, write_jsonl: Write, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
-    store.append([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t")])
+    store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t")])
     export(store, "prodigy", isolated / "out.jsonl")
     (record,) = lines_of(isolated / "out.jsonl")
 

@@ -92,7 +92,7 @@ def histories(draw: st.DrawFn, codebook: Codebook) -> tuple[list[Sentence], list
 
 def fill(store: Store, history: tuple[list[Sentence], list[Annotation]]) -> None:
     store.add_annotated(history[0], [])
-    store.append(history[1])
+    store.events.add(history[1])
 
 
 def content(path: Path) -> Any:
@@ -125,7 +125,7 @@ def test_an_export_is_known_to_its_store_and_comes_back_from_another_as_it_was(
     here = folder()
     with new_store() as first, new_store() as second:
         fill(first, data.draw(histories(codebook)))
-        before = first.events()
+        before = first.events.all()
         try:
             written = export(first, format, here / name, codebook).written
         except InputError:
@@ -136,7 +136,7 @@ def test_an_export_is_known_to_its_store_and_comes_back_from_another_as_it_was(
             return  # an empty file, which import refuses
 
         assert bring_in(first, format, here / name, codebook) == (0, written, {})
-        assert first.events() == before
+        assert first.events.all() == before
 
         assert bring_in(second, format, here / name, codebook) == (written, 0, {})
         assert_same_decisions(first, second, format, codebook)
@@ -148,13 +148,13 @@ def test_an_export_is_known_to_its_store_and_comes_back_from_another_as_it_was(
 def assert_same_decisions(first: Store, second: Store, format: str, codebook: Codebook) -> None:
     """What a format with all decisions, or with the gold, has to bring over."""
     if format in {name for name, _ in GOLD}:
-        assert resolve(second.events(), codebook).gold == resolve(first.events(), codebook).gold
+        assert resolve(second.events.all(), codebook).gold == resolve(first.events.all(), codebook).gold
         return
-    stands = bare(first.events())
+    stands = bare(first.events.all())
     if format == "label-studio-min":
         stands = {key: event for key, event in stands.items() if event.state == "reviewed"}
-    assert bare(second.events()) == stands
-    assert second.sentences() == first.sentences({event.sentence_id for event in stands.values()})
+    assert bare(second.events.all()) == stands
+    assert second.documents.sentences() == first.documents.sentences({event.sentence_id for event in stands.values()})
 
 
 def bare(found: list[Annotation]) -> dict[Any, Annotation]:
@@ -180,8 +180,8 @@ def test_standoff_brings_every_event_to_whoever_has_the_documents(
 
         assert bring_in(first, "standoff", file, MULTI) == (0, written, {})
         assert bring_in(second, "standoff", file, MULTI) == (written, 0, {})
-        assert [replace(event, draw_id="") for event in second.events()] == [
-            replace(event, draw_id="") for event in first.events()
+        assert [replace(event, draw_id="") for event in second.events.all()] == [
+            replace(event, draw_id="") for event in first.events.all()
         ]
         again = file.with_name("again.jsonl")
         export(second, "standoff", again, MULTI)
@@ -202,16 +202,16 @@ def test_labels_changed_in_the_file_are_a_new_decision_on_the_same_sentence(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
     export(store, format, isolated / name, MULTI)
     change_labels(isolated / name)
 
     assert bring_in(store, format, isolated / name, MULTI, "ana") == (1, 0, {})
     assert bring_in(store, format, isolated / name, MULTI, "ana") == (0, 1, {})
-    _, changed = store.events()
+    _, changed = store.events.all()
     assert (changed.sentence_id, changed.annotator, changed.labels) == (SENTENCE.id, "ana", ("truce",))
     assert changed.event_id != "e1"
-    assert store.sentences() == [SENTENCE]
+    assert store.documents.sentences() == [SENTENCE]
 
 
 @pytest.mark.parametrize(("format", "name"), [file for file in FILES if file[1].endswith((".csv", ".json", ".jsonl"))])
@@ -219,7 +219,7 @@ def test_labels_changed_back_and_forth_are_a_new_decision_each_time(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
 
     said = ["aid", "truce", "aid", "truce", "aid"]
     for old, new in pairwise(said):
@@ -227,7 +227,7 @@ def test_labels_changed_back_and_forth_are_a_new_decision_each_time(
         change_labels(isolated / name, old, new)
         assert bring_in(store, format, isolated / name, MULTI, "ana") == (1, 0, {})
         assert bring_in(store, format, isolated / name, MULTI, "ana") == (0, 1, {})
-    assert [event.labels for event in store.events()] == [(label,) for label in said]
+    assert [event.labels for event in store.events.all()] == [(label,) for label in said]
 
 
 @pytest.mark.parametrize(("format", "name"), FILES)
@@ -235,38 +235,38 @@ def test_a_file_that_is_older_than_a_decision_does_not_take_it_back_and_says_so(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
     export(store, format, isolated / name, MULTI)
-    store.append([replace(EVENT, event_id="e2", labels=("truce",))])
+    store.events.add([replace(EVENT, event_id="e2", labels=("truce",))])
 
     assert bring_in(store, format, isolated / name, MULTI) == (0, 0, {REPLACED: 1})
-    assert resolve(store.events(), MULTI).gold == {SENTENCE.id: ("truce",)}
-    store.append([replace(EVENT, event_id=f"undo{n}", event="undo", state=None, labels=()) for n in range(2)])
+    assert resolve(store.events.all(), MULTI).gold == {SENTENCE.id: ("truce",)}
+    store.events.add([replace(EVENT, event_id=f"undo{n}", event="undo", state=None, labels=()) for n in range(2)])
     assert bring_in(store, format, isolated / name, MULTI) == (0, 0, {REPLACED: 1})
-    assert resolve(store.events(), MULTI).gold == {}
+    assert resolve(store.events.all(), MULTI).gold == {}
 
 
 def test_an_adjudication_that_another_one_replaced_is_counted_beside_the_annotation_of_the_same_person(
     store: Store, isolated: Path
 ) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
+    store.events.add([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
     export(store, "csv", isolated / "out.csv", MULTI)
-    store.append([replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")])
+    store.events.add([replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")])
 
     assert bring_in(store, "csv", isolated / "out.csv", MULTI) == (0, 1, {REPLACED: 1})
 
 
 def test_a_changed_decision_that_was_replaced_since_is_counted_too(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
     export(store, "csv", isolated / "out.csv", MULTI)
     change_labels(isolated / "out.csv")
     bring_in(store, "csv", isolated / "out.csv", MULTI)
-    store.append([replace(EVENT, event_id="e2", labels=())])
+    store.events.add([replace(EVENT, event_id="e2", labels=())])
 
     assert bring_in(store, "csv", isolated / "out.csv", MULTI) == (0, 0, {REPLACED: 1})
-    assert standing(store.events()).annotations[SENTENCE.id, "ana"].event_id == "e2"
+    assert standing(store.events.all()).annotations[SENTENCE.id, "ana"].event_id == "e2"
 
 
 def test_a_decision_that_a_later_row_of_the_file_replaces_was_there_already(store: Store, isolated: Path) -> None:
@@ -280,9 +280,9 @@ def test_a_decision_that_a_later_row_of_the_file_replaces_was_there_already(stor
 @pytest.mark.parametrize("format", ["jsonl", "standoff"])
 def test_replaced_events_of_a_log_were_there_already(store: Store, isolated: Path, format: str) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
     export(store, format, isolated / "out.jsonl", MULTI)
-    store.append([replace(EVENT, event_id="e2", labels=())])
+    store.events.add([replace(EVENT, event_id="e2", labels=())])
 
     assert bring_in(store, format, isolated / "out.jsonl", MULTI) == (0, 1, {})
 
@@ -293,7 +293,7 @@ def test_labels_changed_on_an_adjudication_are_an_adjudication(
 ) -> None:
     verdict = replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")
     store.add_annotated([SENTENCE], [])
-    store.append([replace(EVENT, labels=("truce",)), verdict])
+    store.events.add([replace(EVENT, labels=("truce",)), verdict])
     export(store, format, isolated / name, MULTI)
     change_labels(isolated / name)
 
@@ -301,20 +301,20 @@ def test_labels_changed_on_an_adjudication_are_an_adjudication(
     known = 0 if (format, name) in GOLD else 1
     assert bring_in(store, format, isolated / name, MULTI, who) == (1, known, {})
     assert bring_in(store, format, isolated / name, MULTI, who) == (0, 1 + known, {})
-    changed = store.events()[-1]
+    changed = store.events.all()[-1]
     assert (changed.event, changed.annotator, changed.labels) == ("adjudicate", "eva", ("truce",))
-    assert resolve(store.events(), MULTI).gold == {SENTENCE.id: ("truce",)}
+    assert resolve(store.events.all(), MULTI).gold == {SENTENCE.id: ("truce",)}
 
 
 @pytest.mark.parametrize(("format", "name"), [("label-studio", "out.json"), ("argilla", "out.jsonl")])
 def test_who_annotated_and_adjudicated_can_change_both(store: Store, isolated: Path, format: str, name: str) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
+    store.events.add([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
     export(store, format, isolated / name, MULTI)
     change_labels(isolated / name)
 
     assert bring_in(store, format, isolated / name, MULTI) == (2, 0, {})
-    assert [(event.event, event.labels) for event in store.events()[2:]] == [
+    assert [(event.event, event.labels) for event in store.events.all()[2:]] == [
         ("annotate", ("truce",)),
         ("adjudicate", ("truce",)),
     ]
@@ -325,23 +325,26 @@ def test_an_adjudication_that_another_one_confirms_is_annotated(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([replace(EVENT, event="adjudicate")])
+    store.events.add([replace(EVENT, event="adjudicate")])
     export(store, format, isolated / name, MULTI)
 
     assert bring_in(store, format, isolated / name, MULTI, "ben") == (1, 0, {})
-    assert [(event.annotator, event.event) for event in store.events()] == [("ana", "adjudicate"), ("ben", "annotate")]
+    assert [(event.annotator, event.event) for event in store.events.all()] == [
+        ("ana", "adjudicate"),
+        ("ben", "annotate"),
+    ]
 
 
 def test_an_adjudication_that_was_changed_to_skipped_is_refused(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([replace(EVENT, event="adjudicate")])
+    store.events.add([replace(EVENT, event="adjudicate")])
     export(store, "prodigy", isolated / "out.jsonl")
     content = (isolated / "out.jsonl").read_text(encoding="utf-8")
     (isolated / "out.jsonl").write_text(content.replace('"answer": "accept"', '"answer": "ignore"'), encoding="utf-8")
 
     with pytest.raises(InputError, match=r"out\.jsonl:1: an adjudication cannot become skipped.*Give it labels"):
         bring_in(store, "prodigy", isolated / "out.jsonl")
-    assert len(store.events()) == 1
+    assert len(store.events.all()) == 1
 
 
 def change_labels(path: Path, old: str = "aid", new: str = "truce") -> None:
@@ -358,11 +361,11 @@ def test_another_annotators_equal_labels_are_their_own_decision(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
     export(store, format, isolated / name, MULTI)
 
     assert bring_in(store, format, isolated / name, MULTI, "ben") == (1, 0, {})
-    assert [(event.annotator, event.labels) for event in store.events()] == [("ana", ("aid",)), ("ben", ("aid",))]
+    assert [(event.annotator, event.labels) for event in store.events.all()] == [("ana", ("aid",)), ("ben", ("aid",))]
 
 
 @pytest.mark.parametrize(("format", "name"), FILES)
@@ -370,7 +373,7 @@ def test_only_one_annotators_decisions_are_written_when_asked(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT, replace(EVENT, event_id="e2", annotator="ben", labels=("truce",))])
+    store.events.add([EVENT, replace(EVENT, event_id="e2", annotator="ben", labels=("truce",))])
     module = exchange_module(format)
 
     assert module.write_file(store, isolated / name, MULTI, "ben").written == 1
@@ -389,7 +392,7 @@ def test_who_annotated_and_adjudicated_a_sentence_has_one_row_for_it_the_adjudic
     own = replace(EVENT, event_id="e4", sentence_id=others[0].id)
     overruled = [replace(verdict, event_id=f"v{n}", sentence_id=others[n].id) for n in range(2)]
     newer = [replace(event, event_id=f"{event.event_id}eva", annotator="eva") for event in overruled]
-    store.append([EVENT, replace(EVENT, event_id="e2", annotator="ben"), verdict, own, *overruled, *newer])
+    store.events.add([EVENT, replace(EVENT, event_id="e2", annotator="ben"), verdict, own, *overruled, *newer])
 
     assert export(store, format, isolated / name, MULTI, "ana") == (2, {})
     lines = exchange_module(format).read_file(isolated / name, MULTI).lines
@@ -400,7 +403,7 @@ def test_who_annotated_and_adjudicated_a_sentence_has_one_row_for_it_the_adjudic
 @pytest.mark.parametrize("format", ["jsonl", "standoff"])
 def test_a_misspelt_annotator_does_not_empty_a_file_of_events(store: Store, isolated: Path, format: str) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
     export(store, format, isolated / "keep.jsonl")
     before = content(isolated / "keep.jsonl")
 
@@ -415,12 +418,12 @@ def test_a_text_from_a_document_is_not_read_in_as_another_one(
 ) -> None:
     document = Document("article", "First one. Nine long")
     sentence = Sentence(document.id, 11, 20, "Nine long")
-    store.add_documents([(document, [sentence])])
-    store.append([replace(EVENT, sentence_id=sentence.id)])
+    store.documents.add([(document, [sentence])])
+    store.events.add([replace(EVENT, sentence_id=sentence.id)])
     export(store, format, isolated / name, MULTI)
 
     bring_in(store, format, isolated / name, MULTI)
-    assert (store.counts().documents, store.counts().sentences) == (1, 1)
+    assert (store.counts.texts().documents, store.counts.texts().sentences) == (1, 1)
 
 
 # -- the registry
@@ -454,7 +457,7 @@ def test_what_has_no_gold_is_counted(store: Store, isolated: Path) -> None:
     spans = [Sentence("d1", 20 * position, 20 * position + 9, "Nine long") for position in range(4)]
     store.add_annotated(spans, [])
     decisions = [(0, "ana", "aid"), (0, "ben", "truce"), (1, "ana", "skip"), (2, "ana", "skip"), (3, "ana", "aid")]
-    store.append(
+    store.events.add(
         [
             replace(
                 EVENT,

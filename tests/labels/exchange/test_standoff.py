@@ -33,7 +33,7 @@ EVENT = Annotation(
 def file(store: Store, isolated: Path) -> Path:
     """A standoff file of one event."""
     store.add_annotated([SENTENCE], [])
-    store.append([EVENT])
+    store.events.add([EVENT])
     export(store, "standoff", isolated / "out.jsonl")
     return isolated / "out.jsonl"
 
@@ -49,7 +49,7 @@ def test_an_event_whose_sentence_is_not_in_the_store_is_refused(file: Path, new_
     with new_store() as other:
         with pytest.raises(DataError, match=rf"out\.jsonl:1: sentence {SENTENCE.id} is not in the.*communique ingest"):
             bring_in(other, "standoff", file)
-        assert other.events() == []
+        assert other.events.all() == []
 
 
 def test_a_line_that_was_altered_is_refused(file: Path, store: Store, write_jsonl: Write) -> None:
@@ -60,7 +60,7 @@ def test_a_line_that_was_altered_is_refused(file: Path, store: Store, write_json
 
 
 def test_only_one_annotators_events_are_written_when_asked(file: Path, store: Store, isolated: Path) -> None:
-    store.append([replace(EVENT, event_id="e2", annotator="ben")])
+    store.events.add([replace(EVENT, event_id="e2", annotator="ben")])
 
     assert export(store, "standoff", isolated / "ben.jsonl", annotator="ben") == (1, {})
     assert [line["event_id"] for line in lines_of(isolated / "ben.jsonl")] == ["e2"]

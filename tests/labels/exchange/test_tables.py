@@ -64,7 +64,7 @@ def test_a_plain_table_holds_decisions(store: Store, isolated: Path) -> None:
         ("Oslo will send fuel.", "eve", "reviewed", ()),
         ("What?", "ana", "skipped", ()),
     ]
-    event = store.events()[0]
+    event = store.events.all()[0]
     assert (event.note, event.seconds, event.created_at) == ("sure", 2.5, "2026-01-01")
     assert event.suggestion == ("aid", "truce")
 
@@ -88,7 +88,7 @@ def test_a_cell_of_white_space_says_no_more_than_an_empty_one(store: Store, isol
     path = write_table(isolated / "in.csv", rows)
 
     assert bring_in(store, "csv", path, annotator="ana") == (1, 0, {"rows without labels": 1})
-    assert [(event.labels, event.suggestion) for event in store.events()] == [(("truce",), None)]
+    assert [(event.labels, event.suggestion) for event in store.events.all()] == [(("truce",), None)]
 
 
 def test_a_row_that_names_a_sentence_of_the_store_is_about_it(store: Store, isolated: Path) -> None:
@@ -99,15 +99,15 @@ def test_a_row_that_names_a_sentence_of_the_store_is_about_it(store: Store, isol
     ]
     bring_in(store, "csv", write_table(isolated / "in.csv", rows), annotator="ana")
 
-    first, second = store.events()
+    first, second = store.events.all()
     assert first.sentence_id == SENTENCE.id
     assert second.sentence_id != SENTENCE.id
-    assert store.counts().documents == 1
+    assert store.counts.texts().documents == 1
 
 
 def test_an_exported_table_reads_as_examples(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([annotated(("aid", "truce"))])
+    store.events.add([annotated(("aid", "truce"))])
     export(store, "csv", isolated / "out.csv")
 
     (example,) = read_examples(isolated / "out.csv", MULTI)
@@ -145,7 +145,7 @@ def test_a_bad_row_is_named_and_nothing_of_its_table_is_kept(
 ) -> None:
     with pytest.raises(DataError, match=rf"in\.csv:1: .*{message}"):
         bring_in(store, "csv", write_table(isolated / "in.csv", [row]), annotator="ana")
-    assert store.events() == store.sentences() == []
+    assert store.events.all() == store.documents.sentences() == []
 
 
 # -- ActiveTigger
@@ -173,19 +173,19 @@ def test_a_table_of_elements_is_read_by_its_ending(store: Store, isolated: Path,
 
 def test_an_element_that_kept_only_its_id_is_still_our_sentence(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([annotated(("aid",))])
+    store.events.add([annotated(("aid",))])
     export(store, "activetigger", isolated / "out.csv")
     ((_, written),) = read_rows(isolated / "out.csv")
     kept = {"id": written["id"], "text": written["text"], "labels": "truce"}
 
     assert bring_in(store, "activetigger", write_table(isolated / "in.csv", [kept]), annotator="ben") == (1, 0, {})
-    assert [event.sentence_id for event in store.events()] == [SENTENCE.id] * 2
-    assert store.counts().documents == 0
+    assert [event.sentence_id for event in store.events.all()] == [SENTENCE.id] * 2
+    assert store.counts.texts().documents == 0
 
 
 def test_an_exclusive_codebook_has_a_column_label(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([annotated(("aid",))])
+    store.events.add([annotated(("aid",))])
     export(store, "activetigger", isolated / "out.csv", EXCLUSIVE)
 
     ((_, row),) = read_rows(isolated / "out.csv")
@@ -248,7 +248,7 @@ def test_classes_are_read_by_their_names(store: Store, isolated: Path, name: str
 
 def test_a_folder_has_features_and_a_card_with_the_codebook(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
-    store.append([annotated(())])
+    store.events.add([annotated(())])
     export(store, "huggingface", isolated / "multi", MULTI)
     export(store, "huggingface", isolated / "one", EXCLUSIVE)
 
@@ -298,7 +298,7 @@ def test_documents_keep_what_the_table_says_of_them(store: Store, isolated: Path
     row = {"text": " Stop. ", "label": "truce", "source": "wire", "url": "u", "title": "t", "date": "2026-01-01"}
     bring_in(store, "activetigger", write_table(isolated / "in.csv", [row]), annotator="ana")
 
-    (sentence,) = store.sentences()
+    (sentence,) = store.documents.sentences()
     assert (sentence.text, sentence.start, sentence.splitter) == ("Stop.", 1, "whole")
     expected = Document("wire", " Stop. ", url="u", title="t", date="2026-01-01")
     assert stored_document(store.url, sentence.document_id) == expected

@@ -19,7 +19,6 @@ from labels.gold import resolve, standing
 from labels.records import Annotation, Sentence
 from labels.store import Store
 from labels.store.codebook_migration import apply_migration, plan_migration
-from labels.store.codebook_versions import history_of
 from labels.text.rows import read_rows
 from tests.labels.exchange.steps import Row, bring_in, export, lines_of, write_json
 from tests.labels.exchange.test_round_trips import FILES, GOLD
@@ -53,15 +52,15 @@ def says(sentence: int, annotator: str, *labels: str, by: Codebook = OLD, **more
 
 def fill(store: Store, old: Codebook, new: Codebook, step: Step, *events: Annotation) -> None:
     """Decisions of two versions, and the recorded change between them."""
-    store.add_codebook(old)
+    store.codebooks.add(old)
     store.add_annotated(SENTENCES, [])
-    store.append([event for event in events if event.codebook_hash == old.hash])
+    store.events.add([event for event in events if event.codebook_hash == old.hash])
     apply_migration(store, plan_migration(store, old, new, [step]))
-    store.append([event for event in events if event.codebook_hash == new.hash])
+    store.events.add([event for event in events if event.codebook_hash == new.hash])
 
 
 def gold_of(store: Store, codebook: Codebook) -> dict[str, tuple[str, ...]]:
-    return resolve(store.events(), codebook, history_of(store)).gold
+    return resolve(store.events.all(), codebook, store.codebooks.history()).gold
 
 
 @pytest.mark.parametrize(("old", "new"), VERSIONS)
@@ -75,7 +74,7 @@ def test_a_renamed_label_is_written_and_its_file_is_known_to_the_store(
         says(2, "ana", "rejection", by=new),
     ]
     fill(store, old, new, RENAME, *events)
-    before, gold = store.events(), gold_of(store, new)
+    before, gold = store.events.all(), gold_of(store, new)
 
     assert export(store, format, isolated / name, new) == (3, {})
     lines = exchange_module(format).read_file(isolated / name, new).lines
@@ -83,11 +82,11 @@ def test_a_renamed_label_is_written_and_its_file_is_known_to_the_store(
     assert [line.event.suggestion for line in lines] == [("rejection",), None, None]
     assert b"dismissal" not in b"".join(file.read_bytes() for file in files_in(isolated / name))
     assert bring_in(store, format, isolated / name, new) == (0, 3, {})
-    assert store.events() == before
+    assert store.events.all() == before
     with new_store() as other:
         assert bring_in(other, format, isolated / name, new) == (3, 0, {})
         assert gold_of(other, new) == gold
-        assert {event.codebook_hash for event in other.events()} == {new.hash}
+        assert {event.codebook_hash for event in other.events.all()} == {new.hash}
 
 
 def files_in(path: Path) -> list[Path]:
@@ -163,9 +162,9 @@ def test_a_suggestion_that_a_change_leaves_undecided_is_not_written(store: Store
 def test_versions_between_which_no_change_is_recorded_are_refused(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
-    store.add_codebook(OLD)
+    store.codebooks.add(OLD)
     store.add_annotated(SENTENCES, [])
-    store.append([says(0, "ana", "ask")])
+    store.events.add([says(0, "ana", "ask")])
 
     with pytest.raises(CodebookError, match=rf"1 annotations were made under .*codebook migrate {OLD.hash} NEW"):
         export(store, format, isolated / name, NEW)
@@ -226,9 +225,9 @@ def test_columns_beside_the_labels_stay_when_a_label_is_renamed(store: Store, is
 def test_a_file_that_was_exported_before_a_change_names_the_version_to_import_it_with(
     store: Store, isolated: Path
 ) -> None:
-    store.add_codebook(OLD)
+    store.codebooks.add(OLD)
     store.add_annotated(SENTENCES, [])
-    store.append([says(0, "ana", "dismissal"), says(1, "ana", "ask")])
+    store.events.add([says(0, "ana", "dismissal"), says(1, "ana", "ask")])
     export(store, "doccano", isolated / "out.jsonl", OLD)
     apply_migration(store, plan_migration(store, OLD, NEW, [RENAME]))
 
@@ -239,7 +238,7 @@ def test_a_file_that_was_exported_before_a_change_names_the_version_to_import_it
     changed.write_text("".join(json.dumps(row) + "\n" for row in (first, second | {"label": ["dismissal"]})))
     assert bring_in(store, "doccano", changed, OLD, "ana") == (1, 1, {})
     assert gold_of(store, NEW) == {sentence.id: ("rejection",) for sentence in SENTENCES[:2]}
-    assert len(standing(store.events()).annotations) == 2
+    assert len(standing(store.events.all()).annotations) == 2
 
 
 def test_the_commands_say_what_was_left_out(isolated: Path) -> None:

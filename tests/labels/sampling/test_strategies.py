@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,14 +60,14 @@ def decide(store: Store, assignment: Assignment, ids: Sequence[str] | None = Non
         for item in draw.items:
             if ids is None or item.sentence_id in ids:
                 moment = created_at or now()
-                store.append([decision(item.sentence_id, draw.annotator, draw_id=draw.id, created_at=moment)])
+                store.events.add([decision(item.sentence_id, draw.annotator, draw_id=draw.id, created_at=moment)])
 
 
 def expired_draw(store: Store, annotator: str, ids: list[str], strategy: str = "random") -> Draw:
     made = Draw(
         f"old {annotator}", strategy, annotator, "f", len(ids), 1, PAST, tuple(DrawItem(found, 1.0) for found in ids)
     )
-    assert store.add_draws([made], expires_at=PAST)
+    assert store.draws.add([made], expires_at=PAST)
     return made
 
 
@@ -75,7 +75,7 @@ def expired_draw(store: Store, annotator: str, ids: list[str], strategy: str = "
 
 
 def test_a_draw_says_how_it_was_made(store: Store) -> None:
-    frame, free = store.frame(), set(store.unseen())
+    frame, free = store.unseen.frame(), set(store.unseen.ids())
 
     assignment = assigned(store, "ana", DrawRequest(size=5, seed=3))
 
@@ -89,7 +89,7 @@ def test_a_draw_says_how_it_was_made(store: Store) -> None:
 
 def test_the_probability_is_that_of_the_frame_that_was_left(store: Store) -> None:
     drawn(store, "ana", 5)
-    store.append([decision(store.unseen()[0], "ben")])
+    store.events.add([decision(store.unseen.ids()[0], "ben")])
 
     (draw,) = assigned(store, "eva", DrawRequest(size=7)).draws
 
@@ -146,10 +146,13 @@ def test_nothing_is_drawn_where_nothing_is_left(overlap: float) -> None:
 class Growing(Store):
     """A store to which someone adds a document whenever its frame has just been counted."""
 
-    added = 0
+    def __init__(self, store: str) -> None:
+        super().__init__(store)
+        self.added = 0
+        self.count, self.unseen.frame = self.unseen.frame, self.frame  # type: ignore[method-assign]
 
     def frame(self) -> Frame:
-        found = super().frame()
+        found = self.count()
         self.added += 1
         self.add_annotated(texts(3, f"new {self.added}"), [])
         return found
@@ -165,15 +168,18 @@ def test_a_probability_is_never_above_one_however_the_store_grows_meanwhile() ->
 class Contested(Store):
     """A store in which someone else draws everything just before each draw is kept, for so many times."""
 
-    rivals = 0
+    def __init__(self, store: str) -> None:
+        super().__init__(store)
+        self.rivals = 0
+        self.keep, self.draws.add = self.draws.add, self.add  # type: ignore[method-assign]
 
-    def add_draws(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Sequence[str] = ()) -> bool:  # type: ignore[override]
+    def add(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
         if self.rivals:
             self.rivals -= 1
             taken = tuple(DrawItem(item.sentence_id) for draw in draws for item in draw.items)
             rival = Draw(f"rival {self.rivals}", "random", f"rival {self.rivals}", "f", None, None, now(), taken)
-            assert super().add_draws([rival], expires_at=expires_at)
-        return super().add_draws(draws, expires_at=expires_at, second_readings=second_readings)
+            assert self.keep([rival], expires_at=expires_at)
+        return self.keep(draws, expires_at=expires_at, second_readings=second_readings)
 
 
 def test_who_was_too_late_draws_again_from_what_is_left() -> None:
@@ -200,10 +206,13 @@ def test_who_is_too_late_each_time_is_told_so() -> None:
 class Emptied(Store):
     """A store that someone else draws empty, all for overlap, while the next looks for overlap for the first time."""
 
-    rival = "eva"
+    def __init__(self, store: str) -> None:
+        super().__init__(store)
+        self.rival = "eva"
+        self.find, self.draws.overlap_candidates = self.draws.overlap_candidates, self.candidates  # type: ignore[method-assign]
 
-    def overlap_candidates(self, annotator: str) -> list[DrawItem]:
-        found = super().overlap_candidates(annotator)
+    def candidates(self, annotator: str) -> list[DrawItem]:
+        found = self.find(annotator)
         if self.rival and annotator != self.rival:
             rival, self.rival = self.rival, ""
             assigned(self, rival, DrawRequest(size=100, overlap=1.0))
@@ -336,12 +345,12 @@ def test_a_draw_is_reserved_for_the_time_of_the_lease(store: Store) -> None:
 
     just_held = before + LEASE - timedelta(microseconds=1)
     just_free = after + LEASE + timedelta(microseconds=1)
-    assert store.unseen(at=just_held.isoformat(timespec="microseconds")) == []
-    assert store.unseen(at=just_free.isoformat(timespec="microseconds")) == sorted(ids)
+    assert store.unseen.ids(at=just_held.isoformat(timespec="microseconds")) == []
+    assert store.unseen.ids(at=just_free.isoformat(timespec="microseconds")) == sorted(ids)
 
 
 def test_sentences_whose_reservation_has_run_out_are_drawn_by_others(store: Store) -> None:
-    ids = store.unseen()
+    ids = store.unseen.ids()
     expired_draw(store, "ana", ids)
 
     assert sorted(drawn(store, "ben", 20)) == ids
@@ -349,7 +358,7 @@ def test_sentences_whose_reservation_has_run_out_are_drawn_by_others(store: Stor
 
 
 def test_who_resumes_after_the_reservation_ran_out_shares_no_sentence_with_the_next(store: Store) -> None:
-    expired_draw(store, "ana", store.unseen())
+    expired_draw(store, "ana", store.unseen.ids())
 
     assert len(drawn(store, "ana", 5)) == 20
     assert next_assignment(store, "ben", DrawRequest(size=5)) is None
@@ -371,7 +380,7 @@ def test_each_kind_of_draw_is_gone_on_with_apart(store: Store, request_: DrawReq
     for name in ("m", "n"):
         score_all(store, [0.1, 0.5, 0.8], name)
         embed_all(store, [vector(1, 0), vector(0, 1), vector(-1, 0), vector(0.6, 0.8)], name)
-    store.queue_relabelling([(identifier, "doubt", ()) for identifier in store.unseen()], source="doubts")
+    store.relabelling.add([(identifier, "doubt", ()) for identifier in store.unseen.ids()], source="doubts")
     first = assigned(store, "ana", request_)
     decide(store, first, sorted(first.pending)[:1])
 
@@ -404,9 +413,9 @@ def test_uncertainty_draws_what_the_model_is_least_sure_of(store: Store, by: Unc
 
 
 def test_entropy_and_margin_are_told_apart(store: Store) -> None:
-    ids = store.unscored("m")
-    store.add_model(model())
-    store.add_scores("m", [(found.number, (0.5,), number, number, 0.5) for number, found in enumerate(ids)])
+    ids = store.scores.unscored("m")
+    store.scores.add_model(model())
+    store.scores.add("m", [(found.number, (0.5,), number, number, 0.5) for number, found in enumerate(ids)])
 
     assert drawn(store, "ana", 1, "uncertainty", model_id="m", by="entropy") == [ids[-1].id]
     assert drawn(store, "ben", 1, "uncertainty", model_id="m", by="margin") == [ids[0].id]
@@ -497,7 +506,7 @@ def test_search_draws_what_holds_all_words_and_phrases(store: Store, query: str,
 
     assignment = assigned(store, "ana", DrawRequest("search", query=query))
 
-    assert {sentence.text for sentence in store.sentences(assignment.pending)} == found
+    assert {sentence.text for sentence in store.documents.sentences(assignment.pending)} == found
     (draw,) = assignment.draws
     assert (draw.strategy, draw.query) == ("search", query)
     assert {item.inclusion_probability for item in draw.items} == {None}
@@ -635,9 +644,9 @@ def test_how_old_a_decision_must_be_is_part_of_the_request(store: Store, hours: 
 
 
 def test_relabel_hands_out_what_was_queued_oldest_first_with_reason_and_labels(store: Store) -> None:
-    ids, long = store.unseen(), "the model doubts it " * 8
-    store.queue_relabelling([(ids[5], long, ("aid", "truce")), (ids[2], "new rule", ())], source="x")
-    store.queue_relabelling([(ids[1], "new rule", ("aid",))], source="y")
+    ids, long = store.unseen.ids(), "the model doubts it " * 8
+    store.relabelling.add([(ids[5], long, ("aid", "truce")), (ids[2], "new rule", ())], source="x")
+    store.relabelling.add([(ids[1], "new rule", ("aid",))], source="y")
     decide(store, assigned(store, "ben", DrawRequest(size=20)))
 
     (draw,) = assigned(store, "ana", DrawRequest("relabel", 2)).draws
@@ -649,8 +658,8 @@ def test_relabel_hands_out_what_was_queued_oldest_first_with_reason_and_labels(s
 
 
 def test_two_people_relabel_different_sentences_until_none_is_left(store: Store) -> None:
-    ids = store.unseen()[:5]
-    store.queue_relabelling([(identifier, "doubt", ()) for identifier in ids], source="doubts")
+    ids = store.unseen.ids()[:5]
+    store.relabelling.add([(identifier, "doubt", ()) for identifier in ids], source="doubts")
 
     ana = assigned(store, "ana", DrawRequest("relabel", 3))
     ben = assigned(store, "ben", DrawRequest("relabel", 3))
@@ -669,13 +678,13 @@ def test_two_people_relabel_different_sentences_until_none_is_left(store: Store)
 def test_an_unknown_strategy_names_the_nearest_and_all(store: Store, strategy: str, hint: str) -> None:
     with pytest.raises(InputError, match=rf"strategy '{strategy}' is not known.*{hint}.*Use one of random, .*relabel"):
         next_assignment(store, "ana", DrawRequest(strategy))
-    assert not store.last_draws("ana", (strategy,))
+    assert not store.draws.last("ana", (strategy,))
 
 
 def test_an_imported_decision_makes_no_draw_to_go_on_with(store: Store) -> None:
-    identifier = store.unseen()[0]
+    identifier = store.unseen.ids()[0]
     imported = Annotation("e1", identifier, "ana", "annotate", "reviewed", (), "h", PAST, strategy="random")
-    store.append([imported, decision(identifier, "ana", "undo")])
+    store.events.add([imported, decision(identifier, "ana", "undo")])
 
     assert len(drawn(store, "ana", 5)) == 5
 

@@ -20,7 +20,7 @@ def store() -> Iterator[Store]:
 def suggest(store: Store, *probabilities: float, exclusive: bool = False) -> tuple[str, ...]:
     """The labels suggested for a sentence of these probabilities; both thresholds are 0.25 and 0.75."""
     (identifier,) = added(store, 1)
-    store.add_scores("m", [(1, probabilities, 0.0, 0.0, max(probabilities))])
+    store.scores.add("m", [(1, probabilities, 0.0, 0.0, max(probabilities))])
     thresholds = () if exclusive else (0.25, 0.75)
     found = Suggester(store, model(thresholds=thresholds, exclusive=exclusive), "ana", 0.0).suggest(identifier)
     assert found is not None
@@ -55,8 +55,8 @@ def test_of_an_exclusive_codebook_the_likeliest_is_suggested_none_included(
 
 def test_nothing_is_suggested_for_what_the_model_was_not_asked_about(store: Store) -> None:
     ids = added(store, 2)
-    store.add_scores("another", [(1, (0.5, 0.5), 0.0, 0.0, 0.5)])
-    store.add_scores("m", [(2, (0.5, 0.5), 0.0, 0.0, 0.5)])
+    store.scores.add("another", [(1, (0.5, 0.5), 0.0, 0.0, 0.5)])
+    store.scores.add("m", [(2, (0.5, 0.5), 0.0, 0.0, 0.5)])
 
     assert Suggester(store, model("m"), "ana", 1.0).suggest(ids[0]) is None
 
@@ -70,7 +70,7 @@ def blind(store: Store, ids: list[str], annotator: str, share: float) -> list[bo
 def scored(store: Store) -> list[str]:
     """Ids of two hundred scored sentences."""
     ids = added(store, 200)
-    store.add_scores("m", [(number, (0.5, 0.5), 0.0, 0.0, 0.5) for number in range(1, 201)])
+    store.scores.add("m", [(number, (0.5, 0.5), 0.0, 0.0, 0.5) for number in range(1, 201)])
     return ids
 
 
@@ -110,7 +110,7 @@ def test_an_unknown_measure_of_uncertainty_names_those_there_are() -> None:
 def test_the_model_added_last_is_chosen_unless_another_is_named(store: Store, codebook: Codebook) -> None:
     early, late = model("abc1", created_at=PAST), model("abd2")
     for each in (late, early):
-        store.add_model(each)
+        store.scores.add_model(each)
 
     assert choose_model(store, codebook) == choose_model(store, codebook, "ab") == late
     assert choose_model(store, codebook, "abc") == choose_model(store, codebook, "abc1") == early
@@ -119,13 +119,13 @@ def test_the_model_added_last_is_chosen_unless_another_is_named(store: Store, co
 def test_a_model_that_is_not_there_is_named_with_those_that_are(store: Store, codebook: Codebook) -> None:
     with pytest.raises(InputError, match=r"no scores of any model here \(models: none\).*communique score ARTEFACT"):
         choose_model(store, codebook)
-    store.add_model(model("abc"))
+    store.scores.add_model(model("abc"))
     with pytest.raises(InputError, match=r"no scores of a model 'xyz' here \(models: abc\)"):
         choose_model(store, codebook, "xyz")
 
 
 def test_a_model_of_another_codebook_is_refused(store: Store, codebook: Codebook) -> None:
-    store.add_model(model("abc", labels=("aid", "threat")))
+    store.scores.add_model(model("abc", labels=("aid", "threat")))
 
     with pytest.raises(InputError, match=r"model abc knows the labels aid, threat, the codebook 'small' aid, truce"):
         choose_model(store, codebook)

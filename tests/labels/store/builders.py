@@ -5,16 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
-import labels.store
 from labels.records import Annotation, Document, EventKind, Sentence
 from labels.store import Draw, DrawItem, ScoringModel, Store, now, schema
+from labels.store.database import upgrade
 
 PAST, FUTURE = "2001-01-01T00:00:00.000000+00:00", "2999-01-01T00:00:00.000000+00:00"
 _ids = count()
@@ -68,10 +65,10 @@ def score_all(store: Store, tops: Sequence[float], model_id: str = "m") -> dict[
 
     The nearer the probability to 0.5, the less sure: entropy is largest, margin smallest there.
     """
-    store.add_model(model(model_id))
-    found = store.unscored(model_id, 10_000)
+    store.scores.add_model(model(model_id))
+    found = store.scores.unscored(model_id, 10_000)
     by_id = {sentence.id: tops[position % len(tops)] for position, sentence in enumerate(found)}
-    store.add_scores(model_id, [_score(sentence.number, by_id[sentence.id]) for sentence in found])
+    store.scores.add(model_id, [_score(sentence.number, by_id[sentence.id]) for sentence in found])
     return by_id
 
 
@@ -86,9 +83,9 @@ def vector(*numbers: float) -> bytes:
 
 def embed_all(store: Store, vectors: Sequence[bytes], model_id: str = "m") -> dict[str, bytes]:
     """Embed the store's sentences with these vectors in turn; by sentence id."""
-    found = store.unscored(model_id, 10_000, embeddings=True)
+    found = store.scores.unscored(model_id, 10_000, embeddings=True)
     by_id = {sentence.id: vectors[position % len(vectors)] for position, sentence in enumerate(found)}
-    store.add_embeddings(model_id, [(sentence.number, by_id[sentence.id]) for sentence in found])
+    store.scores.add_embeddings(model_id, [(sentence.number, by_id[sentence.id]) for sentence in found])
     return by_id
 
 
@@ -108,17 +105,7 @@ def rows_of(url: str, query: sa.Select[Any]) -> list[sa.Row[Any]]:
     return rows
 
 
-def alembic_config() -> Config:
-    """How Alembic finds the migrations."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(labels.store.__file__).parent))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
 def make_revision(engine: sa.Engine, revision: str) -> None:
     """Make an empty store as an earlier version of the code made it."""
-    config = alembic_config()
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        upgrade(connection, to=revision)

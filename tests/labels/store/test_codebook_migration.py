@@ -15,7 +15,6 @@ from labels.gold import resolve
 from labels.records import Annotation, Sentence
 from labels.store import Store
 from labels.store.codebook_migration import MigrationPlan, StepEffect, apply_migration, plan_migration
-from labels.store.codebook_versions import history_of
 
 
 def book(labels: str, version: str = "1", **more: Any) -> Codebook:
@@ -41,9 +40,9 @@ def made(number: int, annotator: str, *labels: str, by: Codebook | str = OLD, **
 def store(isolated: Path) -> Iterator[Store]:
     """Four sentences: two labelled `aid` (one also `truce`), one `truce`, one none; ben read the first and the last."""
     with Store(isolated / "labels.db") as opened:
-        opened.add_codebook(OLD)
+        opened.codebooks.add(OLD)
         opened.add_annotated(SENTENCES, [])
-        opened.append(
+        opened.events.add(
             [
                 made(0, "ana", "aid"),
                 made(1, "ana", "aid", "truce"),
@@ -61,14 +60,14 @@ def counts(plan: MigrationPlan) -> tuple[int, int, int]:
 
 
 def contents(store: Store) -> tuple[Any, ...]:
-    return store.events(), store.codebooks(), store.migrations(), store.open_relabelling()
+    return store.events.all(), store.codebooks.all(), store.codebooks.migrations(), store.relabelling.waiting()
 
 
 # -- planning
 
 
 def test_a_plan_counts_what_becomes_of_standing_annotations(store: Store) -> None:
-    store.append([made(2, "eva", "aid"), made(2, "eva", event="undo", state=None)])
+    store.events.add([made(2, "eva", "aid"), made(2, "eva", event="undo", state=None)])
     plan = plan_migration(store, OLD, NEW, STEPS)
 
     assert counts(plan) == (1, 1, 3)
@@ -105,7 +104,7 @@ def test_undecided_sentences_are_to_be_labelled_again_with_the_reason_and_the_la
 
 
 def test_an_adjudicated_sentence_shows_its_adjudication(store: Store) -> None:
-    store.append([made(0, "eva", "aid", "truce", event="adjudicate")])
+    store.events.add([made(0, "eva", "aid", "truce", event="adjudicate")])
     plan = plan_migration(store, OLD, NEW, STEPS)
 
     assert {sentence: previous for sentence, _, previous in plan.relabel}[IDS[0]] == ("aid", "truce")
@@ -113,7 +112,7 @@ def test_an_adjudicated_sentence_shows_its_adjudication(store: Store) -> None:
 
 
 def test_what_was_decided_under_the_new_version_already_is_not_asked_for_again(store: Store) -> None:
-    store.append([made(0, "eva", "gift", by=NEW)])
+    store.events.add([made(0, "eva", "gift", by=NEW)])
 
     assert [sentence for sentence, _, _ in plan_migration(store, OLD, NEW, STEPS).relabel] == [IDS[1]]
 
@@ -136,7 +135,7 @@ def test_a_label_retired_from_an_exclusive_codebook_leaves_its_sentences_undecid
     old, new = book("aid truce", exclusive=True), book("truce", "2", exclusive=True)
     with Store("one.db") as store:
         store.add_annotated(SENTENCES, [])
-        store.append([made(0, "ana", "aid", by=old), made(1, "ana", "truce", by=old)])
+        store.events.add([made(0, "ana", "aid", by=old), made(1, "ana", "truce", by=old)])
         plan = plan_migration(store, old, new, [Step("retire", ("aid",), ())])
 
     assert plan.effects[0].undecided == 1
@@ -152,8 +151,8 @@ def test_steps_that_do_not_explain_the_change_and_changes_of_wording_are_refused
 
 def test_annotations_of_an_unrelated_codebook_in_the_same_store_are_left_alone(store: Store) -> None:
     other = book("weather", "9", name="other")
-    store.add_codebook(other)
-    store.append([made(0, "kim", "weather", by=other)])
+    store.codebooks.add(other)
+    store.events.add([made(0, "kim", "weather", by=other)])
 
     assert counts(plan_migration(store, OLD, NEW, STEPS)) == (1, 1, 3)
 
@@ -162,17 +161,17 @@ def test_annotations_of_an_unrelated_codebook_in_the_same_store_are_left_alone(s
 
 
 def test_applying_records_versions_and_steps_and_queues_what_is_undecided(store: Store) -> None:
-    events = store.events()
+    events = store.events.all()
     plan = plan_migration(store, OLD, NEW, STEPS)
 
     assert apply_migration(store, plan) == 2
-    assert store.events() == events
-    assert set(store.codebooks()) == {OLD.hash, NEW.hash}
-    assert history_of(store).edges == (Edge(OLD.hash, NEW.hash, STEPS),)
-    assert {(entry.sentence_id, entry.reason, entry.previous) for entry in store.open_relabelling()} == set(
+    assert store.events.all() == events
+    assert set(store.codebooks.all()) == {OLD.hash, NEW.hash}
+    assert store.codebooks.history().edges == (Edge(OLD.hash, NEW.hash, STEPS),)
+    assert {(entry.sentence_id, entry.reason, entry.previous) for entry in store.relabelling.waiting()} == set(
         plan.relabel
     )
-    resolution = resolve(store.events(), NEW, history_of(store))
+    resolution = resolve(store.events.all(), NEW, store.codebooks.history())
     assert resolution.gold == {IDS[2]: ("halt",), IDS[3]: ()}
     assert set(resolution.undecided) == {IDS[0], IDS[1]}
 
@@ -204,14 +203,14 @@ def test_other_steps_for_a_recorded_change_are_refused_also_between_rewordings(s
 
 def test_a_further_change_carries_the_annotations_of_all_earlier_versions(store: Store) -> None:
     apply_migration(store, plan_migration(store, OLD, NEW, STEPS))
-    store.append([made(0, "eva", "gift", by=NEW)])
+    store.events.add([made(0, "eva", "gift", by=NEW)])
     third = book("support halt", "3")
     plan = plan_migration(store, NEW, third, [Step("merge", ("loan", "gift"), ("support",))])
 
     assert len(plan.moved) == 6
     apply_migration(store, plan)
     # What was split and is merged again stays open: somebody may have found neither part.
-    assert resolve(store.events(), third, history_of(store)).gold == {
+    assert resolve(store.events.all(), third, store.codebooks.history()).gold == {
         IDS[0]: ("support",),
         IDS[2]: ("halt",),
         IDS[3]: (),
@@ -222,22 +221,22 @@ def test_a_further_change_carries_the_annotations_of_all_earlier_versions(store:
 
 
 def test_imported_annotations_of_an_unknown_version_move_with_the_old_one_that_they_fit(store: Store) -> None:
-    store.append([made(2, "kim", "truce", by="imported"), made(1, "lea", "gift", by="elsewhere")])
+    store.events.add([made(2, "kim", "truce", by="imported"), made(1, "lea", "gift", by="elsewhere")])
     plan = plan_migration(store, OLD, NEW, STEPS)
 
     assert plan.adopted == 1
     assert counts(plan) == (1, 2, 3)
     apply_migration(store, plan)
-    assert Edge("imported", OLD.hash) in history_of(store).edges
-    assert resolve(store.events(), NEW, history_of(store)).gold[IDS[2]] == ("halt",)
+    assert Edge("imported", OLD.hash) in store.codebooks.history().edges
+    assert resolve(store.events.all(), NEW, store.codebooks.history()).gold[IDS[2]] == ("halt",)
     before = contents(store)
     assert apply_migration(store, plan_migration(store, OLD, NEW, STEPS)) == 0
     assert contents(store) == before
 
 
 def test_imported_annotations_of_an_unknown_version_do_not_pass_for_decided_on_an_added_label(store: Store) -> None:
-    store.append([made(2, "kim", by="imported")])
+    store.events.add([made(2, "kim", by="imported")])
     new = book("aid truce threat", "2")
     apply_migration(store, plan_migration(store, OLD, new, [Step("add", (), ("threat",))]))
 
-    assert resolve(store.events(), new, history_of(store)).gold == {}
+    assert resolve(store.events.all(), new, store.codebooks.history()).gold == {}

@@ -9,7 +9,7 @@ import pytest
 from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook, load_codebook
 from labels.errors import CodebookError, InputError
 from labels.store import Store
-from labels.store.codebook_versions import find_codebook, names_stored, stored_codebook
+from labels.store.codebooks import find_codebook, names_stored
 
 
 def book(labels: str, version: str = "1", **more: Any) -> Codebook:
@@ -24,35 +24,35 @@ OLD, NEW = book("aid truce"), book("loan gift halt", "2")
 def store(isolated: Path) -> Iterator[Store]:
     """It keeps one version."""
     with Store(isolated / "labels.db") as opened:
-        opened.add_codebook(OLD)
+        opened.codebooks.add(OLD)
         yield opened
 
 
 def test_a_stored_version_is_found_by_name_and_version_name_and_hash_or_hash(store: Store) -> None:
-    store.add_codebook(NEW)
+    store.codebooks.add(NEW)
     for reference in ("small@1", f"small@{OLD.hash}", OLD.hash):
-        assert stored_codebook(store, reference) == OLD
+        assert store.codebooks.get(reference) == OLD
 
 
 def test_two_versions_of_one_name_and_version_are_listed_with_their_hashes(store: Store) -> None:
     twin = book("aid truce", rules=["Judge the sentence alone."])
-    store.add_codebook(twin)
+    store.codebooks.add(twin)
     with pytest.raises(CodebookError, match="'small@1' names 2 codebooks") as raised:
-        stored_codebook(store, "small@1")
+        store.codebooks.get("small@1")
     for hash_ in (OLD.hash, twin.hash):
         assert f"small@{hash_}" in str(raised.value)
-    assert stored_codebook(store, f"small@{twin.hash}") == twin
+    assert store.codebooks.get(f"small@{twin.hash}") == twin
 
 
 @pytest.mark.parametrize("reference", ["small@7", "other@1", "0123456789abcdef", f"other@{OLD.hash}", "@1"])
 def test_a_version_that_is_not_kept_is_refused_with_those_that_are(store: Store, reference: str) -> None:
     with pytest.raises(CodebookError, match=rf"'{reference}' is kept here.*small@1 \({OLD.hash}\)"):
-        stored_codebook(store, reference)
+        store.codebooks.get(reference)
 
 
 def test_an_empty_store_keeps_no_version() -> None:
     with Store("empty.db") as empty, pytest.raises(CodebookError, match="there is none yet"):
-        stored_codebook(empty, "small@1")
+        empty.codebooks.get("small@1")
 
 
 def test_files_and_shipped_codebooks_need_no_store() -> None:

@@ -60,20 +60,24 @@ def texts(n: int, document: str = "d1") -> list[Sentence]:
 
 
 def append_one_by_one(store: Store, annotator: str) -> int:
-    return sum(store.append([decision(annotator, number)]) for number in range(100))
+    return sum(store.events.add([decision(annotator, number)]) for number in range(100))
 
 
 def append_the_same(store: Store, _: str) -> int:
-    return sum(store.append([decision("eva", number) for number in range(start, start + 10)]) for start in range(50))
+    return sum(
+        store.events.add([decision("eva", number) for number in range(start, start + 10)]) for start in range(50)
+    )
 
 
 def append_where_nobody_has(store: Store, annotator: str) -> int:
-    return sum(store.append([decision(annotator, number)], only_if=lambda events: not events) for number in range(100))
+    return sum(
+        store.events.add([decision(annotator, number)], only_if=lambda events: not events) for number in range(100)
+    )
 
 
 def add_sentences(store: Store, name: str) -> int:
     def add(rows: list[Sentence]) -> int:
-        return store.add_documents([(Document("src", "One."), rows)])[1]
+        return store.documents.add([(Document("src", "One."), rows)])[1]
 
     own = sum(add(texts(7, f"{name} {turn}")) for turn in range(20))
     return own + sum(add(texts(7 * turn, "common")) for turn in range(20))
@@ -118,26 +122,26 @@ def test_two_processes_may_make_a_new_store_at_the_same_moment(empty_url: str) -
 
 
 def _count_events(store: Store, _: str) -> int:
-    return len(store.events())
+    return len(store.events.all())
 
 
 def test_no_event_is_lost_when_two_processes_append_at_once(url: str) -> None:
     assert at_once(url, append_one_by_one) == [100, 100]
     with Store(url) as store:
         for annotator in TWO:
-            assert store.events(annotator=annotator) == [decision(annotator, number) for number in range(100)]
+            assert store.events.all(annotator=annotator) == [decision(annotator, number) for number in range(100)]
 
 
 def test_an_event_that_two_processes_append_at_once_is_kept_and_counted_once(url: str) -> None:
     assert sum(at_once(url, append_the_same)) == 59
     with Store(url) as store:
-        assert sorted(event.event_id for event in store.events()) == sorted(f"eva-{number}" for number in range(59))
+        assert sorted(event.event_id for event in store.events.all()) == sorted(f"eva-{number}" for number in range(59))
 
 
 def test_of_two_processes_that_append_only_where_nobody_has_one_does(url: str) -> None:
     assert sum(at_once(url, append_where_nobody_has)) == 100
     with Store(url) as store:
-        assert {event.sentence_id for event in store.events()} == {f"s{number}" for number in range(100)}
+        assert {event.sentence_id for event in store.events.all()} == {f"s{number}" for number in range(100)}
 
 
 def test_sentences_stay_numbered_without_a_gap_when_two_processes_add_at_once(url: str) -> None:
@@ -184,7 +188,7 @@ def test_two_processes_never_label_the_same_sentence_again(url: str) -> None:
     with Store(url) as store:
         rows = texts(100)
         store.add_annotated(rows, [])
-        store.queue_relabelling([(row.id, "doubt", ()) for row in rows], source="doubts")
+        store.relabelling.add([(row.id, "doubt", ()) for row in rows], source="doubts")
 
     ana, ben = at_once(url, draw_relabelling)
 
@@ -202,7 +206,7 @@ def test_four_people_at_once_label_two_thousand_sentences_none_lost_and_none_twi
     assert [len(ids) for ids in decided] == [EACH] * 4
     assert len({identifier for ids in decided for identifier in ids}) == 4 * EACH
     with Store(url) as store:
-        assert [len(store.events()), *store.count_decided()] == [4 * EACH, 4 * EACH, 0]
+        assert [len(store.events.all()), *store.counts.reviewed()] == [4 * EACH, 4 * EACH, 0]
         for annotator, ids in zip(FOUR, decided, strict=True):
-            assert [event.sentence_id for event in store.events(annotator=annotator)] == ids
-        assert store.frame().size == 100
+            assert [event.sentence_id for event in store.events.all(annotator=annotator)] == ids
+        assert store.unseen.frame().size == 100

@@ -22,7 +22,7 @@ def test_a_file_that_is_absent_is_not_made_when_it_must_be_there(isolated: Path,
 
     Store(f"{place}present.db").close()
     with Store(f"{place}present.db", create=False) as store:
-        assert store.counts().documents == 0
+        assert store.counts.texts().documents == 0
 
 
 def test_a_file_that_a_url_names_in_sqlites_own_way_is_found(isolated: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_file_that_a_url_names_in_sqlites_own_way_is_found(isolated: Path) -> 
     Store(store).close()
 
     with Store(store, create=False) as opened:
-        assert opened.counts().documents == 0
+        assert opened.counts.texts().documents == 0
     assert [path.name for path in isolated.iterdir()] == ["present.db"]
 
 
@@ -93,18 +93,18 @@ def test_a_store_in_the_home_folder_can_be_named_with_a_tilde(isolated: Path, mo
 
 def test_what_was_written_is_seen_by_another_connection_at_once(url: str) -> None:
     with Store(url) as writer, Store(url) as reader:
-        writer.append([decision("s1")])
+        writer.events.add([decision("s1")])
 
-        assert len(reader.events()) == 1
+        assert len(reader.events.all()) == 1
 
 
 def test_a_closed_store_can_be_opened_again_with_all_that_was_in_it(url: str) -> None:
     event = decision("s1", labels=("aid",))
     with Store(url) as store:
-        store.append([event])
+        store.events.add([event])
 
     with Store(url, create=False) as store:
-        assert store.events() == [event]
+        assert store.events.all() == [event]
 
 
 def test_a_store_that_was_damaged_says_that_it_cannot_be_read() -> None:
@@ -113,7 +113,7 @@ def test_a_store_that_was_damaged_says_that_it_cannot_be_read() -> None:
             connection.execute("DROP TABLE events")
 
         with pytest.raises(StoreError, match=r"store\.db: the store could not be read \(no such table: events\)"):
-            store.events()
+            store.events.all()
 
 
 def test_now_is_a_moment_in_utc_to_the_microsecond() -> None:

@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from labels.records import Sentence, State
-from labels.store import Draw, DrawItem, Relabelling, Store, schema
+from labels.store import Draw, DrawItem, QueuedSentence, Store, schema
 from tests.labels.store.builders import FUTURE, PAST, added, decision, draw, rows_of, sentences
 
 
 def pending(store: Store, annotator: str, *strategies: str, expires_at: str = FUTURE) -> set[str]:
     """What the annotator's last draws of these strategies still ask for."""
-    return store.hold_pending(store.last_draws(annotator, strategies or ("random",)), expires_at=expires_at)
+    return store.draws.hold_pending(store.draws.last(annotator, strategies or ("random",)), expires_at=expires_at)
 
 
 def in_an_hour(seconds: int = 0) -> str:
@@ -28,56 +28,58 @@ def in_an_hour(seconds: int = 0) -> str:
 def test_unseen_are_the_sentences_without_boilerplate_that_nobody_has_decided_on(store: Store) -> None:
     ids = added(store, 4)
     added(store, 2, "d2", boilerplate="caption")
-    store.append([decision(ids[0]), decision(ids[1], "ben", state="skipped")])
+    store.events.add([decision(ids[0]), decision(ids[1], "ben", state="skipped")])
 
-    assert store.unseen() == sorted(ids[2:])
+    assert store.unseen.ids() == sorted(ids[2:])
 
 
 def test_a_sentence_is_unseen_again_when_its_decision_is_undone(store: Store) -> None:
     ids = added(store, 1)
-    store.append([decision(ids[0])])
-    assert store.unseen() == []
+    store.events.add([decision(ids[0])])
+    assert store.unseen.ids() == []
 
-    store.append([decision(ids[0], kind="undo")])
-    assert store.unseen() == ids
+    store.events.add([decision(ids[0], kind="undo")])
+    assert store.unseen.ids() == ids
 
 
 def test_the_frame_counts_what_is_unseen(store: Store) -> None:
     ids = added(store, 10)
     furniture = added(store, 3, "d2", boilerplate="caption")
-    store.append([decision(ids[0]), decision(ids[0], "ben"), decision(ids[1], "eva", "adjudicate")])
-    store.append([decision(furniture[0]), decision("a sentence that is elsewhere")])
-    store.add_draws([draw("ana", ids[2:4])], expires_at=FUTURE)
-    store.add_draws([draw("ben", ids[2:3], strategy="audit")], expires_at=FUTURE)
-    store.add_draws([draw("ben", ids[4:5])], expires_at=PAST)
+    store.events.add([decision(ids[0]), decision(ids[0], "ben"), decision(ids[1], "eva", "adjudicate")])
+    store.events.add([decision(furniture[0]), decision("a sentence that is elsewhere")])
+    store.draws.add([draw("ana", ids[2:4])], expires_at=FUTURE)
+    store.draws.add([draw("ben", ids[2:3], strategy="audit")], expires_at=FUTURE)
+    store.draws.add([draw("ben", ids[4:5])], expires_at=PAST)
 
-    assert store.frame().size == len(store.unseen()) == 6
+    assert store.unseen.frame().size == len(store.unseen.ids()) == 6
 
 
 def test_the_frame_counts_rightly_what_was_decided_on_before_it_was_read_in(store: Store) -> None:
     rows, furniture = sentences(3), sentences(2, "d2", boilerplate="caption")
-    store.append([decision(rows[0].id), decision(rows[0].id, "ben"), decision(furniture[0].id), decision("elsewhere")])
+    store.events.add(
+        [decision(rows[0].id), decision(rows[0].id, "ben"), decision(furniture[0].id), decision("elsewhere")]
+    )
     store.add_annotated([*rows, *furniture], [])
-    store.append([decision(rows[1].id), decision(rows[1].id, kind="undo")])
+    store.events.add([decision(rows[1].id), decision(rows[1].id, kind="undo")])
 
-    assert store.frame().size == len(store.unseen()) == 2
+    assert store.unseen.frame().size == len(store.unseen.ids()) == 2
 
 
 def test_the_hash_of_the_frame_changes_with_what_it_is_made_of(store: Store) -> None:
     changes: list[Callable[[], object]] = [
         lambda: added(store, 2),
         lambda: added(store, 1, "d2"),
-        lambda: store.append([decision("s1")]),
-        lambda: store.append([decision("s1", kind="undo")]),
-        lambda: store.add_draws([draw("ana", [sentences(1)[0].id])], expires_at=FUTURE),
+        lambda: store.events.add([decision("s1")]),
+        lambda: store.events.add([decision("s1", kind="undo")]),
+        lambda: store.draws.add([draw("ana", [sentences(1)[0].id])], expires_at=FUTURE),
     ]
-    hashes = [store.frame().hash]
+    hashes = [store.unseen.frame().hash]
     for change in changes:
         change()
-        hashes.append(store.frame().hash)
+        hashes.append(store.unseen.frame().hash)
 
     assert len(set(hashes)) == len(hashes)
-    assert store.frame().hash == hashes[-1]
+    assert store.unseen.frame().hash == hashes[-1]
     assert {len(found) for found in hashes} == {16}
 
 
@@ -90,8 +92,8 @@ def mixed(store: Store, labellable: int, free: int) -> list[str]:
     added(store, labellable // 4, "d2", boilerplate="caption")
     taken = Random(1).sample(ids, labellable - free)
     half = len(taken) // 2
-    store.append([decision(identifier) for identifier in taken[:half]])
-    store.add_draws([draw("eva", taken[half:])], expires_at=FUTURE)
+    store.events.add([decision(identifier) for identifier in taken[:half]])
+    store.draws.add([draw("eva", taken[half:])], expires_at=FUTURE)
     return sorted(set(ids) - set(taken))
 
 
@@ -99,7 +101,7 @@ def mixed(store: Store, labellable: int, free: int) -> list[str]:
 def test_every_ordered_sample_is_as_likely(store: Store, labellable: int) -> None:
     free, generator = mixed(store, labellable, 5), Random(7)
 
-    counts = Counter(tuple(store.random_unseen(2, generator)) for _ in range(200))
+    counts = Counter(tuple(store.unseen.random(2, generator)) for _ in range(200))
 
     assert {identifier for sample in counts for identifier in sample} == set(free)
     assert all(one != two for one, two in counts)
@@ -113,7 +115,7 @@ def test_every_ordered_sample_is_as_likely(store: Store, labellable: int) -> Non
 def test_a_sample_has_the_size_asked_for_and_holds_nothing_twice(store: Store, labellable: int, count: int) -> None:
     free = mixed(store, labellable, 10)
 
-    sample = store.random_unseen(count, Random(3))
+    sample = store.unseen.random(count, Random(3))
 
     assert len(sample) == len(set(sample)) == min(count, 10)
     assert set(sample) <= set(free)
@@ -122,11 +124,11 @@ def test_a_sample_has_the_size_asked_for_and_holds_nothing_twice(store: Store, l
 def test_the_generator_decides_the_sample(store: Store) -> None:
     added(store, 40)
 
-    assert store.random_unseen(5, Random(1)) == store.random_unseen(5, Random(1)) != store.random_unseen(5, Random(2))
+    assert store.unseen.random(5, Random(1)) == store.unseen.random(5, Random(1)) != store.unseen.random(5, Random(2))
 
 
 def test_nothing_is_sampled_from_an_empty_store(store: Store) -> None:
-    assert store.random_unseen(5, Random(1)) == []
+    assert store.unseen.random(5, Random(1)) == []
 
 
 TEXTS = {
@@ -148,7 +150,7 @@ def texts(store: Store) -> Store:
 
 
 def found(store: Store, *words: str, count: int = 10) -> set[str]:
-    return {sentence.document_id for sentence in store.sentences(store.matching_unseen(words, count))}
+    return {sentence.document_id for sentence in store.documents.sentences(store.unseen.matching(words, count))}
 
 
 @pytest.mark.parametrize(
@@ -171,10 +173,10 @@ def test_what_matches_holds_all_words_and_phrases_as_they_are_whatever_their_cas
 
 
 def test_what_matches_is_unseen_and_no_more_than_asked_for(texts: Store) -> None:
-    ids = {sentence.document_id: sentence.id for sentence in texts.sentences()}
+    ids = {sentence.document_id: sentence.id for sentence in texts.documents.sentences()}
     assert len(found(texts, "air", count=2)) == 2
-    texts.append([decision(ids["asks"])])
-    texts.add_draws([draw("ana", [ids["sends"]])], expires_at=FUTURE)
+    texts.events.add([decision(ids["asks"])])
+    texts.draws.add([draw("ana", [ids["sends"]])], expires_at=FUTURE)
 
     assert found(texts, "air") == {"split"}
 
@@ -184,9 +186,9 @@ def test_own_decisions_are_those_made_at_random_alone_and_long_ago(store: Store)
     strategies = ("random", "overlap", "search", "retest")
     draws = {name: draw("ana", ids[:6], strategy=name) for name in strategies}
     for made in draws.values():
-        store.add_draws([made], expires_at=PAST)
+        store.draws.add([made], expires_at=PAST)
     old, late = "2026-01-01T00:00:00+00:00", "2026-03-03T00:00:00+00:00"
-    store.append(
+    store.events.add(
         [
             decision(ids[0], draw_id=draws["random"].id, labels=("aid",)),
             decision(ids[1], draw_id=draws["overlap"].id),
@@ -201,18 +203,18 @@ def test_own_decisions_are_those_made_at_random_alone_and_long_ago(store: Store)
         ]
     )
 
-    assert store.own_decisions("ana", before=late) == sorted(ids[:2])
-    assert store.own_decisions("ana", before=old) == []
+    assert store.draws.own_decisions("ana", before=late) == sorted(ids[:2])
+    assert store.draws.own_decisions("ana", before=old) == []
 
 
 def test_a_retest_that_was_passed_over_can_be_asked_for_again(store: Store) -> None:
     ids = added(store, 1)
     first, again = draw("ana", ids), draw("ana", ids, strategy="retest")
     for made in (first, again):
-        store.add_draws([made], expires_at=FUTURE)
-        store.append([decision(ids[0], draw_id=made.id, state="reviewed" if made is first else "skipped")])
+        store.draws.add([made], expires_at=FUTURE)
+        store.events.add([decision(ids[0], draw_id=made.id, state="reviewed" if made is first else "skipped")])
 
-    assert store.own_decisions("ana", before=FUTURE) == ids
+    assert store.draws.own_decisions("ana", before=FUTURE) == ids
 
 
 # -- draws and reservations
@@ -221,11 +223,11 @@ def test_a_retest_that_was_passed_over_can_be_asked_for_again(store: Store) -> N
 def test_a_drawn_sentence_is_not_unseen_until_its_reservation_runs_out(store: Store) -> None:
     ids = added(store, 3)
 
-    assert store.add_draws([draw("ana", ids[:1])], expires_at=in_an_hour())
+    assert store.draws.add([draw("ana", ids[:1])], expires_at=in_an_hour())
 
-    assert store.unseen() == sorted(ids[1:])
-    assert len(store.unseen(at=in_an_hour(-60))) == 2
-    assert len(store.unseen(at=in_an_hour(60))) == 3
+    assert store.unseen.ids() == sorted(ids[1:])
+    assert len(store.unseen.ids(at=in_an_hour(-60))) == 2
+    assert len(store.unseen.ids(at=in_an_hour(60))) == 3
 
 
 def test_draws_come_back_as_they_went_in(store: Store) -> None:
@@ -237,17 +239,17 @@ def test_draws_come_back_as_they_went_in(store: Store) -> None:
     one = draw("ana", [], strategy="overlap", items=items, model_id="m", query='"air" x', created_at=PAST)
     two = draw("ana", [], items=(DrawItem(ids[1], 1.0, position=0),), seed=None, frame_size=None, created_at=PAST)
     two = Draw(**{**vars(two), "query": one.query, "model_id": "m"})
-    store.add_draws([one, two], expires_at=FUTURE)
+    store.draws.add([one, two], expires_at=FUTURE)
 
-    assert store.last_draws("ana", ("random", "overlap"), query='"air" x') == sorted([one, two], key=lambda d: d.id)
+    assert store.draws.last("ana", ("random", "overlap"), query='"air" x') == sorted([one, two], key=lambda d: d.id)
 
 
 def test_items_come_back_in_the_order_of_the_draw(store: Store) -> None:
     ids = added(store, 50)
     Random(1).shuffle(ids)
-    store.add_draws([draw("ana", ids)], expires_at=FUTURE)
+    store.draws.add([draw("ana", ids)], expires_at=FUTURE)
 
-    (made,) = store.last_draws("ana", ("random",))
+    (made,) = store.draws.last("ana", ("random",))
     assert [item.sentence_id for item in made.items] == ids
     assert [item.position for item in made.items] == list(range(50))
 
@@ -255,55 +257,55 @@ def test_items_come_back_in_the_order_of_the_draw(store: Store) -> None:
 @pytest.mark.parametrize("held_as", ["random", "audit"])
 def test_a_draw_with_a_sentence_that_another_holds_is_refused_whole(store: Store, held_as: str) -> None:
     ids = added(store, 4)
-    store.add_draws([draw("ana", ids[:1], strategy=held_as)], expires_at=FUTURE)
+    store.draws.add([draw("ana", ids[:1], strategy=held_as)], expires_at=FUTURE)
 
     refused = [draw("ben", ids[3:], strategy="overlap"), draw("ben", [ids[1], ids[0], ids[2]])]
-    assert not store.add_draws(refused, expires_at=FUTURE)
+    assert not store.draws.add(refused, expires_at=FUTURE)
 
-    assert store.last_draws("ben", ("random", "overlap")) == []
-    assert store.unseen() == sorted(ids[1:])
+    assert store.draws.last("ben", ("random", "overlap")) == []
+    assert store.unseen.ids() == sorted(ids[1:])
 
 
 def test_a_draw_with_a_sentence_that_another_held_and_decided_on_meanwhile_is_refused(store: Store) -> None:
     ids = added(store, 1)
-    store.add_draws([draw("ana", ids)], expires_at=FUTURE)
-    store.append([decision(ids[0], "ana")])
+    store.draws.add([draw("ana", ids)], expires_at=FUTURE)
+    store.events.add([decision(ids[0], "ana")])
 
-    assert not store.add_draws([draw("ben", ids)], expires_at=FUTURE)
+    assert not store.draws.add([draw("ben", ids)], expires_at=FUTURE)
 
 
 @pytest.mark.parametrize("strategy", ["audit", "retest", "relabel"])
 def test_a_draw_to_be_shared_may_hold_what_was_decided_on(store: Store, strategy: str) -> None:
     ids = added(store, 1)
-    store.append([decision(ids[0], "ana")])
-    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+    store.events.add([decision(ids[0], "ana")])
+    store.relabelling.add([(ids[0], WHY, ())], source="doubts")
 
-    assert store.add_draws([draw("ana", ids, strategy=strategy)], expires_at=FUTURE)
+    assert store.draws.add([draw("ana", ids, strategy=strategy)], expires_at=FUTURE)
     assert pending(store, "ana", strategy) == set(ids)
 
 
 def test_two_people_may_audit_the_same_sentence(store: Store) -> None:
     ids = added(store, 1)
     for annotator in ("ana", "ben"):
-        assert store.add_draws([draw(annotator, ids, strategy="audit")], expires_at=FUTURE)
+        assert store.draws.add([draw(annotator, ids, strategy="audit")], expires_at=FUTURE)
 
     assert pending(store, "ana", "audit") == pending(store, "ben", "audit") == set(ids)
 
 
 def test_a_sentence_whose_reservation_has_run_out_can_be_drawn_by_another(store: Store) -> None:
     ids = added(store, 2)
-    store.add_draws([draw("ana", ids)], expires_at=PAST)
+    store.draws.add([draw("ana", ids)], expires_at=PAST)
 
-    assert store.unseen() == sorted(ids)
-    assert store.add_draws([draw("ben", ids[:1])], expires_at=FUTURE)
-    assert store.unseen() == ids[1:]
+    assert store.unseen.ids() == sorted(ids)
+    assert store.draws.add([draw("ben", ids[:1])], expires_at=FUTURE)
+    assert store.unseen.ids() == ids[1:]
 
 
 def test_what_is_pending_is_the_undecided_rest_of_a_draw(store: Store) -> None:
     ids = added(store, 4)
     made = draw("ana", ids)
-    store.add_draws([made], expires_at=FUTURE)
-    store.append([decision(ids[1], draw_id=made.id), decision(ids[3], draw_id=made.id, state="skipped")])
+    store.draws.add([made], expires_at=FUTURE)
+    store.events.add([decision(ids[1], draw_id=made.id), decision(ids[3], draw_id=made.id, state="skipped")])
 
     assert pending(store, "ana") == {ids[0], ids[2]}
 
@@ -311,30 +313,30 @@ def test_what_is_pending_is_the_undecided_rest_of_a_draw(store: Store) -> None:
 def test_a_decision_that_was_undone_is_pending_again_unless_another_stands_below(store: Store) -> None:
     ids = added(store, 2)
     made = draw("ana", ids)
-    store.add_draws([made], expires_at=FUTURE)
+    store.draws.add([made], expires_at=FUTURE)
     twice = [decision(ids[1], draw_id=made.id), decision(ids[1], draw_id=made.id, labels=("aid",))]
-    store.append([decision(ids[0], draw_id=made.id), *twice])
+    store.events.add([decision(ids[0], draw_id=made.id), *twice])
     assert pending(store, "ana") == set()
 
-    store.append([decision(identifier, kind="undo", draw_id=made.id) for identifier in ids])
+    store.events.add([decision(identifier, kind="undo", draw_id=made.id) for identifier in ids])
     assert pending(store, "ana") == {ids[0]}
 
 
 def test_what_the_annotator_decided_in_another_draw_is_pending_no_more(store: Store) -> None:
     ids = added(store, 2)
-    store.add_draws([draw("ana", ids)], expires_at=PAST)
+    store.draws.add([draw("ana", ids)], expires_at=PAST)
     search = draw("ana", ids[:1], strategy="search")
-    store.add_draws([search], expires_at=FUTURE)
-    store.append([decision(ids[0], draw_id=search.id)])
+    store.draws.add([search], expires_at=FUTURE)
+    store.events.add([decision(ids[0], draw_id=search.id)])
 
     assert pending(store, "ana") == {ids[1]}
 
 
 def test_what_another_has_drawn_or_decided_since_is_pending_no_more(store: Store) -> None:
     ids = added(store, 3)
-    store.add_draws([draw("ana", ids)], expires_at=PAST)
-    store.add_draws([draw("ben", ids[:1])], expires_at=FUTURE)
-    store.append([decision(ids[1], "eva")])
+    store.draws.add([draw("ana", ids)], expires_at=PAST)
+    store.draws.add([draw("ben", ids[:1])], expires_at=FUTURE)
+    store.events.add([decision(ids[1], "eva")])
 
     assert pending(store, "ana") == {ids[2]}
 
@@ -342,75 +344,75 @@ def test_what_another_has_drawn_or_decided_since_is_pending_no_more(store: Store
 @pytest.mark.parametrize("strategy", ["overlap", "audit", "retest"])
 def test_what_another_has_decided_on_is_still_pending_where_it_is_shared(store: Store, strategy: str) -> None:
     ids = added(store, 1)
-    store.add_draws([draw("ana", ids, strategy=strategy)], expires_at=FUTURE)
-    store.append([decision(ids[0], "ben")])
+    store.draws.add([draw("ana", ids, strategy=strategy)], expires_at=FUTURE)
+    store.events.add([decision(ids[0], "ben")])
 
     assert pending(store, "ana", strategy) == set(ids)
 
 
 @pytest.mark.parametrize(("annotator", "strategy"), [("ben", "random"), ("ana", "uncertainty")])
 def test_a_draw_is_only_its_annotators_and_its_strategys(store: Store, annotator: str, strategy: str) -> None:
-    store.add_draws([draw("ana", added(store, 1))], expires_at=FUTURE)
+    store.draws.add([draw("ana", added(store, 1))], expires_at=FUTURE)
 
-    assert store.last_draws(annotator, (strategy,)) == []
+    assert store.draws.last(annotator, (strategy,)) == []
 
 
 def test_a_draw_is_only_its_querys_and_its_models(store: Store) -> None:
     ids = added(store, 2)
     one = draw("ana", ids[:1], strategy="search", query="truce", created_at=PAST)
     two = draw("ana", ids[1:], strategy="search", query="aid", model_id="m")
-    store.add_draws([one], expires_at=FUTURE)
-    store.add_draws([two], expires_at=FUTURE)
+    store.draws.add([one], expires_at=FUTURE)
+    store.draws.add([two], expires_at=FUTURE)
 
-    assert [made.id for made in store.last_draws("ana", ("search",), query="truce")] == [one.id]
-    assert [made.id for made in store.last_draws("ana", ("search",), query="aid", model_id="m")] == [two.id]
-    assert store.last_draws("ana", ("search",), query="aid", model_id="n") == []
-    assert store.last_draws("ana", ("search",)) == []
+    assert [made.id for made in store.draws.last("ana", ("search",), query="truce")] == [one.id]
+    assert [made.id for made in store.draws.last("ana", ("search",), query="aid", model_id="m")] == [two.id]
+    assert store.draws.last("ana", ("search",), query="aid", model_id="n") == []
+    assert store.draws.last("ana", ("search",)) == []
 
 
 def test_the_last_draws_are_those_made_last_at_one_moment(store: Store) -> None:
     ids = added(store, 3)
     late = [draw("ana", [ids[i]], strategy=name, created_at=FUTURE) for i, name in enumerate(("random", "overlap"))]
-    store.add_draws(late, expires_at=FUTURE)
-    store.add_draws([draw("ana", ids[2:], created_at=PAST)], expires_at=FUTURE)
+    store.draws.add(late, expires_at=FUTURE)
+    store.draws.add([draw("ana", ids[2:], created_at=PAST)], expires_at=FUTURE)
 
-    assert {made.id for made in store.last_draws("ana", ("random", "overlap"))} == {made.id for made in late}
+    assert {made.id for made in store.draws.last("ana", ("random", "overlap"))} == {made.id for made in late}
 
 
 @pytest.mark.parametrize("before", [PAST, FUTURE], ids=["run out", "running"])
 def test_what_is_pending_is_reserved_anew_until_the_time_given(store: Store, before: str) -> None:
     ids = added(store, 2)
-    store.add_draws([draw("ana", ids)], expires_at=before)
+    store.draws.add([draw("ana", ids)], expires_at=before)
 
     assert pending(store, "ana", expires_at=in_an_hour()) == set(ids)
 
-    assert store.unseen() == []
-    assert store.unseen(at=in_an_hour(-60)) == []
-    assert len(store.unseen(at=in_an_hour(60))) == 2
+    assert store.unseen.ids() == []
+    assert store.unseen.ids(at=in_an_hour(-60)) == []
+    assert len(store.unseen.ids(at=in_an_hour(60))) == 2
 
 
 def test_a_sentence_can_be_reserved_again_but_not_away_from_another(store: Store) -> None:
     ids = added(store, 2)
-    store.add_draws([draw("ben", ids[1:])], expires_at=FUTURE)
+    store.draws.add([draw("ben", ids[1:])], expires_at=FUTURE)
     for identifier in ids:
-        store.reserve(identifier, "ana", "some draw", expires_at=FUTURE)
+        store.draws.reserve(identifier, "ana", "some draw", expires_at=FUTURE)
 
-    assert store.unseen() == []
+    assert store.unseen.ids() == []
 
 
 def test_what_others_hold_is_what_they_hold_now(store: Store) -> None:
     ids = added(store, 3)
     for identifier, name, until in zip(ids, ("ana", "ben", "ben"), (FUTURE, FUTURE, PAST), strict=True):
-        store.reserve(identifier, name, "", expires_at=until)
+        store.draws.reserve(identifier, name, "", expires_at=until)
 
-    assert store.held_by_others("ana") == {ids[1]}
-    assert store.held_by_others("eva") == set(ids[:2])
+    assert store.draws.held_by_others("ana") == {ids[1]}
+    assert store.draws.held_by_others("eva") == set(ids[:2])
 
 
 def test_reservations_that_have_run_out_are_removed_by_the_next_draw(store: Store, url: str) -> None:
     ids = added(store, 2)
-    store.add_draws([draw("ana", ids[:1])], expires_at=PAST)
-    store.add_draws([draw("ben", ids[1:])], expires_at=FUTURE)
+    store.draws.add([draw("ana", ids[:1])], expires_at=PAST)
+    store.draws.add([draw("ben", ids[1:])], expires_at=FUTURE)
 
     assert [row.annotator for row in rows_of(url, sa.select(schema.reservations))] == ["ben"]
 
@@ -420,18 +422,18 @@ def test_reservations_that_have_run_out_are_removed_by_the_next_draw(store: Stor
 
 def overlap(store: Store, annotator: str, ids: list[str], *, second_readings: list[str] | None = None) -> bool:
     made = draw(annotator, ids, strategy="overlap")
-    return store.add_draws([made], expires_at=FUTURE, second_readings=second_readings or [])
+    return store.draws.add([made], expires_at=FUTURE, second_readings=second_readings or [])
 
 
 def test_the_overlap_that_one_person_was_given_is_open_to_each_other_one(store: Store) -> None:
     ids = added(store, 4)
     overlap(store, "ana", ids[:2])
-    store.add_draws([draw("ana", ids[2:3])], expires_at=FUTURE)
-    store.append([decision(ids[0], "ana")])
+    store.draws.add([draw("ana", ids[2:3])], expires_at=FUTURE)
+    store.events.add([decision(ids[0], "ana")])
 
     expected = [DrawItem(identifier, 0.5) for identifier in sorted(ids[:2])]
-    assert store.overlap_candidates("ben") == store.overlap_candidates("eva") == expected
-    assert store.overlap_candidates("ana") == []
+    assert store.draws.overlap_candidates("ben") == store.draws.overlap_candidates("eva") == expected
+    assert store.draws.overlap_candidates("ana") == []
 
 
 def test_the_overlap_is_closed_once_two_people_were_given_it(store: Store) -> None:
@@ -440,7 +442,7 @@ def test_the_overlap_is_closed_once_two_people_were_given_it(store: Store) -> No
 
     assert overlap(store, "ben", ids[:1], second_readings=ids[:1])
 
-    assert [item.sentence_id for item in store.overlap_candidates("eva")] == ids[1:]
+    assert [item.sentence_id for item in store.draws.overlap_candidates("eva")] == ids[1:]
 
 
 def test_a_third_reader_who_chose_at_the_same_moment_is_refused(store: Store) -> None:
@@ -450,7 +452,7 @@ def test_a_third_reader_who_chose_at_the_same_moment_is_refused(store: Store) ->
 
     assert not overlap(store, "eva", ids, second_readings=ids)
 
-    assert store.last_draws("eva", ("overlap",)) == []
+    assert store.draws.last("eva", ("overlap",)) == []
     assert overlap(store, "eva", ids[1:], second_readings=ids[1:])
 
 
@@ -464,15 +466,15 @@ def test_an_overlap_that_was_opened_with_what_another_holds_is_refused(store: St
 def test_what_someone_has_decided_on_before_is_no_overlap_for_them(store: Store) -> None:
     ids = added(store, 2)
     overlap(store, "ana", ids)
-    store.append([decision(ids[0], "ben")])
+    store.events.add([decision(ids[0], "ben")])
 
-    assert [item.sentence_id for item in store.overlap_candidates("ben")] == ids[1:]
+    assert [item.sentence_id for item in store.draws.overlap_candidates("ben")] == ids[1:]
 
 
 def test_an_imported_overlap_opens_nothing(store: Store) -> None:
-    store.append([decision(added(store, 1)[0], strategy="overlap", inclusion_probability=0.5)])
+    store.events.add([decision(added(store, 1)[0], strategy="overlap", inclusion_probability=0.5)])
 
-    assert store.overlap_candidates("ben") == []
+    assert store.draws.overlap_candidates("ben") == []
 
 
 # -- labelling again
@@ -482,117 +484,117 @@ WHY = "the model gives truce 0.93"
 
 def relabelled(store: Store, sentence: str, annotator: str = "ana", state: State = "reviewed") -> Draw:
     made = draw(annotator, [sentence], strategy="relabel")
-    store.add_draws([made], expires_at=FUTURE)
-    store.append([decision(sentence, annotator, draw_id=made.id, state=state)])
+    store.draws.add([made], expires_at=FUTURE)
+    store.events.add([decision(sentence, annotator, draw_id=made.id, state=state)])
     return made
 
 
 def test_what_is_to_be_labelled_again_comes_back_oldest_first(store: Store) -> None:
-    assert store.queue_relabelling([("s2", WHY, ("aid", "truce")), ("s1", "doubt", ())], source="doubts") == 2
-    assert store.queue_relabelling([("s3", "codebook", ("aid",))], source="migration") == 1
+    assert store.relabelling.add([("s2", WHY, ("aid", "truce")), ("s1", "doubt", ())], source="doubts") == 2
+    assert store.relabelling.add([("s3", "codebook", ("aid",))], source="migration") == 1
 
     expected = [
-        Relabelling("s2", WHY, ("aid", "truce")),
-        Relabelling("s1", "doubt", ()),
-        Relabelling("s3", "codebook", ("aid",)),
+        QueuedSentence("s2", WHY, ("aid", "truce")),
+        QueuedSentence("s1", "doubt", ()),
+        QueuedSentence("s3", "codebook", ("aid",)),
     ]
-    assert store.open_relabelling() == store.open_relabelling("ana") == expected
-    assert store.open_relabelling(limit=2) == expected[:2]
+    assert store.relabelling.waiting() == store.relabelling.waiting("ana") == expected
+    assert store.relabelling.waiting(limit=2) == expected[:2]
 
 
 def test_a_sentence_waits_only_once(store: Store) -> None:
-    store.queue_relabelling([("s1", WHY, ())], source="doubts")
+    store.relabelling.add([("s1", WHY, ())], source="doubts")
 
-    assert store.queue_relabelling([("s1", "again", ()), ("s2", WHY, ()), ("s2", WHY, ())], source="doubts") == 1
-    assert store.queue_relabelling([], source="doubts") == 0
-    assert [entry.sentence_id for entry in store.open_relabelling()] == ["s1", "s2"]
+    assert store.relabelling.add([("s1", "again", ()), ("s2", WHY, ()), ("s2", WHY, ())], source="doubts") == 1
+    assert store.relabelling.add([], source="doubts") == 0
+    assert [entry.sentence_id for entry in store.relabelling.waiting()] == ["s1", "s2"]
 
 
 def test_it_is_done_when_a_decision_so_drawn_stands_and_open_again_when_that_is_undone(store: Store) -> None:
     ids = added(store, 2)
-    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
-    store.append([decision(ids[1], "ben"), decision(ids[0], "ben")])
-    assert len(store.open_relabelling()) == 2
+    store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.events.add([decision(ids[1], "ben"), decision(ids[0], "ben")])
+    assert len(store.relabelling.waiting()) == 2
 
     made = relabelled(store, ids[0])
-    assert [entry.sentence_id for entry in store.open_relabelling()] == ids[1:]
+    assert [entry.sentence_id for entry in store.relabelling.waiting()] == ids[1:]
 
-    store.append([decision(ids[0], kind="undo", draw_id=made.id)])
-    assert [entry.sentence_id for entry in store.open_relabelling()] == ids
+    store.events.add([decision(ids[0], kind="undo", draw_id=made.id)])
+    assert [entry.sentence_id for entry in store.relabelling.waiting()] == ids
 
 
 def test_what_was_labelled_again_can_be_asked_for_once_more(store: Store) -> None:
     ids = added(store, 1)
-    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+    store.relabelling.add([(ids[0], WHY, ())], source="doubts")
     relabelled(store, ids[0])
 
-    assert store.queue_relabelling([(ids[0], "once more", ("aid",))], source="doubts") == 1
-    assert store.open_relabelling() == [Relabelling(ids[0], "once more", ("aid",))]
+    assert store.relabelling.add([(ids[0], "once more", ("aid",))], source="doubts") == 1
+    assert store.relabelling.waiting() == [QueuedSentence(ids[0], "once more", ("aid",))]
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["labelled before", "not labelled before"])
 def test_who_passes_over_what_is_to_be_labelled_again_leaves_it_to_others(store: Store, before: bool) -> None:
     ids = added(store, 2)
-    store.append([decision(ids[0], "ana")] * before)
-    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.events.add([decision(ids[0], "ana")] * before)
+    store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
     made = relabelled(store, ids[0], "ana", "skipped")
 
-    assert [entry.sentence_id for entry in store.open_relabelling("ana")] == ids[1:]
-    assert [entry.sentence_id for entry in store.open_relabelling("ben")] == ids
-    assert [entry.sentence_id for entry in store.open_relabelling()] == ids
+    assert [entry.sentence_id for entry in store.relabelling.waiting("ana")] == ids[1:]
+    assert [entry.sentence_id for entry in store.relabelling.waiting("ben")] == ids
+    assert [entry.sentence_id for entry in store.relabelling.waiting()] == ids
     assert pending(store, "ana", "relabel") == set()
 
-    store.append([decision(ids[0], kind="undo", draw_id=made.id)])
-    assert [entry.sentence_id for entry in store.open_relabelling("ana")] == ids
+    store.events.add([decision(ids[0], kind="undo", draw_id=made.id)])
+    assert [entry.sentence_id for entry in store.relabelling.waiting("ana")] == ids
     assert pending(store, "ana", "relabel") == {ids[0]}
 
 
 def test_what_was_passed_over_is_done_when_another_has_labelled_it_again(store: Store) -> None:
     ids = added(store, 1)
-    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+    store.relabelling.add([(ids[0], WHY, ())], source="doubts")
     relabelled(store, ids[0], "ana", "skipped")
     relabelled(store, ids[0], "ben")
 
-    assert store.open_relabelling() == []
+    assert store.relabelling.waiting() == []
 
 
 def test_who_passed_over_a_sentence_is_asked_when_it_is_queued_once_more(store: Store) -> None:
     ids = added(store, 1)
-    store.queue_relabelling([(ids[0], WHY, ())], source="doubts")
+    store.relabelling.add([(ids[0], WHY, ())], source="doubts")
     relabelled(store, ids[0], "ana", "skipped")
     relabelled(store, ids[0], "ben")
-    store.queue_relabelling([(ids[0], "once more", ())], source="doubts")
+    store.relabelling.add([(ids[0], "once more", ())], source="doubts")
 
-    assert [entry.reason for entry in store.open_relabelling("ana")] == ["once more"]
+    assert [entry.reason for entry in store.relabelling.waiting("ana")] == ["once more"]
 
 
 def test_what_others_hold_is_not_to_be_labelled_again_by_oneself(store: Store) -> None:
     ids = added(store, 3)
-    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
-    store.add_draws([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
-    store.add_draws([draw("eva", ids[1:2], strategy="relabel")], expires_at=PAST)
+    store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.draws.add([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
+    store.draws.add([draw("eva", ids[1:2], strategy="relabel")], expires_at=PAST)
 
-    assert [entry.sentence_id for entry in store.open_relabelling("ana")] == ids[1:]
-    assert [entry.sentence_id for entry in store.open_relabelling("ana", 1)] == ids[1:2]
-    assert [entry.sentence_id for entry in store.open_relabelling("ben")] == ids
-    assert len(store.open_relabelling()) == 3
+    assert [entry.sentence_id for entry in store.relabelling.waiting("ana")] == ids[1:]
+    assert [entry.sentence_id for entry in store.relabelling.waiting("ana", 1)] == ids[1:2]
+    assert [entry.sentence_id for entry in store.relabelling.waiting("ben")] == ids
+    assert len(store.relabelling.waiting()) == 3
 
 
 def test_two_people_never_label_the_same_sentence_again(store: Store) -> None:
     ids = added(store, 2)
-    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
-    store.add_draws([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
+    store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.draws.add([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
 
-    assert not store.add_draws([draw("ana", ids, strategy="relabel")], expires_at=FUTURE)
-    assert store.last_draws("ana", ("relabel",)) == []
-    assert store.add_draws([draw("ana", ids[1:], strategy="relabel")], expires_at=FUTURE)
+    assert not store.draws.add([draw("ana", ids, strategy="relabel")], expires_at=FUTURE)
+    assert store.draws.last("ana", ("relabel",)) == []
+    assert store.draws.add([draw("ana", ids[1:], strategy="relabel")], expires_at=FUTURE)
 
 
 def test_what_another_labels_again_or_has_labelled_again_is_pending_no_more(store: Store) -> None:
     ids = added(store, 3)
-    store.queue_relabelling([(identifier, WHY, ()) for identifier in ids], source="doubts")
-    store.add_draws([draw("ana", ids, strategy="relabel")], expires_at=PAST)
-    store.add_draws([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
+    store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
+    store.draws.add([draw("ana", ids, strategy="relabel")], expires_at=PAST)
+    store.draws.add([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
     relabelled(store, ids[1], "eva")
 
     assert pending(store, "ana", "relabel") == {ids[2]}
@@ -600,8 +602,8 @@ def test_what_another_labels_again_or_has_labelled_again_is_pending_no_more(stor
 
 def test_a_long_reason_is_kept_whole(store: Store) -> None:
     ids, reason = added(store, 1), "because " * 50
-    store.queue_relabelling([(ids[0], reason, ())], source="doubts")
+    store.relabelling.add([(ids[0], reason, ())], source="doubts")
     made = draw("ana", [], strategy="relabel", items=(DrawItem(ids[0], None, reason, ()),))
-    store.add_draws([made], expires_at=FUTURE)
+    store.draws.add([made], expires_at=FUTURE)
 
-    assert store.last_draws("ana", ("relabel",))[0].items[0].stratum == reason
+    assert store.draws.last("ana", ("relabel",))[0].items[0].stratum == reason

@@ -28,60 +28,60 @@ def test_events_come_back_as_they_went_in_and_in_order(store: Store) -> None:
         decision("s1", "ana", state="skipped"),
     ]
 
-    assert store.append(rows) == 5
-    assert store.events() == rows
-    assert store.events(annotator="ana") == [rows[0], rows[3], rows[4]]
-    assert store.events(sentence_ids=["s1"]) == [rows[1], rows[4]]
-    assert store.events(annotator="ana", sentence_ids=["s1", "s3"]) == [rows[4]]
-    assert store.events(sentence_ids=[]) == []
+    assert store.events.add(rows) == 5
+    assert store.events.all() == rows
+    assert store.events.all(annotator="ana") == [rows[0], rows[3], rows[4]]
+    assert store.events.all(sentence_ids=["s1"]) == [rows[1], rows[4]]
+    assert store.events.all(annotator="ana", sentence_ids=["s1", "s3"]) == [rows[4]]
+    assert store.events.all(sentence_ids=[]) == []
 
 
 def test_events_of_many_sentences_come_back_in_the_order_of_appending(store: Store) -> None:
     rows = [decision(f"s{i}") for i in range(1000)]
-    store.append(rows)
+    store.events.add(rows)
     ids = [row.sentence_id for row in rows]
     random.Random(1).shuffle(ids)
 
-    assert store.events(sentence_ids=ids) == rows
+    assert store.events.all(sentence_ids=ids) == rows
 
 
 def test_an_event_that_is_there_already_is_left_as_it_is_and_not_counted(store: Store) -> None:
     first = decision("s1", labels=("aid",))
-    store.append([first])
+    store.events.add([first])
 
-    assert store.append([replace(first, labels=("truce",)), decision("s2")]) == 1
-    assert store.events(sentence_ids=["s1"]) == [first]
+    assert store.events.add([replace(first, labels=("truce",)), decision("s2")]) == 1
+    assert store.events.all(sentence_ids=["s1"]) == [first]
 
 
 def test_an_event_given_twice_at_once_is_kept_and_counted_once(store: Store) -> None:
     event = decision("s1")
 
-    assert store.append([event, event]) == 1
-    assert store.events() == [event]
+    assert store.events.add([event, event]) == 1
+    assert store.events.all() == [event]
 
 
 def test_events_are_appended_only_if_those_before_them_are_as_is_asked(store: Store) -> None:
     first, other, second = decision("s1"), decision("s2"), decision("s1", "ben")
-    store.append([first, other])
+    store.events.add([first, other])
     seen: list[list[Annotation]] = []
 
-    assert store.append([second], only_if=lambda events: bool(seen.append(events))) == 0
-    assert (seen, store.events()) == ([[first]], [first, other])
-    assert store.append([second], only_if=lambda events: events == [first]) == 1
-    assert store.events() == [first, other, second]
+    assert store.events.add([second], only_if=lambda events: bool(seen.append(events))) == 0
+    assert (seen, store.events.all()) == ([[first]], [first, other])
+    assert store.events.add([second], only_if=lambda events: events == [first]) == 1
+    assert store.events.all() == [first, other, second]
 
 
 def test_appending_nothing_is_allowed(store: Store) -> None:
-    assert store.append([]) == 0
+    assert store.events.add([]) == 0
 
 
 def test_an_event_of_a_draw_says_how_its_sentence_was_drawn(store: Store) -> None:
     ids = added(store, 2)
     made = draw("ana", [], items=(DrawItem(ids[0], 0.25), DrawItem(ids[1])))
-    store.add_draws([made], expires_at=FUTURE)
-    store.append([decision(identifier, draw_id=made.id) for identifier in ids])
+    store.draws.add([made], expires_at=FUTURE)
+    store.events.add([decision(identifier, draw_id=made.id) for identifier in ids])
 
-    assert [(e.strategy, e.inclusion_probability, e.draw_id) for e in store.events()] == [
+    assert [(e.strategy, e.inclusion_probability, e.draw_id) for e in store.events.all()] == [
         ("random", 0.25, made.id),
         ("random", None, made.id),
     ]
@@ -91,50 +91,50 @@ def test_an_event_of_a_draw_says_how_its_sentence_was_drawn(store: Store) -> Non
 def test_an_event_from_elsewhere_keeps_how_its_sentence_was_drawn(
     store: Store, strategy: str, probability: float | None
 ) -> None:
-    store.append([decision("s1", strategy=strategy, inclusion_probability=probability)])
+    store.events.add([decision("s1", strategy=strategy, inclusion_probability=probability)])
 
-    event = store.events()[0]
+    event = store.events.all()[0]
     assert (event.strategy, event.inclusion_probability) == (strategy, probability)
 
 
 def test_nothing_of_a_refused_append_is_kept(store: Store) -> None:
     ids = added(store, 1)
-    store.add_draws([draw("ana", ids)], expires_at=FUTURE)
-    store.keep_draft(ids[0], "ben", Draft(("aid",)))
+    store.draws.add([draw("ana", ids)], expires_at=FUTURE)
+    store.events.keep_draft(ids[0], "ben", Draft(("aid",)))
     good = [decision(ids[0], "ben", strategy="random", inclusion_probability=0.5) for _ in range(500)]
     nameless: Any = None
 
     with pytest.raises(StoreError, match=r"could not be written \(.*annotator"):
-        store.append([*good, decision("s1", nameless)])
+        store.events.add([*good, decision("s1", nameless)])
 
-    assert store.events() == []
-    assert store.unseen() == []
-    assert store.count_decided() == (0, 0)
-    assert store.draft(ids[0], "ben") == Draft(("aid",))
-    assert store.strategy_progress()[0].drawn == 1
+    assert store.events.all() == []
+    assert store.unseen.ids() == []
+    assert store.counts.reviewed() == (0, 0)
+    assert store.events.draft(ids[0], "ben") == Draft(("aid",))
+    assert store.counts.strategies()[0].drawn == 1
 
 
 def test_events_of_draws_are_those_of_one_annotator_on_their_sentences(store: Store) -> None:
     ids = added(store, 3)
     one, two = draw("ana", ids[:1]), draw("ana", ids[1:2], strategy="overlap")
-    store.add_draws([one, two], expires_at=FUTURE)
+    store.draws.add([one, two], expires_at=FUTURE)
     mine = [
         decision(ids[0], draw_id=one.id),
         decision(ids[1], draw_id=two.id),
         decision(ids[0], kind="undo", draw_id=one.id),
     ]
     others = [decision(ids[0], "ben", draw_id=one.id), decision(ids[0]), decision(ids[2], draw_id=one.id)]
-    store.append([others[0], mine[0], others[1], mine[1], others[2], mine[2]])
+    store.events.add([others[0], mine[0], others[1], mine[1], others[2], mine[2]])
 
-    assert [event.event_id for event in store.events_of_draws([one.id, two.id], "ana")] == [
+    assert [event.event_id for event in store.events.of_draws([one.id, two.id], "ana")] == [
         event.event_id for event in mine
     ]
-    assert [event.event_id for event in store.events_of_draws([two.id], "ana")] == [mine[1].event_id]
+    assert [event.event_id for event in store.events.of_draws([two.id], "ana")] == [mine[1].event_id]
 
 
 def test_decisions_since_a_moment_are_counted_with_those_undone(store: Store) -> None:
     noon = "2026-05-05T12:00:00+00:00"
-    store.append(
+    store.events.add(
         [
             replace(decision("s1"), created_at="2026-05-05T11:59:59+00:00"),
             replace(decision("s2"), created_at=noon),
@@ -145,11 +145,11 @@ def test_decisions_since_a_moment_are_counted_with_those_undone(store: Store) ->
         ]
     )
 
-    assert store.count_since("ana", noon) == 3
+    assert store.events.count_since("ana", noon) == 3
 
 
 def test_shared_are_the_sentences_that_two_people_have_reviewed(store: Store) -> None:
-    store.append(
+    store.events.add(
         [
             *(decision(sentence, annotator) for sentence in ("s1", "s2", "s3", "s5") for annotator in ("ana", "ben")),
             decision("s2", "ben", "undo"),
@@ -159,7 +159,7 @@ def test_shared_are_the_sentences_that_two_people_have_reviewed(store: Store) ->
         ]
     )
 
-    assert store.shared_sentences() == ["s1", "s5"]
+    assert store.events.shared_sentences() == ["s1", "s5"]
 
 
 # -- what stands
@@ -201,7 +201,7 @@ def test_what_stands_is_always_the_fold_of_the_events(
         for sentence, annotator, kind, state, strategy in history
     ]
     for start in range(0, len(events), at_once):
-        store.append(events[start : start + at_once])
+        store.events.add(events[start : start + at_once])
 
     stands, found = standing(events), decisions_of(url, prefix)
     assert {key[:2]: value for key, value in found.items() if key[2] == "annotate"} == {
@@ -221,49 +221,49 @@ def test_unseen_agrees_with_the_decisions_that_stand(store: Store, history: list
     ids = added(store, 2, f"document {next(_run)}")
     names = {"s0": ids[0], "s1": ids[1]}
     events = [decision(names[sentence], annotator, kind) for sentence, annotator, kind, _, _ in history]
-    store.append(events)
+    store.events.add(events)
 
     stands = standing(events)
     decided = {sentence for sentence, _ in stands.annotations} | set(stands.adjudications)
-    assert set(store.unseen()) & set(ids) == set(ids) - decided
+    assert set(store.unseen.ids()) & set(ids) == set(ids) - decided
 
 
 # -- drafts
 
 
 def test_a_draft_comes_back_until_another_replaces_it(store: Store) -> None:
-    assert store.draft("s1", "ana") == Draft()
-    store.keep_draft("s1", "ana", Draft(("truce", "aid"), "unsure: “…”"))
-    assert store.draft("s1", "ana") == Draft(("truce", "aid"), "unsure: “…”")
+    assert store.events.draft("s1", "ana") == Draft()
+    store.events.keep_draft("s1", "ana", Draft(("truce", "aid"), "unsure: “…”"))
+    assert store.events.draft("s1", "ana") == Draft(("truce", "aid"), "unsure: “…”")
 
-    store.keep_draft("s1", "ana", Draft((), "only a note"))
-    assert store.draft("s1", "ana") == Draft((), "only a note")
+    store.events.keep_draft("s1", "ana", Draft((), "only a note"))
+    assert store.events.draft("s1", "ana") == Draft((), "only a note")
 
 
 def test_drafts_are_kept_apart_by_annotator_and_sentence(store: Store) -> None:
     drafts = {("s1", "ana"): Draft(("aid",)), ("s1", "ben"): Draft(("truce",)), ("s2", "ana"): Draft((), "note")}
     for (sentence, annotator), draft in drafts.items():
-        store.keep_draft(sentence, annotator, draft)
+        store.events.keep_draft(sentence, annotator, draft)
 
-    assert {key: store.draft(*key) for key in drafts} == drafts
+    assert {key: store.events.draft(*key) for key in drafts} == drafts
 
 
 def test_an_empty_draft_removes_what_was_kept(store: Store, url: str) -> None:
-    store.keep_draft("s1", "ana", Draft(("aid",), "a note"))
-    store.keep_draft("s1", "ana", Draft())
+    store.events.keep_draft("s1", "ana", Draft(("aid",), "a note"))
+    store.events.keep_draft("s1", "ana", Draft())
 
-    assert store.draft("s1", "ana") == Draft()
+    assert store.events.draft("s1", "ana") == Draft()
     assert rows_of(url, sa.select(schema.drafts)) == []
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("annotate", False), ("adjudicate", False), ("undo", True)])
 def test_a_decision_removes_the_annotators_own_draft_on_the_sentence(store: Store, kind: EventKind, kept: bool) -> None:
     for sentence, annotator in (("s1", "ana"), ("s1", "ben"), ("s2", "ana")):
-        store.keep_draft(sentence, annotator, Draft(("aid",)))
-    store.append([decision("s1", "ana", kind)])
+        store.events.keep_draft(sentence, annotator, Draft(("aid",)))
+    store.events.add([decision("s1", "ana", kind)])
 
-    assert (store.draft("s1", "ana") == Draft(("aid",))) is kept
-    assert store.draft("s1", "ben") == store.draft("s2", "ana") == Draft(("aid",))
+    assert (store.events.draft("s1", "ana") == Draft(("aid",))) is kept
+    assert store.events.draft("s1", "ben") == store.events.draft("s2", "ana") == Draft(("aid",))
 
 
 # -- reservations
@@ -271,9 +271,9 @@ def test_a_decision_removes_the_annotators_own_draft_on_the_sentence(store: Stor
 
 def test_a_decision_frees_the_annotators_own_reservation_and_no_other(store: Store, url: str) -> None:
     ids = added(store, 2)
-    store.add_draws([draw("ana", ids)], expires_at=FUTURE)
-    store.add_draws([draw("ben", ids, strategy="audit")], expires_at=FUTURE)
-    store.append([decision(ids[0], "ana")])
+    store.draws.add([draw("ana", ids)], expires_at=FUTURE)
+    store.draws.add([draw("ben", ids, strategy="audit")], expires_at=FUTURE)
+    store.events.add([decision(ids[0], "ana")])
 
     held = rows_of(url, sa.select(schema.reservations.c.sentence_id, schema.reservations.c.annotator))
     assert sorted(map(tuple, held)) == sorted([(ids[1], "ana"), (ids[0], "ben"), (ids[1], "ben")])
@@ -282,19 +282,19 @@ def test_a_decision_frees_the_annotators_own_reservation_and_no_other(store: Sto
 def test_appending_what_is_there_already_frees_no_reservation(store: Store) -> None:
     ids = added(store, 1)
     old = decision(ids[0], "ana")
-    store.append([old, decision(ids[0], "ana", "undo")])
-    store.add_draws([draw("ana", ids)], expires_at=FUTURE)
+    store.events.add([old, decision(ids[0], "ana", "undo")])
+    store.draws.add([draw("ana", ids)], expires_at=FUTURE)
 
-    assert store.append([old]) == 0
-    assert store.unseen() == []
+    assert store.events.add([old]) == 0
+    assert store.unseen.ids() == []
 
 
 def test_an_undo_frees_nothing(store: Store) -> None:
     ids = added(store, 1)
     made = draw("ana", ids)
-    store.add_draws([made], expires_at=PAST)
-    store.append([decision(ids[0], draw_id=made.id)])
-    store.reserve(ids[0], "ana", made.id, expires_at=FUTURE)
-    store.append([decision(ids[0], kind="undo", draw_id=made.id)])
+    store.draws.add([made], expires_at=PAST)
+    store.events.add([decision(ids[0], draw_id=made.id)])
+    store.draws.reserve(ids[0], "ana", made.id, expires_at=FUTURE)
+    store.events.add([decision(ids[0], kind="undo", draw_id=made.id)])
 
-    assert store.unseen() == []
+    assert store.unseen.ids() == []

@@ -20,7 +20,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import StoreError
 from labels.records import Document, Sentence
 from labels.settings import store_url
-from labels.store import CodebookMigration, Counts, Draft, Store
+from labels.store import CodebookMigration, Draft, Store, TextCounts
 from labels.store.database import open_engine
 from tests.labels.store.builders import FUTURE, added, decision, draw, make_revision, sentences
 
@@ -36,13 +36,13 @@ def dump(path: str = "store.db") -> list[str]:
 
 READ_ONLY = "sqlite:///file:store.db?mode=ro&uri=true"
 WRITES: dict[str, Callable[[Store], object]] = {
-    "documents": lambda store: store.add_documents([(Document("src", "One."), [])]),
+    "documents": lambda store: store.documents.add([(Document("src", "One."), [])]),
     "sentences": lambda store: store.add_annotated(sentences(1, "new"), []),
-    "events": lambda store: store.append([decision("s1")]),
-    "draws": lambda store: store.add_draws([draw("ana", ["s1"])], expires_at=FUTURE),
-    "draft": lambda store: store.keep_draft("s1", "ana", Draft(("aid",))),
-    "relabelling": lambda store: store.queue_relabelling([("s1", "doubt", ())], source="doubts"),
-    "scores": lambda store: store.add_scores("m", [(1, (0.5,), 0.5, 0.5, 0.5)]),
+    "events": lambda store: store.events.add([decision("s1")]),
+    "draws": lambda store: store.draws.add([draw("ana", ["s1"])], expires_at=FUTURE),
+    "draft": lambda store: store.events.keep_draft("s1", "ana", Draft(("aid",))),
+    "relabelling": lambda store: store.relabelling.add([("s1", "doubt", ())], source="doubts"),
+    "scores": lambda store: store.scores.add("m", [(1, (0.5,), 0.5, 0.5, 0.5)]),
 }
 
 
@@ -50,7 +50,7 @@ WRITES: dict[str, Callable[[Store], object]] = {
 def filled() -> list[str]:
     """What is in a store of three sentences and a decision, as SQL."""
     with Store("store.db") as store:
-        store.append([decision(added(store, 3)[0])])
+        store.events.add([decision(added(store, 3)[0])])
     return dump()
 
 
@@ -60,7 +60,7 @@ def test_a_store_that_may_only_be_read_says_so_and_stays_as_it_was(filled: list[
         with pytest.raises(StoreError, match=rf"store\.db.*written \(attempt to write a readonly .*\)\. {ADVICE}"):
             WRITES[what](store)
 
-        assert len(store.unseen()) == 2
+        assert len(store.unseen.ids()) == 2
     assert dump() == filled
 
 
@@ -76,7 +76,7 @@ def test_a_file_without_the_right_to_write_says_so(filled: list[str]) -> None:
     path.chmod(stat.S_IRUSR)
     try:
         with Store(path) as store, pytest.raises(StoreError, match="readonly database"):
-            store.append([decision("s1")])
+            store.events.add([decision("s1")])
     finally:
         path.chmod(stat.S_IRUSR | stat.S_IWUSR)
     assert dump() == filled
@@ -115,11 +115,11 @@ def test_what_does_not_fit_the_disk_is_refused_whole_and_the_rest_stays(filled: 
     document = Document("src", "A long report. " * 20_000)
     with full_disk(spare_pages=8), Store("store.db") as store:
         with pytest.raises(StoreError, match=rf"written \(database or disk is full\)\. {ADVICE}"):
-            store.add_documents([(document, [Sentence(document.id, 0, 14, "A long report.")])])
+            store.documents.add([(document, [Sentence(document.id, 0, 14, "A long report.")])])
         with pytest.raises(StoreError, match="disk is full"):
-            store.append([decision(f"s{number}", note="long " * 100) for number in range(500)])
+            store.events.add([decision(f"s{number}", note="long " * 100) for number in range(500)])
 
-        assert store.counts() == Counts(documents=0, sentences=3, boilerplate=0)
+        assert store.counts.texts() == TextCounts(documents=0, sentences=3, boilerplate=0)
     assert dump() == filled
 
 
@@ -138,7 +138,7 @@ def test_a_session_on_a_full_disk_goes_on_where_it_was_when_there_is_room_again(
         with pytest.raises(StoreError, match="disk is full"):
             review_all(session, long)
         done, item = session.decided, session.current()
-        assert 0 < done == len(store.events()) < 100
+        assert 0 < done == len(store.events.all()) < 100
 
     with Store("store.db") as store:
         session = LabellingSession(store, codebook, "ana")
@@ -146,7 +146,7 @@ def test_a_session_on_a_full_disk_goes_on_where_it_was_when_there_is_room_again(
         assert item is not None
         assert session.current() == item
         session.review(["aid"], long)
-        assert len(store.events()) == done + 1
+        assert len(store.events.all()) == done + 1
 
 
 def test_a_new_store_on_a_full_disk_is_not_half_made() -> None:
@@ -155,7 +155,7 @@ def test_a_new_store_on_a_full_disk_is_not_half_made() -> None:
     assert [line for line in dump() if line.startswith("CREATE")] == []
 
     with Store("store.db") as store:
-        assert store.counts().sentences == 0
+        assert store.counts.texts().sentences == 0
 
 
 # -- another program holds the file
@@ -168,10 +168,10 @@ def test_a_file_that_another_program_holds_too_long_is_named(
     with closing(sqlite3.connect("store.db")) as other, Store("store.db") as store:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"store\.db: .*written \(database is locked\)"):
-            store.append([decision("s1")])
+            store.events.add([decision("s1")])
         other.rollback()
 
-        assert store.append([decision("s1")]) == 1
+        assert store.events.add([decision("s1")]) == 1
     assert len(dump()) > len(filled)
 
 
@@ -187,9 +187,9 @@ def test_a_file_that_another_program_holds_too_long_is_named(
 )
 def test_text_that_cannot_be_stored_is_refused_whole(store: Store, event: Any) -> None:
     with pytest.raises(StoreError, match=rf"written \(.*surrogates not allowed.*\)\. {ADVICE}"):
-        store.append([decision("s1"), event])
+        store.events.add([decision("s1"), event])
 
-    assert store.events() == []
+    assert store.events.all() == []
 
 
 def test_an_event_that_cannot_be_stored_leaves_nothing_of_what_came_with_it(store: Store, codebook: Codebook) -> None:
@@ -200,21 +200,21 @@ def test_an_event_that_cannot_be_stored_leaves_nothing_of_what_came_with_it(stor
 
     with pytest.raises(StoreError, match=ADVICE):
         store.add_annotated([sentence], events, **came)
-    assert (store.counts(), store.events(), store.codebooks()) == (Counts(0, 0, 0), [], {})
-    assert store.migrations() == []
+    assert (store.counts.texts(), store.events.all(), store.codebooks.all()) == (TextCounts(0, 0, 0), [], {})
+    assert store.codebooks.migrations() == []
 
     assert store.add_annotated([sentence], events[:1], **came) == 1
     assert store.add_annotated([sentence], events[:1], **came) == 0
-    assert (store.counts(), store.codebooks()) == (Counts(1, 1, 0), {codebook.hash: codebook})
-    assert store.events() == events[:1]
-    assert store.migrations() == came["migrations"]
+    assert (store.counts.texts(), store.codebooks.all()) == (TextCounts(1, 1, 0), {codebook.hash: codebook})
+    assert store.events.all() == events[:1]
+    assert store.codebooks.migrations() == came["migrations"]
 
 
 def test_a_number_that_is_too_large_is_refused_whole(store: Store) -> None:
     with pytest.raises(StoreError, match=rf"written \(.*\)\. {ADVICE}"):
-        store.add_draws([draw("ana", added(store, 1), seed=10**30)], expires_at=FUTURE)
+        store.draws.add([draw("ana", added(store, 1), seed=10**30)], expires_at=FUTURE)
 
-    assert len(store.unseen()) == 1
+    assert len(store.unseen.ids()) == 1
 
 
 # -- a server that goes away
@@ -278,7 +278,7 @@ def test_a_connection_that_was_cut_between_two_decisions_is_made_anew(server: st
             assert cut_others(connection) == 1
         session.undo()
 
-        assert [event.event for event in store.events()] == ["annotate"] * 3 + ["undo"]
+        assert [event.event for event in store.events.all()] == ["annotate"] * 3 + ["undo"]
         assert (session.decided, session.remaining) == (2, 8)
 
 
@@ -295,7 +295,7 @@ def test_a_decision_whose_connection_is_cut_is_refused_and_can_be_made_again(ser
 
         assert (session.decided, session.current()) == (1, item)
         session.review(["truce"])
-        assert [event.labels for event in store.events()] == [("aid",), ("truce",)]
+        assert [event.labels for event in store.events.all()] == [("aid",), ("truce",)]
 
 
 def test_who_opens_the_store_anew_after_a_cut_finds_everything_once(server: str, codebook: Codebook) -> None:
@@ -316,8 +316,8 @@ def test_who_opens_the_store_anew_after_a_cut_finds_everything_once(server: str,
         assert session.undo()
         while session.current() is not None:
             session.review([])
-        assert store.count_decided() == (10, 0)
-        assert len(store.events()) == 2 + 1 + 9
+        assert store.counts.reviewed() == (10, 0)
+        assert len(store.events.all()) == 2 + 1 + 9
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from labels.errors import DataError
-from labels.store import Counts, Store
+from labels.store import Store, TextCounts
 from labels.store.ingest import ingest
 from tests.conftest import progress_reports
 from tests.labels.store.builders import stored_document
@@ -46,13 +46,13 @@ def test_documents_and_sentences_are_kept_and_counted(store: Store, articles: Pa
     assert (report.documents_read, report.documents_added, report.sentences_added) == (2, 2, 8)
     assert report.boilerplate == Counter({"comments": 2})
     assert report.rejected == []
-    assert store.counts() == Counts(documents=2, sentences=8, boilerplate=2)
+    assert store.counts.texts() == TextCounts(documents=2, sentences=8, boilerplate=2)
 
 
 def test_each_sentence_is_its_span_of_the_stored_document(store: Store, articles: Path) -> None:
     ingest(store, [articles])
 
-    for sentence in store.sentences():
+    for sentence in store.documents.sentences():
         document = stored_document(store.url, sentence.document_id)
         assert document.text[sentence.start : sentence.end] == sentence.text
 
@@ -60,19 +60,21 @@ def test_each_sentence_is_its_span_of_the_stored_document(store: Store, articles
 def test_boilerplate_is_kept_with_its_reason_but_not_to_be_labelled(store: Store, articles: Path) -> None:
     ingest(store, [articles])
 
-    aside = [sentence for sentence in store.sentences() if sentence.boilerplate]
+    aside = [sentence for sentence in store.documents.sentences() if sentence.boilerplate]
     assert [(sentence.text, sentence.boilerplate) for sentence in aside] == [("Leave a Comment", "comments")] * 2
-    assert set(store.unseen()) == {sentence.id for sentence in store.sentences()} - {each.id for each in aside}
+    assert set(store.unseen.ids()) == {sentence.id for sentence in store.documents.sentences()} - {
+        each.id for each in aside
+    }
 
 
 def test_reading_the_same_again_adds_nothing(store: Store, articles: Path) -> None:
     ingest(store, [articles])
-    before = store.counts()
+    before = store.counts.texts()
 
     report = ingest(store, [articles, articles / "a.txt"])
 
     assert (report.documents_read, report.documents_added, report.sentences_added) == (3, 0, 0)
-    assert store.counts() == before
+    assert store.counts.texts() == before
 
 
 def test_a_document_that_changed_is_a_new_one(store: Store, articles: Path) -> None:
@@ -80,7 +82,7 @@ def test_a_document_that_changed_is_a_new_one(store: Store, articles: Path) -> N
     (articles / "a.txt").write_text(ARTICLE + "\nRain fell.\n", encoding="utf-8")
 
     assert ingest(store, [articles / "a.txt"]).documents_added == 1
-    assert store.counts().documents == 2
+    assert store.counts.texts().documents == 2
 
 
 def test_what_cannot_be_read_is_reported_and_the_rest_goes_in(store: Store, articles: Path, write_jsonl: Write) -> None:
@@ -128,7 +130,7 @@ def test_more_documents_than_go_into_one_transaction_are_all_kept(store: Store, 
     report = ingest(store, [rows])
 
     assert (report.documents_read, report.documents_added, report.sentences_added) == (450, 450, 450)
-    assert store.counts().documents == 450
+    assert store.counts.texts().documents == 450
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "picture.png", "empty"])
@@ -141,7 +143,7 @@ def test_a_path_with_nothing_to_read_is_refused_before_anything_is_kept(
 
     with pytest.raises(DataError, match=name):
         ingest(store, paths)
-    assert store.counts().documents == 0
+    assert store.counts.texts().documents == 0
 
 
 def test_progress_counts_files_up_to_all_of_them(store: Store, articles: Path) -> None:

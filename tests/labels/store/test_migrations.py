@@ -14,14 +14,15 @@ from alembic.script import ScriptDirectory
 from labels.errors import StoreError
 from labels.gold import standing
 from labels.records import Annotation, Document, EventKind, Sentence, State
-from labels.store import Counts, Draw, DrawItem, Store, schema
-from labels.store.migrations import HEAD, schema_version
-from tests.labels.store.builders import alembic_config, make_revision, stored_document
+from labels.store import Draw, DrawItem, Store, TextCounts, schema
+from labels.store.database import HEAD, schema_version
+from tests.labels.store.builders import make_revision, stored_document
 
 Shape = dict[str, dict[str, Any]]
 
 
-REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+SCRIPTS = ScriptDirectory(str(Path(schema.__file__).parent))
+REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()]
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def dump(path: str) -> list[str]:
 
 
 def test_head_is_the_one_newest_revision() -> None:
-    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]
+    assert SCRIPTS.get_heads() == [HEAD]
 
 
 def test_migrations_create_exactly_the_tables_of_the_schema(empty_url: str, engine: sa.Engine) -> None:
@@ -89,7 +90,7 @@ def test_a_store_of_every_revision_is_brought_to_head(empty_url: str, engine: sa
     make_revision(engine, revision)
 
     with Store(empty_url) as store:
-        assert store.counts().documents == 0
+        assert store.counts.texts().documents == 0
     with engine.connect() as connection:
         assert schema_version(connection) == HEAD
 
@@ -188,8 +189,8 @@ def upgraded(empty_url: str, engine: sa.Engine) -> Iterator[Store]:
 
 
 def test_sentences_of_the_first_revision_are_all_there_and_numbered(upgraded: Store, engine: sa.Engine) -> None:
-    assert upgraded.counts() == Counts(documents=1, sentences=4, boilerplate=1)
-    assert [(row.document_id, row.start, row.end, row.text) for row in upgraded.sentences()] == [
+    assert upgraded.counts.texts() == TextCounts(documents=1, sentences=4, boilerplate=1)
+    assert [(row.document_id, row.start, row.end, row.text) for row in upgraded.documents.sentences()] == [
         (document, start, start + 9, f"Text of {identifier} “ü”")
         for document, start, identifier in sorted(OLD_SENTENCES)
     ]
@@ -198,11 +199,11 @@ def test_sentences_of_the_first_revision_are_all_there_and_numbered(upgraded: St
         numbered = connection.execute(sa.select(table.c.number, table.c.id).order_by(table.c.number)).all()
     assert [tuple(row) for row in numbered] == [(1, "s-early"), (2, "s-mark"), (3, "s-late"), (4, "s-d2")]
     upgraded.add_annotated([Sentence("d3", 0, 4, "New.")], [])
-    assert [sentence.number for sentence in upgraded.unscored("m")] == [1, 3, 4, 5]
+    assert [sentence.number for sentence in upgraded.scores.unscored("m")] == [1, 3, 4, 5]
 
 
 def test_events_of_the_first_revision_come_back_in_their_order(upgraded: Store) -> None:
-    events = upgraded.events()
+    events = upgraded.events.all()
 
     assert [(e.sentence_id, e.annotator, e.event, e.state, list(e.labels)) for e in events] == OLD_EVENTS
     assert [e.event_id for e in events] == [f"e{number}" for number in range(9)]
@@ -213,8 +214,8 @@ def test_events_of_the_first_revision_come_back_in_their_order(upgraded: Store) 
     assert events[0] == first
     assert events[1].suggestion is None
     later = replace(first, event_id="later", suggestion=None, blind=False)
-    upgraded.append([later])
-    assert upgraded.events()[-1] == later
+    upgraded.events.add([later])
+    assert upgraded.events.all()[-1] == later
 
 
 def test_decisions_of_the_first_revision_stand_as_the_events_say(upgraded: Store, engine: sa.Engine) -> None:
@@ -227,25 +228,25 @@ def test_decisions_of_the_first_revision_stand_as_the_events_say(upgraded: Store
         ("s-early", "ben", "annotate", 2, "skipped"),
         ("s-early", "eva", "adjudicate", 6, "reviewed"),
     ]
-    stands = standing(upgraded.events())
+    stands = standing(upgraded.events.all())
     assert len(stands.annotations) + len(stands.adjudications) == 4
-    assert upgraded.count_decided() == (2, 0)
+    assert upgraded.counts.reviewed() == (2, 0)
 
 
 def test_draws_and_reservations_of_the_first_revision_are_still_held(upgraded: Store) -> None:
-    (made,) = upgraded.last_draws("ana", ("random",))
+    (made,) = upgraded.draws.last("ana", ("random",))
 
     items = (DrawItem("s-late", 0.5, position=0), DrawItem("s-early", 0.5, position=1))
     assert made == Draw("old", "random", "ana", "f", 3, 13, MOMENT, items)
-    assert upgraded.unseen() == ["s-d2"]
-    assert upgraded.hold_pending([made], expires_at="2999-01-01T00:00:00+00:00") == {"s-late"}
+    assert upgraded.unseen.ids() == ["s-d2"]
+    assert upgraded.draws.hold_pending([made], expires_at="2999-01-01T00:00:00+00:00") == {"s-late"}
 
 
 def test_opening_again_keeps_what_is_there() -> None:
     document = Document("paper", "Oslo pledged aid.")
     sentence = Sentence(document.id, 0, 17, "Oslo pledged aid.")
     with Store("store.db") as store:
-        store.add_documents([(document, [sentence])])
+        store.documents.add([(document, [sentence])])
     before = dump("store.db")
 
     with Store("store.db") as store:

@@ -14,15 +14,15 @@ def at(moment: str, event: Annotation) -> Annotation:
 
 
 def test_an_empty_store_has_no_progress(store: Store) -> None:
-    assert store.annotator_progress(today=TODAY) == []
-    assert store.label_counts() == {}
-    assert store.strategy_progress() == []
-    assert store.count_decided() == (0, 0)
+    assert store.counts.annotators(today=TODAY) == []
+    assert store.counts.label_sets() == {}
+    assert store.counts.strategies() == []
+    assert store.counts.reviewed() == (0, 0)
 
 
 def test_each_annotators_standing_decisions_are_counted_most_first(store: Store) -> None:
     ids = added(store, 6)
-    store.append(
+    store.events.add(
         [
             at(f"{TODAY}T09:00:00+00:00", decision(ids[0], "ben", labels=("aid",), note="why")),
             at("2026-05-04T23:59:59+00:00", decision(ids[1], "ben")),
@@ -34,19 +34,19 @@ def test_each_annotators_standing_decisions_are_counted_most_first(store: Store)
             at(f"{TODAY}T14:00:00+00:00", decision(ids[0], "eva", "adjudicate")),
         ]
     )
-    store.add_draws([draw("ben", [ids[5]])], expires_at=FUTURE)
-    store.add_draws([draw("ana", [ids[4]], strategy="audit")], expires_at=PAST)
+    store.draws.add([draw("ben", [ids[5]])], expires_at=FUTURE)
+    store.draws.add([draw("ana", [ids[4]], strategy="audit")], expires_at=PAST)
 
-    assert store.annotator_progress(today=TODAY) == [
+    assert store.counts.annotators(today=TODAY) == [
         AnnotatorProgress("ben", 2, 1, 1, 2, 2, 1, None, f"{TODAY}T10:00:00+00:00"),
         AnnotatorProgress("ana", 1, 0, 0, 0, 0, 0, None, "2026-05-01T00:00:00+00:00"),
     ]
 
 
 def test_annotators_who_did_as_much_are_ordered_by_name(store: Store) -> None:
-    store.append([decision("s1", name) for name in ("eva", "ana", "ben")])
+    store.events.add([decision("s1", name) for name in ("eva", "ana", "ben")])
 
-    assert [progress.annotator for progress in store.annotator_progress(today=TODAY)] == ["ana", "ben", "eva"]
+    assert [progress.annotator for progress in store.counts.annotators(today=TODAY)] == ["ana", "ben", "eva"]
 
 
 def test_the_time_of_a_decision_is_the_median_of_those_taken(store: Store) -> None:
@@ -56,14 +56,14 @@ def test_the_time_of_a_decision_is_the_median_of_those_taken(store: Store) -> No
         "eva": [None],
     }
     for annotator, times in seconds.items():
-        store.append([decision(f"s{i}", annotator, seconds=time) for i, time in enumerate(times)])
+        store.events.add([decision(f"s{i}", annotator, seconds=time) for i, time in enumerate(times)])
 
-    found = {progress.annotator: progress.seconds for progress in store.annotator_progress(today=TODAY)}
+    found = {progress.annotator: progress.seconds for progress in store.counts.annotators(today=TODAY)}
     assert found == {"ana": 2.0, "ben": 3.0, "eva": None}
 
 
 def test_label_sets_are_counted_where_they_stand_and_were_reviewed(store: Store) -> None:
-    store.append(
+    store.events.add(
         [
             decision("s1", "ana", labels=("aid", "truce")),
             decision("s1", "ben", labels=("aid", "truce")),
@@ -79,15 +79,15 @@ def test_label_sets_are_counted_where_they_stand_and_were_reviewed(store: Store)
         ]
     )
 
-    assert store.label_counts() == {("aid", "truce"): 2, ("aid",): 1, (): 2, ("Frieden “ü”",): 1}
+    assert store.counts.label_sets() == {("aid", "truce"): 2, ("aid",): 1, (): 2, ("Frieden “ü”",): 1}
 
 
 def test_what_became_of_each_strategys_sentences_is_counted_most_first(store: Store) -> None:
     ids = added(store, 6)
     random, search = draw("ana", ids[:4]), draw("ana", ids[4:], strategy="search")
-    store.add_draws([random], expires_at=FUTURE)
-    store.add_draws([search], expires_at=FUTURE)
-    store.append(
+    store.draws.add([random], expires_at=FUTURE)
+    store.draws.add([search], expires_at=FUTURE)
+    store.events.add(
         [
             decision(ids[0], draw_id=random.id),
             decision(ids[1], draw_id=random.id, state="skipped"),
@@ -97,11 +97,11 @@ def test_what_became_of_each_strategys_sentences_is_counted_most_first(store: St
         ]
     )
 
-    assert store.strategy_progress() == [StrategyProgress("random", 4, 1, 1), StrategyProgress("search", 2, 0, 0)]
+    assert store.counts.strategies() == [StrategyProgress("random", 4, 1, 1), StrategyProgress("search", 2, 0, 0)]
 
 
 def test_sentences_are_counted_that_one_and_that_two_people_have_reviewed(store: Store) -> None:
-    store.append(
+    store.events.add(
         [
             *(decision("s1", name) for name in ("ana", "ben", "eva")),
             decision("s2", "ana"),
@@ -114,4 +114,4 @@ def test_sentences_are_counted_that_one_and_that_two_people_have_reviewed(store:
         ]
     )
 
-    assert store.count_decided() == (3, 1)
+    assert store.counts.reviewed() == (3, 1)

@@ -31,9 +31,9 @@ def test_models_come_back_as_they_went_in_the_one_added_last_first(store: Store)
     early = model("early", created_at=PAST, thresholds=(0.25, 0.1), encoder="MiniLM “L6”")
     late = model("late", created_at=FUTURE, labels=("ä",), thresholds=(), exclusive=True)
     for each in (late, early, model("early", kind="another")):
-        store.add_model(each)
+        store.scores.add_model(each)
 
-    assert store.models() == [late, early]
+    assert store.scores.models() == [late, early]
 
 
 def test_what_is_unscored_comes_in_the_order_of_numbers_without_boilerplate(store: Store) -> None:
@@ -42,86 +42,86 @@ def test_what_is_unscored_comes_in_the_order_of_numbers_without_boilerplate(stor
     rows = sentences(3, "d3")
     store.add_annotated(rows, [])
 
-    assert numbers(store.unscored("m")) == [1, 4, 5, 6]
-    assert store.unscored("m", 2)[1] == Scorable(4, rows[0].id, "Text 0000")
-    assert store.count_unscored("m") == 4
+    assert numbers(store.scores.unscored("m")) == [1, 4, 5, 6]
+    assert store.scores.unscored("m", 2)[1] == Scorable(4, rows[0].id, "Text 0000")
+    assert store.scores.count_unscored("m") == 4
 
 
 def test_scoring_goes_on_where_it_stopped_and_takes_up_what_was_added_since(store: Store) -> None:
     added(store, 4)
-    store.add_scores("m", [score(1, 0.5), score(2, 0.5)])
-    assert numbers(store.unscored("m")) == [3, 4]
-    store.add_scores("m", [score(3, 0.5), score(4, 0.5)])
-    assert store.unscored("m") == []
+    store.scores.add("m", [score(1, 0.5), score(2, 0.5)])
+    assert numbers(store.scores.unscored("m")) == [3, 4]
+    store.scores.add("m", [score(3, 0.5), score(4, 0.5)])
+    assert store.scores.unscored("m") == []
     added(store, 1, "d2")
 
-    assert numbers(store.unscored("m")) == [5]
-    assert store.count_unscored("m") == 1
-    assert store.count_unscored("another") == 5
+    assert numbers(store.scores.unscored("m")) == [5]
+    assert store.scores.count_unscored("m") == 1
+    assert store.scores.count_unscored("another") == 5
 
 
 def test_holes_are_found_after_what_is_new(store: Store) -> None:
     added(store, 5)
-    store.add_scores("m", [score(2, 0.5), score(4, 0.5)])
+    store.scores.add("m", [score(2, 0.5), score(4, 0.5)])
 
-    assert numbers(store.unscored("m")) == [5]
-    store.add_scores("m", [score(5, 0.5)])
-    assert numbers(store.unscored("m")) == [1, 3]
-    assert numbers(store.unscored("m", 1)) == [1]
-    assert store.count_unscored("m") == 2
+    assert numbers(store.scores.unscored("m")) == [5]
+    store.scores.add("m", [score(5, 0.5)])
+    assert numbers(store.scores.unscored("m")) == [1, 3]
+    assert numbers(store.scores.unscored("m", 1)) == [1]
+    assert store.scores.count_unscored("m") == 2
 
 
 def test_embeddings_are_missing_apart_from_scores(store: Store) -> None:
     added(store, 3)
     score_all(store, [0.5])
-    store.add_embeddings("m", [(1, vector(1.0))])
+    store.scores.add_embeddings("m", [(1, vector(1.0))])
 
-    assert store.unscored("m") == []
-    assert numbers(store.unscored("m", embeddings=True)) == [2, 3]
-    assert numbers(store.unscored("n", embeddings=True)) == [1, 2, 3]
+    assert store.scores.unscored("m") == []
+    assert numbers(store.scores.unscored("m", embeddings=True)) == [2, 3]
+    assert numbers(store.scores.unscored("n", embeddings=True)) == [1, 2, 3]
 
 
 def test_probabilities_come_back_in_float32(store: Store) -> None:
     ids = added(store, 2)
-    assert store.add_scores("m", [score(1, 0.1, 0.9, 1.0)]) == 1
+    assert store.scores.add("m", [score(1, 0.1, 0.9, 1.0)]) == 1
 
     expected = struct.unpack("<3f", struct.pack("<3f", 0.1, 0.9, 1.0))
-    assert store.probabilities("m", ids[0]) == expected
-    assert store.probabilities("m", ids[1]) is None
-    assert store.probabilities("n", ids[0]) is None
-    assert store.probabilities("m", "elsewhere") is None
+    assert store.scores.probabilities("m", ids[0]) == expected
+    assert store.scores.probabilities("m", ids[1]) is None
+    assert store.scores.probabilities("n", ids[0]) is None
+    assert store.scores.probabilities("m", "elsewhere") is None
 
 
 def test_scores_that_are_there_are_left_as_they_are_and_not_counted(store: Store) -> None:
     ids = added(store, 2)
-    store.add_scores("m", [score(1, 0.25)])
+    store.scores.add("m", [score(1, 0.25)])
 
-    assert store.add_scores("m", [score(1, 0.75), score(2, 0.5)]) == 1
-    assert store.add_scores("m", []) == 0
-    assert store.probabilities("m", ids[0]) == (0.25,)
+    assert store.scores.add("m", [score(1, 0.75), score(2, 0.5)]) == 1
+    assert store.scores.add("m", []) == 0
+    assert store.scores.probabilities("m", ids[0]) == (0.25,)
 
 
 def test_embeddings_come_back_by_sentence(store: Store) -> None:
     ids = added(store, 500)
     given = embed_all(store, [vector(1.0, 0.0), vector(0.0, -1.0)])
 
-    assert store.embeddings("m", [*ids, "elsewhere"]) == given
-    assert store.embeddings("n", ids) == {}
-    assert store.add_embeddings("m", [(1, vector(0.5))]) == 0
+    assert store.scores.embeddings("m", [*ids, "elsewhere"]) == given
+    assert store.scores.embeddings("n", ids) == {}
+    assert store.scores.add_embeddings("m", [(1, vector(0.5))]) == 0
 
 
 @pytest.mark.parametrize("by", ["entropy", "margin"])
 def test_the_least_sure_come_first_and_only_what_is_unseen(store: Store, by: str) -> None:
     ids = added(store, 6)
     measures = [0.1, 0.6, 0.3, 0.5, 0.4, 0.2]
-    store.add_scores(
+    store.scores.add(
         "m", [(number, (0.5,), measure, 1 - measure, 0.5) for number, measure in enumerate(measures, start=1)]
     )
-    store.add_scores("n", [(number, (0.5,), 0.9, 0.0, 0.5) for number in range(1, 7)])
-    store.append([decision(ids[1])])
-    store.add_draws([draw("ana", [ids[3]])], expires_at=FUTURE)
+    store.scores.add("n", [(number, (0.5,), 0.9, 0.0, 0.5) for number in range(1, 7)])
+    store.events.add([decision(ids[1])])
+    store.draws.add([draw("ana", [ids[3]])], expires_at=FUTURE)
 
-    found = store.uncertain_unseen("m", "margin" if by == "margin" else "entropy", 3)
+    found = store.unseen.uncertain("m", "margin" if by == "margin" else "entropy", 3)
 
     assert [identifier for identifier, _ in found] == [ids[4], ids[2], ids[5]]
     assert [value for _, value in found] == pytest.approx([0.6, 0.7, 0.8] if by == "margin" else [0.4, 0.3, 0.2])
@@ -130,18 +130,18 @@ def test_the_least_sure_come_first_and_only_what_is_unseen(store: Store, by: str
 def test_bands_of_the_largest_probability_hold_each_sentence_once(store: Store) -> None:
     added(store, 6)
     tops = [0.0, 0.25, 0.5, 0.75, 0.999, 1.0]
-    store.add_scores("m", [score(number, top) for number, top in enumerate(tops, start=1)])
-    store.add_scores("n", [score(1, 0.5)])
+    store.scores.add("m", [score(number, top) for number, top in enumerate(tops, start=1)])
+    store.scores.add("n", [score(1, 0.5)])
 
-    assert store.numbers_by_top("m", 0.0, 0.25) == [1]
-    assert store.numbers_by_top("m", 0.25, 0.75) == [2, 3]
-    assert store.numbers_by_top("m", 0.75, 1.0) == [4, 5, 6]
-    assert store.numbers_by_top("m", 0.3, 0.4) == []
+    assert store.scores.numbers_by_top("m", 0.0, 0.25) == [1]
+    assert store.scores.numbers_by_top("m", 0.25, 0.75) == [2, 3]
+    assert store.scores.numbers_by_top("m", 0.75, 1.0) == [4, 5, 6]
+    assert store.scores.numbers_by_top("m", 0.3, 0.4) == []
 
 
 def test_numbers_become_ids_in_their_order(store: Store) -> None:
     ids = added(store, 600)
     wanted = [*range(600, 0, -1), 7]
 
-    assert store.ids_of_numbers(wanted) == [ids[number - 1] for number in wanted]
-    assert store.ids_of_numbers([]) == []
+    assert store.documents.ids_of_numbers(wanted) == [ids[number - 1] for number in wanted]
+    assert store.documents.ids_of_numbers([]) == []

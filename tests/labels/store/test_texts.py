@@ -8,7 +8,7 @@ import pytest
 
 from labels.errors import StoreError
 from labels.records import Document, Sentence
-from labels.store import Context, Counts, Store, schema
+from labels.store import Context, Store, TextCounts, schema
 from tests.labels.store.builders import added, rows_of, sentences, stored_document
 
 
@@ -33,7 +33,7 @@ def test_a_document_comes_back_as_it_went_in(store: Store, url: str) -> None:
     text = "Zürich — “peace” 🕊\nline two\r\n\ttabbed"
     document = Document("src", text, "http://x.y", "A 'title'", "2026-02-03", "de", synthetic=True)
 
-    assert store.add_documents([(document, [])]) == (1, 0)
+    assert store.documents.add([(document, [])]) == (1, 0)
     assert stored_document(url, document.id) == document
 
 
@@ -42,10 +42,10 @@ def test_sentences_come_back_by_document_and_position_with_their_boilerplate(sto
     second = sentences(2, "d2")
     store.add_annotated([*reversed(second), *reversed(first)], [])
 
-    assert store.sentences() == [*first, *second]
-    assert store.sentences(document_id="d2") == second
-    assert store.sentences([second[1].id, first[0].id, "unknown"]) == [first[0], second[1]]
-    assert store.sentences([]) == []
+    assert store.documents.sentences() == [*first, *second]
+    assert store.documents.sentences(document_id="d2") == second
+    assert store.documents.sentences([second[1].id, first[0].id, "unknown"]) == [first[0], second[1]]
+    assert store.documents.sentences([]) == []
 
 
 def test_many_sentences_asked_for_come_back_in_order(store: Store) -> None:
@@ -54,28 +54,28 @@ def test_many_sentences_asked_for_come_back_in_order(store: Store) -> None:
     ids = [row.id for row in rows]
     random.Random(1).shuffle(ids)
 
-    assert store.sentences(ids) == rows
+    assert store.documents.sentences(ids) == rows
 
 
 def test_what_is_there_already_is_left_as_it_is_and_not_counted(store: Store, url: str) -> None:
     document = Document("src", "One. Two.", title="First title")
     row = Sentence(document.id, 0, 4, "One.", boilerplate="caption")
-    store.add_documents([(document, [row])])
+    store.documents.add([(document, [row])])
 
     again = [
         (replace(document, title="Second title"), [replace(row, boilerplate=""), Sentence(document.id, 5, 9, "Two.")])
     ]
 
-    assert store.add_documents(again) == (0, 1)
+    assert store.documents.add(again) == (0, 1)
     assert stored_document(url, document.id) == document
-    assert store.sentences()[0] == row
+    assert store.documents.sentences()[0] == row
 
 
 def test_a_document_given_twice_at_once_is_kept_once(store: Store) -> None:
     document = Document("src", "One.")
     row = Sentence(document.id, 0, 4, "One.")
 
-    assert store.add_documents([(document, [row]), (document, [row])]) == (1, 1)
+    assert store.documents.add([(document, [row]), (document, [row])]) == (1, 1)
 
 
 def test_nothing_of_refused_documents_is_kept(store: Store) -> None:
@@ -84,16 +84,16 @@ def test_nothing_of_refused_documents_is_kept(store: Store) -> None:
     bad = Sentence(document.id, 0, 4, textless)
 
     with pytest.raises(StoreError, match=r"could not be written \(.*text"):
-        store.add_documents([(document, [*sentences(500), bad])])
+        store.documents.add([(document, [*sentences(500), bad])])
 
-    assert store.counts() == Counts(0, 0, 0)
+    assert store.counts.texts() == TextCounts(0, 0, 0)
 
 
 def test_sentences_are_numbered_without_a_gap_over_several_additions(store: Store, url: str) -> None:
     store.add_annotated(sentences(500, "d1"), [])
     store.add_annotated([*sentences(510, "d1"), *sentences(3, "d2", boilerplate="caption"), *sentences(3, "d2")], [])
     document = Document("src", "One.")
-    store.add_documents([(document, [Sentence(document.id, 0, 4, "One.")])])
+    store.documents.add([(document, [Sentence(document.id, 0, 4, "One.")])])
     store.add_annotated(sentences(2, "d1"), [])
 
     assert numbers_of(url) == list(range(1, 515))
@@ -110,20 +110,20 @@ def test_a_refused_addition_takes_no_numbers(store: Store, url: str) -> None:
 
 
 def test_documents_and_sentences_are_counted_page_furniture_apart(store: Store) -> None:
-    assert store.counts() == Counts(0, 0, 0)
+    assert store.counts.texts() == TextCounts(0, 0, 0)
     documents = [Document("src", f"Text {i}") for i in range(2)]
-    store.add_documents([(document, []) for document in documents])
+    store.documents.add([(document, []) for document in documents])
     rows = [*sentences(3, "d1"), *sentences(4, "d2", boilerplate="caption")]
     store.add_annotated(rows, [])
 
-    assert store.counts() == Counts(documents=2, sentences=7, boilerplate=4)
+    assert store.counts.texts() == TextCounts(documents=2, sentences=7, boilerplate=4)
 
 
 def test_only_documents_with_a_date_are_dated(store: Store) -> None:
     dated, undated = Document("src", "One.", date="2026-02-03"), Document("src", "Two.")
-    store.add_documents([(dated, []), (undated, [])])
+    store.documents.add([(dated, []), (undated, [])])
 
-    assert store.document_dates() == {dated.id: "2026-02-03"}
+    assert store.documents.dates() == {dated.id: "2026-02-03"}
 
 
 # -- what surrounds a sentence
@@ -131,37 +131,37 @@ def test_only_documents_with_a_date_are_dated(store: Store) -> None:
 
 def test_the_context_is_two_sentences_on_each_side_fewer_at_the_edges(store: Store) -> None:
     document, rows = cut("A. B. C. D. E. F.", "A.", "B.", "C.", "D.", "E.", "F.")
-    store.add_documents([(document, rows)])
+    store.documents.add([(document, rows)])
     added(store, 3, "another document")
 
     middle = Context((rows[0], rows[1]), (rows[3], rows[4]), "The title", "2026-02-03")
-    assert store.context(rows[2]) == middle
-    assert store.context(rows[0]) == Context((), (rows[1], rows[2]), "The title", "2026-02-03")
-    assert store.context(rows[5]) == Context((rows[3], rows[4]), (), "The title", "2026-02-03")
-    assert store.context(rows[2], reach=1) == replace(middle, before=(rows[1],), after=(rows[3],))
+    assert store.documents.context(rows[2]) == middle
+    assert store.documents.context(rows[0]) == Context((), (rows[1], rows[2]), "The title", "2026-02-03")
+    assert store.documents.context(rows[5]) == Context((rows[3], rows[4]), (), "The title", "2026-02-03")
+    assert store.documents.context(rows[2], reach=1) == replace(middle, before=(rows[1],), after=(rows[3],))
 
 
 def test_boilerplate_is_part_of_the_context(store: Store) -> None:
     document, rows = cut("A. Share this. B.", "A.", "Share this.", "B.")
     furniture = replace(rows[1], boilerplate="share line")
-    store.add_documents([(document, [rows[0], furniture, rows[2]])])
+    store.documents.add([(document, [rows[0], furniture, rows[2]])])
 
-    assert store.context(rows[2]).before == (rows[0], furniture)
+    assert store.documents.context(rows[2]).before == (rows[0], furniture)
 
 
 def test_a_sentence_whose_document_is_elsewhere_has_neighbours_but_no_title(store: Store) -> None:
     rows = sentences(2, "elsewhere")
     store.add_annotated(rows, [])
 
-    assert store.context(rows[0]) == Context((), (rows[1],), "", "")
-    assert store.paragraph_breaks(rows) == [False]
+    assert store.documents.context(rows[0]) == Context((), (rows[1],), "", "")
+    assert store.documents.paragraph_breaks(rows) == [False]
 
 
 def test_a_paragraph_begins_where_a_line_ends_between_two_sentences(store: Store) -> None:
     document, rows = cut("Ünü “A”. B🕊.\n\nC\nc. D.\r\nE.", "Ünü “A”.", "B🕊.", "C\nc.", "D.", "E.")
-    store.add_documents([(document, rows)])
+    store.documents.add([(document, rows)])
 
-    assert store.paragraph_breaks(rows) == [False, True, False, True]
-    assert store.paragraph_breaks(rows[2:]) == [False, True]
-    assert store.paragraph_breaks(rows[:1]) == []
-    assert store.paragraph_breaks([]) == []
+    assert store.documents.paragraph_breaks(rows) == [False, True, False, True]
+    assert store.documents.paragraph_breaks(rows[2:]) == [False, True]
+    assert store.documents.paragraph_breaks(rows[:1]) == []
+    assert store.documents.paragraph_breaks([]) == []

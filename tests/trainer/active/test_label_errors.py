@@ -213,7 +213,7 @@ def test_queued_doubts_wait_to_be_labelled_again_once(isolated: Path) -> None:
         doubts = store_doubts(store, MULTI, limit=3).doubts
         assert queue_doubts(store, doubts) == 3
         assert queue_doubts(store, doubts) == 0
-        waiting = [(entry.sentence_id, entry.reason, entry.previous) for entry in store.open_relabelling()]
+        waiting = [(entry.sentence_id, entry.reason, entry.previous) for entry in store.relabelling.waiting()]
     assert waiting == [(doubt.sentence_id, doubt.reason, doubt.labels) for doubt in doubts]
 
 

@@ -53,17 +53,17 @@ def store(isolated: Path) -> Iterator[Store]:
 
 def ids_of(store: Store) -> dict[str, str]:
     """Text -> sentence id."""
-    return {sentence.text: sentence.id for sentence in store.sentences()}
+    return {sentence.text: sentence.id for sentence in store.documents.sentences()}
 
 
 def kept_probabilities(store: Store, model: Model, examples: list[Example]) -> NDArray[np.float64]:
     ids = ids_of(store)
-    return np.array([store.probabilities(model.id, ids[example.text]) for example in examples])
+    return np.array([store.scores.probabilities(model.id, ids[example.text]) for example in examples])
 
 
 def kept_vectors(store: Store, model: Model, examples: list[Example]) -> NDArray[np.float64]:
     ids = ids_of(store)
-    found = store.embeddings(model.id, ids.values())
+    found = store.scores.embeddings(model.id, ids.values())
     return np.array([np.frombuffer(found[ids[example.text]], dtype="<f2") for example in examples], dtype=float)
 
 
@@ -72,12 +72,12 @@ def test_the_store_keeps_what_the_model_says_of_every_sentence(store: Store, tfi
     assert (report.model_id, report.scored, report.embedded, report.encoder) == (tfidf_model.id, 60, 0, "")
     expected = tfidf_model.predict_proba(texts_of(UNSEEN))
     np.testing.assert_allclose(kept_probabilities(store, tfidf_model, UNSEEN), expected, atol=1e-6)
-    assert store.unscored(tfidf_model.id) == []
+    assert store.scores.unscored(tfidf_model.id) == []
 
 
 def test_the_store_knows_the_model_by_what_its_columns_mean(store: Store, tfidf_model: Model) -> None:
     score_store(tfidf_model, store)
-    (known,) = store.models()
+    (known,) = store.scores.models()
     assert (known.id, known.kind, known.labels) == (tfidf_model.id, "tfidf", ("aid", "truce"))
     assert known.thresholds == pytest.approx(tfidf_model.calibration.thresholds.tolist())
     assert (known.exclusive, known.codebook_hash, known.encoder) == (False, tfidf_model.codebook.hash, "")
@@ -89,7 +89,7 @@ def test_the_least_sure_sentences_come_first(store: Store, tfidf_model: Model) -
     distance = np.abs(probabilities - tfidf_model.calibration.thresholds).min(axis=1)
     ids = ids_of(store)
     expected = [ids[UNSEEN[i].text] for i in np.argsort(distance, kind="stable")[:5]]
-    assert [identifier for identifier, _ in store.uncertain_unseen(tfidf_model.id, "margin", 5)] == expected
+    assert [identifier for identifier, _ in store.unseen.uncertain(tfidf_model.id, "margin", 5)] == expected
 
 
 def test_a_second_run_scores_only_what_is_new(isolated: Path, store: Store, tfidf_model: Model) -> None:
@@ -128,7 +128,7 @@ def test_a_model_with_an_encoder_leaves_its_own_vectors(
 ) -> None:
     report = score_store(embedding_model, store)
     assert (report.scored, report.embedded, report.encoder) == (60, 60, str(short_encoder))
-    assert store.models()[0].encoder == str(short_encoder)
+    assert store.scores.models()[0].encoder == str(short_encoder)
     expected = Embedder(str(short_encoder)).encode(texts_of(UNSEEN))
     np.testing.assert_allclose(kept_vectors(store, embedding_model, UNSEEN), expected, atol=1e-3)
 
@@ -176,7 +176,7 @@ def test_an_exclusive_model_has_no_thresholds(isolated: Path, exclusive_run: Run
     fill_store(isolated / "s.db", exclusive_run.model.codebook, make_examples(30, exclusive=True), annotate=False)
     with Store(isolated / "s.db") as store:
         assert score_store(exclusive_run.model, store).scored == 30
-        (known,) = store.models()
+        (known,) = store.scores.models()
     assert (known.exclusive, known.thresholds) == (True, ())
 
 

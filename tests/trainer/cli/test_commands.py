@@ -45,7 +45,7 @@ def test_score_says_what_it_wrote_and_what_to_type_next(labelled: str, tracked_r
     assert "vectors" not in printed
     assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy uncertainty --store s.db")
     with Store("s.db") as store:
-        assert store.count_unscored(tracked_run.result.model.id) == 0
+        assert store.scores.count_unscored(tracked_run.result.model.id) == 0
     assert "Everything was scored already." in run("score", artefact, "--store", "s.db")
 
 
@@ -65,7 +65,9 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
     again = "communique label --annotator YOUR_NAME --strategy relabel --store s.db --codebook book.toml"
     assert printed.endswith(f"Next: {again}")
     with Store("s.db") as store:
-        assert [entry.sentence_id for entry in store.open_relabelling()] == [doubt["sentence_id"] for doubt in doubts]
+        assert [entry.sentence_id for entry in store.relabelling.waiting()] == [
+            doubt["sentence_id"] for doubt in doubts
+        ]
 
 
 def test_doubts_queue_nothing_unless_asked(labelled: str) -> None:
@@ -73,7 +75,7 @@ def test_doubts_queue_nothing_unless_asked(labelled: str) -> None:
     assert "truce wrong? 0." in printed or "aid missing? 0." in printed
     assert printed.endswith("Add --queue to have them labelled again.")
     with Store("s.db") as store:
-        assert store.open_relabelling() == []
+        assert store.relabelling.waiting() == []
 
 
 def test_doubts_take_a_version_of_the_codebook_that_the_store_keeps(labelled: str) -> None:

@@ -63,13 +63,13 @@ def filled_store(codebook: Codebook) -> Path:
             for example in own:
                 start = document.text.index(example.text)
                 sentences.append(Sentence(document.id, start, start + len(example.text), example.text))
-            store.add_documents([(document, sentences)])
+            store.documents.add([(document, sentences)])
             for sentence, example in zip(sentences, own, strict=True):
                 events += [event(sentence, "ann", example.labels), event(sentence, "ben", example.labels)]
         events[-1] = replace(events[-1], labels=("truce",) if events[-1].labels != ("truce",) else ())
         events[-4:-2] = [replace(old, state="skipped", labels=()) for old in events[-4:-2]]
-        store.add_codebook(codebook)
-        store.append(events)
+        store.codebooks.add(codebook)
+        store.events.add(events)
     return Path("filled.db")
 
 
@@ -426,9 +426,9 @@ def versioned_store(filled_store: Path, codebook: Codebook) -> Path:
     """The filled store with its annotations made under `codebook`, and a second version that splits `aid`."""
     old = Path("versioned.db")
     with Store(filled_store) as source, Store(old) as store:
-        store.add_codebook(codebook)
-        store.add_annotated(source.sentences(), [])
-        store.append([replace(event, codebook_hash=codebook.hash) for event in source.events()])
+        store.codebooks.add(codebook)
+        store.add_annotated(source.documents.sentences(), [])
+        store.events.add([replace(event, codebook_hash=codebook.hash) for event in source.events.all()])
         steps = [Step("split", ("aid",), ("loan", "gift"))]
         apply_migration(store, plan_migration(store, codebook, second_version(codebook), steps))
     return old
@@ -495,9 +495,9 @@ def test_to_pin_a_version_without_a_store_raises(write_jsonl: WriteJsonl) -> Non
 def drawn_store(filled_store: Path, codebook: Codebook, strategies: dict[str, str]) -> str:
     """The filled store again, the decisions of each annotator drawn by their strategy."""
     with Store(filled_store) as source, Store("drawn.db") as store:
-        store.add_codebook(codebook)
-        store.add_annotated(source.sentences(), [])
-        store.append([replace(event, strategy=strategies[event.annotator]) for event in source.events()])
+        store.codebooks.add(codebook)
+        store.add_annotated(source.documents.sentences(), [])
+        store.events.add([replace(event, strategy=strategies[event.annotator]) for event in source.events.all()])
     return "drawn.db"
 
 
