@@ -19,12 +19,12 @@ from trainer.calibration.certificate import Certificate, upper_bound
 from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
+from trainer.cli.report import print_report
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment, parse_experiment
 from trainer.config.models import CascadeSection, TfidfSection
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import make_split
-from trainer.display.run import print_report
 from trainer.model.model import Model
 from trainer.runs.fit import fit_model
 from trainer.runs.run import RunResult, run_experiment

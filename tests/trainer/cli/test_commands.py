@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
+import ast
+import importlib.metadata
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.models import CommandInfo
 from typer.testing import CliRunner
 
-from labels.cli import app as labels_app
 from labels.codebook.schema import dump_codebook
 from labels.store import Store
 from tests.conftest import make_examples
 from tests.trainer.conftest import TrackedRun, fill_store, plain_codebook
-from trainer.cli import app
+from trainer.cli import SUBCOMMANDS, app
 
 MULTI = plain_codebook("aid", "truce")
 
@@ -99,12 +100,21 @@ def test_doubts_refuse_what_cannot_be_done(isolated: Path, arguments: list[str],
     assert message in run("doubts", "--store", "s.db", "--codebook", "book.toml", *arguments, code=2)
 
 
-def test_a_command_that_has_no_place_among_the_others_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    extra = CommandInfo(name="extra", callback=lambda: None)
-    monkeypatch.setattr(labels_app, "registered_commands", [extra, *labels_app.registered_commands])
-    spec = importlib.util.find_spec("trainer.cli")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.app.registered_commands[-1] is extra
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_has_help_and_an_example(name: str) -> None:
+    assert SUBCOMMANDS[name].example.startswith(name) or SUBCOMMANDS[name].place.endswith("app")
+    assert f"{name} [OPTIONS]" in run(name, "--help")
+
+
+def test_the_version_is_shown() -> None:
+    assert run("--version") == f"communique {importlib.metadata.version('communique')}"
+
+
+def test_a_subcommand_imports_no_other() -> None:
+    code = (
+        "import sys; from trainer.cli import SUBCOMMANDS, Subcommands; from typer.main import get_command; "
+        "from trainer.cli import SUBCOMMANDS, app; get_command(app).get_command(None, 'status'); "
+        "print([name for name in sys.modules if name.startswith(('labels.cli.', 'trainer.cli.'))])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert ast.literal_eval(found) == ["labels.cli.status", "labels.cli.terminal"]

@@ -19,13 +19,15 @@ from labels.store.ingest import IngestReport
 from tests.trainer.conftest import TrackedRun
 from trainer.active.label_errors import Doubt, DoubtReport
 from trainer.active.scoring import ScoreReport
+from trainer.cli.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
+from trainer.cli.demo_steps import Corpus
+from trainer.cli.doubts import print_doubts
+from trainer.cli.leaderboard import print_board, print_results
+from trainer.cli.predict import print_predicted
+from trainer.cli.report import print_report
+from trainer.cli.score import print_scored
+from trainer.cli.train import print_saved
 from trainer.data.splits import Split
-from trainer.demo import Corpus
-from trainer.display.board import print_board, print_results
-from trainer.display.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
-from trainer.display.doubts import print_doubts
-from trainer.display.predicted import print_predicted, print_scored
-from trainer.display.run import print_report, print_saved
 from trainer.model.model import Model
 from trainer.predict.bulk import PredictReport
 from trainer.runs.leaderboard import Board

@@ -23,9 +23,9 @@ from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples
 from trainer.arrays import Bools, Floats
 from trainer.cli import app
+from trainer.cli.train import print_learning_curve
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import load_dataset
-from trainer.display.curve import print_learning_curve
 from trainer.evaluation.learning_curve import (
     CurveCounts,
     Figure,

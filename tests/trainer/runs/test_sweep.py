@@ -25,11 +25,11 @@ from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import disturbed, make_experiment, plain_codebook, write_examples
 from trainer.cli import app
+from trainer.cli.sweep import print_sweep
 from trainer.config.experiment import Experiment
 from trainer.config.load import dump_experiment, load_experiment, parse_experiment
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
-from trainer.display.sweep import print_sweep
 from trainer.environment import shipped, shipped_experiments
 from trainer.runs.evaluate import macro_f1, predict_examples
 from trainer.runs.fit import fit_model

@@ -1,19 +1,36 @@
-"""How the report of a model looks, and what a run leaves."""
+"""How the report of a model looks, and its numbers and intervals in tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from labels.cli.terminal import console
-from labels.settings import command
-from trainer.display.figures import bounds, number
 
-if TYPE_CHECKING:
-    from trainer.runs.run import RunResult
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure with so many decimals; a dash where it is undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def bounds(interval: Mapping[str, float | None] | None, digits: int = 3) -> str:
+    """The `low` and `high` of an interval; a dash where there is none."""
+    if not interval or interval.get("low") is None:
+        return "–"
+    return f"{interval['low']:.{digits}f}–{interval['high']:.{digits}f}"
+
+
+def figure_table(first: str, others: Sequence[str]) -> Table:
+    """An empty table: a column of names, then columns of figures, aligned right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
+
 
 _MANY_LABELS = 12
 
@@ -44,21 +61,6 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(
             "Note: this model learned from text written for a corpus (synthetic); check it on your own labels."
         )
-
-
-def print_saved(result: RunResult) -> None:
-    """Where a run's outputs are, and what to type next."""
-    report = result.report
-    console.print(
-        f"Trained in {report['train_seconds']:.1f} s, predicts {report['sentences_per_second']:.0f} sentences/s, "
-        f"{report['artefact_bytes'] / 1e6:.1f} MB."
-    )
-    console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
-    if result.run_id:
-        console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
-    predict = command("predict", result.folder, "ARTICLES", "--out", "tagged.csv")
-    console.print(f"Next: {predict}", soft_wrap=True)
-    console.print(f"      {command('serve', result.folder)}", soft_wrap=True)
 
 
 def _without_bounds(report: Mapping[str, Any]) -> dict[str, str]:

@@ -1,20 +1,43 @@
-"""How the steps of the demo look."""
+"""`communique demo`: the whole line on the starter corpus, shown step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.table import Table
 
-from labels.cli.terminal import console
+from labels.cli.terminal import console, progress_bars, reporting_errors
+from trainer.cli.leaderboard import print_results
 
 if TYPE_CHECKING:
     from labels.records import Document
+    from trainer.cli.demo_steps import Corpus
     from trainer.data.splits import Split
-    from trainer.demo import Corpus
     from trainer.runs.run import RunResult
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="A new folder for store, split and runs.")] = Path("demo"),
+) -> None:
+    """The whole line on the starter corpus: read, split, train four models, register the best, tag a new article."""
+    from trainer.cli import demo_steps as steps
+
+    with reporting_errors():
+        with progress_bars():
+            corpus = steps.read_corpus(out)
+        print_corpus(corpus)
+        split = steps.freeze_split(out, corpus)
+        print_split(split, out / "split.json")
+        with progress_bars():
+            results = steps.train_all(out, corpus)
+        print_results(results)
+        best, uri = steps.register_champion(results)
+        print_champion(best, uri)
+        print_tagged(*steps.tag_unseen(best.model))
+        print_next_steps(uri)
 
 
 def print_corpus(corpus: Corpus) -> None:

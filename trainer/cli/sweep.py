@@ -1,4 +1,4 @@
-"""How a sweep looks."""
+"""`communique sweep`: search settings on validation."""
 
 from __future__ import annotations
 
@@ -7,15 +7,40 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.table import Table
 
-from labels.cli.terminal import console
+from labels.cli.terminal import console, progress_bars, reporting_errors
 from labels.settings import command
-from trainer.display.run import print_report
+from trainer.cli.options import ExperimentArgument, OutOption, OverwriteOption, SetOption
+from trainer.cli.report import print_report
 
 if TYPE_CHECKING:
     from trainer.runs.sweep import SweepResult
     from trainer.runs.sweep_trials import Trial
+
+
+def sweep(
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Try the settings that an experiment's sweep section names on validation, then train and test the best one."""
+    from trainer.config.load import load_experiment
+    from trainer.runs.sweep import run_sweep
+
+    with reporting_errors():
+        loaded = load_experiment(experiment, set_ or [])
+        folder = out or Path("runs") / loaded.name
+        try:
+            with progress_bars():
+                result = run_sweep(loaded, folder, overwrite=overwrite)
+        except KeyboardInterrupt:
+            print_interrupted(folder)
+            raise typer.Exit(130) from None
+        print_sweep(result)
+
 
 _SHOWN = 10
 

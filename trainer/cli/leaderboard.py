@@ -1,19 +1,32 @@
-"""How runs look beside each other, best on validation first."""
+"""`communique leaderboard`: the tracked runs side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from labels.cli.terminal import console
-from trainer.display.figures import bounds, number
+from labels.cli.terminal import console, reporting_errors
+from trainer.cli.report import bounds, number
 
 if TYPE_CHECKING:
     from trainer.runs.leaderboard import Board
     from trainer.runs.run import RunResult
+
+
+def leaderboard(
+    experiment: Annotated[str, typer.Option("--experiment", help="Name of the MLflow experiment.")] = "communique",
+) -> None:
+    """The tracked runs, best on validation first; only runs on the same split are ranked against each other."""
+    from trainer.runs.leaderboard import leaderboards
+
+    with reporting_errors():
+        for board in leaderboards(experiment):
+            print_board(board)
+
 
 _LABEL_COLUMNS_WIDTH = 36
 

@@ -1,0 +1,92 @@
+"""The `communique` command: its subcommands by name, each defined in a module of its own, here or in `labels.cli`.
+
+That module is imported when the subcommand is called or its help is shown: no command waits for the imports of another.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+
+class Subcommand(NamedTuple):
+    """Where it is defined, as `module:name` of a function or of a Typer app with subcommands; and an example."""
+
+    place: str
+    example: str = ""
+
+
+SUBCOMMANDS = {
+    "demo": Subcommand("trainer.cli.demo:demo", "demo --out demo"),
+    "codebook": Subcommand("labels.cli.codebook:app"),
+    "ingest": Subcommand("labels.cli.ingest:ingest_command", "ingest articles/ more.jsonl"),
+    "label": Subcommand("labels.cli.label:label_command", "label --annotator ana --size 50"),
+    "status": Subcommand("labels.cli.status:status_command", "status --store team.db"),
+    "agreement": Subcommand("labels.cli.agreement:agreement_command", "agreement --suggestions --json agreement.json"),
+    "adjudicate": Subcommand("labels.cli.label:adjudicate_command", "adjudicate --annotator eva"),
+    "annotations": Subcommand("labels.cli.exchange:app"),
+    "train": Subcommand(
+        "trainer.cli.train:train", "train experiments/finetune.toml --out runs/finetune --set model.epochs=6"
+    ),
+    "sweep": Subcommand(
+        "trainer.cli.sweep:sweep", "sweep experiments/sweep.toml --out runs/sweep --set sweep.trials=40"
+    ),
+    "evaluate": Subcommand(
+        "trainer.cli.evaluate:evaluate", "evaluate runs/finetune held_out.jsonl --out reports/held_out"
+    ),
+    "export": Subcommand("trainer.cli.export:export", "export runs/finetune --onnx --int8 --out runs/fast"),
+    "score": Subcommand("trainer.cli.score:score", "score runs/tfidf --embed"),
+    "doubts": Subcommand("trainer.cli.doubts:doubts", "doubts --kind embedding --limit 50 --queue"),
+    "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "leaderboard --experiment communique-demo"),
+    "predict": Subcommand("trainer.cli.predict:predict", "predict runs/finetune articles/ --out tagged.csv"),
+    "serve": Subcommand("trainer.cli.serve:serve", "serve models:/diplomatic-statements@champion --port 8000"),
+}
+"""In the order in which a user meets them."""
+
+
+class Subcommands(TyperGroup):
+    """The group of `SUBCOMMANDS`, each imported when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, as a user meets them."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The subcommand of this name, or None."""
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        module, _, name = SUBCOMMANDS[cmd_name].place.partition(":")
+        defined = getattr(import_module(module), name)
+        if isinstance(defined, typer.Typer):
+            command: Any = typer.main.get_group(defined)
+        else:
+            alone = typer.Typer(add_completion=False)
+            alone.command(epilog=f"Example: communique {SUBCOMMANDS[cmd_name].example}")(defined)
+            command = typer.main.get_command(alone)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(cls=Subcommands, no_args_is_help=True, pretty_exceptions_show_locals=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"communique {version('communique')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Code diplomatic statements: codebook, labels, classifiers, honest evaluation, serving.
+
+    Start with `communique demo`; then `communique ingest`, `label`, `train`, `serve`.
+    """

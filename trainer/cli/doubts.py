@@ -1,0 +1,95 @@
+"""`communique doubts`: labels that are likely wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from labels.cli.terminal import CodebookOption, StoreOption, console, progress_bars, reporting_errors
+from labels.settings import relabel_command
+from trainer.cli.report import number
+
+if TYPE_CHECKING:
+    from labels.settings import Settings
+    from trainer.active.label_errors import DoubtReport
+
+
+def doubts(
+    store: StoreOption = None,
+    codebook: CodebookOption = None,
+    kind: Annotated[str, typer.Option("--kind", help="The models that judge: tfidf or embedding.")] = "tfidf",
+    folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Cross-validation folds.")] = 5,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="List at most this many.")] = 100,
+    queue: Annotated[bool, typer.Option("--queue", help="Ask for the listed ones to be labelled again.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the list to a .jsonl or .csv file.")] = None,
+) -> None:
+    """List the labels that are likely wrong: models that have not seen a document contradict its labels."""
+    from labels.settings import load_settings
+    from labels.store import Store
+    from labels.store.codebooks import find_codebook
+    from trainer.active.label_errors import check_kind, check_output, queue_doubts, store_doubts, write_doubts
+    from trainer.environment import quiet_libraries
+
+    with reporting_errors():
+        quiet_libraries()
+        settings = load_settings(store=store, codebook=codebook)
+        judges = check_kind(kind)
+        if out is not None:
+            check_output(out)
+        book = find_codebook(settings.codebook, settings.store)
+        with Store(settings.store, create=False) as opened:
+            with progress_bars():
+                report = store_doubts(
+                    opened,
+                    book,
+                    kind=judges,
+                    folds=folds,
+                    limit=limit,
+                    reference=settings.codebook,
+                )
+            queued = queue_doubts(opened, report.doubts) if queue else None
+        if out is not None:
+            write_doubts(out, report.doubts)
+        print_doubts(report, out, queued, settings)
+
+
+def print_doubts(report: DoubtReport, out: Path | None, queued: int | None, settings: Settings) -> None:
+    """The doubtful sentences, worst first, and what became of them; `settings` say in which store and codebook."""
+    for note in report.notes:
+        console.print(f"Note: {note}.")
+    if report.doubts:
+        console.print(_doubt_table(report))
+        console.print("p: what a model that had not seen the document gives the label in doubt.")
+    shown = len(report.doubts)
+    console.print(
+        f"{report.found} of {report.sentences} labelled sentences are in doubt"
+        + (f"; the {shown} most doubtful are listed." if shown < report.found else ".")
+    )
+    if report.unjudged:
+        console.print(f"{report.unjudged} labels could not be judged: the other folds had no example to learn from.")
+    if out is not None:
+        console.print(f"Written to {out}.")
+    if queued is not None:
+        console.print(f"{queued} sentences were put up for labelling again, {shown - queued} waited for it already.")
+        following = relabel_command(store=settings.store, codebook=settings.codebook)
+        console.print(f"Next: {following}", soft_wrap=True)
+    elif report.doubts:
+        console.print("Add --queue to have them labelled again.")
+
+
+def _doubt_table(report: DoubtReport) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("labels", "in doubt", "p", "sentence"):
+        table.add_column(heading, justify="right" if heading == "p" else "left", overflow="fold")
+    for doubt in report.doubts:
+        table.add_row(
+            "\n".join(doubt.labels) or "none",
+            f"{doubt.label} {'wrong' if doubt.label in doubt.labels else 'missing'}?",
+            number(doubt.probability, 2),
+            Text(doubt.text),
+        )
+    return table

@@ -1,0 +1,31 @@
+"""`communique evaluate`: a saved model on any labelled file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labels.cli.terminal import console, reporting_errors
+from trainer.cli.options import ArtefactArgument, OverwriteOption
+from trainer.cli.report import print_report
+
+
+def evaluate(
+    artefact: ArtefactArgument,
+    data: Annotated[Path, typer.Argument(help="Labelled JSONL, CSV or Parquet with `text` and `label` or `labels`.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json, predictions and plots.")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Evaluate a saved model on any labelled file: the report of a run, with the default \\[evaluation] settings."""
+    from trainer.model.model import Model
+    from trainer.runs.evaluate import evaluate_file
+    from trainer.runs.tracking import fetch_artefact
+
+    with reporting_errors():
+        folder = fetch_artefact(artefact)
+        evaluation = evaluate_file(Model.load(folder), folder, data, out, overwrite=overwrite)
+        print_report(evaluation.report)
+        if evaluation.folder is not None:
+            console.print(f"Kept in {evaluation.folder}: report.json, predictions.parquet, plots/")

@@ -1,0 +1,67 @@
+"""`communique export`: a faster artefact, compared with the original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from labels.cli.terminal import console, progress_bars, reporting_errors
+from labels.settings import command
+from trainer.cli.options import ArtefactArgument, OverwriteOption
+from trainer.cli.report import figure_table, number
+
+if TYPE_CHECKING:
+    from trainer.model.export import ExportReport
+
+
+def export(
+    artefact: ArtefactArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the exported artefact.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="As a graph that onnxruntime runs; the only format.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: smaller and faster; not of a cascade.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Labelled file to check on \\[default: the run's validation rows]."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Make a faster artefact of a transformer or cascade, if it says the same (int8: nearly) on labelled rows."""
+    from labels.errors import InputError
+    from trainer.environment import quiet_libraries
+    from trainer.model.export import export_artefact
+    from trainer.runs.tracking import fetch_artefact
+
+    with reporting_errors():
+        if not onnx:
+            raise InputError("export: name a format. ONNX is the only one so far: add --onnx.")
+        quiet_libraries()
+        folder = fetch_artefact(artefact)
+        with progress_bars():
+            report = export_artefact(folder, out, int8=int8, data=data, overwrite=overwrite)
+        print_exported(report)
+
+
+def print_exported(report: ExportReport) -> None:
+    """How an exported model compares with the one it was made from, and what to type next."""
+    check = report.agreement
+    console.print(_export_table(report))
+    console.print(
+        f"{check.agreeing:.2%} of the label sets agree on {check.rows:,} rows ({check.origin}); "
+        f"largest difference of a probability {check.largest_difference:.2g}."
+    )
+    if check.unjudged:
+        console.print(f"Recall not judged, no such label in these rows: {', '.join(check.unjudged)}.")
+    console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, on onnxruntime.")
+    console.print(f"Next: {command('serve', report.folder)}", soft_wrap=True)
+
+
+def _export_table(report: ExportReport) -> Table:
+    table = figure_table("", ["before", "after", "rows"])
+    for label, recall in report.agreement.recalls.items():
+        table.add_row(f"recall {label}", number(recall.before), number(recall.after), f"{recall.positives:,}")
+    table.add_row("sentences/s", number(report.speed_before, 0), number(report.speed_after, 0), "")
+    table.add_row("MB", number(report.bytes_before / 1e6, 1), number(report.bytes_after / 1e6, 1), "")
+    return table
