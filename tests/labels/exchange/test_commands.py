@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from labels.cli import app
 from labels.exchange.formats import FORMATS, exchange_module
 from tests.labels.exchange.steps import Row
+from trainer.cli import app
 
 Write = Callable[[str, list[Row]], Path]
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from labels.cli import app
 from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
 from labels.codebook.steps import Step
 from labels.errors import CodebookError, DataError
@@ -22,6 +21,7 @@ from labels.store.codebook_migration import apply_migration, plan_migration
 from labels.text.rows import read_rows
 from tests.labels.exchange.steps import Row, bring_in, export, lines_of, write_json
 from tests.labels.exchange.test_round_trips import FILES, GOLD
+from trainer.cli import app
 
 NewStore = Callable[[], Store]
 
