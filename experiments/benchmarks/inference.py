@@ -20,7 +20,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,7 @@ def save_expensive(work: Path) -> None:
     assert model.classifier.fitted_ is not None
     assert model.manifest is not None
     member = model.classifier.fitted_.expensive
-    manifest = replace(model.manifest, kind=member.kind, calibration=member.calibration.to_dict())
+    manifest = model.manifest.model_copy(update={"kind": member.kind, "calibration": member.calibration})
     folder = place(work, "torch")
     folder.mkdir()
     save_artefact(folder, manifest, model.codebook, member.classifier)

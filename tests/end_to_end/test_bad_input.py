@@ -82,7 +82,7 @@ def test_an_altered_artefact_and_a_pickle_are_refused(communique: Command, isola
     (isolated / "model.pkl").write_bytes(pickle.dumps({"model": 1}))
     _refused(communique("predict", "model.pkl", "article.txt", "--out", "out.csv"), "model.pkl", "pickle")
     _refused(communique("serve", "run"), "codebook.toml", "altered after training")
-    _refused(communique("serve", "run/plots"), "run/plots", "no communique artefact")
+    _refused(communique("serve", "run/plots"), "run/plots", "not a communique artefact")
     assert not (isolated / "out.csv").exists()
 
 

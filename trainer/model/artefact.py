@@ -1,8 +1,11 @@
-"""The saved model on disk: a folder with a manifest of digests, checked before anything in it is built. Never a pickle.
+"""The saved model on disk: a folder whose manifest holds the digest of every file. Never a pickle.
 
-manifest.json     what it is (see `Manifest`), with the SHA-256 of every other file
+manifest.json     what the model is (see `Manifest`), with the SHA-256 of every other file
 codebook.toml     the labels it assigns
 classifier/       the kind's own files
+
+Digests are checked before anything is built. Artefacts of format 1, in which linear models are skops files and encoders
+lack sentence-transformers' files, are converted in memory; no command alters a saved artefact.
 """
 
 from __future__ import annotations
@@ -10,25 +13,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.codebook.schema import Codebook, dump_codebook, load_codebook
 from labels.errors import ArtefactError
 from trainer.calibration.calibration import Calibration
 from trainer.classifiers.base import Classifier, classifier_class
 
-FORMAT = 1
+FORMAT, MINOR = 2, 0
+"""The version that is written. A new minor version adds optional sections; a new major one needs conversion."""
+
 MANIFEST, CODEBOOK, CLASSIFIER = "manifest.json", "codebook.toml", "classifier"
-_PACKAGES = ("communique", "scikit-learn", "skops", "torch", "transformers", "numpy")
+_PACKAGES = ("communique", "scikit-learn", "torch", "transformers", "numpy")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".bin", ".ckpt")
 
+Section = dict[str, Any]
+"""A part of the manifest that one command writes and another reads."""
 
-@dataclass(frozen=True)
-class Manifest:
-    """What an artefact says of itself. `digest` (of files and calibration) identifies this artefact."""
+
+class Manifest(BaseModel):
+    """What an artefact says about itself.
+
+    The last four fields are optional sections, left out of the file where a model has none: `profile` describes the
+    training texts, `abstention` says when the model gives no answer, `screening` which sentences it was meant to find,
+    and `training_ids` are the examples that it was fitted to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     labels: tuple[str, ...]
@@ -43,88 +59,120 @@ class Manifest:
     training_hash: str
     synthetic: bool
     details: dict[str, Any]
-    calibration: dict[str, Any]
+    calibration: Calibration
     thresholds: dict[str, float]
     packages: dict[str, str]
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = {}
     format: int = FORMAT
+    minor: int = MINOR
+    profile: Section | None = None
+    abstention: Section | None = None
+    screening: Section | None = None
+    training_ids: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """16 hex digits: the model's id in predictions and in the store."""
-        content = {"kind": self.kind, "calibration": self.calibration, "files": self.files}
+        """16 hex digits that identify what the model answers: its id in predictions and in the store.
+
+        Optional sections count only where they are set and change answers, so that ids of format 1 stay as they are.
+        """
+        content = {"kind": self.kind, "calibration": self.calibration.to_dict(), "files": self.files}
+        content |= {name: value for name in ("abstention", "screening") if (value := getattr(self, name))}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """The text of `manifest.json`, without empty optional sections."""
+        content = self.model_dump(mode="json")
+        unset = [name for name in _SECTIONS if not content[name]]
+        return json.dumps({name: value for name, value in content.items() if name not in unset}, indent=1) + "\n"
+
+
+_SECTIONS = ("profile", "abstention", "screening", "training_ids")
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """An artefact whose digests held: its manifest, codebook, classifier and calibration."""
+class Artefact:
+    """An opened artefact, its digests checked."""
 
     manifest: Manifest
     codebook: Codebook
     classifier: Classifier
-    calibration: Calibration
 
 
 def save_artefact(folder: Path, manifest: Manifest, codebook: Codebook, classifier: Classifier) -> Manifest:
-    """Write an artefact into an existing, empty folder; the manifest comes back with the digests filled in."""
+    """Write an artefact of the current format into an existing, empty folder.
+
+    Returns:
+        The manifest as written, with the digests.
+    """
     (folder / CODEBOOK).write_text(dump_codebook(codebook), encoding="utf-8")
     (folder / CLASSIFIER).mkdir()
     classifier.save(folder / CLASSIFIER)
     digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(_files(folder))}
-    complete = Manifest(**(asdict(manifest) | {"labels": manifest.labels, "files": digests}))
-    (folder / MANIFEST).write_text(json.dumps(asdict(complete), indent=1) + "\n", encoding="utf-8")
+    complete = manifest.model_copy(update={"files": digests, "format": FORMAT, "minor": MINOR})
+    (folder / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
     return complete
 
 
-def load_artefact(folder: Path) -> Loaded:
+def load_artefact(folder: Path) -> Artefact:
     """Open an artefact; every digest is checked before anything is built from it.
 
     Raises:
-        ArtefactError: it is missing, a pickle, no artefact, of another format version, incomplete, or altered.
+        ArtefactError: it is missing, a pickle, not an artefact, of another format version, incomplete, or altered.
     """
     manifest = read_manifest(folder)
     _check_digests(folder, manifest)
     codebook = load_codebook(folder / CODEBOOK)
-    classifier = classifier_class(manifest.kind).load(folder / CLASSIFIER, codebook)
-    return Loaded(manifest, codebook, classifier, Calibration.from_dict(manifest.calibration))
+    return Artefact(manifest, codebook, classifier_class(manifest.kind).load(folder / CLASSIFIER, codebook))
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest alone, digests unchecked.
+    """The manifest alone, in the current format; digests are not checked.
 
     Raises:
-        ArtefactError: as `load_artefact`, but for altered files.
+        ArtefactError: as `load_artefact`, except for altered files.
     """
-    _refuse_what_is_no_folder(folder)
+    _refuse_other_places(folder)
     path = folder / MANIFEST
-    if not path.is_file():
-        hint = " Did you mean its `artefact/` folder?" if (folder / "artefact" / MANIFEST).is_file() else ""
-        raise ArtefactError(
-            f"{folder}: no {MANIFEST}, so this is no communique artefact.{hint} "
-            "`communique train EXPERIMENT.toml --out DIR` writes one to DIR/artefact."
-        )
+    content = _read_content(path)
+    _refuse_other_versions(path, content)
+    try:
+        return Manifest.model_validate(content | {"format": FORMAT})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise ArtefactError(f"{path}: key `{key}`: {problem['msg']}. Copy the artefact again.") from error
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """The manifest's JSON object, whose format is a number."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        found = content["format"]
-        if not isinstance(found, int):
-            raise TypeError("`format` is no number")
+        for name, value in (("format", content["format"]), ("minor", content.get("minor", MINOR))):
+            if type(value) is not int:
+                raise TypeError(f"`{name}` is not a whole number")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(
             f"{path}: not a manifest ({error}). Copy the artefact again from where it was trained."
         ) from error
-    if found != FORMAT:
+    found: dict[str, Any] = content
+    return found
+
+
+def _refuse_other_versions(path: Path, content: dict[str, Any]) -> None:
+    major, minor = content["format"], content.get("minor", MINOR)
+    if not 1 <= major <= FORMAT:
         raise ArtefactError(
-            f"{path}: artefact format {found}; this communique reads format {FORMAT}. "
-            "Use the communique version that wrote it" + (", or a newer one." if found > FORMAT else ".")
+            f"{path}: artefact format {major}; this communique reads formats 1 to {FORMAT}. "
+            "Use the communique version that wrote it" + (", or a newer one." if major > FORMAT else ".")
         )
-    known = {entry.name for entry in fields(Manifest)}
-    if set(content) != known:
-        odd = sorted(set(content) ^ known)
-        raise ArtefactError(f"{path}: keys missing or unknown: {', '.join(odd)}. Copy the artefact again.")
-    if not isinstance(content["labels"], list) or not isinstance(content["files"], dict):
-        raise ArtefactError(f"{path}: `labels` must be a list and `files` an object. Copy the artefact again.")
-    return Manifest(**(content | {"labels": tuple(content["labels"])}))
+    unknown = sorted(set(content) - set(Manifest.model_fields))
+    # Sections may change what a model answers: one that is not understood must not be ignored.
+    if unknown and (major, minor) > (FORMAT, MINOR):
+        raise ArtefactError(
+            f"{path}: artefact format {major}.{minor} has sections that this communique, which reads up to "
+            f"{FORMAT}.{MINOR}, does not know: {', '.join(unknown)}. Use a newer communique."
+        )
 
 
 def package_versions() -> dict[str, str]:
@@ -137,18 +185,24 @@ def folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in _files(folder))
 
 
-def _refuse_what_is_no_folder(folder: Path) -> None:
+def _refuse_other_places(folder: Path) -> None:
+    """Refuse what is not a folder with a manifest."""
     if folder.is_file():
-        if folder.suffix.lower() in _PICKLES or folder.open("rb").read(2)[:1] == b"\x80":
+        if folder.suffix.lower() in _PICKLES or folder.open("rb").read(1) == b"\x80":
             raise ArtefactError(
-                f"{folder}: this looks like a pickle. Loading one can run any code, so communique never "
-                "does. Train again: `communique train EXPERIMENT.toml --out DIR`."
+                f"{folder}: this looks like a pickle. Loading a pickle can run any code, so communique never does. "
+                "Train the model again: `communique train EXPERIMENT.toml --out DIR`."
             )
-        raise ArtefactError(f"{folder}: a file; an artefact is a folder with a {MANIFEST}. Give the folder.")
+        raise ArtefactError(f"{folder}: this is a file; an artefact is a folder with a {MANIFEST}. Give the folder.")
     if not folder.is_dir():
         raise ArtefactError(
-            f"{folder}: there is no such folder. Give an artefact's folder, or an MLflow URI such as "
-            "models:/NAME@champion."
+            f"{folder}: no such folder. Give an artefact's folder, or an MLflow URI such as models:/NAME@champion."
+        )
+    if not (folder / MANIFEST).is_file():
+        hint = " Did you mean its `artefact/` folder?" if (folder / "artefact" / MANIFEST).is_file() else ""
+        raise ArtefactError(
+            f"{folder}: no {MANIFEST}, so this is not a communique artefact.{hint} "
+            "`communique train EXPERIMENT.toml --out DIR` writes one to DIR/artefact."
         )
 
 

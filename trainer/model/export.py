@@ -311,9 +311,10 @@ def _write(draft: Path, model: Model, exported: Model, precision: str, agreement
         "exported_from": model.id,
         "check": asdict(agreement),
     }
-    manifest = replace(
-        model.manifest,
-        details=model.manifest.details | details,
-        packages=model.manifest.packages | {"onnxruntime": onnxruntime.__version__},
+    manifest = model.manifest.model_copy(
+        update={
+            "details": model.manifest.details | details,
+            "packages": model.manifest.packages | {"onnxruntime": onnxruntime.__version__},
+        }
     )
     return save_artefact(draft, manifest, model.codebook, exported.classifier)

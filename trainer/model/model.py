@@ -18,7 +18,7 @@ from trainer.model.artefact import Manifest, load_artefact
 
 @dataclass(frozen=True)
 class Model:
-    """What `train` makes and `serve`, `predict` and `evaluate` use."""
+    """What `train` makes, and `serve`, `predict` and `evaluate` use. Before it is saved it has no manifest."""
 
     codebook: Codebook
     classifier: Classifier
@@ -30,10 +30,10 @@ class Model:
         """Open an artefact.
 
         Raises:
-            ArtefactError: it is missing, no artefact, or altered.
+            ArtefactError: it is missing, not an artefact, or altered.
         """
-        loaded = load_artefact(Path(folder))
-        return cls(loaded.codebook, loaded.classifier, loaded.calibration, loaded.manifest)
+        opened = load_artefact(Path(folder))
+        return cls(opened.codebook, opened.classifier, opened.manifest.calibration, opened.manifest)
 
     @property
     def id(self) -> str:

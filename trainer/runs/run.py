@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trainer.calibration.calibration import Calibration, LabelCalibration
+from trainer.calibration.calibration import LabelCalibration
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.data.predictions import Predicted
@@ -98,7 +97,7 @@ def _save(experiment: Experiment, dataset: Dataset, fitted: Fitted, folder: Path
 
 def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artefact: Path) -> dict[str, Any]:
     """What the figures refer to."""
-    calibrations = zip(manifest.labels, Calibration.from_dict(manifest.calibration).labels, strict=True)
+    calibrations = zip(manifest.labels, manifest.calibration.labels, strict=True)
     shortfalls = {label: own for label, own in calibrations if own.reason}
     return {
         "experiment": experiment.name,
@@ -145,7 +144,7 @@ def _manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manif
         training_hash=dataset.training_hash,
         synthetic=dataset.synthetic,
         details=model.classifier.describe() | {"model": experiment.model.model_dump(), "train_seconds": fitted.seconds},
-        calibration=json.loads(json.dumps(model.calibration.to_dict())),
+        calibration=model.calibration,
         thresholds=dict(zip(codebook.label_names, map(float, model.calibration.thresholds), strict=True)),
         packages=package_versions(),
     )

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def a_manifest(codebook: Codebook, kind: str, **more: Any) -> Manifest:
         "training_hash": "1" * 16,
         "synthetic": False,
         "details": {"train_seconds": 0.5},
-        "calibration": json.loads(json.dumps(calibration.to_dict())),
+        "calibration": calibration,
         "thresholds": dict.fromkeys(codebook.label_names, 0.5),
         "packages": package_versions(),
     }
@@ -74,7 +74,7 @@ def test_a_saved_model_comes_back_with_its_manifest_codebook_and_probabilities(c
     loaded = load_artefact(Path("artefact"))
     assert loaded.manifest == manifest
     assert loaded.codebook == codebook
-    assert loaded.calibration == uncalibrated(2, "for a test", exclusive=False, allow_none=True)
+    assert loaded.manifest.calibration == uncalibrated(2, "for a test", exclusive=False, allow_none=True)
     assert (loaded.classifier.predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
 
 
@@ -84,8 +84,8 @@ def test_the_manifest_holds_the_digest_of_every_other_file_and_the_versions(code
     assert set(manifest.files) == files - {"manifest.json"}
     assert {"codebook.toml", "classifier/weights.safetensors"} <= set(manifest.files)
     assert {len(digest) for digest in manifest.files.values()} == {64}
-    assert manifest.format == 1
-    assert set(manifest.packages) >= {"communique", "scikit-learn", "skops", "torch", "transformers"}
+    assert (manifest.format, manifest.minor) == (2, 0)
+    assert set(manifest.packages) >= {"communique", "scikit-learn", "torch", "transformers"}
 
 
 def test_an_artefact_holds_no_pickle(artefact: Path) -> None:
@@ -104,9 +104,9 @@ def test_the_digest_names_the_model_whenever_and_wherever_it_was_trained(codeboo
 
 def test_another_calibration_classifier_or_codebook_is_another_model(codebook: Codebook) -> None:
     manifest, _ = save(codebook, "majority", "first")
-    calibration = uncalibrated(2, "another", exclusive=False, allow_none=True).to_dict()
+    calibration = uncalibrated(2, "another", exclusive=False, allow_none=True)
     others = [
-        replace(manifest, calibration=calibration),
+        manifest.model_copy(update={"calibration": calibration}),
         save(codebook, "keywords", "keywords")[0],
         save(codebook.model_copy(update={"description": "Other words."}), "majority", "reworded")[0],
     ]
@@ -213,20 +213,71 @@ def test_a_hostile_classifier_of_format_1_is_refused_although_its_digest_is_righ
 # -- manifests
 
 
+def test_an_artefact_of_format_1_is_read_with_its_id_and_not_altered(codebook: Codebook) -> None:
+    manifest, classifier = save(codebook)
+    rewrite_manifest(Path("artefact"), of_format_1)
+    before = (Path("artefact") / "manifest.json").read_bytes()
+    loaded = load_artefact(Path("artefact"))
+    assert loaded.manifest == manifest
+    assert loaded.manifest.digest == manifest.digest
+    assert (loaded.classifier.predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
+    assert (Path("artefact") / "manifest.json").read_bytes() == before
+
+
+def test_the_id_is_made_of_kind_calibration_and_files_as_in_format_1(artefact: Path) -> None:
+    raw = json.loads((artefact / "manifest.json").read_text(encoding="utf-8"))
+    content = json.dumps({key: raw[key] for key in ("kind", "calibration", "files")}, sort_keys=True)
+    assert read_manifest(artefact).digest == hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def test_optional_sections_have_defaults_and_are_left_out_of_the_file(artefact: Path) -> None:
+    manifest = read_manifest(artefact)
+    assert (manifest.profile, manifest.abstention, manifest.screening, manifest.training_ids) == (None, None, None, ())
+    raw = json.loads((artefact / "manifest.json").read_text(encoding="utf-8"))
+    assert not {"profile", "abstention", "screening", "training_ids"} & set(raw)
+
+
+def test_optional_sections_come_back_and_change_the_id_only_where_they_change_answers(codebook: Codebook) -> None:
+    sections: dict[str, Any] = {"profile": {"words": 12.5}, "training_ids": ("a", "b")}
+    plain, _ = save(codebook, "majority", "plain")
+    described, _ = save(codebook, "majority", "described", **sections)
+    abstaining, _ = save(codebook, "majority", "abstaining", **sections, abstention={"share": 0.1})
+    assert read_manifest(Path("abstaining")) == abstaining
+    assert abstaining.training_ids == ("a", "b")
+    assert plain.digest == described.digest != abstaining.digest == read_manifest(Path("abstaining")).digest
+
+
+def test_a_newer_minor_version_without_unknown_sections_is_read(artefact: Path) -> None:
+    rewrite_manifest(artefact, lambda manifest: manifest | {"minor": 7})
+    assert load_artefact(artefact).manifest.minor == 7
+
+
+def of_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest as communique wrote it before there were optional sections."""
+    return {key: value for key, value in manifest.items() if key != "minor"} | {"format": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m | {"format": 2}, r"format 2; this communique reads format 1\. Use .* or a newer one"),
-        (lambda m: m | {"format": 0}, r"format 0; this communique reads format 1"),
-        (lambda m: m | {"format": "2"}, r"manifest\.json: "),
-        (lambda m: m | {"format": None}, r"manifest\.json: "),
+        (lambda m: m | {"format": 3}, r"format 3; this communique reads formats 1 to 2\. Use .* or a newer one"),
+        (lambda m: m | {"format": 0}, r"format 0; this communique reads formats 1 to 2"),
+        (lambda m: m | {"format": "2"}, r"manifest\.json: not a manifest \(`format` is not a whole number"),
+        (lambda m: m | {"format": None}, r"manifest\.json: not a manifest"),
+        (lambda m: m | {"minor": "0"}, r"manifest\.json: not a manifest \(`minor` is not a whole number"),
         (lambda m: {k: v for k, v in m.items() if k != "format"}, r"not a manifest \('format'\)"),
         (lambda m: [m], "not a manifest"),
-        (lambda m: {k: v for k, v in m.items() if k != "seed"}, "keys missing or unknown: seed"),
-        (lambda m: m | {"colour": 1}, "keys missing or unknown: colour"),
-        (lambda m: m | {"labels": None}, r"manifest\.json: "),
-        (lambda m: m | {"files": list(m["files"])}, r"manifest\.json: "),
+        (lambda m: {k: v for k, v in m.items() if k != "seed"}, "key `seed`: Field required"),
+        (lambda m: m | {"colour": 1}, "key `colour`: Extra inputs are not permitted"),
+        (lambda m: of_format_1(m) | {"colour": 1}, "key `colour`: Extra inputs are not permitted"),
+        (lambda m: m | {"labels": None}, r"manifest\.json: key `labels`"),
+        (lambda m: m | {"files": list(m["files"])}, r"manifest\.json: key `files`"),
+        (lambda m: m | {"calibration": {"exclusive": False}}, r"key `calibration\.labels`: Field required"),
         (lambda m: m | {"kind": "oracle"}, r"kind 'oracle' is not known to this version"),
+        (
+            lambda m: m | {"minor": 1, "drift": {}, "audit": {}},
+            r"format 2\.1 has sections that this communique, .* up to 2\.0, does not know: audit, drift\. Use a newer",
+        ),
     ],
 )
 def test_a_manifest_that_cannot_be_read_raises_and_says_why(artefact: Path, change: Any, message: str) -> None:
@@ -245,9 +296,9 @@ def test_a_manifest_that_is_no_json_raises_with_its_path(artefact: Path, content
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("absent", r"^absent: there is no such folder\. .*models:/NAME@champion"),
-        ("empty", r"^empty: no manifest\.json, so this is no communique artefact"),
-        ("notes.txt", r"^notes\.txt: a file; an artefact is a folder"),
+        ("absent", r"^absent: no such folder\. .*models:/NAME@champion"),
+        ("empty", r"^empty: no manifest\.json, so this is not a communique artefact"),
+        ("notes.txt", r"^notes\.txt: this is a file; an artefact is a folder"),
         ("run", r"^run: .*Did you mean its `artefact/` folder\?"),
     ],
 )

@@ -227,7 +227,7 @@ def test_the_artefact_it_was_made_from_stays_as_it_is(exported: Exported, bytewi
 
 def test_the_manifest_is_the_sources_with_what_was_exported_and_checked(exported: Exported) -> None:
     old, new = read_manifest(exported.run.artefact), read_manifest(exported.folder)
-    same = replace(new, details=old.details, files=old.files, packages=old.packages)
+    same = new.model_copy(update={"details": old.details, "files": old.files, "packages": old.packages})
     assert same == old
     assert new.digest != old.digest
     assert new.packages.items() > old.packages.items()
@@ -330,9 +330,10 @@ def hard_to_round(artefact: Path, folder: Path, texts: list[str]) -> Path:
             linear.weight[:, 0] = 1e4
     cuts = np.quantile(model.predict_proba(texts), 0.25, axis=0)
     labels = [replace(label, threshold=float(cut)) for label, cut in zip(model.calibration.labels, cuts, strict=True)]
-    calibration = replace(model.calibration, labels=tuple(labels)).to_dict()
+    calibration = replace(model.calibration, labels=tuple(labels))
     folder.mkdir()
-    save_artefact(folder, replace(model.manifest, calibration=calibration), model.codebook, model.classifier)
+    manifest = model.manifest.model_copy(update={"calibration": calibration})
+    save_artefact(folder, manifest, model.codebook, model.classifier)
     return folder
 
 

@@ -146,7 +146,7 @@ def test_the_artefact_it_was_made_from_stays_as_it_is(exported: Exported) -> Non
 
 def test_the_manifest_keeps_certificate_and_calibration(exported: Exported) -> None:
     old, new = read_manifest(exported.run.artefact), read_manifest(exported.report.folder)
-    assert replace(new, details=old.details, files=old.files, packages=old.packages) == old
+    assert new.model_copy(update={"details": old.details, "files": old.files, "packages": old.packages}) == old
     assert new.details.items() >= old.details.items()
     assert new.details["certificate"] == exported.run.report["certificate"]
     assert (new.details["precision"], new.details["exported_from"]) == ("float32", old.digest)

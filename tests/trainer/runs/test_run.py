@@ -250,7 +250,7 @@ def test_manifest_remembers_how_the_model_was_made(tracked_run: TrackedRun, repo
     )
     assert manifest.details["model"] == tracked_run.experiment.model.model_dump()
     assert manifest.details["train_seconds"] == report["train_seconds"]
-    assert [label["n"] for label in manifest.calibration["labels"]] == [report["n_validation"]] * 2
+    assert [label.n for label in manifest.calibration.labels] == [report["n_validation"]] * 2
 
 
 def test_exclusive_run_reports_accuracy_and_no_thresholds(exclusive_run: RunResult) -> None:
