@@ -95,3 +95,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     lowered = {candidate.lower(): candidate for candidate in known}
     near = get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
     return f" (did you mean '{lowered[near[0]]}'?)" if near else ""
+
+
+def refuse_lone_string(values: object, name: str) -> None:
+    """Raise where a single string takes the place of a list: its characters would pass for the items.
+
+    Raises:
+        DataError: `values` is a string; `name` says which argument that is.
+    """
+    if isinstance(values, str | bytes):
+        raise DataError(f"{name} is a single string, but a list is needed. Put it in a list: [{values[:40]!r}].")

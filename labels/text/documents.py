@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from labels.errors import DataError
+from labels.errors import DataError, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
 from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows
 
@@ -28,15 +28,16 @@ _PROVENANCE = ("source", "url", "title", "date", "language")
 _LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
     """The files that `paths` name, folders searched through and sorted, without hidden ones.
 
     Raises:
         DataError: a path does not exist, a file has an ending that cannot be read, or nothing was found.
     """
-    paths = list(paths)
+    refuse_lone_string(paths, "paths")
+    given = [Path(path) for path in paths]
     found: list[Path] = []
-    for path in paths:
+    for path in given:
         if path.is_dir():
             inside = (
                 file for file in sorted(path.rglob("*")) if file.suffix.lower() in DOCUMENT_SUFFIXES and file.is_file()
@@ -49,7 +50,7 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
         else:
             found.append(path)
     if not found:
-        raise DataError(f"{', '.join(map(str, paths))}: no file ending in {', '.join(DOCUMENT_SUFFIXES)} there.")
+        raise DataError(f"{', '.join(map(str, given))}: no file ending in {', '.join(DOCUMENT_SUFFIXES)} there.")
     return found
 
 
@@ -57,7 +58,7 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def read_documents(paths: Iterable[Path], reject: Reject) -> Iterator[Document]:
+def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Document]:
     """Yield the documents of all files in order; `reject` gets one message for each file or row left out.
 
     A file's `source` is that of its front matter or row, else its row's `document_id` or `id`, else the file's name.

@@ -104,6 +104,11 @@ def _identifier(row: Row, part: str, number: int, text: str) -> str:
         return f"{row['document_id']}:{row['sentence_id']}"
     if row.get("sentence_id") not in (None, ""):
         return str(row["sentence_id"])
+    return row_id(part, number, text)
+
+
+def row_id(part: str, number: int, text: str) -> str:
+    """16 hex digits for a row that states no id: from what it is read as, its number (from 1) and its text."""
     return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
 
 

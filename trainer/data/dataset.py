@@ -71,13 +71,36 @@ def load_dataset(experiment: Experiment) -> Dataset:
     else:
         examples, source = _corpus(experiment, codebook, notes)
         parts = _corpus_parts(experiment, examples)
+    return _described(codebook, parts, source, notes, divided=not experiment.data.test)
+
+
+def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Experiment, source: str) -> Dataset:
+    """Examples to train on, a share of their groups held out for validation and none for test.
+
+    This is the division that an experiment with a file for train and one for test makes.
+
+    Args:
+        source: where the examples come from, for messages.
+
+    Raises:
+        ExperimentError: nothing to train on, a label without a train example, or the split is impossible.
+    """
+    train, validation = _hold_out(examples, experiment)
+    return _described(codebook, {"train": train, "validation": validation, "test": []}, source, [], divided=True)
+
+
+def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool) -> Dataset:
+    """The dataset with what identifies it, and the notes on its parts after those that it came with."""
     split = Split(*(tuple(example.id for example in parts[name]) for name in ("train", "validation", "test")))
-    notes += _leak_notes(parts, divided=not experiment.data.test)
-    notes += _draw_notes(parts["test"])
-    notes += _contradiction_notes([example for part in parts.values() for example in part])
+    examples = [example for part in parts.values() for example in part]
+    own = [
+        *_leak_notes(parts, divided=divided),
+        *_draw_notes(parts["test"]),
+        *_contradiction_notes(examples),
+    ]
     _refuse_absent_labels(codebook, parts["train"], source)
-    synthetic = any(example.synthetic for part in parts.values() for example in part)
-    return Dataset(codebook, parts, split, source, synthetic, tuple(notes))
+    synthetic = any(example.synthetic for example in examples)
+    return Dataset(codebook, parts, split, source, synthetic, (*notes, *own))
 
 
 def files_read(experiment: Experiment) -> list[str]:
@@ -310,11 +333,17 @@ def _file_parts(experiment: Experiment, codebook: Codebook) -> Parts:
     if data.validation:
         validation = read_examples(Path(data.validation), codebook, "validation")
     else:
-        holdout = experiment.calibration.holdout
-        train, validation = make_split(
-            train, (1 - holdout, holdout), experiment.seed, allow_large=experiment.split.allow_large_groups
-        )
+        train, validation = _hold_out(train, experiment)
     return {"train": train, "validation": validation, "test": test}
+
+
+def _hold_out(examples: Sequence[Example], experiment: Experiment) -> tuple[list[Example], list[Example]]:
+    """Train and validation, the share `calibration.holdout` of the groups being validation."""
+    share = experiment.calibration.holdout
+    train, validation = make_split(
+        examples, (1 - share, share), experiment.seed, allow_large=experiment.split.allow_large_groups
+    )
+    return train, validation
 
 
 def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:

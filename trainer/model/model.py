@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
+from labels.errors import refuse_lone_string
 from trainer.calibration.calibration import Calibration
 from trainer.classifiers.base import Classifier
 from trainer.model.artefact import Manifest, load_artefact
@@ -46,7 +47,12 @@ class Model:
         return self.codebook.label_names
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, labels) calibrated probabilities in [0, 1]."""
+        """(n, labels) calibrated probabilities in [0, 1].
+
+        Raises:
+            DataError: `texts` is a single string.
+        """
+        refuse_lone_string(texts, "texts")
         return self.calibrated(self.classifier.predict_proba(texts))
 
     def calibrated(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:

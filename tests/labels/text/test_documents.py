@@ -343,3 +343,10 @@ def test_a_file_whose_name_is_not_utf8_needs_another_source() -> None:
     assert documents == []
     assert rejected[0].startswith(f"{name}: the file's name is not UTF-8 text. Rename it")
     assert read_one(write(name, FRONT_MATTER + "Guns fell silent.")).source == "Valley Radio"
+
+
+def test_paths_may_be_strings_but_not_one_string(isolated: Path) -> None:
+    (isolated / "a.txt").write_text("Rain fell.")
+    assert find_files(["a.txt"]) == find_files([Path("a.txt")]) == [Path("a.txt")]
+    with pytest.raises(DataError, match="paths is a single string, but a list is needed"):
+        find_files("a.txt")

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, logit
 
 from labels.codebook.schema import Codebook
-from labels.errors import ArtefactError
+from labels.errors import ArtefactError, DataError
 from tests.conftest import make_examples
 from trainer.calibration.calibration import Calibration, LabelCalibration, uncalibrated
 from trainer.classifiers.baselines import KeywordsClassifier, MajorityClassifier
@@ -27,6 +27,12 @@ STEEP = Calibration(
 
 def classifier(codebook: Codebook) -> KeywordsClassifier:
     return KeywordsClassifier(codebook, KeywordsSection(kind="keywords"), seed=1).fit(make_examples(60), [])
+
+
+def test_a_single_string_is_not_a_list_of_texts(codebook: Codebook) -> None:
+    model = Model(codebook, classifier(codebook), STEEP)
+    with pytest.raises(DataError, match=r"texts is a single string, but a list is needed. Put it in a list: \['abc'\]"):
+        model.predict_proba("abc")
 
 
 def saved(codebook: Codebook, folder: Path) -> Manifest:
