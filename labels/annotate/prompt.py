@@ -71,7 +71,7 @@ def _review(answer: str, note: str, session: Session, codebook: Codebook, say: S
         labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
         if codebook.exclusive and len(labels) > 1:
             raise CodebookError("One label only: this codebook is exclusive.")
-        if not labels and codebook.demands_label:
+        if not labels and codebook.requires_label:
             raise CodebookError(f"This codebook demands a label; type {SKIP} ({others[SKIP]}) when none fits.")
         session.review(labels, note)
     except (CodebookError, DecidedMeanwhileError) as error:
@@ -82,7 +82,7 @@ def _review(answer: str, note: str, session: Session, codebook: Codebook, say: S
 
 def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
     """What may be typed beside the labels' keys -> what it does."""
-    none = {} if codebook.demands_label else {NONE: "none"}
+    none = {} if codebook.requires_label else {NONE: "none"}
     skip = "leave" if session.task == "adjudicating" else "skip"
     return none | {SKIP: skip, UNDO: "undo", f"{NOTE}text": "note", QUIT: "quit", HELP: "help"}
 

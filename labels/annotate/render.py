@@ -180,7 +180,7 @@ def top_bar(session: Session, annotator: str) -> Text:
 def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
     """The keys that are no labels'."""
     confirm = [] if codebook.exclusive else [("⏎", "save")]
-    none = [] if codebook.demands_label else [("n", "none")]
+    none = [] if codebook.requires_label else [("n", "none")]
     keys = [
         *confirm,
         *none,

@@ -11,7 +11,7 @@ import typer
 from labels.cli.terminal import StoreOption, console, reporting_errors
 
 if TYPE_CHECKING:
-    from labels.codebook.diff import CodebookDiff, FieldChange
+    from labels.codebook.changes import CodebookDiff, FieldChange
     from labels.codebook.reading import Reading
     from labels.codebook.schema import Codebook
     from labels.store.codebook_migration import MigrationPlan
@@ -81,7 +81,7 @@ def codebook_infer(
 @app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
 def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
     """Say what differs between two versions of a codebook."""
-    from labels.codebook.diff import diff, titled
+    from labels.codebook.changes import diff, titled
     from labels.settings import command, load_settings
     from labels.store.codebooks import find_codebook
 
@@ -112,8 +112,7 @@ def codebook_migrate(
     store: StoreOption = None,
 ) -> None:
     """Say what became of a codebook's labels, so that annotations of the old version are read under the new one."""
-    from labels.codebook.diff import diff
-    from labels.codebook.steps import KINDS, parse_step
+    from labels.codebook.changes import KINDS, diff, parse_step
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebook_migration import apply_migration, plan_migration
@@ -161,7 +160,7 @@ def _print_fields(changes: tuple[FieldChange, ...]) -> None:
 def _print_plan(plan: MigrationPlan) -> None:
     from rich.table import Table
 
-    from labels.codebook.diff import titled
+    from labels.codebook.changes import titled
 
     console.print(f"{titled(plan.old)} -> {titled(plan.new)}")
     if plan.effects:

@@ -10,9 +10,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from labels.codebook.diff import Shape, shape, titled
+from labels.codebook.changes import Shape, Step, shape, titled
 from labels.codebook.schema import Codebook
-from labels.codebook.steps import Step
 from labels.errors import CodebookError
 from labels.records import Annotation
 
@@ -60,7 +59,7 @@ def reread_between(labels: Sequence[str], steps: Iterable[Step], old: Codebook, 
         doubted = set(new.label_names) - sure
     if new.exclusive and len(sure) > 1:
         sure, doubted = set(), sure | doubted
-    if new.demands_label and not sure | doubted:
+    if new.requires_label and not sure | doubted:
         doubted = set(new.label_names)
     sure_names, doubted_names = (tuple(name for name in new.label_names if name in names) for names in (sure, doubted))
     return Reread(sure_names, doubted_names)
@@ -138,27 +137,27 @@ class VersionReader:
         self._versions = {**history.versions, self._hash: codebook}
         self._alias = {edge.old_hash: edge.new_hash for edge in history.edges if edge.old_hash not in self._versions}
         self._first: dict[Shape, str] = {}
-        self._kin = {known: self._first.setdefault(shape(book), known) for known, book in self._versions.items()}
+        self._canonical = {known: self._first.setdefault(shape(book), known) for known, book in self._versions.items()}
         recorded = [
-            Edge(self._kin[edge.old_hash], self._kin[edge.new_hash], edge.steps)
+            Edge(self._canonical[edge.old_hash], self._canonical[edge.new_hash], edge.steps)
             for edge in history.edges
-            if edge.old_hash in self._kin and edge.new_hash in self._kin
+            if edge.old_hash in self._canonical and edge.new_hash in self._canonical
         ]
         self._edges = [*recorded, *(edge.inverse for edge in recorded)]
         self._routes: dict[str, tuple[Edge, ...] | None] = {}
 
-    def kin(self, codebook_hash: str) -> str:
+    def canonical(self, codebook_hash: str) -> str:
         """The one hash that stands for all versions that differ from this one in wording only."""
         known = self._alias.get(codebook_hash, codebook_hash)
-        return self._kin.get(known, known)
+        return self._canonical.get(known, known)
 
     def route(self, codebook_hash: str) -> tuple[Edge, ...] | None:
-        """The changes from a version to this reader's, between hashes as `kin` gives them.
+        """The changes from a version to this reader's, between hashes as `canonical` gives them.
 
         Empty where labels and flags are the same, None where nothing leads here or the version is not known.
         """
         if codebook_hash not in self._routes:
-            self._routes[codebook_hash] = route(self._edges, self.kin(codebook_hash), self.kin(self._hash))
+            self._routes[codebook_hash] = route(self._edges, self.canonical(codebook_hash), self.canonical(self._hash))
         return self._routes[codebook_hash]
 
     def check_readable(self, annotations: Iterable[Annotation]) -> None:

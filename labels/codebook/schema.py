@@ -1,6 +1,6 @@
 """The codebook: which labels exist, what each one means, and the version that annotations refer to.
 
-Reads, validates, hashes and writes codebooks. What differs between two versions is `labels.codebook.diff`' business,
+Reads, validates, hashes and writes codebooks. What differs between two versions is `labels.codebook.changes`' business,
 how cues
 are matched `labels.codebook.cues`', how a codebook is shown on a terminal that of `labels.cli`.
 """
@@ -105,7 +105,7 @@ class Codebook(_Strict):
         return tuple(label.name for label in self.labels)
 
     @property
-    def demands_label(self) -> bool:
+    def requires_label(self) -> bool:
         """Whether every sentence bears a label."""
         return self.exclusive and not self.allow_none
 
@@ -188,7 +188,7 @@ class Codebook(_Strict):
                 f"{place}: codebook '{self.name}' is exclusive, but there are {len(wanted)} labels: "
                 f"{', '.join(sorted(wanted))}. Keep one, or set `exclusive = false`."
             )
-        if self.demands_label and not wanted:
+        if self.requires_label and not wanted:
             raise CodebookError(
                 f"{place}: no label, but codebook '{self.name}' demands one. Add the label, or set `allow_none = true`."
             )

@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from labels.codebook.changes import step_from_json
 from labels.codebook.schema import Codebook, dump_codebook, parse_codebook
-from labels.codebook.steps import step_from_json
 from labels.errors import CodebookError, DataError, InputError, did_you_mean
 from labels.exchange.decisions import events_of
 from labels.exchange.lines import Batch, Exported, Line, add_batch, check_ending

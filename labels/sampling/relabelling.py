@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from labels.codebook.diff import shape, titled
+from labels.codebook.changes import shape, titled
 from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from labels.codebook.diff import shape, titled
+from labels.codebook.changes import Step, check_steps, shape, titled
 from labels.codebook.reading import CodebookHistory, Edge, Reading, Reread, VersionReader, reread
 from labels.codebook.schema import Codebook
-from labels.codebook.steps import Step, check_steps
 from labels.errors import CodebookError
 from labels.gold import resolve, standing
 from labels.records import Annotation
@@ -170,8 +169,8 @@ def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> 
     Raises:
         CodebookError: it is recorded with other steps.
     """
-    ends = reader.kin(change.old_hash), reader.kin(change.new_hash)
-    same = [edge for edge in edges if (reader.kin(edge.old_hash), reader.kin(edge.new_hash)) == ends]
+    ends = reader.canonical(change.old_hash), reader.canonical(change.new_hash)
+    same = [edge for edge in edges if (reader.canonical(edge.old_hash), reader.canonical(edge.new_hash)) == ends]
     for edge in same:
         if set(edge.steps) != set(change.steps):
             steps = " ".join(str(step) for step in edge.steps) or "none"
@@ -183,7 +182,7 @@ def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> 
 
 
 def _leads_along(change: Edge, reader: VersionReader, codebook_hash: str) -> bool:
-    ends = reader.kin(change.old_hash), reader.kin(change.new_hash)
+    ends = reader.canonical(change.old_hash), reader.canonical(change.new_hash)
     return any((edge.old_hash, edge.new_hash) == ends for edge in reader.route(codebook_hash) or ())
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from labels.codebook.changes import step_from_json
 from labels.codebook.reading import CodebookHistory, Edge
 from labels.codebook.schema import Codebook, dump_codebook, load_codebook, parse_codebook, shipped_codebooks
-from labels.codebook.steps import step_from_json
 from labels.errors import CodebookError
 from labels.records import CodebookMigration
 from labels.store import schema

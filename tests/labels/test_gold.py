@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
+from labels.codebook.changes import Step
 from labels.codebook.reading import CodebookHistory, Edge
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step
 from labels.errors import CodebookError
 from labels.gold import Resolution, resolve
 from labels.records import Annotation, EventKind, State

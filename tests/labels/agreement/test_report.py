@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from labels.agreement.coefficients import masi_distance
 from labels.agreement.comparisons import Figures
 from labels.agreement.report import AgreementReport, agreement, retest_agreement
+from labels.codebook.changes import Step
 from labels.codebook.reading import CodebookHistory, Edge
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step
 from labels.errors import CodebookError, DataError
 from labels.gold import kept_annotations, standing
 from labels.records import Annotation, Sentence

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from labels.agreement.suggestion_effect import SuggestionEffect, suggestion_effect
+from labels.codebook.changes import Step
 from labels.codebook.reading import CodebookHistory, Edge
 from labels.codebook.schema import codebook_from_dict
-from labels.codebook.steps import Step
 from labels.errors import DataError
 from labels.records import Annotation, Sentence
 

@@ -8,9 +8,9 @@ import pytest
 
 from labels.annotate.adjudication import LOOK, AdjudicationSession
 from labels.annotate.session import Item
+from labels.codebook.changes import Step
 from labels.codebook.reading import Reading
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step
 from labels.errors import CodebookError, DecidedMeanwhileError
 from labels.gold import resolve, standing
 from labels.records import Annotation

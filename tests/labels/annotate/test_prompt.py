@@ -11,8 +11,8 @@ from labels.annotate.adjudication import AdjudicationSession
 from labels.annotate.labelling import LabellingSession
 from labels.annotate.prompt import run_prompt
 from labels.annotate.session import Session
+from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step
 from labels.records import Document, Sentence
 from labels.sampling.strategies import DrawRequest
 from labels.store import Draft, Store

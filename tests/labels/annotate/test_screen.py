@@ -9,8 +9,8 @@ import pytest
 
 from labels.annotate.adjudication import AdjudicationSession
 from labels.annotate.labelling import LabellingSession
+from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step
 from labels.sampling.strategies import DrawRequest
 from labels.sampling.suggestions import Suggester
 from labels.store import Draft, Store

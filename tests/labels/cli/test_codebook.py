@@ -321,6 +321,6 @@ def test_migrate_takes_every_kind_of_step(isolated: Path) -> None:
     )  # fmt: skip
 
     assert "'loan' and 'gift' are now 'support'" in printed
-    assert "'halt' is no label any more 1 0 1" in printed
+    assert "'halt' is no longer a label 1 0 1" in printed
     assert "'threat' is a new label 0 2 1" in printed
     assert "ana: halt -> undecided: threat" in printed

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from labels.codebook.diff import FieldChange, LabelChange, diff, shape
+from labels.codebook.changes import FieldChange, LabelChange, diff, shape
 from labels.codebook.schema import Codebook, codebook_from_dict
 
 AID: dict[str, Any] = {

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labels.codebook.changes import Step, StepKind, check_steps, parse_step
 from labels.codebook.reading import CodebookHistory, Edge, Reading, Reread, VersionReader, reread, reread_between, route
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step, StepKind, check_steps, parse_step
 from labels.errors import CodebookError
 from labels.records import Annotation
 

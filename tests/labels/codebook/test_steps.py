@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
+from labels.codebook.changes import Step, StepKind, check_steps, parse_step, step_from_json
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step, StepKind, check_steps, parse_step, step_from_json
 from labels.errors import CodebookError, InputError
 
 STEPS = [
@@ -43,7 +43,7 @@ def test_a_step_survives_json(step: Step) -> None:
 
 
 def test_a_step_of_a_kind_that_is_not_known_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'swap' is no step.*Upgrade"):
+    with pytest.raises(InputError, match=r"'swap' is not a step.*Upgrade"):
         step_from_json({"kind": "swap", "old": ["a"], "new": ["b"]})
 
 
@@ -85,7 +85,7 @@ def test_a_step_that_makes_no_sense_is_refused_with_what_was_typed_and_an_exampl
         ("rename a=b", "'a' is now called 'b'"),
         ("merge a,b,c=d", "'a', 'b' and 'c' are now 'd'"),
         ("split a=b,c", "'a' is now 'b' or 'c'"),
-        ("retire a", "'a' is no label any more"),
+        ("retire a", "'a' is no longer a label"),
         ("add a", "'a' is a new label"),
     ],
 )
@@ -130,14 +130,14 @@ def test_steps_that_tell_of_every_label_once_pass(old: str, new: str, typed: lis
             "the old version has no label 'ade' (did you mean 'aid'?). Its labels: aid, b",
         ),
         ("a b", "truce b", ["rename a=truse"], "the new version has no label 'truse' (did you mean 'truce'?)"),
-        ("a b", "b", ["rename a=b"], "the old version has 'b' already. To make both one label, type `--merge a,b=b`"),
+        ("a b", "b", ["rename a=b"], "the old version already has 'b'. To make both one label, type `--merge a,b=b`"),
         ("a b c", "c", ["merge a,b=c"], "type `--merge a,b,c=c`"),
-        ("a b", "b c", ["split a=b,c"], "the old version has 'b' already. The parts of a split are new"),
-        ("a b", "a b", ["add a"], "the old version has 'a' already. Leave the step out"),
+        ("a b", "b c", ["split a=b,c"], "the old version already has 'b'. The parts of a split are new"),
+        ("a b", "a b", ["add a"], "the old version already has 'a'. Leave the step out"),
         ("a b", "a b", ["retire a"], "the new version still has 'a'"),
         ("a b", "a b c", ["merge a,b=c"], "the new version still has 'a'"),
-        ("a b", "b c d", ["rename a=c", "rename a=d"], "`--rename a=c`, `--rename a=d`: each tells of 'a'"),
-        ("a b", "c", ["rename a=c", "rename b=c"], "each tells of 'c'"),
+        ("a b", "b c d", ["rename a=c", "rename a=d"], "`--rename a=c`, `--rename a=d`: each explains 'a'"),
+        ("a b", "c", ["rename a=c", "rename b=c"], "each explains 'c'"),
     ],
 )
 def test_steps_that_do_not_explain_the_change_are_refused(old: str, new: str, typed: list[str], message: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step
 from labels.errors import DataError
 from labels.exchange import jsonl, standoff
 from labels.exchange.lines import add_batch

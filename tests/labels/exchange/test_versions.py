@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
-from labels.codebook.steps import Step
 from labels.errors import CodebookError, DataError
 from labels.exchange.formats import exchange_module
 from labels.gold import resolve, standing

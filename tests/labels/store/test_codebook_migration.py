@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from labels.codebook.changes import Step
 from labels.codebook.reading import Edge
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.codebook.steps import Step
 from labels.errors import CodebookError
 from labels.gold import resolve
 from labels.records import Annotation, Sentence
@@ -139,7 +139,7 @@ def test_a_label_retired_from_an_exclusive_codebook_leaves_its_sentences_undecid
         plan = plan_migration(store, old, new, [Step("retire", ("aid",), ())])
 
     assert plan.effects[0].undecided == 1
-    assert plan.relabel == ((IDS[0], "'aid' is no label any more", ("aid",)),)
+    assert plan.relabel == ((IDS[0], "'aid' is no longer a label", ("aid",)),)
 
 
 def test_steps_that_do_not_explain_the_change_and_changes_of_wording_are_refused(store: Store) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, dump_codebook, load_codebook
-from labels.codebook.steps import Step
 from labels.errors import CodebookError, DataError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
 from labels.records import Annotation, Document, Example, Sentence
