@@ -23,7 +23,7 @@ from trainer.classifiers.base import count_outputs, not_fitted, output_probabili
 from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection
 from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
-from trainer.encoders.encoder import default_pooling, find_encoder, write_pooling
+from trainer.encoders.encoder import default_pooling, find_encoder, write_sentence_layout
 
 if TYPE_CHECKING:
     from trainer.classifiers.network import Network
@@ -98,9 +98,9 @@ class TransformerClassifier(ABC):
         return self.network_
 
     def save(self, folder: Path) -> None:
-        """Write `encoder/` (opens with AutoModel and AutoTokenizer), `head.safetensors` and `settings.json`.
+        """Write `encoder/`, `head.safetensors` and `settings.json`; an exported classifier is copied as it is.
 
-        Of an exported classifier, what `save_exported` wrote.
+        AutoModel and AutoTokenizer open `encoder/`; so does SentenceTransformer, and gives the vectors of `embed`.
         """
         if self.onnx_ is not None:
             self.onnx_.save(folder)
@@ -151,12 +151,19 @@ class TransformerClassifier(ABC):
         self._write_settings(folder, settings)
 
     def _save_the_rest(self, folder: Path) -> None:
-        """Tokenizer, head, and how the encoder's states are pooled, which who trains it further wants to know."""
+        """Write tokenizer, head, and sentence-transformers' files, which also say how the states are pooled."""
         from safetensors.torch import save_file
 
-        write_pooling(folder / ENCODER, self._fitted_network().pooling)
+        network = self._fitted_network()
         self.tokenizer_.save_pretrained(folder / ENCODER)
-        head = self._fitted_network().head
+        write_sentence_layout(
+            folder / ENCODER,
+            width=network.head.in_features,
+            pooling=network.pooling,
+            max_length=self.max_length_,
+            normalise=network.normalise,
+        )
+        head = network.head
         save_file({"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu()}, folder / HEAD)
 
     def _write_settings(self, folder: Path, more: dict[str, Any]) -> None:

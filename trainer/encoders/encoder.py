@@ -129,15 +129,43 @@ def default_pooling(folder: Path) -> str:
     if not pooling.is_file():
         return "first"
     content = json.loads(pooling.read_text(encoding="utf-8"))
-    return "mean" if content.get("pooling_mode_mean_tokens") else "first"
+    # sentence-transformers names the mode since version 6; before, it had a flag for each.
+    means = content.get("pooling_mode") == "mean" or content.get("pooling_mode_mean_tokens")
+    return "mean" if means else "first"
 
 
-def write_pooling(folder: Path, pooling: str) -> None:
-    """Let `default_pooling` of an encoder's folder be this, in the form of sentence-transformers."""
-    path = folder / _POOLING
-    path.parent.mkdir()
-    content = {"pooling_mode_mean_tokens": pooling == "mean", "pooling_mode_cls_token": pooling == "first"}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def write_sentence_layout(folder: Path, *, width: int, pooling: str, max_length: int, normalise: bool) -> None:
+    """Complete an encoder's folder so that `SentenceTransformer(folder)` opens it and pools as we do.
+
+    The names are those that all versions of sentence-transformers read: the newest writes others, which older ones do
+    not know. AutoModel and AutoTokenizer ignore these files.
+
+    Args:
+        width: length of a token's state.
+        pooling: "mean" or "first".
+        max_length: tokens at which longer texts are cut.
+        normalise: whether vectors are scaled to length 1.
+    """
+    modules = [("Transformer", ""), ("Pooling", Path(_POOLING).parent.name)]
+    if normalise:
+        modules.append(("Normalize", "2_Normalize"))
+    layout: dict[str, object] = {
+        "modules.json": [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{name}"}
+            for i, (name, path) in enumerate(modules)
+        ],
+        "sentence_bert_config.json": {"max_seq_length": max_length, "do_lower_case": False},
+        _POOLING: {
+            "word_embedding_dimension": width,
+            "pooling_mode_cls_token": pooling == "first",
+            "pooling_mode_mean_tokens": pooling == "mean",
+            "pooling_mode_max_tokens": False,
+            "pooling_mode_mean_sqrt_len_tokens": False,
+        },
+    }
+    for name, content in layout.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def encoder_digest(folder: Path) -> str:

@@ -20,6 +20,7 @@ from trainer.encoders.encoder import (
     find_encoder,
     max_positions,
     open_encoder,
+    write_sentence_layout,
 )
 
 PARTS = ("config.json", "tokenizer.json", "model.safetensors")
@@ -242,6 +243,8 @@ def pooling_config(folder: Path, text: str) -> Path:
         ({"word_embedding_dimension": 8, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "first"),
         ({"pooling_mode_mean_tokens": False, "include_prompt": True}, "first"),
         ({"pooling_mode_cls_token": True}, "first"),
+        ({"embedding_dimension": 8, "pooling_mode": "mean", "include_prompt": True}, "mean"),
+        ({"embedding_dimension": 8, "pooling_mode": "cls", "include_prompt": True}, "first"),
         ({"cls": True}, "first"),
     ],
 )
@@ -260,6 +263,25 @@ def test_pooling_does_not_depend_on_how_the_file_is_set(isolated: Path, separato
 
 def test_an_encoder_without_a_pooling_file_is_read_at_its_first_token(isolated: Path) -> None:
     assert default_pooling(isolated) == "first"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_layout_of_sentence_transformers_says_how_vectors_are_made(
+    isolated: Path, pooling: str, normalise: bool
+) -> None:
+    write_sentence_layout(isolated, width=16, pooling=pooling, max_length=64, normalise=normalise)
+    modules = json.loads((isolated / "modules.json").read_text(encoding="utf-8"))
+    names = ["Transformer", "Pooling", "Normalize"] if normalise else ["Transformer", "Pooling"]
+    assert [module["type"].rpartition(".")[2] for module in modules] == names
+    assert [module["path"] for module in modules][:2] == ["", "1_Pooling"]
+    limits = json.loads((isolated / "sentence_bert_config.json").read_text(encoding="utf-8"))
+    assert limits["max_seq_length"] == 64
+    config = json.loads((isolated / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    assert config["word_embedding_dimension"] == 16
+    modes = [name for name, on in config.items() if name.startswith("pooling_mode") and on]
+    assert modes == [{"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}[pooling]]
+    assert default_pooling(isolated) == pooling
 
 
 # -- opening
