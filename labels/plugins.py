@@ -13,12 +13,13 @@ in or when names are listed, and a plug-in's code runs only when its own name is
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from labels.errors import InputError
+from labels.errors import CommuniqueError, InputError
 
 T = TypeVar("T")
 
@@ -66,14 +67,34 @@ class PluginGroup(Generic[T]):
             for entry in taken
         ]
 
+    @contextmanager
+    def blaming(self, name: str) -> Iterator[None]:
+        """Report an error in a plug-in's own code as one line that names its package; built-in code is left alone.
+
+        Raises:
+            InputError: what runs in the block failed, other than with one of our own errors.
+        """
+        try:
+            yield
+        except CommuniqueError:
+            raise
+        except Exception as error:
+            if name in self.builtins:
+                raise
+            package = " and ".join(package_of(entry) for entry in entry_points(group=self.name, name=name))
+            raise InputError(
+                f"{self.noun} '{name}' of {package} failed ({_one_line(error)}). Report this to its authors."
+            ) from error
+
     def _loaded(self, entry: EntryPoint) -> T:
         who = f"{self.noun} '{entry.name}' of {package_of(entry)}"
         try:
             found = entry.load()
         # Whatever another package's code does on import, even exit, is reported as that package's fault.
         except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(f"{who} cannot be loaded ({reason}). Update or uninstall that package.") from error
+            raise InputError(
+                f"{who} cannot be loaded ({_one_line(error)}). Update or uninstall that package."
+            ) from error
         # The version is checked first: an object for a newer interface need not look like one of ours.
         api = getattr(found, "api", None)
         if isinstance(api, int) and api > self.api:
@@ -86,7 +107,13 @@ class PluginGroup(Generic[T]):
                 f"{who} is of type {type(found).__name__}, but must be of type {self.type.__name__} and have an "
                 f"integer `api` from 1 to {self.api}. Update or uninstall that package."
             )
+        if (own := getattr(found, "name", entry.name)) != entry.name:
+            raise InputError(f"{who} calls itself '{own}'. Its package must use one name.")
         return found
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def package_of(entry: EntryPoint) -> str:

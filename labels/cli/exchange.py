@@ -1,46 +1,50 @@
-"""`communique annotations`: import and export."""
+"""`communique annotations`: import and export, and the formats for both."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from labels.cli.terminal import CodebookOption, StoreOption, console, reporting_errors
+from labels.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also those of other tools.")
+app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in the formats of other tools.")
 _NAMES = (
     "jsonl (the native form), csv, standoff (without texts), prodigy, label-studio, label-studio-min, doccano, "
-    "argilla, activetigger, huggingface"
+    "argilla, activetigger, huggingface, or that of a plug-in (`communique annotations formats`)"
 )
-FormatOption = Annotated[str, typer.Option("--format", help=f"Form of the file: {_NAMES}.", metavar="FORMAT")]
+FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the file: {_NAMES}.", metavar="FORMAT")]
 
 
 @app.command("import", epilog="Example: communique annotations import ana.jsonl --format prodigy")
 def annotations_import(
     file: Annotated[Path, typer.Argument(help="The file; for huggingface also a folder.")],
     format: FormatOption = "jsonl",
-    annotator: Annotated[str, typer.Option("--annotator", help="Who decided, where the file does not say.")] = "",
+    annotator: Annotated[
+        str, typer.Option("--annotator", help="Who decided, where the file does not say.", metavar="NAME")
+    ] = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
     """Add annotations from a file: all of it or none; importing twice adds nothing."""
-    from labels.exchange.formats import exchange_module
-    from labels.exchange.lines import add_batch
+    from labels.exchange.driver import add_batch, read_file
+    from labels.exchange.formats import find_format
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebooks import find_codebook
 
     with reporting_errors():
-        module = exchange_module(format)
+        unit = find_format(format).unit
         settings = load_settings(store=store, codebook=codebook)
         book = find_codebook(settings.codebook, settings.store)
-        batch = module.read_file(file, book, annotator.strip())
+        # The file is read before the store is opened, so that a bad file leaves no new store behind.
+        batch = read_file(file, book, format, annotator.strip())
         with Store(settings.store) as opened:
             new, known, left_out = add_batch(opened, batch, book)
-        console.print(f"{new} {module.UNIT} added to {opened.name}, {known} were there already.")
+        console.print(f"{unit.capitalize()} added to {opened.name}: {new} (already there: {known}).")
         _print_left_out(left_out)
 
 
@@ -49,28 +53,67 @@ def annotations_export(
     file: Annotated[Path, typer.Argument(help="The file to write; for huggingface also a folder.")],
     format: FormatOption = "jsonl",
     annotator: Annotated[
-        str, typer.Option("--annotator", help="Only what this annotator decided; without it everybody's.")
+        str, typer.Option("--annotator", help="Only this annotator's decisions; otherwise everyone's.", metavar="NAME")
     ] = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
     """Write the annotations of the store to a file, and say what its format does not carry."""
-    from labels.exchange.formats import exchange_module
+    from labels.exchange.driver import export_file
+    from labels.exchange.formats import find_format
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebooks import find_codebook
 
     with reporting_errors():
-        module = exchange_module(format)
+        found = find_format(format)
         settings = load_settings(store=store, codebook=codebook)
         book = find_codebook(settings.codebook, settings.store)
         with Store(settings.store, create=False) as opened:
-            written, left_out = module.write_file(opened, file, book, annotator.strip())
-        console.print(f"{written} {module.UNIT} written to {file}.")
+            written, left_out = export_file(opened, file, book, format, annotator.strip())
+        console.print(f"{found.unit.capitalize()} written to {file}: {written}.")
         _print_left_out(left_out)
-        console.print("Not carried by this format:\n" + "\n".join(f"  - {lost}" for lost in module.LOST))
+        _print_phrases("Not carried by this format:", found.lost)
+
+
+@app.command("formats", epilog="Example: communique annotations formats prodigy")
+def annotations_formats(
+    name: Annotated[
+        str, typer.Argument(help="A format to describe; otherwise all are listed.", metavar="[FORMAT]")
+    ] = "",
+) -> None:
+    """List the formats for import and export, those of plug-ins too, or describe one."""
+    from labels.exchange.formats import PLUGINS, find_format, format_names
+
+    with reporting_errors():
+        if name:
+            found = find_format(name)
+            console.print(f"{name}: {found.unit}; files end in {' or '.join(found.endings) or 'anything'}.")
+            _print_phrases("Not exported:", found.lost)
+            _print_phrases("Not imported:", found.not_read)
+            return
+        for known in format_names():
+            console.print(_line_of(known))
+        for ignored in PLUGINS.shadowed():
+            console.print(ignored)
+
+
+def _line_of(name: str) -> str:
+    """A format in the list: its name and endings, or what is wrong with its plug-in."""
+    from labels.exchange.formats import find_format
+
+    try:
+        found = find_format(name)
+    except InputError as error:
+        return str(error)
+    return f"{name}  {found.unit}  {' '.join(found.endings)}"
+
+
+def _print_phrases(title: str, phrases: Sequence[str]) -> None:
+    if phrases:
+        console.print("\n".join([title, *(f"  - {phrase}" for phrase in phrases)]))
 
 
 def _print_left_out(left_out: Mapping[str, int]) -> None:
     if left_out:
-        console.print("Left out: " + ", ".join(f"{number} {kind}" for kind, number in left_out.items()) + ".")
+        console.print("Left out: " + ", ".join(f"{reason} ({number})" for reason, number in left_out.items()) + ".")

@@ -1,25 +1,25 @@
 """Argilla 2's records in their flattened form, as JSONL: one record a sentence, with lists of responses.
 
-The nested form says nothing of a response's status, so it is refused: discarded (skipped) and submitted would be one.
-Drafts are no decisions and are left out.
+The nested form does not give a response's status, so it is refused: discarded (skipped) and submitted would look the
+same. Drafts are not decisions and are left out.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.exchange.decisions import AS_READ_ALONE, Decision, standing_decisions
-from labels.exchange.foreign import (
+from labels.exchange.decisions import Decision, Selection
+from labels.exchange.formats import Content, Format, Placed
+from labels.exchange.lines import Line
+from labels.exchange.records import (
     KEY,
     ForeignDecision,
+    LeftOut,
     Reader,
-    batch_of,
     extra_of,
     foreign_fields,
     json_value,
@@ -27,87 +27,48 @@ from labels.exchange.foreign import (
     native_stamp,
     native_stamps,
     object_at,
-    with_extra,
     with_foreign_fields,
 )
-from labels.exchange.lines import Batch, Exported, Line, check_ending
-from labels.files import write_whole
 from labels.records import Annotation
-from labels.store import Store
-from labels.text.rows import Row, read_rows
+from labels.text.rows import Row
 
-FORMAT = "argilla"
-UNIT = "decisions"
-LOST = (
-    "decisions that were undone or replaced: only what stands is written",
-    AS_READ_ALONE,
-    "documents: a sentence goes without the text around it",
-    "what records of other formats said beyond the decision",
-    f"time, seconds, note and draw stand only in the metadata `{KEY}`, where Argilla does not look",
-)
 _STATUS = ".responses.status"
 _QUESTIONS = ("label", "labels")
 
 
-def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
-    """The submitted and discarded responses of an Argilla file; drafts and unanswered records are left out.
+class Argilla(Format):
+    """Argilla's flattened records."""
 
-    Raises:
-        DataError: a record is nested, has several questions or a broken response, or as `Reader.line`; the message
-            names file and line.
-    """
-    check_ending(path, (".jsonl",), FORMAT)
-    reader = Reader(path, FORMAT, codebook, annotator)
-    left_out: Counter[str] = Counter()
-    lines: list[Line] = []
-    for number, record in read_rows(path):
-        lines += _record_lines(reader, record, DataError.place(path, number), left_out)
-    return batch_of(path, lines, left_out)
+    name = "argilla"
+    endings = (".jsonl",)
+    carries = "decisions"
+    not_written = (f"time, seconds, note and draw are only in the metadata `{KEY}`, which Argilla ignores",)
+    not_read = ("drafts and unanswered records", "questions beside `label` or `labels`")
 
+    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """The submitted and discarded responses."""
+        for place, record in records:
+            question = _question(record, place)
+            responses = _responses(record, question, place) if question else []
+            if not responses:
+                yield LeftOut("unanswered records")
+            decided = [response for response in responses if response.status not in ("draft", "pending")]
+            yield from (LeftOut("drafts") for _ in range(len(responses) - len(decided)))
+            if decided:
+                yield from _lines(reader, record, question, decided, place)
 
-def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:
-    """Write the decisions that stand (or one annotator's), those on the same sentence in one record.
-
-    Raises:
-        DataError: the file cannot be written, or `annotator` decided nothing.
-        CodebookError: as `labels.gold.resolve`.
-    """
-    check_ending(path, (".jsonl",), FORMAT)
-    selection = standing_decisions(store, codebook, annotator)
-    rows = (_record(decisions, codebook) for decisions in selection.by_sentence())
-    write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return Exported(len(selection.decisions), selection.left_out)
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """One record a sentence."""
+        return (_record(decisions, selection.codebook) for decisions in selection.by_sentence())
 
 
-def _record_lines(reader: Reader, record: Row, place: str, left_out: Counter[str]) -> list[Line]:
-    question = _question(record, place)
-    responses = _responses(record, question, place) if question else []
-    if not responses:
-        left_out["unanswered records"] += 1
-    lines: list[Line] = []
-    values: list[Any] = []
-    stamps = native_stamps(record.get(KEY), place)
-    for value, user, status in responses:
-        if status in ("draft", "pending"):
-            left_out["drafts"] += 1
-            continue
-        # Further decisions than there are stamps are still about that sentence.
-        left = stamps or native_stamps(record.get(KEY), place)
-        lines.append(reader.line(_foreign_decision(record, question, value, user, status, place), place, left))
-        values.append(value)
-    if not lines:
-        return []
-    built = _record([(line.event, line.sentence) for line in lines], reader.codebook, question)
-    rest = {key: entry for key, entry in record.items() if not key.startswith(f"{question}.responses")}
-    extra: Row = {"record": foreign_fields(rest | {"text": built["text"]}, built)}
-    if question != _QUESTIONS[0]:
-        extra["question"] = question
-    return [_with_extra(line, extra, value, reader.codebook) for line, value in zip(lines, values, strict=True)]
+ARGILLA = Argilla()
 
 
-def _with_extra(line: Line, extra: Row, value: Any, codebook: Codebook) -> Line:
-    own_value = {} if _value(line.event, codebook) == value else {"value": json_value(value)}
-    return with_extra(line, FORMAT, {key: entry for key, entry in extra.items() if entry} | own_value)
+class _Response(NamedTuple):
+    value: Any
+    user: str
+    status: str
 
 
 def _question(record: Row, place: str) -> str:
@@ -122,25 +83,44 @@ def _question(record: Row, place: str) -> str:
         if name in names:
             return name
     if len(names) > 1:
-        raise DataError(f"{place}: several questions were asked: {', '.join(names)}. Name the one to read `label`.")
+        raise DataError(
+            f"{place}: several questions were asked: {', '.join(names)}. Rename the one to read to `label`."
+        )
     return names[0] if names else ""
 
 
-def _responses(record: Row, question: str, place: str) -> list[tuple[Any, str, str]]:
-    """(value, user, status) of each response."""
+def _responses(record: Row, question: str, place: str) -> list[_Response]:
     columns = [record.get(f"{question}.responses{part}") or [] for part in ("", ".users", ".status")]
     if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) != 1:
         raise DataError(
             f"{place}: `{question}.responses`, `.users` and `.status` must be lists of one length. Fix the record."
         )
     return [
-        (value, "" if user is None else str(user), str(status)) for value, user, status in zip(*columns, strict=True)
+        _Response(value, "" if user is None else str(user), str(status))
+        for value, user, status in zip(*columns, strict=True)
     ]
 
 
-def _foreign_decision(record: Row, question: str, value: Any, user: str, status: str, place: str) -> ForeignDecision:
+def _lines(reader: Reader, record: Row, question: str, responses: Sequence[_Response], place: str) -> Iterator[Line]:
+    decisions = [_foreign_decision(record, question, response, place) for response in responses]
+    lines = reader.lines(decisions, place, native_stamps(record.get(KEY), place))
+    built = _record([(line.event, line.sentence) for line in lines], reader.codebook, question)
+    rest = {key: entry for key, entry in record.items() if not key.startswith(f"{question}.responses")}
+    extra: Row = {}
+    if fields := foreign_fields(rest | {"text": built["text"]}, built):
+        extra["record"] = fields
+    if question != _QUESTIONS[0]:
+        extra["question"] = question
+    for line, (value, _, _) in zip(lines, responses, strict=True):
+        # A value that we would write otherwise goes back as it came: a lone name, labels in another order.
+        own = {} if _value(line.event, reader.codebook) == value else {"value": json_value(value)}
+        yield reader.with_extra(line, extra | own)
+
+
+def _foreign_decision(record: Row, question: str, response: _Response, place: str) -> ForeignDecision:
+    value, user, status = response
     if status not in ("submitted", "discarded"):
-        raise DataError(f"{place}: a response is draft, submitted or discarded, not '{status}'. Fix the record.")
+        raise DataError(f"{place}: a response must be draft, submitted or discarded, not '{status}'. Fix the record.")
     suggestion = record.get(f"{question}.suggestion")
     return ForeignDecision(
         text=record.get("text"),
@@ -156,23 +136,22 @@ def _foreign_decision(record: Row, question: str, value: Any, user: str, status:
 
 def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "") -> Row:
     (_, sentence), *_ = decisions
-    extras = [extra_of(event, FORMAT) for event, _ in decisions]
+    events = [event for event, _ in decisions]
+    extras = [extra_of(event, ARGILLA.name) for event in events]
     question = question or str(next((extra["question"] for extra in extras if "question" in extra), _QUESTIONS[0]))
     built: Row = {"id": sentence.id, "text": sentence.text}
-    suggestion = next((event.suggestion for event, _ in decisions if event.suggestion is not None), None)
+    suggestion = next((event.suggestion for event in events if event.suggestion is not None), None)
     if suggestion is not None:
         built[f"{question}.suggestion"] = _shape(suggestion, codebook)
-    for extra, (event, _) in zip(extras, decisions, strict=True):
+    for extra, event in zip(extras, events, strict=True):
         built = with_foreign_fields(built, object_at(extra, "record", event.event_id))
-    values = [extra.get("value", _value(event, codebook)) for extra, (event, _) in zip(extras, decisions, strict=True)]
+    values = [extra.get("value", _value(event, codebook)) for extra, event in zip(extras, events, strict=True)]
     return built | {
         f"{question}.responses": values,
-        f"{question}.responses.users": [event.annotator for event, _ in decisions],
-        f"{question}.responses.status": [
-            "discarded" if event.state == "skipped" else "submitted" for event, _ in decisions
-        ],
-        # Metadata of Argilla are words and numbers, no objects.
-        KEY: json.dumps([native_stamp(event, sentence) for event, _ in decisions], ensure_ascii=False),
+        f"{question}.responses.users": [event.annotator for event in events],
+        f"{question}.responses.status": ["discarded" if event.state == "skipped" else "submitted" for event in events],
+        # Metadata of Argilla are words and numbers, not objects.
+        KEY: json.dumps([native_stamp(event, sentence) for event in events], ensure_ascii=False),
     }
 
 

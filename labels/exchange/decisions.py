@@ -1,37 +1,45 @@
-"""What there is to export: the decisions that stand, or the gold that they resolve to, each with its sentence.
+"""What there is to export: all events, the standing decisions, or the gold labels, each with its sentence.
 
-Other tools know one version of a codebook, so decisions of other versions go as they read under the one in use: with
-its labels, under its hash, and with their own ids, by which this store knows them again.
+Other tools know one version of a codebook. Decisions that were made under other versions are therefore written as they
+read under the one in use: with its labels and its hash, but with their own ids, by which this store recognises them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from labels.codebook.reading import Reading, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, did_you_mean
 from labels.gold import resolve, standing
-from labels.records import Annotation, Sentence
+from labels.records import Annotation, CodebookMigration, Sentence
 from labels.store import Store
 
-AS_READ = "labels of other versions of the codebook: decisions go as they read under the one in use"
-AS_READ_ALONE = f"{AS_READ}, without what the tool's own record said beyond them"
-"""What formats lose by that."""
+Carries = Literal["events", "decisions", "gold"]
+"""What a format has records for: every event, undone and replaced ones too; each standing decision; or each sentence
+with gold labels."""
+
+COLUMN_FORMATS = ("csv", "activetigger", "huggingface")
+"""Formats whose extra is columns beside the labels; the extra of others may repeat the labels, in the tool's words."""
 
 Decision = tuple[Annotation, Sentence]
-
-_COLUMNS = ("csv", "activetigger", "huggingface")
-"""Formats whose extra is columns beside the labels; that of others may say the labels again, in the tool's words."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Decisions in the order in which they were made, and what was left out, by kind."""
+    """What to write: decisions in the order in which they were made, and a count of what was left out, by reason.
+
+    `versions` and `migrations` go along with events: the codebook versions of the store, where there are several, and
+    the recorded changes between them.
+    """
 
     decisions: list[Decision]
     left_out: Mapping[str, int]
+    codebook: Codebook
+    versions: Sequence[Codebook] = ()
+    migrations: Sequence[CodebookMigration] = ()
 
     def by_sentence(self) -> list[list[Decision]]:
         """The decisions of each sentence together, in order of the first."""
@@ -41,25 +49,39 @@ class Selection:
         return list(groups.values())
 
 
-def events_of(store: Store, annotator: str = "") -> list[Annotation]:
-    """Every event in the order in which they were appended, or those of one annotator.
+def select(
+    store: Store, codebook: Codebook, carries: Carries, annotator: str = "", *, skipped: bool = True
+) -> Selection:
+    """What a format that carries events, decisions or gold has to write, of one annotator if one is named.
+
+    Args:
+        skipped: whether skipped decisions are among the decisions.
 
     Raises:
-        DataError: `annotator` has no event.
+        CodebookError: as `labels.gold.resolve`, for decisions and gold.
+        DataError: `annotator` decided nothing, or nothing that still stands.
     """
+    if carries == "events":
+        return _all_events(store, codebook, annotator)
+    if carries == "gold":
+        return _gold(store, codebook, annotator)
+    return _standing_decisions(store, codebook, annotator, skipped=skipped)
+
+
+def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
     events = store.events.all(annotator=annotator or None)
     if annotator and not events:
         raise _nothing_decided(annotator, store.events.all())
-    return events
+    versions, migrations = store.codebooks.all(), store.codebooks.migrations()
+    used = {event.codebook_hash for event in events} & versions.keys()
+    # A file of one version needs no codebook in it: whoever reads it names one.
+    several = len(used) > 1 or bool(migrations)
+    return Selection(
+        _with_sentences(store, events), {}, codebook, list(versions.values()) if several else [], migrations
+    )
 
 
-def standing_decisions(store: Store, codebook: Codebook, annotator: str = "", *, skipped: bool = True) -> Selection:
-    """Every decision that stands, adjudications included, or those of one annotator; `skipped`: with skipped ones.
-
-    Raises:
-        CodebookError: as `labels.gold.resolve`.
-        DataError: `annotator` decided nothing that stands.
-    """
+def _standing_decisions(store: Store, codebook: Codebook, annotator: str, *, skipped: bool) -> Selection:
     events = _standing_events(store, annotator)
     kept = [event for event in events if skipped or event.state == "reviewed"]
     read = [event for event, _ in _read(kept, VersionReader(codebook, store.codebooks.history()))]
@@ -67,32 +89,28 @@ def standing_decisions(store: Store, codebook: Codebook, annotator: str = "", *,
         "skipped decisions": len(events) - len(kept),
         "decisions that a change of the codebook left undecided": len(kept) - len(read),
     }
-    return Selection(_with_sentences(store, read), _counts(left_out))
+    return Selection(_with_sentences(store, read), _counts(left_out), codebook)
 
 
-def gold_decisions(store: Store, codebook: Codebook, annotator: str = "") -> Selection:
+def _gold(store: Store, codebook: Codebook, annotator: str) -> Selection:
     """One decision for each sentence with gold, and with its labels: the adjudication, else the first of the
-    annotations made under the nearest version. With `annotator`, the same of what that one alone decided: who
-    annotated a sentence and adjudicated it too has the last word once.
-
-    Raises:
-        CodebookError: as `labels.gold.resolve`.
-        DataError: as `standing_decisions`.
+    annotations made under the nearest version. With an annotator, the same of what that one alone decided: where they
+    annotated a sentence and adjudicated it too, their adjudication counts.
     """
     events, history = _standing_events(store, annotator), store.codebooks.history()
     resolution = resolve(events, codebook, history)
     reviewed = [event for event in events if event.state == "reviewed"]
-    saying: dict[str, list[tuple[Annotation, Reading]]] = {}
+    agreeing: dict[str, list[tuple[Annotation, Reading]]] = {}
     for event, reading in _read(reviewed, VersionReader(codebook, history)):
         if resolution.gold.get(event.sentence_id) == reading.labels:
-            saying.setdefault(event.sentence_id, []).append((event, reading))
+            agreeing.setdefault(event.sentence_id, []).append((event, reading))
     left_out = {
         "disputed sentences": len(resolution.disputed),
         "skipped sentences": len(resolution.skipped),
         "sentences that a change of the codebook left undecided": len(resolution.undecided),
     }
-    gold = [min(found, key=_distance)[0] for found in saying.values()]
-    return Selection(_with_sentences(store, gold), _counts(left_out))
+    gold = [min(found, key=_distance)[0] for found in agreeing.values()]
+    return Selection(_with_sentences(store, gold), _counts(left_out), codebook)
 
 
 def _distance(read: tuple[Annotation, Reading]) -> tuple[bool, int]:
@@ -118,20 +136,21 @@ def _as_read(event: Annotation, reading: Reading, reader: VersionReader) -> Anno
     if not reading.changes:
         return event
     suggestion = reader.read_suggestion(event)
-    told = replace(event, labels=reading.labels, suggestion=suggestion, codebook_hash=reader.codebook.hash)
-    if (told.labels, told.suggestion) == (event.labels, event.suggestion) or event.extra is None:
-        return told
-    return replace(told, extra={name: own for name, own in event.extra.items() if name in _COLUMNS} or None)
+    changed = replace(event, labels=reading.labels, suggestion=suggestion, codebook_hash=reader.codebook.hash)
+    if (changed.labels, changed.suggestion) == (event.labels, event.suggestion) or event.extra is None:
+        return changed
+    # A tool's own record would bring the old label names back.
+    return replace(changed, extra={name: own for name, own in event.extra.items() if name in COLUMN_FORMATS} or None)
 
 
 def _standing_events(store: Store, annotator: str) -> list[Annotation]:
     """What stands, in the order in which it was decided, or what of it is one annotator's."""
     events = store.events.all()
     kept = standing(events).event_ids
-    everybodys = [event for event in events if event.event_id in kept]
-    found = [event for event in everybodys if annotator in ("", event.annotator)]
+    everyones = [event for event in events if event.event_id in kept]
+    found = [event for event in everyones if annotator in ("", event.annotator)]
     if annotator and not found:
-        raise _nothing_decided(annotator, everybodys)
+        raise _nothing_decided(annotator, everyones)
     return found
 
 

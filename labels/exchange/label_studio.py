@@ -1,144 +1,111 @@
-"""Label Studio's JSON: one array of tasks, each with its annotations and predictions.
+"""Label Studio's JSON, one array of tasks with their annotations, and its flat form JSON_MIN.
 
-`was_cancelled` is skipped, an empty `result` "reviewed, none", a prediction the suggestion that was shown. An
-adjudication is written as the annotation with `ground_truth`. The flat form is `labels.exchange.label_studio_min`.
+In tasks, `was_cancelled` is skipped, an empty `result` "reviewed, none", and a prediction the suggestion that was
+shown. An adjudication is written as the annotation with `ground_truth`. JSON_MIN has one flat record for each
+annotation that was not cancelled.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.exchange.decisions import AS_READ_ALONE, Decision, standing_decisions
-from labels.exchange.foreign import (
+from labels.exchange.decisions import Decision, Selection
+from labels.exchange.formats import Content, Format, Placed
+from labels.exchange.lines import Line
+from labels.exchange.records import (
     KEY,
     ForeignDecision,
+    LeftOut,
     Reader,
-    batch_of,
     extra_of,
     foreign_fields,
     native_stamp,
     native_stamps,
     object_at,
-    with_extra,
     with_foreign_fields,
 )
-from labels.exchange.lines import Batch, Exported, Line, check_ending
-from labels.files import write_whole
-from labels.records import Annotation
-from labels.store import Store
+from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
-FORMAT = "label-studio"
-UNIT = "decisions"
-LOST = (
-    "decisions that were undone or replaced: only what stands is written",
-    AS_READ_ALONE,
-    "documents: a sentence goes without the text around it",
-    "what records of other formats said beyond the decision",
-    f"note and draw stand only in `data.{KEY}`, where Label Studio does not look",
-)
+_UNANNOTATED = LeftOut("tasks without annotation")
 
 
-def read_file(path: Path, codebook: Codebook, annotator: str = "") -> Batch:
-    """The decisions of a Label Studio file; tasks that nobody annotated are left out.
+class LabelStudio(Format):
+    """Whole tasks."""
 
-    Raises:
-        DataError: the file is no array of tasks, or as `Reader.line`; the message names file and task.
-    """
-    reader = Reader(path, FORMAT, codebook, annotator)
-    left_out: Counter[str] = Counter()
-    lines: list[Line] = []
-    for number, task in enumerate(read_array(path, FORMAT), start=1):
-        found = _task_lines(reader, task, DataError.place(path, number))
-        if not found:
-            left_out["tasks without annotation"] += 1
-        lines += found
-    return batch_of(path, lines, left_out)
+    name = "label-studio"
+    endings = (".json",)
+    carries = "decisions"
+    not_written = (f"note and draw are only in `data.{KEY}`, which Label Studio ignores",)
+    not_read = ("tasks without annotation", "results of other types than choices")
 
+    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """The decisions of each task."""
+        for place, task in records:
+            annotations = _objects(task.get("annotations"), "annotations", place)
+            data = object_at(task, "data", place)
+            if annotations:
+                yield from _task_lines(reader, task, data, annotations, place)
+            else:
+                yield _UNANNOTATED
 
-def write_file(store: Store, path: Path, codebook: Codebook, annotator: str = "") -> Exported:
-    """Write the decisions that stand (or one annotator's), those on the same sentence in one task.
-
-    Raises:
-        DataError: the file cannot be written, or `annotator` decided nothing.
-        CodebookError: as `labels.gold.resolve`.
-    """
-    check_ending(path, (".json",), FORMAT)
-    selection = standing_decisions(store, codebook, annotator)
-    write_whole(path, array(_task(decisions) for decisions in selection.by_sentence()))
-    return Exported(len(selection.decisions), selection.left_out)
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """One task a sentence."""
+        return map(_task, selection.by_sentence())
 
 
-def read_array(path: Path, format: str) -> list[Row]:
-    """The records of a JSON file that holds one array of objects.
+class LabelStudioMin(Format):
+    """Flat records. Their labels are under `label`, or else under the one key that holds `{"choices": [...]}`."""
 
-    Raises:
-        DataError: the file is missing, not JSON, or holds something else.
-    """
-    check_ending(path, (".json",), format)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: this file is not JSON ({error.msg}). Export it again.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: a number in this file is too long, or it is nested too deeply. Fix it.") from error
-    if not isinstance(content, list):
-        raise DataError(f"{path}: an array of records is expected, not {type(content).__name__}. Export it again.")
-    for number, record in enumerate(content, start=1):
-        if not isinstance(record, dict):
-            raise DataError(f"{path}:{number}: an object is expected, not {type(record).__name__}. Fix the record.")
-    return content
+    name = "label-studio-min"
+    endings = (".json",)
+    carries = "decisions"
+    carries_skipped = False
+    not_written = (f"note, suggestion and draw are only in `{KEY}`, which Label Studio ignores",)
+    not_read = ("tasks without annotation", "choices beside `label`")
 
+    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """The decisions, one a record."""
+        placed = list(records)
+        key = _label_key(reader.path, [record for _, record in placed])
+        for place, record in placed:
+            if key not in record and record.get("annotation_id") is None:
+                yield _UNANNOTATED
+            else:
+                yield _flat_line(reader, record, key, place)
 
-def array(rows: Iterable[Row]) -> Iterator[str]:
-    """The pieces of a JSON array, one record a line."""
-    before = "[\n"
-    for row in rows:
-        yield before + json.dumps(row, ensure_ascii=False)
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """One record a decision."""
+        for event, sentence in selection.decisions:
+            record = with_foreign_fields(_flat_record(event, sentence), extra_of(event, self.name))
+            yield record | {KEY: native_stamp(event, sentence)}
 
 
-def annotator_name(value: Any) -> str:
-    """Who completed an annotation: the email, or the number of the user; empty where nobody is named."""
+LABEL_STUDIO, LABEL_STUDIO_MIN = LabelStudio(), LabelStudioMin()
+
+
+def _annotator_name(value: Any) -> str:
+    """Who completed an annotation: the email, or the number of the user; empty where no user is given."""
     if isinstance(value, dict):
         return str(value.get("email") or value.get("id") or "")
     return "" if value is None else str(value)
 
 
-def _task_lines(reader: Reader, task: Row, place: str) -> list[Line]:
-    data = object_at(task, "data", place)
-    stamps = native_stamps(data.get(KEY), place)
-    annotations = _objects(task.get("annotations"), "annotations", place)
-    lines: list[Line] = []
-    for annotation in annotations:
-        # Further decisions than there are stamps are still about that sentence.
-        left = stamps or native_stamps(data.get(KEY), place)
-        lines.append(reader.line(_foreign_decision(task, data, annotation, place), place, left))
-    if not lines:
-        return []
+# -- whole tasks
+
+
+def _task_lines(reader: Reader, task: Row, data: Row, annotations: Sequence[Row], place: str) -> Iterator[Line]:
+    decisions = [_foreign_decision(task, data, annotation, place) for annotation in annotations]
+    lines = reader.lines(decisions, place, native_stamps(data.get(KEY), place))
     built = _task([(line.event, line.sentence) for line in lines])
     rest = {key: value for key, value in task.items() if key != "annotations"}
     of_task = foreign_fields(rest | {"data": data | {"text": built["data"]["text"]}}, built)
-    return [
-        _with_extra(line, of_task, foreign_fields(annotation, _annotation(line.event)))
-        for line, annotation in zip(lines, annotations, strict=True)
-    ]
-
-
-def _with_extra(line: Line, task: Row, annotation: Row) -> Line:
-    parts = {"task": task, "annotation": annotation}
-    return with_extra(line, FORMAT, {name: extra for name, extra in parts.items() if extra})
+    for line, annotation in zip(lines, annotations, strict=True):
+        extras = {"task": of_task, "annotation": foreign_fields(annotation, _annotation(line.event))}
+        yield reader.with_extra(line, {name: extra for name, extra in extras.items() if extra})
 
 
 def _foreign_decision(task: Row, data: Row, annotation: Row, place: str) -> ForeignDecision:
@@ -148,7 +115,7 @@ def _foreign_decision(task: Row, data: Row, annotation: Row, place: str) -> Fore
         state="skipped" if cancelled else "reviewed",
         labels=() if cancelled else _choices(annotation.get("result"), place),
         record=annotation,
-        annotator=annotator_name(annotation.get("completed_by")),
+        annotator=_annotator_name(annotation.get("completed_by")),
         created_at=str(annotation.get("created_at") or ""),
         seconds=annotation.get("lead_time"),
         suggestion=_suggestion(task, annotation, place),
@@ -158,14 +125,14 @@ def _foreign_decision(task: Row, data: Row, annotation: Row, place: str) -> Fore
 
 
 def _suggestion(task: Row, annotation: Row, place: str) -> list[str] | None:
-    """What the prediction says that the annotation grew from, else the last prediction."""
+    """The labels of the prediction that the annotation started from, else of the last prediction."""
     given = task.get("predictions") or []
     if not isinstance(given, list):
         raise DataError(f"{place}: `predictions` must be a list. Fix the task.")
     predictions = [entry for entry in given if isinstance(entry, dict)]  # some exports name them by number only
     parent = annotation.get("parent_prediction")
-    grown = [entry for entry in predictions if parent is not None and entry.get("id") == parent]
-    for prediction in grown or predictions[-1:]:
+    started_from = [entry for entry in predictions if parent is not None and entry.get("id") == parent]
+    for prediction in started_from or predictions[-1:]:
         return _choices(prediction.get("result"), place)
     return None
 
@@ -197,12 +164,13 @@ def _task(decisions: Sequence[Decision]) -> Row:
         "annotations": [],
         "predictions": [{"model_version": "shown", "result": _result(names)} for names in suggestions],
     }
-    for event, _ in decisions:
-        built = with_foreign_fields(built, object_at(extra_of(event, FORMAT), "task", event.event_id))
+    extras = [extra_of(event, LABEL_STUDIO.name) for event, _ in decisions]
+    for (event, _), extra in zip(decisions, extras, strict=True):
+        built = with_foreign_fields(built, object_at(extra, "task", event.event_id))
     built["data"][KEY] = [native_stamp(event, sentence) for event, _ in decisions]
     built["annotations"] = [
-        with_foreign_fields(_annotation(event), object_at(extra_of(event, FORMAT), "annotation", event.event_id))
-        for event, _ in decisions
+        with_foreign_fields(_annotation(event), object_at(extra, "annotation", event.event_id))
+        for (event, _), extra in zip(decisions, extras, strict=True)
     ]
     return built
 
@@ -223,3 +191,61 @@ def _result(labels: Sequence[str]) -> list[Row]:
         return []
     value = {"choices": list(labels)}
     return [{"from_name": "label", "to_name": "text", "type": "choices", "origin": "manual", "value": value}]
+
+
+# -- flat records
+
+
+def _label_key(path: Path, records: Sequence[Row]) -> str:
+    if not records or any("label" in record for record in records):
+        return "label"
+    keys = {
+        key for record in records for key, value in record.items() if isinstance(value, dict) and "choices" in value
+    }
+    if len(keys) != 1:
+        found = ", ".join(sorted(keys)) or "none"
+        raise DataError(
+            f"{path}: no record has a `label`, and the keys with `choices` are: {found}. Rename the one with the "
+            "labels to `label`."
+        )
+    return keys.pop()
+
+
+def _flat_line(reader: Reader, record: Row, key: str, place: str) -> Line:
+    decision = ForeignDecision(
+        text=record.get("text"),
+        state="reviewed",
+        labels=_flat_choices(record.get(key), place),
+        record=record,
+        annotator=_annotator_name(record.get("annotator")),
+        created_at=str(record.get("created_at") or ""),
+        seconds=record.get("lead_time"),
+        identifier=record.get("id"),
+        metadata=record,
+    )
+    line = reader.line(decision, place, native_stamps(record.get(KEY), place))
+    return reader.with_record(line, record, _flat_record(line.event, line.sentence))
+
+
+def _flat_choices(value: Any, place: str) -> list[str]:
+    """Label names of "A", {"choices": ["A", "B"]}, or a list of these."""
+    if isinstance(value, dict):
+        value = value.get("choices")
+    if value in (None, ""):
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [name for entry in value for name in _flat_choices(entry, place)]
+    raise DataError(f'{place}: labels must be "A" or {{"choices": ["A", "B"]}}, not {value!r:.80}. Fix the record.')
+
+
+def _flat_record(event: Annotation, sentence: Sentence) -> Row:
+    labels = list(event.labels)
+    return {
+        "text": sentence.text,
+        "label": labels[0] if len(labels) == 1 else {"choices": labels},
+        "annotator": event.annotator,
+        "created_at": event.created_at,
+        "lead_time": event.seconds,
+    }

@@ -1,52 +1,68 @@
-"""Lines on their way between a file and the store: what was read, what is added, what was left out.
+"""The native line: one annotation event with its sentence, as a row of JSON values, checked before it is believed.
 
-How a file's records become lines is its format's business; here they go into the store, all or none.
-
-Which endings the files of a format have, so that no file says by its name that it is of another.
+Native JSONL files consist of such lines; records of other formats carry one of them, without its text, as a stamp.
+How records become lines is the business of each format, and how lines enter the store that of
+`labels.exchange.driver`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import NamedTuple
+import json
+import math
+from dataclasses import dataclass, fields
+from typing import Any
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError
-from labels.gold import standing
+from labels.errors import CodebookError, DataError, did_you_mean
 from labels.records import Annotation, Document, Sentence
-from labels.settings import command
-from labels.store import CodebookMigration, Store
+from labels.text.rows import Row, is_unicode
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "event_id": (str,),
+    "sentence_id": (str,),
+    "document_id": (str,),
+    "start": (int,),
+    "end": (int,),
+    "text": (str,),
+    "annotator": (str,),
+    "event": (str,),
+    "state": (str, type(None)),
+    "labels": (list,),
+    "note": (str,),
+    "seconds": (int, float, type(None)),
+    "codebook_hash": (str,),
+    "suggestion": (list, type(None)),
+    "blind": (bool,),
+    "strategy": (str,),
+    "inclusion_probability": (int, float, type(None)),
+    "created_at": (str,),
+    "synthetic": (bool,),
+    "extra": (dict, type(None)),
+}
+COLUMNS = tuple(_TYPES)
+"""The columns of a native line, in their order."""
 
-def check_ending(path: Path, endings: Sequence[str], format: str) -> str:
-    """The file's ending in lower case.
+OPTIONAL = frozenset(
+    ("note", "seconds", "suggestion", "blind", "strategy", "inclusion_probability", "synthetic", "extra")
+)
+"""Columns that a line may lack."""
 
-    Raises:
-        DataError: it is none of `endings`.
-    """
-    ending = path.suffix.lower()
-    if ending not in endings:
-        known = " or ".join(endings)
-        raise DataError(
-            f"{path}: a file of format {format} ends in {known}, not '{path.suffix}'. Rename the file, or "
-            "choose its format with --format."
-        )
-    return ending
-
-
-REPLACED = "decisions that were replaced or undone since (export again to change them)"
-"""How an import counts what the store knows and what stands there no longer."""
+_EVENT_COLUMNS = tuple(field.name for field in fields(Annotation) if field.name in _TYPES)
+_LONGEST_DOCUMENT = 2**31 - 1  # offsets are 32-bit integers in PostgreSQL
+_STATES: dict[str, tuple[str | None, ...]] = {
+    "annotate": ("reviewed", "skipped"),
+    "adjudicate": ("reviewed",),
+    "undo": (None,),
+}
 
 
 @dataclass(frozen=True)
 class Line:
     """One event and the sentence that it is about.
 
-    `document` is there where the file brought a text that was none of our sentences. `stored_id` names a sentence of
-    the store that the line may be about instead; with `must_be_stored` it has to be, and `sentence` lacks its text.
-    `place` is the file and the row.
+    `document` is set where the file brought a text of its own, rather than a sentence of ours. `stored_id` names a
+    sentence of the store that the line may be about instead; with `must_be_stored` it has to be, and `sentence` has no
+    text. `place` is the file and the row.
     """
 
     event: Annotation
@@ -57,109 +73,91 @@ class Line:
     must_be_stored: bool = False
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What was read from one file. `left_out` counts by kind what is in it and is no decision.
-
-    `codebooks` and `migrations` are the versions that it brings along, and the changes between them. `is_log`: its
-    lines are all that happened, replaced decisions and undoing among it, and not only what stood when it was written.
-    """
-
-    path: Path
-    lines: Sequence[Line]
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    codebooks: Sequence[Codebook] = ()
-    migrations: Sequence[CodebookMigration] = ()
-    is_log: bool = False
+def format_line(line: Line) -> Row:
+    """The line as a row with the columns of `COLUMNS`, in their order."""
+    values: Row = {field.name: getattr(line.sentence, field.name) for field in fields(Sentence)}
+    values |= {field.name: getattr(line.event, field.name) for field in fields(Annotation)}
+    values["labels"] = list(line.event.labels)
+    values["suggestion"] = None if line.event.suggestion is None else list(line.event.suggestion)
+    values["extra"] = None if line.event.extra is None else dict(line.event.extra)
+    return {column: values[column] for column in COLUMNS}
 
 
-class Imported(NamedTuple):
-    """How many decisions were new, how many were there already, and what was left out or has no effect, by kind."""
-
-    new: int
-    known: int
-    left_out: Mapping[str, int]
-
-
-class Exported(NamedTuple):
-    """How many decisions were written, and what was left out, by kind."""
-
-    written: int
-    left_out: Mapping[str, int]
-
-
-def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
-    """Append what was read from a file to the store, all or none; a second time adds nothing.
-
-    A decision that the store knows and that stands there no longer stays as it is, and is counted: where it is what was
-    exported, nobody changed it in the file, and the one that took its place is the newer word.
+def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
+    """The line that a row with the columns of `COLUMNS` holds; other columns are ignored.
 
     Raises:
-        DataError: a sentence stands in the store with another text or must be there and is not, or an event id occurs
-            twice in the file.
+        DataError: a column is missing or of the wrong type, a value cannot be stored, the id does not fit the span,
+            or the codebook lacks a label; the message starts with `place` and names the column.
     """
-    lines = _about_stored_sentences(store, batch.lines)
-    _refuse_repeated_events(lines, str(batch.path))
-    _refuse_other_texts(store, lines, str(batch.path))
-    replaced = 0 if batch.is_log else _count_replaced(store, lines)
-    new = store.add_annotated(
-        [line.sentence for line in lines],
-        [line.event for line in lines],
-        documents=[line.document for line in lines if line.document is not None],
-        codebooks=[*batch.codebooks, codebook],
-        migrations=batch.migrations,
-    )
-    left_out = {**batch.left_out, **({REPLACED: replaced} if replaced else {})}
-    return Imported(new, len(lines) - new - replaced, left_out)
-
-
-def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
-    """How many lines are events of the store in whose place stands something that the file does not say."""
-    events = store.events.all(sentence_ids={line.event.sentence_id for line in lines})
-    replaced_ids = {event.event_id for event in events} - standing(events).event_ids
-    told: dict[tuple[str, str, str], set[str]] = {}
-    for event in (line.event for line in lines):
-        told.setdefault((event.sentence_id, event.annotator, event.event), set()).add(event.event_id)
-    return sum(len(ids) for ids in told.values() if ids <= replaced_ids)
-
-
-def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:
-    ids = {line.stored_id for line in lines if line.stored_id}
-    stored = {sentence.id: sentence for sentence in store.documents.sentences(ids)}
-    return [_about(line, stored.get(line.stored_id), store) for line in lines]
-
-
-def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
-    """The line with the sentence of the store that it names, where it is that one."""
-    if stored is None and line.must_be_stored:
+    _check_types(row, place)
+    _check_decision(row, place)
+    _check_storable(row, place)
+    synthetic = row.get("synthetic", False)
+    sentence = Sentence(row["document_id"], row["start"], row["end"], row["text"], synthetic=synthetic)
+    if sentence.id != row["sentence_id"]:
         raise DataError(
-            f"{line.place}: sentence {line.stored_id} is not in the store, and this file bears no texts. "
-            f"Read the documents in first with `{command('ingest', 'PATH', store=store.name)}`."
+            f"{place}: sentence_id '{row['sentence_id']}' does not match document_id, start and end "
+            f"('{sentence.id}'). The line was altered; export it again."
         )
-    if stored is None or not (line.must_be_stored or stored.text == line.sentence.text):
-        return line
-    return Line(replace(line.event, sentence_id=stored.id), stored, place=line.place)
+    try:
+        labels = codebook.check_labels(row["labels"], place) if row["state"] == "reviewed" else ()
+    except CodebookError as error:
+        raise DataError(str(error)) from None
+    values: dict[str, Any] = {column: row[column] for column in _EVENT_COLUMNS if column in row}
+    values["labels"] = labels
+    if values.get("suggestion") is not None:
+        values["suggestion"] = tuple(values["suggestion"])
+    return Line(Annotation(**values), sentence, place=place)
 
 
-def _refuse_repeated_events(lines: Iterable[Line], path: str) -> None:
-    seen: set[str] = set()
-    for line in lines:
-        if line.event.event_id in seen:
-            raise DataError(f"{path}: event_id '{line.event.event_id}' occurs twice. Keep one of the lines.")
-        seen.add(line.event.event_id)
+def _check_types(row: Row, place: str) -> None:
+    for column, expected in _TYPES.items():
+        if column not in row and column not in OPTIONAL:
+            near = did_you_mean(column, row)
+            raise DataError(f"{place}: column `{column}` is missing{near}. A native line has: {', '.join(COLUMNS)}.")
+        # Not isinstance: true is an int in Python, and no offset.
+        if column in row and type(row[column]) not in expected:
+            names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in expected)
+            raise DataError(f"{place}: `{column}` must be {names}, not {type(row[column]).__name__}. Fix the line.")
 
 
-def _refuse_other_texts(store: Store, lines: Iterable[Line], path: str) -> None:
-    texts: dict[str, str] = {}
-    for line in lines:
-        if texts.setdefault(line.sentence.id, line.sentence.text) != line.sentence.text:
-            raise DataError(
-                f"{path}: sentence {line.sentence.id} reads '{texts[line.sentence.id][:60]}' in one line and "
-                f"'{line.sentence.text[:60]}' in another. Keep the lines of one version of the document."
-            )
-    for sentence in store.documents.sentences(texts):
-        if sentence.text != texts[sentence.id]:
-            raise DataError(
-                f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "
-                f"'{sentence.text[:60]}' in the store. The file belongs to another version of the document."
-            )
+def _check_decision(row: Row, place: str) -> None:
+    allowed = _STATES.get(row["event"])
+    if allowed is None:
+        raise DataError(f"{place}: `event` must be {' or '.join(_STATES)}, not '{row['event']}'. Fix the line.")
+    if row["state"] not in allowed:
+        raise DataError(
+            f"{place}: `state` of an event '{row['event']}' must be {' or '.join(map(str, allowed))}, "
+            f"not '{row['state']}'. Fix the line."
+        )
+    if row["labels"] and row["state"] != "reviewed":
+        raise DataError(f"{place}: `state` {row['state']} allows no labels, but the line has some. Fix the line.")
+    for name in ("labels", "suggestion"):
+        for label in row.get(name) or ():
+            if not isinstance(label, str):
+                raise DataError(f"{place}: `{name}` must hold label names (strings), not {label!r}. Fix the line.")
+    probability = row.get("inclusion_probability")
+    if probability is not None and not 0 < probability <= 1:
+        raise DataError(f"{place}: `inclusion_probability` must be in (0, 1], not {probability}. Fix the line.")
+
+
+def _check_storable(row: Row, place: str) -> None:
+    """Refuse what JSON can write and no database can hold."""
+    if not 0 <= row["start"] <= row["end"] <= _LONGEST_DOCUMENT:
+        raise DataError(
+            f"{place}: `start` and `end` must be offsets, 0 <= start <= end, "
+            f"not {row['start']} and {row['end']}. Fix the line."
+        )
+    for column in ("seconds", "inclusion_probability"):
+        if row.get(column) is not None and not math.isfinite(row[column]):
+            raise DataError(f"{place}: `{column}` must be a finite number or null, not {row[column]}. Fix the line.")
+    for column in COLUMNS:
+        value = row.get(column)
+        if isinstance(value, list | dict):
+            try:
+                value = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            except ValueError:
+                raise DataError(f"{place}: `{column}` contains a number that is not finite. Fix the line.") from None
+        if isinstance(value, str) and not is_unicode(value):
+            raise DataError(f"{place}: `{column}` contains an unpaired surrogate. Fix the line.")

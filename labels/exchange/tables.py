@@ -1,99 +1,132 @@
-"""What the formats that are tables share: cells, columns, and the reading and writing of rows with gold labels."""
+"""Formats that are tables, one element a row: plain CSV and ActiveTigger's, and what Hugging Face datasets share.
+
+*csv* has one decision a row, labels joined by `|`. Any table with `text` and `labels` (or `label`) can be imported.
+Without a column `state`, an empty cell of labels does not say whether anyone looked, and the row is left out.
+
+*activetigger* tables are CSV or Parquet, one sentence a row with its gold labels as `a|b`. The tool asks which column
+is which; here they are `id`, `text`, and `label` (exclusive codebooks) or `labels`. It may drop the other columns, so
+an `id` that equals a sentence's id in the store is taken for that sentence.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections import Counter
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
-from labels.errors import DataError
-from labels.exchange.decisions import Decision
-from labels.exchange.foreign import (
+from labels.codebook.schema import Codebook
+from labels.errors import DataError, did_you_mean
+from labels.exchange.decisions import Selection
+from labels.exchange.formats import Content, Format, Placed
+from labels.exchange.lines import Line
+from labels.exchange.records import (
     KEY,
     ForeignDecision,
+    LeftOut,
     Reader,
-    batch_of,
     extra_of,
     json_value,
     label_list,
     native_stamp,
     native_stamps,
-    with_extra,
 )
-from labels.exchange.lines import Batch, Line
-from labels.files import whole_file, write_whole
-from labels.records import Annotation, Sentence
+from labels.records import Annotation, Sentence, State
 from labels.text.examples import SEPARATOR, label_column
 from labels.text.rows import Row
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+UNLABELLED = LeftOut("rows without labels")
+"""An empty cell does not say whether anyone looked."""
 
-UNLABELLED = "rows without labels"
-"""What tables leave out: their empty cell does not say whether anybody looked."""
-
-
-def read_gold(reader: Reader, path: Path, format: str, rows: Iterable[tuple[int, Row]]) -> Batch:
-    """The lines of rows with one element each: `text`, `label` or `labels`, and what else there is.
-
-    Raises:
-        DataError: a row lacks a column, or as `Reader.line`; the message names file and row.
-    """
-    left_out: Counter[str] = Counter()
-    lines: list[Line] = []
-    for number, row in rows:
-        place = DataError.place(path, number)
-        stamps = native_stamps(row.get(KEY), place)
-        value = row[label_column(row, place)]
-        if is_blank(value) and not stamps:
-            left_out[UNLABELLED] += 1
-        else:
-            lines.append(_gold_line(reader, row, split_labels(value, place), stamps, place, format))
-    return batch_of(path, lines, left_out)
+_NOT_READ = ("rows without labels, unless exported from here: an empty cell does not say whether anyone looked",)
+_STATES = ("reviewed", "skipped", "unseen")
 
 
-def _gold_line(reader: Reader, row: Row, labels: list[str], stamps: list[Row], place: str, format: str) -> Line:
-    identifier = row.get("id")
-    decision = ForeignDecision(
-        text=row.get("text"),
-        state="reviewed",
-        labels=labels,
-        record={key: json_value(value) for key, value in row.items() if key != KEY},
-        identifier=identifier,
-        metadata=row,
-        stored_id=str(row.get("sentence_id") or identifier or ""),
-    )
-    line = reader.line(decision, place, stamps)
-    return with_extra(
-        line, format, foreign_columns(row, gold_row(line.event, line.sentence, exclusive=False), line.sentence)
-    )
+class PlainTable(Format):
+    """CSV for spreadsheets and scripts."""
+
+    name = "csv"
+    endings = (".csv",)
+    carries = "decisions"
+    not_read = _NOT_READ
+
+    def columns(self, codebook: Codebook) -> Sequence[str]:
+        """What a decision has in each row."""
+        return (
+            *("text", "labels", "state", "annotator", "note", "seconds", "created_at", "suggestion"),
+            *("document_id", "sentence_id"),
+        )
+
+    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """The decisions; rows that no annotator looked at are left out."""
+        for place, row in records:
+            state = _state(row, place)
+            yield UNLABELLED if state == "unseen" else _decided_line(reader, row, cast(State, state), place)
+
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """One decision a row."""
+        for event, sentence in selection.decisions:
+            yield with_foreign_columns(_decision_row(event, sentence), event, sentence, self.name)
 
 
-def gold_row(event: Annotation, sentence: Sentence, *, exclusive: bool) -> Row:
-    """The columns of one element: `label` (one name or null) or `labels` (a list), with the ids that splits need."""
-    labels: Row = {"labels": list(event.labels)}
-    if exclusive:
-        labels = {"label": event.labels[0] if event.labels else None}
-    return {"text": sentence.text} | labels | {"document_id": sentence.document_id, "sentence_id": sentence.id}
+class GoldTable(Format):
+    """A table with one sentence a row: `text`, `label` or `labels`, the ids that splits need, and other columns."""
+
+    carries = "gold"
+    not_read = _NOT_READ
+
+    def columns(self, codebook: Codebook) -> Sequence[str]:
+        """`label` for exclusive codebooks, else `labels`."""
+        return ("text", "label" if codebook.exclusive else "labels", "document_id", "sentence_id")
+
+    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """The decisions; rows without labels are left out, an empty list of labels is "reviewed, none"."""
+        for place, row in records:
+            stamps = native_stamps(row.get(KEY), place)
+            value = row[label_column(row, place)]
+            if is_blank(value) and not stamps:
+                yield UNLABELLED
+            else:
+                yield _gold_line(reader, row, split_labels(value, place), stamps, place)
+
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """The gold labels, one sentence a row."""
+        for event, sentence in selection.decisions:
+            row = _gold_row(event, sentence, exclusive=selection.codebook.exclusive)
+            yield with_foreign_columns(row, event, sentence, self.name)
 
 
-def gold_rows(decisions: Iterable[Decision], format: str, *, exclusive: bool) -> list[Row]:
-    """`gold_row` of each decision, with what its format said beyond and its stamp."""
-    rows = ((event, sentence, gold_row(event, sentence, exclusive=exclusive)) for event, sentence in decisions)
-    return [with_foreign_columns(row, event, sentence, format) for event, sentence, row in rows]
+class ActiveTigger(GoldTable):
+    """ActiveTigger's tables."""
+
+    name = "activetigger"
+    endings = (".csv", ".parquet")
+
+    def columns(self, codebook: Codebook) -> Sequence[str]:
+        """As other gold tables, after the column that the tool takes for the id."""
+        return ("id", *super().columns(codebook))
+
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """As other gold tables, with joined labels; the tool's own ids are kept where it gave some."""
+        for row in super().build(selection, ending):
+            labels = {"labels": SEPARATOR.join(row["labels"])} if "labels" in row else {}
+            yield {"id": row["sentence_id"]} | row | labels
+
+
+CSV, ACTIVETIGGER = PlainTable(), ActiveTigger()
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a cell says nothing: null, or a text of white space; an empty list says "none"."""
+    """Whether a cell says nothing: null, or white space only; an empty list says "none"."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def split_labels(value: Any, place: str) -> list[str]:
-    """Label names of a cell: `a|b`, one name or number, or a list."""
+    """Label names of a cell: `a|b`, one name or number, or a list.
+
+    Raises:
+        DataError: the value is anything else.
+    """
     if isinstance(value, str):
         return [name.strip() for name in value.split(SEPARATOR) if name.strip()]
     if isinstance(value, int) and not isinstance(value, bool):
@@ -101,68 +134,98 @@ def split_labels(value: Any, place: str) -> list[str]:
     return label_list(value, place)
 
 
-def foreign_columns(row: Mapping[str, Any], built: Mapping[str, Any], sentence: Sentence) -> Row:
+def with_foreign_columns(built: Row, event: Annotation, sentence: Sentence, format: str) -> Row:
+    """The row with the tool's own columns, and the stamp of its decision as JSON text."""
+    extra = {key: value for key, value in extra_of(event, format).items() if key not in built or key == "id"}
+    return built | extra | {KEY: json.dumps(native_stamp(event, sentence), ensure_ascii=False)}
+
+
+def _foreign_columns(row: Mapping[str, Any], built: Mapping[str, Any], sentence: Sentence) -> Row:
     """The columns of a row that we have no word for, and the tool's own id; empty cells say nothing."""
     ours = {*built, KEY, "label", "labels"}
     rest = {key: json_value(value) for key, value in row.items() if key not in ours and value not in (None, "")}
     return {key: value for key, value in rest.items() if value is not None and (key, value) != ("id", sentence.id)}
 
 
-def with_foreign_columns(built: Row, event: Annotation, sentence: Sentence, format: str) -> Row:
-    """The row with the tool's own columns and the stamp of its decision, as JSON text."""
-    extra = {key: value for key, value in extra_of(event, format).items() if key not in built or key == "id"}
-    return built | extra | {KEY: json.dumps(native_stamp(event, sentence), ensure_ascii=False)}
+def _state(row: Row, place: str) -> str:
+    """The state that a row gives; labels without a state were given by an annotator."""
+    state = str(row.get("state") or "").strip()
+    if not state:
+        return "unseen" if is_blank(row[label_column(row, place)]) else "reviewed"
+    if state not in _STATES:
+        near = did_you_mean(state, _STATES)
+        raise DataError(f"{place}: `state` must be {' or '.join(_STATES)}, not '{state}'{near}. Fix the row.")
+    return state
 
 
-def columns_of(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
-    """The columns of a table: `first`, then the others as they occur, the stamp last."""
-    names = dict.fromkeys([*first, *(name for row in rows for name in row)])
-    return [*(name for name in names if name != KEY), KEY]
+def _decided_line(reader: Reader, row: Row, state: State, place: str) -> Line:
+    suggestion = row.get("suggestion")
+    decision = ForeignDecision(
+        text=row.get("text"),
+        state=state,
+        labels=split_labels(row[label_column(row, place)], place),
+        record=row,
+        annotator=row.get("annotator") or "",
+        created_at=row.get("created_at") or "",
+        seconds=_seconds(row, place),
+        note=row.get("note") or "",
+        suggestion=None if is_blank(suggestion) else split_labels(suggestion, place),
+        identifier=row.get("id"),
+        metadata=row,
+        stored_id=row.get("sentence_id") or "",
+    )
+    line = reader.line(decision, place, native_stamps(row.get(KEY), place))
+    built = _decision_row(line.event, line.sentence)
+    return reader.with_extra(line, _foreign_columns(row, built, line.sentence))
 
 
-def cell(value: Any) -> str:
-    """A value as a cell of CSV: text as it is, null as nothing, anything else as JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Write a CSV file whole.
-
-    Raises:
-        DataError: it cannot be written there.
-    """
-    write_whole(path, _csv_lines(rows, columns))
-
-
-def _csv_lines(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
-    for values in ({name: name for name in columns}, *rows):
-        buffer = io.StringIO(newline="")
-        # The end of a line after RFC 4180; it also makes the writer put quotes around a lone carriage return.
-        csv.writer(buffer, lineterminator="\r\n").writerow([cell(values.get(name)) for name in columns])
-        yield buffer.getvalue()
-
-
-def write_parquet(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Write a Parquet file whole.
-
-    Raises:
-        DataError: it cannot be written there.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table({name: arrow_column([row.get(name) for row in rows]) for name in columns})
-    with whole_file(path) as draft:
-        pq.write_table(table, draft)
-
-
-def arrow_column(values: Sequence[Any]) -> pa.Array:
-    """The values as a column; as cells of text where they are not all of one type."""
-    import pyarrow as pa
-
+def _seconds(row: Row, place: str) -> float | None:
+    value = row.get("seconds") or ""
+    if not value:
+        return None
     try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([None if value is None else cell(value) for value in values])
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Fix the row or empty the cell.")
+    return seconds
+
+
+def _decision_row(event: Annotation, sentence: Sentence) -> Row:
+    return {
+        "text": sentence.text,
+        "labels": SEPARATOR.join(event.labels),
+        "state": event.state,
+        "annotator": event.annotator,
+        "note": event.note,
+        "seconds": event.seconds,
+        "created_at": event.created_at,
+        "suggestion": SEPARATOR.join(event.suggestion or ()),
+        "document_id": sentence.document_id,
+        "sentence_id": sentence.id,
+    }
+
+
+def _gold_line(reader: Reader, row: Row, labels: list[str], stamps: list[Row], place: str) -> Line:
+    identifier = row.get("id")
+    decision = ForeignDecision(
+        text=row.get("text"),
+        state="reviewed",
+        labels=labels,
+        record=json_value(row),
+        identifier=identifier,
+        metadata=row,
+        stored_id=str(row.get("sentence_id") or identifier or ""),
+    )
+    line = reader.line(decision, place, stamps)
+    built = _gold_row(line.event, line.sentence, exclusive=False)
+    return reader.with_extra(line, _foreign_columns(row, built, line.sentence))
+
+
+def _gold_row(event: Annotation, sentence: Sentence, *, exclusive: bool) -> Row:
+    """One name or null under `label`, or a list under `labels`."""
+    labels: Row = {"labels": list(event.labels)}
+    if exclusive:
+        labels = {"label": event.labels[0] if event.labels else None}
+    return {"text": sentence.text} | labels | {"document_id": sentence.document_id, "sentence_id": sentence.id}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labels.errors import InputError
+from labels.errors import DataError, InputError
 from labels.plugins import PluginGroup
 from tests.labels.plugin_package import install_plugin
 
@@ -87,3 +87,13 @@ def test_a_built_in_name_cannot_be_taken() -> None:
 def test_a_plugin_that_cannot_be_used_is_one_line(name: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"^greeting '{name}' (of )?{message}[^\n]*$"):
         GROUP.load(name)
+
+
+@pytest.mark.parametrize(("name", "error"), [("hello", KeyError("ours")), ("hi", DataError("a bad row"))])
+def test_only_errors_of_a_plugins_own_code_are_put_on_its_package(name: str, error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, GROUP.blaming(name):
+        raise error
+    assert raised.value is error
+    message = r"^greeting 'hi' of package hi-greetings 1\.5 failed \(KeyError: 'theirs'\)"
+    with pytest.raises(InputError, match=message), GROUP.blaming("hi"):
+        raise KeyError("theirs")

@@ -27,8 +27,7 @@ from corpus import (
 )
 from labels.codebook.schema import load_codebook
 from labels.errors import CodebookError, DataError
-from labels.exchange.jsonl import format_line
-from labels.exchange.lines import Line
+from labels.exchange.lines import Line, format_line
 from labels.records import Annotation, Sentence, sentence_id
 from labels.text.documents import read_documents
 from tests.conftest import make_examples
@@ -280,7 +279,7 @@ def test_annotations_of_another_corpus_are_reported_as_such() -> None:
 def test_an_id_that_is_not_its_spans_is_refused_with_its_line() -> None:
     folder = write_corpus(made_up_documents(BOOK.label_names, 6))
     alter_line(start=1)
-    with pytest.raises(DataError, match=r"two\.jsonl:1: sentence_id '\w+' is not that of"):
+    with pytest.raises(DataError, match=r"two\.jsonl:1: sentence_id '\w+' does not match"):
         read_labelled_corpus(folder, BOOK)
 
 

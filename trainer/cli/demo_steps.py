@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labels.codebook.schema import load_codebook
-from labels.exchange.jsonl import import_annotations
+from labels.exchange.driver import import_file
 from labels.progress import progress_stage, report_progress
 from labels.records import Document, Sentence
 from labels.store import Store
@@ -58,7 +58,7 @@ def read_corpus(out: Path) -> Corpus:
         events = 0
         for done, file in enumerate(files):
             report_progress("Importing annotations", done, len(files))
-            events += import_annotations(store, file, codebook)[0]
+            events += import_file(store, file, codebook).new
     return Corpus(path, report, events)
 
 

@@ -605,7 +605,7 @@ def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_c
     again, status, export = next_commands(succeed(*next_label, *under, typed="a\n"))
     assert "[2/2]" in succeed(*again, typed="t\nq\n")
     assert "my store.db: 1 documents" in succeed(*status)
-    assert "2 events written" in succeed(*export)
+    assert "Events written to out.jsonl: 2." in succeed(*export)
 
     with Store("my store.db") as store:
         assert {event.codebook_hash for event in store.events.all()} == {load_codebook("my book.toml").hash}
@@ -830,10 +830,10 @@ def test_status_of_a_url_that_is_none_says_what_to_give(isolated: Path) -> None:
 def test_annotations_go_from_store_to_store_through_a_file(filled: Path, book: str) -> None:
     label(typed="at\ns\nu\nn\nq\n")
 
-    assert "4 events written to out.jsonl" in succeed("annotations", "export", "out.jsonl")
+    assert "Events written to out.jsonl: 4." in succeed("annotations", "export", "out.jsonl")
     imported = ("annotations", "import", "out.jsonl", "--store", "other.db", "--codebook", book)
-    assert "4 events added to other.db, 0 were there already" in succeed(*imported)
-    assert "0 events added to other.db, 4 were there already" in succeed(*imported)
+    assert "Events added to other.db: 4 (already there: 0)." in succeed(*imported)
+    assert "Events added to other.db: 0 (already there: 4)." in succeed(*imported)
 
     assert decisions(Path("other.db")) == decisions(filled)
     succeed("annotations", "export", "again.jsonl", "--store", "other.db")

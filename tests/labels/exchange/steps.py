@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.exchange.formats import exchange_module
-from labels.exchange.lines import Exported, Imported, add_batch
+from labels.exchange.driver import Exported, Imported, export_file, import_file
 from labels.store import Store
 
 Row = dict[str, Any]
@@ -22,12 +21,12 @@ EXCLUSIVE = codebook_from_dict(
 
 def bring_in(store: Store, format: str, path: Path, codebook: Codebook = MULTI, annotator: str = "") -> Imported:
     """Import a file."""
-    return add_batch(store, exchange_module(format).read_file(path, codebook, annotator), codebook)
+    return import_file(store, path, codebook, format, annotator)
 
 
 def export(store: Store, format: str, path: Path, codebook: Codebook = MULTI, annotator: str = "") -> Exported:
     """Export to a file."""
-    return exchange_module(format).write_file(store, path, codebook, annotator)
+    return export_file(store, path, codebook, format, annotator)
 
 
 def decided(store: Store) -> list[tuple[str, str, str | None, tuple[str, ...]]]:

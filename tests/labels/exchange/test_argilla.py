@@ -128,7 +128,7 @@ def test_an_exported_record_holds_everybodys_responses(store: Store, isolated: P
 
 
 BAD: list[tuple[str, Row, str]] = [
-    ("no text", record(text=None), "there is no text in this record"),
+    ("no text", record(text=None), "this record has no text"),
     ("the nested form", {"text": "x", "responses": {"label": []}}, "this is the nested form.*flatten=True"),
     ("two questions", answered(["x"], "mood") | answered(["x"], "topic"), "several questions were asked: mood, topic"),
     ("lists that differ in length", record(**{"label.responses.users": [ANA]}), "must be lists of one length"),
@@ -136,11 +136,11 @@ BAD: list[tuple[str, Row, str]] = [
     (
         "a status of no kind",
         record(**{"label.responses.status": ["done"] * 3}),
-        "draft, submitted or discarded, not 'done'",
+        "must be draft, submitted or discarded, not 'done'",
     ),
     ("a number for a label", answered([7]), "one label name or a list of them is expected, not 7"),
     ("an unknown label", answered(["trce"]), "label 'trce' is not in codebook 'small'"),
-    ("nobody", answered(["aid"]) | {"label.responses.users": [None]}, "does not say whose decision it is"),
+    ("nobody", answered(["aid"]) | {"label.responses.users": [None]}, "does not name an annotator"),
 ]
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labels.errors import InputError
-from labels.exchange.foreign import native_stamp
-from labels.exchange.formats import exchange_module
-from labels.exchange.jsonl import format_line
+from labels.exchange.driver import read_file
+from labels.exchange.lines import format_line
+from labels.exchange.records import native_stamp
 from labels.records import Annotation, Sentence
 from tests.labels.exchange.steps import MULTI, Row
 
@@ -62,7 +62,7 @@ CELLS = st.sampled_from(["aid", "Nine long", "skipped", "2", "aid|truce", "aid#t
 def read_or_refuse(format: str, path: Path) -> None:
     """Nothing but InputError may come of reading a file, and what is read can be hashed, stored and sent."""
     try:
-        batch = exchange_module(format).read_file(path, MULTI, "ben")
+        batch = read_file(path, MULTI, format, "ben")
     except InputError:
         return
     for line in batch.lines:

@@ -10,8 +10,8 @@ import pytest
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.errors import DataError
-from labels.exchange import jsonl, standoff
-from labels.exchange.lines import add_batch
+from labels.exchange.driver import export_file, import_file
+from labels.exchange.lines import COLUMNS
 from labels.gold import resolve
 from labels.records import Annotation, Sentence
 from labels.store import Store, now
@@ -42,26 +42,26 @@ def migrated() -> Store:
 
 
 def test_a_store_of_several_versions_comes_back_with_all_of_them_and_their_changes(migrated: Store) -> None:
-    jsonl.write_file(migrated, Path("out.jsonl"), NEW)
+    export_file(migrated, Path("out.jsonl"), NEW)
 
     with Store("again.db") as again:
-        assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (3, 0)
+        assert import_file(again, Path("out.jsonl"), NEW) == (3, 0, {})
         assert again.events.all() == migrated.events.all()
         assert again.codebooks.all() == migrated.codebooks.all()
         assert again.codebooks.migrations() == migrated.codebooks.migrations()
         gold = resolve(again.events.all(), NEW, again.codebooks.history()).gold
         assert gold == {SENTENCES[0].id: ("help",), SENTENCES[1].id: ("truce",), SENTENCES[2].id: ("help",)}
-        assert jsonl.import_annotations(again, Path("out.jsonl"), NEW) == (0, 3)
-        jsonl.write_file(again, Path("again.jsonl"), NEW)
+        assert import_file(again, Path("out.jsonl"), NEW) == (0, 3, {})
+        export_file(again, Path("again.jsonl"), NEW)
     assert Path("again.jsonl").read_text() == Path("out.jsonl").read_text()
 
 
 def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None:
-    standoff.write_file(migrated, Path("out.jsonl"), NEW)
+    export_file(migrated, Path("out.jsonl"), NEW, "standoff")
 
     with Store("again.db") as again:
         again.add_annotated(SENTENCES, [])
-        assert add_batch(again, standoff.read_file(Path("out.jsonl"), NEW), NEW).new == 3
+        assert import_file(again, Path("out.jsonl"), NEW, "standoff").new == 3
         assert again.codebooks.migrations() == migrated.codebooks.migrations()
         assert again.events.all() == migrated.events.all()
 
@@ -76,14 +76,14 @@ def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None
 def test_a_file_that_is_refused_leaves_none_of_its_versions_and_changes_either(
     migrated: Store, write_jsonl: Write, change: dict[str, Any], message: str
 ) -> None:
-    jsonl.write_file(migrated, Path("out.jsonl"), NEW)
+    export_file(migrated, Path("out.jsonl"), NEW)
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     path = write_jsonl("in.jsonl", [line | change if "text" in line else line for line in lines])
 
     with Store("again.db") as again:
         again.add_annotated(SENTENCES[:1], [])
         with pytest.raises(DataError, match=message):
-            jsonl.import_annotations(again, path, NEW)
+            import_file(again, path, NEW)
         assert (again.codebooks.all(), again.codebooks.migrations(), again.events.all()) == ({}, [], [])
         assert again.documents.sentences() == SENTENCES[:1]
 
@@ -94,8 +94,8 @@ def test_a_store_of_one_version_has_events_only(isolated: Path) -> None:
         store.codebooks.add(NEW)
         store.add_annotated(SENTENCES, [])
         store.events.add([says(SENTENCES[0], "aid", OLD)])
-        jsonl.write_file(store, Path("out.jsonl"), OLD)
-    assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [set(jsonl.COLUMNS)]
+        export_file(store, Path("out.jsonl"), OLD)
+    assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [set(COLUMNS)]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_damaged_version_or_change_is_refused_with_its_line(write_jsonl: Write
     path = write_jsonl("in.jsonl", [line])
     with Store("again.db") as store:
         with pytest.raises(DataError, match=r"in\.jsonl:1: "):
-            jsonl.import_annotations(store, path, NEW)
+            import_file(store, path, NEW)
         assert store.codebooks.all() == {}
 
 
@@ -121,4 +121,4 @@ def test_a_step_that_cannot_be_followed_is_refused_with_its_line(write_jsonl: Wr
     change = {"old_hash": "a", "new_hash": "b", "created_at": "now", "steps": [step]}
     path = write_jsonl("in.jsonl", [{"codebook_migration": change}])
     with Store("again.db") as store, pytest.raises(DataError, match=rf"in\.jsonl:1: .*{message}"):
-        jsonl.import_annotations(store, path, NEW)
+        import_file(store, path, NEW)

@@ -44,7 +44,7 @@ def test_a_name_that_is_given_counts_more_than_the_files(store: Store, write_jso
 def test_a_file_of_everybodys_needs_a_name(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("all.jsonl", RECORDS)
 
-    with pytest.raises(DataError, match=r"all\.jsonl:1: this record does not say whose decision it is"):
+    with pytest.raises(DataError, match=r"all\.jsonl:1: this record does not name an annotator"):
         bring_in(store, "doccano", path)
     assert bring_in(store, "doccano", path, annotator="ana").new == 3
 
@@ -118,8 +118,8 @@ def test_a_plain_note_in_a_cell_of_csv_is_taken_as_it_is(store: Store, isolated:
 
 
 BAD: list[tuple[str, Row, str]] = [
-    ("no text", {"label": ["aid"]}, "there is no text in this record"),
-    ("no label", {"text": "x", "labels": ["aid"]}, "there is no `label` in this record. It has: text, labels"),
+    ("no text", {"label": ["aid"]}, "this record has no text"),
+    ("no label", {"text": "x", "labels": ["aid"]}, "this record has no `label`. It has: text, labels"),
     ("spans for labels", {"text": "x", "label": [[0, 1, "aid"]]}, "one label name or a list of them is expected"),
     ("an unknown label", {"text": "x", "label": ["trce"]}, "label 'trce' is not in codebook 'small'"),
 ]
@@ -137,4 +137,4 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
 def test_a_record_that_stands_twice_is_counted_and_not_doubled(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("ana.jsonl", [RECORDS[0], RECORDS[2], RECORDS[0]])
 
-    assert bring_in(store, "doccano", path) == (2, 0, {"records that say the same again": 1})
+    assert bring_in(store, "doccano", path) == (2, 0, {"repeated records": 1})

@@ -16,15 +16,9 @@ from hypothesis import strategies as st
 
 from labels.codebook.schema import codebook_from_dict, load_codebook
 from labels.errors import DataError
-from labels.exchange.jsonl import (
-    COLUMNS,
-    OPTIONAL,
-    format_line,
-    import_annotations,
-    read_annotations,
-    write_file,
-)
-from labels.exchange.lines import Line
+from labels.exchange.driver import export_file, import_file
+from labels.exchange.jsonl import read_annotations
+from labels.exchange.lines import COLUMNS, OPTIONAL, Line, format_line
 from labels.records import Annotation, EventKind, Sentence, State
 from labels.store import Draw, DrawItem, Store
 
@@ -133,13 +127,13 @@ def test_export_and_import_give_the_same_store_and_a_second_import_adds_nothing(
         first.add_annotated([line.sentence for line in lines], [])
         first.events.add([line.event for line in lines])
 
-        assert write_file(first, file, BOOK) == (len(lines), {})
-        assert import_annotations(second, file, BOOK) == (len(lines), 0)
+        assert export_file(first, file, BOOK) == (len(lines), {})
+        assert import_file(second, file, BOOK) == (len(lines), 0, {})
         assert second.events.all() == first.events.all()
         assert second.documents.sentences() == first.documents.sentences()
 
         before = dump(folder / "b.db")
-        assert import_annotations(second, file, BOOK) == (0, len(lines))
+        assert import_file(second, file, BOOK) == (0, len(lines), {})
         assert dump(folder / "b.db") == before
 
 
@@ -152,8 +146,8 @@ def test_a_file_that_was_imported_is_exported_line_by_line_as_it_was(empty_store
     given_rows = [format_line(line) for line in lines]
     (folder / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in given_rows), encoding="utf-8")
     with Store(folder / "store.db") as store:
-        import_annotations(store, folder / "in.jsonl", BOOK)
-        write_file(store, folder / "out.jsonl", BOOK)
+        import_file(store, folder / "in.jsonl", BOOK)
+        export_file(store, folder / "out.jsonl", BOOK)
 
     assert read_lines(folder / "out.jsonl") == given_rows
 
@@ -170,7 +164,7 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
     store.add_annotated([sentence], [])
     store.events.add([event])
 
-    assert write_file(store, isolated / "out.jsonl", BOOK) == (1, {})
+    assert export_file(store, isolated / "out.jsonl", BOOK) == (1, {})
 
     expected = row(note="a note", suggestion=["truce"], blind=True, created_at="2026-01-01", synthetic=True)
     expected["extra"] = {"prodigy": {"score": 1}}
@@ -190,7 +184,7 @@ def test_an_exported_draw_keeps_strategy_and_inclusion_probability(store: Store,
     store.draws.add([a_draw(sentences)], expires_at="2999-01-01")
     ids = [sentence.id for sentence in sentences]
     store.events.add([Annotation(i, i, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw") for i in ids])
-    write_file(store, isolated / "out.jsonl", BOOK)
+    export_file(store, isolated / "out.jsonl", BOOK)
 
     assert [(line["strategy"], line["inclusion_probability"]) for line in read_lines(isolated / "out.jsonl")] == [
         ("random", 0.25),
@@ -204,10 +198,10 @@ def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: P
     store.add_annotated([sentence], [])
     store.draws.add([a_draw([sentence])], expires_at="2999-01-01")
     store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", (), "h", "t", draw_id="draw")])
-    write_file(store, isolated / "out.jsonl", BOOK)
+    export_file(store, isolated / "out.jsonl", BOOK)
     before = dump(store.url)
 
-    assert import_annotations(store, isolated / "out.jsonl", BOOK) == (0, 1)
+    assert import_file(store, isolated / "out.jsonl", BOOK) == (0, 1, {})
     assert dump(store.url) == before
 
 
@@ -215,7 +209,7 @@ def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolate
     sentence = Sentence("d1", 0, 6, "Київ 🕊")
     store.add_annotated([sentence], [])
     store.events.add([Annotation("e1", sentence.id, "Zoë", "annotate", "reviewed", (), "h", "t")])
-    write_file(store, isolated / "out.jsonl", BOOK)
+    export_file(store, isolated / "out.jsonl", BOOK)
 
     content = (isolated / "out.jsonl").read_text(encoding="utf-8")
     assert "Київ 🕊" in content
@@ -225,13 +219,13 @@ def test_letters_of_any_alphabet_stay_readable_in_the_file(store: Store, isolate
 def test_an_export_replaces_an_older_file(store: Store, isolated: Path) -> None:
     (isolated / "out.jsonl").write_text("older", encoding="utf-8")
 
-    assert write_file(store, isolated / "out.jsonl", BOOK) == (0, {})
+    assert export_file(store, isolated / "out.jsonl", BOOK) == (0, {})
     assert (isolated / "out.jsonl").read_text(encoding="utf-8") == ""
 
 
 def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) -> None:
     with pytest.raises(DataError, match=r"out\.jsonl: the folder .*missing does not exist\. Make it first"):
-        write_file(store, isolated / "missing" / "out.jsonl", BOOK)
+        export_file(store, isolated / "missing" / "out.jsonl", BOOK)
     assert not (isolated / "missing").exists()
 
 
@@ -241,7 +235,7 @@ def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) ->
 def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: Store, write_jsonl: Write) -> None:
     line = row(suggestion=["truce"], blind=True, note="a note", synthetic=True, extra={"doccano": {"id": 7}})
 
-    assert import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK) == (1, 0)
+    assert import_file(store, write_jsonl("in.jsonl", [line]), BOOK) == (1, 0, {})
 
     (event,) = store.events.all()
     assert (event.annotator, event.state, event.labels, event.suggestion) == ("ana", "reviewed", ("aid",), ("truce",))
@@ -255,7 +249,7 @@ def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: 
 def test_optional_columns_may_be_left_out(store: Store, write_jsonl: Write) -> None:
     line = {key: value for key, value in row().items() if key not in OPTIONAL}
 
-    import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK)
+    import_file(store, write_jsonl("in.jsonl", [line]), BOOK)
 
     (event,) = store.events.all()
     assert (event.note, event.seconds, event.suggestion, event.blind) == ("", None, None, False)
@@ -265,17 +259,17 @@ def test_optional_columns_may_be_left_out(store: Store, write_jsonl: Write) -> N
 def test_a_probability_without_a_strategy_is_kept(store: Store, write_jsonl: Write, isolated: Path) -> None:
     line = row(strategy="", inclusion_probability=0.5)
 
-    import_annotations(store, write_jsonl("in.jsonl", [line]), BOOK)
-    write_file(store, isolated / "out.jsonl", BOOK)
+    import_file(store, write_jsonl("in.jsonl", [line]), BOOK)
+    export_file(store, isolated / "out.jsonl", BOOK)
 
     assert read_lines(isolated / "out.jsonl") == [line]
 
 
 def test_only_the_lines_that_are_new_are_added(store: Store, write_jsonl: Write) -> None:
-    import_annotations(store, write_jsonl("one.jsonl", [row()]), BOOK)
+    import_file(store, write_jsonl("one.jsonl", [row()]), BOOK)
     more = write_jsonl("two.jsonl", [row(), row(event_id="e2", annotator="ben", labels=[])])
 
-    assert import_annotations(store, more, BOOK) == (1, 1)
+    assert import_file(store, more, BOOK) == (1, 1, {})
     assert [event.event_id for event in store.events.all()] == ["e1", "e2"]
 
 
@@ -287,8 +281,8 @@ def test_labels_are_read_in_codebook_order(write_jsonl: Write) -> None:
 
 MISFITS: list[tuple[str, Row, str]] = [
     ("an unknown label", {"labels": ["trce"]}, r"label 'trce' is not in codebook 'small'.*did you mean 'truce'\?"),
-    ("a label that is no string", {"labels": [1]}, "`labels` holds label names"),
-    ("a suggestion that is no string", {"suggestion": [None]}, "`suggestion` holds label names"),
+    ("a label that is no string", {"labels": [1]}, "`labels` must hold label names"),
+    ("a suggestion that is no string", {"suggestion": [None]}, "`suggestion` must hold label names"),
     ("labels in one string", {"labels": "aid"}, "`labels` must be list, not str"),
     ("a number as text", {"text": 7}, "`text` must be str, not int"),
     ("no annotator", {"annotator": None}, "`annotator` must be str, not NoneType"),
@@ -298,14 +292,26 @@ MISFITS: list[tuple[str, Row, str]] = [
     ("seconds in words", {"seconds": "2"}, "`seconds` must be int or float or null, not str"),
     ("extra as a list", {"extra": []}, "`extra` must be dict or null, not list"),
     ("blind as a number", {"blind": 0}, "`blind` must be bool, not int"),
-    ("an event of no kind", {"event": "delete"}, "`event` is annotate or adjudicate or undo, not 'delete'"),
-    ("unseen as a state", {"state": "unseen"}, "`state` of an event 'annotate' is reviewed or skipped, not 'unseen'"),
-    ("a decision without state", {"state": None}, "`state` of an event 'annotate' is reviewed or skipped, not 'None'"),
-    ("an undo with a state", {"event": "undo"}, "`state` of an event 'undo' is None, not 'reviewed'"),
-    ("a skipped verdict", {"event": "adjudicate", "state": "skipped"}, "`state` of an event 'adjudicate' is reviewed"),
-    ("a probability of zero", {"inclusion_probability": 0}, r"`inclusion_probability` lies in \(0, 1\], not 0"),
-    ("a probability above one", {"inclusion_probability": 1.5}, r"lies in \(0, 1\], not 1\.5"),
-    ("a span that was moved", {"start": 3, "sentence_id": "f" * 16}, "sentence_id 'f+' is not that of its document_id"),
+    ("an event of no kind", {"event": "delete"}, "`event` must be annotate or adjudicate or undo, not 'delete'"),
+    (
+        "unseen as a state",
+        {"state": "unseen"},
+        "`state` of an event 'annotate' must be reviewed or skipped, not 'unseen'",
+    ),
+    (
+        "a decision without state",
+        {"state": None},
+        "`state` of an event 'annotate' must be reviewed or skipped, not 'None'",
+    ),
+    ("an undo with a state", {"event": "undo"}, "`state` of an event 'undo' must be None, not 'reviewed'"),
+    (
+        "a skipped verdict",
+        {"event": "adjudicate", "state": "skipped"},
+        "`state` of an event 'adjudicate' must be reviewed",
+    ),
+    ("a probability of zero", {"inclusion_probability": 0}, r"`inclusion_probability` must be in \(0, 1\], not 0"),
+    ("a probability above one", {"inclusion_probability": 1.5}, r"must be in \(0, 1\], not 1\.5"),
+    ("a span that was moved", {"start": 3, "sentence_id": "f" * 16}, "sentence_id 'f+' does not match document_id"),
 ]
 
 
@@ -318,7 +324,7 @@ def test_a_line_that_is_wrong_is_named_and_nothing_of_its_file_is_kept(
     path = write_jsonl("in.jsonl", [row(), row(event_id="e2"), row(event_id="e3") | changes])
 
     with pytest.raises(DataError, match=rf"in\.jsonl:3: .*{message}"):
-        import_annotations(store, path, BOOK)
+        import_file(store, path, BOOK)
     assert dump(store.url) == before
 
 
@@ -343,7 +349,7 @@ def test_a_line_that_is_not_json_is_named(store: Store, isolated: Path) -> None:
     path.write_text(f"{json.dumps(row())}\n{{broken\n", encoding="utf-8")
 
     with pytest.raises(DataError, match=r"in\.jsonl:2: this line is not JSON"):
-        import_annotations(store, path, BOOK)
+        import_file(store, path, BOOK)
     assert store.events.all() == store.documents.sentences() == []
 
 
@@ -351,17 +357,17 @@ def test_an_event_id_that_occurs_twice_is_refused(store: Store, write_jsonl: Wri
     path = write_jsonl("in.jsonl", [row(), row(annotator="ben")])
 
     with pytest.raises(DataError, match=r"in\.jsonl: event_id 'e1' occurs twice"):
-        import_annotations(store, path, BOOK)
+        import_file(store, path, BOOK)
     assert store.events.all() == []
 
 
 def test_a_sentence_that_reads_otherwise_in_the_store_is_refused(store: Store, write_jsonl: Write) -> None:
-    import_annotations(store, write_jsonl("one.jsonl", [row()]), BOOK)
+    import_file(store, write_jsonl("one.jsonl", [row()]), BOOK)
     before = dump(store.url)
     other = write_jsonl("two.jsonl", [row(event_id="e2", text="Not it !!")])
 
     with pytest.raises(DataError, match=r"two\.jsonl: sentence .*'Not it !!' here, but 'Nine long' in the store"):
-        import_annotations(store, other, BOOK)
+        import_file(store, other, BOOK)
     assert dump(store.url) == before
 
 
@@ -369,7 +375,7 @@ def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Stor
     path = write_jsonl("in.jsonl", [row(), row(event_id="e2", text="Not it !!")])
 
     with pytest.raises(DataError, match=r"in\.jsonl.*(Nine long.*Not it|Not it.*Nine long)"):
-        import_annotations(store, path, BOOK)
+        import_file(store, path, BOOK)
     assert store.events.all() == []
 
 
@@ -390,7 +396,7 @@ def test_a_value_that_no_store_can_hold_is_refused_with_its_line(store: Store, i
     path.write_text("".join(json.dumps(line) + "\n" for line in (row(), row(event_id="e2", **changes))))
 
     with pytest.raises(DataError, match=r"in\.jsonl:2: "):
-        import_annotations(store, path, BOOK)
+        import_file(store, path, BOOK)
     assert store.events.all() == store.documents.sentences() == []
 
 
@@ -398,6 +404,6 @@ def test_a_value_that_no_store_can_hold_is_refused_with_its_line(store: Store, i
 def test_the_starter_annotations_are_native_and_whole(store: Store, path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
 
-    assert import_annotations(store, path, load_codebook("diplomatic")) == (len(lines), 0)
+    assert import_file(store, path, load_codebook("diplomatic")) == (len(lines), 0, {})
     states = Counter(json.loads(line)["state"] for line in lines)
     assert Counter(event.state for event in store.events.all()) == states

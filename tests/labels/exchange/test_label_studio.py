@@ -170,7 +170,7 @@ def test_who_joined_in_label_studio_decides_on_our_sentence(store: Store, isolat
 
 
 BAD: list[tuple[str, Row, str]] = [
-    ("no text", task(annotation("aid"), data={}), "there is no text in this record"),
+    ("no text", task(annotation("aid"), data={}), "this record has no text"),
     ("data in a string", task(annotation("aid"), data="text"), "`data` must be an object, not str"),
     ("annotations as an object", task(annotations={}), "`annotations` must be a list of objects"),
     ("a result in a string", task(annotation(result="aid")), "`result` must be a list of objects"),
@@ -181,7 +181,7 @@ BAD: list[tuple[str, Row, str]] = [
     ),
     ("an unknown label", task(annotation("trce")), "label 'trce' is not in codebook 'small'"),
     ("seconds in words", task(annotation("aid", lead_time="2")), "`seconds` must be int or float or null, not str"),
-    ("nobody", task(annotation("aid", completed_by=None)), "does not say whose decision it is"),
+    ("nobody", task(annotation("aid", completed_by=None)), "does not name an annotator"),
 ]
 
 
@@ -285,5 +285,5 @@ def test_a_file_in_which_no_key_can_be_the_label_is_refused(store: Store, isolat
 
 @pytest.mark.parametrize("label", [7, {"choices": 7}, [7]])
 def test_a_flat_label_of_another_kind_is_refused(store: Store, isolated: Path, label: Any) -> None:
-    with pytest.raises(DataError, match=r"in\.json:2: labels are"):
+    with pytest.raises(DataError, match=r"in\.json:2: labels must be"):
         bring_in(store, "label-studio-min", write_json(isolated / "in.json", [flat(), flat(label=label)]))

@@ -9,7 +9,7 @@ import pytest
 
 from labels.codebook.schema import codebook_from_dict
 from labels.errors import DataError
-from labels.exchange.foreign import native_stamp
+from labels.exchange.records import native_stamp
 from labels.records import Annotation, Sentence
 from labels.store import Store, TextCounts
 from tests.labels.exchange.steps import (
@@ -103,8 +103,8 @@ def test_what_prodigy_says_beyond_the_decision_comes_back_at_its_place(
 def test_a_second_import_adds_nothing(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("in.jsonl", [choice(), choice(), binary("aid", "accept", _annotator_id="b")])
 
-    assert bring_in(store, "prodigy", path) == (2, 0, {"records that say the same again": 1})
-    assert bring_in(store, "prodigy", path) == (0, 2, {"records that say the same again": 1})
+    assert bring_in(store, "prodigy", path) == (2, 0, {"repeated records": 1})
+    assert bring_in(store, "prodigy", path) == (0, 2, {"repeated records": 1})
 
 
 def test_binary_answers_to_one_text_are_one_decision_of_each_annotator(store: Store, write_jsonl: Write) -> None:
@@ -191,18 +191,18 @@ def test_a_rejected_label_is_no_label_at_all_where_one_is_demanded(store: Store,
 
 
 BAD: list[tuple[str, Row, str]] = [
-    ("no text", choice(text="  "), "there is no text in this record"),
-    ("a text that is a number", choice(text=7), "there is no text in this record"),
-    ("an answer of no kind", choice(answer="maybe"), "`answer` is accept, reject, ignore, not 'maybe'"),
-    ("neither label nor options", {"text": "x", "answer": "accept"}, "there is neither `accept` nor `label`"),
+    ("no text", choice(text="  "), "this record has no text"),
+    ("a text that is a number", choice(text=7), "this record has no text"),
+    ("an answer of no kind", choice(answer="maybe"), "`answer` must be accept or reject or ignore, not 'maybe'"),
+    ("neither label nor options", {"text": "x", "answer": "accept"}, "this record has neither `accept` nor `label`"),
     ("options in a string", choice(options="aid"), "`accept` and `options` must be lists"),
     ("an option without id", choice(options=[{"text": "aid"}]), "an option must be an object with an `id`"),
     ("an unknown label", choice(accept=["trce"]), r"label 'trce' is not in codebook 'small'.*did you mean 'truce'\?"),
     ("meta in a string", choice(meta="wire"), "`meta` must be an object, not str"),
-    ("nobody", choice(_annotator_id=None, _session_id=None), "does not say whose decision it is.*--annotator NAME"),
+    ("nobody", choice(_annotator_id=None, _session_id=None), "does not name an annotator.*--annotator NAME"),
     ("half a character", choice(text="half \ud83d"), "contains an unpaired surrogate"),
     ("half a character in an unknown key", choice(other="half \ud83d"), "contains an unpaired surrogate"),
-    ("a stamp that is none", choice(meta={"communique": 7}), "`communique` is not what an export wrote there"),
+    ("a stamp that is none", choice(meta={"communique": 7}), "`communique` is not what the export wrote there"),
 ]
 
 
@@ -224,7 +224,7 @@ def test_a_stamp_whose_ids_do_not_fit_is_refused(store: Store, write_jsonl: Writ
     event = Annotation("e1", sentence.id, "news-ana", "annotate", "reviewed", ("aid",), "h", "t")
     altered = native_stamp(event, sentence) | {"start": 4}
 
-    with pytest.raises(DataError, match=r"in\.jsonl:1: sentence_id .* is not that of its document_id"):
+    with pytest.raises(DataError, match=r"in\.jsonl:1: sentence_id .* does not match document_id"):
         bring_in(store, "prodigy", write_jsonl("in.jsonl", [choice(meta={"communique": altered})]))
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from labels.codebook.schema import Codebook
 from labels.errors import InputError
-from labels.exchange.formats import FORMATS, exchange_module
-from labels.exchange.lines import REPLACED
+from labels.exchange.driver import REPLACED, read_file
+from labels.exchange.formats import find_format, format_names
 from labels.gold import resolve, standing
 from labels.records import Annotation, Document, EventKind, Sentence
 from labels.store import Store
@@ -374,12 +374,10 @@ def test_only_one_annotators_decisions_are_written_when_asked(
 ) -> None:
     store.add_annotated([SENTENCE], [])
     store.events.add([EVENT, replace(EVENT, event_id="e2", annotator="ben", labels=("truce",))])
-    module = exchange_module(format)
-
-    assert module.write_file(store, isolated / name, MULTI, "ben").written == 1
-    assert [line.event.event_id for line in module.read_file(isolated / name, MULTI).lines] == ["e2"]
+    assert export(store, format, isolated / name, MULTI, "ben").written == 1
+    assert [line.event.event_id for line in read_file(isolated / name, MULTI, format).lines] == ["e2"]
     with pytest.raises(InputError, match=r"'bne' has decided nothing in this store \(did you mean 'ben'\?\)"):
-        module.write_file(store, isolated / name.replace("out", "other"), MULTI, "bne")
+        export(store, format, isolated / name.replace("out", "other"), MULTI, "bne")
 
 
 @pytest.mark.parametrize(("format", "name"), GOLD)
@@ -395,7 +393,7 @@ def test_who_annotated_and_adjudicated_a_sentence_has_one_row_for_it_the_adjudic
     store.events.add([EVENT, replace(EVENT, event_id="e2", annotator="ben"), verdict, own, *overruled, *newer])
 
     assert export(store, format, isolated / name, MULTI, "ana") == (2, {})
-    lines = exchange_module(format).read_file(isolated / name, MULTI).lines
+    lines = read_file(isolated / name, MULTI, format).lines
     assert {line.event.event_id: line.event.labels for line in lines} == {"e3": ("truce",), "e4": ("aid",)}
     assert bring_in(store, format, isolated / name, MULTI) == (0, 2, {})
 
@@ -429,27 +427,25 @@ def test_a_text_from_a_document_is_not_read_in_as_another_one(
 # -- the registry
 
 
-def test_every_format_says_what_it_loses_and_reads_and_writes() -> None:
-    for known in FORMATS:
-        module = exchange_module(known)
-        assert module.LOST
-        assert module.UNIT in ("events", "decisions")
-        assert callable(module.read_file)
-        assert callable(module.write_file)
+def test_every_format_says_what_it_loses() -> None:
+    for name in format_names():
+        found = find_format(name)
+        assert found.name == name
+        assert found.lost
+        assert found.unit in ("events", "decisions")
 
 
 def test_a_misspelt_format_is_recognised() -> None:
     with pytest.raises(InputError, match=r"'prodgy' is not known \(did you mean 'prodigy'\?\); use jsonl, csv"):
-        exchange_module("prodgy")
+        find_format("prodgy")
 
 
-@pytest.mark.parametrize("format", [known for known in FORMATS if known != "huggingface"])
+@pytest.mark.parametrize("format", [known for known in format_names() if known != "huggingface"])
 def test_a_file_of_another_ending_is_refused_both_ways(store: Store, isolated: Path, format: str) -> None:
-    module = exchange_module(format)
     with pytest.raises(InputError, match=rf"out\.xlsx: a file of format {format} ends in \."):
-        module.write_file(store, isolated / "out.xlsx", MULTI)
+        export(store, format, isolated / "out.xlsx")
     with pytest.raises(InputError, match=rf"out\.xlsx: a file of format {format} ends in \."):
-        module.read_file(isolated / "out.xlsx", MULTI)
+        read_file(isolated / "out.xlsx", MULTI, format)
     assert not (isolated / "out.xlsx").exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labels.errors import DataError
-from labels.exchange.jsonl import COLUMNS
+from labels.exchange.lines import COLUMNS
 from labels.records import Annotation, Sentence
 from labels.store import Store
 from tests.labels.exchange.steps import Row, bring_in, export, lines_of
@@ -55,7 +55,7 @@ def test_an_event_whose_sentence_is_not_in_the_store_is_refused(file: Path, new_
 def test_a_line_that_was_altered_is_refused(file: Path, store: Store, write_jsonl: Write) -> None:
     (line,) = lines_of(file)
 
-    with pytest.raises(DataError, match=r"in\.jsonl:1: sentence_id .* is not that of its document_id, start and end"):
+    with pytest.raises(DataError, match=r"in\.jsonl:1: sentence_id .* does not match document_id, start and end"):
         bring_in(store, "standoff", write_jsonl("in.jsonl", [line | {"start": 4}]))
 
 

@@ -127,14 +127,14 @@ BAD_ROWS: list[tuple[str, Row, str]] = [
     (
         "a skipped row with labels",
         {"text": "x", "labels": "aid", "state": "skipped"},
-        "`state` skipped bears no labels",
+        "`state` skipped allows no labels",
     ),
     ("an unknown label", {"text": "x", "labels": "trce"}, "label 'trce' is not in codebook 'small'"),
-    ("no text", {"text": " ", "labels": "aid"}, "there is no text in this record"),
+    ("no text", {"text": " ", "labels": "aid"}, "this record has no text"),
     (
         "a stamp that is none",
         {"text": "x", "labels": "aid", "communique": "{"},
-        "`communique` is not what an export wrote",
+        "`communique` is not what the export wrote",
     ),
 ]
 
@@ -195,7 +195,7 @@ def test_an_exclusive_codebook_has_a_column_label(store: Store, isolated: Path) 
 def test_a_table_without_our_ids_needs_a_name(store: Store, isolated: Path) -> None:
     path = write_table(isolated / "in.csv", [{"id": "1", "text": "Stop.", "label": "truce"}])
 
-    with pytest.raises(DataError, match=r"in\.csv:1: this record does not say whose decision it is.*--annotator NAME"):
+    with pytest.raises(DataError, match=r"in\.csv:1: this record does not name an annotator.*--annotator NAME"):
         bring_in(store, "activetigger", path)
 
 
@@ -281,12 +281,12 @@ def test_splits_are_imported_one_by_one(store: Store, isolated: Path) -> None:
     dataset = Dataset.from_dict({"text": ["Stop."], "labels": [["truce"]]})
     DatasetDict({"train": dataset, "test": dataset}).save_to_disk(str(isolated / "in"))
 
-    with pytest.raises(DataError, match=r"several splits in it\. Import one after the other: .*in/train, .*in/test"):
+    with pytest.raises(DataError, match=r"has several splits\. Import one after the other: .*in/train, .*in/test"):
         bring_in(store, "huggingface", isolated / "in", annotator="ana")
     assert bring_in(store, "huggingface", isolated / "in" / "train", annotator="ana").new == 1
 
 
-@pytest.mark.parametrize(("name", "message"), [("empty", "this folder is no dataset"), ("absent", "a folder of")])
+@pytest.mark.parametrize(("name", "message"), [("empty", "this folder is not a dataset"), ("absent", "a folder of")])
 def test_a_path_without_a_dataset_is_refused(store: Store, isolated: Path, name: str, message: str) -> None:
     (isolated / "empty").mkdir()
 

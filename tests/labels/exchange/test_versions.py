@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
 from labels.errors import CodebookError, DataError
-from labels.exchange.formats import exchange_module
+from labels.exchange.driver import read_file
 from labels.gold import resolve, standing
 from labels.records import Annotation, Sentence
 from labels.store import Store
@@ -77,7 +77,7 @@ def test_a_renamed_label_is_written_and_its_file_is_known_to_the_store(
     before, gold = store.events.all(), gold_of(store, new)
 
     assert export(store, format, isolated / name, new) == (3, {})
-    lines = exchange_module(format).read_file(isolated / name, new).lines
+    lines = read_file(isolated / name, new, format).lines
     assert [line.event.labels for line in lines] == [("rejection",), ("ask",), ("rejection",)]
     assert [line.event.suggestion for line in lines] == [("rejection",), None, None]
     assert b"dismissal" not in b"".join(file.read_bytes() for file in files_in(isolated / name))
@@ -100,7 +100,7 @@ def test_an_old_version_is_written_too_where_it_is_asked_for(
     fill(store, OLD, NEW, RENAME, says(0, "ana", "rejection", by=NEW))
     export(store, format, isolated / name, OLD)
 
-    (line,) = exchange_module(format).read_file(isolated / name, OLD).lines
+    (line,) = read_file(isolated / name, OLD, format).lines
     assert line.event.labels == ("dismissal",)
 
 
@@ -117,7 +117,7 @@ def test_gold_is_what_was_decided_under_the_nearer_version(
 
     left_out = {"sentences that a change of the codebook left undecided": 1}
     assert export(store, format, isolated / name, SPLIT) == (1, left_out)
-    (line,) = exchange_module(format).read_file(isolated / name, SPLIT).lines
+    (line,) = read_file(isolated / name, SPLIT, format).lines
     assert (line.event.annotator, line.event.labels) == ("ben", ("denial",))
     assert bring_in(store, format, isolated / name, SPLIT) == (0, 1, {})
 
@@ -133,7 +133,7 @@ def test_gold_of_an_adjudication_is_borne_by_it(store: Store, isolated: Path, fo
     fill(store, OLD, SPLIT, PARTS, *events)
     export(store, format, isolated / name, SPLIT)
 
-    (line,) = exchange_module(format).read_file(isolated / name, SPLIT).lines
+    (line,) = read_file(isolated / name, SPLIT, format).lines
     assert (line.event.annotator, line.event.event, line.event.labels) == ("eva", "adjudicate", ("ask",))
 
 
@@ -146,7 +146,7 @@ def test_decisions_that_a_change_leaves_undecided_are_left_out_and_counted(
 
     left_out = {"decisions that a change of the codebook left undecided": 2}
     assert export(store, format, isolated / name, SPLIT) == (2, left_out)
-    lines = exchange_module(format).read_file(isolated / name, SPLIT).lines
+    lines = read_file(isolated / name, SPLIT, format).lines
     assert {(line.event.annotator, line.event.labels) for line in lines} == {("ana", ("ask",)), ("ben", ("denial",))}
 
 
@@ -203,7 +203,7 @@ def test_old_names_do_not_come_back_in_the_tools_own_words(
     apply_migration(store, plan_migration(store, OLD, NEW, [RENAME]))
     export(store, format, path, NEW)
 
-    (line,) = exchange_module(format).read_file(path, NEW).lines
+    (line,) = read_file(path, NEW, format).lines
     assert line.event.labels == ("rejection",)
     assert "dismissal" not in path.read_text(encoding="utf-8")
 
@@ -251,5 +251,5 @@ def test_the_commands_say_what_was_left_out(isolated: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(
-        "1 decisions written to out.csv.\nLeft out: 1 sentences that a change of the codebook left undecided."
+        "Decisions written to out.csv: 1.\nLeft out: sentences that a change of the codebook left undecided (1)."
     )

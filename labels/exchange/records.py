@@ -1,13 +1,15 @@
-"""What the forms of other tools share: our ids in their records, and their records turned into native lines.
+"""Records of other tools: how they become native lines, and how what only the tool knows survives the round trip.
 
-Each record that we write carries, under `KEY` in the place that its format has for metadata, the native line of its
-decision (as it reads under the codebook in use) without the text: its *stamp*. A record whose state and labels are
-still those of its stamp is that decision; one that was changed in the other tool is a new decision on the same
-sentence, and an adjudication again where it was one; one without a stamp is a new decision on a new document. New
-decisions get ids from their content and the decision that they change, so that a second import of the same record adds
-nothing, and a change back to what was once said is a decision again.
+Each record that we write carries, under `KEY` in the place that its format has for metadata, its *stamp*: the native
+line of the decision, as it reads under the codebook in use, without the text. On the way back, a record whose state
+and labels still equal those of its stamp is that decision. A record that was changed in the other tool is a new
+decision on the same sentence, or a new adjudication where the stamp was one. A record without a stamp is a new decision
+on a new document.
 
-The shape of a tool's record, and what it calls its fields, is its own module's business.
+New decisions get ids from their content and from the decision that they change. A second import of the same record
+therefore adds nothing, while a change back to earlier labels is a decision again.
+
+What a tool calls its fields is known to its own module only.
 """
 
 from __future__ import annotations
@@ -22,31 +24,34 @@ from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
-from labels.exchange.jsonl import COLUMNS, format_line, parse_line
-from labels.exchange.lines import Batch, Line
+from labels.exchange.lines import COLUMNS, Line, format_line, parse_line
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import now
 from labels.text.rows import Row
 from labels.text.sentences import whole_sentence
 
 KEY = "communique"
-"""The key, or column, under which our ids travel in other tools' records."""
-
-REPEATED = "records that say the same again"
-"""How such are counted among what an import leaves out."""
+"""The key, or column, under which our ids travel in records of other tools."""
 
 _STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 _PROVENANCE = ("url", "title", "date", "language")
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A record that is not a decision; it is counted by its `reason`, a plural such as "rows without labels"."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class ForeignDecision:
-    """What a record of another tool says about one decision, in our words.
+    """One decision as a record of another tool describes it, in our words.
 
     `record` is the JSON value that tells this decision from others on the same text. `annotator` and `created_at` (ISO
-    8601) are empty, `seconds` and `suggestion` None where the format does not say. `metadata` is where the text's
-    source, url, title, date and language are looked for, `identifier` the tool's own name of the text. `stored_id` may
-    be the id of a sentence of the store.
+    8601) are empty, `seconds` and `suggestion` None where the format does not have them. The text's source, url, title,
+    date and language are looked up in `metadata`; `identifier` is the tool's own name of the text. `stored_id` may be
+    the id of a sentence of the store.
     """
 
     text: Any
@@ -64,45 +69,75 @@ class ForeignDecision:
 
 
 class Reader:
-    """Turns what the records of one file tell into native lines.
+    """Turns the decisions of one file into native lines.
 
     Args:
         path: the file, for messages and as the source of texts that name none.
         format: the name of the format.
         codebook: what the labels are checked against.
-        annotator: whose decisions these are, where the records do not say.
-        fallback: whose they are when `annotator` is not given either.
+        annotator: who decided, where the records do not say.
+        fallback: who decided, where `annotator` is not given either.
+        options: values of the format's own options, by name.
     """
 
-    def __init__(self, path: Path, format: str, codebook: Codebook, annotator: str, fallback: str = "") -> None:
+    def __init__(
+        self, path: Path, format: str, codebook: Codebook, annotator: str = "", fallback: str = "", **options: str
+    ) -> None:
+        self.path = path
         self.codebook = codebook
-        self._path = path
+        self.options = options
         self._format = format
         self._annotator = annotator
         self._fallback = fallback
         self._now = now()
 
-    def line(self, decision: ForeignDecision, place: str, stamps: list[Row]) -> Line:
-        """The line of one decision; its stamp, or that of the decision that it changes, is taken out of `stamps`.
+    def line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row] = ()) -> Line:
+        """The line of a record's only decision; see `lines`."""
+        return self.lines([decision], place, stamps)[0]
+
+    def lines(self, decisions: Sequence[ForeignDecision], place: str, stamps: Sequence[Row] = ()) -> list[Line]:
+        """The lines of a record's decisions, all on the same text; `stamps` are those that the record carries.
 
         Raises:
-            DataError: there is no text, nobody is named, a label is not in the codebook, a stamp was altered, or an
-                adjudication was changed to skipped.
+            DataError: there is no text, no annotator is named, a label is not in the codebook, a stamp was altered, or
+                an adjudication was changed to skipped; the message starts with `place`, the file and row.
         """
+        left = list(stamps)
+        found = []
+        for decision in decisions:
+            # Decisions beyond the last stamp were added in the other tool. They are about our sentence too.
+            line, used = self._line(decision, place, left or stamps)
+            left = [stamp for stamp in left if stamp is not used]
+            found.append(line)
+        return found
+
+    def with_extra(self, line: Line, extra: Row) -> Line:
+        """The line with what only its format knows, if anything.
+
+        Raises:
+            DataError: a string cannot be written as UTF-8.
+        """
+        _canonical(extra, line.place)
+        return replace(line, event=replace(line.event, extra={self._format: extra} if extra else None))
+
+    def with_record(self, line: Line, record: Row, rebuilt: Row) -> Line:
+        """The line with whatever `record` says beyond `rebuilt`, the record that we would write for the line."""
+        return self.with_extra(line, foreign_fields(record | {"text": rebuilt["text"]}, rebuilt))
+
+    def _line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row]) -> tuple[Line, Row | None]:
+        """The line of one decision, and the stamp that is spent on it."""
         if not isinstance(decision.text, str) or not decision.text.strip():
-            raise DataError(f"{place}: there is no text in this record. Fill `text` or remove the record.")
+            raise DataError(f"{place}: this record has no text. Fill in `text` or remove the record.")
         if stamps:
             self._refuse_other_version(decision, stamps[0], place)
         own = next((stamp for stamp in stamps if self._is_of(stamp, decision)), None)
         if own is not None:
-            stamps.remove(own)
-            return self._parsed(own, decision, place)
+            return self._parsed(own, decision, place), own
         document, sentence = self._sentence(decision, place, stamps)
-        line = self._parsed(self._new_row(decision, sentence, place, stamps), decision, place)
-        line = replace(line, sentence=sentence, document=document, stored_id="" if stamps else decision.stored_id)
-        if (changed := _changed(decision, stamps)) is not None:
-            stamps.remove(changed)
-        return line
+        changed = next((stamp for stamp in stamps if decision.annotator in ("", stamp.get("annotator"))), None)
+        line = self._parsed(self._new_row(decision, sentence, place, stamps, changed), decision, place)
+        stored_id = "" if stamps else decision.stored_id
+        return replace(line, sentence=sentence, document=document, stored_id=stored_id), changed
 
     def _refuse_other_version(self, decision: ForeignDecision, stamp: Row, place: str) -> None:
         """Where labels do not fit the codebook, name the version that they may have been exported under."""
@@ -117,12 +152,11 @@ class Reader:
 
     def _is_of(self, stamp: Row, decision: ForeignDecision) -> bool:
         who = decision.annotator or self._annotator
-        return _says(stamp, decision) and who in ("", stamp.get("annotator"))
+        return _is_unchanged(stamp, decision) and who in ("", stamp.get("annotator"))
 
     def _parsed(self, row: Row, decision: ForeignDecision, place: str) -> Line:
-        return parse_line(
-            row | {"text": decision.text if row.get("text") is None else row["text"]}, place, self.codebook
-        )
+        text = decision.text if row.get("text") is None else row["text"]
+        return parse_line(row | {"text": text}, place, self.codebook)
 
     def _sentence(
         self, decision: ForeignDecision, place: str, stamps: Sequence[Row]
@@ -130,31 +164,29 @@ class Reader:
         """The sentence of a new decision: that of the stamps, else the whole text as a document of its own."""
         if stamps:
             return None, self._parsed(stamps[0], decision, place).sentence
-        given = {key: str(value) for key in _PROVENANCE if (value := decision.metadata.get(key)) not in (None, "")}
+        given: dict[str, Any] = {
+            key: str(value) for key in _PROVENANCE if (value := decision.metadata.get(key)) not in (None, "")
+        }
         named = (decision.metadata.get("source"), decision.metadata.get("document_id"))
         own = "" if decision.identifier in (None, "") else f"{self._format}:{decision.identifier}"
-        source = next((str(name) for name in named if name not in (None, "")), own or self._path.name)
-        canonical([source, given], place)
-        document = Document(
-            source,
-            decision.text,
-            url=given.get("url", ""),
-            title=given.get("title", ""),
-            date=given.get("date", ""),
-            language=given.get("language", "en"),
-        )
+        source = next((str(name) for name in named if name not in (None, "")), own or self.path.name)
+        _canonical([source, given], place)
+        document = Document(source, decision.text, **given)
         return document, whole_sentence(document)
 
-    def _new_row(self, decision: ForeignDecision, sentence: Sentence, place: str, stamps: Sequence[Row]) -> Row:
+    def _new_row(
+        self, decision: ForeignDecision, sentence: Sentence, place: str, stamps: Sequence[Row], changed: Row | None
+    ) -> Row:
         annotator = decision.annotator or self._annotator or self._fallback
         if not annotator:
-            raise DataError(f"{place}: this record does not say whose decision it is. Say so with --annotator NAME.")
-        changed = _changed(decision, stamps)
+            raise DataError(f"{place}: this record does not name an annotator. Name one with --annotator NAME.")
         kind = _kind(decision, changed, place)
         verdict = [kind] if kind == "adjudicate" else []
         before = [] if changed is None else [changed.get("event_id")]
-        content = canonical([self._format, annotator, sentence.id, decision.record, *verdict, *before], place)
-        # A changed record still bears the time and the pace of the decision that it was exported from.
+        # The id must not change from one release to the next, or a second import would add everything again.
+        parts = [self._format, annotator, sentence.id, without_stamp(decision.record), *verdict, *before]
+        content = _canonical(parts, place)
+        # A changed record still has the time and the pace of the decision that it was exported from.
         stale = any(decision.created_at == stamp.get("created_at") for stamp in stamps)
         return {
             "event_id": hashlib.sha256(content.encode()).hexdigest()[:32],
@@ -176,18 +208,13 @@ class Reader:
         }
 
 
-def _says(stamp: Row, decision: ForeignDecision) -> bool:
+def _is_unchanged(stamp: Row, decision: ForeignDecision) -> bool:
     return stamp.get("state") == decision.state and set(map(str, stamp["labels"])) == set(decision.labels)
-
-
-def _changed(decision: ForeignDecision, stamps: Sequence[Row]) -> Row | None:
-    """The stamp of the decision that this one was before it was changed; a decision of somebody else was none."""
-    return next((stamp for stamp in stamps if decision.annotator in ("", stamp.get("annotator"))), None)
 
 
 def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKind:
     """What a new decision is: an adjudication where it changes one, which an annotation would leave in force."""
-    if changed is None or changed.get("event") != "adjudicate" or _says(changed, decision):
+    if changed is None or changed.get("event") != "adjudicate" or _is_unchanged(changed, decision):
         return "annotate"
     if decision.state != "reviewed":
         raise DataError(
@@ -197,12 +224,8 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
     return "adjudicate"
 
 
-def canonical(value: Any, place: str) -> str:
-    """JSON that is the same for equal values.
-
-    Raises:
-        DataError: a string cannot be written as UTF-8.
-    """
+def _canonical(value: Any, place: str) -> str:
+    """JSON that is the same for equal values."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     try:
         text.encode()
@@ -212,31 +235,38 @@ def canonical(value: Any, place: str) -> str:
 
 
 def native_stamp(event: Annotation, sentence: Sentence) -> Row:
-    """What a record bears of ours: the native line of the decision without text and extra."""
+    """What a record carries of ours: the native line of the decision without text and extra."""
     row = format_line(Line(event, sentence))
     return {column: row[column] for column in _STAMP_COLUMNS}
 
 
 def native_stamps(value: Any, place: str) -> list[Row]:
-    """The stamps of a record: one, a list of them, either as JSON text, or none where the record is not ours.
+    """The stamps in a record: one or a list, as objects or as JSON text; none where the record is not ours.
 
     Raises:
-        DataError: what stands there is no stamp.
+        DataError: the value is not a stamp.
     """
     if value in (None, ""):
         return []
     try:
         found = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     stamps = found if isinstance(found, list) else [found]
     if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in stamps):
-        raise DataError(f"{place}: `{KEY}` is not what an export wrote there. Export again, or remove it.")
+        raise DataError(f"{place}: `{KEY}` is not what the export wrote there. Export again, or remove it.")
     return list(stamps)
 
 
+def without_stamp(value: Any) -> Any:
+    """A record without our stamp, however deep in its objects."""
+    if not isinstance(value, dict):
+        return value
+    return {key: without_stamp(entry) for key, entry in value.items() if key != KEY}
+
+
 def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
-    """What a record says beyond or otherwise than what we would write, without our stamp. See `with_foreign_fields`."""
+    """What a record has beyond, or different from, the record that we would write. See `with_foreign_fields`."""
     left: Row = {}
     for key, value in record.items():
         if key == KEY:
@@ -251,7 +281,7 @@ def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row
 
 
 def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """The record that `foreign_fields` took `extra` from: what we write, with the tool's own words over it."""
+    """The record that `foreign_fields` took `extra` from: what we write, overlaid with the tool's own fields."""
     record = dict(rebuilt)
     for key, value in extra.items():
         both = isinstance(value, dict) and isinstance(record.get(key), dict)
@@ -259,24 +289,14 @@ def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) ->
     return record
 
 
-def with_extra(line: Line, format: str, extra: Row) -> Line:
-    """The line with what only its format says, if anything.
-
-    Raises:
-        DataError: as `canonical`.
-    """
-    canonical(extra, line.place)
-    return replace(line, event=replace(line.event, extra={format: extra} if extra else None))
-
-
 def extra_of(event: Annotation, format: str) -> Row:
-    """What records of this format said beyond the decision; empty where nothing did."""
+    """What records of this format said beyond the decision; empty where there is nothing."""
     extra = (event.extra or {}).get(format)
     return dict(extra) if isinstance(extra, dict) else {}
 
 
 def json_value(value: Any) -> Any:
-    """The value as JSON has it: dates and the like as text, numbers that are not finite as null."""
+    """The value as JSON has it: dates and similar types as text, numbers that are not finite as null."""
     if isinstance(value, dict):
         return {str(key): json_value(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -286,20 +306,11 @@ def json_value(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def batch_of(path: Path, lines: Sequence[Line], left_out: Mapping[str, int]) -> Batch:
-    """What was read, without the lines that say an event again (a record stands in a file twice); they are counted."""
-    kept: dict[str, Line] = {}
-    for line in lines:
-        kept.setdefault(line.event.event_id, line)
-    repeats = len(lines) - len(kept)
-    return Batch(path, list(kept.values()), {**left_out, **({REPEATED: repeats} if repeats else {})})
-
-
 def label_list(value: Any, place: str) -> list[str]:
     """Label names from one name or a list of them; null is none.
 
     Raises:
-        DataError: anything else.
+        DataError: the value is anything else.
     """
     names = [value] if isinstance(value, str) else value
     if names is None:
@@ -313,7 +324,7 @@ def object_at(record: Mapping[str, Any], key: str, place: str) -> Row:
     """The object at `key` of a record, empty where there is none.
 
     Raises:
-        DataError: something else stands there.
+        DataError: the value is not an object.
     """
     value = record.get(key)
     if value is None:
