@@ -1,1 +1,1 @@
-
+"""Agreement between annotators: coefficients, comparisons, reports, and the effect of suggestions."""

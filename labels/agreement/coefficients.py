@@ -1,7 +1,7 @@
 """Chance-corrected agreement: Cohen's kappa, Krippendorff's alpha, and percentile bootstrap intervals over documents.
 
-Values in, numbers out: who decided what, and which decisions may be compared, is `agreement`'s business. A coefficient
-is computed from sums over documents, so that a bootstrap draw is a weighting of the documents and no recount.
+Values in, numbers out; `report` chooses which decisions are compared. A coefficient is computed from sums over
+documents, so that a bootstrap draw only reweights the documents instead of counting again.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Value = TypeVar("Value", bound=Hashable)
 MISSING = -1
 """The code of a value that a rater did not give."""
 FEWEST_DOCUMENTS = 20
-"""With fewer documents a bootstrap over documents says little about how sure a figure is."""
+"""With fewer documents a bootstrap over documents says little about the precision of a figure."""
 FEWEST_WITH_LABEL = 10
-"""So it does of a label that was given in fewer."""
+"""The same for the documents in which one label was given."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A figure and its bootstrap interval.
 
-    `value` is None where the figure is undefined, and `undefined` says why. `low` and `high` are None where there is no
-    interval, and `no_interval` says why. `undefined_draws` of the draws left the figure undefined and were dropped.
+    `value` is None if the figure is undefined, and `undefined` says why. `low` and `high` are None if there is no
+    interval, and `no_interval` says why. The figure was undefined in `undefined_draws` draws, which were dropped.
     """
 
     value: float | None
@@ -48,7 +48,7 @@ class Estimate:
 
 
 def masi_distance(first: Collection[Hashable], second: Collection[Hashable]) -> float:
-    """Distance of two sets in [0, 1]: 1 - Jaccard index * monotonicity. Two empty sets are equal.
+    """MASI distance of two sets in [0, 1]: 1 - Jaccard index * monotonicity. Two empty sets are equal.
 
     Monotonicity is 1 for equal sets, 2/3 if one contains the other, 1/3 if they overlap, 0 if they are disjoint.
 
@@ -57,6 +57,7 @@ def masi_distance(first: Collection[Hashable], second: Collection[Hashable]) -> 
     a, b = set(first), set(second)
     if a == b:
         return 0.0
+    # Disjoint sets need no case of their own: their Jaccard index is 0.
     monotonicity = 2 / 3 if a < b or b < a else 1 / 3
     return 1 - len(a & b) / len(a | b) * monotonicity
 
@@ -69,7 +70,7 @@ def distance_matrix(values: Sequence[Value], distance: Callable[[Value, Value], 
 
 
 def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: int) -> Floats:
-    """What Krippendorff's alpha needs of each document.
+    """The sums of each document from which Krippendorff's alpha is computed.
 
     Args:
         codes: (units, raters) value numbers, or `MISSING`.
@@ -77,11 +78,12 @@ def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: i
         groups: (units,) document number of each unit, below `n_groups`.
 
     Returns:
-        (documents, 1 + values): the disagreement within units, each unit's ordered pairs divided by its number of
-        values less one; then how often each value was given in a unit that has at least two.
+        (documents, 1 + values): the disagreement within units (the sum over a unit's ordered pairs, divided by its
+        number of values less one), then how often each value was given, in units with at least two values.
     """
     import numpy as np
 
+    # A unit with one value has no pair; it must not count in the expected disagreement either.
     sizes = (codes >= 0).sum(axis=1)
     pairable = sizes >= 2
     codes, sizes, groups = codes[pairable], sizes[pairable], groups[pairable]
@@ -99,7 +101,7 @@ def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: i
 def alpha_of(sums: Floats, distances: Floats) -> Floats:
     """Alpha of each row of (draws, 1 + values) sums: 1 - observed / expected disagreement, at most 1.
 
-    nan where it is undefined: nothing to pair, or one and the same value throughout.
+    nan where it is undefined: no pairs, or the same value throughout.
 
     Source: Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability"; Krippendorff (2018), "Content Analysis",
     4th edition, chapter 12.
@@ -111,11 +113,11 @@ def alpha_of(sums: Floats, distances: Floats) -> Floats:
 
 
 def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
-    """What Cohen's kappa needs of each document; `codes` is (units, 2).
+    """The sums of each document from which Cohen's kappa is computed; `codes` is (units, 2).
 
     Returns:
-        (documents, 1 + 2 * values): units on which the two agree; how often the first gave each value, the second.
-        Units that one of them did not value are left out.
+        (documents, 1 + 2 * values): the number of units on which the two raters agree; how often the first gave each
+        value; how often the second did. Only units that both rated count.
     """
     import numpy as np
 
@@ -130,20 +132,20 @@ def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) 
 def kappa_of(sums: Floats) -> Floats:
     """Kappa of each row of (draws, 1 + 2 * values) sums, at most 1.
 
-    nan where it is undefined: no units, or one and the same value throughout.
+    nan where it is undefined: no units, or the same value throughout.
 
     Source: Cohen (1960), "A coefficient of agreement for nominal scales".
     """
     n_values = (sums.shape[1] - 1) // 2
     first, second = sums[:, 1 : 1 + n_values], sums[:, 1 + n_values :]
     n = first.sum(axis=1)
-    # Both times n squared: whole numbers, so that "no variation" is exactly 0.
+    # Numerator and denominator are multiplied by n squared: whole numbers, so that "no variation" is exactly 0.
     by_chance = (first * second).sum(axis=1)
     return ratio(n * sums[:, 0] - by_chance, n * n - by_chance)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Element by element, nan where the denominator is not positive."""
+    """numerator / denominator element by element, nan where the denominator is not positive."""
     import numpy as np
 
     quotient = np.full(len(denominator), np.nan)
@@ -152,7 +154,7 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 
 def mean_of_defined(figures: Sequence[Floats]) -> Floats:
-    """Mean of several figures in each draw, over those defined in it; nan where none is."""
+    """The mean of several figures in each draw, over those that are defined in it; nan if none is."""
     import numpy as np
 
     stacked = np.array(figures)
@@ -161,7 +163,7 @@ def mean_of_defined(figures: Sequence[Floats]) -> Floats:
 
 
 def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
-    """(groups, values): how often each value occurs in each group; missing ones do not."""
+    """(groups, values): how often each value occurs in each group, `MISSING` left out."""
     import numpy as np
 
     given = codes >= 0
@@ -173,7 +175,10 @@ def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> 
 
 
 def percentile_interval(drawn: Floats, confidence: float) -> tuple[float, float] | None:
-    """Bounds of the central `confidence` (in (0, 1)) of bootstrap draws (n,), nan ones left out; None if all are."""
+    """The bounds of the central `confidence` (0 to 1, exclusive) of bootstrap draws (n,).
+
+    Draws that are nan are left out; None if all are.
+    """
     import numpy as np
 
     defined = drawn[~np.isnan(drawn)]
@@ -185,19 +190,23 @@ def percentile_interval(drawn: Floats, confidence: float) -> tuple[float, float]
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How many draws, from which seed, and the confidence of the intervals, in (0, 1)."""
+    """The number of draws over documents, their seed, and the confidence of the intervals (0 to 1, exclusive)."""
 
-    draws: int
-    seed: int
-    confidence: float
+    draws: int = 1000
+    seed: int = 13
+    confidence: float = 0.95
+
+
+DEFAULT_BOOTSTRAP = Bootstrap()
+"""What reports use unless told otherwise."""
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """Documents drawn with replacement.
+    """Bootstrap draws: documents drawn with replacement.
 
-    `groups` is (units,) the document number of each unit. `weights` is (1 + draws, documents): how often each document
-    counts; the first row is the data as they are. With fewer than `FEWEST_DOCUMENTS` there are no further rows.
+    `groups` is (units,): the document number of each unit. `weights` is (1 + draws, documents): how often each document
+    counts. The first row is the data as they are; with fewer than `FEWEST_DOCUMENTS` there are no other rows.
     """
 
     groups: Integers
@@ -206,20 +215,20 @@ class Resampling:
 
     @property
     def n_documents(self) -> int:
-        """How many documents there are to draw from."""
+        """The number of documents."""
         return int(self.weights.shape[1])
 
     def estimate(
         self, figures: Floats, undefined: str, *, n_documents: int | None = None, n_with_label: int | None = None
     ) -> Estimate:
-        """The figure of the first row, with percentiles of the others.
+        """The figure of the data, with an interval from the percentiles of the draws.
 
         Args:
             figures: (1 + draws,), nan where undefined.
             undefined: why the figure is undefined, if it is.
-            n_documents: how many documents there are to draw from, if not all.
-            n_with_label: in how many of them its label was given; below `FEWEST_WITH_LABEL` there is no interval, as it
-                would be far too narrow.
+            n_documents: how many documents the figure comes from; all by default.
+            n_with_label: in how many of them its label was given; below `FEWEST_WITH_LABEL` there is no interval,
+                because it would be far too narrow.
 
         Source: Efron and Tibshirani (1993), percentile method; for alpha and kappa Zapf et al. (2016), "Measuring
         inter-rater reliability for nominal data"; clusters as in Field and Welsh (2007).
@@ -246,13 +255,14 @@ class Resampling:
 
 
 def resample(documents: Sequence[str], bootstrap: Bootstrap) -> Resampling:
-    """Draws for units that lie in `documents`, one document id a unit."""
+    """Bootstrap draws for units in `documents`, one document id per unit."""
     import numpy as np
 
     number = {document: position for position, document in enumerate(sorted(set(documents)))}
     groups = np.array([number[document] for document in documents], dtype=np.int64)
     weights = np.ones((1, len(number)))
     if len(number) >= FEWEST_DOCUMENTS:
+        # Counts of a multinomial: the same as drawing documents one by one with replacement.
         shares = np.full(len(number), 1 / len(number))
         drawn = np.random.default_rng(bootstrap.seed).multinomial(len(number), shares, size=bootstrap.draws)
         weights = np.vstack([weights, drawn.astype(float)])

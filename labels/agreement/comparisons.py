@@ -1,6 +1,6 @@
-"""Sentences that several people rated (or one person several times), and the figures of their agreement.
+"""Agreement figures of units: sentences that several annotators reviewed, or one annotator several times.
 
-Which decisions are compared is `agreement`'s business, what a coefficient is `reliability`'s.
+`report` chooses which decisions are compared; the coefficients are in `coefficients`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 LabelSet = tuple[str, ...]
 
-_NOBODY = "no sentence was reviewed by two annotators"
-_ALL_ALIKE = "no variation: everybody gave one and the same value"
-_PAIRS_ALIKE = "no variation: two annotators gave one and the same value"
+_NO_UNITS = "no sentence was reviewed by two annotators"
+_ALL_ALIKE = "no variation: all annotators gave the same value throughout"
+_PAIRS_ALIKE = "no variation: both annotators gave the same value throughout"
 _NO_LABEL = "undefined for every label"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A sentence with the label sets that it was given, by annotator (or by reading)."""
+    """A sentence with the label set that each annotator gave it (or one annotator at each reading)."""
 
     sentence: Sentence
     given: Mapping[str, LabelSet]
@@ -49,8 +49,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """`prevalence`: share of decisions with the label, None without decisions. `kappa`: Cohen's, its mean over the
-    pairs of annotators where there are several (Light 1971). `alpha`: Krippendorff's, nominal.
+    """Agreement on one label, or on whole label sets.
+
+    `prevalence` is the share of decisions with the label, None without decisions. `kappa` is Cohen's kappa, with
+    several pairs of annotators its mean over the pairs (Light 1971). `alpha` is Krippendorff's alpha, nominal.
     """
 
     prevalence: float | None
@@ -60,9 +62,7 @@ class Coefficients:
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """Cohen's kappa of two annotators on the `n_sentences` that both reviewed: `kappa` over whole label sets, and for
-    each label by name.
-    """
+    """Cohen's kappa of two annotators on the `n_sentences` that both reviewed, over whole label sets and per label."""
 
     annotators: tuple[str, str]
     n_sentences: int
@@ -75,10 +75,10 @@ class PairAgreement:
 class Figures:
     """Agreement on `n_sentences` that at least two of `annotators` reviewed.
 
-    `exact_agreement` is the share of pairs of decisions on the same sentence that are equal, not corrected for chance.
-    `sets` takes whole label sets as values, none included: the classes of an exclusive codebook. Its prevalence is the
-    share of decisions with any label. `masi_alpha` gives sets that overlap part of the credit. `mean_kappa` and
-    `mean_alpha` are over the labels for which they are defined.
+    `exact_agreement` is the share of equal pairs of decisions on the same sentence, not corrected for chance. `sets`
+    compares whole label sets, the empty one included: in an exclusive codebook, the classes. Its prevalence is the
+    share of decisions with any label. `masi_alpha` gives partial credit to sets that overlap. `mean_kappa` and
+    `mean_alpha` are means over the labels for which they are defined.
     """
 
     n_sentences: int
@@ -95,7 +95,7 @@ class Figures:
 
 
 def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> Figures:
-    """Agreement on units that at least two rated each; all undefined where there are no units."""
+    """Agreement on units with at least two label sets each; without units every figure is undefined."""
     if not units:
         return _no_figures(codebook)
     ratings = _ratings(units, codebook, bootstrap)
@@ -109,7 +109,7 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
         n_documents=ratings.resampling.n_documents,
         n_decisions=sum(len(unit.given) for unit in units),
         annotators=ratings.raters,
-        exact_agreement=estimate(_exact_agreement(pairs), _NOBODY),
+        exact_agreement=estimate(_exact_agreement(pairs), _NO_UNITS),
         sets=Coefficients(
             prevalence=_prevalence(units, codebook.label_names),
             kappa=estimate(mean_of_defined([pair.kappa for pair in pairs]), _PAIRS_ALIKE),
@@ -132,8 +132,10 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
 
 @dataclass(frozen=True)
 class _Ratings:
-    """`codes` is (units, raters): which of `values` a rater gave, or `MISSING`; `columns` the same for each label by
-    name, 0 or 1.
+    """The label sets as arrays.
+
+    `codes` is (units, raters): the position in `values` of the set that a rater gave, or `MISSING`. `columns` has the
+    same for each label by name: 1 if the rater gave it, 0 if not, or `MISSING`.
     """
 
     raters: tuple[str, ...]
@@ -143,16 +145,17 @@ class _Ratings:
     resampling: Resampling
 
     def alpha(self, codes: Integers, distances: Floats) -> Floats:
-        """Krippendorff's alpha in each draw."""
+        """Krippendorff's alpha in every draw."""
         sums = alpha_sums(codes, distances, self.resampling.groups, self.resampling.n_documents)
         return alpha_of(self.resampling.weights @ sums, distances)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two raters: on how many units they agree and how many they share, and kappa, each in each draw.
+    """Two raters: the numbers of units on which they agree and that they share, and kappa, each in every draw.
 
-    `n_documents` counts those in which they share a unit, `with_label` those in which either gave a label to one.
+    `n_documents` is the number of documents in which they share a unit; `with_label`, by label, the number in which
+    either gave the label to a shared unit.
     """
 
     raters: tuple[str, str]
@@ -165,7 +168,7 @@ class _Pair:
 
 
 def _no_figures(codebook: Codebook) -> Figures:
-    absent = Estimate(None, undefined=_NOBODY)
+    absent = Estimate(None, undefined=_NO_UNITS)
     nothing = Coefficients(None, absent, absent)
     return Figures(
         n_sentences=0,
@@ -191,30 +194,31 @@ def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) ->
     codes = np.array(
         [[number[unit.given[rater]] if rater in unit.given else MISSING for rater in raters] for unit in units]
     )
-    bears = {label: np.array([int(label in labels) for labels in values]) for label in codebook.label_names}
+    has_label = {label: np.array([int(label in labels) for labels in values]) for label in codebook.label_names}
     return _Ratings(
         raters=raters,
         values=values,
         codes=codes,
-        columns={label: np.where(codes == MISSING, MISSING, born[codes]) for label, born in bears.items()},
+        # `MISSING` indexes the last value here; `where` then puts it back.
+        columns={label: np.where(codes == MISSING, MISSING, has[codes]) for label, has in has_label.items()},
         resampling=resample([unit.sentence.document_id for unit in units], bootstrap),
     )
 
 
 def _documents_with(codes: Integers, resampling: Resampling) -> int:
-    """In how many documents anybody gave a label, from its (units, raters) codes."""
+    """The number of documents in which any rater gave a label, from its (units, raters) codes."""
     return len(set(resampling.groups[(codes == 1).any(axis=1)].tolist()))
 
 
 def _shared(codes: Integers) -> Integers:
-    """The same codes, `MISSING` where not every rater gave one."""
+    """The same codes, `MISSING` for units that not every rater rated."""
     import numpy as np
 
     return np.where((codes == MISSING).any(axis=1, keepdims=True), MISSING, codes)
 
 
 def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
-    """Every two raters who share a unit."""
+    """All pairs of raters who share a unit."""
     groups, weights, columns = ratings.resampling.groups, ratings.resampling.weights, ratings.columns
     n_documents = ratings.resampling.n_documents
     for first, second in combinations(range(len(ratings.raters)), 2):
@@ -255,7 +259,7 @@ def _pair_agreement(pair: _Pair, resampling: Resampling) -> PairAgreement:
 
 
 def _exact_agreement(pairs: Sequence[_Pair]) -> Floats:
-    """Share of pairs of decisions on a unit that are equal, in each draw."""
+    """The share of equal pairs of decisions on a unit, in every draw."""
     import numpy as np
 
     return ratio(np.sum([pair.agreed for pair in pairs], axis=0), np.sum([pair.shared for pair in pairs], axis=0))
@@ -268,7 +272,7 @@ def _nominal(n_values: int) -> Floats:
 
 
 def _prevalence(units: Iterable[Unit], names: Iterable[str]) -> float:
-    """Share of the decisions that have one of these labels."""
+    """The share of decisions with at least one of these labels."""
     wanted = set(names)
     decisions = [not wanted.isdisjoint(labels) for unit in units for labels in unit.given.values()]
     return sum(decisions) / len(decisions)

@@ -1,6 +1,6 @@
-"""How far annotators agree with each other, and with themselves: reports for a codebook's annotations.
+"""Reports on agreement: between annotators, and of annotators with their own earlier decisions.
 
-Decisions that may be compared are chosen here; the figures are `ratings`' business. Nothing is read from a store or
+This module chooses which decisions are compared; the figures come from `comparisons`. Nothing is read from a store or
 printed. The effect of shown suggestions is in `suggestion_effect`.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby, product
 
-from labels.agreement.coefficients import Bootstrap
+from labels.agreement.coefficients import DEFAULT_BOOTSTRAP, Bootstrap
 from labels.agreement.comparisons import Figures, LabelSet, Unit, figures
 from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
@@ -20,17 +20,17 @@ from labels.gold import kept_annotations
 from labels.records import RANDOM_STRATEGIES, Annotation, Sentence
 
 RETEST = "retest"
-"""The draw that shows annotators what they have decided on before."""
+"""The strategy that shows annotators sentences on which they decided before."""
 MOST_CONFUSED = 10
 EXAMPLES_EACH = 2
 
 _Reading = tuple[Annotation, LabelSet]
-"""A decision and what it says in the words of the codebook."""
+"""A decision, and its labels as the codebook in use reads them."""
 
 
 @dataclass(frozen=True)
 class ConfusedSentence:
-    """A sentence on which people differ, and who said what."""
+    """A sentence on which annotators differ, and the labels that each gave."""
 
     sentence_id: str
     text: str
@@ -39,7 +39,7 @@ class ConfusedSentence:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often one decision had a label where another on the same sentence had the other label, or nothing (None)."""
+    """How often one decision had a label where another on the same sentence had the other label, or none (None)."""
 
     labels: tuple[str | None, str | None]
     count: int
@@ -48,7 +48,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Response:
-    """How many sentences an annotator decided on, and how many they passed over: skips are no values of alpha."""
+    """How many sentences an annotator reviewed, and how many they skipped: a skip is not a value of kappa or alpha."""
 
     annotator: str
     reviewed: int
@@ -57,7 +57,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Block:
-    """Figures of one kind of decisions, and the pairs of labels that are confused most often, most frequent first."""
+    """The figures of one kind of decisions, and the label pairs that are confused most often, most frequent first."""
 
     figures: Figures
     confusions: tuple[Confusion, ...]
@@ -65,9 +65,11 @@ class Block:
 
 @dataclass(frozen=True)
 class AgreementReport:
-    """`unbiased`: decisions on randomly drawn sentences, made without seeing a suggestion. `other`: all else that two
-    people reviewed (picked, suggested, or of unknown draw), which says little about new sentences. `undecided` standing
-    decisions were left out: a change of the codebook has left open what they say.
+    """Agreement between annotators, in two blocks.
+
+    `unbiased`: decisions on randomly drawn sentences, made without seeing a suggestion. `other`: all other sentences
+    that two annotators reviewed (picked, suggested, or of unknown draw); this block says little about new sentences.
+    `undecided` counts standing decisions that were left out because a codebook change left their labels undecided.
     """
 
     unbiased: Block
@@ -79,7 +81,7 @@ class AgreementReport:
 
 @dataclass(frozen=True)
 class Retest:
-    """How far an annotator agrees with themselves; the "annotators" of `figures` are the readings: before, retest."""
+    """An annotator's agreement with themselves; the "annotators" of `figures` are the two readings: before, retest."""
 
     annotator: str
     figures: Figures
@@ -90,35 +92,31 @@ def agreement(
     sentences: Mapping[str, Sentence],
     codebook: Codebook,
     history: CodebookHistory | None = None,
-    *,
-    draws: int = 1000,
-    seed: int = 13,
-    confidence: float = 0.95,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> AgreementReport:
-    """Agreement between annotators, where the figures are unbiased and where they are not.
+    """Agreement between annotators: unbiased decisions, and all others.
 
-    A decision counts as unbiased when chance drew the sentence (`RANDOM_STRATEGIES`, or no strategy and inclusion
-    probability 1: all were read) and no suggestion was shown. A sentence with such decisions of two people is in the
-    first block, with these alone; any other sentence that two people reviewed is in the second, with all that stands.
-    Undone decisions, retests and adjudications count nowhere.
+    A decision is unbiased if the sentence was drawn at random (`RANDOM_STRATEGIES`, or no strategy and inclusion
+    probability 1: all sentences were read) and no suggestion was shown. A sentence with unbiased decisions of two
+    annotators is in the first block, with these decisions alone. Any other sentence that two annotators reviewed is in
+    the second block, with all standing decisions. Undone decisions, retests and adjudications never count.
 
-    Each annotator has one decision a sentence, the last. In the first block it is their last unbiased one, even where
-    another has replaced it since: sentences that are picked for a second look are the hard ones, and agreement would
-    seem to rise if they dropped out.
+    Each annotator has one decision per sentence, the last. In the first block it is their last unbiased one, even if a
+    later one has replaced it: sentences picked for a second look are the hard ones, and agreement would seem to rise
+    if they dropped out.
 
     Args:
         events: in the order in which they were appended.
         sentences: by id, at least those of the events.
-        codebook: what the labels mean.
-        history: of the codebook, if decisions were made under other versions.
-        draws, seed, confidence: of the bootstrap over documents.
+        codebook: the version under which labels are read.
+        history: changes of the codebook, if decisions were made under other versions.
+        bootstrap: the draws over documents behind the intervals.
 
     Raises:
-        CodebookError: a standing decision bears a label that `codebook` lacks, or was made under a version from which
+        CodebookError: a standing decision has a label that `codebook` lacks, or was made under a version from which
             no recorded change leads to `codebook`.
         DataError: a decision's sentence is not in `sentences`.
     """
-    bootstrap = Bootstrap(draws, seed, confidence)
     reader = VersionReader(codebook, history or CodebookHistory())
     decided = [decisions for decisions in map(_firsthand, kept_annotations(events)) if decisions]
     standing = [decisions[-1] for decisions in decided]
@@ -139,16 +137,12 @@ def retest_agreement(
     sentences: Mapping[str, Sentence],
     codebook: Codebook,
     history: CodebookHistory | None = None,
-    *,
-    draws: int = 1000,
-    seed: int = 13,
-    confidence: float = 0.95,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> tuple[Retest, ...]:
     """Agreement of each annotator with themselves: every retest against their last review of the sentence before it.
 
-    Decisions on a sentence in one and the same draw are one retest, of which the last counts: what they replaced was a
-    slip. A review that `codebook` cannot read, or leaves undecided, is passed over. Args and errors are otherwise those
-    of `agreement`.
+    Several decisions on a sentence in the same draw are one retest, and the last counts: the others were slips. Reviews
+    that `codebook` cannot read, or leaves undecided, are left out. Args and errors are otherwise those of `agreement`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
     units: dict[str, list[Unit]] = {}
@@ -156,12 +150,11 @@ def retest_agreement(
         for first, second in _retests(decisions, reader):
             unit = Unit(sentence_of(decisions[0], sentences), {"before": first, "retest": second})
             units.setdefault(decisions[0].annotator, []).append(unit)
-    bootstrap = Bootstrap(draws, seed, confidence)
     return tuple(Retest(name, figures(_in_order(units[name]), codebook, bootstrap)) for name in sorted(units))
 
 
 def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentence:
-    """The sentence that was decided on.
+    """The sentence of a decision.
 
     Raises:
         DataError: it is not in `sentences`.
@@ -169,7 +162,7 @@ def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentenc
     found = sentences.get(event.sentence_id)
     if found is None:
         raise DataError(
-            f"sentence {event.sentence_id}: annotator '{event.annotator}' decided on it, but its text is not there. "
+            f"sentence {event.sentence_id}: annotator '{event.annotator}' decided on it, but its text is missing. "
             "Import its document, or the annotations with their texts."
         )
     return found
@@ -183,7 +176,7 @@ def _firsthand(history: Iterable[Annotation]) -> list[Annotation]:
 
 
 def _read_standing(standing: Iterable[Annotation], reader: VersionReader) -> list[_Reading]:
-    """The reviews among them with their labels, but for those that are undecided."""
+    """The reviews among the decisions, with their labels; undecided ones are left out."""
     reviews = [decision for decision in standing if decision.state == "reviewed"]
     reader.check_readable(reviews)
     readings = [(decision, reader.read(decision)) for decision in reviews]
@@ -191,7 +184,7 @@ def _read_standing(standing: Iterable[Annotation], reader: VersionReader) -> lis
 
 
 def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[_Reading]:
-    """The reviews among them with their labels, but for those undecided or in words that cannot be read any more."""
+    """As `_read_standing`, but reviews whose labels the codebook can no longer read are left out too."""
     for decision in decisions:
         if decision.state == "reviewed":
             try:
@@ -203,25 +196,25 @@ def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterato
 
 
 def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[tuple[LabelSet, LabelSet]]:
-    """What was said last before each retest, and in it."""
+    """The labels given last before each retest, and those given in it."""
     before: LabelSet | None = None
-    for (strategy, _), sitting in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
-        said = list(sitting)
-        for _, labels in _readable(said[-1:] if strategy == RETEST else said, reader):
+    for (strategy, _), group in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
+        same_draw = list(group)
+        for _, labels in _readable(same_draw[-1:] if strategy == RETEST else same_draw, reader):
             if strategy == RETEST and before is not None:
                 yield before, labels
             before = labels
 
 
 def _last_unbiased(decided: Iterable[Sequence[Annotation]], reader: VersionReader) -> Iterator[_Reading]:
-    """Of each sentence and annotator the last unbiased decision, if it is a review that can be read."""
+    """The last unbiased decision of each annotator on each sentence, if it is a review that can be read."""
     for decisions in decided:
         unbiased = [decision for decision in decisions if _is_unbiased(decision)]
         yield from _readable(unbiased[-1:], reader)
 
 
 def _units(readings: Iterable[_Reading], sentences: Mapping[str, Sentence]) -> dict[str, Unit]:
-    """Sentences that at least two reviewed, by id."""
+    """Sentences with at least two readings, by id."""
     by_sentence: dict[str, list[_Reading]] = {}
     for decision, labels in readings:
         by_sentence.setdefault(decision.sentence_id, []).append((decision, labels))
@@ -235,14 +228,14 @@ def _units(readings: Iterable[_Reading], sentences: Mapping[str, Sentence]) -> d
 
 
 def _is_unbiased(decision: Annotation) -> bool:
-    # With a strategy, probability 1 is no census: an audit takes all of a stratum that a model chose.
+    # With a strategy, probability 1 does not mean that all were read: an audit takes all of a stratum.
     all_were_read = not decision.strategy and decision.inclusion_probability == 1
     drawn = decision.strategy in RANDOM_STRATEGIES or all_were_read
     return drawn and (decision.suggestion is None or decision.blind)
 
 
 def _in_order(units: Iterable[Unit]) -> list[Unit]:
-    """As in the documents, so that no figure depends on who was first."""
+    """Units in document order, so that no figure depends on who labelled first."""
     return sorted(units, key=lambda unit: (unit.sentence.document_id, unit.sentence.start, unit.sentence.end))
 
 
@@ -260,7 +253,7 @@ def _block(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> B
 
 
 def _confusions(units: Iterable[Unit], codebook: Codebook) -> tuple[Confusion, ...]:
-    """The pairs of labels that stood against each other most often, over all pairs of decisions on a unit."""
+    """The label pairs that are confused most often, over all pairs of decisions on a unit."""
     rank: dict[str | None, int] = {label: position for position, label in enumerate(codebook.label_names)}
     rank[None] = len(rank)
     counts: Counter[tuple[str | None, str | None]] = Counter()
@@ -278,7 +271,7 @@ def _confusions(units: Iterable[Unit], codebook: Codebook) -> tuple[Confusion, .
 
 
 def _differences(first: LabelSet, second: LabelSet) -> Iterator[tuple[str | None, str | None]]:
-    """What only one of the sets has against what only the other has; None where that is nothing."""
+    """Labels only in the first set paired with labels only in the second; None where a set has no such label."""
     if first == second:
         return iter(())
     only_first: list[str | None] = [label for label in first if label not in second]

@@ -1,7 +1,7 @@
-"""What a shown suggestion does to decisions: those made with it in sight against those from which it was withheld.
+"""The effect of shown suggestions: decisions made while seeing the suggestion against those made without.
 
-The comparison is fair where chance decided what was withheld, so draws that always withhold (audit, overlap, retest)
-have no part in it. Figures only: nothing is read from a store or printed.
+The comparison is fair only where chance decided which suggestions were withheld, so draws that always withhold them
+(audit, overlap, retest) are left out. Nothing is read from a store or printed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from labels.agreement.coefficients import Bootstrap, Estimate, Resampling, ratio, resample
+from labels.agreement.coefficients import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, Resampling, ratio, resample
 from labels.agreement.comparisons import LabelSet
 from labels.agreement.report import sentence_of
 from labels.codebook.reading import CodebookHistory, VersionReader
@@ -22,8 +22,10 @@ from labels.sampling.strategies import BLIND
 
 @dataclass(frozen=True)
 class Contrast:
-    """A share of decisions: `shown` of the `n_shown` made with the suggestion in sight, `blind` of the `n_blind` made
-    without, each None where there are none; `difference` is shown - blind.
+    """A share of decisions, with the suggestion shown and withheld.
+
+    `shown` is the share among the `n_shown` decisions made while seeing the suggestion, `blind` the share among the
+    `n_blind` made without; each is None without such decisions. `difference` is shown - blind.
     """
 
     n_shown: int
@@ -35,7 +37,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class LabelEffect:
-    """The share of decisions that have the label, among those whose suggestion had it, and among the others."""
+    """The share of decisions with the label: where it was suggested, and where it was not."""
 
     suggested: Contrast
     not_suggested: Contrast
@@ -43,10 +45,10 @@ class LabelEffect:
 
 @dataclass(frozen=True)
 class SuggestionEffect:
-    """`exact` is the share of decisions equal to the suggestion.
+    """How suggestions change decisions; `exact` is the share of decisions equal to the suggestion.
 
-    Left out were `always_blind` decisions, of draws that withhold every suggestion, and `unreadable` ones: they or
-    their suggestion bear a label that the codebook lacks, or changes of the codebook leave open what they say.
+    Two kinds of decisions were left out: `always_blind` in draws that withhold every suggestion, and `unreadable`: they
+    or their suggestion have a label that the codebook lacks, or codebook changes left their labels undecided.
     """
 
     n_documents: int
@@ -61,34 +63,24 @@ def suggestion_effect(
     sentences: Mapping[str, Sentence],
     codebook: Codebook,
     history: CodebookHistory | None = None,
-    *,
-    draws: int = 1000,
-    seed: int = 13,
-    confidence: float = 0.95,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> SuggestionEffect:
-    """How much more often people decide what was suggested when they see the suggestion.
+    """How much more often annotators decide as suggested when they see the suggestion.
 
-    Of each annotator and sentence counts the last review, not undone, for which there was a suggestion: the last that
-    was made with it in sight, if there is any, as nobody unsees what they were shown. Reviews of draws that withhold
-    every suggestion (`labels.sampling.strategies.BLIND`) do not count: their sentences are others, and chance had no
-    say.
+    One review of each annotator and sentence counts: the last, not undone, that had a suggestion. If the suggestion was
+    ever shown, it is the last review made while seeing it, because a suggestion once seen cannot be forgotten. Reviews
+    in draws that withhold every suggestion (`labels.sampling.strategies.BLIND`) do not count: they are about other
+    sentences, and chance did not decide what was withheld.
 
-    Args:
-        events: in the order in which they were appended.
-        sentences: by id, at least those of the events.
-        codebook: what the labels mean.
-        history: of the codebook, if decisions were made under other versions.
-        draws, seed, confidence: of the bootstrap over documents.
-
-    Raises:
-        DataError: a decision's sentence is not in `sentences`.
+    Args and errors are those of `labels.agreement.report.agreement`, but decisions that cannot be read are counted
+    instead of raising a CodebookError.
     """
     suggested = [found for history in kept_annotations(events) if (found := _suggested(history))]
     by_chance = [found for history in suggested if (found := _withheld_by_chance(history))]
     decisions = [_last_shown(history) for history in by_chance]
     readable = list(_read(decisions, VersionReader(codebook, history or CodebookHistory())))
     documents = [sentence_of(decision, sentences).document_id for decision in readable]
-    resampling = resample(documents, Bootstrap(draws, seed, confidence))
+    resampling = resample(documents, bootstrap)
     everywhere = [True] * len(readable)
     return SuggestionEffect(
         n_documents=resampling.n_documents,
@@ -104,17 +96,17 @@ def _suggested(history: Sequence[Annotation]) -> list[Annotation]:
 
 
 def _withheld_by_chance(history: Sequence[Annotation]) -> list[Annotation]:
-    """Those of which chance decided whether the suggestion was shown."""
+    """The decisions for which chance decided whether the suggestion was shown."""
     return [event for event in history if event.strategy not in BLIND]
 
 
 def _last_shown(history: Sequence[Annotation]) -> Annotation:
-    """The last with its suggestion in sight, the last of all where it never was."""
+    """The last decision made while seeing the suggestion; if it was never shown, the last of all."""
     return ([event for event in history if not event.blind] or history)[-1]
 
 
 def _read(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[Annotation]:
-    """Decisions with labels and suggestion in the words of the reader's codebook, but for those that have none."""
+    """Decisions with labels and suggestion as the reader's codebook reads them; unreadable ones are left out."""
     for decision in decisions:
         try:
             reading = reader.read(decision)
@@ -145,13 +137,14 @@ def _label_effect(decisions: Sequence[Annotation], label: str, resampling: Resam
 def _contrast(
     decisions: Sequence[Annotation], counted: Sequence[bool], hits: Sequence[bool], resampling: Resampling
 ) -> Contrast:
-    """The share of hits among the decisions that are counted."""
+    """The share of `hits` among the decisions that are `counted`, with the suggestion shown and withheld."""
     import numpy as np
 
     blind = np.array([decision.blind for decision in decisions], dtype=bool)
     among, hit = np.array(counted, dtype=bool), np.array(hits, dtype=bool)
     columns = [among & ~blind, among & ~blind & hit, among & blind, among & blind & hit]
     groups, n_documents = resampling.groups, resampling.n_documents
+    # Sums over documents, so that each bootstrap draw is one row of weights times these sums.
     sums = np.column_stack([np.bincount(groups, column.astype(float), n_documents) for column in columns])
     n_shown, hits_shown, n_blind, hits_blind = (resampling.weights @ sums).T
     shown, withheld = ratio(hits_shown, n_shown), ratio(hits_blind, n_blind)

@@ -1,1 +1,1 @@
-
+"""What to label next: draws from the store, suggestions, and what waits to be labelled again."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labels.agreement.coefficients import masi_distance
+from labels.agreement.coefficients import Bootstrap, masi_distance
 from labels.agreement.comparisons import Figures
 from labels.agreement.report import AgreementReport, agreement, retest_agreement
 from labels.codebook.changes import Step
@@ -47,7 +47,7 @@ def undo(annotator: str, sentence: int) -> Annotation:
 
 
 def report(events: Iterable[Annotation], codebook: Codebook = BOOK, **options: Any) -> AgreementReport:
-    return agreement(events, BY_ID, codebook, **({"draws": 50} | options))
+    return agreement(events, BY_ID, codebook, bootstrap=Bootstrap(**({"draws": 50} | options)))
 
 
 def unbiased(events: Iterable[Annotation], codebook: Codebook = BOOK, **options: Any) -> Figures:
@@ -177,8 +177,8 @@ def test_without_variation_nothing_is_made_up() -> None:
 
     for estimate in (figures.sets.alpha, figures.masi_alpha, figures.per_label["aid"].alpha):
         assert estimate.value is None
-        assert estimate.undefined == "no variation: everybody gave one and the same value"
-    assert figures.per_label["aid"].kappa.undefined == "no variation: two annotators gave one and the same value"
+        assert estimate.undefined == "no variation: all annotators gave the same value throughout"
+    assert figures.per_label["aid"].kappa.undefined == "no variation: both annotators gave the same value throughout"
     assert figures.pairs[0].kappa.value is None
     assert (figures.mean_kappa.value, figures.mean_kappa.undefined) == (None, "undefined for every label")
     assert figures.exact_agreement.value == 1
@@ -403,8 +403,8 @@ def test_decisions_under_an_older_codebook_are_read_through_its_recorded_changes
     events.append(says("x", 0, "truce", strategy="retest", codebook_hash=BOOK.hash))
     history = changed(Step("rename", ("help",), ("aid",)), Step("rename", ("call",), ("truce",)))
 
-    found = agreement(events, BY_ID, BOOK, history, draws=1)
-    (retest,) = retest_agreement(events, BY_ID, BOOK, history, draws=1)
+    found = agreement(events, BY_ID, BOOK, history, Bootstrap(draws=1))
+    (retest,) = retest_agreement(events, BY_ID, BOOK, history, Bootstrap(draws=1))
 
     assert found.unbiased.figures.n_sentences == 1
     assert found.unbiased.figures.exact_agreement.value == 1
@@ -417,7 +417,7 @@ def test_decisions_that_a_change_left_undecided_are_left_out_and_counted() -> No
     events += [says(who, 1, codebook_hash=OLD_BOOK.hash) for who in "xy"]
     history = changed(Step("split", ("help",), ("aid", "truce")), Step("retire", ("call",), ()))
 
-    found = agreement(events, BY_ID, BOOK, history, draws=1)
+    found = agreement(events, BY_ID, BOOK, history, Bootstrap(draws=1))
 
     assert found.undecided == 2
     assert (found.unbiased.figures.n_sentences, found.other.figures.n_sentences) == (1, 0)
@@ -556,7 +556,7 @@ def test_retests_are_told_for_each_annotator_with_intervals() -> None:
     events = [event for event in noisy("yx") if BY_ID[event.sentence_id].start < 50]
     events += [replace(event, event_id=f"{event.event_id}-again", strategy="retest") for event in events]
 
-    retests = retest_agreement(events, BY_ID, BOOK, draws=20)
+    retests = retest_agreement(events, BY_ID, BOOK, bootstrap=Bootstrap(draws=20))
 
     assert [retest.annotator for retest in retests] == ["x", "y"]
     assert retests[0].figures.n_documents >= 20

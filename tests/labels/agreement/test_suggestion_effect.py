@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from labels.agreement.coefficients import Bootstrap
 from labels.agreement.suggestion_effect import SuggestionEffect, suggestion_effect
 from labels.codebook.changes import Step
 from labels.codebook.reading import CodebookHistory, Edge
@@ -34,7 +35,7 @@ def says(sentence: int, *labels: str, annotator: str = "x", **fields: Any) -> An
 
 
 def effect(*events: Annotation, **options: Any) -> SuggestionEffect:
-    return suggestion_effect(events, BY_ID, BOOK, **({"draws": 100} | options))
+    return suggestion_effect(events, BY_ID, BOOK, bootstrap=Bootstrap(**({"draws": 100} | options)))
 
 
 def test_agreement_with_the_suggestion_is_told_for_shown_and_withheld_ones() -> None:
@@ -145,7 +146,7 @@ def test_decisions_and_suggestions_of_an_older_codebook_are_read_through_its_rec
     events = [says(0, "help", **then), says(1, "call", blind=True, **then)]
     history = changed(Step("rename", ("help",), ("aid",)), Step("rename", ("call",), ("truce",)))
 
-    found = suggestion_effect(events, BY_ID, BOOK, history, draws=1)
+    found = suggestion_effect(events, BY_ID, BOOK, history, Bootstrap(draws=1))
 
     assert found.unreadable == 0
     assert (found.exact.shown, found.exact.blind) == (1, 0)
@@ -162,7 +163,7 @@ def test_what_a_change_of_the_codebook_leaves_undecided_is_left_out_and_counted(
     ]
     history = changed(Step("split", ("help",), ("aid", "truce")), Step("retire", ("call",), ()))
 
-    found = suggestion_effect(events, BY_ID, BOOK, history, draws=1)
+    found = suggestion_effect(events, BY_ID, BOOK, history, Bootstrap(draws=1))
 
     assert (found.unreadable, found.exact.n_shown) == (2, 1)
 

@@ -92,7 +92,7 @@ def test_the_table_has_prevalence_kappa_and_alpha_with_intervals(book: Path) -> 
     assert (n, prevalence, kappa, alpha) == ("24", "0.521", "0.917", "0.918")
     assert (float(low) < 0.917, to, float(high)) == (True, "to", 1.0)
     assert cells(text, "truce ") == ["24", "0.000", "undefined", "–", "undefined", "–"]
-    assert "Undefined (no variation: everybody gave one and the same value): alpha of truce." in text
+    assert "Undefined (no variation: all annotators gave the same value throughout): alpha of truce." in text
     assert "Exact agreement 0.958" in text
     assert "Other items" not in text
 
