@@ -1,4 +1,4 @@
-"""Adjudicating: sentences on which annotators differ are decided by one more reader, beside what they said."""
+"""Adjudication: one more annotator decides the sentences on which others disagree, seeing their decisions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from labels.annotate.session import Item, Session
+from labels.annotate.session import Item, Session, named
 from labels.codebook.schema import Codebook
 from labels.errors import DecidedMeanwhileError
 from labels.gold import Standing, resolve, standing
@@ -16,24 +16,24 @@ from labels.sampling.strategies import lease_end
 from labels.store import Store
 
 LOOK = timedelta(minutes=10)
-"""How long others are rather handed another sentence than one that somebody looks at."""
+"""How long a sentence that one adjudicator is looking at comes last for the others."""
 
 
 class AdjudicationSession(Session):
     """Hands out the disputed sentences one by one with all opinions; decisions become events `adjudicate`.
 
-    The annotations stay as they were. Passing over a sentence records nothing: it stays disputed. Several people can
-    adjudicate at once: what one has decided the others are not handed any more, and what one looks at they are handed
-    last. Who goes to it all the same sees what was decided and may overrule it.
+    The annotations stay as they are. Skipping a sentence records nothing: it stays disputed. Several people can
+    adjudicate at once: a sentence that one has decided is no longer handed to the others, and one that somebody is
+    looking at comes last. Going to a decided sentence shows that decision, which may then be overruled.
 
     Args:
         store: an open store.
         codebook: the version under which annotations are compared.
         adjudicator: who decides.
-        clock: seconds, for the time that a decision took.
+        clock: a clock in seconds, for the time that a decision took.
 
     Raises:
-        CodebookError: an annotation bears a label that the codebook lacks.
+        CodebookError: an annotation has a label that the codebook lacks.
     """
 
     _kind: EventKind = "adjudicate"
@@ -53,21 +53,21 @@ class AdjudicationSession(Session):
 
     @property
     def task(self) -> str:
-        """What is being done."""
+        """What the annotator is doing."""
         return "adjudicating"
 
     @property
     def decided_by_others(self) -> int:
-        """How many sentences somebody else alone has decided on since the session began, as far as was seen."""
+        """The number of sentences decided by others alone since the session began, as far as the session has seen."""
         return sum(not self._decisions.get(identifier) for identifier in self._by_others)
 
     def skip(self, note: str = "") -> None:
-        """Leave the current sentence disputed and go to the next that is; after the last of them there is none."""
+        """Leave the current sentence disputed and go to the next disputed one; after the last there is none."""
         self._cursor = self._first_undecided(range(self._order.index(self._current_id()) + 1, self.total))
         self._item = None
 
     def go_to(self, position: int) -> bool:
-        """As every session, whoever has decided on the sentence or looks at it."""
+        """Go to a sentence by its position, even if others have decided it or are looking at it."""
         there = super().go_to(position)
         if there:
             self._news = ""
@@ -82,7 +82,10 @@ class AdjudicationSession(Session):
         return replace(self._make_item(identifier), opinions=opinions, news=self._news)
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
-        """What others have decided on since is told and passed over, what they look at comes last."""
+        """The first place that nobody has decided; places that others are looking at come last.
+
+        Sentences that others decided since the session began are passed over, and the next item's news says so.
+        """
         held = self._store.draws.held_by_others(self._annotator)
         undecided = [place for place in places if not self._is_decided(self._order[place])]
         passed: list[Annotation] = []
@@ -99,11 +102,11 @@ class AdjudicationSession(Session):
         return super()._is_decided(identifier) or identifier in self._by_others
 
     def _by_another(self, identifier: str) -> Annotation | None:
-        """The adjudication that stands, if somebody else has made it since this session began."""
+        """The standing adjudication, if somebody else made it since this session began."""
         return self._newer_verdict(identifier, self._store.events.all(sentence_ids=[identifier]))
 
     def _newer_verdict(self, identifier: str, events: Iterable[Annotation]) -> Annotation | None:
-        """The same, from the events on the sentence; kept in `_by_others`."""
+        """As `_by_another`, from the events on the sentence; remembers the result in `_by_others`."""
         verdict = standing(events).adjudications.get(identifier)
         if verdict is None or verdict.annotator == self._annotator or verdict.event_id in self._earlier:
             self._by_others.pop(identifier, None)
@@ -112,10 +115,10 @@ class AdjudicationSession(Session):
         return verdict
 
     def _append(self, decision: Annotation) -> None:
-        """Append a decision, unless somebody else has made one that was not shown.
+        """Append a decision, unless somebody else made one that was not shown.
 
         Raises:
-            DecidedMeanwhileError: somebody has; the next decision counts.
+            DecidedMeanwhileError: somebody did; deciding again overrules theirs.
         """
         identifier = decision.sentence_id
         shown = self._by_others.get(identifier)
@@ -127,18 +130,18 @@ class AdjudicationSession(Session):
             self._item = None
             verdict = self._opinion(self._by_others[identifier])
             raise DecidedMeanwhileError(
-                f"{verdict.annotator} has decided this sentence meanwhile: {', '.join(verdict.labels) or 'none'}. "
-                "Nothing was recorded. Decide again to overrule that; s leaves it as it is."
+                f"{verdict.annotator} decided this sentence in the meantime: {named(verdict.labels)}. "
+                "Your decision was not recorded. Decide again to overrule theirs; s leaves it as it is."
             )
 
 
 def _news(passed: list[Annotation]) -> str:
     names = ", ".join(sorted({verdict.annotator for verdict in passed}))
-    return f"Decided meanwhile by {names} and passed over: {len(passed)} of the disputes."
+    return f"Decided by {names} in the meantime and passed over: {len(passed)} of the disputes."
 
 
 def _by_sentence(stands: Standing) -> dict[str, tuple[Annotation, ...]]:
-    """Sentence id -> what each annotator's standing decision on it is, skips included."""
+    """Sentence id -> the standing decision of each annotator, skips included."""
     found: dict[str, list[Annotation]] = {}
     for (sentence, _), annotation in sorted(stands.annotations.items()):
         found.setdefault(sentence, []).append(annotation)

@@ -19,11 +19,11 @@ class LabellingSession(Session):
 
     Args:
         store: an open store.
-        codebook: what may be decided.
+        codebook: the labels that may be given.
         annotator: who decides.
-        request: what to draw when nothing of this kind is unfinished.
-        suggester: gives suggestions, which are recorded with each decision; None gives none.
-        clock: seconds, for the time that a decision took.
+        request: what to draw if no draw of this kind is unfinished.
+        suggester: makes suggestions, which are recorded with each decision; None for no suggestions.
+        clock: a clock in seconds, for the time that a decision took.
 
     Raises:
         InputError: as `labels.sampling.strategies.next_assignment`.
@@ -43,13 +43,13 @@ class LabellingSession(Session):
         self._draws, self._items = _in_order(assignment)
         self._suggester = suggester
         ids = [draw.id for draw in assignment.draws]
-        decisions, history = _taken_up(store.events.of_draws(ids, annotator) if ids else [])
+        decisions, history = _decisions_so_far(store.events.of_draws(ids, annotator) if ids else [])
         order = [key for key in self._items if key in assignment.pending or decisions.get(key)]
         super().__init__(store, codebook, annotator, order=order, decisions=decisions, history=history, clock=clock)
 
     @property
     def task(self) -> str:
-        """How the sentences were drawn. Overlap is not told from the rest: nobody should label it with more care."""
+        """How the sentences were drawn. Overlap is not shown: annotators might label those sentences with more care."""
         found = {draw.strategy for draw in self._draws.values()} - {"overlap"}
         return ", ".join(sorted(found)) or "random"
 
@@ -69,14 +69,14 @@ class LabellingSession(Session):
         return self._suggester.suggest(identifier, blind=self._draws[identifier].strategy in BLIND)
 
     def undo(self) -> bool:
-        """Take back the last standing decision, keep its sentence for the annotator, and show it; False if none."""
+        """Undo the last standing decision, reserve its sentence again, and show it; False if there is none."""
         if self._history:
             last = self._history[-1]
             self._store.draws.reserve(last, self._annotator, self._draws[last].id, expires_at=lease_end())
         return super().undo()
 
     def _complete(self, event: Annotation) -> Annotation:
-        """With its draw, and with what a model suggests, whether that was shown or not."""
+        """The event with its draw and the model's suggestion, whether that was shown or withheld."""
         suggestion = self._suggestion(event.sentence_id) if event.event == "annotate" else None
         return replace(
             event,
@@ -86,8 +86,8 @@ class LabellingSession(Session):
         )
 
 
-def _taken_up(events: Sequence[Annotation]) -> tuple[dict[str, list[Annotation]], list[str]]:
-    """The standing decisions of each sentence, and the sentences in the order of deciding."""
+def _decisions_so_far(events: Sequence[Annotation]) -> tuple[dict[str, list[Annotation]], list[str]]:
+    """The standing decisions of each sentence, and the sentence ids in the order of the decisions."""
     decisions: dict[str, list[Annotation]] = {}
     history: list[str] = []
     for event in events:
@@ -96,13 +96,15 @@ def _taken_up(events: Sequence[Annotation]) -> tuple[dict[str, list[Annotation]]
             history.append(event.sentence_id)
         elif event.event == "undo" and decisions.get(event.sentence_id):
             decisions[event.sentence_id].pop()
+            # An undo takes back the last decision on its own sentence, not the last of all.
             del history[len(history) - 1 - history[::-1].index(event.sentence_id)]
     return decisions, history
 
 
 def _in_order(assignment: Assignment) -> tuple[dict[str, Draw], dict[str, DrawItem]]:
-    """Sentence id -> its draw, and -> its item, in the order to be shown."""
+    """Sentence id -> its draw, and sentence id -> its item, in the order in which they are shown."""
     pairs = [(item, draw) for draw in assignment.draws for item in draw.items]
+    # Draws made together (random and overlap) are mixed by position.
     if all(item.position is not None for item, _ in pairs):
         pairs.sort(key=lambda pair: pair[0].position or 0)
     return {item.sentence_id: draw for item, draw in pairs}, {item.sentence_id: item for item, _ in pairs}

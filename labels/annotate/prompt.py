@@ -1,13 +1,13 @@
 """The plain labelling prompt: line by line, for screen readers, scripts and any terminal.
 
-Turns keys into decisions of a `Session`; reading and writing lines is left to the two functions it is given.
+Turns typed lines into decisions of a `Session`; two functions passed in read and write the lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from labels.annotate.session import Item, Session, read_now
+from labels.annotate.session import Item, Session, in_words, named
 from labels.codebook.schema import BY_NAME, Codebook
 from labels.errors import CodebookError, DecidedMeanwhileError
 
@@ -18,12 +18,12 @@ NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
 
 
 def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
-    """Label until the annotator quits; how many decisions stand at the end.
+    """Label until the annotator quits; returns the number of decided sentences.
 
-    When the draw is done the last decisions can still be undone; any other answer ends.
+    At the end of the draw decisions can still be undone; any other answer ends.
 
     Args:
-        ask: shows a prompt and returns the line typed; raises EOFError when input ends, which quits.
+        ask: shows a prompt and returns the typed line; an EOFError quits.
         say: shows a line.
     """
     shown = None
@@ -44,7 +44,7 @@ def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
 
 
 def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
-    """Carry one line out; whether something changed. An answer that is not understood changes nothing."""
+    """Carry out one line; True if the sentence is to be shown again. Unknown answers change nothing."""
     if answer == UNDO:
         if not session.undo():
             say("Nothing to undo.")
@@ -57,7 +57,7 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
     note = item.draft.note if item else ""
     if answer.startswith(NOTE):
         session.keep_draft(item.draft.labels if item else (), answer.removeprefix(NOTE).strip())
-        say("Noted; it is kept with your decision.")
+        say("Note saved; it goes with your decision.")
         return False
     if answer == SKIP:
         session.skip(note)
@@ -70,9 +70,9 @@ def _review(answer: str, note: str, session: Session, codebook: Codebook, say: S
     try:
         labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
         if codebook.exclusive and len(labels) > 1:
-            raise CodebookError("One label only: this codebook is exclusive.")
+            raise CodebookError("This codebook is exclusive: type one label only.")
         if not labels and codebook.requires_label:
-            raise CodebookError(f"This codebook demands a label; type {SKIP} ({others[SKIP]}) when none fits.")
+            raise CodebookError(f"This codebook requires a label; type {SKIP} ({others[SKIP]}) if none applies.")
         session.review(labels, note)
     except (CodebookError, DecidedMeanwhileError) as error:
         say(str(error))
@@ -81,14 +81,14 @@ def _review(answer: str, note: str, session: Session, codebook: Codebook, say: S
 
 
 def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
-    """What may be typed beside the labels' keys -> what it does."""
+    """Keys other than the labels' -> what they do."""
     none = {} if codebook.requires_label else {NONE: "none"}
     skip = "leave" if session.task == "adjudicating" else "skip"
     return none | {SKIP: skip, UNDO: "undo", f"{NOTE}text": "note", QUIT: "quit", HELP: "help"}
 
 
 def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[str]:
-    """The labels of the keys typed; `others` are named where something else was.
+    """The labels of the typed keys; `others` are the keys that the error lists.
 
     Raises:
         CodebookError: something else was typed, or nothing.
@@ -98,21 +98,21 @@ def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[st
     if not typed.issubset(keys) or not (typed or answer == NONE):
         listed = ", ".join(f"{key} {what}" for key, what in others.items())
         raise CodebookError(
-            f"'{answer}' is not a key here: type label keys ({' '.join(keys)}), {BY_NAME}name a label by its name, "
+            f"'{answer}' is not a key here. Type label keys ({' '.join(keys)}), {BY_NAME}name for a label by its name, "
             f"{listed}."
         )
     return {keys[key] for key in typed}
 
 
 def _named(answer: str, codebook: Codebook) -> set[str]:
-    """The labels whose names, or beginnings of names, follow.
+    """The labels whose names, or unique beginnings of names, are typed after `BY_NAME`.
 
     Raises:
-        CodebookError: none do, or a label's name does not begin so, or those of several do.
+        CodebookError: nothing is typed, or a beginning fits no label or several.
     """
     names = answer.replace(BY_NAME, " ").replace(",", " ").split()
     if not names:
-        raise CodebookError(f"Type the beginning of a label's name after {BY_NAME}; {HELP} lists them all.")
+        raise CodebookError(f"Type the beginning of a label's name after {BY_NAME}; {HELP} lists all labels.")
     return {codebook.label_beginning(name) for name in names}
 
 
@@ -122,7 +122,7 @@ def _show(item: Item, session: Session, say: Say) -> None:
     if item.news:
         say(f"    {item.news}")
     if item.previous is not None:
-        say(f"    label again: {item.reason}; it bore: {', '.join(item.previous) or 'none'}")
+        say(f"    label again: {item.reason}; earlier labels: {named(item.previous)}")
     for sentence in item.context.before[-1:]:
         say(f"    … {sentence.text}")
     say(f"  > {item.sentence.text}")
@@ -130,24 +130,22 @@ def _show(item: Item, session: Session, say: Say) -> None:
         say(f"    {sentence.text} …")
     for opinion in item.opinions:
         note = f" ({opinion.note})" if opinion.note else ""
-        decision = "skipped" if opinion.state == "skipped" else ", ".join(opinion.labels) or "none"
-        role = ", adjudicating" if opinion.event == "adjudicate" else ""
-        say(f"    {opinion.annotator}{role}: {decision}{read_now(opinion, opinion.reading)}{note}")
+        say(f"    {opinion.role}: {in_words(opinion, opinion.reading)}{note}")
     if item.suggestion is not None:
-        say(f"    a model suggests: {', '.join(item.suggestion.labels) or 'none'}")
+        say(f"    a model suggests: {named(item.suggestion.labels)}")
 
 
 def _menu(codebook: Codebook, session: Session) -> str:
     labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
-    more = f"  [{BY_NAME}name] {len(codebook.keyless)} labels more" if codebook.keyless else ""
+    more = f"  [{BY_NAME}name] {len(codebook.keyless)} more labels" if codebook.keyless else ""
     several = "" if codebook.exclusive else " (several keys at once: several labels)"
     others = "  ".join(f"[{key}] {what}" for key, what in _other_keys(codebook, session).items())
     return f"{labels}{more}  {others}{several}\n: "
 
 
 def _end(session: Session) -> str:
-    """What is asked when there is no further sentence: all are decided on, or the rest was left undecided."""
-    left = f"{session.remaining} left undecided, for another time." if session.remaining else "The draw is done."
+    """The prompt when there is no further sentence: all are decided, or the rest was left undecided."""
+    left = f"{session.remaining} left undecided." if session.remaining else "All sentences of this draw are decided."
     return f"\n{left}  [{UNDO}] undo  [{QUIT}] quit\n: "
 
 

@@ -1,6 +1,6 @@
-"""What the screen shows, as rich text: the sentence in its surroundings, the labels to choose, the codebook, the bars.
+"""What the screen shows, as rich text: the sentence in its context, the labels to choose, the codebook, the bars.
 
-Pure: nothing here knows a widget or a key press.
+Pure functions: nothing here knows a widget or a key press.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
 
-from labels.annotate.session import Item, Opinion, Session, read_now
+from labels.annotate.session import Item, Opinion, Session, in_words, named
 from labels.codebook.cues import compile_cue
 from labels.codebook.schema import BY_NAME, Codebook, Label
-from labels.records import Annotation, Sentence
+from labels.records import Sentence
 
 CUE_STYLE = "underline bold yellow"
 _MANY_LABELS = 12
@@ -38,17 +38,17 @@ class CueMarker:
 
 
 def before(item: Item) -> Text:
-    """What comes before the sentence, dim; a line break where a paragraph begins."""
+    """The context before the sentence, dim, with a line break before each paragraph."""
     return _run(item.context.before, item.breaks)
 
 
 def after(item: Item) -> Text:
-    """What comes after the sentence, dim."""
+    """The context after the sentence, dim."""
     return _run(item.context.after, item.breaks[len(item.context.before) + 1 :])
 
 
 def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
-    """Sentences in a row; `breaks` says after which of them a paragraph ends."""
+    """Sentences joined to text; `breaks` says after which of them a paragraph ends."""
     text = Text(style="dim")
     for position, sentence in enumerate(sentences):
         text.append(" ".join(sentence.text.split()))
@@ -58,7 +58,7 @@ def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
 
 
 def heading(item: Item) -> Text:
-    """The sentence's number in the draw; title and date of its document, or the id of one that is elsewhere."""
+    """The sentence's number in the draw, with the title (else the id) and the date of its document."""
     title = item.context.title or f"document {item.sentence.document_id}"
     return Text(
         f"{item.position} · {title}  {item.context.date}".rstrip(), style="italic", no_wrap=True, overflow="ellipsis"
@@ -66,40 +66,30 @@ def heading(item: Item) -> Text:
 
 
 def remarks(item: Item, note: str) -> Text:
-    """Lines on the sentence: news, why it is here again, what others said and oneself, a model's word, the note."""
+    """Lines about the sentence: news, why it is here again, opinions, own decision, suggestion, note."""
     lines = [Text(item.news, style="magenta")] if item.news else []
     if item.previous is not None:
         why = f"Label again ({item.reason}). " if item.reason else "Label again. "
-        lines.append(Text(f"{why}It bore: {_set(item.previous)}", style="magenta"))
+        lines.append(Text(f"{why}Earlier labels: {named(item.previous)}", style="magenta"))
     lines += [Text(_opinion(opinion), style="cyan") for opinion in item.opinions]
     if item.decision is not None:
-        said = f"{_decision(item.decision)}{read_now(item.decision, item.reading)}"
-        lines.append(Text(f"Decided before: {said}", style="green"))
+        lines.append(Text(f"Your earlier decision: {in_words(item.decision, item.reading)}", style="green"))
     if item.suggestion is not None:
-        lines.append(Text(f"A model suggests: {_set(item.suggestion.labels)}", style="blue"))
+        lines.append(Text(f"A model suggests: {named(item.suggestion.labels)}", style="blue"))
     if note:
         lines.append(Text(f"! {note}", style="bold magenta"))
     return Text("\n").join(lines)
 
 
 def _opinion(opinion: Opinion) -> str:
-    who = f"{opinion.annotator}{', adjudicating' if opinion.event == 'adjudicate' else ''}"
-    said = f"{_decision(opinion)}{read_now(opinion, opinion.reading)}"
-    return f"{who}: {said}" + (f"  ! {opinion.note}" if opinion.note else "")
-
-
-def _decision(decision: Annotation | Opinion) -> str:
-    return "skipped" if decision.state == "skipped" else _set(decision.labels)
-
-
-def _set(labels: Sequence[str]) -> str:
-    return ", ".join(labels) or "none"
+    said = f"{opinion.role}: {in_words(opinion, opinion.reading)}"
+    return f"{said}  ! {opinion.note}" if opinion.note else said
 
 
 def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Group:
-    """The labels whose names begin so, with their keys: one a line, or in columns where there are many.
+    """The labels whose names start with `beginning`, with their keys: one per line, or in columns if there are many.
 
-    A label stays beside its key. What is chosen stands above the columns too, as not all of them may be in sight.
+    Above columns the chosen labels are listed too, because not all columns may be in view.
     """
     keys = codebook.shown_keys
     cells = [_choice(keys[name], name, item, name in chosen) for name in codebook.labels_beginning(beginning)]
@@ -125,8 +115,8 @@ def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
 
 
 def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
-    """Who gave the label; with a question mark whose decision leaves it undecided."""
-    who: dict[str, None] = {}
+    """The annotators who gave the label; a question mark follows those whose decision leaves it undecided."""
+    who: dict[str, None] = {}  # a set that keeps the order
     for opinion in opinions:
         sure = opinion.labels if opinion.reading is None else opinion.reading.labels
         if name in sure:
@@ -137,7 +127,7 @@ def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
 
 
 def codebook_page(codebook: Codebook, *, full: bool) -> Text:
-    """Definitions, and where `full` the rules and examples too."""
+    """The definitions; if `full`, with rules and examples."""
     page = Text.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
     keys = codebook.shown_keys
     for label in codebook.labels:
@@ -169,7 +159,7 @@ def _rules(label: Label) -> Text:
 
 
 def top_bar(session: Session, annotator: str) -> Text:
-    """Who does what, how far, how fast."""
+    """Annotator, task, progress and pace."""
     done = round(_BAR * session.decided / session.total) if session.total else 0
     bar = Text.assemble(("━" * done, "green"), ("━" * (_BAR - done), "dim"))
     pace = f"{3600 / session.seconds:.0f}/h" if session.seconds else "–/h"
@@ -178,7 +168,7 @@ def top_bar(session: Session, annotator: str) -> Text:
 
 
 def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
-    """The keys that are no labels'."""
+    """The keys other than the labels'."""
     confirm = [] if codebook.exclusive else [("⏎", "save")]
     none = [] if codebook.requires_label else [("n", "none")]
     keys = [
@@ -202,18 +192,18 @@ def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
 
 
 HELP = """\
-label keys   choose and unchoose; in an exclusive codebook: decide
-#            choose a label by its name, or the beginning of it
-Enter        save what is chosen and go on
-n            none: read, and no label applies
-s            skip: you cannot or will not decide
+label keys   choose or unchoose; in an exclusive codebook: decide
+#            choose a label by the beginning of its name
+Enter        save the chosen labels and go on
+n            none: you read the sentence, and no label applies
+s            skip: you cannot decide
 u            undo the last decision; again for the one before
-!            flag the sentence with a note, kept with the decision
-left, right  go back and forward, over decided sentences too
-End          go on to the next sentence that is not decided
-:            jump to a sentence by its number
+!            add a note, saved with the decision
+left, right  go to the previous or next sentence, decided or not
+End          go to the next undecided sentence
+:            go to a sentence by its number
 /            find a sentence of this draw by words in it
-Tab          codebook: full, definitions only, folded away
-up, down     scroll the codebook, or the text where it is folded away
-q            quit; all is saved already, choices not confirmed too
+Tab          codebook: full, definitions only, hidden
+up, down     scroll the codebook, or the text if the codebook is hidden
+q            quit; everything is saved, unconfirmed choices too
 """

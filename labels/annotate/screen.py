@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
 
 from rich.console import Group
 from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from labels.annotate import render
-from labels.annotate.screen_help import HelpScreen
 from labels.annotate.session import Item, Session
+from labels.annotate.widgets import HelpScreen, Question, TextLine
 from labels.codebook.schema import BY_NAME, Codebook
 from labels.errors import CommuniqueError, DecidedMeanwhileError
 from labels.store import Draft
 
-Question = Literal["note", "find", "jump", "label"]
 _WIDE = 100
-"""From this many columns on the codebook stands beside the text; below it takes the text's place."""
+"""From this many columns on the codebook is shown beside the text; on narrower screens it covers the text."""
 _ANY_PAGE = frozenset({"tab", "up", "down", "pageup", "pagedown", "?", "q"})
-"""Keys that work while the codebook covers the sentence; nobody decides on what they do not see."""
-_PROMPTS: dict[Question, str] = {
-    "note": "Note: Enter keeps, Esc leaves",
-    "find": "Find words: Enter goes, Esc leaves",
-    "jump": "Number of the sentence: Enter goes, Esc leaves",
-    "label": "Name of the label: Tab completes, Enter chooses, Esc leaves",
-}
+"""Keys that work while the codebook covers the sentence: an unseen sentence cannot be decided."""
 
 
 class CodingApp(App[None]):
@@ -38,9 +30,10 @@ class CodingApp(App[None]):
 
     Args:
         session: hands out sentences and records decisions.
-        codebook: what may be decided.
+        codebook: the labels that may be given.
         annotator: shown in the top bar.
-        more: makes the next session when this one is done, None when there is nothing more; without it the screen ends.
+        more: makes the next session when this one is done, or returns None if nothing is left; without it the annotator
+            can only quit then.
     """
 
     TITLE = "communique"
@@ -55,7 +48,6 @@ class CodingApp(App[None]):
     #remarks { padding: 0 1; height: auto; max-height: 50%; }
     #choices { padding: 1 1 0 1; height: auto; max-height: 14; }
     #codebook { width: 2fr; padding: 0 1; border-left: solid $panel-lighten-2; scrollbar-size-vertical: 1; }
-    #line { height: 3; display: none; }
     #message { height: auto; min-height: 1; max-height: 4; padding: 0 1; }
     #keys { height: 1; background: $panel; padding: 0 1; }
     """
@@ -72,7 +64,6 @@ class CodingApp(App[None]):
         self._item: Item | None = None
         self._chosen: list[str] = []
         self._note = ""
-        self._asking: Question | None = None
         self._wide = True
         self._fold = 0
         self._leaving = False
@@ -86,7 +77,7 @@ class CodingApp(App[None]):
             "down": partial(self._scroll, 2),
             "pageup": partial(self._scroll, -12),
             "pagedown": partial(self._scroll, 12),
-            "n": self._none,
+            "n": partial(self._review, ()),
             "s": self._skip,
             "u": self._undo,
             "q": self._leave,
@@ -112,7 +103,7 @@ class CodingApp(App[None]):
                 yield Static(id="choices")
             with VerticalScroll(id="codebook", can_focus=False):
                 yield Static(id="rules")
-        yield Input(id="line", select_on_focus=False)
+        yield TextLine(id="line", select_on_focus=False)
         yield Static(id="message")
         yield Static(id="keys")
 
@@ -123,7 +114,7 @@ class CodingApp(App[None]):
         self._guarded(self._show)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Put the codebook where there is room for it."""
+        """Place the codebook where there is room for it."""
         self._lay_out(event.size.width)
 
     # -- showing
@@ -135,9 +126,9 @@ class CodingApp(App[None]):
         self._set("message", Text(message, style="bold red" if wrong else "dim"))
 
     def _show(self) -> None:
-        """Show the current sentence, with what was typed on it before.
+        """Show the current sentence with its draft.
 
-        When it cannot be read nothing is shown, so that no key decides on another sentence than the one on the screen.
+        If it cannot be read no sentence is shown, so that no key decides a sentence other than the one on the screen.
         """
         try:
             self._item = self.session.current()
@@ -150,6 +141,7 @@ class CodingApp(App[None]):
     def _fill(self, sentence: Text | str) -> None:
         item = self._item
         draft = item.draft if item else Draft()
+        # Going back to a decided sentence shows its labels as chosen, ready to be changed.
         if item and item.decision and draft == Draft():
             draft = Draft(item.reading.labels if item.reading else (), item.decision.note)
         self._chosen, self._note = list(draft.labels), draft.note
@@ -165,12 +157,12 @@ class CodingApp(App[None]):
         if self.session.remaining:
             return f"{self.session.remaining} of {self.session.total} are left undecided. End goes to them, q quits."
         more = "Enter draws more, q quits." if self._more else "q quits."
-        return f"All {self.session.total} are decided. u takes the last one back; {more}"
+        return f"All {self.session.total} are decided. u undoes the last decision; {more}"
 
     def _show_choices(self) -> None:
         item = self._item
         self._set("remarks", render.remarks(item, self._note) if item else "")
-        typed = self.query_one("#line", Input).value if self._asking == "label" else ""
+        typed = self._line.value if self._line.asking == "label" else ""
         self._set("choices", render.choices(item, self._codebook, self._chosen, typed) if item else "")
 
     def _lay_out(self, width: int) -> None:
@@ -184,63 +176,50 @@ class CodingApp(App[None]):
     # -- keys
 
     async def on_event(self, event: events.Event) -> None:
-        """Take each key press before anything else does.
-
-        Textual's bindings would let Enter overtake a label's key when both are pressed within one refresh.
-        """
+        """Handle each key press before Textual does."""
+        # Textual's bindings would let Enter overtake a label's key if both are pressed within one refresh.
         if not (isinstance(event, events.Key) and not event.is_forwarded and self._handle_key(event)):
             await super().on_event(event)
 
     def _handle_key(self, event: events.Key) -> bool:
-        """Whether the key was one of ours."""
+        """True if the key was handled."""
         if self._leaving:
             return True
         if len(self.screen_stack) > 1:
             self.pop_screen()
             return True
-        return self._handle_command(event) if self._asking is None else self._handle_text_input(event)
+        return self._handle_command(event) if self._line.asking is None else self._handle_text_input(event)
 
     def _handle_command(self, event: events.Key) -> bool:
-        """A key outside of a line of text; False for one that is none of ours."""
+        """A key while no text is typed; False if it was not handled."""
         key = event.character if event.character and event.is_printable else event.key
         if key in self._commands and key not in _ANY_PAGE and not self.query_one("#page").display:
             self._say("Tab goes back to the sentence.", wrong=True)
         elif key in self._commands:
             self._guarded(self._commands[key])
         elif event.is_printable:
-            self._say(f"'{key}' is not a key here; ? lists them.", wrong=True)
+            self._say(f"'{key}' is not a key here; ? lists the keys.", wrong=True)
         else:
             return False
         return True
 
     def _handle_text_input(self, event: events.Key) -> bool:
-        """A key within a line of text; False for one that is left to the line itself."""
+        """A key while text is typed; False if it was not handled."""
         self._say("")
-        line = self.query_one("#line", Input)
-        edits: dict[str, Callable[[], None]] = {
-            "enter": lambda: self._guarded(lambda: self._answer(line.value.strip())),
-            "escape": self._close_line,
-            "backspace": line.action_delete_left,
-            "delete": line.action_delete_right,
-            "left": line.action_cursor_left,
-            "right": line.action_cursor_right,
-            "home": line.action_home,
-            "end": line.action_end,
-        }
-        if self._asking == "label":
-            edits["tab"] = self._complete
-        if event.key in edits:
-            edits[event.key]()
-        elif event.character and event.is_printable:
-            line.replace(event.character, *line.selection)
-        else:
+        if event.key == "enter":
+            self._guarded(self._answer)
+        elif event.key == "escape":
+            self._close_line()
+        elif event.key == "tab" and self._line.asking == "label":
+            self._line.complete(self._codebook.labels_beginning(self._line.value))
+        elif not self._line.edit(event):
             return False
-        if self._asking == "label":
+        if self._line.asking == "label":
             self._show_choices()
         return True
 
     def _guarded(self, act: Callable[[], None]) -> None:
-        """Run a command; what is refused is said, and what was typed stays."""
+        """Run a command; if it is refused show why, and keep what was typed."""
         try:
             self._say("")
             act()
@@ -263,7 +242,7 @@ class CodingApp(App[None]):
         self._show_choices()
 
     def _enter(self) -> None:
-        """Save what is chosen; on a finished session, draw more."""
+        """Save the chosen labels; at the end of a draw, draw more."""
         if self._item is not None:
             self._confirm()
         elif self.session.current() is None:
@@ -273,18 +252,17 @@ class CodingApp(App[None]):
 
     def _confirm(self) -> None:
         if not self._chosen:
-            self._say("Nothing is chosen: a label's key chooses it, n says that none applies.", wrong=True)
+            self._say("Nothing is chosen: press a label's key, or n if no label applies.", wrong=True)
             return
         self._review(self._chosen)
 
-    def _none(self) -> None:
-        if self._item is not None:
-            self._review(())
-
     def _review(self, labels: Sequence[str]) -> None:
+        if self._item is None:
+            return
         try:
             self.session.review(labels, self._note)
         except DecidedMeanwhileError:
+            # Show the other decision beside what was chosen here, so that the annotator can decide again.
             self._item = self.session.current()
             self._show_choices()
             raise
@@ -299,26 +277,26 @@ class CodingApp(App[None]):
         self._show_or_say(self.session.undo(), "Nothing to undo.")
 
     def _move(self, step: int) -> None:
-        self._show_or_say(self.session.move(step), "There is nothing further that way.")
+        self._show_or_say(self.session.move(step), "There are no more sentences in that direction.")
 
     def _go_on(self) -> None:
         self.session.go_on()
         self._show()
 
     def _show_or_say(self, moved: bool, otherwise: str) -> None:
-        """Show the sentence that was gone to; where none was, say why."""
+        """Show the new current sentence, or say why there is none."""
         if moved:
             self._show()
         else:
             self._say(otherwise)
 
     def _turn_fold(self) -> None:
-        """Full codebook, definitions, none; on a narrow screen: text or codebook."""
+        """Codebook in full, definitions only, hidden; on a narrow screen: text or codebook."""
         self._fold = (self._fold + 1) % (3 if self._wide else 2)
         self._lay_out(self.size.width)
 
     def _scroll(self, lines: int) -> None:
-        """Scroll the codebook, or the text where no codebook is shown."""
+        """Scroll the codebook, or the text if the codebook is hidden."""
         book = self.query_one("#codebook")
         pane = book if book.display else self.query_one("#text")
         pane.scroll_relative(y=lines, animate=False, immediate=True)
@@ -327,7 +305,7 @@ class CodingApp(App[None]):
         self.push_screen(HelpScreen())
 
     def _leave(self) -> None:
-        """Quit; keys that were pressed after that decide nothing."""
+        """Quit; keys pressed after that are ignored."""
         self._leaving = True
         self.exit()
 
@@ -341,19 +319,17 @@ class CodingApp(App[None]):
 
     # -- a line of text
 
-    def _ask(self, question: Question, value: str = "") -> None:
-        if question in ("note", "label") and self._item is None:
-            return
-        line = self.query_one("#line", Input)
-        self._asking = question
-        line.border_title = _PROMPTS[question]
-        line.value, line.display = value, True
-        line.action_end()
-        line.focus()
+    @property
+    def _line(self) -> TextLine:
+        return self.query_one("#line", TextLine)
 
-    def _answer(self, typed: str) -> None:
-        """Do what the line was asked for; a label's name that is none, or not one alone, leaves it open."""
-        question = self._asking
+    def _ask(self, question: Question, value: str = "") -> None:
+        if self._item is not None or question not in ("note", "label"):
+            self._line.ask(question, value)
+
+    def _answer(self) -> None:
+        """Do what the line was opened for; an unknown or ambiguous label name raises, and the line stays open."""
+        question, typed = self._line.asking, self._line.value.strip()
         label = self._codebook.label_beginning(typed) if question == "label" and typed else ""
         self._close_line()
         if question == "note":
@@ -361,27 +337,13 @@ class CodingApp(App[None]):
             self._show_choices()
             self.session.keep_draft(self._chosen, typed)
         elif question == "find" and typed:
-            self._show_or_say(self.session.find(typed), f"No sentence of this draw holds '{typed}'.")
+            self._show_or_say(self.session.find(typed), f"No sentence of this draw contains '{typed}'.")
         elif question == "jump" and typed:
             number = int(typed) if typed.isdecimal() else 0
             self._show_or_say(self.session.go_to(number), f"There is no sentence {typed} in this draw.")
         elif label:
             self._choose(label)
 
-    def _complete(self) -> None:
-        """Complete a label's name as far as all that begin so are the same."""
-        line = self.query_one("#line", Input)
-        names = self._codebook.labels_beginning(line.value)
-        common = names[0] if names else ""
-        while not all(name.startswith(common) for name in names):
-            common = common[:-1]
-        if len(common) > len(line.value):
-            line.value = common
-            line.action_end()
-
     def _close_line(self) -> None:
-        line = self.query_one("#line", Input)
-        line.display = False
-        line.blur()
-        self._asking = None
+        self._line.close()
         self._show_choices()

@@ -1,7 +1,7 @@
-"""What a labelling and an adjudicating session share: a list of sentences, a place in it, and decisions.
+"""What labelling and adjudication sessions share: a list of sentences, a position in it, and decisions.
 
-No screen, no keyboard. Every decision is in the store before the method that made it returns, and so is what is typed
-and not decided yet.
+No screen, no keyboard. Every decision is in the store before the method that made it returns, and so are drafts: what
+is typed and not confirmed yet.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from labels.store import Context, Draft, Store, now
 
 @dataclass(frozen=True)
 class Opinion:
-    """What somebody else decided on a sentence.
+    """What another annotator decided on a sentence.
 
-    `labels` are what the codebook in use makes of theirs; where its changes leave some of them open, or do not lead to
-    it, they are as they were given. `reading` says which are sure and which are open, None where no recorded change
-    leads there.
+    `labels` are theirs as the codebook in use reads them; if its changes leave some undecided, or no recorded change
+    leads to it, they are as given. `reading` says which are sure and which undecided, None if no recorded change leads
+    to the codebook.
     """
 
     annotator: str
@@ -39,17 +39,21 @@ class Opinion:
     note: str = ""
     reading: Reading | None = None
 
+    @property
+    def role(self) -> str:
+        """The annotator's name, marked if they adjudicated."""
+        return f"{self.annotator}, adjudicating" if self.event == "adjudicate" else self.annotator
+
 
 @dataclass(frozen=True)
 class Item:
-    """A sentence to be decided on, with what the annotator may see of it.
+    """A sentence to decide on, with what the annotator may see.
 
-    `position` counts from 1 in the draw. `draft` is what the annotator typed and did not confirm, but for labels that
-    the codebook lacks. `decision` is what they decided on it before in this draw, `reading` how that reads under the
-    codebook, None where no recorded change leads there. `suggestion` is None where no model was asked, or where it is
-    to be withheld.
-    `previous` and `reason` are shown where a sentence is labelled again, `opinions` (what others decided, with their
-    notes) where it is adjudicated, `news` where something has happened since the sentence before it was shown.
+    `position` counts from 1 in the draw. `draft` is what the annotator typed and did not confirm, without labels that
+    the codebook lacks. `decision` is their earlier decision on it in this draw; `reading` is how it reads under the
+    codebook, None if no recorded change leads there. `suggestion` is None if there is no score or it is withheld.
+    `previous` and `reason` are for sentences that are labelled again, `opinions` (what others decided, with their
+    notes) for adjudication, `news` for what happened since the previous sentence was shown.
     """
 
     sentence: Sentence
@@ -66,28 +70,33 @@ class Item:
     news: str = ""
 
 
-def read_now(decision: Annotation | Opinion, reading: Reading | None) -> str:
-    """What follows a review that does not read under the codebook as it says, with a comma; else nothing."""
-    if not (reading and decision.state == "reviewed"):
-        return ""
+def named(labels: Iterable[str]) -> str:
+    """The labels in words: their names, or `none`."""
+    return ", ".join(labels) or "none"
+
+
+def in_words(decision: Annotation | Opinion, reading: Reading | None) -> str:
+    """A decision in words; if it reads differently under the codebook in use, also how it reads now."""
+    said = "skipped" if decision.state == "skipped" else named(decision.labels)
+    if reading is None or decision.state != "reviewed":
+        return said
     if reading.undecided:
         sure = f"{', '.join(reading.labels)}; " if reading.labels else ""
-        return f", now {sure}undecided: {', '.join(reading.undecided)}"
-    same = set(reading.labels) == set(decision.labels)
-    return "" if same else f", now {', '.join(reading.labels) or 'none'}"
+        return f"{said}, now {sure}undecided: {', '.join(reading.undecided)}"
+    return said if set(reading.labels) == set(decision.labels) else f"{said}, now {named(reading.labels)}"
 
 
 class Session(ABC):
-    """A list of sentences in an order, a place in it, and the decisions of one person on them.
+    """A list of sentences, a position in it, and the decisions of one annotator on them.
 
     Args:
         store: an open store.
-        codebook: what may be decided.
+        codebook: the labels that may be given.
         annotator: who decides.
         order: sentence ids, each once.
-        decisions: sentence id -> the decisions so far, of which the last stands.
-        history: ids of the sentences decided on, the latest last; as often as they have decisions.
-        clock: seconds, for the time that a decision took.
+        decisions: sentence id -> the decisions so far; the last one stands.
+        history: the sentence id of each decision so far, the latest last.
+        clock: a clock in seconds, for the time that a decision took.
     """
 
     _kind: EventKind = "annotate"
@@ -120,56 +129,57 @@ class Session(ABC):
     @property
     @abstractmethod
     def task(self) -> str:
-        """What is being done, in a few words for the screen."""
+        """What the annotator is doing, in a few words for the screen."""
 
     @abstractmethod
     def _look_up(self, identifier: str) -> Item:
-        """The item of a sentence."""
+        """The item of a sentence, with what this kind of session shows."""
 
     def _complete(self, event: Annotation) -> Annotation:
-        """The event with what only this kind of session knows of it."""
+        """The event with the fields that only this kind of session knows."""
         return event
 
     # -- how far
 
     @property
     def total(self) -> int:
-        """How many sentences the draw has for this annotator."""
+        """The number of sentences in the draw."""
         return len(self._order)
 
     @property
     def decided(self) -> int:
-        """How many of them are decided on."""
+        """The number of sentences with a decision."""
         return sum(map(self._is_decided, self._order))
 
     @property
     def remaining(self) -> int:
-        """How many are still to be decided on."""
+        """The number of sentences still to decide."""
         return self.total - self.decided
 
     @property
     def today(self) -> int:
-        """How many decisions the annotator has made since midnight, in whatever session, those undone included."""
+        """The annotator's decisions since midnight in any session, undone ones included."""
         return self._today
 
     @property
     def seconds(self) -> float | None:
-        """Median time of the decisions of this session, None before the first."""
+        """The median time per decision in this session, None before the first."""
         return median(self._times) if self._times else None
 
     def current(self) -> Item | None:
-        """The sentence to decide on now, None when all are decided on."""
+        """The sentence to decide on now, None when all are decided."""
         if self._cursor is None:
             return None
         identifier = self._order[self._cursor]
         if self._item is None or self._item.sentence.id != identifier:
             self._item = self._look_up(identifier)
-        if self._shown != identifier:  # showing it again is still the same look
+        # Only the first look starts the clock: a note or a codebook page shows the same sentence again.
+        if self._shown != identifier:
             self._shown, self._shown_at = identifier, self._clock()
         return self._item
 
     def _make_item(self, identifier: str) -> Item:
-        """What is the same for every session: the sentence in its paragraph, what was typed, what was decided."""
+        """What every kind of session shows: the sentence in its context, the draft, the earlier decision."""
         sentence = self._store.documents.sentences([identifier])[0]
         context = self._store.documents.context(sentence)
         around = [*context.before, sentence, *context.after]
@@ -201,7 +211,7 @@ class Session(ABC):
         return Opinion(decision.annotator, decision.event, decision.state, labels, decision.note, reading)
 
     def _next_undecided(self, start: int) -> int | None:
-        """The first undecided place from `start` on, else from the beginning on."""
+        """The first undecided position from `start` on, then from the beginning."""
         return self._first_undecided([*range(start, len(self._order)), *range(start)])
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
@@ -213,23 +223,23 @@ class Session(ABC):
     # -- moving
 
     def move(self, step: int) -> bool:
-        """Go `step` sentences forward (or back, below 0) within the draw; False at its ends."""
+        """Go `step` sentences forward in the draw, backward if negative; False at either end."""
         place = (len(self._order) if self._cursor is None else self._cursor) + step
         return self.go_to(place + 1)
 
     def go_to(self, position: int) -> bool:
-        """Go to a sentence by its position, counted from 1; False if there is none."""
+        """Go to a sentence by its position, counted from 1; False if there is no such sentence."""
         if not 1 <= position <= len(self._order):
             return False
         self._cursor, self._item = position - 1, None
         return True
 
     def go_on(self) -> None:
-        """Go to the next sentence that is not decided on."""
+        """Go to the next undecided sentence."""
         self._cursor, self._item = self._next_undecided(self._cursor or 0), None
 
     def find(self, words: str) -> bool:
-        """Go to the next sentence of the draw that holds `words`, whatever their case; False if none does."""
+        """Go to the next sentence of the draw that contains `words` in any case; False if there is none."""
         start = 0 if self._cursor is None else self._cursor + 1
         texts = {sentence.id: sentence.text.casefold() for sentence in self._store.documents.sentences(self._order)}
         for place in [*range(start, len(self._order)), *range(start)]:
@@ -240,12 +250,12 @@ class Session(ABC):
     # -- deciding
 
     def keep_draft(self, labels: Iterable[str], note: str) -> None:
-        """Keep what is typed for the current sentence and not confirmed yet."""
+        """Save what is typed for the current sentence and not confirmed yet."""
         self._store.events.keep_draft(self._current_id(), self._annotator, Draft(tuple(labels), note))
         self._item = None
 
     def review(self, labels: Iterable[str], note: str = "") -> None:
-        """Record `labels` (empty: none applies) for the current sentence.
+        """Record `labels` for the current sentence; an empty set means that none applies.
 
         Raises:
             CodebookError: a label is unknown or the set is not allowed.
@@ -253,11 +263,11 @@ class Session(ABC):
         self._record("reviewed", self._codebook.check_labels(labels, "this decision"), note)
 
     def skip(self, note: str = "") -> None:
-        """Record that the annotator passed over the current sentence."""
+        """Record that the annotator skipped the current sentence."""
         self._record("skipped", (), note)
 
     def undo(self) -> bool:
-        """Take back the last standing decision and show its sentence again; False when there is none."""
+        """Undo the last standing decision and show its sentence again; False if there is none."""
         if not self._history:
             return False
         identifier = self._history[-1]
@@ -311,6 +321,6 @@ class Session(ABC):
 
 
 def last_midnight() -> str:
-    """The last midnight where the annotator sits, in UTC."""
+    """The last midnight in the annotator's time zone, as ISO 8601 in UTC."""
     here = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return here.astimezone(UTC).isoformat(timespec="microseconds")

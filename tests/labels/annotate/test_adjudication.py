@@ -340,7 +340,7 @@ def test_what_another_has_decided_is_passed_over_and_told(
     item = shown(session)
 
     assert (item.sentence.id, item.decision) == (disputed[4], None)
-    assert item.news == "Decided meanwhile by mia and passed over: 1 of the disputes."
+    assert item.news == "Decided by mia in the meantime and passed over: 1 of the disputes."
     assert (session.decided, session.decided_by_others) == (2, 1)
     session.go_to(1)
     assert shown(session).news == ""
@@ -377,7 +377,7 @@ def test_a_decision_on_what_another_has_decided_since_it_was_shown_is_refused_on
     another.review(["truce"])
     before = store.events.all()
 
-    with pytest.raises(DecidedMeanwhileError, match=r"^mia has decided this sentence meanwhile: truce\. Nothing"):
+    with pytest.raises(DecidedMeanwhileError, match=r"^mia decided this sentence in the meantime: truce\. Your"):
         session.review(["aid"])
     assert store.events.all() == before
     verdict = shown(session).opinions[-1]
@@ -405,7 +405,7 @@ def test_a_decision_at_the_very_moment_of_anothers_is_refused_too(
 
     monkeypatch.setattr(store.events, "add", add_after_another)
 
-    with pytest.raises(DecidedMeanwhileError, match="mia has decided"):
+    with pytest.raises(DecidedMeanwhileError, match="mia decided"):
         session.review(["aid"])
     assert (store.events.all()[-1].annotator, session.decided) == ("mia", 1)
     assert shown(session).sentence.id == disputed[1]

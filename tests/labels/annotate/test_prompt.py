@@ -188,7 +188,7 @@ def test_an_answer_that_is_not_understood_names_the_keys(store: Store, codebook:
     _, said = label(store, codebook, "x")
 
     assert said[-1].startswith(
-        "'x' is not a key here: type label keys (a t), #name a label by its name, n none, s skip, u undo, !text note"
+        "'x' is not a key here. Type label keys (a t), #name for a label by its name, n none, s skip, u undo"
     )
 
 
@@ -219,7 +219,7 @@ def test_two_labels_are_not_taken_where_the_codebook_is_exclusive(store: Store, 
     decided, said = label(store, exclusive_codebook, "12")
 
     assert decided == 0
-    assert said[-1] == "One label only: this codebook is exclusive."
+    assert said[-1] == "This codebook is exclusive: type one label only."
 
 
 def test_an_exclusive_codebook_takes_one_label_or_none(store: Store, exclusive_codebook: Codebook) -> None:
@@ -234,7 +234,7 @@ def test_none_is_not_taken_where_the_codebook_demands_a_label(store: Store) -> N
     decided, said = label(store, book, "n")
 
     assert decided == 0
-    assert said[-1] == "This codebook demands a label; type s (skip) when none fits."
+    assert said[-1] == "This codebook requires a label; type s (skip) if none applies."
     assert stored(store) == []
 
 
@@ -261,8 +261,8 @@ def test_labels_are_chosen_by_the_beginning_of_their_names(
     [
         ("#t", "'t' begins the names of 2 labels, type more of it: truce, threat"),
         ("#aid x", "No label's name begins with 'x'. There are: aid, truce, threat"),
-        ("#aid #truce", "One label only: this codebook is exclusive."),
-        ("#", "Type the beginning of a label's name after #; ? lists them all."),
+        ("#aid #truce", "This codebook is exclusive: type one label only."),
+        ("#", "Type the beginning of a label's name after #; ? lists all labels."),
     ],
 )
 def test_names_that_are_not_one_label_decide_nothing(
@@ -287,7 +287,7 @@ def test_a_label_beyond_the_keys_is_offered_and_chosen_by_its_name(store: Store)
 
     run_prompt(LabellingSession(store, book, "ana"), book, ask, said.append)
 
-    assert "  [Z] topic_56  [#name] 20 labels more  [n] none" in menus[0]
+    assert "  [Z] topic_56  [#name] 20 more labels  [n] none" in menus[0]
     assert {"[Z] topic_56: ", "[#] topic_57: ", "[#] topic_76: "} <= set(said)
     assert stored(store) == [("annotate", "reviewed", ("topic_76",))]
 
@@ -339,7 +339,7 @@ def test_an_adjudicator_leaves_disputes_and_is_told_how_many(disputed: Store, co
     asked = menus(session, codebook, "a", "s", "s", "u", "a", "s", "s", "q")
 
     assert "[s] leave" in asked[0]
-    assert asked[3].startswith("\n2 left undecided, for another time.  [u] undo  [q] quit")
+    assert asked[3].startswith("\n2 left undecided.  [u] undo  [q] quit")
     assert len(disputed.events.all()) == 6 + 3
     (first, *_) = menus(AdjudicationSession(disputed, codebook, "eva"), codebook, "q")
     assert "[s] leave" in first
@@ -363,11 +363,11 @@ def test_what_another_adjudicator_decides_meanwhile_is_told_and_not_overruled_un
 
     assert [event.labels for event in disputed.events.all() if event.annotator == "eva"] == [("aid",), ()]
     refusal, *later = said[said.index("mia decides") + 1 :]
-    assert refusal.startswith("mia has decided this sentence meanwhile: truce.")
+    assert refusal.startswith("mia decided this sentence in the meantime: truce.")
     assert later[:3] == [
         "",
         "[3/3] The title",
-        "    Decided meanwhile by mia and passed over: 1 of the disputes.",
+        "    Decided by mia in the meantime and passed over: 1 of the disputes.",
     ]
 
 

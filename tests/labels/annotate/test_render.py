@@ -123,12 +123,12 @@ def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
 
     assert render.remarks(full, "ask Ben").plain.split("\n") == [
         "Much has happened.",
-        "Label again (split of aid). It bore: aid",
+        "Label again (split of aid). Earlier labels: aid",
         "ana: aid  ! clear",
         "ben: none",
         "eva: skipped",
         "eva, adjudicating: aid",
-        "Decided before: aid, truce",
+        "Your earlier decision: aid, truce",
         "A model suggests: truce",
         "! ask Ben",
     ]
@@ -137,11 +137,11 @@ def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
 @pytest.mark.parametrize(
     ("reading", "shown"),
     [
-        (Reading(("truce", "aid")), "Decided before: aid, truce"),
-        (Reading(("aid",)), "Decided before: aid, truce, now aid"),
-        (Reading(()), "Decided before: aid, truce, now none"),
-        (Reading((), ("loan", "gift")), "Decided before: aid, truce, now undecided: loan, gift"),
-        (Reading(("truce",), ("loan",)), "Decided before: aid, truce, now truce; undecided: loan"),
+        (Reading(("truce", "aid")), "Your earlier decision: aid, truce"),
+        (Reading(("aid",)), "Your earlier decision: aid, truce, now aid"),
+        (Reading(()), "Your earlier decision: aid, truce, now none"),
+        (Reading((), ("loan", "gift")), "Your earlier decision: aid, truce, now undecided: loan, gift"),
+        (Reading(("truce",), ("loan",)), "Your earlier decision: aid, truce, now truce; undecided: loan"),
     ],
 )
 def test_a_decision_is_told_with_how_it_reads_now(reading: Reading, shown: str) -> None:
@@ -153,7 +153,7 @@ def test_a_decision_is_told_with_how_it_reads_now(reading: Reading, shown: str) 
 def test_a_sentence_that_was_skipped_reads_as_skipped_under_every_version() -> None:
     skipped = item(decision=says("ana", state="skipped"), reading=Reading((), ("loan",)))
 
-    assert render.remarks(skipped, "").plain == "Decided before: skipped"
+    assert render.remarks(skipped, "").plain == "Your earlier decision: skipped"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_an_opinion_is_told_with_what_it_leaves_undecided(reading: Reading | Non
 
 
 def test_a_sentence_that_bore_none_is_told_from_one_that_is_new() -> None:
-    assert render.remarks(item(previous=()), "").plain == "Label again. It bore: none"
+    assert render.remarks(item(previous=()), "").plain == "Label again. Earlier labels: none"
 
 
 def test_a_model_that_suggests_nothing_says_none() -> None:

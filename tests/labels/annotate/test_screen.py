@@ -126,7 +126,7 @@ def test_undo_takes_decisions_back_one_by_one(store: Store, screen: Screen) -> N
 def test_a_key_that_means_nothing_is_named(store: Store, screen: Screen) -> None:
     screen.press("x")
 
-    assert screen.text("message") == "'x' is not a key here; ? lists them."
+    assert screen.text("message") == "'x' is not a key here; ? lists the keys."
     assert stored(store) == []
 
 
@@ -182,7 +182,7 @@ def test_arrows_go_over_decided_sentences_and_show_what_was_decided(store: Store
 
     screen.press("left")
     assert screen.text("sentence") == first
-    assert "Decided before: truce" in screen.text("remarks")
+    assert "Your earlier decision: truce" in screen.text("remarks")
     assert "[x] truce" in screen.text("choices")
 
     screen.press("right")
@@ -209,7 +209,7 @@ def test_a_decided_sentence_whose_labels_were_changed_but_not_saved_shows_the_ch
     screen.press("t", "right", "left")
 
     assert "[x]" not in screen.text("choices")
-    assert "Decided before: truce" in screen.text("remarks")
+    assert "Your earlier decision: truce" in screen.text("remarks")
 
 
 def renamed(store: Store, codebook: Codebook) -> Codebook:
@@ -229,7 +229,7 @@ def test_a_decision_of_an_older_version_of_the_codebook_is_shown_and_changed_in_
     screen = open_screen(LabellingSession(store, book, "ana"), book)
 
     screen.press("left")
-    assert screen.text("remarks") == "Decided before: truce, now halt"
+    assert screen.text("remarks") == "Your earlier decision: truce, now halt"
     assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [x] halt"]
 
     screen.press("a", "enter")
@@ -257,7 +257,7 @@ def test_of_a_decision_in_words_that_lead_nowhere_nothing_is_chosen(
     screen = open_screen(LabellingSession(store, book, "ana"), book)
 
     screen.press("left")
-    assert screen.text("remarks") == "Decided before: truce"
+    assert screen.text("remarks") == "Your earlier decision: truce"
 
     screen.press("1", "enter")
     assert store.events.all()[-1].labels == ("threat",)
@@ -266,13 +266,13 @@ def test_of_a_decision_in_words_that_lead_nowhere_nothing_is_chosen(
 def test_there_is_nothing_before_the_first_and_after_the_last_sentence(screen: Screen) -> None:
     first = screen.text("sentence")
     screen.press("left")
-    assert screen.text("message") == "There is nothing further that way."
+    assert screen.text("message") == "There are no more sentences in that direction."
     assert screen.text("sentence") == first
 
     screen.press(*["right"] * 5)
     assert screen.text("message") == ""
     screen.press("right")
-    assert screen.text("message") == "There is nothing further that way."
+    assert screen.text("message") == "There are no more sentences in that direction."
 
 
 def test_end_goes_to_the_next_undecided_sentence(screen: Screen) -> None:
@@ -306,7 +306,7 @@ def test_what_cannot_be_found_is_named(screen: Screen) -> None:
 
     screen.type_line("/", "zebra")
 
-    assert screen.text("message") == "No sentence of this draw holds 'zebra'."
+    assert screen.text("message") == "No sentence of this draw contains 'zebra'."
     assert screen.text("sentence") == first
 
 
@@ -648,7 +648,7 @@ def test_help_fits_a_small_screen(session: LabellingSession, open_screen: OpenSc
 
     screen.press("?")
 
-    assert screen.shows("label keys choose and unchoose")
+    assert screen.shows("label keys choose or unchoose")
     if size == NARROW:
         assert screen.shows("Any key closes this.")
 
@@ -660,7 +660,7 @@ def test_a_finished_desk_says_so_and_undo_reopens_it(store: Store, screen: Scree
     screen.press(*"nnnnn")
     last = screen.text("sentence")
     screen.press("n")
-    assert screen.text("sentence") == "All 6 are decided. u takes the last one back; q quits."
+    assert screen.text("sentence") == "All 6 are decided. u undoes the last decision; q quits."
     assert screen.text("choices") == screen.text("before") == ""
 
     screen.press("a", "n", "s", "!", "enter")
@@ -749,7 +749,7 @@ def test_a_sentence_to_be_labelled_again_shows_what_it_bore_and_why(
     screen = open_screen(LabellingSession(store, codebook, "ana", DrawRequest("relabel")))
 
     assert screen.text("sentence") == "Rain kept the ferries in port."
-    assert screen.text("remarks") == "Label again (aid was split). It bore: aid"
+    assert screen.text("remarks") == "Label again (aid was split). Earlier labels: aid"
     assert "[x]" not in screen.text("choices")
 
 
@@ -799,7 +799,7 @@ def test_a_verdict_of_another_that_came_meanwhile_is_shown_before_it_is_overrule
     store.events.add([decision(ids["Norland pledged"], "mia", "adjudicate", labels=("truce",))])
 
     screen.press(*keys)
-    assert screen.text("message").startswith("mia has decided this sentence meanwhile: truce.")
+    assert screen.text("message").startswith("mia decided this sentence in the meantime: truce.")
     assert screen.text("remarks").endswith("mia, adjudicating: truce")
     assert screen.text("choices").split("\n")[1] == " t  [ ] truce  mia"
     assert store.events.all()[-1].annotator == "mia"
@@ -818,7 +818,7 @@ def test_disputes_that_another_has_decided_meanwhile_are_passed_over_with_a_word
     screen.press("end")
 
     assert screen.text("sentence").startswith("Norland will")
-    assert screen.text("remarks").startswith("Decided meanwhile by mia and passed over: 1 of the disputes.\n")
+    assert screen.text("remarks").startswith("Decided by mia in the meantime and passed over: 1 of the disputes.\n")
     assert " 1/2 " in screen.text("top")
 
 

@@ -556,7 +556,7 @@ def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, op
     printed = label(*option, "--retest-after", "0", typed="t\nt\nt\nq\n")
 
     assert sorted(shown(printed)) == sorted(first)
-    assert "it bore" not in printed
+    assert "earlier labels" not in printed
     assert [event.labels for event in town.events.all()] == [("aid",)] * 3 + [("truce",)] * 3
 
 
@@ -583,7 +583,7 @@ def test_label_again_shows_the_labels_so_far_and_why(town: Store) -> None:
     printed = label("--strategy", "relabel", typed="t\nq\n")
 
     assert shown(printed) == [sentence.text]
-    assert "label again: aid was split; it bore: aid" in printed
+    assert "label again: aid was split; earlier labels: aid" in printed
     assert "Nothing to label" in label("--strategy", "relabel", typed="")
 
 
