@@ -192,7 +192,7 @@ def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
 
 
 HELP = """\
-label keys   choose or unchoose; in an exclusive codebook: decide
+label keys   choose a label or remove it; exclusive codebook: decide
 #            choose a label by the beginning of its name
 Enter        save the chosen labels and go on
 n            none: you read the sentence, and no label applies

@@ -648,7 +648,7 @@ def test_help_fits_a_small_screen(session: LabellingSession, open_screen: OpenSc
 
     screen.press("?")
 
-    assert screen.shows("label keys choose or unchoose")
+    assert screen.shows("label keys choose a label")
     if size == NARROW:
         assert screen.shows("Any key closes this.")
 
