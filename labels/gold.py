@@ -1,24 +1,30 @@
-"""What stands now: the fold of append-only events into standing decisions and adjudications.
+"""Events -> standing decisions -> gold.
 
-Annotations -> gold: what the annotators agree on, or an adjudicator decided. No annotation is altered.
+Two steps, both pure. Folding: events are append-only, so what an annotator decided on a sentence is what their undos
+leave of them (`standing`). Resolving: the gold labels of a sentence are those that its annotators agree on, or those
+of an adjudicator (`resolve`). No annotation is altered by either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from labels.codebook.reading import CodebookHistory, Reading, VersionReader
-from labels.codebook.schema import Codebook
 from labels.records import Annotation
 
+if TYPE_CHECKING:
+    from labels.codebook.reading import CodebookHistory, Reading
+    from labels.codebook.schema import Codebook
+
 ASKED_AGAIN = frozenset({"retest", "relabel"})
-"""Strategies that ask a person for what they may have decided already."""
+"""Strategies that show an annotator a sentence on which they may have decided already."""
+
+# -- folding
 
 
 class _Event(Protocol):
-    """What is folded: an annotation, or a row with as much of one."""
+    """What folding needs: an annotation has it, and so has a row of the store's events."""
 
     @property
     def sentence_id(self) -> str: ...
@@ -41,8 +47,10 @@ Event = TypeVar("Event", bound=_Event)
 
 @dataclass(frozen=True)
 class Standing:
-    """`annotations` maps (sentence id, annotator) to the decision that stands, `adjudications` sentence id to the last
-    one.
+    """The decisions that stand.
+
+    `annotations` maps (sentence id, annotator) to that annotator's decision, `adjudications` sentence id to the last
+    adjudication of any annotator.
     """
 
     annotations: dict[tuple[str, str], Annotation]
@@ -50,32 +58,34 @@ class Standing:
 
     @property
     def event_ids(self) -> set[str]:
-        """The ids of both."""
+        """The ids of all of them."""
         return {event.event_id for event in (*self.annotations.values(), *self.adjudications.values())}
+
+    @property
+    def with_labels(self) -> list[Annotation]:
+        """The reviews and adjudications, whose label sets (possibly empty) count; not the skipped sentences."""
+        reviews = [annotation for annotation in self.annotations.values() if annotation.state == "reviewed"]
+        return [*reviews, *self.adjudications.values()]
 
 
 def standing(events: Iterable[Annotation]) -> Standing:
-    """Fold events in the order in which they were appended.
+    """Fold events, given in the order in which they were appended, into the decisions that stand.
 
-    An undo takes back the annotator's last standing event on that sentence in the undo's own draw (an adjudication
-    has none), so that the one before it stands again; where nothing is left the sentence is unseen for that annotator
-    and is not in the result. Who passes over a sentence that they are asked for again (`ASKED_AGAIN`) leaves what they
-    decided before as it was.
+    An undo takes back the annotator's last standing event on that sentence in the same draw, so that the one before it
+    stands again. Where none is left, the sentence is unseen for that annotator and not in the result. An annotator who
+    skips a sentence that is shown again (`ASKED_AGAIN`) keeps the decision from before.
     """
     stacks = _stacks(events)
-    left = (entry for stack in stacks.values() for entry in stack)
+    left = [entry for stack in stacks.values() for entry in stack if entry[1].event == "adjudicate"]
     return Standing(
         annotations={key: kept[-1] for key, stack in stacks.items() if (kept := _kept(stack))},
-        adjudications={
-            event.sentence_id: event
-            for _, event in sorted(left, key=lambda entry: entry[0])
-            if event.event == "adjudicate"
-        },
+        # In the order of the log: an adjudicator may overrule another one's adjudication.
+        adjudications={event.sentence_id: event for _, event in sorted(left, key=lambda entry: entry[0])},
     )
 
 
 def standing_of_each(events: Iterable[Event]) -> list[Event]:
-    """As `standing`, but the last adjudication of each annotator stands, also where another has overruled it."""
+    """As `standing`, in one list, with the last adjudication of each annotator, even if another has overruled it."""
     found: list[Event] = []
     for stack in _stacks(events).values():
         found += [*_kept(stack)[-1:], *_of_kind("adjudicate", stack)[-1:]]
@@ -83,15 +93,20 @@ def standing_of_each(events: Iterable[Event]) -> list[Event]:
 
 
 def kept_annotations(events: Iterable[Annotation]) -> list[list[Annotation]]:
-    """The annotations that were not undone, in order, for each sentence and annotator that has any; without draws that
-    asked again and were passed over, unless there is nothing else.
+    """For each sentence and annotator, the annotations that were not undone, in order.
+
+    Without those of draws that showed the sentence again only to be skipped, unless there is nothing else.
     """
     return [kept for stack in _stacks(events).values() if (kept := _kept(stack))]
 
 
-def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], list[tuple[int, Event]]]:
-    """(sentence id, annotator) -> the events that no undo took back, each with its place in the log."""
-    stacks: dict[tuple[str, str], list[tuple[int, Event]]] = {}
+_Stack = list[tuple[int, Event]]
+"""Events that no undo took back, each with its place in the log."""
+
+
+def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], _Stack[Event]]:
+    """(Sentence id, annotator) -> what their undos leave of their events."""
+    stacks: dict[tuple[str, str], _Stack[Event]] = {}
     for position, event in enumerate(events):
         stack = stacks.setdefault((event.sentence_id, event.annotator), [])
         if event.event != "undo":
@@ -101,33 +116,40 @@ def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], list[tuple[int, Ev
     return stacks
 
 
-def _taken_back(undo: Event, stack: Sequence[tuple[int, Event]]) -> int:
-    """The place of the last event of the undo's own draw, which the session showed; else of the last event."""
+def _taken_back(undo: Event, stack: _Stack[Event]) -> int:
+    """The place in the stack of the last event of the undo's draw, or of the last event if there is none.
+
+    An annotator undoes what the screen shows, which is one draw: with two draws open at once, the last event may belong
+    to the other.
+    """
     own = (place for place in reversed(range(len(stack))) if _draw(stack[place][1]) == _draw(undo))
     return next(own, len(stack) - 1)
 
 
 def _draw(event: Event) -> Hashable:
-    """What events of one draw have in common, those that were imported without its id too."""
+    """What the events of one draw share; imported ones have no draw id, but a strategy and a probability."""
     return event.draw_id, event.strategy, event.inclusion_probability
 
 
-def _kept(stack: Sequence[tuple[int, Event]]) -> list[Event]:
-    """The annotations of a stack but for what a draw that asked again had of them when it was passed over."""
+def _kept(stack: _Stack[Event]) -> list[Event]:
+    """The annotations of a stack, less those of draws that ended in skipping a sentence shown again."""
     annotations = _of_kind("annotate", stack)
     kept: list[Event] = []
-    passed_over: set[Hashable] = set()
+    skipped: set[Hashable] = set()
+    # From the last to the first: skipping takes back what the same draw had decided before it.
     for event in reversed(annotations):
         if event.state == "skipped" and event.strategy in ASKED_AGAIN:
-            passed_over.add(_draw(event))
-        if _draw(event) not in passed_over:
+            skipped.add(_draw(event))
+        if _draw(event) not in skipped:
             kept.append(event)
     return kept[::-1] or annotations
 
 
-def _of_kind(kind: str, stack: Sequence[tuple[int, Event]]) -> list[Event]:
+def _of_kind(kind: str, stack: _Stack[Event]) -> list[Event]:
     return [event for _, event in stack if event.event == kind]
 
+
+# -- resolving
 
 Labels = tuple[str, ...]
 
@@ -136,11 +158,13 @@ Labels = tuple[str, ...]
 class Resolution:
     """Gold label sets, and the sentences that have none yet.
 
-    `gold` maps sentence id -> labels in codebook order (empty: reviewed, none). `disputed` are sentences whose
-    reviewers differ with no adjudication, `skipped` those that every annotator skipped, `undecided` those whose
-    annotations were made under a version of the codebook that does not decide them under this one. `migrated`
-    annotations were read through recorded changes of labels, `reworded` ones were made under another wording of the
-    same labels.
+    - `gold`: sentence id -> labels in codebook order (empty: reviewed, none)
+    - `disputed`: sentences whose reviewers differ, without an adjudication
+    - `skipped`: sentences that every annotator skipped
+    - `undecided`: sentences whose annotations were made under another version of the codebook and do not decide them
+      under this one
+    - `migrated`: how many annotations were read through recorded changes of labels
+    - `reworded`: how many were made under another wording of the same labels
     """
 
     gold: dict[str, Labels]
@@ -154,20 +178,23 @@ class Resolution:
 def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookHistory | None = None) -> Resolution:
     """Resolve each sentence to its adjudication, else to the label set that all of its reviewers gave.
 
-    Annotations of other versions of `history` are read under `codebook`. One that is left undecided gives no gold; it
-    gives way to a complete one that was made under a nearer version, that is, with the labels in view that it lacks.
+    Annotations made under other versions of `history` are read under `codebook`. One that leaves labels undecided gives
+    no gold; it gives way to a complete one made under a nearer version, whose annotator saw the labels that it lacks.
 
     Raises:
-        CodebookError: an annotation bears a label that `codebook` lacks, or was made under a version with other labels
+        CodebookError: an annotation has a label that `codebook` lacks, or was made under a version with other labels
             from which no recorded change leads to `codebook`.
     """
+    # Imported here: the store folds events, and would load pydantic with the codebooks that folding does not need.
+    from labels.codebook.reading import CodebookHistory, VersionReader
+
     stands = standing(events)
-    reviewed = [annotation for annotation in stands.annotations.values() if annotation.state == "reviewed"]
     reader = VersionReader(codebook, history or CodebookHistory())
-    reader.check_readable([*reviewed, *stands.adjudications.values()])
+    reader.check_readable(stands.with_labels)
     given: dict[str, list[Reading]] = {sentence: [] for sentence, _ in stands.annotations}
-    for annotation in reviewed:
-        given[annotation.sentence_id].append(reader.read(annotation))
+    for annotation in stands.annotations.values():
+        if annotation.state == "reviewed":
+            given[annotation.sentence_id].append(reader.read(annotation))
     read = [reading for readings in given.values() for reading in readings]
     for sentence, adjudication in stands.adjudications.items():
         verdict = reader.read(adjudication)
@@ -185,9 +212,9 @@ def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookH
 
 
 def _after_adjudication(verdict: Reading, readings: Sequence[Reading]) -> list[Reading]:
-    """What still counts: the verdict alone, or, if that is undecided, with what was said under nearer versions.
+    """What still counts: the adjudication alone, or, if it is undecided, also what was read from nearer versions.
 
-    Those of its own version and before stay overruled.
+    Readings from the adjudication's own version and from versions farther away stay overruled.
     """
     if not verdict.undecided:
         return [verdict]
@@ -195,10 +222,10 @@ def _after_adjudication(verdict: Reading, readings: Sequence[Reading]) -> list[R
 
 
 def _decided(readings: Sequence[Reading]) -> set[Labels] | None:
-    """The different label sets that count, None where an undecided reading has none to give way to.
+    """The different label sets that count; None where an undecided reading has no nearer one to give way to.
 
-    Nearness is what counts, not time: a set of the same old version that happens to be decided (none at all, where
-    another annotator gave the label that was split) is one side of a dispute and must not win it.
+    Nearness counts, not time. Of two annotators under one old version, one may have given a label that was split later
+    (undecided) and the other none (complete): these are two sides of a dispute, which the complete one must not win.
     """
     complete = [reading for reading in readings if not reading.undecided]
     nearest = min((reading.changes for reading in complete), default=None)

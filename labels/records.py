@@ -1,8 +1,8 @@
 """The records that flow through the kit, and the content hashes that identify them.
 
-Pure values: nothing here reads a file or a database.
-
-What only a store holds, as values: draws, the models whose scores it keeps, and codebook migrations.
+Pure values: nothing here reads a file or a database. First what is labelled (documents, sentences), then who decided
+what (annotations), what a classifier sees (examples), and what only a store holds: draws, the models that it has scores
+of, and the recorded changes of a codebook.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ EventKind = Literal["annotate", "undo", "adjudicate"]
 """An adjudication is an event like any other: it decides the gold, and leaves the annotations as they were."""
 
 RANDOM_STRATEGIES = ("random", "overlap")
-"""Draws in which chance alone picks the sentence."""
+"""Strategies whose draws are simple random samples: estimates and agreement may rest on them."""
 
 DATE_LENGTH, LANGUAGE_LENGTH = 40, 16
-"""The longest `date` and `language` of a document, in characters: a store has room for no more."""
+"""The longest `date` and `language` of a document, in characters: the widths of the store's columns."""
 
 
 def document_id(source: str, text: str) -> str:
@@ -31,11 +31,12 @@ def document_id(source: str, text: str) -> str:
 
 
 def sentence_id(document: str, start: int, end: int) -> str:
-    """16 hex digits that identify a span; a new splitter that leaves the span alone keeps its labels."""
+    """16 hex digits that identify a span of a document: if a new splitter leaves it unchanged, it keeps its labels."""
     return _digest(f"{document}\n{start}\n{end}")
 
 
 def _digest(content: str) -> str:
+    # Articles from the web can contain unpaired surrogates, which plain UTF-8 refuses.
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -43,8 +44,8 @@ def _digest(content: str) -> str:
 class Document:
     """One article or transcript with its provenance.
 
-    `text` is the string that all offsets of its sentences refer to. `synthetic` marks text that was written
-    for a corpus and reports nothing that happened.
+    All offsets of its sentences refer to `text`. `synthetic` marks text that was written for a corpus and does not
+    report real events.
     """
 
     source: str
@@ -65,8 +66,8 @@ class Document:
 class Sentence:
     """A span `[start, end)` of a document's text, in Python str indices.
 
-    `boilerplate` is the reason for which the span is set aside ("share line", "caption"...), or empty for a
-    sentence to be labelled. `splitter` is the name and version of the code that cut it.
+    `boilerplate` is why the span is not to be labelled ("share line", "caption"...), or empty for a sentence that is.
+    `splitter` is the name and version of the code that cut it.
     """
 
     document_id: str
@@ -85,13 +86,14 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One append-only event: a decision of one annotator on one sentence, the undoing of their last one, or an
-    adjudication between annotators.
+    """One append-only event: an annotator's decision on a sentence, the undoing of their last one, or an adjudication.
 
-    `labels` may be empty in state "reviewed": that is "reviewed, none". `seconds` is the time it took, `suggestion`
-    the labels that a model would have given (None: no model was asked), `blind` whether they were withheld on
-    purpose. `strategy` and `inclusion_probability` (0 to 1, None if unknown) say how the sentence was drawn. `extra`
-    holds what another tool's record said beyond that, JSON values by the name of its format, kept for the way back.
+    - `labels`: may be empty in state "reviewed", which means "reviewed, none"
+    - `seconds`: how long the decision took; None if it was not measured
+    - `suggestion`: the labels that a model suggested; None if no model was asked
+    - `blind`: whether the suggestion was withheld on purpose
+    - `strategy`, `inclusion_probability` (0 to 1, None if unknown), `draw_id`: how the sentence was drawn
+    - `extra`: JSON values from other tools' records by the name of their format, kept for the way back
     """
 
     event_id: str
@@ -114,7 +116,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Example:
-    """What a classifier sees: a text and its gold labels, with the ids that keep splits honest.
+    """What a classifier sees: a text and its gold labels, with the ids by which splits keep related texts together.
 
     `drawn` says how the sentence came to be labelled: "random", by another strategy of `labels.sampling.strategies`,
     or "" (unknown).
@@ -133,9 +135,10 @@ class Example:
 class DrawItem:
     """A sentence of a draw.
 
-    `inclusion_probability` is in (0, 1], or None where it is unknown. `stratum` says from which part of the frame it
-    came, or why it is to be labelled again; `previous` are the labels that it bore before, None where there were none.
-    `position` is its place among all that is drawn at one moment.
+    - `inclusion_probability`: in (0, 1], or None if unknown
+    - `stratum`: the part of the frame it was drawn from, or why it is to be labelled again
+    - `previous`: the labels that it had before; None if it had not been labelled
+    - `position`: its place among all sentences drawn at that moment; None: its place in the draw's `items`
     """
 
     sentence_id: str
@@ -149,7 +152,8 @@ class DrawItem:
 class Draw:
     """A sample of sentences handed to one annotator, with how it was drawn.
 
-    `items` are in the order to be shown. `query` is what a search looked for, `model_id` whose scores were used.
+    `items` are in the order in which they are shown. `frame_hash` and `frame_size` describe the sentences that they
+    were drawn from (`labels.store.Frame`), `query` is what a search looked for, `model_id` whose scores were used.
     """
 
     id: str
@@ -168,7 +172,7 @@ class Draw:
 class ScoringModel:
     """A model whose scores are in the store: what the columns of its probabilities mean.
 
-    `thresholds` has one number in [0, 1] for each of `labels` (empty for exclusive codebooks).
+    `thresholds` has one number in [0, 1] for each of `labels`; it is empty for an exclusive codebook.
     """
 
     id: str
@@ -183,7 +187,10 @@ class ScoringModel:
 
 @dataclass(frozen=True)
 class CodebookMigration:
-    """The recorded steps from one version of a codebook to another; `steps` are plain JSON values."""
+    """The recorded steps from one version of a codebook to another.
+
+    `steps` are plain JSON values; `labels.codebook.changes.step_from_json` reads one.
+    """
 
     old_hash: str
     new_hash: str

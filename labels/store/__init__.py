@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from labels.codebook.schema import Codebook
 from labels.records import Annotation, CodebookMigration, Document, Draw, DrawItem, ScoringModel, Sentence
 from labels.store.codebooks import Codebooks, insert_codebooks, insert_migrations
 from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, TextCounts
@@ -21,6 +20,9 @@ from labels.store.draws import SHARED, Draws, QueuedSentence, Relabelling
 from labels.store.events import Draft, Events, insert_events
 from labels.store.scores import Scorable, Scores
 from labels.store.unseen import Frame, Uncertainty, Unseen
+
+if TYPE_CHECKING:
+    from labels.codebook.schema import Codebook
 
 __all__ = [
     "SHARED",

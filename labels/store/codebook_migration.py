@@ -1,7 +1,7 @@
 """Moving from one version of a codebook to another: what that does to the annotations of a store, and recording it.
 
-Recording keeps the steps and asks for the sentences to be labelled again that they leave undecided. Annotations stay as
-they are: `migrate` says how they read under the new version.
+Recording keeps the steps, and queues the sentences that they leave undecided to be labelled again. No annotation is
+altered: `labels.codebook.reading` reads them under the new version.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError
 from labels.gold import resolve, standing
 from labels.records import Annotation
-from labels.store import CodebookMigration, Store, now
+from labels.store import CodebookMigration, QueuedSentence, Store, now
 
 _EXAMPLES = 3
-"""How many sentences show what becomes of annotations, for each of the two kinds that change."""
+"""How many example sentences a plan has for each outcome but "unchanged"."""
 
 Outcome = Literal["unchanged", "changed", "undecided"]
-Relabel = tuple[str, str, tuple[str, ...]]
-"""Sentence id, reason, and the labels so far."""
 
 
 @dataclass(frozen=True)
 class StepEffect:
-    """What one step does by itself: how many annotations of how many people it changes or leaves undecided."""
+    """What one step does by itself: how many annotations, by how many annotators, it changes or leaves undecided."""
 
     step: Step
     changed: int
@@ -47,18 +45,21 @@ class Moved:
 
     @property
     def outcome(self) -> Outcome:
-        """What became of it."""
+        """What the change does to it."""
         return _outcome(self.before.labels, self.after)
 
 
 @dataclass(frozen=True)
 class MigrationPlan:
-    """What moving from `old` to `new` does to the standing annotations (adjudications among them) made up to `old`.
+    """What moving from `old` to `new` does to the standing annotations and adjudications made up to `old`.
 
-    `relabel` are the sentences without gold under `new` because they are undecided. `edges` is what is to be recorded;
-    `recorded` says that the steps are already. `adopted` counts annotations of versions that the store does not know
-    and whose labels are all of `old`: they are read as if made under it from now on. `examples` are pairs of a
-    sentence's text and one annotation of it that does not stay as it is.
+    - `effects`: what each step does by itself
+    - `moved`: every annotation that the change concerns
+    - `adopted`: how many annotations were made under versions that the store does not have, with labels that all are in
+      `old`; from now on they are read as if made under `old`
+    - `relabel`: the sentences without gold under `new` because they are undecided
+    - `examples`: pairs of a sentence's text and an annotation of it that is changed or undecided
+    - `edges`: what is to be recorded; `recorded`: whether the steps are recorded already
     """
 
     old: Codebook
@@ -66,18 +67,18 @@ class MigrationPlan:
     effects: tuple[StepEffect, ...]
     moved: tuple[Moved, ...]
     adopted: int
-    relabel: tuple[Relabel, ...]
+    relabel: tuple[QueuedSentence, ...]
     examples: tuple[tuple[str, Moved], ...]
     edges: tuple[Edge, ...]
     recorded: bool
 
     @property
     def annotators(self) -> int:
-        """How many people made the annotations."""
+        """How many annotators made the annotations."""
         return len({moved.annotation.annotator for moved in self.moved})
 
     def count(self, outcome: Outcome) -> int:
-        """How many annotations come out so."""
+        """How many annotations have this outcome."""
         return sum(moved.outcome == outcome for moved in self.moved)
 
 
@@ -85,12 +86,12 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
     """What the change from `old` to `new` by `steps` would do; nothing is written.
 
     Raises:
-        CodebookError: only wording differs, the steps do not explain the change, or others are recorded for it.
+        CodebookError: only wording differs, the steps do not explain the change, or other steps are recorded for it.
     """
     if shape(old) == shape(new) and not steps:
         raise CodebookError(f"{titled(old)} and {titled(new)} have the same labels and flags: leave them as they are.")
     check_steps(steps, old, new)
-    decisions = _decisions(store)
+    decisions = standing(store.events.all()).with_labels
     kept = store.codebooks.history()
     versions = {**kept.versions, old.hash: old, new.hash: new}
     adopted = _adopted(decisions, versions, kept.edges, old)
@@ -117,12 +118,12 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
 
 
 def apply_migration(store: Store, plan: MigrationPlan) -> int:
-    """Record both versions and the steps, and ask for what is undecided to be labelled again.
+    """Record both versions and the steps, and queue what is undecided to be labelled again.
 
-    Doing it again, also after it was cut off, adds only what is missing.
+    Applying a plan again, for instance after an interruption, adds only what is missing.
 
     Returns:
-        How many sentences were newly put into the queue.
+        How many sentences are new in the queue.
     """
     for codebook in (plan.old, plan.new):
         store.codebooks.add(codebook)
@@ -132,20 +133,13 @@ def apply_migration(store: Store, plan: MigrationPlan) -> int:
     return store.relabelling.add(plan.relabel, source="migrate")
 
 
-def _decisions(store: Store) -> list[Annotation]:
-    """The annotations and adjudications that stand, without what was skipped."""
-    stands = standing(store.events.all())
-    reviewed = [annotation for annotation in stands.annotations.values() if annotation.state == "reviewed"]
-    return [*reviewed, *stands.adjudications.values()]
-
-
 def _adopted(
     decisions: Iterable[Annotation], versions: Mapping[str, Codebook], edges: Iterable[Edge], old: Codebook
 ) -> set[str]:
-    """Versions that nobody knows and whose annotations `old` allows.
+    """Versions that are not in the store, and whose annotations have only label sets that `old` allows.
 
-    So far they were read as if made under whatever codebook was asked for. To go on so under the new version would take
-    them as decided on labels that their annotators never saw.
+    So far they were read as if made under the codebook in use. Under the new version, that would take them for
+    decisions on labels that their annotators never saw.
     """
     placed = {edge.old_hash for edge in edges}
     sets: dict[str, set[tuple[str, ...]]] = {}
@@ -164,7 +158,7 @@ def _allows(codebook: Codebook, labels: tuple[str, ...]) -> bool:
 
 
 def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> bool:
-    """Whether the change is recorded between these versions or ones that differ from them in wording only.
+    """Whether the change is recorded, between these versions or others that differ from them in wording only.
 
     Raises:
         CodebookError: it is recorded with other steps.
@@ -175,8 +169,8 @@ def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> 
         if set(edge.steps) != set(change.steps):
             steps = " ".join(str(step) for step in edge.steps) or "none"
             raise CodebookError(
-                f"the change from {change.old_hash} to {change.new_hash} is recorded already, with other steps: "
-                f"{steps}. Annotations are read by these; to change what they say, make a further version."
+                f"the change from {change.old_hash} to {change.new_hash} is already recorded with other steps: "
+                f"{steps}. Annotations are read by these steps. To change how they read, make a further version."
             )
     return bool(same)
 
@@ -205,7 +199,7 @@ def _effect(step: Step, moved: Iterable[Moved], old: Codebook) -> StepEffect:
 def _outcome_of_step(step: Step, before: Reading, old: Codebook) -> Outcome:
     read = reread(before.labels, [step])
     if old.exclusive and before.labels and not read.labels:
-        return "undecided"  # its one label is retired: see `reread_between`
+        return "undecided"  # its only label is retired: see `reread_between`
     return _outcome(before.labels, read)
 
 
@@ -214,21 +208,21 @@ def _relabel(
     moved: Sequence[Moved],
     readers: tuple[VersionReader, VersionReader],
     steps: Sequence[Step],
-) -> tuple[Relabel, ...]:
-    """The sentences that the change leaves undecided, with the steps that do and the old gold (or the last labels)."""
+) -> tuple[QueuedSentence, ...]:
+    """The sentences that the change leaves undecided, why, and their old gold (else the last annotation's labels)."""
     open_now: dict[str, list[Moved]] = {}
     for one in moved:
         if one.outcome == "undecided":
             open_now.setdefault(one.annotation.sentence_id, []).append(one)
     old, new = (
-        # Annotations of unrelated codebooks in the same store have no part in this.
+        # A store can hold annotations of unrelated codebooks, which cannot be read here.
         resolve(
             [one for one in decisions if reader.route(one.codebook_hash) is not None], reader.codebook, reader.history
         )
         for reader in readers
     )
     return tuple(
-        (
+        QueuedSentence(
             sentence,
             _reason(open_now[sentence], readers, steps),
             old.gold.get(sentence, open_now[sentence][-1].annotation.labels),

@@ -1,6 +1,8 @@
 """Codebook versions in the store, the recorded steps from one to the next, and how a user names a version.
 
-What a change does to annotations is the business of `labels.store.codebook_migration`.
+What a change does to annotations is the business of `labels.store.codebook_migration`. Codebooks are validated by
+pydantic, which takes as long to import as opening a store does: it is imported by the functions that read codebooks,
+so that commands that only count do not wait for it.
 """
 
 from __future__ import annotations
@@ -8,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from labels.codebook.changes import step_from_json
-from labels.codebook.reading import CodebookHistory, Edge
-from labels.codebook.schema import Codebook, dump_codebook, load_codebook, parse_codebook, shipped_codebooks
 from labels.errors import CodebookError
 from labels.records import CodebookMigration
 from labels.store import schema
 from labels.store.database import Database, Part, insert_new
+
+if TYPE_CHECKING:
+    from labels.codebook.reading import CodebookHistory
+    from labels.codebook.schema import Codebook
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -32,6 +36,8 @@ class Codebooks(Part):
 
     def all(self) -> dict[str, Codebook]:
         """Every version in the store, by its hash."""
+        from labels.codebook.schema import parse_codebook
+
         table = schema.codebooks
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(table.c.hash, table.c.content).order_by(table.c.name, table.c.version))
@@ -59,8 +65,8 @@ class Codebooks(Part):
         if not found:
             listed = ", ".join(f"{book.name}@{book.version} ({codebook_hash})" for codebook_hash, book in kept.items())
             raise CodebookError(
-                f"{self._database.name}: no codebook '{reference}' is kept here. "
-                f"Name one of these, or a TOML file: {listed or 'there is none yet'}."
+                f"{self._database.name}: this store has no codebook '{reference}'. "
+                f"Name a TOML file, or one of those in the store: {listed or 'it has none yet'}."
             )
         return found[0]
 
@@ -78,6 +84,9 @@ class Codebooks(Part):
 
     def history(self) -> CodebookHistory:
         """Every version in the store, and the changes recorded between them."""
+        from labels.codebook.changes import step_from_json
+        from labels.codebook.reading import CodebookHistory, Edge
+
         edges = (
             Edge(row.old_hash, row.new_hash, tuple(step_from_json(step) for step in row.steps))
             for row in self.migrations()
@@ -87,6 +96,8 @@ class Codebooks(Part):
 
 def names_stored(reference: str) -> bool:
     """Whether `reference` reads as a version in a store (NAME@VERSION, NAME@HASH or a hash) and is not a file."""
+    from labels.codebook.schema import shipped_codebooks
+
     reads_so = "@" in reference or _HASH.fullmatch(reference) is not None
     return reads_so and reference not in shipped_codebooks() and not Path(reference).is_file()
 
@@ -98,6 +109,8 @@ def find_codebook(reference: str, store: str) -> Codebook:
         CodebookError: there is none, or several versions in the store fit.
         InputError: it is to be found in the store, and there is no store.
     """
+    from labels.codebook.schema import load_codebook
+
     if not names_stored(reference):
         return load_codebook(reference)
     with Database(store, create=False) as database:
@@ -106,6 +119,8 @@ def find_codebook(reference: str, store: str) -> Codebook:
 
 def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -> None:
     """Insert the versions that are not there yet."""
+    from labels.codebook.schema import dump_codebook
+
     rows = [
         {"hash": book.hash, "name": book.name, "version": book.version, "content": dump_codebook(book)}
         for book in codebooks

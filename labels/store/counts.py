@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from statistics import mean
 
 import sqlalchemy as sa
 
 from labels.store import schema
-from labels.store.database import Part, now
+from labels.store.database import Part, count_rows, now
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """How many texts a store holds; `boilerplate` is how many of the sentences are not to be labelled."""
+
+    documents: int
+    sentences: int
+    boilerplate: int
 
 
 @dataclass(frozen=True)
 class AnnotatorProgress:
-    """What one annotator has done. `seconds` is the median time of a decision, None where none was taken."""
+    """What one annotator has done. `seconds` is the median time of a decision, None where none was measured.
+
+    `none` of the `reviewed` sentences have no label; `noted` decisions have a note; `reserved` sentences wait for the
+    annotator; `last` is the moment of the latest decision, ISO 8601 in UTC.
+    """
 
     annotator: str
     reviewed: int
@@ -28,7 +42,7 @@ class AnnotatorProgress:
 
 @dataclass(frozen=True)
 class StrategyProgress:
-    """What became of the sentences drawn by one strategy; the skipped ones did not respond."""
+    """What became of the sentences drawn by one strategy; those skipped are its non-response."""
 
     strategy: str
     drawn: int
@@ -36,20 +50,35 @@ class StrategyProgress:
     skipped: int
 
 
-@dataclass(frozen=True)
-class TextCounts:
-    """How many texts a store holds; `boilerplate` of the sentences are page furniture."""
-
-    documents: int
-    sentences: int
-    boilerplate: int
-
-
 class Counts(Part):
     """The part of the store that counts."""
 
+    def texts(self) -> TextCounts:
+        """How many documents and sentences there are."""
+        sentences = schema.sentences
+        with self._database.reading() as connection:
+            return TextCounts(
+                documents=count_rows(connection, schema.documents),
+                sentences=count_rows(connection, sentences),
+                boilerplate=count_rows(connection, sentences, sentences.c.boilerplate != ""),
+            )
+
+    def reviewed(self) -> tuple[int, int]:
+        """How many sentences at least one annotator has reviewed, and how many at least two have."""
+        decisions = schema.decisions
+        readers = (
+            sa.select(sa.func.count().label("n"))
+            .where(decisions.c.event == "annotate", decisions.c.state == "reviewed")
+            .group_by(decisions.c.sentence_id)
+            .subquery()
+        )
+        query = sa.select(sa.func.count(), _count_if(readers.c.n > 1)).select_from(readers)
+        with self._database.reading() as connection:
+            once, twice = connection.execute(query).one()
+        return int(once), int(twice)
+
     def annotators(self, *, today: str) -> list[AnnotatorProgress]:
-        """Each annotator's standing decisions, most first; `today` is when today began, ISO 8601 in UTC."""
+        """Each annotator's standing decisions, most reviewed first; `today` is its first moment, ISO 8601 in UTC."""
         events, decisions = schema.events, schema.decisions
         reviewed = events.c.state == "reviewed"
         query = (
@@ -67,49 +96,36 @@ class Counts(Part):
             .group_by(decisions.c.annotator)
             .order_by(sa.desc("reviewed"), decisions.c.annotator)
         )
+        held = schema.reservations
         with self._database.reading() as connection:
-            rows = connection.execute(query).mappings().all()
             return [
                 AnnotatorProgress(
                     **row,
-                    reserved=self._reserved(connection, row["annotator"]),
-                    seconds=self._median_seconds(connection, row["annotator"]),
+                    reserved=count_rows(
+                        connection, held, held.c.annotator == row["annotator"], held.c.expires_at > now()
+                    ),
+                    seconds=_median_seconds(connection, row["annotator"]),
                 )
-                for row in rows
+                for row in connection.execute(query).mappings().all()
             ]
 
-    def _reserved(self, connection: sa.Connection, annotator: str) -> int:
-        held = schema.reservations
-        query = sa.select(sa.func.count()).where(held.c.annotator == annotator, held.c.expires_at > now())
-        return int(connection.execute(query).scalar_one())
-
-    def _median_seconds(self, connection: sa.Connection, annotator: str) -> float | None:
-        events = schema.events
-        timed = (events.c.annotator == annotator, events.c.event == "annotate", events.c.seconds.is_not(None))
-        total = int(connection.execute(sa.select(sa.func.count()).select_from(events).where(*timed)).scalar_one())
-        if not total:
-            return None
-        query = sa.select(events.c.seconds).where(*timed).order_by(events.c.seconds)
-        middle = query.offset((total - 1) // 2).limit(2 - total % 2)
-        return float(mean(connection.execute(middle).scalars().all()))
-
     def label_sets(self) -> dict[tuple[str, ...], int]:
-        """Label set -> how many standing reviewed annotations bear it."""
+        """Label set -> how many standing reviewed annotations have it."""
         events, decisions = schema.events, schema.decisions
-        text = sa.cast(events.c.labels, sa.Text)
+        # PostgreSQL cannot group by JSON, so the groups are those of its text; one event of each has the value.
         query = (
             sa.select(sa.func.min(events.c.seq).label("seq"), sa.func.count().label("n"))
             .join(decisions, decisions.c.seq == events.c.seq)
             .where(decisions.c.event == "annotate", decisions.c.state == "reviewed")
-            .group_by(text)
+            .group_by(sa.cast(events.c.labels, sa.Text))
             .subquery()
         )
+        counts: Counter[tuple[str, ...]] = Counter()
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(events.c.labels, query.c.n).join(query, query.c.seq == events.c.seq))
-            counts: dict[tuple[str, ...], int] = {}
             for labels, n in rows:
-                counts[tuple(labels)] = counts.get(tuple(labels), 0) + n
-            return counts
+                counts[tuple(labels)] += n
+        return dict(counts)
 
     def strategies(self) -> list[StrategyProgress]:
         """How many sentences each strategy drew and what became of them, most first."""
@@ -137,30 +153,17 @@ class Counts(Part):
             for strategy, n in sorted(totals.items(), key=lambda total: -total[1])
         ]
 
-    def reviewed(self) -> tuple[int, int]:
-        """How many sentences at least one person has reviewed, and how many at least two have."""
-        decisions = schema.decisions
-        readers = (
-            sa.select(sa.func.count().label("n"))
-            .where(decisions.c.event == "annotate", decisions.c.state == "reviewed")
-            .group_by(decisions.c.sentence_id)
-            .subquery()
-        )
-        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.case((readers.c.n > 1, 1), else_=0)), 0))
-        with self._database.reading() as connection:
-            once, twice = connection.execute(query.select_from(readers)).one()
-        return int(once), int(twice)
 
-    def texts(self) -> TextCounts:
-        """How many documents and sentences the store holds."""
-        documents, sentences = schema.documents, schema.sentences
-        queries = (
-            sa.select(sa.func.count()).select_from(documents),
-            sa.select(sa.func.count()).select_from(sentences),
-            sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate != ""),
-        )
-        with self._database.reading() as connection:
-            return TextCounts(*(int(connection.execute(query).scalar_one()) for query in queries))
+def _median_seconds(connection: sa.Connection, annotator: str) -> float | None:
+    """The median time of the annotator's decisions, read as the middle of a sorted list: SQLite has no median."""
+    events = schema.events
+    timed = (events.c.annotator == annotator, events.c.event == "annotate", events.c.seconds.is_not(None))
+    total = count_rows(connection, events, *timed)
+    if not total:
+        return None
+    query = sa.select(events.c.seconds).where(*timed).order_by(events.c.seconds)
+    middle = query.offset((total - 1) // 2).limit(2 - total % 2)
+    return float(mean(connection.execute(middle).scalars().all()))
 
 
 def _count_if(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:

@@ -1,6 +1,7 @@
-"""An open database with its transactions: what every part of the store is built on.
+"""An open database of the newest schema, and its transactions: what every part of the store is built on.
 
-Connections to the database, and how SQLite is set up so that two processes can share a file.
+Here too: how SQLite and PostgreSQL are set up so that several processes can share a store, and the upgrade of stores
+that an older version of communique wrote.
 """
 
 from __future__ import annotations
@@ -9,22 +10,35 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from labels.errors import InputError, StoreError
 from labels.settings import command, shown_url, sqlite_file, store_name, store_url
 
 WRITES = "communique_writes"
-"""Execution option of a transaction that will write: it takes the one write lock at once, not half-way."""
+"""Execution option of a transaction that will write: it takes the write lock when it begins.
+
+A transaction that first reads and then asks for the lock can fail half-way: SQLite refuses the lock at once if another
+process wrote since the read, however long the busy timeout is.
+"""
+
+HEAD = "0002"
+"""The newest revision under `versions/`; a test compares them."""
 
 _BUSY_SECONDS = 60
 _LOCK = 0x636F6D6D
-"""The advisory lock that writers of a store on PostgreSQL wait for."""
+"""The advisory lock of a store on PostgreSQL. Only writers take it, so readers never wait."""
+_BATCH = 400
+"""How many values one statement lists: SQLite allows 999 variables in older builds."""
+_OURS = {"documents", "sentences", "events"}
+"""Tables that every version of the store has."""
+
+T = TypeVar("T")
 
 
 def open_engine(url: sa.URL) -> sa.Engine:
@@ -34,7 +48,7 @@ def open_engine(url: sa.URL) -> sa.Engine:
         InputError: a parameter of the URL has a value that it cannot have.
     """
     try:
-        # A connection that was cut while nobody typed (a server's restart, a firewall) is made anew.
+        # An idle connection may have been cut (the server restarted, a firewall closed it): test it, and reconnect.
         engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
     except (TypeError, ValueError) as error:
         raise InputError(f"{shown_url(url)}: a parameter of this URL cannot be used ({error}). Fix it.") from error
@@ -47,14 +61,16 @@ def open_engine(url: sa.URL) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
-    # The driver's own transactions begin too late and end at each CREATE TABLE: ours begin in `_begin_sqlite`.
+    # The driver's own transactions begin at the first write and end at each CREATE TABLE: ours begin in
+    # `_begin_sqlite`.
     connection.isolation_level = None
-    # SQLite's own knows only the case of ASCII letters.
+    # SQLite's own `lower` changes ASCII letters only, so a search would not find “Örebro” under “örebro”.
     connection.create_function("lower", 1, _lower, deterministic=True)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     with suppress(sqlite3.OperationalError):
-        # Not awaited by SQLite. The mode is the file's: whoever holds the lock is setting it.
+        # WAL lets readers go on while one process writes. The mode is stored in the file, and the busy timeout does not
+        # apply to setting it: where the file is locked, another process is setting it at this moment.
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
@@ -76,31 +92,14 @@ def _writes(connection: sa.Connection) -> bool:
     return bool(connection.get_execution_options().get(WRITES, False))
 
 
-T = TypeVar("T")
-_BATCH = 400
-
-
 def now() -> str:
     """The present moment in UTC, ISO 8601 to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def batches(values: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
-    """Lists of at most `size` values: a statement has room for only so many."""
-    rest = iter(values)
-    while batch := list(islice(rest, size)):
-        yield batch
-
-
 def _holds_something(path: Path) -> bool:
-    """Whether the file is there and not empty: SQLite would take an empty file of any kind and make it a database."""
+    """Whether the file exists and is not empty: SQLite would turn any empty file into a database."""
     return path.is_file() and path.stat().st_size > 0
-
-
-HEAD = "0002"
-"""The newest revision under `versions/`; a test holds it to that."""
-_OURS = {"documents", "sentences", "events"}
-"""Tables that every version of the store has."""
 
 
 def schema_version(connection: sa.Connection) -> str | None:
@@ -122,19 +121,19 @@ def migrate(connection: sa.Connection, url: str) -> None:
     tables = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
     if tables and not (version and tables >= _OURS):
         raise StoreError(
-            f"{url}: this database has tables of something else; it is no communique store. Name another file."
+            f"{url}: this database is not a communique store, it has tables of another program. Name another file."
         )
     if version is not None and version > HEAD:
         raise StoreError(
-            f"{url}: this store has schema version {version}, this communique knows up to {HEAD}. "
+            f"{url}: this store has schema version {version}, this version of communique knows up to {HEAD}. "
             "Upgrade communique (`pip install -U communique`), or name another store."
         )
     upgrade(connection)
 
 
 def upgrade(connection: sa.Connection, *, to: str = HEAD) -> None:
-    """Run the revisions under `versions/` that the database lacks, up to one of them."""
-    # Alembic is imported here: opening a store whose tables are of the newest version does not need it.
+    """Run the revisions under `versions/` that the database lacks, up to the revision `to`."""
+    # Imported here because opening a store of the newest version does not need Alembic.
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
@@ -142,7 +141,8 @@ def upgrade(connection: sa.Connection, *, to: str = HEAD) -> None:
     script = ScriptDirectory(str(Path(__file__).parent))
     context = MigrationContext.configure(connection)
     missing = list(script.iterate_revisions(to, context.get_current_revision() or "base"))
-    # Not `alembic.command.upgrade`: it needs an `env.py` and begins transactions of its own. All of this is one.
+    # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions are one
+    # transaction, the caller's: an upgrade that fails leaves the store as it was.
     with Operations.context(context):
         for revision in reversed(missing):
             revision.module.upgrade()
@@ -160,7 +160,7 @@ class Database:
 
     Raises:
         InputError: the SQLite file is absent or empty and `create` is false; or as `labels.settings.store_url`.
-        StoreError: it cannot be opened, is of a newer schema version, or no store at all.
+        StoreError: it cannot be opened, has a newer schema version, or is not a store.
     """
 
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
@@ -180,6 +180,7 @@ class Database:
                 raise
 
     def _bring_to_head(self) -> None:
+        # Look without the lock first: opening a store must not wait for a process that is writing to it.
         with self._engine.connect() as connection:
             ready = schema_version(connection) == HEAD
         if not ready:
@@ -198,7 +199,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads: all of its queries see one state of the store.
+        """A transaction that only reads. It never waits for a writer.
 
         Raises:
             StoreError: the database refuses.
@@ -208,7 +209,9 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that writes: it holds the one write lock from its start, and all of it happens or nothing.
+        """A transaction that holds the one write lock from its start; if it raises, nothing of it is kept.
+
+        What it reads cannot change before it ends, so that a check and the write that depends on it belong in one.
 
         Raises:
             StoreError: the database refuses.
@@ -245,6 +248,30 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[s
     """Insert the rows whose key is not there yet; how many were."""
     if not rows:
         return 0
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # "ON CONFLICT" is not part of SQLAlchemy's common dialect. The engine has loaded its own; importing both by name
+    # would delay every command by the one that is not used.
+    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     statement = dialect.insert(table).on_conflict_do_nothing()
-    return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+    options = {"preserve_rowcount": True}
+    return int(connection.execute(statement, rows, execution_options=options).rowcount)
+
+
+def count_rows(connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
+    """How many rows of a table meet all conditions."""
+    query = sa.select(sa.func.count()).select_from(table).where(*conditions)
+    return int(connection.execute(query).scalar_one())
+
+
+def rows_among(
+    connection: sa.Connection, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[Any]
+) -> Iterator[sa.Row[*tuple[Any, ...]]]:
+    """The rows of `query` whose `column` is one of `values`, each value looked up once, whatever their number."""
+    for batch in batches(dict.fromkeys(values)):
+        yield from connection.execute(query.where(column.in_(batch)))
+
+
+def batches(values: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
+    """Lists of at most `size` values, since a statement has room for only so many."""
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -1,4 +1,4 @@
-"""Documents and sentences in the store."""
+"""Documents and their sentences in the store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from labels.records import Document, Sentence
 from labels.store import schema
-from labels.store.database import Part, batches, insert_new
+from labels.store.database import Part, insert_new, rows_among
 
 
 @dataclass(frozen=True)
 class Context:
-    """What surrounds a sentence: the two sentences before and after it in its document (fewer at the edges), and the
-    document's title and date (empty where the document is elsewhere).
+    """The sentences before and after a sentence in its document (fewer at the edges), and the document's title and date
+    (empty where the document is not in the store).
     """
 
     before: tuple[Sentence, ...]
@@ -30,7 +30,7 @@ class Documents(Part):
     """The part of the store that holds documents and their sentences."""
 
     def add(self, documents: Iterable[tuple[Document, Sequence[Sentence]]]) -> tuple[int, int]:
-        """Add documents with their sentences; those already there are left as they are.
+        """Add documents with their sentences; those in the store already stay as they are.
 
         Returns:
             How many documents and how many sentences were new.
@@ -44,7 +44,7 @@ class Documents(Part):
             )
 
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
-        """Sentences with their boilerplate, by document and position; all, or those asked for."""
+        """Sentences, boilerplate included, by document and position: all, those of some ids, or those of a document."""
         table = schema.sentences
         query = _sentence_query().order_by(table.c.document_id, table.c.start)
         if document_id is not None:
@@ -52,13 +52,20 @@ class Documents(Part):
         with self._database.reading() as connection:
             if ids is None:
                 return [Sentence(*row) for row in connection.execute(query)]
-            found: list[Sentence] = []
-            for batch in batches(dict.fromkeys(ids)):
-                found += [Sentence(*row) for row in connection.execute(query.where(table.c.id.in_(batch)))]
-            return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
+            found = [Sentence(*row) for row in rows_among(connection, query, table.c.id, ids)]
+        # Each batch of ids comes in order, but not one batch after the other.
+        return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
+
+    def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
+        """Sentence ids in the order of `numbers`."""
+        table = schema.sentences
+        query = sa.select(table.c.number, table.c.id)
+        with self._database.reading() as connection:
+            found = {row.number: row.id for row in rows_among(connection, query, table.c.number, numbers)}
+        return [found[number] for number in numbers]
 
     def context(self, sentence: Sentence, reach: int = 2) -> Context:
-        """What surrounds a sentence, up to `reach` sentences on each side."""
+        """What surrounds a sentence: up to `reach` sentences on each side, title and date."""
         table, documents = schema.sentences, schema.documents
         near = _sentence_query().where(table.c.document_id == sentence.document_id)
         before = near.where(table.c.start < sentence.start).order_by(table.c.start.desc()).limit(reach)
@@ -71,11 +78,15 @@ class Documents(Part):
         return Context(tuple(reversed(earlier)), tuple(later), title, date)
 
     def paragraph_breaks(self, sentences: Sequence[Sentence]) -> list[bool]:
-        """Whether a new paragraph (a line break in the document's text) comes before each sentence but the first."""
+        """For each sentence but the first, whether a line break in the document's text comes before it.
+
+        `sentences` are consecutive sentences of one document.
+        """
         if not sentences:
             return []
         table = schema.documents
         start, end = sentences[0].start, sentences[-1].start
+        # The database cuts the piece out: a transcript can be long, and this is asked for every sentence shown.
         piece = sa.func.substr(table.c.text, start + 1, end - start)
         with self._database.reading() as connection:
             text = connection.execute(sa.select(piece).where(table.c.id == sentences[0].document_id)).scalar() or ""
@@ -89,24 +100,6 @@ class Documents(Part):
             rows = connection.execute(sa.select(table.c.id, table.c.date).where(table.c.date != ""))
             return {row.id: row.date for row in rows}
 
-    def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
-        """Sentence ids in the order of `numbers`."""
-        table = schema.sentences
-        found: dict[int, Any] = {}
-        with self._database.reading() as connection:
-            for batch in batches(numbers):
-                query = sa.select(table.c.number, table.c.id).where(table.c.number.in_(batch))
-                found.update((row.number, row.id) for row in connection.execute(query))
-        return [found[number] for number in numbers]
-
-
-def _fields(record: Document | Sentence) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def _sentence_query() -> sa.Select[Any]:
-    return sa.select(*(schema.sentences.c[field.name] for field in fields(Sentence)))
-
 
 def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -> int:
     """Insert the documents that are not there yet; how many were new."""
@@ -115,12 +108,17 @@ def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -
 
 
 def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
-    """Insert the new ones under the next numbers. Writers wait for one another, so that numbers stay dense."""
+    """Insert the sentences that are not there yet, under the next numbers; how many were new.
+
+    Numbers run from 1 without a gap, so that a random number is a random sentence (`Unseen.random`). The caller holds
+    the write lock: nobody else can take the same numbers.
+    """
     table = schema.sentences
     by_id = {sentence.id: sentence for sentence in sentences}
-    for batch in batches(list(by_id)):
-        for known in connection.execute(sa.select(table.c.id).where(table.c.id.in_(batch))).scalars():
-            del by_id[known]
+    # Not left to "on conflict do nothing": a row that is refused would leave its number unused.
+    known = list(rows_among(connection, sa.select(table.c.id), table.c.id, by_id))
+    for row in known:
+        del by_id[row.id]
     if not by_id:
         return 0
     last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one())
@@ -134,8 +132,16 @@ def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -
 
 
 def _mark_labellable(connection: sa.Connection, last: int) -> None:
-    """Mark the decisions that were there before their sentences, which are those numbered above `last`."""
+    """Mark the decisions that were imported before their sentences, which are those numbered above `last`."""
     table, decisions = schema.sentences, schema.decisions
     new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
     early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
     connection.execute(sa.update(decisions).where(*early).values(labellable=True))
+
+
+def _fields(record: Document | Sentence) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _sentence_query() -> sa.Select[Any]:
+    return sa.select(*(schema.sentences.c[field.name] for field in fields(Sentence)))

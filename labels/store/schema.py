@@ -1,4 +1,7 @@
-"""The tables of the label store, as SQLAlchemy Core describes them; the migrations under `versions/` create them."""
+"""The tables of the label store in SQLAlchemy Core, for queries. The revisions under `versions/` create them.
+
+A test compares the two. Moments are ISO 8601 in UTC with microseconds, so that they sort as text.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ documents = Table(
 sentences = Table(
     "sentences",
     metadata,
-    # Dense, from 1, given by the store: a sample is drawn by number, without listing a million ids.
+    # From 1 without a gap, given by the store: a sample is drawn by number, without listing a million ids.
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("id", _ID, nullable=False, unique=True),
-    # No foreign key: annotations may be imported for documents that cannot be shared.
+    # Not a foreign key: sentences and annotations are also imported without documents that may not be shared.
     Column("document_id", _ID, nullable=False),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
@@ -73,20 +76,20 @@ events = Table(
 decisions = Table(
     "decisions",
     metadata,
-    # What stands, folded from `events` and kept in step with it: nothing is here that events do not say.
+    # The decisions that stand. Derived from `events` in the same transaction, so that counting them needs no folding.
     Column("sentence_id", _ID, primary_key=True),
     Column("annotator", String(200), primary_key=True),
     Column("event", String(16), primary_key=True),
     Column("seq", Integer, nullable=False),
     Column("state", String(16)),
-    # Whether the sentence is no boilerplate: what is left to label is counted without reading sentences.
+    # Whether the sentence is in the store and not boilerplate, so that what is left to label is counted without a join.
     Column("labellable", Boolean, nullable=False),
 )
 
 drafts = Table(
     "drafts",
     metadata,
-    # What an annotator has typed on a sentence and not yet confirmed.
+    # What an annotator has typed on a sentence and not confirmed yet.
     Column("sentence_id", _ID, primary_key=True),
     Column("annotator", String(200), primary_key=True),
     Column("labels", JSON, nullable=False),
@@ -131,7 +134,7 @@ draw_items = Table(
 relabelling = Table(
     "relabelling",
     metadata,
-    # An entry is open until a review of a draw "relabel" that came after `after_seq` stands on its sentence.
+    # An entry waits until a review from a draw "relabel", later than the event `after_seq`, stands on its sentence.
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("sentence_id", _ID, nullable=False, index=True),
     Column("source", String(40), nullable=False),

@@ -1,4 +1,7 @@
-"""What models said of the store's sentences: probabilities, their uncertainty, and embeddings."""
+"""What models predict for the store's sentences: probabilities, their uncertainty, and embeddings.
+
+Sentences are known by number here: a store of a million sentences has as many scores for each model.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import sqlalchemy as sa
 
 from labels.records import ScoringModel
 from labels.store import schema
-from labels.store.database import Part, batches, insert_new
+from labels.store.database import Part, count_rows, insert_new, rows_among
 
 Score = tuple[int, Sequence[float], float, float, float]
 """Sentence number, probabilities, entropy, margin, largest probability."""
@@ -18,7 +21,7 @@ Score = tuple[int, Sequence[float], float, float, float]
 
 @dataclass(frozen=True)
 class Scorable:
-    """A sentence that a model has not seen."""
+    """A sentence that a model has not scored."""
 
     number: int
     id: str
@@ -29,13 +32,13 @@ class Scores(Part):
     """The part of the store that holds models' scores under the models' ids."""
 
     def add_model(self, model: ScoringModel) -> None:
-        """Keep what a model's scores mean; known models are left as they are."""
+        """Keep what a model's scores mean; a model in the store already stays as it is."""
         row = asdict(model) | {"labels": list(model.labels), "thresholds": list(model.thresholds)}
         with self._database.writing() as connection:
             insert_new(connection, schema.models, [row])
 
     def models(self) -> list[ScoringModel]:
-        """The models whose scores are here, the one added last first."""
+        """The models that have scores here, the latest first."""
         table = schema.models
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(table).order_by(table.c.created_at.desc())).mappings().all()
@@ -47,26 +50,25 @@ class Scores(Part):
     def unscored(self, model_id: str, limit: int = 2048, *, embeddings: bool = False) -> list[Scorable]:
         """Up to `limit` sentences, boilerplate aside, that have no score (or embedding) of this model yet."""
         sentences, table = schema.sentences, schema.embeddings if embeddings else schema.scores
-        there = sa.exists().where(table.c.model_id == model_id, table.c.sentence_number == sentences.c.number)
+        scored = sa.exists().where(table.c.model_id == model_id, table.c.sentence_number == sentences.c.number)
         last = sa.select(sa.func.coalesce(sa.func.max(table.c.sentence_number), 0)).where(table.c.model_id == model_id)
         query = sa.select(sentences.c.number, sentences.c.id, sentences.c.text).where(sentences.c.boilerplate == "")
         query = query.order_by(sentences.c.number).limit(limit)
         with self._database.reading() as connection:
-            # Scores are written in the order of numbers: what comes after the last is new, holes are looked for last.
+            # Scores are written in the order of numbers, so that almost always all that is missing comes after the
+            # last. The search for gaps, left by a run that was cut off, reads every sentence: it comes second.
             beyond = connection.execute(query.where(sentences.c.number > connection.execute(last).scalar_one())).all()
-            rows = beyond or connection.execute(query.where(~there)).all()
+            rows = beyond or connection.execute(query.where(~scored)).all()
         return [Scorable(row.number, row.id, row.text) for row in rows]
 
     def count_unscored(self, model_id: str) -> int:
         """How many sentences, boilerplate aside, have no score of this model."""
-        sentences, scores = schema.sentences, schema.scores
-        total = sa.select(sa.func.count()).select_from(sentences).where(sentences.c.boilerplate == "")
-        scored = sa.select(sa.func.count()).select_from(scores).where(scores.c.model_id == model_id)
         with self._database.reading() as connection:
-            return int(connection.execute(total).scalar_one() - connection.execute(scored).scalar_one())
+            labellable = count_rows(connection, schema.sentences, schema.sentences.c.boilerplate == "")
+            return labellable - count_rows(connection, schema.scores, schema.scores.c.model_id == model_id)
 
     def add(self, model_id: str, scores: Iterable[Score]) -> int:
-        """Keep scores; what is there already is left as it is. How many were new."""
+        """Add scores; those in the store already stay as they are. How many were new."""
         rows = [
             {
                 "model_id": model_id,
@@ -82,13 +84,13 @@ class Scores(Part):
             return insert_new(connection, schema.scores, rows)
 
     def add_embeddings(self, model_id: str, embeddings: Iterable[tuple[int, bytes]]) -> int:
-        """Keep embeddings (sentence number, little-endian float16 vector of length 1). How many were new."""
+        """Add embeddings (sentence number, little-endian float16 vector of length 1). How many were new."""
         rows = [{"model_id": model_id, "sentence_number": number, "vector": vector} for number, vector in embeddings]
         with self._database.writing() as connection:
             return insert_new(connection, schema.embeddings, rows)
 
     def probabilities(self, model_id: str, sentence_id: str) -> tuple[float, ...] | None:
-        """What the model said of a sentence, in the order of its labels; None if it was not asked."""
+        """The model's probabilities for a sentence, in the order of its labels; None if it has not scored it."""
         scores, sentences = schema.scores, schema.sentences
         query = (
             sa.select(scores.c.probabilities)
@@ -100,21 +102,18 @@ class Scores(Part):
         return None if packed is None else struct.unpack(f"<{len(packed) // 4}f", packed)
 
     def embeddings(self, model_id: str, ids: Iterable[str]) -> dict[str, bytes]:
-        """Sentence id -> embedding by the model, for those that have one."""
+        """Sentence id -> the model's embedding, for those of the sentences that have one."""
         table, sentences = schema.embeddings, schema.sentences
         query = (
             sa.select(sentences.c.id, table.c.vector)
             .join(sentences, sentences.c.number == table.c.sentence_number)
             .where(table.c.model_id == model_id)
         )
-        found: dict[str, bytes] = {}
         with self._database.reading() as connection:
-            for batch in batches(ids):
-                found.update((row.id, row.vector) for row in connection.execute(query.where(sentences.c.id.in_(batch))))
-        return found
+            return {row.id: row.vector for row in rows_among(connection, query, sentences.c.id, ids)}
 
     def numbers_by_top(self, model_id: str, low: float, high: float) -> Sequence[int]:
-        """Numbers of the sentences whose largest probability by the model is in [low, high)."""
+        """Numbers of the sentences whose largest probability by the model is in [low, high), or [low, 1] for high 1."""
         table = schema.scores
         query = sa.select(table.c.sentence_number).where(table.c.model_id == model_id, table.c.top >= low)
         if high < 1:

@@ -136,7 +136,7 @@ def test_diff_of_a_codebook_with_itself_says_so() -> None:
 @pytest.mark.usefixtures("filled")
 def test_diff_takes_versions_that_the_store_keeps() -> None:
     assert succeed("codebook", "diff", "small@1", load_codebook("old.toml").hash).endswith("one and the same.")
-    assert "no codebook 'small@7' is kept here" in refuse("codebook", "diff", "small@7", "new.toml")
+    assert "this store has no codebook 'small@7'" in refuse("codebook", "diff", "small@7", "new.toml")
 
 
 # -- show, check

@@ -197,7 +197,7 @@ def test_other_steps_for_a_recorded_change_are_refused_also_between_rewordings(s
     apply_migration(store, plan_migration(store, OLD, NEW, STEPS))
     others = [Step("retire", ("aid",), ()), RENAME, Step("add", (), ("loan",)), Step("add", (), ("gift",))]
     for old, new in ((OLD, NEW), (book("truce aid", "1.1"), book("halt gift loan", "2.1"))):
-        with pytest.raises(CodebookError, match=r"recorded already, with other steps: --split aid=loan,gift"):
+        with pytest.raises(CodebookError, match=r"already recorded with other steps: --split aid=loan,gift"):
             plan_migration(store, old, new, others)
 
 

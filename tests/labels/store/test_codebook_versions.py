@@ -46,12 +46,12 @@ def test_two_versions_of_one_name_and_version_are_listed_with_their_hashes(store
 
 @pytest.mark.parametrize("reference", ["small@7", "other@1", "0123456789abcdef", f"other@{OLD.hash}", "@1"])
 def test_a_version_that_is_not_kept_is_refused_with_those_that_are(store: Store, reference: str) -> None:
-    with pytest.raises(CodebookError, match=rf"'{reference}' is kept here.*small@1 \({OLD.hash}\)"):
+    with pytest.raises(CodebookError, match=rf"no codebook '{reference}'.*small@1 \({OLD.hash}\)"):
         store.codebooks.get(reference)
 
 
 def test_an_empty_store_keeps_no_version() -> None:
-    with Store("empty.db") as empty, pytest.raises(CodebookError, match="there is none yet"):
+    with Store("empty.db") as empty, pytest.raises(CodebookError, match="it has none yet"):
         empty.codebooks.get("small@1")
 
 

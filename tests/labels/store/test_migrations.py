@@ -294,7 +294,7 @@ def test_a_foreign_database_is_refused_untouched(statements: list[str]) -> None:
     run_sql("foreign.db", *statements)
     before = dump("foreign.db")
 
-    with pytest.raises(StoreError, match=r"foreign\.db: .*no communique store"):
+    with pytest.raises(StoreError, match=r"foreign\.db: .*not a communique store"):
         Store("foreign.db")
     assert dump("foreign.db") == before
 

@@ -478,7 +478,7 @@ def test_an_experiment_can_pin_a_version_that_the_store_keeps(versioned_store: P
 
 
 def test_a_pinned_version_that_the_store_does_not_keep_raises_with_those_it_does(versioned_store: Path) -> None:
-    with pytest.raises(CodebookError, match=r"no codebook 'small@7' is kept here.*small@1 .*small@2 "):
+    with pytest.raises(CodebookError, match=r"this store has no codebook 'small@7'.*small@1 .*small@2 "):
         store_dataset("small@7", store=str(versioned_store))
 
 
