@@ -46,9 +46,9 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
     template = shared / "mlflow-template.db"
     with FileLock(f"{template}.lock"):
         if not template.exists():
-            from trainer.environment import quiet_libraries
+            from trainer.environment import silence_libraries
 
-            quiet_libraries()
+            silence_libraries()
             from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
             draft = template.with_suffix(".draft")

@@ -40,7 +40,7 @@ def cache_folder() -> Path:
 _LOGGERS = ("mlflow", "alembic", "transformers", "datasets", "accelerate", "httpx", "huggingface_hub", "trafilatura")
 
 
-def quiet_libraries() -> None:
+def silence_libraries() -> None:
     """Lower the libraries' loggers and progress bars; call before they are imported."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -33,7 +33,7 @@ from trainer.classifiers.linear import LinearLayer, build_regression, regression
 from trainer.config.models import ContrastiveSection, EmbeddingSection
 from trainer.encoders.embeddings import Embedder
 from trainer.encoders.encoder import bundled_encoder
-from trainer.environment import quiet_libraries
+from trainer.environment import silence_libraries
 
 SETS = ("customer_reviews", "ag_news", "trec", "cameo_class", "banking77")
 METHODS = ("embedding", "contrastive", "setfit")
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/few_shot.md"))
     arguments = parser.parse_args()
-    quiet_libraries()
+    silence_libraries()
     one_thread()
     arguments.work.mkdir(parents=True, exist_ok=True)
     for shots, name, seed in itertools.product(arguments.shots, arguments.sets, range(arguments.seeds)):

@@ -28,7 +28,7 @@ from public_sets import peak
 
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
-from trainer.environment import quiet_libraries
+from trainer.environment import silence_libraries
 from trainer.evaluation.intervals import paired_difference
 from trainer.evaluation.metrics import count
 from trainer.runs.run import run_experiment
@@ -70,8 +70,10 @@ def in_own_process(arguments: argparse.Namespace, name: str, kind: str) -> None:
 
 def measure(folder: Path, name: str, kind: str, work: Path) -> None:
     """Fit and evaluate one kind on one set; the report is kept in `work`."""
-    quiet_libraries()
-    figures = run_experiment(described(folder, name, kind), run_folder(work, name, kind), overwrite=True).report
+    silence_libraries()
+    figures = run_experiment(
+        described(folder, name, kind), run_folder(work, name, kind), overwrite=True
+    ).report.to_dict()
     figures["peak_megabytes"] = peak()
     kept(work, name, kind).write_text(json.dumps(figures), encoding="utf-8")
     print(f"{name}, {kind}: macro-F1 {figures['macro_f1']:.3f}, {figures['train_seconds']:.0f} s", flush=True)

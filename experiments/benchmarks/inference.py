@@ -31,7 +31,7 @@ from public_sets import peak
 from labels.errors import ArtefactError
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.data.dataset import load_dataset
-from trainer.environment import quiet_libraries
+from trainer.environment import silence_libraries
 from trainer.model.artefact import save_artefact
 from trainer.model.export import export_artefact
 from trainer.model.model import Model
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/results/inference.md"))
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    quiet_libraries()
+    silence_libraries()
     if arguments.one:
         print(json.dumps(measure(arguments.work, arguments.one)))
         return

@@ -76,7 +76,7 @@ def fit(work: Path, n: int) -> Row:
     settings = [f"data.train={work / f'{n}.jsonl'}", "data.codebook=infer", "tracking.enabled=false"]
     parts = ["split.train=0.75", "split.validation=0.2", "split.test=0.05", "split.allow_large_groups=true"]
     result = run_experiment(load_experiment("tfidf", [*settings, *parts]), work / f"fit-{n}", overwrite=True)
-    return {"n": n, "seconds": result.report["train_seconds"], "peak_megabytes": peak()}
+    return {"n": n, "seconds": result.report.train_seconds, "peak_megabytes": peak()}
 
 
 def predict(work: Path, n: int) -> Row:

@@ -32,7 +32,7 @@ from trainer.config.load import load_experiment
 from trainer.config.models import FinetuneSection
 from trainer.data.dataset import load_dataset
 from trainer.encoders.encoder import bundled_encoder
-from trainer.environment import quiet_libraries
+from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import count
 from trainer.runs.fit import fit_model
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/standard_recipe.md"))
     arguments = parser.parse_args()
-    quiet_libraries()
+    silence_libraries()
     one_thread()
     arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.methods = list(dict.fromkeys(["finetune", *arguments.methods]))  # which all are compared with

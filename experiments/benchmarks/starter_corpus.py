@@ -27,7 +27,7 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.load import load_experiment
 from trainer.data.dataset import Dataset, seed_examples
 from trainer.data.splits import Split, group_examples, make_split
-from trainer.environment import quiet_libraries, shipped
+from trainer.environment import shipped, silence_libraries
 from trainer.evaluation import Outcome, build_report
 from trainer.runs.fit import fit_model
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/starter_corpus.md"))
     arguments = parser.parse_args()
-    quiet_libraries()
+    silence_libraries()
     arguments.work.mkdir(parents=True, exist_ok=True)
     examples = seed_examples(CODEBOOK)
     by_document = list(document_folds(examples))
@@ -132,7 +132,7 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
         groups=group_examples(examples, allow_large=True),
         thresholds=np.full(len(CODEBOOK.labels), 0.5),
     )
-    return build_report(outcome, bootstrap=1000, confidence=0.95, min_groups=4, seed=13)
+    return build_report(outcome, bootstrap=1000, confidence=0.95, min_groups=4, seed=13).to_dict()
 
 
 def report(out: Path, examples: Sequence[Example], results: dict[str, list[Row]], regions: list[Row]) -> None:

@@ -7,11 +7,13 @@ and a bias for each class; the decision is the argmax.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from labels.codebook.schema import Codebook
 from trainer.arrays import Bools, Floats
@@ -74,22 +76,14 @@ class Calibration:
         return np.asarray(chosen[:, None] == np.arange(probabilities.shape[1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
-        return asdict(self)
+        """Plain values, for the manifest."""
+        content: dict[str, Any] = TypeAdapter(Calibration).dump_python(self, mode="json")
+        return content
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Calibration:
+    def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
         """The calibration that `to_dict` described."""
-        none = content["none"]
-        return cls(
-            exclusive=bool(content["exclusive"]),
-            labels=tuple(_label_from_dict(label) for label in content["labels"]),
-            none=None if none is None else _label_from_dict(none),
-        )
-
-
-def _label_from_dict(content: dict[str, Any]) -> LabelCalibration:
-    return LabelCalibration(**(content | {"x": tuple(content["x"]), "y": tuple(content["y"])}))
+        return TypeAdapter(Calibration).validate_python(content)
 
 
 def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: bool) -> Calibration:
@@ -149,6 +143,7 @@ def fit_exclusive(
     (2017), with the biases that class weights make necessary.
     """
     from scipy.optimize import minimize
+    from scipy.special import logsumexp
 
     logits = np.log(np.clip(with_none(np.asarray(raw, dtype=np.float64), allow_none), _EPSILON, 1))
     target = np.where(gold.any(axis=1), gold.argmax(axis=1), gold.shape[1])
@@ -164,7 +159,7 @@ def fit_exclusive(
         """With its gradient: guessing that takes as many evaluations as there are classes."""
         scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
         scaled = logits * scale + biases
-        log_shares = scaled - _log_sum_exp(scaled)[:, None]
+        log_shares = scaled - logsumexp(scaled, axis=1, keepdims=True)
         penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
         value = -log_shares[np.arange(n), target].mean() + penalty / n
         errors = np.exp(log_shares)
@@ -248,7 +243,7 @@ def _fit_label(scores: Floats, gold: Bools, method: str, min_positives: int) -> 
         return LabelCalibration("none", n, positives, reason=few if positives < min_positives else "no negatives")
     fitted = _fit_map(scores, gold, method, n, positives)
     threshold = stable_threshold(_apply_label(scores, fitted), gold)
-    return LabelCalibration(**(asdict(fitted) | {"threshold": threshold}))
+    return replace(fitted, threshold=threshold)
 
 
 def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -> LabelCalibration:
@@ -295,32 +290,27 @@ def _fit_platt(logits: Floats, gold: Bools) -> tuple[float, float]:
 
 def _apply_label(scores: Floats, label: LabelCalibration) -> Floats:
     if label.method == "platt":
-        return _sigmoid(label.a * _logit(scores) + label.b)
+        from scipy.special import expit
+
+        return np.asarray(expit(label.a * _logit(scores) + label.b))
     if label.method == "isotonic":
         return np.asarray(np.interp(scores, label.x, label.y))
     return scores
 
 
 def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none: LabelCalibration | None) -> Floats:
+    from scipy.special import softmax
+
     classes = (*labels, none) if none is not None else labels
     if classes[0].method == "none":
         return scores
     logits = np.log(np.clip(with_none(scores, none is not None), _EPSILON, 1))
     scaled = logits * classes[0].a + np.array([label.b for label in classes])
-    return np.asarray(np.exp(scaled - _log_sum_exp(scaled)[:, None])[:, : len(labels)])
+    return np.asarray(softmax(scaled, axis=1)[:, : len(labels)])
 
 
 def _logit(scores: Floats) -> Floats:
-    clipped = np.clip(scores, _EPSILON, 1 - _EPSILON)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+    """Log-odds, of 0 and 1 too: a classifier that is certain must not become infinitely so."""
+    from scipy.special import logit
 
-
-def _sigmoid(z: Floats) -> Floats:
-    from scipy.special import expit
-
-    return np.asarray(expit(z))
-
-
-def _log_sum_exp(z: Floats) -> Floats:
-    top = z.max(axis=1)
-    return np.asarray(top + np.log(np.exp(z - top[:, None]).sum(axis=1)))
+    return np.asarray(logit(np.clip(scores, _EPSILON, 1 - _EPSILON)))

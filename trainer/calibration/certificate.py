@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, computed_field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from trainer.arrays import Bools, Floats
 
@@ -82,14 +84,18 @@ class DeferralRule:
         """(n,): whether the cheap model is sure."""
         return np.asarray(self.expected_errors(probabilities) <= self.tolerance)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        content: dict[str, Any] = TypeAdapter(DeferralRule).dump_python(self, mode="json")
+        return content
+
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> DeferralRule:
-        """The rule that `dataclasses.asdict` described."""
-        thresholds = content["thresholds"]
-        return cls(content["tolerance"], thresholds and tuple(thresholds), tuple(content["deferred"]))
+    def from_dict(cls, content: Mapping[str, Any]) -> DeferralRule:
+        """The rule that `to_dict` described."""
+        return TypeAdapter(DeferralRule).validate_python(content)
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True)
 class LabelCertificate:
     """Of the expensive model's `positives` of a label, how many the cascade lost, and the upper bound of their share.
 
@@ -102,13 +108,14 @@ class LabelCertificate:
     lost: int
     upper_bound: float | None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
         """Lost / positives; 0 where there are none."""
         return self.lost / self.positives if self.positives else 0.0
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True)
 class Certificate:
     """How the label sets of a cascade compare with those of its expensive model on `cases` sentences.
 
@@ -123,16 +130,19 @@ class Certificate:
     confidence: float
     labels: tuple[LabelCertificate, ...]
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
         """Disagreements / cases."""
         return self.disagreements / self.cases if self.cases else 0.0
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def answered_share(self) -> float:
         """Share of the sentences that the cheap model answered."""
         return self.answered / self.cases if self.cases else 0.0
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def rare(self) -> LabelCertificate | None:
         """The labels without a bound of their own, as one, with its bound; None where these have no positives.
@@ -147,23 +157,13 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the shares."""
-        labels, rare = [_with_share(label) for label in self.labels], self.rare
-        shares = {"share": self.share, "answered_share": self.answered_share}
-        return asdict(self) | shares | {"labels": labels, "rare": rare and _with_share(rare)}
+        content: dict[str, Any] = TypeAdapter(Certificate).dump_python(self, mode="json")
+        return content
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Certificate:
+    def from_dict(cls, content: Mapping[str, Any]) -> Certificate:
         """The certificate that `to_dict` described."""
-        labels = tuple(
-            LabelCertificate(label["name"], label["positives"], label["lost"], label["upper_bound"])
-            for label in content["labels"]
-        )
-        names = ("cases", "answered", "disagreements", "upper_bound", "confidence")
-        return cls(**{name: content[name] for name in names}, labels=labels)
-
-
-def _with_share(label: LabelCertificate) -> dict[str, Any]:
-    return asdict(label) | {"share": label.share}
+        return TypeAdapter(Certificate).validate_python(content)
 
 
 def upper_bound(failures: int, cases: int, confidence: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -295,7 +295,7 @@ class CascadeClassifier:
         content = {
             CHEAP: fitted.cheap.save(folder / CHEAP),
             EXPENSIVE: fitted.expensive.save(folder / EXPENSIVE, exported=exported),
-            "rule": asdict(fitted.rule),
+            "rule": fitted.rule.to_dict(),
             "certificate": fitted.certificate.to_dict(),
         }
         (folder / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -60,7 +60,7 @@ def print_split(split: Split, path: Path) -> None:
 
 def print_champion(best: RunResult, uri: str) -> None:
     """Step 4 of the demo."""
-    console.print(f"4. Best on validation: {best.report['kind']}. Registered; {uri} points at it.")
+    console.print(f"4. Best on validation: {best.report.kind}. Registered; {uri} points at it.")
 
 
 def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:

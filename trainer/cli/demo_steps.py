@@ -24,8 +24,9 @@ from trainer.environment import shipped
 from trainer.model.model import Model
 from trainer.outputs import refuse_occupied
 from trainer.predict.bulk import Row, predict_rows
+from trainer.runs.registry import point_champion, register
 from trainer.runs.run import RunResult, run_experiment
-from trainer.runs.tracking import connect, point_champion, register
+from trainer.runs.tracking import connect
 
 KINDS = ("majority", "keywords", "tfidf", "finetune")
 SEED = 13
@@ -87,9 +88,9 @@ def train_all(out: Path, corpus: Corpus) -> list[RunResult]:
 def register_champion(results: Sequence[RunResult]) -> tuple[RunResult, str]:
     """Register the model that is best on validation and point `champion` at it; the run and the model's URI."""
     connect()
-    best = max(results, key=lambda result: float(result.report["validation_macro_f1"] or 0))
+    best = max(results, key=lambda result: float(result.report.validation_macro_f1 or 0))
     name = load_codebook(STARTER_CODEBOOK).name
-    version = register(best.model_uri, name, {"kind": str(best.report["kind"])})
+    version = register(best.model_uri, name, {"kind": best.report.kind})
     point_champion(name, version)
     return best, f"models:/{name}@champion"
 

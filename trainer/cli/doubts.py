@@ -32,10 +32,10 @@ def doubts(
     from labels.store import Store
     from labels.store.codebooks import find_codebook
     from trainer.active.label_errors import check_kind, check_output, queue_doubts, store_doubts, write_doubts
-    from trainer.environment import quiet_libraries
+    from trainer.environment import silence_libraries
 
     with reporting_errors():
-        quiet_libraries()
+        silence_libraries()
         settings = load_settings(store=store, codebook=codebook)
         judges = check_kind(kind)
         if out is not None:

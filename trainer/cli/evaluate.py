@@ -21,7 +21,7 @@ def evaluate(
     """Evaluate a saved model on any labelled file: the report of a run, with the default \\[evaluation] settings."""
     from trainer.model.model import Model
     from trainer.runs.evaluate import evaluate_file
-    from trainer.runs.tracking import fetch_artefact
+    from trainer.runs.registry import fetch_artefact
 
     with reporting_errors():
         folder = fetch_artefact(artefact)

@@ -30,14 +30,14 @@ def export(
 ) -> None:
     """Make a faster artefact of a transformer or cascade, if it says the same (int8: nearly) on labelled rows."""
     from labels.errors import InputError
-    from trainer.environment import quiet_libraries
+    from trainer.environment import silence_libraries
     from trainer.model.export import export_artefact
-    from trainer.runs.tracking import fetch_artefact
+    from trainer.runs.registry import fetch_artefact
 
     with reporting_errors():
         if not onnx:
             raise InputError("export: name a format. ONNX is the only one so far: add --onnx.")
-        quiet_libraries()
+        silence_libraries()
         folder = fetch_artefact(artefact)
         with progress_bars():
             report = export_artefact(folder, out, int8=int8, data=data, overwrite=overwrite)

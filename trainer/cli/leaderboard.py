@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from labels.cli.terminal import console, reporting_errors
-from trainer.cli.report import bounds, number
+from trainer.cli.report import Bounded, bounds, number
+from trainer.evaluation.learning_curve import Figure
 
 if TYPE_CHECKING:
     from trainer.runs.leaderboard import Board
@@ -33,21 +34,22 @@ _LABEL_COLUMNS_WIDTH = 36
 
 def print_results(results: Sequence[RunResult]) -> None:
     """A leaderboard of runs just made, best on validation first."""
-    ordered = sorted(results, key=lambda result: -_or_last(result.report["validation_macro_f1"]))
-    labels = ordered[0].report["labels"]
-    table = _board_table(labels, (ordered[0].report["intervals"] or {}).get("confidence"))
+    ordered = sorted(results, key=lambda result: -_or_last(result.report.validation_macro_f1))
+    labels = ordered[0].report.labels
+    intervals = ordered[0].report.intervals
+    table = _board_table(labels, intervals.confidence if intervals else None)
     for result in ordered:
         report = result.report
         table.add_row(
             *_board_cells(
-                name=str(report["kind"]),
-                validation=report["validation_macro_f1"],
-                test=report["macro_f1"],
-                interval=(report["intervals"] or {}).get("macro_f1"),
-                per_label={label: report["per_label"][label]["f1"] for label in labels},
-                seconds=report["train_seconds"],
-                speed=report["sentences_per_second"],
-                size=report["artefact_bytes"],
+                name=report.kind,
+                validation=report.validation_macro_f1,
+                test=report.macro_f1,
+                interval=report.intervals.macro_f1 if report.intervals else None,
+                per_label={label: report.per_label[label].f1 for label in labels},
+                seconds=report.train_seconds,
+                speed=report.sentences_per_second,
+                size=report.artefact_bytes,
             )
         )
     console.print(table)
@@ -60,7 +62,7 @@ def print_board(board: Board) -> None:
     table = _board_table(board.labels, board.confidence, title + (", synthetic" if board.synthetic else ""))
     for row in board.rows:
         metrics = row.metrics
-        interval = {"low": metrics.get("macro_f1.low"), "high": metrics.get("macro_f1.high")}
+        interval = Figure(row.metric("macro_f1"), metrics.get("macro_f1.low"), metrics.get("macro_f1.high"))
         name = (
             row.name + (" *" if row.champion else "") + ("" if row.status == "FINISHED" else f" ({row.status.lower()})")
         )
@@ -106,7 +108,7 @@ def _board_cells(
     name: str,
     validation: float | None,
     test: float | None,
-    interval: Mapping[str, float | None] | None,
+    interval: Bounded | None,
     per_label: Mapping[str, float | None],
     seconds: float | None,
     speed: float | None,

@@ -23,13 +23,13 @@ def predict(
     keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate too.")] = False,
 ) -> None:
     """Label every sentence of a corpus of any size: one row a sentence, with labels and probabilities."""
-    from trainer.environment import quiet_libraries
+    from trainer.environment import silence_libraries
     from trainer.model.model import Model
     from trainer.predict.bulk import predict_files
-    from trainer.runs.tracking import fetch_artefact
+    from trainer.runs.registry import fetch_artefact
 
     with reporting_errors():
-        quiet_libraries()
+        silence_libraries()
         model = Model.load(fetch_artefact(artefact))
         with progress_bars():
             report = predict_files(model, inputs, output, split=split, keep_boilerplate=keep_boilerplate)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from rich.table import Table
 from rich.text import Text
 
 from labels.cli.terminal import console
+
+if TYPE_CHECKING:
+    from trainer.calibration.certificate import Certificate
+    from trainer.evaluation import Report
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -16,11 +20,23 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def bounds(interval: Mapping[str, float | None] | None, digits: int = 3) -> str:
-    """The `low` and `high` of an interval; a dash where there is none."""
-    if not interval or interval.get("low") is None:
+class Bounded(Protocol):
+    """Whatever has the two ends of an interval, or None for them."""
+
+    @property
+    def low(self) -> float | None:
+        """The lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """The upper end."""
+
+
+def bounds(interval: Bounded | None, digits: int = 3) -> str:
+    """The two ends of an interval; a dash where there is none."""
+    if interval is None or interval.low is None:
         return "–"
-    return f"{interval['low']:.{digits}f}–{interval['high']:.{digits}f}"
+    return f"{interval.low:.{digits}f}–{interval.high:.{digits}f}"
 
 
 def figure_table(first: str, others: Sequence[str]) -> Table:
@@ -35,41 +51,40 @@ def figure_table(first: str, others: Sequence[str]) -> Table:
 _MANY_LABELS = 12
 
 
-def print_report(report: Mapping[str, Any]) -> None:
+def print_report(report: Report) -> None:
     """The main figures of a report, then a row for each label (the twelve most frequent, if there are more)."""
-    exact = "accuracy" if report["exclusive"] else "subset_accuracy"
-    intervals = report["intervals"] or {}
     summary = Table(box=None, pad_edge=False)
     for heading in ("", "value", _interval_heading(report)):
         summary.add_column(heading, justify="left" if not heading else "right")
-    for name in ("macro_f1", "micro_f1", exact):
-        summary.add_row(name, number(report[name]), bounds(intervals.get(name)))
-    summary.add_row("calibration error", number(report["calibration"]["expected_calibration_error"]), "")
+    for name in ("macro_f1", "micro_f1", report.exact_match_name):
+        interval = getattr(report.intervals, name) if report.intervals else None
+        summary.add_row(name, number(getattr(report, name)), bounds(interval))
+    summary.add_row("calibration error", number(report.calibration.expected_calibration_error), "")
     console.print(summary)
     console.print(_label_table(report))
-    if "certificate" in report:
-        console.print(_certificate_table(report["certificate"]))
-    if not report["intervals"]:
-        console.print(f"No intervals: {report['intervals_reason']}.")
+    if report.certificate:
+        console.print(_certificate_table(report.certificate))
+    if not report.intervals:
+        console.print(f"No intervals: {report.intervals_reason}.")
     for reason, labels in _by_reason(_without_bounds(report)).items():
         console.print(f"No interval for {_some_of(labels)}: {reason}; that of macro_f1 hardly shows their chance.")
-    for reason, labels in _by_reason(report.get("uncalibrated", {})).items():
+    for reason, labels in _by_reason(report.uncalibrated).items():
         console.print(f"Not calibrated: {_some_of(labels)} ({reason}).")
-    for note in report.get("notes", ()):
+    for note in report.notes:
         console.print(f"Note: {note}.")
-    if report.get("synthetic"):
+    if report.synthetic:
         console.print(
             "Note: this model learned from text written for a corpus (synthetic); check it on your own labels."
         )
 
 
-def _without_bounds(report: Mapping[str, Any]) -> dict[str, str]:
+def _without_bounds(report: Report) -> dict[str, str]:
     """The labels whose F1 is measured on too little for an interval, and why."""
-    per_label = (report["intervals"] or {}).get("per_label_f1", {})
+    per_label = report.intervals.per_label_f1 if report.intervals else {}
     return {
-        label: interval["reason"]
+        label: interval.reason
         for label, interval in per_label.items()
-        if interval.get("reason") and report["per_label"][label]["f1"] is not None
+        if interval.reason and report.per_label[label].f1 is not None
     }
 
 
@@ -87,53 +102,51 @@ def _some_of(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_MANY_LABELS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _interval_heading(report: Mapping[str, Any]) -> str:
-    return f"{report['intervals']['confidence']:.0%} interval" if report["intervals"] else "interval"
+def _interval_heading(report: Report) -> str:
+    return f"{report.intervals.confidence:.0%} interval" if report.intervals else "interval"
 
 
-def _label_table(report: Mapping[str, Any]) -> Table:
-    labels = sorted(report["labels"], key=lambda label: -report["per_label"][label]["support"])
+def _label_table(report: Report) -> Table:
+    labels = sorted(report.labels, key=lambda label: -report.per_label[label].support)
     shown = set(labels[:_MANY_LABELS])
     table = Table(box=None, pad_edge=False)
     for heading in ("label", "precision", "recall", "F1", _interval_heading(report), "support", "threshold"):
         table.add_column(heading, justify="left" if heading == "label" else "right")
-    for label in report["labels"]:
+    for label in report.labels:
         if label in shown:
-            figures = report["per_label"][label]
-            interval = (report["intervals"] or {}).get("per_label_f1", {}).get(label)
+            figures = report.per_label[label]
+            interval = report.intervals.per_label_f1.get(label) if report.intervals else None
             table.add_row(
                 label,
-                number(figures["precision"]),
-                number(figures["recall"]),
-                number(figures["f1"]),
+                number(figures.precision),
+                number(figures.recall),
+                number(figures.f1),
                 bounds(interval),
-                str(figures["support"]),
-                number(figures["threshold"], 2),
+                str(figures.support),
+                number(figures.threshold, 2),
             )
     if len(labels) > _MANY_LABELS:
         table.caption = f"{len(labels) - _MANY_LABELS} rarer labels are in report.json"
     return table
 
 
-def _certificate_table(certificate: Mapping[str, Any]) -> Table:
+def _certificate_table(certificate: Certificate) -> Table:
     """Of a cascade: how much its cheap model answers, and how far it may differ from the expensive one."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in ("what", "figures"):
         table.add_column(name, no_wrap=name == "what")
-    table.add_row("cheap model answers", f"{certificate['answered_share']:.1%} of {certificate['cases']} sentences")
-    differs = f"{certificate['share']:.2%} (at most {certificate['upper_bound']:.2%} at confidence "
-    table.add_row("differs from expensive", f"{differs}{certificate['confidence']:g})")
-    labels = certificate["labels"]
-    bounded = [
-        f"{x['name']} {x['share']:.1%} (at most {x['upper_bound']:.1%})" for x in labels if x["upper_bound"] is not None
-    ]
-    rare = [f"{x['name']} {x['lost']} of {x['positives']}" for x in labels if x["upper_bound"] is None]
+    table.add_row("cheap model answers", f"{certificate.answered_share:.1%} of {certificate.cases} sentences")
+    differs = f"{certificate.share:.2%} (at most {certificate.upper_bound:.2%} at confidence "
+    table.add_row("differs from expensive", f"{differs}{certificate.confidence:g})")
+    labels = certificate.labels
+    bounded = [f"{x.name} {x.share:.1%} (at most {x.upper_bound:.1%})" for x in labels if x.upper_bound is not None]
+    rare = [f"{x.name} {x.lost} of {x.positives}" for x in labels if x.upper_bound is None]
     for what, losses in (("lost of expensive", bounded), ("too rare for a bound", rare)):
         if losses:
             table.add_row(what, _first(losses))
-    if together := certificate.get("rare"):
-        counts = f"{together['lost']} of {together['positives']} ({together['share']:.1%}, "
-        table.add_row("these together", f"{counts}at most {together['upper_bound']:.1%})")
+    if together := certificate.rare:
+        counts = f"{together.lost} of {together.positives} ({together.share:.1%}, "
+        table.add_row("these together", f"{counts}at most {together.upper_bound:.1%})")
     table.caption = "The bounds take sentences to be independent; those of one document seldom are quite."
     return table
 

@@ -26,12 +26,12 @@ def score(
     from labels.settings import load_settings
     from labels.store import Store
     from trainer.active.scoring import score_store
-    from trainer.environment import quiet_libraries
+    from trainer.environment import silence_libraries
     from trainer.model.model import Model
-    from trainer.runs.tracking import fetch_artefact
+    from trainer.runs.registry import fetch_artefact
 
     with reporting_errors():
-        quiet_libraries()
+        silence_libraries()
         settings = load_settings(store=store)
         with Store(settings.store, create=False) as opened:
             model = Model.load(fetch_artefact(artefact))

@@ -16,12 +16,12 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Serve a saved model over HTTP: POST /predict, GET /health, GET /codebook, docs, and a page to try it."""
-    from trainer.environment import quiet_libraries
+    from trainer.environment import silence_libraries
     from trainer.model.model import Model
-    from trainer.runs.tracking import fetch_artefact
+    from trainer.runs.registry import fetch_artefact
     from trainer.serving.app import run_server
 
     with reporting_errors():
-        quiet_libraries()
+        silence_libraries()
         model = Model.load(fetch_artefact(artefact))
         run_server(model, host, port, lambda url: console.print(f"Serving {model.id} on {url}  (page: /, docs: /docs)"))

@@ -89,7 +89,7 @@ def _size_table(curve: LearningCurve) -> Table:
         sizes = (f"{size:,}" for size in (point.labelled, point.train, point.validation))
         fitted = sum(1 for fit in point.fits if not fit.problem)
         macro_f1 = point.macro_f1
-        table.add_row(*sizes, number(macro_f1.value), bounds({"low": macro_f1.low, "high": macro_f1.high}), str(fitted))
+        table.add_row(*sizes, number(macro_f1.value), bounds(macro_f1), str(fitted))
     return table
 
 
@@ -126,9 +126,10 @@ def _promise(outlook: Outlook, confidence: float) -> str:
 def print_saved(result: RunResult) -> None:
     """Where a run's outputs are, and what to type next."""
     report = result.report
+    size = None if report.artefact_bytes is None else report.artefact_bytes / 1e6
     console.print(
-        f"Trained in {report['train_seconds']:.1f} s, predicts {report['sentences_per_second']:.0f} sentences/s, "
-        f"{report['artefact_bytes'] / 1e6:.1f} MB."
+        f"Trained in {number(report.train_seconds, 1)} s, predicts {number(report.sentences_per_second, 0)} "
+        f"sentences/s, {number(size, 1)} MB."
     )
     console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
     if result.run_id:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trainer.evaluation.metrics import CALIBRATION_BINS, reliability_bins
-from trainer.evaluation.report import Outcome
+from trainer.evaluation.report import Outcome, Report
 
 _MANY = 12
 _MOST_BARS = 100
@@ -20,7 +20,7 @@ _MOST_BARS = 100
 _BLUE, _GREY, _INK = "#2b5c8a", "#b8c4d0", "#222222"
 
 
-def draw_plots(outcome: Outcome, report: dict[str, Any], folder: Path) -> list[Path]:
+def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
     """Write the plots that fit the codebook as PNG files into `folder`; their paths."""
     drawings: dict[str, Callable[[Any], None]] = {
         "f1_per_label": lambda axes: _draw_f1(axes, report),
@@ -47,34 +47,34 @@ def _save(name: str, draw: Callable[[Any], None], folder: Path, n_bars: int) -> 
     return path
 
 
-def _draw_f1(axes: Any, report: dict[str, Any]) -> None:
+def _draw_f1(axes: Any, report: Report) -> None:
     labels = _most_frequent(report)
-    values = [report["per_label"][label]["f1"] for label in labels]
-    support = [report["per_label"][label]["support"] for label in labels]
+    values = [report.per_label[label].f1 for label in labels]
+    support = [report.per_label[label].support for label in labels]
     positions = np.arange(len(labels))[::-1]
     axes.barh(positions, [value or 0 for value in values], color=_GREY, height=0.6)
-    if report["intervals"]:
+    if report.intervals:
         for position, label in zip(positions, labels, strict=True):
-            bounds = report["intervals"]["per_label_f1"][label]
-            if bounds["low"] is not None:
-                axes.plot([bounds["low"], bounds["high"]], [position, position], color=_BLUE, linewidth=2.5)
+            bounds = report.intervals.per_label_f1[label]
+            if bounds.low is not None:
+                axes.plot([bounds.low, bounds.high], [position, position], color=_BLUE, linewidth=2.5)
     for position, value in zip(positions, values, strict=True):
         axes.text(0.012, position, "undefined" if value is None else f"{value:.2f}", va="center", color=_INK)
     axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
     axes.set_xlim(0, 1)
     axes.set_xlabel(
-        "F1 on test, line: bootstrap interval" if report["intervals"] else "F1 on test, too few groups for intervals"
+        "F1 on test, line: bootstrap interval" if report.intervals else "F1 on test, too few groups for intervals"
     )
-    macro = "undefined" if report["macro_f1"] is None else f"{report['macro_f1']:.3f}"
-    left_out = f"; the {len(labels)} most frequent labels" if len(labels) < len(report["labels"]) else ""
-    axes.set_title(f"macro-F1 {macro}, n = {report['n_test']}{left_out}", loc="left")
+    macro = "undefined" if report.macro_f1 is None else f"{report.macro_f1:.3f}"
+    left_out = f"; the {len(labels)} most frequent labels" if len(labels) < len(report.labels) else ""
+    axes.set_title(f"macro-F1 {macro}, n = {report.n_test}{left_out}", loc="left")
 
 
-def _most_frequent(report: dict[str, Any]) -> list[str]:
+def _most_frequent(report: Report) -> list[str]:
     """The labels to be drawn, in the codebook's order."""
-    by_support = sorted(report["labels"], key=lambda label: -report["per_label"][label]["support"])
+    by_support = sorted(report.labels, key=lambda label: -report.per_label[label].support)
     drawn = set(by_support[:_MOST_BARS])
-    return [label for label in report["labels"] if label in drawn]
+    return [label for label in report.labels if label in drawn]
 
 
 def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:

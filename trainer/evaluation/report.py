@@ -1,16 +1,20 @@
-"""The report of a model on labelled examples: everything that `report.json` holds, from arrays alone."""
+"""The report of a model on labelled examples: figures from arrays alone, and their form in `report.json`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from labels.errors import DataError
 from trainer.arrays import Bools, Floats
-from trainer.evaluation.intervals import Intervals, bootstrap_intervals
+from trainer.calibration.certificate import Certificate
+from trainer.evaluation.intervals import Interval, Intervals, bootstrap_intervals
 from trainer.evaluation.metrics import (
     CALIBRATION_BINS,
     average_precision,
@@ -39,12 +43,140 @@ class Outcome:
     thresholds: Floats
 
 
-def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_groups: int, seed: int) -> dict[str, Any]:
-    """Metrics with intervals as plain values; what is undefined is None.
+class _Figures(BaseModel):
+    """Part of a report. Keys of newer versions are kept, so that their reports can be read and written back."""
 
-    `accuracy` is there for exclusive codebooks, `subset_accuracy` for multi-label ones. `intervals` is None below
-    `min_groups` groups, and `intervals_reason` says so; the F1 of a label that fewer than half as many bear on has a
-    `reason` for having none.
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class LabelFigures(_Figures):
+    """One label on test. None: undefined, as precision is where the label is never predicted."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+    predicted: int
+    threshold: float | None
+    average_precision: float | None
+
+
+class LabelCalibrationFigures(_Figures):
+    """How far one label's probabilities are from the frequencies: each 0 at best."""
+
+    expected_calibration_error: float | None
+    brier_score: float | None
+    log_loss: float | None
+
+
+class CalibrationFigures(LabelCalibrationFigures):
+    """Means over the labels, and each label. `bins` are the calibration error's, of equal mass."""
+
+    bins: int
+    per_label: dict[str, LabelCalibrationFigures]
+
+
+class IntervalFigures(_Figures):
+    """Bootstrap intervals; of the exact-match figures the one that the report has."""
+
+    method: str
+    draws: int
+    confidence: float
+    macro_f1: Interval
+    micro_f1: Interval
+    accuracy: Interval | None = None
+    subset_accuracy: Interval | None = None
+    per_label_f1: dict[str, Interval]
+
+
+class CodebookReference(_Figures):
+    """Which codebook a report is about."""
+
+    name: str
+    version: str
+    hash: str
+
+
+class Report(_Figures):
+    """What `report.json` holds: the figures on test, and what they refer to. None: undefined, or not known.
+
+    `accuracy` is there for exclusive codebooks, `subset_accuracy` for multi-label ones. `intervals` is None where there
+    are too few groups to resample, as `intervals_reason` says. The keys from `sentences_per_second` on are set by the
+    run or evaluation that the report comes from.
+    """
+
+    labels: list[str]
+    exclusive: bool
+    n_test: int
+    n_groups: int
+    macro_f1: float | None
+    micro_f1: float | None
+    accuracy: float | None = None
+    subset_accuracy: float | None = None
+    per_label: dict[str, LabelFigures]
+    calibration: CalibrationFigures
+    intervals: IntervalFigures | None
+    intervals_reason: str = ""
+
+    sentences_per_second: float | None = None
+    experiment: str = ""
+    kind: str = ""
+    seed: int | None = None
+    codebook: CodebookReference | None = None
+    data: str = ""
+    synthetic: bool = False
+    n_train: int | None = None
+    n_validation: int | None = None
+    split_hash: str = ""
+    model_id: str = ""
+    artefact_bytes: int | None = None
+    uncalibrated: dict[str, str] = {}
+    notes: list[str] = []
+    certificate: Certificate | None = None
+    train_seconds: float | None = None
+    validation_macro_f1: float | None = None
+
+    @property
+    def exact_match_name(self) -> str:
+        """The key of the share of sentences whose whole label set is right."""
+        return "accuracy" if self.exclusive else "subset_accuracy"
+
+    @property
+    def exact_match(self) -> float | None:
+        """The share of sentences whose whole label set is right."""
+        return self.accuracy if self.exclusive else self.subset_accuracy
+
+    def extended(self, **values: Any) -> Self:
+        """The report with more keys, or other values of them."""
+        return type(self).model_validate(self.to_dict() | values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: exactly the keys that were set, as `report.json` has them."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The report in a `report.json`.
+
+        Raises:
+            DataError: the file cannot be read, or is not a report.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise DataError(
+                f"{path}: not a report ({str(error).splitlines()[0]}). Evaluate or train the model again."
+            ) from error
+
+
+def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_groups: int, seed: int) -> Report:
+    """Metrics with intervals; what is undefined is None.
+
+    Args:
+        bootstrap: draws.
+        confidence: of the intervals, in (0, 1).
+        min_groups: below this many groups there are no intervals. The F1 of a label that occurs or is predicted in
+            fewer than half as many has none either, and a `reason`.
     """
     counts = count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))
@@ -61,70 +193,71 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
             seed=seed,
         )
         intervals, reason = _intervals(drawn, outcome.labels, exact, bootstrap, confidence), ""
-    report = {
-        "labels": list(outcome.labels),
-        "exclusive": outcome.exclusive,
-        "n_test": len(outcome.gold),
-        "n_groups": n_groups,
-        "macro_f1": float(counts.macro_f1),
-        "micro_f1": float(counts.micro_f1),
-        exact: float(exact_match(outcome.gold, outcome.predicted).mean()),
-        "per_label": _per_label(outcome),
-        "calibration": _calibration(outcome),
-        "intervals": intervals,
-        "intervals_reason": reason,
-    }
-    return {key: _plain(value) for key, value in report.items()}
+    return Report.model_validate(
+        {
+            "labels": list(outcome.labels),
+            "exclusive": outcome.exclusive,
+            "n_test": len(outcome.gold),
+            "n_groups": n_groups,
+            "macro_f1": _defined(counts.macro_f1),
+            "micro_f1": _defined(counts.micro_f1),
+            exact: _defined(exact_match(outcome.gold, outcome.predicted).mean()),
+            "per_label": _per_label(outcome),
+            "calibration": _calibration(outcome),
+            "intervals": intervals,
+            "intervals_reason": reason,
+        }
+    )
 
 
-def _per_label(outcome: Outcome) -> dict[str, Any]:
+def _per_label(outcome: Outcome) -> dict[str, LabelFigures]:
     counts = count(outcome.gold, outcome.predicted)
     return {
-        label: {
-            "precision": counts.precision[i],
-            "recall": counts.recall[i],
-            "f1": counts.f1[i],
-            "support": int(outcome.gold[:, i].sum()),
-            "predicted": int(outcome.predicted[:, i].sum()),
-            "threshold": None if outcome.exclusive else outcome.thresholds[i],
-            "average_precision": average_precision(outcome.probabilities[:, i], outcome.gold[:, i]),
-        }
+        label: LabelFigures(
+            precision=_defined(counts.precision[i]),
+            recall=_defined(counts.recall[i]),
+            f1=_defined(counts.f1[i]),
+            support=int(outcome.gold[:, i].sum()),
+            predicted=int(outcome.predicted[:, i].sum()),
+            threshold=None if outcome.exclusive else float(outcome.thresholds[i]),
+            average_precision=_defined(average_precision(outcome.probabilities[:, i], outcome.gold[:, i])),
+        )
         for i, label in enumerate(outcome.labels)
     }
 
 
-def _calibration(outcome: Outcome) -> dict[str, Any]:
-    per_label = {
-        label: {
-            "expected_calibration_error": expected_calibration_error(outcome.probabilities[:, i], outcome.gold[:, i]),
-            "brier_score": brier_score(outcome.probabilities[:, i], outcome.gold[:, i]),
-            "log_loss": log_loss(outcome.probabilities[:, i], outcome.gold[:, i]),
+def _calibration(outcome: Outcome) -> CalibrationFigures:
+    measures = (expected_calibration_error, brier_score, log_loss)
+    figures = np.array(
+        [
+            [measure(outcome.probabilities[:, i], outcome.gold[:, i]) for measure in measures]
+            for i in range(len(outcome.labels))
+        ]
+    )
+    per_label = {label: _calibration_figures(row) for label, row in zip(outcome.labels, figures, strict=True)}
+    means = _calibration_figures(figures.mean(axis=0))
+    return CalibrationFigures(bins=CALIBRATION_BINS, per_label=per_label, **means.model_dump())
+
+
+def _calibration_figures(row: Floats) -> LabelCalibrationFigures:
+    error, brier, loss = map(_defined, row)
+    return LabelCalibrationFigures(expected_calibration_error=error, brier_score=brier, log_loss=loss)
+
+
+def _intervals(drawn: Intervals, labels: Sequence[str], exact: str, draws: int, confidence: float) -> IntervalFigures:
+    return IntervalFigures.model_validate(
+        {
+            "method": "percentile bootstrap over groups",
+            "draws": draws,
+            "confidence": confidence,
+            "macro_f1": drawn.macro_f1,
+            "micro_f1": drawn.micro_f1,
+            exact: drawn.exact_match,
+            "per_label_f1": dict(zip(labels, drawn.per_label, strict=True)),
         }
-        for i, label in enumerate(outcome.labels)
-    }
-    names = ("expected_calibration_error", "brier_score", "log_loss")
-    means = {name: float(np.mean([figures[name] for figures in per_label.values()])) for name in names}
-    return {"bins": CALIBRATION_BINS, **means, "per_label": per_label}
+    )
 
 
-def _intervals(drawn: Intervals, labels: Sequence[str], exact: str, draws: int, confidence: float) -> dict[str, Any]:
-    return {
-        "method": "percentile bootstrap over groups",
-        "draws": draws,
-        "confidence": confidence,
-        "macro_f1": asdict(drawn.macro_f1),
-        "micro_f1": asdict(drawn.micro_f1),
-        exact: asdict(drawn.exact_match),
-        "per_label_f1": {label: asdict(each) for label, each in zip(labels, drawn.per_label, strict=True)},
-    }
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no nan: undefined is null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return None if math.isnan(value) else float(value)
-    return value
+def _defined(value: float | Floats) -> float | None:
+    """JSON has no nan: undefined is None."""
+    return None if math.isnan(value) else float(value)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,10 +20,11 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import EvaluationSection
 from trainer.data.predictions import Predicted, write_predictions
 from trainer.data.splits import group_examples
-from trainer.evaluation import Outcome, build_report
+from trainer.evaluation import Outcome, Report, build_report
 from trainer.evaluation.metrics import count
 from trainer.evaluation.plots import draw_plots
-from trainer.model.artefact import folder_size
+from trainer.evaluation.report import CodebookReference
+from trainer.model.artefact import Manifest, folder_size
 from trainer.model.model import Model
 from trainer.outputs import output_folder, refuse_occupied
 from trainer.runs.tracking import connect, tracked_run
@@ -32,7 +32,7 @@ from trainer.runs.tracking import connect, tracked_run
 
 def evaluate_model(
     model: Model, examples: Sequence[Example], settings: EvaluationSection, seed: int
-) -> tuple[Outcome, dict[str, Any]]:
+) -> tuple[Outcome, Report]:
     """Predict labelled examples; the outcome as arrays, and the report with the speed of predicting."""
     start = time.perf_counter()
     probabilities = model.predict_proba([example.text for example in examples])
@@ -53,8 +53,7 @@ def evaluate_model(
         min_groups=settings.min_groups,
         seed=seed,
     )
-    report["sentences_per_second"] = len(examples) / seconds
-    return outcome, report
+    return outcome, report.extended(sentences_per_second=len(examples) / seconds)
 
 
 def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
@@ -69,21 +68,25 @@ def macro_f1(labels: Sequence[str], said: Predicted) -> float | None:
     return None if math.isnan(value) else value
 
 
-def write_report(folder: Path, outcome: Outcome, report: dict[str, Any], parts: Mapping[str, Predicted]) -> None:
+def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[str, Predicted]) -> None:
     """Leave `report.json`, `predictions.parquet` with these parts, and `plots/` of the outcome in a new folder."""
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (folder / "report.json").write_text(report_text(report), encoding="utf-8")
     write_predictions(folder / "predictions.parquet", outcome.labels, parts)
     (folder / "plots").mkdir()
     draw_plots(outcome, report, folder / "plots")
 
 
-def headline_metrics(report: dict[str, Any]) -> dict[str, float | None]:
+def report_text(report: Report) -> str:
+    """A report as the content of `report.json`."""
+    return json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n"
+
+
+def headline_metrics(report: Report) -> dict[str, float | None]:
     """The figures of a report that MLflow keeps as metrics."""
-    exact = "accuracy" if report["exclusive"] else "subset_accuracy"
     names = (
         "macro_f1",
         "micro_f1",
-        exact,
+        report.exact_match_name,
         "train_seconds",
         "sentences_per_second",
         "validation_macro_f1",
@@ -92,15 +95,15 @@ def headline_metrics(report: dict[str, Any]) -> dict[str, float | None]:
         "n_groups",
         "n_train",
     )
-    metrics = {name: report.get(name) for name in names}
-    metrics |= {f"f1.{label}": figures["f1"] for label, figures in report["per_label"].items()}
+    metrics = {name: getattr(report, name) for name in names}
+    metrics |= {f"f1.{label}": figures.f1 for label, figures in report.per_label.items()}
     metrics |= {
-        f"calibration.{name}": report["calibration"][name]
+        f"calibration.{name}": getattr(report.calibration, name)
         for name in ("expected_calibration_error", "brier_score", "log_loss")
     }
-    if report["intervals"]:
-        bounds = report["intervals"]["macro_f1"]
-        metrics |= {"macro_f1.low": bounds["low"], "macro_f1.high": bounds["high"]}
+    if report.intervals:
+        bounds = report.intervals.macro_f1
+        metrics |= {"macro_f1.low": bounds.low, "macro_f1.high": bounds.high}
     return metrics
 
 
@@ -111,7 +114,7 @@ EXPERIMENT = "communique-evaluations"
 class Evaluation:
     """The report, and the folder that holds it with predictions and plots (None: not kept)."""
 
-    report: dict[str, Any]
+    report: Report
     folder: Path | None
 
 
@@ -130,7 +133,7 @@ def evaluate_file(
     examples = read_examples(data, model.codebook, "test")
     assert model.manifest is not None
     outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
-    report |= _context(model, artefact, data)
+    report = _with_context(report, model, artefact, data)
     if track:
         _track(report, data)
     if out is not None:
@@ -140,29 +143,33 @@ def evaluate_file(
     return Evaluation(report, out)
 
 
-def _context(model: Model, artefact: Path, data: Path) -> dict[str, Any]:
+def _with_context(report: Report, model: Model, artefact: Path, data: Path) -> Report:
+    """The report with what its figures refer to."""
     manifest = model.manifest
     assert manifest is not None
-    return {
-        "kind": manifest.kind,
-        "codebook": {
-            "name": manifest.codebook_name,
-            "version": manifest.codebook_version,
-            "hash": manifest.codebook_hash,
-        },
-        "data": str(data),
-        "synthetic": manifest.synthetic,
-        "model_id": manifest.digest,
-        "artefact_bytes": folder_size(artefact),
-        "train_seconds": manifest.details.get("train_seconds"),
-        "notes": [],
-    }
+    return report.extended(
+        kind=manifest.kind,
+        codebook=codebook_reference(manifest),
+        data=str(data),
+        synthetic=manifest.synthetic,
+        model_id=manifest.digest,
+        artefact_bytes=folder_size(artefact),
+        train_seconds=manifest.details.get("train_seconds"),
+        notes=[],
+    )
 
 
-def _track(report: dict[str, Any], data: Path) -> None:
+def codebook_reference(manifest: Manifest) -> CodebookReference:
+    """Which codebook an artefact was trained with, for a report."""
+    return CodebookReference(
+        name=manifest.codebook_name, version=manifest.codebook_version, hash=manifest.codebook_hash
+    )
+
+
+def _track(report: Report, data: Path) -> None:
     connect()
-    tags = {"model.id": report["model_id"], "codebook.hash": report["codebook"]["hash"]}
-    with tracked_run(EXPERIMENT, f"{report['kind']} on {data.name}", tags) as tracker:
-        tracker.log_params({"model.kind": report["kind"], "data": str(data)})
+    tags = {"model.id": report.model_id, "codebook.hash": report.codebook.hash if report.codebook else ""}
+    with tracked_run(EXPERIMENT, f"{report.kind} on {data.name}", tags) as tracker:
+        tracker.log_params({"model.kind": report.kind, "data": str(data)})
         tracker.log_metrics(headline_metrics(report))
-        tracker.log_text(json.dumps(report, indent=1) + "\n", "report.json")
+        tracker.log_text(report_text(report), "report.json")

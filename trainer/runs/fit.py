@@ -27,7 +27,7 @@ from trainer.classifiers.base import (
 from trainer.config.experiment import CalibrationSection, Experiment
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.splits import make_split
-from trainer.environment import quiet_libraries
+from trainer.environment import silence_libraries
 from trainer.model.model import Model
 
 _SECONDS_FOR_THE_LEADER = 10.0
@@ -70,7 +70,7 @@ def help_train(experiment: Experiment, out: Path) -> None:
     Kinds that are not trained by several processes leave it to the leader. An error is raised after a while only: the
     leader most likely meets it too, and should report it and tidy up before the launcher ends all processes.
     """
-    quiet_libraries()
+    silence_libraries()
     if not classifier_class(experiment.model.kind).distributed:
         return
     try:

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from trainer.runs.tracking import RunRow, list_runs
+from labels.errors import TrackingError
+from trainer.runs.registry import CHAMPION
+from trainer.runs.tracking import connect, mlflow_errors
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One finished run, as the leaderboard shows it. Figures that were not logged are None."""
+
+    run_id: str
+    name: str
+    kind: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    champion: bool
+
+    def metric(self, name: str) -> float | None:
+        """A metric by name."""
+        return self.metrics.get(name)
 
 
 @dataclass(frozen=True)
@@ -62,3 +83,59 @@ def _on_validation(row: RunRow) -> float:
 
 def _metric_names(rows: Iterable[RunRow]) -> list[str]:
     return sorted({key for row in rows for key in row.metrics})
+
+
+def list_runs(experiment: str) -> list[RunRow]:
+    """All runs of an experiment, newest first.
+
+    Raises:
+        TrackingError: there is no such experiment.
+    """
+    connect()
+    import mlflow
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    with mlflow_errors("read"):
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            raise TrackingError(
+                f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
+                "Run `communique train finetune` first, or name another with --experiment."
+            )
+        champions = _champion_runs(client)
+        rows = []
+        token = None
+        while True:
+            page = client.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
+            rows += [_row(run, champions) for run in page]
+            token = page.token
+            if not token:
+                return rows
+
+
+def _row(run: Any, champions: set[str]) -> RunRow:
+    return RunRow(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        kind=run.data.params.get("model.kind", ""),
+        status=run.info.status,
+        params=run.data.params,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+        champion=run.info.run_id in champions,
+    )
+
+
+def _champion_runs(client: Any) -> set[str]:
+    """Runs whose model bears the alias `champion`."""
+    runs: set[str] = set()
+    token = None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        for model in page:
+            if CHAMPION in model.aliases:
+                runs.add(client.get_model_version_by_alias(model.name, CHAMPION).run_id)
+        token = page.token
+        if not token:
+            return runs

@@ -19,7 +19,7 @@ from labels.errors import ExperimentError
 from labels.files import write_whole
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
-from trainer.environment import quiet_libraries, world_size
+from trainer.environment import silence_libraries, world_size
 from trainer.evaluation.learning_curve import (
     CurveCounts,
     CurveFigures,
@@ -33,9 +33,8 @@ from trainer.evaluation.learning_curve import (
 from trainer.evaluation.metrics import Counts
 from trainer.evaluation.plots import draw_learning_curve
 from trainer.outputs import output_folder, refuse_occupied, sole_writer
-from trainer.runs.experiment_tracking import track_experiment
 from trainer.runs.learning_curve_fits import CurveFit, fit_subsets
-from trainer.runs.tracking import Tracker
+from trainer.runs.tracking import Tracker, track_experiment
 
 REPEATS = 3
 SIZES = 6
@@ -191,7 +190,7 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
         InputError: the data or the model section do not allow it, or `out` is occupied.
         TrackingError: MLflow refused.
     """
-    quiet_libraries()
+    silence_libraries()
     if world_size() > 1:
         raise ExperimentError("a learning curve runs in one process: start it without torchrun or accelerate.")
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from labels.codebook.schema import dump_codebook
 from trainer.calibration.calibration import LabelCalibration
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.data.predictions import Predicted
-from trainer.environment import quiet_libraries
+from trainer.environment import silence_libraries
+from trainer.evaluation import Report
 from trainer.model.artefact import Manifest, folder_size, package_versions, save_artefact
 from trainer.model.model import Model
 from trainer.outputs import output_folder, refuse_occupied, sole_writer
-from trainer.runs.evaluate import evaluate_model, macro_f1, predict_examples, write_report
-from trainer.runs.experiment_tracking import track_experiment, track_outputs
+from trainer.runs.evaluate import (
+    codebook_reference,
+    evaluate_model,
+    headline_metrics,
+    macro_f1,
+    predict_examples,
+    write_report,
+)
 from trainer.runs.fit import Fitted, checkpoint_folder, fit_model
-from trainer.runs.tracking import register
+from trainer.runs.registry import log_model, register
+from trainer.runs.tracking import Tracker, published, track_experiment
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class RunResult:
     """What a run left: its folder, its report, and where MLflow keeps it (empty when not tracked)."""
 
     folder: Path
-    report: dict[str, Any]
+    report: Report
     model: Model
     run_id: str = ""
     model_uri: str = ""
@@ -52,7 +61,7 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
         TrackingError: MLflow refused.
         DivergedError: the loss of a training became infinite or not a number.
     """
-    quiet_libraries()
+    silence_libraries()
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
     checkpoints = checkpoint_folder(out)
@@ -63,7 +72,7 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     ):
         fitted = fit_model(experiment, dataset, checkpoints=checkpoints)
         model, report = _write_outputs(experiment, dataset, fitted, draft)
-        model_uri = track_outputs(tracker, experiment, dataset, report, draft) if tracker else ""
+        model_uri = _track_outputs(tracker, experiment, dataset, report, draft) if tracker else ""
     shutil.rmtree(checkpoints, ignore_errors=True)
     version = ""
     if model_uri and experiment.tracking.register_as:
@@ -71,18 +80,30 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     return RunResult(out, report, model, tracker.run_id if tracker else "", model_uri, version)
 
 
-def _write_outputs(
-    experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path
-) -> tuple[Model, dict[str, Any]]:
+def _track_outputs(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: Report, folder: Path) -> str:
+    """Log what a run left in `folder`: figures, plots, files and the model, whose URI comes back."""
+    tracker.log_metrics(headline_metrics(report))
+    tracker.log_folder(folder / "plots", "plots")
+    for name in ("report.json", "split.json", "predictions.parquet"):
+        tracker.log_file(folder / name)
+    tracker.log_text(dump_codebook(dataset.codebook), "codebook.toml")
+    tracker.log_text(json.dumps(published(experiment), indent=1) + "\n", "experiment.json")
+    tracker.set_tags({"model.id": report.model_id})
+    return log_model(folder / "artefact")
+
+
+def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path) -> tuple[Model, Report]:
     """The artefact, the split, and the report on test with all that goes with it; the saved model and the report."""
     model, manifest = _save(experiment, dataset, fitted, draft / "artefact")
     dataset.split.save(draft / "split.json")
     outcome, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
     test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
     validation = predict_examples(model, dataset.parts["validation"])
-    report |= _context(experiment, dataset, manifest, draft / "artefact")
-    report["notes"] += model.classifier.notes
-    report |= {"train_seconds": fitted.seconds, "validation_macro_f1": macro_f1(model.labels, validation)}
+    report = _with_context(report, experiment, dataset, model, manifest).extended(
+        artefact_bytes=folder_size(draft / "artefact"),
+        train_seconds=fitted.seconds,
+        validation_macro_f1=macro_f1(model.labels, validation),
+    )
     write_report(draft, outcome, report, {"test": test, "validation": validation})
     return model, report
 
@@ -95,30 +116,25 @@ def _save(experiment: Experiment, dataset: Dataset, fitted: Fitted, folder: Path
     return replace(fitted.model, manifest=manifest), manifest
 
 
-def _context(experiment: Experiment, dataset: Dataset, manifest: Manifest, artefact: Path) -> dict[str, Any]:
-    """What the figures refer to."""
-    calibrations = zip(manifest.labels, manifest.calibration.labels, strict=True)
+def _with_context(report: Report, experiment: Experiment, dataset: Dataset, model: Model, manifest: Manifest) -> Report:
+    """The report with what its figures refer to."""
+    calibrations = zip(model.labels, model.calibration.labels, strict=True)
     shortfalls = {label: own for label, own in calibrations if own.reason}
-    return {
-        "experiment": experiment.name,
-        "kind": experiment.model.kind,
-        "seed": experiment.seed,
-        "codebook": {
-            "name": manifest.codebook_name,
-            "version": manifest.codebook_version,
-            "hash": manifest.codebook_hash,
-        },
-        "data": dataset.source,
-        "synthetic": dataset.synthetic,
-        "n_train": len(dataset.parts["train"]),
-        "n_validation": len(dataset.parts["validation"]),
-        "split_hash": dataset.split.hash,
-        "model_id": manifest.digest,
-        "artefact_bytes": folder_size(artefact),
-        "uncalibrated": {label: own.reason for label, own in shortfalls.items() if own.method == "none"},
-        "notes": [*dataset.notes, *_shortfall_notes(shortfalls)],
+    return report.extended(
+        experiment=experiment.name,
+        kind=experiment.model.kind,
+        seed=experiment.seed,
+        codebook=codebook_reference(manifest),
+        data=dataset.source,
+        synthetic=dataset.synthetic,
+        n_train=len(dataset.parts["train"]),
+        n_validation=len(dataset.parts["validation"]),
+        split_hash=dataset.split.hash,
+        model_id=manifest.digest,
+        uncalibrated={label: own.reason for label, own in shortfalls.items() if own.method == "none"},
+        notes=[*dataset.notes, *_shortfall_notes(shortfalls), *model.classifier.notes],
         **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
-    }
+    )
 
 
 def _shortfall_notes(shortfalls: Mapping[str, LabelCalibration]) -> Iterator[str]:

@@ -21,13 +21,13 @@ from labels.settings import command
 from trainer.config.experiment import Experiment
 from trainer.config.load import dump_experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
-from trainer.environment import quiet_libraries, world_size
+from trainer.environment import silence_libraries, world_size
+from trainer.evaluation import Report
 from trainer.outputs import refuse_occupied, sole_writer
-from trainer.runs.experiment_tracking import track_experiment
 from trainer.runs.run import run_experiment
 from trainer.runs.sweep_space import read_space, with_values
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, open_study, require_optuna, require_ray, run_jobs
-from trainer.runs.tracking import Tracker
+from trainer.runs.tracking import Tracker, track_experiment
 
 STUDY, SPLIT, TRIALS, BEST_FILE, BEST = "study.journal", "split.json", "trials.csv", "best.toml", "best"
 
@@ -43,7 +43,7 @@ class SweepResult:
     folder: Path
     trials: tuple[Trial, ...]
     best: Trial
-    report: Mapping[str, Any]
+    report: Report
     importances: Mapping[str, float]
     resumed: int
     tested: int
@@ -61,7 +61,7 @@ def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> 
         InputError: the space or the data do not allow it, `out` holds something else, or all trials failed.
         TrackingError: MLflow refused.
     """
-    quiet_libraries()
+    silence_libraries()
     if world_size() > 1:
         raise ExperimentError("a sweep runs in one process: start it without torchrun or accelerate.")
     require_optuna()
@@ -219,12 +219,11 @@ def _track(tracker: Tracker, best: Trial, out: Path) -> None:
         tracker.log_file(out / name)
 
 
-def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> dict[str, Any]:
+def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> Report:
     """The report of the best trial's run; what was tested already is not tested again."""
     report = out / BEST / "report.json"
     if study.tested[-1:] == [best.number] and report.is_file():
-        content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-        return content
+        return Report.read(report)
     winner = _on_split(_winner(experiment, best), out)
     with progress_stage("Best trial"):
         result = run_experiment(winner, out / BEST, overwrite=True)

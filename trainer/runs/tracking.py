@@ -1,51 +1,34 @@
-"""What MLflow is told, and asked for: runs, metrics, models, registry, leaderboard rows.
+"""What MLflow is told of an experiment: where its store is, the run, its parameters, figures and files.
 
-No other module knows MLflow but `pyfunc`, which MLflow itself runs. It is told where to log by its own
-MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder.
+MLflow is told where to log by its own MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder is used.
+Models are in `registry`, and what is read back in `leaderboard`.
 """
 
 from __future__ import annotations
 
-import io
 import os
+import shutil
 import socket
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from labels.errors import ArtefactError, TrackingError
-from trainer.environment import quiet_libraries
+from labels.errors import TrackingError
+from labels.settings import store_name
+from trainer.config.experiment import Experiment
+from trainer.environment import cache_folder, silence_libraries
 
 if TYPE_CHECKING:
     from labels.records import Example
+    from trainer.data.dataset import Dataset
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-ARTEFACT = "artefact"
-CHAMPION = "champion"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
 _CLOCK_STEP = 5.0
 """Seconds by which a clock that is set may move a process's start."""
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One finished run, as the leaderboard shows it. Figures that were not logged are None."""
-
-    run_id: str
-    name: str
-    kind: str
-    status: str
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    champion: bool
-
-    def metric(self, name: str) -> float | None:
-        """A metric by name."""
-        return self.metrics.get(name)
 
 
 P = ParamSpec("P")
@@ -56,11 +39,11 @@ def _writes(method: Callable[P, R]) -> Callable[P, R]:
     """Turn whatever MLflow raises in a method that writes into a TrackingError."""
 
     @wraps(method)
-    def explained(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _explained("written"):
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mlflow_errors("written"):
             return method(*args, **kwargs)
 
-    return explained
+    return guarded
 
 
 class Tracker:
@@ -89,7 +72,7 @@ class Tracker:
         """A run under this one, over already; with a problem it is FAILED, and the tag `problem` says why."""
         import mlflow
 
-        with _explained("opened"):
+        with mlflow_errors("opened"):
             run = mlflow.start_run(run_name=name, nested=True, tags={"problem": problem[:5000]} if problem else {})
         status = "FAILED"
         try:
@@ -143,24 +126,6 @@ class Tracker:
         dataset = mlflow.data.from_pandas(frame, source=source, name=part, digest=digest)
         mlflow.log_input(dataset, context=part)
 
-    @_writes
-    def log_model(self, folder: Path) -> str:
-        """The artefact folder as a models-from-code pyfunc; its `models:/m-...` URI."""
-        import mlflow
-        from mlflow.models import ModelSignature
-        from mlflow.types.schema import AnyType, ColSpec, Schema
-
-        inputs = Schema([ColSpec("string", "text")])
-        outputs = Schema([ColSpec(AnyType(), name) for name in ("labels", "probabilities")])
-        info = mlflow.pyfunc.log_model(
-            name=ARTEFACT,
-            python_model=str(Path(__file__).parents[1] / "model" / "pyfunc.py"),
-            artifacts={ARTEFACT: str(folder)},
-            signature=ModelSignature(inputs=inputs, outputs=outputs),
-            pip_requirements=["communique"],
-        )
-        return str(info.model_uri)
-
 
 def connect() -> None:
     """Point MLflow at its store and mark runs whose process is gone as KILLED.
@@ -168,13 +133,58 @@ def connect() -> None:
     Raises:
         TrackingError: the store cannot be reached.
     """
-    quiet_libraries()
+    silence_libraries()
     import mlflow
 
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         mlflow.set_tracking_uri(DEFAULT_URI)
-    with _explained("reached"):
+    with mlflow_errors("reached"):
+        _create_database(mlflow.get_tracking_uri())
         mark_stale_runs()
+
+
+def _create_database(uri: str) -> None:
+    """Make a missing SQLite tracking database by copying an empty one.
+
+    MLflow itself would run its whole history of schema migrations, which takes seconds. Whatever cannot be done here is
+    left to MLflow.
+    """
+    from sqlalchemy.engine import make_url
+
+    if not uri.startswith("sqlite:"):
+        return
+    name = make_url(uri).database
+    path = Path(name) if name and name != ":memory:" else None
+    if path is None or path.exists() or not path.parent.is_dir():
+        return
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        shutil.copyfile(_empty_database(), draft)
+        # A link never replaces a file that another process made there meanwhile.
+        os.link(draft, path)
+    except (OSError, ImportError):  # the function that makes the tables is not part of MLflow's public API
+        return
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _empty_database() -> Path:
+    """A SQLite file in the cache with the tables of this version of MLflow, and nothing in them."""
+    import mlflow
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
+
+    path = cache_folder() / "mlflow" / f"empty-{mlflow.__version__}.db"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        try:
+            engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{draft}")
+            _initialize_tables(engine)
+            engine.dispose()
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    return path
 
 
 @contextmanager
@@ -184,7 +194,7 @@ def tracked_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator
 
     if mlflow.active_run() is not None:
         raise TrackingError("an MLflow run is open already in this process. End it first with `mlflow.end_run()`.")
-    with _explained("opened"):
+    with mlflow_errors("opened"):
         mlflow.set_experiment(experiment)
         run = mlflow.start_run(run_name=name, tags={**_process_tags(), **tags})
     status = "FAILED"
@@ -196,6 +206,48 @@ def tracked_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator
         raise
     finally:
         mlflow.end_run(status)
+
+
+@contextmanager
+def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = "") -> Iterator[Tracker | None]:
+    """An open MLflow run that holds an experiment's parameters, data and tags, or None where tracking is off.
+
+    With `beside` it is one of the MLflow experiment `NAME-BESIDE`, out of the way of those that the leaderboard ranks.
+    """
+    if not experiment.tracking.enabled:
+        yield None
+        return
+    connect()
+    tags = {
+        "codebook.name": dataset.codebook.name,
+        "codebook.hash": dataset.codebook.hash,
+        "split.hash": dataset.split.hash,
+        "data.training_hash": dataset.training_hash,
+        "data.judging_hash": dataset.judging_hash,
+        "synthetic": str(dataset.synthetic).lower(),
+    }
+    name = "-".join(part for part in (experiment.tracking.experiment, beside) if part)
+    with tracked_run(name, experiment.name, tags) as tracker:
+        tracker.log_params(_flattened(published(experiment)))
+        for part, examples in dataset.parts.items():
+            tracker.log_examples(part, examples, dataset.source, dataset.split.hash)
+        yield tracker
+
+
+def published(experiment: Experiment) -> dict[str, Any]:
+    """An experiment's content without the password of its label store."""
+    content = experiment.model_dump()
+    if experiment.data.store:
+        content["data"]["store"] = store_name(experiment.data.store)
+    return content
+
+
+def _flattened(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def mark_stale_runs() -> int:
@@ -214,109 +266,6 @@ def mark_stale_runs() -> int:
             client.set_terminated(run.info.run_id, status="KILLED")
             marked += 1
     return marked
-
-
-def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
-    """Register a logged model under `name`; its version."""
-    import mlflow
-
-    # mlflow prints what it registers; communique says it itself.
-    with _explained("written"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        return str(mlflow.register_model(model_uri, name, tags=dict(tags)).version)
-
-
-def point_champion(name: str, version: str) -> None:
-    """Let the alias `champion` of a registered model point at a version."""
-    from mlflow import MlflowClient
-
-    with _explained("written"):
-        MlflowClient().set_registered_model_alias(name, CHAMPION, version)
-
-
-def fetch_artefact(reference: str) -> Path:
-    """The local artefact folder of a path (its own, or that of the run around it) or of an MLflow URI (`models:/...`,
-    `runs:/...`).
-
-    Raises:
-        ArtefactError: MLflow has no such model, or it holds no artefact.
-    """
-    if not reference.startswith(("models:/", "runs:/")):
-        path = Path(reference)
-        return path / ARTEFACT if (path / ARTEFACT / "manifest.json").is_file() else path
-    connect()
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference))
-    except (MlflowException, OSError) as error:
-        raise ArtefactError(
-            f"{reference}: MLflow at {mlflow.get_tracking_uri()} does not give this model "
-            f"({str(error).splitlines()[0][:200]}). `communique leaderboard` lists what is there."
-        ) from error
-    for candidate in (folder, folder / ARTEFACT, *sorted(folder.glob("artifacts/*"))):
-        if (candidate / "manifest.json").is_file():
-            return candidate
-    raise ArtefactError(
-        f"{reference}: this model was not logged by communique: no manifest.json in it. "
-        "Give a model that `communique train` logged."
-    )
-
-
-def list_runs(experiment: str) -> list[RunRow]:
-    """All runs of an experiment, newest first.
-
-    Raises:
-        TrackingError: there is no such experiment.
-    """
-    connect()
-    import mlflow
-    from mlflow import MlflowClient
-
-    client = MlflowClient()
-    with _explained("read"):
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            raise TrackingError(
-                f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
-                "Run `communique train finetune` first, or name another with --experiment."
-            )
-        champions = _champion_runs(client)
-        rows = []
-        token = None
-        while True:
-            page = client.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
-            rows += [_row(run, champions) for run in page]
-            token = page.token
-            if not token:
-                return rows
-
-
-def _row(run: Any, champions: set[str]) -> RunRow:
-    return RunRow(
-        run_id=run.info.run_id,
-        name=run.info.run_name or "",
-        kind=run.data.params.get("model.kind", ""),
-        status=run.info.status,
-        params=run.data.params,
-        metrics=run.data.metrics,
-        tags=run.data.tags,
-        champion=run.info.run_id in champions,
-    )
-
-
-def _champion_runs(client: Any) -> set[str]:
-    """Runs whose model bears the alias `champion`."""
-    runs: set[str] = set()
-    token = None
-    while True:
-        page = client.search_registered_models(page_token=token)
-        for model in page:
-            if CHAMPION in model.aliases:
-                runs.add(client.get_model_version_by_alias(model.name, CHAMPION).run_id)
-        token = page.token
-        if not token:
-            return runs
 
 
 def _process_tags() -> dict[str, str]:
@@ -344,7 +293,8 @@ def _is_gone(tags: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def mlflow_errors(what: str) -> Iterator[None]:
+    """Turn what MLflow raises into a TrackingError; `what` could not be done with the store: "read", "written"..."""
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -305,7 +304,7 @@ def test_the_errors_of_a_label_set_add_up() -> None:
 @pytest.mark.parametrize("thresholds", [None, (0.25, 0.5)])
 def test_a_rule_comes_back_from_json(thresholds: tuple[float, ...] | None) -> None:
     rule = DeferralRule(tolerance=0.25, thresholds=thresholds, deferred=(False, True))
-    assert DeferralRule.from_dict(json.loads(json.dumps(asdict(rule)))) == rule
+    assert DeferralRule.from_dict(json.loads(json.dumps(rule.to_dict()))) == rule
 
 
 # -- certifying

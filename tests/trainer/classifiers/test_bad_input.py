@@ -106,7 +106,7 @@ def test_two_thousand_labels_of_two_examples_are_a_run_like_any(kind: str, tiny_
         data[part] = str(write_examples(isolated / f"{part}.jsonl", rows))
     model = section_for(kind, tiny_encoder).model_dump()
     result = run_experiment(make_experiment(isolated, kind, data=data, model=model), isolated / "out")
-    assert len(result.report["per_label"]) == 2000
+    assert len(result.report.per_label) == 2000
     assert (result.folder / "plots" / "f1_per_label.png").is_file()
 
 

@@ -15,7 +15,7 @@ from labels.errors import ArtefactError, ExperimentError
 from labels.records import Example
 from tests.trainer.conftest import gold_of, make_experiment, plain_codebook, texts_of, tiny_section, write_examples
 from trainer.calibration.calibration import fit_multilabel
-from trainer.calibration.certificate import Certificate, upper_bound
+from trainer.calibration.certificate import Certificate, LabelCertificate, upper_bound
 from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
@@ -415,7 +415,7 @@ def test_a_run_leaves_the_certificate_in_artefact_and_report(run: RunResult) -> 
     model = Model.load(run.artefact)
     assert model.manifest is not None
     certificate = model.manifest.details["certificate"]
-    assert certificate == run.report["certificate"]
+    assert certificate == run.report.to_dict()["certificate"]
     assert certificate == json.loads((run.folder / "report.json").read_text("utf-8"))["certificate"]
     assert isinstance(model.classifier, CascadeClassifier)
     assert certificate_of(model.classifier) == Certificate.from_dict(certificate)
@@ -428,41 +428,44 @@ def test_the_opened_artefact_predicts_as_the_model_that_was_saved(run: RunResult
     probabilities = run.model.predict_proba(texts)
     np.testing.assert_array_equal(opened.predict_proba(texts), probabilities)
     np.testing.assert_array_equal(opened.decide(probabilities), run.model.decide(probabilities))
-    assert run.report["macro_f1"] > 0.9
+    assert run.report.macro_f1 > 0.9
 
 
 def test_the_report_names_labels_that_the_expensive_model_left_uncalibrated(run: RunResult) -> None:
-    assert list(run.report["uncalibrated"]) == ["threat"]
-    assert "validation positives, fewer than 20" in run.report["uncalibrated"]["threat"]
+    assert list(run.report.uncalibrated) == ["threat"]
+    assert "validation positives, fewer than 20" in run.report.uncalibrated["threat"]
     assert run.model.calibration.thresholds[2] == 0.5
 
 
 def test_the_certificate_is_printed(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
     print_report(run.report)
     said = " ".join(capsys.readouterr().out.split())
-    found = run.report["certificate"]
-    assert f"cheap model answers {found['answered_share']:.1%} of {found['cases']} sentences" in said
-    bound = f"(at most {found['upper_bound']:.2%} at confidence 0.95)"
-    assert f"differs from expensive {found['share']:.2%} {bound}" in said
-    aid = found["labels"][0]
-    assert f"aid {aid['share']:.1%} (at most {aid['upper_bound']:.1%})" in said
-    threat = found["labels"][2]
-    assert f"too rare for a bound threat {threat['lost']} of {threat['positives']}" in said
-    rare = found["rare"]
-    bound = f"({rare['share']:.1%}, at most {rare['upper_bound']:.1%})"
-    assert f"these together {rare['lost']} of {rare['positives']} {bound}" in said
+    found = run.report.certificate
+    assert found
+    assert found.rare
+    assert f"cheap model answers {found.answered_share:.1%} of {found.cases} sentences" in said
+    bound = f"(at most {found.upper_bound:.2%} at confidence 0.95)"
+    assert f"differs from expensive {found.share:.2%} {bound}" in said
+    aid = found.labels[0]
+    assert f"aid {aid.share:.1%} (at most {aid.upper_bound:.1%})" in said
+    threat = found.labels[2]
+    assert f"too rare for a bound threat {threat.lost} of {threat.positives}" in said
+    rare = found.rare
+    bound = f"({rare.share:.1%}, at most {rare.upper_bound:.1%})"
+    assert f"these together {rare.lost} of {rare.positives} {bound}" in said
 
 
 def test_of_many_labels_the_first_dozen_is_printed(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    labels = [{"name": f"kind{i}", "lost": 1, "positives": 2, "upper_bound": None} for i in range(15)]
-    print_report(run.report | {"certificate": run.report["certificate"] | {"labels": labels}})
+    labels = tuple(LabelCertificate(f"kind{i}", 2, 1, None) for i in range(15))
+    assert run.report.certificate
+    print_report(run.report.extended(certificate=replace(run.report.certificate, labels=labels)))
     said = " ".join(capsys.readouterr().out.split())
     assert "kind11 1 of 2, 3 more in report.json" in said
     assert "kind12" not in said
 
 
 def test_a_report_without_a_certificate_prints_none(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    print_report({key: value for key, value in run.report.items() if key != "certificate"})
+    print_report(run.report.extended(certificate=None))
     assert "expensive" not in capsys.readouterr().out
 
 

@@ -537,7 +537,7 @@ def test_the_report_says_that_memory_did_not_suffice(
     room(32)  # what predicting takes at once
     model = tiny_section(tiny_encoder, min_steps=0, batch_size=64).model_dump()
     result = run_experiment(experiment_of("finetune", model=model), isolated / "out")
-    assert "out of memory with 64 sentences at once: went on with 32" in result.report["notes"]
+    assert "out of memory with 64 sentences at once: went on with 32" in result.report.notes
 
 
 # -- adapters

@@ -28,11 +28,11 @@ from trainer.cli.report import print_report
 from trainer.cli.score import print_scored
 from trainer.cli.train import print_saved
 from trainer.data.splits import Split
+from trainer.evaluation import Report
 from trainer.model.model import Model
 from trainer.predict.bulk import PredictReport
-from trainer.runs.leaderboard import Board
+from trainer.runs.leaderboard import Board, RunRow
 from trainer.runs.run import RunResult
-from trainer.runs.tracking import RunRow
 
 SHIPPED = ("aid_pledge", "ceasefire_call", "weapons_request", "dismissal")
 LONG = ("threatening", "negotiation", "condemnation", "cooperation", "mobilisation", "recognition")
@@ -42,28 +42,40 @@ def bounds(low: float | None, high: float | None) -> dict[str, Any]:
     return {"low": low, "high": high, "undefined_draws": 0}
 
 
-def report_on(labels: Sequence[str], **changes: Any) -> dict[str, Any]:
-    """A report in which the figures of the i-th label end in i."""
+def content_on(labels: Sequence[str], **changes: Any) -> dict[str, Any]:
+    """The content of a report in which the figures of the i-th label end in i."""
     return {
         "kind": "tfidf",
         "labels": list(labels),
         "exclusive": False,
+        "n_test": 2000,
+        "n_groups": 40,
         "macro_f1": 0.8125,
         "micro_f1": 0.7,
         "subset_accuracy": 0.6,
         "validation_macro_f1": 0.91,
-        "calibration": {"expected_calibration_error": 0.0312},
+        "calibration": {
+            "bins": 15,
+            "expected_calibration_error": 0.0312,
+            "brier_score": 0.1,
+            "log_loss": 0.2,
+            "per_label": {},
+        },
         "per_label": {
             label: {
                 "precision": 0.51 + i / 1000,
                 "recall": 0.61 + i / 1000,
                 "f1": 0.41 + i / 100,
                 "support": 1000 - i,
+                "predicted": 900,
                 "threshold": 0.31,
+                "average_precision": 0.9,
             }
             for i, label in enumerate(labels)
         },
         "intervals": {
+            "method": "percentile bootstrap over groups",
+            "draws": 1000,
             "confidence": 0.95,
             "macro_f1": bounds(0.712, 0.889),
             "micro_f1": bounds(0.611, 0.777),
@@ -75,6 +87,10 @@ def report_on(labels: Sequence[str], **changes: Any) -> dict[str, Any]:
         "sentences_per_second": 1310.4,
         "artefact_bytes": 91_040_000,
     } | changes
+
+
+def report_on(labels: Sequence[str], **changes: Any) -> Report:
+    return Report.model_validate(content_on(labels, **changes))
 
 
 def row(name: str, labels: Sequence[str] = SHIPPED, *, status: str = "FINISHED", champion: bool = False) -> RunRow:
@@ -142,21 +158,21 @@ def test_report_shows_each_figure_with_its_interval(said: Any) -> None:
 
 
 def test_report_of_an_exclusive_codebook_shows_accuracy_and_no_thresholds(said: Any) -> None:
-    report = report_on(("aid", "truce"), exclusive=True, accuracy=0.9)
+    report = content_on(("aid", "truce"), exclusive=True, accuracy=0.9)
     report["per_label"]["aid"]["threshold"] = None
     report["intervals"]["accuracy"] = bounds(0.85, 0.95)
     del report["subset_accuracy"]
-    print_report(report)
+    print_report(Report.model_validate(report))
     lines = said()
     assert words(lines, "accuracy") == ["accuracy", "0.900", "0.850–0.950"]
     assert words(lines, "aid")[-1] == "–"
 
 
 def test_report_shows_undefined_figures_as_a_dash(said: Any) -> None:
-    report = report_on(("aid", "truce"), macro_f1=None)
+    report = content_on(("aid", "truce"), macro_f1=None)
     report["per_label"]["aid"] |= {"precision": None, "f1": None}
     report["intervals"]["per_label_f1"]["aid"] = bounds(None, None)
-    print_report(report)
+    print_report(Report.model_validate(report))
     lines = said()
     assert words(lines, "macro_f1")[1] == "–"
     assert words(lines, "aid") == ["aid", "–", "0.610", "–", "–", "1000", "0.31"]
@@ -170,9 +186,9 @@ def test_report_without_intervals_says_why(said: Any) -> None:
 
 
 def test_heading_names_the_confidence_of_the_intervals(said: Any) -> None:
-    report = report_on(SHIPPED)
+    report = content_on(SHIPPED)
     report["intervals"]["confidence"] = 0.9
-    print_report(report)
+    print_report(Report.model_validate(report))
     shown = "\n".join(said())
     assert "90% interval" in shown
     assert "95%" not in shown
@@ -202,9 +218,9 @@ def test_labels_that_are_not_calibrated_for_the_same_reason_share_a_line(said: A
 
 def test_of_many_labels_the_twelve_most_frequent_are_shown_in_codebook_order(said: Any) -> None:
     labels = [f"label{i:02d}" for i in range(15)]
-    report = report_on(labels)
+    report = content_on(labels)
     report["per_label"]["label14"]["support"] = 5000
-    print_report(report)
+    print_report(Report.model_validate(report))
     lines = said()
     assert [line.split()[0] for line in lines if line.startswith("label") and line[5].isdigit()] == [
         *labels[:11],

@@ -86,8 +86,8 @@ def test_labels_beyond_what_a_picture_holds_are_left_out_the_rarest_first(monkey
     assert height(draw(fewer, "many")["f1_per_label.png"]) == height(full)
     report = build_report(fewer, bootstrap=100, confidence=0.95, min_groups=20, seed=1)
     kept = _most_frequent(report)
-    assert kept == sorted(kept, key=report["labels"].index)
-    support = {label: figures["support"] for label, figures in report["per_label"].items()}
+    assert kept == sorted(kept, key=report.labels.index)
+    support = {label: figures.support for label, figures in report.per_label.items()}
     assert min(support[label] for label in kept) >= max(support[label] for label in set(support) - set(kept))
 
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from trainer.evaluation import Outcome, build_report
+from labels.errors import DataError
+from trainer.evaluation import Outcome, Report, build_report
+from trainer.evaluation.intervals import Interval
 from trainer.evaluation.metrics import expected_calibration_error
 
 
@@ -28,20 +31,20 @@ def outcome(n: int = 60, *, exclusive: bool = False, seed: int = 2) -> Outcome:
     return Outcome(("aid", "truce"), exclusive, gold, predicted, probabilities, groups, np.array([0.5, 0.4]))
 
 
-def report(of: Outcome, **more: Any) -> dict[str, Any]:
+def report(of: Outcome, **more: Any) -> Report:
     return build_report(of, **({"bootstrap": 200, "confidence": 0.9, "min_groups": 20, "seed": 1} | more))
 
 
 def test_the_figures_are_those_of_scikit_learn() -> None:
     made = outcome()
     found = report(made)
-    assert found["macro_f1"] == pytest.approx(sk.f1_score(made.gold, made.predicted, average="macro"))
-    assert found["micro_f1"] == pytest.approx(sk.f1_score(made.gold, made.predicted, average="micro"))
-    assert found["subset_accuracy"] == pytest.approx(sk.accuracy_score(made.gold, made.predicted))
-    assert (found["n_test"], found["n_groups"], found["labels"]) == (60, 20, ["aid", "truce"])
+    assert found.macro_f1 == pytest.approx(sk.f1_score(made.gold, made.predicted, average="macro"))
+    assert found.micro_f1 == pytest.approx(sk.f1_score(made.gold, made.predicted, average="micro"))
+    assert found.subset_accuracy == pytest.approx(sk.accuracy_score(made.gold, made.predicted))
+    assert (found.n_test, found.n_groups, found.labels) == (60, 20, ["aid", "truce"])
     for column, label in enumerate(("aid", "truce")):
         gold, predicted, p = made.gold[:, column], made.predicted[:, column], made.probabilities[:, column]
-        assert found["per_label"][label] == {
+        assert found.per_label[label].model_dump() == {
             "precision": pytest.approx(sk.precision_score(gold, predicted)),
             "recall": pytest.approx(sk.recall_score(gold, predicted)),
             "f1": pytest.approx(sk.f1_score(gold, predicted)),
@@ -50,7 +53,7 @@ def test_the_figures_are_those_of_scikit_learn() -> None:
             "threshold": (0.5, 0.4)[column],
             "average_precision": pytest.approx(sk.average_precision_score(gold, p)),
         }
-        assert found["calibration"]["per_label"][label] == {
+        assert found.calibration.per_label[label].model_dump() == {
             "expected_calibration_error": pytest.approx(expected_calibration_error(p, gold)),
             "brier_score": pytest.approx(sk.brier_score_loss(gold, p)),
             "log_loss": pytest.approx(sk.log_loss(gold, p)),
@@ -58,67 +61,91 @@ def test_the_figures_are_those_of_scikit_learn() -> None:
 
 
 def test_calibration_figures_are_means_over_labels_with_fifteen_bins() -> None:
-    calibration = report(outcome())["calibration"]
-    assert calibration["bins"] == 15
+    calibration = report(outcome()).calibration
+    assert calibration.bins == 15
     for name in ("expected_calibration_error", "brier_score", "log_loss"):
-        assert calibration[name] == pytest.approx(np.mean([each[name] for each in calibration["per_label"].values()]))
+        means = np.mean([getattr(each, name) for each in calibration.per_label.values()])
+        assert getattr(calibration, name) == pytest.approx(means)
 
 
 def test_an_exclusive_report_has_accuracy_and_no_thresholds() -> None:
     made = outcome(exclusive=True)
     found = report(made)
-    assert found["accuracy"] == pytest.approx((made.gold == made.predicted).all(axis=1).mean())
-    assert "subset_accuracy" not in found
-    assert [found["per_label"][label]["threshold"] for label in made.labels] == [None, None]
-    assert found["intervals"]["accuracy"]["low"] <= found["accuracy"] <= found["intervals"]["accuracy"]["high"]
+    assert found.accuracy == pytest.approx((made.gold == made.predicted).all(axis=1).mean())
+    assert "subset_accuracy" not in found.to_dict()
+    assert [found.per_label[label].threshold for label in made.labels] == [None, None]
+    assert found.intervals
+    assert found.intervals.accuracy
+    assert found.intervals.accuracy.low <= found.accuracy <= found.intervals.accuracy.high
 
 
 def test_intervals_hold_their_figures_and_say_how_they_were_made() -> None:
     found = report(outcome())
-    intervals = found["intervals"]
-    assert found["intervals_reason"] == ""
-    assert (intervals["method"], intervals["draws"], intervals["confidence"]) == (
+    intervals = found.intervals
+    assert intervals
+    assert found.intervals_reason == ""
+    assert (intervals.method, intervals.draws, intervals.confidence) == (
         "percentile bootstrap over groups",
         200,
         0.9,
     )
     for name in ("macro_f1", "micro_f1", "subset_accuracy"):
-        assert intervals[name]["low"] < found[name] < intervals[name]["high"]
+        bounds = getattr(intervals, name)
+        assert bounds.low < getattr(found, name) < bounds.high
     for label in ("aid", "truce"):
-        bounds = intervals["per_label_f1"][label]
-        assert bounds["low"] < found["per_label"][label]["f1"] < bounds["high"]
-        assert (bounds["undefined_draws"], bounds["reason"]) == (0, "")
+        bounds = intervals.per_label_f1[label]
+        assert bounds.low < found.per_label[label].f1 < bounds.high
+        assert (bounds.undefined_draws, bounds.reason) == (0, "")
 
 
 @pytest.mark.parametrize(("n_groups", "given"), [(19, False), (20, True)])
 def test_below_the_least_number_of_groups_there_are_no_intervals_but_a_reason(n_groups: int, given: bool) -> None:
     found = report(outcome(3 * n_groups))
-    assert (found["intervals"] is not None) == given
+    assert (found.intervals is not None) == given
     expected = "" if given else "19 test groups, fewer than 20: too few to resample"
-    assert found["intervals_reason"] == expected
+    assert found.intervals_reason == expected
 
 
 def test_the_seed_of_the_experiment_reaches_the_bootstrap() -> None:
     assert report(outcome(), seed=5) == report(outcome(), seed=5)
-    assert report(outcome(), seed=5)["intervals"] != report(outcome(), seed=6)["intervals"]
+    assert report(outcome(), seed=5).intervals != report(outcome(), seed=6).intervals
 
 
 def test_what_is_undefined_is_null_in_strict_json() -> None:
     made = outcome()
     nothing = np.zeros((60, 2), dtype=bool)
     found = report(replace(made, gold=nothing, predicted=nothing), bootstrap=100)
-    assert (found["macro_f1"], found["micro_f1"], found["subset_accuracy"]) == (None, None, 1)
-    label = found["per_label"]["aid"]
-    assert [label[name] for name in ("precision", "recall", "f1", "average_precision")] == [None] * 4
-    assert found["intervals"]["macro_f1"] | {"reason": ""} == {
-        "low": None,
-        "high": None,
-        "undefined_draws": 100,
-        "reason": "",
-    }
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found.macro_f1, found.micro_f1, found.subset_accuracy) == (None, None, 1)
+    label = found.per_label["aid"]
+    assert [getattr(label, name) for name in ("precision", "recall", "f1", "average_precision")] == [None] * 4
+    assert found.intervals
+    assert replace(found.intervals.macro_f1, reason="") == Interval(None, None, undefined_draws=100)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
 
 
-def test_a_report_survives_json() -> None:
-    found = report(outcome(exclusive=True))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+def test_a_report_comes_back_from_its_file(isolated: Path) -> None:
+    found = report(outcome(exclusive=True)).extended(kind="tfidf", notes=["3 left out"])
+    Path("report.json").write_text(json.dumps(found.to_dict(), allow_nan=False))
+    assert Report.read(Path("report.json")) == found
+
+
+def test_keys_of_newer_versions_survive_reading_and_writing(isolated: Path) -> None:
+    content = report(outcome()).to_dict() | {"fairness": {"gap": 0.1}}
+    Path("report.json").write_text(json.dumps(content))
+    assert Report.read(Path("report.json")).to_dict() == content
+
+
+def test_intervals_without_reasons_as_older_versions_wrote_them_are_read(isolated: Path) -> None:
+    content = report(outcome()).to_dict()
+    del content["intervals"]["macro_f1"]["reason"]
+    Path("report.json").write_text(json.dumps(content))
+    found = Report.read(Path("report.json"))
+    assert found.intervals
+    assert found.intervals.macro_f1.reason == ""
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"labels": []}'])
+def test_a_file_that_is_not_a_report_is_refused(isolated: Path, content: str) -> None:
+    Path("report.json").write_text(content)
+    with pytest.raises(DataError, match=r"report\.json: not a report"):
+        Report.read(Path("report.json"))

@@ -166,7 +166,7 @@ def test_vectors_are_pooled_and_scaled_inside_the_graph(exported: Exported) -> N
     vectors = classifier.embed(TEXTS)
     np.testing.assert_allclose(vectors, source.embed(TEXTS), atol=1e-4)
     of_length_one = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-4
-    assert of_length_one.all() == (exported.run.report["kind"] == "contrastive")
+    assert of_length_one.all() == (exported.run.report.kind == "contrastive")
     np.testing.assert_allclose(classifier.predict_embedded(vectors), classifier.predict_proba(TEXTS), atol=1e-6)
 
 

@@ -148,7 +148,7 @@ def test_the_manifest_keeps_certificate_and_calibration(exported: Exported) -> N
     old, new = read_manifest(exported.run.artefact), read_manifest(exported.report.folder)
     assert new.model_copy(update={"details": old.details, "files": old.files, "packages": old.packages}) == old
     assert new.details.items() >= old.details.items()
-    assert new.details["certificate"] == exported.run.report["certificate"]
+    assert new.details["certificate"] == exported.run.report.to_dict()["certificate"]
     assert (new.details["precision"], new.details["exported_from"]) == ("float32", old.digest)
     assert exported.report.model_id == new.digest != old.digest
     assert exported.model.classifier.describe() == exported.source.classifier.describe()

@@ -6,6 +6,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from mlflow.pyfunc import PythonModelContext
 
 from tests.trainer.conftest import REGISTERED, TrackedRun
@@ -67,6 +68,15 @@ def test_logged_model_holds_code_and_artefact_but_no_pickle(tracked_store: str, 
     files = {path.relative_to(held).as_posix() for path in held.rglob("*") if path.is_file()}
     assert {"MLmodel", "pyfunc.py", "artifacts/artefact/manifest.json"} <= files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".pt", ".bin"))]
+
+
+def test_logged_model_says_what_to_install(tracked_store: str, tracked_run: TrackedRun) -> None:
+    requirements = mlflow.pyfunc.get_model_dependencies(tracked_run.result.model_uri)
+    assert Path(requirements).read_text().splitlines() == [f"mlflow=={mlflow.__version__}", "communique"]
+    conda = mlflow.pyfunc.get_model_dependencies(tracked_run.result.model_uri, format="conda")
+    assert yaml.safe_load(Path(conda).read_text())["dependencies"][-1] == {
+        "pip": [f"mlflow=={mlflow.__version__}", "communique"]
+    }
 
 
 def test_class_opens_the_artefact_beside_it(tracked_run: TrackedRun, tfidf_model: Model) -> None:

@@ -16,8 +16,8 @@ from trainer.data.splits import Split
 from trainer.model.artefact import read_manifest
 from trainer.model.model import Model
 from trainer.runs.evaluate import evaluate_file
+from trainer.runs.leaderboard import RunRow, list_runs
 from trainer.runs.run import RunResult
-from trainer.runs.tracking import RunRow, list_runs
 
 
 @pytest.fixture
@@ -35,17 +35,17 @@ def test_file_of_the_runs_own_test_part_gives_the_runs_figures(
     report = evaluate_file(tfidf_model, artefact, held_out, None, track=False).report
     same = ("labels", "exclusive", "n_test", "n_groups", "macro_f1", "micro_f1", "subset_accuracy", "per_label")
     for name in (*same, "codebook", "kind", "model_id", "artefact_bytes", "synthetic", "train_seconds"):
-        assert report[name] == tracked_run.result.report[name]
+        assert getattr(report, name) == getattr(tracked_run.result.report, name)
     for name in ("expected_calibration_error", "brier_score", "log_loss"):
-        assert report["calibration"][name] == pytest.approx(tracked_run.result.report["calibration"][name])
-    assert report["intervals"]["macro_f1"]["low"] < report["macro_f1"] < report["intervals"]["macro_f1"]["high"]
-    assert report["data"] == str(held_out)
+        assert getattr(report.calibration, name) == pytest.approx(getattr(tracked_run.result.report.calibration, name))
+    assert report.intervals.macro_f1.low < report.macro_f1 < report.intervals.macro_f1.high
+    assert report.data == str(held_out)
 
 
 def test_evaluating_twice_gives_the_same_intervals(tracked_run: TrackedRun, tfidf_model: Model, held_out: Path) -> None:
     artefact = tracked_run.result.artefact
     first, second = (evaluate_file(tfidf_model, artefact, held_out, None, track=False).report for _ in range(2))
-    assert first["intervals"] == second["intervals"]
+    assert first.intervals == second.intervals
 
 
 def test_the_seed_of_the_intervals_is_that_of_the_run(
@@ -57,8 +57,8 @@ def test_the_seed_of_the_intervals_is_that_of_the_run(
         evaluate_file(model, tracked_run.result.artefact, held_out, None, track=False).report
         for model in (tfidf_model, reseeded)
     )
-    assert one["macro_f1"] == other["macro_f1"]
-    assert one["intervals"] != other["intervals"]
+    assert one.macro_f1 == other.macro_f1
+    assert one.intervals != other.intervals
 
 
 def test_outputs_are_kept_where_asked(tracked_run: TrackedRun, tfidf_model: Model, held_out: Path) -> None:
@@ -66,7 +66,7 @@ def test_outputs_are_kept_where_asked(tracked_run: TrackedRun, tfidf_model: Mode
     evaluation = evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, out, track=False)
     assert evaluation.folder == out
     assert {path.name for path in out.iterdir()} == {"report.json", "predictions.parquet", "plots"}
-    assert json.loads((out / "report.json").read_text("utf-8")) == evaluation.report
+    assert json.loads((out / "report.json").read_text("utf-8")) == evaluation.report.to_dict()
     assert {path.suffix for path in (out / "plots").iterdir()} == {".png"}
     rows = pq.read_table(out / "predictions.parquet").to_pylist()
     run_rows = pq.read_table(tracked_run.result.folder / "predictions.parquet").to_pylist()
@@ -91,9 +91,9 @@ def test_exclusive_model_is_evaluated_by_accuracy(exclusive_run: RunResult, isol
     right = sum(labels == example.labels for labels, example in zip(said, examples, strict=True))
     report = evaluate_file(model, exclusive_run.artefact, data, None, track=False).report
     assert 0 < right < 24
-    assert report["accuracy"] == pytest.approx(right / 24)
-    assert report["intervals"] is None
-    assert "8 test groups" in report["intervals_reason"]
+    assert report.accuracy == pytest.approx(right / 24)
+    assert report.intervals is None
+    assert "8 test groups" in report.intervals_reason
 
 
 def runs() -> list[RunRow]:
@@ -109,8 +109,8 @@ def test_evaluation_is_one_finished_mlflow_run(
     [row] = runs()
     assert (row.name, row.status, row.kind) == ("tfidf on held-out.jsonl", "FINISHED", "tfidf")
     assert row.params["data"] == str(held_out)
-    assert row.metrics["macro_f1"] == pytest.approx(report["macro_f1"])
-    assert row.metrics["f1.aid"] == pytest.approx(report["per_label"]["aid"]["f1"])
+    assert row.metrics["macro_f1"] == pytest.approx(report.macro_f1)
+    assert row.metrics["f1.aid"] == pytest.approx(report.per_label["aid"].f1)
     assert "validation_macro_f1" not in row.metrics
     assert row.tags["model.id"] == read_manifest(tracked_run.result.artefact).digest
     assert row.tags["codebook.hash"] == tracked_run.codebook.hash
@@ -177,5 +177,5 @@ def test_evaluation_where_no_label_occurs_has_null_figures(
     rows = [Example(f"e{i}", f"d{i}", f"Rain fell on day {i} in the valley.") for i in range(8)]
     data = write_examples(isolated / "plain.jsonl", rows)
     report = evaluate_file(tfidf_model, tracked_run.result.artefact, data, None, track=False).report
-    assert report["macro_f1"] is None
-    assert report["subset_accuracy"] == 1
+    assert report.macro_f1 is None
+    assert report.subset_accuracy == 1

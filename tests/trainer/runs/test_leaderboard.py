@@ -6,7 +6,7 @@ from labels.errors import TrackingError
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
 from trainer.runs import tracking
 from trainer.runs.leaderboard import leaderboards
-from trainer.runs.tracking import point_champion
+from trainer.runs.registry import point_champion
 
 
 def log(
@@ -95,13 +95,13 @@ def test_board_of_a_real_run_marks_the_champion(tracked_store: str, tracked_run:
     [board] = leaderboards(EXPERIMENT)
     [row] = board.rows
     assert row.champion
-    assert board.split_hash == tracked_run.result.report["split_hash"]
+    assert board.split_hash == tracked_run.result.report.split_hash
     assert len(board.judging_hash) == 16
     assert board.confidence == 0.95
     assert board.data == tracked_run.experiment.data.train
     assert board.labels == ("aid", "truce")
     assert board.synthetic is False
-    assert row.metric("macro_f1") == pytest.approx(tracked_run.result.report["macro_f1"])
+    assert row.metric("macro_f1") == pytest.approx(tracked_run.result.report.macro_f1)
 
 
 def test_unknown_experiment_is_named(mlflow_store: str) -> None:

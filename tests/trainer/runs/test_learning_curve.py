@@ -40,9 +40,9 @@ from trainer.evaluation.learning_curve import (
 from trainer.evaluation.metrics import Counts, count
 from trainer.runs.evaluate import evaluate_model
 from trainer.runs.fit import fit_model
+from trainer.runs.leaderboard import list_runs
 from trainer.runs.learning_curve import CurveResult, LearningCurve, learning_curve, run_learning_curve
 from trainer.runs.learning_curve_fits import curve_shares, nested_subsets
-from trainer.runs.tracking import list_runs
 
 QUICK = settings(deadline=None, max_examples=60)
 SIZES = np.array([50.0, 100, 200, 400, 800, 1600])
@@ -344,10 +344,10 @@ def test_the_largest_size_is_what_train_fits(experiment: Experiment) -> None:
     model = fit_model(experiment, dataset).model
     _, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
     last = curve.points[-1]
-    assert last.fits[0].macro_f1 == pytest.approx(report["macro_f1"])
-    assert last.fits[0].per_label_f1 == pytest.approx([report["per_label"][name]["f1"] for name in curve.labels])
+    assert last.fits[0].macro_f1 == pytest.approx(report.macro_f1)
+    assert last.fits[0].per_label_f1 == pytest.approx([report.per_label[name].f1 for name in curve.labels])
     assert (last.train, last.validation) == (len(dataset.parts["train"]), len(dataset.parts["validation"]))
-    assert (curve.n_test, curve.n_groups) == (report["n_test"], report["n_groups"])
+    assert (curve.n_test, curve.n_groups) == (report.n_test, report.n_groups)
 
 
 def test_train_and_validation_grow_together_and_test_stays(experiment: Experiment) -> None:
@@ -409,7 +409,7 @@ def test_a_curve_of_nothing_but_problems_is_an_error_that_names_them(experiment:
 def test_what_a_kind_refuses_is_reported_at_its_size(experiment_of: MakeExperiment) -> None:
     experiment = experiment_of("tfidf", model={"min_df": 30})
     curve = learning_curve(experiment, load_dataset(experiment), repeats=1, sizes=4)
-    assert "model.min_df = 30: no n-gram stands in so many" in curve.points[0].fits[0].problem
+    assert "model.min_df = 30: no n-gram occurs in that many" in curve.points[0].fits[0].problem
     assert curve.points[-1].fits[0].problem == ""
 
 

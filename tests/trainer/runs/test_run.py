@@ -134,7 +134,7 @@ def test_report_says_what_its_figures_refer_to(tracked_run: TrackedRun, report: 
 
 
 def test_report_in_hand_is_the_report_on_disk(tracked_run: TrackedRun, report: dict[str, Any]) -> None:
-    assert tracked_run.result.report == report
+    assert tracked_run.result.report.to_dict() == report
 
 
 def test_figures_are_those_of_the_predictions_beside_them(tracked_run: TrackedRun, report: dict[str, Any]) -> None:
@@ -220,7 +220,7 @@ def test_saved_model_predicts_what_the_run_predicted(tracked_run: TrackedRun) ->
         probabilities = model.predict_proba(texts)
         np.testing.assert_allclose(probabilities, [row["probabilities"] for row in rows], atol=1e-6)
         assert [list(labels) for labels in model.label_sets(probabilities)] == [row["labels"] for row in rows]
-        assert model.id == tracked_run.result.report["model_id"]
+        assert model.id == tracked_run.result.report.model_id
 
 
 def test_validation_score_is_that_of_the_saved_model_on_the_validation_part(
@@ -294,7 +294,7 @@ def test_repeated_run_gives_the_same_figures_predictions_and_pictures(
     tracked_run: TrackedRun, repeated: RunResult
 ) -> None:
     changing = {*TIMES, "model_id", "artefact_bytes"}
-    first, second = ({**run.report, **dict.fromkeys(changing)} for run in (tracked_run.result, repeated))
+    first, second = ({**run.report.to_dict(), **dict.fromkeys(changing)} for run in (tracked_run.result, repeated))
     assert first == second
     for name in ("split.json", "predictions.parquet", "plots/reliability.png", "artefact/codebook.toml"):
         assert (repeated.folder / name).read_bytes() == (tracked_run.result.folder / name).read_bytes()
@@ -324,14 +324,14 @@ def floor(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 
 def test_too_few_test_groups_give_no_intervals_and_the_reason(floor: RunResult) -> None:
-    assert floor.report["intervals"] is None
-    assert f"{floor.report['n_groups']} test groups, fewer than 20" in floor.report["intervals_reason"]
+    assert floor.report.intervals is None
+    assert f"{floor.report.n_groups} test groups, fewer than 20" in floor.report.intervals_reason
     assert "macro_f1.low" not in headline_metrics(floor.report)
 
 
 def test_kind_that_is_not_calibrated_says_so(floor: RunResult) -> None:
-    assert floor.report["uncalibrated"] == dict.fromkeys(("aid", "truce"), "this kind is not calibrated")
-    assert {figures["threshold"] for figures in floor.report["per_label"].values()} == {0.5}
+    assert floor.report.uncalibrated == dict.fromkeys(("aid", "truce"), "this kind is not calibrated")
+    assert {figures.threshold for figures in floor.report.per_label.values()} == {0.5}
 
 
 def test_labels_that_were_calibrated_in_another_way_than_asked_are_noted_as_such(
@@ -339,8 +339,8 @@ def test_labels_that_were_calibrated_in_another_way_than_asked_are_noted_as_such
 ) -> None:
     asked = experiment_of("tfidf", calibration={"method": "isotonic", "min_positives": 5})
     report = run_experiment(asked, isolated / "out").report
-    assert report["uncalibrated"] == {}
-    assert "aid, truce: isotonic needs 1000 rows with 100 positives: Platt instead" in report["notes"]
+    assert report.uncalibrated == {}
+    assert "aid, truce: isotonic needs 1000 rows with 100 positives: Platt instead" in report.notes
 
 
 def test_without_tracking_mlflow_is_not_touched(floor: RunResult) -> None:
@@ -358,9 +358,9 @@ def test_report_repeats_what_a_reader_must_know_of_the_data(experiment_of: MakeE
     copied = Example("copy", "other document", examples[1].text, ("truce",), synthetic=True)
     data = data_files(examples[:60], examples[60:75], [*examples[75:], copied])
     result = run_experiment(experiment_of("majority", data=data), isolated / "out")
-    [note] = result.report["notes"]
+    [note] = result.report.notes
     assert examples[1].text[:40] in note
-    assert result.report["synthetic"] is True
+    assert result.report.synthetic is True
     assert read_manifest(result.artefact).synthetic is True
     assert rows_of(result.folder)[-1]["synthetic"] is True
 
@@ -377,7 +377,7 @@ def test_figure_that_is_undefined_is_null(experiment_of: MakeExperiment, isolate
     report = report_of(result.folder)
     expected = (0, None) if part == "validation" else (None, 0)
     assert (report["macro_f1"], report["validation_macro_f1"]) == expected
-    assert result.report == report
+    assert result.report.to_dict() == report
 
 
 def test_occupied_folder_is_refused_before_any_work(
@@ -523,7 +523,7 @@ def test_mlflow_holds_the_figures_of_the_report(logged: Any, report: dict[str, A
 
 def test_mlflow_metrics_of_an_exclusive_run_hold_accuracy(exclusive_run: RunResult) -> None:
     figures = headline_metrics(exclusive_run.report)
-    assert figures["accuracy"] == exclusive_run.report["accuracy"]
+    assert figures["accuracy"] == exclusive_run.report.accuracy
     assert "subset_accuracy" not in figures
     assert {name for name in figures if name.startswith("f1.")} == {"f1.aid", "f1.truce", "f1.threat"}
 

@@ -33,11 +33,11 @@ from trainer.data.splits import Split
 from trainer.environment import shipped, shipped_experiments
 from trainer.runs.evaluate import macro_f1, predict_examples
 from trainer.runs.fit import fit_model
+from trainer.runs.leaderboard import list_runs
 from trainer.runs.run import run_experiment
 from trainer.runs.sweep import SweepResult, run_sweep
 from trainer.runs.sweep_space import read_space, with_values
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, TrialOutcome, open_study, run_trial
-from trainer.runs.tracking import list_runs
 
 C = {"low": 0.01, "high": 100.0, "log": True}
 SOME_FAIL = {"model.C": C, "model.min_df": [1, 2, 100_000]}
@@ -333,8 +333,8 @@ def test_the_best_on_validation_is_run_and_tested_once(copied: SweepResult) -> N
     assert copied.best.outcome.score == pytest.approx(
         macro_f1(model.labels, predict_examples(model, dataset.parts["validation"]))
     )
-    assert copied.report["validation_macro_f1"] == pytest.approx(copied.best.outcome.score)
-    assert copied.report["split_hash"] == dataset.split.hash
+    assert copied.report.validation_macro_f1 == pytest.approx(copied.best.outcome.score)
+    assert copied.report.split_hash == dataset.split.hash
     assert (copied.resumed, copied.tested) == (0, 1)
 
 
@@ -343,8 +343,8 @@ def test_the_winning_experiment_trains_to_the_same_model(copied: SweepResult) ->
     assert loaded.name == "tfidf-best"
     assert loaded == with_values(make_swept({}), {"name": "tfidf-best", **copied.best.values}, "best")
     again = run_experiment(loaded, Path("again")).report
-    assert again["macro_f1"] == copied.report["macro_f1"]
-    assert again["calibration"] == copied.report["calibration"]
+    assert again.macro_f1 == copied.report.macro_f1
+    assert again.calibration == copied.report.calibration
 
 
 def test_an_interrupted_sweep_keeps_its_trials_and_goes_on(finished: Finished, data: Path) -> None:
@@ -396,7 +396,7 @@ def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(data: Pa
         assert ("problem" in child.tags) == (trial in failed)
     [best] = list_runs("mine")
     assert best.name == "tfidf-best"
-    assert best.metric("macro_f1") == pytest.approx(result.report["macro_f1"])
+    assert best.metric("macro_f1") == pytest.approx(result.report.macro_f1)
     assert {file.path for file in MlflowClient().list_artifacts(parent.run_id)} == {
         "best.toml",
         "split.json",
@@ -432,7 +432,7 @@ def test_sentences_labelled_since_do_not_move_the_split(copied: SweepResult) -> 
     more = run_sweep(make_swept({"model.C": C}, trials=5), Path("out"))
     assert more.trials[:4] == copied.trials
     assert len(more.trials) == 5
-    assert Split.load(Path("out/split.json")).hash == copied.report["split_hash"] == more.report["split_hash"]
+    assert Split.load(Path("out/split.json")).hash == copied.report.split_hash == more.report.split_hash
 
 
 def test_labels_changed_since_end_a_sweep(copied: SweepResult) -> None:
@@ -514,7 +514,7 @@ def test_ray_tries_the_same_settings_at_first_and_finds_the_same_scores(
         outcome = by_number[trial.number].outcome
         assert outcome.score == pytest.approx(trial.outcome.score)
         assert outcome.problem == trial.outcome.problem
-    assert spread.report["macro_f1"] == local.report["macro_f1"]
+    assert spread.report.macro_f1 == local.report.macro_f1
 
 
 # -- the command, and what it prints
@@ -550,7 +550,7 @@ def test_the_ten_best_are_listed_and_the_rest_is_counted(result: SweepResult, sa
     assert "Failed 1 times: MemoryError" in printed
     assert "model.C 90%, model.x 10%" in printed
     assert "looks better on validation (0.610) than it is" in printed
-    assert f"macro_f1 {result.report['macro_f1']:.3f}" in printed
+    assert f"macro_f1 {result.report.macro_f1:.3f}" in printed
     following = (
         "communique train 'my sweep/best.toml'",
         "communique predict 'my sweep/best' ARTICLES --out tagged.csv",

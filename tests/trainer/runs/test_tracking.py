@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from mlflow import MlflowClient
 from labels.errors import ArtefactError, TrackingError
 from labels.records import Example
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
-from trainer.runs import tracking
+from trainer.environment import cache_folder
+from trainer.runs import leaderboard, registry, tracking
 
 HERE = socket.gethostname()
 
@@ -154,7 +157,57 @@ def test_store_is_a_file_in_the_working_folder_unless_mlflow_is_told_otherwise(
         pass
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{isolated / 'mlflow.db'}")
     mlflow.set_tracking_uri(f"sqlite:///{isolated / 'mlflow.db'}")
-    assert [row.name for row in tracking.list_runs("work")] == ["here"]
+    assert [row.name for row in leaderboard.list_runs("work")] == ["here"]
+
+
+@pytest.fixture
+def new_store(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where MLflow is told to log: a SQLite file that does not exist yet."""
+    path = isolated / "new.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    mlflow.set_tracking_uri(f"sqlite:///{path}")
+    return path
+
+
+def kept_database() -> Path:
+    return cache_folder() / "mlflow" / f"empty-{mlflow.__version__}.db"
+
+
+def test_a_missing_database_is_a_copy_of_the_empty_one_in_the_cache(new_store: Path, mlflow_template: Path) -> None:
+    kept_database().parent.mkdir(parents=True)
+    shutil.copy(mlflow_template, kept_database())
+    before = kept_database().read_bytes()
+    tracking.connect()
+    with tracking.tracked_run("work", "here", {}):
+        pass
+    assert [row.name for row in leaderboard.list_runs("work")] == ["here"]
+    assert kept_database().read_bytes() == before
+    assert not list(new_store.parent.glob(".new*"))
+
+
+@pytest.mark.slow
+def test_the_empty_database_is_made_where_the_cache_has_none(new_store: Path) -> None:
+    tracking.connect()
+    with closing(sqlite3.connect(kept_database())) as database:
+        assert database.execute("SELECT count(*) FROM experiments").fetchone() == (0,)
+    assert [each.name for each in MlflowClient().search_experiments()] == ["Default"]
+
+
+def test_a_cache_that_cannot_be_written_leaves_the_database_to_mlflow(
+    new_store: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (isolated / "file").touch()
+    monkeypatch.setenv("COMMUNIQUE_CACHE", str(isolated / "file"))
+    tracking.connect()
+    assert new_store.is_file()
+
+
+def test_an_existing_database_is_left_as_it_is(mlflow_store: str, isolated: Path) -> None:
+    with tracking.tracked_run("work", "before", {}):
+        pass
+    tracking.connect()
+    assert [row.name for row in leaderboard.list_runs("work")] == ["before"]
+    assert not (cache_folder() / "mlflow").exists()
 
 
 def test_what_is_logged_can_be_read_back(mlflow_store: str, isolated: Path) -> None:
@@ -192,15 +245,15 @@ def test_datasets_are_logged_without_a_word_of_their_texts(mlflow_store: str) ->
 def test_what_mlflow_refuses_to_log_is_a_tracking_error(mlflow_store: str) -> None:
     with pytest.raises(TrackingError), tracking.tracked_run("work", "run", {}) as tracker:
         tracker.log_metrics({"f1." + "a" * 300: 0.5})
-    [row] = tracking.list_runs("work")
+    [row] = leaderboard.list_runs("work")
     assert row.status == "FAILED"
 
 
 def test_versions_of_a_registered_model_count_up_and_bear_their_tags(
     tracked_store: str, tracked_run: TrackedRun
 ) -> None:
-    assert tracking.register(tracked_run.result.model_uri, "fresh", {"kind": "tfidf"}) == "1"
-    assert tracking.register(tracked_run.result.model_uri, "fresh", {"kind": "other"}) == "2"
+    assert registry.register(tracked_run.result.model_uri, "fresh", {"kind": "tfidf"}) == "1"
+    assert registry.register(tracked_run.result.model_uri, "fresh", {"kind": "other"}) == "2"
     version = MlflowClient().get_model_version("fresh", "2")
     assert version.run_id == tracked_run.result.run_id
     assert version.tags == {"kind": "other"}
@@ -209,7 +262,7 @@ def test_versions_of_a_registered_model_count_up_and_bear_their_tags(
 def test_registering_says_nothing_on_the_terminal(
     tracked_store: str, tracked_run: TrackedRun, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    tracking.register(tracked_run.result.model_uri, "fresh", {})
+    registry.register(tracked_run.result.model_uri, "fresh", {})
     assert capfd.readouterr() == ("", "")
 
 
@@ -218,20 +271,20 @@ def test_registering_what_mlflow_does_not_take_is_a_tracking_error(
     tracked_store: str, tracked_run: TrackedRun, uri: str, name: str
 ) -> None:
     with pytest.raises(TrackingError):
-        tracking.register(uri or tracked_run.result.model_uri, name, {})
+        registry.register(uri or tracked_run.result.model_uri, name, {})
 
 
 def test_champion_is_the_version_pointed_at_last(tracked_store: str, tracked_run: TrackedRun) -> None:
-    tracking.register(tracked_run.result.model_uri, REGISTERED, {})
+    registry.register(tracked_run.result.model_uri, REGISTERED, {})
     client = MlflowClient()
     for version in ("1", "2", "1"):
-        tracking.point_champion(REGISTERED, version)
+        registry.point_champion(REGISTERED, version)
         assert str(client.get_model_version_by_alias(REGISTERED, "champion").version) == version
 
 
 def test_pointing_the_champion_at_an_unknown_version_is_a_tracking_error(tracked_store: str) -> None:
     with pytest.raises(TrackingError, match="9"):
-        tracking.point_champion(REGISTERED, "9")
+        registry.point_champion(REGISTERED, "9")
 
 
 def artefact_files(folder: Path) -> dict[str, bytes]:
@@ -247,9 +300,9 @@ def test_artefact_is_fetched_whole_by_any_reference(
     tracked_store: str, tracked_run: TrackedRun, reference: str
 ) -> None:
     result = tracked_run.result
-    tracking.point_champion(REGISTERED, result.registered_version)
+    registry.point_champion(REGISTERED, result.registered_version)
     uri = reference.format(name=REGISTERED, model=result.model_uri, run=result.run_id)
-    assert artefact_files(tracking.fetch_artefact(uri)) == artefact_files(result.artefact)
+    assert artefact_files(registry.fetch_artefact(uri)) == artefact_files(result.artefact)
 
 
 @pytest.mark.parametrize(
@@ -270,26 +323,26 @@ def test_unknown_reference_is_named_with_the_store_and_the_repair(
 ) -> None:
     uri = reference.format(run=tracked_run.result.run_id)
     with pytest.raises(ArtefactError, match="communique leaderboard") as caught:
-        tracking.fetch_artefact(uri)
+        registry.fetch_artefact(uri)
     assert str(caught.value).startswith(f"{uri}: ")
     assert tracked_store in str(caught.value)
 
 
 def test_reference_to_something_else_than_an_artefact_is_refused(tracked_store: str, tracked_run: TrackedRun) -> None:
     with pytest.raises(ArtefactError, match=r"plots: .*manifest\.json"):
-        tracking.fetch_artefact(f"runs:/{tracked_run.result.run_id}/plots")
+        registry.fetch_artefact(f"runs:/{tracked_run.result.run_id}/plots")
 
 
 def test_path_is_its_own_artefact_and_mlflow_is_not_asked(isolated: Path) -> None:
-    assert tracking.fetch_artefact("runs/words/artefact") == Path("runs/words/artefact")
+    assert registry.fetch_artefact("runs/words/artefact") == Path("runs/words/artefact")
     assert not list(isolated.iterdir())
 
 
 def test_folder_of_a_run_stands_for_the_artefact_in_it(isolated: Path) -> None:
     (isolated / "run" / "artefact").mkdir(parents=True)
-    assert tracking.fetch_artefact("run") == Path("run")
+    assert registry.fetch_artefact("run") == Path("run")
     (isolated / "run" / "artefact" / "manifest.json").touch()
-    assert tracking.fetch_artefact("run") == Path("run/artefact")
+    assert registry.fetch_artefact("run") == Path("run/artefact")
 
 
 def test_runs_are_listed_newest_first_with_what_they_logged(mlflow_store: str) -> None:
@@ -299,7 +352,7 @@ def test_runs_are_listed_newest_first_with_what_they_logged(mlflow_store: str) -
             tracker.log_metrics({"macro_f1": len(name)})
     with tracking.tracked_run("elsewhere", "fourth", {}):
         pass
-    rows = tracking.list_runs("work")
+    rows = leaderboard.list_runs("work")
     assert [row.name for row in rows] == ["third", "second", "first"]
     assert [row.kind for row in rows] == ["kind of third", "kind of second", "kind of first"]
     assert [row.metric("macro_f1") for row in rows] == [5, 6, 5]
@@ -311,8 +364,8 @@ def test_runs_are_listed_newest_first_with_what_they_logged(mlflow_store: str) -
 def test_champion_is_marked_among_the_runs(tracked_store: str, tracked_run: TrackedRun) -> None:
     with tracking.tracked_run(EXPERIMENT, "another", {}):
         pass
-    tracking.point_champion(REGISTERED, tracked_run.result.registered_version)
-    marked = {row.run_id: row.champion for row in tracking.list_runs(EXPERIMENT)}
+    registry.point_champion(REGISTERED, tracked_run.result.registered_version)
+    marked = {row.run_id: row.champion for row in leaderboard.list_runs(EXPERIMENT)}
     assert len(marked) == 2
     assert [run_id for run_id, champion in marked.items() if champion] == [tracked_run.result.run_id]
 
@@ -321,19 +374,19 @@ def test_champion_is_marked_however_many_models_are_registered(tracked_store: st
     client = MlflowClient()
     for i in range(100):  # MLflow lists them by name, a hundred at a time
         client.create_registered_model(f"a{i:03d}")
-    tracking.point_champion(REGISTERED, tracked_run.result.registered_version)
-    [row] = tracking.list_runs(EXPERIMENT)
+    registry.point_champion(REGISTERED, tracked_run.result.registered_version)
+    [row] = leaderboard.list_runs(EXPERIMENT)
     assert row.champion
 
 
 def test_listing_an_unknown_experiment_says_how_to_get_one(mlflow_store: str) -> None:
     with pytest.raises(TrackingError, match=r"'nowhere'.*--experiment") as caught:
-        tracking.list_runs("nowhere")
+        leaderboard.list_runs("nowhere")
     assert mlflow_store in str(caught.value)
 
 
 def test_run_of_this_process_stays_open_while_runs_are_listed(mlflow_store: str) -> None:
     with tracking.tracked_run("work", "open", {}):
-        [row] = tracking.list_runs("work")
+        [row] = leaderboard.list_runs("work")
         assert row.status == "RUNNING"
     assert os.environ["MLFLOW_TRACKING_URI"] == mlflow_store

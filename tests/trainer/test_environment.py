@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainer.environment import quiet_libraries
+from trainer.environment import silence_libraries
 
 SWITCHES = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -42,7 +42,7 @@ def warn_from(module: str) -> None:
 @pytest.mark.parametrize("name", LOGGERS)
 def test_libraries_log_errors_only(name: str) -> None:
     logging.getLogger(name).setLevel(logging.DEBUG)
-    quiet_libraries()
+    silence_libraries()
     assert not logging.getLogger(name).isEnabledFor(logging.WARNING)
     assert logging.getLogger(name).isEnabledFor(logging.ERROR)
 
@@ -51,27 +51,27 @@ def test_our_own_and_other_loggers_are_left_alone() -> None:
     logger = logging.getLogger("someone.elses")
     logger.setLevel(logging.INFO)
     before = (logging.getLogger().level, logging.getLogger("trainer").level)
-    quiet_libraries()
+    silence_libraries()
     assert logger.level == logging.INFO
     assert (logging.getLogger().level, logging.getLogger("trainer").level) == before
 
 
 def test_progress_bars_and_telemetry_are_switched_off() -> None:
-    quiet_libraries()
+    silence_libraries()
     assert {name: os.environ.get(name) for name in SWITCHES} == SWITCHES
 
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "mine")
-    quiet_libraries()
+    silence_libraries()
     assert os.environ[name] == "mine"
 
 
 @pytest.mark.parametrize("module", ["mlflow", "mlflow.store.tracking", "torch.nn", "transformers.trainer"])
 def test_warnings_of_the_libraries_are_not_shown(module: str) -> None:
     warnings.simplefilter("error")
-    quiet_libraries()
+    silence_libraries()
     warn_from(module)
 
 
@@ -80,13 +80,13 @@ def test_warnings_of_the_libraries_are_not_shown(module: str) -> None:
 )
 def test_warnings_of_everybody_else_are_shown(module: str) -> None:
     warnings.simplefilter("error")
-    quiet_libraries()
+    silence_libraries()
     with pytest.raises(UserWarning, match="careful"):
         warn_from(module)
 
 
 def test_calling_it_again_adds_no_second_filter() -> None:
-    quiet_libraries()
+    silence_libraries()
     filters = list(warnings.filters)
-    quiet_libraries()
+    silence_libraries()
     assert warnings.filters == filters
