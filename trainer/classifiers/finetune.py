@@ -15,8 +15,13 @@ from labels.codebook.schema import Codebook
 from labels.errors import DivergedError, ExperimentError
 from labels.records import Example
 from trainer.classifiers.base import class_indices, label_matrix, refuse_one_class
-from trainer.classifiers.network import trains_in_bfloat16
-from trainer.classifiers.training import claim_folder, drop_fruitless, epochs_done, fingerprint, last_whole_checkpoint
+from trainer.classifiers.checkpoints import (
+    claim_folder,
+    drop_fruitless,
+    epochs_done,
+    fingerprint,
+    last_whole_checkpoint,
+)
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection
 from trainer.encoders.encoder import encoder_digest, find_encoder
@@ -100,6 +105,8 @@ class FinetuneClassifier(TransformerClassifier):
 
     def _decisive_settings(self) -> dict[str, Any]:
         """What the steps of a training depend on, besides the examples."""
+        from trainer.classifiers.network import trains_in_bfloat16
+
         return self._section.model_dump() | {
             "encoder": encoder_digest(find_encoder(self._section.encoder)),
             "seed": self._seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from trainer.config.models import Precision
 from trainer.encoders.embeddings import pool_states
 from trainer.encoders.encoder import max_positions, open_encoder
 
+_SMALLEST = 1e-6
+"""Least scale of a row, so that a row of zeros is not divided by zero."""
 _NATIVE = ("amx_bf16", "avx512_bf16")
 """What processors with units for bfloat16 say of themselves."""
 
@@ -123,6 +126,14 @@ class Network(nn.Module):
         states = pool_states(self.encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
         return functional.normalize(states, dim=1) if self.normalise else states
 
+    def as_pooler(self, *, int8: bool) -> Pooler:
+        """A copy on the CPU that gives `pooled`, ready for export; with `int8`, ready for weights of 8 bits."""
+        pooler = Pooler(copy.deepcopy(self)).cpu().eval()
+        pooler.network.encoder.set_attn_implementation("eager")
+        if int8:
+            _lay_out_for_bytes(pooler.network.encoder)
+        return pooler
+
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = self.weights.to(logits.device)
         if self.exclusive:
@@ -194,3 +205,66 @@ def open_network(
     encoder, tokenizer = open_encoder(folder, keep_layers=keep_layers)
     _freeze_pooler(encoder)
     return Network(encoder, n_outputs, pooling=pooling, dropout=dropout, normalise=normalise), tokenizer
+
+
+class Pooler(nn.Module):
+    """A network's pooled states as a function of arguments that have an order, which torch's exporter needs."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(batch, hidden size), as `Network.pooled`."""
+        return self.network.pooled(input_ids=input_ids, attention_mask=attention_mask)
+
+
+class RowScaledLinear(nn.Linear):
+    """torch's layer, but the product is one of rows whose largest absolute value is 1."""
+
+    @classmethod
+    def of(cls, linear: nn.Linear) -> RowScaledLinear:
+        """A layer with another's weights."""
+        scaled = cls(linear.in_features, linear.out_features, bias=linear.bias is not None)
+        scaled.weight, scaled.bias = linear.weight, linear.bias
+        return scaled
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., outputs) from (..., inputs)."""
+        scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=_SMALLEST)
+        product = functional.linear(x / scale, self.weight) * scale
+        return product if self.bias is None else product + self.bias
+
+
+class ByteEmbedding(nn.Module):
+    """A table of embeddings as whole numbers from -127 to 127, with a scale for each row."""
+
+    codes: Tensor
+    scale: Tensor
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        weight = table.weight.detach()
+        scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=_SMALLEST) / 127
+        self.register_buffer("scale", scale)
+        self.register_buffer("codes", torch.round(weight / scale).to(torch.int8))
+
+    @property
+    def weight(self) -> Tensor:
+        """The whole table, for encoders that look into it (DeBERTa)."""
+        return self.codes.float() * self.scale
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(..., width) from (...)."""
+        return self.codes[ids].float() * self.scale[ids]
+
+
+def _lay_out_for_bytes(module: nn.Module) -> None:
+    """Replace torch's layers by the two above, at any depth."""
+    for name, child in module.named_children():
+        if type(child) is nn.Linear:
+            setattr(module, name, RowScaledLinear.of(child))
+        elif type(child) is nn.Embedding:
+            setattr(module, name, ByteEmbedding(child))
+        else:
+            _lay_out_for_bytes(child)

@@ -1,14 +1,11 @@
-"""A network that was exported: encoder and pooling as an ONNX graph that onnxruntime runs, the linear head beside it.
+"""A network as an ONNX graph: token ids and mask in, pooled vectors out, in float32 or with weights of 8 bits.
 
-It stands for the torch `Network` where texts are predicted; torch and transformers need not be imported for it. How the
-graph is made is left to `network_graph`.
-
-A trained network as an ONNX graph: token ids and mask in, pooled vectors out; in float32, or with weights of 8 bits.
+`write_graph` makes the graph with torch. `OnnxNetwork` runs it with onnxruntime and applies the linear head beside it;
+that part takes the place of the torch `Network` and must import neither torch nor transformers, which take seconds.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import shutil
@@ -19,22 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from labels.errors import ArtefactError
 from trainer.arrays import Probabilities
-from trainer.classifiers.network import Network
 from trainer.encoders.embeddings import TokenIds, Vectors
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
     from onnxruntime import InferenceSession
 
+    from trainer.classifiers.network import Network, Pooler
+
 
 GRAPH, ENCODER, HEAD = "onnx/model.onnx", "encoder", "head.safetensors"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "pooled"
+OPSET = 20
+"""The first with an operator for GELU."""
 NOT_INSTALLED = 'onnxruntime, onnx or onnxscript is not installed. `pip install "communique[onnx]"` installs them.'
 
 
@@ -192,12 +189,6 @@ def _threads() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-OPSET = 20
-"""The first with an operator for GELU."""
-
-_SMALLEST = 1e-6
-
-
 def write_graph(network: Network, path: Path, *, int8: bool) -> None:
     """Write what `network.pooled` computes as one ONNX file for batches of any size; the network stays as it is.
 
@@ -210,13 +201,8 @@ def write_graph(network: Network, path: Path, *, int8: bool) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
         raise ArtefactError(f"{path.name}: cannot be written, {NOT_INSTALLED}") from error
-    pooled = _Pooled(copy.deepcopy(network)).cpu().eval()
-    pooled.network.encoder.set_attn_implementation("eager")
-    if int8:
-        _lay_out_for_bytes(pooled.network.encoder)
     with _quiet():
-        graph = _without_traces(_exported(pooled))
-        onnx.save(graph, path)
+        onnx.save(_without_traces(_exported(network.as_pooler(int8=int8))), path)
         if int8:
             quantize_dynamic(
                 path,
@@ -228,77 +214,17 @@ def write_graph(network: Network, path: Path, *, int8: bool) -> None:
             )
 
 
-class _Pooled(nn.Module):
-    """A network's pooled states as a function of arguments that have an order."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.network.pooled(input_ids=input_ids, attention_mask=attention_mask)
-
-
-class RowScaledLinear(nn.Linear):
-    """torch's layer, but the product is one of rows whose largest absolute value is 1."""
-
-    @classmethod
-    def of(cls, linear: nn.Linear) -> RowScaledLinear:
-        """A layer with another's weights."""
-        scaled = cls(linear.in_features, linear.out_features, bias=linear.bias is not None)
-        scaled.weight, scaled.bias = linear.weight, linear.bias
-        return scaled
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., outputs) from (..., inputs)."""
-        scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=_SMALLEST)
-        product = functional.linear(x / scale, self.weight) * scale
-        return product if self.bias is None else product + self.bias
-
-
-class ByteEmbedding(nn.Module):
-    """A table of embeddings as whole numbers from -127 to 127, with a scale for each row."""
-
-    codes: Tensor
-    scale: Tensor
-
-    def __init__(self, table: nn.Embedding) -> None:
-        super().__init__()
-        weight = table.weight.detach()
-        scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=_SMALLEST) / 127
-        self.register_buffer("scale", scale)
-        self.register_buffer("codes", torch.round(weight / scale).to(torch.int8))
-
-    @property
-    def weight(self) -> Tensor:
-        """The whole table, for encoders that look into it (DeBERTa)."""
-        return self.codes.float() * self.scale
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """(..., width) from (...)."""
-        return self.codes[ids].float() * self.scale[ids]
-
-
-def _lay_out_for_bytes(module: nn.Module) -> None:
-    """Put the two layers above in the place of torch's, at any depth."""
-    for name, child in module.named_children():
-        if type(child) is nn.Linear:
-            setattr(module, name, RowScaledLinear.of(child))
-        elif type(child) is nn.Embedding:
-            setattr(module, name, ByteEmbedding(child))
-        else:
-            _lay_out_for_bytes(child)
-
-
-def _exported(pooled: _Pooled) -> ModelProto:
+def _exported(pooler: Pooler) -> ModelProto:
     """The graph, with the number of texts and of tokens left open."""
+    import torch
+
     ids = torch.ones((2, 8), dtype=torch.int64)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     try:
         program: Any = torch.onnx.export(
-            pooled,
+            pooler,
             (ids, mask),
             input_names=list(INPUTS),
             output_names=[OUTPUT],
@@ -313,7 +239,7 @@ def _exported(pooled: _Pooled) -> ModelProto:
         cause = error.__cause__ or error
         reason = str(cause).strip().split("\n")[0][:200]
         raise ArtefactError(
-            f"this encoder ({type(pooled.network.encoder).__name__}) cannot be written as an ONNX graph "
+            f"this encoder ({type(pooler.network.encoder).__name__}) cannot be written as an ONNX graph "
             f"({type(cause).__name__}: {reason}). Encoders like BERT can."
         ) from error
 

@@ -1,19 +1,11 @@
-"""The training loop of transformers' `Trainer`, set up for small labelled sets on one CPU or GPU.
-
-Where an interrupted training goes on: a folder of checkpoints that belongs to one experiment on one set of
-"""
+"""The training loop of transformers' `Trainer`, set up for small labelled sets on one CPU or GPU."""
 
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import math
 import re
-import shutil
-import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,85 +22,12 @@ from transformers import (
 
 from labels.errors import DivergedError
 from labels.progress import report_progress
-from labels.records import Example
+from trainer.classifiers.checkpoints import epochs_when_stopped, last_whole_checkpoint
 from trainer.classifiers.network import Network, trains_in_bfloat16
-from trainer.environment import is_follower, world_size
+from trainer.environment import world_size
 
 if TYPE_CHECKING:
     from trainer.config.models import FinetuneSection
-
-
-_FINGERPRINT, _STATE = "fingerprint.txt", "trainer_state.json"
-
-
-def fingerprint(settings: dict[str, Any], *parts: Sequence[Example]) -> str:
-    """64 hex digits that are equal where a training would take the same steps: settings, examples, library versions."""
-    content = {
-        "settings": settings,
-        "parts": [[(example.text, example.labels) for example in part] for part in parts],
-        "packages": [version(name) for name in ("torch", "transformers")],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
-
-
-def claim_folder(folder: Path, mark: str) -> None:
-    """Make `folder` that of the training with this fingerprint; what another one left there is deleted.
-
-    Of several processes the leader does it, and the others wait for it.
-    """
-    path = folder / _FINGERPRINT
-    while is_follower() and not _bears(path, mark):
-        time.sleep(0.1)
-    if _bears(path, mark):
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    path.write_text(mark, encoding="utf-8")
-
-
-def _bears(path: Path, mark: str) -> bool:
-    try:
-        return path.read_text(encoding="utf-8") == mark
-    except OSError:  # not there, or deleted by the leader this moment
-        return False
-
-
-def drop_fruitless(folder: Path) -> None:
-    """Delete a claimed folder in which no training can go on; a follower leaves that to the leader."""
-    if not is_follower() and last_whole_checkpoint(folder) is None:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end: the trainer writes its state last."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in found if _is_whole(path)), None)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        _state(checkpoint)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _state(checkpoint: Path) -> Any:
-    return json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
-
-
-def epochs_done(checkpoint: Path) -> int:
-    """After how many epochs a whole checkpoint was written."""
-    return round(float(_state(checkpoint)["epoch"]))
-
-
-def epochs_when_stopped(checkpoint: Path) -> int | None:
-    """After how many epochs training ended for good, for want of patience or of further epochs; None where it did not.
-
-    The trainer itself forgets, when it goes on, that it had been told to stop, and would train another epoch.
-    """
-    stopped = _state(checkpoint)["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"]
-    return epochs_done(checkpoint) if stopped else None
 
 
 _LAYER = re.compile(r"\b(?:layers?|blocks?|h)\.(\d+)\.")

@@ -23,10 +23,11 @@ from transformers import Trainer
 
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
+from labels.progress import progress_to
 from labels.records import Example
 from tests.trainer.conftest import contradicting, examples_for, plain_codebook, texts_of, tiny_section
+from trainer.classifiers.checkpoints import claim_folder, drop_fruitless, fingerprint, last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
-from trainer.classifiers.training import claim_folder, drop_fruitless, fingerprint, last_whole_checkpoint
 
 MULTI = plain_codebook("aid", "truce")
 EXAMPLES = examples_for(MULTI, 120)
@@ -60,16 +61,17 @@ class Trainee:
         seed: int = 1,
         **settings: Any,
     ) -> FinetuneClassifier:
-        def watch(done: int, _: int) -> None:
+        def watch(_stage: str, done: int, _total: int) -> None:
             self.steps.append(done)
             if done == stop_after:
                 raise StoppedError
 
         self.steps = []
         section = tiny_section(self.encoder, **(self.settings | settings))
-        classifier = FinetuneClassifier(codebook, section, seed, watch)
+        classifier = FinetuneClassifier(codebook, section, seed)
         classifier.checkpoints = self.folder
-        return classifier.fit(train, validation)
+        with progress_to(watch):
+            return classifier.fit(train, validation)
 
     def interrupt(self, after: int, **settings: Any) -> None:
         with pytest.raises(StoppedError):

@@ -32,9 +32,9 @@ from tests.trainer.conftest import (
     write_examples,
 )
 from trainer.classifiers.base import EncodingClassifier
+from trainer.classifiers.checkpoints import last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.classifiers.network import Network
-from trainer.classifiers.training import last_whole_checkpoint
 from trainer.cli import app
 from trainer.encoders.encoder import bundled_encoder
 from trainer.runs.fit import checkpoint_folder

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from labels.errors import ArtefactError
-from trainer.classifiers.network import Network
-from trainer.classifiers.onnx import ByteEmbedding, RowScaledLinear, write_graph
+from trainer.classifiers.network import ByteEmbedding, Network, RowScaledLinear
+from trainer.classifiers.onnx import write_graph
 
 
 @pytest.mark.parametrize("bias", [True, False])
