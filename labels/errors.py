@@ -1,22 +1,19 @@
-"""The root of every error that communique raises on purpose.
+"""Every error that communique raises on purpose.
 
-A message names the thing, the place (file, line, row, key) and the repair. Library code raises; only the
-`cli` modules print and exit, with the class's `exit_code`.
+A message names the thing, the place (file, line, row, key) and the repair. Library code raises; only the `cli`
+modules print and exit, with the class's `exit_code`: 2 where the user can fix the input, 1 for other failures.
 
-    CommuniqueError                 exit 1   something failed that the input did not cause
-    |-- InputError                  exit 2   usage or input: the user can fix it
-    |   |-- CodebookError                    a codebook that does not validate
-    |   |-- DataError                        a file of documents, examples or annotations
-    |   |-- ExperimentError                  (labels.errors) an experiment file or --set value
-    |   |-- ArtefactError                    (labels.errors) a saved model that cannot be trusted or read
-    |   `-- EncoderError                     (labels.errors) an encoder that cannot be found
-    |-- StoreError                  exit 1   the label store
-    |-- DecidedMeanwhileError       exit 1   somebody else was faster
-    |-- TrackingError               exit 1   (labels.errors) the MLflow store or registry
-    `-- DivergedError               exit 1   (labels.errors) a training whose loss is no number
-
-The errors of this package; the tree they hang in is drawn in `labels.errors`.
-The nearest known word to a misspelt one, for error messages.
+    CommuniqueError                 exit 1
+    |-- InputError                  exit 2   usage or input
+    |   |-- CodebookError                    a codebook is missing or not valid
+    |   |-- DataError                        a file of documents, examples or annotations cannot be used
+    |   |-- ExperimentError                  an experiment file or a --set value is wrong
+    |   |-- ArtefactError                    a saved model cannot be trusted or read
+    |   `-- EncoderError                     an encoder cannot be found
+    |-- StoreError                           the label store
+    |-- DecidedMeanwhileError                another annotator decided first
+    |-- TrackingError                        the MLflow store or registry
+    `-- DivergedError                        the loss of a training is not finite
 """
 
 from __future__ import annotations
@@ -45,7 +42,7 @@ class CodebookError(InputError):
 class DataError(InputError):
     """A file of documents, examples or annotations cannot be used as it is.
 
-    `place` builds the "file:row" prefix that every such message starts with.
+    `place` builds the "file:row" prefix of the message.
     """
 
     @staticmethod
@@ -55,11 +52,11 @@ class DataError(InputError):
 
 
 class StoreError(CommuniqueError):
-    """The label store cannot be opened, is of another schema version, or refused a write."""
+    """The label store cannot be opened, has another schema version, or refused a write."""
 
 
 class DecidedMeanwhileError(CommuniqueError):
-    """Somebody else has decided since the sentence was shown; deciding again overrules them knowingly."""
+    """Another annotator decided since the sentence was shown; deciding again overrules that decision knowingly."""
 
 
 class ExperimentError(InputError):
@@ -79,9 +76,9 @@ class DivergedError(CommuniqueError):
 
     def __init__(self, step: int, steps: int, checkpoint: Path | None = None) -> None:
         super().__init__(
-            f"step {step} of {steps}: the loss is no finite number, so training stopped. "
+            f"step {step} of {steps}: the loss is not finite, so training stopped. "
             + (f"The last good checkpoint is kept in {checkpoint}. " if checkpoint else "")
-            + "Lower model.learning_rate (of finetune also model.head_learning_rate), or raise model.warmup."
+            + "Lower model.learning_rate (for finetune also model.head_learning_rate), or raise model.warmup."
         )
         self.step, self.steps = step, steps
 
@@ -98,10 +95,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def refuse_lone_string(values: object, name: str) -> None:
-    """Raise where a single string takes the place of a list: its characters would pass for the items.
+    """Refuse a single string where a list is needed: its characters would be taken for the items.
 
     Raises:
-        DataError: `values` is a string; `name` says which argument that is.
+        DataError: `values` is a string; `name` is the argument's name.
     """
     if isinstance(values, str | bytes):
         raise DataError(f"{name} is a single string, but a list is needed. Put it in a list: [{values[:40]!r}].")

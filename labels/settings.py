@@ -1,7 +1,7 @@
-"""Where a command finds its store and codebook: `communique.toml`, then the environment, then options.
+"""Which store and codebook a command uses, how a store is named, and the command to type next.
 
-Where a label store is: the path of a SQLite file or the URL of a database, and what people call it.
-Commands to be typed next, as they can be pasted into a shell: quoted, about the same store and codebook.
+Settings come from `communique.toml`, then the environment, then options; the later one wins. A store is the path of a
+SQLite file or the URL of a database. SQLAlchemy is imported only to read a URL: loading settings must stay cheap.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ import shlex
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING
 
 from labels.errors import InputError, did_you_mean
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 SETTINGS_FILE = "communique.toml"
+_SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
+"""The parameters of Python's driver in a URL; with `uri`, SQLite itself gets all others."""
+
+
+# -- settings
 
 
 @dataclass(frozen=True)
@@ -58,16 +65,17 @@ def _from_file(path: Path) -> dict[str, str]:
     return content
 
 
-_SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
-"""What Python's driver takes in a URL; with `uri` any other goes to SQLite itself."""
+# -- stores
 
 
 def store_url(store: str | Path) -> sa.URL:
-    """The database URL of a store given as a URL or as a path of a SQLite file.
+    """The database URL of a store given as a URL or as the path of a SQLite file.
 
     Raises:
-        InputError: it has the form of a URL and is none, or bears a parameter that SQLite's driver would not heed.
+        InputError: the URL cannot be read, or has a parameter that SQLite's driver would ignore.
     """
+    import sqlalchemy as sa
+
     if "://" in str(store):
         url = _parsed(str(store))
         _check_parameters(url)
@@ -76,61 +84,74 @@ def store_url(store: str | Path) -> sa.URL:
 
 
 def store_name(store: str | Path) -> str:
-    """What people call a store: the path of a SQLite file, else its URL; no password shows.
+    """A store as messages name it: the path of a SQLite file, else the URL without its password.
 
     Raises:
         InputError: as `store_url`.
     """
+    if "://" not in str(store):
+        return str(Path(store).expanduser())
     url = store_url(store)
     file = sqlite_file(url)
     return str(file) if file and url.database else shown_url(url)
 
 
-def shown_url(url: sa.URL) -> str:
-    """The URL as it may be printed: without its password, wherever in it that stands."""
-    hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
-    return url.update_query_dict(hidden).render_as_string()
-
-
-def _parsed(url: str) -> sa.URL:
-    try:
-        return sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        # Its cause may quote the password, which stands before the last @ or among the parameters.
-        place = url.rpartition("@")[2].partition("?")[0]
-        raise InputError(
-            f"{place}: this is no URL of a database. Give the path of a SQLite file, or a URL such as "
-            "postgresql+psycopg://NAME@HOST:5432/DATABASE."
-        ) from None
-
-
-def _check_parameters(url: sa.URL) -> None:
-    if url.drivername not in ("sqlite", "sqlite+pysqlite") or "uri" in url.query:
-        return
-    for key in url.query:
-        if key not in _SQLITE_PARAMETERS:
-            raise InputError(
-                f"{shown_url(url)}: unknown parameter '{key}'{did_you_mean(key, _SQLITE_PARAMETERS)}. Leave it out, or "
-                f"use one of {', '.join(_SQLITE_PARAMETERS)}; those of SQLite's own URIs need uri=true beside them."
-            )
+def is_other_store(store: str | Path) -> bool:
+    """Whether a store is given and is not the one of the settings."""
+    return bool(store) and store_name(store) != store_name(load_settings().store)
 
 
 def sqlite_file(url: sa.URL) -> Path | None:
-    """The file that SQLite is to open; None for other databases, and where the URL leaves the name to SQLite itself."""
+    """The file that SQLite opens; None for other databases, and where the URL leaves the name to SQLite itself."""
     if url.get_backend_name() != "sqlite" or "uri" in url.query:
         return None
     return Path(url.database or "")
 
 
+def shown_url(url: sa.URL) -> str:
+    """The URL without passwords, which may also be among its parameters."""
+    hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
+    return url.update_query_dict(hidden).render_as_string()
+
+
+def _parsed(url: str) -> sa.URL:
+    import sqlalchemy as sa
+
+    try:
+        return sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # SQLAlchemy's message may quote the password, which is before the last @ or among the parameters.
+        place = url.rpartition("@")[2].partition("?")[0]
+        raise InputError(
+            f"{place}: this is not the URL of a database. Give the path of a SQLite file, or a URL such as "
+            "postgresql+psycopg://NAME@HOST:5432/DATABASE."
+        ) from None
+
+
+def _check_parameters(url: sa.URL) -> None:
+    # The driver ignores parameters that it does not know: a misspelt `timeout` would silently do nothing.
+    if url.drivername not in ("sqlite", "sqlite+pysqlite") or "uri" in url.query:
+        return
+    for key in url.query:
+        if key not in _SQLITE_PARAMETERS:
+            raise InputError(
+                f"{shown_url(url)}: unknown parameter '{key}'{did_you_mean(key, _SQLITE_PARAMETERS)}. Remove it, or "
+                f"use one of {', '.join(_SQLITE_PARAMETERS)}. Parameters of SQLite itself need uri=true beside them."
+            )
+
+
+# -- the command to type next
+
+
 def command(*words: str | Path, store: str | Path = "", codebook: str = "") -> str:
-    """`communique` with these words, and with `--store` and `--codebook` where the settings lead to others.
+    """`communique` with these words, quoted for a shell, with `--store` and `--codebook` where the settings differ.
 
     Args:
-        store: what the command is to be about, as it was given or is called; no password of it shows.
-        codebook: what `--codebook` takes for the codebook.
+        store: the store that the command is about, as a path, URL or name; its password is not shown.
+        codebook: a value that `--codebook` takes.
 
     Raises:
-        InputError: as `labels.settings.load_settings`.
+        InputError: as `load_settings`.
     """
     options = ["--store", store_name(store)] if is_other_store(store) else []
     options += ["--codebook", codebook] if codebook and codebook != load_settings().codebook else []
@@ -138,10 +159,5 @@ def command(*words: str | Path, store: str | Path = "", codebook: str = "") -> s
 
 
 def relabel_command(annotator: str = "YOUR_NAME", *, store: str | Path = "", codebook: str = "") -> str:
-    """What to type to label the queue again, under the codebook that is named so."""
+    """The command that labels the queue of sentences to label again."""
     return command("label", "--annotator", annotator, "--strategy", "relabel", store=store, codebook=codebook)
-
-
-def is_other_store(store: str | Path) -> bool:
-    """Whether a store is named and is not that of the settings."""
-    return bool(store) and store_name(store) != store_name(load_settings().store)

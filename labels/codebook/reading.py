@@ -1,7 +1,7 @@
-"""How annotations made under one version of a codebook are read under another: by recorded steps, label by label.
+"""Reading annotations of one version of a codebook under another: along recorded steps, label by label.
 
-No annotation is ever rewritten. Reading follows the steps and says what they cannot decide. Pure: `versions` reads
-versions and steps from the store, `codebook_migration` records them, `resolve` makes gold of readings.
+No annotation is ever rewritten. Reading follows the steps and reports the labels that they cannot decide. Nothing here
+touches a store: `labels.store` keeps versions and steps, `labels.gold` turns readings into gold.
 """
 
 from __future__ import annotations
@@ -18,56 +18,56 @@ from labels.records import Annotation
 
 @dataclass(frozen=True)
 class Reread:
-    """A label set read under another version: `labels` that are sure, and `undecided` ones that nobody has judged."""
+    """A label set read under another version: `labels` are certain, `undecided` ones no annotator has judged."""
 
     labels: tuple[str, ...]
     undecided: tuple[str, ...] = ()
 
 
 def reread(labels: Sequence[str], steps: Iterable[Step], undecided: Sequence[str] = ()) -> Reread:
-    """Follow `steps` from a label set, of which `undecided` were open already.
+    """Follow `steps` from a label set; labels in `undecided` were open before.
 
-    Three truth values for each label, as in Kleene's logic: a renamed label keeps its own; a merged one is sure if one
-    of its sources is, else open if one is; the parts of a split are open where the whole was sure or open, else absent;
-    an added label is open in every set; a retired one is forgotten. Reading along two chains one after the other is
-    the same as reading along both at once.
+    Each label is certain, open or absent, as in Kleene's three-valued logic. A renamed label keeps its value. A merged
+    one is certain if one of its sources is, else open if one is. The parts of a split are open where the whole was
+    certain or open, else absent. An added label is open in every set; a retired one is dropped. Reading along two
+    chains, one after the other, gives the same as reading along both at once.
     """
-    sure, doubted = dict.fromkeys(labels), dict.fromkeys(undecided)
+    certain, open_ = dict.fromkeys(labels), dict.fromkeys(undecided)  # dicts keep the order
     for step in steps:
-        was_sure = any(name in sure for name in step.old)
-        was_doubted = any(name in doubted for name in step.old)
+        was_certain = any(name in certain for name in step.old)
+        was_open = any(name in open_ for name in step.old)
         for name in step.old:
-            sure.pop(name, None)
-            doubted.pop(name, None)
-        if was_sure and step.kind in ("rename", "merge"):
-            sure |= dict.fromkeys(step.new)
-        elif was_sure or was_doubted or step.kind == "add":
-            doubted |= dict.fromkeys(step.new)
-    return Reread(tuple(sure), tuple(name for name in doubted if name not in sure))
+            certain.pop(name, None)
+            open_.pop(name, None)
+        if was_certain and step.kind in ("rename", "merge"):
+            certain |= dict.fromkeys(step.new)
+        elif was_certain or was_open or step.kind == "add":
+            open_ |= dict.fromkeys(step.new)
+    return Reread(tuple(certain), tuple(name for name in open_ if name not in certain))
 
 
 def reread_between(labels: Sequence[str], steps: Iterable[Step], old: Codebook, new: Codebook) -> Reread:
-    """As `reread`, from version `old` to version `new`, with what their flags add; names in the order of `new`.
+    """As `reread`, from version `old` to version `new`, with the effect of their flags; names in the order of `new`.
 
-    In an exclusive codebook a label was chosen instead of the others. So where it is retired, or where the new version
-    lets a sentence bear several, nobody has judged the others. A set that the new version does not allow (two labels
-    where it is exclusive, none without `allow_none`) is open too.
+    In an exclusive codebook a label was chosen instead of the others. Where that label is retired, or where the new
+    version allows several labels, no annotator has judged the others: they are open. A set that the new version does
+    not allow (two labels where it is exclusive, none without `allow_none`) is open too.
     """
     read = reread(labels, steps)
-    sure, doubted = set(read.labels), set(read.undecided)
-    if old.exclusive and labels and (not new.exclusive or not sure | doubted):
-        doubted = set(new.label_names) - sure
-    if new.exclusive and len(sure) > 1:
-        sure, doubted = set(), sure | doubted
-    if new.requires_label and not sure | doubted:
-        doubted = set(new.label_names)
-    sure_names, doubted_names = (tuple(name for name in new.label_names if name in names) for names in (sure, doubted))
-    return Reread(sure_names, doubted_names)
+    certain, open_ = set(read.labels), set(read.undecided)
+    if old.exclusive and labels and (not new.exclusive or not certain | open_):
+        open_ = set(new.label_names) - certain
+    if new.exclusive and len(certain) > 1:
+        certain, open_ = set(), certain | open_
+    if new.requires_label and not certain | open_:
+        open_ = set(new.label_names)
+    ordered = (tuple(name for name in new.label_names if name in names) for names in (certain, open_))
+    return Reread(*ordered)
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A recorded change of one version, by its hash, into another. No steps: labels are what they were."""
+    """A recorded change of one version into another, by their hashes. Without steps the labels stay the same."""
 
     old_hash: str
     new_hash: str
@@ -81,10 +81,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class CodebookHistory:
-    """The versions that are known, by hash, and the recorded changes.
+    """The known versions, by hash, and the recorded changes.
 
-    A change from a version that is not known (its annotations were imported without it) to one that is says that they
-    are read alike.
+    A change from an unknown version (its annotations were imported without it) to a known one means that annotations of
+    both are read alike.
     """
 
     versions: Mapping[str, Codebook] = field(default_factory=dict)
@@ -92,9 +92,9 @@ class CodebookHistory:
 
 
 def route(edges: Iterable[Edge], old_hash: str, new_hash: str) -> tuple[Edge, ...] | None:
-    """The fewest changes that lead from one version to another, found breadth first; None where nothing does.
+    """The shortest chain of changes from one version to another, found breadth first; None where there is none.
 
-    Among routes of the same length the one whose edges come first in `edges` is taken.
+    Among chains of the same length, the one whose edges come first in `edges` is taken.
     """
     leaving: dict[str, list[Edge]] = {}
     for edge in edges:
@@ -112,9 +112,9 @@ def route(edges: Iterable[Edge], old_hash: str, new_hash: str) -> tuple[Edge, ..
 
 @dataclass(frozen=True)
 class Reading:
-    """An annotation as it reads under a version: labels in codebook order, and what it leaves `undecided`.
+    """An annotation read under a version: its labels, and those it leaves `undecided`, in codebook order.
 
-    `changes` is how many recorded changes of labels lie in between; `reworded`: it was made under other wording.
+    `changes` counts the recorded changes of labels in between; `reworded`: it was made under other wording.
     """
 
     labels: tuple[str, ...]
@@ -124,7 +124,7 @@ class Reading:
 
 
 class VersionReader:
-    """Reads annotations under one version of a codebook, whatever version of `history` they were made under.
+    """Reads annotations of any version in `history` under one version of a codebook.
 
     Versions with the same label names and flags differ in wording only: their annotations are read as they are.
     Recorded changes are followed in both directions, so that an old version stays usable beside a new one.
@@ -135,9 +135,11 @@ class VersionReader:
         self.history = history
         self._hash = codebook.hash
         self._versions = {**history.versions, self._hash: codebook}
+        # Unknown versions that are read as a known one.
         self._alias = {edge.old_hash: edge.new_hash for edge in history.edges if edge.old_hash not in self._versions}
-        self._first: dict[Shape, str] = {}
-        self._canonical = {known: self._first.setdefault(shape(book), known) for known, book in self._versions.items()}
+        # Versions of one shape form one node of the graph: a recorded change serves all that differ in wording only.
+        first: dict[Shape, str] = {}
+        self._canonical = {known: first.setdefault(shape(book), known) for known, book in self._versions.items()}
         recorded = [
             Edge(self._canonical[edge.old_hash], self._canonical[edge.new_hash], edge.steps)
             for edge in history.edges
@@ -147,14 +149,14 @@ class VersionReader:
         self._routes: dict[str, tuple[Edge, ...] | None] = {}
 
     def canonical(self, codebook_hash: str) -> str:
-        """The one hash that stands for all versions that differ from this one in wording only."""
+        """The hash that represents this version and all that differ from it in wording only."""
         known = self._alias.get(codebook_hash, codebook_hash)
         return self._canonical.get(known, known)
 
     def route(self, codebook_hash: str) -> tuple[Edge, ...] | None:
         """The changes from a version to this reader's, between hashes as `canonical` gives them.
 
-        Empty where labels and flags are the same, None where nothing leads here or the version is not known.
+        Empty where labels and flags are the same, None where no chain leads here or the version is unknown.
         """
         if codebook_hash not in self._routes:
             self._routes[codebook_hash] = route(self._edges, self.canonical(codebook_hash), self.canonical(self._hash))
@@ -164,7 +166,7 @@ class VersionReader:
         """Refuse annotations of a version whose labels differ and from which no recorded change leads here.
 
         Raises:
-            CodebookError: with the versions, how many annotations there are of each, and the command that fixes it.
+            CodebookError: it lists the versions, the number of annotations of each, and the command that fixes it.
         """
         made = Counter(annotation.codebook_hash for annotation in annotations)
         lost = [known for known in made if known in self._versions and self.route(known) is None]
@@ -175,16 +177,16 @@ class VersionReader:
                 for known in lost
             )
             raise CodebookError(
-                f"codebook {titled(self.codebook)} has other labels than versions that annotations were made under, "
-                "and no recorded change leads from these to it. NEW is its TOML file, or its hash once it is in the "
-                f"store.\n{lines}"
+                f"some annotations were made under versions whose labels differ from those of codebook "
+                f"{titled(self.codebook)}, and no recorded change leads from them to it. NEW below is the codebook's "
+                f"TOML file, or its hash once it is in the store.\n{lines}"
             )
 
     def read(self, annotation: Annotation) -> Reading:
-        """The annotation under this reader's version; of a version that is not known, as if it were this one.
+        """The annotation under this reader's version; one of an unknown version is read as if it were made under it.
 
         Raises:
-            CodebookError: it bears a label that its version lacks.
+            CodebookError: it has a label that its version lacks.
         """
         place = f"sentence {annotation.sentence_id}, annotator '{annotation.annotator}'"
         made = annotation.codebook_hash
@@ -198,9 +200,9 @@ class VersionReader:
         return Reading(read.labels, read.undecided, changes=len(path))
 
     def read_suggestion(self, annotation: Annotation) -> tuple[str, ...] | None:
-        """The suggestion that was shown, under this reader's version; None where that is undecided, or there was none.
+        """The suggestion that was shown, under this reader's version; None where it is undecided or there was none.
 
-        Names that its version lacks are left out: a model may know others.
+        Names that the annotation's version lacks are left out: a model may have other labels.
         """
         path = self.route(annotation.codebook_hash)
         if annotation.suggestion is None or not path:

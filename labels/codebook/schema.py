@@ -1,8 +1,7 @@
 """The codebook: which labels exist, what each one means, and the version that annotations refer to.
 
-Reads, validates, hashes and writes codebooks. What differs between two versions is `labels.codebook.changes`' business,
-how cues
-are matched `labels.codebook.cues`', how a codebook is shown on a terminal that of `labels.cli`.
+Validates, hashes, reads and writes codebooks. `labels.codebook.changes` compares two versions, `labels.codebook.cues`
+matches cues, `labels.text.examples` infers a codebook from labelled rows, `labels.cli.codebook` prints.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ import hashlib
 import json
 import re
 import tomllib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +25,7 @@ BY_NAME = "#"
 """The key after which a label is chosen by its name."""
 RESERVED_KEYS = frozenset(f"nsuq?!/:{BY_NAME}")
 """Keys that labelling keeps for none, skip, undo, quit, help, note, find, jump and a label by its name."""
+_FREE_KEYS = "123456789abcdefghijklmoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LISTED = 12
 """How many labels an error message names."""
 
@@ -37,14 +35,18 @@ class _Strict(BaseModel):
 
 
 class LabelExample(_Strict):
-    """A sentence that teaches a rule. `labels` is what a careful coder assigns; `why` is the rule it shows."""
+    """A sentence that illustrates a label; `why` is the rule that it shows."""
 
     text: Annotated[str, Field(min_length=1)]
     why: str = ""
 
 
 class Label(_Strict):
-    """One statement type: a name for machines, a title for people, and the rules that decide."""
+    """One statement type: a name for files and columns, a title for people, and the rules that decide.
+
+    `key` is the key that chooses it while labelling. `cues` are phrases that `labels.codebook.cues` finds in a text.
+    `crosswalk` maps the name of another scheme, such as "cameo", to its codes.
+    """
 
     name: str
     title: str = ""
@@ -60,6 +62,7 @@ class Label(_Strict):
     @field_validator("name")
     @classmethod
     def _name_is_safe(cls, name: str) -> str:
+        # Names become columns of tables, parts of file names and words of the command line.
         if not NAME.fullmatch(name):
             raise ValueError(f"'{name}' must start with a letter or digit and use only letters, digits, _ . and -")
         if name.lower() == "none":
@@ -70,16 +73,16 @@ class Label(_Strict):
     @classmethod
     def _key_is_free(cls, key: str) -> str:
         if key and (key.isspace() or key == ","):
-            raise ValueError("a key must be a character that can be typed and seen, no white space and no comma")
+            raise ValueError("a key must be a visible character, not white space or a comma")
         if key in RESERVED_KEYS:
-            raise ValueError(f"key '{key}' is taken by the labelling prompt; keys {sorted(RESERVED_KEYS)} are reserved")
+            raise ValueError(f"key '{key}' is reserved for labelling, as are {' '.join(sorted(RESERVED_KEYS))}")
         return key
 
 
 class Codebook(_Strict):
     """A versioned labelling schema.
 
-    `exclusive`: a sentence bears exactly one label (or none, if `allow_none`). Otherwise any number, none included.
+    `exclusive`: a sentence has exactly one label (or none, if `allow_none`). Otherwise it has any number, also none.
     """
 
     name: str
@@ -100,71 +103,29 @@ class Codebook(_Strict):
         return self
 
     @property
+    def hash(self) -> str:
+        """16 hex digits of the codebook's whole content; annotations and artefacts record it.
+
+        It is computed over the values, not over a file's text: comments and layout do not change it.
+        """
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    # -- labels
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         """Label names in codebook order: the order of every column of probabilities."""
         return tuple(label.name for label in self.labels)
 
     @property
     def requires_label(self) -> bool:
-        """Whether every sentence bears a label."""
+        """Whether every sentence must have a label."""
         return self.exclusive and not self.allow_none
 
     @property
-    def keys(self) -> dict[str, str]:
-        """Key press -> label name: the codebook's own keys, the others filled with digits, then letters."""
-        taken = {label.key: label.name for label in self.labels if label.key}
-        free = (key for key in "123456789abcdefghijklmoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if key not in taken)
-        for label in self.labels:
-            if not label.key:
-                key = next(free, None)
-                if key is not None:
-                    taken[key] = label.name
-        by_name = {name: key for key, name in taken.items()}
-        return {by_name[name]: name for name in self.label_names if name in by_name}
-
-    @property
-    def shown_keys(self) -> dict[str, str]:
-        """Label name -> its key, or `BY_NAME` for those beyond the keys that there are."""
-        by_name = {name: key for key, name in self.keys.items()}
-        return {name: by_name.get(name, BY_NAME) for name in self.label_names}
-
-    @property
-    def keyless(self) -> tuple[str, ...]:
-        """Names of the labels beyond the keys that there are: they are chosen by name only."""
-        return tuple(name for name, key in self.shown_keys.items() if key == BY_NAME)
-
-    def labels_beginning(self, typed: str) -> tuple[str, ...]:
-        """Names that begin with `typed`, whatever its case; where one is just that, it alone."""
-        if typed in self.label_names:
-            return (typed,)
-        found = tuple(name for name in self.label_names if name.lower().startswith(typed.lower()))
-        return tuple(name for name in found if len(name) == len(typed)) or found
-
-    def label_beginning(self, typed: str) -> str:
-        """The one name that is `typed` or begins so.
-
-        Raises:
-            CodebookError: no name begins so, or several do.
-        """
-        found = self.labels_beginning(typed)
-        if not found:
-            hint = did_you_mean(typed, self.label_names)
-            raise CodebookError(f"No label's name begins with '{typed}'{hint}. There are: {_some(self.label_names)}")
-        if len(found) > 1:
-            raise CodebookError(f"'{typed}' begins the names of {len(found)} labels, type more of it: {_some(found)}")
-        return found[0]
-
-    @property
-    def hash(self) -> str:
-        """16 hex digits of the codebook's whole content; annotations and artefacts record it."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-    @property
     def names_by_value(self) -> dict[str, str]:
-        """What may stand for a label in a labelled file -> its name: the name itself, or its title, if no other label
-        has that one.
-        """
+        """Value of a labelled file -> label name: names, and titles that only one label has."""
         titles = Counter(label.title for label in self.labels)
         by_title = {label.title: label.name for label in self.labels if titles[label.title] == 1}
         return by_title | {name: name for name in self.label_names}
@@ -190,9 +151,52 @@ class Codebook(_Strict):
             )
         if self.requires_label and not wanted:
             raise CodebookError(
-                f"{place}: no label, but codebook '{self.name}' demands one. Add the label, or set `allow_none = true`."
+                f"{place}: codebook '{self.name}' requires a label, and there is none. "
+                "Add the label, or set `allow_none = true`."
             )
         return tuple(name for name in self.label_names if name in wanted)
+
+    # -- choosing a label while labelling
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Key -> label name: the codebook's own keys; labels without one get digits, then letters, while they last."""
+        own = {label.name: label.key for label in self.labels if label.key}
+        free = (key for key in _FREE_KEYS if key not in own.values())
+        keys = {name: own.get(name) or next(free, "") for name in self.label_names}
+        return {key: name for name, key in keys.items() if key}
+
+    @property
+    def shown_keys(self) -> dict[str, str]:
+        """Label name -> its key, or `BY_NAME` for labels that got none."""
+        by_name = {name: key for key, name in self.keys.items()}
+        return {name: by_name.get(name, BY_NAME) for name in self.label_names}
+
+    @property
+    def keyless(self) -> tuple[str, ...]:
+        """Names of the labels that got no key: they are chosen by name only."""
+        return tuple(name for name, key in self.shown_keys.items() if key == BY_NAME)
+
+    def labels_beginning(self, typed: str) -> tuple[str, ...]:
+        """Label names that begin with `typed`, ignoring case; a name that equals it is returned alone."""
+        if typed in self.label_names:
+            return (typed,)
+        found = tuple(name for name in self.label_names if name.lower().startswith(typed.lower()))
+        return tuple(name for name in found if len(name) == len(typed)) or found
+
+    def label_beginning(self, typed: str) -> str:
+        """The one label name that equals `typed` or begins with it.
+
+        Raises:
+            CodebookError: no name begins with it, or several do.
+        """
+        found = self.labels_beginning(typed)
+        if not found:
+            hint = did_you_mean(typed, self.label_names)
+            raise CodebookError(f"No label name begins with '{typed}'{hint}. The labels are: {_some(self.label_names)}")
+        if len(found) > 1:
+            raise CodebookError(f"{len(found)} label names begin with '{typed}'. Type more of the name: {_some(found)}")
+        return found[0]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -205,14 +209,17 @@ def _refuse_repeats(what: str, values: Sequence[str]) -> None:
             raise ValueError(f"{what} '{value}' is used {values.count(value)} times; each must be unique")
 
 
+# -- reading and writing
+
+
 def shipped_codebooks() -> list[str]:
-    """Names of the codebooks that come with the package."""
+    """Names of the codebooks in the package."""
     folder = resources.files("labels.codebook") / "shipped"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_codebook(name_or_path: str | Path) -> Codebook:
-    """The codebook of a TOML file, or a shipped one by name.
+    """Read a codebook from a TOML file, or a shipped one by name; a file of that name wins.
 
     Raises:
         CodebookError: there is no such codebook, it is not TOML, or it does not follow the schema.
@@ -233,7 +240,7 @@ def load_codebook(name_or_path: str | Path) -> Codebook:
 
 
 def parse_codebook(text: str, place: str) -> Codebook:
-    """The codebook that the TOML `text` describes; `place` names its origin in messages.
+    """The codebook in a TOML text; `place` names its origin in messages.
 
     Raises:
         CodebookError: not TOML, or not a codebook.
@@ -258,92 +265,33 @@ def codebook_from_dict(content: dict[str, Any], place: str) -> Codebook:
 
 
 def _explain(error: ValidationError, place: str) -> str:
-    lines = [f"{place}: this codebook does not validate."]
+    lines = [f"{place}: this codebook is not valid."]
+    # Where a label is wrong, pydantic also counts the labels that are left: "too short" would only distract.
     problems = [p for p in error.errors() if p["type"] != "too_short" or p["loc"] != ("labels",)] or error.errors()
     for problem in problems:
         where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"]) or "codebook"
-        known = _schema_at(problem["loc"]).model_fields
-        hint = did_you_mean(str(problem["loc"][-1]), known) if problem["type"] == "extra_forbidden" else ""
-        what = "unknown key" if hint or problem["type"] == "extra_forbidden" else problem["msg"]
-        lines.append(f"  {where}: {what.removeprefix('Value error, ')}{hint}")
-    lines.append("`communique codebook show` prints a complete one to compare with.")
+        if problem["type"] == "extra_forbidden":
+            hint = did_you_mean(str(problem["loc"][-1]), _schema_at(problem["loc"]).model_fields)
+            lines.append(f"  {where}: unknown key{hint}")
+        else:
+            lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
+    lines.append("To compare it with a valid one, type `communique codebook show`.")
     return "\n".join(lines)
 
 
 def _schema_at(place: tuple[int | str, ...]) -> type[BaseModel]:
-    """What holds the key at a place such as ("labels", 0, "examples", 1, "title")."""
+    """The model whose key is at a place such as ("labels", 0, "examples", 1, "title")."""
     if place[:1] != ("labels",):
         return Codebook
     return LabelExample if len(place) > 3 and place[2] in ("examples", "counterexamples") else Label
 
 
-def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
-    """A codebook whose labels are the values found, in sorted order: their titles are the values, their names the same
-    in characters that a name may have.
-
-    `exclusive` follows the data's shape: a `label` column is exclusive, a `labels` column is not. `allow_none` of an
-    exclusive codebook is true when some row has no label.
-
-    Raises:
-        CodebookError: there is no label at all, or one that cannot be a label name.
-    """
-    names: set[str] = set()
-    empty = False
-    for labels in label_sets:
-        names.update(labels)
-        empty = empty or not labels
-    if not names:
-        raise CodebookError(
-            f"{name}: no label in any row, so no codebook can be inferred. "
-            "Give a file with a `label` or `labels` column that is filled."
-        )
-    if exclusive and len(names) == 1 and not empty:
-        raise CodebookError(
-            f"{name}: every row bears the label '{next(iter(names))}', so there is nothing to tell apart. "
-            "Give rows with other labels too, or leave `label` empty where it does not apply."
-        )
-    content = {
-        "name": name,
-        "description": "Inferred from the label values of a file: write the definitions before people label with it.",
-        "exclusive": exclusive,
-        "allow_none": empty or not exclusive,
-        "labels": [{"name": label, "title": title} for title, label in _label_names(sorted(names)).items()],
-    }
-    return codebook_from_dict(content, name)
-
-
-def _label_names(values: Sequence[str]) -> dict[str, str]:
-    """Value -> a label name like it, all different; values that are names stay as they are."""
-    found = {value: value for value in values if NAME.fullmatch(value)}
-    taken = set(found)
-    for number, value in enumerate(values, 1):
-        if value not in found:
-            plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
-            name = re.sub(r"[^A-Za-z0-9_.\-]+", "_", plain).strip("_.-") or f"label_{number}"
-            free = (each for each in chain([name], (f"{name}_{i}" for i in count(2))) if each not in taken)
-            found[value] = next(free)
-            taken.add(found[value])
-    return {value: found[value] for value in values}
-
-
 def dump_codebook(codebook: Codebook) -> str:
-    """The codebook as TOML that `parse_codebook` reads back to an equal codebook."""
+    """The codebook as TOML with every key, which `parse_codebook` reads back to an equal codebook."""
+    import tomli_w
+
     content = codebook.model_dump(mode="json")
-    labels = content.pop("labels")
-    lines = [f"{key} = {_toml(value)}" for key, value in content.items()]
-    for label in labels:
-        crosswalk = label.pop("crosswalk")
-        lines += ["", "[[labels]]"]
-        lines += [f"{key} = {_toml(value)}" for key, value in label.items()]
-        if crosswalk:
-            lines += ["[labels.crosswalk]"] + [f"{_toml(key)} = {_toml(value)}" for key, value in crosswalk.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list) and value:
-        return "[\n" + "".join(f"    {_toml(item)},\n" for item in value) + "]"
-    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    for label in content["labels"]:
+        if not label["crosswalk"]:
+            del label["crosswalk"]  # a table header with nothing under it
+    return tomli_w.dumps(content)

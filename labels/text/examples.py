@@ -1,55 +1,153 @@
-"""Labelled rows -> examples: JSONL, CSV or Parquet files with `text` and `label` or `labels`."""
+"""Labelled rows -> examples, and a codebook inferred from their labels.
+
+Files are JSONL, CSV or Parquet with `text` and `label` (one label) or `labels` (any number, in CSV joined by `|`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from labels.codebook.schema import Codebook, infer_codebook
+from labels.codebook.schema import NAME, Codebook, codebook_from_dict
 from labels.errors import CodebookError, DataError
 from labels.records import Example
 from labels.text.rows import Row, is_unicode, read_rows
 
 SEPARATOR = "|"
 """Between several labels in one cell of a table."""
+_NOTHING = (None, "")
+
+
+# -- examples
 
 
 def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Example]:
     """The examples of a labelled file, in order.
 
-    Ids come from the columns `example_id`, else `sentence_id` with `document_id`, else `part`, row and text, so that a
-    file keeps them under another name; rows without `document_id` are each their own document. A label stands there by
-    its name or its title.
+    Ids come from the column `example_id`, else from `sentence_id` with `document_id`, else from `part`, row and text,
+    so that they stay the same when the file is renamed. A row without `document_id` is its own document. A label may
+    be given by its name or its title.
 
     Args:
-        part: what the file is read as, "train" or "test"; equal rows of files that are read together have different
-            ids where the parts differ.
+        part: the role of the file, "train" or "test"; it gives equal rows of two files different ids.
 
     Raises:
-        DataError: no usable row, a row without text or label column, half a character in a text, a label that the
-            codebook lacks, or the same id twice; the message names file and row.
+        DataError: no usable row, a row without text or label column, an unpaired surrogate in a text, a label that
+            the codebook lacks, or an id that occurs twice; the message names file and row.
     """
     examples: list[Example] = []
     rows_by_id: dict[str, int] = {}
     names = codebook.names_by_value
     for number, row in read_rows(path):
-        example = _example(path, number, row, codebook, names, part)
+        example = _example(row, number, DataError.place(path, number), codebook, names, part)
         if example.id in rows_by_id:
             raise DataError(
-                f"{path}:{number}: id '{example.id}' stands in row {rows_by_id[example.id]} already. "
+                f"{path}:{number}: row {rows_by_id[example.id]} already has the id '{example.id}'. "
                 "Ids must be unique; remove one of the rows."
             )
         rows_by_id[example.id] = number
         examples.append(example)
     if not examples:
-        raise DataError(f"{path}: no row in it. Give a file with `text` and `label` or `labels`.")
+        raise DataError(f"{path}: the file has no rows. Give a file with `text` and `label` or `labels`.")
     return examples
 
 
+def _example(row: Row, number: int, place: str, codebook: Codebook, names: Mapping[str, str], part: str) -> Example:
+    text = _text(row, place)
+    column = label_column(row, place)
+    try:
+        given = cell_labels(row[column], column, place)
+        labels = codebook.check_labels([names.get(label, label) for label in given], place)
+    except CodebookError as error:
+        raise DataError(str(error)) from None
+    identifier = _identifier(row, part, number, text)
+    document = row.get("document_id")
+    return Example(
+        id=identifier,
+        document_id=identifier if document in _NOTHING else str(document),
+        text=text,
+        labels=labels,
+        date="" if row.get("date") is None else str(row["date"]),
+        synthetic=row.get("synthetic") in (True, "true", "True"),
+    )
+
+
+def _text(row: Row, place: str) -> str:
+    text = row.get("text")
+    if not isinstance(text, str):
+        found = ", ".join(map(str, row)) or "none"
+        raise DataError(f"{place}: this row has no column `text` with a string. Its columns: {found}.")
+    if not text.strip():
+        raise DataError(f"{place}: `text` is empty. Remove the row, or fill it in.")
+    if not is_unicode(text):
+        raise DataError(f"{place}: `text` contains an unpaired surrogate. Fix or remove the row.")
+    return text
+
+
+def _identifier(row: Row, part: str, number: int, text: str) -> str:
+    if row.get("example_id") not in _NOTHING:
+        return str(row["example_id"])
+    if row.get("sentence_id") not in _NOTHING:
+        # Other tools number sentences within each document.
+        document = "" if row.get("document_id") in _NOTHING else f"{row['document_id']}:"
+        return f"{document}{row['sentence_id']}"
+    return row_id(part, number, text)
+
+
+def row_id(part: str, number: int, text: str) -> str:
+    """16 hex digits for a row that states no id: from the role of its file, its number (from 1) and its text."""
+    return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
+
+
+# -- labels in a row
+
+
+def label_column(row: Row, place: str) -> str:
+    """`label` or `labels`, whichever the row has.
+
+    Raises:
+        DataError: it has both, or neither.
+    """
+    present = [column for column in ("labels", "label") if column in row]
+    if len(present) == 1:
+        return present[0]
+    what = "the row has both `label` and `labels`" if present else "the row has neither `label` nor `labels`"
+    raise DataError(
+        f"{place}: {what}. Its columns: {', '.join(map(str, row)) or 'none'}. "
+        "Use `label` for exactly one label, `labels` for any number."
+    )
+
+
+def cell_labels(value: Any, column: str, place: str) -> tuple[str, ...]:
+    """The labels in a cell of the column `label` or `labels`, as they are written; a blank cell has none.
+
+    Raises:
+        DataError: the value is of a type that the column does not take.
+    """
+    if value in _NOTHING:
+        return ()
+    if column == "label":
+        # A bool is an int in Python, but `true` names no label.
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return (str(value),)
+        raise DataError(f"{place}: `label` must be one label name, not {value!r}. Use `labels` for a list.")
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(SEPARATOR) if part.strip())
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise DataError(f"{place}: `labels` must be a list of label names, not {value!r}. Fix the row.")
+
+
+# -- a codebook from labels
+
+
 def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
-    """A codebook from the label values of labelled files; the first file names it.
+    """A codebook from the label values of labelled files, named after the first file.
 
     Raises:
         DataError: a file cannot be read, or some rows have `label` and others `labels`.
@@ -62,88 +160,56 @@ def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
             place = DataError.place(path, number)
             column = label_column(row, place)
             columns.add(column)
-            label_sets.append(_labels(row[column], column, place))
+            label_sets.append(cell_labels(row[column], column, place))
     if len(columns) > 1:
         raise DataError(f"{paths[0]}: some rows have `label`, others `labels`. Use one of them throughout.")
     name = paths[0].stem.removesuffix(".train").removesuffix(".test")
     return infer_codebook(name, label_sets, exclusive=columns == {"label"})
 
 
-def _example(path: Path, number: int, row: Row, codebook: Codebook, names: Mapping[str, str], part: str) -> Example:
-    place = DataError.place(path, number)
-    text = row.get("text")
-    if isinstance(text, str) and not text.strip():
-        raise DataError(f"{place}: `text` is empty. Remove the row, or fill it in.")
-    if not isinstance(text, str):
-        found = ", ".join(map(str, row)) or "none"
-        raise DataError(f"{place}: a column `text` with text in it is needed. Columns here: {found}.")
-    if not is_unicode(text):
-        raise DataError(f"{place}: `text` contains an unpaired surrogate. Fix or remove the row.")
-    column = label_column(row, place)
-    try:
-        given = _labels(row[column], column, place)
-        labels = codebook.check_labels([names.get(label, label) for label in given], place)
-    except CodebookError as error:
-        raise DataError(str(error)) from None
-    identifier = _identifier(row, part, number, text)
-    document = row.get("document_id")
-    return Example(
-        id=identifier,
-        document_id=identifier if document in (None, "") else str(document),
-        text=text,
-        labels=labels,
-        date="" if row.get("date") is None else str(row["date"]),
-        synthetic=row.get("synthetic") in (True, "true", "True"),
-    )
+def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
+    """A codebook with a label for each value, in sorted order: the value is its title, a safe form of it its name.
 
-
-def _identifier(row: Row, part: str, number: int, text: str) -> str:
-    if row.get("example_id") not in (None, ""):
-        return str(row["example_id"])
-    if row.get("sentence_id") not in (None, "") and row.get("document_id") not in (None, ""):
-        return f"{row['document_id']}:{row['sentence_id']}"
-    if row.get("sentence_id") not in (None, ""):
-        return str(row["sentence_id"])
-    return row_id(part, number, text)
-
-
-def row_id(part: str, number: int, text: str) -> str:
-    """16 hex digits for a row that states no id: from what it is read as, its number (from 1) and its text."""
-    return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
-
-
-def label_column(row: Row, place: str) -> str:
-    """`label` or `labels`, whichever the row has.
+    `exclusive` follows the data's shape: a `label` column is exclusive, a `labels` column is not. `allow_none` of an
+    exclusive codebook is true when some row has no label.
 
     Raises:
-        DataError: it has both, or neither.
+        CodebookError: there is no label at all, or one that cannot be a label name.
     """
-    present = [column for column in ("labels", "label") if column in row]
-    if len(present) == 1:
-        return present[0]
-    what = "both `label` and `labels` are there" if present else "there is neither `label` nor `labels`"
-    raise DataError(
-        f"{place}: {what}. The row has: {', '.join(map(str, row)) or 'nothing'}. "
-        "Use `label` for one of several, `labels` for any number."
-    )
+    values: set[str] = set()
+    some_empty = False
+    for labels in label_sets:
+        values.update(labels)
+        some_empty = some_empty or not labels
+    if not values:
+        raise CodebookError(
+            f"{name}: no row has a label, so no codebook can be inferred. "
+            "Give a file whose column `label` or `labels` is filled in."
+        )
+    if exclusive and len(values) == 1 and not some_empty:
+        raise CodebookError(
+            f"{name}: every row has the label '{next(iter(values))}', so there is nothing to tell apart. "
+            "Give rows with other labels too, or leave `label` empty where it does not apply."
+        )
+    content = {
+        "name": name,
+        "description": "Inferred from the label values of a file: write the definitions before people label with it.",
+        "exclusive": exclusive,
+        "allow_none": some_empty or not exclusive,
+        "labels": [{"name": label, "title": value} for value, label in _label_names(sorted(values)).items()],
+    }
+    return codebook_from_dict(content, name)
 
 
-def _labels(value: Any, column: str, place: str) -> tuple[str, ...]:
-    if value is None or value == "":
-        return ()
-    if column == "label":
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            return (str(value),)
-        raise DataError(f"{place}: `label` must be one label name, not {value!r}. Use `labels` for a list.")
-    if isinstance(value, str):
-        return tuple(_parts(value))
-    if isinstance(value, list | tuple):
-        values = list(value)
-        if all(isinstance(item, str) for item in values):
-            return tuple(values)
-    raise DataError(f"{place}: `labels` must be a list of label names, not {value!r}. Fix the row.")
-
-
-def _parts(cell: str) -> Iterator[str]:
-    """Labels of a table's cell, `a|b`."""
-    return (part.strip() for part in cell.split(SEPARATOR) if part.strip())
+def _label_names(values: Sequence[str]) -> dict[str, str]:
+    """Value -> a similar label name, all different; values that are valid names stay as they are."""
+    found = {value: value for value in values if NAME.fullmatch(value)}
+    taken = set(found)
+    for number, value in enumerate(values, 1):
+        if value not in found:
+            plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
+            name = re.sub(r"[^A-Za-z0-9_.\-]+", "_", plain).strip("_.-") or f"label_{number}"
+            free = (each for each in chain([name], (f"{name}_{i}" for i in count(2))) if each not in taken)
+            found[value] = next(free)
+            taken.add(found[value])
+    return {value: found[value] for value in values}

@@ -259,8 +259,8 @@ def test_labels_are_chosen_by_the_beginning_of_their_names(
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("#t", "'t' begins the names of 2 labels, type more of it: truce, threat"),
-        ("#aid x", "No label's name begins with 'x'. There are: aid, truce, threat"),
+        ("#t", "2 label names begin with 't'. Type more of the name: truce, threat"),
+        ("#aid x", "No label name begins with 'x'. The labels are: aid, truce, threat"),
         ("#aid #truce", "This codebook is exclusive: type one label only."),
         ("#", "Type the beginning of a label's name after #; ? lists all labels."),
     ],

@@ -167,7 +167,7 @@ def test_none_is_refused_where_the_codebook_demands_a_label(store: Store, open_s
 
     screen.press("n")
 
-    assert "no label, but codebook 'b' demands one" in screen.text("message")
+    assert "codebook 'b' requires a label, and there is none" in screen.text("message")
     assert screen.shows("Add the label, or set `allow_none = true`.")
     assert stored(store) == []
 
@@ -401,7 +401,7 @@ def test_a_name_that_is_not_one_label_is_said_and_can_be_typed_on(
     screen = open_screen(LabellingSession(store, exclusive_codebook, "ana"), exclusive_codebook)
 
     screen.press("#", "t", "enter")
-    assert screen.text("message") == "'t' begins the names of 2 labels, type more of it: truce, threat"
+    assert screen.text("message") == "2 label names begin with 't'. Type more of the name: truce, threat"
     assert screen.line.display
 
     screen.press("h")

@@ -171,7 +171,7 @@ def test_codebook_check_names_an_exclusive_codebook(isolated: Path) -> None:
         ('name = "x"\nlabels = []', "labels: "),
         (BOOK.replace("definition", "defintion"), "labels.1.defintion: unknown key (did you mean 'definition'?)"),
         (BOOK.replace('"t"', '"a"'), "key 'a' is used 2 times"),
-        (BOOK.replace('"t"', '"q"'), "key 'q' is taken by the labelling prompt"),
+        (BOOK.replace('"t"', '"q"'), "key 'q' is reserved for labelling"),
     ],
     ids=["not TOML", "no labels", "a misspelt key", "a key twice", "a reserved key"],
 )
@@ -215,8 +215,8 @@ def test_codebook_infer_writes_a_file_that_codebook_check_accepts(isolated: Path
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"text": "One.", "labels": []}], "no label in any row"),
-        ([{"text": "One."}], "rows.jsonl:1: there is neither `label` nor `labels`"),
+        ([{"text": "One.", "labels": []}], "no row has a label"),
+        ([{"text": "One."}], "rows.jsonl:1: the row has neither `label` nor `labels`"),
         ([{"text": "One.", "labels": ["none"]}], "'none' cannot be a label"),
     ],
 )
@@ -821,7 +821,9 @@ def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path, store: s
 
 
 def test_status_of_a_url_that_is_none_says_what_to_give(isolated: Path) -> None:
-    assert "://: this is no URL of a database. Give the path of a SQLite file" in refuse("status", "--store", "://")
+    assert "://: this is not the URL of a database. Give the path of a SQLite file" in refuse(
+        "status", "--store", "://"
+    )
 
 
 # -- annotations

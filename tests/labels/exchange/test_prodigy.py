@@ -186,7 +186,7 @@ def test_a_rejected_label_is_no_label_at_all_where_one_is_demanded(store: Store,
     content = {"name": "one", "exclusive": True, "allow_none": False, "labels": [{"name": "aid"}, {"name": "truce"}]}
     path = write_jsonl("in.jsonl", [binary("aid", "reject")])
 
-    with pytest.raises(DataError, match=r"in\.jsonl:1: no label, but codebook 'one' demands one"):
+    with pytest.raises(DataError, match=r"in\.jsonl:1: codebook 'one' requires a label"):
         bring_in(store, "prodigy", path, codebook_from_dict(content, "one"), annotator="ana")
 
 

@@ -115,8 +115,8 @@ def test_an_exported_table_reads_as_examples(store: Store, isolated: Path) -> No
 
 
 BAD_ROWS: list[tuple[str, Row, str]] = [
-    ("no label column", {"text": "x"}, "there is neither `label` nor `labels`. The row has: text"),
-    ("both label columns", {"text": "x", "label": "aid", "labels": "aid"}, "both `label` and `labels` are there"),
+    ("no label column", {"text": "x"}, "the row has neither `label` nor `labels`. Its columns: text"),
+    ("both label columns", {"text": "x", "label": "aid", "labels": "aid"}, "the row has both `label` and `labels`"),
     (
         "a state of no kind",
         {"text": "x", "labels": "", "state": "skiped"},

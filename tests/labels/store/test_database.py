@@ -47,7 +47,9 @@ def test_a_file_that_a_url_names_in_sqlites_own_way_is_found(isolated: Path) -> 
 def test_a_url_that_cannot_be_read_is_refused_without_its_password(
     isolated: Path, use: Callable[[str], object], url: str
 ) -> None:
-    with pytest.raises(InputError, match=r"this is no URL of a database\. Give the path of a SQLite file") as caught:
+    with pytest.raises(
+        InputError, match=r"this is not the URL of a database\. Give the path of a SQLite file"
+    ) as caught:
         use(url)
 
     assert str(caught.value).startswith(url.rpartition("@")[2].partition("?")[0])
@@ -58,7 +60,7 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("foo=bar", r"\?foo=bar: unknown parameter 'foo'\. Leave it out, or use one of timeout, .*uri=true"),
+        ("foo=bar", r"\?foo=bar: unknown parameter 'foo'\. Remove it, or use one of timeout, .*uri=true"),
         ("timout=5", r"unknown parameter 'timout' \(did you mean 'timeout'\?\)"),
         ("mode=ro", r"unknown parameter 'mode'"),
         ("timeout=long", r"\?timeout=long: a parameter of this URL cannot be used \(.*'long'\)\. Fix it"),

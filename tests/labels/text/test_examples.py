@@ -12,7 +12,7 @@ import pytest
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, InputError
 from labels.records import Example
-from labels.text.examples import infer_codebook_of, read_examples
+from labels.text.examples import infer_codebook, infer_codebook_of, read_examples
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
 
@@ -81,11 +81,11 @@ def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"label": "aid"}, "a column `text` with text in it is needed. Columns here: label"),
+        ({"label": "aid"}, "this row has no column `text` with a string. Its columns: label"),
         ({"text": "  ", "label": "aid"}, "`text` is empty. Remove the row"),
-        ({"text": 3, "label": "aid"}, "a column `text` with text in it is needed"),
-        ({"text": "x"}, "there is neither `label` nor `labels`"),
-        ({"text": "x", "label": "aid", "labels": []}, "both `label` and `labels` are there"),
+        ({"text": 3, "label": "aid"}, "this row has no column `text` with a string"),
+        ({"text": "x"}, "the row has neither `label` nor `labels`"),
+        ({"text": "x", "label": "aid", "labels": []}, "the row has both `label` and `labels`"),
         ({"text": "x", "label": "trucee"}, "label 'trucee' is not in codebook 'small' 1 (did you mean 'truce'?)"),
         ({"text": "x", "label": "aid|truce"}, "label 'aid|truce' is not in codebook"),
         ({"text": "x", "label": ["aid"]}, "`label` must be one label name, not ['aid']"),
@@ -116,7 +116,7 @@ def test_an_exclusive_codebook_refuses_two_labels_and_takes_none(
 
 @pytest.mark.parametrize("content", ["text,label\n", "\n"])
 def test_a_file_without_any_row_is_refused(codebook: Codebook, content: str) -> None:
-    assert refusal(write("a.csv", content), codebook).startswith("a.csv: no row in it")
+    assert refusal(write("a.csv", content), codebook).startswith("a.csv: the file has no rows")
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "a.txt"])
@@ -173,7 +173,7 @@ def test_half_a_character_is_refused(codebook: Codebook) -> None:
 def test_the_same_id_twice_is_refused_with_both_rows(codebook: Codebook, write_jsonl: WriteJsonl) -> None:
     rows = [{"text": "x", "label": "aid", "example_id": name} for name in ("e1", "e2", "e1")]
     path = write_jsonl("a.jsonl", rows)
-    assert refusal(path, codebook).startswith(f"{path}:3: id 'e1' stands in row 1 already")
+    assert refusal(path, codebook).startswith(f"{path}:3: row 1 already has the id 'e1'")
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_the_first_file_names_the_codebook_of_all_files(write_jsonl: WriteJsonl,
     ("rows", "error", "problem"),
     [
         ([{"label": "a"}, {"labels": ["b"]}], DataError, "some rows have `label`, others `labels`"),
-        ([{"label": ""}, {"label": None}], CodebookError, "no label in any row"),
-        ([{"label": "a"}, {}], DataError, "mine.jsonl:2: there is neither"),
+        ([{"label": ""}, {"label": None}], CodebookError, "no row has a label"),
+        ([{"label": "a"}, {}], DataError, "mine.jsonl:2: the row has neither"),
         ([{"label": "a"}, {"label": []}], DataError, "mine.jsonl:2: `label` must be"),
     ],
 )
@@ -241,3 +241,48 @@ def test_no_codebook_is_inferred_from_rows_that_do_not_agree(
         infer_codebook_of([write_jsonl("mine.jsonl", [{"text": "x", **row} for row in rows])])
     assert "mine" in str(caught.value)
     assert problem in str(caught.value)
+
+
+# -- a codebook from labels
+
+
+@pytest.mark.parametrize(
+    ("label_sets", "exclusive", "allow_none"),
+    [
+        ([("b",), ("a",)], True, False),
+        ([("b",), (), ("a",)], True, True),
+        ([("b", "a"), ("a",)], False, True),
+    ],
+)
+def test_an_inferred_codebook_follows_the_data(
+    label_sets: list[tuple[str, ...]], exclusive: bool, allow_none: bool
+) -> None:
+    book = infer_codebook("mine", label_sets, exclusive=exclusive)
+    assert book.label_names == ("a", "b")
+    assert (book.name, book.exclusive, book.allow_none) == ("mine", exclusive, allow_none)
+    assert all(book.check_labels(labels, "x") is not None for labels in label_sets)
+
+
+@pytest.mark.parametrize("label_sets", [[], [(), ()]])
+def test_no_codebook_is_inferred_from_no_label(label_sets: list[tuple[str, ...]]) -> None:
+    with pytest.raises(CodebookError, match="mine: no row has a label"):
+        infer_codebook("mine", label_sets, exclusive=False)
+
+
+def test_values_that_cannot_be_label_names_become_titles_of_names_like_them() -> None:
+    values = ["Aid pledge?", "Aid_pledge", "Élysée", "перемирие", "truce", "…"]
+    book = infer_codebook("mine", [(value,) for value in values], exclusive=True)
+    named = {label.title: label.name for label in book.labels}
+    assert list(named) == sorted(values)
+    assert [named[value] for value in values] == ["Aid_pledge_2", "Aid_pledge", "Elysee", "label_5", "truce", "label_6"]
+    assert all(book.names_by_value[value] == name for value, name in named.items())
+
+
+def test_none_is_no_label_to_be_inferred() -> None:
+    with pytest.raises(CodebookError, match="'none' cannot be a label"):
+        infer_codebook("mine", [("none",), ("truce",)], exclusive=True)
+
+
+def test_one_label_in_every_row_is_no_exclusive_codebook() -> None:
+    with pytest.raises(CodebookError, match=r"rows: every row has the label 'a'.*Give rows with other labels"):
+        infer_codebook("rows", [("a",), ("a",)], exclusive=True)
