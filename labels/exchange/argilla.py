@@ -122,15 +122,13 @@ def _foreign_decision(record: Row, question: str, response: _Response, place: st
     if status not in ("submitted", "discarded"):
         raise DataError(f"{place}: a response must be draft, submitted or discarded, not '{status}'. Fix the record.")
     suggestion = record.get(f"{question}.suggestion")
-    return ForeignDecision(
-        text=record.get("text"),
-        state="reviewed" if status == "submitted" else "skipped",
-        labels=label_list(value, place) if status == "submitted" else (),
+    return ForeignDecision.of(
+        record,
+        "reviewed" if status == "submitted" else "skipped",
+        label_list(value, place) if status == "submitted" else (),
         record=[value, status],
         annotator=user,
         suggestion=None if suggestion is None else label_list(suggestion, place),
-        identifier=record.get("id"),
-        metadata=record,
     )
 
 

@@ -7,25 +7,15 @@ both "reviewed, none" and "never opened", so such records are left out unless th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.exchange.decisions import Selection
-from labels.exchange.formats import Content, Format, Placed
-from labels.exchange.lines import Line
-from labels.exchange.records import (
-    KEY,
-    ForeignDecision,
-    Reader,
-    extra_of,
-    label_list,
-    native_stamp,
-    native_stamps,
-    with_foreign_fields,
-)
+from labels.exchange.formats import RecordFormat
+from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader, label_list
 from labels.exchange.tables import UNLABELLED
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
@@ -34,7 +24,7 @@ _SEPARATOR = "#"
 _EVERYONE = "all"
 
 
-class Doccano(Format):
+class Doccano(RecordFormat):
     """doccano's records."""
 
     name = "doccano"
@@ -51,25 +41,29 @@ class Doccano(Format):
         """Those of doccano."""
         return ("text", "label")
 
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """The decisions on labelled records."""
-        for place, record in records:
-            stamps = native_stamps(record.get(KEY), place)
-            labels = _labels(record, place)
-            if labels or stamps:
-                yield _line(reader, record, labels, stamps, place)
-            else:
-                yield UNLABELLED
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+        """The decision on a labelled record."""
+        labels = _labels(record, place)
+        if not labels and not ours:
+            return UNLABELLED
+        return ForeignDecision.of(record, "reviewed", labels, note=_note(_comments(record.get("Comments"))))
+
+    def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
+        """A record as doccano has it, with the note as comment."""
+        comments = [event.note] if event.note else []
+        return {"text": sentence.text, "label": list(event.labels), "Comments": comments}
+
+    def beyond(self, record: Row, built: Row) -> Row:
+        """Comments in a cell are compared as the list that they are."""
+        return super().beyond({key: _comments(v) if key == "Comments" else v for key, v in record.items()}, built)
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """The gold labels, one sentence a record; in CSV joined, and comments only where there are any."""
-        for event, sentence in selection.decisions:
-            record = with_foreign_fields(_record(event, sentence), extra_of(event, self.name))
-            record[KEY] = native_stamp(event, sentence)
+        for record in super().build(selection, ending):
             if ending == ".csv":
-                record["label"] = _SEPARATOR.join(event.labels)
-                if not record["Comments"]:
-                    del record["Comments"]
+                record["label"] = _SEPARATOR.join(record[KEY]["labels"])
+                if comments := record.pop("Comments"):
+                    record["Comments"] = comments  # after the tool's own columns
             yield record
 
 
@@ -88,22 +82,6 @@ def _labels(record: Row, place: str) -> list[str]:
     return label_list(value, place)
 
 
-def _line(reader: Reader, record: Row, labels: list[str], stamps: list[Row], place: str) -> Line:
-    comments = _comments(record.get("Comments"))
-    decision = ForeignDecision(
-        text=record.get("text"),
-        state="reviewed",
-        labels=labels,
-        record=record,
-        note=_note(comments),
-        identifier=record.get("id"),
-        metadata=record,
-    )
-    line = reader.line(decision, place, stamps)
-    parsed = {"Comments": comments} if "Comments" in record else {}
-    return reader.with_record(line, record | parsed, _record(line.event, line.sentence))
-
-
 def _comments(value: Any) -> Any:
     """The comments of a record; a cell of CSV holds the list as the JSON that we write."""
     if not (isinstance(value, str) and value.startswith("[")):
@@ -119,11 +97,3 @@ def _note(comments: Any) -> str:
     if isinstance(comments, list):
         return "\n".join(str(comment) for comment in comments)
     return comments if isinstance(comments, str) else ""
-
-
-def _record(event: Annotation, sentence: Sentence) -> Row:
-    return {
-        "text": sentence.text,
-        "label": list(event.labels),
-        "Comments": [event.note] if event.note else [],
-    }

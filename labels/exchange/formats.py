@@ -1,46 +1,41 @@
 """What a format is, how its records lie in files, and which formats there are: built in, or added by plug-ins.
 
-**Plug-ins.** A package adds a format through an entry point of the group `communique.formats` that names an instance
-of a subclass of `Format`:
+**Plug-ins.** A package adds a format through an entry point of the group `communique.formats`, which names an instance
+of a subclass of `Format`. Where a record holds one decision, `RecordFormat` leaves least to write:
 
     # pyproject.toml
     [project.entry-points."communique.formats"]
     brat = "communique_brat:FORMAT"
 
     # communique_brat.py
-    from labels.exchange.formats import Format
+    from labels.exchange.formats import RecordFormat
     from labels.exchange.records import ForeignDecision, LeftOut
 
-    class Brat(Format):
+    class Brat(RecordFormat):
         api = 1
         name = "brat"
         endings = (".jsonl",)
         carries = "decisions"
 
-        def parse(self, records, reader):
-            for place, record in records:
-                if "tags" not in record:
-                    yield LeftOut("records without tags")
-                else:
-                    decision = ForeignDecision(record["text"], "reviewed", record["tags"], record, record["who"])
-                    yield reader.line(decision, place)
+        def decide(self, record, place, reader, *, ours):
+            if "tags" not in record:
+                return LeftOut("records without tags")
+            return ForeignDecision.of(record, "reviewed", record["tags"], annotator=record["who"])
 
-        def build(self, selection, ending):
-            for event, sentence in selection.decisions:
-                yield {"text": sentence.text, "tags": list(event.labels), "who": event.annotator}
+        def record(self, event, sentence, codebook):
+            return {"text": sentence.text, "tags": list(event.labels), "who": event.annotator}
 
     FORMAT = Brat()
 
-`api` is the version of this interface, now 1, that the plug-in was written for; it must be set, and a newer version
-than ours is refused. The interface is `Format`, `labels.exchange.records` and `labels.exchange.decisions.Selection`;
-what begins with an underscore is not part of it. Names of built-in formats cannot be replaced. A plug-in that cannot
-be loaded or fails is reported in one line that names its package, and does not affect other formats.
+`api` is the version of this interface that the plug-in was written for, now 1. It must be set; a newer version than
+ours is refused. The interface is what has no underscore in this module, in `labels.exchange.records` and in
+`labels.exchange.decisions.Selection`. Names of built-in formats cannot be replaced. A plug-in that cannot be loaded, or
+fails, is reported in one line that names its package, and does not affect other formats.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,10 +47,20 @@ from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
 from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
 from labels.exchange.lines import Line
-from labels.exchange.records import KEY, LeftOut, Reader
+from labels.exchange.records import (
+    KEY,
+    ForeignDecision,
+    LeftOut,
+    Reader,
+    extra_of,
+    foreign_fields,
+    native_stamp,
+    native_stamps,
+    with_foreign_fields,
+)
 from labels.files import whole_file, write_whole
 from labels.plugins import PluginGroup
-from labels.records import CodebookMigration
+from labels.records import Annotation, CodebookMigration, Sentence
 from labels.text.rows import Row, read_rows
 
 if TYPE_CHECKING:
@@ -161,6 +166,41 @@ class Format(ABC):
         )
 
 
+class RecordFormat(Format):
+    """A format with one decision a record. A subclass says what a record decides, and how a decision is written;
+    stamps, and what only the tool knows, are taken care of here.
+    """
+
+    @abstractmethod
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+        """What a record decides; `ours`: it carries our stamp."""
+
+    @abstractmethod
+    def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
+        """The record of a decision, without stamp."""
+
+    def beyond(self, record: Row, built: Row) -> Row:
+        """What a record says beyond `built`, the record that we would write; kept in the annotation's `extra`."""
+        return foreign_fields(record | {"text": built["text"]}, built)
+
+    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """What each record decides."""
+        for place, record in records:
+            stamps = native_stamps(record.get(KEY), place)
+            decision = self.decide(record, place, reader, ours=bool(stamps))
+            if isinstance(decision, LeftOut):
+                yield decision
+                continue
+            line = reader.line(decision, place, stamps)
+            yield reader.with_extra(line, self.beyond(record, self.record(line.event, line.sentence, reader.codebook)))
+
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """One record a decision, with the tool's own fields and the stamp."""
+        for event, sentence in selection.decisions:
+            built = self.record(event, sentence, selection.codebook)
+            yield with_foreign_fields(built, extra_of(event, self.name)) | {KEY: native_stamp(event, sentence)}
+
+
 BUILTINS = {
     "jsonl": "labels.exchange.jsonl:JSONL",
     "csv": "labels.exchange.tables:CSV",
@@ -249,15 +289,11 @@ def _array(records: Iterable[Row]) -> Iterator[str]:
 
 
 def _write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    write_whole(path, _csv_lines(rows, columns))
-
-
-def _csv_lines(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
-    for values in ({name: name for name in columns}, *rows):
-        buffer = io.StringIO(newline="")
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         # The line end of RFC 4180; it also makes the writer put quotes around a lone carriage return.
-        csv.writer(buffer, lineterminator="\r\n").writerow([_cell(values.get(name)) for name in columns])
-        yield buffer.getvalue()
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
 
 
 def _cell(value: Any) -> str:

@@ -15,7 +15,7 @@ from labels.codebook.schema import Codebook, dump_codebook
 from labels.errors import DataError
 from labels.exchange.formats import Placed, arrow_column, columns_of
 from labels.exchange.tables import GoldTable
-from labels.files import check_folder, whole_file, whole_folder
+from labels.files import whole_file, whole_folder
 from labels.text.rows import Row, class_name
 
 if TYPE_CHECKING:
@@ -44,21 +44,18 @@ class HuggingFace(GoldTable):
             DataError: the path cannot be written, or is a folder that is not empty; or there is nothing to write, as
                 `datasets` cannot read an empty folder back.
         """
-        if not _is_parquet(path):
-            check_folder(path)
-        if not (rows := list(records)):
-            raise DataError(
-                f"{path}: no sentence has gold labels yet, and an empty dataset cannot be read. Label some first."
-            )
-        with _no_progress_bars():
+        whole = whole_file if _is_parquet(path) else whole_folder
+        with whole(path) as draft, _no_progress_bars():
+            if not (rows := list(records)):
+                raise DataError(
+                    f"{path}: no sentence has gold labels yet, and an empty dataset cannot be read. Label some first."
+                )
             dataset = _dataset(rows, columns_of(rows, self.columns(codebook)), codebook)
             if _is_parquet(path):
-                with whole_file(path) as draft:
-                    dataset.to_parquet(str(draft))
+                dataset.to_parquet(str(draft))
             else:
-                with whole_folder(path) as folder:
-                    dataset.save_to_disk(str(folder))
-                    (folder / "README.md").write_text(dataset_card(codebook, len(rows)), encoding="utf-8")
+                dataset.save_to_disk(str(draft))
+                (draft / "README.md").write_text(dataset_card(codebook, len(rows)), encoding="utf-8")
 
 
 HUGGINGFACE = HuggingFace()

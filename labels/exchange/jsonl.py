@@ -97,19 +97,18 @@ def read_annotations(path: Path, codebook: Codebook) -> Iterator[Line]:
 
 def _codebook_line(row: Row, place: str) -> Codebook | CodebookMigration | None:
     """The codebook version or the change that a line holds; None for an event."""
-    if isinstance(row.get(CODEBOOK), str):
-        try:
-            return parse_codebook(row[CODEBOOK], place)
-        except CodebookError as error:
-            raise DataError(str(error)) from None
-    if MIGRATION not in row:
-        return None
     try:
+        if isinstance(row.get(CODEBOOK), str):
+            return parse_codebook(row[CODEBOOK], place)
+        if MIGRATION not in row:
+            return None
         content = row[MIGRATION]
         steps = tuple(content["steps"])
         for step in steps:
             step_from_json(step)
         return CodebookMigration(str(content["old_hash"]), str(content["new_hash"]), steps, str(content["created_at"]))
+    except CodebookError as error:  # names the place itself
+        raise DataError(str(error)) from None
     except InputError as error:
         raise DataError(f"{place}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.exchange.decisions import Decision, Selection
-from labels.exchange.formats import Content, Format, Placed
+from labels.exchange.formats import Content, Format, Placed, RecordFormat
 from labels.exchange.lines import Line
 from labels.exchange.records import (
     KEY,
@@ -57,7 +58,7 @@ class LabelStudio(Format):
         return map(_task, selection.by_sentence())
 
 
-class LabelStudioMin(Format):
+class LabelStudioMin(RecordFormat):
     """Flat records. Their labels are under `label`, or else under the one key that holds `{"choices": [...]}`."""
 
     name = "label-studio-min"
@@ -68,20 +69,35 @@ class LabelStudioMin(Format):
     not_read = ("tasks without annotation", "choices beside `label`")
 
     def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """The decisions, one a record."""
+        """What each record decides, once it is known under which key the labels are."""
         placed = list(records)
-        key = _label_key(reader.path, [record for _, record in placed])
-        for place, record in placed:
-            if key not in record and record.get("annotation_id") is None:
-                yield _UNANNOTATED
-            else:
-                yield _flat_line(reader, record, key, place)
+        reader.options["control"] = _label_key(reader.path, [record for _, record in placed])
+        yield from super().parse(placed, reader)
 
-    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """One record a decision."""
-        for event, sentence in selection.decisions:
-            record = with_foreign_fields(_flat_record(event, sentence), extra_of(event, self.name))
-            yield record | {KEY: native_stamp(event, sentence)}
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+        """The decision of an annotation; one without labels is "reviewed, none"."""
+        key = reader.options["control"]
+        if key not in record and record.get("annotation_id") is None:
+            return _UNANNOTATED
+        return ForeignDecision.of(
+            record,
+            "reviewed",
+            _flat_choices(record.get(key), place),
+            annotator=_annotator_name(record.get("annotator")),
+            created_at=str(record.get("created_at") or ""),
+            seconds=record.get("lead_time"),
+        )
+
+    def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
+        """A flat record; one label as a name, others as choices."""
+        labels = list(event.labels)
+        return {
+            "text": sentence.text,
+            "label": labels[0] if len(labels) == 1 else {"choices": labels},
+            "annotator": event.annotator,
+            "created_at": event.created_at,
+            "lead_time": event.seconds,
+        }
 
 
 LABEL_STUDIO, LABEL_STUDIO_MIN = LabelStudio(), LabelStudioMin()
@@ -211,22 +227,6 @@ def _label_key(path: Path, records: Sequence[Row]) -> str:
     return keys.pop()
 
 
-def _flat_line(reader: Reader, record: Row, key: str, place: str) -> Line:
-    decision = ForeignDecision(
-        text=record.get("text"),
-        state="reviewed",
-        labels=_flat_choices(record.get(key), place),
-        record=record,
-        annotator=_annotator_name(record.get("annotator")),
-        created_at=str(record.get("created_at") or ""),
-        seconds=record.get("lead_time"),
-        identifier=record.get("id"),
-        metadata=record,
-    )
-    line = reader.line(decision, place, native_stamps(record.get(KEY), place))
-    return reader.with_record(line, record, _flat_record(line.event, line.sentence))
-
-
 def _flat_choices(value: Any, place: str) -> list[str]:
     """Label names of "A", {"choices": ["A", "B"]}, or a list of these."""
     if isinstance(value, dict):
@@ -238,14 +238,3 @@ def _flat_choices(value: Any, place: str) -> list[str]:
     if isinstance(value, list):
         return [name for entry in value for name in _flat_choices(entry, place)]
     raise DataError(f'{place}: labels must be "A" or {{"choices": ["A", "B"]}}, not {value!r:.80}. Fix the record.')
-
-
-def _flat_record(event: Annotation, sentence: Sentence) -> Row:
-    labels = list(event.labels)
-    return {
-        "text": sentence.text,
-        "label": labels[0] if len(labels) == 1 else {"choices": labels},
-        "annotator": event.annotator,
-        "created_at": event.created_at,
-        "lead_time": event.seconds,
-    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from labels.codebook.schema import Codebook
@@ -42,10 +42,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 COLUMNS = tuple(_TYPES)
 """The columns of a native line, in their order."""
 
-OPTIONAL = frozenset(
-    ("note", "seconds", "suggestion", "blind", "strategy", "inclusion_probability", "synthetic", "extra")
-)
-"""Columns that a line may lack."""
+_FIELDS = [*fields(Sentence), *fields(Annotation)]
+OPTIONAL = frozenset(field.name for field in _FIELDS if field.default is not MISSING and field.name in _TYPES)
+"""Columns that a line may lack: those for which our records have a default."""
 
 _EVENT_COLUMNS = tuple(field.name for field in fields(Annotation) if field.name in _TYPES)
 _LONGEST_DOCUMENT = 2**31 - 1  # offsets are 32-bit integers in PostgreSQL

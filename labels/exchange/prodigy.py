@@ -22,6 +22,7 @@ from labels.exchange.records import (
     LeftOut,
     Reader,
     extra_of,
+    foreign_fields,
     json_value,
     native_stamp,
     native_stamps,
@@ -110,7 +111,8 @@ def _line(reader: Reader, group: Sequence[Placed]) -> Line:
     )
     line = reader.line(decision, place, native_stamps(meta.get(KEY), place))
     if choice:
-        return reader.with_record(line, first, _choice(line.event, line.sentence, reader.codebook))
+        built = _choice(line.event, line.sentence, reader.codebook)
+        return reader.with_extra(line, foreign_fields(first | {"text": built["text"]}, built))
     binary = [{key: json_value(value) for key, value in without_stamp(row).items() if key != "text"} for row in rows]
     return reader.with_extra(line, {"binary": binary})
 

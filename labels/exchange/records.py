@@ -20,14 +20,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
 from labels.exchange.lines import COLUMNS, Line, format_line, parse_line
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import now
-from labels.text.rows import Row
+from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
 
 KEY = "communique"
@@ -66,6 +66,16 @@ class ForeignDecision:
     identifier: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     stored_id: str = ""
+
+    @classmethod
+    def of(cls, record: Row, state: State, labels: Sequence[str], /, **more: Any) -> Self:
+        """The decision of a flat record: its text is under `text`, the tool's own name of it under `id`.
+
+        Args:
+            more: other attributes, or those that are elsewhere in the record.
+        """
+        found: Row = {"text": record.get("text"), "identifier": record.get("id"), "record": record, "metadata": record}
+        return cls(state=state, labels=labels, **found | more)
 
 
 class Reader:
@@ -119,10 +129,6 @@ class Reader:
         """
         _canonical(extra, line.place)
         return replace(line, event=replace(line.event, extra={self._format: extra} if extra else None))
-
-    def with_record(self, line: Line, record: Row, rebuilt: Row) -> Line:
-        """The line with whatever `record` says beyond `rebuilt`, the record that we would write for the line."""
-        return self.with_extra(line, foreign_fields(record | {"text": rebuilt["text"]}, rebuilt))
 
     def _line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row]) -> tuple[Line, Row | None]:
         """The line of one decision, and the stamp that is spent on it."""
@@ -227,10 +233,8 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
 def _canonical(value: Any, place: str) -> str:
     """JSON that is the same for equal values."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.") from None
+    if not is_unicode(text):
+        raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.")
     return text
 
 

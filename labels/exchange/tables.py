@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, did_you_mean
 from labels.exchange.decisions import Selection
-from labels.exchange.formats import Content, Format, Placed
-from labels.exchange.lines import Line
+from labels.exchange.formats import RecordFormat
 from labels.exchange.records import (
     KEY,
     ForeignDecision,
@@ -29,7 +28,6 @@ from labels.exchange.records import (
     json_value,
     label_list,
     native_stamp,
-    native_stamps,
 )
 from labels.records import Annotation, Sentence, State
 from labels.text.examples import SEPARATOR, label_column
@@ -38,62 +36,98 @@ from labels.text.rows import Row
 UNLABELLED = LeftOut("rows without labels")
 """An empty cell does not say whether anyone looked."""
 
-_NOT_READ = ("rows without labels, unless exported from here: an empty cell does not say whether anyone looked",)
 _STATES = ("reviewed", "skipped", "unseen")
 
 
-class PlainTable(Format):
+class Table(RecordFormat):
+    """A table: what the tool knows is in columns beside the labels, where empty cells say nothing."""
+
+    not_read = ("rows without labels, unless exported from here: an empty cell does not say whether anyone looked",)
+
+    def beyond(self, record: Row, built: Row) -> Row:
+        """The columns that we have no word for, and the tool's own id."""
+        ours = {*built, KEY, "label", "labels"}
+        rest = {key: json_value(value) for key, value in record.items() if key not in ours and value not in (None, "")}
+        own_id = ("id", built["sentence_id"])
+        return {key: value for key, value in rest.items() if value is not None and (key, value) != own_id}
+
+    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
+        """One decision a row, with the tool's own columns and the stamp as JSON text."""
+        for event, sentence in selection.decisions:
+            row = self.record(event, sentence, selection.codebook)
+            extra = {key: value for key, value in extra_of(event, self.name).items() if key not in row or key == "id"}
+            yield row | extra | {KEY: json.dumps(native_stamp(event, sentence), ensure_ascii=False)}
+
+
+class PlainTable(Table):
     """CSV for spreadsheets and scripts."""
 
     name = "csv"
     endings = (".csv",)
     carries = "decisions"
-    not_read = _NOT_READ
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """What a decision has in each row."""
-        return (
-            *("text", "labels", "state", "annotator", "note", "seconds", "created_at", "suggestion"),
-            *("document_id", "sentence_id"),
+        decision = ("labels", "state", "annotator", "note", "seconds", "created_at", "suggestion")
+        return ("text", *decision, "document_id", "sentence_id")
+
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+        """The decision of a row, unless no annotator looked at it."""
+        state, suggestion = _state(record, place), record.get("suggestion")
+        if state == "unseen":
+            return UNLABELLED
+        return ForeignDecision.of(
+            record,
+            cast(State, state),
+            split_labels(record[label_column(record, place)], place),
+            annotator=record.get("annotator") or "",
+            created_at=record.get("created_at") or "",
+            seconds=_seconds(record, place),
+            note=record.get("note") or "",
+            suggestion=None if is_blank(suggestion) else split_labels(suggestion, place),
+            stored_id=record.get("sentence_id") or "",
         )
 
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """The decisions; rows that no annotator looked at are left out."""
-        for place, row in records:
-            state = _state(row, place)
-            yield UNLABELLED if state == "unseen" else _decided_line(reader, row, cast(State, state), place)
+    def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
+        """The columns of a decision."""
+        return {
+            "text": sentence.text,
+            "labels": SEPARATOR.join(event.labels),
+            "state": event.state,
+            "annotator": event.annotator,
+            "note": event.note,
+            "seconds": event.seconds,
+            "created_at": event.created_at,
+            "suggestion": SEPARATOR.join(event.suggestion or ()),
+            "document_id": sentence.document_id,
+            "sentence_id": sentence.id,
+        }
 
-    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """One decision a row."""
-        for event, sentence in selection.decisions:
-            yield with_foreign_columns(_decision_row(event, sentence), event, sentence, self.name)
 
-
-class GoldTable(Format):
+class GoldTable(Table):
     """A table with one sentence a row: `text`, `label` or `labels`, the ids that splits need, and other columns."""
 
     carries = "gold"
-    not_read = _NOT_READ
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """`label` for exclusive codebooks, else `labels`."""
         return ("text", "label" if codebook.exclusive else "labels", "document_id", "sentence_id")
 
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """The decisions; rows without labels are left out, an empty list of labels is "reviewed, none"."""
-        for place, row in records:
-            stamps = native_stamps(row.get(KEY), place)
-            value = row[label_column(row, place)]
-            if is_blank(value) and not stamps:
-                yield UNLABELLED
-            else:
-                yield _gold_line(reader, row, split_labels(value, place), stamps, place)
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+        """The decision of a row with labels; an empty list is "reviewed, none"."""
+        value = record[label_column(record, place)]
+        if is_blank(value) and not ours:
+            return UNLABELLED
+        stored_id = str(record.get("sentence_id") or record.get("id") or "")
+        labels = split_labels(value, place)
+        return ForeignDecision.of(record, "reviewed", labels, record=json_value(record), stored_id=stored_id)
 
-    def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """The gold labels, one sentence a row."""
-        for event, sentence in selection.decisions:
-            row = _gold_row(event, sentence, exclusive=selection.codebook.exclusive)
-            yield with_foreign_columns(row, event, sentence, self.name)
+    def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
+        """One name or null under `label`, or a list under `labels`."""
+        labels: Row = {"labels": list(event.labels)}
+        if codebook.exclusive:
+            labels = {"label": event.labels[0] if event.labels else None}
+        return {"text": sentence.text} | labels | {"document_id": sentence.document_id, "sentence_id": sentence.id}
 
 
 class ActiveTigger(GoldTable):
@@ -134,49 +168,15 @@ def split_labels(value: Any, place: str) -> list[str]:
     return label_list(value, place)
 
 
-def with_foreign_columns(built: Row, event: Annotation, sentence: Sentence, format: str) -> Row:
-    """The row with the tool's own columns, and the stamp of its decision as JSON text."""
-    extra = {key: value for key, value in extra_of(event, format).items() if key not in built or key == "id"}
-    return built | extra | {KEY: json.dumps(native_stamp(event, sentence), ensure_ascii=False)}
-
-
-def _foreign_columns(row: Mapping[str, Any], built: Mapping[str, Any], sentence: Sentence) -> Row:
-    """The columns of a row that we have no word for, and the tool's own id; empty cells say nothing."""
-    ours = {*built, KEY, "label", "labels"}
-    rest = {key: json_value(value) for key, value in row.items() if key not in ours and value not in (None, "")}
-    return {key: value for key, value in rest.items() if value is not None and (key, value) != ("id", sentence.id)}
-
-
 def _state(row: Row, place: str) -> str:
     """The state that a row gives; labels without a state were given by an annotator."""
-    state = str(row.get("state") or "").strip()
+    state = (row.get("state") or "").strip()
     if not state:
         return "unseen" if is_blank(row[label_column(row, place)]) else "reviewed"
     if state not in _STATES:
         near = did_you_mean(state, _STATES)
         raise DataError(f"{place}: `state` must be {' or '.join(_STATES)}, not '{state}'{near}. Fix the row.")
-    return state
-
-
-def _decided_line(reader: Reader, row: Row, state: State, place: str) -> Line:
-    suggestion = row.get("suggestion")
-    decision = ForeignDecision(
-        text=row.get("text"),
-        state=state,
-        labels=split_labels(row[label_column(row, place)], place),
-        record=row,
-        annotator=row.get("annotator") or "",
-        created_at=row.get("created_at") or "",
-        seconds=_seconds(row, place),
-        note=row.get("note") or "",
-        suggestion=None if is_blank(suggestion) else split_labels(suggestion, place),
-        identifier=row.get("id"),
-        metadata=row,
-        stored_id=row.get("sentence_id") or "",
-    )
-    line = reader.line(decision, place, native_stamps(row.get(KEY), place))
-    built = _decision_row(line.event, line.sentence)
-    return reader.with_extra(line, _foreign_columns(row, built, line.sentence))
+    return str(state)
 
 
 def _seconds(row: Row, place: str) -> float | None:
@@ -190,42 +190,3 @@ def _seconds(row: Row, place: str) -> float | None:
     if not math.isfinite(seconds):
         raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Fix the row or empty the cell.")
     return seconds
-
-
-def _decision_row(event: Annotation, sentence: Sentence) -> Row:
-    return {
-        "text": sentence.text,
-        "labels": SEPARATOR.join(event.labels),
-        "state": event.state,
-        "annotator": event.annotator,
-        "note": event.note,
-        "seconds": event.seconds,
-        "created_at": event.created_at,
-        "suggestion": SEPARATOR.join(event.suggestion or ()),
-        "document_id": sentence.document_id,
-        "sentence_id": sentence.id,
-    }
-
-
-def _gold_line(reader: Reader, row: Row, labels: list[str], stamps: list[Row], place: str) -> Line:
-    identifier = row.get("id")
-    decision = ForeignDecision(
-        text=row.get("text"),
-        state="reviewed",
-        labels=labels,
-        record=json_value(row),
-        identifier=identifier,
-        metadata=row,
-        stored_id=str(row.get("sentence_id") or identifier or ""),
-    )
-    line = reader.line(decision, place, stamps)
-    built = _gold_row(line.event, line.sentence, exclusive=False)
-    return reader.with_extra(line, _foreign_columns(row, built, line.sentence))
-
-
-def _gold_row(event: Annotation, sentence: Sentence, *, exclusive: bool) -> Row:
-    """One name or null under `label`, or a list under `labels`."""
-    labels: Row = {"labels": list(event.labels)}
-    if exclusive:
-        labels = {"label": event.labels[0] if event.labels else None}
-    return {"text": sentence.text} | labels | {"document_id": sentence.document_id, "sentence_id": sentence.id}

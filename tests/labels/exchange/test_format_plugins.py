@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from labels.errors import InputError
 from labels.exchange import formats
 from labels.exchange.driver import import_file, read_file
 from labels.store import Store
-from tests.labels.exchange.steps import MULTI, decided, export
+from tests.labels.exchange.steps import MULTI, decided, export, lines_of, without_stamps
 from tests.labels.plugin_package import install_plugin
 from trainer.cli import app
 
@@ -88,7 +89,8 @@ def test_the_documented_plugin_reads_and_writes(store: Store, isolated: Path) ->
     assert import_file(store, isolated / "in.jsonl", MULTI, "brat") == (0, 1, {"records without tags": 1})
     assert decided(store) == [("Oslo will send fuel.", "ana", "reviewed", ("aid",))]
     assert export(store, "brat", isolated / "out.jsonl") == (1, {})
-    assert (isolated / "out.jsonl").read_text(encoding="utf-8") == RECORDS.splitlines(keepends=True)[0]
+    assert without_stamps(lines_of(isolated / "out.jsonl")) == [json.loads(RECORDS.splitlines()[0])]
+    assert import_file(store, isolated / "out.jsonl", MULTI, "brat") == (0, 1, {})
 
 
 def test_a_plugin_cannot_replace_a_built_in_format() -> None:
