@@ -11,7 +11,6 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from statistics import median
 
@@ -20,7 +19,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError
 from labels.records import Annotation, EventKind, Sentence, State
 from labels.sampling.suggestions import Suggestion
-from labels.store import Context, Draft, Store, now
+from labels.store import Context, Draft, Store, last_midnight, now
 
 
 @dataclass(frozen=True)
@@ -318,9 +317,3 @@ class Session(ABC):
             seconds=seconds,
         )
         return self._complete(event)
-
-
-def last_midnight() -> str:
-    """The last midnight in the annotator's time zone, as ISO 8601 in UTC."""
-    here = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    return here.astimezone(UTC).isoformat(timespec="microseconds")

@@ -225,8 +225,8 @@ def _count_held(store: Store, strategy: str, annotator: str) -> int:
 
 def _held_by(store: Store, annotator: str, held: int) -> str:
     """Who holds that many sentences, how long, and what to do."""
-    from labels.annotate.session import last_midnight
     from labels.sampling.strategies import LEASE
+    from labels.store import last_midnight
 
     others = [one for one in store.counts.annotators(today=last_midnight()) if one.annotator != annotator]
     holders = [one.annotator for one in others if one.reserved]

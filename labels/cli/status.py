@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 def status_command(store: StoreOption = None) -> None:
     """Who did what, how fast, how far; and what waits."""
-    from labels.annotate.session import last_midnight
     from labels.settings import load_settings
-    from labels.store import Store
+    from labels.store import Store, last_midnight
 
     with reporting_errors():
         settings = load_settings(store=store)
@@ -91,11 +90,11 @@ def _print_strategies(store: Store) -> None:
 
 
 def _print_waiting(store: Store) -> None:
-    from labels.sampling.relabelling import awaited_codebooks
-    from labels.settings import relabel_command
-
     waiting = {entry.sentence_id for entry in store.relabelling.waiting()}
     if waiting:
+        from labels.sampling.relabelling import awaited_codebooks
+        from labels.settings import relabel_command
+
         awaited = next(iter(awaited_codebooks(store, waiting)), "")
         following = relabel_command(store=store.name, codebook=awaited)
         console.print(f"{len(waiting)} sentences wait to be labelled again: {following}", soft_wrap=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from labels.records import Annotation, CodebookMigration, Document, Draw, DrawItem, ScoringModel, Sentence
 from labels.store.codebooks import Codebooks, insert_codebooks, insert_migrations
 from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, TextCounts
-from labels.store.database import Database, now
+from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents, insert_documents, insert_sentences
 from labels.store.draws import SHARED, Draws, QueuedSentence, Relabelling
 from labels.store.events import Draft, Events, insert_events
@@ -40,6 +40,7 @@ __all__ = [
     "StrategyProgress",
     "TextCounts",
     "Uncertainty",
+    "last_midnight",
     "now",
 ]
 

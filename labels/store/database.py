@@ -97,6 +97,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def last_midnight() -> str:
+    """When today began in the time zone of this machine, as `now` writes moments."""
+    here = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    return here.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def _holds_something(path: Path) -> bool:
     """Whether the file exists and is not empty: SQLite would turn any empty file into a database."""
     return path.is_file() and path.stat().st_size > 0

@@ -9,14 +9,14 @@ import pytest
 
 from labels.annotate.adjudication import AdjudicationSession
 from labels.annotate.labelling import LabellingSession
-from labels.annotate.session import Item, last_midnight
+from labels.annotate.session import Item
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, InputError
 from labels.gold import standing
 from labels.records import Annotation, Document, Sentence
 from labels.sampling.strategies import DrawRequest
 from labels.sampling.suggestions import Suggester
-from labels.store import Draft, Draw, DrawItem, Store
+from labels.store import Draft, Draw, DrawItem, Store, last_midnight
 from tests.labels.store.builders import PAST, added, decision, model, score_all
 
 
