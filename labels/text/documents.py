@@ -1,8 +1,7 @@
 """Files and folders -> documents: plain text, Markdown, HTML, and rows of JSONL, CSV and Parquet.
 
-One bad file or row is reported and left out; the rest goes in. Cutting documents into sentences is
-`labels.text.sentences`'s
-part, keeping them is `labels.store`'s.
+A file or row that cannot be read is reported and left out; the others are read. `labels.text.sentences` cuts documents,
+`labels.store` keeps them.
 """
 
 from __future__ import annotations
@@ -20,16 +19,22 @@ from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
 
+Matter = dict[str, Any]
+"""What a file says about its text: `source`, `url`, `title`, `date`, `language`, `synthetic`, and keys of its own."""
+
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
-_LEFT_OUT = ("image", "html_inline")
+_WORDLESS = ("image", "html_inline")
 _SILENT_TAGS = ("script", "style")
 _INLINE_TAG = re.compile("a|abbr|b|big|cite|code|del|em|font|i|img|ins|mark|q|s|small|span|strong|su[bp]|time|tt|u|wbr")
 _PROVENANCE = ("source", "url", "title", "date", "language")
 _LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
 
 
+# -- finding files
+
+
 def find_files(paths: Iterable[str | Path]) -> list[Path]:
-    """The files that `paths` name, folders searched through and sorted, without hidden ones.
+    """The files at `paths`, with those in folders, sorted; hidden files in folders are left out.
 
     Raises:
         DataError: a path does not exist, a file has an ending that cannot be read, or nothing was found.
@@ -39,10 +44,7 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = (
-                file for file in sorted(path.rglob("*")) if file.suffix.lower() in DOCUMENT_SUFFIXES and file.is_file()
-            )
-            found += [file for file in inside if not _is_hidden(file.relative_to(path))]
+            found += _files_in(path)
         elif not path.exists():
             raise DataError(f"{path}: there is no such file or folder. Check the path.")
         elif path.suffix.lower() not in DOCUMENT_SUFFIXES:
@@ -54,14 +56,20 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _files_in(folder: Path) -> list[Path]:
+    inside = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in DOCUMENT_SUFFIXES and path.is_file()]
+    # Only names below the folder count: a folder that is hidden itself was named on purpose.
+    return [path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+# -- reading
 
 
 def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Document]:
-    """Yield the documents of all files in order; `reject` gets one message for each file or row left out.
+    """Yield the documents of all files in order; `reject` gets a message for each file or row that is left out.
 
-    A file's `source` is that of its front matter or row, else its row's `document_id` or `id`, else the file's name.
+    `source` is taken from the front matter or the row, else from the row's `document_id` or `id`, else it is the file's
+    name.
 
     Raises:
         DataError: as `find_files`.
@@ -71,7 +79,7 @@ def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Docu
 
 
 def read_file(path: Path, reject: Reject) -> Iterator[Document]:
-    """Yield the documents of one file; what cannot be read goes to `reject` with its place."""
+    """Yield the documents of one file; `reject` gets a message for the file or each row that cannot be read."""
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
             yield from _row_documents(path, reject)
@@ -81,17 +89,8 @@ def read_file(path: Path, reject: Reject) -> Iterator[Document]:
         reject(str(error))
 
 
-def _file_document(path: Path) -> Document:
-    parse: Callable[[str, Path], Document]
-    parse = {".md": _markdown, ".html": _html, ".htm": _html}.get(path.suffix.lower(), _plain)
-    document = parse(_content(path), path)
-    if not document.text.strip():
-        raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
-    return document
-
-
-def read_front_matter(path: Path) -> dict[str, Any]:
-    """All that the front matter of a .txt or .md file says, of which a document keeps what every document has.
+def read_front_matter(path: Path) -> Matter:
+    """The whole front matter of a .txt or .md file, also the keys that a document does not keep.
 
     Empty where there is none, and for files of other endings.
 
@@ -112,17 +111,77 @@ def _content(path: Path) -> str:
     return content.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _plain(content: str, path: Path) -> Document:
-    matter, body = _front_matter(content, path)
-    return _document(matter, body, path, str(path))
+def _file_document(path: Path) -> Document:
+    parsers: dict[str, Callable[[str, Path], tuple[Matter, str]]] = {".md": _markdown, ".html": _html, ".htm": _html}
+    parse = parsers.get(path.suffix.lower(), _front_matter)
+    matter, text = parse(_content(path), path)
+    if not text.strip():
+        raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
+    return _document(matter, text, path, str(path))
 
 
-def _markdown(content: str, path: Path) -> Document:
-    matter, body = _front_matter(content, path)
-    return _document(matter, _markdown_text(body), path, str(path))
+def _row_documents(path: Path, reject: Reject) -> Iterator[Document]:
+    for number, row in read_rows(path, reject):
+        try:
+            document = _row_document(path, number, row)
+        except DataError as error:
+            reject(str(error))
+        else:
+            yield document
 
 
-def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
+def _row_document(path: Path, number: int, row: Row) -> Document:
+    text = row.get("text")
+    place = DataError.place(path, number)
+    if not isinstance(text, str):
+        columns = ", ".join(sorted(map(str, row))) or "none"
+        raise DataError(f"{place}: this row has no column `text` with a string. Its columns: {columns}. Rename one.")
+    if not text.strip():
+        raise DataError(f"{place}: `text` is empty. Fill it in or remove the row.")
+    names = (row.get("source"), row.get("document_id"), row.get("id"))
+    source = next((name for name in names if name not in (None, "")), None)
+    return _document(row | {"source": source}, text.replace("\r\n", "\n"), path, place)
+
+
+def _document(matter: Matter, text: str, path: Path, place: str) -> Document:
+    given = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
+    document = Document(
+        source=given["source"] if "source" in given else _file_name(path),
+        text=text,
+        url=given.get("url", ""),
+        title=given.get("title", ""),
+        date=given.get("date", ""),
+        language=given.get("language", "en"),
+        synthetic=matter.get("synthetic") in (True, "true", "True"),
+    )
+    _check_storable(document, place)
+    return document
+
+
+def _file_name(path: Path) -> str:
+    if not is_unicode(path.name):
+        raise DataError(f"{path}: the file's name is not UTF-8 text. Rename the file, or give a `source` in it.")
+    return path.name
+
+
+def _check_storable(document: Document, place: str) -> None:
+    """Refuse text or provenance that some stores cannot hold: PostgreSQL takes no NUL and limits columns."""
+    for name in ("text", *_PROVENANCE):
+        value = getattr(document, name)
+        if not is_unicode(value):
+            raise DataError(f"{place}: `{name}` contains an unpaired surrogate. Fix or remove it.")
+        if "\0" in value:
+            raise DataError(f"{place}: `{name}` contains a NUL character. Remove it, or save the file as UTF-8.")
+    for name, longest in _LONGEST.items():
+        length = len(getattr(document, name))
+        if length > longest:
+            raise DataError(f"{place}: `{name}` has {length} characters; at most {longest} are allowed. Shorten it.")
+
+
+# -- parsing: content of a file -> (front matter, text)
+
+
+def _front_matter(content: str, path: Path) -> tuple[Matter, str]:
     """The YAML block between `---` lines at the top of a file, and the rest."""
     import yaml
 
@@ -133,15 +192,20 @@ def _front_matter(content: str, path: Path) -> tuple[dict[str, Any], str]:
         matter = yaml.safe_load(match.group(1))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        row = mark.line + 2 if mark is not None else None
-        raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Fix it or remove it.") from error
+        row = mark.line + 2 if mark is not None else None  # marks count from 0, and the first `---` is a line too
+        raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Fix or remove it.") from error
     if not isinstance(matter, dict):
-        return {}, content  # a text that only happens to open with a rule
+        return {}, content  # a text that only happens to begin with a rule
     return matter, content[match.end() :].lstrip("\n")
 
 
+def _markdown(content: str, path: Path) -> tuple[Matter, str]:
+    matter, body = _front_matter(content, path)
+    return matter, _markdown_text(body)
+
+
 def _markdown_text(body: str) -> str:
-    """The words of Markdown, one block a paragraph; links keep their text; pictures, tags and fenced code go.
+    """The words of Markdown, each block a paragraph; the text of links stays, pictures, tags and fenced code go.
 
     Indented blocks stay: in articles they are far more often paragraphs than code.
     """
@@ -151,9 +215,7 @@ def _markdown_text(body: str) -> str:
     for token in MarkdownIt("commonmark").parse(body):
         if token.type == "inline":
             words = {"softbreak": "\n", "hardbreak": "\n"}
-            pieces = (
-                words.get(child.type, child.content) for child in token.children or () if child.type not in _LEFT_OUT
-            )
+            pieces = (words.get(part.type, part.content) for part in token.children or () if part.type not in _WORDLESS)
             blocks.append("".join(pieces))
         elif token.type == "html_block":
             blocks += _html_paragraphs(token.content)
@@ -163,7 +225,7 @@ def _markdown_text(body: str) -> str:
 
 
 class _HtmlWords(HTMLParser):
-    """Collects the words of HTML, a new paragraph at each tag but those that stand inside a line."""
+    """Collects the words of HTML; every tag that is not inside a line begins a new paragraph."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,78 +251,18 @@ class _HtmlWords(HTMLParser):
 
 def _html_paragraphs(block: str) -> list[str]:
     words = _HtmlWords()
-    words.feed(block.replace("<![", "<!"))  # the parser gives up at marked sections that it does not know
+    words.feed(block.replace("<![", "<!"))  # the parser fails at marked sections that it does not know
     words.close()
     return words.paragraphs
 
 
-def _html(content: str, path: Path) -> Document:
+def _html(content: str, path: Path) -> tuple[Matter, str]:
     from trafilatura import bare_extraction
 
     page = bare_extraction(content, include_comments=False, include_tables=False, with_metadata=True)
     if page is None or not page.text:
         raise DataError(f"{path}: no article text was found in this page. Save its text as .txt instead.")
     title = page.title or ""
+    # A headline often is a statement itself, so it is kept as the first paragraph.
     text = page.text if not title or page.text.startswith(title) else f"{title}\n\n{page.text}"
-    matter = {"source": page.sitename, "url": page.url, "title": title, "date": page.date}
-    return _document(matter, text, path, str(path))
-
-
-def _row_documents(path: Path, reject: Reject) -> Iterator[Document]:
-    for number, row in read_rows(path, reject):
-        try:
-            document = _row_document(path, number, row)
-        except DataError as error:
-            reject(str(error))
-        else:
-            yield document
-
-
-def _row_document(path: Path, number: int, row: Row) -> Document:
-    text = row.get("text")
-    place = DataError.place(path, number)
-    if not isinstance(text, str):
-        columns = ", ".join(sorted(map(str, row))) or "none"
-        raise DataError(
-            f"{place}: a column `text` with a string is needed; this row has: {columns}. Rename the column."
-        )
-    if not text.strip():
-        raise DataError(f"{place}: `text` is empty. Fill it or remove the row.")
-    names = (row.get("source"), row.get("document_id"), row.get("id"))
-    source = next((name for name in names if name not in (None, "")), None)
-    return _document(row | {"source": source}, text.replace("\r\n", "\n"), path, place)
-
-
-def _document(matter: dict[str, Any], text: str, path: Path, place: str) -> Document:
-    given = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
-    document = Document(
-        source=given["source"] if "source" in given else _file_name(path),
-        text=text,
-        url=given.get("url", ""),
-        title=given.get("title", ""),
-        date=given.get("date", ""),
-        language=given.get("language", "en"),
-        synthetic=matter.get("synthetic") in (True, "true", "True"),
-    )
-    _check_storable(document, place)
-    return document
-
-
-def _file_name(path: Path) -> str:
-    if not is_unicode(path.name):
-        raise DataError(f"{path}: the file's name is not UTF-8 text. Rename it, or say in it what its `source` is.")
-    return path.name
-
-
-def _check_storable(document: Document, place: str) -> None:
-    """Refuse what not every store can hold, in the text or its provenance."""
-    for name in ("text", *_PROVENANCE):
-        value = getattr(document, name)
-        if not is_unicode(value):
-            raise DataError(f"{place}: `{name}` contains an unpaired surrogate. Fix or remove it.")
-        if "\0" in value:
-            raise DataError(f"{place}: `{name}` holds the character NUL. Take it out, or save the file as UTF-8.")
-    for name, longest in _LONGEST.items():
-        length = len(getattr(document, name))
-        if length > longest:
-            raise DataError(f"{place}: `{name}` has {length} characters, and {longest} are the most. Shorten it.")
+    return {"source": page.sitename, "url": page.url, "title": title, "date": page.date}, text

@@ -1,8 +1,8 @@
-"""Near-duplicate clusters of sentences: wire copy that is printed again with small changes.
+"""Near-duplicate clusters of sentences, such as wire copy that several papers print with small changes.
 
 Two sentences of at least `MIN_WORDS` words are near-duplicates when the Jaccard similarity of their word 3-shingles is
 at least `MIN_JACCARD`. Candidates come from MinHash (datasketch); each is verified exactly. Shorter sentences are
-common phrases and never count.
+common phrases: they are never near-duplicates.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ MIN_JACCARD = 0.6
 _SHINGLE = 3
 _PERMUTATIONS = 128
 _BANDS, _ROWS = 42, 3
-"""A pair at Jaccard 0.6 meets in at least one of 42 bands of 3 rows with probability 1 - (1 - 0.6**3)**42 > 0.9999."""
+"""A pair at Jaccard 0.6 shares at least one of 42 bands of 3 rows with probability 1 - (1 - 0.6**3)**42 > 0.9999."""
 _WORD = re.compile(r"\w+")
 
 Shingles = frozenset[str]
 
 
 def near_duplicate_clusters(texts: Sequence[str]) -> list[int]:
-    """Cluster number of each text: equal numbers are connected through near-duplicate pairs.
+    """The cluster number of each text; texts connected by near-duplicate pairs share a number.
 
     Args:
         texts: n sentences.
@@ -34,6 +34,7 @@ def near_duplicate_clusters(texts: Sequence[str]) -> list[int]:
     from scipy.cluster.hierarchy import DisjointSet
 
     sets = DisjointSet(range(len(texts)))
+    # Equal texts are compared once, as a group: a thousand copies would make half a million pairs.
     copies, similar = _similarities(texts)
     for own in copies:
         for position in own[1:]:
@@ -44,7 +45,7 @@ def near_duplicate_clusters(texts: Sequence[str]) -> list[int]:
 
 
 def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield the positions (i < j) of every near-duplicate pair, each once; n equal texts make n (n - 1) / 2 of them."""
+    """Yield the positions (i < j) of every near-duplicate pair, each once; n equal texts make n (n - 1) / 2 pairs."""
     copies, similar = _similarities(texts)
     for own in copies:
         yield from combinations(own, 2)

@@ -1,14 +1,14 @@
 """Rows of JSONL, CSV and Parquet files, one at a time, each with its row number.
 
-What a row means (a document, an example, an annotation) is its reader's business.
+What a row means (a document, an example, an annotation) is left to the caller.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a string can be written as UTF-8; scrapers that cut inside an emoji leave half a character behind."""
+    """Whether a string can be written as UTF-8: cutting inside an emoji leaves an unpaired surrogate, which cannot."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -31,9 +31,9 @@ def is_unicode(text: str) -> bool:
 
 
 def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, Row]]:
-    """Yield (row number, row) of a file by its ending; JSONL rows are lines, CSV and Parquet rows count from 1.
+    """Yield (row number, row) of a file, by its ending; JSONL rows are numbered by line, CSV and Parquet rows from 1.
 
-    The file is streamed: memory does not grow with it.
+    The file is streamed: memory use does not grow with its size.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8, of another ending, or a row cannot be read and
@@ -56,7 +56,7 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
 
 
 def _first_bad_byte(path: Path) -> int:
-    """Position in the file of the first byte that is not UTF-8; a text file's own error counts from its buffer."""
+    """Position in the file of the first byte that is not UTF-8: the decoder's own error counts from its buffer."""
     seen = 0
     with path.open("rb") as lines:
         for line in lines:
@@ -86,31 +86,31 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
                 reject(f"{place}: this line is not JSON ({reason}). Fix or remove it.")
                 continue
             if not isinstance(row, dict):
-                reject(f'{place}: a JSON object is expected, not {type(row).__name__}. Write {{"text": ...}}.')
+                reject(f'{place}: a line must be a JSON object such as {{"text": ...}}, not {type(row).__name__}.')
                 continue
             yield number, row
 
 
 def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    csv.field_size_limit(2**31 - 1)  # a field may be a whole article; the default is 128 KiB
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:
             width = len(reader.fieldnames or [])
         except csv.Error as error:
             raise DataError(f"{path}: the header is not CSV ({error}). Fix its quotes.") from error
-        number = 0
-        while True:
-            number += 1
+        for number in count(1):  # not `enumerate`: a row that is not CSV is counted too
+            place = DataError.place(path, number)
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                reject(f"{path}:{number}: this row is not CSV ({error}). Fix its quotes.")
+                reject(f"{place}: this row is not CSV ({error}). Fix its quotes.")
                 continue
+            # DictReader puts fields beyond the header under None, and None into fields that are missing.
             if None in row or None in row.values():
-                reject(f"{path}:{number}: this row does not have the header's {width} fields. Quote its commas.")
+                reject(f"{place}: this row does not have the header's {width} fields. Quote fields with commas.")
                 continue
             yield number, row
 
@@ -120,6 +120,7 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet as pq
     from datasets import ClassLabel, Features
 
+    # Hugging Face stores a label as a number, and its name in the file's schema.
     try:
         with pq.ParquetFile(path) as file:
             features = Features.from_arrow_schema(file.schema_arrow)
@@ -135,5 +136,5 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
 
 
 def class_name(value: int | None, feature: Any) -> str | None:
-    """The name behind a Hugging Face ClassLabel's number; -1 means unlabelled there."""
+    """The name of a Hugging Face ClassLabel's number; None for None and for -1, which means unlabelled."""
     return None if value is None or value < 0 else str(feature.int2str(value))

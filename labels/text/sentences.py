@@ -1,7 +1,7 @@
 """Document -> sentences with offsets; boilerplate is set aside with its reason, never dropped.
 
-The cuts are sentencex's; here are the blocks it is given (lines and paragraphs), the trimming of marks at a span's
-edges, and the repeated lines of scraped pages.
+The library sentencex cuts. This module makes the blocks that it gets (lines and paragraphs), trims marks at the edges
+of spans, and finds the repeated lines of scraped pages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from labels.records import Document, Sentence
 from labels.text.boilerplate import boilerplate_reason
 
 RULES_VERSION = "2"
-"""Counts up when the blocks, what the splitter sees or the trimming change, so that spans say which code cut them."""
+"""Raised when blocks, the splitter's input or trimming change: every span records the version that cut it."""
 
 _PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![^\S\n]*\n)[^\n]+)*")
 _LEADING_MARKS = re.compile(r"(?:\s|[*_]+(?=[\s\w\"“'‘(])|#+(?=\s)|[•▪●◦‣–—*>\-+]+(?=\s))+")
@@ -24,7 +24,9 @@ _TRAILING_MARKS = "*_#"
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
 _INLINE_SPACE = re.compile(r"[^\S\n]")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
+"""Characters of a line that was wrapped by hand: shorter lines end on purpose, longer ones are not wrapped."""
 _REPEAT_MIN_WORDS = 4
+# Scraping often glues lines of these kinds to the end of a paragraph. Other reasons would also match real sentences.
 _GLUED_REASONS = frozenset({"share line", "comments", "advertisement", "newsletter", "cookie notice", "mark"})
 
 
@@ -40,54 +42,45 @@ def split_sentences(document: Document) -> list[Sentence]:
     Returns spans that do not overlap; `text == document.text[start:end]` for each, without white space or list and
     emphasis marks at its edges.
     """
+    identifier, splitter = document.id, splitter_name()  # once: the id is a hash of the whole text
     sentences: list[Sentence] = []
     seen: set[str] = set()
     for start, end in _blocks(document.text):
         start, end = _trim(document.text, start, end)
         if start == end:
             continue
-        reason = _block_reason(document.text[start:end], seen)
-        spans = [(start, end)] if reason else _cut(document, start, end)
-        for left, right in spans:
+        block = document.text[start:end]
+        folded = " ".join(block.casefold().split())
+        repeated = folded in seen and folded.count(" ") + 1 >= _REPEAT_MIN_WORDS
+        reason = boilerplate_reason(block) or ("repeated line" if repeated else "")
+        if not reason:
+            seen.add(folded)
+        for left, right in [(start, end)] if reason else _cut(document, start, end):
             text = document.text[left:right]
-            why = reason or _sentence_reason(text)
-            sentences.append(Sentence(document.id, left, right, text, splitter_name(), why, document.synthetic))
+            own_reason = reason or _glued_reason(text)
+            sentences.append(Sentence(identifier, left, right, text, splitter, own_reason, document.synthetic))
     return sentences
 
 
 def whole_sentence(document: Document) -> Sentence:
-    """The whole text of a document, white space at its edges aside, as one sentence: for rows that are sentences
-    already.
-    """
+    """The whole text of a document, without white space at its edges, as one sentence: for rows that are sentences."""
     start, end = _trim_space(document.text)
     return Sentence(document.id, start, end, document.text[start:end], "whole", "", document.synthetic)
 
 
 def count_boilerplate(sentences: Iterable[Sentence]) -> Counter[str]:
-    """How many sentences were set aside, by reason."""
+    """The number of sentences set aside, by reason."""
     return Counter(sentence.boilerplate for sentence in sentences if sentence.boilerplate)
 
 
-def _block_reason(block: str, seen: set[str]) -> str:
-    """Reason of a whole block; a line of some words that the page has said already is a repeat."""
-    reason = boilerplate_reason(block)
-    if reason:
-        return reason
-    folded = " ".join(block.casefold().split())
-    if folded in seen and len(folded.split()) >= _REPEAT_MIN_WORDS:
-        return "repeated line"
-    seen.add(folded)
-    return ""
-
-
-def _sentence_reason(sentence: str) -> str:
-    """Reason of a sentence inside a block: furniture that scraping glued to a paragraph's end."""
+def _glued_reason(sentence: str) -> str:
+    """The reason of boilerplate that scraping glued to a paragraph; "" for a sentence to label."""
     reason = boilerplate_reason(sentence)
     return reason if reason in _GLUED_REASONS else ""
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of lines, with the lines of a hard-wrapped paragraph joined."""
+    """Spans of lines; the lines of a hard-wrapped paragraph are joined."""
     for match in _PARAGRAPH.finditer(text):
         offset, paragraph = match.start(), match.group()
         lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
@@ -101,7 +94,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, int]) -> bool:
-    """Whether the line runs on: long enough to have been wrapped, unfinished, and no list item follows."""
+    """Whether the line continues: it is long enough to have been wrapped, unfinished, and no list item follows."""
     current, after = paragraph[slice(*line)].strip(), paragraph[slice(*following)].strip()
     long_enough = len(current) >= _SOFT_WRAP_MIN
     unfinished = not _SENTENCE_END.search(current)
@@ -113,7 +106,7 @@ def _cut(document: Document, start: int, end: int) -> Iterator[tuple[int, int]]:
     from sentencex import segment
 
     position = start
-    # Before a full stop, sentencex panics at a white space of several bytes. One space for one keeps the offsets.
+    # Before a full stop, sentencex panics at a white space of several bytes. One space for each keeps the offsets.
     spaced = _INLINE_SPACE.sub(" ", document.text[start:end])
     for piece in segment(document.language or "en", spaced):
         left, right = _trim(document.text, position, position + len(piece))

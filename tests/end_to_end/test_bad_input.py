@@ -97,7 +97,7 @@ def test_bad_rows_are_reported_with_their_lines_and_the_rest_goes_in(communique:
     finished = communique("ingest", "rows.jsonl")
     assert finished.returncode == 0
     assert "rows.jsonl:2: this line is not JSON" in finished.stdout
-    assert "rows.jsonl:3: a column `text`" in finished.stdout
+    assert "rows.jsonl:3: this row has no column `text`" in finished.stdout
     assert "2 were new" in finished.stdout
 
 

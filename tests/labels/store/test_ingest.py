@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_in(store: Store, arti
     assert report.documents_added == 4
     assert len(report.rejected) == 2
     assert "latin.txt: not UTF-8" in report.rejected[0]
-    assert "rows.jsonl:2: a column `text`" in report.rejected[1]
+    assert "rows.jsonl:2: this row has no column `text`" in report.rejected[1]
 
 
 @pytest.mark.parametrize(

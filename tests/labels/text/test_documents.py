@@ -303,8 +303,8 @@ def test_rows_without_text_are_rejected_by_row_with_what_they_have(write_jsonl: 
     assert [message.split(": ")[0] for message in rejected] == [
         f"{Path.cwd() / 'a.jsonl'}:{row}" for row in (1, 2, 3, 4)
     ]
-    assert "this row has: id, txt." in rejected[0]
-    assert "this row has: none." in rejected[2]
+    assert "Its columns: id, txt." in rejected[0]
+    assert "Its columns: none." in rejected[2]
     assert "`text` is empty" in rejected[3]
 
 
@@ -314,10 +314,10 @@ def test_rows_without_text_are_rejected_by_row_with_what_they_have(write_jsonl: 
         ({"title": "cut in an emoji \ud83d"}, "`title` contains an unpaired surrogate"),
         ({"source": "\udce9"}, "`source` contains an unpaired surrogate"),
         ({"id": "\udce9"}, "`source` contains an unpaired surrogate"),
-        ({"text": "Rain\0fell."}, "`text` holds the character NUL"),
-        ({"url": "u\0"}, "`url` holds the character NUL"),
-        ({"date": "1" * 41}, "`date` has 41 characters, and 40 are the most"),
-        ({"language": "English (United States)"}, "`language` has 23 characters, and 16 are the most"),
+        ({"text": "Rain\0fell."}, "`text` contains a NUL character"),
+        ({"url": "u\0"}, "`url` contains a NUL character"),
+        ({"date": "1" * 41}, "`date` has 41 characters; at most 40 are allowed"),
+        ({"language": "English (United States)"}, "`language` has 23 characters; at most 16 are allowed"),
     ],
 )
 def test_a_row_that_no_store_could_hold_is_rejected_by_row_and_the_rest_goes_in(
@@ -331,7 +331,7 @@ def test_a_row_that_no_store_could_hold_is_rejected_by_row_and_the_rest_goes_in(
 
 
 def test_a_file_that_no_store_could_hold_is_rejected_by_name() -> None:
-    assert read(write("a.txt", "Guns fell silent.\0"))[1][0].startswith("a.txt: `text` holds the character NUL")
+    assert read(write("a.txt", "Guns fell silent.\0"))[1][0].startswith("a.txt: `text` contains a NUL character")
     matter = '---\ntitle: "\\ud83d"\n---\nGuns fell silent.'
     assert read(write("a.md", matter))[1][0].startswith("a.md: `title` contains an unpaired surrogate")
 
@@ -341,7 +341,7 @@ def test_a_file_whose_name_is_not_utf8_needs_another_source() -> None:
     name = os.fsdecode(b"caf\xe9.txt")
     documents, rejected = read(write(name, "Guns fell silent."))
     assert documents == []
-    assert rejected[0].startswith(f"{name}: the file's name is not UTF-8 text. Rename it")
+    assert rejected[0].startswith(f"{name}: the file's name is not UTF-8 text. Rename the file")
     assert read_one(write(name, FRONT_MATTER + "Guns fell silent.")).source == "Valley Radio"
 
 

@@ -148,8 +148,8 @@ def test_a_table_of_columns_alone_has_no_rows_and_nothing_is_printed(
         ("{broken", "a.jsonl:2: this line is not JSON ("),
         ("[" * 100_000, "a.jsonl:2: this line is not JSON (nested too deeply)"),
         ('{"n": ' + "1" * 5000 + "}", "a.jsonl:2: this line is not JSON ("),
-        ("[1]", "a.jsonl:2: a JSON object is expected, not list"),
-        ("null", "a.jsonl:2: a JSON object is expected, not NoneType"),
+        ("[1]", 'a.jsonl:2: a line must be a JSON object such as {"text": ...}, not list'),
+        ("null", 'a.jsonl:2: a line must be a JSON object such as {"text": ...}, not NoneType'),
     ],
     ids=["broken", "deep", "long number", "list", "null"],
 )
