@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, reporting_errors
+from labels.cli.terminal import (
+    CodebookOption,
+    StoreOption,
+    console,
+    counted,
+    opened_store,
+    reporting_errors,
+    table,
+)
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from labels.agreement.coefficients import Estimate
     from labels.agreement.comparisons import Figures, PairAgreement
     from labels.agreement.report import AgreementReport, Block, Confusion, Retest
@@ -27,24 +33,19 @@ def agreement_command(
     store: StoreOption = None,
     codebook: CodebookOption = None,
     suggestions: Annotated[
-        bool, typer.Option("--suggestions", help="Also: what seeing a suggestion does to decisions.")
+        bool, typer.Option("--suggestions", help="Also report how seeing a suggestion changes decisions.")
     ] = False,
     retest: Annotated[
-        bool, typer.Option("--retest", help="Also: annotators against their own earlier decisions.")
+        bool, typer.Option("--retest", help="Also compare annotators with their own earlier decisions.")
     ] = False,
-    json: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file, too.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this JSON file.")] = None,
 ) -> None:
-    """How far annotators agree: Cohen's kappa and Krippendorff's alpha, by label, with intervals."""
+    """Measure how far annotators agree: Cohen's kappa and Krippendorff's alpha per label, with intervals."""
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
-    from labels.settings import load_settings
-    from labels.store import Store
-    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
-        settings = load_settings(store=store, codebook=codebook)
-        book = find_codebook(settings.codebook, settings.store)
-        with Store(settings.store, create=False) as opened:
+        with opened_store(store, codebook) as (opened, book, settings):
             events = opened.events.all()
             found = opened.documents.sentences({event.sentence_id for event in events})
             history = opened.codebooks.history()
@@ -85,23 +86,22 @@ def _print_report(report: AgreementReport, codebook: Codebook, settings: Setting
     bootstrap = report.bootstrap
     console.print(
         f"{codebook.name} {codebook.version} ({codebook.hash}). "
-        f"Intervals: {bootstrap.confidence:.0%}, {bootstrap.draws} draws of documents, seed {bootstrap.seed}."
+        f"Intervals: {bootstrap.confidence:.0%}, {bootstrap.draws} bootstrap draws of documents, seed {bootstrap.seed}."
     )
     _print_block("Randomly drawn, no suggestion shown", report.unbiased, codebook)
-    other = "Other items (picked, suggested, or of unknown draw): biased, shown separately"
     if report.other.figures.n_sentences:
-        _print_block(other, report.other, codebook)
+        _print_block("Other sentences (picked, suggested, or of unknown draw): biased", report.other, codebook)
     elif not report.unbiased.figures.n_sentences:
-        console.print("Agreement is measured where two people review the same sentences.")
+        console.print("Agreement needs sentences that two annotators reviewed: see --overlap of `communique label`.")
     if report.undecided:
         console.print(
-            f"Left out: {report.undecided} decisions that a change of the codebook has left undecided. "
+            f"Left out: {counted(report.undecided, 'decision')} left undecided by a codebook change. "
             f"Next: {relabel_command(store=settings.store, codebook=settings.codebook)}",
             soft_wrap=True,
         )
     if report.responses:
         console.print()
-        console.print("Decisions, and sentences passed over (no part of kappa or alpha):")
+        console.print("Sentences reviewed and skipped (skipped ones do not count in kappa and alpha):")
     for response in report.responses:
         share = response.skipped / (response.reviewed + response.skipped)
         console.print(f"  {response.annotator}: {response.reviewed} reviewed, {response.skipped} skipped ({share:.1%})")
@@ -116,7 +116,7 @@ def _print_block(title: str, block: Block, codebook: Codebook) -> None:
     if len(block.figures.pairs) > 1:
         _print_pairs(block.figures.pairs)
     if block.confusions:
-        console.print("Most confused, by pairs of decisions:")
+        console.print("Most frequent confusions, over pairs of decisions:")
     for confusion in block.confusions:
         _print_confusion(confusion)
 
@@ -124,13 +124,13 @@ def _print_block(title: str, block: Block, codebook: Codebook) -> None:
 def _print_figures(title: str, figures: Figures, codebook: Codebook) -> None:
     console.print(f"{title}.", style="bold")
     console.print(
-        f"{figures.n_sentences} sentences of {figures.n_documents} documents, "
-        f"{figures.n_decisions} decisions ({', '.join(figures.annotators)})."
+        f"{counted(figures.n_sentences, 'sentence')} of {counted(figures.n_documents, 'document')}, "
+        f"{counted(figures.n_decisions, 'decision')} ({', '.join(figures.annotators)})."
     )
-    table = _table("label", "n", "prevalence", "kappa", "interval", "alpha", "interval")
+    rows = table("label", "n", "prevalence", "kappa", "interval", "alpha", "interval")
     notes: dict[str, Estimate] = {}
     for name, prevalence, kappa, alpha in _rows(figures, codebook):
-        table.add_row(
+        rows.add_row(
             name,
             str(figures.n_sentences),
             "" if prevalence is None else f"{prevalence:.3f}",
@@ -139,7 +139,7 @@ def _print_figures(title: str, figures: Figures, codebook: Codebook) -> None:
         )
         notes |= {f"kappa of {name}": kappa} if kappa else {}
         notes[f"alpha of {name}"] = alpha
-    console.print(table)
+    console.print(rows)
     exact = figures.exact_agreement
     console.print(f"Exact agreement {_in_words(exact)}, not corrected for chance.")
     _print_notes(notes)
@@ -163,13 +163,13 @@ def _print_pairs(pairs: Iterable[PairAgreement]) -> None:
         return pair.kappa.value is None, pair.kappa.value or 0.0
 
     ordered = sorted(pairs, key=worst_first)
-    table = _table("annotators", "n", "kappa", "interval")
+    rows = table("annotators", "n", "kappa", "interval")
     for pair in ordered[:_MANY_PAIRS]:
-        table.add_row(" / ".join(pair.annotators), str(pair.n_sentences), *_cells(pair.kappa))
+        rows.add_row(" / ".join(pair.annotators), str(pair.n_sentences), *_cells(pair.kappa))
     console.print("Pairs of annotators, over whole sets:")
-    console.print(table)
+    console.print(rows)
     if len(ordered) > _MANY_PAIRS:
-        console.print(f"{len(ordered) - _MANY_PAIRS} pairs that agree better are in the file of --json.")
+        console.print(f"{counted(len(ordered) - _MANY_PAIRS, 'pair')} with higher kappa not shown; --json writes all.")
     _print_notes({" / ".join(pair.annotators): pair.kappa for pair in ordered[:_MANY_PAIRS]})
 
 
@@ -189,29 +189,29 @@ def _print_suggestion_effect(effect: SuggestionEffect) -> None:
     exact = effect.exact
     if effect.always_blind:
         console.print(
-            f"Left out: {effect.always_blind} decisions of audit, overlap or retest, which withhold every "
-            "suggestion, not some by chance."
+            f"Left out: {counted(effect.always_blind, 'decision')} from audit, overlap or retest draws, which withhold "
+            "every suggestion instead of a random share."
         )
     if effect.unreadable:
         console.print(
-            f"Left out: {effect.unreadable} decisions, as this codebook lacks a label given or suggested, or its "
-            "changes leave one undecided."
+            f"Left out: {counted(effect.unreadable, 'decision')} with a label, given or suggested, that this codebook "
+            "lacks or its changes left undecided."
         )
     if not exact.n_shown and not exact.n_blind:
-        console.print("Suggestions: no decision was made where one was shown, or withheld by chance.")
+        console.print("Suggestions: no decision had one shown, or withheld at random.")
         return
     console.print(
-        f"Suggestions: {exact.n_shown} decisions with one shown, {exact.n_blind} with one withheld, "
-        f"{effect.n_documents} documents."
+        f"Suggestions: {counted(exact.n_shown, 'decision')} with one shown, {exact.n_blind} with one withheld, "
+        f"{counted(effect.n_documents, 'document')}."
     )
-    rows = {"equal to the suggestion": exact}
+    contrasts = {"equal to the suggestion": exact}
     for label, both in effect.per_label.items():
-        rows |= {f"{label} given, suggested": both.suggested, f"{label} given, not suggested": both.not_suggested}
-    table = _table("share of decisions", "n shown", "n blind", "shown", "blind", "difference", "interval")
-    for name, contrast in rows.items():
-        table.add_row(name, *_contrast_cells(contrast))
-    console.print(table)
-    _print_notes({name: contrast.difference for name, contrast in rows.items()})
+        contrasts |= {f"{label} given, suggested": both.suggested, f"{label} given, not suggested": both.not_suggested}
+    rows = table("share of decisions", "n shown", "n blind", "shown", "blind", "difference", "interval")
+    for name, contrast in contrasts.items():
+        rows.add_row(name, *_contrast_cells(contrast))
+    console.print(rows)
+    _print_notes({name: contrast.difference for name, contrast in contrasts.items()})
 
 
 def _contrast_cells(contrast: Contrast) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ def _contrast_cells(contrast: Contrast) -> tuple[str, ...]:
 def _print_retests(retests: Iterable[Retest], codebook: Codebook) -> None:
     console.print()
     if not retests:
-        console.print("Retests: nobody has decided twice on the same sentence yet.")
+        console.print("Retests: no annotator has decided twice on the same sentence yet.")
     for retest in retests:
         _print_figures(f"Retest of {retest.annotator}", retest.figures, codebook)
 
@@ -230,17 +230,8 @@ def _print_retests(retests: Iterable[Retest], codebook: Codebook) -> None:
 # -- cells and notes
 
 
-def _table(*headings: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for position, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if position else "left", no_wrap=bool(position))
-    return table
-
-
 def _cells(estimate: Estimate) -> tuple[str, str]:
-    """The value and its interval; the reasons for what is absent are printed below the table."""
+    """The value and its interval; reasons for missing ones are printed below the table."""
     if estimate.value is None:
         return "undefined", "–"
     return f"{estimate.value:.3f}", _bounds(estimate) or "–"
@@ -256,7 +247,7 @@ def _bounds(estimate: Estimate) -> str:
 
 
 def _print_notes(estimates: Mapping[str, Estimate]) -> None:
-    """Why figures or intervals are absent, one line a reason, and how many draws were dropped."""
+    """Why figures or intervals are missing, one line per reason, and how many draws were dropped."""
     for what in ("undefined", "no_interval"):
         reasons: dict[str, list[str]] = {}
         for name, estimate in estimates.items():
@@ -269,4 +260,4 @@ def _print_notes(estimates: Mapping[str, Estimate]) -> None:
         f"{name} ({estimate.undefined_draws})" for name, estimate in estimates.items() if estimate.undefined_draws
     ]
     if dropped:
-        console.print(f"Draws left out because the figure is undefined in them: {', '.join(dropped)}.")
+        console.print(f"Draws dropped because the figure was undefined in them: {', '.join(dropped)}.")

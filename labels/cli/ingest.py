@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, progress_bars, reporting_errors
+from labels.cli.terminal import StoreOption, console, counted, progress_bars, reporting_errors
 
 
 def ingest_command(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders to read: txt, md, html, jsonl, csv, parquet.")],
     store: StoreOption = None,
 ) -> None:
-    """Read documents into the store, cut into sentences; boilerplate is set aside and counted."""
+    """Read documents into the store and split them into sentences; boilerplate is set aside and counted."""
     from labels.settings import command, load_settings
     from labels.store import Store
     from labels.store.ingest import ingest
@@ -22,20 +22,20 @@ def ingest_command(
 
     with reporting_errors():
         settings = load_settings(store=store)
-        find_files(paths)  # what cannot be read should not leave an empty store behind
+        find_files(paths)  # a wrong path must not leave an empty store behind
         with Store(settings.store) as opened, progress_bars():
             report = ingest(opened, paths)
             counts = opened.counts.texts()
         for message in report.rejected:
             console.print(f"Left out: {message}", style="yellow")
         console.print(
-            f"Read {report.documents_read} documents; {report.documents_added} were new, "
-            f"with {report.sentences_added} sentences."
+            f"Read {counted(report.documents_read, 'document')}: {report.documents_added} new, "
+            f"with {counted(report.sentences_added, 'sentence')}."
         )
         _print_boilerplate(report.boilerplate)
         console.print(
-            f"{opened.name} now holds {counts.documents} documents and "
-            f"{counts.sentences - counts.boilerplate} sentences to label."
+            f"{opened.name} now contains {counted(counts.documents, 'document')} and "
+            f"{counted(counts.sentences - counts.boilerplate, 'sentence')} to label."
         )
         if report.documents_added:
             following = command("label", "--annotator", "YOUR_NAME", store=settings.store)

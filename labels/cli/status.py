@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from labels.cli.terminal import StoreOption, console, reporting_errors
+from labels.cli.terminal import StoreOption, console, counted, reporting_errors, table
 
 if TYPE_CHECKING:
     from labels.store import Store
 
 
 def status_command(store: StoreOption = None) -> None:
-    """Who did what, how fast, how far; and what waits."""
+    """Show what each annotator has done, how far the labels are, and what waits to be labelled again."""
     from labels.settings import load_settings
     from labels.store import Store, last_midnight
 
@@ -31,34 +31,28 @@ def _print_extent(store: Store) -> None:
     once, twice = store.counts.reviewed()
     labellable = counts.sentences - counts.boilerplate
     share = f" ({once / labellable:.1%})" if labellable else ""
-    console.print(f"{store.name}: {counts.documents} documents, {labellable} sentences to label.")
-    console.print(f"Reviewed by at least one person: {once}{share}; by two or more: {twice}.")
+    documents, sentences = counted(counts.documents, "document"), counted(labellable, "sentence")
+    console.print(f"{store.name}: {documents}, {sentences} to label.")
+    console.print(f"Reviewed by at least one annotator: {once}{share}; by two or more: {twice}.")
 
 
 def _print_annotators(store: Store, today: str) -> None:
-    from rich.table import Table
-
     from labels.settings import command
 
     found = store.counts.annotators(today=today)
     if not found:
         following = command("label", "--annotator", "YOUR_NAME", store=store.name)
-        console.print(f"Nobody has labelled yet: {following}", soft_wrap=True)
+        console.print(f"No annotations yet. Next: {following}", soft_wrap=True)
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("annotator")
-    for heading in ("reviewed", "of which none", "skipped", "with note", "today", "held", "s each", "last"):
-        table.add_column(heading, justify="right")
+    rows = table("annotator", "reviewed", "none", "skipped", "with note", "today", "reserved", "median s", "last")
     for one in found:
         numbers = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
         seconds = "–" if one.seconds is None else f"{one.seconds:.1f}"
-        table.add_row(one.annotator, *map(str, numbers), seconds, _local(one.last))
-    console.print(table)
+        rows.add_row(one.annotator, *map(str, numbers), seconds, _local(one.last))
+    console.print(rows)
 
 
 def _print_labels(store: Store) -> None:
-    from rich.table import Table
-
     sets = store.counts.label_sets()
     total = sum(sets.values())
     if not total:
@@ -67,26 +61,20 @@ def _print_labels(store: Store) -> None:
     for labels, n in sets.items():
         for label in labels or ("none",):
             counts[label] = counts.get(label, 0) + n
-    table = Table(box=None, pad_edge=False)
-    for heading in ("label", "annotations", "share"):
-        table.add_column(heading, justify="left" if heading == "label" else "right")
+    rows = table("label", "annotations", "share")
     for label, n in sorted(counts.items(), key=lambda count: (count[0] == "none", -count[1])):
-        table.add_row(label, str(n), f"{n / total:.1%}")
-    console.print(table)
+        rows.add_row(label, str(n), f"{n / total:.1%}")
+    console.print(rows)
 
 
 def _print_strategies(store: Store) -> None:
-    from rich.table import Table
-
     found = store.counts.strategies()
     if not found:
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("drawn by", "sentences", "reviewed", "skipped"):
-        table.add_column(heading, justify="left" if heading == "drawn by" else "right")
+    rows = table("drawn by", "sentences", "reviewed", "skipped")
     for one in found:
-        table.add_row(one.strategy or "(not said)", str(one.drawn), str(one.reviewed), str(one.skipped))
-    console.print(table)
+        rows.add_row(one.strategy or "(unknown)", str(one.drawn), str(one.reviewed), str(one.skipped))
+    console.print(rows)
 
 
 def _print_waiting(store: Store) -> None:
@@ -97,16 +85,15 @@ def _print_waiting(store: Store) -> None:
 
         awaited = next(iter(awaited_codebooks(store, waiting)), "")
         following = relabel_command(store=store.name, codebook=awaited)
-        console.print(f"{len(waiting)} sentences wait to be labelled again: {following}", soft_wrap=True)
+        console.print(f"To be labelled again: {counted(len(waiting), 'sentence')}. Next: {following}", soft_wrap=True)
     for model in store.scores.models():
         missing = store.scores.count_unscored(model.id)
-        console.print(
-            f"Scores by {model.kind} {model.id}" + (f"; {missing} sentences have none yet." if missing else ".")
-        )
+        unscored = f"; {counted(missing, 'sentence')} without a score." if missing else "."
+        console.print(f"Scores by {model.kind} {model.id}{unscored}")
 
 
 def _local(moment: str) -> str:
-    """A moment in UTC as date and time where the reader sits."""
+    """A moment in UTC as date and time in the reader's time zone."""
     try:
         return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
     except ValueError:

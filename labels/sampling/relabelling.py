@@ -1,4 +1,4 @@
-"""Which version of a codebook the sentences that wait to be labelled again wait for."""
+"""Under which codebook version the sentences in the relabelling queue are to be labelled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from labels.store import Store
 
 
 def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebook]:
-    """The versions that no recorded change has replaced and that leave queued sentences undecided, by NAME@HASH."""
+    """The codebook versions under which queued sentences are undecided, by NAME@HASH.
+
+    Only versions that a recorded change led to and none has replaced count.
+    """
     history = store.codebooks.history()
     known = history.versions
     changes = [
@@ -29,23 +32,23 @@ def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebo
 
 
 def _undecided(decisions: Iterable[Annotation], codebook: Codebook, history: CodebookHistory) -> bool:
-    """Whether decisions leave a sentence undecided under the codebook; those of unrelated ones have no part in this."""
+    """Whether the decisions leave a sentence undecided; those under unrelated codebooks do not count."""
     reader = VersionReader(codebook, history)
     related = [decision for decision in decisions if reader.route(decision.codebook_hash) is not None]
     return bool(resolve(related, codebook, history).undecided)
 
 
 def refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
-    """Refuse to use the queue up under a version whose decisions leave it undecided under the one it was made for.
+    """Refuse to label the queue under a version whose decisions would leave it undecided under the awaited one.
 
     Raises:
-        CodebookError: with the command that names the other version.
+        CodebookError: with the command that uses the awaited version.
     """
     awaited = awaited_codebooks(store, {entry.sentence_id for entry in store.relabelling.waiting(annotator)})
     if awaited and shape(used) not in map(shape, awaited.values()):
         reference, wanted = next(iter(awaited.items()))
         raise CodebookError(
             f"{store.name}: queued sentences are undecided under codebook {titled(wanted)}, and decisions under "
-            f"{titled(used)} would leave them so. "
-            f"Type `{relabel_command(annotator, store=store.name, codebook=reference)}`."
+            f"{titled(used)} would leave them undecided. "
+            f"Use `{relabel_command(annotator, store=store.name, codebook=reference)}`."
         )

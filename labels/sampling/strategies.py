@@ -1,6 +1,6 @@
 """What to label next, from the store alone: draws by strategy, with inclusion probabilities where they are known.
 
-Who holds which sentence, and that nobody else gets it, is the store's business.
+The store keeps draws and reservations, so that two annotators do not get the same sentence.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from labels.store import Draw, DrawItem, Store, Uncertainty, now
 
 STRATEGIES = ("random", "uncertainty", "diverse", "uncertain-diverse", "search", "audit", "retest", "relabel")
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
-"""Strategies that go by a model's scores or embeddings."""
+"""Strategies that need a model's scores or embeddings."""
 BLIND = frozenset({"overlap", "audit", "retest"})
-"""Strategies whose sentences are labelled without seeing what a model suggests."""
+"""Strategies whose sentences are labelled without seeing suggestions."""
 LEASE = timedelta(hours=12)
-"""How long a drawn sentence is kept for its annotator before others may draw it."""
+"""How long a drawn sentence is reserved for its annotator before others may draw it."""
 AUDIT_EDGES = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0)
-"""Strata of an audit: bounds of the largest probability that the model gives to any label."""
+"""Bounds of the strata of an audit: the largest probability that the model gives to any label."""
 
 _ATTEMPTS = 10
 _POOL = 4000
-"""How many sentences `diverse` clusters: a random part of the store, so that it takes seconds with millions."""
+"""How many sentences `diverse` clusters: a random part of the store, so that millions still take only seconds."""
 _UNCERTAIN_POOL = 10
 """`uncertain-diverse` clusters this many times what it draws."""
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
@@ -42,13 +42,13 @@ class DrawRequest:
 
     Args:
         strategy: one of `STRATEGIES`.
-        size: how many sentences to draw when nothing is unfinished.
-        seed: of every random choice.
-        overlap: share (0 to 1) of a random draw that two people label; drawn at random, labelled blind.
-        model_id: whose scores decide (`uncertainty`, `diverse`, `uncertain-diverse`, `audit`).
+        size: how many sentences to draw if no draw is unfinished.
+        seed: the seed of every random choice.
+        overlap: share (0 to 1) of a random draw that two annotators label; drawn at random, labelled blind.
+        model_id: the model whose scores are used (`uncertainty`, `diverse`, `uncertain-diverse`, `audit`).
         by: the measure of uncertainty.
         query: words, or phrases in quotes, that `search` looks for.
-        retest_after: how old a decision must be before `retest` asks for it again.
+        retest_after: how old a decision must be before `retest` draws its sentence.
     """
 
     strategy: str = "random"
@@ -63,7 +63,7 @@ class DrawRequest:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Draws of one annotator that were made together, and which of their sentences are still to be decided on."""
+    """Draws of one annotator that were made together, and those of their sentences that are still to be decided."""
 
     draws: tuple[Draw, ...]
     pending: frozenset[str]
@@ -71,7 +71,7 @@ class Assignment:
 
 @dataclass
 class _Plan:
-    """What is to be drawn: sentences by strategy, and those of an overlap that somebody else has been given."""
+    """What to draw: items by strategy, and the overlap sentences that another annotator already has."""
 
     items: dict[str, list[DrawItem]]
     frame_size: int | None = None
@@ -80,25 +80,25 @@ class _Plan:
 
 
 def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
-    """The annotator's unfinished draw of this kind, or a new one; None when nothing is left to draw.
+    """The annotator's unfinished draw of this kind, or a new one; None if nothing is left to draw.
 
-    Nobody else is handed the same sentences until the reservation runs out after `LEASE`, but for those drawn to be
+    Other annotators do not get the same sentences until the reservation ends after `LEASE`, except those meant to be
     shared: overlap, audit, retest and relabel.
 
     Raises:
-        InputError: the strategy is unknown, lacks what it needs (a model's scores, embeddings, a query), or has no use
-            for what it is given.
-        StoreError: others were faster each time.
+        InputError: the strategy is unknown, lacks what it needs (a model's scores, embeddings, a query), or does not
+            take an option that is given.
+        StoreError: other annotators reserved the sentences first at every attempt.
     """
     if request.strategy not in _PLANS:
         hint = did_you_mean(request.strategy, STRATEGIES)
         raise InputError(f"strategy '{request.strategy}' is not known{hint}. Use one of {', '.join(STRATEGIES)}.")
     if request.query and request.strategy != "search":
-        raise InputError(f"strategy '{request.strategy}' takes no words ('{request.query}'). Only 'search' does.")
+        raise InputError(f"strategy '{request.strategy}' takes no words ('{request.query}'); only 'search' does.")
     if request.overlap and request.strategy != "random":
         raise InputError(
-            f"strategy '{request.strategy}' draws no overlap, only 'random' does. "
-            "Leave --overlap out, or draw with --strategy random."
+            f"strategy '{request.strategy}' draws no overlap; only 'random' does. "
+            "Remove --overlap, or use --strategy random."
         )
     unfinished = _unfinished(store, annotator, request)
     if unfinished is not None:
@@ -108,15 +108,18 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
         plan = _PLANS[request.strategy](store, annotator, request, generator)
         draws = _draws(plan, annotator, request)
+        # Nothing was drawn although the frame is as it was: there is nothing left. If it changed meanwhile, try again.
         if not draws and store.unseen.frame_hash() == frame_hash:
             return None
         if draws and store.draws.add(draws, expires_at=lease_end(), second_readings=plan.second_readings):
             return Assignment(draws, frozenset(item.sentence_id for draw in draws for item in draw.items))
-    raise StoreError(f"{store.name}: others were faster {_ATTEMPTS} times in a row. Try again.")
+    raise StoreError(
+        f"{store.name}: other annotators reserved the sentences first, {_ATTEMPTS} times in a row. Try again."
+    )
 
 
 def lease_end(lease: timedelta = LEASE) -> str:
-    """When a reservation made now runs out, ISO 8601 in UTC."""
+    """When a reservation made now ends, ISO 8601 in UTC."""
     return (datetime.now(UTC) + lease).isoformat(timespec="microseconds")
 
 
@@ -148,13 +151,14 @@ def _draws(plan: _Plan, annotator: str, request: DrawRequest) -> tuple[Draw, ...
     )
 
 
-# -- strategies: each says what to draw
+# -- strategies: each makes a plan of what to draw
 
 
 def _random(store: Store, annotator: str, request: DrawRequest, generator: Random) -> _Plan:
-    """A simple random sample of the frame; a share of it, also at random, is for two people.
+    """A simple random sample of the frame; a share of it, also random, is for two annotators.
 
-    First come those of the overlap that somebody else was given; what the share lacks then is opened for others.
+    The share is filled with overlap sentences that another annotator already has; if they are too few, some of the new
+    sentences are opened for others.
     """
     shared = round(request.overlap * request.size)
     candidates = store.draws.overlap_candidates(annotator) if shared else []
@@ -164,7 +168,7 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     # The frame may have grown since it was counted.
     probability = len(ids) / max(frame.size, len(ids)) if ids else None
     fresh = [DrawItem(identifier, probability) for identifier in ids]
-    # The share is that of what was found: the last sentences of a store are not all for two.
+    # A share of what was found, not of `size`: otherwise the last few sentences of a store would all be overlap.
     opened = max(0, round(request.overlap * (len(second_readings) + len(fresh))) - len(second_readings))
     kinds = {item.sentence_id: "overlap" for item in [*second_readings, *fresh[:opened]]}
     mixed = [*second_readings, *fresh]
@@ -177,29 +181,30 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
 
 
 def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
-    """What the model is least sure of."""
+    """The sentences of which the model is least sure."""
     found = store.unseen.uncertain(request.model_id, request.by, request.size)
     return _Plan({"uncertainty": [DrawItem(identifier, stratum=request.by) for identifier, _ in found]})
 
 
 def _diverse(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
-    """Representatives of clusters of a random part of what is unseen."""
+    """Representatives of clusters of a random part of the unseen sentences."""
     vectors = store.scores.embeddings(request.model_id, store.unseen.random(_POOL, generator))
     return _clusters(store, request, vectors, None)
 
 
 def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
-    """Representatives of clusters of what the model is least sure of, weighted by how unsure it is."""
+    """Representatives of clusters of the sentences of which the model is least sure, weighted by its uncertainty."""
     found = dict(store.unseen.uncertain(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
     vectors = store.scores.embeddings(request.model_id, found)
-    doubt = [1 - found[key] if request.by == "margin" else found[key] for key in vectors]
-    return _clusters(store, request, vectors, doubt)
+    # A small margin means uncertain, a small entropy means certain.
+    uncertainty = [1 - found[key] if request.by == "margin" else found[key] for key in vectors]
+    return _clusters(store, request, vectors, uncertainty)
 
 
 def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], weights: Sequence[float] | None) -> _Plan:
     if not vectors and store.unseen.frame().size:
         raise InputError(
-            f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, and no unseen "
+            f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, but no unseen "
             f"sentence has one. Write them with `{command('score', 'ARTEFACT', '--embed', store=store.name)}`."
         )
     ids = list(vectors)
@@ -210,13 +215,16 @@ def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], wei
 def representatives(
     vectors: Sequence[bytes], count: int, *, weights: Sequence[float] | None = None, seed: int
 ) -> list[int]:
-    """Positions of `count` vectors, one nearest to the centre of each k-means cluster; all, if there are no more.
+    """The positions of `count` vectors that differ: the one nearest to the centre of each k-means cluster.
 
-    With `weights` (0 or more) the centres are pulled towards the heavier vectors, as in Zhdanov (2019), "Diverse
-    mini-batch Active Learning".
+    If there are no more than `count` vectors, all positions.
 
     Args:
-        vectors: n little-endian float16 vectors of one length.
+        vectors: n little-endian float16 vectors of the same length.
+        weights: 0 or more for each vector; heavier ones pull the centres towards them.
+        seed: the seed of k-means.
+
+    Source: Zhdanov (2019), "Diverse mini-batch Active Learning".
     """
     if count >= len(vectors):
         return list(range(len(vectors)))
@@ -229,7 +237,7 @@ def representatives(
     matrix = np.stack([np.frombuffer(vector, dtype="<f2") for vector in vectors]).astype(np.float32)
     mass = None if weights is None else np.maximum(np.asarray(weights, dtype=np.float64), 1e-6)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different vectors than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct vectors than clusters
         clusters = KMeans(n_clusters=count, n_init=1, random_state=seed % 2**32).fit(matrix, sample_weight=mass)
     distances = np.linalg.norm(matrix - clusters.cluster_centers_[clusters.labels_], axis=1)
     order = [int(position) for position in np.argsort(distances, kind="stable")]
@@ -237,32 +245,30 @@ def representatives(
     for position in order:
         nearest.setdefault(int(clusters.labels_[position]), position)
     chosen = set(nearest.values())
-    # Equal vectors leave clusters empty: what is next nearest to its centre takes their places.
+    # Equal vectors leave clusters empty: the vectors next nearest to their centres fill up.
     chosen.update([position for position in order if position not in chosen][: count - len(chosen)])
     return [position for position in order if position in chosen]
 
 
 def _search(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
-    """What holds all words of the query."""
+    """Sentences that contain all words of the query."""
     words = [phrase or word for phrase, word in _TERM.findall(request.query)]
     if not words:
-        raise InputError(
-            "strategy 'search' needs words to look for. Give them with it: --strategy 'search air defence'."
-        )
+        raise InputError("strategy 'search' needs words to look for. Add them, e.g. --strategy 'search air defence'.")
     return _Plan({"search": [DrawItem(found) for found in store.unseen.matching(words, request.size)]})
 
 
 def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
-    """A stratified probability sample of everything that is scored, labelled or not.
+    """A stratified probability sample of all sentences with a score, labelled or not.
 
-    Strata are bands of the largest probability of any label; each gets an equal share as far as it has sentences, so
-    that rare labels are seen. An item's inclusion probability is drawn / size of its stratum.
+    Strata are bands of the largest probability of any label. Each gets an equal share as far as it has sentences, so
+    that rare labels are drawn. An item's inclusion probability is drawn / size of its stratum.
     """
     missing = store.scores.count_unscored(request.model_id)
     if missing:
         raise InputError(
-            f"{store.name}: {missing} sentences have no score by model {request.model_id}, so that no audit can "
-            f"include them. Run `{command('score', 'ARTEFACT', store=store.name)}` again first."
+            f"{store.name}: sentences without a score by model {request.model_id}: {missing}. An audit must be able to "
+            f"draw every sentence, so run `{command('score', 'ARTEFACT', store=store.name)}` first."
         )
     bands = list(pairwise(AUDIT_EDGES))
     strata = [store.scores.numbers_by_top(request.model_id, low, high) for low, high in bands]
@@ -276,7 +282,7 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Pl
 
 
 def _shares(sizes: Sequence[int], total: int) -> list[int]:
-    """`total` divided equally over strata, none getting more than it has; the larger strata take what others leave."""
+    """`total` divided equally over strata of these sizes; larger strata take what smaller ones cannot fill."""
     shares = [0] * len(sizes)
     left = min(total, sum(sizes))
     open_ = sorted((i for i, size in enumerate(sizes) if size), key=sizes.__getitem__)
@@ -295,7 +301,7 @@ def _retest(store: Store, annotator: str, request: DrawRequest, generator: Rando
 
 
 def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> _Plan:
-    """What was queued to be labelled again, oldest first."""
+    """The queue of sentences to be labelled again, oldest first."""
     found = {entry.sentence_id: entry for entry in store.relabelling.waiting(annotator, request.size)}
     return _Plan({"relabel": [DrawItem(key, None, entry.reason, entry.previous) for key, entry in found.items()]})
 

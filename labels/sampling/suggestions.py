@@ -1,4 +1,4 @@
-"""What a model would say of a sentence, and whether the annotator may see it."""
+"""What a model suggests for a sentence, and whether the annotator sees it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from labels.codebook.schema import Codebook
 from labels.errors import InputError
 from labels.settings import command
-from labels.store import ScoringModel, Store, Uncertainty
+from labels.store import ScoringModel, Store
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Labels that a model suggests, with the probability of every label by name; `blind`: they are to be withheld."""
+    """The labels that a model suggests, and the probability of every label by name; `blind` ones are withheld."""
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
@@ -23,10 +23,10 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Suggester:
-    """Suggests from the scores in the store.
+    """Makes suggestions from the scores in the store.
 
-    `blind_share` (0 to 1) of the sentences are shown without what is suggested, so that its influence can be measured;
-    which ones depends on the sentence and the annotator alone.
+    A share `blind_share` (0 to 1) of the suggestions is withheld, so that their effect can be measured. Which ones
+    depends only on the sentence and the annotator.
     """
 
     store: Store
@@ -35,7 +35,7 @@ class Suggester:
     blind_share: float
 
     def suggest(self, sentence_id: str, *, blind: bool = False) -> Suggestion | None:
-        """What the model suggests; None if it was not asked about this sentence."""
+        """What the model suggests; None if the sentence has no score."""
         found = self.store.scores.probabilities(self.model.id, sentence_id)
         if found is None:
             return None
@@ -51,42 +51,30 @@ class Suggester:
         return (likeliest,) if probabilities[likeliest] >= none else ()
 
     def _blind(self, sentence_id: str) -> bool:
+        # A hash instead of a random number: showing the sentence again must not reveal the suggestion.
         digest = hashlib.sha256(f"blind\n{self.annotator}\n{sentence_id}".encode()).hexdigest()
         return int(digest[:8], 16) / 16**8 < self.blind_share
 
 
 def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:
-    """The model whose scores are to be used: the one whose id starts with `wanted`, else the one added last.
+    """The model whose scores are used: the one added last, of those whose ids start with `wanted`.
 
     Raises:
-        InputError: there is none, or its labels are not those of the codebook.
+        InputError: there is no such model, or its labels are not those of the codebook.
     """
     models = store.scores.models()
     found = [model for model in models if model.id.startswith(wanted)]
     if not found:
         known = ", ".join(model.id for model in models) or "none"
-        whose = f"a model '{wanted}'" if wanted else "any model"
+        which = f"model '{wanted}'" if wanted else "any model"
         raise InputError(
-            f"{store.name}: no scores of {whose} here (models: {known}). "
-            f"Write some with `{command('score', 'ARTEFACT', store=store.name)}`."
+            f"{store.name}: there are no scores by {which} (models: {known}). "
+            f"Write scores with `{command('score', 'ARTEFACT', store=store.name)}`."
         )
     if found[0].labels != codebook.label_names:
         raise InputError(
-            f"model {found[0].id} knows the labels {', '.join(found[0].labels)}, the codebook "
-            f"'{codebook.name}' {', '.join(codebook.label_names)}. "
-            "Score with a model of this codebook, or name another with --model."
+            f"model {found[0].id} has the labels {', '.join(found[0].labels)}, but codebook "
+            f"'{codebook.name}' has {', '.join(codebook.label_names)}. "
+            "Score with a model of this codebook, or choose another with --model."
         )
     return found[0]
-
-
-def check_measure(name: str) -> Uncertainty:
-    """The measure of uncertainty of that name.
-
-    Raises:
-        InputError: there is no such measure.
-    """
-    if name == "entropy":
-        return "entropy"
-    if name == "margin":
-        return "margin"
-    raise InputError(f"'{name}' is no measure of uncertainty. Use entropy or margin.")

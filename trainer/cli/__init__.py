@@ -27,7 +27,7 @@ SUBCOMMANDS = {
     "label": Subcommand("labels.cli.label:label_command", "label --annotator ana --size 50"),
     "status": Subcommand("labels.cli.status:status_command", "status --store team.db"),
     "agreement": Subcommand("labels.cli.agreement:agreement_command", "agreement --suggestions --json agreement.json"),
-    "adjudicate": Subcommand("labels.cli.label:adjudicate_command", "adjudicate --annotator eva"),
+    "adjudicate": Subcommand("labels.cli.adjudicate:adjudicate_command", "adjudicate --annotator eva"),
     "annotations": Subcommand("labels.cli.exchange:app"),
     "train": Subcommand(
         "trainer.cli.train:train", "train experiments/finetune.toml --out runs/finetune --set model.epochs=6"

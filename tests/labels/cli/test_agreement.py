@@ -84,7 +84,7 @@ def test_the_table_has_prevalence_kappa_and_alpha_with_intervals(book: Path) -> 
     text = printed()
 
     codebook = parse_codebook(BOOK, "book")
-    assert text.startswith(f"small 1 ({codebook.hash}). Intervals: 95%, 1000 draws of documents, seed 13.")
+    assert text.startswith(f"small 1 ({codebook.hash}). Intervals: 95%, 1000 bootstrap draws of documents, seed 13.")
     assert "Randomly drawn, no suggestion shown." in text
     assert "24 sentences of 24 documents, 48 decisions (ana, ben)." in text
     assert cells(text, "label") == ["n", "prevalence", "kappa", "interval", "alpha", "interval"]
@@ -113,7 +113,7 @@ def test_other_items_are_shown_apart_and_called_biased(book: Path) -> None:
     text = printed()
 
     assert "Randomly drawn, no suggestion shown: no sentence has such decisions of two annotators." in text
-    assert "Other items (picked, suggested, or of unknown draw): biased, shown separately." in text
+    assert "Other sentences (picked, suggested, or of unknown draw): biased." in text
     assert "No interval (fewer than 20 documents: 1)" in text
 
 
@@ -132,14 +132,14 @@ def test_of_many_pairs_only_the_worst_are_listed(book: Path) -> None:
     text = printed()
 
     assert sum(" / " in line for line in text.splitlines()) == 12
-    assert "3 pairs that agree better are in the file of --json." in text
+    assert "3 pairs with higher kappa not shown; --json writes all." in text
 
 
 def test_draws_that_leave_a_figure_undefined_are_counted(book: Path) -> None:
     book.write_text(BOOK.replace("[[labels]]", "exclusive = true\n[[labels]]", 1), encoding="utf-8")
     fill(says(annotator, number, *["truce"] * (not number)) for number in range(24) for annotator in "ab")
 
-    assert "Draws left out because the figure is undefined in them: kappa of all classes (" in printed()
+    assert "Draws dropped because the figure was undefined in them: kappa of all classes (" in printed()
 
 
 def test_a_label_that_few_documents_bear_has_no_interval_and_that_is_said(book: Path) -> None:
@@ -155,7 +155,7 @@ def test_skips_are_told_for_each_annotator(book: Path) -> None:
     text = printed()
 
     assert "ana: 3 reviewed, 1 skipped (25.0%)" in text
-    assert "Agreement is measured where two people review the same sentences." in text
+    assert "Agreement needs sentences that two annotators reviewed" in text
 
 
 def test_an_exclusive_codebook_has_a_row_for_all_classes(isolated: Path, book: Path) -> None:
@@ -190,8 +190,8 @@ def test_decisions_of_draws_that_withhold_every_suggestion_are_left_out_and_coun
 
     text = printed("--suggestions")
 
-    assert "Left out: 4 decisions of audit, overlap or retest, which withhold every suggestion" in text
-    assert "Suggestions: 1 decisions with one shown, 0 with one withheld, 1 documents." in text
+    assert "Left out: 4 decisions from audit, overlap or retest draws, which withhold every suggestion" in text
+    assert "Suggestions: 1 decision with one shown, 0 with one withheld, 1 document." in text
 
 
 def test_suggestions_under_an_older_codebook_are_read_through_its_recorded_changes(book: Path) -> None:
@@ -207,7 +207,7 @@ def test_suggestions_under_an_older_codebook_are_read_through_its_recorded_chang
 
     text = printed("--suggestions")
 
-    assert "Suggestions: 1 decisions with one shown, 1 with one withheld, 1 documents." in text
+    assert "Suggestions: 1 decision with one shown, 1 with one withheld, 1 document." in text
     assert cells(text, "aid given, suggested")[:4] == ["1", "1", "1.000", "0.000"]
 
 
@@ -216,8 +216,8 @@ def test_without_suggestions_or_retests_the_options_say_so(book: Path) -> None:
 
     text = printed("--suggestions", "--retest")
 
-    assert "Suggestions: no decision was made where one was shown, or withheld by chance." in text
-    assert "Retests: nobody has decided twice on the same sentence yet." in text
+    assert "Suggestions: no decision had one shown, or withheld at random." in text
+    assert "Retests: no annotator has decided twice on the same sentence yet." in text
     assert "Suggestions" not in printed()
 
 
@@ -246,7 +246,7 @@ def test_decisions_that_wait_for_relabelling_are_counted(book: Path) -> None:
 
     text = printed()
 
-    assert "Left out: 2 decisions that a change of the codebook has left undecided." in text
+    assert "Left out: 2 decisions left undecided by a codebook change." in text
     assert "Next: communique label --annotator YOUR_NAME --strategy relabel\n" in text
 
 

@@ -202,7 +202,7 @@ def test_what_is_said_to_be_typed_after_a_migration_names_its_store_and_its_file
     assert printed.endswith(
         f"--set data.codebook=small@{load_codebook('old.toml').hash} --set 'data.store=my store.db'"
     )
-    assert f"again: {again.partition('--codebook')[0]}" in succeed("status", *place)
+    assert f"Next: {again.partition('--codebook')[0]}" in succeed("status", *place)
 
 
 def training_note() -> str:
@@ -239,7 +239,7 @@ def test_the_queue_is_not_used_up_under_a_codebook_that_decides_nothing(isolated
 
     assert "queued sentences are undecided under codebook 'small' 2" in message
     new = load_codebook("new.toml").hash
-    assert f"Type `communique label --annotator ana --strategy relabel --codebook small@{new}`." in message
+    assert f"Use `communique label --annotator ana --strategy relabel --codebook small@{new}`." in message
     assert contents() == before
 
 

@@ -242,9 +242,9 @@ def test_ingest_says_what_it_read_set_aside_and_holds(isolated: Path) -> None:
     (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
     printed = succeed("ingest", "article.txt")
 
-    assert "Read 1 documents; 1 were new, with 3 sentences." in printed
+    assert "Read 1 document: 1 new, with 3 sentences." in printed
     assert "Set aside as boilerplate: 1 (comments 1)." in printed
-    assert "communique.db now holds 1 documents and 2 sentences to label." in printed
+    assert "communique.db now contains 1 document and 2 sentences to label." in printed
     assert "Next: communique label" in printed
 
 
@@ -253,7 +253,7 @@ def test_ingesting_again_adds_nothing(filled: Path) -> None:
 
     printed = succeed("ingest", "article.txt")
 
-    assert "Read 1 documents; 0 were new, with 0 sentences." in printed
+    assert "Read 1 document: 0 new, with 0 sentences." in printed
     assert "Next:" not in printed
     assert contents() == before
 
@@ -265,7 +265,7 @@ def test_ingest_reports_what_it_left_out_by_its_name(isolated: Path) -> None:
     printed = succeed("ingest", ".")
 
     assert "Left out: [red]a.txt: not UTF-8" in printed
-    assert "Read 1 documents; 1 were new" in printed
+    assert "Read 1 document: 1 new" in printed
 
 
 def test_ingest_fails_where_nothing_could_be_read(isolated: Path) -> None:
@@ -372,8 +372,8 @@ def test_label_says_who_holds_the_rest_and_how_long(filled: Path, book: str) -> 
 
     printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
 
-    assert "Nothing to label in communique.db now. 1 sentences are held for ana: until they are labelled" in printed
-    assert "12 hours after their holder last began to label" in printed
+    assert "Nothing to label in communique.db now. Reserved for ana: 1 sentence, until labelled" in printed
+    assert "12 hours after they last started labelling" in printed
     assert "--size" in printed
     assert "--overlap" in printed
     assert "ingest" not in printed
@@ -385,7 +385,7 @@ def test_label_says_that_the_rest_is_held_for_people_who_have_only_begun(filled:
 
     printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
 
-    assert "2 sentences are held for somebody who has not decided on any yet:" in printed
+    assert "Reserved for an annotator without decisions so far: 2 sentences," in printed
 
 
 def test_label_again_says_who_holds_the_queue(town: Store) -> None:
@@ -395,7 +395,7 @@ def test_label_again_says_who_holds_the_queue(town: Store) -> None:
 
     printed = succeed("label", "--annotator", "ben", "--codebook", "book.toml", "--strategy", "relabel", typed="")
 
-    assert "now. 1 sentences are held for ana:" in printed
+    assert "now. Reserved for ana: 1 sentence," in printed
     assert "doubts" not in printed
 
 
@@ -405,7 +405,7 @@ def test_label_by_search_says_why_and_who_holds_what_else_there_is(town: Store) 
     options = ("--annotator", "ben", "--codebook", "book.toml", "--strategy", "search absent")
     printed = succeed("label", *options, typed="")
 
-    assert "No unseen sentence holds these words. 2 sentences are held for ana:" in printed
+    assert "No unseen sentence contains these words. Reserved for ana: 2 sentences," in printed
 
 
 def test_label_asks_for_more_text_once_nobody_holds_what_is_left(filled: Path, book: str) -> None:
@@ -604,8 +604,8 @@ def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_c
     assert next_commands(succeed("status", "--store", "my store.db")) == [next_label]
     again, status, export = next_commands(succeed(*next_label, *under, typed="a\n"))
     assert "[2/2]" in succeed(*again, typed="t\nq\n")
-    assert "my store.db: 1 documents" in succeed(*status)
-    assert "Events written to out.jsonl: 2." in succeed(*export)
+    assert "my store.db: 1 document" in succeed(*status)
+    assert "Events written to labels.jsonl: 2." in succeed(*export)
 
     with Store("my store.db") as store:
         assert {event.codebook_hash for event in store.events.all()} == {load_codebook("my book.toml").hash}
@@ -632,19 +632,19 @@ def test_what_fills_a_store_is_told_with_its_name(town: Store) -> None:
     [
         (["--strategy", "uncertain"], "strategy 'uncertain' is not known (did you mean"),
         (["--strategy", "search"], "'search' needs words to look for"),
-        (["--strategy", "uncertainty"], "no scores of any model here (models: none). Write some with"),
-        (["--suggest"], "no scores of any model here"),
-        (["--by", "surprise"], "'surprise' is no measure of uncertainty. Use entropy or margin."),
+        (["--strategy", "uncertainty"], "there are no scores by any model (models: none). Write scores with"),
+        (["--suggest"], "there are no scores by any model"),
+        (["--by", "surprise"], "'surprise' is not one of 'entropy', 'margin'"),
         (["--overlap", "1.5"], "--overlap"),
         (
             ["--strategy", "relabel", "--overlap", "0.1"],
-            "'relabel' draws no overlap, only 'random' does. Leave --overlap",
+            "'relabel' draws no overlap; only 'random' does. Remove --overlap",
         ),
         (["--retest", "--overlap", "0.1"], "strategy 'retest' draws no overlap"),
         (["--blind", "-1"], "--blind"),
-        (["--blind", "0.5"], "--blind withholds suggestions, and none are asked for. Add --suggest, or leave"),
-        (["--retest", "--strategy", "audit"], "--retest is --strategy retest, and --strategy audit is given too."),
-        (["--retest", "--strategy", "random"], "Leave one of them out."),
+        (["--blind", "0.5"], "--blind withholds suggestions, but none are asked for. Add --suggest, or remove"),
+        (["--retest", "--strategy", "audit"], "--retest means --strategy retest, but --strategy audit is given too."),
+        (["--retest", "--strategy", "random"], "Remove one of them."),
         (["--retest-after", "-1"], "--retest-after"),
         (["--retest", "--retest-after", "99999999999"], "--retest-after"),
     ],
@@ -656,9 +656,9 @@ def test_label_refuses_a_draw_that_cannot_be_made(town: Store, arguments: list[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--suggest", "--model", "zz"], "no scores of a model 'zz' here (models: m)"),
+        (["--suggest", "--model", "zz"], "no scores by model 'zz' (models: m)"),
         (["--strategy", "diverse"], "'diverse' needs embeddings by model m"),
-        (["--strategy", "audit"], "1 sentences have no score by model m"),
+        (["--strategy", "audit"], "sentences without a score by model m: 1"),
     ],
 )
 def test_label_refuses_a_model_that_does_not_serve(town: Store, arguments: list[str], message: str) -> None:
@@ -673,8 +673,8 @@ def test_label_refuses_the_scores_of_a_model_of_other_labels(town: Store) -> Non
 
     message = refuse("label", "--annotator", "ana", "--codebook", "book.toml", "--suggest")
 
-    assert "model m knows the labels aid, threat, the codebook 'small' aid, truce" in message
-    assert "or name another with --model" in message
+    assert "model m has the labels aid, threat, but codebook 'small' has aid, truce" in message
+    assert "or choose another with --model" in message
 
 
 # -- adjudicate
@@ -729,7 +729,7 @@ def test_adjudicate_counts_what_others_have_decided_meanwhile(
 
 
 def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
-    assert "Nothing to adjudicate in communique.db: no two people differ" in adjudicate()
+    assert "Nothing to adjudicate in communique.db: annotators do not disagree" in adjudicate()
     assert town.events.all() == []
 
 
@@ -759,9 +759,9 @@ def table(printed: str, heading: str) -> list[list[str]]:
 def test_status_of_a_store_that_nobody_labelled_in(filled: Path) -> None:
     printed = succeed("status")
 
-    assert "communique.db: 1 documents, 2 sentences to label." in printed
-    assert "Reviewed by at least one person: 0 (0.0%); by two or more: 0." in printed
-    assert "Nobody has labelled yet: communique label --annotator YOUR_NAME" in printed
+    assert "communique.db: 1 document, 2 sentences to label." in printed
+    assert "Reviewed by at least one annotator: 0 (0.0%); by two or more: 0." in printed
+    assert "No annotations yet. Next: communique label --annotator YOUR_NAME" in printed
 
 
 def test_status_of_an_empty_store(isolated: Path) -> None:
@@ -776,7 +776,7 @@ def test_status_counts_by_annotator_label_and_strategy(town: Store) -> None:
 
     printed = succeed("status")
 
-    assert "Reviewed by at least one person: 3 (25.0%); by two or more: 0." in printed
+    assert "Reviewed by at least one annotator: 3 (25.0%); by two or more: 0." in printed
     rows = {row[0]: row[1:7] for row in table(printed, "annotator")}
     assert rows == {"ana": ["2", "1", "1", "0", "3", "1"], "ben": ["1", "0", "0", "0", "1", "0"]}
     assert table(printed, "label") == [["truce", "2", "66.7%"], ["aid", "1", "33.3%"], ["none", "1", "33.3%"]]
@@ -802,8 +802,10 @@ def test_status_says_what_waits(town: Store) -> None:
 
     printed = succeed("status")
 
-    assert "1 sentences wait to be labelled again: communique label --annotator YOUR_NAME --strategy relabel" in printed
-    assert "Scores by tfidf m; 2 sentences have none yet." in printed
+    assert (
+        "To be labelled again: 1 sentence. Next: communique label --annotator YOUR_NAME --strategy relabel" in printed
+    )
+    assert "Scores by tfidf m; 2 sentences without a score." in printed
 
 
 def test_status_writes_nothing(filled: Path, book: str) -> None:

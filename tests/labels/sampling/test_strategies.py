@@ -196,7 +196,10 @@ def test_who_is_too_late_each_time_is_told_so() -> None:
     with Contested("contested.db") as store:
         store.add_annotated(texts(20), [])
         store.rivals = 100
-        with pytest.raises(StoreError, match=r"contested\.db: others were faster 10 times in a row\. Try again"):
+        with pytest.raises(
+            StoreError,
+            match=r"other annotators reserved the sentences first, 10 times in a row\.",
+        ):
             next_assignment(store, "ana", DrawRequest(size=1))
 
 
@@ -580,7 +583,7 @@ def test_an_audit_needs_every_sentence_scored(store: Store) -> None:
     score_all(store, TOPS)
     store.add_annotated(texts(3, "d3"), [])
 
-    with pytest.raises(InputError, match=r"3 sentences have no score by model m.*Run `communique score ARTEFACT"):
+    with pytest.raises(InputError, match=r"sentences without a score by model m: 3.*run `communique score ARTEFACT"):
         next_assignment(store, "ana", DrawRequest("audit", 5, model_id="m"))
 
 
