@@ -62,8 +62,7 @@ class PluginGroup(Generic[T]):
         """One line for each plug-in that is ignored because its name is built in."""
         taken = [entry for entry in entry_points(group=self.name) if entry.name in self.builtins]
         return [
-            f"{self.noun} '{entry.name}' of {package_of(entry)} is ignored: the name is built in. "
-            "The package must choose another."
+            f"{self._described(entry)} is ignored: the name is built in. The package must choose another."
             for entry in taken
         ]
 
@@ -86,8 +85,15 @@ class PluginGroup(Generic[T]):
                 f"{self.noun} '{name}' of {package} failed ({_one_line(error)}). Report this to its authors."
             ) from error
 
+    def describe(self, name: str) -> str:
+        """A plug-in and its package, as messages begin: `classifier 'bayes' of package communique-bayes 1.0`."""
+        return " and ".join(map(self._described, entry_points(group=self.name, name=name)))
+
+    def _described(self, entry: EntryPoint) -> str:
+        return f"{self.noun} '{entry.name}' of {package_of(entry)}"
+
     def _loaded(self, entry: EntryPoint) -> T:
-        who = f"{self.noun} '{entry.name}' of {package_of(entry)}"
+        who = self._described(entry)
         try:
             found = entry.load()
         # Whatever another package's code does on import, even exit, is reported as that package's fault.

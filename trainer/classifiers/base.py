@@ -1,6 +1,65 @@
-"""What every classifier is: the protocol, and the target matrices that they are fitted to.
+"""What every classifier is, which kinds there are, and what they share: targets, outputs, probabilities.
 
-Kind of model -> its class, imported only when it is asked for.
+**Plug-ins.** A package adds a kind of model through an entry point of the group `communique.classifiers`:
+
+    # pyproject.toml
+    [project.entry-points."communique.classifiers"]
+    shout = "communique_shout:PLUGIN"
+
+    # communique_shout.py
+    import json
+    from typing import Literal
+
+    import numpy as np
+
+    from trainer.classifiers.base import Classifier, label_matrix
+    from trainer.config.models import ClassifierPlugin, Positive, Section
+
+    class ShoutSection(Section):
+        kind: Literal["shout"]
+        prior: Positive = 1.0
+
+    class ShoutClassifier(Classifier):
+        def __init__(self, codebook, section, seed):
+            self.labels, self.prior = codebook.label_names, section.prior
+            self.rates = [[0.0, 0.0] for _ in self.labels]
+
+        def fit(self, examples, validation):
+            gold = label_matrix(examples, self.labels)
+            shouts = self.shouts([example.text for example in examples])
+            for value in (0, 1):
+                rows = gold[shouts == value]
+                for column, rate in enumerate(self.rates):
+                    rate[value] = float((rows[:, column].sum() + self.prior) / (len(rows) + 2 * self.prior))
+            return self
+
+        def predict_proba(self, texts):
+            rates = np.array(self.rates, dtype=np.float32)
+            return rates[:, self.shouts(texts)].T
+
+        @staticmethod
+        def shouts(texts):
+            return np.array(["!" in text for text in texts], dtype=int)
+
+        def save(self, folder):
+            (folder / "rates.json").write_text(json.dumps(self.rates), encoding="utf-8")
+
+        @classmethod
+        def load(cls, folder, codebook):
+            classifier = cls(codebook, ShoutSection(kind="shout"), seed=0)
+            classifier.rates = json.loads((folder / "rates.json").read_text(encoding="utf-8"))
+            return classifier
+
+        def describe(self):
+            return {"prior": self.prior}
+
+    PLUGIN = ClassifierPlugin(api=1, section=ShoutSection, classifier="communique_shout:ShoutClassifier")
+
+Then `[model] kind = "shout"` works in experiments, also for the two models of a cascade, and its other keys are checked
+by the section. `api` is the version of this interface, now 1, that the plug-in was written for; a newer version than
+ours is refused. The interface is `Classifier`, the functions without underscore below it, `ClassifierPlugin` and
+`Section`. Names of built-in kinds cannot be replaced. A plug-in that cannot be loaded is reported in one line that
+names its package, and does not affect other kinds.
 """
 
 from __future__ import annotations
@@ -14,9 +73,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
-from labels.errors import ArtefactError, ExperimentError
+from labels.errors import ArtefactError, ExperimentError, InputError
 from labels.records import Example
 from trainer.arrays import Probabilities
+from trainer.config.models import PLUGINS, find_plugin, kind_names
 
 if TYPE_CHECKING:
     from trainer.calibration.calibration import Calibration
@@ -26,16 +86,23 @@ if TYPE_CHECKING:
 class Classifier(Protocol):
     """A model that can be fitted, asked, saved and loaded. Probabilities are raw: calibration comes after.
 
-    `labels` are in codebook order. `needs_calibration` is false where the probabilities are frequencies already and
-    thresholds would only undo what the model means to say. `distributed`: several processes can train it together.
-    `stops_early`: fitting looks at validation. `notes` are what the report should say of the training.
+    Subclasses are built with the codebook, their section of the experiment, and the seed.
+
+    Attributes:
+        labels: in codebook order.
+        needs_calibration: false where the probabilities are frequencies already, which thresholds would distort.
+        distributed: several processes can train it together.
+        stops_early: fitting looks at validation.
+        notes: what the report should say about the training.
     """
 
     labels: tuple[str, ...]
-    needs_calibration: bool
-    distributed: bool
-    stops_early: bool
-    notes: tuple[str, ...]
+    needs_calibration: bool = True
+    distributed: bool = False
+    stops_early: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, codebook: Codebook, section: Any, seed: int) -> None: ...
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Fit to `examples`; `validation` may be used to stop early, never to fit."""
@@ -57,6 +124,10 @@ class Classifier(Protocol):
     def describe(self) -> dict[str, Any]:
         """Plain values for the manifest: what it was built from (encoder, pooling, sizes...)."""
         ...
+
+
+_METHODS = ("__init__", "fit", "predict_proba", "save", "load", "describe")
+"""What a subclass must define: of a protocol it would inherit bodies that do nothing."""
 
 
 @runtime_checkable
@@ -183,25 +254,50 @@ CLASSES = {
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
     "cascade": "trainer.classifiers.cascade:CascadeClassifier",
 }
+"""Built-in kind -> `module:Class`, imported only when it is needed."""
 
 
 def classifier_class(kind: str) -> type[Classifier]:
-    """The class of a kind.
+    """The class of a kind, built in or of a plug-in.
 
     Raises:
-        ArtefactError: this version knows no such kind.
+        ArtefactError: there is no such kind.
+        InputError: its plug-in cannot be used; one line that names the package.
     """
-    if kind not in CLASSES:
+    if kind in CLASSES:
+        module, name = CLASSES[kind].split(":")
+        found: type[Classifier] = getattr(import_module(module), name)
+        return found
+    plugin = find_plugin(kind)
+    if plugin is None:
         raise ArtefactError(
-            f"kind '{kind}' is not known to this version; it knows {', '.join(CLASSES)}. Upgrade communique."
+            f"kind '{kind}' is not known to this version; it knows {', '.join(kind_names())}. "
+            "Upgrade communique, or install the package that adds it."
         )
-    module, name = CLASSES[kind].split(":")
-    found: type[Classifier] = getattr(import_module(module), name)
+    return _plugin_class(kind, plugin.classifier)
+
+
+def _plugin_class(kind: str, place: str) -> type[Classifier]:
+    try:
+        module, name = place.split(":")
+        found = getattr(import_module(module), name)
+    except Exception as error:  # whatever another package's code raises when it is imported
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise _unusable(kind, f"'{place}' cannot be loaded ({reason})") from error
+    if not isinstance(found, type) or Classifier not in found.__mro__:
+        raise _unusable(kind, f"'{place}' is not a subclass of trainer.classifiers.base.Classifier")
+    owners = {name: next(owner for owner in found.__mro__ if name in vars(owner)) for name in _METHODS}
+    missing = [name for name, owner in owners.items() if owner is Classifier]
+    if missing:
+        raise _unusable(kind, f"'{place}' has no method {', '.join(missing)}")
     return found
+
+
+def _unusable(kind: str, problem: str) -> InputError:
+    return InputError(f"{PLUGINS.describe(kind)}: {problem}. Update or uninstall that package.")
 
 
 def build_classifier(section: ModelSection, codebook: Codebook, seed: int) -> Classifier:
     """A classifier to be fitted, as the experiment's model section describes it."""
     build = classifier_class(section.kind)
-    built: Classifier = build(codebook, section, seed)  # type: ignore[call-arg]
-    return built
+    return build(codebook, section, seed)

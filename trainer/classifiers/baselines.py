@@ -18,17 +18,14 @@ from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
 from trainer.arrays import Probabilities
-from trainer.classifiers.base import label_matrix
+from trainer.classifiers.base import Classifier, label_matrix
 from trainer.config.models import KeywordsSection, MajoritySection
 
 
-class MajorityClassifier:
+class MajorityClassifier(Classifier):
     """Label frequencies as probabilities: what a classifier must beat to have learned anything."""
 
     needs_calibration = False
-    distributed = False
-    stops_early = False
-    notes: tuple[str, ...] = ()
 
     def __init__(self, codebook: Codebook, section: MajoritySection, seed: int) -> None:
         self.labels = codebook.label_names
@@ -64,16 +61,11 @@ MOST_CUES = 2
 _PRIOR = 2.0
 
 
-class KeywordsClassifier:
+class KeywordsClassifier(Classifier):
     """P(label | number of its cues in the sentence: 0, 1, 2 or more), as frequent as it is in train.
 
     `rates_` is (labels, 3). Rates of few sentences are drawn to the label's frequency.
     """
-
-    needs_calibration = True
-    distributed = False
-    stops_early = False
-    notes: tuple[str, ...] = ()
 
     def __init__(self, codebook: Codebook, section: KeywordsSection, seed: int) -> None:
         without = [label.name for label in codebook.labels if not label.cues]

@@ -94,7 +94,7 @@ class _Fitted:
     certificate: Certificate
 
 
-class CascadeClassifier:
+class CascadeClassifier(Classifier):
     """The cheap classifier reads every sentence, the expensive one those of which the cheap one is not sure.
 
     Both are calibrated on validation, as each would be alone. Then validation is divided into two halves, documents and

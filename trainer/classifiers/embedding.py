@@ -15,7 +15,7 @@ from labels.errors import ArtefactError, EncoderError
 from labels.progress import progress_to
 from labels.records import Example
 from trainer.arrays import Probabilities
-from trainer.classifiers.base import count_outputs, not_fitted
+from trainer.classifiers.base import Classifier, count_outputs, not_fitted
 from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, read_skops, regression_targets
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.cache import cached_encode
@@ -25,17 +25,12 @@ FILE, SETTINGS = "regression.safetensors", "settings.json"
 _FORMAT_1 = "regression.skops"
 
 
-class EmbeddingClassifier:
+class EmbeddingClassifier(Classifier):
     """Pooled vectors of length 1 of an encoder that is not trained -> L2 logistic regression.
 
     Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
     class of its own where it is allowed. Vectors of train and validation are kept by `trainer.encoders.cache`.
     """
-
-    needs_calibration = True
-    distributed = False
-    stops_early = False
-    notes: tuple[str, ...] = ()
 
     def __init__(self, codebook: Codebook, section: EmbeddingSection, seed: int) -> None:
         self.labels = codebook.label_names

@@ -23,7 +23,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
 from trainer.arrays import Probabilities
-from trainer.classifiers.base import count_outputs, not_fitted
+from trainer.classifiers.base import Classifier, count_outputs, not_fitted
 from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, read_skops, regression_targets
 from trainer.config.models import TfidfSection
 
@@ -42,17 +42,12 @@ _NOTHING_LEFT = ("After pruning, no terms remain", "empty vocabulary", "max_df c
 """How scikit-learn's vectoriser says that no n-gram is left."""
 
 
-class TfidfClassifier:
+class TfidfClassifier(Classifier):
     """Word n-grams and character n-grams within words, sublinear TF-IDF, L2 logistic regression.
 
     Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
     class of its own where it is allowed.
     """
-
-    needs_calibration = True
-    distributed = False
-    stops_early = False
-    notes: tuple[str, ...] = ()
 
     def __init__(self, codebook: Codebook, section: TfidfSection, seed: int) -> None:
         self.labels = codebook.label_names

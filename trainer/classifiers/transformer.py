@@ -7,7 +7,7 @@ export in `onnx_network`; the encoder's place is found by `trainer.encoders.enco
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +19,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError
 from labels.records import Example
 from trainer.arrays import Probabilities
-from trainer.classifiers.base import count_outputs, not_fitted, output_probabilities
+from trainer.classifiers.base import Classifier, count_outputs, not_fitted, output_probabilities
 from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection
 from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
@@ -31,13 +31,8 @@ if TYPE_CHECKING:
 SETTINGS = "settings.json"
 
 
-class TransformerClassifier(ABC):
+class TransformerClassifier(Classifier):
     """Pooled encoder output -> linear -> sigmoid for each label, or softmax over exclusive classes."""
-
-    needs_calibration = True
-    distributed = False
-    stops_early = False
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -10,13 +10,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from labels.errors import ExperimentError, did_you_mean
 from trainer.config.experiment import Experiment, SweepRange
-from trainer.config.models import CascadeSection, SingleSection
+from trainer.config.models import find_section, kind_names
 from trainer.environment import shipped, shipped_experiments
 
 
@@ -63,7 +63,8 @@ def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterat
         if problem["type"] == "extra_forbidden":
             yield f"{key}: unknown key{did_you_mean(path[-1], _known_keys(path, content))}"
         elif problem["type"].startswith("union_tag"):
-            kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in _model_sections(path)]
+            # A model within a cascade is not a cascade.
+            kinds = [kind for kind in kind_names() if len(path) == 1 or kind != "cascade"]
             given = str(_section_at(path, content).get("kind", ""))
             hint = did_you_mean(given, kinds)
             yield f"{key}.kind: '{given}' is no kind of model{hint}; use one of {', '.join(kinds)}"
@@ -90,24 +91,12 @@ def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _model_sections(path: list[str]) -> tuple[type[BaseModel], ...]:
-    """The kinds that the model at this path can be of: a model within a cascade is no cascade."""
-    union, _ = get_args(SingleSection)
-    single: tuple[type[BaseModel], ...] = get_args(union)
-    return (*single, CascadeSection) if len(path) == 1 else single
-
-
 def _known_keys(path: list[str], content: dict[str, Any]) -> list[str]:
     if len(path) == 1:
         return list(Experiment.model_fields)
     if path[0] == "model":
-        kind = _section_at(path[:-1], content).get("kind")
-        return [
-            key
-            for section in _model_sections(path[:-1])
-            if kind in get_args(section.model_fields["kind"].annotation)
-            for key in section.model_fields
-        ]
+        found = find_section(str(_section_at(path[:-1], content).get("kind")))
+        return list(found.model_fields) if found else []
     if path[:2] == ["sweep", "space"]:
         return list(SweepRange.model_fields)
     section = Experiment.model_fields[path[0]].annotation

@@ -1,10 +1,25 @@
-"""The section `model`: one class for each kind."""
+"""The section `model`: one class for each kind, those of plug-ins included.
+
+What a plug-in has to offer is said in `trainer.classifiers.base`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from labels.errors import InputError
+from labels.plugins import PluginGroup
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -98,9 +113,39 @@ class FinetuneSection(_EncoderSection):
     keep_layers: Annotated[int, Field(ge=0)] = 0
 
 
+_BuiltinSingle = (
+    MajoritySection | KeywordsSection | TfidfSection | EmbeddingSection | ContrastiveSection | FinetuneSection
+)
+
+
+@dataclass(frozen=True)
+class ClassifierPlugin:
+    """What an entry point of the group `communique.classifiers` names.
+
+    Attributes:
+        api: the version of the plug-in interface that it was written for.
+        section: the keys of `[model]`; its `kind` is a `Literal` of the entry point's name.
+        classifier: `module:Class`, a subclass of `trainer.classifiers.base.Classifier`. It is imported only when a
+            model is trained or opened, so that checking an experiment stays quick.
+    """
+
+    api: int
+    section: type[Section]
+    classifier: str
+
+
+def section_with_plugins(value: Any, validate_builtin: ValidatorFunctionWrapHandler) -> Any:
+    """The section of a plug-in where `value` is of its kind, else what pydantic makes of it."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    if not isinstance(kind, str) or (plugin := find_plugin(kind)) is None:
+        return validate_builtin(value)
+    # A union, so that places in error messages begin with the kind, as those of the built-in kinds do.
+    union = Annotated[MajoritySection | plugin.section, Field(discriminator="kind")]  # type: ignore[name-defined]
+    return TypeAdapter[Any](union).validate_python(value)
+
+
 SingleSection = Annotated[
-    MajoritySection | KeywordsSection | TfidfSection | EmbeddingSection | ContrastiveSection | FinetuneSection,
-    Field(discriminator="kind"),
+    SerializeAsAny[Annotated[_BuiltinSingle, Field(discriminator="kind")]], WrapValidator(section_with_plugins)
 ]
 
 
@@ -115,4 +160,53 @@ class CascadeSection(Section):
     confidence: Fraction = 0.95
 
 
-ModelSection = Annotated[SingleSection | CascadeSection, Field(discriminator="kind")]
+ModelSection = Annotated[
+    SerializeAsAny[Annotated[_BuiltinSingle | CascadeSection, Field(discriminator="kind")]],
+    WrapValidator(section_with_plugins),
+]
+
+SECTIONS: dict[str, type[Section]] = {
+    get_args(section.model_fields["kind"].annotation)[0]: section
+    for section in (*get_args(_BuiltinSingle), CascadeSection)
+}
+"""The section of each built-in kind."""
+
+PLUGINS = PluginGroup(
+    name="communique.classifiers", noun="classifier", type=ClassifierPlugin, api=1, builtins=tuple(SECTIONS)
+)
+"""Kinds of model that other packages add."""
+
+
+def kind_names() -> list[str]:
+    """The names of all kinds, those of plug-ins after the built-in ones; none of them is imported."""
+    return [*SECTIONS, *PLUGINS.names()]
+
+
+def find_plugin(kind: str) -> ClassifierPlugin | None:
+    """The plug-in of a kind; None where the kind is built in, or no package adds it.
+
+    Raises:
+        InputError: the plug-in cannot be used; one line that names its package.
+    """
+    plugin = PLUGINS.load(kind)
+    if plugin is not None:
+        is_section = isinstance(plugin.section, type) and issubclass(plugin.section, Section)
+        field = plugin.section.model_fields.get("kind") if is_section else None
+        if field is None or get_args(field.annotation) != (kind,):
+            raise InputError(
+                f"{PLUGINS.describe(kind)} must have a `section` derived from trainer.config.models.Section with "
+                f'`kind: Literal["{kind}"]`. Update or uninstall that package.'
+            )
+    return plugin
+
+
+def find_section(kind: str) -> type[Section] | None:
+    """The section of a kind, None where there is no such kind.
+
+    Raises:
+        InputError: as `find_plugin`.
+    """
+    if kind in SECTIONS:
+        return SECTIONS[kind]
+    plugin = find_plugin(kind)
+    return plugin.section if plugin else None
