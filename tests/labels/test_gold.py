@@ -23,7 +23,7 @@ def event(
     return Annotation(f"{annotator}-{kind}-{labels}", sentence, annotator, kind, state, labels, made, "2026-01-01")
 
 
-def test_what_all_reviewers_gave_is_gold(codebook: Codebook) -> None:
+def test_agreed_labels_are_gold(codebook: Codebook) -> None:
     resolution = resolve([event("ana", "aid"), event("ben", "aid")], codebook)
 
     assert resolution.gold == {"s1": ("aid",)}
@@ -34,7 +34,7 @@ def test_one_reviewer_is_enough(codebook: Codebook) -> None:
     assert resolve([event("ana", "truce")], codebook).gold == {"s1": ("truce",)}
 
 
-def test_label_sets_are_compared_without_order_and_given_in_codebook_order(codebook: Codebook) -> None:
+def test_label_order_does_not_matter(codebook: Codebook) -> None:
     resolution = resolve([event("ana", "truce", "aid"), event("ben", "aid", "truce", "aid")], codebook)
 
     assert resolution.gold == {"s1": ("aid", "truce")}
@@ -67,7 +67,7 @@ def test_an_adjudication_overrules_annotators_who_agree(codebook: Codebook) -> N
     assert resolve(rows, codebook).gold == {"s1": ("aid", "truce")}
 
 
-def test_someone_who_skips_neither_agrees_nor_disputes(codebook: Codebook) -> None:
+def test_a_skip_neither_agrees_nor_disputes(codebook: Codebook) -> None:
     resolution = resolve([event("ana", state="skipped"), event("ben", "aid")], codebook)
 
     assert resolution.gold == {"s1": ("aid",)}
@@ -95,7 +95,7 @@ def test_an_unknown_label_is_refused_with_sentence_annotator_and_near_label(
         resolve([event("ana", "trce", sentence="s9", kind=kind)], codebook)
 
 
-def test_two_labels_are_refused_where_the_codebook_is_exclusive(exclusive_codebook: Codebook) -> None:
+def test_an_exclusive_codebook_refuses_two_labels(exclusive_codebook: Codebook) -> None:
     with pytest.raises(CodebookError, match="exclusive"):
         resolve([event("ana", "aid", "threat")], exclusive_codebook)
 
@@ -132,7 +132,7 @@ def under_third(*events: Annotation) -> Resolution:
     return resolve(events, THIRD, HISTORY)
 
 
-def test_annotations_of_an_earlier_version_are_read_through_the_recorded_changes() -> None:
+def test_earlier_annotations_are_read_through_recorded_changes() -> None:
     resolution = under_third(event("ana", "truce", made=V1), event("ben", "halt", made=V3))
 
     assert resolution.gold == {"s1": ("halt",)}
@@ -150,20 +150,20 @@ def test_a_sentence_that_a_change_leaves_undecided_has_no_gold() -> None:
 
 
 @pytest.mark.parametrize("made", [V2, V3])
-def test_a_decision_made_with_the_new_labels_in_view_replaces_undecided_ones(made: str) -> None:
+def test_a_decision_under_the_new_version_replaces_undecided_ones(made: str) -> None:
     rows = [event("ana", "aid", made=V1), event("ben", "aid", made=V1), event("eva", "loan", made=made)]
 
     for order in (rows, rows[::-1]):
         assert under_third(*order).gold == {"s1": ("loan",)}
 
 
-def test_a_decided_annotation_of_the_same_old_version_does_not_win_a_dispute() -> None:
+def test_a_complete_annotation_of_the_same_version_wins_no_dispute() -> None:
     resolution = under_third(event("ana", "aid", made=V1), event("ben", made=V1))
 
     assert (resolution.gold, resolution.disputed, resolution.undecided) == ({}, (), ("s1",))
 
 
-def test_a_decided_annotation_of_an_old_version_still_disputes_a_new_one() -> None:
+def test_a_complete_old_annotation_disputes_a_new_one() -> None:
     resolution = under_third(
         event("ana", "aid", made=V1), event("ben", "truce", made=V1), event("eva", "loan", made=V2)
     )
@@ -171,7 +171,7 @@ def test_a_decided_annotation_of_an_old_version_still_disputes_a_new_one() -> No
     assert (resolution.disputed, resolution.undecided) == (("s1",), ())
 
 
-def test_whoever_labels_again_replaces_their_own_annotation() -> None:
+def test_relabelling_replaces_ones_own_annotation() -> None:
     assert under_third(event("ana", "aid", made=V1), event("ana", "gift", made=V3)).gold == {"s1": ("gift",)}
 
 
@@ -191,7 +191,7 @@ def test_an_adjudication_of_an_earlier_version_counts_where_it_decides() -> None
     assert under_third(*rows).gold == {"s1": ("halt",)}
 
 
-def test_an_undecided_adjudication_gives_way_to_newer_decisions_and_keeps_the_older_ones_overruled() -> None:
+def test_an_undecided_adjudication_gives_way_only_to_newer_decisions() -> None:
     overruled = event("ben", "truce", made=V1)
     verdict = event("eva", "aid", made=V1, kind="adjudicate")
 
@@ -201,7 +201,7 @@ def test_an_undecided_adjudication_gives_way_to_newer_decisions_and_keeps_the_ol
     assert under_third(overruled, verdict, *newer).disputed == ("s1",)
 
 
-def test_other_wording_of_the_same_labels_changes_nothing_and_is_counted() -> None:
+def test_rewording_changes_nothing_and_is_counted() -> None:
     reworded = version("1.1", "truce aid")
     resolution = resolve([event("ana", "aid", made=V1), event("ben", "aid", made=reworded.hash)], reworded, HISTORY)
 
@@ -215,7 +215,7 @@ def test_an_old_version_stays_usable_beside_annotations_of_a_newer_one() -> None
     assert resolve(rows, FIRST, HISTORY).gold == {"s1": ("aid",), "s2": ("aid", "truce")}
 
 
-def test_standing_annotations_of_a_version_that_no_change_leads_from_are_refused() -> None:
+def test_annotations_without_a_recorded_change_are_refused() -> None:
     other = version("9", "threat")
     rows = [event("ana", "aid", made=V1), event("ben", made=V1), event("ben", made=V1, kind="undo", state=None)]
     with pytest.raises(CodebookError, match=rf"\n  1 annotations were made under 'small' 1 \({V1}\)"):

@@ -22,7 +22,7 @@ def test_a_document_is_identified_by_source_and_text_alone() -> None:
     assert document.id != dataclasses.replace(document, text="Guns fell silent").id
 
 
-def test_a_sentence_is_identified_by_document_and_span_whatever_cut_it() -> None:
+def test_a_sentence_is_identified_by_document_and_span() -> None:
     sentence = Sentence("d1", 4, 20, "Guns fell silent", splitter="one/1")
     assert sentence.id == sentence_id("d1", 4, 20) == digest("d1\n4\n20")
     assert sentence.id == dataclasses.replace(sentence, splitter="two/2", boilerplate="caption").id
@@ -31,7 +31,7 @@ def test_a_sentence_is_identified_by_document_and_span_whatever_cut_it() -> None
 
 @settings(deadline=None, max_examples=50)
 @given(st.tuples(st.integers(0, 999), st.integers(0, 999)), st.tuples(st.integers(0, 999), st.integers(0, 999)))
-def test_spans_that_only_look_alike_have_different_ids(one: tuple[int, int], other: tuple[int, int]) -> None:
+def test_similar_spans_have_different_ids(one: tuple[int, int], other: tuple[int, int]) -> None:
     assert (sentence_id("d", *one) == sentence_id("d", *other)) == (one == other)
 
 

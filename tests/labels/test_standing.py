@@ -33,7 +33,7 @@ def test_the_last_decision_of_an_annotator_on_a_sentence_stands() -> None:
     assert standing([first, second]).annotations == {("s1", "ana"): second}
 
 
-def test_order_is_that_of_appending_not_of_the_clock() -> None:
+def test_events_are_ordered_by_appending_not_by_time() -> None:
     early = event("annotate", "aid", at="2026-05-01")
     late = event("annotate", "truce", at="2026-01-01")
 
@@ -60,13 +60,13 @@ def test_undoing_the_only_decision_leaves_the_sentence_unseen() -> None:
     assert standing([event("annotate", "aid"), event("undo")]).annotations == {}
 
 
-def test_an_undo_takes_back_nobody_elses_decision() -> None:
+def test_an_undo_takes_back_only_ones_own_decision() -> None:
     first = event("annotate", "aid")
 
     assert standing([first, event("undo", annotator="ben")]).annotations == {("s1", "ana"): first}
 
 
-def test_an_undo_without_a_decision_before_it_takes_nothing_later_back() -> None:
+def test_an_undo_without_a_decision_before_it_does_nothing() -> None:
     later = event("annotate", "aid")
 
     assert standing([event("undo"), later]).annotations == {("s1", "ana"): later}
@@ -79,19 +79,19 @@ def test_the_last_adjudication_stands_whoever_made_it() -> None:
     assert standing([by_ana, by_eva]).adjudications == {"s1": by_eva}
 
 
-def test_the_last_adjudication_stands_also_of_someone_who_had_annotated_first() -> None:
+def test_an_adjudication_by_an_annotator_stands() -> None:
     by_eva, by_ana = event("adjudicate", "aid", annotator="eva"), event("adjudicate", "truce", annotator="ana")
 
     assert standing([event("annotate"), by_eva, by_ana]).adjudications == {"s1": by_ana}
 
 
-def test_undoing_the_last_adjudication_lets_another_persons_stand_again() -> None:
+def test_undoing_the_last_adjudication_restores_the_one_before() -> None:
     by_eva, by_ana = event("adjudicate", "aid", annotator="eva"), event("adjudicate", "truce")
 
     assert standing([by_eva, by_ana, event("undo")]).adjudications == {"s1": by_eva}
 
 
-def test_an_adjudication_replaces_no_annotation_of_the_same_person() -> None:
+def test_an_adjudication_leaves_ones_own_annotation() -> None:
     decision, verdict = event("annotate", "aid"), event("adjudicate", "truce")
 
     stands = standing([decision, verdict])
@@ -106,7 +106,7 @@ def of_draw(draw: str, kind: EventKind, *labels: str) -> Annotation:
     return replace(event(kind, *labels), draw_id=draw)
 
 
-def test_an_undo_takes_back_what_was_decided_in_its_own_draw() -> None:
+def test_an_undo_takes_back_a_decision_of_its_own_draw() -> None:
     label, verdict = of_draw("d1", "annotate", "aid"), event("adjudicate", "truce")
 
     stands = standing([label, verdict, of_draw("d1", "undo")])
@@ -115,13 +115,13 @@ def test_an_undo_takes_back_what_was_decided_in_its_own_draw() -> None:
     assert (stands.annotations, stands.adjudications) == ({("s1", "ana"): label}, {})
 
 
-def test_an_undo_in_a_draw_leaves_what_was_decided_since_in_another() -> None:
+def test_an_undo_leaves_later_decisions_of_another_draw() -> None:
     first, later = of_draw("d1", "annotate", "aid"), of_draw("d2", "annotate", "truce")
 
     assert standing([first, later, of_draw("d1", "undo")]).annotations == {("s1", "ana"): later}
 
 
-def test_an_undo_of_which_no_draw_is_known_takes_back_the_last_decision() -> None:
+def test_an_undo_without_a_draw_takes_back_the_last_decision() -> None:
     first, later = of_draw("d1", "annotate", "aid"), of_draw("d2", "annotate", "truce")
 
     assert standing([first, later, event("undo")]).annotations == {("s1", "ana"): first}
@@ -135,7 +135,7 @@ def passed_over(strategy: str, draw: str = "again") -> Annotation:
 
 
 @AGAIN
-def test_who_passes_over_what_they_are_asked_for_again_leaves_their_review_standing(strategy: str) -> None:
+def test_skipping_a_sentence_shown_again_keeps_the_review(strategy: str) -> None:
     review, skip = event("annotate", "aid"), passed_over(strategy)
 
     assert standing([review, skip]).annotations == {("s1", "ana"): review}
@@ -146,14 +146,14 @@ def test_who_passes_over_what_they_are_asked_for_again_leaves_their_review_stand
 
 
 @AGAIN
-def test_who_never_decided_before_has_passed_over_what_others_are_asked_for_again(strategy: str) -> None:
+def test_skipping_without_an_earlier_decision_is_a_skip(strategy: str) -> None:
     skip = passed_over(strategy)
 
     assert standing([skip]).annotations == {("s1", "ana"): skip}
 
 
 @AGAIN
-def test_a_review_corrected_to_a_skip_in_its_own_draw_gives_way_to_what_stood_before_the_draw(strategy: str) -> None:
+def test_a_new_review_corrected_to_a_skip_restores_the_old_one(strategy: str) -> None:
     first = event("annotate", "aid")
     slip = replace(event("annotate", "truce"), strategy=strategy, draw_id="again")
 
@@ -162,7 +162,7 @@ def test_a_review_corrected_to_a_skip_in_its_own_draw_gives_way_to_what_stood_be
 
 
 @pytest.mark.parametrize("strategy", ["", "random", "audit"])
-def test_a_skip_of_what_was_not_asked_for_again_replaces_the_review(strategy: str) -> None:
+def test_a_skip_in_an_ordinary_draw_replaces_the_review(strategy: str) -> None:
     skip = passed_over(strategy)
 
     assert standing([event("annotate", "aid"), skip]).annotations == {("s1", "ana"): skip}

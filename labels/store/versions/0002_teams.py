@@ -21,6 +21,7 @@ def upgrade() -> None:
 
 
 def _number_sentences() -> None:
+    """Make the table again with a number for each sentence, without a gap, as the primary key."""
     op.drop_index("ix_sentences_document_id", "sentences")
     op.rename_table("sentences", "old_sentences")
     op.create_table(
@@ -66,7 +67,10 @@ def _extend_events() -> None:
 
 
 def _fold_events() -> None:
-    """Fill `decisions`: an undo takes back the annotator's last standing event on the sentence."""
+    """Fill `decisions`: an undo takes back the annotator's last standing event on the sentence.
+
+    A copy of the folding of that time: `labels.gold` may change, this revision may not.
+    """
     connection = op.get_bind()
     rows = connection.execute(sa.text("SELECT seq, sentence_id, annotator, event, state FROM events ORDER BY seq"))
     stacks: dict[tuple[str, str], list[sa.Row[tuple[int, str, str, str, str]]]] = {}
@@ -91,7 +95,7 @@ def _fold_events() -> None:
 def _extend_draws() -> None:
     op.add_column("draws", sa.Column("query", sa.Text, nullable=False, server_default=""))
     with op.batch_alter_table("draw_items") as items:
-        # A reason to label again stands here too, and reasons are sentences.
+        # Also the reason why a sentence is labelled again, which has no limit in length.
         items.alter_column("stratum", type_=sa.Text(), existing_type=sa.String(80), existing_nullable=False)
         items.add_column(sa.Column("previous", sa.JSON(none_as_null=True)))
     op.create_index("draw_items_by_sentence", "draw_items", ["sentence_id"])

@@ -66,7 +66,7 @@ def contents(store: Store) -> tuple[Any, ...]:
 # -- planning
 
 
-def test_a_plan_counts_what_becomes_of_standing_annotations(store: Store) -> None:
+def test_a_plan_counts_outcomes_of_standing_annotations(store: Store) -> None:
     store.events.add([made(2, "eva", "aid"), made(2, "eva", event="undo", state=None)])
     plan = plan_migration(store, OLD, NEW, STEPS)
 
@@ -84,7 +84,7 @@ def test_a_plan_writes_nothing(store: Store) -> None:
     assert contents(store) == before
 
 
-def test_a_plan_shows_some_sentences_that_do_not_stay_as_they_are(store: Store) -> None:
+def test_a_plan_shows_some_affected_sentences(store: Store) -> None:
     shown = plan_migration(store, OLD, NEW, STEPS).examples
 
     assert [(text, moved.outcome) for text, moved in shown] == [
@@ -95,7 +95,7 @@ def test_a_plan_shows_some_sentences_that_do_not_stay_as_they_are(store: Store) 
     ]
 
 
-def test_undecided_sentences_are_to_be_labelled_again_with_the_reason_and_the_labels_so_far(store: Store) -> None:
+def test_undecided_sentences_are_queued_with_reason_and_old_labels(store: Store) -> None:
     reason = "'aid' is now 'loan' or 'gift'"
 
     assert sorted(plan_migration(store, OLD, NEW, STEPS).relabel) == sorted(
@@ -111,7 +111,7 @@ def test_an_adjudicated_sentence_shows_its_adjudication(store: Store) -> None:
     assert counts(plan) == (1, 1, 4)
 
 
-def test_what_was_decided_under_the_new_version_already_is_not_asked_for_again(store: Store) -> None:
+def test_sentences_decided_under_the_new_version_are_not_queued(store: Store) -> None:
     store.events.add([made(0, "eva", "gift", by=NEW)])
 
     assert [sentence for sentence, _, _ in plan_migration(store, OLD, NEW, STEPS).relabel] == [IDS[1]]
@@ -131,7 +131,7 @@ def test_changed_flags_need_no_steps_and_say_so_as_the_reason(store: Store) -> N
     assert plan.relabel == ((IDS[1], "version 2 of the codebook allows other sets of labels", ("aid", "truce")),)
 
 
-def test_a_label_retired_from_an_exclusive_codebook_leaves_its_sentences_undecided() -> None:
+def test_a_retired_label_of_an_exclusive_codebook_leaves_sentences_undecided() -> None:
     old, new = book("aid truce", exclusive=True), book("truce", "2", exclusive=True)
     with Store("one.db") as store:
         store.add_annotated(SENTENCES, [])
@@ -142,14 +142,14 @@ def test_a_label_retired_from_an_exclusive_codebook_leaves_its_sentences_undecid
     assert plan.relabel == ((IDS[0], "'aid' is no longer a label", ("aid",)),)
 
 
-def test_steps_that_do_not_explain_the_change_and_changes_of_wording_are_refused(store: Store) -> None:
+def test_unexplained_changes_and_mere_rewordings_are_refused(store: Store) -> None:
     with pytest.raises(CodebookError, match=r"'aid' is not in the new version"):
         plan_migration(store, OLD, NEW, [RENAME])
     with pytest.raises(CodebookError, match="have the same labels and flags"):
         plan_migration(store, OLD, book("truce aid", "1.1"), [])
 
 
-def test_annotations_of_an_unrelated_codebook_in_the_same_store_are_left_alone(store: Store) -> None:
+def test_annotations_of_an_unrelated_codebook_are_left_alone(store: Store) -> None:
     other = book("weather", "9", name="other")
     store.codebooks.add(other)
     store.events.add([made(0, "kim", "weather", by=other)])
@@ -186,14 +186,14 @@ def test_applying_twice_changes_nothing_more(store: Store) -> None:
     assert contents(store) == before
 
 
-def test_a_plan_applied_after_it_was_cut_off_adds_what_is_missing(store: Store) -> None:
+def test_an_interrupted_plan_can_be_completed(store: Store) -> None:
     plan = plan_migration(store, OLD, NEW, STEPS)
     apply_migration(store, replace(plan, relabel=()))
 
     assert apply_migration(store, plan_migration(store, OLD, NEW, STEPS)) == 2
 
 
-def test_other_steps_for_a_recorded_change_are_refused_also_between_rewordings(store: Store) -> None:
+def test_other_steps_for_a_recorded_change_are_refused(store: Store) -> None:
     apply_migration(store, plan_migration(store, OLD, NEW, STEPS))
     others = [Step("retire", ("aid",), ()), RENAME, Step("add", (), ("loan",)), Step("add", (), ("gift",))]
     for old, new in ((OLD, NEW), (book("truce aid", "1.1"), book("halt gift loan", "2.1"))):
@@ -220,7 +220,7 @@ def test_a_further_change_carries_the_annotations_of_all_earlier_versions(store:
 # -- versions that the store does not know
 
 
-def test_imported_annotations_of_an_unknown_version_move_with_the_old_one_that_they_fit(store: Store) -> None:
+def test_annotations_of_an_unknown_version_follow_the_version_they_fit(store: Store) -> None:
     store.events.add([made(2, "kim", "truce", by="imported"), made(1, "lea", "gift", by="elsewhere")])
     plan = plan_migration(store, OLD, NEW, STEPS)
 
@@ -234,7 +234,7 @@ def test_imported_annotations_of_an_unknown_version_move_with_the_old_one_that_t
     assert contents(store) == before
 
 
-def test_imported_annotations_of_an_unknown_version_do_not_pass_for_decided_on_an_added_label(store: Store) -> None:
+def test_annotations_of_an_unknown_version_leave_an_added_label_undecided(store: Store) -> None:
     store.events.add([made(2, "kim", by="imported")])
     new = book("aid truce threat", "2")
     apply_migration(store, plan_migration(store, OLD, new, [Step("add", (), ("threat",))]))

@@ -117,7 +117,7 @@ def label_in_small_draws(store: Store, annotator: str) -> list[str]:
     return decided
 
 
-def test_two_processes_may_make_a_new_store_at_the_same_moment(empty_url: str) -> None:
+def test_two_processes_can_create_a_store_at_once(empty_url: str) -> None:
     assert at_once(empty_url, _count_events) == [0, 0]
 
 
@@ -132,26 +132,26 @@ def test_no_event_is_lost_when_two_processes_append_at_once(url: str) -> None:
             assert store.events.all(annotator=annotator) == [decision(annotator, number) for number in range(100)]
 
 
-def test_an_event_that_two_processes_append_at_once_is_kept_and_counted_once(url: str) -> None:
+def test_an_event_appended_by_two_processes_is_counted_once(url: str) -> None:
     assert sum(at_once(url, append_the_same)) == 59
     with Store(url) as store:
         assert sorted(event.event_id for event in store.events.all()) == sorted(f"eva-{number}" for number in range(59))
 
 
-def test_of_two_processes_that_append_only_where_nobody_has_one_does(url: str) -> None:
+def test_of_two_conditional_appends_at_once_one_succeeds(url: str) -> None:
     assert sum(at_once(url, append_where_nobody_has)) == 100
     with Store(url) as store:
         assert {event.sentence_id for event in store.events.all()} == {f"s{number}" for number in range(100)}
 
 
-def test_sentences_stay_numbered_without_a_gap_when_two_processes_add_at_once(url: str) -> None:
+def test_numbers_have_no_gap_when_two_processes_add_at_once(url: str) -> None:
     assert sum(at_once(url, add_sentences)) == 2 * 20 * 7 + 19 * 7
     table = schema.sentences
     numbers = [row.number for row in rows_of(url, sa.select(table.c.number).order_by(table.c.number))]
     assert numbers == list(range(1, 2 * 20 * 7 + 19 * 7 + 1))
 
 
-def test_two_processes_that_draw_at_once_never_draw_the_same_sentence(url: str) -> None:
+def test_two_processes_never_draw_the_same_sentence(url: str) -> None:
     with Store(url) as store:
         store.add_annotated(texts(100), [])
 
@@ -161,7 +161,7 @@ def test_two_processes_that_draw_at_once_never_draw_the_same_sentence(url: str) 
     assert len({*ana, *ben}) == 100
 
 
-def test_two_processes_that_draw_the_least_sure_at_once_never_draw_the_same_sentence(url: str) -> None:
+def test_two_processes_never_draw_the_same_uncertain_sentence(url: str) -> None:
     with Store(url) as store:
         store.add_annotated(texts(100), [])
         score_all(store, [0.1, 0.2, 0.3, 0.4])
@@ -172,7 +172,7 @@ def test_two_processes_that_draw_the_least_sure_at_once_never_draw_the_same_sent
     assert len({*ana, *ben}) == 100
 
 
-def test_three_readers_at_once_never_become_three_of_one_sentence(url: str) -> None:
+def test_three_readers_at_once_never_share_one_sentence(url: str) -> None:
     with Store(url) as store:
         store.add_annotated(texts(60), [])
 
@@ -184,7 +184,7 @@ def test_three_readers_at_once_never_become_three_of_one_sentence(url: str) -> N
     assert sorted(readers.values()) == [1] * 20 + [2] * 40
 
 
-def test_two_processes_never_label_the_same_sentence_again(url: str) -> None:
+def test_two_processes_never_relabel_the_same_sentence(url: str) -> None:
     with Store(url) as store:
         rows = texts(100)
         store.add_annotated(rows, [])
@@ -197,7 +197,7 @@ def test_two_processes_never_label_the_same_sentence_again(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_four_people_at_once_label_two_thousand_sentences_none_lost_and_none_twice(url: str) -> None:
+def test_four_annotators_at_once_label_each_sentence_once(url: str) -> None:
     with Store(url) as store:
         store.add_annotated(texts(2100), [])
 

@@ -43,13 +43,13 @@ def test_each_annotators_standing_decisions_are_counted_most_first(store: Store)
     ]
 
 
-def test_annotators_who_did_as_much_are_ordered_by_name(store: Store) -> None:
+def test_annotators_with_equal_counts_are_ordered_by_name(store: Store) -> None:
     store.events.add([decision("s1", name) for name in ("eva", "ana", "ben")])
 
     assert [progress.annotator for progress in store.counts.annotators(today=TODAY)] == ["ana", "ben", "eva"]
 
 
-def test_the_time_of_a_decision_is_the_median_of_those_taken(store: Store) -> None:
+def test_seconds_are_the_median_of_those_measured(store: Store) -> None:
     seconds: dict[str, list[float | None]] = {
         "ana": [9.0, 1.0, 2.0, None],
         "ben": [4.0, 1.0, 2.0, 100.0],
@@ -62,7 +62,7 @@ def test_the_time_of_a_decision_is_the_median_of_those_taken(store: Store) -> No
     assert found == {"ana": 2.0, "ben": 3.0, "eva": None}
 
 
-def test_label_sets_are_counted_where_they_stand_and_were_reviewed(store: Store) -> None:
+def test_label_sets_of_standing_reviews_are_counted(store: Store) -> None:
     store.events.add(
         [
             decision("s1", "ana", labels=("aid", "truce")),
@@ -82,7 +82,7 @@ def test_label_sets_are_counted_where_they_stand_and_were_reviewed(store: Store)
     assert store.counts.label_sets() == {("aid", "truce"): 2, ("aid",): 1, (): 2, ("Frieden “ü”",): 1}
 
 
-def test_what_became_of_each_strategys_sentences_is_counted_most_first(store: Store) -> None:
+def test_strategies_are_counted_with_outcomes_most_first(store: Store) -> None:
     ids = added(store, 6)
     random, search = draw("ana", ids[:4]), draw("ana", ids[4:], strategy="search")
     store.draws.add([random], expires_at=FUTURE)
@@ -100,7 +100,7 @@ def test_what_became_of_each_strategys_sentences_is_counted_most_first(store: St
     assert store.counts.strategies() == [StrategyProgress("random", 4, 1, 1), StrategyProgress("search", 2, 0, 0)]
 
 
-def test_sentences_are_counted_that_one_and_that_two_people_have_reviewed(store: Store) -> None:
+def test_sentences_reviewed_once_and_twice_are_counted(store: Store) -> None:
     store.events.add(
         [
             *(decision("s1", name) for name in ("ana", "ben", "eva")),

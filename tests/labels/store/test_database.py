@@ -15,7 +15,7 @@ from tests.labels.store.builders import PAST, decision, sentences
 
 
 @pytest.mark.parametrize("place", ["", "sqlite:///", "sqlite+pysqlite:///"])
-def test_a_file_that_is_absent_is_not_made_when_it_must_be_there(isolated: Path, place: str) -> None:
+def test_a_missing_file_is_not_created_unless_asked_for(isolated: Path, place: str) -> None:
     with pytest.raises(InputError, match=r"absent\.db: there is no such label store\. Fill one with"):
         Store(f"{place}absent.db", create=False)
     assert list(isolated.iterdir()) == []
@@ -25,7 +25,7 @@ def test_a_file_that_is_absent_is_not_made_when_it_must_be_there(isolated: Path,
         assert store.counts.texts().documents == 0
 
 
-def test_a_file_that_a_url_names_in_sqlites_own_way_is_found(isolated: Path) -> None:
+def test_a_file_in_sqlites_own_uri_form_is_found(isolated: Path) -> None:
     store = "sqlite:///file:present.db?uri=true"
     Store(store).close()
 
@@ -44,7 +44,7 @@ def test_a_file_that_a_url_names_in_sqlites_own_way_is_found(isolated: Path) -> 
     ],
 )
 @pytest.mark.parametrize("use", [Store, store_name])
-def test_a_url_that_cannot_be_read_is_refused_without_its_password(
+def test_a_malformed_url_is_refused_without_its_password(
     isolated: Path, use: Callable[[str], object], url: str
 ) -> None:
     with pytest.raises(
@@ -67,7 +67,7 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(
         ("timeout=5&timeout=6", r"a parameter of this URL cannot be used"),
     ],
 )
-def test_a_parameter_that_sqlite_would_not_heed_is_refused(isolated: Path, query: str, message: str) -> None:
+def test_a_parameter_that_sqlite_would_ignore_is_refused(isolated: Path, query: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Store(f"sqlite:///store.db?{query}")
     assert list(isolated.iterdir()) == []
@@ -77,7 +77,7 @@ def test_a_parameter_that_sqlite_would_not_heed_is_refused(isolated: Path, query
 
 
 @pytest.mark.parametrize("name", ["plain.db", "two words.db", "50%.db", "why?.db", "a#b.db", "Ünïcode.db"])
-def test_a_store_is_the_file_of_the_path_that_was_given(isolated: Path, name: str) -> None:
+def test_a_store_is_created_at_the_given_path(isolated: Path, name: str) -> None:
     with Store(isolated / name) as store:
         store.add_annotated(sentences(1), [])
 
@@ -86,21 +86,21 @@ def test_a_store_is_the_file_of_the_path_that_was_given(isolated: Path, name: st
         assert connection.execute("SELECT COUNT(*) FROM sentences").fetchone() == (1,)
 
 
-def test_a_store_in_the_home_folder_can_be_named_with_a_tilde(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_names_the_home_folder(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(isolated))
     Store("~/mine.db").close()
 
     assert (isolated / "mine.db").is_file()
 
 
-def test_what_was_written_is_seen_by_another_connection_at_once(url: str) -> None:
+def test_writes_are_seen_by_another_connection_at_once(url: str) -> None:
     with Store(url) as writer, Store(url) as reader:
         writer.events.add([decision("s1")])
 
         assert len(reader.events.all()) == 1
 
 
-def test_a_closed_store_can_be_opened_again_with_all_that_was_in_it(url: str) -> None:
+def test_a_closed_store_can_be_opened_again(url: str) -> None:
     event = decision("s1", labels=("aid",))
     with Store(url) as store:
         store.events.add([event])
@@ -109,7 +109,7 @@ def test_a_closed_store_can_be_opened_again_with_all_that_was_in_it(url: str) ->
         assert store.events.all() == [event]
 
 
-def test_a_store_that_was_damaged_says_that_it_cannot_be_read() -> None:
+def test_a_damaged_store_cannot_be_read() -> None:
     with Store("store.db") as store:
         with closing(sqlite3.connect("store.db")) as connection, connection:
             connection.execute("DROP TABLE events")
@@ -127,7 +127,7 @@ def test_now_is_a_moment_in_utc_to_the_microsecond() -> None:
     assert len(now()) == len(PAST)
 
 
-def test_an_empty_file_is_no_store_and_stays_empty(isolated: Path) -> None:
+def test_an_empty_file_is_refused_and_stays_empty(isolated: Path) -> None:
     notes = isolated / "notes.jsonl"
     notes.touch()
 

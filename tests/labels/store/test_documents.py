@@ -29,7 +29,7 @@ def cut(text: str, *parts: str, **more: Any) -> tuple[Document, list[Sentence]]:
 # -- documents and sentences
 
 
-def test_a_document_comes_back_as_it_went_in(store: Store, url: str) -> None:
+def test_documents_round_trip(store: Store, url: str) -> None:
     text = "Zürich — “peace” 🕊\nline two\r\n\ttabbed"
     document = Document("src", text, "http://x.y", "A 'title'", "2026-02-03", "de", synthetic=True)
 
@@ -37,7 +37,7 @@ def test_a_document_comes_back_as_it_went_in(store: Store, url: str) -> None:
     assert stored_document(url, document.id) == document
 
 
-def test_sentences_come_back_by_document_and_position_with_their_boilerplate(store: Store) -> None:
+def test_sentences_are_ordered_by_document_and_position(store: Store) -> None:
     first = sentences(3, "d1", splitter="sentencex/1", boilerplate="share line", synthetic=True)
     second = sentences(2, "d2")
     store.add_annotated([*reversed(second), *reversed(first)], [])
@@ -48,7 +48,7 @@ def test_sentences_come_back_by_document_and_position_with_their_boilerplate(sto
     assert store.documents.sentences([]) == []
 
 
-def test_many_sentences_asked_for_come_back_in_order(store: Store) -> None:
+def test_many_sentences_by_id_come_back_in_order(store: Store) -> None:
     rows = sentences(1000)
     store.add_annotated(rows, [])
     ids = [row.id for row in rows]
@@ -57,7 +57,7 @@ def test_many_sentences_asked_for_come_back_in_order(store: Store) -> None:
     assert store.documents.sentences(ids) == rows
 
 
-def test_what_is_there_already_is_left_as_it_is_and_not_counted(store: Store, url: str) -> None:
+def test_known_texts_stay_as_they_are_and_are_not_counted(store: Store, url: str) -> None:
     document = Document("src", "One. Two.", title="First title")
     row = Sentence(document.id, 0, 4, "One.", boilerplate="caption")
     store.documents.add([(document, [row])])
@@ -89,7 +89,7 @@ def test_nothing_of_refused_documents_is_kept(store: Store) -> None:
     assert store.counts.texts() == TextCounts(0, 0, 0)
 
 
-def test_sentences_are_numbered_without_a_gap_over_several_additions(store: Store, url: str) -> None:
+def test_numbers_have_no_gap_over_several_additions(store: Store, url: str) -> None:
     store.add_annotated(sentences(500, "d1"), [])
     store.add_annotated([*sentences(510, "d1"), *sentences(3, "d2", boilerplate="caption"), *sentences(3, "d2")], [])
     document = Document("src", "One.")
@@ -109,7 +109,7 @@ def test_a_refused_addition_takes_no_numbers(store: Store, url: str) -> None:
     assert numbers_of(url) == [1, 2, 3]
 
 
-def test_documents_and_sentences_are_counted_page_furniture_apart(store: Store) -> None:
+def test_documents_sentences_and_boilerplate_are_counted(store: Store) -> None:
     assert store.counts.texts() == TextCounts(0, 0, 0)
     documents = [Document("src", f"Text {i}") for i in range(2)]
     store.documents.add([(document, []) for document in documents])
@@ -119,7 +119,7 @@ def test_documents_and_sentences_are_counted_page_furniture_apart(store: Store) 
     assert store.counts.texts() == TextCounts(documents=2, sentences=7, boilerplate=4)
 
 
-def test_only_documents_with_a_date_are_dated(store: Store) -> None:
+def test_dates_leave_out_documents_without_one(store: Store) -> None:
     dated, undated = Document("src", "One.", date="2026-02-03"), Document("src", "Two.")
     store.documents.add([(dated, []), (undated, [])])
 
@@ -129,7 +129,7 @@ def test_only_documents_with_a_date_are_dated(store: Store) -> None:
 # -- what surrounds a sentence
 
 
-def test_the_context_is_two_sentences_on_each_side_fewer_at_the_edges(store: Store) -> None:
+def test_the_context_is_two_sentences_on_each_side(store: Store) -> None:
     document, rows = cut("A. B. C. D. E. F.", "A.", "B.", "C.", "D.", "E.", "F.")
     store.documents.add([(document, rows)])
     added(store, 3, "another document")
@@ -149,7 +149,7 @@ def test_boilerplate_is_part_of_the_context(store: Store) -> None:
     assert store.documents.context(rows[2]).before == (rows[0], furniture)
 
 
-def test_a_sentence_whose_document_is_elsewhere_has_neighbours_but_no_title(store: Store) -> None:
+def test_without_its_document_a_sentence_has_context_but_no_title(store: Store) -> None:
     rows = sentences(2, "elsewhere")
     store.add_annotated(rows, [])
 

@@ -25,7 +25,7 @@ def in_an_hour(seconds: int = 0) -> str:
 # -- what is free
 
 
-def test_unseen_are_the_sentences_without_boilerplate_that_nobody_has_decided_on(store: Store) -> None:
+def test_unseen_sentences_are_undecided_and_not_boilerplate(store: Store) -> None:
     ids = added(store, 4)
     added(store, 2, "d2", boilerplate="caption")
     store.events.add([decision(ids[0]), decision(ids[1], "ben", state="skipped")])
@@ -54,7 +54,7 @@ def test_the_frame_counts_what_is_unseen(store: Store) -> None:
     assert store.unseen.frame().size == len(store.unseen.ids()) == 6
 
 
-def test_the_frame_counts_rightly_what_was_decided_on_before_it_was_read_in(store: Store) -> None:
+def test_decisions_imported_before_their_sentences_leave_the_frame(store: Store) -> None:
     rows, furniture = sentences(3), sentences(2, "d2", boilerplate="caption")
     store.events.add(
         [decision(rows[0].id), decision(rows[0].id, "ben"), decision(furniture[0].id), decision("elsewhere")]
@@ -65,7 +65,7 @@ def test_the_frame_counts_rightly_what_was_decided_on_before_it_was_read_in(stor
     assert store.unseen.frame().size == len(store.unseen.ids()) == 2
 
 
-def test_the_hash_of_the_frame_changes_with_what_it_is_made_of(store: Store) -> None:
+def test_the_frame_hash_changes_with_the_frame(store: Store) -> None:
     changes: list[Callable[[], object]] = [
         lambda: added(store, 2),
         lambda: added(store, 1, "d2"),
@@ -98,7 +98,7 @@ def mixed(store: Store, labellable: int, free: int) -> list[str]:
 
 
 @pytest.mark.parametrize("labellable", [8, 150], ids=["guessed", "listed"])
-def test_every_ordered_sample_is_as_likely(store: Store, labellable: int) -> None:
+def test_every_ordered_sample_is_equally_likely(store: Store, labellable: int) -> None:
     free, generator = mixed(store, labellable, 5), Random(7)
 
     counts = Counter(tuple(store.unseen.random(2, generator)) for _ in range(200))
@@ -112,7 +112,7 @@ def test_every_ordered_sample_is_as_likely(store: Store, labellable: int) -> Non
 
 @pytest.mark.parametrize("labellable", [12, 300], ids=["guessed", "listed"])
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11])
-def test_a_sample_has_the_size_asked_for_and_holds_nothing_twice(store: Store, labellable: int, count: int) -> None:
+def test_a_sample_has_the_wanted_size_and_no_repeats(store: Store, labellable: int, count: int) -> None:
     free = mixed(store, labellable, 10)
 
     sample = store.unseen.random(count, Random(3))
@@ -166,13 +166,13 @@ def found(store: Store, *words: str, count: int = 10) -> set[str]:
         (("nowhere",), set()),
     ],
 )
-def test_what_matches_holds_all_words_and_phrases_as_they_are_whatever_their_case(
+def test_matching_needs_all_words_and_phrases_in_any_case(
     texts: Store, words: tuple[str, ...], names: set[str]
 ) -> None:
     assert found(texts, *words) == names
 
 
-def test_what_matches_is_unseen_and_no_more_than_asked_for(texts: Store) -> None:
+def test_matching_gives_unseen_sentences_up_to_the_count(texts: Store) -> None:
     ids = {sentence.document_id: sentence.id for sentence in texts.documents.sentences()}
     assert len(found(texts, "air", count=2)) == 2
     texts.events.add([decision(ids["asks"])])
@@ -181,7 +181,7 @@ def test_what_matches_is_unseen_and_no_more_than_asked_for(texts: Store) -> None
     assert found(texts, "air") == {"split"}
 
 
-def test_own_decisions_are_those_made_at_random_alone_and_long_ago(store: Store) -> None:
+def test_own_decisions_are_random_single_and_old(store: Store) -> None:
     ids = added(store, 8)
     strategies = ("random", "overlap", "search", "retest")
     draws = {name: draw("ana", ids[:6], strategy=name) for name in strategies}
@@ -207,7 +207,7 @@ def test_own_decisions_are_those_made_at_random_alone_and_long_ago(store: Store)
     assert store.draws.own_decisions("ana", before=old) == []
 
 
-def test_a_retest_that_was_passed_over_can_be_asked_for_again(store: Store) -> None:
+def test_a_skipped_retest_can_be_drawn_again(store: Store) -> None:
     ids = added(store, 1)
     first, again = draw("ana", ids), draw("ana", ids, strategy="retest")
     for made in (first, again):
@@ -220,7 +220,7 @@ def test_a_retest_that_was_passed_over_can_be_asked_for_again(store: Store) -> N
 # -- draws and reservations
 
 
-def test_a_drawn_sentence_is_not_unseen_until_its_reservation_runs_out(store: Store) -> None:
+def test_a_reserved_sentence_is_not_unseen(store: Store) -> None:
     ids = added(store, 3)
 
     assert store.draws.add([draw("ana", ids[:1])], expires_at=in_an_hour())
@@ -230,7 +230,7 @@ def test_a_drawn_sentence_is_not_unseen_until_its_reservation_runs_out(store: St
     assert len(store.unseen.ids(at=in_an_hour(60))) == 3
 
 
-def test_draws_come_back_as_they_went_in(store: Store) -> None:
+def test_draws_round_trip(store: Store) -> None:
     ids = added(store, 4)
     items = (
         DrawItem(ids[2], 0.25, "0.3-0.6", ("aid", "truce"), 1),
@@ -255,7 +255,7 @@ def test_items_come_back_in_the_order_of_the_draw(store: Store) -> None:
 
 
 @pytest.mark.parametrize("held_as", ["random", "audit"])
-def test_a_draw_with_a_sentence_that_another_holds_is_refused_whole(store: Store, held_as: str) -> None:
+def test_a_draw_of_a_held_sentence_is_refused_whole(store: Store, held_as: str) -> None:
     ids = added(store, 4)
     store.draws.add([draw("ana", ids[:1], strategy=held_as)], expires_at=FUTURE)
 
@@ -266,7 +266,7 @@ def test_a_draw_with_a_sentence_that_another_holds_is_refused_whole(store: Store
     assert store.unseen.ids() == sorted(ids[1:])
 
 
-def test_a_draw_with_a_sentence_that_another_held_and_decided_on_meanwhile_is_refused(store: Store) -> None:
+def test_a_draw_of_a_sentence_decided_on_meanwhile_is_refused(store: Store) -> None:
     ids = added(store, 1)
     store.draws.add([draw("ana", ids)], expires_at=FUTURE)
     store.events.add([decision(ids[0], "ana")])
@@ -275,7 +275,7 @@ def test_a_draw_with_a_sentence_that_another_held_and_decided_on_meanwhile_is_re
 
 
 @pytest.mark.parametrize("strategy", ["audit", "retest", "relabel"])
-def test_a_draw_to_be_shared_may_hold_what_was_decided_on(store: Store, strategy: str) -> None:
+def test_a_shared_draw_may_contain_decided_sentences(store: Store, strategy: str) -> None:
     ids = added(store, 1)
     store.events.add([decision(ids[0], "ana")])
     store.relabelling.add([(ids[0], WHY, ())], source="doubts")
@@ -284,7 +284,7 @@ def test_a_draw_to_be_shared_may_hold_what_was_decided_on(store: Store, strategy
     assert pending(store, "ana", strategy) == set(ids)
 
 
-def test_two_people_may_audit_the_same_sentence(store: Store) -> None:
+def test_two_annotators_may_audit_the_same_sentence(store: Store) -> None:
     ids = added(store, 1)
     for annotator in ("ana", "ben"):
         assert store.draws.add([draw(annotator, ids, strategy="audit")], expires_at=FUTURE)
@@ -292,7 +292,7 @@ def test_two_people_may_audit_the_same_sentence(store: Store) -> None:
     assert pending(store, "ana", "audit") == pending(store, "ben", "audit") == set(ids)
 
 
-def test_a_sentence_whose_reservation_has_run_out_can_be_drawn_by_another(store: Store) -> None:
+def test_an_expired_reservation_frees_the_sentence(store: Store) -> None:
     ids = added(store, 2)
     store.draws.add([draw("ana", ids)], expires_at=PAST)
 
@@ -301,7 +301,7 @@ def test_a_sentence_whose_reservation_has_run_out_can_be_drawn_by_another(store:
     assert store.unseen.ids() == ids[1:]
 
 
-def test_what_is_pending_is_the_undecided_rest_of_a_draw(store: Store) -> None:
+def test_undecided_sentences_of_a_draw_are_pending(store: Store) -> None:
     ids = added(store, 4)
     made = draw("ana", ids)
     store.draws.add([made], expires_at=FUTURE)
@@ -310,7 +310,7 @@ def test_what_is_pending_is_the_undecided_rest_of_a_draw(store: Store) -> None:
     assert pending(store, "ana") == {ids[0], ids[2]}
 
 
-def test_a_decision_that_was_undone_is_pending_again_unless_another_stands_below(store: Store) -> None:
+def test_an_undone_decision_is_pending_again(store: Store) -> None:
     ids = added(store, 2)
     made = draw("ana", ids)
     store.draws.add([made], expires_at=FUTURE)
@@ -322,7 +322,7 @@ def test_a_decision_that_was_undone_is_pending_again_unless_another_stands_below
     assert pending(store, "ana") == {ids[0]}
 
 
-def test_what_the_annotator_decided_in_another_draw_is_pending_no_more(store: Store) -> None:
+def test_sentences_decided_in_another_draw_are_not_pending(store: Store) -> None:
     ids = added(store, 2)
     store.draws.add([draw("ana", ids)], expires_at=PAST)
     search = draw("ana", ids[:1], strategy="search")
@@ -332,7 +332,7 @@ def test_what_the_annotator_decided_in_another_draw_is_pending_no_more(store: St
     assert pending(store, "ana") == {ids[1]}
 
 
-def test_what_another_has_drawn_or_decided_since_is_pending_no_more(store: Store) -> None:
+def test_sentences_taken_by_another_are_not_pending(store: Store) -> None:
     ids = added(store, 3)
     store.draws.add([draw("ana", ids)], expires_at=PAST)
     store.draws.add([draw("ben", ids[:1])], expires_at=FUTURE)
@@ -342,7 +342,7 @@ def test_what_another_has_drawn_or_decided_since_is_pending_no_more(store: Store
 
 
 @pytest.mark.parametrize("strategy", ["overlap", "audit", "retest"])
-def test_what_another_has_decided_on_is_still_pending_where_it_is_shared(store: Store, strategy: str) -> None:
+def test_shared_sentences_stay_pending_after_anothers_decision(store: Store, strategy: str) -> None:
     ids = added(store, 1)
     store.draws.add([draw("ana", ids, strategy=strategy)], expires_at=FUTURE)
     store.events.add([decision(ids[0], "ben")])
@@ -351,13 +351,13 @@ def test_what_another_has_decided_on_is_still_pending_where_it_is_shared(store: 
 
 
 @pytest.mark.parametrize(("annotator", "strategy"), [("ben", "random"), ("ana", "uncertainty")])
-def test_a_draw_is_only_its_annotators_and_its_strategys(store: Store, annotator: str, strategy: str) -> None:
+def test_last_draws_are_those_of_the_annotator_and_strategy(store: Store, annotator: str, strategy: str) -> None:
     store.draws.add([draw("ana", added(store, 1))], expires_at=FUTURE)
 
     assert store.draws.last(annotator, (strategy,)) == []
 
 
-def test_a_draw_is_only_its_querys_and_its_models(store: Store) -> None:
+def test_last_draws_are_those_of_the_query_and_model(store: Store) -> None:
     ids = added(store, 2)
     one = draw("ana", ids[:1], strategy="search", query="truce", created_at=PAST)
     two = draw("ana", ids[1:], strategy="search", query="aid", model_id="m")
@@ -380,7 +380,7 @@ def test_the_last_draws_are_those_made_last_at_one_moment(store: Store) -> None:
 
 
 @pytest.mark.parametrize("before", [PAST, FUTURE], ids=["run out", "running"])
-def test_what_is_pending_is_reserved_anew_until_the_time_given(store: Store, before: str) -> None:
+def test_pending_sentences_are_reserved_again(store: Store, before: str) -> None:
     ids = added(store, 2)
     store.draws.add([draw("ana", ids)], expires_at=before)
 
@@ -391,7 +391,7 @@ def test_what_is_pending_is_reserved_anew_until_the_time_given(store: Store, bef
     assert len(store.unseen.ids(at=in_an_hour(60))) == 2
 
 
-def test_a_sentence_can_be_reserved_again_but_not_away_from_another(store: Store) -> None:
+def test_reserving_again_takes_nothing_from_others(store: Store) -> None:
     ids = added(store, 2)
     store.draws.add([draw("ben", ids[1:])], expires_at=FUTURE)
     for identifier in ids:
@@ -400,7 +400,7 @@ def test_a_sentence_can_be_reserved_again_but_not_away_from_another(store: Store
     assert store.unseen.ids() == []
 
 
-def test_what_others_hold_is_what_they_hold_now(store: Store) -> None:
+def test_held_by_others_counts_current_reservations(store: Store) -> None:
     ids = added(store, 3)
     for identifier, name, until in zip(ids, ("ana", "ben", "ben"), (FUTURE, FUTURE, PAST), strict=True):
         store.draws.reserve(identifier, name, "", expires_at=until)
@@ -409,7 +409,7 @@ def test_what_others_hold_is_what_they_hold_now(store: Store) -> None:
     assert store.draws.held_by_others("eva") == set(ids[:2])
 
 
-def test_reservations_that_have_run_out_are_removed_by_the_next_draw(store: Store, url: str) -> None:
+def test_the_next_draw_removes_expired_reservations(store: Store, url: str) -> None:
     ids = added(store, 2)
     store.draws.add([draw("ana", ids[:1])], expires_at=PAST)
     store.draws.add([draw("ben", ids[1:])], expires_at=FUTURE)
@@ -425,7 +425,7 @@ def overlap(store: Store, annotator: str, ids: list[str], *, second_readings: li
     return store.draws.add([made], expires_at=FUTURE, second_readings=second_readings or [])
 
 
-def test_the_overlap_that_one_person_was_given_is_open_to_each_other_one(store: Store) -> None:
+def test_an_opened_overlap_is_offered_to_all_others(store: Store) -> None:
     ids = added(store, 4)
     overlap(store, "ana", ids[:2])
     store.draws.add([draw("ana", ids[2:3])], expires_at=FUTURE)
@@ -436,7 +436,7 @@ def test_the_overlap_that_one_person_was_given_is_open_to_each_other_one(store: 
     assert store.draws.overlap_candidates("ana") == []
 
 
-def test_the_overlap_is_closed_once_two_people_were_given_it(store: Store) -> None:
+def test_an_overlap_closes_with_its_second_reader(store: Store) -> None:
     ids = added(store, 2)
     overlap(store, "ana", ids)
 
@@ -445,7 +445,7 @@ def test_the_overlap_is_closed_once_two_people_were_given_it(store: Store) -> No
     assert [item.sentence_id for item in store.draws.overlap_candidates("eva")] == ids[1:]
 
 
-def test_a_third_reader_who_chose_at_the_same_moment_is_refused(store: Store) -> None:
+def test_a_third_reader_at_the_same_moment_is_refused(store: Store) -> None:
     ids = added(store, 2)
     overlap(store, "ana", ids)
     overlap(store, "ben", ids[:1], second_readings=ids[:1])
@@ -456,14 +456,14 @@ def test_a_third_reader_who_chose_at_the_same_moment_is_refused(store: Store) ->
     assert overlap(store, "eva", ids[1:], second_readings=ids[1:])
 
 
-def test_an_overlap_that_was_opened_with_what_another_holds_is_refused(store: Store) -> None:
+def test_an_overlap_of_a_held_sentence_is_refused(store: Store) -> None:
     ids = added(store, 1)
     overlap(store, "ana", ids)
 
     assert not overlap(store, "ben", ids)
 
 
-def test_what_someone_has_decided_on_before_is_no_overlap_for_them(store: Store) -> None:
+def test_sentences_decided_before_are_not_offered_as_overlap(store: Store) -> None:
     ids = added(store, 2)
     overlap(store, "ana", ids)
     store.events.add([decision(ids[0], "ben")])
@@ -489,7 +489,7 @@ def relabelled(store: Store, sentence: str, annotator: str = "ana", state: State
     return made
 
 
-def test_what_is_to_be_labelled_again_comes_back_oldest_first(store: Store) -> None:
+def test_the_queue_is_oldest_first(store: Store) -> None:
     assert store.relabelling.add([("s2", WHY, ("aid", "truce")), ("s1", "doubt", ())], source="doubts") == 2
     assert store.relabelling.add([("s3", "codebook", ("aid",))], source="migration") == 1
 
@@ -510,7 +510,7 @@ def test_a_sentence_waits_only_once(store: Store) -> None:
     assert [entry.sentence_id for entry in store.relabelling.waiting()] == ["s1", "s2"]
 
 
-def test_it_is_done_when_a_decision_so_drawn_stands_and_open_again_when_that_is_undone(store: Store) -> None:
+def test_a_queued_sentence_is_done_while_its_new_review_stands(store: Store) -> None:
     ids = added(store, 2)
     store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
     store.events.add([decision(ids[1], "ben"), decision(ids[0], "ben")])
@@ -523,7 +523,7 @@ def test_it_is_done_when_a_decision_so_drawn_stands_and_open_again_when_that_is_
     assert [entry.sentence_id for entry in store.relabelling.waiting()] == ids
 
 
-def test_what_was_labelled_again_can_be_asked_for_once_more(store: Store) -> None:
+def test_a_relabelled_sentence_can_be_queued_again(store: Store) -> None:
     ids = added(store, 1)
     store.relabelling.add([(ids[0], WHY, ())], source="doubts")
     relabelled(store, ids[0])
@@ -533,7 +533,7 @@ def test_what_was_labelled_again_can_be_asked_for_once_more(store: Store) -> Non
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["labelled before", "not labelled before"])
-def test_who_passes_over_what_is_to_be_labelled_again_leaves_it_to_others(store: Store, before: bool) -> None:
+def test_a_skipped_queued_sentence_is_left_to_others(store: Store, before: bool) -> None:
     ids = added(store, 2)
     store.events.add([decision(ids[0], "ana")] * before)
     store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
@@ -549,7 +549,7 @@ def test_who_passes_over_what_is_to_be_labelled_again_leaves_it_to_others(store:
     assert pending(store, "ana", "relabel") == {ids[0]}
 
 
-def test_what_was_passed_over_is_done_when_another_has_labelled_it_again(store: Store) -> None:
+def test_a_skipped_queued_sentence_is_done_by_another(store: Store) -> None:
     ids = added(store, 1)
     store.relabelling.add([(ids[0], WHY, ())], source="doubts")
     relabelled(store, ids[0], "ana", "skipped")
@@ -558,7 +558,7 @@ def test_what_was_passed_over_is_done_when_another_has_labelled_it_again(store: 
     assert store.relabelling.waiting() == []
 
 
-def test_who_passed_over_a_sentence_is_asked_when_it_is_queued_once_more(store: Store) -> None:
+def test_a_sentence_queued_again_is_offered_after_a_skip(store: Store) -> None:
     ids = added(store, 1)
     store.relabelling.add([(ids[0], WHY, ())], source="doubts")
     relabelled(store, ids[0], "ana", "skipped")
@@ -568,7 +568,7 @@ def test_who_passed_over_a_sentence_is_asked_when_it_is_queued_once_more(store: 
     assert [entry.reason for entry in store.relabelling.waiting("ana")] == ["once more"]
 
 
-def test_what_others_hold_is_not_to_be_labelled_again_by_oneself(store: Store) -> None:
+def test_queued_sentences_held_by_others_are_not_offered(store: Store) -> None:
     ids = added(store, 3)
     store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
     store.draws.add([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
@@ -580,7 +580,7 @@ def test_what_others_hold_is_not_to_be_labelled_again_by_oneself(store: Store) -
     assert len(store.relabelling.waiting()) == 3
 
 
-def test_two_people_never_label_the_same_sentence_again(store: Store) -> None:
+def test_two_annotators_never_relabel_the_same_sentence(store: Store) -> None:
     ids = added(store, 2)
     store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
     store.draws.add([draw("ben", ids[:1], strategy="relabel")], expires_at=FUTURE)
@@ -590,7 +590,7 @@ def test_two_people_never_label_the_same_sentence_again(store: Store) -> None:
     assert store.draws.add([draw("ana", ids[1:], strategy="relabel")], expires_at=FUTURE)
 
 
-def test_what_another_labels_again_or_has_labelled_again_is_pending_no_more(store: Store) -> None:
+def test_sentences_relabelled_by_another_are_not_pending(store: Store) -> None:
     ids = added(store, 3)
     store.relabelling.add([(identifier, WHY, ()) for identifier in ids], source="doubts")
     store.draws.add([draw("ana", ids, strategy="relabel")], expires_at=PAST)

@@ -19,7 +19,7 @@ from tests.labels.store.builders import FUTURE, PAST, added, decision, draw, row
 # -- events
 
 
-def test_events_come_back_as_they_went_in_and_in_order(store: Store) -> None:
+def test_events_round_trip_in_order(store: Store) -> None:
     rows = [
         decision("s2", labels=("aid", "truce"), note="so “wrote” he\n", seconds=1.25, suggestion=("aid",), blind=True),
         decision("s1", "ben", suggestion=(), extra={"prodigy": {"answer": "ü", "_n": [1, None]}}),
@@ -36,7 +36,7 @@ def test_events_come_back_as_they_went_in_and_in_order(store: Store) -> None:
     assert store.events.all(sentence_ids=[]) == []
 
 
-def test_events_of_many_sentences_come_back_in_the_order_of_appending(store: Store) -> None:
+def test_events_of_many_sentences_keep_their_order(store: Store) -> None:
     rows = [decision(f"s{i}") for i in range(1000)]
     store.events.add(rows)
     ids = [row.sentence_id for row in rows]
@@ -45,7 +45,7 @@ def test_events_of_many_sentences_come_back_in_the_order_of_appending(store: Sto
     assert store.events.all(sentence_ids=ids) == rows
 
 
-def test_an_event_that_is_there_already_is_left_as_it_is_and_not_counted(store: Store) -> None:
+def test_a_known_event_stays_as_it_is_and_is_not_counted(store: Store) -> None:
     first = decision("s1", labels=("aid",))
     store.events.add([first])
 
@@ -60,7 +60,7 @@ def test_an_event_given_twice_at_once_is_kept_and_counted_once(store: Store) -> 
     assert store.events.all() == [event]
 
 
-def test_events_are_appended_only_if_those_before_them_are_as_is_asked(store: Store) -> None:
+def test_a_conditional_append_checks_earlier_events(store: Store) -> None:
     first, other, second = decision("s1"), decision("s2"), decision("s1", "ben")
     store.events.add([first, other])
     seen: list[list[Annotation]] = []
@@ -88,7 +88,7 @@ def test_an_event_of_a_draw_says_how_its_sentence_was_drawn(store: Store) -> Non
 
 
 @pytest.mark.parametrize(("strategy", "probability"), [("random", 0.125), ("random", None), ("hand-picked", 1.0)])
-def test_an_event_from_elsewhere_keeps_how_its_sentence_was_drawn(
+def test_an_imported_event_keeps_how_its_sentence_was_drawn(
     store: Store, strategy: str, probability: float | None
 ) -> None:
     store.events.add([decision("s1", strategy=strategy, inclusion_probability=probability)])
@@ -132,7 +132,7 @@ def test_events_of_draws_are_those_of_one_annotator_on_their_sentences(store: St
     assert [event.event_id for event in store.events.of_draws([two.id], "ana")] == [mine[1].event_id]
 
 
-def test_decisions_since_a_moment_are_counted_with_those_undone(store: Store) -> None:
+def test_decisions_since_a_moment_include_undone_ones(store: Store) -> None:
     noon = "2026-05-05T12:00:00+00:00"
     store.events.add(
         [
@@ -148,7 +148,7 @@ def test_decisions_since_a_moment_are_counted_with_those_undone(store: Store) ->
     assert store.events.count_since("ana", noon) == 3
 
 
-def test_shared_are_the_sentences_that_two_people_have_reviewed(store: Store) -> None:
+def test_shared_sentences_have_two_reviewers(store: Store) -> None:
     store.events.add(
         [
             *(decision(sentence, annotator) for sentence in ("s1", "s2", "s3", "s5") for annotator in ("ana", "ben")),
@@ -192,7 +192,7 @@ def decisions_of(url: str, prefix: str) -> dict[tuple[str, str, str], tuple[str,
 
 @given(histories, st.integers(1, 4))
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_stands_is_always_the_fold_of_the_events(
+def test_standing_decisions_are_the_fold_of_the_events(
     store: Store, url: str, history: list[Happening], at_once: int
 ) -> None:
     prefix = f"run{next(_run)}-"
@@ -248,7 +248,7 @@ def test_drafts_are_kept_apart_by_annotator_and_sentence(store: Store) -> None:
     assert {key: store.events.draft(*key) for key in drafts} == drafts
 
 
-def test_an_empty_draft_removes_what_was_kept(store: Store, url: str) -> None:
+def test_an_empty_draft_removes_the_stored_one(store: Store, url: str) -> None:
     store.events.keep_draft("s1", "ana", Draft(("aid",), "a note"))
     store.events.keep_draft("s1", "ana", Draft())
 
@@ -257,7 +257,7 @@ def test_an_empty_draft_removes_what_was_kept(store: Store, url: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("annotate", False), ("adjudicate", False), ("undo", True)])
-def test_a_decision_removes_the_annotators_own_draft_on_the_sentence(store: Store, kind: EventKind, kept: bool) -> None:
+def test_a_decision_removes_the_annotators_own_draft(store: Store, kind: EventKind, kept: bool) -> None:
     for sentence, annotator in (("s1", "ana"), ("s1", "ben"), ("s2", "ana")):
         store.events.keep_draft(sentence, annotator, Draft(("aid",)))
     store.events.add([decision("s1", "ana", kind)])
@@ -269,7 +269,7 @@ def test_a_decision_removes_the_annotators_own_draft_on_the_sentence(store: Stor
 # -- reservations
 
 
-def test_a_decision_frees_the_annotators_own_reservation_and_no_other(store: Store, url: str) -> None:
+def test_a_decision_frees_only_the_annotators_own_reservation(store: Store, url: str) -> None:
     ids = added(store, 2)
     store.draws.add([draw("ana", ids)], expires_at=FUTURE)
     store.draws.add([draw("ben", ids, strategy="audit")], expires_at=FUTURE)
@@ -279,7 +279,7 @@ def test_a_decision_frees_the_annotators_own_reservation_and_no_other(store: Sto
     assert sorted(map(tuple, held)) == sorted([(ids[1], "ana"), (ids[0], "ben"), (ids[1], "ben")])
 
 
-def test_appending_what_is_there_already_frees_no_reservation(store: Store) -> None:
+def test_appending_known_events_frees_no_reservation(store: Store) -> None:
     ids = added(store, 1)
     old = decision(ids[0], "ana")
     store.events.add([old, decision(ids[0], "ana", "undo")])

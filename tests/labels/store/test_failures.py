@@ -55,7 +55,7 @@ def filled() -> list[str]:
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_a_store_that_may_only_be_read_says_so_and_stays_as_it_was(filled: list[str], what: str) -> None:
+def test_a_read_only_store_refuses_writes(filled: list[str], what: str) -> None:
     with Store(READ_ONLY) as store:
         with pytest.raises(StoreError, match=rf"store\.db.*written \(attempt to write a readonly .*\)\. {ADVICE}"):
             WRITES[what](store)
@@ -64,14 +64,14 @@ def test_a_store_that_may_only_be_read_says_so_and_stays_as_it_was(filled: list[
     assert dump() == filled
 
 
-def test_nobody_can_label_in_a_store_that_may_only_be_read(filled: list[str], codebook: Codebook) -> None:
+def test_a_read_only_store_cannot_be_labelled_in(filled: list[str], codebook: Codebook) -> None:
     with Store(READ_ONLY) as store, pytest.raises(StoreError, match="readonly database"):
         LabellingSession(store, codebook, "ana")
     assert dump() == filled
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="to root every file can be written")
-def test_a_file_without_the_right_to_write_says_so(filled: list[str]) -> None:
+def test_a_write_protected_file_is_refused(filled: list[str]) -> None:
     path = Path("store.db")
     path.chmod(stat.S_IRUSR)
     try:
@@ -82,7 +82,7 @@ def test_a_file_without_the_right_to_write_says_so(filled: list[str]) -> None:
     assert dump() == filled
 
 
-def test_an_old_store_that_may_only_be_read_cannot_be_brought_to_date() -> None:
+def test_a_read_only_old_store_cannot_be_upgraded() -> None:
     engine = sa.create_engine("sqlite:///store.db")
     make_revision(engine, "0001")
     engine.dispose()
@@ -111,7 +111,7 @@ def full_disk(spare_pages: int) -> Iterator[None]:
         sa.event.remove(sa.pool.Pool, "connect", limit)
 
 
-def test_what_does_not_fit_the_disk_is_refused_whole_and_the_rest_stays(filled: list[str]) -> None:
+def test_writes_to_a_full_disk_are_refused_whole(filled: list[str]) -> None:
     document = Document("src", "A long report. " * 20_000)
     with full_disk(spare_pages=8), Store("store.db") as store:
         with pytest.raises(StoreError, match=rf"written \(database or disk is full\)\. {ADVICE}"):
@@ -128,7 +128,7 @@ def review_all(session: LabellingSession, note: str) -> None:
         session.review(["aid"], note)
 
 
-def test_a_session_on_a_full_disk_goes_on_where_it_was_when_there_is_room_again(codebook: Codebook) -> None:
+def test_a_session_continues_after_a_full_disk(codebook: Codebook) -> None:
     with Store("store.db") as store:
         added(store, 300)
         LabellingSession(store, codebook, "ana")
@@ -149,7 +149,7 @@ def test_a_session_on_a_full_disk_goes_on_where_it_was_when_there_is_room_again(
         assert len(store.events.all()) == done + 1
 
 
-def test_a_new_store_on_a_full_disk_is_not_half_made() -> None:
+def test_a_new_store_on_a_full_disk_is_not_half_created() -> None:
     with full_disk(spare_pages=10), pytest.raises(StoreError, match=r"opened \(database or disk is full\)"):
         Store("store.db")
     assert [line for line in dump() if line.startswith("CREATE")] == []
@@ -161,9 +161,7 @@ def test_a_new_store_on_a_full_disk_is_not_half_made() -> None:
 # -- another program holds the file
 
 
-def test_a_file_that_another_program_holds_too_long_is_named(
-    filled: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_file_is_named(filled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labels.store.database._BUSY_SECONDS", 0)
     with closing(sqlite3.connect("store.db")) as other, Store("store.db") as store:
         other.execute("BEGIN IMMEDIATE")
@@ -192,7 +190,7 @@ def test_text_that_cannot_be_stored_is_refused_whole(store: Store, event: Any) -
     assert store.events.all() == []
 
 
-def test_an_event_that_cannot_be_stored_leaves_nothing_of_what_came_with_it(store: Store, codebook: Codebook) -> None:
+def test_a_refused_event_leaves_nothing_behind(store: Store, codebook: Codebook) -> None:
     document = Document("src", "One.")
     sentence = Sentence(document.id, 0, 4, "One.")
     came: Any = {"documents": [document], "codebooks": [codebook], "migrations": [CodebookMigration("a", "b", (), "t")]}
@@ -210,7 +208,7 @@ def test_an_event_that_cannot_be_stored_leaves_nothing_of_what_came_with_it(stor
     assert store.codebooks.migrations() == came["migrations"]
 
 
-def test_a_number_that_is_too_large_is_refused_whole(store: Store) -> None:
+def test_a_too_large_number_is_refused_whole(store: Store) -> None:
     with pytest.raises(StoreError, match=rf"written \(.*\)\. {ADVICE}"):
         store.draws.add([draw("ana", added(store, 1), seed=10**30)], expires_at=FUTURE)
 
@@ -270,7 +268,7 @@ def server(empty_postgres: str) -> str:
     return empty_postgres
 
 
-def test_a_connection_that_was_cut_between_two_decisions_is_made_anew(server: str, codebook: Codebook) -> None:
+def test_a_lost_connection_is_reopened(server: str, codebook: Codebook) -> None:
     with Store(server) as store, administrator(server) as connection:
         session = LabellingSession(store, codebook, "ana")
         for _ in range(3):
@@ -282,7 +280,7 @@ def test_a_connection_that_was_cut_between_two_decisions_is_made_anew(server: st
         assert (session.decided, session.remaining) == (2, 8)
 
 
-def test_a_decision_whose_connection_is_cut_is_refused_and_can_be_made_again(server: str, codebook: Codebook) -> None:
+def test_a_decision_on_a_lost_connection_can_be_repeated(server: str, codebook: Codebook) -> None:
     with Store(server) as store, administrator(server) as connection, ThreadPoolExecutor(1) as thread:
         session = LabellingSession(store, codebook, "ana")
         session.review(["aid"])
@@ -298,7 +296,7 @@ def test_a_decision_whose_connection_is_cut_is_refused_and_can_be_made_again(ser
         assert [event.labels for event in store.events.all()] == [("aid",), ("truce",)]
 
 
-def test_who_opens_the_store_anew_after_a_cut_finds_everything_once(server: str, codebook: Codebook) -> None:
+def test_reopening_after_a_lost_connection_finds_everything_once(server: str, codebook: Codebook) -> None:
     with Store(server) as store, administrator(server) as connection, ThreadPoolExecutor(1) as thread:
         session = LabellingSession(store, codebook, "ana")
         session.review(["aid"], "first")
@@ -320,7 +318,7 @@ def test_who_opens_the_store_anew_after_a_cut_finds_everything_once(server: str,
         assert len(store.events.all()) == 2 + 1 + 9
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
+def test_an_absent_server_is_named_without_its_password() -> None:
     pytest.importorskip("psycopg")
     url = "postgresql+psycopg://ana:secret@127.0.0.1:1/work?connect_timeout=2"
 
@@ -341,7 +339,7 @@ def test_a_refused_store_leaves_no_connection_open(server: str) -> None:
             sleep(0.02)
 
 
-def test_a_session_keeps_nothing_of_a_decision_that_the_store_refused(codebook: Codebook) -> None:
+def test_a_session_keeps_nothing_of_a_refused_decision(codebook: Codebook) -> None:
     with Store("store.db") as store:
         added(store, 3)
         session = LabellingSession(store, codebook, "ana")

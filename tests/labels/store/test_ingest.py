@@ -40,7 +40,7 @@ def articles(isolated: Path) -> Path:
     return folder
 
 
-def test_documents_and_sentences_are_kept_and_counted(store: Store, articles: Path) -> None:
+def test_documents_and_sentences_are_added_and_counted(store: Store, articles: Path) -> None:
     report = ingest(store, [articles])
 
     assert (report.documents_read, report.documents_added, report.sentences_added) == (2, 2, 8)
@@ -67,7 +67,7 @@ def test_boilerplate_is_kept_with_its_reason_but_not_to_be_labelled(store: Store
     }
 
 
-def test_reading_the_same_again_adds_nothing(store: Store, articles: Path) -> None:
+def test_ingesting_again_adds_nothing(store: Store, articles: Path) -> None:
     ingest(store, [articles])
     before = store.counts.texts()
 
@@ -85,7 +85,7 @@ def test_a_document_that_changed_is_a_new_one(store: Store, articles: Path) -> N
     assert store.counts.texts().documents == 2
 
 
-def test_what_cannot_be_read_is_reported_and_the_rest_goes_in(store: Store, articles: Path, write_jsonl: Write) -> None:
+def test_unreadable_files_are_reported_and_the_rest_is_added(store: Store, articles: Path, write_jsonl: Write) -> None:
     (articles / "latin.txt").write_bytes("Zürich pledged aid.".encode("latin-1"))
     rows = write_jsonl("rows.jsonl", [{"text": "Rain fell."}, {"body": "x"}, {"text": "Snow fell."}])
 
@@ -109,9 +109,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_in(store: Store, arti
     ],
     ids=["half a character", "in the title", "NUL", "long date", "long language"],
 )
-def test_a_row_that_not_every_store_can_hold_is_reported_and_the_rest_goes_in(
-    url: str, isolated: Path, row: dict[str, Any]
-) -> None:
+def test_a_row_the_store_cannot_hold_is_reported(url: str, isolated: Path, row: dict[str, Any]) -> None:
     rows = [{"text": "Rain fell."}, row, {"text": "Hail fell."}]
     (isolated / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
@@ -123,7 +121,7 @@ def test_a_row_that_not_every_store_can_hold_is_reported_and_the_rest_goes_in(
     assert "rows.jsonl:2" in report.rejected[0]
 
 
-def test_more_documents_than_go_into_one_transaction_are_all_kept(store: Store, isolated: Path) -> None:
+def test_more_documents_than_one_transaction_are_all_added(store: Store, isolated: Path) -> None:
     rows = isolated / "rows.jsonl"
     rows.write_text("".join(json.dumps({"id": i, "text": f"Rain fell on day {i}."}) + "\n" for i in range(450)))
 
@@ -134,9 +132,7 @@ def test_more_documents_than_go_into_one_transaction_are_all_kept(store: Store, 
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "picture.png", "empty"])
-def test_a_path_with_nothing_to_read_is_refused_before_anything_is_kept(
-    store: Store, articles: Path, isolated: Path, name: str
-) -> None:
+def test_a_path_without_articles_is_refused_first(store: Store, articles: Path, isolated: Path, name: str) -> None:
     (isolated / "picture.png").touch()
     (isolated / "empty").mkdir()
     paths = [isolated / name] if name == "empty" else [articles, isolated / name]

@@ -86,7 +86,7 @@ def test_migrations_create_exactly_the_tables_of_the_schema(empty_url: str, engi
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_a_store_of_every_revision_is_brought_to_head(empty_url: str, engine: sa.Engine, revision: str) -> None:
+def test_a_store_of_every_revision_is_upgraded(empty_url: str, engine: sa.Engine, revision: str) -> None:
     make_revision(engine, revision)
 
     with Store(empty_url) as store:
@@ -188,7 +188,7 @@ def upgraded(empty_url: str, engine: sa.Engine) -> Iterator[Store]:
         yield opened
 
 
-def test_sentences_of_the_first_revision_are_all_there_and_numbered(upgraded: Store, engine: sa.Engine) -> None:
+def test_sentences_of_the_first_revision_are_numbered(upgraded: Store, engine: sa.Engine) -> None:
     assert upgraded.counts.texts() == TextCounts(documents=1, sentences=4, boilerplate=1)
     assert [(row.document_id, row.start, row.end, row.text) for row in upgraded.documents.sentences()] == [
         (document, start, start + 9, f"Text of {identifier} “ü”")
@@ -202,7 +202,7 @@ def test_sentences_of_the_first_revision_are_all_there_and_numbered(upgraded: St
     assert [sentence.number for sentence in upgraded.scores.unscored("m")] == [1, 3, 4, 5]
 
 
-def test_events_of_the_first_revision_come_back_in_their_order(upgraded: Store) -> None:
+def test_events_of_the_first_revision_keep_their_order(upgraded: Store) -> None:
     events = upgraded.events.all()
 
     assert [(e.sentence_id, e.annotator, e.event, e.state, list(e.labels)) for e in events] == OLD_EVENTS
@@ -218,7 +218,7 @@ def test_events_of_the_first_revision_come_back_in_their_order(upgraded: Store) 
     assert upgraded.events.all()[-1] == later
 
 
-def test_decisions_of_the_first_revision_stand_as_the_events_say(upgraded: Store, engine: sa.Engine) -> None:
+def test_decisions_of_the_first_revision_are_folded(upgraded: Store, engine: sa.Engine) -> None:
     table = schema.decisions
     with engine.connect() as connection:
         rows = connection.execute(sa.select(table)).all()
@@ -233,7 +233,7 @@ def test_decisions_of_the_first_revision_stand_as_the_events_say(upgraded: Store
     assert upgraded.counts.reviewed() == (2, 0)
 
 
-def test_draws_and_reservations_of_the_first_revision_are_still_held(upgraded: Store) -> None:
+def test_draws_and_reservations_of_the_first_revision_are_kept(upgraded: Store) -> None:
     (made,) = upgraded.draws.last("ana", ("random",))
 
     items = (DrawItem("s-late", 0.5, position=0), DrawItem("s-early", 0.5, position=1))
@@ -299,7 +299,7 @@ def test_a_foreign_database_is_refused_untouched(statements: list[str]) -> None:
     assert dump("foreign.db") == before
 
 
-def test_a_file_that_is_no_database_is_refused_untouched(isolated: Path) -> None:
+def test_a_file_of_another_kind_is_refused_untouched(isolated: Path) -> None:
     notes = isolated / "notes.db"
     notes.write_text("These are my notes.\n" * 50, encoding="utf-8")
 
@@ -309,7 +309,7 @@ def test_a_file_that_is_no_database_is_refused_untouched(isolated: Path) -> None
 
 
 @pytest.mark.parametrize("place", ["missing/store.db", "archive", "nonsense://host/store"])
-def test_a_place_where_no_store_can_be_is_named(isolated: Path, place: str) -> None:
+def test_an_impossible_place_for_a_store_is_named(isolated: Path, place: str) -> None:
     (isolated / "archive").mkdir()
 
     with pytest.raises(StoreError, match=r"could not be opened \(.+\).*Check that the path or URL") as caught:

@@ -27,7 +27,7 @@ def numbers(found: list[Scorable]) -> list[int]:
     return [sentence.number for sentence in found]
 
 
-def test_models_come_back_as_they_went_in_the_one_added_last_first(store: Store) -> None:
+def test_models_round_trip_latest_first(store: Store) -> None:
     early = model("early", created_at=PAST, thresholds=(0.25, 0.1), encoder="MiniLM “L6”")
     late = model("late", created_at=FUTURE, labels=("ä",), thresholds=(), exclusive=True)
     for each in (late, early, model("early", kind="another")):
@@ -36,7 +36,7 @@ def test_models_come_back_as_they_went_in_the_one_added_last_first(store: Store)
     assert store.scores.models() == [late, early]
 
 
-def test_what_is_unscored_comes_in_the_order_of_numbers_without_boilerplate(store: Store) -> None:
+def test_unscored_sentences_come_by_number_without_boilerplate(store: Store) -> None:
     added(store, 1, "d1")
     added(store, 2, "d2", boilerplate="caption")
     rows = sentences(3, "d3")
@@ -47,7 +47,7 @@ def test_what_is_unscored_comes_in_the_order_of_numbers_without_boilerplate(stor
     assert store.scores.count_unscored("m") == 4
 
 
-def test_scoring_goes_on_where_it_stopped_and_takes_up_what_was_added_since(store: Store) -> None:
+def test_scoring_continues_and_includes_new_sentences(store: Store) -> None:
     added(store, 4)
     store.scores.add("m", [score(1, 0.5), score(2, 0.5)])
     assert numbers(store.scores.unscored("m")) == [3, 4]
@@ -60,7 +60,7 @@ def test_scoring_goes_on_where_it_stopped_and_takes_up_what_was_added_since(stor
     assert store.scores.count_unscored("another") == 5
 
 
-def test_holes_are_found_after_what_is_new(store: Store) -> None:
+def test_gaps_are_found_after_new_sentences(store: Store) -> None:
     added(store, 5)
     store.scores.add("m", [score(2, 0.5), score(4, 0.5)])
 
@@ -71,7 +71,7 @@ def test_holes_are_found_after_what_is_new(store: Store) -> None:
     assert store.scores.count_unscored("m") == 2
 
 
-def test_embeddings_are_missing_apart_from_scores(store: Store) -> None:
+def test_missing_embeddings_are_independent_of_scores(store: Store) -> None:
     added(store, 3)
     score_all(store, [0.5])
     store.scores.add_embeddings("m", [(1, vector(1.0))])
@@ -92,7 +92,7 @@ def test_probabilities_come_back_in_float32(store: Store) -> None:
     assert store.scores.probabilities("m", "elsewhere") is None
 
 
-def test_scores_that_are_there_are_left_as_they_are_and_not_counted(store: Store) -> None:
+def test_known_scores_stay_as_they_are_and_are_not_counted(store: Store) -> None:
     ids = added(store, 2)
     store.scores.add("m", [score(1, 0.25)])
 
@@ -111,7 +111,7 @@ def test_embeddings_come_back_by_sentence(store: Store) -> None:
 
 
 @pytest.mark.parametrize("by", ["entropy", "margin"])
-def test_the_least_sure_come_first_and_only_what_is_unseen(store: Store, by: str) -> None:
+def test_uncertain_gives_unseen_sentences_least_sure_first(store: Store, by: str) -> None:
     ids = added(store, 6)
     measures = [0.1, 0.6, 0.3, 0.5, 0.4, 0.2]
     store.scores.add(
@@ -127,7 +127,7 @@ def test_the_least_sure_come_first_and_only_what_is_unseen(store: Store, by: str
     assert [value for _, value in found] == pytest.approx([0.6, 0.7, 0.8] if by == "margin" else [0.4, 0.3, 0.2])
 
 
-def test_bands_of_the_largest_probability_hold_each_sentence_once(store: Store) -> None:
+def test_bands_of_top_probability_have_each_sentence_once(store: Store) -> None:
     added(store, 6)
     tops = [0.0, 0.25, 0.5, 0.75, 0.999, 1.0]
     store.scores.add("m", [score(number, top) for number, top in enumerate(tops, start=1)])
