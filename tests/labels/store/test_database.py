@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -134,3 +136,19 @@ def test_an_empty_file_is_refused_and_stays_empty(isolated: Path) -> None:
     with pytest.raises(InputError, match=r"notes\.jsonl: there is no such label store"):
         Store(notes, create=False)
     assert notes.read_bytes() == b""
+
+
+def test_opening_a_current_store_loads_only_what_it_needs() -> None:
+    Store("store.db").close()
+    slow = {"alembic", "labels.codebook.schema", "sqlalchemy.dialects.postgresql"}
+    code = f"""
+import sys
+from labels.store import Store
+
+with Store("store.db", create=False) as store:
+    assert store.counts.texts().documents == 0
+print(*sorted({slow!r} & set(sys.modules)))
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
