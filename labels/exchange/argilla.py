@@ -32,6 +32,7 @@ from labels.exchange.records import (
 from labels.records import Annotation
 from labels.text.rows import Row
 
+# The statuses of a question's responses are under a key with this ending, whatever the question's name.
 _STATUS = ".responses.status"
 _QUESTIONS = ("label", "labels")
 
@@ -43,7 +44,10 @@ class Argilla(Format):
     endings = (".jsonl",)
     carries = "decisions"
     not_written = (f"time, seconds, note and draw are only in the metadata `{KEY}`, which Argilla ignores",)
-    not_read = ("drafts and unanswered records", "questions beside `label` or `labels`")
+    not_read = (
+        "drafts and unanswered records",
+        "other questions than `label` or `labels`, where one of these was asked",
+    )
 
     def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """The submitted and discarded responses."""
@@ -52,6 +56,7 @@ class Argilla(Format):
             responses = _responses(record, question, place) if question else []
             if not responses:
                 yield LeftOut("unanswered records")
+            # A draft may still change, and a pending response has not been given.
             decided = [response for response in responses if response.status not in ("draft", "pending")]
             yield from (LeftOut("drafts") for _ in range(len(responses) - len(decided)))
             if decided:
@@ -90,6 +95,7 @@ def _question(record: Row, place: str) -> str:
 
 
 def _responses(record: Row, question: str, place: str) -> list[_Response]:
+    # The three lists belong together by position: value, user and status of each response.
     columns = [record.get(f"{question}.responses{part}") or [] for part in ("", ".users", ".status")]
     if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) != 1:
         raise DataError(
@@ -105,6 +111,7 @@ def _lines(reader: Reader, record: Row, question: str, responses: Sequence[_Resp
     decisions = [_foreign_decision(record, question, response, place) for response in responses]
     lines = reader.lines(decisions, place, native_stamps(record.get(KEY), place))
     built = _record([(line.event, line.sentence) for line in lines], reader.codebook, question)
+    # Responses are rebuilt from the decisions; the rest of the record belongs to the tool.
     rest = {key: entry for key, entry in record.items() if not key.startswith(f"{question}.responses")}
     extra: Row = {}
     if fields := foreign_fields(rest | {"text": built["text"]}, built):
@@ -112,7 +119,7 @@ def _lines(reader: Reader, record: Row, question: str, responses: Sequence[_Resp
     if question != _QUESTIONS[0]:
         extra["question"] = question
     for line, (value, _, _) in zip(lines, responses, strict=True):
-        # A value that we would write otherwise goes back as it came: a lone name, labels in another order.
+        # A value that we would write differently goes back as it came: a single name, labels in another order.
         own = {} if _value(line.event, reader.codebook) == value else {"value": json_value(value)}
         yield reader.with_extra(line, extra | own)
 
@@ -126,14 +133,14 @@ def _foreign_decision(record: Row, question: str, response: _Response, place: st
         record,
         "reviewed" if status == "submitted" else "skipped",
         label_list(value, place) if status == "submitted" else (),
-        record=[value, status],
+        record=[value, status],  # the record is shared, so only the response identifies the decision
         annotator=user,
         suggestion=None if suggestion is None else label_list(suggestion, place),
     )
 
 
 def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "") -> Row:
-    (_, sentence), *_ = decisions
+    (_, sentence), *_ = decisions  # all are on the same sentence
     events = [event for event, _ in decisions]
     extras = [extra_of(event, ARGILLA.name) for event in events]
     question = question or str(next((extra["question"] for extra in extras if "question" in extra), _QUESTIONS[0]))
@@ -141,6 +148,7 @@ def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "
     suggestion = next((event.suggestion for event in events if event.suggestion is not None), None)
     if suggestion is not None:
         built[f"{question}.suggestion"] = _shape(suggestion, codebook)
+    # Decisions of one sentence may come from several files, each with fields of its own.
     for extra, event in zip(extras, events, strict=True):
         built = with_foreign_fields(built, object_at(extra, "record", event.event_id))
     values = [extra.get("value", _value(event, codebook)) for extra, event in zip(extras, events, strict=True)]
@@ -148,7 +156,7 @@ def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "
         f"{question}.responses": values,
         f"{question}.responses.users": [event.annotator for event in events],
         f"{question}.responses.status": ["discarded" if event.state == "skipped" else "submitted" for event in events],
-        # Metadata of Argilla are words and numbers, not objects.
+        # Argilla's metadata can be words and numbers, but not objects.
         KEY: json.dumps([native_stamp(event, sentence) for event in events], ensure_ascii=False),
     }
 

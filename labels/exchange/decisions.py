@@ -74,7 +74,7 @@ def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
         raise _nothing_decided(annotator, store.events.all())
     versions, migrations = store.codebooks.all(), store.codebooks.migrations()
     used = {event.codebook_hash for event in events} & versions.keys()
-    # A file of one version needs no codebook in it: whoever reads it names one.
+    # A file of one version needs no codebook in it: the importing command names one.
     several = len(used) > 1 or bool(migrations)
     return Selection(
         _with_sentences(store, events), {}, codebook, list(versions.values()) if several else [], migrations
@@ -104,6 +104,7 @@ def _gold(store: Store, codebook: Codebook, annotator: str) -> Selection:
     for event, reading in _read(reviewed, VersionReader(codebook, history)):
         if resolution.gold.get(event.sentence_id) == reading.labels:
             agreeing.setdefault(event.sentence_id, []).append((event, reading))
+    # Sentences without gold are counted by why they have none.
     left_out = {
         "disputed sentences": len(resolution.disputed),
         "skipped sentences": len(resolution.skipped),
@@ -127,6 +128,7 @@ def _read(events: Sequence[Annotation], reader: VersionReader) -> list[tuple[Ann
 
 
 def _reading(event: Annotation, reader: VersionReader) -> Reading:
+    # A skipped decision has no labels to read, only a distance in versions.
     if event.state == "skipped":
         return Reading((), changes=len(reader.route(event.codebook_hash) or ()))
     return reader.read(event)

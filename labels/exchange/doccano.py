@@ -20,7 +20,7 @@ from labels.exchange.tables import UNLABELLED
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
-_SEPARATOR = "#"
+_SEPARATOR = "#"  # doccano's own, in cells of CSV
 _EVERYONE = "all"
 
 
@@ -44,6 +44,7 @@ class Doccano(RecordFormat):
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
         """The decision on a labelled record."""
         labels = _labels(record, place)
+        # With our stamp, someone decided that there is none.
         if not labels and not ours:
             return UNLABELLED
         return ForeignDecision.of(record, "reviewed", labels, note=_note(_comments(record.get("Comments"))))
@@ -54,7 +55,7 @@ class Doccano(RecordFormat):
         return {"text": sentence.text, "label": list(event.labels), "Comments": comments}
 
     def beyond(self, record: Row, built: Row) -> Row:
-        """Comments in a cell are compared as the list that they are."""
+        """What a record says beyond ours; comments in a cell are compared as a list."""
         return super().beyond({key: _comments(v) if key == "Comments" else v for key, v in record.items()}, built)
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
@@ -90,6 +91,7 @@ def _comments(value: Any) -> Any:
         found = json.loads(value)
     except (ValueError, RecursionError):
         return value
+    # Someone's note may look like JSON, such as "[1]"; only lists of texts are ours.
     return found if all(isinstance(comment, str) for comment in found) else value
 
 

@@ -101,11 +101,12 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
     _check_options(options, found)
     with PLUGINS.blaming(format):
         reader = Reader(path, format, codebook, annotator, found.default_annotator(path), **options)
+        # All of the file is read before anything is stored: its last line may be the one that is refused.
         contents = list(found.parse(found.read(path), reader))
     is_log = found.carries == "events"
     lines = [content for content in contents if isinstance(content, Line)]
     left_out = Counter(content.reason for content in contents if isinstance(content, LeftOut))
-    # In a log an event id that occurs twice is an error. Elsewhere it is a record that somebody copied.
+    # In a log an event id that occurs twice is an error. Elsewhere it is a copy of a record.
     kept = lines if is_log else _without_repeats(lines)
     if len(kept) < len(lines):
         left_out[REPEATED] = len(lines) - len(kept)
@@ -147,16 +148,18 @@ def _check_options(options: Mapping[str, str], format: Format) -> None:
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     """Append what was read from a file to the store, all or none; a second time adds nothing.
 
-    Re-importing unchanged records never reverts newer decisions: a decision that the store has, but that no longer
-    stands there, stays as it is and is counted.
+    Re-importing unchanged records never reverts newer decisions: a decision that was replaced or undone in the store
+    since is counted, and nothing else happens.
 
     Raises:
         DataError: a sentence has another text in the store or must be there and is not, or an event id occurs twice in
             the file.
     """
+    # Checked before the transaction, so that messages can name the file.
     lines = _about_stored_sentences(store, batch.lines)
     _refuse_repeated_events(lines, batch.path)
     _refuse_other_texts(store, lines, batch.path)
+    # A log has undone and replaced events by nature; they are simply known.
     replaced = 0 if batch.is_log else _count_replaced(store, lines)
     new = store.add_annotated(
         [line.sentence for line in lines],
@@ -176,6 +179,7 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
     in_file: dict[tuple[str, str, str], set[str]] = {}
     for event in (line.event for line in lines):
         in_file.setdefault((event.sentence_id, event.annotator, event.event), set()).add(event.event_id)
+    # Where one of them still stands, the others are only its history.
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
 
 
@@ -192,6 +196,7 @@ def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
             f"{line.place}: sentence {line.stored_id} is not in the store, and this file has no texts. "
             f"Read the documents in first with `{command('ingest', 'PATH', store=store.name)}`."
         )
+    # An id alone may be copied or reused; with the same text it is the same sentence.
     if stored is None or not (line.must_be_stored or stored.text == line.sentence.text):
         return line
     return Line(replace(line.event, sentence_id=stored.id), stored, place=line.place)

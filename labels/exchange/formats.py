@@ -138,7 +138,7 @@ class Format(ABC):
         """
         ending = path.suffix.lower()
         if ending in (".csv", ".parquet"):
-            rows = list(records)
+            rows = list(records)  # the columns of a table are known when all rows are
             write = _write_csv if ending == ".csv" else _write_parquet
             write(path, rows, columns_of(rows, self.columns(codebook)))
         else:
@@ -154,6 +154,7 @@ class Format(ABC):
         """What an export does not carry, in plain phrases."""
         if self.carries == "events":
             return self.not_written
+        # A record that repeats the label would bring its old name back; columns beside the labels do not.
         alone = "" if self.name in COLUMN_FORMATS else ", without what the tool's own record said beyond them"
         return (
             *(_GOLD_ONLY if self.carries == "gold" else ()),
@@ -234,6 +235,7 @@ def find_format(name: str) -> Format:
     if name in BUILTINS:
         module, _, attribute = BUILTINS[name].partition(":")
         return cast(Format, getattr(import_module(module), attribute))
+    # Installed packages are searched only here, so that built-in formats cost nothing more.
     if (found := PLUGINS.load(name)) is not None:
         return found
     known = format_names()

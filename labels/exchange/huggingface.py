@@ -44,6 +44,7 @@ class HuggingFace(GoldTable):
             DataError: the path cannot be written, or is a folder that is not empty; or there is nothing to write, as
                 `datasets` cannot read an empty folder back.
         """
+        # Checked inside the block: a folder that cannot be used is the first thing to know.
         whole = whole_file if _is_parquet(path) else whole_folder
         with whole(path) as draft, _no_progress_bars():
             if not (rows := list(records)):
@@ -89,6 +90,7 @@ def _folder_rows(path: Path) -> Iterator[Placed]:
     if isinstance(dataset, DatasetDict):
         splits = ", ".join(str(path / name) for name in dataset)
         raise DataError(f"{path}: this dataset has several splits. Import one after the other: {splits}.")
+    # A class is stored as its number; its name is in the dataset's features.
     classes = {name: feature for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)}
     for number, row in enumerate(dataset, start=1):
         names = {name: class_name(row[name], feature) for name, feature in classes.items()}
@@ -100,6 +102,7 @@ def _dataset(rows: Sequence[Row], columns: Sequence[str], codebook: Codebook) ->
 
     column = "label" if codebook.exclusive else "labels"
     kind = ClassLabel(names=list(codebook.label_names)) if codebook.exclusive else List(Value("string"))
+    # A column of nulls or empty lists has no type of its own, so the label column is cast.
     content = {name: arrow_column([row.get(name) for row in rows]) for name in columns}
     return Dataset.from_dict(content).cast_column(column, kind)
 
@@ -108,6 +111,7 @@ def _dataset(rows: Sequence[Row], columns: Sequence[str], codebook: Codebook) ->
 def _no_progress_bars() -> Iterator[None]:
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
+    # The switch is global, and the calling program may have set it.
     before = are_progress_bars_disabled()
     disable_progress_bars()
     try:

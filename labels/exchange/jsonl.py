@@ -1,7 +1,7 @@
 """The native form, one annotation event a line: lossless both ways, and the form of `seeds/annotations/`.
 
-*Standoff* is the same without texts, for corpora that cannot be shared: ids, offsets and decisions. Whoever has the
-documents ingests them first; their sentences then have the same ids, and the events find their texts.
+*Standoff* is the same without texts, for corpora that cannot be shared: ids, offsets and decisions. A recipient who has
+the documents ingests them first; their sentences then have the same ids, and the events find their texts.
 
 A store with several codebook versions writes them first, each on a line of its own, with the changes between them.
 """
@@ -42,6 +42,7 @@ class NativeFormat(Format):
             content = _codebook_line(row, place)
             if isinstance(content, Codebook):
                 versions[content.hash] = content
+            # Codebook lines come before the events that refer to them.
             codebook = versions.get(str(row.get("codebook_hash")), reader.codebook)
             yield content or self._event(row, place, codebook)
 
@@ -105,7 +106,7 @@ def _codebook_line(row: Row, place: str) -> Codebook | CodebookMigration | None:
         content = row[MIGRATION]
         steps = tuple(content["steps"])
         for step in steps:
-            step_from_json(step)
+            step_from_json(step)  # raises for a step that this release does not know
         return CodebookMigration(str(content["old_hash"]), str(content["new_hash"]), steps, str(content["created_at"]))
     except CodebookError as error:  # names the place itself
         raise DataError(str(error)) from None

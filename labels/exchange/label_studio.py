@@ -31,6 +31,7 @@ from labels.exchange.records import (
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
+# Covers both forms: JSON_MIN also lists tasks that were never annotated.
 _UNANNOTATED = LeftOut("tasks without annotation")
 
 
@@ -66,10 +67,11 @@ class LabelStudioMin(RecordFormat):
     carries = "decisions"
     carries_skipped = False
     not_written = (f"note, suggestion and draw are only in `{KEY}`, which Label Studio ignores",)
-    not_read = ("tasks without annotation", "choices beside `label`")
+    not_read = ("tasks without annotation", "other choices than those under `label`")
 
     def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """What each record decides, once it is known under which key the labels are."""
+        # A record without choices has no key for them, so that one record alone does not show which key it is.
         placed = list(records)
         reader.options["control"] = _label_key(reader.path, [record for _, record in placed])
         yield from super().parse(placed, reader)
@@ -77,6 +79,7 @@ class LabelStudioMin(RecordFormat):
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
         """The decision of an annotation; one without labels is "reviewed, none"."""
         key = reader.options["control"]
+        # An annotation in which nothing was chosen has no such key: "reviewed, none".
         if key not in record and record.get("annotation_id") is None:
             return _UNANNOTATED
         return ForeignDecision.of(
@@ -114,6 +117,7 @@ def _annotator_name(value: Any) -> str:
 
 
 def _task_lines(reader: Reader, task: Row, data: Row, annotations: Sequence[Row], place: str) -> Iterator[Line]:
+    # Lines first: what is "beyond" a task depends on the task that we would write for all of its decisions.
     decisions = [_foreign_decision(task, data, annotation, place) for annotation in annotations]
     lines = reader.lines(decisions, place, native_stamps(data.get(KEY), place))
     built = _task([(line.event, line.sentence) for line in lines])
@@ -148,6 +152,7 @@ def _suggestion(task: Row, annotation: Row, place: str) -> list[str] | None:
     predictions = [entry for entry in given if isinstance(entry, dict)]  # some exports name them by number only
     parent = annotation.get("parent_prediction")
     started_from = [entry for entry in predictions if parent is not None and entry.get("id") == parent]
+    # Without a parent, the last prediction is the best guess at what the annotator saw.
     for prediction in started_from or predictions[-1:]:
         return _choices(prediction.get("result"), place)
     return None
@@ -174,6 +179,7 @@ def _objects(value: Any, key: str, place: str) -> list[Row]:
 
 def _task(decisions: Sequence[Decision]) -> Row:
     (_, sentence), *_ = decisions
+    # One prediction for each different suggestion; a dict keeps their order, and drops repeats.
     suggestions = dict.fromkeys(event.suggestion for event, _ in decisions if event.suggestion is not None)
     built: Row = {
         "data": {"text": sentence.text},
@@ -183,6 +189,7 @@ def _task(decisions: Sequence[Decision]) -> Row:
     extras = [extra_of(event, LABEL_STUDIO.name) for event, _ in decisions]
     for (event, _), extra in zip(decisions, extras, strict=True):
         built = with_foreign_fields(built, object_at(extra, "task", event.event_id))
+    # Ours come last, so that nothing kept from a record can replace them.
     built["data"][KEY] = [native_stamp(event, sentence) for event, _ in decisions]
     built["annotations"] = [
         with_foreign_fields(_annotation(event), object_at(extra, "annotation", event.event_id))

@@ -48,6 +48,7 @@ OPTIONAL = frozenset(field.name for field in _FIELDS if field.default is not MIS
 
 _EVENT_COLUMNS = tuple(field.name for field in fields(Annotation) if field.name in _TYPES)
 _LONGEST_DOCUMENT = 2**31 - 1  # offsets are 32-bit integers in PostgreSQL
+# An undo decides nothing, and an adjudicator cannot skip.
 _STATES: dict[str, tuple[str | None, ...]] = {
     "annotate": ("reviewed", "skipped"),
     "adjudicate": ("reviewed",),
@@ -94,6 +95,7 @@ def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
     _check_storable(row, place)
     synthetic = row.get("synthetic", False)
     sentence = Sentence(row["document_id"], row["start"], row["end"], row["text"], synthetic=synthetic)
+    # The id is a hash of document and span, so a line whose offsets were edited is found here.
     if sentence.id != row["sentence_id"]:
         raise DataError(
             f"{place}: sentence_id '{row['sentence_id']}' does not match document_id, start and end "
@@ -105,6 +107,7 @@ def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
         raise DataError(str(error)) from None
     values: dict[str, Any] = {column: row[column] for column in _EVENT_COLUMNS if column in row}
     values["labels"] = labels
+    # Null stays null: no model was asked, which differs from a model that suggested none.
     if values.get("suggestion") is not None:
         values["suggestion"] = tuple(values["suggestion"])
     return Line(Annotation(**values), sentence, place=place)

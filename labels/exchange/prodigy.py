@@ -47,6 +47,7 @@ class Prodigy(Format):
 
     def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """The decisions; records without an answer are left out."""
+        # Binary answers on one text can be anywhere in the file, so that all are read before the first line is made.
         groups: dict[tuple[str, ...], list[Placed]] = {}
         for place, row in records:
             if row.get("answer") is None:
@@ -65,6 +66,7 @@ class Prodigy(Format):
             extra = extra_of(event, self.name)
             binary = extra.get("binary")
             if isinstance(binary, list):
+                # Each binary record has its own label and answer, which no single choice record could hold.
                 shared = {"text": sentence.text, "_annotator_id": event.annotator}
                 built = [shared | record for record in binary]
             else:
@@ -87,6 +89,7 @@ def _group(row: Row, place: str) -> tuple[str, ...]:
     if not isinstance(row.get("label"), str):
         raise DataError(f"{place}: this record has neither `accept` nor `label`. Fix or remove it.")
     stamps = native_stamps(object_at(row, "meta", place).get(KEY), place)
+    # Two documents can have equal texts; the stamp tells them apart, and Prodigy's hash is the next best.
     text = stamps[0].get("sentence_id") if stamps else row.get("_input_hash") or row.get("text")
     return (_annotator(row), str(text))
 
@@ -97,6 +100,7 @@ def _line(reader: Reader, group: Sequence[Placed]) -> Line:
     choice = _is_choice(first)
     rows = [row for _, row in group]
     answers = {row["answer"] for row in rows}
+    # Rejecting a choice says that it is wrong, not what is right; rejecting a binary label decides about that label.
     reviewed = answers == {"accept"} if choice else answers != {"ignore"}
     labels = _chosen(first, reader.codebook, place) if choice else _accepted(rows)
     decision = ForeignDecision(
@@ -105,6 +109,7 @@ def _line(reader: Reader, group: Sequence[Placed]) -> Line:
         labels=labels if reviewed else (),
         record=[without_stamp(row) for row in rows],
         annotator=_annotator(first),
+        # The decision was complete with the last answer.
         created_at=max(_time(row) for row in rows),
         identifier=first.get("_input_hash"),
         metadata=meta,
@@ -127,6 +132,7 @@ def _chosen(row: Row, codebook: Codebook, place: str) -> list[str]:
     accepted, options = row.get("accept") or [], row.get("options") or []
     if not isinstance(accepted, list) or not isinstance(options, list):
         raise DataError(f"{place}: `accept` and `options` must be lists. Fix the record.")
+    # We write titles as the options' texts, and other projects number their options: both lead back to names.
     titles = {label.title: label.name for label in codebook.labels if label.title}
     found: dict[str, str] = {}
     for option in options:
@@ -138,6 +144,7 @@ def _chosen(row: Row, codebook: Codebook, place: str) -> list[str]:
 
 
 def _accepted(rows: Sequence[Row]) -> list[str]:
+    # A later answer to the same label replaces the earlier one; `ignore` replaces nothing.
     answers = {row["label"]: row["answer"] for row in rows if row["answer"] != "ignore"}
     return [label for label, answer in answers.items() if answer == "accept"]
 
@@ -149,7 +156,7 @@ def _time(row: Row) -> str:
         return ""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
-    except (OverflowError, ValueError, OSError):
+    except (OverflowError, ValueError, OSError):  # a number that is not a time; the import's own time is used then
         return ""
 
 

@@ -112,7 +112,7 @@ class Reader:
             DataError: there is no text, no annotator is named, a label is not in the codebook, a stamp was altered, or
                 an adjudication was changed to skipped; the message starts with `place`, the file and row.
         """
-        left = list(stamps)
+        left = list(stamps)  # each stamp is spent on one decision: two annotators may agree
         found = []
         for decision in decisions:
             # Decisions beyond the last stamp were added in the other tool. They are about our sentence too.
@@ -134,6 +134,7 @@ class Reader:
         """The line of one decision, and the stamp that is spent on it."""
         if not isinstance(decision.text, str) or not decision.text.strip():
             raise DataError(f"{place}: this record has no text. Fill in `text` or remove the record.")
+        # Any stamp will do: they were all written in one export, under one version.
         if stamps:
             self._refuse_other_version(decision, stamps[0], place)
         own = next((stamp for stamp in stamps if self._is_of(stamp, decision)), None)
@@ -174,6 +175,7 @@ class Reader:
             key: str(value) for key in _PROVENANCE if (value := decision.metadata.get(key)) not in (None, "")
         }
         named = (decision.metadata.get("source"), decision.metadata.get("document_id"))
+        # The data's own provenance comes first. A tool's number is unique only within the tool, hence its name.
         own = "" if decision.identifier in (None, "") else f"{self._format}:{decision.identifier}"
         source = next((str(name) for name in named if name not in (None, "")), own or self.path.name)
         _canonical([source, given], place)
@@ -192,7 +194,7 @@ class Reader:
         # The id must not change from one release to the next, or a second import would add everything again.
         parts = [self._format, annotator, sentence.id, without_stamp(decision.record), *verdict, *before]
         content = _canonical(parts, place)
-        # A changed record still has the time and the pace of the decision that it was exported from.
+        # Other tools leave our time and seconds in a record that they change; they belong to the earlier decision.
         stale = any(decision.created_at == stamp.get("created_at") for stamp in stamps)
         return {
             "event_id": hashlib.sha256(content.encode()).hexdigest()[:32],
@@ -232,6 +234,7 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
 
 def _canonical(value: Any, place: str) -> str:
     """JSON that is the same for equal values."""
+    # Tools do not keep the order of keys.
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     if not is_unicode(text):
         raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.")
@@ -256,6 +259,7 @@ def native_stamps(value: Any, place: str) -> list[Row]:
         found = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         found = None
+    # Labels are compared later, so that their type is checked here; `parse_line` checks the rest.
     stamps = found if isinstance(found, list) else [found]
     if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in stamps):
         raise DataError(f"{place}: `{KEY}` is not what the export wrote there. Export again, or remove it.")
@@ -277,6 +281,7 @@ def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row
             continue
         if isinstance(value, dict):
             inner = foreign_fields(value, rebuilt[key] if isinstance(rebuilt.get(key), dict) else {})
+            # An empty object is kept too, unless we would write one there.
             if inner or not (value or key in rebuilt):
                 left[key] = inner
         elif key not in rebuilt or rebuilt[key] != value:

@@ -48,6 +48,7 @@ class Table(RecordFormat):
         """The columns that we have no word for, and the tool's own id."""
         ours = {*built, KEY, "label", "labels"}
         rest = {key: json_value(value) for key, value in record.items() if key not in ours and value not in (None, "")}
+        # ActiveTigger's `id` is ours where we wrote it; anything else is the tool's own and goes back.
         own_id = ("id", built["sentence_id"])
         return {key: value for key, value in rest.items() if value is not None and (key, value) != own_id}
 
@@ -118,8 +119,10 @@ class GoldTable(Table):
         value = record[label_column(record, place)]
         if is_blank(value) and not ours:
             return UNLABELLED
+        # Some tools keep no column but the id, which we wrote as the sentence's.
         stored_id = str(record.get("sentence_id") or record.get("id") or "")
         labels = split_labels(value, place)
+        # Parquet has dates and numbers that JSON lacks; as JSON, equal rows give equal ids.
         return ForeignDecision.of(record, "reviewed", labels, record=json_value(record), stored_id=stored_id)
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:

@@ -74,7 +74,7 @@ def test_submitted_and_discarded_responses_are_decisions_and_drafts_are_counted(
     assert [event.suggestion for event in store.events.all()] == [("truce",), ("truce",), None, None]
 
 
-def test_what_argilla_says_beyond_the_decision_comes_back_at_its_place(
+def test_argillas_other_fields_come_back_in_place(
     store: Store, new_store: NewStore, write_jsonl: Write, isolated: Path
 ) -> None:
     responses = {"label.responses": [["aid"], ["truce"]], "label.responses.users": [ANA, EVE]}
@@ -91,7 +91,7 @@ def test_what_argilla_says_beyond_the_decision_comes_back_at_its_place(
     assert lines_of(isolated / "again.jsonl") == written
 
 
-def test_a_question_of_another_name_is_read_and_written(store: Store, write_jsonl: Write, isolated: Path) -> None:
+def test_a_question_with_another_name_is_read_and_written(store: Store, write_jsonl: Write, isolated: Path) -> None:
     told = answered([["aid"]], question="topic")
     bring_in(store, "argilla", write_jsonl("in.jsonl", [told]))
     export(store, "argilla", isolated / "out.jsonl")
@@ -100,7 +100,7 @@ def test_a_question_of_another_name_is_read_and_written(store: Store, write_json
     assert bring_in(store, "argilla", isolated / "out.jsonl") == (0, 1, {})
 
 
-def test_an_exported_record_holds_everybodys_responses(store: Store, isolated: Path) -> None:
+def test_an_exported_record_has_the_responses_of_all_annotators(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
     store.events.add(
@@ -134,20 +134,18 @@ BAD: list[tuple[str, Row, str]] = [
     ("lists that differ in length", record(**{"label.responses.users": [ANA]}), "must be lists of one length"),
     ("responses in a string", record(**{"label.responses": "aid"}), "must be lists of one length"),
     (
-        "a status of no kind",
+        "an unknown status",
         record(**{"label.responses.status": ["done"] * 3}),
         "must be draft, submitted or discarded, not 'done'",
     ),
     ("a number for a label", answered([7]), "one label name or a list of them is expected, not 7"),
     ("an unknown label", answered(["trce"]), "label 'trce' is not in codebook 'small'"),
-    ("nobody", answered(["aid"]) | {"label.responses.users": [None]}, "does not name an annotator"),
+    ("no annotator", answered(["aid"]) | {"label.responses.users": [None]}, "does not name an annotator"),
 ]
 
 
 @pytest.mark.parametrize(("bad", "message"), [pytest.param(*rest, id=name) for name, *rest in BAD])
-def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
-    store: Store, isolated: Path, bad: Row, message: str
-) -> None:
+def test_a_bad_record_is_named_and_its_file_is_refused(store: Store, isolated: Path, bad: Row, message: str) -> None:
     path = isolated / "in.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in (record(), bad)), encoding="utf-8")
 

@@ -41,7 +41,7 @@ def migrated() -> Store:
     return store
 
 
-def test_a_store_of_several_versions_comes_back_with_all_of_them_and_their_changes(migrated: Store) -> None:
+def test_all_codebook_versions_and_changes_come_back(migrated: Store) -> None:
     export_file(migrated, Path("out.jsonl"), NEW)
 
     with Store("again.db") as again:
@@ -56,7 +56,7 @@ def test_a_store_of_several_versions_comes_back_with_all_of_them_and_their_chang
     assert Path("again.jsonl").read_text() == Path("out.jsonl").read_text()
 
 
-def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None:
+def test_standoff_files_have_the_versions_too(migrated: Store) -> None:
     export_file(migrated, Path("out.jsonl"), NEW, "standoff")
 
     with Store("again.db") as again:
@@ -73,7 +73,7 @@ def test_the_form_without_texts_brings_the_versions_too(migrated: Store) -> None
         pytest.param({"text": "Text 000X"}, "'Text 000X' here, but 'Text 0000' in the store", id="another text"),
     ],
 )
-def test_a_file_that_is_refused_leaves_none_of_its_versions_and_changes_either(
+def test_a_refused_file_leaves_no_versions_or_changes(
     migrated: Store, write_jsonl: Write, change: dict[str, Any], message: str
 ) -> None:
     export_file(migrated, Path("out.jsonl"), NEW)
@@ -88,7 +88,7 @@ def test_a_file_that_is_refused_leaves_none_of_its_versions_and_changes_either(
         assert again.documents.sentences() == SENTENCES[:1]
 
 
-def test_a_store_of_one_version_has_events_only(isolated: Path) -> None:
+def test_a_store_of_one_version_writes_events_only(isolated: Path) -> None:
     with Store("one.db") as store:
         store.codebooks.add(OLD)
         store.codebooks.add(NEW)
@@ -116,7 +116,7 @@ def test_a_damaged_version_or_change_is_refused_with_its_line(write_jsonl: Write
 
 
 @pytest.mark.parametrize(("kind", "message"), [("mystery", "Upgrade it"), ("rename", "A rename has one label")])
-def test_a_step_that_cannot_be_followed_is_refused_with_its_line(write_jsonl: Write, kind: str, message: str) -> None:
+def test_an_unknown_step_is_refused_with_its_line(write_jsonl: Write, kind: str, message: str) -> None:
     step = {"kind": kind, "old": ["aid"], "new": ["loan", "gift"]}
     change = {"old_hash": "a", "new_hash": "b", "created_at": "now", "steps": [step]}
     path = write_jsonl("in.jsonl", [{"codebook_migration": change}])

@@ -35,7 +35,7 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["annotations", *arguments])
 
 
-def test_another_tools_file_goes_in_and_out(write_jsonl: Write, isolated: Path) -> None:
+def test_a_file_of_another_tool_is_imported_and_exported(write_jsonl: Write, isolated: Path) -> None:
     write_jsonl("in.jsonl", RECORDS)
 
     done = run("import", "in.jsonl", "--format", "prodigy", "--annotator", " ana ")
@@ -76,7 +76,7 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
         (["import", "out.csv"], "out.csv: a file of format jsonl ends in .jsonl, not '.csv'. Rename the file, or"),
     ],
 )
-def test_what_cannot_be_done_is_said_and_leaves_no_store(
+def test_bad_input_is_reported_and_leaves_no_store(
     write_jsonl: Write, isolated: Path, arguments: list[str], message: str
 ) -> None:
     write_jsonl("in.jsonl", RECORDS)

@@ -35,13 +35,13 @@ def test_the_file_is_named_after_the_annotator(store: Store, write_jsonl: Write)
     assert store.events.all()[0].note == "sure\nand soon"
 
 
-def test_a_name_that_is_given_counts_more_than_the_files(store: Store, write_jsonl: Write) -> None:
+def test_the_option_annotator_overrides_the_file_name(store: Store, write_jsonl: Write) -> None:
     bring_in(store, "doccano", write_jsonl("admin.jsonl", RECORDS[:1]), annotator="ana")
 
     assert decided(store)[0][1] == "ana"
 
 
-def test_a_file_of_everybodys_needs_a_name(store: Store, write_jsonl: Write) -> None:
+def test_a_file_of_all_annotators_needs_the_option_annotator(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("all.jsonl", RECORDS)
 
     with pytest.raises(DataError, match=r"all\.jsonl:1: this record does not name an annotator"):
@@ -49,7 +49,7 @@ def test_a_file_of_everybodys_needs_a_name(store: Store, write_jsonl: Write) -> 
     assert bring_in(store, "doccano", path, annotator="ana").new == 3
 
 
-def test_two_annotators_files_meet_on_the_same_sentences(store: Store, write_jsonl: Write) -> None:
+def test_files_of_two_annotators_share_sentences(store: Store, write_jsonl: Write) -> None:
     bring_in(store, "doccano", write_jsonl("ana.jsonl", RECORDS))
     bring_in(store, "doccano", write_jsonl("ben.jsonl", RECORDS))
 
@@ -57,9 +57,7 @@ def test_two_annotators_files_meet_on_the_same_sentences(store: Store, write_jso
     assert len({event.annotator for event in store.events.all()}) == 2
 
 
-def test_what_doccano_says_beyond_the_decision_comes_back(
-    store: Store, new_store: NewStore, write_jsonl: Write, isolated: Path
-) -> None:
+def test_doccanos_other_fields_come_back(store: Store, new_store: NewStore, write_jsonl: Write, isolated: Path) -> None:
     bring_in(store, "doccano", write_jsonl("ana.jsonl", RECORDS))
     export(store, "doccano", isolated / "out.jsonl")
 
@@ -95,7 +93,7 @@ def test_our_own_record_without_labels_was_reviewed(store: Store, new_store: New
 
 
 @pytest.mark.parametrize("note", ['a doubt, "quoted"', '["a doubt"]', "[sic]", "[1]", "two\nlines", "[" * 9999])
-def test_the_note_of_a_cell_of_csv_is_what_was_noted(store: Store, isolated: Path, note: str) -> None:
+def test_a_note_survives_a_cell_of_csv(store: Store, isolated: Path, note: str) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
     store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t", note=note)])
@@ -110,7 +108,7 @@ def test_the_note_of_a_cell_of_csv_is_what_was_noted(store: Store, isolated: Pat
 
 
 @pytest.mark.parametrize("note", ["a doubt", "[sic]", "[1]", "[" * 9999])
-def test_a_plain_note_in_a_cell_of_csv_is_taken_as_it_is(store: Store, isolated: Path, note: str) -> None:
+def test_a_plain_note_in_a_cell_of_csv_is_unchanged(store: Store, isolated: Path, note: str) -> None:
     (isolated / "ana.csv").write_text(f"text,label,Comments\nStop.,truce,{note}\n", encoding="utf-8")
     bring_in(store, "doccano", isolated / "ana.csv")
 
@@ -126,7 +124,7 @@ BAD: list[tuple[str, Row, str]] = [
 
 
 @pytest.mark.parametrize(("record", "message"), [pytest.param(*rest, id=name) for name, *rest in BAD])
-def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
+def test_a_bad_record_is_named_and_its_file_is_refused(
     store: Store, write_jsonl: Write, record: Row, message: str
 ) -> None:
     with pytest.raises(DataError, match=rf"ana\.jsonl:2: .*{message}"):
@@ -134,7 +132,7 @@ def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
     assert store.events.all() == store.documents.sentences() == []
 
 
-def test_a_record_that_stands_twice_is_counted_and_not_doubled(store: Store, write_jsonl: Write) -> None:
+def test_a_repeated_record_is_counted_and_imported_once(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("ana.jsonl", [RECORDS[0], RECORDS[2], RECORDS[0]])
 
     assert bring_in(store, "doccano", path) == (2, 0, {"repeated records": 1})

@@ -115,7 +115,7 @@ def histories(draw: st.DrawFn) -> list[Line]:
 
 @given(histories())
 @settings(deadline=None, max_examples=50)
-def test_export_and_import_give_the_same_store_and_a_second_import_adds_nothing(
+def test_a_round_trip_gives_the_same_store_and_a_second_import_adds_nothing(
     empty_store: Path, lines: list[Line]
 ) -> None:
     folder = Path(uuid4().hex)
@@ -139,7 +139,7 @@ def test_export_and_import_give_the_same_store_and_a_second_import_adds_nothing(
 
 @given(histories())
 @settings(deadline=None, max_examples=40)
-def test_a_file_that_was_imported_is_exported_line_by_line_as_it_was(empty_store: Path, lines: list[Line]) -> None:
+def test_an_imported_file_is_exported_unchanged(empty_store: Path, lines: list[Line]) -> None:
     folder = Path(uuid4().hex)
     folder.mkdir()
     shutil.copy(empty_store, folder / "store.db")
@@ -232,7 +232,7 @@ def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) ->
 # -- import
 
 
-def test_an_imported_line_is_in_the_store_with_its_sentence_and_codebook(store: Store, write_jsonl: Write) -> None:
+def test_a_line_is_stored_with_its_sentence_and_codebook(store: Store, write_jsonl: Write) -> None:
     line = row(suggestion=["truce"], blind=True, note="a note", synthetic=True, extra={"doccano": {"id": 7}})
 
     assert import_file(store, write_jsonl("in.jsonl", [line]), BOOK) == (1, 0, {})
@@ -281,8 +281,8 @@ def test_labels_are_read_in_codebook_order(write_jsonl: Write) -> None:
 
 MISFITS: list[tuple[str, Row, str]] = [
     ("an unknown label", {"labels": ["trce"]}, r"label 'trce' is not in codebook 'small'.*did you mean 'truce'\?"),
-    ("a label that is no string", {"labels": [1]}, "`labels` must hold label names"),
-    ("a suggestion that is no string", {"suggestion": [None]}, "`suggestion` must hold label names"),
+    ("a label that is not a string", {"labels": [1]}, "`labels` must hold label names"),
+    ("a suggestion that is not a string", {"suggestion": [None]}, "`suggestion` must hold label names"),
     ("labels in one string", {"labels": "aid"}, "`labels` must be list, not str"),
     ("a number as text", {"text": 7}, "`text` must be str, not int"),
     ("no annotator", {"annotator": None}, "`annotator` must be str, not NoneType"),
@@ -292,7 +292,7 @@ MISFITS: list[tuple[str, Row, str]] = [
     ("seconds in words", {"seconds": "2"}, "`seconds` must be int or float or null, not str"),
     ("extra as a list", {"extra": []}, "`extra` must be dict or null, not list"),
     ("blind as a number", {"blind": 0}, "`blind` must be bool, not int"),
-    ("an event of no kind", {"event": "delete"}, "`event` must be annotate or adjudicate or undo, not 'delete'"),
+    ("an unknown event", {"event": "delete"}, "`event` must be annotate or adjudicate or undo, not 'delete'"),
     (
         "unseen as a state",
         {"state": "unseen"},
@@ -316,7 +316,7 @@ MISFITS: list[tuple[str, Row, str]] = [
 
 
 @pytest.mark.parametrize(("changes", "message"), [pytest.param(*rest, id=name) for name, *rest in MISFITS])
-def test_a_line_that_is_wrong_is_named_and_nothing_of_its_file_is_kept(
+def test_a_bad_line_is_named_and_its_file_is_refused(
     store: Store, write_jsonl: Write, changes: Row, message: str
 ) -> None:
     store.add_annotated([Sentence("d0", 0, 1, "x")], [])
@@ -361,7 +361,7 @@ def test_an_event_id_that_occurs_twice_is_refused(store: Store, write_jsonl: Wri
     assert store.events.all() == []
 
 
-def test_a_sentence_that_reads_otherwise_in_the_store_is_refused(store: Store, write_jsonl: Write) -> None:
+def test_a_sentence_with_another_text_in_the_store_is_refused(store: Store, write_jsonl: Write) -> None:
     import_file(store, write_jsonl("one.jsonl", [row()]), BOOK)
     before = dump(store.url)
     other = write_jsonl("two.jsonl", [row(event_id="e2", text="Not it !!")])
@@ -371,7 +371,7 @@ def test_a_sentence_that_reads_otherwise_in_the_store_is_refused(store: Store, w
     assert dump(store.url) == before
 
 
-def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Store, write_jsonl: Write) -> None:
+def test_a_sentence_with_two_texts_in_one_file_is_refused(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("in.jsonl", [row(), row(event_id="e2", text="Not it !!")])
 
     with pytest.raises(DataError, match=r"in\.jsonl.*(Nine long.*Not it|Not it.*Nine long)"):
@@ -383,12 +383,12 @@ def test_a_sentence_that_reads_otherwise_in_the_same_file_is_refused(store: Stor
     "changes",
     [
         pytest.param({"start": 10**30, "end": 10**30 + 9}, id="an offset beyond any text"),
-        pytest.param({"text": "half \ud83d"}, id="half a surrogate pair"),
-        pytest.param({"note": "half \ud83d"}, id="half a surrogate pair in a note"),
-        pytest.param({"seconds": float("nan")}, id="seconds that are no number"),
-        pytest.param({"suggestion": ["half \ud83d"]}, id="half a surrogate pair in a suggestion"),
-        pytest.param({"extra": {"csv": {"score": float("inf")}}}, id="an endless number in extra"),
-        pytest.param({"extra": {"csv": {"name": "half \ud83d"}}}, id="half a surrogate pair in extra"),
+        pytest.param({"text": "half \ud83d"}, id="an unpaired surrogate"),
+        pytest.param({"note": "half \ud83d"}, id="an unpaired surrogate in a note"),
+        pytest.param({"seconds": float("nan")}, id="seconds that are not a number"),
+        pytest.param({"suggestion": ["half \ud83d"]}, id="an unpaired surrogate in a suggestion"),
+        pytest.param({"extra": {"csv": {"score": float("inf")}}}, id="an infinite number in extra"),
+        pytest.param({"extra": {"csv": {"name": "half \ud83d"}}}, id="an unpaired surrogate in extra"),
     ],
 )
 def test_a_value_that_no_store_can_hold_is_refused_with_its_line(store: Store, isolated: Path, changes: Row) -> None:

@@ -106,9 +106,7 @@ def test_a_prediction_is_the_suggestion(store: Store, isolated: Path) -> None:
     assert [event.suggestion for event in store.events.all()] == [("aid",), ("truce",)]
 
 
-def test_what_label_studio_says_beyond_the_decision_comes_back_at_its_place(
-    store: Store, new_store: NewStore, isolated: Path
-) -> None:
+def test_label_studios_other_fields_come_back_in_place(store: Store, new_store: NewStore, isolated: Path) -> None:
     tasks = [
         task(
             annotation("aid", ground_truth=True, unique_id="u"),
@@ -129,7 +127,7 @@ def test_what_label_studio_says_beyond_the_decision_comes_back_at_its_place(
     assert read(isolated / "again.json") == written
 
 
-def test_an_exported_task_holds_everybodys_decisions(store: Store, isolated: Path) -> None:
+def test_an_exported_task_has_the_decisions_of_all_annotators(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
     store.events.add(
@@ -156,7 +154,7 @@ def test_an_exported_task_holds_everybodys_decisions(store: Store, isolated: Pat
     assert written["annotations"][2]["result"] == []
 
 
-def test_who_joined_in_label_studio_decides_on_our_sentence(store: Store, isolated: Path) -> None:
+def test_annotations_added_in_label_studio_are_about_our_sentence(store: Store, isolated: Path) -> None:
     sentence = Sentence("d1", 3, 12, "Nine long")
     store.add_annotated([sentence], [])
     store.events.add([Annotation("e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "h", "t")])
@@ -181,14 +179,12 @@ BAD: list[tuple[str, Row, str]] = [
     ),
     ("an unknown label", task(annotation("trce")), "label 'trce' is not in codebook 'small'"),
     ("seconds in words", task(annotation("aid", lead_time="2")), "`seconds` must be int or float or null, not str"),
-    ("nobody", task(annotation("aid", completed_by=None)), "does not name an annotator"),
+    ("no annotator", task(annotation("aid", completed_by=None)), "does not name an annotator"),
 ]
 
 
 @pytest.mark.parametrize(("record", "message"), [pytest.param(*rest, id=name) for name, *rest in BAD])
-def test_a_bad_task_is_named_and_nothing_of_its_file_is_kept(
-    store: Store, isolated: Path, record: Row, message: str
-) -> None:
+def test_a_bad_task_is_named_and_its_file_is_refused(store: Store, isolated: Path, record: Row, message: str) -> None:
     path = write_json(isolated / "in.json", [task(annotation("aid")), record])
 
     with pytest.raises(DataError, match=rf"in\.json:2: .*{message}"):
@@ -207,7 +203,7 @@ def test_a_bad_task_is_named_and_nothing_of_its_file_is_kept(
         (b"\xff", r"in\.json: not UTF-8 text \(byte 0\)"),
     ],
 )
-def test_a_file_that_is_no_array_of_records_is_refused(
+def test_a_file_without_an_array_of_records_is_refused(
     store: Store, isolated: Path, format: str, content: bytes, message: str
 ) -> None:
     (isolated / "in.json").write_bytes(content)
@@ -216,7 +212,7 @@ def test_a_file_that_is_no_array_of_records_is_refused(
         bring_in(store, format, isolated / "in.json")
 
 
-def test_a_file_that_is_not_there_is_refused(store: Store, isolated: Path) -> None:
+def test_a_missing_file_is_refused(store: Store, isolated: Path) -> None:
     with pytest.raises(DataError, match=r"in\.json: cannot be read \(No such file"):
         bring_in(store, "label-studio", isolated / "in.json")
 
@@ -269,14 +265,14 @@ def test_flat_records_come_back_with_all_their_keys(store: Store, new_store: New
     assert read(isolated / "again.json") == written
 
 
-def test_the_key_with_choices_stands_in_for_label(store: Store, isolated: Path) -> None:
+def test_the_only_key_with_choices_is_taken_for_label(store: Store, isolated: Path) -> None:
     record = {key: value for key, value in flat(topic={"choices": ["aid", "truce"]}).items() if key != "label"}
 
     bring_in(store, "label-studio-min", write_json(isolated / "in.json", [record]))
     assert decided(store)[0][-1] == ("aid", "truce")
 
 
-def test_a_file_in_which_no_key_can_be_the_label_is_refused(store: Store, isolated: Path) -> None:
+def test_a_file_without_a_key_for_labels_is_refused(store: Store, isolated: Path) -> None:
     record = {key: value for key, value in flat(topic="aid").items() if key != "label"}
 
     with pytest.raises(DataError, match=r"in\.json: no record has a `label`, and the keys with `choices` are: none"):

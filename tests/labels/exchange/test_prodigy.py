@@ -78,7 +78,7 @@ def test_choices_are_decisions(store: Store, write_jsonl: Write) -> None:
     assert (document.source, document.text) == ("wire", "Oslo will send winter fuel.")
 
 
-def test_what_prodigy_says_beyond_the_decision_comes_back_at_its_place(
+def test_prodigys_other_fields_come_back_in_place(
     store: Store, new_store: NewStore, write_jsonl: Write, isolated: Path
 ) -> None:
     records = [
@@ -107,7 +107,7 @@ def test_a_second_import_adds_nothing(store: Store, write_jsonl: Write) -> None:
     assert bring_in(store, "prodigy", path) == (0, 2, {"repeated records": 1})
 
 
-def test_binary_answers_to_one_text_are_one_decision_of_each_annotator(store: Store, write_jsonl: Write) -> None:
+def test_binary_answers_to_one_text_are_one_decision_per_annotator(store: Store, write_jsonl: Write) -> None:
     records = [
         binary("aid", "accept"),
         binary("truce", "reject"),
@@ -129,7 +129,7 @@ def test_binary_answers_to_one_text_are_one_decision_of_each_annotator(store: St
     ]
 
 
-def test_binary_answers_without_hashes_meet_by_their_text(store: Store, write_jsonl: Write) -> None:
+def test_binary_answers_without_hashes_are_grouped_by_text(store: Store, write_jsonl: Write) -> None:
     records = [{"text": "Send fuel.", "label": label, "answer": "accept"} for label in ("truce", "aid")]
 
     assert bring_in(store, "prodigy", write_jsonl("in.jsonl", records), annotator="ana") == (1, 0, {})
@@ -152,7 +152,7 @@ def test_binary_answers_go_back_as_they_came(
     assert lines_of(isolated / "again.jsonl") == written
 
 
-def test_answers_that_were_not_given_are_counted(store: Store, write_jsonl: Write) -> None:
+def test_unanswered_records_are_counted(store: Store, write_jsonl: Write) -> None:
     path = write_jsonl("in.jsonl", [choice(answer=None), {"text": "New."}, choice()])
 
     assert bring_in(store, "prodigy", path) == (1, 0, {"unanswered records": 2})
@@ -182,7 +182,7 @@ def test_an_exported_record_is_a_choice_with_the_codebooks_labels(store: Store, 
     assert lines_of(isolated / "one.jsonl")[0]["config"] == {"choice_style": "single"}
 
 
-def test_a_rejected_label_is_no_label_at_all_where_one_is_demanded(store: Store, write_jsonl: Write) -> None:
+def test_a_rejected_label_is_refused_where_a_label_is_required(store: Store, write_jsonl: Write) -> None:
     content = {"name": "one", "exclusive": True, "allow_none": False, "labels": [{"name": "aid"}, {"name": "truce"}]}
     path = write_jsonl("in.jsonl", [binary("aid", "reject")])
 
@@ -193,23 +193,21 @@ def test_a_rejected_label_is_no_label_at_all_where_one_is_demanded(store: Store,
 BAD: list[tuple[str, Row, str]] = [
     ("no text", choice(text="  "), "this record has no text"),
     ("a text that is a number", choice(text=7), "this record has no text"),
-    ("an answer of no kind", choice(answer="maybe"), "`answer` must be accept or reject or ignore, not 'maybe'"),
+    ("an unknown answer", choice(answer="maybe"), "`answer` must be accept or reject or ignore, not 'maybe'"),
     ("neither label nor options", {"text": "x", "answer": "accept"}, "this record has neither `accept` nor `label`"),
     ("options in a string", choice(options="aid"), "`accept` and `options` must be lists"),
     ("an option without id", choice(options=[{"text": "aid"}]), "an option must be an object with an `id`"),
     ("an unknown label", choice(accept=["trce"]), r"label 'trce' is not in codebook 'small'.*did you mean 'truce'\?"),
     ("meta in a string", choice(meta="wire"), "`meta` must be an object, not str"),
-    ("nobody", choice(_annotator_id=None, _session_id=None), "does not name an annotator.*--annotator NAME"),
-    ("half a character", choice(text="half \ud83d"), "contains an unpaired surrogate"),
-    ("half a character in an unknown key", choice(other="half \ud83d"), "contains an unpaired surrogate"),
-    ("a stamp that is none", choice(meta={"communique": 7}), "`communique` is not what the export wrote there"),
+    ("no annotator", choice(_annotator_id=None, _session_id=None), "does not name an annotator.*--annotator NAME"),
+    ("an unpaired surrogate", choice(text="half \ud83d"), "contains an unpaired surrogate"),
+    ("an unpaired surrogate in an unknown key", choice(other="half \ud83d"), "contains an unpaired surrogate"),
+    ("an invalid stamp", choice(meta={"communique": 7}), "`communique` is not what the export wrote there"),
 ]
 
 
 @pytest.mark.parametrize(("record", "message"), [pytest.param(*rest, id=name) for name, *rest in BAD])
-def test_a_bad_record_is_named_and_nothing_of_its_file_is_kept(
-    store: Store, isolated: Path, record: Row, message: str
-) -> None:
+def test_a_bad_record_is_named_and_its_file_is_refused(store: Store, isolated: Path, record: Row, message: str) -> None:
     path = isolated / "in.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in (choice(), choice(text="Other."), record)))
 

@@ -119,7 +119,7 @@ def quick(examples: int) -> settings:
 @pytest.mark.parametrize(("format", "name"), FILES)
 @given(data=st.data(), codebook=st.sampled_from([MULTI, EXCLUSIVE]))
 @quick(12)
-def test_an_export_is_known_to_its_store_and_comes_back_from_another_as_it_was(
+def test_an_export_is_recognised_and_another_store_exports_the_same(
     new_store: NewStore, data: st.DataObject, format: str, name: str, codebook: Codebook
 ) -> None:
     here = folder()
@@ -169,7 +169,7 @@ def bare(found: list[Annotation]) -> dict[Any, Annotation]:
 
 @given(history=histories(MULTI))
 @quick(15)
-def test_standoff_brings_every_event_to_whoever_has_the_documents(
+def test_standoff_brings_every_event_to_a_store_with_the_documents(
     new_store: NewStore, history: tuple[list[Sentence], list[Annotation]]
 ) -> None:
     file = folder() / "out.jsonl"
@@ -231,9 +231,7 @@ def test_labels_changed_back_and_forth_are_a_new_decision_each_time(
 
 
 @pytest.mark.parametrize(("format", "name"), FILES)
-def test_a_file_that_is_older_than_a_decision_does_not_take_it_back_and_says_so(
-    store: Store, isolated: Path, format: str, name: str
-) -> None:
+def test_an_older_file_does_not_revert_a_newer_decision(store: Store, isolated: Path, format: str, name: str) -> None:
     store.add_annotated([SENTENCE], [])
     store.events.add([EVENT])
     export(store, format, isolated / name, MULTI)
@@ -246,9 +244,7 @@ def test_a_file_that_is_older_than_a_decision_does_not_take_it_back_and_says_so(
     assert resolve(store.events.all(), MULTI).gold == {}
 
 
-def test_an_adjudication_that_another_one_replaced_is_counted_beside_the_annotation_of_the_same_person(
-    store: Store, isolated: Path
-) -> None:
+def test_a_replaced_adjudication_is_counted_beside_a_standing_annotation(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
     store.events.add([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
     export(store, "csv", isolated / "out.csv", MULTI)
@@ -269,7 +265,7 @@ def test_a_changed_decision_that_was_replaced_since_is_counted_too(store: Store,
     assert standing(store.events.all()).annotations[SENTENCE.id, "ana"].event_id == "e2"
 
 
-def test_a_decision_that_a_later_row_of_the_file_replaces_was_there_already(store: Store, isolated: Path) -> None:
+def test_a_decision_replaced_later_in_the_file_is_already_known(store: Store, isolated: Path) -> None:
     path = isolated / "in.csv"
     path.write_text("text,labels,annotator\nStop.,aid,ana\nStop.,truce,ana\n", encoding="utf-8")
 
@@ -278,7 +274,7 @@ def test_a_decision_that_a_later_row_of_the_file_replaces_was_there_already(stor
 
 
 @pytest.mark.parametrize("format", ["jsonl", "standoff"])
-def test_replaced_events_of_a_log_were_there_already(store: Store, isolated: Path, format: str) -> None:
+def test_replaced_events_of_a_log_are_already_known(store: Store, isolated: Path, format: str) -> None:
     store.add_annotated([SENTENCE], [])
     store.events.add([EVENT])
     export(store, format, isolated / "out.jsonl", MULTI)
@@ -288,9 +284,7 @@ def test_replaced_events_of_a_log_were_there_already(store: Store, isolated: Pat
 
 
 @pytest.mark.parametrize(("format", "name"), [file for file in FILES if file[1].endswith((".csv", ".json", ".jsonl"))])
-def test_labels_changed_on_an_adjudication_are_an_adjudication(
-    store: Store, isolated: Path, format: str, name: str
-) -> None:
+def test_a_changed_adjudication_is_an_adjudication(store: Store, isolated: Path, format: str, name: str) -> None:
     verdict = replace(EVENT, event_id="e3", annotator="eva", event="adjudicate")
     store.add_annotated([SENTENCE], [])
     store.events.add([replace(EVENT, labels=("truce",)), verdict])
@@ -307,7 +301,9 @@ def test_labels_changed_on_an_adjudication_are_an_adjudication(
 
 
 @pytest.mark.parametrize(("format", "name"), [("label-studio", "out.json"), ("argilla", "out.jsonl")])
-def test_who_annotated_and_adjudicated_can_change_both(store: Store, isolated: Path, format: str, name: str) -> None:
+def test_an_annotation_and_an_adjudication_by_one_person_can_both_change(
+    store: Store, isolated: Path, format: str, name: str
+) -> None:
     store.add_annotated([SENTENCE], [])
     store.events.add([EVENT, replace(EVENT, event_id="e2", event="adjudicate")])
     export(store, format, isolated / name, MULTI)
@@ -381,7 +377,7 @@ def test_only_one_annotators_decisions_are_written_when_asked(
 
 
 @pytest.mark.parametrize(("format", "name"), GOLD)
-def test_who_annotated_and_adjudicated_a_sentence_has_one_row_for_it_the_adjudication(
+def test_an_adjudication_replaces_the_same_persons_annotation_in_gold(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     others = [Sentence("d2", 0, 5, "Other"), Sentence("d2", 6, 10, "Last")]
@@ -411,7 +407,7 @@ def test_a_misspelt_annotator_does_not_empty_a_file_of_events(store: Store, isol
 
 
 @pytest.mark.parametrize(("format", "name"), FILES)
-def test_a_text_from_a_document_is_not_read_in_as_another_one(
+def test_a_sentence_of_a_document_is_not_imported_as_another_document(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     document = Document("article", "First one. Nine long")

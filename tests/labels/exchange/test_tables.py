@@ -69,7 +69,7 @@ def test_a_plain_table_holds_decisions(store: Store, isolated: Path) -> None:
     assert event.suggestion == ("aid", "truce")
 
 
-def test_columns_that_are_not_ours_come_back(store: Store, isolated: Path) -> None:
+def test_other_columns_come_back(store: Store, isolated: Path) -> None:
     row = {"text": "Stop.", "label": "truce", "source": "wire", "page": "3", "empty": ""}
     bring_in(store, "csv", write_table(isolated / "in.csv", [row]), annotator="ana")
     export(store, "csv", isolated / "out.csv")
@@ -80,7 +80,7 @@ def test_columns_that_are_not_ours_come_back(store: Store, isolated: Path) -> No
 
 
 @pytest.mark.parametrize("blank", [" ", "\t", "\u00a0"])
-def test_a_cell_of_white_space_says_no_more_than_an_empty_one(store: Store, isolated: Path, blank: str) -> None:
+def test_a_cell_of_white_space_counts_as_empty(store: Store, isolated: Path, blank: str) -> None:
     rows = [
         {"text": "Stop.", "labels": "truce", "state": blank, "suggestion": blank},
         {"text": "New.", "labels": blank, "state": blank, "suggestion": ""},
@@ -118,12 +118,12 @@ BAD_ROWS: list[tuple[str, Row, str]] = [
     ("no label column", {"text": "x"}, "the row has neither `label` nor `labels`. Its columns: text"),
     ("both label columns", {"text": "x", "label": "aid", "labels": "aid"}, "the row has both `label` and `labels`"),
     (
-        "a state of no kind",
+        "an unknown state",
         {"text": "x", "labels": "", "state": "skiped"},
         r"not 'skiped' \(did you mean 'skipped'\?\)",
     ),
     ("seconds in words", {"text": "x", "labels": "aid", "seconds": "two"}, "`seconds` must be a number, not 'two'"),
-    ("endless seconds", {"text": "x", "labels": "aid", "seconds": "inf"}, "`seconds` must be a number, not 'inf'"),
+    ("infinite seconds", {"text": "x", "labels": "aid", "seconds": "inf"}, "`seconds` must be a number, not 'inf'"),
     (
         "a skipped row with labels",
         {"text": "x", "labels": "aid", "state": "skipped"},
@@ -132,7 +132,7 @@ BAD_ROWS: list[tuple[str, Row, str]] = [
     ("an unknown label", {"text": "x", "labels": "trce"}, "label 'trce' is not in codebook 'small'"),
     ("no text", {"text": " ", "labels": "aid"}, "this record has no text"),
     (
-        "a stamp that is none",
+        "an invalid stamp",
         {"text": "x", "labels": "aid", "communique": "{"},
         "`communique` is not what the export wrote",
     ),
@@ -140,9 +140,7 @@ BAD_ROWS: list[tuple[str, Row, str]] = [
 
 
 @pytest.mark.parametrize(("row", "message"), [pytest.param(*rest, id=name) for name, *rest in BAD_ROWS])
-def test_a_bad_row_is_named_and_nothing_of_its_table_is_kept(
-    store: Store, isolated: Path, row: Row, message: str
-) -> None:
+def test_a_bad_row_is_named_and_its_table_is_refused(store: Store, isolated: Path, row: Row, message: str) -> None:
     with pytest.raises(DataError, match=rf"in\.csv:1: .*{message}"):
         bring_in(store, "csv", write_table(isolated / "in.csv", [row]), annotator="ana")
     assert store.events.all() == store.documents.sentences() == []
@@ -171,7 +169,7 @@ def test_a_table_of_elements_is_read_by_its_ending(store: Store, isolated: Path,
     assert without_stamps(written) | rows[0] == without_stamps(written)
 
 
-def test_an_element_that_kept_only_its_id_is_still_our_sentence(store: Store, isolated: Path) -> None:
+def test_an_element_with_only_our_id_is_still_our_sentence(store: Store, isolated: Path) -> None:
     store.add_annotated([SENTENCE], [])
     store.events.add([annotated(("aid",))])
     export(store, "activetigger", isolated / "out.csv")
@@ -192,7 +190,7 @@ def test_an_exclusive_codebook_has_a_column_label(store: Store, isolated: Path) 
     assert (row["label"], "labels" in row) == ("aid", False)
 
 
-def test_a_table_without_our_ids_needs_a_name(store: Store, isolated: Path) -> None:
+def test_a_table_without_our_ids_needs_the_option_annotator(store: Store, isolated: Path) -> None:
     path = write_table(isolated / "in.csv", [{"id": "1", "text": "Stop.", "label": "truce"}])
 
     with pytest.raises(DataError, match=r"in\.csv:1: this record does not name an annotator.*--annotator NAME"):
@@ -260,7 +258,7 @@ def test_a_folder_has_features_and_a_card_with_the_codebook(store: Store, isolat
     assert f"~~~~toml\n{dump_codebook(MULTI)}~~~~\n" in card
 
 
-def test_a_folder_that_holds_something_is_left_alone(store: Store, isolated: Path) -> None:
+def test_a_folder_that_is_not_empty_is_left_alone(store: Store, isolated: Path) -> None:
     (isolated / "out").mkdir()
     (isolated / "out" / "mine.txt").write_text("mine", encoding="utf-8")
 
@@ -269,7 +267,7 @@ def test_a_folder_that_holds_something_is_left_alone(store: Store, isolated: Pat
     assert [path.name for path in (isolated / "out").iterdir()] == ["mine.txt"]
 
 
-def test_a_file_is_no_place_for_a_dataset_folder(store: Store, isolated: Path) -> None:
+def test_a_file_is_not_replaced_by_a_dataset_folder(store: Store, isolated: Path) -> None:
     (isolated / "a.txt").write_text("mine", encoding="utf-8")
 
     with pytest.raises(DataError, match=r"a\.txt: this is a file\. Name a folder\.$"):
@@ -294,7 +292,7 @@ def test_a_path_without_a_dataset_is_refused(store: Store, isolated: Path, name:
         bring_in(store, "huggingface", isolated / name)
 
 
-def test_documents_keep_what_the_table_says_of_them(store: Store, isolated: Path) -> None:
+def test_documents_keep_their_provenance_from_the_table(store: Store, isolated: Path) -> None:
     row = {"text": " Stop. ", "label": "truce", "source": "wire", "url": "u", "title": "t", "date": "2026-01-01"}
     bring_in(store, "activetigger", write_table(isolated / "in.csv", [row]), annotator="ana")
 

@@ -65,7 +65,7 @@ def gold_of(store: Store, codebook: Codebook) -> dict[str, tuple[str, ...]]:
 
 @pytest.mark.parametrize(("old", "new"), VERSIONS)
 @pytest.mark.parametrize(("format", "name"), FILES)
-def test_a_renamed_label_is_written_and_its_file_is_known_to_the_store(
+def test_a_renamed_label_is_written_and_its_file_is_recognised(
     store: Store, new_store: NewStore, isolated: Path, format: str, name: str, old: Codebook, new: Codebook
 ) -> None:
     events = [
@@ -94,9 +94,7 @@ def files_in(path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(("format", "name"), FILES)
-def test_an_old_version_is_written_too_where_it_is_asked_for(
-    store: Store, isolated: Path, format: str, name: str
-) -> None:
+def test_decisions_can_be_written_under_an_old_version(store: Store, isolated: Path, format: str, name: str) -> None:
     fill(store, OLD, NEW, RENAME, says(0, "ana", "rejection", by=NEW))
     export(store, format, isolated / name, OLD)
 
@@ -123,7 +121,7 @@ def test_gold_is_what_was_decided_under_the_nearer_version(
 
 
 @pytest.mark.parametrize(("format", "name"), GOLD)
-def test_gold_of_an_adjudication_is_borne_by_it(store: Store, isolated: Path, format: str, name: str) -> None:
+def test_the_adjudication_represents_its_gold(store: Store, isolated: Path, format: str, name: str) -> None:
     events = [
         says(0, "ana", "ask"),
         says(0, "ben", "dismissal"),
@@ -159,7 +157,7 @@ def test_a_suggestion_that_a_change_leaves_undecided_is_not_written(store: Store
 
 
 @pytest.mark.parametrize(("format", "name"), FILES)
-def test_versions_between_which_no_change_is_recorded_are_refused(
+def test_versions_without_a_recorded_change_between_them_are_refused(
     store: Store, isolated: Path, format: str, name: str
 ) -> None:
     store.codebooks.add(OLD)
@@ -195,7 +193,7 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("format", "name", "told"), TOLD)
-def test_old_names_do_not_come_back_in_the_tools_own_words(
+def test_old_label_names_do_not_come_back_in_a_tools_own_fields(
     store: Store, isolated: Path, format: str, name: str, told: Any
 ) -> None:
     path = write_json(isolated / name, told)
@@ -222,9 +220,7 @@ def test_columns_beside_the_labels_stay_when_a_label_is_renamed(store: Store, is
 # -- a file that is older than the change
 
 
-def test_a_file_that_was_exported_before_a_change_names_the_version_to_import_it_with(
-    store: Store, isolated: Path
-) -> None:
+def test_a_file_from_before_a_change_names_the_version_to_import_it_with(store: Store, isolated: Path) -> None:
     store.codebooks.add(OLD)
     store.add_annotated(SENTENCES, [])
     store.events.add([says(0, "ana", "dismissal"), says(1, "ana", "ask")])
@@ -241,7 +237,7 @@ def test_a_file_that_was_exported_before_a_change_names_the_version_to_import_it
     assert len(standing(store.events.all()).annotations) == 2
 
 
-def test_the_commands_say_what_was_left_out(isolated: Path) -> None:
+def test_the_commands_report_what_was_left_out(isolated: Path) -> None:
     with Store("communique.db") as store:
         fill(store, OLD, SPLIT, PARTS, says(0, "ana", "dismissal"), says(1, "ana", "ask"))
     Path("v2.toml").write_text(dump_codebook(SPLIT), encoding="utf-8")
