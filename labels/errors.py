@@ -7,6 +7,7 @@ modules print and exit, with the class's `exit_code`: 2 where the user can fix t
     |-- InputError                  exit 2   usage or input
     |   |-- CodebookError                    a codebook is missing or not valid
     |   |-- DataError                        a file of documents, examples or annotations cannot be used
+    |   |   `-- ColumnError                  a column of texts, labels or groups in memory; also a ValueError
     |   |-- ExperimentError                  an experiment file or a --set value is wrong
     |   |-- ArtefactError                    a saved model cannot be trusted or read
     |   `-- EncoderError                     an encoder cannot be found
@@ -49,6 +50,10 @@ class DataError(InputError):
     def place(path: Path | str, row: int | None = None) -> str:
         """`path`, or `path:row` when the row (1-based, header not counted) is known."""
         return str(path) if row is None else f"{path}:{row}"
+
+
+class ColumnError(DataError, ValueError):
+    """A column of texts, labels or groups in memory cannot be used as it is; scikit-learn expects a ValueError."""
 
 
 class StoreError(CommuniqueError):

@@ -102,6 +102,10 @@ class Codebook(_Strict):
             raise ValueError("an exclusive codebook without `allow_none` needs at least two labels")
         return self
 
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """What a notebook shows: which codebook it is, and its labels by name."""
+        return [("name", self.name), ("version", self.version), ("labels", self.label_names)]
+
     @property
     def hash(self) -> str:
         """16 hex digits of the codebook's whole content; annotations and artefacts record it.

@@ -29,7 +29,7 @@ _NEVER = 30.0
 ClassWeight = Literal["balanced", "none"]
 
 
-def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, seed: int) -> Any:  # noqa: N803
+def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, seed: int) -> Any:
     """L2 logistic regression, not fitted yet: one for each label, or one multinomial over exclusive classes."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier

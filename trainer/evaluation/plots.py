@@ -23,7 +23,7 @@ _BLUE, _GREY, _INK = "#2b5c8a", "#b8c4d0", "#222222"
 def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
     """Write the plots that fit the codebook as PNG files into `folder`; their paths."""
     drawings: dict[str, Callable[[Any], None]] = {
-        "f1_per_label": lambda axes: _draw_f1(axes, report),
+        "f1_per_label": lambda axes: draw_f1(axes, report),
         "precision_recall": lambda axes: _draw_precision_recall(axes, outcome),
         "reliability": lambda axes: _draw_reliability(axes, outcome),
     }
@@ -47,7 +47,10 @@ def _save(name: str, draw: Callable[[Any], None], folder: Path, n_bars: int) -> 
     return path
 
 
-def _draw_f1(axes: Any, report: Report) -> None:
+def draw_f1(axes: Any, report: Report) -> None:
+    """Draw a bar for the F1 of each label (the most frequent ones, if there are very many), and a line for its
+    interval.
+    """
     labels = _most_frequent(report)
     values = [report.per_label[label].f1 for label in labels]
     support = [report.per_label[label].support for label in labels]

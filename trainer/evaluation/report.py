@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,6 +24,10 @@ from trainer.evaluation.metrics import (
     expected_calibration_error,
     log_loss,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,35 @@ class Report(_Figures):
     def exact_match(self) -> float | None:
         """The share of sentences whose whole label set is right."""
         return self.accuracy if self.exclusive else self.subset_accuracy
+
+    # What shows a report reads it, and so can only be imported here.
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas table: a row for each label, then `micro avg` and `macro avg`; `low` and `high` bound the F1."""
+        from trainer.evaluation.tables import report_frame
+
+        return report_frame(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the F1 of each label with its interval into `ax`, or into a new pyplot figure."""
+        from matplotlib import pyplot
+
+        from trainer.evaluation.plots import draw_f1
+
+        if ax is None:
+            _, ax = pyplot.subplots(layout="constrained")
+        draw_f1(ax, self)
+        return ax
+
+    def __str__(self) -> str:
+        """A table like that of scikit-learn's `classification_report`, with intervals of F1, and remarks."""
+        from trainer.evaluation.tables import report_text
+
+        return report_text(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows."""
+        printer.text(str(self))
 
     def extended(self, **values: Any) -> Self:
         """The report with more keys, or other values of them."""

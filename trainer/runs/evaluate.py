@@ -166,6 +166,20 @@ def codebook_reference(manifest: Manifest) -> CodebookReference:
     )
 
 
+def calibration_shortfalls(model: Model) -> tuple[dict[str, str], list[str]]:
+    """The labels that are not calibrated, each with the reason, and a note for each reason for which labels were
+    calibrated otherwise than asked for.
+    """
+    named = zip(model.labels, model.calibration.labels, strict=True)
+    reasons = {label: own for label, own in named if own.reason}
+    other: dict[str, list[str]] = {}
+    for label, own in reasons.items():
+        if own.method != "none":
+            other.setdefault(own.reason, []).append(label)
+    notes = [f"{', '.join(labels)}: {reason}" for reason, labels in other.items()]
+    return {label: own.reason for label, own in reasons.items() if own.method == "none"}, notes
+
+
 def _track(report: Report, data: Path) -> None:
     connect()
     tags = {"model.id": report.model_id, "codebook.hash": report.codebook.hash if report.codebook else ""}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from labels.codebook.schema import dump_codebook
-from trainer.calibration.calibration import LabelCalibration
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.data.predictions import Predicted
@@ -20,6 +18,7 @@ from trainer.model.artefact import Manifest, folder_size, package_versions, save
 from trainer.model.model import Model
 from trainer.outputs import output_folder, refuse_occupied, sole_writer
 from trainer.runs.evaluate import (
+    calibration_shortfalls,
     codebook_reference,
     evaluate_model,
     headline_metrics,
@@ -111,15 +110,14 @@ def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, dra
 def _save(experiment: Experiment, dataset: Dataset, fitted: Fitted, folder: Path) -> tuple[Model, Manifest]:
     """The fitted model as an artefact in a new folder; the model with its manifest."""
     folder.mkdir()
-    content = _manifest(experiment, dataset, fitted)
+    content = fitted_manifest(experiment, dataset, fitted)
     manifest = save_artefact(folder, content, dataset.codebook, fitted.model.classifier)
     return replace(fitted.model, manifest=manifest), manifest
 
 
 def _with_context(report: Report, experiment: Experiment, dataset: Dataset, model: Model, manifest: Manifest) -> Report:
     """The report with what its figures refer to."""
-    calibrations = zip(model.labels, model.calibration.labels, strict=True)
-    shortfalls = {label: own for label, own in calibrations if own.reason}
+    uncalibrated, notes = calibration_shortfalls(model)
     return report.extended(
         experiment=experiment.name,
         kind=experiment.model.kind,
@@ -131,20 +129,14 @@ def _with_context(report: Report, experiment: Experiment, dataset: Dataset, mode
         n_validation=len(dataset.parts["validation"]),
         split_hash=dataset.split.hash,
         model_id=manifest.digest,
-        uncalibrated={label: own.reason for label, own in shortfalls.items() if own.method == "none"},
-        notes=[*dataset.notes, *_shortfall_notes(shortfalls), *model.classifier.notes],
+        uncalibrated=uncalibrated,
+        notes=[*dataset.notes, *notes, *model.classifier.notes],
         **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
     )
 
 
-def _shortfall_notes(shortfalls: Mapping[str, LabelCalibration]) -> Iterator[str]:
-    """For each reason the labels that were calibrated, but not as asked for."""
-    reasons = {own.reason: None for own in shortfalls.values() if own.method != "none"}
-    for reason in reasons:
-        yield f"{', '.join(label for label, own in shortfalls.items() if own.reason == reason)}: {reason}"
-
-
-def _manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:
+def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:
+    """What the artefact of a fitted model says about it; the digests of its files are added when it is saved."""
     codebook, model = dataset.codebook, fitted.model
     return Manifest(
         kind=experiment.model.kind,

@@ -18,20 +18,49 @@ if TYPE_CHECKING:
     from labels.codebook.schema import Codebook, load_codebook
     from labels.errors import CommuniqueError
     from labels.store import Store
+    from trainer.evaluation.report import Report
+    from trainer.runs.estimator import Classifier
+    from trainer.runs.kinds import (
+        CascadeClassifier,
+        ContrastiveClassifier,
+        EmbeddingClassifier,
+        FinetuneClassifier,
+        KeywordsClassifier,
+        MajorityClassifier,
+        TfidfClassifier,
+    )
 
     __version__: str
 
 __all__ = [
+    "CascadeClassifier",
+    "Classifier",
     "Codebook",
     "CommuniqueError",
+    "ContrastiveClassifier",
+    "EmbeddingClassifier",
+    "FinetuneClassifier",
+    "KeywordsClassifier",
+    "MajorityClassifier",
+    "Report",
     "Store",
+    "TfidfClassifier",
     "__version__",
     "load_codebook",
 ]
 _HOMES = {
+    "CascadeClassifier": "trainer.runs.kinds",
+    "Classifier": "trainer.runs.estimator",
     "Codebook": "labels.codebook.schema",
     "CommuniqueError": "labels.errors",
+    "ContrastiveClassifier": "trainer.runs.kinds",
+    "EmbeddingClassifier": "trainer.runs.kinds",
+    "FinetuneClassifier": "trainer.runs.kinds",
+    "KeywordsClassifier": "trainer.runs.kinds",
+    "MajorityClassifier": "trainer.runs.kinds",
+    "Report": "trainer.evaluation.report",
     "Store": "labels.store",
+    "TfidfClassifier": "trainer.runs.kinds",
     "load_codebook": "labels.codebook.schema",
 }
 _find, __dir__ = lazy_names(__name__, {**_HOMES, "__version__": ""})

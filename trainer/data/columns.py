@@ -1,0 +1,242 @@
+"""Columns from a notebook -> examples, and predictions back in the form in which the labels came.
+
+A column is a list, a pandas Series, a numpy array or a column of a `datasets.Dataset`; rows are counted from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from labels.codebook.schema import Codebook
+from labels.errors import CodebookError, ColumnError, refuse_lone_string
+from labels.records import Example
+from labels.text.examples import SEPARATOR, infer_codebook, row_id
+from labels.text.rows import is_unicode
+from trainer.arrays import Bools
+
+Form = Literal["name", "set", "indicator"]
+Value = str | int | float
+"""A label as a column has it."""
+_COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How labels are written outside: the labels of `codebook`, in its order, by the values `classes`.
+
+    `form`: one name a row ("" for no label), a set of names a row, or a table of 0 and 1 with a column for each class.
+    """
+
+    codebook: Codebook
+    form: Form
+    classes: tuple[Value, ...]
+
+    @classmethod
+    def of(cls, y: Any, codebook: Codebook | None = None) -> Labelling:
+        """The labelling of a column or table of labels; without a codebook one is inferred from the values.
+
+        Names make an exclusive codebook, sets and tables one in which sentences can have several labels.
+
+        Raises:
+            ColumnError: a row is not a label, a set of labels or a row of 0 and 1; the table does not fit `codebook`;
+                or there is no label, or only one that every row has.
+        """
+        given = _read(y)
+        if codebook is None:
+            return _inferred(given)
+        if given.form == "indicator":
+            _check_columns(given, codebook.label_names)
+        form: Form = "set" if given.form == "name" and not codebook.exclusive else given.form
+        used = {value for row in given.rows for value in row}
+        by_title = (label.title not in used or label.name in used for label in codebook.labels)
+        names = (label.name if plain else label.title for label, plain in zip(codebook.labels, by_title, strict=True))
+        return cls(codebook, form, codebook.label_names if form == "indicator" else tuple(names))
+
+    def label_sets(self, y: Any) -> list[tuple[str, ...]]:
+        """The labels of each row, by their names in the codebook and in its order.
+
+        Raises:
+            ColumnError: as for `of`, or the codebook does not know a label or does not allow a set.
+        """
+        given = _read(y)
+        if given.form == "indicator":
+            _check_columns(given, self.classes)
+            names: Mapping[Any, str] = dict(zip(given.columns, self.codebook.label_names, strict=True))
+        else:
+            names = self.codebook.names_by_value | dict(zip(self.classes, self.codebook.label_names, strict=True))
+        try:
+            return [
+                self.codebook.check_labels([names.get(value, str(value)) for value in row], f"y[{number}]")
+                for number, row in enumerate(given.rows)
+            ]
+        except CodebookError as error:
+            raise ColumnError(str(error)) from None
+
+    def written(self, assigned: Bools) -> Any:
+        """Label sets (n, labels) as y had them: an array of names, a list of tuples, or a table of 0 and 1."""
+        if self.form == "indicator":
+            return assigned.astype(np.int64)
+        classes = np.asarray(self.classes)
+        if self.form == "set":
+            return [tuple(classes[row].tolist()) for row in assigned]
+        names = classes[assigned.argmax(axis=1)]
+        return names if assigned.any(axis=1).all() else np.where(assigned.any(axis=1), names.astype(object), "")
+
+
+def read_texts(X: Any) -> list[str]:
+    """The texts of a column.
+
+    Raises:
+        ColumnError: it is a single string or a table, or a row of it is not text.
+    """
+    texts = _column(X, "X")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ColumnError(f"X[{number}] is {text!r}, not text. Leave out rows without text, or fill them in.")
+    return texts
+
+
+def build_examples(
+    texts: Sequence[str], label_sets: Sequence[tuple[str, ...]], groups: Any = None, part: str = "train"
+) -> list[Example]:
+    """Examples from columns; those of one group stay together wherever examples are divided.
+
+    Args:
+        groups: a column with the document, or another group, of each text; None, or a blank: a group of its own.
+        part: what the rows are used as; the ids are those of a file's rows that is read so.
+
+    Raises:
+        ColumnError: the columns differ in length, or a text is empty or cannot be written as UTF-8.
+    """
+    own = [None] * len(texts) if groups is None else _column(groups, "groups")
+    _check_lengths(X=texts, y=label_sets, groups=own)
+    examples = []
+    for number, (text, labels, group) in enumerate(zip(texts, label_sets, own, strict=True)):
+        if not text.strip() or not is_unicode(text):
+            problem = "contains an unpaired surrogate" if text.strip() else "is empty"
+            raise ColumnError(f"X[{number}]: this text {problem}. Fix or leave out the row.")
+        identifier = row_id(part, number + 1, text)
+        examples.append(Example(identifier, identifier if _is_blank(group) else str(group), text, labels))
+    return examples
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The values of each row; of a table the names of its columns, too."""
+
+    form: Form
+    rows: list[tuple[Value, ...]]
+    columns: tuple[Value, ...] = ()
+
+
+def _read(y: Any) -> _Given:
+    if hasattr(y, "toarray"):  # scipy's sparse tables
+        y = y.toarray()
+    if getattr(y, "ndim", 1) == 2:
+        return _indicator(np.asarray(y).tolist(), tuple(getattr(y, "columns", range(y.shape[1]))))
+    values = _column(y, "y")
+    if not any(isinstance(value, _COLLECTIONS) for value in values):
+        return _Given("name", [() if _is_empty(value) else (_label(value, n),) for n, value in enumerate(values)])
+    for number, value in enumerate(values):
+        if not isinstance(value, _COLLECTIONS):
+            raise ColumnError(f"y[{number}] is {value!r}, and other rows are sets of labels. Write {[value]!r}.")
+    if all(isinstance(item, int | np.integer) for value in values for item in value) and any(map(len, values)):
+        return _indicator([list(value) for value in values], tuple(range(len(values[0]))))
+    return _Given("set", [tuple(_label(item, number) for item in value) for number, value in enumerate(values)])
+
+
+def _indicator(rows: Sequence[Sequence[Any]], columns: tuple[Value, ...]) -> _Given:
+    for number, row in enumerate(rows):
+        if len(row) != len(columns) or any(value not in (0, 1) for value in row):
+            raise ColumnError(
+                f"y[{number}] is {row!r}: a table of labels has a column for each label, and only 0 and 1 in it. "
+                "Give such a table, or one column with a label or a set of labels in each row."
+            )
+    held = (tuple(column for column, value in zip(columns, row, strict=True) if value) for row in rows)
+    return _Given("indicator", list(held), columns)
+
+
+def _label(value: Any, number: int) -> Value:
+    plain: Any = value.item() if isinstance(value, np.generic) else value
+    whole = isinstance(plain, float) and plain.is_integer()
+    if isinstance(plain, float) and not whole and plain == plain:
+        raise ColumnError(f"y[{number}] is {plain!r}, a continuous value, not a label. Give names or whole numbers.")
+    if not whole and not isinstance(plain, str | int):
+        raise ColumnError(
+            f'y[{number}] is {plain!r}, not a label. Write "" where no label applies, and leave out rows that no one '
+            "has decided."
+        )
+    if isinstance(plain, str) and SEPARATOR in plain:
+        raise ColumnError(
+            f"y[{number}] is {plain!r}: several labels in one string. Split them: {plain.split(SEPARATOR)}"
+        )
+    label: Value = plain
+    return label
+
+
+def _inferred(given: _Given) -> Labelling:
+    """A codebook with the values as titles, in their own order; labels without a row are columns of a table."""
+    values = {value for row in given.rows for value in row}
+    ordered = given.columns or tuple(_in_order(values))
+    exclusive = given.form == "name"
+    blank = [()] if not all(given.rows) else []
+    if exclusive and len(ordered) == 1 and not blank:
+        raise ColumnError(
+            f"y has only one class: every row is {ordered[0]!r}. Add rows with other labels, or with none."
+        )
+    if not ordered:
+        raise ColumnError("y has no label: every row is empty. Give rows with labels, too.")
+    try:
+        found = infer_codebook("labels", [*((str(value),) for value in ordered), *blank], exclusive=exclusive)
+    except CodebookError as error:
+        raise ColumnError(str(error)) from None
+    place = {str(value): position for position, value in enumerate(ordered)}
+    labels = tuple(sorted(found.labels, key=lambda label: place[label.title]))
+    return Labelling(found.model_copy(update={"labels": labels}), given.form, ordered)
+
+
+def _in_order(values: Iterable[Value]) -> Iterator[Value]:
+    """Numbers by size, then strings."""
+    yield from sorted(values, key=lambda value: (isinstance(value, str), value))
+
+
+def _check_columns(given: _Given, classes: Sequence[Value]) -> None:
+    unnamed = given.columns == tuple(range(len(given.columns)))
+    if len(given.columns) != len(classes) or not (unnamed or given.columns == tuple(classes)):
+        raise ColumnError(
+            f"y has the columns {', '.join(map(str, given.columns))}, and the labels are "
+            f"{', '.join(map(str, classes))}. Give a column for each label, in this order."
+        )
+
+
+def _column(values: Any, name: str) -> list[Any]:
+    refuse_lone_string(values, name)
+    if getattr(values, "ndim", 1) != 1:
+        raise ColumnError(f"{name} has {values.ndim} dimensions. Give a single column, e.g. table['text'].")
+    if values is None:
+        raise ColumnError(f"This method requires {name} to be passed, but the target {name} is None. Give a column.")
+    if not isinstance(values, Iterable) and hasattr(values, "__array__"):
+        values = np.asarray(values)
+    if isinstance(values, Mapping) or not isinstance(values, Iterable):
+        raise ColumnError(f"{name} is a {type(values).__name__}. Give a list or another column of values.")
+    return list(values.tolist() if hasattr(values, "tolist") else values)
+
+
+def _check_lengths(**columns: Sequence[Any]) -> None:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise ColumnError(f"The columns differ in length: {said} rows. Give a value for each row.")
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, str) and not value
+
+
+def _is_blank(value: Any) -> bool:
+    """Whether a cell has no value: None, "", NaN, or pandas' NA, which cannot be compared."""
+    return value is None or _is_empty(value) or (str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str))

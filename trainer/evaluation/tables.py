@@ -1,0 +1,96 @@
+"""A report as a pandas table and as text for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainer.evaluation.intervals import Interval
+from trainer.evaluation.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = {
+    **dict.fromkeys(("precision", "recall", "f1", "low", "high"), float),
+    "support": int,
+    **dict.fromkeys(("predicted", "threshold", "average_precision"), float),
+    **dict.fromkeys(("expected_calibration_error", "brier_score", "log_loss"), float),
+}
+"""Each column of the table with its type."""
+
+
+def report_frame(report: Report) -> pd.DataFrame:
+    """A row for each label, then `micro avg` and `macro avg`; `low` and `high` bound the F1, NaN: undefined."""
+    import pandas as pd
+
+    drawn = report.intervals
+    rows: dict[str, dict[str, Any]] = {
+        label: {
+            **own.model_dump(),
+            **report.calibration.per_label[label].model_dump(),
+            **_ends(drawn.per_label_f1[label] if drawn else None),
+        }
+        for label, own in report.per_label.items()
+    }
+    support = sum(own.support for own in report.per_label.values())
+    for name, f1, interval in (
+        ("micro avg", report.micro_f1, drawn.micro_f1 if drawn else None),
+        ("macro avg", report.macro_f1, drawn.macro_f1 if drawn else None),
+    ):
+        rows[name] = {"f1": f1, "support": support, **_ends(interval)}
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def report_text(report: Report) -> str:
+    """A table like that of scikit-learn's `classification_report`, with intervals of F1, and remarks below it."""
+    frame = report_frame(report)
+    wide = max(map(len, frame.index))
+    interval = f"{report.intervals.confidence:.0%} interval" if report.intervals else "interval"
+    lines = [_line(wide, "", "precision", "recall", "f1-score", interval, "support", "threshold"), ""]
+    for name, row in frame.iterrows():
+        lines += [""] if name == "micro avg" else []
+        cells = (*map(_shown, (row.precision, row.recall, row.f1)), _between(row.low, row.high))
+        lines.append(_line(wide, str(name), *cells, f"{row.support:.0f}", _shown(row.threshold)))
+    return "\n".join([*lines, "", _summary(report), *remarks(report)])
+
+
+def remarks(report: Report) -> list[str]:
+    """What a reader must know besides the figures, a line each."""
+    lines = [] if report.intervals else [f"No intervals: {report.intervals_reason}."]
+    per_label = report.intervals.per_label_f1 if report.intervals else {}
+    unbounded = {label: own.reason for label, own in per_label.items() if own.reason}
+    lines += [f"No interval for {labels}: {reason}." for reason, labels in _by_reason(unbounded)]
+    lines += [f"Not calibrated: {labels} ({reason})." for reason, labels in _by_reason(report.uncalibrated)]
+    return lines + [f"Note: {note}." for note in report.notes]
+
+
+def _summary(report: Report) -> str:
+    exact = getattr(report.intervals, report.exact_match_name, None)
+    ends = f" ({_between(exact.low, exact.high)})" if exact and exact.low is not None else ""
+    exact_match = f"{report.exact_match_name.replace('_', ' ')} {_shown(report.exact_match)}{ends}"
+    error = f"calibration error {_shown(report.calibration.expected_calibration_error)}"
+    return f"{report.n_test} texts in {report.n_groups} groups: {exact_match}, {error}"
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return {"low": interval.low, "high": interval.high} if interval else {}
+
+
+def _line(wide: int, name: str, *cells: str) -> str:
+    return f"{name:>{wide}}" + "".join(f"{cell:>14}" for cell in cells)
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def _between(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{low:.2f} - {high:.2f}"
+
+
+def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each reason with the labels that share it."""
+    for reason in dict.fromkeys(reasons.values()):
+        yield reason, ", ".join(label for label, own in reasons.items() if own == reason)

@@ -1,0 +1,133 @@
+"""A scikit-learn estimator for each kind of model, with the parameters of its section `[model]` and their defaults.
+
+`experiments/default.toml` explains each parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal
+
+from trainer.runs.estimator import Classifier
+
+
+@dataclass(eq=False, repr=False)
+class MajorityClassifier(Classifier):
+    """Predicts how frequent each label is in training, whatever the text: the baseline that any model must beat."""
+
+    kind: str = "majority"
+
+
+@dataclass(eq=False, repr=False)
+class KeywordsClassifier(Classifier):
+    """Looks for the codebook's cues; it needs a codebook that has some."""
+
+    kind: str = "keywords"
+
+
+@dataclass(eq=False, repr=False)
+class TfidfClassifier(Classifier):
+    """Word and character TF-IDF with logistic regression: fast, and hard to beat on small data.
+
+    Args:
+        word_ngrams, char_ngrams: longest n-grams of words, and of characters within words.
+        min_df: n-grams in fewer texts are left out.
+        C: inverse strength of regularisation.
+        class_weight: "balanced" weighs rare labels up; or "none".
+    """
+
+    kind: str = "tfidf"
+    _: KW_ONLY
+    word_ngrams: int = 2
+    char_ngrams: int = 4
+    min_df: int = 1
+    C: float = 10.0
+    class_weight: Literal["balanced", "none"] = "balanced"
+
+
+@dataclass(eq=False, repr=False)
+class _EncoderClassifier(Classifier):
+    _: KW_ONLY
+    encoder: str = "minilm"
+    pooling: Literal["auto", "mean", "first"] = "auto"
+    max_length: int = 128
+
+
+@dataclass(eq=False, repr=False)
+class EmbeddingClassifier(_EncoderClassifier):
+    """A frozen sentence encoder with logistic regression on its vectors."""
+
+    kind: str = "embedding"
+    _: KW_ONLY
+    C: float = 10.0
+    class_weight: Literal["balanced", "none"] = "balanced"
+
+
+@dataclass(eq=False, repr=False)
+class ContrastiveClassifier(_EncoderClassifier):
+    """A sentence encoder tuned so that texts with the same label lie close together, then logistic regression on its
+    vectors: for a few labelled texts a label.
+    """
+
+    kind: str = "contrastive"
+    _: KW_ONLY
+    batch_size: int = 32
+    per_label: int = 4
+    passes: float = 12
+    min_steps: int = 10
+    max_steps: int = 100
+    learning_rate: float = 1e-4
+    temperature: float = 0.1
+    dropout: float = 0.0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    C: float = 10.0
+    class_weight: Literal["balanced", "none"] = "balanced"
+    keep_layers: int = 0
+
+
+@dataclass(eq=False, repr=False)
+class FinetuneClassifier(_EncoderClassifier):
+    """A transformer encoder, all layers trained, with a linear head."""
+
+    kind: str = "finetune"
+    _: KW_ONLY
+    epochs: float = 4
+    min_steps: int = 160
+    batch_size: int = 16
+    learning_rate: float = 2e-4
+    layer_decay: float = 0.8
+    head_learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    dropout: float = 0.0
+    loss: Literal["cross_entropy", "asymmetric"] = "cross_entropy"
+    label_smoothing: float = 0.1
+    positive_weight: float = 4.0
+    patience: int = 3
+    precision: Literal["auto", "float32"] = "auto"
+    lora_rank: int = 0
+    gradient_accumulation: int = 1
+    activation_checkpointing: bool = False
+    keep_layers: int = 0
+
+
+@dataclass(eq=False, repr=False)
+class CascadeClassifier(Classifier):
+    """A cheap model answers where it is sure, an expensive one the rest; how far they may differ is certified.
+
+    Args:
+        cheap, expensive: a kind, or a dict with `kind` and the kind's parameters.
+        max_disagreement: at most this share of texts may get other labels than from the expensive model alone.
+        max_lost: at most this share of the texts with a label may lose it.
+        confidence: of each of these bounds by itself.
+    """
+
+    kind: str = "cascade"
+    _: KW_ONLY
+    cheap: str | Mapping[str, Any] = "tfidf"
+    expensive: str | Mapping[str, Any] = "finetune"
+    max_disagreement: float = 0.01
+    max_lost: float = 0.10
+    confidence: float = 0.95
