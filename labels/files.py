@@ -1,4 +1,4 @@
-"""Output files and folders appear whole or not at all: written beside their place, then moved there."""
+"""Output files and folders appear whole or not at all: each is written next to its place, then moved there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from labels.errors import DataError
 
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
-    """Write a text file whole.
+    """Write a text file, whole or not at all.
 
     Raises:
-        DataError: it cannot be written there; an older file of that name is left as it was.
+        DataError: it cannot be written; an older file of that name stays as it was.
     """
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(pieces)
@@ -24,13 +24,13 @@ def write_whole(path: Path, pieces: Iterable[str]) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a draft path beside `path`; it takes `path`'s place when the block ends without an error.
+    """Yield a draft path next to `path`; it takes `path`'s place when the block ends without an error.
 
     Raises:
         DataError: the folder is missing or cannot be written.
     """
     if path.is_dir() or not path.name:
-        raise DataError(f"{path}: a folder cannot be written as a file. Name a file in it.")
+        raise DataError(f"{path}: this is a folder, and a file is needed. Name a file in it.")
     draft = _beside(path, "partial")
     try:  # from here on, as an interrupt can come at any moment
         with _explained(path):
@@ -46,13 +46,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a draft folder beside `path`; it takes `path`'s place when the block ends without an error.
+    """Yield a draft folder next to `path`; it takes `path`'s place when the block ends without an error.
 
-    `overwrite` lets it take the place of any folder: whether what lies there may go is the caller's to know.
+    `overwrite` replaces any folder: the caller decides whether its content may go.
 
     Raises:
-        DataError: as `check_folder`, or the place cannot be written. Where something came to lie there only meanwhile,
-            the new folder is kept beside it.
+        DataError: as `check_folder`, or the place cannot be written. Where another process wrote there meanwhile, the
+            new folder is kept next to it.
     """
     check_folder(path, overwrite=overwrite)
     draft = _beside(path, "partial")
@@ -69,20 +69,20 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Name another.") -> None:
-    """Refuse a place where no new folder can be made; `repair` says what to do about a folder that is not empty.
+    """Refuse a place where no new folder can be made; `repair` says what to do where the folder is not empty.
 
     Raises:
-        DataError: `path` is the working folder or one around it, a file, or a folder that holds something and
+        DataError: `path` is the working folder or contains it, is a file, or is a folder that is not empty while
             `overwrite` is false.
     """
     if Path.cwd().is_relative_to(path.resolve()):
         raise DataError(
-            f"{path}: this is the working folder, or one around it, which cannot be replaced. Name a folder in it."
+            f"{path}: this folder is or contains the working folder, so it cannot be replaced. Name a folder in it."
         )
     if path.is_file():
         raise DataError(f"{path}: this is a file. Name a folder.")
     if not overwrite and path.is_dir() and any(path.iterdir()):
-        raise DataError(f"{path}: this folder holds something already. {repair}")
+        raise DataError(f"{path}: this folder is not empty. {repair}")
 
 
 def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
@@ -92,7 +92,7 @@ def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
     if not overwrite and any(path.iterdir()):
         aside = path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}")
         draft.replace(aside)
-        raise DataError(f"{path}: something else was written there meanwhile. What was to lie there is now in {aside}.")
+        raise DataError(f"{path}: another process wrote there meanwhile. The new folder is now {aside}.")
     old = _beside(path, "old")
     path.replace(old)
     draft.replace(path)
@@ -100,21 +100,21 @@ def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
 
 
 def _beside(path: Path, ending: str) -> Path:
-    """A hidden, unused name in the same folder, so that moving it to `path` is one step of the file system."""
+    """A hidden, unused name in the same folder: a move within a file system is a single step."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
 @contextmanager
 def _explained(path: Path, draft: Path | None = None) -> Iterator[None]:
-    """Say that `path` cannot be written. With a `draft`, only errors that concern it: others are none of ours."""
+    """Turn errors of the file system into '`path` cannot be written'; with a `draft`, only those that concern it."""
     try:
         yield
     except OSError as error:
         if draft is not None and not _concerns(error, draft):
             raise
         if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
-            raise DataError(f"{path}: the folder {path.parent} does not exist. Make it first.") from error
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}). Nothing was left there.") from error
+            raise DataError(f"{path}: the folder {path.parent} does not exist. Create it first.") from error
+        raise DataError(f"{path}: cannot be written ({error.strerror or error}). Nothing was changed.") from error
 
 
 def _concerns(error: OSError, draft: Path) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Show, check, infer, compare or change a codebook.")
 _VERSION = "A TOML file, a shipped codebook, or a version that the store keeps: NAME@VERSION, NAME@HASH or HASH."
 OldArgument = Annotated[str, typer.Argument(help=f"The old version. {_VERSION}")]
-NewArgument = Annotated[str, typer.Argument(help="The new version, named likewise.")]
+NewArgument = Annotated[str, typer.Argument(help="The new version, in the same form.")]
 
 
 @app.command("show", epilog="Example: communique codebook show --brief")
@@ -43,7 +43,7 @@ def codebook_show(
 
 @app.command("check", epilog="Example: communique codebook check mine.toml")
 def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: StoreOption = None) -> None:
-    """Validate a codebook; say what is wrong, or what it holds."""
+    """Validate a codebook: list its problems, or its labels without a definition."""
     from labels.settings import load_settings
     from labels.store.codebooks import find_codebook
 
@@ -53,7 +53,7 @@ def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: S
         console.print(f"{codebook.name} {codebook.version} ({codebook.hash}): {len(codebook.labels)} labels, {kind}.")
         for label in codebook.labels:
             if not label.definition:
-                console.print(f"  {label.name}: no definition yet. Annotators will each make up their own.")
+                console.print(f"  {label.name}: no definition yet, so every annotator will apply their own.")
         _print_keyless(codebook)
 
 
@@ -62,7 +62,7 @@ def codebook_infer(
     file: Annotated[Path, typer.Argument(help="Labelled JSONL, CSV or Parquet with `label` or `labels`.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of the screen.")] = None,
 ) -> None:
-    """Make a codebook from the label values of a labelled file."""
+    """Make a codebook from the labels in a labelled file."""
     from labels.codebook.schema import dump_codebook
     from labels.files import write_whole
     from labels.settings import command
@@ -75,12 +75,12 @@ def codebook_infer(
         else:
             write_whole(out, [text])
             following = command("codebook", "check", out)
-            console.print(f"Wrote {out}. Next: write the definitions, then `{following}`.", soft_wrap=True)
+            console.print(f"Wrote {out}. Next: write the definitions, then type `{following}`.", soft_wrap=True)
 
 
 @app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
 def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
-    """Say what differs between two versions of a codebook."""
+    """Show the differences between two versions of a codebook."""
     from labels.codebook.changes import diff, titled
     from labels.settings import command, load_settings
     from labels.store.codebooks import find_codebook
@@ -91,27 +91,27 @@ def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None)
         console.print(f"{titled(before)} -> {titled(after)}")
         _print_diff(diff(before, after))
         if before.hash == after.hash:
-            console.print("The two are one and the same.")
+            console.print("The two are identical.")
         elif diff(before, after).same_labels:
             console.print("Labels and flags are the same: annotations made under either version are read alike.")
         else:
             following = command("codebook", "migrate", old, new, store=place)
-            console.print(f"Say what became of the labels: {following}", soft_wrap=True)
+            console.print(f"To record what became of the labels, add options to: {following}", soft_wrap=True)
 
 
 @app.command("migrate", epilog="Example: communique codebook migrate diplomatic mine.toml --rename dismissal=rejection")
 def codebook_migrate(
     old: OldArgument,
     new: NewArgument,
-    rename: Annotated[list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="A new name.")] = None,
-    merge: Annotated[list[str] | None, typer.Option("--merge", metavar="OLD,OLD=NEW", help="Several in one.")] = None,
-    split: Annotated[list[str] | None, typer.Option("--split", metavar="OLD=NEW,NEW", help="One in several.")] = None,
-    retire: Annotated[list[str] | None, typer.Option("--retire", metavar="OLD", help="A label given up.")] = None,
-    add: Annotated[list[str] | None, typer.Option("--add", metavar="NEW", help="A label that nobody had.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Record it; without this nothing is written.")] = False,
+    rename: Annotated[list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Rename a label.")] = None,
+    merge: Annotated[list[str] | None, typer.Option("--merge", metavar="OLD,OLD=NEW", help="Merge labels.")] = None,
+    split: Annotated[list[str] | None, typer.Option("--split", metavar="OLD=NEW,NEW", help="Split a label.")] = None,
+    retire: Annotated[list[str] | None, typer.Option("--retire", metavar="OLD", help="Remove a label.")] = None,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="NEW", help="Add a label.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Record the steps; without this nothing is written.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Say what became of a codebook's labels, so that annotations of the old version are read under the new one."""
+    """Record what became of a codebook's labels, so that old annotations are read under the new version."""
     from labels.codebook.changes import KINDS, diff, parse_step
     from labels.settings import load_settings
     from labels.store import Store
@@ -130,7 +130,7 @@ def codebook_migrate(
             plan = plan_migration(opened, before, after, steps)
             _print_plan(plan)
             if not apply:
-                console.print("Nothing is written yet. Record it: the same command with --apply.")
+                console.print("Nothing is written yet. To record the steps, repeat the command with --apply.")
                 return
             queued = apply_migration(opened, plan)
         _print_applied(plan, queued, place, new)
@@ -172,31 +172,33 @@ def _print_plan(plan: MigrationPlan) -> None:
             table.add_row(effect.step.meaning, *(f"{figure:,}" for figure in figures))
         console.print(table)
     console.print(
-        f"{len(plan.moved):,} standing annotations of {plan.annotators} annotators: {plan.count('unchanged'):,} read "
-        f"as they are, {plan.count('changed'):,} changed by rule, {plan.count('undecided'):,} undecided."
+        f"Standing annotations: {len(plan.moved):,} (annotators: {plan.annotators}). "
+        f"Unchanged: {plan.count('unchanged'):,}, changed by the steps: {plan.count('changed'):,}, "
+        f"undecided: {plan.count('undecided'):,}."
     )
     if plan.adopted:
-        console.print(f"{plan.adopted:,} of them are of a version that the store does not know; they fit the old one.")
-    console.print(f"{len(plan.relabel):,} sentences are to be labelled again.")
+        console.print(f"Made under a version that the store lacks, but whose labels fit the old one: {plan.adopted:,}.")
+    console.print(f"Sentences to label again: {len(plan.relabel):,}.")
     for text, moved in plan.examples:
         console.print(f"  {text}")
-        console.print(f"    {moved.annotation.annotator}: {_said(moved.before)} -> {_said(moved.after)}", style="bold")
+        change = f"{_described(moved.before)} -> {_described(moved.after)}"
+        console.print(f"    {moved.annotation.annotator}: {change}", style="bold")
 
 
-def _said(reading: Reading) -> str:
-    doubted = f"undecided: {', '.join(reading.undecided)}" if reading.undecided else ""
-    return "; ".join(part for part in (", ".join(reading.labels), doubted) if part) or "none"
+def _described(reading: Reading) -> str:
+    open_labels = f"undecided: {', '.join(reading.undecided)}" if reading.undecided else ""
+    return "; ".join(part for part in (", ".join(reading.labels), open_labels) if part) or "none"
 
 
 def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> None:
     from labels.settings import command, is_other_store, relabel_command, store_name
 
     if plan.recorded:
-        console.print("These steps were recorded already.")
+        console.print("These steps are already recorded.")
     else:
-        console.print(f"Recorded in {store_name(store)}. Annotations stay as they are and are read by these steps.")
+        console.print(f"Recorded in {store_name(store)}. Annotations stay unchanged and are read by these steps.")
     if queued:
-        console.print(f"{queued:,} sentences newly queued for relabelling.")
+        console.print(f"Sentences added to the queue for relabelling: {queued:,}.")
     if plan.relabel:
         following = relabel_command(store=store, codebook=new)
     else:
@@ -206,7 +208,7 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> No
     if is_other_store(store):
         pinned.append(f"data.store={store_name(store)}")
     options = " ".join(f"--set {quote(key)}" for key in pinned)
-    console.print(f"To train under the old version all the same: {options}", soft_wrap=True)
+    console.print(f"To train under the old version instead: {options}", soft_wrap=True)
 
 
 def _print_definitions(codebook: Codebook) -> None:
@@ -228,5 +230,5 @@ def _print_keyless(codebook: Codebook) -> None:
     if codebook.keyless:
         console.print(
             f"{len(codebook.keyless)} of {len(codebook.labels)} labels have no key, as there are only "
-            f"{len(codebook.keys)}. While labelling type {BY_NAME} and the beginning of a label's name."
+            f"{len(codebook.keys)} keys. While labelling, type {BY_NAME} and the beginning of a label's name."
         )

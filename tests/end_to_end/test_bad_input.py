@@ -118,8 +118,8 @@ def test_a_file_whose_name_is_not_utf8_is_left_out_by_name_and_the_rest_goes_in(
 def test_an_output_folder_that_holds_something_is_left_alone(communique: Command, isolated: Path) -> None:
     (isolated / "out").mkdir()
     (isolated / "out" / "precious.txt").write_text("mine")
-    _refused(communique("train", "majority", "--out", "out"), "holds something already", "--overwrite")
-    _refused(communique("demo", "--out", "out"), "holds something already", "or delete it")
+    _refused(communique("train", "majority", "--out", "out"), "is not empty", "--overwrite")
+    _refused(communique("demo", "--out", "out"), "is not empty", "or delete it")
     assert (isolated / "out" / "precious.txt").read_text() == "mine"
 
 

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from labels.errors import CodebookError, CommuniqueError, DataError, DecidedMeanwhileError, InputError, StoreError
+from labels import errors
+from labels.errors import (
+    CodebookError,
+    CommuniqueError,
+    DataError,
+    DecidedMeanwhileError,
+    InputError,
+    StoreError,
+    did_you_mean,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +41,17 @@ def test_errors_hang_in_one_tree_and_tell_the_exit_code(
 @pytest.mark.parametrize("path", [Path("rows.csv"), "rows.csv"])
 def test_a_place_is_the_file_and_where_known_its_row(path: Path | str, row: int | None, place: str) -> None:
     assert DataError.place(path, row) == place
+
+
+def test_the_tree_in_the_docstring_names_every_error() -> None:
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    defined = {found.__name__ for found in classes if found.__module__ == errors.__name__}
+    assert set(re.findall(r"\w+Error\b", errors.__doc__ or "")) == defined
+
+
+def test_did_you_mean_names_the_nearest_word_whatever_its_case() -> None:
+    assert did_you_mean("Aid_pldge", ["aid_pledge", "dismissal"]) == " (did you mean 'aid_pledge'?)"
+
+
+def test_did_you_mean_says_nothing_when_nothing_is_near() -> None:
+    assert did_you_mean("zebra", ["aid_pledge", "dismissal"]) == ""

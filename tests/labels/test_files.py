@@ -62,12 +62,12 @@ def test_a_missing_folder_is_named_with_the_repair(isolated: Path) -> None:
     with pytest.raises(DataError) as caught:
         write_whole(isolated / "absent" / "a.txt", ["x"])
     assert str(caught.value).startswith(str(isolated / "absent" / "a.txt"))
-    assert f"the folder {isolated / 'absent'} does not exist. Make it first" in str(caught.value)
+    assert f"the folder {isolated / 'absent'} does not exist. Create it first" in str(caught.value)
     assert not (isolated / "absent").exists()
 
 
 def test_a_file_cannot_take_a_folders_place(isolated: Path, full_folder: Path) -> None:
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="this is a folder, and a file is needed"):
         write_whole(full_folder, ["x"])
     assert names_in(isolated) == ["out"]
     assert names_in(full_folder) == ["report.json"]
@@ -113,7 +113,7 @@ def test_overwriting_leaves_nothing_of_the_older_folder(isolated: Path, full_fol
 
 
 def test_an_occupied_folder_is_refused_before_any_work(isolated: Path, full_folder: Path) -> None:
-    with pytest.raises(DataError, match=r"holds something already\. Name another\."), whole_folder(full_folder):
+    with pytest.raises(DataError, match=r"is not empty\. Name another\."), whole_folder(full_folder):
         pytest.fail("the block was entered")
     assert names_in(isolated) == ["out"]
 
@@ -142,12 +142,12 @@ def test_what_came_to_lie_there_meanwhile_is_left_and_nothing_is_lost(isolated: 
             with whole_folder(isolated / "out") as quick:
                 (quick / "a.txt").write_text("quick", encoding="utf-8")
 
-    with pytest.raises(DataError, match="written there meanwhile") as caught:
+    with pytest.raises(DataError, match="another process wrote there") as caught:
         both()
     assert (isolated / "out" / "a.txt").read_text(encoding="utf-8") == "quick"
     (aside,) = [path for path in isolated.iterdir() if path.name != "out"]
     assert (aside / "a.txt").read_text(encoding="utf-8") == "slow"
-    assert str(caught.value).endswith(f"now in {aside}.")
+    assert str(caught.value).endswith(f"The new folder is now {aside}.")
 
 
 @pytest.mark.parametrize("name", [".", "..", "../..", "link"])

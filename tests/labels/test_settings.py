@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from labels.errors import InputError
-from labels.settings import SETTINGS_FILE, Settings, load_settings
+from labels.settings import SETTINGS_FILE, Settings, command, load_settings, relabel_command, store_name
+from labels.store import Store
+
+SECRET = "postgresql://ana:S3CRET@db.example/coding"
 
 
 def test_without_any_settings_the_defaults_hold() -> None:
@@ -54,3 +58,68 @@ def test_a_settings_file_that_cannot_be_followed_is_refused(
         load_settings(store="x.db", codebook="x.toml")
     assert str(caught.value).startswith(str(isolated / SETTINGS_FILE))
     assert all(problem in str(caught.value) for problem in problems)
+
+
+# -- names of stores
+
+
+@pytest.mark.parametrize(
+    ("store", "name"),
+    [
+        ("mine.db", "mine.db"),
+        ("sqlite:///mine.db", "mine.db"),
+        ("postgresql://ana@db.example/coding", "postgresql://ana@db.example/coding"),
+        ("postgresql://ana:S3CRET@db.example/coding", "postgresql://ana:***@db.example/coding"),
+        (
+            "postgresql://db.example/coding?user=ana&password=S3CRET",
+            "postgresql://db.example/coding?password=hidden&user=ana",
+        ),
+        ("sqlite://", "sqlite://"),
+    ],
+)
+def test_a_store_is_called_by_its_path_or_its_url_without_the_password(store: str, name: str) -> None:
+    assert store_name(store) == name
+    assert store_name(name) == name
+
+
+def test_by_its_name_a_store_that_sqlite_finds_itself_is_found_again(isolated: Path) -> None:
+    store = "sqlite:///file:mine.db?uri=true"
+    Store(store).close()
+
+    Store(store_name(store)).close()
+
+    assert [path.name for path in isolated.iterdir()] == ["mine.db"]
+
+
+# -- the command to type next
+
+
+def test_words_are_quoted_for_the_shell() -> None:
+    assert shlex.split(command("serve", Path("my runs/it's $HOME"))) == ["communique", "serve", "my runs/it's $HOME"]
+
+
+def test_options_say_only_what_the_settings_do_not(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command("status") == "communique status"
+    assert command("status", store="communique.db", codebook="diplomatic") == "communique status"
+    assert command("status", store="sqlite:///communique.db") == "communique status"
+    (isolated / "communique.toml").write_text('codebook = "mine.toml"', encoding="utf-8")
+    monkeypatch.setenv("COMMUNIQUE_STORE", "team.db")
+    assert command("status", store="team.db", codebook="mine.toml") == "communique status"
+    assert (
+        command("status", store="communique.db", codebook="diplomatic")
+        == "communique status --store communique.db --codebook diplomatic"
+    )
+
+
+def test_a_password_is_neither_printed_nor_taken_for_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command("status", store=SECRET) == "communique status --store 'postgresql://ana:***@db.example/coding'"
+    monkeypatch.setenv("COMMUNIQUE_STORE", SECRET)
+    assert command("status", store="postgresql://ana:***@db.example/coding") == "communique status"
+    assert "S3CRET" not in command("status", store=SECRET.replace("coding", "other"))
+
+
+def test_the_queue_is_asked_for_by_name_and_codebook() -> None:
+    assert (
+        relabel_command("Ana Maria", store="team.db", codebook="small@2")
+        == "communique label --annotator 'Ana Maria' --strategy relabel --store team.db --codebook small@2"
+    )

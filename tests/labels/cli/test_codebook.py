@@ -130,12 +130,12 @@ def test_diff_names_what_only_stands_in_another_order(isolated: Path) -> None:
 
 
 def test_diff_of_a_codebook_with_itself_says_so() -> None:
-    assert succeed("codebook", "diff", "old.toml", "old.toml").endswith("The two are one and the same.")
+    assert succeed("codebook", "diff", "old.toml", "old.toml").endswith("The two are identical.")
 
 
 @pytest.mark.usefixtures("filled")
 def test_diff_takes_versions_that_the_store_keeps() -> None:
-    assert succeed("codebook", "diff", "small@1", load_codebook("old.toml").hash).endswith("one and the same.")
+    assert succeed("codebook", "diff", "small@1", load_codebook("old.toml").hash).endswith("identical.")
     assert "this store has no codebook 'small@7'" in refuse("codebook", "diff", "small@7", "new.toml")
 
 
@@ -163,11 +163,11 @@ def test_migrate_shows_what_would_become_of_annotations_and_writes_nothing() -> 
 
     assert "'aid' is now 'loan' or 'gift' 0 1 1" in printed
     assert "'truce' is now called 'halt' 1 0 1" in printed
-    assert "2 standing annotations of 1 annotators: 0 read as they are, 1 changed by rule, 1 undecided." in printed
-    assert "1 sentences are to be labelled again." in printed
+    assert "Standing annotations: 2 (annotators: 1). Unchanged: 0, changed by the steps: 1, undecided: 1." in printed
+    assert "Sentences to label again: 1." in printed
     assert "Oslo [sic] pledged trucks. ana: aid -> undecided: loan, gift" in printed
     assert "The envoy called for a truce. ana: truce -> halt" in printed
-    assert printed.endswith("Nothing is written yet. Record it: the same command with --apply.")
+    assert printed.endswith("Nothing is written yet. To record the steps, repeat the command with --apply.")
     assert contents() == before
 
 
@@ -176,7 +176,7 @@ def test_migrate_apply_records_queues_and_says_what_to_type_next() -> None:
     printed = succeed(*MIGRATE, "--apply")
 
     assert "Recorded in communique.db." in printed
-    assert "1 sentences newly queued for relabelling." in printed
+    assert "Sentences added to the queue for relabelling: 1." in printed
     assert "communique label --annotator YOUR_NAME --strategy relabel --codebook new.toml" in printed
     assert f"data.codebook=small@{load_codebook('old.toml').hash}" in printed
     with Store("communique.db") as store:
@@ -280,8 +280,8 @@ def test_migrate_apply_twice_changes_nothing_more_and_says_so() -> None:
     before = contents()
     printed = succeed("codebook", "migrate", "small@1", "small@2", *MIGRATE[4:], "--apply")
 
-    assert "These steps were recorded already." in printed
-    assert "newly queued" not in printed
+    assert "These steps are already recorded." in printed
+    assert "added to the queue" not in printed
     assert contents() == before
 
 

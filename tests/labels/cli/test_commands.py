@@ -146,7 +146,7 @@ def test_codebook_check_says_how_labels_without_a_key_are_chosen(many: str, book
     printed = succeed("codebook", "check", many)
 
     assert "77 labels, exclusive." in printed
-    assert "20 of 77 labels have no key, as there are only 57. While labelling type # and the beginning" in printed
+    assert "20 of 77 labels have no key, as there are only 57 keys. While labelling, type # and" in printed
     assert "no key" not in succeed("codebook", "check", book)
 
 

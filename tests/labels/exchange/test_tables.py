@@ -262,7 +262,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(store: Store, isolated: Path) 
     (isolated / "out").mkdir()
     (isolated / "out" / "mine.txt").write_text("mine", encoding="utf-8")
 
-    with pytest.raises(DataError, match=r"out: this folder holds something already\. Name another\."):
+    with pytest.raises(DataError, match=r"out: this folder is not empty\. Name another\."):
         export(store, "huggingface", isolated / "out")
     assert [path.name for path in (isolated / "out").iterdir()] == ["mine.txt"]
 

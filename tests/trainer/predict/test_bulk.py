@@ -244,7 +244,7 @@ def test_an_output_of_another_ending_is_refused_before_work(model: Model, articl
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_output_in_a_missing_folder_raises_with_the_repair(model: Model, article: Path, suffix: str) -> None:
-    with pytest.raises(DataError, match=r"the folder absent does not exist\. Make it first"):
+    with pytest.raises(DataError, match=r"the folder absent does not exist\. Create it first"):
         predict_files(model, [article], Path(f"absent/out{suffix}"))
 
 
