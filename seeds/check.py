@@ -38,7 +38,7 @@ from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import CommuniqueError
 from labels.records import Sentence
 from labels.text.duplicates import near_duplicate_pairs
-from trainer.data.dataset import STARTER_CODEBOOK
+from trainer.environment import STARTER_CODEBOOK
 
 HARD_NEGATIVE = "hard negative: "
 """The note of a sentence that looks like a label but has none begins so; the codebook's rule that it tests follows."""

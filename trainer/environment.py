@@ -11,6 +11,9 @@ import os
 import warnings
 from pathlib import Path
 
+STARTER_CODEBOOK = "diplomatic"
+"""The shipped codebook that the shipped seeds are coded with."""
+
 _HERE = Path(__file__).resolve().parent
 
 

@@ -25,7 +25,8 @@ from labels.records import Example
 from labels.text.documents import read_documents
 from trainer.classifiers.base import label_matrix
 from trainer.config.load import load_experiment
-from trainer.data.dataset import Dataset, seed_examples
+from trainer.data.corpus import seed_examples
+from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, group_examples, make_split
 from trainer.environment import shipped, silence_libraries
 from trainer.evaluation import Outcome, build_report
@@ -52,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     silence_libraries()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    examples = seed_examples(CODEBOOK)
+    examples = seed_examples(CODEBOOK).examples
     by_document = list(document_folds(examples))
     by_region = list(region_folds(examples))
     results = {kind: cross_validate(kind, by_document, arguments.work) for kind in arguments.kinds}

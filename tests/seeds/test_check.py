@@ -32,7 +32,7 @@ from labels.records import Annotation, Sentence, sentence_id
 from labels.text.documents import read_documents
 from tests.conftest import make_examples
 from tests.trainer.conftest import plain_codebook
-from trainer.data.dataset import STARTER_CODEBOOK
+from trainer.environment import STARTER_CODEBOOK
 
 Text = tuple[str, tuple[str, ...]]
 """A sentence and its labels."""

@@ -1,6 +1,10 @@
-"""Which gold labels are likely wrong: each sentence is judged by a model that was fitted without its document.
+"""Which gold labels are likely wrong, by confident learning: models that never saw a document contradict its labels.
 
-The statistics are `trainer.active.confident_learning`'s; what becomes of a doubtful label, a person decides.
+The scores are cleanlab's. What becomes of a suspected label, a person decides.
+
+Sources: Northcutt, Jiang & Chuang (2021), "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70;
+Thyagarajan, Snorrason, Northcutt & Mueller (2022), "Identifying Incorrect Annotations in Multi-Label Classification
+Data".
 """
 
 from __future__ import annotations
@@ -10,11 +14,12 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, ExperimentError, did_you_mean
@@ -23,26 +28,29 @@ from labels.progress import report_progress
 from labels.records import Example
 from labels.settings import command
 from labels.store import Store
-from trainer.active import confident_learning as learning
-from trainer.arrays import Floats
+from trainer.arrays import Bools, Floats
 from trainer.calibration.calibration import with_none
 from trainer.classifiers.base import build_classifier, class_indices, label_matrix
 from trainer.config.models import EmbeddingSection, TfidfSection
-from trainer.data.dataset import store_examples
+from trainer.data.corpus import store_examples
 from trainer.data.splits import make_split
 
 Kind = Literal["tfidf", "embedding"]
 OUTPUT_SUFFIXES = (".jsonl", ".csv")
+WEIGHT = 0.8
+"""How much the least self-confident label of a sentence weighs in its score, in (0, 1]."""
 _NONE = "none"
+_SOURCE = "doubts"
+"""How the store's relabelling queue knows these sentences; stores already have it."""
 
 
 @dataclass(frozen=True)
-class Doubt:
+class LabelError:
     """A sentence whose gold is likely wrong.
 
     `labels` is its gold, `label` the one that should not be there or is missing, `probability` what a model that had
-    not seen the document gives that label, and `suggested` the label set that the model would put. `score` is in
-    [0, 1]; the lower, the more doubtful. `reason` says it in words.
+    not seen the document gives that label, and `suggested` the label set that the model would assign. `score` is in
+    [0, 1]; the lower, the more likely the gold is wrong. `reason` says it in words.
     """
 
     sentence_id: str
@@ -57,30 +65,24 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class DoubtReport:
-    """The most doubtful of `found` doubtful sentences among `sentences`, the worst first.
+class LabelErrorReport:
+    """The likeliest errors among `found` suspected sentences out of `sentences`, the worst first.
 
-    `unjudged` counts the gold labels of which the other folds had no example (or nothing else), so that nothing can be
-    said of them. `notes` say which sentences had no gold.
+    `unchecked` counts the gold labels for which the other folds had no example (or no counterexample), so that no model
+    could check them. `notes` say which sentences had no gold.
     """
 
-    doubts: tuple[Doubt, ...]
+    errors: tuple[LabelError, ...]
     found: int
     sentences: int
-    unjudged: int
+    unchecked: int
     notes: tuple[str, ...] = ()
 
 
-def store_doubts(
-    store: Store,
-    codebook: Codebook,
-    *,
-    kind: Kind = "tfidf",
-    folds: int = 5,
-    limit: int = 100,
-    reference: str = "",
-) -> DoubtReport:
-    """`find_doubts` in the gold of a label store.
+def store_label_errors(
+    store: Store, codebook: Codebook, *, kind: Kind = "tfidf", folds: int = 5, limit: int = 100, reference: str = ""
+) -> LabelErrorReport:
+    """`find_label_errors` in the gold of a label store.
 
     Args:
         reference: what `--codebook` takes for the codebook, for messages.
@@ -88,16 +90,14 @@ def store_doubts(
     Raises:
         ExperimentError: there is no gold, or too little to be divided.
     """
-    notes: list[str] = []
-    examples = store_examples(store, codebook, notes)
-    if not examples:
+    gold = store_examples(store, codebook)
+    if not gold.examples:
         label = command("label", "--annotator", "YOUR_NAME", store=store.name, codebook=reference)
         raise ExperimentError(f"{store.name}: no sentence in it has agreed labels yet. Label some with `{label}`.")
-    report = find_doubts(examples, codebook, kind=kind, folds=folds, limit=limit)
-    return DoubtReport(report.doubts, report.found, report.sentences, report.unjudged, tuple(notes))
+    return replace(find_label_errors(gold.examples, codebook, kind=kind, folds=folds, limit=limit), notes=gold.notes)
 
 
-def find_doubts(
+def find_label_errors(
     examples: Sequence[Example],
     codebook: Codebook,
     *,
@@ -105,8 +105,8 @@ def find_doubts(
     folds: int = 5,
     limit: int = 100,
     seed: int = 13,
-) -> DoubtReport:
-    """Sentences whose gold confident learning contradicts, ranked; sources: `trainer.active.confident_learning`.
+) -> LabelErrorReport:
+    """Sentences whose gold confident learning contradicts, ranked.
 
     Documents with near-duplicates of each other are in the same fold. Exclusive codebooks: off-diagonal entries of the
     confident joint, ranked by normalised margin. Multi-label: one label at a time, ranked by the exponentially weighted
@@ -116,35 +116,35 @@ def find_doubts(
         ExperimentError: there are fewer groups of documents than folds.
     """
     probabilities = out_of_sample(examples, codebook, kind=kind, folds=folds, seed=seed)
-    judge = _exclusive_doubts if codebook.exclusive else _multilabel_doubts
-    doubts = sorted(judge(examples, codebook, probabilities), key=lambda doubt: (doubt.score, doubt.sentence_id))
-    unjudged = np.isnan(probabilities)
+    find = _exclusive_errors if codebook.exclusive else _multilabel_errors
+    errors = sorted(find(examples, codebook, probabilities), key=lambda error: (error.score, error.sentence_id))
+    unchecked = np.isnan(probabilities)
     if codebook.exclusive:
         given = class_indices(label_matrix(examples, codebook.label_names))
-        unjudged = unjudged[np.arange(len(examples)), given]
-    return DoubtReport(tuple(doubts[:limit]), len(doubts), len(examples), int(unjudged.sum()))
+        unchecked = unchecked[np.arange(len(examples)), given]
+    return LabelErrorReport(tuple(errors[:limit]), len(errors), len(examples), int(unchecked.sum()))
 
 
-def queue_doubts(store: Store, doubts: Iterable[Doubt]) -> int:
-    """Ask for the doubtful sentences to be labelled again; how many were not asked for already."""
-    return store.relabelling.add([(doubt.sentence_id, doubt.reason, doubt.labels) for doubt in doubts], source="doubts")
+def queue_relabelling(store: Store, errors: Iterable[LabelError]) -> int:
+    """Ask for the sentences to be labelled again; returns how many were not in the queue already."""
+    return store.relabelling.add([(error.sentence_id, error.reason, error.labels) for error in errors], source=_SOURCE)
 
 
-def write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:
-    """Write doubts to a .jsonl or .csv file, whole or not at all; in CSV labels are joined by `|`.
+def write_label_errors(path: Path, errors: Sequence[LabelError]) -> None:
+    """Write label errors to a .jsonl or .csv file, whole or not at all; in CSV labels are joined by `|`.
 
     Raises:
         DataError: another ending, or the file cannot be written.
     """
     check_output(path)
     if path.suffix.lower() == ".jsonl":
-        write_whole(path, (json.dumps(asdict(doubt), ensure_ascii=False) + "\n" for doubt in doubts))
+        write_whole(path, (json.dumps(asdict(error), ensure_ascii=False) + "\n" for error in errors))
         return
     table = io.StringIO()
-    writer = csv.DictWriter(table, list(Doubt.__dataclass_fields__), lineterminator="\n")
+    writer = csv.DictWriter(table, list(LabelError.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        asdict(doubt) | {"labels": "|".join(doubt.labels), "suggested": "|".join(doubt.suggested)} for doubt in doubts
+        asdict(error) | {"labels": "|".join(error.labels), "suggested": "|".join(error.suggested)} for error in errors
     )
     write_whole(path, [table.getvalue()])
 
@@ -153,32 +153,26 @@ def check_kind(kind: str) -> Kind:
     """The kind of that name.
 
     Raises:
-        ExperimentError: models of this kind do not judge; the message lists those that do.
+        ExperimentError: labels are not checked by models of this kind; the message lists the kinds that check them.
     """
     kinds: tuple[Kind, ...] = get_args(Kind)
     for known in kinds:
         if kind == known:
             return known
-    raise ExperimentError(f"--kind {kind}: labels are judged by {' or '.join(kinds)}{did_you_mean(kind, kinds)}.")
+    raise ExperimentError(f"--kind {kind}: labels are checked by {' or '.join(kinds)}{did_you_mean(kind, kinds)}.")
 
 
 def check_output(path: Path) -> None:
-    """Raise DataError where `write_doubts` does not know the file's ending; cheap, so ask before long work."""
+    """Raise DataError where `write_label_errors` cannot write a file of this ending; cheap, so ask before long work."""
     if path.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise DataError(f"{path}: doubts are written as {', '.join(OUTPUT_SUFFIXES)}. Give the file such an ending.")
+        raise DataError(f"{path}: the list is written as {' or '.join(OUTPUT_SUFFIXES)}. Give the file such an ending.")
 
 
-def out_of_sample(
-    examples: Sequence[Example],
-    codebook: Codebook,
-    *,
-    kind: Kind,
-    folds: int,
-    seed: int,
-) -> Floats:
-    """What models say of documents that they were not fitted to: (n, labels), or (n, classes) of exclusive codebooks.
+def out_of_sample(examples: Sequence[Example], codebook: Codebook, *, kind: Kind, folds: int, seed: int) -> Floats:
+    """Probabilities from models that were not fitted to the document: (n, labels), or (n, classes) if exclusive.
 
-    "None" is the last class where it is allowed. A column is nan where the other folds lack its label or anything else.
+    "None" is the last class where it is allowed. A column is nan where the other folds have no example of its label, or
+    nothing else.
 
     Raises:
         ExperimentError: there are fewer groups of documents than folds.
@@ -189,14 +183,14 @@ def out_of_sample(
     parts = make_split(examples, [1 / folds] * folds, seed, allow_large=True)
     for done, held in enumerate(parts):
         rest = [example for part in parts if part is not held for example in part]
-        found[[row[example.id] for example in held]] = _judged(rest, held, codebook, kind, seed)
+        found[[row[example.id] for example in held]] = _predicted(rest, held, codebook, kind, seed)
         report_progress("Cross-validating", done + 1, folds)
     return found
 
 
-def _judged(train: Sequence[Example], held: Sequence[Example], codebook: Codebook, kind: Kind, seed: int) -> Floats:
+def _predicted(train: Sequence[Example], held: Sequence[Example], codebook: Codebook, kind: Kind, seed: int) -> Floats:
     """Probabilities of the held-out examples, nan in the columns that `train` cannot teach."""
-    # Classes as frequent as they are: thresholds by class, not weights, answer for rare ones.
+    # Classes as frequent as they are: the threshold of each class, not a weight, makes up for rare ones.
     section = (TfidfSection if kind == "tfidf" else EmbeddingSection)(kind=kind, class_weight="none")
     gold = label_matrix(train, codebook.label_names)
     if codebook.exclusive:
@@ -213,20 +207,41 @@ def _judged(train: Sequence[Example], held: Sequence[Example], codebook: Codeboo
     return np.where(taught, probabilities, np.nan)
 
 
-def _exclusive_doubts(examples: Sequence[Example], codebook: Codebook, probabilities: Floats) -> list[Doubt]:
+def confident_classes(probabilities: Floats, given: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the class that confident learning would give each row; the given one where it is sure of none.
+
+    A class counts if its probability reaches its mean among the rows that were given it; of several the likeliest is
+    taken. `cleanlab.count.compute_confident_joint` would take the likeliest of all, even if it does not count.
+
+    Args:
+        probabilities: (n, classes) out of sample.
+        given: (n,) the class that each row was given.
+    """
+    from cleanlab.count import get_confident_thresholds
+
+    counting = probabilities >= get_confident_thresholds(given, probabilities)
+    likeliest = np.where(counting, probabilities, -1.0).argmax(axis=1)
+    return np.where(counting.any(axis=1), likeliest, given)
+
+
+def _exclusive_errors(examples: Sequence[Example], codebook: Codebook, probabilities: Floats) -> list[LabelError]:
+    from cleanlab.rank import get_normalized_margin_for_each_label
+
     names = (*codebook.label_names, _NONE)
     given = class_indices(label_matrix(examples, codebook.label_names))
-    judged = np.flatnonzero(~np.isnan(probabilities[np.arange(len(given)), given])).tolist()
-    known, classes = np.nan_to_num(probabilities[judged]), given[judged]
-    confident = learning.confident_classes(known, learning.class_thresholds(known, classes))
-    scores = (learning.normalised_margins(known, classes) + 1) / 2
-    doubts = []
-    for position in np.flatnonzero((confident != learning.UNJUDGED) & (confident != classes)):
-        example, was, now = examples[judged[position]], int(classes[position]), int(confident[position])
+    checked = np.flatnonzero(~np.isnan(probabilities[np.arange(len(given)), given])).tolist()
+    if not checked:
+        return []
+    known, classes = np.nan_to_num(probabilities[checked]), given[checked]
+    confident = confident_classes(known, classes)
+    scores = get_normalized_margin_for_each_label(classes, known)
+    errors = []
+    for position in np.flatnonzero(confident != classes):
+        example, was, now = examples[checked[position]], int(classes[position]), int(confident[position])
         label = now if was == len(codebook.labels) else was
         before, after = float(known[position, was]), float(known[position, now])
-        doubts.append(
-            _doubt(
+        errors.append(
+            _error(
                 example,
                 names[label],
                 float(known[position, label]),
@@ -236,41 +251,76 @@ def _exclusive_doubts(examples: Sequence[Example], codebook: Codebook, probabili
                 f"{names[now]} {after:.2f}",
             )
         )
-    return doubts
+    return errors
 
 
-def _multilabel_doubts(examples: Sequence[Example], codebook: Codebook, probabilities: Floats) -> list[Doubt]:
+def _multilabel_errors(examples: Sequence[Example], codebook: Codebook, probabilities: Floats) -> list[LabelError]:
     names = codebook.label_names
     gold = label_matrix(examples, names)
-    doubtful = learning.doubtful_labels(probabilities, gold)
-    confidence = learning.self_confidence(probabilities, gold)
-    scores = learning.sentence_scores(confidence)
-    doubts = []
-    for row in np.flatnonzero(doubtful.any(axis=1)).tolist():
-        columns = sorted(np.flatnonzero(doubtful[row]), key=lambda column: float(confidence[row, column]))
-        turned = gold[row] ^ doubtful[row]
-        said = [
+    wrong = suspected_labels(probabilities, gold)
+    confidence = np.where(gold, probabilities, 1 - probabilities)
+    scores = sentence_scores(confidence)
+    errors = []
+    for row in np.flatnonzero(wrong.any(axis=1)).tolist():
+        columns = sorted(np.flatnonzero(wrong[row]), key=lambda column: float(confidence[row, column]))
+        turned = gold[row] ^ wrong[row]
+        reasons = [
             f"{'labelled' if gold[row, column] else 'not labelled'} {names[column]}, to which a model that had not "
             f"seen the document gives {probabilities[row, column]:.2f}"
             for column in columns
         ]
-        doubts.append(
-            _doubt(
+        errors.append(
+            _error(
                 examples[row],
                 names[columns[0]],
                 float(probabilities[row, columns[0]]),
                 tuple(name for name, there in zip(names, turned, strict=True) if there),
                 float(scores[row]),
-                "; ".join(said),
+                "; ".join(reasons),
             )
         )
-    return doubts
+    return errors
 
 
-def _doubt(
+def suspected_labels(probabilities: Floats, gold: Bools) -> Bools:
+    """(n, labels) where confident learning on one label at a time contradicts the gold.
+
+    Args:
+        probabilities: (n, labels) out of sample; nan where there is none, which is never suspected.
+    """
+    wrong = np.zeros(gold.shape, dtype=bool)
+    for column in range(gold.shape[1]):
+        known = ~np.isnan(probabilities[:, column])
+        if known.any():
+            given = gold[known, column].astype(np.int64)
+            binary = np.column_stack([1 - probabilities[known, column], probabilities[known, column]])
+            wrong[known, column] = confident_classes(binary, given) != given
+    return wrong
+
+
+def sentence_scores(confidence: Floats) -> Floats:
+    """(n,) in [0, 1], low where an error is likely: an exponentially weighted mean, in which the lowest weighs most.
+
+    Args:
+        confidence: (n, labels) self-confidence, the probability of what was given: of the label or of its absence. nan
+            is left out; a row without any scores 1.
+    """
+    from cleanlab.internal.multilabel_scorer import exponential_moving_average
+
+    known = ~np.isnan(confidence)
+    scores = np.ones(len(confidence))
+    # cleanlab takes no missing values, so rows that lack the same labels are scored together.
+    for pattern in np.unique(known, axis=0):
+        if pattern.any():
+            rows = (known == pattern).all(axis=1)
+            scores[rows] = exponential_moving_average(confidence[rows][:, pattern], alpha=WEIGHT)
+    return scores
+
+
+def _error(
     example: Example, label: str, probability: float, suggested: tuple[str, ...], score: float, reason: str
-) -> Doubt:
-    return Doubt(
+) -> LabelError:
+    return LabelError(
         example.id,
         example.document_id,
         example.text,

@@ -18,9 +18,10 @@ from labels.text.documents import read_file
 from labels.text.sentences import split_sentences
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
-from trainer.data.dataset import STARTER_CODEBOOK, read_ids, store_examples
+from trainer.data.corpus import store_examples
+from trainer.data.dataset import read_ids
 from trainer.data.splits import Split, make_split
-from trainer.environment import shipped
+from trainer.environment import STARTER_CODEBOOK, shipped
 from trainer.model.model import Model
 from trainer.outputs import refuse_occupied
 from trainer.predict.bulk import Row, predict_rows
@@ -66,7 +67,7 @@ def read_corpus(out: Path) -> Corpus:
 def freeze_split(out: Path, corpus: Corpus) -> Split:
     """Divide the demo's frozen list of sentences 40 / 20 / 40 and keep the manifest as `out/split.json`."""
     with Store(corpus.store) as store:
-        by_id = {example.id: example for example in store_examples(store, load_codebook(STARTER_CODEBOOK))}
+        by_id = {example.id: example for example in store_examples(store, load_codebook(STARTER_CODEBOOK)).examples}
     chosen = [by_id[identifier] for identifier in read_ids(shipped("seeds") / "demo.txt")]
     parts = make_split(chosen, FRACTIONS, SEED)
     split = Split(*(tuple(example.id for example in part) for part in parts))

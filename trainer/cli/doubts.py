@@ -15,7 +15,7 @@ from trainer.cli.report import number
 
 if TYPE_CHECKING:
     from labels.settings import Settings
-    from trainer.active.label_errors import DoubtReport
+    from trainer.active.label_errors import LabelErrorReport
 
 
 def doubts(
@@ -31,7 +31,13 @@ def doubts(
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebooks import find_codebook
-    from trainer.active.label_errors import check_kind, check_output, queue_doubts, store_doubts, write_doubts
+    from trainer.active.label_errors import (
+        check_kind,
+        check_output,
+        queue_relabelling,
+        store_label_errors,
+        write_label_errors,
+    )
     from trainer.environment import silence_libraries
 
     with reporting_errors():
@@ -43,7 +49,7 @@ def doubts(
         book = find_codebook(settings.codebook, settings.store)
         with Store(settings.store, create=False) as opened:
             with progress_bars():
-                report = store_doubts(
+                report = store_label_errors(
                     opened,
                     book,
                     kind=judges,
@@ -51,41 +57,41 @@ def doubts(
                     limit=limit,
                     reference=settings.codebook,
                 )
-            queued = queue_doubts(opened, report.doubts) if queue else None
+            queued = queue_relabelling(opened, report.errors) if queue else None
         if out is not None:
-            write_doubts(out, report.doubts)
+            write_label_errors(out, report.errors)
         print_doubts(report, out, queued, settings)
 
 
-def print_doubts(report: DoubtReport, out: Path | None, queued: int | None, settings: Settings) -> None:
+def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None, settings: Settings) -> None:
     """The doubtful sentences, worst first, and what became of them; `settings` say in which store and codebook."""
     for note in report.notes:
         console.print(f"Note: {note}.")
-    if report.doubts:
+    if report.errors:
         console.print(_doubt_table(report))
         console.print("p: what a model that had not seen the document gives the label in doubt.")
-    shown = len(report.doubts)
+    shown = len(report.errors)
     console.print(
         f"{report.found} of {report.sentences} labelled sentences are in doubt"
         + (f"; the {shown} most doubtful are listed." if shown < report.found else ".")
     )
-    if report.unjudged:
-        console.print(f"{report.unjudged} labels could not be judged: the other folds had no example to learn from.")
+    if report.unchecked:
+        console.print(f"{report.unchecked} labels could not be judged: the other folds had no example to learn from.")
     if out is not None:
         console.print(f"Written to {out}.")
     if queued is not None:
         console.print(f"{queued} sentences were put up for labelling again, {shown - queued} waited for it already.")
         following = relabel_command(store=settings.store, codebook=settings.codebook)
         console.print(f"Next: {following}", soft_wrap=True)
-    elif report.doubts:
+    elif report.errors:
         console.print("Add --queue to have them labelled again.")
 
 
-def _doubt_table(report: DoubtReport) -> Table:
+def _doubt_table(report: LabelErrorReport) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("labels", "in doubt", "p", "sentence"):
         table.add_column(heading, justify="right" if heading == "p" else "left", overflow="fold")
-    for doubt in report.doubts:
+    for doubt in report.errors:
         table.add_row(
             "\n".join(doubt.labels) or "none",
             f"{doubt.label} {'wrong' if doubt.label in doubt.labels else 'missing'}?",

@@ -16,7 +16,7 @@ from labels.gold import resolve
 from labels.records import Annotation, Sentence
 from labels.store import Store
 from trainer.cli import app
-from trainer.data.dataset import store_examples
+from trainer.data.corpus import store_examples
 
 OLD = """name = "small"
 version = "1"
@@ -206,10 +206,8 @@ def test_what_is_said_to_be_typed_after_a_migration_names_its_store_and_its_file
 
 
 def training_note() -> str:
-    notes: list[str] = []
     with Store("communique.db") as store:
-        store_examples(store, load_codebook("new.toml"), notes)
-    return " ".join(notes)
+        return " ".join(store_examples(store, load_codebook("new.toml")).notes)
 
 
 @pytest.mark.usefixtures("filled")

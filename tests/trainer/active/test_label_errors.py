@@ -19,15 +19,15 @@ from labels.store import Store
 from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import examples_for, fill_store, plain_codebook
 from trainer.active.label_errors import (
-    Doubt,
-    DoubtReport,
     Kind,
+    LabelError,
+    LabelErrorReport,
     check_kind,
-    find_doubts,
+    find_label_errors,
     out_of_sample,
-    queue_doubts,
-    store_doubts,
-    write_doubts,
+    queue_relabelling,
+    store_label_errors,
+    write_label_errors,
 )
 
 MULTI = plain_codebook("aid", "truce")
@@ -57,13 +57,13 @@ def _other(example: Example, codebook: Codebook, generator: random.Random) -> Ex
 
 
 @cache
-def judged(name: str) -> tuple[DoubtReport, set[str]]:
+def judged(name: str) -> tuple[LabelErrorReport, set[str]]:
     """The doubts in `flipped` examples, and which are wrong; found once for all tests that only look."""
     examples, wrong = flipped(CODEBOOKS_BY_NAME[name])
-    return find_doubts(examples, CODEBOOKS_BY_NAME[name], limit=10_000), wrong
+    return find_label_errors(examples, CODEBOOKS_BY_NAME[name], limit=10_000), wrong
 
 
-def precision(doubts: Sequence[Doubt], wrong: set[str]) -> float:
+def precision(doubts: Sequence[LabelError], wrong: set[str]) -> float:
     """Share of the first doubts, as many as there are wrong ones, that are wrong."""
     return sum(doubt.sentence_id in wrong for doubt in doubts[: len(wrong)]) / len(wrong)
 
@@ -75,21 +75,21 @@ def precision(doubts: Sequence[Doubt], wrong: set[str]) -> float:
 def test_flipped_labels_are_found_far_more_often_than_by_chance(name: str) -> None:
     report, wrong = judged(name)
     assert report.sentences == len(flipped(CODEBOOKS_BY_NAME[name])[0])
-    assert precision(report.doubts, wrong) >= 0.6  # chance is 0.05
+    assert precision(report.errors, wrong) >= 0.6  # chance is 0.05
 
 
 def test_embeddings_find_them_too(short_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The whole encoder would take seconds.
     monkeypatch.setattr("trainer.encoders.encoder.bundled_encoder", lambda: short_encoder)
     examples, wrong = flipped(MULTI, 160)
-    assert precision(find_doubts(examples, MULTI, kind="embedding").doubts, wrong) >= 0.6  # chance is 0.05
+    assert precision(find_label_errors(examples, MULTI, kind="embedding").errors, wrong) >= 0.6  # chance is 0.05
 
 
 def test_a_doubt_says_what_was_given_and_what_is_likelier() -> None:
     examples = make_examples(100)
     at = next(i for i, example in enumerate(examples) if example.labels == ("aid",))
     examples[at] = replace(examples[at], labels=("truce",))
-    (found,) = (doubt for doubt in find_doubts(examples, MULTI).doubts if doubt.sentence_id == examples[at].id)
+    (found,) = (doubt for doubt in find_label_errors(examples, MULTI).errors if doubt.sentence_id == examples[at].id)
     assert (found.labels, found.suggested) == (("truce",), ("aid",))
     assert found.text == examples[at].text
     assert found.label in ("aid", "truce")
@@ -109,7 +109,9 @@ def test_an_exclusive_doubt_names_the_given_label_or_the_missing_one(
     examples = make_examples(100, exclusive=True)
     at = next(i for i, example in enumerate(examples) if example.labels == ((true,) if true else ()))
     examples[at] = replace(examples[at], labels=given)
-    (found,) = (doubt for doubt in find_doubts(examples, ONE_OF_OR_NONE).doubts if doubt.sentence_id == examples[at].id)
+    (found,) = (
+        doubt for doubt in find_label_errors(examples, ONE_OF_OR_NONE).errors if doubt.sentence_id == examples[at].id
+    )
     assert (found.labels, found.label, found.suggested) == (given, label, suggested)
     assert found.reason.startswith(f"labelled {given[0] if given else 'none'}; a model that had not seen the document")
 
@@ -117,7 +119,7 @@ def test_an_exclusive_doubt_names_the_given_label_or_the_missing_one(
 @NAMES
 def test_doubts_are_ranked_from_the_worst(name: str) -> None:
     report, _ = judged(name)
-    scores = [doubt.score for doubt in report.doubts]
+    scores = [doubt.score for doubt in report.errors]
     assert scores == sorted(scores)
     assert 0 <= min(scores) <= max(scores) <= 1
     assert report.found == len(scores)
@@ -125,20 +127,20 @@ def test_doubts_are_ranked_from_the_worst(name: str) -> None:
 
 def test_a_limit_cuts_the_list_and_the_same_seed_finds_the_same() -> None:
     everything, _ = judged("multi-label")
-    some = find_doubts(flipped(MULTI)[0], MULTI, limit=3)
-    assert some.doubts == everything.doubts[:3]
+    some = find_label_errors(flipped(MULTI)[0], MULTI, limit=3)
+    assert some.errors == everything.errors[:3]
     assert some.found == everything.found > 3
 
 
 def test_progress_counts_folds() -> None:
     with progress_reports() as reports:
-        find_doubts(make_examples(60), MULTI, folds=3)
+        find_label_errors(make_examples(60), MULTI, folds=3)
     assert reports == [("Cross-validating", fold, 3) for fold in (1, 2, 3)]
 
 
 def test_fewer_documents_than_folds_are_refused() -> None:
     with pytest.raises(ExperimentError, match=r"too few to split into 5 parts\..*ask for fewer parts"):
-        find_doubts(make_examples(9), MULTI)
+        find_label_errors(make_examples(9), MULTI)
 
 
 # -- out of sample
@@ -173,17 +175,17 @@ def test_no_sentence_is_judged_by_a_model_that_knew_its_document(codebook: Codeb
 @CODEBOOKS
 def test_what_cannot_be_judged_is_counted_and_not_doubted(codebook: Codebook) -> None:
     examples, wider, n_secret = with_secret(codebook)
-    report = find_doubts(examples, wider, folds=3)
+    report = find_label_errors(examples, wider, folds=3)
     # Multi-label: nobody in that document's fold can be judged for the label. Exclusive: those that bear it.
-    assert report.unjudged == n_secret if codebook.exclusive else report.unjudged > n_secret
-    assert not any("secret" in doubt.labels for doubt in report.doubts if codebook.exclusive)
-    assert not any(doubt.label == "secret" for doubt in report.doubts)
+    assert report.unchecked == n_secret if codebook.exclusive else report.unchecked > n_secret
+    assert not any("secret" in doubt.labels for doubt in report.errors if codebook.exclusive)
+    assert not any(doubt.label == "secret" for doubt in report.errors)
 
 
 def test_gold_of_one_class_alone_gives_no_doubt() -> None:
     examples = [replace(example, labels=("aid",)) for example in make_examples(30)]
-    report = find_doubts(examples, ONE_OF)
-    assert (report.found, report.unjudged) == (0, 30)
+    report = find_label_errors(examples, ONE_OF)
+    assert (report.found, report.unchecked) == (0, 30)
 
 
 # -- the store
@@ -193,26 +195,26 @@ def test_doubts_of_a_store_are_those_of_its_gold(isolated: Path) -> None:
     examples, wrong = flipped(MULTI, 150)
     ids = fill_store(isolated / "s.db", MULTI, examples)
     with Store(isolated / "s.db") as store:
-        report = store_doubts(store, MULTI, limit=5)
+        report = store_label_errors(store, MULTI, limit=5)
     flipped_ids = {ids[i] for i, example in enumerate(examples) if example.id in wrong}
     assert report.sentences == 150
-    assert len(flipped_ids & {doubt.sentence_id for doubt in report.doubts}) >= 4
+    assert len(flipped_ids & {doubt.sentence_id for doubt in report.errors}) >= 4
 
 
 def test_a_store_without_gold_is_refused_with_the_repair(isolated: Path) -> None:
     fill_store(isolated / "s.db", MULTI, make_examples(9), annotate=False)
     label = rf"communique label --annotator YOUR_NAME --store {isolated / 's.db'} --codebook my\.toml`"
     with Store(isolated / "s.db") as store, pytest.raises(ExperimentError, match=label):
-        store_doubts(store, MULTI, reference="my.toml")
+        store_label_errors(store, MULTI, reference="my.toml")
 
 
 def test_queued_doubts_wait_to_be_labelled_again_once(isolated: Path) -> None:
     examples, _ = flipped(MULTI, 90)
     fill_store(isolated / "s.db", MULTI, examples)
     with Store(isolated / "s.db") as store:
-        doubts = store_doubts(store, MULTI, limit=3).doubts
-        assert queue_doubts(store, doubts) == 3
-        assert queue_doubts(store, doubts) == 0
+        doubts = store_label_errors(store, MULTI, limit=3).errors
+        assert queue_relabelling(store, doubts) == 3
+        assert queue_relabelling(store, doubts) == 0
         waiting = [(entry.sentence_id, entry.reason, entry.previous) for entry in store.relabelling.waiting()]
     assert waiting == [(doubt.sentence_id, doubt.reason, doubt.labels) for doubt in doubts]
 
@@ -220,11 +222,11 @@ def test_queued_doubts_wait_to_be_labelled_again_once(isolated: Path) -> None:
 # -- what is written
 
 
-DOUBT = Doubt("s1", "d1", 'He said "no".', ("aid", "truce"), "aid", 0.02, ("truce",), 0.1, "labelled aid")
+DOUBT = LabelError("s1", "d1", 'He said "no".', ("aid", "truce"), "aid", 0.02, ("truce",), 0.1, "labelled aid")
 
 
 def test_doubts_are_written_as_jsonl(isolated: Path) -> None:
-    write_doubts(isolated / "d.jsonl", [DOUBT])
+    write_label_errors(isolated / "d.jsonl", [DOUBT])
     (line,) = (isolated / "d.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line) == {
         "sentence_id": "s1",
@@ -240,7 +242,7 @@ def test_doubts_are_written_as_jsonl(isolated: Path) -> None:
 
 
 def test_doubts_are_written_as_a_table(isolated: Path) -> None:
-    write_doubts(isolated / "d.csv", [DOUBT, replace(DOUBT, labels=())])
+    write_label_errors(isolated / "d.csv", [DOUBT, replace(DOUBT, labels=())])
     with (isolated / "d.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["labels"] for row in rows] == ["aid|truce", ""]
@@ -249,8 +251,8 @@ def test_doubts_are_written_as_a_table(isolated: Path) -> None:
 
 
 def test_another_ending_is_refused(isolated: Path) -> None:
-    with pytest.raises(DataError, match=r"d\.txt: doubts are written as \.jsonl, \.csv"):
-        write_doubts(isolated / "d.txt", [DOUBT])
+    with pytest.raises(DataError, match=r"d\.txt: the list is written as \.jsonl or \.csv"):
+        write_label_errors(isolated / "d.txt", [DOUBT])
 
 
 def test_kinds_that_judge_are_known_by_name() -> None:

@@ -88,8 +88,8 @@ def test_doubts_take_a_version_of_the_codebook_that_the_store_keeps(labelled: st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--kind", "finetune"], "--kind finetune: labels are judged by tfidf or embedding"),
-        (["--out", "d.txt"], "d.txt: doubts are written as .jsonl, .csv"),
+        (["--kind", "finetune"], "--kind finetune: labels are checked by tfidf or embedding"),
+        (["--out", "d.txt"], "d.txt: the list is written as .jsonl or .csv"),
         (["--folds", "20"], "too few to split into 20 parts"),
         (["--folds", "1"], "--folds"),
     ],

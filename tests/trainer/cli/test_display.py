@@ -17,7 +17,7 @@ from labels.records import Document
 from labels.settings import Settings
 from labels.store.ingest import IngestReport
 from tests.trainer.conftest import TrackedRun
-from trainer.active.label_errors import Doubt, DoubtReport
+from trainer.active.label_errors import LabelError, LabelErrorReport
 from trainer.active.scoring import ScoreReport
 from trainer.cli.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
 from trainer.cli.demo_steps import Corpus
@@ -444,12 +444,14 @@ def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
     assert said()[1] == "Everything was scored already."
 
 
-WRONG = Doubt("s1", "d1", "Norway pledged fuel [sic].", ("truce",), "truce", 0.04, ("aid",), 0.05, "labelled truce")
-MISSING = Doubt("s2", "d1", "Oslo sent " + "again and " * 20 + "again.", (), "aid", 0.91, ("aid",), 0.09, "no aid")
+WRONG = LabelError(
+    "s1", "d1", "Norway pledged fuel [sic].", ("truce",), "truce", 0.04, ("aid",), 0.05, "labelled truce"
+)
+MISSING = LabelError("s2", "d1", "Oslo sent " + "again and " * 20 + "again.", (), "aid", 0.91, ("aid",), 0.09, "no aid")
 
 
 def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
-    print_doubts(DoubtReport((WRONG, MISSING), 7, 90, 3, ("2 sentences left out",)), None, None, Settings())
+    print_doubts(LabelErrorReport((WRONG, MISSING), 7, 90, 3, ("2 sentences left out",)), None, None, Settings())
     lines = said()
     assert lines[0] == "Note: 2 sentences left out."
     assert words(lines, "truce") == ["truce", "truce", "wrong?", "0.04", "Norway", "pledged", "fuel", "[sic]."]
@@ -462,7 +464,7 @@ def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
 
 
 def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
-    print_doubts(DoubtReport((WRONG, MISSING), 2, 90, 0), Path("d.csv"), 1, Settings())
+    print_doubts(LabelErrorReport((WRONG, MISSING), 2, 90, 0), Path("d.csv"), 1, Settings())
     assert said()[-4:] == [
         "2 of 90 labelled sentences are in doubt.",
         "Written to d.csv.",
@@ -472,11 +474,11 @@ def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
 
 
 def test_no_doubt_is_no_table(said: Any) -> None:
-    print_doubts(DoubtReport((), 0, 90, 0), None, None, Settings())
+    print_doubts(LabelErrorReport((), 0, 90, 0), None, None, Settings())
     assert said() == ["0 of 90 labelled sentences are in doubt."]
 
 
 def test_doubts_fit_80_columns() -> None:
-    lines = at_80_columns(print_doubts, DoubtReport((WRONG, MISSING), 2, 90, 0), None, None, Settings())
+    lines = at_80_columns(print_doubts, LabelErrorReport((WRONG, MISSING), 2, 90, 0), None, None, Settings())
     assert max(map(len, lines)) <= 80
     assert " ".join(" ".join(lines).split()).count("again") == 21 + 1

@@ -19,7 +19,8 @@ from labels.store.codebook_migration import apply_migration, plan_migration
 from tests.conftest import make_examples
 from trainer.config.experiment import Experiment
 from trainer.config.load import parse_experiment
-from trainer.data.dataset import Dataset, files_read, load_dataset, read_ids, seed_examples, store_examples
+from trainer.data.corpus import seed_examples, store_examples
+from trainer.data.dataset import Dataset, files_read, load_dataset, read_ids
 from trainer.data.splits import Split
 from trainer.environment import shipped
 
@@ -109,7 +110,7 @@ def test_texts_that_stand_there_with_different_labels_are_counted(write_jsonl: W
     notes = load_dataset(experiment(data=data | {"codebook": codebook_file})).notes
     (found,) = [note for note in notes if "different labels" in note]
     text = examples[0].text[:60]
-    assert found.startswith(f"3 texts stand in the data more than once, with different labels, e.g. '{text}'")
+    assert found.startswith(f"3 texts occur more than once, with different labels, e.g. '{text}'")
 
 
 def test_a_text_that_is_repeated_with_the_same_labels_is_no_contradiction(
@@ -182,7 +183,7 @@ def test_short_texts_that_stand_on_both_sides_of_a_split_are_noted(write_jsonl: 
     dataset = load_dataset(experiment(data=data))
     n_test = len(dataset.parts["test"])
     (note,) = [note for note in dataset.notes if "word for word" in note]
-    assert note.startswith(f"{n_test} of {n_test} test rows stand word for word among train or validation rows")
+    assert note.startswith(f"{n_test} of {n_test} test rows occur word for word among the train or validation rows")
 
 
 def test_a_codebook_can_be_inferred_from_all_files(write_jsonl: WriteJsonl) -> None:
@@ -207,7 +208,7 @@ def test_a_label_without_a_train_example_raises_with_its_name(write_jsonl: Write
         "test": str(write_jsonl("test.jsonl", as_rows(make_examples(4)))),
         "codebook": codebook_file,
     }
-    with pytest.raises(ExperimentError, match=r"train\.jsonl: no train example bears aid\. Label some"):
+    with pytest.raises(ExperimentError, match=r"train\.jsonl: no train example has the label aid\. Label some"):
         load_dataset(experiment(data=data))
 
 
@@ -284,7 +285,7 @@ def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjud
             elif line.event.state == "reviewed":
                 readings.setdefault(line.sentence.id, set()).add(line.event.labels)
     agreed = {sentence: next(iter(sets)) for sentence, sets in readings.items() if len(sets) == 1}
-    examples = seed_examples(codebook)
+    examples = seed_examples(codebook).examples
     assert {example.id: example.labels for example in examples} == agreed | adjudicated
     assert len({example.id for example in examples}) == len(examples)
 
@@ -367,7 +368,7 @@ def test_a_store_that_is_named_by_url_is_told_as_people_call_it(filled_store: Pa
 
 def test_examples_of_a_store_bear_the_date_of_their_document(filled_store: Path, codebook: Codebook) -> None:
     with Store(filled_store) as store:
-        examples = store_examples(store, codebook)
+        examples = store_examples(store, codebook).examples
     dates = {example.text: example.date for example in examples}
     assert [dates[example.text] for example in make_examples(4)] == ["2026-01-01"] * 3 + ["2026-01-02"]
 
@@ -443,24 +444,23 @@ def second_version(codebook: Codebook) -> Codebook:
 def test_sentences_that_a_change_leaves_undecided_are_left_out_and_noted(
     versioned_store: Path, codebook: Codebook
 ) -> None:
-    notes: list[str] = []
     with Store(versioned_store) as store:
-        examples = store_examples(store, second_version(codebook), notes)
+        gold = store_examples(store, second_version(codebook))
     without_aid = {e.text: e.labels for e in make_examples(45)[:43] if "aid" not in e.labels}
-    assert {e.text: e.labels for e in examples} == without_aid
+    assert {e.text: e.labels for e in gold.examples} == without_aid
     undecided = sum("aid" in e.labels for e in make_examples(45))
-    (waiting,) = [note for note in notes if "relabel" in note]
+    (waiting,) = [note for note in gold.notes if "relabel" in note]
     assert waiting.startswith(f"{undecided} sentences wait for relabelling under codebook small 2: `communique label")
     assert f" --strategy relabel --store {versioned_store} --codebook small@" in waiting
-    assert any(note.endswith("read through recorded changes of labels to codebook small 2") for note in notes)
+    assert any(note.endswith("read through recorded changes of labels to codebook small 2") for note in gold.notes)
 
 
 def test_annotations_made_under_other_wording_are_noted(versioned_store: Path, codebook: Codebook) -> None:
     reworded = codebook.model_copy(update={"version": "1.1"})
-    notes: list[str] = []
     with Store(versioned_store) as store:
-        assert len(store_examples(store, reworded, notes)) == 43
-    assert "88 annotations were made under another wording of codebook small 1.1, same labels" in notes
+        gold = store_examples(store, reworded)
+    assert len(gold.examples) == 43
+    assert "88 annotations were made under another wording of codebook small 1.1, same labels" in gold.notes
 
 
 def test_a_codebook_to_which_no_change_is_recorded_raises_with_the_command(
@@ -485,7 +485,7 @@ def test_a_pinned_version_that_the_store_does_not_keep_raises_with_those_it_does
 def test_to_pin_a_version_without_a_store_raises(write_jsonl: WriteJsonl) -> None:
     file = str(write_jsonl("all.jsonl", as_rows(make_examples(12))))
     for data in ({"codebook": "small@1"}, {"codebook": "small@1", "source": "store", "train": file}):
-        with pytest.raises(ExperimentError, match=r'"small@1" names a version that a label store keeps'):
+        with pytest.raises(ExperimentError, match=r'"small@1" names a version in a label store'):
             load_dataset(experiment(data=data))
 
 
