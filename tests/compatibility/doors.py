@@ -171,18 +171,18 @@ def texts() -> list[dict[str, Any]]:
     with Store("store.sqlite") as store:
         return [
             {"id": found.id} | {name: getattr(found, name) for name in _FIELDS}
-            for found in sorted(store.sentences(), key=lambda found: (found.document_id, found.start))
+            for found in sorted(store.documents.sentences(), key=lambda found: (found.document_id, found.start))
         ]
 
 
 def scores() -> dict[str, dict[str, Any]]:
     """By model and sentence: the probabilities, and the embedding in hexadecimal digits."""
     with Store("store.sqlite") as store:
-        ids = sorted(sentence.id for sentence in store.sentences())
+        ids = sorted(sentence.id for sentence in store.documents.sentences())
         found: dict[str, dict[str, Any]] = {}
-        for model in store.models():
-            vectors = store.embeddings(model.id, ids)
-            said = {key: store.probabilities(model.id, key) for key in ids}
+        for model in store.scores.models():
+            vectors = store.scores.embeddings(model.id, ids)
+            said = {key: store.scores.probabilities(model.id, key) for key in ids}
             found[model.id] = {
                 key: [list(numbers), vectors[key].hex() if key in vectors else ""]
                 for key, numbers in said.items()
@@ -195,8 +195,8 @@ def drafts() -> list[list[Any]]:
     """Sentence, annotator, labels and note of every draft."""
     with Store("store.sqlite") as store:
         kept = {
-            (sentence.id, annotator): store.draft(sentence.id, annotator)
-            for sentence in store.sentences()
+            (sentence.id, annotator): store.events.draft(sentence.id, annotator)
+            for sentence in store.documents.sentences()
             for annotator in ("ana", "ben")
         }
     return [[*who, list(draft.labels), draft.note] for who, draft in sorted(kept.items()) if draft.labels or draft.note]

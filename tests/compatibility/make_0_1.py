@@ -23,11 +23,12 @@ from random import Random
 from typing import Any
 
 from labels.adjudication import AdjudicationSession
-from labels.codebook import Codebook, load_codebook
 from labels.queue import DrawRequest, lease_end
 from labels.session import LabellingSession
-from labels.store import Store, now
 from labels.suggestions import Suggester
+
+from labels.codebook import Codebook, load_codebook
+from labels.store import Store, now
 from tests.compatibility.doors import (
     DATA,
     DRAWS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,16 @@ def loaded(path: Path) -> dict[str, Any]:
 
 
 def differences(found: Any, expected: Any, tolerance: float = 1e-9, place: str = "") -> list[str]:
-    """Where something is not as it was: numbers by more than the tolerance. Keys may have been added since."""
+    """Where something is not as it was: numbers by more than the tolerance.
+
+    Keys may have been added since, and what is only worded or laid out anew is the same: the reason for which a figure
+    is undefined, and the TOML of a codebook.
+    """
+    if isinstance(found, str) and isinstance(expected, str):
+        if place.endswith(".undefined"):
+            found, expected = bool(found), bool(expected)
+        elif place.endswith(".codebook") and "\n" in expected:
+            found, expected = tomllib.loads(found), tomllib.loads(expected)
     if isinstance(expected, dict) and isinstance(found, dict):
         inner = [(found.get(key), value, f"{place}.{key}") for key, value in expected.items()]
     elif isinstance(expected, list) and isinstance(found, list | tuple) and len(found) == len(expected):
@@ -96,7 +106,8 @@ def test_the_same_texts_are_cut_into_sentences_with_the_same_ids() -> None:
 @pytest.mark.parametrize("name", DRAWS)
 def test_the_same_sentences_come_next(name: str) -> None:
     order = sorted if name == "diverse" else list  # it asks for all that there are
-    assert order(shown(*DRAWS[name])) == order(STATE["next"][name])
+    before = [line.replace("it bore:", "earlier labels:") for line in STATE["next"][name]]  # worded so in 0.1.0
+    assert order(shown(*DRAWS[name])) == order(before)
 
 
 def test_a_draft_becomes_part_of_the_decision() -> None:
