@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, reporting_errors
+from labels.cli.terminal import StoreOption, console, find_codebook, reporting_errors
 
 if TYPE_CHECKING:
     from labels.codebook.changes import CodebookDiff, FieldChange
@@ -31,7 +31,6 @@ def codebook_show(
     """Print a codebook as TOML, or its definitions as a table."""
     from labels.codebook.schema import dump_codebook
     from labels.settings import load_settings
-    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         codebook = find_codebook(name, load_settings(store=store).store)
@@ -45,7 +44,6 @@ def codebook_show(
 def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: StoreOption = None) -> None:
     """Validate a codebook: list its problems, or its labels without a definition."""
     from labels.settings import load_settings
-    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         codebook = find_codebook(name, load_settings(store=store).store)
@@ -83,7 +81,6 @@ def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None)
     """Show the differences between two versions of a codebook."""
     from labels.codebook.changes import diff, titled
     from labels.settings import command, load_settings
-    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         place = load_settings(store=store).store
@@ -116,7 +113,6 @@ def codebook_migrate(
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebook_migration import apply_migration, plan_migration
-    from labels.store.codebooks import find_codebook
 
     with reporting_errors():
         place = load_settings(store=store).store

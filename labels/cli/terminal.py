@@ -109,6 +109,17 @@ def progress_bars() -> Iterator[None]:
             yield
 
 
+def find_codebook(reference: str, store: str) -> Codebook:
+    """As `labels.store.codebooks.find_codebook`, but without importing the database for a codebook in a file."""
+    from labels.codebook.schema import load_codebook, names_stored
+
+    if not names_stored(reference):
+        return load_codebook(reference)
+    from labels.store.codebooks import find_codebook
+
+    return find_codebook(reference, store)
+
+
 @contextmanager
 def opened_store(store: str | None, codebook: str | None) -> Iterator[tuple[Store, Codebook, Settings]]:
     """Open the existing store of the settings, with its codebook; `store` and `codebook` are the options given.

@@ -243,6 +243,12 @@ def load_codebook(name_or_path: str | Path) -> Codebook:
     return parse_codebook(text, str(path))
 
 
+def names_stored(reference: str) -> bool:
+    """Whether `reference` reads as a version in a store (NAME@VERSION, NAME@HASH or a hash) and is not a file."""
+    reads_so = "@" in reference or re.fullmatch(r"[0-9a-f]{16}", reference) is not None
+    return reads_so and reference not in shipped_codebooks() and not Path(reference).is_file()
+
+
 def parse_codebook(text: str, place: str) -> Codebook:
     """The codebook in a TOML text; `place` names its origin in messages.
 

@@ -7,9 +7,7 @@ so that commands that only count do not wait for it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -22,8 +20,6 @@ from labels.store.database import Database, Part, insert_new
 if TYPE_CHECKING:
     from labels.codebook.reading import CodebookHistory
     from labels.codebook.schema import Codebook
-
-_HASH = re.compile(r"[0-9a-f]{16}")
 
 
 class Codebooks(Part):
@@ -94,14 +90,6 @@ class Codebooks(Part):
         return CodebookHistory(self.all(), tuple(edges))
 
 
-def names_stored(reference: str) -> bool:
-    """Whether `reference` reads as a version in a store (NAME@VERSION, NAME@HASH or a hash) and is not a file."""
-    from labels.codebook.schema import shipped_codebooks
-
-    reads_so = "@" in reference or _HASH.fullmatch(reference) is not None
-    return reads_so and reference not in shipped_codebooks() and not Path(reference).is_file()
-
-
 def find_codebook(reference: str, store: str) -> Codebook:
     """The codebook of a TOML file, a shipped one by name, or a version in the store at path or URL `store`.
 
@@ -109,7 +97,7 @@ def find_codebook(reference: str, store: str) -> Codebook:
         CodebookError: there is none, or several versions in the store fit.
         InputError: it is to be found in the store, and there is no store.
     """
-    from labels.codebook.schema import load_codebook
+    from labels.codebook.schema import load_codebook, names_stored
 
     if not names_stored(reference):
         return load_codebook(reference)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labels.codebook.schema import Codebook, load_codebook
+from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.errors import CodebookError, ExperimentError
 from labels.records import Example
 from labels.settings import load_settings
@@ -145,8 +145,6 @@ def _codebook(experiment: Experiment) -> Codebook:
     try:
         return load_codebook(name)
     except CodebookError:
-        from labels.store.codebooks import names_stored
-
         if not names_stored(name):
             raise
         raise ExperimentError(

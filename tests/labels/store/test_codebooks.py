@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook, load_codebook
+from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook, load_codebook, names_stored
 from labels.errors import CodebookError, InputError
 from labels.store import CodebookMigration, Store
-from labels.store.codebooks import find_codebook, names_stored
+from labels.store.codebooks import find_codebook
 
 
 def test_a_codebook_comes_back_under_its_hash(store: Store, codebook: Codebook) -> None:
