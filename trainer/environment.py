@@ -34,12 +34,6 @@ def shipped_experiments() -> list[str]:
     return sorted(path.stem for path in shipped("experiments").glob("*.toml"))
 
 
-def cache_folder() -> Path:
-    """The folder of vectors and locks that commands share: COMMUNIQUE_CACHE, else `~/.cache/communique`."""
-    named = os.environ.get("COMMUNIQUE_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "communique"
-
-
 _LOGGERS = ("mlflow", "alembic", "transformers", "datasets", "accelerate", "httpx", "huggingface_hub", "trafilatura")
 
 

@@ -29,8 +29,7 @@ from public_sets import peak
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
 from trainer.environment import silence_libraries
-from trainer.evaluation.intervals import paired_difference
-from trainer.evaluation.metrics import count
+from trainer.evaluation.metrics import count, paired_difference
 from trainer.runs.run import run_experiment
 
 SETS = ("cameo_class", "banking77", "india_police_events")

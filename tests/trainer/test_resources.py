@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 import trainer.environment
-from trainer.environment import cache_folder, shipped, shipped_experiments
+from labels.files import cache_folder
+from trainer.environment import shipped, shipped_experiments
 
 
 def installed_copy(package: Path) -> ModuleType:

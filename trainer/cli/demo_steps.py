@@ -10,6 +10,7 @@ from pathlib import Path
 
 from labels.codebook.schema import load_codebook
 from labels.exchange.driver import import_file
+from labels.files import refuse_occupied
 from labels.progress import progress_stage, report_progress
 from labels.records import Document, Sentence
 from labels.store import Store
@@ -23,7 +24,6 @@ from trainer.data.dataset import read_ids
 from trainer.data.splits import Split, make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
 from trainer.model.model import Model
-from trainer.outputs import refuse_occupied
 from trainer.predict.bulk import Row, predict_rows
 from trainer.runs.registry import point_champion, register
 from trainer.runs.run import RunResult, run_experiment

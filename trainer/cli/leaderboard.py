@@ -11,7 +11,7 @@ from rich.text import Text
 
 from labels.cli.terminal import console, reporting_errors
 from trainer.cli.report import Bounded, bounds, number
-from trainer.evaluation.learning_curve import Figure
+from trainer.evaluation.curve_figures import Figure
 
 if TYPE_CHECKING:
     from trainer.runs.leaderboard import Board

@@ -14,7 +14,7 @@ from trainer.cli.options import ExperimentArgument, OutOption, OverwriteOption, 
 from trainer.cli.report import bounds, number, print_report
 
 if TYPE_CHECKING:
-    from trainer.evaluation.learning_curve import Outlook
+    from trainer.evaluation.curve_figures import Outlook
     from trainer.runs.learning_curve import CurveResult, LearningCurve
     from trainer.runs.run import RunResult
 

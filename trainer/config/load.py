@@ -8,7 +8,7 @@ Experiments as text, the way back from `load`.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,18 @@ def parse_experiment(content: dict[str, Any], place: str) -> Experiment:
         lines += [f"  {line}" for line in describe_problems(error, content)]
         lines.append("experiments/default.toml documents every key.")
         raise ExperimentError("\n".join(lines)) from None
+
+
+def with_values(experiment: Experiment, values: Mapping[str, Any], place: str) -> Experiment:
+    """The experiment with values at dotted keys, without its sweep; `place` names their origin in messages.
+
+    Raises:
+        ExperimentError: a key is unknown, or a value is outside its limits.
+    """
+    content = experiment.model_dump(exclude={"sweep"})
+    for key, value in values.items():
+        set_key(content, key, value, place)
+    return parse_experiment(content, place)
 
 
 def dump_experiment(experiment: Experiment) -> str:

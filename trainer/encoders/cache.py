@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.files import cache_folder
 from labels.progress import report_progress
 from trainer.encoders.embeddings import Embedder, Vectors
-from trainer.environment import cache_folder
 
 _CHUNK = 1024
 _KEYS_A_QUERY = 500

@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from labels.errors import DataError
 from trainer.arrays import Bools, Floats
 from trainer.calibration.certificate import Certificate
-from trainer.evaluation.intervals import Interval, Intervals, bootstrap_intervals
 from trainer.evaluation.metrics import (
     CALIBRATION_BINS,
+    Interval,
+    Intervals,
     average_precision,
+    bootstrap_intervals,
     brier_score,
     count,
     exact_match,

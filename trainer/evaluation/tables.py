@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainer.evaluation.intervals import Interval
+from trainer.evaluation.metrics import Interval
 from trainer.evaluation.report import Report
 
 if TYPE_CHECKING:

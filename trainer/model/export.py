@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import ArtefactError, DataError
+from labels.files import output_folder, refuse_occupied
 from labels.progress import report_progress
 from labels.records import Example
 from labels.text.examples import read_examples
@@ -27,7 +28,6 @@ from trainer.classifiers.base import CLASSES, Exportable, classifier_class, labe
 from trainer.data.predictions import read_gold
 from trainer.model.artefact import Manifest, folder_size, read_manifest, save_artefact
 from trainer.model.model import Model
-from trainer.outputs import output_folder, refuse_occupied
 
 TOLERANCE = 1e-3
 """Largest difference of a calibrated probability that float32 is allowed."""

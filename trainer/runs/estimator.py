@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import ArtefactError, ExperimentError, did_you_mean
+from labels.files import output_folder, refuse_occupied
 from trainer.arrays import Probabilities
 from trainer.classifiers.base import CLASSES, label_matrix
 from trainer.config.experiment import Experiment
@@ -31,7 +32,6 @@ from trainer.evaluation.metrics import exact_match
 from trainer.evaluation.report import Report
 from trainer.model.artefact import Manifest, save_artefact
 from trainer.model.model import Model
-from trainer.outputs import output_folder, refuse_occupied
 from trainer.runs.evaluate import calibration_shortfalls, codebook_reference, evaluate_model
 from trainer.runs.fit import fit_model
 from trainer.runs.registry import fetch_artefact

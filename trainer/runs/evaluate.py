@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labels.files import output_folder, refuse_occupied
 from labels.records import Example
 from labels.text.examples import read_examples
 from trainer.classifiers.base import label_matrix
@@ -26,7 +27,6 @@ from trainer.evaluation.plots import draw_plots
 from trainer.evaluation.report import CodebookReference
 from trainer.model.artefact import Manifest, folder_size
 from trainer.model.model import Model
-from trainer.outputs import output_folder, refuse_occupied
 from trainer.runs.tracking import connect, tracked_run
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from labels.errors import ExperimentError
-from labels.files import write_whole
+from labels.files import output_folder, refuse_occupied, sole_writer, write_whole
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.environment import silence_libraries, world_size
-from trainer.evaluation.learning_curve import (
+from trainer.evaluation.curve_figures import (
     CurveCounts,
     CurveFigures,
     Figure,
@@ -32,7 +32,6 @@ from trainer.evaluation.learning_curve import (
 )
 from trainer.evaluation.metrics import Counts
 from trainer.evaluation.plots import draw_learning_curve
-from trainer.outputs import output_folder, refuse_occupied, sole_writer
 from trainer.runs.learning_curve_fits import CurveFit, fit_subsets
 from trainer.runs.tracking import Tracker, track_experiment
 

@@ -23,7 +23,7 @@ from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset
 from trainer.data.splits import group_examples
-from trainer.evaluation.learning_curve import group_counts
+from trainer.evaluation.curve_figures import group_counts
 from trainer.evaluation.metrics import Counts
 from trainer.model.model import Model
 from trainer.runs.fit import fit_model

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labels.codebook.schema import dump_codebook
+from labels.files import output_folder, refuse_occupied, sole_writer
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.data.predictions import Predicted
@@ -16,7 +17,6 @@ from trainer.environment import silence_libraries
 from trainer.evaluation import Report
 from trainer.model.artefact import Manifest, folder_size, package_versions, save_artefact
 from trainer.model.model import Model
-from trainer.outputs import output_folder, refuse_occupied, sole_writer
 from trainer.runs.evaluate import (
     calibration_shortfalls,
     codebook_reference,

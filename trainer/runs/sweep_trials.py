@@ -18,10 +18,10 @@ import numpy as np
 
 from labels.errors import DataError, ExperimentError
 from trainer.config.experiment import Experiment
+from trainer.config.load import with_values
 from trainer.data.dataset import Dataset
 from trainer.runs.evaluate import macro_f1, predict_examples
 from trainer.runs.fit import fit_model
-from trainer.runs.sweep_space import with_values
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from labels.errors import TrackingError
+from labels.files import cache_folder
 from labels.settings import store_name
 from trainer.config.experiment import Experiment
-from trainer.environment import cache_folder, silence_libraries
+from trainer.environment import silence_libraries
 
 if TYPE_CHECKING:
     from labels.records import Example

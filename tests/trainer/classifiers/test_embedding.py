@@ -12,6 +12,7 @@ from skops.io import dump
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, EncoderError, ExperimentError
+from labels.files import cache_folder
 from tests.conftest import make_examples
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of
 from trainer.classifiers.base import EncodingClassifier
@@ -19,7 +20,6 @@ from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.embeddings import Embedder
-from trainer.environment import cache_folder
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

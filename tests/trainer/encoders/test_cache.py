@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labels.files import cache_folder
 from tests.conftest import progress_reports
 from trainer.encoders.cache import EmbeddingCache, cached_encode
 from trainer.encoders.embeddings import Embedder
-from trainer.environment import cache_folder
 
 TEXTS = ["Oslo pledged fuel.", "Rain fell.", "The envoy called for a truce.", "Rain fell."]
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from trainer.arrays import Bools
-from trainer.evaluation.intervals import Interval, Intervals, bootstrap_intervals, paired_difference
+from trainer.evaluation.metrics import Interval, Intervals, bootstrap_intervals, paired_difference
 
 
 def simulated(n: int, seed: int) -> tuple[Bools, Bools]:

@@ -11,8 +11,7 @@ from sklearn import metrics as sk
 
 from labels.errors import DataError
 from trainer.evaluation import Outcome, Report, build_report
-from trainer.evaluation.intervals import Interval
-from trainer.evaluation.metrics import expected_calibration_error
+from trainer.evaluation.metrics import Interval, expected_calibration_error
 
 
 def outcome(n: int = 60, *, exclusive: bool = False, seed: int = 2) -> Outcome:

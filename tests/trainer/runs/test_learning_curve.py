@@ -26,7 +26,7 @@ from trainer.cli import app
 from trainer.cli.train import print_learning_curve
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import load_dataset
-from trainer.evaluation.learning_curve import (
+from trainer.evaluation.curve_figures import (
     CurveCounts,
     Figure,
     PowerLaws,
@@ -488,7 +488,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:
 @pytest.fixture(scope="module")
 def curve() -> LearningCurve:
     """A curve as the arithmetic makes it, without a model."""
-    from trainer.evaluation.learning_curve import Outlook
+    from trainer.evaluation.curve_figures import Outlook
     from trainer.runs.learning_curve import CurvePoint
     from trainer.runs.learning_curve_fits import CurveFit
 

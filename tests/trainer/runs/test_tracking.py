@@ -17,9 +17,9 @@ import pytest
 from mlflow import MlflowClient
 
 from labels.errors import ArtefactError, TrackingError
+from labels.files import cache_folder
 from labels.records import Example
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
-from trainer.environment import cache_folder
 from trainer.runs import leaderboard, registry, tracking
 
 HERE = socket.gethostname()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from labels.errors import DataError
+from labels.files import sole_writer
 from tests.trainer.conftest import MakeExperiment
-from trainer.outputs import sole_writer
 from trainer.runs.run import run_experiment
 
 HOLDER = """
