@@ -16,6 +16,7 @@ _NAMES = (
     "jsonl (the native form), csv, standoff (without texts), prodigy, label-studio, label-studio-min, doccano, "
     "argilla, activetigger, huggingface, or that of a plug-in (`communique annotations formats`)"
 )
+_CARRIED = {"events": "all events", "decisions": "standing decisions", "gold": "gold labels"}
 FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the file: {_NAMES}.", metavar="FORMAT")]
 
 
@@ -88,7 +89,8 @@ def annotations_formats(
     with reporting_errors():
         if name:
             found = find_format(name)
-            console.print(f"{name}: {found.unit}; files end in {' or '.join(found.endings) or 'anything'}.")
+            ending = f"files that end in {' or '.join(found.endings)}" if found.endings else "a file or folder"
+            console.print(f"{name}: {_CARRIED[found.carries]}, in {ending}.")
             _print_phrases("Not exported:", found.lost)
             _print_phrases("Not imported:", found.not_read)
             return
@@ -106,7 +108,7 @@ def _line_of(name: str) -> str:
         found = find_format(name)
     except InputError as error:
         return str(error)
-    return f"{name}  {found.unit}  {' '.join(found.endings)}"
+    return f"{name:<16}  {_CARRIED[found.carries]:<18}  {' '.join(found.endings) or 'a file or folder'}"
 
 
 def _print_phrases(title: str, phrases: Sequence[str]) -> None:

@@ -102,8 +102,9 @@ def test_the_list_names_plugins_and_what_is_wrong_with_them() -> None:
 
     assert listed.exit_code == 0, listed.output
     lines = listed.stdout.splitlines()
-    assert "csv  decisions  .csv" in lines
-    assert "brat  decisions  .jsonl" in lines
+    assert {("csv", "standing", "decisions", ".csv"), ("brat", "standing", "decisions", ".jsonl")} <= {
+        tuple(line.split()) for line in lines
+    }
     for package in (
         "format 'broken' of package broken-format 1.5 cannot be loaded (ModuleNotFoundError: ",
         "format 'newer' of package faulty-formats 1.5 needs version 2 of the plug-in interface",
@@ -117,7 +118,7 @@ def test_the_list_names_plugins_and_what_is_wrong_with_them() -> None:
 def test_a_format_is_described(name: str) -> None:
     described = run("formats", name)
 
-    assert described.stdout.startswith(f"{name}: decisions; files end in .jsonl.\nNot exported:\n  - ")
+    assert described.stdout.startswith(f"{name}: standing decisions, in files that end in .jsonl.\nNot exported:\n  - ")
 
 
 @pytest.mark.parametrize(
@@ -158,4 +159,4 @@ def test_plugins_are_seen_by_the_command(installed: list[Path], isolated: Path) 
         command, capture_output=True, text=True, check=True, cwd=isolated, env=os.environ | {"PYTHONPATH": path}
     )
 
-    assert done.stdout.startswith("brat: decisions")
+    assert done.stdout.startswith("brat: standing decisions")
