@@ -136,7 +136,7 @@ def _check_parameters(url: sa.URL) -> None:
         if key not in _SQLITE_PARAMETERS:
             raise InputError(
                 f"{shown_url(url)}: unknown parameter '{key}'{did_you_mean(key, _SQLITE_PARAMETERS)}. Remove it, or "
-                f"use one of {', '.join(_SQLITE_PARAMETERS)}. Parameters of SQLite itself need uri=true beside them."
+                f"use one of {', '.join(_SQLITE_PARAMETERS)}. Parameters of SQLite itself need uri=true as well."
             )
 
 

@@ -1,14 +1,14 @@
 """Boilerplate: which lines of a scraped article are not its text.
 
-A line is judged by what it says, never by the site it came from. Nothing is removed: the caller keeps the line with the
-reason, so that it is counted and can be looked at.
+A line is judged by its words, never by the site it comes from. Nothing is removed: the caller keeps the line with the
+reason, so that it is counted and can be inspected.
 """
 
 from __future__ import annotations
 
 import re
 
-# Words that patterns below refer to as <name>.
+# Alternatives that the patterns below refer to as <name>.
 _WORDS = {
     "network": "share|tweet|pin( it)?|e?-?mail|print|copy link|whatsapp|facebook|telegram|twitter|linkedin|reddit|x|vk",
     "channel": "telegram|facebook|twitter|instagram|google news|whatsapp|youtube|linkedin|messenger|reddit|email|"
@@ -180,9 +180,9 @@ _PATTERNS = {
 }
 
 REASONS = tuple(_PATTERNS)
-"""Everything that `boilerplate_reason` may answer. A "mark" is a line without any letter."""
+"""The reasons that `boilerplate_reason` gives. A "mark" is a line without any letter."""
 
-# Words that somebody said: "Sign up to the truce, the envoy urged". Headlines behind a colon may well be so.
+# Reported speech is text: "Sign up to the truce, the envoy urged". After a colon it may be the headline of a link.
 _ATTRIBUTED = re.compile(
     r"[^:|]*,[”\"’']? ([\w’'-]+ ){0,5}"
     r"(said|says|told|tells|urged|urges|asked|asks|begged|pleaded|demanded|ordered|warned|insisted|joked)\b"
@@ -204,7 +204,7 @@ _COMPILED = [
 
 def boilerplate_reason(line: str) -> str:
     """Why `line` (one line of a page, marks trimmed) is boilerplate: one of `REASONS`, or "" when it is text."""
-    if len(line) > _LONG:
+    if len(line) > _LONG:  # a paragraph; this also bounds the time that a pattern can take
         return ""
     known = next((reason for reason, pattern in _COMPILED if pattern.fullmatch(line)), "")
     if known != "caption" and _ATTRIBUTED.match(line):

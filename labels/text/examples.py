@@ -188,7 +188,7 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
         )
     if exclusive and len(values) == 1 and not some_empty:
         raise CodebookError(
-            f"{name}: every row has the label '{next(iter(values))}', so there is nothing to tell apart. "
+            f"{name}: every row has the label '{next(iter(values))}', so there is nothing to distinguish. "
             "Give rows with other labels too, or leave `label` empty where it does not apply."
         )
     content = {

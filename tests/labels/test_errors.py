@@ -28,7 +28,7 @@ from labels.errors import (
         (DecidedMeanwhileError, CommuniqueError, 1),
     ],
 )
-def test_errors_hang_in_one_tree_and_tell_the_exit_code(
+def test_errors_form_one_tree_with_exit_codes(
     error: type[CommuniqueError], parent: type[Exception], exit_code: int
 ) -> None:
     assert error.__bases__ == (parent,)
@@ -46,7 +46,8 @@ def test_a_place_is_the_file_and_where_known_its_row(path: Path | str, row: int 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
     defined = {found.__name__ for found in classes if found.__module__ == errors.__name__}
-    assert set(re.findall(r"\w+Error\b", errors.__doc__ or "")) == defined
+    drawn = re.findall(r"^ {4}(?:[|` ]+-- )?(\w+)", errors.__doc__ or "", re.MULTILINE)
+    assert sorted(drawn) == sorted(defined)
 
 
 def test_did_you_mean_names_the_nearest_word_whatever_its_case() -> None:

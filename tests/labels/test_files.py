@@ -24,7 +24,7 @@ def failing_pieces(error: BaseException) -> Iterator[str]:
     raise error
 
 
-def test_a_file_is_written_as_utf_8_with_plain_line_ends_and_nothing_beside_it(isolated: Path) -> None:
+def test_a_file_is_written_as_utf_8_and_no_draft_remains(isolated: Path) -> None:
     write_whole(isolated / "a.txt", ["one\n", "zwölf\n"])
     assert (isolated / "a.txt").read_bytes() == "one\nzwölf\n".encode()
     assert names_in(isolated) == ["a.txt"]
@@ -38,7 +38,7 @@ def test_an_older_file_is_replaced(isolated: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt(), DataError("rows.csv:3: stop")])
 @pytest.mark.parametrize("older", [None, "older"])
-def test_an_error_half_way_leaves_things_as_they_were(isolated: Path, error: BaseException, older: str | None) -> None:
+def test_an_error_in_the_block_leaves_the_old_file(isolated: Path, error: BaseException, older: str | None) -> None:
     path = isolated / "a.txt"
     if older:
         path.write_text(older, encoding="utf-8")
@@ -135,7 +135,7 @@ def test_a_free_place_is_not_refused(isolated: Path, full_folder: Path) -> None:
     check_folder(full_folder, overwrite=True)
 
 
-def test_what_came_to_lie_there_meanwhile_is_left_and_nothing_is_lost(isolated: Path) -> None:
+def test_a_folder_written_meanwhile_is_kept_beside_the_new_one(isolated: Path) -> None:
     def both() -> None:
         with whole_folder(isolated / "out") as slow:
             (slow / "a.txt").write_text("slow", encoding="utf-8")
@@ -151,7 +151,7 @@ def test_what_came_to_lie_there_meanwhile_is_left_and_nothing_is_lost(isolated: 
 
 
 @pytest.mark.parametrize("name", [".", "..", "../..", "link"])
-def test_the_working_folder_and_what_is_around_it_are_never_replaced(
+def test_the_working_folder_and_its_parents_are_never_replaced(
     isolated: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (isolated / "a" / "b").mkdir(parents=True)
@@ -181,6 +181,6 @@ def test_the_working_folder_is_not_replaced_under_the_process(isolated: Path, ab
     assert Path.cwd() == isolated
 
 
-def test_the_working_folder_is_no_file_to_write() -> None:
+def test_the_working_folder_is_refused_as_a_file() -> None:
     with pytest.raises(DataError):
         write_whole(Path(), ["x"])

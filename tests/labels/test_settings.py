@@ -26,13 +26,13 @@ def test_a_later_source_wins_key_by_key(isolated: Path, monkeypatch: pytest.Monk
     assert load_settings(codebook="option.toml") == Settings("env.db", "option.toml")
 
 
-def test_an_empty_variable_or_option_is_as_if_not_given(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_or_option_is_ignored(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (isolated / SETTINGS_FILE).write_text('store = "file.db"\n', encoding="utf-8")
     monkeypatch.setenv("COMMUNIQUE_STORE", "")
     assert load_settings(store="", codebook="") == Settings("file.db", "diplomatic")
 
 
-def test_another_folder_can_be_asked(isolated: Path) -> None:
+def test_settings_of_another_folder_can_be_loaded(isolated: Path) -> None:
     folder = isolated / "elsewhere"
     folder.mkdir()
     (folder / SETTINGS_FILE).write_text('store = "there.db"\n', encoding="utf-8")
@@ -50,9 +50,7 @@ def test_another_folder_can_be_asked(isolated: Path) -> None:
         (b'[codebook]\nname = "x"\n', ["`codebook` must be a string"]),
     ],
 )
-def test_a_settings_file_that_cannot_be_followed_is_refused(
-    isolated: Path, content: bytes, problems: list[str]
-) -> None:
+def test_an_invalid_settings_file_is_refused(isolated: Path, content: bytes, problems: list[str]) -> None:
     (isolated / SETTINGS_FILE).write_bytes(content)
     with pytest.raises(InputError) as caught:
         load_settings(store="x.db", codebook="x.toml")
@@ -77,12 +75,12 @@ def test_a_settings_file_that_cannot_be_followed_is_refused(
         ("sqlite://", "sqlite://"),
     ],
 )
-def test_a_store_is_called_by_its_path_or_its_url_without_the_password(store: str, name: str) -> None:
+def test_a_store_is_named_by_its_path_or_its_url_without_password(store: str, name: str) -> None:
     assert store_name(store) == name
     assert store_name(name) == name
 
 
-def test_by_its_name_a_store_that_sqlite_finds_itself_is_found_again(isolated: Path) -> None:
+def test_the_name_of_an_sqlite_uri_opens_it_again(isolated: Path) -> None:
     store = "sqlite:///file:mine.db?uri=true"
     Store(store).close()
 
@@ -98,7 +96,7 @@ def test_words_are_quoted_for_the_shell() -> None:
     assert shlex.split(command("serve", Path("my runs/it's $HOME"))) == ["communique", "serve", "my runs/it's $HOME"]
 
 
-def test_options_say_only_what_the_settings_do_not(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_are_added_only_where_the_settings_differ(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command("status") == "communique status"
     assert command("status", store="communique.db", codebook="diplomatic") == "communique status"
     assert command("status", store="sqlite:///communique.db") == "communique status"
@@ -111,14 +109,14 @@ def test_options_say_only_what_the_settings_do_not(isolated: Path, monkeypatch: 
     )
 
 
-def test_a_password_is_neither_printed_nor_taken_for_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_not_printed_and_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command("status", store=SECRET) == "communique status --store 'postgresql://ana:***@db.example/coding'"
     monkeypatch.setenv("COMMUNIQUE_STORE", SECRET)
     assert command("status", store="postgresql://ana:***@db.example/coding") == "communique status"
     assert "S3CRET" not in command("status", store=SECRET.replace("coding", "other"))
 
 
-def test_the_queue_is_asked_for_by_name_and_codebook() -> None:
+def test_the_relabel_command_names_annotator_and_codebook() -> None:
     assert (
         relabel_command("Ana Maria", store="team.db", codebook="small@2")
         == "communique label --annotator 'Ana Maria' --strategy relabel --store team.db --codebook small@2"

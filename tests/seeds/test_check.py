@@ -184,7 +184,7 @@ def told_by_form(documents: list[list[Text]]) -> None:
         (told_by_form, {"surface AUC, aid", "surface AUC, truce"}),
     ],
 )
-def test_what_documents_must_not_show_is_caught(spoil: Callable[[list[list[Text]]], None], what: set[str]) -> None:
+def test_repetition_and_surface_cues_are_caught(spoil: Callable[[list[list[Text]]], None], what: set[str]) -> None:
     documents = made_up_documents(BOOK.label_names)
     spoil(documents)
     targets = replace(SMALL, each_label=1, several_labels=0, without_label=(0, 1))
@@ -245,7 +245,7 @@ def test_a_fault_in_a_file_is_caught_with_its_place(spoil: Callable[[], None], w
     assert check.places[0].startswith(place)
 
 
-def test_a_sentence_that_nobody_read_has_no_gold() -> None:
+def test_an_unread_sentence_has_no_gold() -> None:
     folder = write_corpus(made_up_documents(BOOK.label_names))
     for reader in ("one", "two"):
         write_lines(reader, read_lines(reader)[3:])
@@ -309,7 +309,7 @@ def test_a_document_that_cannot_be_read_is_refused(content: bytes, message: str)
         read_labelled_corpus(folder, BOOK)
 
 
-def test_a_document_that_does_not_say_its_form_is_of_an_unknown_one() -> None:
+def test_a_document_without_a_form_is_of_form_unknown() -> None:
     folder = write_corpus(made_up_documents(BOOK.label_names, 2))
     alter_document("form: wire\n", "", number=0)
     assert [own.form for own in read_labelled_corpus(folder, BOOK).documents] == ["unknown", "feature"]
@@ -345,11 +345,11 @@ def test_labels_of_another_codebook_are_refused() -> None:
         (Check("undefined", None), None),
     ],
 )
-def test_a_check_holds_its_figure_against_its_target(check: Check, ok: bool | None) -> None:
+def test_a_check_compares_its_figure_with_its_target(check: Check, ok: bool | None) -> None:
     assert check.ok is ok
 
 
-def test_only_ngrams_that_another_document_has_too_are_repeated() -> None:
+def test_only_ngrams_of_two_documents_are_repeated() -> None:
     sentences = [["a", "b", "c"], ["a", "b", "c"], ["b", "c", "d"], ["x", "y"]]
     assert repeated_ngram_share(sentences, ["one", "one", "two", "two"], n=2) == pytest.approx(3 / 7)
     assert repeated_ngram_share(sentences, ["one"] * 4, n=2) == 0
@@ -363,7 +363,7 @@ def test_the_moving_ratio_is_the_mean_over_all_windows(words: list[str], window:
     assert moving_type_token_ratio(words, window) == expected
 
 
-def test_the_area_of_features_that_tell_nothing_is_near_chance_and_that_of_a_copy_of_the_label_is_one() -> None:
+def test_noise_has_area_one_half_and_a_copy_of_the_label_one() -> None:
     generator = np.random.default_rng(2)
     gold = generator.random(400) < 0.3
     documents = np.repeat([f"d{i}" for i in range(40)], 10)
@@ -378,7 +378,7 @@ def test_a_label_in_too_few_documents_has_no_area() -> None:
     assert surface_area(np.zeros((40, 1)), gold, documents) is None
 
 
-def test_to_know_documents_by_heart_is_no_help() -> None:
+def test_folds_keep_documents_together() -> None:
     """A label for whole documents, and features that name the document: folds keep documents together."""
     names = np.repeat(np.arange(40), 10)
     gold = np.random.default_rng(3).random(40)[names] < 0.5

@@ -114,7 +114,7 @@ def test_diff_says_which_labels_came_and_went_and_what_to_type() -> None:
     assert printed.endswith("communique codebook migrate old.toml new.toml")
 
 
-def test_diff_shows_wording_word_for_word_and_says_that_it_is_only_that() -> None:
+def test_diff_shows_wording_and_says_that_nothing_else_changed() -> None:
     printed = succeed("codebook", "diff", "old.toml", "reworded.toml")
 
     assert "Label aid: definition - Help [of any kind] is promised. + Support is promised. include - gifts" in printed
@@ -123,7 +123,7 @@ def test_diff_shows_wording_word_for_word_and_says_that_it_is_only_that() -> Non
     assert "migrate" not in printed
 
 
-def test_diff_names_what_only_stands_in_another_order(isolated: Path) -> None:
+def test_diff_names_fields_in_another_order(isolated: Path) -> None:
     (isolated / "other.toml").write_text(OLD.replace('["gifts", "loans"]', '["loans", "gifts"]'), encoding="utf-8")
 
     assert "include: the same in another order" in succeed("codebook", "diff", "old.toml", "other.toml")
@@ -185,7 +185,7 @@ def test_migrate_apply_records_queues_and_says_what_to_type_next() -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_what_is_said_to_be_typed_after_a_migration_names_its_store_and_its_files_quoted(isolated: Path) -> None:
+def test_next_commands_after_a_migration_quote_store_and_files(isolated: Path) -> None:
     (isolated / "communique.db").rename(isolated / "my store.db")
     (isolated / "new.toml").rename(isolated / "my book.toml")
     place = ("--store", "my store.db")
@@ -214,7 +214,7 @@ def training_note() -> str:
 @pytest.mark.parametrize(
     "tell", [lambda: succeed("agreement", "--codebook", "new.toml"), lambda: succeed("status"), training_note]
 )
-def test_what_is_said_to_be_typed_next_decides_what_a_split_left_open(tell: Callable[[], str]) -> None:
+def test_the_next_command_decides_what_a_split_left_open(tell: Callable[[], str]) -> None:
     succeed(*MIGRATE, "--apply")
     told = re.search(r"communique (label --annotator )YOUR_NAME( --strategy relabel --codebook [^\s`]+)", tell())
     assert told
@@ -254,7 +254,7 @@ def test_the_queue_waits_for_the_last_of_several_versions(isolated: Path) -> Non
 
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("book", ["new.toml", "branch.toml"])
-def test_of_two_versions_that_leave_the_queue_undecided_either_can_be_used(isolated: Path, book: str) -> None:
+def test_either_of_two_versions_can_decide_the_queue(isolated: Path, book: str) -> None:
     (isolated / "branch.toml").write_text(NEW.replace('"2"', '"2b"').replace("gift", "grant"), encoding="utf-8")
     succeed(*MIGRATE, "--apply")
     succeed(*MIGRATE[:3], "branch.toml", "--split", "aid=loan,grant", "--rename", "truce=halt", "--apply")
@@ -284,7 +284,7 @@ def test_migrate_apply_twice_changes_nothing_more_and_says_so() -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_migrate_without_the_steps_lists_what_is_to_be_said() -> None:
+def test_migrate_without_steps_lists_the_options_to_type() -> None:
     message = refuse("codebook", "migrate", "old.toml", "new.toml")
 
     assert "'aid' is not in the new version: what became of it? `--retire aid`" in message

@@ -67,9 +67,7 @@ def history(
         ("", ["add b", "retire b"], "", ""),
     ],
 )
-def test_steps_say_which_labels_are_sure_and_which_undecided(
-    labels: str, typed: list[str], sure: str, undecided: str
-) -> None:
+def test_steps_leave_labels_certain_or_undecided(labels: str, typed: list[str], sure: str, undecided: str) -> None:
     read = reread(labels.split(), steps(*typed))
 
     assert (sorted(read.labels), sorted(read.undecided)) == (sure.split(), undecided.split())
@@ -133,7 +131,7 @@ def by_three_values(labels: Sequence[str], chain: Chain) -> tuple[set[str], set[
 
 
 @given(chains())
-def test_the_steps_made_up_here_explain_their_changes_in_both_directions(chain: Chain) -> None:
+def test_generated_steps_explain_their_changes_in_both_directions(chain: Chain) -> None:
     start, way = chain
     for taken, after in way:
         old, new = book(" ".join(start)), book(" ".join(after))
@@ -162,7 +160,7 @@ def test_reading_step_by_step_is_reading_along_the_whole_chain(chain: Chain, dat
 
 
 @given(chains(), st.data(), st.booleans(), st.booleans())
-def test_reading_never_invents_a_label_nor_says_both_sure_and_undecided(
+def test_reading_never_invents_a_label_or_contradicts_itself(
     chain: Chain, data: st.DataObject, exclusive: bool, allow_none: bool
 ) -> None:
     labels = some_of(data, chain[0])
@@ -185,7 +183,7 @@ def test_the_order_of_the_steps_of_one_change_does_not_matter(chain: Chain, data
 
 
 @given(chains(), st.data())
-def test_what_reads_decided_there_reads_back_without_contradiction(chain: Chain, data: st.DataObject) -> None:
+def test_reading_forth_and_back_never_contradicts(chain: Chain, data: st.DataObject) -> None:
     """There and back, each label of the set is sure or undecided again unless it was forgotten; no other is sure."""
     labels = some_of(data, chain[0])
     taken = [step for steps_, _ in chain[1] for step in steps_]
@@ -236,7 +234,7 @@ MUST = {"exclusive": True, "allow_none": False}
         ("", book("a b", **MUST | {"allow_none": True}), ["add c"], book("a b c", **MUST), Reread((), ("c",))),
     ],
 )
-def test_flags_decide_what_a_set_can_say(
+def test_flags_decide_which_labels_stay_open(
     labels: str, old: Codebook, typed: list[str], new: Codebook, expected: Reread
 ) -> None:
     check_steps(steps(*typed), old, new)
@@ -254,7 +252,7 @@ def test_the_shortest_route_is_taken() -> None:
     assert route(edges, "2", "1") == (edges[1], edges[2], edges[4])
 
 
-def test_a_route_to_where_one_is_has_no_changes_and_one_that_is_not_there_is_none() -> None:
+def test_a_route_to_the_same_version_is_empty_and_a_missing_one_is_none() -> None:
     assert route([], "1", "1") == ()
     assert route([Edge("1", "2")], "2", "1") is None
 
@@ -287,7 +285,7 @@ def test_an_annotation_of_the_version_itself_is_read_as_it_is_in_codebook_order(
     assert VersionReader(FIRST, ALL).read(made(FIRST, "b", "a")) == Reading(("a", "b"))
 
 
-def test_an_annotation_of_other_wording_is_read_as_it_is_and_told() -> None:
+def test_an_annotation_of_other_wording_is_read_unchanged_and_marked() -> None:
     reworded = book("b a", "1.1", rules=["Judge the sentence alone."])
 
     for known in (history(FIRST, reworded), history(FIRST)):
@@ -315,13 +313,13 @@ def test_a_change_recorded_between_versions_serves_their_rewordings() -> None:
     assert VersionReader(after, known).read(made(before, "b")) == Reading(("e",), changes=2)
 
 
-def test_a_version_that_nobody_knows_is_read_as_if_it_were_this_one() -> None:
+def test_an_unknown_version_is_read_as_this_one() -> None:
     assert VersionReader(THIRD, ALL).read(made("unknown", "e")) == Reading(("e",))
     with pytest.raises(CodebookError, match=r"sentence s1, annotator 'ana': label 'a' is not in codebook"):
         VersionReader(THIRD, ALL).read(made("unknown", "a"))
 
 
-def test_a_version_that_nobody_knows_is_read_as_one_that_it_was_recorded_to_be_like() -> None:
+def test_an_unknown_version_is_read_as_the_one_recorded_for_it() -> None:
     known = history(FIRST, SECOND, THIRD, edges=[*WAY, ("unknown", FIRST, ())])
 
     assert VersionReader(THIRD, known).read(made("unknown", "b")) == Reading(("e",), changes=2)
@@ -350,7 +348,7 @@ def test_annotations_that_can_be_read_pass() -> None:
     VersionReader(THIRD, ALL).check_readable([made(FIRST, "a"), made(THIRD), made("unknown", "x")])
 
 
-def test_flags_count_from_the_version_of_the_annotation_to_the_one_it_is_read_under() -> None:
+def test_flags_of_the_first_and_last_version_count() -> None:
     one, several, again = book("a b", "1", **ONE), book("a b", "2"), book("b a", "3", **ONE)
     known = history(one, several, again, edges=[(one, several, ())])
 

@@ -92,7 +92,7 @@ def test_awkward_text_survives_the_dump(text: str) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(codebooks())
-def test_keys_keep_the_codebooks_own_and_give_every_other_label_a_free_one(book: Codebook) -> None:
+def test_labels_without_a_key_get_a_free_one(book: Codebook) -> None:
     keys = book.keys
     assert tuple(keys.values()) == book.label_names
     assert all(keys[label.key] == label.name for label in book.labels if label.key)
@@ -107,7 +107,7 @@ def test_labels_without_a_key_get_digits_then_letters_around_those_taken() -> No
     assert keys["2"] == "first"
 
 
-def test_labels_beyond_the_keys_that_exist_have_none() -> None:
+def test_labels_beyond_the_available_keys_have_none() -> None:
     book = codebook_from_dict(minimal(labels=[{"name": f"l{i}"} for i in range(80)]), "b")
     assert len(book.keys) == 9 + 26 + 26 - len("nsuq")
     assert list(book.keys.values()) == list(book.label_names[: len(book.keys)])
@@ -128,7 +128,7 @@ def test_labels_beyond_the_keys_that_exist_have_none() -> None:
         ("Tr", "Truce"),
     ],
 )
-def test_a_label_is_found_by_its_name_or_a_beginning_that_no_other_has(typed: str, name: str) -> None:
+def test_a_label_is_found_by_its_name_or_a_unique_beginning(typed: str, name: str) -> None:
     labels = [{"name": name} for name in ("aid", "aid_pledge", "Truce", "threat")]
 
     assert codebook_from_dict(minimal(labels=labels), "b").label_beginning(typed) == name
@@ -172,7 +172,7 @@ def test_a_label_name_unfit_for_columns_and_files_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE"])
-def test_none_is_no_label(name: str) -> None:
+def test_none_cannot_be_a_label(name: str) -> None:
     assert "empty set" in refusal(minimal(labels=[{"name": name}, {"name": "aid"}]))[1]
 
 
@@ -212,7 +212,7 @@ def test_all_problems_are_listed_at_once_and_no_others() -> None:
     assert [line.split(":")[0].strip() for line in lines[1:-1]] == ["labels.1.key", "labels.2.titel", "exclusiv"]
 
 
-def test_a_wrong_label_does_not_bring_up_a_missing_one() -> None:
+def test_a_wrong_label_is_not_reported_as_missing_too() -> None:
     lines = refusal(minimal(labels=[{"name": "aid", "key": "q"}]))
     assert [line.split(":")[0].strip() for line in lines[1:-1]] == ["labels.1.key"]
 
@@ -230,7 +230,7 @@ def test_a_codebook_cannot_be_changed_in_place(codebook: Codebook) -> None:
         codebook.labels[0].definition = "Other."  # type: ignore[misc]
 
 
-def test_the_hash_is_that_of_the_content_however_it_is_written() -> None:
+def test_the_hash_depends_on_the_content_not_on_how_it_is_written() -> None:
     plain = codebook_from_dict(minimal(), "b")
     spelt_out = codebook_from_dict(minimal(version="1", exclusive=False, rules=[]), "elsewhere.toml")
     assert plain.hash == spelt_out.hash
@@ -263,7 +263,7 @@ def test_any_change_of_content_changes_the_hash(changes: dict[str, Any]) -> None
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from(["aid", "truce", "threat"]), max_size=6))
-def test_checked_labels_come_once_each_in_codebook_order(labels: list[str]) -> None:
+def test_checked_labels_are_unique_and_in_codebook_order(labels: list[str]) -> None:
     book = codebook_from_dict(minimal(labels=[{"name": name} for name in ("threat", "aid", "truce")]), "b")
     assert book.check_labels(labels, "x") == tuple(name for name in ("threat", "aid", "truce") if name in labels)
 
@@ -336,7 +336,7 @@ def test_broken_toml_is_refused_with_file_and_line(isolated: Path) -> None:
         load_codebook("mine.toml")
 
 
-def test_a_title_that_several_labels_have_stands_for_none_of_them() -> None:
+def test_a_title_shared_by_labels_names_none_of_them() -> None:
     labels = [{"name": "aid", "title": "Help"}, {"name": "arms", "title": "Help"}, {"name": "Help"}, {"name": "x"}]
     book = codebook_from_dict(minimal(labels=labels), "b")
     assert {value: name for value, name in book.names_by_value.items() if value == "Help"} == {"Help": "Help"}
@@ -344,7 +344,7 @@ def test_a_title_that_several_labels_have_stands_for_none_of_them() -> None:
     assert "Help" not in without.names_by_value
 
 
-def test_the_hash_reads_no_order_into_the_crosswalk() -> None:
+def test_the_hash_ignores_the_order_of_the_crosswalk() -> None:
     books = [
         codebook_from_dict(minimal(labels=[{"name": "aid", "crosswalk": dict(pairs)}]), "b")
         for pairs in ([("a", ["1"]), ("b", ["2"])], [("b", ["2"]), ("a", ["1"])])

@@ -204,7 +204,7 @@ def test_case_does_not_matter(reason: str, line: str) -> None:
     assert boilerplate_reason(line.lower()) == reason
 
 
-def test_every_reason_that_can_be_given_is_given_above() -> None:
+def test_every_reason_has_an_example_above() -> None:
     assert {reason for reason, _ in FURNITURE} == set(REASONS)
 
 
@@ -222,7 +222,7 @@ def test_a_sentence_that_shares_words_with_furniture_is_text(line: str) -> None:
     ("line", "reason"),
     [("Source: Danube Today, Fjord Wire", "navigation"), ("Source: Danube Today rejects the claim", "")],
 )
-def test_a_source_is_a_name_and_no_clause(line: str, reason: str) -> None:
+def test_a_source_is_a_name_not_a_clause(line: str, reason: str) -> None:
     assert boilerplate_reason(line) == reason
 
 
@@ -257,7 +257,7 @@ def test_the_answer_is_a_known_reason_or_empty(line: str) -> None:
     ],
     ids=["row of a table", "wide trail", "timetable"],
 )
-def test_a_line_of_many_columns_is_judged_before_the_reader_gives_up(line: str) -> None:
+def test_a_line_of_many_columns_is_judged_in_linear_time(line: str) -> None:
     code = f"from labels.text.boilerplate import boilerplate_reason; boilerplate_reason({line!r})"
     environment = os.environ | {"PYTHONPATH": str(Path(str(labels.__file__)).parents[1])}
     # Without a limit this would hang for hours where a pattern backtracks; it takes a fraction of a second otherwise.

@@ -78,7 +78,7 @@ def test_a_hidden_file_or_folder_that_is_named_is_read() -> None:
     assert find_files([Path(".notes")]) == find_files([Path(".notes/1.txt")]) == [Path(".notes/1.txt")]
 
 
-def test_a_folder_that_is_named_like_a_file_is_no_file() -> None:
+def test_a_folder_named_like_a_file_is_searched() -> None:
     write("b/notes.txt/1.md", "x")
     assert find_files([Path("b")]) == [Path("b/notes.txt/1.md")]
 
@@ -96,7 +96,7 @@ def test_a_path_with_nothing_to_read_is_refused_by_name(name: str, problem: str)
     assert problem in str(caught.value)
 
 
-def test_any_iterable_of_paths_will_do_and_is_named_when_nothing_is_there() -> None:
+def test_any_iterable_of_paths_is_accepted() -> None:
     Path("empty").mkdir()
     with pytest.raises(DataError, match=r"^empty: no file ending"):
         find_files(path for path in [Path("empty")])
@@ -119,7 +119,7 @@ def test_a_plain_file_is_its_text_and_its_name_the_source() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".md"])
-def test_front_matter_gives_the_provenance_and_is_no_text(suffix: str) -> None:
+def test_front_matter_becomes_provenance_not_text(suffix: str) -> None:
     assert read_one(write(f"a{suffix}", FRONT_MATTER + "Guns fell silent.")) == Document(
         source="Valley Radio",
         text="Guns fell silent.",
@@ -131,13 +131,13 @@ def test_front_matter_gives_the_provenance_and_is_no_text(suffix: str) -> None:
     )
 
 
-def test_empty_keys_of_front_matter_are_as_if_not_given() -> None:
+def test_empty_keys_of_front_matter_are_ignored() -> None:
     document = read_one(write("a.txt", "---\nsource:\ntitle: ''\nlanguage:\nsynthetic: false\n---\nGuns fell silent."))
     assert document == Document(source="a.txt", text="Guns fell silent.")
 
 
 @pytest.mark.parametrize("text", ["---\nA rule opened this.\n---\nGuns fell silent.", "---\nno end of it", "--- x"])
-def test_a_text_that_only_opens_with_a_rule_is_kept_whole(text: str) -> None:
+def test_a_text_that_begins_with_a_rule_is_kept_whole(text: str) -> None:
     assert read_one(write("a.txt", text)).text == text
 
 
@@ -159,7 +159,7 @@ def test_front_matter_that_is_not_yaml_is_rejected_with_its_place(matter: str, p
     assert "front matter" in rejected[0]
 
 
-def test_byte_order_mark_and_foreign_line_ends_are_no_text() -> None:
+def test_byte_order_mark_and_line_ends_are_normalised() -> None:
     assert read_one(write("a.txt", b"\xef\xbb\xbfOne.\r\nTwo.\rThree.\n")).text == "One.\nTwo.\nThree.\n"
 
 
@@ -235,7 +235,7 @@ def test_a_page_is_read_as_its_article_with_provenance() -> None:
     assert (document.url, document.date) == ("https://news.example/truce", "2024-05-01")
 
 
-def test_a_page_whose_article_lacks_its_title_gets_it_on_top() -> None:
+def test_a_missing_title_is_put_before_the_article() -> None:
     document = read_one(write("a.htm", page("")))
     assert document.text == "\n".join(["Envoy asks for a truce\n", *PARAGRAPHS])
     assert document.source == "a.htm"
@@ -296,7 +296,7 @@ def test_the_mark_of_synthetic_text_is_read_as_tables_write_it(name: str, conten
     assert read_one(write(name, content)).synthetic is synthetic
 
 
-def test_rows_without_text_are_rejected_by_row_with_what_they_have(write_jsonl: WriteJsonl) -> None:
+def test_rows_without_text_are_rejected_with_their_columns(write_jsonl: WriteJsonl) -> None:
     rows = [{"txt": "x", "id": 1}, {"text": 3}, {}, {"text": " \n"}, {"text": "Guns fell silent.\r\nIt rained."}]
     documents, rejected = read(write_jsonl("a.jsonl", rows))
     assert [document.text for document in documents] == ["Guns fell silent.\nIt rained."]

@@ -65,7 +65,7 @@ def test_clusters_are_the_components_of_the_exact_similarities(texts: list[str])
 
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(reprinted_texts())
-def test_of_different_texts_every_similar_pair_comes_once(texts: list[str]) -> None:
+def test_similar_pairs_of_different_texts_are_listed_once(texts: list[str]) -> None:
     different = list(dict.fromkeys(" ".join(text.split()) for text in texts))
     found = list(near_duplicate_pairs(different))
     assert len(found) == len(set(found))
@@ -81,7 +81,7 @@ def test_of_different_texts_every_similar_pair_comes_once(texts: list[str]) -> N
     ],
     ids=["three the same", "two the same after a similar one", "two the same before a similar one"],
 )
-def test_every_similar_pair_comes_also_among_equal_texts(texts: list[str]) -> None:
+def test_pairs_among_equal_texts_are_listed(texts: list[str]) -> None:
     assert sorted(near_duplicate_pairs(texts)) == [(0, 1), (0, 2), (1, 2)]
 
 
@@ -129,6 +129,6 @@ def test_no_texts_have_no_clusters() -> None:
     assert list(near_duplicate_pairs(["", "   "])) == []
 
 
-def test_letters_outside_unicode_planes_do_no_harm() -> None:
+def test_unpaired_surrogates_are_accepted() -> None:
     text = words(0, 9) + " a\ud83db"
     assert len(set(near_duplicate_clusters([text, text, text + " more"]))) == 1

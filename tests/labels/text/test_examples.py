@@ -96,7 +96,7 @@ def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
         ({"text": "x", "labels": {"aid": 1, "truce": 0}}, "`labels` must be a list of label names, not {"),
     ],
 )
-def test_a_row_that_cannot_be_an_example_is_refused_by_file_and_row(
+def test_a_row_that_is_not_an_example_is_refused_by_file_and_row(
     codebook: Codebook, write_jsonl: WriteJsonl, row: dict[str, Any], problem: str
 ) -> None:
     path = write_jsonl("a.jsonl", [{"text": "fine", "labels": []}, row])
@@ -148,7 +148,7 @@ def test_the_same_sentence_number_in_two_documents_is_two_examples(codebook: Cod
     assert [example.id for example in read_examples(write_jsonl("a.jsonl", rows), codebook)] == ["d1:1", "d2:1"]
 
 
-def test_rows_without_ids_are_documents_of_their_own_with_ids_that_do_not_depend_on_the_name_of_the_file(
+def test_rows_without_ids_get_ids_that_do_not_depend_on_the_file_name(
     codebook: Codebook,
 ) -> None:
     content = "text,label\nsame,aid\nsame,aid\nother,aid\n"
@@ -159,13 +159,13 @@ def test_rows_without_ids_are_documents_of_their_own_with_ids_that_do_not_depend
     assert all(example.document_id == example.id and len(example.id) == 16 for example in here)
 
 
-def test_equal_rows_of_files_that_are_read_together_have_ids_of_their_own(codebook: Codebook) -> None:
+def test_equal_rows_of_two_files_have_different_ids(codebook: Codebook) -> None:
     path = write("a.csv", "text,label\nsame,aid\n")
     train, test = (read_examples(path, codebook, part)[0] for part in ("train", "test"))
     assert train.id != test.id
 
 
-def test_half_a_character_is_refused(codebook: Codebook) -> None:
+def test_an_unpaired_surrogate_is_refused(codebook: Codebook) -> None:
     path = write("a.jsonl", '{"text": "broken \\ud83d", "label": "aid"}')
     assert refusal(path, codebook).startswith(f"{path}:1: `text` contains an unpaired surrogate")
 
@@ -200,7 +200,7 @@ def test_a_date_is_kept_as_text(codebook: Codebook, write_jsonl: WriteJsonl, val
         ([{"labels": ["b"]}, {"labels": ["a", "b"]}], False, True),
     ],
 )
-def test_a_codebook_is_inferred_that_reads_its_own_file(
+def test_an_inferred_codebook_reads_its_own_file(
     write_jsonl: WriteJsonl, rows: list[dict[str, Any]], exclusive: bool, allow_none: bool
 ) -> None:
     path = write_jsonl("mine.jsonl", [{"text": "x", **row} for row in rows])
@@ -209,7 +209,7 @@ def test_a_codebook_is_inferred_that_reads_its_own_file(
     assert len(read_examples(path, book)) == len(rows)
 
 
-def test_a_label_stands_in_a_file_by_its_name_or_its_title(write_jsonl: WriteJsonl) -> None:
+def test_a_label_is_given_by_its_name_or_its_title(write_jsonl: WriteJsonl) -> None:
     path = write_jsonl("mine.jsonl", [{"text": "x", "label": "World news"}, {"text": "y", "label": "b"}])
     book = infer_codebook_of([path])
     assert [example.labels for example in read_examples(path, book)] == [("World_news",), ("b",)]
@@ -278,11 +278,11 @@ def test_values_that_cannot_be_label_names_become_titles_of_names_like_them() ->
     assert all(book.names_by_value[value] == name for value, name in named.items())
 
 
-def test_none_is_no_label_to_be_inferred() -> None:
+def test_none_is_never_inferred_as_a_label() -> None:
     with pytest.raises(CodebookError, match="'none' cannot be a label"):
         infer_codebook("mine", [("none",), ("truce",)], exclusive=True)
 
 
-def test_one_label_in_every_row_is_no_exclusive_codebook() -> None:
+def test_one_label_in_every_row_is_refused_as_an_exclusive_codebook() -> None:
     with pytest.raises(CodebookError, match=r"rows: every row has the label 'a'.*Give rows with other labels"):
         infer_codebook("rows", [("a",), ("a",)], exclusive=True)

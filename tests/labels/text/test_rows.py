@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(
     assert problem in message
 
 
-def test_a_folder_is_no_file() -> None:
+def test_a_folder_is_refused() -> None:
     Path("a.jsonl").mkdir()
     assert refusal(Path("a.jsonl")).startswith("a.jsonl: there is no such file")
 
@@ -185,7 +185,7 @@ def test_a_quote_that_is_never_closed_is_rejected() -> None:
     assert rejected[0].startswith("a.csv:2: this row is not CSV (")
 
 
-def test_no_row_is_read_under_a_broken_header() -> None:
+def test_a_broken_header_is_refused() -> None:
     path = write("a.csv", '"text"x,label\nfirst,aid\nsecond,truce\nthird,aid\n')
     rows: list[tuple[int, Row]] = []
     with suppress(DataError):

@@ -53,7 +53,7 @@ def reasons(text: str) -> list[str]:
 
 @settings(deadline=None, max_examples=200)
 @given(TEXTS)
-def test_spans_are_in_order_apart_trimmed_and_say_what_the_document_says(text: str) -> None:
+def test_spans_are_ordered_disjoint_trimmed_and_match_the_document(text: str) -> None:
     end = 0
     for sentence in split(text):
         assert end <= sentence.start < sentence.end <= len(text)
@@ -71,14 +71,14 @@ def test_no_letter_or_digit_of_a_document_is_lost(text: str) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(TEXTS)
-def test_a_row_that_is_a_sentence_already_is_kept_whole_but_for_its_edges(text: str) -> None:
+def test_a_row_that_is_a_sentence_is_only_trimmed(text: str) -> None:
     sentence = whole_sentence(Document("test", text))
     assert sentence.text == text.strip() == text[sentence.start : sentence.end]
     assert 0 <= sentence.start <= sentence.end <= len(text)
     assert not sentence.boilerplate
 
 
-def test_sentences_carry_their_documents_id_its_mark_and_the_splitter() -> None:
+def test_sentences_record_document_synthetic_mark_and_splitter() -> None:
     document = Document("test", "One came. Two went.", synthetic=True)
     for sentence in [*split_sentences(document), whole_sentence(document)]:
         assert sentence.document_id == document.id
@@ -165,11 +165,11 @@ def test_a_hard_wrapped_paragraph_is_read_as_one() -> None:
     ],
     ids=["short line", "finished line", "list item", "numbered item", "unwrapped text", "blank line", "white line"],
 )
-def test_a_line_that_does_not_run_on_ends_a_sentence(first: str, second: str) -> None:
+def test_a_line_that_does_not_continue_ends_a_sentence(first: str, second: str) -> None:
     assert texts(f"{first}\n{second}")[0] == first.strip()
 
 
-def test_white_space_after_the_last_line_is_no_line() -> None:
+def test_white_space_after_the_last_line_is_ignored() -> None:
     line = "The envoy told the council on Tuesday that both sides had asked"
     assert texts(f"{line}\n   ") == [line]
 
@@ -200,7 +200,7 @@ def test_a_statement_that_shares_words_with_furniture_stays_in_its_paragraph(sta
     assert reasons(f"The minister left for Geneva on Monday. {statement} Then it rained.") == ["", "", ""]
 
 
-def test_what_is_furniture_only_as_a_line_stays_text_inside_a_paragraph() -> None:
+def test_phrases_that_are_furniture_only_alone_stay_in_paragraphs() -> None:
     assert reasons("Last updated on 12 May") == ["byline"]
     assert reasons("The map of the valley hung behind him. Last updated on 12 May, it showed no border.") == ["", ""]
 
@@ -213,7 +213,7 @@ def test_what_is_furniture_only_as_a_line_stays_text_inside_a_paragraph() -> Non
         ("The valley at peace", ""),
     ],
 )
-def test_a_line_that_the_page_has_said_already_is_set_aside(again: str, reason: str) -> None:
+def test_a_repeated_line_is_set_aside(again: str, reason: str) -> None:
     assert reasons(f"The valley at war\n\nGuns fell silent on Monday.\n\n{again}") == ["", "", reason]
 
 
@@ -225,7 +225,7 @@ def test_repeats_are_counted_within_one_document_only() -> None:
     assert reasons("The valley at war") == reasons("The valley at war") == [""]
 
 
-def test_what_was_set_aside_is_counted_by_reason() -> None:
+def test_boilerplate_is_counted_by_reason() -> None:
     text = "Advertisement\n\nGuns fell silent.\n\nAdvertisement\n\nPhoto: A ferry"
     assert count_boilerplate(split(text)) == Counter({"advertisement": 2, "caption": 1})
     assert count_boilerplate([]) == Counter()

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from labels.codebook.changes import Step, StepKind, check_steps, parse_step, step_from_json
+from labels.codebook.changes import (
+    FieldChange,
+    LabelChange,
+    Step,
+    StepKind,
+    check_steps,
+    diff,
+    parse_step,
+    shape,
+    step_from_json,
+)
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.errors import CodebookError, InputError
 
@@ -16,10 +26,22 @@ STEPS = [
     ("retire", "aid", Step("retire", ("aid",), ())),
     ("add", "aid", Step("add", (), ("aid",))),
 ]
+AID: dict[str, Any] = {
+    "name": "aid",
+    "title": "Aid",
+    "key": "a",
+    "definition": "Help is promised.",
+    "include": ["gifts", "loans"],
+    "exclude": ["thanks"],
+    "examples": [{"text": "Oslo pledged trucks.", "why": "a gift"}],
+    "cues": ["pledg*"],
+    "crosswalk": {"CAMEO": ["033"]},
+}
 
 
-def book(*labels: str) -> Codebook:
-    return codebook_from_dict({"name": "small", "labels": [{"name": label} for label in labels]}, "small")
+def book(*labels: dict[str, Any] | str, **more: Any) -> Codebook:
+    rows = [{"name": label} if isinstance(label, str) else label for label in labels]
+    return codebook_from_dict({"name": "small", "labels": rows} | more, "small")
 
 
 def steps(*typed: str) -> list[Step]:
@@ -27,13 +49,80 @@ def steps(*typed: str) -> list[Step]:
     return [parse_step(cast(StepKind, kind), text) for kind, text in (line.split() for line in typed)]
 
 
+# -- what differs
+
+
+def test_a_codebook_does_not_differ_from_itself() -> None:
+    found = diff(book(AID, "truce"), book(AID, "truce"))
+
+    assert (found.only_old, found.only_new, found.labels, found.fields) == ((), (), (), ())
+    assert found.same_labels
+
+
+def test_labels_of_one_version_only_are_named_in_codebook_order() -> None:
+    found = diff(book("z", "kept", "a"), book("kept", "y", "b"))
+
+    assert (found.only_old, found.only_new) == (("z", "a"), ("y", "b"))
+    assert not found.same_labels
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "removed", "added"),
+    [
+        ("title", "Help", ("Aid",), ("Help",)),
+        ("title", "", ("Aid",), ()),
+        ("key", "p", ("a",), ("p",)),
+        ("definition", "Help is given.", ("Help is promised.",), ("Help is given.",)),
+        ("include", ["loans", "arms"], ("gifts",), ("arms",)),
+        ("exclude", [], ("thanks",), ()),
+        ("examples", [{"text": "Oslo pledged trucks."}], ("Oslo pledged trucks. (a gift)",), ("Oslo pledged trucks.",)),
+        ("cues", ["pledg*", "will send"], (), ("will send",)),
+        ("crosswalk", {"CAMEO": ["033", "07"]}, ("CAMEO: 033",), ("CAMEO: 033, 07",)),
+        ("include", ["loans", "gifts"], (), ()),
+        ("include", ["gifts", "loans", "gifts"], (), ("gifts",)),
+    ],
+)
+def test_a_changed_field_lists_the_items_of_one_version_only(
+    field: str, value: Any, removed: tuple[str, ...], added: tuple[str, ...]
+) -> None:
+    found = diff(book(AID), book(AID | {field: value}))
+
+    assert found.labels == (LabelChange("aid", (FieldChange(field, removed, added),)),)
+    assert found.same_labels
+
+
+def test_changed_rules_of_the_codebook_are_listed_one_by_one() -> None:
+    found = diff(book("aid", rules=["one", "two"], version="1"), book("aid", rules=["two", "three"], version="2"))
+
+    assert found.fields == (FieldChange("version", ("1",), ("2",)), FieldChange("rules", ("one",), ("three",)))
+    assert found.same_labels
+
+
+@pytest.mark.parametrize(("flag", "before", "after"), [("exclusive", "no", "yes"), ("allow_none", "yes", "no")])
+def test_a_changed_flag_is_more_than_wording(flag: str, before: str, after: str) -> None:
+    found = diff(book("aid", "truce"), book("aid", "truce", **{flag: after == "yes"}))
+
+    assert found.fields == (FieldChange(flag, (before,), (after,)),)
+    assert not found.same_labels
+
+
+def test_another_order_of_labels_is_reported_as_wording() -> None:
+    found = diff(book("aid", "gone", "truce"), book("truce", "aid", "come"))
+
+    assert found.fields == (FieldChange("order of labels", ("aid, truce",), ("truce, aid",)),)
+    assert shape(book("aid", "truce")) == shape(book("truce", "aid"))
+
+
+# -- steps
+
+
 @pytest.mark.parametrize(("kind", "text", "step"), STEPS)
-def test_a_step_is_read_as_it_is_typed_and_written_so_again(kind: StepKind, text: str, step: Step) -> None:
+def test_a_step_is_parsed_and_printed_as_typed(kind: StepKind, text: str, step: Step) -> None:
     assert parse_step(kind, text) == step
     assert str(step) == f"--{kind} {text}"
 
 
-def test_white_space_around_names_does_not_count() -> None:
+def test_white_space_around_names_is_ignored() -> None:
     assert parse_step("merge", " loan , gift = aid ") == STEPS[1][2]
 
 
@@ -42,7 +131,7 @@ def test_a_step_survives_json(step: Step) -> None:
     assert step_from_json(json.loads(json.dumps(step.to_json()))) == step
 
 
-def test_a_step_of_a_kind_that_is_not_known_is_refused() -> None:
+def test_a_step_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(InputError, match=r"'swap' is not a step.*Upgrade"):
         step_from_json({"kind": "swap", "old": ["a"], "new": ["b"]})
 
@@ -72,7 +161,7 @@ def test_the_inverse_of_the_inverse_is_the_step(step: Step) -> None:
         ("add", ""),
     ],
 )
-def test_a_step_that_makes_no_sense_is_refused_with_what_was_typed_and_an_example(kind: StepKind, text: str) -> None:
+def test_a_malformed_step_is_refused_with_an_example(kind: StepKind, text: str) -> None:
     with pytest.raises(InputError) as raised:
         parse_step(kind, text)
     assert f"`--{kind} {text}`" in str(raised.value)
@@ -89,7 +178,7 @@ def test_a_step_that_makes_no_sense_is_refused_with_what_was_typed_and_an_exampl
         ("add a", "'a' is a new label"),
     ],
 )
-def test_a_step_can_be_said_in_plain_words(text: str, meaning: str) -> None:
+def test_a_step_has_a_meaning_in_words(text: str, meaning: str) -> None:
     assert steps(text)[0].meaning == meaning
 
 
@@ -111,7 +200,7 @@ def test_a_step_can_be_said_in_plain_words(text: str, meaning: str) -> None:
         ("a b", "b c", ["retire a", "add c"]),
     ],
 )
-def test_steps_that_tell_of_every_label_once_pass(old: str, new: str, typed: list[str]) -> None:
+def test_steps_that_explain_every_label_once_pass(old: str, new: str, typed: list[str]) -> None:
     check_steps(steps(*typed), book(*old.split()), book(*new.split()))
     check_steps([step.inverse for step in steps(*typed)], book(*new.split()), book(*old.split()))
 
