@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
-
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Value = TypeVar("Value", bound=Hashable)
 
 MISSING = -1
@@ -64,8 +62,6 @@ def masi_distance(first: Collection[Hashable], second: Collection[Hashable]) -> 
 
 def distance_matrix(values: Sequence[Value], distance: Callable[[Value, Value], float]) -> Floats:
     """(values, values) distances."""
-    import numpy as np
-
     return np.array([[distance(a, b) for b in values] for a in values], dtype=float).reshape(len(values), len(values))
 
 
@@ -81,8 +77,6 @@ def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: i
         (documents, 1 + values): the disagreement within units (the sum over a unit's ordered pairs, divided by its
         number of values less one), then how often each value was given, in units with at least two values.
     """
-    import numpy as np
-
     # A unit with one value has no pair; it must not count in the expected disagreement either.
     sizes = (codes >= 0).sum(axis=1)
     pairable = sizes >= 2
@@ -119,8 +113,6 @@ def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) 
         (documents, 1 + 2 * values): the number of units on which the two raters agree; how often the first gave each
         value; how often the second did. Only units that both rated count.
     """
-    import numpy as np
-
     if not codes.size:
         return np.zeros((n_groups, 1 + 2 * n_values))
     both = (codes >= 0).all(axis=1)
@@ -146,8 +138,6 @@ def kappa_of(sums: Floats) -> Floats:
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """numerator / denominator element by element, nan where the denominator is not positive."""
-    import numpy as np
-
     quotient = np.full(len(denominator), np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
     return quotient
@@ -155,8 +145,6 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 def mean_of_defined(figures: Sequence[Floats]) -> Floats:
     """The mean of several figures in each draw, over those that are defined in it; nan if none is."""
-    import numpy as np
-
     stacked = np.array(figures)
     defined = ~np.isnan(stacked)
     return ratio(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0).astype(float))
@@ -164,8 +152,6 @@ def mean_of_defined(figures: Sequence[Floats]) -> Floats:
 
 def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
     """(groups, values): how often each value occurs in each group, `MISSING` left out."""
-    import numpy as np
-
     given = codes >= 0
     cells = groups[given] * n_values + codes[given]
     return np.bincount(cells, minlength=n_groups * n_values).reshape(n_groups, n_values).astype(float)
@@ -179,8 +165,6 @@ def percentile_interval(drawn: Floats, confidence: float) -> tuple[float, float]
 
     Draws that are nan are left out; None if all are.
     """
-    import numpy as np
-
     defined = drawn[~np.isnan(drawn)]
     if not len(defined):
         return None
@@ -256,8 +240,6 @@ class Resampling:
 
 def resample(documents: Sequence[str], bootstrap: Bootstrap) -> Resampling:
     """Bootstrap draws for units in `documents`, one document id per unit."""
-    import numpy as np
-
     number = {document: position for position, document in enumerate(sorted(set(documents)))}
     groups = np.array([number[document] for document in documents], dtype=np.int64)
     weights = np.ones((1, len(number)))

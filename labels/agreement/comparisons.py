@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from labels.agreement.coefficients import (
     MISSING,
     Bootstrap,
     Estimate,
+    Floats,
+    Integers,
     Resampling,
     alpha_of,
     alpha_sums,
@@ -27,9 +30,6 @@ from labels.agreement.coefficients import (
 )
 from labels.codebook.schema import Codebook
 from labels.records import Sentence
-
-if TYPE_CHECKING:
-    from labels.agreement.coefficients import Floats, Integers
 
 LabelSet = tuple[str, ...]
 
@@ -186,8 +186,6 @@ def _no_figures(codebook: Codebook) -> Figures:
 
 
 def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> _Ratings:
-    import numpy as np
-
     raters = tuple(sorted({rater for unit in units for rater in unit.given}))
     values = sorted({labels for unit in units for labels in unit.given.values()})
     number = {labels: code for code, labels in enumerate(values)}
@@ -212,8 +210,6 @@ def _documents_with(codes: Integers, resampling: Resampling) -> int:
 
 def _shared(codes: Integers) -> Integers:
     """The same codes, `MISSING` for units that not every rater rated."""
-    import numpy as np
-
     return np.where((codes == MISSING).any(axis=1, keepdims=True), MISSING, codes)
 
 
@@ -260,14 +256,10 @@ def _pair_agreement(pair: _Pair, resampling: Resampling) -> PairAgreement:
 
 def _exact_agreement(pairs: Sequence[_Pair]) -> Floats:
     """The share of equal pairs of decisions on a unit, in every draw."""
-    import numpy as np
-
     return ratio(np.sum([pair.agreed for pair in pairs], axis=0), np.sum([pair.shared for pair in pairs], axis=0))
 
 
 def _nominal(n_values: int) -> Floats:
-    import numpy as np
-
     return 1 - np.eye(n_values)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from labels.agreement.coefficients import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, Resampling, ratio, resample
 from labels.agreement.comparisons import LabelSet
 from labels.agreement.report import sentence_of
@@ -138,8 +140,6 @@ def _contrast(
     decisions: Sequence[Annotation], counted: Sequence[bool], hits: Sequence[bool], resampling: Resampling
 ) -> Contrast:
     """The share of `hits` among the decisions that are `counted`, with the suggestion shown and withheld."""
-    import numpy as np
-
     blind = np.array([decision.blind for decision in decisions], dtype=bool)
     among, hit = np.array(counted, dtype=bool), np.array(hits, dtype=bool)
     columns = [among & ~blind, among & ~blind & hit, among & blind, among & blind & hit]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from itertools import count
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.errors import CodebookError, DataError
 from labels.gold import kept_annotations, standing
 from labels.records import Annotation, Sentence
+from tests.labels.agreement.builders import review
 from tests.labels.agreement.coefficients import cohen_kappa, krippendorff_alpha
 
 SENTENCES = [Sentence(f"d{number // 2:02}", number, number + 1, f"Sentence {number}.") for number in range(60)]
@@ -26,20 +26,10 @@ BY_ID = {sentence.id: sentence for sentence in SENTENCES}
 BOOK = codebook_from_dict({"name": "small", "labels": [{"name": "aid"}, {"name": "truce"}]}, "small")
 SETS: list[tuple[str, ...]] = [(), ("aid",), ("truce",), ("aid", "truce")]
 
-_ids = count()
-
 
 def says(annotator: str, sentence: int, *labels: str, **fields: Any) -> Annotation:
     """A review of a randomly drawn sentence with no suggestion, unless `fields` say otherwise."""
-    values: dict[str, Any] = {"event": "annotate", "state": "reviewed", "strategy": "random", "codebook_hash": "hash"}
-    return Annotation(
-        event_id=f"e{next(_ids)}",
-        sentence_id=SENTENCES[sentence].id,
-        annotator=annotator,
-        labels=labels,
-        created_at="2026-01-01",
-        **(values | fields),
-    )
+    return review(annotator, SENTENCES[sentence], labels, **({"strategy": "random"} | fields))
 
 
 def undo(annotator: str, sentence: int) -> Annotation:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 
 import pytest
@@ -12,26 +11,17 @@ from labels.codebook.reading import CodebookHistory, Edge
 from labels.codebook.schema import codebook_from_dict
 from labels.errors import DataError
 from labels.records import Annotation, Sentence
+from tests.labels.agreement.builders import review
 
 SENTENCES = [Sentence(f"d{number:02}", number, number + 1, f"Sentence {number}.") for number in range(50)]
 BY_ID = {sentence.id: sentence for sentence in SENTENCES}
 BOOK = codebook_from_dict({"name": "small", "labels": [{"name": "aid"}, {"name": "truce"}]}, "small")
 OLD_BOOK = codebook_from_dict({"name": "small", "labels": [{"name": "help"}, {"name": "call"}]}, "small")
 
-_ids = count()
-
 
 def says(sentence: int, *labels: str, annotator: str = "x", **fields: Any) -> Annotation:
     """A review of a sentence for which `aid` was suggested and shown, unless `fields` say otherwise."""
-    values: dict[str, Any] = {"event": "annotate", "state": "reviewed", "suggestion": ("aid",), "codebook_hash": "hash"}
-    return Annotation(
-        event_id=f"e{next(_ids)}",
-        sentence_id=SENTENCES[sentence].id,
-        annotator=annotator,
-        labels=labels,
-        created_at="2026-01-01",
-        **(values | fields),
-    )
+    return review(annotator, SENTENCES[sentence], labels, **({"suggestion": ("aid",)} | fields))
 
 
 def effect(*events: Annotation, **options: Any) -> SuggestionEffect:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from typer.testing import CliRunner
 from labels.codebook.schema import parse_codebook
 from labels.records import Annotation, Sentence
 from labels.store import CodebookMigration, Store
+from tests.labels.agreement.builders import review
 from trainer.cli import app
 
 BOOK = """name = "small"
@@ -23,8 +23,6 @@ name = "aid"
 name = "truce"
 """
 SENTENCES = [Sentence(f"d{number:02}", 0, 20, f"Sentence [b]{number}[/b].") for number in range(24)]
-
-_ids = count()
 
 
 @pytest.fixture
@@ -36,15 +34,7 @@ def book(isolated: Path) -> Path:
 
 
 def says(annotator: str, sentence: int, *labels: str, **fields: Any) -> Annotation:
-    values: dict[str, Any] = {"event": "annotate", "state": "reviewed", "strategy": "random", "codebook_hash": "hash"}
-    return Annotation(
-        event_id=f"e{next(_ids)}",
-        sentence_id=SENTENCES[sentence].id,
-        annotator=annotator,
-        labels=labels,
-        created_at="2026-01-01",
-        **(values | fields),
-    )
+    return review(annotator, SENTENCES[sentence], labels, **({"strategy": "random"} | fields))
 
 
 def fill(events: Iterable[Annotation]) -> None:

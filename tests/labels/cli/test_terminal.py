@@ -78,12 +78,16 @@ def test_no_bar_is_drawn_where_standard_error_is_no_terminal(capsys: pytest.Capt
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_on_a_terminal_shows_title_and_counts_on_standard_error(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error is taken for a terminal of 100 columns."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_on_a_terminal_shows_title_and_counts_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bars():
         report_progress("Reading", 0, 7)
         report_progress("Reading", 7, 7)
@@ -94,12 +98,8 @@ def test_a_bar_on_a_terminal_shows_title_and_counts_on_standard_error(
     assert printed.out == ""
 
 
-def test_a_new_stage_takes_the_place_of_the_one_before(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
+@pytest.mark.usefixtures("terminal")
+def test_a_new_stage_takes_the_place_of_the_one_before(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bars():
         report_progress("Reading", 1, 1)
         report_progress("Writing", 2, 9)
