@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -60,6 +60,10 @@ class Coefficients:
     alpha: Estimate
 
 
+_UNDEFINED = Estimate(None, undefined=_NO_UNITS)
+_NO_COEFFICIENTS = Coefficients(None, _UNDEFINED, _UNDEFINED)
+
+
 @dataclass(frozen=True)
 class PairAgreement:
     """Cohen's kappa of two annotators on the `n_sentences` that both reviewed, over whole label sets and per label."""
@@ -81,23 +85,23 @@ class Figures:
     `mean_alpha` are means over the labels for which they are defined.
     """
 
-    n_sentences: int
-    n_documents: int
-    n_decisions: int
-    annotators: tuple[str, ...]
-    exact_agreement: Estimate
-    sets: Coefficients
-    masi_alpha: Estimate
-    mean_kappa: Estimate
-    mean_alpha: Estimate
-    per_label: dict[str, Coefficients]
-    pairs: tuple[PairAgreement, ...]
+    n_sentences: int = 0
+    n_documents: int = 0
+    n_decisions: int = 0
+    annotators: tuple[str, ...] = ()
+    exact_agreement: Estimate = _UNDEFINED
+    sets: Coefficients = _NO_COEFFICIENTS
+    masi_alpha: Estimate = _UNDEFINED
+    mean_kappa: Estimate = _UNDEFINED
+    mean_alpha: Estimate = _UNDEFINED
+    per_label: dict[str, Coefficients] = field(default_factory=dict)
+    pairs: tuple[PairAgreement, ...] = ()
 
 
 def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> Figures:
     """Agreement on units with at least two label sets each; without units every figure is undefined."""
     if not units:
-        return _no_figures(codebook)
+        return Figures(per_label=dict.fromkeys(codebook.label_names, _NO_COEFFICIENTS))
     ratings = _ratings(units, codebook, bootstrap)
     pairs = list(_pairs(ratings))
     estimate = ratings.resampling.estimate
@@ -165,24 +169,6 @@ class _Pair:
     shared: Floats
     kappa: Floats
     per_label: dict[str, Floats]
-
-
-def _no_figures(codebook: Codebook) -> Figures:
-    absent = Estimate(None, undefined=_NO_UNITS)
-    nothing = Coefficients(None, absent, absent)
-    return Figures(
-        n_sentences=0,
-        n_documents=0,
-        n_decisions=0,
-        annotators=(),
-        exact_agreement=absent,
-        sets=nothing,
-        masi_alpha=absent,
-        mean_kappa=absent,
-        mean_alpha=absent,
-        per_label=dict.fromkeys(codebook.label_names, nothing),
-        pairs=(),
-    )
 
 
 def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> _Ratings:
