@@ -48,21 +48,21 @@ def pairwise_alpha(units: Sequence[Sequence[Any]], distance: Callable[[Any, Any]
 # -- Krippendorff's alpha
 
 
-def test_alpha_of_two_observers_and_binary_data_is_the_published_one() -> None:
+def test_alpha_of_two_observers_and_binary_data_as_published() -> None:
     """Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section A."""
     units = units_of("0100000010", "1110010000")
 
     assert krippendorff_alpha(units) == pytest.approx(0.095, abs=5e-4)
 
 
-def test_alpha_of_two_observers_and_five_values_is_the_published_one() -> None:
+def test_alpha_of_two_observers_and_five_values_as_published() -> None:
     """Krippendorff (2011), section B."""
     units = units_of("aabbdcccedda", "babbbccceddd")
 
     assert krippendorff_alpha(units) == pytest.approx(0.692, abs=5e-4)
 
 
-def test_alpha_of_four_observers_with_missing_data_is_the_published_one() -> None:
+def test_alpha_of_four_observers_with_missing_data_as_published() -> None:
     """Krippendorff (2011), section C: the last unit has one value only, and counts for nothing."""
     units = units_of("123321412...", "1233224125.3", ".3332342251.", "12332441251.")
 
@@ -89,7 +89,7 @@ def test_alpha_is_undefined_without_pairs_or_variation(units: list[list[str]]) -
     assert krippendorff_alpha(units) is None
 
 
-def test_masi_gives_overlapping_sets_credit_that_nominal_alpha_does_not() -> None:
+def test_masi_gives_credit_for_overlapping_sets() -> None:
     units = [[("a",), ("a", "b")], [("c",), ("c",)], [(), ()]]
 
     nominal, masi = krippendorff_alpha(units), krippendorff_alpha(units, masi_distance)
@@ -261,7 +261,7 @@ def test_an_undefined_figure_says_why_and_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize(("bearing", "reason"), [(19, "fewer than 20 documents: 19"), (20, ""), (None, "")])
-def test_a_figure_that_few_documents_bear_on_has_no_interval(bearing: int | None, reason: str) -> None:
+def test_a_figure_of_few_documents_has_no_interval(bearing: int | None, reason: str) -> None:
     estimate = resample(documents(30), Bootstrap(2, 1, 0.9)).estimate(
         np.array([0.3, 0.2, 0.4]), "", n_documents=bearing
     )

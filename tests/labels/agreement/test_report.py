@@ -129,7 +129,7 @@ def test_prevalence_of_whole_sets_is_the_share_with_any_label() -> None:
     assert figures.per_label["truce"].prevalence == pytest.approx(2 / 4)
 
 
-def test_classes_of_an_exclusive_codebook_are_compared_with_none_among_them(exclusive_codebook: Codebook) -> None:
+def test_exclusive_classes_are_compared_with_none(exclusive_codebook: Codebook) -> None:
     said = [("aid", "aid"), ("truce", ""), ("", ""), ("threat", "truce"), ("aid", "threat")]
     events = [
         says(annotator, sentence, *filter(None, [label]))
@@ -249,7 +249,7 @@ def test_draws_in_which_a_figure_is_undefined_are_counted() -> None:
     assert (alpha.low, alpha.high) == (1, 1)
 
 
-def test_a_label_that_was_given_in_too_few_documents_has_no_interval_but_a_reason() -> None:
+def test_a_label_in_few_documents_has_a_reason_and_no_interval() -> None:
     events = [says(who, number, *(["truce"] if number % 2 else [])) for number in range(2, 60) for who in "xy"]
     events += [says("x", 0, "aid"), says("y", 0, "aid")]
 
@@ -303,7 +303,7 @@ def test_the_second_block_compares_all_that_was_said() -> None:
     assert report(events).other.figures.n_decisions == 3
 
 
-def test_a_later_picked_decision_does_not_take_a_sentence_out_of_the_first_block() -> None:
+def test_a_later_picked_decision_keeps_a_sentence_unbiased() -> None:
     events = [says("x", 0, "aid"), says("y", 0), says("y", 0, "aid", strategy="relabel")]
 
     figures = unbiased(events)
@@ -373,7 +373,7 @@ def test_a_standing_label_that_the_codebook_lacks_is_an_error() -> None:
         report([says("x", 0), says("y", 0, "threat")])
 
 
-def test_a_replaced_decision_in_the_words_of_another_codebook_is_passed_over() -> None:
+def test_a_replaced_decision_under_another_codebook_is_left_out() -> None:
     events = [says("x", 0, "aid"), says("y", 0, "threat"), says("y", 0, "aid", strategy="relabel")]
 
     assert sizes(events) == (0, 1)
@@ -388,7 +388,7 @@ def changed(*steps: Step) -> CodebookHistory:
     )
 
 
-def test_decisions_under_an_older_codebook_are_read_through_its_recorded_changes() -> None:
+def test_decisions_under_an_older_codebook_are_read() -> None:
     events = [says("x", 0, "help", codebook_hash=OLD_BOOK.hash), says("y", 0, "aid", codebook_hash=BOOK.hash)]
     events.append(says("x", 0, "truce", strategy="retest", codebook_hash=BOOK.hash))
     history = changed(Step("rename", ("help",), ("aid",)), Step("rename", ("call",), ("truce",)))
@@ -402,7 +402,7 @@ def test_decisions_under_an_older_codebook_are_read_through_its_recorded_changes
     assert retest.figures.per_label["aid"].prevalence == 0.5
 
 
-def test_decisions_that_a_change_left_undecided_are_left_out_and_counted() -> None:
+def test_decisions_left_undecided_by_a_change_are_counted() -> None:
     events = [says(who, 0, "help", codebook_hash=OLD_BOOK.hash) for who in "xy"]
     events += [says(who, 1, codebook_hash=OLD_BOOK.hash) for who in "xy"]
     history = changed(Step("split", ("help",), ("aid", "truce")), Step("retire", ("call",), ()))
@@ -451,7 +451,7 @@ def test_every_pair_of_decisions_is_a_chance_of_confusion() -> None:
     assert confusions([says("x", 0, "aid"), says("y", 0), says("z", 0)]) == {("aid", None): 2}
 
 
-def test_the_most_confused_pairs_come_first_with_two_sentences_each() -> None:
+def test_confusions_are_sorted_with_two_examples_each() -> None:
     events = [says("x", 0, "truce"), says("y", 0)]
     events += [event for number in (3, 2, 1) for event in (says("x", number, "aid"), says("y", number))]
 
@@ -464,7 +464,7 @@ def test_the_most_confused_pairs_come_first_with_two_sentences_each() -> None:
     assert (second.labels, second.count) == (("truce", None), 1)
 
 
-def test_ten_confusions_are_told() -> None:
+def test_ten_confusions_are_reported() -> None:
     names = [f"l{number:02}" for number in range(12)]
     codebook = codebook_from_dict({"name": "wide", "labels": [{"name": name} for name in names]}, "wide")
     events = [event for number, name in enumerate(names) for event in (says("x", number, name), says("y", number))]
@@ -509,7 +509,7 @@ def test_a_second_retest_is_compared_with_the_first() -> None:
     assert retest.figures.exact_agreement.value == 0.5
 
 
-def test_of_a_retest_that_was_corrected_the_last_decision_is_compared_with_what_stood_before_it() -> None:
+def test_the_last_decision_of_a_corrected_retest_counts() -> None:
     events = [says("x", 0), says("x", 0, "aid"), again("x", 0, "truce"), again("x", 0), again("x", 0, "aid")]
 
     (retest,) = retest_agreement(events, BY_ID, BOOK)
@@ -542,7 +542,7 @@ def test_an_undone_decision_is_no_yardstick_for_a_retest() -> None:
     assert retest.figures.exact_agreement.value == 1
 
 
-def test_retests_are_told_for_each_annotator_with_intervals() -> None:
+def test_retests_have_intervals_per_annotator() -> None:
     events = [event for event in noisy("yx") if BY_ID[event.sentence_id].start < 50]
     events += [replace(event, event_id=f"{event.event_id}-again", strategy="retest") for event in events]
 

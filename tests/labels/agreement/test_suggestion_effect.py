@@ -28,7 +28,7 @@ def effect(*events: Annotation, **options: Any) -> SuggestionEffect:
     return suggestion_effect(events, BY_ID, BOOK, bootstrap=Bootstrap(**({"draws": 100} | options)))
 
 
-def test_agreement_with_the_suggestion_is_told_for_shown_and_withheld_ones() -> None:
+def test_shares_are_of_shown_and_withheld_suggestions() -> None:
     found = effect(says(0, "aid"), says(1, "aid"), says(2), says(3, "aid", blind=True), says(4, blind=True)).exact
 
     assert (found.n_shown, found.n_blind) == (3, 2)
@@ -51,7 +51,7 @@ def test_nothing_suggested_is_a_suggestion_too() -> None:
     assert (found.n_shown, found.shown) == (2, 0.5)
 
 
-def test_labels_are_told_apart_by_whether_they_were_suggested() -> None:
+def test_labels_are_split_by_whether_they_were_suggested() -> None:
     found = effect(says(0, "aid"), says(1, "truce"), says(2, "aid", blind=True, suggestion=("truce",)))
 
     aid, truce = found.per_label["aid"], found.per_label["truce"]
@@ -71,7 +71,7 @@ def test_without_both_kinds_there_is_no_difference(blind: bool, missing: str) ->
     assert found.difference.undefined == f"no decision of this kind had its suggestion {missing}"
 
 
-def test_without_suggestions_nothing_is_told() -> None:
+def test_without_suggestions_figures_are_undefined() -> None:
     for events in ([], [says(0, suggestion=None)], [says(0, state="skipped")]):
         found = effect(*events)
 
@@ -97,7 +97,7 @@ def test_what_was_shown_once_is_not_withheld_from_a_later_decision(strategy: str
     assert (found.n_shown, found.n_blind, found.shown) == (2, 0, 1)
 
 
-def test_of_a_sentence_that_is_labelled_again_as_a_retest_the_first_decision_counts() -> None:
+def test_a_retest_does_not_replace_the_first_decision() -> None:
     found = effect(says(0, "aid", blind=True), says(0, blind=True, strategy="retest")).exact
 
     assert (found.n_shown, found.n_blind, found.blind) == (0, 1, 1)
@@ -131,7 +131,7 @@ def changed(*steps: Step) -> CodebookHistory:
     return CodebookHistory({OLD_BOOK.hash: OLD_BOOK, BOOK.hash: BOOK}, (Edge(OLD_BOOK.hash, BOOK.hash, steps),))
 
 
-def test_decisions_and_suggestions_of_an_older_codebook_are_read_through_its_recorded_changes() -> None:
+def test_decisions_and_suggestions_of_an_older_codebook_are_read() -> None:
     then = {"suggestion": ("help",), "codebook_hash": OLD_BOOK.hash}
     events = [says(0, "help", **then), says(1, "call", blind=True, **then)]
     history = changed(Step("rename", ("help",), ("aid",)), Step("rename", ("call",), ("truce",)))
@@ -144,7 +144,7 @@ def test_decisions_and_suggestions_of_an_older_codebook_are_read_through_its_rec
     assert found.per_label["truce"].not_suggested.blind == 1
 
 
-def test_what_a_change_of_the_codebook_leaves_undecided_is_left_out_and_counted() -> None:
+def test_undecided_decisions_are_left_out_and_counted() -> None:
     then = {"codebook_hash": OLD_BOOK.hash}
     events = [
         says(0, "help", suggestion=(), **then),
@@ -158,7 +158,7 @@ def test_what_a_change_of_the_codebook_leaves_undecided_is_left_out_and_counted(
     assert (found.unreadable, found.exact.n_shown) == (2, 1)
 
 
-def test_the_interval_of_a_difference_comes_from_draws_of_documents() -> None:
+def test_the_interval_of_a_difference_resamples_documents() -> None:
     events = [
         event
         for number in range(40)

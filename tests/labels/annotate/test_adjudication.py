@@ -69,9 +69,7 @@ def gold(store: Store, codebook: Codebook) -> dict[str, tuple[str, ...]]:
     return resolve(store.events.all(), codebook, store.codebooks.history()).gold
 
 
-def test_disputed_sentences_are_handed_out_in_the_order_of_the_text(
-    session: AdjudicationSession, disputed: list[str]
-) -> None:
+def test_disputes_come_in_the_order_of_the_text(session: AdjudicationSession, disputed: list[str]) -> None:
     assert (session.task, session.total, session.remaining) == ("adjudicating", 3, 3)
     assert rest(session) == [disputed[1], disputed[3], disputed[4]]
     assert (session.decided, session.remaining) == (3, 0)
@@ -150,7 +148,7 @@ def test_adjudications_decide_the_gold(
     assert resolve(store.events.all(), codebook).disputed == (disputed[4],)
 
 
-def test_a_sentence_that_is_left_stays_disputed_and_is_offered_again_at_the_end(
+def test_a_skipped_dispute_stays_disputed(
     store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession
 ) -> None:
     before = store.events.all()
@@ -204,7 +202,7 @@ def test_undo_makes_a_sentence_disputed_again(
     assert not session.undo()
 
 
-def test_undo_of_an_adjudication_leaves_the_adjudicators_own_annotation(
+def test_undoing_an_adjudication_keeps_the_own_annotation(
     store: Store, codebook: Codebook, disputed: list[str]
 ) -> None:
     session = AdjudicationSession(store, codebook, "ana")
@@ -237,9 +235,7 @@ def test_labels_that_the_codebook_lacks_are_refused(store: Store, session: Adjud
     assert store.events.all() == before
 
 
-def test_what_was_typed_and_not_confirmed_is_there_in_the_next_session(
-    store: Store, codebook: Codebook, session: AdjudicationSession
-) -> None:
+def test_a_draft_is_shown_in_the_next_session(store: Store, codebook: Codebook, session: AdjudicationSession) -> None:
     session.keep_draft(["truce"], "ask")
 
     assert shown(AdjudicationSession(store, codebook, "eva")).draft == Draft(("truce",), "ask")
@@ -257,9 +253,7 @@ def test_without_a_dispute_there_is_nothing_to_do(store: Store, codebook: Codebo
     assert not session.undo()
 
 
-def test_opinions_are_in_the_words_of_the_codebook_and_say_what_its_changes_leave_undecided(
-    store: Store, codebook: Codebook
-) -> None:
+def test_opinions_are_read_under_the_codebook_in_use(store: Store, codebook: Codebook) -> None:
     (sentence,) = added(store, 1)
     then = {"codebook_hash": codebook.hash}
     store.events.add([decision(sentence, name, labels=("truce",), **then) for name in ("ana", "ben")])
@@ -330,7 +324,7 @@ def test_a_sentence_is_kept_for_who_looks_at_it_for_some_minutes(
     assert shown(AdjudicationSession(store, codebook, "mia")).sentence.id == disputed[1]
 
 
-def test_what_another_has_decided_is_passed_over_and_told(
+def test_disputes_decided_by_others_are_passed_over(
     disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
 ) -> None:
     another.go_to(2)
@@ -357,7 +351,7 @@ def test_leaving_passes_over_what_another_has_decided(
     assert shown(session).sentence.id == disputed[4]
 
 
-def test_who_goes_to_what_another_has_decided_sees_it_and_may_overrule_it(
+def test_going_to_a_decided_dispute_shows_it_for_overruling(
     store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
 ) -> None:
     another.review(["truce"])
@@ -370,7 +364,7 @@ def test_who_goes_to_what_another_has_decided_sees_it_and_may_overrule_it(
     assert gold(store, codebook)[disputed[1]] == ("aid",)
 
 
-def test_a_decision_on_what_another_has_decided_since_it_was_shown_is_refused_once(
+def test_a_concurrent_decision_is_refused_once(
     store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
 ) -> None:
     shown(session)
@@ -411,7 +405,7 @@ def test_a_decision_at_the_very_moment_of_anothers_is_refused_too(
     assert shown(session).sentence.id == disputed[1]
 
 
-def test_a_verdict_that_was_refused_its_overruling_can_be_left_as_it_is(
+def test_a_concurrent_adjudication_can_be_left(
     store: Store, codebook: Codebook, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
 ) -> None:
     another.review(["truce"])
@@ -425,7 +419,7 @@ def test_a_verdict_that_was_refused_its_overruling_can_be_left_as_it_is(
     assert gold(store, codebook)[disputed[1]] == ("truce",)
 
 
-def test_a_verdict_that_was_taken_back_stands_in_nobodys_way(
+def test_an_undone_adjudication_blocks_no_annotator(
     store: Store, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
 ) -> None:
     another.review(["truce"])
@@ -436,7 +430,7 @@ def test_a_verdict_that_was_taken_back_stands_in_nobodys_way(
     assert store.events.all()[-1].labels == ("aid",)
 
 
-def test_ones_own_decision_that_another_has_overruled_is_not_overruled_unseen(
+def test_an_overruling_is_shown_before_it_is_overruled(
     store: Store, disputed: list[str], session: AdjudicationSession, another: AdjudicationSession
 ) -> None:
     session.review(["aid"])
@@ -448,9 +442,7 @@ def test_ones_own_decision_that_another_has_overruled_is_not_overruled_unseen(
         session.review(["aid"])
 
 
-def test_an_adjudication_that_a_change_of_the_codebook_left_open_stands_in_nobodys_way(
-    store: Store, codebook: Codebook
-) -> None:
+def test_an_adjudication_left_undecided_by_a_change_blocks_no_annotator(store: Store, codebook: Codebook) -> None:
     (sentence,) = added(store, 1)
     labels = [{"name": name} for name in ("loan", "gift", "truce")]
     book = codebook_from_dict({"name": "small", "version": "2", "labels": labels}, "small")

@@ -129,7 +129,7 @@ def test_a_review_is_stored_whole_before_it_returns(store: Store, codebook: Code
     )
 
 
-def test_reviewed_none_and_skipped_are_told_apart(store: Store, codebook: Codebook) -> None:
+def test_reviewed_none_differs_from_skipped(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(store, codebook, "ana")
     session.review([])
     session.skip("cut off")
@@ -138,7 +138,7 @@ def test_reviewed_none_and_skipped_are_told_apart(store: Store, codebook: Codebo
     assert [event.note for event in store.events.all()] == ["", "cut off"]
 
 
-def test_a_label_that_the_codebook_lacks_leaves_everything_as_it_was(store: Store, codebook: Codebook) -> None:
+def test_an_unknown_label_changes_nothing(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(store, codebook, "ana")
     before = session.current()
 
@@ -158,7 +158,7 @@ def test_a_set_that_an_exclusive_codebook_forbids_is_refused(store: Store, exclu
     assert store.events.all() == []
 
 
-def test_the_time_of_each_decision_counts_from_when_its_sentence_was_shown(store: Store, codebook: Codebook) -> None:
+def test_decision_time_counts_from_showing_the_sentence(store: Store, codebook: Codebook) -> None:
     clock = Clock()
     session = LabellingSession(store, codebook, "ana", clock=clock)
     for seconds in (1.0, 4.0):
@@ -181,7 +181,7 @@ def test_showing_a_sentence_again_does_not_restart_its_time(store: Store, codebo
     assert [event.seconds for event in store.events.all()] == [32.0]
 
 
-def test_undo_takes_decisions_back_one_by_one_and_shows_their_sentences(store: Store, codebook: Codebook) -> None:
+def test_undo_goes_back_decision_by_decision(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(store, codebook, "ana")
     shown = []
     for _ in range(2):
@@ -228,9 +228,7 @@ def test_who_comes_back_goes_on_where_they_stopped_and_can_undo(store: Store, co
     assert current(second).sentence.id == shown[1]
 
 
-def test_decisions_are_undone_in_the_order_in_which_they_stand_after_coming_back(
-    store: Store, codebook: Codebook
-) -> None:
+def test_a_resumed_session_undoes_in_order(store: Store, codebook: Codebook) -> None:
     first = LabellingSession(store, codebook, "ana")
     shown = []
     for _ in range(2):
@@ -259,7 +257,7 @@ def test_two_annotators_are_never_handed_the_same_sentence(store: Store, codeboo
     assert ben.current() is None
 
 
-def test_a_sentence_whose_decision_was_undone_is_handed_to_nobody_else(store: Store, codebook: Codebook) -> None:
+def test_an_undone_sentence_stays_reserved(store: Store, codebook: Codebook) -> None:
     ana = LabellingSession(store, codebook, "ana", DrawRequest(size=3))
     ana.review(["aid"])
     ana.undo()
@@ -293,7 +291,7 @@ def test_decisions_of_other_draws_and_people_are_not_counted(store: Store, codeb
 
 
 @pytest.mark.parametrize("come_back", [True, False])
-def test_undo_takes_back_the_label_that_it_shows_and_not_the_adjudication_made_since(
+def test_undo_takes_back_the_shown_label_not_a_later_adjudication(
     store: Store, codebook: Codebook, come_back: bool
 ) -> None:
     ana = LabellingSession(store, codebook, "ana")
@@ -316,7 +314,7 @@ def test_undo_takes_back_the_label_that_it_shows_and_not_the_adjudication_made_s
     assert standing(store.events.all()).adjudications == {}
 
 
-def test_undo_takes_back_the_label_that_it_shows_and_not_its_retest(store: Store, codebook: Codebook) -> None:
+def test_undo_takes_back_the_shown_label_not_its_retest(store: Store, codebook: Codebook) -> None:
     first = LabellingSession(store, codebook, "ana")
     first.review(["aid"])
     retest = LabellingSession(store, codebook, "ana", DrawRequest("retest", retest_after=timedelta(0)))
@@ -378,9 +376,7 @@ def test_from_the_end_one_can_move_back_to_the_last_sentence(store: Store, codeb
     assert item.decision.labels == ("aid",)
 
 
-def test_after_a_decision_comes_the_next_undecided_sentence_and_then_those_left_out(
-    store: Store, codebook: Codebook
-) -> None:
+def test_a_decision_moves_to_the_next_undecided_sentence(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(many(store, 4), codebook, "ana")
     session.go_to(3)
     seen = []
@@ -407,7 +403,7 @@ def test_going_on_passes_over_what_is_decided_on(store: Store, codebook: Codeboo
     assert position(session) == 1
 
 
-def test_find_goes_to_the_next_sentence_that_holds_the_words_and_round_again(store: Store, codebook: Codebook) -> None:
+def test_find_goes_to_the_next_match_and_wraps(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(store, codebook, "ana")
     found = []
     for _ in range(3):
@@ -465,7 +461,7 @@ def test_a_decision_ends_the_draft(store: Store, codebook: Codebook, skipped: bo
 # -- deciding anew
 
 
-def test_a_sentence_that_was_decided_on_can_be_decided_anew(store: Store, codebook: Codebook) -> None:
+def test_a_decided_sentence_can_be_decided_again(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(store, codebook, "ana")
     session.review(["aid"])
     session.go_to(1)
@@ -507,9 +503,7 @@ def test_undoing_a_new_decision_lets_the_first_stand_again(store: Store, codeboo
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_any_number_of_decisions_can_be_undone_in_any_number_of_sittings(
-    store: Store, codebook: Codebook, seed: int
-) -> None:
+def test_every_decision_can_be_undone_over_several_sessions(store: Store, codebook: Codebook, seed: int) -> None:
     many(store, 6)
     generator, session = Random(seed), LabellingSession(store, codebook, "ana")
     expected: list[tuple[int, str]] = []
@@ -539,7 +533,7 @@ def test_any_number_of_decisions_can_be_undone_in_any_number_of_sittings(
 # -- how far and how fast
 
 
-def test_today_counts_all_decisions_since_midnight_with_those_undone(store: Store, codebook: Codebook) -> None:
+def test_today_counts_decisions_since_midnight_undone_ones_too(store: Store, codebook: Codebook) -> None:
     midnight = datetime.fromisoformat(last_midnight())
     for name, moment in (("s1", midnight), ("s2", midnight - timedelta(seconds=1))):
         store.events.add([decision(name, created_at=moment.isoformat(timespec="microseconds"))])
@@ -614,7 +608,7 @@ def test_what_a_model_suggests_is_shown_and_recorded(store: Store, codebook: Cod
     assert (event.suggestion, event.blind, event.labels) == (("aid",), False, ("truce",))
 
 
-def test_a_share_of_the_suggestions_is_withheld_and_recorded_as_blind(store: Store, codebook: Codebook) -> None:
+def test_withheld_suggestions_are_recorded_as_blind(store: Store, codebook: Codebook) -> None:
     score_all(many(store, 60), [0.75])
 
     found = suggested(store, DrawRequest(), 0.5, codebook)
@@ -651,7 +645,7 @@ def test_what_is_to_measure_is_labelled_blind(store: Store, codebook: Codebook, 
     assert {(shown, event.blind, event.suggestion) for shown, event in found} == {(not blind, blind, ("aid",))}
 
 
-def test_a_sentence_that_no_model_was_asked_about_has_no_suggestion(store: Store, codebook: Codebook) -> None:
+def test_an_unscored_sentence_has_no_suggestion(store: Store, codebook: Codebook) -> None:
     found = suggested(store, DrawRequest(), 1.0, codebook)
 
     assert {(shown, event.blind, event.suggestion) for shown, event in found} == {(False, False, None)}
@@ -670,7 +664,7 @@ def test_an_undo_records_no_suggestion(store: Store, codebook: Codebook) -> None
 # -- other strategies
 
 
-def test_what_is_labelled_again_shows_why_and_what_it_bore(store: Store, codebook: Codebook) -> None:
+def test_relabelling_shows_reason_and_earlier_labels(store: Store, codebook: Codebook) -> None:
     ids = store.unseen.ids()
     store.relabelling.add([(ids[1], "doubt: aid 0.93", ("aid", "truce")), (ids[0], "new rule", ())], source="doubts")
     session = LabellingSession(store, codebook, "ana", DrawRequest("relabel"))
@@ -693,7 +687,7 @@ def test_only_what_is_labelled_again_has_a_reason(store: Store, codebook: Codebo
     assert (item.reason, item.previous) == ("", None)
 
 
-def test_overlap_is_not_told_from_the_rest(store: Store, codebook: Codebook) -> None:
+def test_overlap_looks_like_the_rest(store: Store, codebook: Codebook) -> None:
     tasks = [
         LabellingSession(many(store), codebook, name, DrawRequest(overlap=overlap)).task
         for name, overlap in (("ana", 1.0), ("ben", 0.5))

@@ -89,7 +89,7 @@ def test_s_skips(store: Store, codebook: Codebook) -> None:
     assert stored(store) == [("annotate", "skipped", ())]
 
 
-def test_u_takes_the_last_decision_back_and_shows_its_sentence_again(store: Store, codebook: Codebook) -> None:
+def test_u_undoes_the_last_decision_and_shows_its_sentence(store: Store, codebook: Codebook) -> None:
     decided, said = label(store, codebook, "a", "u", "t")
 
     assert decided == 1
@@ -311,7 +311,7 @@ def test_a_note_is_kept_with_the_decision_that_follows(store: Store, codebook: C
     ]
 
 
-def test_a_note_leaves_the_labels_ticked_on_the_screen_as_they_were(store: Store, codebook: Codebook) -> None:
+def test_a_note_keeps_the_chosen_labels(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(store, codebook, "ana", DrawRequest(size=3))
     session.keep_draft(("truce",), "")
 
@@ -333,7 +333,7 @@ def disputed(store: Store) -> Store:
     return store
 
 
-def test_an_adjudicator_leaves_disputes_and_is_told_how_many(disputed: Store, codebook: Codebook) -> None:
+def test_the_prompt_counts_disputes_left_undecided(disputed: Store, codebook: Codebook) -> None:
     session = AdjudicationSession(disputed, codebook, "eva")
 
     asked = menus(session, codebook, "a", "s", "s", "u", "a", "s", "s", "q")
@@ -345,9 +345,7 @@ def test_an_adjudicator_leaves_disputes_and_is_told_how_many(disputed: Store, co
     assert "[s] leave" in first
 
 
-def test_what_another_adjudicator_decides_meanwhile_is_told_and_not_overruled_unseen(
-    disputed: Store, codebook: Codebook
-) -> None:
+def test_the_prompt_shows_a_concurrent_adjudication_before_overruling(disputed: Store, codebook: Codebook) -> None:
     ids = [sentence.id for sentence in disputed.documents.sentences()]
     session, said = AdjudicationSession(disputed, codebook, "eva"), list[str]()
     answers = iter(["a", "a", "n", "q"])
@@ -371,7 +369,7 @@ def test_what_another_adjudicator_decides_meanwhile_is_told_and_not_overruled_un
     ]
 
 
-def test_the_verdict_of_another_adjudicator_is_told_from_their_annotation(disputed: Store, codebook: Codebook) -> None:
+def test_an_adjudication_is_marked_beside_an_annotation(disputed: Store, codebook: Codebook) -> None:
     (first, *_) = disputed.documents.sentences()
     session, said = AdjudicationSession(disputed, codebook, "eva"), list[str]()
     disputed.events.add([decision(first.id, "ana", "adjudicate")])
@@ -382,7 +380,7 @@ def test_the_verdict_of_another_adjudicator_is_told_from_their_annotation(disput
     assert said[-3:] == ["    ana: aid", "    ben: none", "    ana, adjudicating: none"]
 
 
-def test_what_a_change_of_the_codebook_leaves_open_is_told_beside_an_opinion(store: Store, codebook: Codebook) -> None:
+def test_an_opinion_shows_its_undecided_labels(store: Store, codebook: Codebook) -> None:
     (first, *_) = store.documents.sentences()
     then = {"codebook_hash": codebook.hash}
     store.events.add([decision(first.id, "ana", labels=("aid",), **then), decision(first.id, "ben", **then)])

@@ -92,7 +92,7 @@ def test_breaks_inside_a_neighbour_are_spaces() -> None:
     assert (render.before(shown).plain, render.after(shown).plain) == ("A a.", "")
 
 
-def test_the_heading_names_number_title_and_date_or_else_the_document() -> None:
+def test_the_heading_has_number_title_and_date() -> None:
     elsewhere = item(context=Context((), (), "", ""), breaks=(), position=7)
 
     assert render.heading(item()).plain == "1 · Title  2026"
@@ -144,13 +144,13 @@ def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
         (Reading(("truce",), ("loan",)), "Your earlier decision: aid, truce, now truce; undecided: loan"),
     ],
 )
-def test_a_decision_is_told_with_how_it_reads_now(reading: Reading, shown: str) -> None:
+def test_a_decision_shows_how_it_reads_now(reading: Reading, shown: str) -> None:
     decided = item(decision=says("ana", "aid", "truce"), reading=reading)
 
     assert render.remarks(decided, "").plain == shown
 
 
-def test_a_sentence_that_was_skipped_reads_as_skipped_under_every_version() -> None:
+def test_a_skipped_sentence_reads_as_skipped() -> None:
     skipped = item(decision=says("ana", state="skipped"), reading=Reading((), ("loan",)))
 
     assert render.remarks(skipped, "").plain == "Your earlier decision: skipped"
@@ -164,13 +164,13 @@ def test_a_sentence_that_was_skipped_reads_as_skipped_under_every_version() -> N
         (None, "ana: aid  ! clear"),
     ],
 )
-def test_an_opinion_is_told_with_what_it_leaves_undecided(reading: Reading | None, shown: str) -> None:
+def test_an_opinion_names_its_undecided_labels(reading: Reading | None, shown: str) -> None:
     said = item(opinions=(opinion("ana", "aid", note="clear", reading=reading),))
 
     assert render.remarks(said, "").plain == shown
 
 
-def test_a_sentence_that_bore_none_is_told_from_one_that_is_new() -> None:
+def test_earlier_none_differs_from_no_earlier_labels() -> None:
     assert render.remarks(item(previous=()), "").plain == "Label again. Earlier labels: none"
 
 
@@ -199,7 +199,7 @@ def test_probabilities_and_opinions_stand_beside_their_labels(codebook: Codebook
     ]
 
 
-def test_a_label_that_an_opinion_leaves_undecided_bears_a_question_mark(codebook: Codebook) -> None:
+def test_an_undecided_label_of_an_opinion_has_a_question_mark(codebook: Codebook) -> None:
     partly, skipped = Reading(("aid",), ("truce",)), Reading((), ("aid", "truce"))
     opinions = (opinion("ana", "help", reading=partly), opinion("ben", state="skipped", reading=skipped))
 
@@ -227,7 +227,7 @@ def test_many_labels_stand_in_columns_each_beside_its_key(n: int, rows: int) -> 
         assert any(re.search(rf" {key}  \[{tick}\] {name}\b", line) for line in lines), name
 
 
-def test_above_many_labels_stands_what_is_chosen_as_not_all_may_be_in_sight() -> None:
+def test_chosen_labels_are_listed_above_many_labels() -> None:
     assert printed(render.choices(item(), book(13), ["label3", "label9"]), 80)[0] == "Chosen: label3, label9"
     assert printed(render.choices(item(), book(13), []), 80)[0] == "Nothing is chosen yet."
 
@@ -270,7 +270,7 @@ def test_the_full_codebook_holds_rules_and_examples() -> None:
     assert render.codebook_page(found, full=False).plain == "b 3\n\n a  aid\nHelp is promised.\n"
 
 
-def test_a_label_beyond_the_last_key_is_in_the_codebook_with_the_key_for_names() -> None:
+def test_a_label_without_a_key_is_listed_with_the_name_key() -> None:
     page = render.codebook_page(book(77), full=True).plain
 
     assert " 1  label0\nNo definition yet." in page
@@ -314,7 +314,7 @@ def test_the_pace_is_that_of_the_median_decision(session: Session) -> None:
     assert "  60/h  " in render.top_bar(session, "ana").plain
 
 
-def test_an_empty_desk_has_a_bar(codebook: Codebook) -> None:
+def test_an_empty_session_has_a_bar(codebook: Codebook) -> None:
     with Store("sqlite://") as store:
         empty = LabellingSession(store, codebook, "ana")
 

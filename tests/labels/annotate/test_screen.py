@@ -59,7 +59,7 @@ def drafts(store: Store) -> list[Draft]:
 # -- deciding
 
 
-def test_the_first_sentence_is_shown_with_its_neighbours_and_heading(store: Store, screen: Screen) -> None:
+def test_the_first_sentence_is_shown_in_its_context(store: Store, screen: Screen) -> None:
     place = SENTENCES.index(screen.text("sentence"))
 
     around = [SENTENCES[i] for i in range(place - 2, place + 3) if 0 <= i < len(SENTENCES) and i != place]
@@ -130,7 +130,7 @@ def test_a_key_that_means_nothing_is_named(store: Store, screen: Screen) -> None
     assert stored(store) == []
 
 
-def test_keys_count_in_the_order_in_which_they_were_pressed_however_fast(store: Store, screen: Screen) -> None:
+def test_fast_keys_count_in_order(store: Store, screen: Screen) -> None:
     screen.press_at_once("t", "enter", "a", "t", "enter", "n", "u", "s")
 
     assert stored(store) == [
@@ -175,7 +175,7 @@ def test_none_is_refused_where_the_codebook_demands_a_label(store: Store, open_s
 # -- moving
 
 
-def test_arrows_go_over_decided_sentences_and_show_what_was_decided(store: Store, screen: Screen) -> None:
+def test_arrows_show_decided_sentences_with_their_labels(store: Store, screen: Screen) -> None:
     first = screen.text("sentence")
     screen.press("t", "enter")
     second = screen.text("sentence")
@@ -203,7 +203,7 @@ def test_deciding_again_leaves_both_decisions_and_goes_on(store: Store, screen: 
     assert " 2/6 " in screen.text("top")
 
 
-def test_a_decided_sentence_whose_labels_were_changed_but_not_saved_shows_the_change(screen: Screen) -> None:
+def test_an_unsaved_change_of_a_decided_sentence_is_shown(screen: Screen) -> None:
     screen.press("t", "enter", "left")
     screen.type_line("!", "sure?")
     screen.press("t", "right", "left")
@@ -221,7 +221,7 @@ def renamed(store: Store, codebook: Codebook) -> Codebook:
     return book
 
 
-def test_a_decision_of_an_older_version_of_the_codebook_is_shown_and_changed_in_the_new_words(
+def test_a_decision_under_an_older_codebook_is_shown_in_new_labels(
     store: Store, codebook: Codebook, open_screen: OpenScreen
 ) -> None:
     open_screen(LabellingSession(store, codebook, "ana")).press("t", "enter")
@@ -236,7 +236,7 @@ def test_a_decision_of_an_older_version_of_the_codebook_is_shown_and_changed_in_
     assert [event.labels for event in store.events.all()] == [("truce",), ("aid", "halt")]
 
 
-def test_a_label_that_was_typed_and_that_the_codebook_has_no_longer_is_forgotten(
+def test_a_draft_forgets_labels_that_the_codebook_lacks(
     store: Store, codebook: Codebook, open_screen: OpenScreen
 ) -> None:
     open_screen(LabellingSession(store, codebook, "ana")).press("t", "a")
@@ -249,7 +249,7 @@ def test_a_label_that_was_typed_and_that_the_codebook_has_no_longer_is_forgotten
     assert [event.labels for event in store.events.all()] == [("aid",)]
 
 
-def test_of_a_decision_in_words_that_lead_nowhere_nothing_is_chosen(
+def test_a_decision_under_an_unrelated_codebook_chooses_nothing(
     store: Store, codebook: Codebook, open_screen: OpenScreen
 ) -> None:
     open_screen(LabellingSession(store, codebook, "ana")).press("t", "enter")
@@ -263,7 +263,7 @@ def test_of_a_decision_in_words_that_lead_nowhere_nothing_is_chosen(
     assert store.events.all()[-1].labels == ("threat",)
 
 
-def test_there_is_nothing_before_the_first_and_after_the_last_sentence(screen: Screen) -> None:
+def test_moving_stops_at_both_ends(screen: Screen) -> None:
     first = screen.text("sentence")
     screen.press("left")
     assert screen.text("message") == "There are no more sentences in that direction."
@@ -342,7 +342,7 @@ def test_an_empty_answer_changes_nothing(screen: Screen, key: str) -> None:
 # -- labels by name
 
 
-def test_a_label_is_chosen_and_unchosen_by_the_beginning_of_its_name(store: Store, screen: Screen) -> None:
+def test_a_label_is_toggled_by_the_beginning_of_its_name(store: Store, screen: Screen) -> None:
     screen.type_line("#", "TR")
     assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [x] truce"]
 
@@ -524,7 +524,7 @@ def test_what_was_not_confirmed_comes_back_in_a_new_app(
     assert drafts(store) == []
 
 
-def test_what_was_not_confirmed_is_there_when_one_comes_back_to_the_sentence(screen: Screen) -> None:
+def test_a_draft_is_shown_on_coming_back(screen: Screen) -> None:
     screen.press("a", "right", "left")
 
     assert "[x] aid" in screen.text("choices")
@@ -556,9 +556,7 @@ def test_the_second_step_leaves_definitions_only(store: Store, open_screen: Open
     assert not screen.shows("+ Loans")
 
 
-def test_on_a_narrow_screen_tab_puts_the_codebook_in_the_place_of_the_text(
-    session: LabellingSession, open_screen: OpenScreen
-) -> None:
+def test_tab_covers_the_text_on_a_narrow_screen(session: LabellingSession, open_screen: OpenScreen) -> None:
     screen = open_screen(session, size=NARROW)
     assert screen.shows("[ ] truce")
     assert not screen.shows("A truce is asked for.")
@@ -585,9 +583,7 @@ def test_nothing_is_decided_while_the_codebook_covers_the_sentence(
         assert not screen.line.display
 
 
-def test_a_widened_screen_shows_the_codebook_beside_the_text_and_keeps_what_is_chosen(
-    session: LabellingSession, open_screen: OpenScreen
-) -> None:
+def test_widening_shows_the_codebook_and_keeps_choices(session: LabellingSession, open_screen: OpenScreen) -> None:
     screen = open_screen(session, size=NARROW)
     screen.press("t")
 
@@ -601,7 +597,7 @@ def test_a_widened_screen_shows_the_codebook_beside_the_text_and_keeps_what_is_c
 
 
 @pytest.mark.parametrize("folds", [1, 2])
-def test_a_narrowed_screen_shows_the_text_however_the_codebook_was_folded(screen: Screen, folds: int) -> None:
+def test_narrowing_shows_the_text(screen: Screen, folds: int) -> None:
     screen.press(*["tab"] * folds)
 
     screen.resize(*NARROW)
@@ -636,7 +632,7 @@ def test_any_key_closes_help_and_does_nothing_else(store: Store, screen: Screen)
     assert screen.shows("small 1")
 
 
-def test_help_that_is_closed_before_it_is_drawn_leaves_the_screen_working(store: Store, screen: Screen) -> None:
+def test_help_closed_before_it_is_drawn_does_no_harm(store: Store, screen: Screen) -> None:
     screen.press_at_once("?", "n", "?", "n", "n")
 
     assert stored(store) == [("annotate", "reviewed", ())]
@@ -656,7 +652,7 @@ def test_help_fits_a_small_screen(session: LabellingSession, open_screen: OpenSc
 # -- a draw that is done
 
 
-def test_a_finished_desk_says_so_and_undo_reopens_it(store: Store, screen: Screen) -> None:
+def test_a_finished_draw_says_so_and_undo_reopens_it(store: Store, screen: Screen) -> None:
     screen.press(*"nnnnn")
     last = screen.text("sentence")
     screen.press("n")
@@ -671,7 +667,7 @@ def test_a_finished_desk_says_so_and_undo_reopens_it(store: Store, screen: Scree
     assert screen.text("sentence") == last
 
 
-def test_enter_on_a_finished_desk_draws_more(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
+def test_enter_after_a_draw_draws_more(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
     request = DrawRequest(size=3)
     more = lambda: LabellingSession(store, codebook, "ana", request)  # noqa: E731
     screen = open_screen(more(), more=more)
@@ -685,7 +681,7 @@ def test_enter_on_a_finished_desk_draws_more(store: Store, codebook: Codebook, o
     assert len({event.draw_id for event in store.events.all()}) == 2
 
 
-def test_enter_on_a_finished_desk_says_when_nothing_is_left(
+def test_enter_after_a_draw_says_if_nothing_is_left(
     store: Store, session: LabellingSession, open_screen: OpenScreen
 ) -> None:
     screen = open_screen(session, more=lambda: None)
@@ -741,7 +737,7 @@ def test_a_suggestion_that_is_withheld_is_not_shown(store: Store, codebook: Code
     assert (event.suggestion, event.blind) == (("aid",), True)
 
 
-def test_a_sentence_to_be_labelled_again_shows_what_it_bore_and_why(
+def test_a_relabelled_sentence_shows_reason_and_earlier_labels(
     store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen
 ) -> None:
     store.relabelling.add([(ids["Rain kept"], "aid was split", ("aid",))], source="test")
@@ -776,7 +772,7 @@ def test_adjudication_shows_opinions_with_their_notes(
     assert "s leave" in screen.text("keys")
 
 
-def test_a_dispute_that_is_left_is_said_to_be_undecided(
+def test_a_skipped_dispute_counts_as_undecided(
     store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen
 ) -> None:
     dispute(store, ids)
@@ -791,7 +787,7 @@ def test_a_dispute_that_is_left_is_said_to_be_undecided(
 
 
 @pytest.mark.parametrize("keys", [("a", "enter"), ("n",)])
-def test_a_verdict_of_another_that_came_meanwhile_is_shown_before_it_is_overruled(
+def test_a_concurrent_adjudication_is_shown_before_overruling(
     store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen, keys: tuple[str, ...]
 ) -> None:
     dispute(store, ids)
@@ -808,7 +804,7 @@ def test_a_verdict_of_another_that_came_meanwhile_is_shown_before_it_is_overrule
     assert (store.events.all()[-1].annotator, store.events.all()[-1].labels) == ("eva", keys[:-1] and ("aid",))
 
 
-def test_disputes_that_another_has_decided_meanwhile_are_passed_over_with_a_word(
+def test_disputes_decided_by_others_are_passed_over_with_news(
     store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen
 ) -> None:
     dispute(store, ids)
@@ -825,7 +821,7 @@ def test_disputes_that_another_has_decided_meanwhile_are_passed_over_with_a_word
 # -- when the store fails
 
 
-def test_a_decision_that_the_store_refuses_is_said_and_stays_on_the_screen(store: Store, screen: Screen) -> None:
+def test_a_decision_the_store_refuses_stays_on_the_screen(store: Store, screen: Screen) -> None:
     text = screen.text("sentence")
     screen.press("t")
     screen.type_line("!", "sure?")
@@ -847,7 +843,7 @@ def test_a_decision_that_the_store_refuses_is_said_and_stays_on_the_screen(store
 
 
 @pytest.mark.parametrize("key", ["n", "s", "u"])
-def test_other_commands_that_the_store_refuses_are_said_too(store: Store, screen: Screen, key: str) -> None:
+def test_commands_the_store_refuses_show_why(store: Store, screen: Screen, key: str) -> None:
     screen.press("n")
     text = screen.text("sentence")
     database("CREATE TRIGGER refuse BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
@@ -975,7 +971,7 @@ def test_a_sentence_whose_document_is_elsewhere_can_be_labelled(codebook: Codebo
         assert [event.labels for event in store.events.all()] == [("aid",)]
 
 
-def test_what_was_decided_elsewhere_long_ago_does_not_count_as_today(
+def test_old_decisions_do_not_count_as_today(
     store: Store, codebook: Codebook, ids: dict[str, str], open_screen: OpenScreen
 ) -> None:
     store.events.add([replace(decision(ids["Rain kept"]), created_at=PAST)])

@@ -132,14 +132,14 @@ def test_draws_that_leave_a_figure_undefined_are_counted(book: Path) -> None:
     assert "Draws dropped because the figure was undefined in them: kappa of all classes (" in printed()
 
 
-def test_a_label_that_few_documents_bear_has_no_interval_and_that_is_said(book: Path) -> None:
+def test_a_label_in_few_documents_has_no_interval(book: Path) -> None:
     fill(says(annotator, number, *["truce"] * (not number)) for number in range(24) for annotator in "ab")
 
     assert cells(printed(), "truce ")[2:] == ["1.000", "–", "1.000", "–"]
     assert "given in fewer than 10 documents: 1" in printed()
 
 
-def test_skips_are_told_for_each_annotator(book: Path) -> None:
+def test_skips_are_printed_per_annotator(book: Path) -> None:
     fill([says("ana", 0), says("ana", 1), says("ana", 2), says("ana", 3, state="skipped")])
 
     text = printed()
@@ -174,7 +174,7 @@ def test_suggestions_are_compared_shown_and_withheld(book: Path) -> None:
     assert cells(text, "aid given, not suggested") == ["0", "0", "–", "–", "undefined", "–"]
 
 
-def test_decisions_of_draws_that_withhold_every_suggestion_are_left_out_and_counted(book: Path) -> None:
+def test_always_blind_decisions_are_left_out_and_counted(book: Path) -> None:
     audited = [says("ben", number, "truce", suggestion=("aid",), blind=True, strategy="audit") for number in range(4)]
     fill([says("ana", 0, "aid", suggestion=("aid",)), *audited])
 
@@ -184,7 +184,7 @@ def test_decisions_of_draws_that_withhold_every_suggestion_are_left_out_and_coun
     assert "Suggestions: 1 decision with one shown, 0 with one withheld, 1 document." in text
 
 
-def test_suggestions_under_an_older_codebook_are_read_through_its_recorded_changes(book: Path) -> None:
+def test_suggestions_under_an_older_codebook_are_read(book: Path) -> None:
     old = parse_codebook(BOOK.replace('"aid"', '"help"'), "old")
     new = parse_codebook(BOOK, "book")
     then = {"suggestion": ("help",), "codebook_hash": old.hash}
@@ -211,7 +211,7 @@ def test_without_suggestions_or_retests_the_options_say_so(book: Path) -> None:
     assert "Suggestions" not in printed()
 
 
-def test_retests_are_told_for_each_annotator(book: Path) -> None:
+def test_retests_are_printed_per_annotator(book: Path) -> None:
     fill([*two_readers(4), *(says("ana", number, strategy="retest") for number in range(4))])
 
     text = printed("--retest")

@@ -182,7 +182,7 @@ def test_codebook_check_names_what_is_wrong(isolated: Path, content: str, messag
 
 
 @pytest.mark.parametrize("command", ["show", "check"])
-def test_a_codebook_that_is_not_there_is_named_with_the_shipped_ones(command: str) -> None:
+def test_a_missing_codebook_is_named_with_the_shipped_ones(command: str) -> None:
     message = refuse("codebook", command, "nowhere.toml")
 
     assert "nowhere.toml: cannot read this codebook (No such file or directory)" in message
@@ -220,7 +220,7 @@ def test_codebook_infer_writes_a_file_that_codebook_check_accepts(isolated: Path
         ([{"text": "One.", "labels": ["none"]}], "'none' cannot be a label"),
     ],
 )
-def test_codebook_infer_without_usable_labels_leaves_an_older_file_alone(
+def test_codebook_infer_without_labels_keeps_an_older_file(
     isolated: Path, write_jsonl: Write, rows: list[dict[str, Any]], message: str
 ) -> None:
     write_jsonl("rows.jsonl", rows)
@@ -287,7 +287,7 @@ def test_ingest_fails_where_nothing_could_be_read(isolated: Path) -> None:
         ("empty", "no file"),
     ],
 )
-def test_ingest_of_a_path_that_cannot_be_read_leaves_nothing_behind(isolated: Path, name: str, message: str) -> None:
+def test_ingest_of_a_wrong_path_leaves_nothing_behind(isolated: Path, name: str, message: str) -> None:
     (isolated / "picture.png").touch()
     (isolated / "empty").mkdir()
 
@@ -308,9 +308,7 @@ def test_ingest_refuses_a_file_that_is_no_store(isolated: Path) -> None:
     assert "notes: the store could not be opened" in refuse("ingest", "article.txt", "--store", "notes", code=1)
 
 
-def test_the_store_is_that_of_the_option_then_environment_then_settings_file(
-    isolated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_option_wins_over_environment_over_settings_file(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
     (isolated / "communique.toml").write_text('store = "settings.db"', encoding="utf-8")
     succeed("ingest", "article.txt")
@@ -379,7 +377,7 @@ def test_label_says_who_holds_the_rest_and_how_long(filled: Path, book: str) -> 
     assert "ingest" not in printed
 
 
-def test_label_says_that_the_rest_is_held_for_people_who_have_only_begun(filled: Path, book: str) -> None:
+def test_label_names_reservations_of_annotators_without_decisions(filled: Path, book: str) -> None:
     label("--size", "1", typed="q\n")
     succeed("label", "--annotator", "eva", "--size", "1", "--codebook", book, typed="q\n")
 
@@ -408,7 +406,7 @@ def test_label_by_search_says_why_and_who_holds_what_else_there_is(town: Store) 
     assert "No unseen sentence contains these words. Reserved for ana: 2 sentences," in printed
 
 
-def test_label_asks_for_more_text_once_nobody_holds_what_is_left(filled: Path, book: str) -> None:
+def test_label_asks_for_more_text_if_nothing_is_reserved(filled: Path, book: str) -> None:
     label(typed="a\na\nq\n")
 
     printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
@@ -481,7 +479,7 @@ def test_label_by_search_hands_out_what_holds_the_words(town: Store) -> None:
     assert shown(label("--strategy", 'search "text 0004"', typed="n\nq\n")) == ["Text 0004"]
 
 
-def test_label_finishes_an_unfinished_search_and_begins_another_one(town: Store) -> None:
+def test_label_resumes_a_search_and_starts_another(town: Store) -> None:
     (first,) = shown(label("--strategy", "search text", "--size", "2", typed="q\n"))
 
     assert shown(label("--strategy", "search text", "--size", "2", typed="q\n")) == [first]
@@ -530,7 +528,7 @@ def test_label_shows_what_a_model_suggests_and_records_it(town: Store) -> None:
     assert (event.labels, event.suggestion, event.blind) == (("truce",), ("aid",), False)
 
 
-def test_label_withholds_the_share_of_suggestions_that_is_to_be_blind(town: Store) -> None:
+def test_label_withholds_the_blind_share(town: Store) -> None:
     score_all(town, [0.9])
 
     printed = label("--suggest", "--blind", "1", "--size", "1", typed="t\nq\n")
@@ -561,9 +559,7 @@ def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, op
 
 
 @pytest.mark.parametrize("option", [("--retest", "--retest-after", "0"), ("--strategy", "relabel")])
-def test_passing_over_what_is_asked_for_again_leaves_the_labels_as_they_were(
-    town: Store, option: tuple[str, ...]
-) -> None:
+def test_skipping_a_relabelled_sentence_keeps_its_labels(town: Store, option: tuple[str, ...]) -> None:
     first = shown(label("--size", "3", typed="a\na\na\nq\n"))
     ids = [event.sentence_id for event in town.events.all()]
     town.relabelling.add([(identifier, "doubt", ("aid",)) for identifier in ids], source="test")
@@ -593,9 +589,7 @@ def test_label_says_what_to_type_next_with_the_name_quoted(town: Store) -> None:
     assert "Next: communique label --annotator 'Ana Maria' --codebook book.toml\n" in printed
 
 
-def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_codebook(
-    isolated: Path, book: str
-) -> None:
+def test_next_commands_keep_store_and_codebook(isolated: Path, book: str) -> None:
     (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
     (isolated / "my book.toml").write_text(BOOK, encoding="utf-8")
     under = ("--codebook", "my book.toml")
@@ -615,7 +609,7 @@ def test_what_is_said_to_be_typed_next_goes_on_in_the_same_store_with_the_same_c
     assert "small 1" in succeed(*agreement)
 
 
-def test_what_fills_a_store_is_told_with_its_name(town: Store) -> None:
+def test_a_missing_store_is_named_with_the_command_that_fills_it(town: Store) -> None:
     for message in (
         refuse("label", "--annotator", "ana", "--store", "my store.db"),
         refuse("label", "--annotator", "ana", "--store", "sqlite:///my store.db"),
@@ -715,7 +709,7 @@ def test_adjudicate_leaves_a_dispute_for_another_time(town: Store, divided: list
     assert shown(adjudicate(typed="q\n")) == ["Text 0000"]
 
 
-def test_adjudicate_counts_what_others_have_decided_meanwhile(
+def test_adjudicate_counts_disputes_decided_by_others(
     town: Store, divided: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer() -> str:
@@ -756,7 +750,7 @@ def table(printed: str, heading: str) -> list[list[str]]:
     return list(takewhile(lambda row: len(row) > 1 and row[0] not in ("label", "drawn by"), rows[first:]))
 
 
-def test_status_of_a_store_that_nobody_labelled_in(filled: Path) -> None:
+def test_status_without_annotations_names_the_next_command(filled: Path) -> None:
     printed = succeed("status")
 
     assert "communique.db: 1 document, 2 sentences to label." in printed

@@ -6,7 +6,7 @@ import sys
 import pytest
 import typer
 
-from labels.cli.terminal import console, progress_bars, reporting_errors
+from labels.cli.terminal import console, counted, progress_bars, reporting_errors
 from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
 from labels.progress import report_progress
 
@@ -15,7 +15,7 @@ from labels.progress import report_progress
     ("error", "code"),
     [(CommuniqueError, 1), (StoreError, 1), (InputError, 2), (DataError, 2), (CodebookError, 2)],
 )
-def test_an_error_on_purpose_is_one_message_on_standard_error_and_its_exit_code(
+def test_an_error_is_one_message_and_an_exit_code(
     capsys: pytest.CaptureFixture[str], error: type[CommuniqueError], code: int
 ) -> None:
     with pytest.raises(typer.Exit) as caught, reporting_errors():
@@ -87,7 +87,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
-def test_a_bar_on_a_terminal_shows_title_and_counts_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_shows_title_and_counts_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bars():
         report_progress("Reading", 0, 7)
         report_progress("Reading", 7, 7)
@@ -107,3 +107,8 @@ def test_a_new_stage_takes_the_place_of_the_one_before(capsys: pytest.CaptureFix
     frames = capsys.readouterr().err.split("\r")
     assert any("Writing" in frame and "2/9" in frame for frame in frames)
     assert "Reading" not in next(frame for frame in reversed(frames) if "Writing" in frame)
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 documents"), (1, "1 document"), (2, "2 documents")])
+def test_a_noun_agrees_with_its_number(number: int, words: str) -> None:
+    assert counted(number, "document") == words

@@ -19,7 +19,7 @@ def around(corners: int, each: int, spread: float = 0.02) -> list[bytes]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_one_of_each_of_well_separated_clusters_is_chosen_the_nearest_to_its_centre(seed: int) -> None:
+def test_the_vector_nearest_to_each_cluster_centre_is_chosen(seed: int) -> None:
     chosen = representatives(around(4, 5), 4, seed=seed)
 
     assert {position % 4 for position in chosen} == {0, 1, 2, 3}

@@ -158,7 +158,7 @@ class Growing(Store):
         return found
 
 
-def test_a_probability_is_never_above_one_however_the_store_grows_meanwhile() -> None:
+def test_a_probability_is_at_most_one_while_the_store_grows() -> None:
     with Growing("growing.db") as store:
         probabilities = {item.inclusion_probability for item in items(assigned(store, "ana", DrawRequest(size=100)))}
 
@@ -192,7 +192,7 @@ def test_who_was_too_late_draws_again_from_what_is_left() -> None:
         assert {item.inclusion_probability for item in draw.items} == {4 / 8}
 
 
-def test_who_is_too_late_each_time_is_told_so() -> None:
+def test_losing_every_race_for_sentences_is_an_error() -> None:
     with Contested("contested.db") as store:
         store.add_annotated(texts(20), [])
         store.rivals = 100
@@ -222,7 +222,7 @@ class Emptied(Store):
         return found
 
 
-def test_overlap_that_is_opened_at_the_same_moment_is_not_taken_for_nothing_left() -> None:
+def test_overlap_opened_concurrently_is_drawn() -> None:
     with Emptied("emptied.db") as store:
         store.add_annotated(texts(20), [])
 
@@ -247,7 +247,7 @@ def test_overlap_is_mixed_among_the_rest(store: Store) -> None:
     assert positions["overlap"] not in ({*range(10)}, {*range(10, 20)})
 
 
-def test_what_one_persons_overlap_opens_the_next_is_given_and_a_third_never(store: Store) -> None:
+def test_overlap_goes_to_a_second_annotator_and_never_a_third(store: Store) -> None:
     request = DrawRequest(size=5, overlap=0.4)
     ana = by_strategy(assigned(store, "ana", request))
     ben = by_strategy(assigned(store, "ben", request))
@@ -331,7 +331,7 @@ def test_an_unfinished_draw_comes_before_a_new_one(store: Store) -> None:
     assert {item.sentence_id for item in items(again)} == set(ids)
 
 
-def test_a_finished_draw_is_followed_by_a_new_one_of_other_sentences(store: Store) -> None:
+def test_a_finished_draw_is_followed_by_a_new_one(store: Store) -> None:
     first = assigned(store, "ana", DrawRequest(size=4))
     decide(store, first)
 
@@ -352,7 +352,7 @@ def test_a_draw_is_reserved_for_the_time_of_the_lease(store: Store) -> None:
     assert store.unseen.ids(at=just_free.isoformat(timespec="microseconds")) == sorted(ids)
 
 
-def test_sentences_whose_reservation_has_run_out_are_drawn_by_others(store: Store) -> None:
+def test_others_draw_sentences_after_their_reservation(store: Store) -> None:
     ids = store.unseen.ids()
     expired_draw(store, "ana", ids)
 
@@ -360,7 +360,7 @@ def test_sentences_whose_reservation_has_run_out_are_drawn_by_others(store: Stor
     assert next_assignment(store, "ana", DrawRequest(size=20)) is None
 
 
-def test_who_resumes_after_the_reservation_ran_out_shares_no_sentence_with_the_next(store: Store) -> None:
+def test_resuming_after_the_reservation_shares_no_sentence(store: Store) -> None:
     expired_draw(store, "ana", store.unseen.ids())
 
     assert len(drawn(store, "ana", 5)) == 20
@@ -415,7 +415,7 @@ def test_uncertainty_draws_what_the_model_is_least_sure_of(store: Store, by: Unc
     assert draw.items[0].inclusion_probability is None
 
 
-def test_entropy_and_margin_are_told_apart(store: Store) -> None:
+def test_entropy_and_margin_differ(store: Store) -> None:
     ids = store.scores.unscored("m")
     store.scores.add_model(model())
     store.scores.add("m", [(found.number, (0.5,), number, number, 0.5) for number, found in enumerate(ids)])
@@ -451,7 +451,7 @@ def _distance(one: bytes, two: bytes) -> float:
 
 
 @pytest.mark.parametrize("strategy", ["diverse", "uncertain-diverse"])
-def test_diverse_strategies_draw_one_of_each_of_well_separated_clusters(store: Store, strategy: str) -> None:
+def test_diverse_strategies_draw_one_of_each_cluster(store: Store, strategy: str) -> None:
     score_all(store, TOPS)
     vectors = embed_all(store, clusters(5))
 
@@ -461,7 +461,7 @@ def test_diverse_strategies_draw_one_of_each_of_well_separated_clusters(store: S
     assert {draw.strategy for draw in assignment.draws} == {strategy}
 
 
-def test_uncertain_diverse_clusters_only_what_the_model_is_least_sure_of(store: Store) -> None:
+def test_uncertain_diverse_clusters_only_uncertain_sentences(store: Store) -> None:
     store.add_annotated(texts(20, "d3"), [])
     tops = score_all(store, [i / 40 for i in range(40)])
     embed_all(store, clusters(4))
@@ -474,7 +474,7 @@ def test_uncertain_diverse_clusters_only_what_the_model_is_least_sure_of(store: 
 
 
 @pytest.mark.parametrize("strategy", ["diverse", "uncertain-diverse"])
-def test_diverse_strategies_take_all_that_is_left_where_that_is_less(store: Store, strategy: str) -> None:
+def test_diverse_strategies_take_all_if_fewer_are_left(store: Store, strategy: str) -> None:
     score_all(store, TOPS)
     embed_all(store, clusters(5))
 
@@ -533,7 +533,7 @@ def test_search_needs_words(store: Store, query: str) -> None:
 # -- audit
 
 
-def test_an_audit_draws_from_every_stratum_with_probability_share_by_size(store: Store) -> None:
+def test_an_audit_draws_from_every_stratum(store: Store) -> None:
     tops = score_all(store, [0.0, 0.0, 0.01, 0.05, 0.2, 0.4, 0.7, 0.7, 0.95, 1.0])
 
     (draw,) = assigned(store, "ana", DrawRequest("audit", 12, model_id="m")).draws
@@ -551,7 +551,7 @@ def test_an_audit_draws_from_every_stratum_with_probability_share_by_size(store:
     assert {item.position for item in draw.items} == {None}
 
 
-def test_an_audit_takes_all_of_a_small_stratum_and_more_of_the_others(store: Store) -> None:
+def test_an_audit_takes_all_of_a_small_stratum(store: Store) -> None:
     score_all(store, [0.5, *[0.0] * 19])
 
     (draw,) = assigned(store, "ana", DrawRequest("audit", 10, model_id="m")).draws
@@ -597,7 +597,7 @@ def test_the_strata_of_an_audit_cover_all_probabilities() -> None:
 LONG_AGO = "2026-01-01T00:00:00.000000+00:00"
 
 
-def test_a_retest_asks_only_for_ones_own_random_decisions_that_are_old_enough(store: Store) -> None:
+def test_a_retest_draws_own_random_decisions_that_are_old_enough(store: Store) -> None:
     score_all(store, TOPS)
     ana = assigned(store, "ana", DrawRequest(size=6, overlap=0.5))
     first, *rest = sorted(ana.pending)
@@ -646,7 +646,7 @@ def test_how_old_a_decision_must_be_is_part_of_the_request(store: Store, hours: 
 # -- relabel
 
 
-def test_relabel_hands_out_what_was_queued_oldest_first_with_reason_and_labels(store: Store) -> None:
+def test_relabel_draws_the_queue_oldest_first(store: Store) -> None:
     ids, long = store.unseen.ids(), "the model doubts it " * 8
     store.relabelling.add([(ids[5], long, ("aid", "truce")), (ids[2], "new rule", ())], source="x")
     store.relabelling.add([(ids[1], "new rule", ("aid",))], source="y")

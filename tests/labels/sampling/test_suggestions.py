@@ -47,13 +47,13 @@ def test_each_label_that_reaches_its_threshold_is_suggested(
     ("probabilities", "labels"),
     [((0.5, 0.25), ("aid",)), ((0.25, 0.5), ("truce",)), ((0.25, 0.25), ()), ((0.0, 1.0), ("truce",))],
 )
-def test_of_an_exclusive_codebook_the_likeliest_is_suggested_none_included(
+def test_the_likeliest_class_is_suggested_if_exclusive(
     store: Store, probabilities: tuple[float, float], labels: tuple[str, ...]
 ) -> None:
     assert suggest(store, *probabilities, exclusive=True) == labels
 
 
-def test_nothing_is_suggested_for_what_the_model_was_not_asked_about(store: Store) -> None:
+def test_a_sentence_without_a_score_has_no_suggestion(store: Store) -> None:
     ids = added(store, 2)
     store.scores.add("another", [(1, (0.5, 0.5), 0.0, 0.0, 0.5)])
     store.scores.add("m", [(2, (0.5, 0.5), 0.0, 0.0, 0.5)])
