@@ -40,12 +40,9 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def refreshed(page: Path) -> str:
+def refreshed(text: str) -> str:
     """The text of a page with its tables as the commands are now."""
-    known = commands()
-    return PLACE.sub(
-        lambda match: match[1] + table(known[match["command"]]) + match[3], page.read_text(encoding="utf-8")
-    )
+    return PLACE.sub(lambda match: match[1] + table(commands()[match["command"]]) + match[3], text)
 
 
 @cache
