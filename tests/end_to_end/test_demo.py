@@ -146,9 +146,9 @@ def test_the_champion_serves_over_http_what_predict_writes(demo: tuple[Path, str
 
 
 def test_ten_lines_of_plain_transformers_give_the_same_probabilities(demo: tuple[Path, str]) -> None:
-    """README's ten lines, as they stand there, on the demo's model."""
+    """The ten lines of trainer/README.md, as they stand there, on the demo's model."""
     folder, _ = demo
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "trainer" / "README.md").read_text(encoding="utf-8")
     block = re.search(r"```python\n(# Plain transformers.*?)```", readme, re.DOTALL)
     assert block is not None
     names: dict[str, Any] = {}
