@@ -71,7 +71,7 @@ def shown(command: Any) -> Iterator[Any]:
 def spelling(param: Any) -> str:
     """`ARTEFACT`, or `--out, -o`; a flag with both its forms."""
     if param.param_type_name == "argument":
-        return (param.metavar or param.name).upper() + (" ..." if param.nargs == -1 else "")
+        return f"{param.metavar or param.name}{' ...' if param.nargs == -1 else ''}".upper()
     return ", ".join(sorted(param.opts, key=len, reverse=True)) + "".join(f" / {one}" for one in param.secondary_opts)
 
 
