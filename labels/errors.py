@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 
 
@@ -100,10 +101,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def refuse_lone_string(values: object, name: str) -> None:
-    """Refuse a single string where a list is needed: its characters would be taken for the items.
+    """Refuse a single string or path where a list is needed: a string's characters would be taken for the items.
 
     Raises:
-        DataError: `values` is a string; `name` is the argument's name.
+        DataError: `values` is a string or path; `name` is the argument's name.
     """
     if isinstance(values, str | bytes):
         raise DataError(f"{name} is a single string, but a list is needed. Put it in a list: [{values[:40]!r}].")
+    if isinstance(values, PathLike):
+        raise DataError(f"{name} is a single path, but a list is needed. Put it in a list: [{str(values)!r}].")

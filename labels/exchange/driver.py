@@ -60,24 +60,26 @@ class Exported(NamedTuple):
 
 
 def import_file(
-    store: Store, path: Path, codebook: Codebook, format: str = "jsonl", annotator: str = "", **options: str
+    store: Store, path: str | Path, codebook: Codebook, format: str = "jsonl", annotator: str = "", **options: str
 ) -> Imported:
     """Add what a file holds to the store, all or none; importing twice adds nothing.
 
     Raises:
         InputError: as `read_file` and `add_batch`.
     """
-    return add_batch(store, read_file(path, codebook, format, annotator, **options), codebook)
+    return add_batch(store, read_file(Path(path), codebook, format, annotator, **options), codebook)
 
 
-def export_file(store: Store, path: Path, codebook: Codebook, format: str = "jsonl", annotator: str = "") -> Exported:
+def export_file(
+    store: Store, path: str | Path, codebook: Codebook, format: str = "jsonl", annotator: str = ""
+) -> Exported:
     """Write the decisions of the store, or those of `annotator`, to a file or folder, whole or not at all.
 
     Raises:
         InputError: there is no such format, the file has another ending or cannot be written, or as
             `labels.exchange.decisions.select`.
     """
-    found = find_format(format)
+    path, found = Path(path), find_format(format)
     ending = _checked_ending(path, found)
     selection = select(store, codebook, found.carries, annotator, skipped=found.carries_skipped)
     with PLUGINS.blaming(format):

@@ -79,7 +79,7 @@ def _ends(interval: Interval | None) -> dict[str, float | None]:
 
 
 def _line(wide: int, name: str, *cells: str) -> str:
-    return f"{name:>{wide}}" + "".join(f"{cell:>14}" for cell in cells)
+    return (f"{name:>{wide}}" + "".join(f"{cell:>14}" for cell in cells)).rstrip()
 
 
 def _shown(value: float | None) -> str:

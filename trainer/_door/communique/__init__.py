@@ -16,8 +16,11 @@ from labels.lazy import lazy_names
 
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook, load_codebook
-    from labels.errors import CommuniqueError
+    from labels.errors import CommuniqueError, InputError
+    from labels.exchange.driver import export_file, import_file
     from labels.store import Store
+    from labels.store.ingest import ingest
+    from trainer.data.frames import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.evaluation.report import Report
     from trainer.runs.estimator import Classifier
     from trainer.runs.kinds import (
@@ -40,13 +43,22 @@ __all__ = [
     "ContrastiveClassifier",
     "EmbeddingClassifier",
     "FinetuneClassifier",
+    "InputError",
     "KeywordsClassifier",
     "MajorityClassifier",
     "Report",
     "Store",
     "TfidfClassifier",
     "__version__",
+    "export_file",
+    "import_file",
+    "ingest",
     "load_codebook",
+    "load_gold",
+    "load_starter_corpus",
+    "measure_agreement",
+    "read_sentences",
+    "train_test_split",
 ]
 _HOMES = {
     "CascadeClassifier": "trainer.runs.kinds",
@@ -56,12 +68,21 @@ _HOMES = {
     "ContrastiveClassifier": "trainer.runs.kinds",
     "EmbeddingClassifier": "trainer.runs.kinds",
     "FinetuneClassifier": "trainer.runs.kinds",
+    "InputError": "labels.errors",
     "KeywordsClassifier": "trainer.runs.kinds",
     "MajorityClassifier": "trainer.runs.kinds",
     "Report": "trainer.evaluation.report",
     "Store": "labels.store",
     "TfidfClassifier": "trainer.runs.kinds",
+    "export_file": "labels.exchange.driver",
+    "import_file": "labels.exchange.driver",
+    "ingest": "labels.store.ingest",
     "load_codebook": "labels.codebook.schema",
+    "load_gold": "trainer.data.frames",
+    "load_starter_corpus": "trainer.data.frames",
+    "measure_agreement": "trainer.data.frames",
+    "read_sentences": "trainer.data.frames",
+    "train_test_split": "trainer.data.frames",
 }
 _find, __dir__ = lazy_names(__name__, {**_HOMES, "__version__": ""})
 
