@@ -1,15 +1,14 @@
-"""A model over the label store: probabilities and embeddings of its sentences, kept there under the model's id.
+"""A model's probabilities, uncertainties and embeddings of the sentences in a label store, kept there under its id.
 
-This is all that active learning needs of a model: queues and suggestions read the store.
-
-How sure a model is of each sentence: arrays in, arrays out. What is asked next is decided by
-`labels.sampling.strategies`.
+This is all that active learning needs from a model: queues and suggestions read the store, and what is labelled next is
+decided by `labels.sampling.strategies`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from trainer.calibration.calibration import with_none
 from trainer.classifiers.base import EncodingClassifier
 from trainer.encoders.embeddings import Embedder, Vectors, normalised
 from trainer.encoders.encoder import BUNDLED
+from trainer.model.artefact import read_manifest
 from trainer.model.model import Model
 
 
@@ -94,12 +94,24 @@ class ScoreReport:
     encoder: str
 
 
-def score_store(
-    model: Model,
-    store: Store,
-    *,
-    embed: bool | None = None,
-) -> ScoreReport:
+def score_artefact(folder: Path, store: Store, *, embed: bool | None = None) -> ScoreReport:
+    """`score_store` with the model in a folder, which is opened only if a sentence waits for it.
+
+    Raises:
+        ArtefactError: the folder holds no artefact, or an altered one.
+        EncoderError, StoreError: as `score_store`.
+    """
+    manifest = read_manifest(folder)
+    model_id, own = manifest.digest, str(manifest.details.get("encoder", ""))
+    encoder = (own or BUNDLED) if (bool(own) if embed is None else embed) else ""
+    known = any(model.id == model_id for model in store.scores.models())
+    waiting = store.scores.unscored(model_id, 1) or (encoder and store.scores.unscored(model_id, 1, embeddings=True))
+    if known and not waiting:
+        return ScoreReport(model_id, 0, 0, encoder)
+    return score_store(Model.load(folder), store, embed=embed)
+
+
+def score_store(model: Model, store: Store, *, embed: bool | None = None) -> ScoreReport:
     """Ask a model of every sentence that it has not scored in this store yet, boilerplate aside.
 
     Chunks are written as they are done, so that an interrupted run goes on where it stopped.

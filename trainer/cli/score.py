@@ -25,18 +25,17 @@ def score(
     """Write what a saved model says of the store's sentences to the store; only those that it has not scored yet."""
     from labels.settings import load_settings
     from labels.store import Store
-    from trainer.active.scoring import score_store
+    from trainer.active.scoring import score_artefact
     from trainer.environment import silence_libraries
-    from trainer.model.model import Model
     from trainer.runs.registry import fetch_artefact
 
     with reporting_errors():
         silence_libraries()
         settings = load_settings(store=store)
         with Store(settings.store, create=False) as opened:
-            model = Model.load(fetch_artefact(artefact))
+            folder = fetch_artefact(artefact)
             with progress_bars():
-                report = score_store(model, opened, embed=embed)
+                report = score_artefact(folder, opened, embed=embed)
         print_scored(report, opened.name)
 
 

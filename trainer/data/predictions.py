@@ -30,22 +30,23 @@ def write_predictions(path: Path, labels: Sequence[str], parts: Mapping[str, Pre
     Args:
         parts: by the name of their split; their rows follow one another.
     """
-    from datasets import Dataset, Features, List, Value
+    import pyarrow as pa
+    from pyarrow import parquet
 
-    rows = [row for split, part in parts.items() for row in _rows(labels, split, part)]
-    features = Features(
+    schema = pa.schema(
         {
-            "example_id": Value("string"),
-            "document_id": Value("string"),
-            "text": Value("string"),
-            "gold": List(Value("string")),
-            "labels": List(Value("string")),
-            "probabilities": List(Value("float32")),
-            "split": Value("string"),
-            "synthetic": Value("bool"),
+            "example_id": pa.string(),
+            "document_id": pa.string(),
+            "text": pa.string(),
+            "gold": pa.list_(pa.string()),
+            "labels": pa.list_(pa.string()),
+            "probabilities": pa.list_(pa.float32()),
+            "split": pa.string(),
+            "synthetic": pa.bool_(),
         }
     )
-    Dataset.from_list(rows, features=features).to_parquet(str(path))
+    rows = [row for split, part in parts.items() for row in _rows(labels, split, part)]
+    parquet.write_table(pa.Table.from_pylist(rows, schema), path)
 
 
 def _rows(labels: Sequence[str], split: str, part: Predicted) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from tests.trainer.conftest import (
     texts_of,
     write_examples,
 )
-from trainer.active.scoring import score_store
+from trainer.active.scoring import ScoreReport, score_artefact, score_store
 from trainer.encoders.embeddings import Embedder
 from trainer.model.model import Model
 from trainer.runs.run import RunResult, run_experiment
@@ -32,15 +34,20 @@ UNSEEN = make_examples(60)
 
 
 @pytest.fixture(scope="module")
-def embedding_model(tmp_path_factory: pytest.TempPathFactory, short_encoder: Path) -> Model:
-    """A saved model that reads through a frozen encoder."""
+def embedding_run(tmp_path_factory: pytest.TempPathFactory, short_encoder: Path) -> RunResult:
+    """A run whose model reads through a frozen encoder."""
     folder = tmp_path_factory.mktemp("embedding")
     (folder / "codebook.toml").write_text(dump_codebook(MULTI), encoding="utf-8")
     write_examples(folder / "data.jsonl", disturbed(make_examples(150)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMMUNIQUE_CACHE", str(folder / "cache"))
         section = {"kind": "embedding", "encoder": str(short_encoder)}
-        return run_experiment(make_experiment(folder, "embedding", model=section), folder / "out").model
+        return run_experiment(make_experiment(folder, "embedding", model=section), folder / "out")
+
+
+@pytest.fixture(scope="module")
+def embedding_model(embedding_run: RunResult) -> Model:
+    return embedding_run.model
 
 
 @pytest.fixture
@@ -97,6 +104,32 @@ def test_a_second_run_scores_only_what_is_new(isolated: Path, store: Store, tfid
     assert score_store(tfidf_model, store).scored == 0
     fill_store(isolated / "s.db", MULTI, make_examples(75)[60:], annotate=False)
     assert score_store(tfidf_model, store).scored == 15
+
+
+def test_a_model_with_nothing_to_score_is_not_opened(
+    isolated: Path, store: Store, tracked_run: TrackedRun, tfidf_model: Model
+) -> None:
+    folder = isolated / "artefact"
+    shutil.copytree(tracked_run.result.artefact, folder)
+    first = score_artefact(folder, store)
+    assert (first.model_id, first.scored) == (tfidf_model.id, 60)
+    shutil.rmtree(folder / "classifier")
+    assert score_artefact(folder, store) == replace(first, scored=0)
+    fill_store(isolated / "s.db", MULTI, make_examples(75)[60:], annotate=False)
+    with pytest.raises(ArtefactError, match="incomplete"):
+        score_artefact(folder, store)
+
+
+def test_vectors_that_are_missing_are_something_to_do(store: Store, embedding_run: RunResult) -> None:
+    artefact, encoder = embedding_run.artefact, embedding_run.model.classifier.describe()["encoder"]
+    reports = [score_artefact(artefact, store, embed=embed) for embed in (False, False, None, None)]
+    model_id = embedding_run.model.id
+    assert reports == [
+        ScoreReport(model_id, 60, 0, ""),
+        ScoreReport(model_id, 0, 0, ""),
+        ScoreReport(model_id, 0, 60, encoder),
+        ScoreReport(model_id, 0, 0, encoder),
+    ]
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(

@@ -14,7 +14,7 @@ from trainer.runs.run import run_experiment
 HOLDER = """
 import sys
 from pathlib import Path
-from trainer.locks import sole_writer
+from labels.files import sole_writer
 with sole_writer(Path("out")):
     print("held", flush=True)
     sys.stdin.read()
@@ -24,7 +24,7 @@ with sole_writer(Path("out")):
 def test_what_another_process_writes_to_is_refused_until_that_ends_however_it_does(
     experiment_of: MakeExperiment, isolated: Path
 ) -> None:
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     holder = subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r})\n{HOLDER}"],
         stdin=subprocess.PIPE,
