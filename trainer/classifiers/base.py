@@ -134,7 +134,7 @@ _METHODS = ("__init__", "fit", "predict_proba", "save", "load", "describe")
 class EncodingClassifier(Classifier, Protocol):
     """A classifier that reads texts through an encoder: `predict_proba` is `predict_embedded` of `embed`.
 
-    Who wants the vectors too (`communique score`) asks for the two steps, and encodes each text once.
+    `communique score`, which needs the vectors too, calls the two steps, so that each text is encoded once.
     """
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -148,7 +148,7 @@ class EncodingClassifier(Classifier, Protocol):
 
 @runtime_checkable
 class CalibratedClassifier(Classifier, Protocol):
-    """A classifier whose probabilities are calibrated already; `calibration_` leaves them alone and has the thresholds.
+    """A classifier whose probabilities are calibrated already; `calibration_` only holds the thresholds.
 
     Before `fit` the thresholds are placeholders.
     """
@@ -158,9 +158,9 @@ class CalibratedClassifier(Classifier, Protocol):
 
 @runtime_checkable
 class ResumableClassifier(Classifier, Protocol):
-    """A classifier whose training, where it was interrupted, goes on in a folder of checkpoints.
+    """A classifier whose training can be interrupted and resumed from a folder of checkpoints.
 
-    `checkpoints` is set before `fit`; whoever sets it deletes the folder when all is saved.
+    `checkpoints` is set before `fit`; the caller deletes the folder when the model is saved.
     """
 
     checkpoints: Path | None
@@ -168,9 +168,9 @@ class ResumableClassifier(Classifier, Protocol):
 
 @runtime_checkable
 class Exportable(Protocol):
-    """What a classifier has besides that can be written as one that runs on onnxruntime.
+    """The further methods of a classifier that can be exported to onnxruntime.
 
-    Methods alone, so that a class can be asked too whether it is one (`issubclass`).
+    It has methods only, because `issubclass` refuses protocols with other attributes.
     """
 
     def is_exported(self) -> bool:
@@ -178,37 +178,37 @@ class Exportable(Protocol):
         ...
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """Why this one cannot be exported so, and what to do instead; empty where it can."""
+        """Why this classifier cannot be exported in this precision, and what to do instead; empty where it can."""
         ...
 
     def read_by_exported(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """(n,): which texts are read by what is exported; no other text can check it."""
+        """(n,) which texts reach the part that is exported; only those can check it."""
         ...
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
-        """Write what `save` does into an existing, empty folder, but so that `load` opens it on onnxruntime.
+        """Like `save`, but `load` will open it on onnxruntime.
 
         Args:
-            int8: with weights of 8 bits.
+            int8: use 8-bit weights.
 
         Raises:
-            ArtefactError: it cannot be exported so.
+            ArtefactError: it cannot be exported in this precision.
         """
         ...
 
 
 def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> None:
-    """Raise where a classifier of `labels` could only be fitted to say the same of every text.
+    """Refuse examples that a classifier could only learn one answer from.
 
     Raises:
-        ExperimentError: all examples bear every label there is, or are of one class of an exclusive codebook.
+        ExperimentError: all examples have every label, or all are of one class of an exclusive codebook.
     """
     sets = {frozenset(example.labels) for example in examples}
     if len(sets) == 1 and (exclusive or sets == {frozenset(labels)}):
-        borne = ", ".join(sorted(*sets)) or "no label"
+        shared = ", ".join(sorted(*sets)) or "no label"
         raise ExperimentError(
-            f"all {len(examples)} train examples bear {borne}, so that there is nothing to tell apart. "
-            "Add examples that bear another label, or none."
+            f"all {len(examples)} train examples have {shared}, so there is nothing to distinguish. "
+            "Add examples with another label, or without one."
         )
 
 

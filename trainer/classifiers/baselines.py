@@ -1,7 +1,4 @@
-"""The codebook's cues as a classifier: what a list of phrases can do, with the rates it earns in train.
-
-The floor: predicts how frequent each label is in train, whatever the text.
-"""
+"""The two baselines: label frequencies, which ignore the text, and the codebook's cues, a list of phrases."""
 
 from __future__ import annotations
 
@@ -52,19 +49,20 @@ class MajorityClassifier(Classifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """Nothing beside the frequencies."""
+        """Nothing: the frequencies are the whole model."""
         return {}
 
 
 MOST_CUES = 2
-"""Sentences with more different cues than this count like those with this many."""
+"""Sentences with more distinct cues than this are counted as having this many."""
 _PRIOR = 2.0
+"""How many imaginary sentences at the label's frequency are added to each rate."""
 
 
 class KeywordsClassifier(Classifier):
-    """P(label | number of its cues in the sentence: 0, 1, 2 or more), as frequent as it is in train.
+    """P(label | number of its cues in the sentence: 0, 1, 2 or more), estimated by its frequency in train.
 
-    `rates_` is (labels, 3). Rates of few sentences are drawn to the label's frequency.
+    `rates_` is (labels, 3). Rates estimated from few sentences are shrunk towards the label's frequency.
     """
 
     def __init__(self, codebook: Codebook, section: KeywordsSection, seed: int) -> None:
@@ -80,7 +78,7 @@ class KeywordsClassifier(Classifier):
         self.rates_ = np.zeros((len(self.labels), MOST_CUES + 1))
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Count how often each label holds at each number of cues."""
+        """Count how often each label holds at each number of cues; more cues never lower a rate."""
         gold = label_matrix(examples, self.labels)
         counts = self._count_cues([example.text for example in examples])
         for column in range(len(self.labels)):

@@ -1,7 +1,7 @@
-"""A cheap classifier answers the sentences of which it is sure, an expensive one the rest; how far that may differ from
-the expensive one alone is certified. The rule and the bounds are `trainer.calibration.certificate`'s; how the
-expensive one is
-exported is its own matter.
+"""A cascade: a cheap classifier answers the sentences it is sure about, an expensive one the rest.
+
+How far its answers may differ from those of the expensive one alone is certified; `trainer.calibration.certificate` has
+the rule and the bounds.
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ class _Member:
         return self.classifier if isinstance(self.classifier, Exportable) else None
 
     def save(self, folder: Path, *, exported: bool = False) -> dict[str, Any]:
-        """Write the classifier into a new folder, or its export; what else `load` needs comes back."""
+        """Write the classifier, or its export, into a new folder.
+
+        Returns:
+            What else `load` needs.
+        """
         folder.mkdir()
         if exported and self.exportable is not None:
             self.exportable.save_exported(folder, int8=False)
@@ -86,7 +90,7 @@ class _Member:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What `fit` leaves and `load` finds again."""
+    """What `fit` makes and `load` reads."""
 
     cheap: _Member
     expensive: _Member
@@ -95,17 +99,17 @@ class _Fitted:
 
 
 class CascadeClassifier(Classifier):
-    """The cheap classifier reads every sentence, the expensive one those of which the cheap one is not sure.
+    """The cheap classifier reads every sentence, the expensive one those that the cheap one is not sure about.
 
-    Both are calibrated on validation, as each would be alone. Then validation is divided into two halves, documents and
-    near-duplicates together: on the first half the rule is chosen, on the second it is certified, once. Two
-    things the bounds leave out of account: early stopping and calibration have seen both halves (of the rule they
-    know nothing), and sentences of one document are not independent of each other.
+    Both are calibrated on validation, as each would be alone. Then validation is divided into two halves, which keep
+    documents and near-duplicates together: the rule is chosen on the first half and certified, once, on the second. The
+    bounds disregard two things: early stopping and calibration have seen both halves (though not the rule), and
+    sentences of one document are not independent of each other.
 
     Attributes:
         calibration_: the thresholds of the expensive classifier; the probabilities are calibrated already.
-        checkpoints: the expensive classifier's, as `ResumableClassifier` says. A cascade that was refused can be
-            trained again with other limits from there; but certifying again on the same sentences is worth less.
+        checkpoints: the expensive classifier's, as in `ResumableClassifier`. A refused cascade can be trained again
+            from there with other limits; but a second certificate on the same sentences is worth less.
         notes: the expensive classifier's.
     """
 
@@ -128,8 +132,8 @@ class CascadeClassifier(Classifier):
         """Fit both classifiers, choose the rule, and certify it.
 
         Raises:
-            ExperimentError: validation is too small to certify anything, which is said before anything is fitted; or
-                the limits do not hold on the half of validation that certifies.
+            ExperimentError: validation is too small to certify anything, which is checked before anything is fitted;
+                or the limits do not hold on the half of validation that certifies.
         """
         first, second = self._halves(validation)
         rows = [*first, *second]
@@ -159,9 +163,9 @@ class CascadeClassifier(Classifier):
         limits, fewest = self._limits, self._limits.fewest_sentences
         least = math.ceil(1000 * upper_bound(0, min(sizes), limits.confidence)) / 1000
         return (
-            f"model.max_disagreement = {limits.max_disagreement:g}: to certify it takes {fewest} validation sentences "
-            f"to choose the cut-off on and {fewest} others that prove it, at confidence {limits.confidence:g} and "
-            f"without one disagreement. There are {sum(sizes)}, in halves of {sizes[0]} and {sizes[1]}. Give more "
+            f"model.max_disagreement = {limits.max_disagreement:g}: a certificate at confidence {limits.confidence:g} "
+            f"needs at least {fewest} validation sentences to choose the cut-off on, and {fewest} others to test it. "
+            f"There are {sum(sizes)}, in halves of {sizes[0]} and {sizes[1]}. Give more "
             f"validation sentences{_from(least)}, or train {self._section.expensive.kind} alone: "
             f'model.kind = "{self._section.expensive.kind}".'
         )
@@ -189,7 +193,7 @@ class CascadeClassifier(Classifier):
         return fit_calibration(raw, gold, self._codebook, method=defaults.method, min_positives=defaults.min_positives)
 
     def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[DeferralRule, Certificate]:
-        """Choose on the first `half` rows of what the two classifiers said, certify on the others."""
+        """Choose the rule on the first `half` rows of the two classifiers' probabilities, certify it on the others."""
         limits, classes = self._limits, self._classes(said)
         cheap, expensive = self.calibration_.decide(said), self.calibration_.decide(answers)
         positives = np.minimum(expensive[:half].sum(axis=0), expensive[half:].sum(axis=0))
@@ -210,9 +214,9 @@ class CascadeClassifier(Classifier):
             lines = "\n".join(f"  {breach}" for breach in breaches)
             kind = self._section.expensive.kind
             raise ExperimentError(
-                f"The cascade cannot be certified. On {certificate.cases} validation sentences on which its cut-off "
-                f"was not chosen, it differs too much from {kind} alone:\n{lines}\nGive more validation sentences "
-                f"(without one disagreement, {self._limits.fewest_sentences} would do), raise the limit, or train "
+                f"The cascade cannot be certified. On the {certificate.cases} validation sentences that test it, it "
+                f"differs too much from {kind} alone:\n{lines}\nGive more validation sentences "
+                f"({self._limits.fewest_sentences} suffice if none disagrees), raise the limit, or train "
                 f'{kind} alone: model.kind = "{kind}".'
             )
 
@@ -258,17 +262,17 @@ class CascadeClassifier(Classifier):
         return expensive is not None and expensive.is_exported()
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """In 8 bits none is, since that is not what was certified; else as the expensive classifier says."""
+        """In int8 no cascade is exported, since it was certified in float32; else as for the expensive classifier."""
         expensive = self._fitted().expensive
         if expensive.exportable is None:
             return (
-                f"a cascade whose expensive model is of kind {expensive.kind} cannot be exported, only one whose "
-                "expensive model has an encoder of its own. Train such a cascade, or use this one as it is."
+                f"a cascade whose expensive model is of kind {expensive.kind} cannot be exported: that model must have "
+                "an encoder of its own. Train such a cascade, or use this one as it is."
             )
         if int8:
             return (
-                f"a cascade is not exported in int8, because its certificate was proven for {expensive.kind} in "
-                f"float32. Export it without --int8, or train {expensive.kind} alone "
+                f"a cascade cannot be exported in int8, because its certificate holds for {expensive.kind} in float32. "
+                f"Export it without --int8, or train {expensive.kind} alone "
                 f'(model.kind = "{expensive.kind}") and export that.'
             )
         return expensive.exportable.why_not_exported(int8=False)
@@ -278,13 +282,13 @@ class CascadeClassifier(Classifier):
         return ~self.answered(texts)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
-        """Write what `save` does, but the export of the expensive classifier; `load` opens it too.
+        """Like `save`, but with the export of the expensive classifier; `load` opens it too.
 
-        The cheap classifier stays as it is, whatever its kind: the rule was chosen on probabilities that it gave, and
-        would part other sentences if these changed in their last digit.
+        The cheap classifier is not exported, whatever its kind: the rule was chosen on its probabilities, and a change
+        in their last digit could send other sentences to the expensive one.
 
         Raises:
-            ArtefactError: as `why_not_exported` says, or as the expensive classifier does.
+            ArtefactError: for the reasons of `why_not_exported`, or of the expensive classifier.
         """
         if why := self.why_not_exported(int8=int8):
             raise ArtefactError(why)
@@ -305,13 +309,13 @@ class CascadeClassifier(Classifier):
         """Open what `save` or `save_exported` wrote.
 
         Raises:
-            ArtefactError: as the two kinds say.
+            ArtefactError: one of the two classifiers cannot be opened.
         """
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         cheap, expensive = (_Member.load(folder / name, codebook, content[name]) for name in (CHEAP, EXPENSIVE))
         if "rule" not in content:
             raise ArtefactError(
-                f"{folder / FILE}: a cascade of an earlier communique, whose rule has changed. Train it again."
+                f"{folder / FILE}: this cascade has no rule of the current form, as an early communique wrote it. Train it again."
             )
         rule, certificate = DeferralRule.from_dict(content["rule"]), Certificate.from_dict(content["certificate"])
         classifier = cls(codebook, CascadeSection(kind="cascade"), seed=0)
@@ -320,7 +324,7 @@ class CascadeClassifier(Classifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """The certificate's figures, and what the two classifiers say of themselves."""
+        """The certificate's figures, and the descriptions of the two classifiers."""
         fitted = self._fitted()
         return {
             "certificate": fitted.certificate.to_dict(),
@@ -340,7 +344,7 @@ def _from(least: float) -> str:
 
 
 def _thresholds_alone(calibration: Calibration) -> Calibration:
-    """The calibration that decides as this one does, and leaves probabilities as they are."""
+    """The calibration with the same decisions that leaves probabilities as they are."""
     none = None if calibration.none is None else _threshold_alone(calibration.none)
     return Calibration(calibration.exclusive, tuple(map(_threshold_alone, calibration.labels)), none)
 

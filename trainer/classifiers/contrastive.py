@@ -1,7 +1,7 @@
-"""A sentence encoder tuned by supervised contrast over whole batches, with logistic regression on its vectors: for few
-labels.
+"""A sentence encoder tuned by supervised contrastive learning, with logistic regression on its vectors: for few labels.
 
-Supervised contrastive learning over whole batches: which examples make a batch, which pull each other, and the loss.
+`BalancedBatches` chooses the examples of a batch, `pull_weights` which of them attract each other, `contrastive_loss`
+does the rest. Source: Khosla et al. (2020), "Supervised Contrastive Learning".
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 Indices = NDArray[np.int64]
 
 FEWEST_POSITIVES = 2
-"""A label with a single example in a batch could not be pulled towards anything."""
+"""Examples of a label in a batch: a single one would have no other to move towards."""
 
 
 class BalancedBatches:
-    """Batches of P labels x K examples that bear them, and at most as many examples without a label.
+    """Batches of P labels x K examples that have them, and at most as many examples without a label.
 
-    Labels, the examples of each label, and those without one are each dealt from a shuffled pack that is shuffled anew
-    when it runs out, so that all turn up equally often. No example stands twice in a batch; one that is dealt for two
-    labels leaves its second place empty.
+    Labels, the examples of each label, and those without one are each dealt from a shuffled pack that is shuffled again
+    when it runs out, so that all appear equally often. A batch holds no example twice; where one is dealt for two
+    labels, its second place stays empty.
 
     Args:
-        gold: (n, labels). Labels that nobody bears are left out.
+        gold: (n, labels). Labels without an example are left out.
         size: examples in a batch, at most; 4 or more.
         per_label: K where there are labels enough to fill a batch with K of each.
         seed: of the shuffling.
@@ -51,24 +51,24 @@ class BalancedBatches:
 
     def __init__(self, gold: Bools, *, size: int, per_label: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        bearing = [np.flatnonzero(column) for column in gold.T if column.any()]
+        labelled = [np.flatnonzero(column) for column in gold.T if column.any()]
         without = np.flatnonzero(~gold.any(axis=1))
-        self._n_without = min(len(without), size // 2) if bearing else min(len(without), size)
+        self._n_without = min(len(without), size // 2) if labelled else min(len(without), size)
         room = size - self._n_without
-        self._n_labels = max(1, min(len(bearing), room // max(per_label, FEWEST_POSITIVES)))
+        self._n_labels = max(1, min(len(labelled), room // max(per_label, FEWEST_POSITIVES)))
         self._per_label = max(FEWEST_POSITIVES, room // self._n_labels)
-        self._labels = _Pack(np.arange(len(bearing)), rng)
-        self._examples = [_Pack(rows, rng) for rows in bearing]
+        self._labels = _Pack(np.arange(len(labelled)), rng)
+        self._examples = [_Pack(rows, rng) for rows in labelled]
         self._without = _Pack(without, rng)
 
     def take(self, n: int) -> Iterator[Indices]:
         """The next `n` batches, as sorted row numbers of `gold`."""
         for _ in range(n):
-            rows = {row for label in self._labels.deal(self._n_labels) for row in self._bearing(label)}
+            rows = {row for label in self._labels.deal(self._n_labels) for row in self._examples_of(label)}
             n_without = min(self._n_without, len(rows)) if rows else self._n_without
             yield np.array(sorted(rows | set(self._without.deal(n_without))), dtype=np.int64)
 
-    def _bearing(self, label: int) -> Sequence[int]:
+    def _examples_of(self, label: int) -> Sequence[int]:
         return self._examples[label].deal(self._per_label)
 
 
@@ -95,7 +95,7 @@ class _Pack:
 def pull_weights(gold: Bools) -> NDArray[np.float32]:
     """(n, n) how strongly each two rows belong together: the Jaccard overlap of their label sets, 0 on the diagonal.
 
-    Rows without a label belong with nobody, not even with each other: nothing is alike in what they lack.
+    Rows without a label have weight 0 with all others, and with each other: lacking a label makes nothing alike.
     """
     rows = gold.astype(np.float32)
     shared = rows @ rows.T
@@ -111,7 +111,7 @@ def contrastive_loss(vectors: Tensor, weights: Tensor, temperature: float) -> Te
 
     Args:
         vectors: (n, dimensions) of length 1.
-        weights: (n, n) as `pull_weights` gives. A row of zeros is no anchor; its vector pushes all the same.
+        weights: (n, n) as `pull_weights` gives. A row of zeros is not an anchor, but its vector still repels others.
         temperature: above 0; the smaller, the more the nearest wrong neighbours count.
 
     Returns:

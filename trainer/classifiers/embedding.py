@@ -66,7 +66,7 @@ class EmbeddingClassifier(Classifier):
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n, dimensions) vectors of length 1; known texts come from the cache, others are not added to it."""
-        with progress_to(None):  # whoever predicts many texts reports its own progress
+        with progress_to(None):  # the caller reports its own progress over all texts
             return cached_encode(self._fitted_embedder(), texts, keep=False)
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:

@@ -36,15 +36,15 @@ _OUT_OF_MEMORY = (
 class FinetuneClassifier(TransformerClassifier):
     """Pooled encoder output -> dropout -> linear -> sigmoid for each label, or softmax over exclusive classes.
 
-    Mini-batches of like length with dynamic padding; AdamW with a rate of its own for the head, and lower ones the
-    further from it; rare labels weigh more, up to `positive_weight`; after each epoch the loss on validation decides
-    which checkpoint is kept and when to stop. With `lora_rank` adapters are trained in place of the encoder's weights
-    and merged into them afterwards.
+    Mini-batches of similar length with dynamic padding; AdamW with separate learning rates for the head and the layers,
+    lower the further a layer is from the head; rare labels weigh more, up to `positive_weight`; after each epoch the
+    loss on validation decides which checkpoint is kept and when to stop. With `lora_rank`, adapters are trained in
+    place of the encoder's weights and merged into them afterwards.
 
     Attributes:
-        checkpoints: a folder in which an interrupted training of the same experiment on the same examples goes on, with
-            the same end; None for one that is deleted afterwards. Whoever sets it deletes it when all is saved.
-        notes: what the report should say of the training.
+        checkpoints: a folder from which an interrupted training of the same experiment on the same examples resumes,
+            with the same result; None for a temporary one. The caller deletes it when the model is saved.
+        notes: what the report should say about the training.
     """
 
     distributed = True
@@ -60,8 +60,8 @@ class FinetuneClassifier(TransformerClassifier):
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Train; the checkpoint that is best on `validation` is kept.
 
-        Where memory does not suffice, batches are halved and two of them make a step, which `notes` says; several
-        processes, which would have to agree on that, stop.
+        If memory runs out, batches are halved and their gradients accumulated, and `notes` says so; a distributed
+        training, whose processes would have to agree on that, fails instead.
 
         Raises:
             EncoderError: the encoder cannot be found or opened.

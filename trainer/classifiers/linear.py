@@ -44,7 +44,7 @@ def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, ex
     """What the regression is fitted to: (n, labels) booleans, or (n,) classes with "none" after the last label.
 
     Raises:
-        ExperimentError: there is nothing to tell apart, as `refuse_one_class` says.
+        ExperimentError: the examples are of one class, as in `refuse_one_class`.
     """
     refuse_one_class(examples, labels, exclusive=exclusive)
     gold = label_matrix(examples, labels)
@@ -98,9 +98,7 @@ class LinearLayer:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
-        from safetensors.numpy import save_file
-
-        save_file({"weight": self.weight, "bias": self.bias}, path)
+        write_tensors(path, {"weight": self.weight, "bias": self.bias})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -114,6 +112,13 @@ class LinearLayer:
     def _by_feature(self) -> NDArray[np.float32]:
         """(width, outputs); laid out once, as scipy would copy a transposed view at every product."""
         return np.ascontiguousarray(self.weight.T)
+
+
+def write_tensors(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
+    """Write a safetensors file that others may read: the library's own `save_file` makes it private to its owner."""
+    from safetensors.numpy import save
+
+    path.write_bytes(save(tensors))
 
 
 FORMAT_1_TYPES = frozenset(

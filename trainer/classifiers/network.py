@@ -21,7 +21,7 @@ from trainer.encoders.encoder import max_positions, open_encoder
 _SMALLEST = 1e-6
 """Least scale of a row, so that a row of zeros is not divided by zero."""
 _NATIVE = ("amx_bf16", "avx512_bf16")
-"""What processors with units for bfloat16 say of themselves."""
+"""The capabilities by which a processor reports units for bfloat16."""
 
 
 def trains_in_bfloat16(precision: Precision) -> bool:
@@ -34,8 +34,8 @@ def trains_in_bfloat16(precision: Precision) -> bool:
         return False
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    capabilities: Mapping[str, object] = tell() if tell else {}  # older versions of torch do not tell
+    get = getattr(torch.cpu, "get_capabilities", None)  # newer versions of torch only
+    capabilities: Mapping[str, object] = get() if get else {}
     return any(bool(capabilities.get(name)) for name in _NATIVE)
 
 
@@ -162,7 +162,7 @@ def _with_adapters(encoder: Any, rank: int) -> Any:
 
 
 def _freeze_pooler(encoder: Any) -> None:
-    """It is not used, and no gradient reaches it."""
+    """The pooler is not used, and distributed training expects a gradient for every trained weight."""
     for name, parameter in encoder.named_parameters():
         if "pooler" in name.split("."):
             parameter.requires_grad = False

@@ -36,11 +36,11 @@ NOT_INSTALLED = 'onnxruntime, onnx or onnxscript is not installed. `pip install 
 
 
 class OnnxNetwork:
-    """Asked like the torch `Network`, with arrays in place of tensors.
+    """What the torch `Network` does when it predicts, with arrays in place of tensors.
 
     Args:
         folder: holds `onnx/model.onnx`, `encoder/tokenizer.json` and `head.safetensors`.
-        settings: what lies in `settings.json`.
+        settings: the content of `settings.json`.
 
     Raises:
         ArtefactError: onnxruntime is not installed or cannot open the graph, or the graph is not of the plain form that
@@ -70,7 +70,7 @@ class OnnxNetwork:
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
         """(batch, width) pooled states: what the head sees.
 
-        In a graph of 8 bits the rounding is that of the batch, so that a text's vector depends a little on its company.
+        In an int8 graph the batch decides how values are rounded, so a text's vector depends slightly on its batch.
         """
         vectors: Vectors = self._session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0]
         return vectors

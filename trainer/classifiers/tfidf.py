@@ -24,7 +24,14 @@ from labels.errors import ExperimentError
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.base import Classifier, count_outputs, not_fitted
-from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, read_skops, regression_targets
+from trainer.classifiers.linear import (
+    LinearLayer,
+    build_regression,
+    fit_regression,
+    read_skops,
+    regression_targets,
+    write_tensors,
+)
 from trainer.config.models import TfidfSection
 
 if TYPE_CHECKING:
@@ -39,7 +46,7 @@ _MOST_KNOWN, _LONGEST_KNOWN = 100_000, 40
 """So many words' n-grams are remembered, but not those of longer "words" such as addresses: some 20 MB in all."""
 _TOKEN = re.compile(r"(?u)\b\w+\b")
 _NOTHING_LEFT = ("After pruning, no terms remain", "empty vocabulary", "max_df corresponds to < documents than min_df")
-"""How scikit-learn's vectoriser says that no n-gram is left."""
+"""How scikit-learn's vectoriser begins its message that no n-gram is left."""
 
 
 class TfidfClassifier(Classifier):
@@ -210,13 +217,11 @@ class Scorer:
 
     def save(self, folder: Path) -> None:
         """Write `vocabulary.json` and `weights.safetensors`."""
-        from safetensors.numpy import save_file
-
         parts = dict(zip(PARTS, (self.words, self.characters), strict=True))
         content = {name: {"longest": part.longest, "terms": part.terms} for name, part in parts.items()}
         (folder / VOCABULARY).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
         idf = {f"{name}.idf": part.idf for name, part in parts.items()}
-        save_file(idf | {"weight": self.layer.weight, "bias": self.layer.bias}, folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, idf | {"weight": self.layer.weight, "bias": self.layer.bias})
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -65,7 +65,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         """One batch forward and backward.
 
         Raises:
-            DivergedError: its loss is no finite number.
+            DivergedError: its loss is not finite.
         """
         loss: Tensor = super().training_step(*args, **kwargs)
         if not bool(torch.isfinite(loss)):
@@ -76,7 +76,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         """The loss on validation.
 
         Raises:
-            DivergedError: it is no finite number.
+            DivergedError: it is not finite.
         """
         found: dict[str, float] = super().evaluate(*args, **kwargs)
         if not math.isfinite(found["eval_loss"]):
@@ -92,7 +92,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
 
 
 class _OrderCallback(TrainerCallback):  # type: ignore[misc]
-    """Seeds the order of each epoch, so that it is the same in all processes and when training goes on."""
+    """Seeds the order of each epoch, so that it is the same in all processes and after an interruption."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
@@ -126,7 +126,7 @@ def train_network(
         train, validation: tokenised `datasets.Dataset`s with `labels`.
         batch_size: sentences that pass the encoder at once, on all devices together; where it is less than the
             section's, batches are added up to that.
-        folder: for checkpoints. Training goes on from the last whole one in it. Several processes share it.
+        folder: for checkpoints; training resumes from the last whole one. Processes of one training share it.
 
     Raises:
         DivergedError: the loss became infinite or not a number.
@@ -169,20 +169,20 @@ def encoder_rates(names: Sequence[str], rate: float, decay: float) -> dict[str, 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python failed for want of memory, on a GPU or in the main memory."""
+    """Whether torch or Python ran out of memory, on a GPU or in main memory."""
     kinds = (torch.OutOfMemoryError, MemoryError)
     return isinstance(error, kinds) or any(sign in str(error) for sign in _SIGNS_OF_WANT)
 
 
 def free_memory() -> None:
-    """Give back what a failed training held, on a GPU too; nothing may refer to it any more."""
+    """Free what a failed training held, on a GPU too; no reference to it may be left."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def smaller_batch(batch_size: int, whole: int) -> int:
-    """The next smaller size, half or less, of which a round number makes `whole`; 0 below 1."""
+    """The largest divisor of `whole` that is at most half of `batch_size`; 0 where there is none."""
     return next((size for size in range(batch_size // 2, 0, -1) if whole % size == 0), 0)
 
 

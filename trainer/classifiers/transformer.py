@@ -1,7 +1,7 @@
-"""What classifiers on a trained encoder share: how they are asked, saved, exported and opened again.
+"""What classifiers on a trained encoder share: how they predict, and are saved, exported and opened again.
 
-How they are trained is each kind's own matter. The module that is trained stands in `network`, what runs it after an
-export in `onnx_network`; the encoder's place is found by `trainer.encoders.encoder`.
+Each kind trains in its own way. `network` holds the torch module, `onnx` what runs it after an export, and
+`trainer.encoders.encoder` finds the encoder.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TransformerClassifier(Classifier):
 
     @abstractmethod
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Each kind's own."""
+        """Train the encoder and the head; each kind has its own way."""
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels): sigmoid of each output, or softmax over the classes without the column of "none".
@@ -110,18 +110,18 @@ class TransformerClassifier(Classifier):
         return self.onnx_ is not None
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """Empty: what an encoder has against it is found where its graph is written."""
+        """Empty: whether an encoder can be exported shows only when its graph is written."""
         return ""
 
     def read_by_exported(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """(n,): all of them."""
+        """(n,) all of them."""
         return np.ones(len(texts), dtype=bool)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
-        """Write what `save` does, but `onnx/model.onnx` in place of the encoder's weights; `load` opens it too.
+        """Like `save`, but with `onnx/model.onnx` in place of the encoder's weights; `load` opens it too.
 
         Args:
-            int8: with weights of 8 bits, as `network_graph` says.
+            int8: use 8-bit weights.
 
         Raises:
             ArtefactError: the exporter is not installed, or cannot express this encoder or tokenizer.
@@ -211,11 +211,11 @@ class TransformerClassifier(Classifier):
     @classmethod
     @abstractmethod
     def _section_of(cls, settings: dict[str, Any]) -> FinetuneSection | ContrastiveSection:
-        """A section of this kind that names the encoder of the settings."""
+        """A section of this kind with the encoder of the settings."""
 
     @abstractmethod
     def _restore(self, settings: dict[str, Any]) -> None:
-        """Take what else `_settings` wrote."""
+        """Take the kind's own settings, which `_settings` wrote."""
 
     def describe(self) -> dict[str, Any]:
         """Encoder, pooling, length limit and parameters."""
@@ -229,7 +229,7 @@ class TransformerClassifier(Classifier):
 
 
 class _TorchEngine:
-    """A torch network asked with arrays, as `OnnxNetwork` is."""
+    """A torch network behind the interface of `OnnxNetwork`: arrays in, arrays out."""
 
     def __init__(self, network: Network) -> None:
         self._network = network.eval()

@@ -1,7 +1,7 @@
 """Vectors of frozen encoders kept on disk, so that folds and runs on the same texts encode each text once.
 
-One SQLite file an encoder under `cache_folder()`. It holds nothing that cannot be made again: it may be deleted at any
-time, a damaged one is, and where none can be written the work goes on without.
+One SQLite file for each encoder under `cache_folder()`. Its content can be computed again: the file may be deleted at
+any time, a damaged one is deleted, and where none can be written, work continues without it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ _CHUNK = 1024
 _KEYS_A_QUERY = 500
 _BUSY_SECONDS = 10
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""What SQLite reports of a file that is no database, a broken one, or one with other tables than ours."""
+"""What SQLite reports for a file that is not a database, is damaged, or has other tables than ours."""
 
 
 def cached_encode(embedder: Embedder, texts: Sequence[str], *, keep: bool = True) -> Vectors:
     """What `embedder.encode(texts)` gives, taken from its cache where it is there.
 
     Args:
-        keep: write what had to be encoded to the cache. Not for texts that are met only once, such as a corpus to be
-            predicted.
+        keep: write what had to be encoded to the cache; false for texts that are read only once, such as a corpus.
     """
     cache = EmbeddingCache(cache_folder() / "embeddings" / f"{embedder.identity}.sqlite", embedder.dimensions)
     known = cache.read(texts)
@@ -54,7 +53,7 @@ class EmbeddingCache:
 
     Args:
         path: the file; it is made when something is written.
-        dimensions: length of a vector. What has another length, or is not of norm 1, is taken for missing.
+        dimensions: length of a vector. Vectors of another length or norm than 1 count as missing.
     """
 
     def __init__(self, path: Path, dimensions: int) -> None:
@@ -80,7 +79,7 @@ class EmbeddingCache:
         return found
 
     def write(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Keep the vectors of these texts; all of them, or none where the file cannot be written."""
+        """Store the vectors of these texts: all of them, or none where the file cannot be written."""
         rows = [(_key(text), vector.astype("<f4").tobytes()) for text, vector in vectors.items()]
         with self._forgiving():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +98,7 @@ class EmbeddingCache:
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
-        """Let no trouble with the cache stop the work; a damaged file is removed."""
+        """Continue without the cache after an error; a damaged file is removed."""
         try:
             yield
         except sqlite3.Error as error:

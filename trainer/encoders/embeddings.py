@@ -1,8 +1,6 @@
 """Texts -> vectors of a frozen sentence encoder, in batches of like length.
 
-How an encoder is found and opened is the business of `trainer.encoders.encoder`; keeping vectors from run to run that
-of
-`trainer.encoders.cache`.
+`trainer.encoders.encoder` finds and opens encoders; `trainer.encoders.cache` keeps vectors from run to run.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ MAX_LENGTH = 128
 
 
 class Embedder:
-    """A sentence encoder that is asked, never trained; it is opened when the first text comes.
+    """A sentence encoder that is used but not trained; it is opened when the first text comes.
 
     Args:
         encoder: `minilm` for the bundled one, a folder, or a hub name.
@@ -96,10 +94,10 @@ def encode_in_batches(
 ) -> Vectors:
     """(n, width) float32 of what `encode` gives for each text, in the order of `texts`.
 
-    Texts are sorted by their number of tokens for the batches, so that little is spent on padding.
+    Texts are batched by their number of tokens, so that little time is spent on padding.
 
     Args:
-        tokenizer: one of transformers', or what is called in the same way.
+        tokenizer: one of transformers', or an object with the same interface.
         encode: called with a batch's input ids and attention mask; gives (batch, width).
         max_length: tokens at which longer texts are cut.
     """
@@ -130,7 +128,7 @@ def pool_states(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch
 
     Args:
         mask: (batch, tokens), 0 for padding.
-        pooling: "first" takes the first token's state, "mean" the mean over tokens that are no padding.
+        pooling: "first" takes the first token's state, "mean" the mean over all tokens but padding.
     """
     if pooling == "first":
         return states[:, 0]

@@ -1,6 +1,6 @@
 """Name or path -> the folder of an encoder, and the encoder opened: the bundled MiniLM, a folder, the hub or its cache.
 
-What is done with an open encoder is left to `trainer.encoders.embeddings` and the classifiers.
+`trainer.encoders.embeddings` and the classifiers use the opened encoder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DECISIVE = (
     "vocab.json",
     "vocab.txt",
 )
-"""Files beside the weights that decide what an encoder makes of a text."""
+"""Files beside the weights that decide how an encoder reads a text."""
 
 
 def find_encoder(name: str) -> Path:
@@ -42,7 +42,7 @@ def find_encoder(name: str) -> Path:
         name: `minilm` for the bundled encoder, a folder, or a hub name such as `FacebookAI/roberta-base`.
 
     Raises:
-        EncoderError: it is nowhere to be found, or the bundled weights are not the expected ones.
+        EncoderError: it cannot be found, or the bundled weights are not the expected ones.
     """
     if name == BUNDLED:
         return bundled_encoder()
@@ -79,11 +79,11 @@ def bundled_encoder() -> Path:
 def _checked_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise EncoderError(
-            f"{folder}: no config.json, so this is no encoder's folder. Save it with "
-            "`save_pretrained`, model and tokenizer both."
+            f"{folder}: no config.json, so this is not an encoder's folder. Save model and tokenizer there "
+            "with `save_pretrained`."
         )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")):
-        raise EncoderError(f"{folder}: no tokenizer beside config.json. Save it there with `save_pretrained`.")
+        raise EncoderError(f"{folder}: no tokenizer beside config.json. Save one there with `save_pretrained`.")
     if not list(folder.glob("*.safetensors")):
         raise EncoderError(
             f"{folder}: no *.safetensors weights; pickled ones are not loaded. Save them again with "
@@ -113,8 +113,9 @@ def _from_hub(name: str) -> Path:
 
 
 def _fetch_pooling(name: str) -> None:
-    """Complete a cached encoder by how it pools, which other software leaves out; the hub client remembers that there
-    is nothing to fetch. Where the hub cannot be asked it stays unknown.
+    """Fetch how a cached encoder pools, which other software does not download; without a connection it stays unknown.
+
+    The hub client remembers when there is nothing to fetch, so that the hub is asked only once.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
@@ -181,7 +182,7 @@ def encoder_digest(folder: Path) -> str:
 def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
     """The encoder in `folder` as a transformers model in float32 on the CPU, and its tokenizer.
 
-    Nothing of the folder is executed: no Python files beside the configuration, no pickled weights.
+    No code from the folder is run: no Python files beside the configuration, no pickled weights.
 
     Args:
         keep_layers: keep only the encoder's first layers; 0 keeps all.
@@ -210,7 +211,7 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
         ) from error
     if tokenizer.pad_token is None:
         raise EncoderError(
-            f"{folder}: its tokenizer has no padding token, and sentences are of different lengths. Set "
+            f"{folder}: its tokenizer has no padding token, which batches of sentences need. Set "
             "`tokenizer.pad_token` and save the tokenizer there again."
         )
     if keep_layers > layers:
@@ -219,7 +220,7 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
 
 
 def max_positions(encoder: Any) -> int:
-    """How many tokens an encoder can take: its positions, without those below a padding token's (RoBERTa)."""
+    """How many tokens an encoder can read: its positions, without those reserved up to padding (RoBERTa)."""
     positions = int(getattr(encoder.config, "max_position_embeddings", 512))
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)

@@ -1,4 +1,4 @@
-"""The saved model: its files, the object that is asked, its export, and its form for MLflow."""
+"""The saved model: its files, the object that predicts, its export to ONNX, and its form for MLflow."""
 
 from trainer.model.model import Model
 

@@ -1,7 +1,7 @@
-"""An artefact that runs on onnxruntime, made from one that runs on torch and held against it on labelled rows.
+"""Export: an artefact that runs on onnxruntime, made from one that runs on torch and compared with it on labelled rows.
 
-What can be exported, and what of it, is left to the classifiers (`Exportable`: `transformer`, `cascade`), and so is how
-the graph is written and run (`network_graph`, `onnx_network`).
+What can be exported is decided by the classifiers (`Exportable`: `transformer`, `cascade`); `trainer.classifiers.onnx`
+writes and runs the graph.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from trainer.model.artefact import Manifest, folder_size, read_manifest, save_ar
 from trainer.model.model import Model
 
 TOLERANCE = 1e-3
-"""Largest difference of a calibrated probability that float32 is allowed."""
+"""Largest difference between calibrated probabilities that is accepted in float32."""
 FEWEST_ROWS, LEAST_AGREEING, MOST_LOST = 500, 0.99, 0.02
-"""What int8 has to show: on so many rows, this share of equal label sets, no label's recall lower by more than that."""
+"""What int8 must reach: on at least so many rows, this share of equal label sets, and no larger loss of recall."""
 
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Recall:
-    """A label's recall against gold before and after; None where gold has none of it, so that it is not judged."""
+    """A label's recall against gold before and after the export; None where no gold row has the label."""
 
     positives: int
     before: float | None
@@ -48,13 +48,13 @@ class Recall:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an exported model says on labelled rows what the model says that it was made from.
+    """How far an exported model agrees, on labelled rows, with the model it was made from.
 
     Attributes:
         origin: where the rows come from.
-        agreeing: share of rows with equal label sets.
-        apart: rows with other label sets although no probability was within `TOLERANCE` of where sets change.
-        largest_difference: of two calibrated probabilities of the same label and row.
+        agreeing: share of rows with equal label sets, 0 to 1.
+        apart: rows whose label sets differ although no probability was within `TOLERANCE` of a decision boundary.
+        largest_difference: between two calibrated probabilities of the same label and row.
         recalls: by label.
     """
 
@@ -67,13 +67,13 @@ class Agreement:
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """Labels that gold has no row of."""
+        """Labels without a gold row."""
         return tuple(label for label, recall in self.recalls.items() if not recall.positives)
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export made: the artefact's folder and id, and how it compares with the one it was made from.
+    """The exported artefact's folder and id, and how it compares with the artefact it was made from.
 
     Sizes are bytes of the whole artefact; speeds are sentences a second over the check rows.
     """
@@ -97,22 +97,22 @@ def export_artefact(
     data: Path | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Write the artefact in `source` to `out` as one that runs on onnxruntime; `source` stays as it is.
+    """Write the artefact in `source` to `out` as one that runs on onnxruntime; `source` is not changed.
 
-    It is written only if it says the same on the check rows. In float32: every calibrated probability within
-    `TOLERANCE`, and equal label sets but where that decides. In int8: `LEAST_AGREEING` of the label sets equal, and no
-    label's recall lower by more than `MOST_LOST`.
+    The export is kept only if it agrees on the check rows. In float32, every calibrated probability must be within
+    `TOLERANCE`, and label sets may differ only where that difference decides. In int8, `LEAST_AGREEING` of the label
+    sets must be equal, and no label may lose more recall than `MOST_LOST`.
 
     Args:
-        int8: weights of 8 bits: smaller and faster, no longer quite the same. Needs `FEWEST_ROWS` check rows. Not of a
-            cascade, which is certified in float32.
+        int8: use 8-bit weights: smaller and faster, but less exact. Needs `FEWEST_ROWS` check rows. A cascade cannot
+            be exported in int8, because it is certified in float32.
         data: a labelled file of check rows; None takes the validation rows that the run left beside the artefact.
 
     Raises:
-        ArtefactError: the artefact is of a kind that cannot be exported, or not so; it runs on onnxruntime already; its
-            export says something else, with the figures; or onnxruntime is not installed.
-        DataError: there are too few check rows, they cannot be read, or none of them reaches what is exported; or `out`
-            is occupied or touches `source`.
+        ArtefactError: the kind cannot be exported in this precision, the artefact is an export already, the export
+            disagrees (the message has the figures), or onnxruntime is not installed.
+        DataError: there are too few check rows, they cannot be read, or none of them reaches the exported part; or
+            `out` is occupied or overlaps with `source`.
     """
     _refuse_place(source, out, data, overwrite=overwrite)
     classifier, model = _open(source, int8=int8)
@@ -141,24 +141,23 @@ def export_artefact(
 
 
 def compare(before: Probabilities, after: Probabilities, gold: Bools, model: Model, origin: str) -> Agreement:
-    """Hold (n, labels) calibrated probabilities of two models against each other and against gold."""
-    said, says = model.decide(before), model.decide(after)
-    other = (said != says).any(axis=1)
+    """Compare (n, labels) calibrated probabilities of two models with each other and with gold."""
+    old, new = model.decide(before), model.decide(after)
+    other = (old != new).any(axis=1)
     return Agreement(
         origin=origin,
         rows=len(gold),
         agreeing=float(1 - other.mean()),
-        apart=int((other & ~_undecided(before, said != says, model.calibration)).sum()),
+        apart=int((other & ~_undecided(before, old != new, model.calibration)).sum()),
         largest_difference=float(np.abs(before - after).max()),
         recalls={
-            label: _recall(gold[:, column], said[:, column], says[:, column])
-            for column, label in enumerate(model.labels)
+            label: _recall(gold[:, column], old[:, column], new[:, column]) for column, label in enumerate(model.labels)
         },
     )
 
 
 def _undecided(probabilities: Probabilities, differing: Bools, calibration: Calibration) -> Bools:
-    """(n,) whether every label that differs, or the two likeliest classes, lay so near that `TOLERANCE` decides."""
+    """(n,) whether every label that differs, or the two likeliest classes, are so close that `TOLERANCE` decides."""
     if not calibration.exclusive:
         near = np.abs(probabilities - calibration.thresholds) <= TOLERANCE
         return np.asarray((near | ~differing).all(axis=1))
@@ -167,28 +166,28 @@ def _undecided(probabilities: Probabilities, differing: Bools, calibration: Cali
     return np.asarray(ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE)
 
 
-def _recall(gold: NDArray[np.bool_], said: NDArray[np.bool_], says: NDArray[np.bool_]) -> Recall:
+def _recall(gold: NDArray[np.bool_], old: NDArray[np.bool_], new: NDArray[np.bool_]) -> Recall:
     positives = int(gold.sum())
     if not positives:
         return Recall(0, None, None)
-    return Recall(positives, float((gold & said).sum() / positives), float((gold & says).sum() / positives))
+    return Recall(positives, float((gold & old).sum() / positives), float((gold & new).sum() / positives))
 
 
 def _refuse_place(source: Path, out: Path, data: Path | None, *, overwrite: bool) -> None:
     refuse_occupied(out, overwrite=overwrite, reads=[data] if data else ())
     old, new = source.resolve(), out.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
-        raise DataError(f"{out}: the artefact to be exported lies there and would be altered. Name another with --out.")
+        raise DataError(f"{out}: this place holds the artefact to be exported. Choose another with --out.")
 
 
 def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
-    """The artefact's classifier and model, if it is one that can be exported so."""
+    """The artefact's classifier and model, if it can be exported in this precision."""
     kind = read_manifest(source).kind
     if not issubclass(classifier_class(kind), Exportable):
         able = [name for name in CLASSES if issubclass(classifier_class(name), Exportable)]
         raise ArtefactError(
-            f"{source}: a model of kind {kind} cannot be exported, only one with an encoder of its own: "
-            f"{', '.join(able)}. Train such a model, or use this one as it is."
+            f"{source}: a model of kind {kind} cannot be exported, because it has no encoder of its own. "
+            f"Train one of {', '.join(able)}, or use this model as it is."
         )
     model = Model.load(source)
     classifier = model.classifier
@@ -196,7 +195,7 @@ def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
     if classifier.is_exported():
         origin = model.manifest.details.get("exported_from", "unknown") if model.manifest else "unknown"
         raise ArtefactError(
-            f"{source}: this model was exported already. Give the artefact that it was made from (id {origin})."
+            f"{source}: this model is an export already. Give the artefact it was made from (id {origin})."
         )
     if why := classifier.why_not_exported(int8=int8):
         raise ArtefactError(f"{source}: {why}")
@@ -212,10 +211,10 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
         examples, origin = read_examples(data, model.codebook), data.name
         place, what = data, "labelled rows"
     if len(examples) < fewest:
-        wanted = f"int8 is checked on at least {fewest}" if fewest > 1 else "no model is exported unchecked"
+        wanted = f"int8 needs at least {fewest} to be checked on" if fewest > 1 else "an export must be checked"
         raise DataError(
-            f"{place}: {len(examples)} {what}, and {wanted}. "
-            "Give a labelled file that the model was not trained on with --data."
+            f"{place}: {len(examples)} {what}, but {wanted}. "
+            "With --data, give a labelled file that the model was not trained on."
         )
     return examples, origin
 
@@ -223,13 +222,13 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
 def _refuse_unread(source: Path, classifier: Exportable, examples: Sequence[Example], origin: str) -> None:
     if not classifier.read_by_exported([example.text for example in examples]).any():
         raise DataError(
-            f"{source}: none of the {len(examples)} check rows ({origin}) is read by what is to be exported, and no "
-            "model is exported unchecked. Give a labelled file of harder sentences with --data."
+            f"{source}: none of the {len(examples)} check rows ({origin}) reaches the part to be exported, so that it "
+            "cannot be checked. With --data, give a labelled file of harder sentences."
         )
 
 
 def _validation_rows(run: Path, model_id: str) -> list[Example]:
-    """What the run in a folder left of its validation part; nothing where it made another model."""
+    """The validation rows that a run left in its folder; none where it made another model."""
     predictions = run / "predictions.parquet"
     if not predictions.is_file() or _reported_model(run / "report.json") != model_id:
         return []
@@ -237,7 +236,7 @@ def _validation_rows(run: Path, model_id: str) -> list[Example]:
 
 
 def _reported_model(report: Path) -> str:
-    """The id of the model that a run's report is about; empty where there is no such report."""
+    """The id of the model in a run's report; empty without a report."""
     try:
         return str(json.loads(report.read_text(encoding="utf-8"))["model_id"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -247,7 +246,7 @@ def _reported_model(report: Path) -> str:
 def _check(
     model: Model, exported: Model, examples: Sequence[Example], origin: str
 ) -> tuple[Agreement, tuple[float, float]]:
-    """How the two agree on the check rows, and how many texts a second each reads."""
+    """How the two agree on the check rows, and their speeds in texts a second."""
     texts = [example.text for example in examples]
     before, speed_before = _ask(model, texts, 0)
     after, speed_after = _ask(exported, texts, len(texts))
@@ -257,7 +256,7 @@ def _check(
 
 def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities, float]:
     """(n, labels) calibrated probabilities, and texts per second; `asked` texts went to the other model before."""
-    model.predict_proba(texts[:1])  # what is done once is no matter of speed
+    model.predict_proba(texts[:1])  # the first call also loads and warms up, which is not part of the speed
     parts: list[Probabilities] = []
     seconds = 0.0
     for start in range(0, len(texts), _CHUNK):
@@ -270,16 +269,16 @@ def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities,
 
 
 def why_refused(agreement: Agreement, precision: str) -> str:
-    """Why a model that agrees so far is not written, with the figures; empty where it is."""
+    """Why an export with this agreement is refused, with the figures; empty where it is accepted."""
     if precision == "float32":
         same = agreement.largest_difference <= TOLERANCE and not agreement.apart
-        wanted = f"probabilities may differ by {TOLERANCE:g}, and label sets only where that decides"
+        wanted = f"Probabilities may differ by {TOLERANCE:g}, and label sets only where that decides"
         repair = "This encoder cannot be exported as it is."
     else:
         same = agreement.agreeing >= LEAST_AGREEING and not any(map(_lost, agreement.recalls.values()))
         wanted = f"{LEAST_AGREEING:.0%} must agree, and no recall may fall by more than {100 * MOST_LOST:g} points"
         repair = "Export it in float32, without --int8."
-    return "" if same else f"{precision} is refused: {_figures(agreement)} Here {wanted}. Nothing was written. {repair}"
+    return "" if same else f"{precision} is refused: {_figures(agreement)} {wanted}. Nothing was written. {repair}"
 
 
 def _lost(recall: Recall) -> bool:
@@ -295,9 +294,9 @@ def _figures(agreement: Agreement) -> str:
         if recall.before is not None and recall.after is not None
     )
     return (
-        f"on {agreement.rows} rows ({agreement.origin}) {agreement.agreeing:.2%} of the label sets agree, the largest "
-        f"difference of a probability is {agreement.largest_difference:.2g}; recall before and after: "
-        f"{recalls or 'not judged, for want of gold labels'}."
+        f"on {agreement.rows} rows ({agreement.origin}) {agreement.agreeing:.2%} of the label sets agree, and "
+        f"probabilities differ by up to {agreement.largest_difference:.2g}; recall before and after: "
+        f"{recalls or 'unknown, as no row has a gold label'}."
     )
 
 

@@ -1,6 +1,6 @@
 """The artefact as an MLflow pyfunc, by MLflow's models-from-code: this file is copied into each logged model.
 
-So that `mlflow models serve` and Spark see the same probabilities and label sets as `communique predict`; no object is
+`mlflow models serve` and Spark thus give the same probabilities and label sets as `communique predict`, and nothing is
 pickled.
 """
 
@@ -17,14 +17,14 @@ class CommuniqueModel(PythonModel):  # type: ignore[misc]
     """A column `text` in; per row the labels assigned, and the probability of each label, out."""
 
     def load_context(self, context: Any) -> None:
-        """Open the artefact that lies beside this code."""
+        """Open the artefact that was logged with this code."""
         self.model = Model.load(context.artifacts["artefact"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row for each text: `labels` (list of names), `probabilities` (name -> number in [0, 1]).
 
         Raises:
-            TypeError: a row holds something else than text, such as a null.
+            TypeError: a row is not text, for example null.
         """
         texts = list(model_input["text"])
         for row, text in enumerate(texts):
