@@ -315,7 +315,7 @@ class CascadeClassifier(Classifier):
         cheap, expensive = (_Member.load(folder / name, codebook, content[name]) for name in (CHEAP, EXPENSIVE))
         if "rule" not in content:
             raise ArtefactError(
-                f"{folder / FILE}: this cascade has no rule of the current form, as an early communique wrote it. Train it again."
+                f"{folder / FILE}: an early communique wrote this cascade, whose rule has changed. Train it again."
             )
         rule, certificate = DeferralRule.from_dict(content["rule"]), Certificate.from_dict(content["certificate"])
         classifier = cls(codebook, CascadeSection(kind="cascade"), seed=0)

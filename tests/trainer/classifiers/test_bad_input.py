@@ -64,7 +64,7 @@ def test_one_class_only_is_refused_in_words(
     kind: str, codebook: Codebook, borne: tuple[str, ...], tiny_encoder: Path
 ) -> None:
     examples = [replace(example, labels=borne) for example in make_examples(20)]
-    with pytest.raises(ExperimentError, match=rf"all 20 train examples bear {', '.join(borne) or 'no label'},.*Add"):
+    with pytest.raises(ExperimentError, match=rf"all 20 train examples have {', '.join(borne) or 'no label'},.*Add"):
         fit(kind, tiny_encoder, codebook, examples)
 
 

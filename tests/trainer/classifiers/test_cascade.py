@@ -242,7 +242,7 @@ def test_too_little_validation_is_refused_before_anything_is_fitted() -> None:
     with pytest.raises(ExperimentError) as caught:
         classifier.fit(rows[:200], rows[200:])
     message = str(caught.value)
-    assert "model.max_disagreement = 0.01: to certify it takes 299 validation sentences" in message
+    assert "model.max_disagreement = 0.01: a certificate at confidence 0.95 needs at least 299 validation" in message
     assert "There are 200, in halves of 100 and 100" in message
     assert "raise model.max_disagreement to at least 0.03," in message
     assert message.endswith('or train finetune alone: model.kind = "finetune".')
@@ -296,12 +296,12 @@ def test_what_does_not_hold_on_the_second_half_is_refused_with_its_figures() -> 
     with pytest.raises(ExperimentError) as caught:
         classifier.fit(train, validation)
     first, differs, lost, repair = str(caught.value).splitlines()
-    assert first.startswith("The cascade cannot be certified. On 200 validation sentences")
+    assert first.startswith("The cascade cannot be certified. On the 200 validation sentences")
     assert differs.startswith(f"  label sets that differ: 20 of 200 (10.0%), at most {upper_bound(20, 200, 0.95):.1%}")
     assert differs.endswith("model.max_disagreement = 0.03 allows 1")
     assert lost.startswith("  lost of aid: 20 of 66 (30.3%)")
     assert lost.endswith("model.max_lost = 0.1 allows 2")
-    assert "(without one disagreement, 99 would do)" in repair
+    assert "(99 suffice if none disagrees)" in repair
     assert repair.endswith('train tfidf alone: model.kind = "tfidf".')
     assert classifier.fitted_ is None
 

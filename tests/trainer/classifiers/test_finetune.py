@@ -370,7 +370,7 @@ def test_fitting_leaves_nothing_in_the_working_folder(tiny_encoder: Path, isolat
 
 def test_train_examples_of_one_class_leave_nothing_to_tell_apart(tiny_encoder: Path) -> None:
     examples = [example for example in examples_for(ONE_OF, 60) if example.labels == ("aid",)]
-    with pytest.raises(ExperimentError, match=r"all 10 train examples bear aid.*nothing to tell apart"):
+    with pytest.raises(ExperimentError, match=r"all 10 train examples have aid.*nothing to distinguish"):
         FinetuneClassifier(ONE_OF, tiny_section(tiny_encoder), 1).fit(examples[:10], examples[10:])
 
 

@@ -350,16 +350,14 @@ def test_eight_bits_that_change_too_many_label_sets_are_refused(alone: Path, iso
 
 
 def test_no_model_is_exported_unchecked(alone: Path) -> None:
-    with pytest.raises(DataError, match=r"alone: 0 validation rows of a run beside it, and no model.* --data"):
+    with pytest.raises(DataError, match=r"alone: 0 validation rows of a run beside it, but an export must be.*--data"):
         export_artefact(alone, Path("out"))
     assert not Path("out").exists()
 
 
 def test_eight_bits_are_checked_on_no_fewer_than_500_rows(alone: Path, isolated: Path) -> None:
     data = write_examples(isolated / "rows.jsonl", examples_for(MULTI, 499))
-    with pytest.raises(
-        DataError, match=r"rows\.jsonl: 499 labelled rows, and int8 is checked on at least 500\..*--data"
-    ):
+    with pytest.raises(DataError, match=r"rows\.jsonl: 499 labelled rows, but int8 needs at least 500 to be.*--data"):
         export_artefact(alone, Path("out"), int8=True, data=data)
     assert not Path("out").exists()
 
@@ -394,7 +392,7 @@ def test_kinds_without_an_encoder_of_their_own_are_refused(tracked_run: TrackedR
 
 
 def test_an_exported_model_is_not_exported_again(multi: Exported) -> None:
-    with pytest.raises(ArtefactError, match=f"exported already.*{multi.source.id}"):
+    with pytest.raises(ArtefactError, match=f"is an export already.*{multi.source.id}"):
         export_artefact(multi.folder, Path("out"), data=multi.run.folder.parent / "test.jsonl")
 
 

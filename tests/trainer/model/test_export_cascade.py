@@ -197,20 +197,20 @@ def test_eight_bits_are_refused_for_the_certificate(exported: Exported) -> None:
     result = CliRunner().invoke(app, ["export", str(exported.run.artefact), "--onnx", "--int8", "--out", "out"])
     said = " ".join(result.stderr.split())
     assert result.exit_code == 2
-    assert "a cascade is not exported in int8, because its certificate was proven for finetune in float32. " in said
+    assert "a cascade cannot be exported in int8, because its certificate holds for finetune in float32. " in said
     assert said.endswith('Export it without --int8, or train finetune alone (model.kind = "finetune") and export that.')
     assert not Path("out").exists()
 
 
 def test_the_classifier_itself_refuses_eight_bits(exported: Exported, isolated: Path) -> None:
-    with pytest.raises(ArtefactError, match="not exported in int8"):
+    with pytest.raises(ArtefactError, match="cannot be exported in int8"):
         cascade_of(exported.source).save_exported(isolated, int8=True)
     assert not list(isolated.iterdir())
 
 
 @pytest.mark.parametrize("int8", [False, True])
 def test_an_exported_cascade_is_not_exported_again(exported: Exported, int8: bool) -> None:
-    with pytest.raises(ArtefactError, match=f"exported already.*{exported.source.id}"):
+    with pytest.raises(ArtefactError, match=f"is an export already.*{exported.source.id}"):
         export_artefact(exported.report.folder, Path("out"), int8=int8)
 
 
