@@ -345,7 +345,7 @@ def test_a_cascade_with_cut_offs_of_earlier_versions_says_so(
     content = json.loads((folder / "cascade.json").read_text("utf-8"))
     content["cut_offs"] = content.pop("rule")
     (folder / "cascade.json").write_text(json.dumps(content), "utf-8")
-    with pytest.raises(ArtefactError, match=r"cascade\.json: a cascade of an earlier communique.*Train it again"):
+    with pytest.raises(ArtefactError, match=r"cascade\.json: an early communique wrote this cascade.*Train it again"):
         CascadeClassifier.load(folder, CODEBOOKS["multi-label"])
 
 

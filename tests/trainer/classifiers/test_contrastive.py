@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from labels.codebook.schema import Codebook
 from labels.errors import DivergedError, EncoderError, ExperimentError
 from labels.records import Example
-from tests.conftest import make_examples
+from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import MakeExperiment, examples_for, gold_of, plain_codebook, texts_of, write_examples
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.contrastive import ContrastiveClassifier
@@ -185,15 +185,14 @@ def test_every_layer_is_tuned_but_the_unused_pooler(tiny_encoder: Path) -> None:
         pytest.param(64, {"passes": 3, "min_steps": 1, "batch_size": 16}, 12, id="smaller-batches-more-steps"),
     ],
 )
-def test_steps_grow_with_the_examples_up_to_a_limit_and_are_told(
+def test_steps_grow_with_the_examples_up_to_a_limit(
     tiny_encoder: Path, n: int, changes: dict[str, Any], steps: int
 ) -> None:
-    seen: list[tuple[int, int]] = []
     section = section_for(tiny_encoder, **({"max_steps": 100} | changes))
-    classifier = ContrastiveClassifier(MULTI, section, 1, lambda done, total: seen.append((done, total)))
-    classifier.fit(examples_for(MULTI, n), [])
+    with progress_reports() as reports:
+        classifier = ContrastiveClassifier(MULTI, section, 1).fit(examples_for(MULTI, n), [])
     assert classifier.describe()["steps"] == steps
-    assert seen == [(step, steps) for step in range(1, steps + 1)]
+    assert reports == [("Training", step, steps) for step in range(1, steps + 1)]
 
 
 def test_where_nothing_can_be_contrasted_the_encoder_stays_as_it_was(tiny_encoder: Path) -> None:

@@ -330,11 +330,10 @@ def test_stops_when_validation_has_not_improved_for_patience_epochs(
     tiny_encoder: Path, patience: int, epochs: int
 ) -> None:
     examples = examples_for(MULTI, 120)
-    seen: list[int] = []
-    section = tiny_section(tiny_encoder, epochs=8, patience=patience)
-    classifier = FinetuneClassifier(MULTI, section, 1, lambda done, _: seen.append(done))
-    classifier.fit(examples[:64], contradicting(MULTI, examples[64:]))
-    assert seen[-1] == epochs * 4
+    classifier = FinetuneClassifier(MULTI, tiny_section(tiny_encoder, epochs=8, patience=patience), 1)
+    with progress_reports() as reports:
+        classifier.fit(examples[:64], contradicting(MULTI, examples[64:]))
+    assert reports[-1][1] == epochs * 4
     assert classifier.best_epoch_ == 1.0
 
 
@@ -472,12 +471,11 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def fit_counted(encoder: Path, n: int = 64, **changes: Any) -> tuple[FinetuneClassifier, list[int]]:
     """As `fit_tiny`, with the steps that were taken."""
-    steps: list[int] = []
     examples = examples_for(MULTI, n + 40)
-    section = tiny_section(encoder, min_steps=0, epochs=2, **changes)
-    classifier = FinetuneClassifier(MULTI, section, 1, lambda done, _: steps.append(done))
-    classifier.fit(examples[:n], examples[n:])
-    return classifier, steps
+    classifier = FinetuneClassifier(MULTI, tiny_section(encoder, min_steps=0, epochs=2, **changes), 1)
+    with progress_reports() as reports:
+        classifier.fit(examples[:n], examples[n:])
+    return classifier, [done for _, done, _ in reports]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_a_whole_folder_is_an_encoder(isolated: Path, tokenizer: str, weights: s
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ((), r"^mine: no config\.json, .*Save it with `save_pretrained`"),
+        ((), r"^mine: no config\.json, .*Save .* with `save_pretrained`"),
         (PARTS[1:], r"^mine: no config\.json"),
         (("config.json", "model.safetensors"), r"^mine: no tokenizer beside config\.json"),
         (PARTS[:2], r"^mine: no \*\.safetensors weights"),

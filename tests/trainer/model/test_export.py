@@ -408,7 +408,7 @@ def test_an_occupied_folder_is_refused_and_left_as_it_is(multi: Exported) -> Non
 def test_the_artefact_itself_is_no_place_for_its_export(alone: Path, out: str) -> None:
     before = everything_in(alone)
     for overwrite in (False, True):
-        with pytest.raises(DataError, match=r"Name another|Name a folder in it"):
+        with pytest.raises(DataError, match=r"Choose another|Name a folder in it"):
             export_artefact(alone, Path(out), overwrite=overwrite)
     assert everything_in(alone) == before
 
@@ -473,7 +473,7 @@ GOOD = Agreement("rows", 1000, 1.0, 0, 0.0, {"aid": Recall(100, 0.9, 0.9), "truc
     [
         ("float32", {}, ""),
         ("float32", {"largest_difference": 0.001, "agreeing": 0.999}, ""),
-        ("float32", {"largest_difference": 0.0011}, "difference of a probability is 0.0011"),
+        ("float32", {"largest_difference": 0.0011}, "probabilities differ by up to 0.0011"),
         ("float32", {"apart": 1}, "label sets only where that decides"),
         ("int8", {"largest_difference": 0.4, "agreeing": 0.99, "apart": 10}, ""),
         ("int8", {"agreeing": 0.989}, "98.90% of the label sets agree"),
