@@ -1,4 +1,4 @@
-"""`communique demo`: the whole line on the starter corpus, shown step by step."""
+"""`communique demo`: from documents to a champion that labels an article it has never seen, on the starter corpus."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from trainer.cli.leaderboard import print_results
 
 if TYPE_CHECKING:
     from labels.records import Document
-    from trainer.cli.demo_steps import Corpus
     from trainer.data.splits import Split
+    from trainer.model.model import Model
+    from trainer.predict.bulk import Row
+    from trainer.runs.demo import Corpus
     from trainer.runs.run import RunResult
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="A new folder for store, split and runs.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", help="New folder for the store, the split and the runs.")] = Path(
+        "demo"
+    ),
 ) -> None:
-    """The whole line on the starter corpus: read, split, train four models, register the best, tag a new article."""
-    from trainer.cli import demo_steps as steps
+    """Try everything on the starter corpus: read, split, train four models, register the best, label a new article."""
+    from trainer.runs import demo as steps
 
     with reporting_errors():
         with progress_bars():
@@ -36,12 +40,23 @@ def demo(
         print_results(results)
         best, uri = steps.register_champion(results)
         print_champion(best, uri)
-        print_tagged(*steps.tag_unseen(best.model))
+        print_tagged(*tag_unseen(best.model))
         print_next_steps(uri)
 
 
+def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
+    """An article that is not in the corpus, and the prediction for each of its sentences."""
+    from labels.text.documents import read_file
+    from labels.text.sentences import split_sentences
+    from trainer.environment import shipped
+    from trainer.predict.bulk import predict_rows
+
+    [document] = read_file(shipped("seeds") / "unseen.txt", console.print)
+    return document, predict_rows(model, [(document, one) for one in split_sentences(document) if not one.boilerplate])
+
+
 def print_corpus(corpus: Corpus) -> None:
-    """Step 1 of the demo."""
+    """Step 1: what was read."""
     report = corpus.report
     console.print(
         f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
@@ -50,7 +65,7 @@ def print_corpus(corpus: Corpus) -> None:
 
 
 def print_split(split: Split, path: Path) -> None:
-    """Step 2 of the demo."""
+    """Step 2: the split."""
     console.print(
         f"2. Froze a split of {len(split.train)} / {len(split.validation)} / {len(split.test)} sentences "
         f"(train / validation / test), whole documents together: {path}"
@@ -59,12 +74,12 @@ def print_split(split: Split, path: Path) -> None:
 
 
 def print_champion(best: RunResult, uri: str) -> None:
-    """Step 4 of the demo."""
+    """Step 4: the champion."""
     console.print(f"4. Best on validation: {best.report.kind}. Registered; {uri} points at it.")
 
 
 def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Step 5 of the demo: each sentence with its labels, and its probabilities."""
+    """Step 5: each sentence of the article with its labels and their probabilities."""
     console.print(f"5. An article it has never seen: “{document.title}” ({document.source})")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column("labels", style="bold", no_wrap=True)
@@ -75,11 +90,11 @@ def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
         said = [f"{row['probabilities'][label]:.2f} {label if row['labels'] else f'({label})'}" for label in shown]
         table.add_row("\n".join(said), row["text"], style="" if row["labels"] else "dim")
     console.print(table, soft_wrap=False)
-    console.print("In brackets: the likeliest label where none reaches its threshold.")
+    console.print("In brackets: the most likely label where no label reaches its threshold.")
 
 
 def print_next_steps(uri: str) -> None:
-    """What to type after the demo."""
+    """Commands to try next."""
     console.print("Next, with your own articles:")
     for command, what in (
         (f"communique predict {uri} ARTICLES --out tagged.csv", "label every sentence"),
@@ -87,7 +102,7 @@ def print_next_steps(uri: str) -> None:
         ("communique ingest ARTICLES", "read them into a store"),
         ("communique label --annotator YOUR_NAME", "label them yourself"),
         ("communique train finetune --set data.source=store", "train on your labels"),
-        ("communique leaderboard --experiment communique-demo", "these runs again"),
-        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "everything that was recorded"),
+        ("communique leaderboard --experiment communique-demo", "compare these runs again"),
+        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "everything recorded"),
     ):
         console.print(f"  {command}   # {what}", soft_wrap=True)

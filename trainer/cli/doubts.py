@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 def doubts(
     store: StoreOption = None,
     codebook: CodebookOption = None,
-    kind: Annotated[str, typer.Option("--kind", help="The models that judge: tfidf or embedding.")] = "tfidf",
+    kind: Annotated[
+        str, typer.Option("--kind", help="Kind of model for the cross-validation: tfidf or embedding.")
+    ] = "tfidf",
     folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Cross-validation folds.")] = 5,
     limit: Annotated[int, typer.Option("--limit", min=1, help="List at most this many.")] = 100,
-    queue: Annotated[bool, typer.Option("--queue", help="Ask for the listed ones to be labelled again.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Queue the listed sentences to be labelled again.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write the list to a .jsonl or .csv file.")] = None,
 ) -> None:
-    """List the labels that are likely wrong: models that have not seen a document contradict its labels."""
+    """List labels that are likely wrong: cross-validated models contradict them."""
     from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebooks import find_codebook
@@ -64,27 +66,27 @@ def doubts(
 
 
 def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None, settings: Settings) -> None:
-    """The doubtful sentences, worst first, and what became of them; `settings` say in which store and codebook."""
+    """The doubtful sentences, worst first, and what was done with them; `settings` name store and codebook."""
     for note in report.notes:
         console.print(f"Note: {note}.")
     if report.errors:
         console.print(_doubt_table(report))
-        console.print("p: what a model that had not seen the document gives the label in doubt.")
+        console.print("p: probability of the doubtful label by a model that was fitted without the document.")
     shown = len(report.errors)
     console.print(
         f"{report.found} of {report.sentences} labelled sentences are in doubt"
         + (f"; the {shown} most doubtful are listed." if shown < report.found else ".")
     )
     if report.unchecked:
-        console.print(f"{report.unchecked} labels could not be judged: the other folds had no example to learn from.")
+        console.print(f"{report.unchecked} labels could not be checked: the other folds had no example of them.")
     if out is not None:
         console.print(f"Written to {out}.")
     if queued is not None:
-        console.print(f"{queued} sentences were put up for labelling again, {shown - queued} waited for it already.")
+        console.print(f"{queued} sentences were queued to be labelled again; {shown - queued} were queued already.")
         following = relabel_command(store=settings.store, codebook=settings.codebook)
         console.print(f"Next: {following}", soft_wrap=True)
     elif report.errors:
-        console.print("Add --queue to have them labelled again.")
+        console.print("Add --queue to queue them for labelling again.")
 
 
 def _doubt_table(report: LabelErrorReport) -> Table:

@@ -18,7 +18,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json, predictions and plots.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Evaluate a saved model on any labelled file: the report of a run, with the default \\[evaluation] settings."""
+    """Evaluate a saved model on a labelled file, with the default \\[evaluation] settings."""
     from trainer.model.model import Model
     from trainer.runs.evaluate import evaluate_file
     from trainer.runs.registry import fetch_artefact
@@ -28,4 +28,4 @@ def evaluate(
         evaluation = evaluate_file(Model.load(folder), folder, data, out, overwrite=overwrite)
         print_report(evaluation.report)
         if evaluation.folder is not None:
-            console.print(f"Kept in {evaluation.folder}: report.json, predictions.parquet, plots/")
+            console.print(f"Saved in {evaluation.folder}: report.json, predictions.parquet, plots/")

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 def export(
     artefact: ArtefactArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the exported artefact.")],
-    onnx: Annotated[bool, typer.Option("--onnx", help="As a graph that onnxruntime runs; the only format.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: smaller and faster; not of a cascade.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Export to ONNX, the only format so far.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: smaller and faster. Not for cascades.")] = False,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Labelled file to check on \\[default: the run's validation rows]."),
+        typer.Option("--data", help="Labelled file for the comparison \\[default: the run's validation rows]."),
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Make a faster artefact of a transformer or cascade, if it says the same (int8: nearly) on labelled rows."""
+    """Export a transformer or cascade to a faster artefact, if it agrees with the original on labelled rows."""
     from labels.errors import InputError
     from trainer.environment import silence_libraries
     from trainer.model.export import export_artefact
@@ -45,7 +45,7 @@ def export(
 
 
 def print_exported(report: ExportReport) -> None:
-    """How an exported model compares with the one it was made from, and what to type next."""
+    """How the exported model compares with the original, and a command to try next."""
     check = report.agreement
     console.print(_export_table(report))
     console.print(
@@ -53,7 +53,7 @@ def print_exported(report: ExportReport) -> None:
         f"largest difference of a probability {check.largest_difference:.2g}."
     )
     if check.unjudged:
-        console.print(f"Recall not judged, no such label in these rows: {', '.join(check.unjudged)}.")
+        console.print(f"Recall not compared (no such label in these rows): {', '.join(check.unjudged)}.")
     console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, on onnxruntime.")
     console.print(f"Next: {command('serve', report.folder)}", soft_wrap=True)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def leaderboard(
     experiment: Annotated[str, typer.Option("--experiment", help="Name of the MLflow experiment.")] = "communique",
 ) -> None:
-    """The tracked runs, best on validation first; only runs on the same split are ranked against each other."""
+    """List the tracked runs, best on validation first; only runs on the same split are ranked together."""
     from trainer.runs.leaderboard import leaderboards
 
     with reporting_errors():

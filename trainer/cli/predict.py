@@ -19,10 +19,12 @@ def predict(
     artefact: ArtefactArgument,
     inputs: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],
     output: Annotated[Path, typer.Option("--out", "--output", "-o", help="A .jsonl, .csv or .parquet file to write.")],
-    split: Annotated[bool, typer.Option(help="Cut texts into sentences; --no-split: each row is one already.")] = True,
-    keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate too.")] = False,
+    split: Annotated[
+        bool, typer.Option(help="Cut texts into sentences; with --no-split each row is one sentence.")
+    ] = True,
+    keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")] = False,
 ) -> None:
-    """Label every sentence of a corpus of any size: one row a sentence, with labels and probabilities."""
+    """Label every sentence of a corpus of any size; writes a row for each sentence, with labels and probabilities."""
     from trainer.environment import silence_libraries
     from trainer.model.model import Model
     from trainer.predict.bulk import predict_files
@@ -37,11 +39,11 @@ def predict(
 
 
 def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
-    """What bulk prediction did."""
+    """The counts of a bulk prediction."""
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
     if more := report.left_out - len(report.rejected):
-        console.print(f"Left out: {more:,} more, for such reasons.", style="yellow")
+        console.print(f"Left out: {more:,} more, for similar reasons.", style="yellow")
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
     console.print(
         f"{report.documents} documents, {report.sentences} sentences labelled; "

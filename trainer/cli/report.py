@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure with so many decimals; a dash where it is undefined."""
+    """A figure with this many decimals; a dash if it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 class Bounded(Protocol):
-    """Whatever has the two ends of an interval, or None for them."""
+    """An object with the two ends of an interval, which may be None."""
 
     @property
     def low(self) -> float | None:
@@ -67,19 +67,17 @@ def print_report(report: Report) -> None:
     if not report.intervals:
         console.print(f"No intervals: {report.intervals_reason}.")
     for reason, labels in _by_reason(_without_bounds(report)).items():
-        console.print(f"No interval for {_some_of(labels)}: {reason}; that of macro_f1 hardly shows their chance.")
+        console.print(f"No interval for {_some_of(labels)}: {reason}; the interval of macro_f1 understates this.")
     for reason, labels in _by_reason(report.uncalibrated).items():
         console.print(f"Not calibrated: {_some_of(labels)} ({reason}).")
     for note in report.notes:
         console.print(f"Note: {note}.")
     if report.synthetic:
-        console.print(
-            "Note: this model learned from text written for a corpus (synthetic); check it on your own labels."
-        )
+        console.print("Note: this model was trained on invented text (synthetic). Check it on labels of your own.")
 
 
 def _without_bounds(report: Report) -> dict[str, str]:
-    """The labels whose F1 is measured on too little for an interval, and why."""
+    """Labels with too few examples for an interval of F1, and the reason."""
     per_label = report.intervals.per_label_f1 if report.intervals else {}
     return {
         label: interval.reason
@@ -131,7 +129,7 @@ def _label_table(report: Report) -> Table:
 
 
 def _certificate_table(certificate: Certificate) -> Table:
-    """Of a cascade: how much its cheap model answers, and how far it may differ from the expensive one."""
+    """For a cascade: how much its cheap model answers, and how far it may differ from the expensive one."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in ("what", "figures"):
         table.add_column(name, no_wrap=name == "what")
@@ -147,11 +145,11 @@ def _certificate_table(certificate: Certificate) -> Table:
     if together := certificate.rare:
         counts = f"{together.lost} of {together.positives} ({together.share:.1%}, "
         table.add_row("these together", f"{counts}at most {together.upper_bound:.1%})")
-    table.caption = "The bounds take sentences to be independent; those of one document seldom are quite."
+    table.caption = "The bounds take sentences to be independent; sentences of one document rarely are."
     return table
 
 
 def _first(figures: Sequence[str]) -> Text:
-    """A line of labels' figures, of very many the first."""
+    """The figures of labels in one line; of very many, the first."""
     left = len(figures) - _MANY_LABELS
     return Text(", ".join(figures[:_MANY_LABELS]) + (f", {left} more in report.json" if left > 0 else ""))

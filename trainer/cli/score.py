@@ -19,10 +19,10 @@ def score(
     store: StoreOption = None,
     embed: Annotated[
         bool | None,
-        typer.Option(help="Keep sentence vectors too \\[default: if the model reads through an encoder]."),
+        typer.Option(help="Store sentence vectors too \\[default: if the model has an encoder]."),
     ] = None,
 ) -> None:
-    """Write what a saved model says of the store's sentences to the store; only those that it has not scored yet."""
+    """Write a saved model's probabilities for the store's sentences to the store; scored ones are skipped."""
     from labels.settings import load_settings
     from labels.store import Store
     from trainer.active.scoring import score_artefact
@@ -40,11 +40,11 @@ def score(
 
 
 def print_scored(report: ScoreReport, store: str) -> None:
-    """What a model left in the store, and what to type next."""
+    """What was scored, and a command to try next."""
     console.print(f"Model {report.model_id}: {report.scored} sentences of {store} scored.")
     if report.encoder:
         console.print(f"{report.embedded} sentence vectors kept, by encoder {report.encoder}.", soft_wrap=True)
     if not report.scored and not report.embedded:
-        console.print("Everything was scored already.")
+        console.print("All sentences were already scored.")
     following = command("label", "--annotator", "YOUR_NAME", "--strategy", "uncertainty", store=store)
     console.print(f"Next: {following}", soft_wrap=True)

@@ -15,7 +15,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
-    """Serve a saved model over HTTP: POST /predict, GET /health, GET /codebook, docs, and a page to try it."""
+    """Serve a saved model over HTTP: a page at /, POST /predict, documentation at /docs."""
     from trainer.environment import silence_libraries
     from trainer.model.model import Model
     from trainer.runs.registry import fetch_artefact

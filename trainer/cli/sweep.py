@@ -26,7 +26,7 @@ def sweep(
     set_: SetOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Try the settings that an experiment's sweep section names on validation, then train and test the best one."""
+    """Search the settings of an experiment's [sweep] section on validation, then train and test the best."""
     from trainer.config.load import load_experiment
     from trainer.runs.sweep import run_sweep
 
@@ -56,22 +56,23 @@ def print_sweep(result: SweepResult) -> None:
         console.print(f"Failed {times} times: {problem}")
     if result.importances:
         shares = ", ".join(f"{key} {share:.0%}" for key, share in result.importances.items())
-        console.print(f"What explains the differences, roughly: {shares}.")
+        console.print(f"Settings that explain the differences (approximate): {shares}.")
     console.print(
-        f"The best of {len(ranked)} trials looks better on validation ({result.best.score:.3f}) than it is: it was "
-        "picked by that figure. The honest one is on test, which no other trial has seen:"
+        f"The best of {len(ranked)} trials looks better on validation ({result.best.score:.3f}) than it is, because "
+        "it was chosen by that figure. The figures on test, which no other trial has seen, are:"
     )
     print_report(result.report)
     if result.tested > 1:
         console.print(
-            f"Note: {result.tested} settings of this sweep have been tried on test by now; do not choose by that."
+            f"Note: {result.tested} settings of this sweep have now been tried on test. Do not "
+            "choose between them by that."
         )
     _print_saved(result)
 
 
 def print_interrupted(out: Path) -> None:
-    """What to do after a sweep was interrupted."""
-    console.print(f"Interrupted. Finished trials are kept in {out}: the same command goes on from there.")
+    """How to continue an interrupted sweep."""
+    console.print(f"Interrupted. Finished trials are kept in {out}; the same command continues from there.")
 
 
 def _trial_table(trials: Sequence[Trial]) -> Table:

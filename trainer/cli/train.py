@@ -27,13 +27,13 @@ def train(
         bool,
         typer.Option(
             "--learning-curve",
-            help="Instead of one model: fit growing subsets and plot macro-F1 against the number of labelled sentences "
+            help="Fit growing subsets instead of one model, and plot macro-F1 against the number of labelled sentences "
             "\\[default folder: runs/NAME-learning-curve].",
         ),
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Fit, calibrate, evaluate, save and track the model of an experiment file."""
+    """Train the model of an experiment: fit, calibrate, evaluate, save, track in MLflow."""
     if learning_curve:
         _draw_learning_curve(experiment, out, set_ or [], overwrite=overwrite)
         return
@@ -67,7 +67,7 @@ def _draw_learning_curve(experiment: str, out: Path | None, overrides: list[str]
 
 
 def print_learning_curve(result: CurveResult) -> None:
-    """A row for each size, what more sentences would bring, and where the files are."""
+    """A row for each size, the expected gain from more sentences, and where the files are."""
     curve = result.curve
     console.print(_size_table(curve))
     for line in _remarks(curve):
@@ -75,7 +75,7 @@ def print_learning_curve(result: CurveResult) -> None:
     if curve.outlook:
         console.print(_promise(curve.outlook, curve.confidence))
     else:
-        console.print(f"What more labelled sentences would bring cannot be said: {curve.reason}.")
+        console.print(f"The gain from more labelled sentences cannot be estimated: {curve.reason}.")
     console.print(f"Saved in {result.folder}: learning_curve.json, learning_curve.csv, plots/learning_curve.png")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}")
@@ -94,7 +94,7 @@ def _size_table(curve: LearningCurve) -> Table:
 
 
 def _remarks(curve: LearningCurve) -> list[str]:
-    """What a reader of the table must know."""
+    """Notes that the table needs."""
     repeats = len(curve.points[0].fits)
     lines = [
         f"Each row: mean of up to {repeats} repeats with other documents, tested on the same {curve.n_test:,} "
@@ -106,8 +106,8 @@ def _remarks(curve: LearningCurve) -> list[str]:
     uncalibrated = [point.labelled for point in curve.points if any(fit.uncalibrated for fit in point.fits)]
     if uncalibrated:
         lines.append(
-            f"Up to {max(uncalibrated):,} sentences not every label was calibrated: the fewer validation sentences, "
-            "the cruder the thresholds."
+            f"With up to {max(uncalibrated):,} sentences some labels were not calibrated: the fewer validation "
+            "sentences, the coarser the thresholds."
         )
     if curve.intervals_reason:
         lines.append(f"No intervals: {curve.intervals_reason}.")
@@ -118,13 +118,13 @@ def _promise(outlook: Outlook, confidence: float) -> str:
     gain = outlook.gain
     interval = "" if gain.low is None else f" ({confidence:.0%} interval +{gain.low:.3f} to +{gain.high:.3f})"
     return (
-        f"{outlook.more} more labelled sentences than these {outlook.labelled:,} would likely bring +{gain.value:.3f} "
-        f"macro-F1{interval}, if the curve goes on as it has so far."
+        f"{outlook.more} more labelled sentences than these {outlook.labelled:,} would probably add +{gain.value:.3f} "
+        f"macro-F1{interval}, if the curve continues as it has so far."
     )
 
 
 def print_saved(result: RunResult) -> None:
-    """Where a run's outputs are, and what to type next."""
+    """Where the run's outputs are, and commands to try next."""
     report = result.report
     size = None if report.artefact_bytes is None else report.artefact_bytes / 1e6
     console.print(

@@ -22,7 +22,7 @@ from trainer.model.model import Model
 
 OUTPUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
 SAID = 20
-"""Of how many files and rows that could not be read a report says why."""
+"""For how many unreadable files and rows a report gives the reason."""
 _CHUNK = 2048
 
 Row = dict[str, Any]
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 class PredictReport:
     """What `predict_files` did; `assigned` counts sentences by label.
 
-    `left_out` counts the files and rows that could not be read, `rejected` says of the first `SAID` of them why.
+    `left_out` counts the files and rows that could not be read; `rejected` has the reasons for the first `SAID`.
     """
 
     documents: int = 0
@@ -43,7 +43,7 @@ class PredictReport:
     rejected: list[str] = field(default_factory=list)
 
     def reject(self, message: str) -> None:
-        """Count what could not be read; memory does not grow with it."""
+        """Count a file or row that could not be read; only the first messages are kept."""
         self.left_out += 1
         if self.left_out <= SAID:
             self.rejected.append(message)
@@ -68,9 +68,7 @@ def predict_files(
         DataError: an input does not exist or is the output too, nothing could be read, or the output cannot be written.
     """
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise DataError(
-            f"{output}: predictions are written as {', '.join(OUTPUT_SUFFIXES)}. Give the file such an ending."
-        )
+        raise DataError(f"{output}: predictions are written to {', '.join(OUTPUT_SUFFIXES)} files. Change the ending.")
     files = _files_but(output, inputs)
     report = PredictReport()
     sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate)
@@ -88,10 +86,12 @@ def predict_files(
 
 
 def _files_but(output: Path, inputs: Iterable[Path]) -> list[Path]:
-    """The files of the inputs; an output that an earlier call left in one of their folders is no input."""
+    """The input files, without an output that an earlier call left in one of their folders."""
     inputs, own = list(inputs), output.resolve()
     if own in {path.resolve() for path in inputs}:
-        raise DataError(f"{output}: this is to be read, so it cannot be written too. Name another file with --out.")
+        raise DataError(
+            f"{output}: this file is an input, so it cannot be the output too. Name another file with --out."
+        )
     return [file for file in find_files(inputs) if file.resolve() != own]
 
 

@@ -1,7 +1,4 @@
-"""A saved model over HTTP: POST /predict, GET /health, GET /codebook, GET /docs, and a page to try it on.
-
-Runs the web application under uvicorn until it is told to stop.
-"""
+"""The web application of a saved model (POST /predict, GET /health, /codebook, /docs, a page at /), run by uvicorn."""
 
 from __future__ import annotations
 
@@ -56,7 +53,7 @@ class Prediction(BaseModel):
 
 
 class PredictResponse(BaseModel):
-    """Predictions in the order of the request, with what made them."""
+    """Predictions in the order of the request, with the ids of model and codebook."""
 
     predictions: list[Prediction]
     model_id: str
@@ -64,7 +61,7 @@ class PredictResponse(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server answers, and what it serves."""
+    """The state of the server, and the model it serves."""
 
     status: str
     kind: str
@@ -106,7 +103,7 @@ def create_app(model: Model) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-        """What is wrong and where, without the input itself: it may be long, or nothing that JSON can hold."""
+        """Report the problem and its place without the input, which may be long or not representable in JSON."""
         problems = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()]
         return JSONResponse({"detail": problems}, status_code=422)
 
@@ -118,7 +115,7 @@ def create_app(model: Model) -> FastAPI:
 
     @app.get("/health")
     async def health() -> Health:
-        """Say that the server is up, and with which model."""
+        """Report that the server is up, and which model it serves."""
         return Health(
             status="ok",
             kind=manifest.kind,
@@ -141,7 +138,7 @@ def create_app(model: Model) -> FastAPI:
 
 
 _BACKLOG = 2048
-"""Connections that wait to be accepted; as uvicorn's own."""
+"""Connections that may wait to be accepted: uvicorn's own default."""
 
 
 def run_server(model: Model, host: str, port: int, announce: Callable[[str], None]) -> None:
@@ -149,7 +146,7 @@ def run_server(model: Model, host: str, port: int, announce: Callable[[str], Non
     one).
 
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: the address is in use, or is not an address of this machine.
     """
     listener = _bind(host, port)
     bound = listener.getsockname()[1]
@@ -164,8 +161,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)  # whoever reads the announced URL may connect at once
-    except (OSError, UnicodeError) as error:  # UnicodeError: no host's name can look so
+        listener.listen(_BACKLOG)  # a client may connect as soon as the URL is announced
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
         raise InputError(
             f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}). "
             "Name another with --host or --port; --port 0 takes a free one."

@@ -21,10 +21,10 @@ class _Request:
 class Batcher:
     """Collects texts from concurrent requests and asks the model once for all of them.
 
-    While a batch is predicted the next one gathers, so that batches grow with load and a lone request waits for nobody.
+    While a batch is predicted the next one gathers, so batches grow with the load and a single request does not wait.
 
     Args:
-        max_texts: most texts in a batch of several requests; one request is never split.
+        max_texts: limit for a batch of several requests; a single request is never split.
     """
 
     def __init__(self, model: Model, *, max_texts: int = 256) -> None:
@@ -37,11 +37,11 @@ class Batcher:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to work off requests; call inside a running event loop."""
+        """Start answering requests; call it inside a running event loop."""
         self._task = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """End the work; requests under way or waiting are cancelled."""
+        """Stop; requests being predicted or waiting are cancelled."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -56,7 +56,7 @@ class Batcher:
         """(n, labels) calibrated probabilities, in the order of `texts`.
 
         Raises:
-            Exception: whatever the model raised for these texts.
+            Exception: the model's own, for these texts.
         """
         answer: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
         await self._waiting.put(_Request(list(texts), answer))
@@ -69,7 +69,7 @@ class Batcher:
             await self._answer(self._under_way)
 
     def _gather(self) -> _Request | None:
-        """Add waiting requests to the batch as long as they fit; the first that does not."""
+        """Add waiting requests to the batch while they fit; return the first that does not."""
         size = len(self._under_way[0].texts)
         while not self._waiting.empty():
             request = self._waiting.get_nowait()
@@ -80,10 +80,10 @@ class Batcher:
         return None
 
     async def _answer(self, batch: Sequence[_Request]) -> None:
-        """Answer a batch; when it fails, each of its requests is asked alone, so that only the guilty one fails."""
+        """Answer a batch. If it fails, predict each request alone, so that only the faulty one fails."""
         try:
             probabilities = await self._predict([text for request in batch for text in request.texts])
-        except Exception as error:  # whatever fails belongs to these requests, not to the worker
+        except Exception as error:  # an error concerns these requests only; the worker must survive it
             if len(batch) == 1:
                 if not batch[0].answer.done():
                     batch[0].answer.set_exception(error)

@@ -47,7 +47,7 @@ def test_score_says_what_it_wrote_and_what_to_type_next(labelled: str, tracked_r
     assert printed.endswith("Next: communique label --annotator YOUR_NAME --strategy uncertainty --store s.db")
     with Store("s.db") as store:
         assert store.scores.count_unscored(tracked_run.result.model.id) == 0
-    assert "Everything was scored already." in run("score", artefact, "--store", "s.db")
+    assert "All sentences were already scored." in run("score", artefact, "--store", "s.db")
 
 
 def test_score_refuses_a_store_that_is_not_there_and_makes_none(tracked_run: TrackedRun) -> None:
@@ -62,7 +62,7 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
     assert "Written to d.jsonl." in printed
     doubts = [json.loads(line) for line in Path("d.jsonl").read_text(encoding="utf-8").splitlines()]
     assert labelled in {doubt["sentence_id"] for doubt in doubts}
-    assert f"{len(doubts)} sentences were put up for labelling again, 0 waited for it already." in printed
+    assert f"{len(doubts)} sentences were queued to be labelled again; 0 were queued already." in printed
     again = "communique label --annotator YOUR_NAME --strategy relabel --store s.db --codebook book.toml"
     assert printed.endswith(f"Next: {again}")
     with Store("s.db") as store:
@@ -74,7 +74,7 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
 def test_doubts_queue_nothing_unless_asked(labelled: str) -> None:
     printed = run("doubts", "--store", "s.db", "--codebook", "book.toml")
     assert "truce wrong? 0." in printed or "aid missing? 0." in printed
-    assert printed.endswith("Add --queue to have them labelled again.")
+    assert printed.endswith("Add --queue to queue them for labelling again.")
     with Store("s.db") as store:
         assert store.relabelling.waiting() == []
 

@@ -20,7 +20,6 @@ from tests.trainer.conftest import TrackedRun
 from trainer.active.label_errors import LabelError, LabelErrorReport
 from trainer.active.scoring import ScoreReport
 from trainer.cli.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
-from trainer.cli.demo_steps import Corpus
 from trainer.cli.doubts import print_doubts
 from trainer.cli.leaderboard import print_board, print_results
 from trainer.cli.predict import print_predicted
@@ -31,6 +30,7 @@ from trainer.data.splits import Split
 from trainer.evaluation import Report
 from trainer.model.model import Model
 from trainer.predict.bulk import PredictReport
+from trainer.runs.demo import Corpus
 from trainer.runs.leaderboard import Board, RunRow
 from trainer.runs.run import RunResult
 
@@ -421,7 +421,7 @@ def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: 
     )
     print_predicted(report, tfidf_model, Path("tagged.csv"))
     lines = said()
-    assert lines[:2] == ["Left out: bad.html: no text", "Left out: 1,299 more, for such reasons."]
+    assert lines[:2] == ["Left out: bad.html: no text", "Left out: 1,299 more, for similar reasons."]
     assert lines[2] == ("2 documents, 8 sentences labelled; 4 set aside as boilerplate (caption 1, share line 3).")
     assert words(lines, "  aid") == ["aid", "2", "25.0%"]
     assert not any("truce" in line for line in lines)
@@ -441,7 +441,7 @@ def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
         "Next: communique label --annotator YOUR_NAME --strategy uncertainty --store mine.db",
     ]
     print_scored(ScoreReport("abc", 0, 0, ""), "mine.db")
-    assert said()[1] == "Everything was scored already."
+    assert said()[1] == "All sentences were already scored."
 
 
 WRONG = LabelError(
@@ -458,8 +458,8 @@ def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
     assert words(lines, "none")[:4] == ["none", "aid", "missing?", "0.91"]
     assert lines[-3:] == [
         "7 of 90 labelled sentences are in doubt; the 2 most doubtful are listed.",
-        "3 labels could not be judged: the other folds had no example to learn from.",
-        "Add --queue to have them labelled again.",
+        "3 labels could not be checked: the other folds had no example of them.",
+        "Add --queue to queue them for labelling again.",
     ]
 
 
@@ -468,7 +468,7 @@ def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
     assert said()[-4:] == [
         "2 of 90 labelled sentences are in doubt.",
         "Written to d.csv.",
-        "1 sentences were put up for labelling again, 1 waited for it already.",
+        "1 sentences were queued to be labelled again; 1 were queued already.",
         "Next: communique label --annotator YOUR_NAME --strategy relabel",
     ]
 

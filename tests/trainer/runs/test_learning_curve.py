@@ -515,8 +515,8 @@ def test_a_row_for_each_size_and_the_worth_of_two_hundred_more(curve: LearningCu
     assert "labelled train validation macro-F1 95% interval repeats" in printed
     assert "1,600 1,200 400 0.500 0.400–0.600 2" in printed
     assert (
-        "200 more labelled sentences than these 1,600 would likely bring +0.012 macro-F1 "
-        "(95% interval +0.004 to +0.021), if the curve goes on as it has so far."
+        "200 more labelled sentences than these 1,600 would probably add +0.012 macro-F1 "
+        "(95% interval +0.004 to +0.021), if the curve continues as it has so far."
     ) in printed
     assert "Note: a note." in printed
     assert "Not fitted" not in printed
@@ -539,7 +539,7 @@ def test_what_cannot_be_said_is_said(curve: LearningCurve, said: Any) -> None:
     assert "Not fitted with 40 sentences: no train sentence bears aid." in printed
     assert "Up to 40 sentences not every label was calibrated" in printed
     assert "No intervals: few." in printed
-    assert "What more labelled sentences would bring cannot be said: fewer than 4 sizes could be fitted." in printed
+    assert "The gain from more labelled sentences cannot be estimated: fewer than 4 sizes could be fitted." in printed
 
 
 def test_the_option_draws_the_curve_instead_of_training(experiment: Experiment, isolated: Path) -> None:
@@ -552,7 +552,7 @@ def test_the_option_draws_the_curve_instead_of_training(experiment: Experiment, 
     result = CliRunner().invoke(app, ["train", str(file), "--learning-curve", "--set", "evaluation.bootstrap=100"])
     assert result.exit_code == 0, result.output
     assert "macro-F1" in result.stdout
-    assert "200 more labelled sentences" in result.stdout or "cannot be said" in result.stdout
+    assert "200 more labelled sentences" in result.stdout or "cannot be estimated" in result.stdout
     assert sorted(path.name for path in (isolated / "runs").iterdir()) == ["mine-learning-curve"]
     assert not (isolated / "runs" / "mine-learning-curve" / "artefact").exists()
 

@@ -1,6 +1,4 @@
-"""`communique demo`: the whole line on the starter corpus, from documents to a champion that labels an article it never
-saw.
-"""
+"""The steps of `communique demo` on the starter corpus: read, split, train four models, register the best."""
 
 from __future__ import annotations
 
@@ -12,19 +10,14 @@ from labels.codebook.schema import load_codebook
 from labels.exchange.driver import import_file
 from labels.files import refuse_occupied
 from labels.progress import progress_stage, report_progress
-from labels.records import Document, Sentence
 from labels.store import Store
 from labels.store.ingest import IngestReport, ingest
-from labels.text.documents import read_file
-from labels.text.sentences import split_sentences
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
 from trainer.data.corpus import store_examples
 from trainer.data.dataset import read_ids
 from trainer.data.splits import Split, make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
-from trainer.model.model import Model
-from trainer.predict.bulk import Row, predict_rows
 from trainer.runs.registry import point_champion, register
 from trainer.runs.run import RunResult, run_experiment
 from trainer.runs.tracking import connect
@@ -37,7 +30,7 @@ EXPERIMENT = "communique-demo"
 
 @dataclass(frozen=True)
 class Corpus:
-    """What step 1 filled: the store, what was read into it, and how many annotation events."""
+    """The store that step 1 filled, the report of the ingest, and the number of annotation events."""
 
     store: Path
     report: IngestReport
@@ -48,7 +41,7 @@ def read_corpus(out: Path) -> Corpus:
     """Read the starter corpus into a new store under `out`: documents, sentences, the shipped annotations.
 
     Raises:
-        DataError: `out` holds something already.
+        DataError: the folder `out` is not empty.
     """
     refuse_occupied(out, repair="Name another with --out, or delete it.")
     out.mkdir(parents=True, exist_ok=True)
@@ -96,17 +89,6 @@ def register_champion(results: Sequence[RunResult]) -> tuple[RunResult, str]:
     return best, f"models:/{name}@champion"
 
 
-def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
-    """An article that is in no corpus, and the prediction for each of its sentences."""
-    [document] = read_file(shipped("seeds") / "unseen.txt", _refuse)
-    sentences = [(document, sentence) for sentence in split_sentences(document) if _is_text(sentence)]
-    return document, predict_rows(model, sentences)
-
-
-def _is_text(sentence: Sentence) -> bool:
-    return not sentence.boilerplate
-
-
 def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:
     return load_experiment(
         kind,
@@ -120,7 +102,3 @@ def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:
             f"tracking.experiment={EXPERIMENT}",
         ],
     )
-
-
-def _refuse(message: str) -> None:
-    raise FileNotFoundError(message)
