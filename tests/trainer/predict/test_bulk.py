@@ -237,7 +237,7 @@ def test_a_document_of_boilerplate_alone_gives_a_file_without_rows(model: Model)
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out"])
 def test_an_output_of_another_ending_is_refused_before_work(model: Model, article: Path, name: str) -> None:
-    with pytest.raises(DataError, match=rf"^{name}: predictions are written as \.jsonl, \.csv, \.parquet"):
+    with pytest.raises(DataError, match=rf"^{name}: predictions are written to \.jsonl, \.csv, \.parquet"):
         predict_files(model, [article], Path(name))
     assert [path.name for path in Path().iterdir()] == ["article.txt"]
 
