@@ -45,10 +45,10 @@ def test_articles_to_labels_to_a_model(isolated: Path, tracked: Path, communique
     _write_articles(isolated)
     first = communique("ingest", "articles")
     assert first.returncode == 0, first.stderr
-    assert "60 were new, with 240 sentences" in first.stdout
+    assert "60 new, with 240 sentences" in first.stdout
     assert "comments 60" in first.stdout
     again = communique("ingest", "articles")
-    assert "0 were new, with 0 sentences" in again.stdout
+    assert "0 new, with 0 sentences" in again.stdout
 
     keys = _keys_for(communique)
     undo_all_then_label = "u\n" * 179 + keys
