@@ -14,7 +14,7 @@ from pathlib import Path
 from labels.errors import DataError
 
 OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal")
-"""One of them lies in every folder that a command leaves: a run or evaluation, an export, a learning curve, a sweep."""
+"""Every output folder contains one of them: a run or evaluation, an export, a learning curve, a sweep."""
 
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
@@ -109,17 +109,17 @@ def refuse_occupied(
     reads: Iterable[str | Path] = (),
     repair: str = "Name another with --out, or add --overwrite.",
 ) -> None:
-    """Raise DataError when an output folder cannot be made at `path`; cheap, so ask before long work.
+    """Raise DataError if no output folder can be made at `path`; cheap, so call it before long work.
 
-    `overwrite` replaces what an earlier call left, and nothing else: not the working folder or one around it, no folder
-    without one of `OUTPUT_MARKS`, and none that holds a file of `reads`, which the work is about to read.
+    `overwrite` replaces only what an earlier command left: not the working folder or one around it, no folder without
+    one of `OUTPUT_MARKS`, and none with a file of `reads`, which the work is about to read.
     """
     check_folder(path, overwrite=overwrite, repair=repair)
     if not path.is_dir() or not any(path.iterdir()):
         return
     if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
         raise DataError(
-            f"{path}: --overwrite replaces what an earlier call left, and this folder holds none of "
+            f"{path}: --overwrite replaces only folders that an earlier command made, and this folder contains none of "
             f"{', '.join(OUTPUT_MARKS)}. Name another with --out, or empty it yourself."
         )
     for read in map(Path, reads):
@@ -129,10 +129,10 @@ def refuse_occupied(
 
 @contextmanager
 def sole_writer(out: Path) -> Iterator[None]:
-    """Hold `out` for this process; the lock goes with the process, however it ends.
+    """Lock `out` for this process; the lock ends with the process, however that ends.
 
-    Locks lie in the cache: where there is no place for that nothing is locked, and one that is deleted while it is held
-    holds nobody off any more.
+    Locks are files in the cache. Where it cannot be written nothing is locked, and a deleted lock file no longer
+    protects the folder.
 
     Raises:
         DataError: another process of this machine holds it.
@@ -150,7 +150,7 @@ def sole_writer(out: Path) -> Iterator[None]:
         lock = FileLock(path).acquire(timeout=0)
     except Timeout:
         raise DataError(
-            f"{out}: another process writes there at this moment. Wait until it is done, or name another with --out."
+            f"{out}: another process is writing there now. Wait until it is done, or name another folder with --out."
         ) from None
     with lock:
         yield

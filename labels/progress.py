@@ -1,4 +1,4 @@
-"""Progress of long work: library code reports it, and whoever shows it binds a sink once.
+"""Progress of long work: library code reports it; the code that displays it binds a sink once.
 
 The sink is a context variable, so it reaches code at any depth without being passed down. asyncio tasks inherit it.
 Threads and other processes (Ray tasks, followers of a distributed training) start without one, so that what they report

@@ -1,8 +1,4 @@
-"""Where the kit's own folders lie: the shipped seeds and experiments, and the cache.
-
-Keeps the libraries' own chatter off the terminal, so that what communique says can be read.
-Which of several processes this is, where `torchrun` or `accelerate launch` started them.
-"""
+"""The shipped folders, the libraries' output on the terminal, and this process's place in a distributed training."""
 
 from __future__ import annotations
 
@@ -38,7 +34,7 @@ _LOGGERS = ("mlflow", "alembic", "transformers", "datasets", "accelerate", "http
 
 
 def silence_libraries() -> None:
-    """Lower the libraries' loggers and progress bars; call before they are imported."""
+    """Silence the libraries' loggers, warnings and progress bars; call it before they are imported."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -31,7 +31,7 @@ class SentenceUncertainty:
     """Three figures for each of n sentences, each (n,) in [0, 1].
 
     `entropy` is 0 where the model is sure of everything and 1 where it knows nothing; `margin` is how far the nearest
-    decision is from turning; `top` is the largest probability of a label ("none" is no label).
+    decision is from changing; `top` is the largest probability of a label ("none" is not a label).
     """
 
     entropy: Floats
@@ -112,9 +112,9 @@ def score_artefact(folder: Path, store: Store, *, embed: bool | None = None) -> 
 
 
 def score_store(model: Model, store: Store, *, embed: bool | None = None) -> ScoreReport:
-    """Ask a model of every sentence that it has not scored in this store yet, boilerplate aside.
+    """Score every sentence of a store that this model has not scored yet, except boilerplate.
 
-    Chunks are written as they are done, so that an interrupted run goes on where it stopped.
+    Chunks are written as they are done, so that an interrupted call can be continued.
 
     Args:
         embed: keep embeddings too, of the model's own encoder or else of the bundled one. None: if it has its own.
@@ -125,7 +125,7 @@ def score_store(model: Model, store: Store, *, embed: bool | None = None) -> Sco
         StoreError: the store cannot be written; what was written before stays.
     """
     if not model.id:
-        raise ArtefactError("this model was not saved, so its scores would have no name. Load it from its artefact.")
+        raise ArtefactError("this model was never saved, so it has no id for its scores. Save it, or load an artefact.")
     reader = _Reader(model, isinstance(model.classifier, EncodingClassifier) if embed is None else embed)
     store.scores.add_model(_scoring_model(model, reader.encoder))
     scored, embedded = _score(model, store, reader)
@@ -135,7 +135,7 @@ def score_store(model: Model, store: Store, *, embed: bool | None = None) -> Sco
 
 
 def _score(model: Model, store: Store, reader: _Reader) -> tuple[int, int]:
-    """Score what has no score, with vectors where they are wanted; how many of both were written."""
+    """Score sentences without a score, with vectors if asked for; returns how many of each were written."""
     scored = embedded = 0
     total = store.scores.count_unscored(model.id)
     while chunk := store.scores.unscored(model.id, _CHUNK):
@@ -150,7 +150,7 @@ def _score(model: Model, store: Store, reader: _Reader) -> tuple[int, int]:
 
 
 def _embed(model: Model, store: Store, reader: _Reader) -> int:
-    """Write the vectors of what an earlier run scored without them; how many there were."""
+    """Write vectors of sentences that an earlier call scored without them; returns how many."""
     embedded = 0
     counts = store.counts.texts()
     while chunk := store.scores.unscored(model.id, _CHUNK, embeddings=True):
@@ -160,7 +160,7 @@ def _embed(model: Model, store: Store, reader: _Reader) -> int:
 
 
 class _Reader:
-    """Texts -> probabilities, and vectors in the same pass where they are wanted."""
+    """Texts -> probabilities, and vectors in the same pass if asked for."""
 
     def __init__(self, model: Model, embed: bool) -> None:
         self._model = model

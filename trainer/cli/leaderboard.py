@@ -58,7 +58,7 @@ def print_results(results: Sequence[RunResult]) -> None:
 def print_board(board: Board) -> None:
     """The runs of one split."""
     title = f"{board.data}, split {board.split_hash or 'unknown'}"
-    title += f", judged by {board.judging_hash}" if board.judging_hash else ""
+    title += f", evaluated on {board.evaluation_hash}" if board.evaluation_hash else ""
     table = _board_table(board.labels, board.confidence, title + (", synthetic" if board.synthetic else ""))
     for row in board.rows:
         metrics = row.metrics

@@ -1,4 +1,4 @@
-"""A whole experiment: the sections that every kind of model shares, and `sweep`, which says what settings are tried."""
+"""A whole experiment: the sections that all kinds of model share, and `sweep` with the settings to try."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class EvaluationSection(Section):
 
 
 class TrackingSection(Section):
-    """What MLflow is told. Where it logs is its own setting, MLFLOW_TRACKING_URI."""
+    """What is logged in MLflow. Where it logs is its own setting, MLFLOW_TRACKING_URI."""
 
     enabled: bool = True
     experiment: str = "communique"

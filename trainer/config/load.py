@@ -1,8 +1,6 @@
 """Experiments from files: found, read, overridden, checked.
 
-Single keys of an experiment's content, set from outside its file.
-What is wrong with an experiment, in the words of its file.
-Experiments as text, the way back from `load`.
+Problems are described by the keys of the file. `dump_experiment` writes an experiment as TOML again.
 """
 
 from __future__ import annotations
@@ -67,7 +65,7 @@ def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterat
             kinds = [kind for kind in kind_names() if len(path) == 1 or kind != "cascade"]
             given = str(_section_at(path, content).get("kind", ""))
             hint = did_you_mean(given, kinds)
-            yield f"{key}.kind: '{given}' is no kind of model{hint}; use one of {', '.join(kinds)}"
+            yield f"{key}.kind: '{given}' is not a kind of model{hint}; use one of {', '.join(kinds)}"
         elif problem["type"] == "missing":
             yield f"{key}: this key is needed" + (', e.g. [model] kind = "tfidf"' if key == "model" else "")
         else:
@@ -77,14 +75,14 @@ def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterat
 
 
 def _keys_alone(path: list[str]) -> list[str]:
-    """The path without the values of discriminators, which are no keys of the file."""
+    """The path without the values of discriminators, which are not keys of the file."""
     if path[:1] == ["model"]:
         return [*path[:1], *path[2:3], *path[4:]]  # model, KIND, cheap, KIND, C
     return [*path[:3], *path[4:]] if path[:2] == ["sweep", "space"] else path
 
 
 def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
-    """What the file has at this path; nothing where that is no section."""
+    """The section of the file at this path; empty if there is none."""
     for key in path:
         found = content.get(key)
         content = found if isinstance(found, dict) else {}

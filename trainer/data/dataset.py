@@ -40,8 +40,8 @@ class Dataset:
         return self._hash_of("train", "validation")
 
     @property
-    def judging_hash(self) -> str:
-        """16 hex digits of the texts and labels of validation and test: figures compare where these are the same."""
+    def evaluation_hash(self) -> str:
+        """16 hex digits of the texts and labels of validation and test: figures compare where it is the same."""
         return self._hash_of("validation", "test")
 
     def _hash_of(self, *names: str) -> str:
@@ -154,7 +154,7 @@ def _codebook(experiment: Experiment) -> Codebook:
 
 
 def _codebook_name(experiment: Experiment) -> str:
-    """As the experiment says, else of the settings where the data come from a label store, else `STARTER_CODEBOOK`."""
+    """The experiment's; else that of the settings if the data come from a label store; else `STARTER_CODEBOOK`."""
     of_data = load_settings().codebook if _from_store(experiment) else STARTER_CODEBOOK
     return experiment.data.codebook or of_data
 

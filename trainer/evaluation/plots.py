@@ -1,7 +1,4 @@
-"""Pictures of a report: F1 with intervals, precision and recall, reliability, and confusion of exclusive labels.
-
-The picture of a learning curve: points with intervals, every repeat, and the law through them drawn out.
-"""
+"""Pictures of a report: F1 with intervals, precision and recall, reliability, and confusion of exclusive labels."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from trainer.evaluation.report import Outcome, Report
 _MANY = 12
 _MOST_BARS = 100
 """More labels than that make no picture: the most frequent ones are drawn."""
-_BLUE, _GREY, _INK = "#2b5c8a", "#b8c4d0", "#222222"
+BLUE, GREY, INK = "#2b5c8a", "#b8c4d0", "#222222"
 
 
 def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
@@ -55,14 +52,14 @@ def draw_f1(axes: Any, report: Report) -> None:
     values = [report.per_label[label].f1 for label in labels]
     support = [report.per_label[label].support for label in labels]
     positions = np.arange(len(labels))[::-1]
-    axes.barh(positions, [value or 0 for value in values], color=_GREY, height=0.6)
+    axes.barh(positions, [value or 0 for value in values], color=GREY, height=0.6)
     if report.intervals:
         for position, label in zip(positions, labels, strict=True):
             bounds = report.intervals.per_label_f1[label]
             if bounds.low is not None:
-                axes.plot([bounds.low, bounds.high], [position, position], color=_BLUE, linewidth=2.5)
+                axes.plot([bounds.low, bounds.high], [position, position], color=BLUE, linewidth=2.5)
     for position, value in zip(positions, values, strict=True):
-        axes.text(0.012, position, "undefined" if value is None else f"{value:.2f}", va="center", color=_INK)
+        axes.text(0.012, position, "undefined" if value is None else f"{value:.2f}", va="center", color=INK)
     axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
     axes.set_xlim(0, 1)
     axes.set_xlabel(
@@ -98,7 +95,7 @@ def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:
 
 
 def _draw_reliability(axes: Any, outcome: Outcome) -> None:
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     order = np.argsort(-outcome.gold.sum(axis=0))
     for i in order[:_MANY]:
         said, was, _ = reliability_bins(outcome.probabilities[:, i], outcome.gold[:, i])
@@ -107,7 +104,7 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
         xlim=(0, 1),
         ylim=(0, 1.02),
         xlabel=f"mean predicted probability ({CALIBRATION_BINS} bins of equal mass)",
-        ylabel="share that bears the label",
+        ylabel="share that has the label",
     )
     axes.set_title("Reliability on test", loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
@@ -124,74 +121,9 @@ def _draw_confusion(axes: Any, outcome: Outcome) -> None:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(matrix > 0):
-        color = "white" if shares[row, column] > 0.5 else _INK
+        color = "white" if shares[row, column] > 0.5 else INK
         axes.text(column, row, matrix[row, column], ha="center", va="center", color=color, fontsize=8)
     axes.set_xticks(range(used), names, rotation=45, ha="right")
     axes.set_yticks(range(used), names)
     axes.set(xlabel="predicted", ylabel="gold")
     axes.set_title("Confusion on test", loc="left")
-
-
-_BLUE, _GREY, _INK = "#2b5c8a", "#b8c4d0", "#222222"
-_BEYOND = 1.25
-"""How far past the data the law is drawn, at least."""
-
-
-def draw_learning_curve(report: dict[str, Any], path: Path) -> None:
-    """Write a PNG of what `learning_curve.json` holds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=(6.5, 4.5), dpi=110, layout="constrained")
-    FigureCanvasAgg(drawing)
-    axes = drawing.subplots()
-    _draw_points(axes, report)
-    if report["outlook"]:
-        _draw_law(axes, report)
-    _label_axes(axes, report)
-    drawing.savefig(path, metadata={"Software": None})
-
-
-def _draw_points(axes: Any, report: dict[str, Any]) -> None:
-    fits = [fit for point in report["points"] for fit in point["fits"] if fit["macro_f1"] is not None]
-    axes.plot(
-        [fit["train"] + fit["validation"] for fit in fits],
-        [fit["macro_f1"] for fit in fits],
-        "o",
-        color=_GREY,
-        markersize=4,
-        label="each repeat",
-    )
-    for point in report["points"]:
-        bounds = point["macro_f1"]
-        if bounds["value"] is None:
-            continue
-        axes.plot(point["labelled"], bounds["value"], "o", color=_BLUE, markersize=7)
-        if bounds["low"] is not None:
-            axes.plot([point["labelled"]] * 2, [bounds["low"], bounds["high"]], color=_BLUE, linewidth=2)
-
-
-def _draw_law(axes: Any, report: dict[str, Any]) -> None:
-    law = report["outlook"]
-    first, last = report["points"][0]["labelled"], law["labelled"]
-    end = max(last + law["more"], _BEYOND * last)
-    for start, stop, line, label in ((first, last, "-", "power law"), (last, end, "--", "beyond the data")):
-        n = np.geomspace(start, stop, 50)
-        axes.plot(n, law["ceiling"] - law["scale"] * n ** -law["rate"], line, color=_INK, linewidth=1.2, label=label)
-
-
-def _label_axes(axes: Any, report: dict[str, Any]) -> None:
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
-
-    sizes = [point["labelled"] for point in report["points"]]
-    axes.set_xscale("log")
-    axes.set_xticks(sizes)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylim(0, 1)
-    axes.set_xlabel("labelled sentences (train and validation)")
-    interval = f"line: {report['confidence']:.0%} interval" if not report["intervals_reason"] else "no intervals"
-    axes.set_ylabel(f"macro-F1 on test, {interval}")
-    axes.set_title(f"{report['experiment']}: mean of {len(report['points'][0]['fits'])} repeats", loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -1,6 +1,6 @@
-"""A model held against labelled examples: what it says of them, the report, and the files that keep both.
+"""A model evaluated on labelled examples: its predictions, the report, and the files with both.
 
-A saved model on any labelled file: a report as after training, tracked like it.
+For a run's own test part, and for a saved model on any labelled file.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def evaluate_model(
 
 
 def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
-    """What a model says of labelled examples."""
+    """A model's predictions for labelled examples."""
     probabilities = model.predict_proba([example.text for example in examples])
     return Predicted(examples, model.decide(probabilities), probabilities)
 
 
-def macro_f1(labels: Sequence[str], said: Predicted) -> float | None:
-    """Macro-F1 of what a model with these labels said, None if undefined; on validation it decides who is champion."""
-    value = float(count(label_matrix(said.examples, labels), said.predicted).macro_f1)
+def macro_f1(labels: Sequence[str], predictions: Predicted) -> float | None:
+    """Macro-F1 of predictions for these labels, None if undefined; on validation it decides which model is champion."""
+    value = float(count(label_matrix(predictions.examples, labels), predictions.predicted).macro_f1)
     return None if math.isnan(value) else value
 
 
@@ -112,7 +112,7 @@ EXPERIMENT = "communique-evaluations"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The report, and the folder that holds it with predictions and plots (None: not kept)."""
+    """The report, and the folder with report, predictions and plots (None: not written)."""
 
     report: Report
     folder: Path | None
@@ -125,7 +125,7 @@ def evaluate_file(
     there.
 
     Raises:
-        DataError: the file cannot be read, or bears labels that the model's codebook lacks.
+        DataError: the file cannot be read, or has labels that the model's codebook lacks.
         TrackingError: MLflow refused.
     """
     if out is not None:
@@ -138,8 +138,8 @@ def evaluate_file(
         _track(report, data)
     if out is not None:
         with output_folder(out, overwrite=overwrite) as draft:
-            said = Predicted(examples, outcome.predicted, outcome.probabilities)
-            write_report(draft, outcome, report, {"test": said})
+            predicted = Predicted(examples, outcome.predicted, outcome.probabilities)
+            write_report(draft, outcome, report, {"test": predicted})
     return Evaluation(report, out)
 
 

@@ -1,4 +1,4 @@
-"""From the parts of a dataset to a calibrated model: fit, refit without each fold where asked for, calibrate."""
+"""Fit a classifier to a dataset and calibrate it, on validation or on the folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trainer.environment import silence_libraries
 from trainer.model.model import Model
 
 _SECONDS_FOR_THE_LEADER = 10.0
-"""How long a process waits for the one that leads to report an error first."""
+"""How long a follower waits, so that the leading process can report an error first."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | N
     """Fit and calibrate; the seconds count both, cross-fitting included.
 
     Args:
-        checkpoints: where an interrupted training goes on, for kinds that can, in folders of their own for the folds;
-            None: it begins anew.
+        checkpoints: where an interrupted training resumes, for kinds that can, with a folder for each fold;
+            None: it starts from the beginning.
     """
     start = time.perf_counter()
     classifier = _unfitted(experiment, dataset, checkpoints)
@@ -60,15 +60,15 @@ def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | N
 
 
 def checkpoint_folder(out: Path) -> Path:
-    """Where the training of a run that will lie in `out` keeps its checkpoints until it is done."""
+    """Where the training of a run with output folder `out` keeps its checkpoints until it is done."""
     return out.with_name(f".{out.name}.checkpoints")
 
 
 def help_train(experiment: Experiment, out: Path) -> None:
-    """What a process does that another one leads: the same trainings, cross-fitting included, and nothing else.
+    """Take part in the trainings that another process leads, cross-fitting included, and do nothing else.
 
-    Kinds that are not trained by several processes leave it to the leader. An error is raised after a while only: the
-    leader most likely meets it too, and should report it and tidy up before the launcher ends all processes.
+    Kinds that one process trains are left to the leader. An error is raised only after a pause: the leader most likely
+    meets it too, and should report it and tidy up before the launcher ends all processes.
     """
     silence_libraries()
     if not classifier_class(experiment.model.kind).distributed:

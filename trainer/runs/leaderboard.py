@@ -31,14 +31,14 @@ class RunRow:
 
 @dataclass(frozen=True)
 class Board:
-    """Runs on one split with one codebook and the same gold to be judged by; only these compare.
+    """Runs on one split with one codebook and the same gold; only these can be compared.
 
-    The best macro-F1 on validation comes first. `judging_hash` is of validation and test, empty for runs that did not
-    log it; `confidence` is that of the intervals, None where they differ.
+    The best macro-F1 on validation comes first. `evaluation_hash` is of validation and test, empty if the runs did
+    not log it; `confidence` is that of the intervals, None where they differ.
     """
 
     split_hash: str
-    judging_hash: str
+    evaluation_hash: str
     data: str
     labels: tuple[str, ...]
     synthetic: bool
@@ -56,10 +56,10 @@ def leaderboards(experiment: str) -> list[Board]:
     for row in list_runs(experiment):
         key = tuple(row.tags.get(tag, "") for tag in ("split.hash", "data.judging_hash", "codebook.hash"))
         groups.setdefault(key, []).append(row)
-    return [_board(split, judging, rows) for (split, judging, _), rows in groups.items()]
+    return [_board(split, evaluation, rows) for (split, evaluation, _), rows in groups.items()]
 
 
-def _board(split_hash: str, judging_hash: str, rows: Sequence[RunRow]) -> Board:
+def _board(split_hash: str, evaluation_hash: str, rows: Sequence[RunRow]) -> Board:
     ordered = sorted(rows, key=_on_validation, reverse=True)
     newest = rows[0]
     data = newest.params.get("data.train") or newest.params.get("data.source", "")
@@ -67,7 +67,7 @@ def _board(split_hash: str, judging_hash: str, rows: Sequence[RunRow]) -> Board:
     levels = {float(row.params["evaluation.confidence"]) for row in rows if "evaluation.confidence" in row.params}
     return Board(
         split_hash=split_hash,
-        judging_hash=judging_hash,
+        evaluation_hash=evaluation_hash,
         data=data,
         labels=labels,
         synthetic=newest.tags.get("synthetic") == "true",
@@ -128,7 +128,7 @@ def _row(run: Any, champions: set[str]) -> RunRow:
 
 
 def _champion_runs(client: Any) -> set[str]:
-    """Runs whose model bears the alias `champion`."""
+    """Runs whose model has the alias `champion`."""
     runs: set[str] = set()
     token = None
     while True:

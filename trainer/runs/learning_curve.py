@@ -1,7 +1,4 @@
-"""A learning curve: the fits at each size with their mean and its interval, and what more sentences would bring.
-
-A learning curve as a run: its files, whole or not at all, and its place in MLflow.
-"""
+"""A learning curve as a run: means and intervals at each size, the gain expected from more sentences, files, MLflow."""
 
 from __future__ import annotations
 
@@ -31,14 +28,16 @@ from trainer.evaluation.curve_figures import (
     measured_figures,
 )
 from trainer.evaluation.metrics import Counts
-from trainer.evaluation.plots import draw_learning_curve
+from trainer.evaluation.plots import BLUE, GREY, INK
 from trainer.runs.learning_curve_fits import CurveFit, fit_subsets
 from trainer.runs.tracking import Tracker, track_experiment
 
 REPEATS = 3
 SIZES = 6
 MORE = 200
-"""Labelled sentences whose worth is estimated."""
+"""The number of further labelled sentences whose gain is estimated."""
+_BEYOND = 1.25
+"""How far past the data the law is drawn, at least."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Points in order of size, and what they promise; `outlook` is None where they do not say, as `reason` says.
+    """Points in order of size, and the outlook; that is None if it cannot be estimated, for the given `reason`.
 
     `intervals_reason` says why there are no intervals, where there are none.
     """
@@ -172,7 +171,7 @@ FILES = ("learning_curve.json", "learning_curve.csv")
 
 @dataclass(frozen=True)
 class CurveResult:
-    """A curve, the folder that holds it, and the MLflow run that keeps it (empty when not tracked)."""
+    """A curve, its folder, and its MLflow run (empty when not tracked)."""
 
     folder: Path
     curve: LearningCurve
@@ -183,7 +182,7 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
     """Draw an experiment's learning curve and leave `learning_curve.json`, `learning_curve.csv` and `plots/` in `out`.
 
     The folder appears whole or not at all. Where tracking is on, the curve is one run of the MLflow experiment
-    `NAME-learning-curves`, beside the one whose runs the leaderboard compares.
+    `NAME-learning-curves`, beside the one that the leaderboard shows.
 
     Raises:
         InputError: the data or the model section do not allow it, or `out` is occupied.
@@ -211,7 +210,7 @@ def _write(curve: LearningCurve, folder: Path) -> None:
     write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
     write_whole(folder / FILES[1], [_table(curve)])
     (folder / "plots").mkdir()
-    draw_learning_curve(content, folder / "plots" / "learning_curve.png")
+    _draw(curve, folder / "plots" / "learning_curve.png")
 
 
 def _content(curve: LearningCurve) -> dict[str, Any]:
@@ -259,3 +258,63 @@ def _track(tracker: Tracker, curve: LearningCurve, folder: Path) -> None:
     tracker.log_folder(folder / "plots", "plots")
     for name in FILES:
         tracker.log_file(folder / name)
+
+
+def _draw(curve: LearningCurve, path: Path) -> None:
+    """Write the curve as a PNG: means with intervals, every repeat, and the law through them drawn out."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(6.5, 4.5), dpi=110, layout="constrained")
+    FigureCanvasAgg(drawing)
+    axes = drawing.subplots()
+    _draw_points(axes, curve)
+    if curve.outlook:
+        _draw_law(axes, curve.points[0].labelled, curve.outlook)
+    _label_axes(axes, curve)
+    drawing.savefig(path, metadata={"Software": None})
+
+
+def _draw_points(axes: Any, curve: LearningCurve) -> None:
+    fits = [fit for point in curve.points for fit in point.fits if fit.macro_f1 is not None]
+    axes.plot(
+        [fit.train + fit.validation for fit in fits],
+        [fit.macro_f1 for fit in fits],
+        "o",
+        color=GREY,
+        markersize=4,
+        label="each repeat",
+    )
+    for point in curve.points:
+        bounds = point.macro_f1
+        if bounds.value is None:
+            continue
+        axes.plot(point.labelled, bounds.value, "o", color=BLUE, markersize=7)
+        if bounds.low is not None:
+            axes.plot([point.labelled] * 2, [bounds.low, bounds.high], color=BLUE, linewidth=2)
+
+
+def _draw_law(axes: Any, first: int, law: Outlook) -> None:
+    """The power law from the smallest size on, and beyond the data."""
+    last = law.labelled
+    end = max(last + law.more, _BEYOND * last)
+    for start, stop, line, label in ((first, last, "-", "power law"), (last, end, "--", "beyond the data")):
+        n = np.geomspace(start, stop, 50)
+        axes.plot(n, law.ceiling - law.scale * n**-law.rate, line, color=INK, linewidth=1.2, label=label)
+
+
+def _label_axes(axes: Any, curve: LearningCurve) -> None:
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    sizes = [point.labelled for point in curve.points]
+    axes.set_xscale("log")
+    axes.set_xticks(sizes)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("labelled sentences (train and validation)")
+    interval = f"line: {curve.confidence:.0%} interval" if not curve.intervals_reason else "no intervals"
+    axes.set_ylabel(f"macro-F1 on test, {interval}")
+    axes.set_title(f"{curve.experiment}: mean of {len(curve.points[0].fits)} repeats", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -1,8 +1,7 @@
 """The fits of a learning curve: one model on nested subsets of train and validation, tested on the same examples.
 
-Train and validation shrink together: who has labelled little has little to calibrate on, too.
-
-Nested subsets of examples for a learning curve: whole groups in a seeded order, the smaller inside the larger.
+Train and validation shrink together, because a small labelled set leaves little to calibrate on, too. Subsets are whole
+groups in a seeded order, the smaller inside the larger.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes
 
 
 def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat: int) -> CurveFit:
-    """Fit and test one model; that it cannot be fitted is a result, too."""
+    """Fit and test one model; a model that cannot be fitted is a result, too."""
     train, validation, test = (dataset.parts[part] for part in ("train", "validation", "test"))
     fit = CurveFit(repeat, len(train), len(validation))
     problem = _problem(dataset)
@@ -134,7 +133,7 @@ def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat
 
 
 def _with_too_few(experiment: Experiment, model: Model) -> int:
-    """How many labels had too few validation positives to be calibrated, where that was wanted at all."""
+    """How many labels had too few validation positives to be calibrated; 0 if calibration is switched off."""
     calibrated = model.classifier.needs_calibration or isinstance(model.classifier, CalibratedClassifier)
     if experiment.calibration.method == "none" or not calibrated:
         return 0
@@ -146,7 +145,7 @@ def _problem(dataset: Dataset) -> str:
     there = {label for example in dataset.parts["train"] for label in example.labels}
     absent = [label for label in dataset.codebook.label_names if label not in there]
     if absent:
-        return f"no train sentence bears {', '.join(absent)}"
+        return f"no train sentence has the label {', '.join(absent)}"
     return "" if dataset.parts["validation"] else "there is no validation sentence"
 
 

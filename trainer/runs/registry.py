@@ -77,7 +77,7 @@ _LOADING_CODE = Path(__file__).parents[1] / "model" / "pyfunc.py"
 
 
 def _environment(mlflow_version: str) -> dict[str, str]:
-    """The files that tell MLflow what to install where the model is served, by name."""
+    """The files, by name, from which MLflow installs what is needed to serve the model."""
     python, requirements = platform.python_version(), [f"mlflow=={mlflow_version}", "communique"]
     return {
         "requirements.txt": "\n".join(requirements),
@@ -99,7 +99,7 @@ def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
     """Register a logged model under `name`; its version."""
     import mlflow
 
-    # mlflow prints what it registers; communique says it itself.
+    # MLflow prints what it registers; here the command does that.
     with mlflow_errors("written"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return str(mlflow.register_model(model_uri, name, tags=dict(tags)).version)
 

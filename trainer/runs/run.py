@@ -33,7 +33,7 @@ from trainer.runs.tracking import Tracker, published, track_experiment
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left: its folder, its report, and where MLflow keeps it (empty when not tracked)."""
+    """The results of a run: its folder, its report and its place in MLflow (empty when not tracked)."""
 
     folder: Path
     report: Report
@@ -52,8 +52,8 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in
     `out`.
 
-    The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run. A `finetune`
-    that was interrupted goes on when it is run again with the same `out`: checkpoints lie in a hidden folder beside it.
+    The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run. An
+    interrupted `finetune` resumes when it is run again with the same `out`: its checkpoints are in a hidden folder.
 
     Raises:
         InputError: the data, the codebook or the model section do not allow it, or `out` is occupied.
@@ -80,7 +80,7 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
 
 
 def _track_outputs(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: Report, folder: Path) -> str:
-    """Log what a run left in `folder`: figures, plots, files and the model, whose URI comes back."""
+    """Log the outputs in `folder`: figures, plots, files and the model; returns the model's URI."""
     tracker.log_metrics(headline_metrics(report))
     tracker.log_folder(folder / "plots", "plots")
     for name in ("report.json", "split.json", "predictions.parquet"):

@@ -1,4 +1,4 @@
-"""A sweep: trials on one frozen split, judged on validation, then the best of them as a run of its own, tested once."""
+"""A sweep: trials on one frozen split, scored on validation; then the best one as a run of its own, tested once."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ STUDY, SPLIT, TRIALS, BEST_FILE, BEST = "study.journal", "split.json", "trials.c
 SWEPT = "model"
 """The section whose keys can be swept, but for `kind`: another kind has other keys.
 
-The others decide what is compared, not what is best. Keys of [calibration] too: trials are judged on the rows that
-calibrate them, where whatever follows these rows most closely would win.
+Other sections decide what is compared, not what is best. So does [calibration]: trials are scored on the rows that
+calibrate them, so the calibration that fits these rows most closely would always win.
 """
 
 
@@ -128,7 +128,7 @@ def _make_folder(out: Path, *, overwrite: bool) -> None:
 def _on_split(experiment: Experiment, out: Path) -> Experiment:
     """The experiment on the split that the sweep froze, where there is one: a label store may have grown since.
 
-    Where files say what is test they say the split, too.
+    Where the data name a test file, the files are the split.
     """
     if experiment.data.test or not (out / SPLIT).is_file():
         return experiment
@@ -177,7 +177,7 @@ def _run_trials(
 
 
 def _propose(study: SweepStudy, missing: int, end: float | None) -> Iterator[Job]:
-    """As many jobs as are missing; after the time has come no other than the first."""
+    """As many jobs as are missing; after the timeout only the first."""
     for proposed in range(missing):
         if proposed and end is not None and time.monotonic() >= end:
             return
@@ -189,7 +189,7 @@ def _best(trials: Sequence[Trial], name: str) -> Trial:
     if not scored:
         problems = Counter(trial.outcome.problem for trial in trials)
         lines = [f"  {times} times: {problem}" for problem, times in problems.most_common(5)]
-        lines += ["Fix the cause, then begin anew with --overwrite."]
+        lines += ["Fix the cause, then start again with --overwrite."]
         raise ExperimentError("\n".join([f"{name}: all {len(trials)} trials failed; there is no best.", *lines]))
     return max(scored, key=lambda trial: trial.score)
 
@@ -229,7 +229,7 @@ def _track(tracker: Tracker, best: Trial, out: Path) -> None:
 
 
 def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> Report:
-    """The report of the best trial's run; what was tested already is not tested again."""
+    """The report of the best trial's run; settings that have been tested are not tested again."""
     report = out / BEST / "report.json"
     if study.tested[-1:] == [best.number] and report.is_file():
         return Report.read(report)

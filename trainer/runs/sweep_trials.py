@@ -1,6 +1,6 @@
 """The trials of a sweep: proposed by Optuna, kept in a journal that outlives the process.
 
-Where trials run: here, one after the other, or as tasks of a Ray cluster. Neither knows of studies or of MLflow.
+Trials run in this process, one after the other, or as tasks of a Ray cluster; neither knows about studies or MLflow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FEWEST_FOR_IMPORTANCES = 10
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """What came of a trial: macro-F1 on validation, or the problem that it ended with."""
+    """The outcome of a trial: macro-F1 on validation, or the problem that ended it."""
 
     score: float | None
     seconds: float
@@ -47,7 +47,7 @@ class TrialOutcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting, and what came of it."""
+    """One combination of settings, and its outcome."""
 
     number: int
     values: Mapping[str, Any]
@@ -100,7 +100,7 @@ class SweepStudy:
         return trial.number, dict(trial.params)
 
     def record(self, number: int, outcome: TrialOutcome) -> Trial:
-        """Keep what came of a proposed trial; from here on it is finished."""
+        """Store the outcome of a proposed trial, which is finished from then on."""
         from optuna.trial import TrialState
 
         trial = self._open.pop(number)
@@ -137,7 +137,7 @@ def open_study(
     parallel: bool,
     identity: Mapping[str, str],
 ) -> SweepStudy:
-    """The study in a journal file, which is made where there is none.
+    """The study in a journal file; a missing file is created.
 
     Args:
         startup: trials drawn at random before earlier ones guide the choice.
@@ -170,13 +170,13 @@ def _check_identity(study: Study, path: Path, identity: Mapping[str, str]) -> No
     other = [name for name, value in identity.items() if stated.get(name) != value]
     if other:
         raise ExperimentError(
-            f"{path}: this sweep was begun with another {', '.join(other)}; new trials cannot be compared with them. "
-            "Name another folder with --out, or begin anew with --overwrite."
+            f"{path}: this sweep was started with another {', '.join(other)}; new trials cannot be compared with them. "
+            "Name another folder with --out, or start again with --overwrite."
         )
 
 
 def _is_finished(trial: FrozenTrial) -> bool:
-    """Whether something came of it; not so of a trial that was interrupted."""
+    """Whether the trial has an outcome; an interrupted one has none."""
     return trial.state.is_finished() and (trial.values is not None or bool(trial.user_attrs.get(_PROBLEM)))
 
 
@@ -196,7 +196,7 @@ class Job:
 
 
 def run_jobs(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> Iterator[tuple[Job, TrialOutcome]]:
-    """Each job with what came of it, as they end, where the experiment's sweep wants them run.
+    """Each job with its outcome, in the order in which they end, on the sweep's executor.
 
     A job is only asked for when there is a place for it.
     """
@@ -208,7 +208,7 @@ def run_jobs(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> I
 
 
 def run_trial(experiment: Experiment, dataset: Dataset, job: Job) -> TrialOutcome:
-    """Fit and calibrate a model, and judge it on validation; whatever goes wrong is the outcome, not an error."""
+    """Fit and calibrate a model and score it on validation; a failure is an outcome, not an error."""
     start = time.perf_counter()
     score: float | None = None
     problem = ""

@@ -1,6 +1,6 @@
-"""What MLflow is told of an experiment: where its store is, the run, its parameters, figures and files.
+"""An experiment's run in MLflow: its parameters, figures and files, and where MLflow's store is.
 
-MLflow is told where to log by its own MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder is used.
+MLflow reads its own setting, MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder is used.
 Models are in `registry`, and what is read back in `leaderboard`.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
 _CLOCK_STEP = 5.0
-"""Seconds by which a clock that is set may move a process's start."""
+"""Seconds by which setting the system clock may shift the start time of a process."""
 
 
 P = ParamSpec("P")
@@ -70,7 +70,7 @@ class Tracker:
     def log_nested(
         self, name: str, params: Mapping[str, Any], metrics: Mapping[str, float | None], problem: str = ""
     ) -> None:
-        """A run under this one, over already; with a problem it is FAILED, and the tag `problem` says why."""
+        """Log a finished run below this one; with a problem it is FAILED, and the tag `problem` says why."""
         import mlflow
 
         with mlflow_errors("opened"):
@@ -211,9 +211,9 @@ def tracked_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator
 
 @contextmanager
 def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = "") -> Iterator[Tracker | None]:
-    """An open MLflow run that holds an experiment's parameters, data and tags, or None where tracking is off.
+    """An open MLflow run with an experiment's parameters, data and tags, or None if tracking is off.
 
-    With `beside` it is one of the MLflow experiment `NAME-BESIDE`, out of the way of those that the leaderboard ranks.
+    With `beside` it belongs to the MLflow experiment `NAME-BESIDE`, apart from the runs that the leaderboard ranks.
     """
     if not experiment.tracking.enabled:
         yield None
@@ -224,7 +224,8 @@ def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = 
         "codebook.hash": dataset.codebook.hash,
         "split.hash": dataset.split.hash,
         "data.training_hash": dataset.training_hash,
-        "data.judging_hash": dataset.judging_hash,
+        # The tag keeps its first name, by which earlier runs are grouped with later ones.
+        "data.judging_hash": dataset.evaluation_hash,
         "synthetic": str(dataset.synthetic).lower(),
     }
     name = "-".join(part for part in (experiment.tracking.experiment, beside) if part)
@@ -281,7 +282,7 @@ def _process_tags() -> dict[str, str]:
 
 
 def _is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether a run's process was on this host and is not there any more (another process may bear its number)."""
+    """Whether a run's process ran on this host and has ended (another process may have its number by now)."""
     import psutil
 
     if tags.get(_TAG_HOST) != socket.gethostname() or _TAG_PID not in tags:

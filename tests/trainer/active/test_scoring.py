@@ -216,5 +216,5 @@ def test_an_exclusive_model_has_no_thresholds(isolated: Path, exclusive_run: Run
 def test_a_model_that_was_not_saved_is_refused(store: Store, tracked_run: TrackedRun) -> None:
     model = tracked_run.result.model
     nameless = Model(model.codebook, model.classifier, model.calibration)
-    with pytest.raises(ArtefactError, match="not saved"):
+    with pytest.raises(ArtefactError, match="never saved"):
         score_store(nameless, store)

@@ -372,13 +372,13 @@ def test_it_describes_its_certificate_and_both_models(cascade: Callable[[str], C
         ({"cheap": {"kind": "tfidf", "C": 0}}, "  model.cheap.C: Input should be greater than 0 (given: 0)"),
         (
             {"cheap": {"kind": "tfdif"}},
-            "  model.cheap.kind: 'tfdif' is no kind of model (did you mean 'tfidf'?); use one of ",
+            "  model.cheap.kind: 'tfdif' is not a kind of model (did you mean 'tfidf'?); use one of ",
         ),
         (
             {"expensive": {"kind": "cascade"}},
-            "  model.expensive.kind: 'cascade' is no kind of model; use one of majority",
+            "  model.expensive.kind: 'cascade' is not a kind of model; use one of majority",
         ),
-        ({"cheap": {"C": 1}}, "  model.cheap.kind: '' is no kind of model; use one of majority"),
+        ({"cheap": {"C": 1}}, "  model.cheap.kind: '' is not a kind of model; use one of majority"),
         ({"expensive": 3}, "  model.expensive: "),
         ({"max_lst": 0.1}, "  model.max_lst: unknown key (did you mean 'max_lost'?)"),
         ({"confidence": 1}, "  model.confidence: Input should be less than 1 (given: 1)"),

@@ -304,9 +304,9 @@ def test_board_shows_runs_with_their_figures(said: Any) -> None:
 def test_board_names_what_judges_and_the_confidence_of_the_intervals(
     said: Any, confidence: float | None, heading: str
 ) -> None:
-    print_board(board_of(row("words"), judging_hash="77aa", confidence=confidence))
+    print_board(board_of(row("words"), evaluation_hash="77aa", confidence=confidence))
     title, *lines = said()
-    assert title.endswith("split b28cec4b52a15f9e, judged by 77aa")
+    assert title.endswith("split b28cec4b52a15f9e, evaluated on 77aa")
     assert re.findall(r"\d+%", " ".join(lines)) == [heading] * bool(heading)
     assert "interval" in " ".join(lines)
 

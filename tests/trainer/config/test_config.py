@@ -188,7 +188,10 @@ def test_set_of_a_key_below_a_value_raises() -> None:
         ("data.trian=a", "  data.trian: unknown key (did you mean 'train'?)"),
         ("model.epoch=2", "  model.epoch: unknown key (did you mean 'epochs'?)"),
         ("calibration.zzzz=2", "  calibration.zzzz: unknown key\n"),
-        ("model.kind=finetun", "  model.kind: 'finetun' is no kind of model (did you mean 'finetune'?); use one of "),
+        (
+            "model.kind=finetun",
+            "  model.kind: 'finetun' is not a kind of model (did you mean 'finetune'?); use one of ",
+        ),
         ("model.epochs=many", "  model.epochs: "),
         ("model.epochs=0", "  model.epochs: Input should be greater than 0 (given: 0)"),
         ("model.pooling=max", "  model.pooling: Input should be 'auto', 'mean' or 'first' (given: 'max')"),

@@ -262,13 +262,13 @@ def test_the_training_hash_follows_texts_and_labels_of_train_but_not_their_order
     assert a_dataset(codebook, [replace(rows[0], labels=()), *rows[1:8]], rows[8:]).training_hash != base
 
 
-def test_the_judging_hash_follows_texts_and_labels_of_test_but_not_those_of_train(codebook: Codebook) -> None:
+def test_the_evaluation_hash_follows_texts_and_labels_of_test_but_not_those_of_train(codebook: Codebook) -> None:
     rows = make_examples(12)
-    base = a_dataset(codebook, rows[:8], rows[8:]).judging_hash
+    base = a_dataset(codebook, rows[:8], rows[8:]).evaluation_hash
     assert len(base) == 16
-    assert a_dataset(codebook, rows[:4], rows[:7:-1]).judging_hash == base
-    assert a_dataset(codebook, rows[:8], [replace(rows[8], labels=("truce", "aid")), *rows[9:]]).judging_hash != base
-    assert a_dataset(codebook, rows[:8], rows[8:11]).judging_hash != base
+    assert a_dataset(codebook, rows[:4], rows[:7:-1]).evaluation_hash == base
+    assert a_dataset(codebook, rows[:8], [replace(rows[8], labels=("truce", "aid")), *rows[9:]]).evaluation_hash != base
+    assert a_dataset(codebook, rows[:8], rows[8:11]).evaluation_hash != base
 
 
 # -- the starter corpus

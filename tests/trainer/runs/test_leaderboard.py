@@ -66,7 +66,7 @@ def test_only_runs_that_the_same_gold_judges_compare(mlflow_store: str) -> None:
     log("b", judging="after", validation_macro_f1=0.1)
     log("c", judging="before", validation_macro_f1=0.2)
     assert names() == [["a", "c"], ["b"]]
-    assert [board.judging_hash for board in leaderboards("work")] == ["before", "after"]
+    assert [board.evaluation_hash for board in leaderboards("work")] == ["before", "after"]
 
 
 def test_board_knows_the_confidence_of_its_intervals_where_it_is_one(mlflow_store: str) -> None:
@@ -96,7 +96,7 @@ def test_board_of_a_real_run_marks_the_champion(tracked_store: str, tracked_run:
     [row] = board.rows
     assert row.champion
     assert board.split_hash == tracked_run.result.report.split_hash
-    assert len(board.judging_hash) == 16
+    assert len(board.evaluation_hash) == 16
     assert board.confidence == 0.95
     assert board.data == tracked_run.experiment.data.train
     assert board.labels == ("aid", "truce")

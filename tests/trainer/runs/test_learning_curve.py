@@ -393,7 +393,7 @@ def test_a_size_that_lacks_a_label_is_reported_and_the_rest_is_drawn(experiment:
     ]
     curve = learning_curve(experiment, replace(dataset, parts={**dataset.parts, "train": rare}), sizes=5)
     problems = {fit.problem for point in curve.points for fit in point.fits}
-    assert problems == {"", "no train sentence bears aid"}
+    assert problems == {"", "no train sentence has the label aid"}
     assert all(not fit.problem for fit in curve.points[-1].fits)
     for point in curve.points:
         assert (point.macro_f1.value is None) == all(fit.problem for fit in point.fits)
@@ -528,7 +528,10 @@ def test_what_cannot_be_said_is_said(curve: LearningCurve, said: Any) -> None:
     broken = replace(
         first,
         macro_f1=Figure(None),
-        fits=(replace(first.fits[0], problem="no train sentence bears aid"), replace(first.fits[1], uncalibrated=2)),
+        fits=(
+            replace(first.fits[0], problem="no train sentence has the label aid"),
+            replace(first.fits[1], uncalibrated=2),
+        ),
     )
     lacking = replace(
         curve, points=(broken, last), outlook=None, reason="fewer than 4 sizes could be fitted", intervals_reason="few"
@@ -536,7 +539,7 @@ def test_what_cannot_be_said_is_said(curve: LearningCurve, said: Any) -> None:
     print_learning_curve(CurveResult(Path("out"), lacking))
     printed = said()
     assert "40 30 10 – – 1" in printed
-    assert "Not fitted with 40 sentences: no train sentence bears aid." in printed
+    assert "Not fitted with 40 sentences: no train sentence has the label aid." in printed
     assert "Up to 40 sentences not every label was calibrated" in printed
     assert "No intervals: few." in printed
     assert "The gain from more labelled sentences cannot be estimated: fewer than 4 sizes could be fitted." in printed

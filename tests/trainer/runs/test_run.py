@@ -541,7 +541,7 @@ def test_mlflow_identifies_codebook_split_data_and_model(
             "codebook.hash": tracked_run.codebook.hash,
             "split.hash": report["split_hash"],
             "data.training_hash": manifest.training_hash,
-            "data.judging_hash": load_dataset(tracked_run.experiment).judging_hash,
+            "data.judging_hash": load_dataset(tracked_run.experiment).evaluation_hash,
             "synthetic": "false",
             "model.id": report["model_id"],
         }.items()

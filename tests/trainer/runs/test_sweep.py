@@ -244,7 +244,7 @@ def test_importances_name_the_key_that_matters_once_there_are_trials_enough(isol
 
 def test_a_study_of_something_else_is_refused_by_what_differs(isolated: Path) -> None:
     open_at(isolated / "study", seed_of="1", split="abc")
-    with pytest.raises(ExperimentError, match=r"begun with another split; .*--overwrite"):
+    with pytest.raises(ExperimentError, match=r"started with another split; .*--overwrite"):
         open_at(isolated / "study", seed_of="1", split="xyz")
 
 
@@ -436,7 +436,7 @@ def test_sentences_labelled_since_do_not_move_the_split(copied: SweepResult) -> 
 
 def test_labels_changed_since_end_a_sweep(copied: SweepResult) -> None:
     write_data(Path(), make_examples(150))
-    with pytest.raises(ExperimentError, match="begun with another train or validation part"):
+    with pytest.raises(ExperimentError, match="started with another train or validation part"):
         run_sweep(make_swept({"model.C": C}), Path("out"))
 
 
@@ -451,7 +451,7 @@ def test_labels_changed_since_end_a_sweep(copied: SweepResult) -> None:
     ],
 )
 def test_another_sweep_is_refused_in_the_same_folder(copied: SweepResult, changes: dict[str, Any], what: str) -> None:
-    with pytest.raises(ExperimentError, match=rf"begun with another {what}; .*--overwrite"):
+    with pytest.raises(ExperimentError, match=rf"started with another {what}; .*--overwrite"):
         run_sweep(make_swept(**({"space": {"model.C": C}} | changes)), Path("out"))
 
 
