@@ -20,6 +20,7 @@ from labels.records import Example
 from trainer.arrays import Bools
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, regression_targets
+from trainer.classifiers.onnx import NetworkSettings
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import ContrastiveSection
 from trainer.encoders.embeddings import Vectors
@@ -232,15 +233,15 @@ class ContrastiveClassifier(TransformerClassifier):
             head.weight.copy_(torch.from_numpy(layer.weight))
             head.bias.copy_(torch.from_numpy(layer.bias))
 
-    def _settings(self) -> dict[str, Any]:
-        return super()._settings() | {"steps": self.steps_}
+    def _settings(self) -> NetworkSettings:
+        return super()._settings().model_copy(update={"steps": self.steps_})
 
     @classmethod
-    def _section_of(cls, settings: dict[str, Any]) -> ContrastiveSection:
-        return ContrastiveSection(kind="contrastive", encoder=settings["encoder"])
+    def _section_of(cls, settings: NetworkSettings) -> ContrastiveSection:
+        return ContrastiveSection(kind="contrastive", encoder=settings.encoder)
 
-    def _restore(self, settings: dict[str, Any]) -> None:
-        self.steps_ = int(settings["steps"])
+    def _restore(self, settings: NetworkSettings) -> None:
+        self.steps_ = settings.steps
 
     def describe(self) -> dict[str, Any]:
         """Encoder, pooling, length limit, parameters, and the steps of tuning."""

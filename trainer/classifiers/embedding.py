@@ -5,10 +5,11 @@ The encoder itself is not saved with the model, only its name and a digest that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, EncoderError
@@ -23,6 +24,17 @@ from trainer.encoders.embeddings import Embedder, Vectors
 
 FILE, SETTINGS = "regression.safetensors", "settings.json"
 _FORMAT_1 = "regression.skops"
+
+
+class EmbedderSettings(BaseModel):
+    """The encoder that a model was fitted on: the content of `settings.json`, as `Embedder` has them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    encoder: str
+    pooling: str
+    max_length: int
+    identity: str
 
 
 class EmbeddingClassifier(Classifier):
@@ -77,13 +89,13 @@ class EmbeddingClassifier(Classifier):
         """Write `regression.safetensors`, and `settings.json` with the encoder's name and identity."""
         embedder = self._fitted_embedder()
         self._fitted_layer().save(folder / FILE)
-        settings = {
-            "encoder": embedder.name,
-            "pooling": embedder.pooling,
-            "max_length": embedder.max_length,
-            "identity": embedder.identity,
-        }
-        (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        settings = EmbedderSettings(
+            encoder=embedder.name,
+            pooling=embedder.pooling,
+            max_length=embedder.max_length,
+            identity=embedder.identity,
+        )
+        (folder / SETTINGS).write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
@@ -93,7 +105,7 @@ class EmbeddingClassifier(Classifier):
             ArtefactError: `regression.skops` names a type that communique never wrote, or the encoder cannot be found
                 or has changed.
         """
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = EmbedderSettings.model_validate_json((folder / SETTINGS).read_text(encoding="utf-8"))
         classifier = cls(codebook, EmbeddingSection(kind="embedding"), seed=0)
         classifier.embedder_ = _same_encoder(folder, settings)
         if (folder / _FORMAT_1).is_file():
@@ -125,18 +137,18 @@ class EmbeddingClassifier(Classifier):
         return self.layer_
 
 
-def _same_encoder(folder: Path, settings: dict[str, Any]) -> Embedder:
+def _same_encoder(folder: Path, settings: EmbedderSettings) -> Embedder:
     """The encoder that the model in `folder` was fitted on."""
-    name = settings["encoder"]
+    name = settings.encoder
     try:
-        embedder = Embedder(name, pooling=settings["pooling"], max_length=int(settings["max_length"]))
+        embedder = Embedder(name, pooling=settings.pooling, max_length=settings.max_length)
     except EncoderError as error:
         raise ArtefactError(
             f"{folder}: this model needs the encoder '{name}', which is not saved with it and was not found: {error}"
         ) from error
-    if embedder.identity != settings["identity"]:
+    if embedder.identity != settings.identity:
         raise ArtefactError(
             f"{folder}: the encoder '{name}' has changed since this model was trained (identity {embedder.identity}, "
-            f"in training {settings['identity']}). Restore its earlier files, or train the model again."
+            f"in training {settings.identity}). Restore its earlier files, or train the model again."
         )
     return embedder

@@ -22,6 +22,7 @@ from trainer.classifiers.checkpoints import (
     fingerprint,
     last_whole_checkpoint,
 )
+from trainer.classifiers.onnx import NetworkSettings
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection
 from trainer.encoders.encoder import encoder_digest, find_encoder
@@ -191,15 +192,15 @@ class FinetuneClassifier(TransformerClassifier):
             new_fingerprint="tokenised",
         )
 
-    def _settings(self) -> dict[str, Any]:
-        return super()._settings() | {"best_epoch": self.best_epoch_}
+    def _settings(self) -> NetworkSettings:
+        return super()._settings().model_copy(update={"best_epoch": self.best_epoch_})
 
     @classmethod
-    def _section_of(cls, settings: dict[str, Any]) -> FinetuneSection:
-        return FinetuneSection(kind="finetune", encoder=settings["encoder"])
+    def _section_of(cls, settings: NetworkSettings) -> FinetuneSection:
+        return FinetuneSection(kind="finetune", encoder=settings.encoder)
 
-    def _restore(self, settings: dict[str, Any]) -> None:
-        self.best_epoch_ = float(settings["best_epoch"])
+    def _restore(self, settings: NetworkSettings) -> None:
+        self.best_epoch_ = settings.best_epoch
 
     def describe(self) -> dict[str, Any]:
         """Encoder, pooling, length limit, parameters, and the epoch that was kept."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from labels.errors import ArtefactError
 from trainer.arrays import Probabilities
@@ -28,39 +29,54 @@ if TYPE_CHECKING:
     from trainer.classifiers.network import Network, Pooler
 
 
-GRAPH, ENCODER, HEAD = "onnx/model.onnx", "encoder", "head.safetensors"
+GRAPH, ENCODER, HEAD, SETTINGS = "onnx/model.onnx", "encoder", "head.safetensors", "settings.json"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "pooled"
 OPSET = 20
 """The first with an operator for GELU."""
 NOT_INSTALLED = 'onnxruntime, onnx or onnxscript is not installed. `pip install "communique[onnx]"` installs them.'
 
 
+class NetworkSettings(BaseModel):
+    """What opens a saved network besides its files: the content of `settings.json`.
+
+    `encoder` is the name of the one that training began with; `best_epoch` is set by `finetune`, `steps` by
+    `contrastive`. The last three are set where the network was exported, since they need torch to be found.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    encoder: str
+    pooling: str
+    normalise: bool = False
+    max_length: int
+    best_epoch: float = 0.0
+    steps: int = 0
+    precision: str = ""
+    parameters: int = 0
+    pad_token_id: int = 0
+
+
 class OnnxNetwork:
     """What the torch `Network` does when it predicts, with arrays in place of tensors.
 
     Args:
-        folder: holds `onnx/model.onnx`, `encoder/tokenizer.json` and `head.safetensors`.
-        settings: the content of `settings.json`.
+        folder: holds `onnx/model.onnx`, `encoder/tokenizer.json`, `head.safetensors` and `settings.json`.
 
     Raises:
         ArtefactError: onnxruntime is not installed or cannot open the graph, or the graph is not of the plain form that
             communique writes.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: NetworkSettings) -> None:
         from safetensors.numpy import load_file
 
         self._folder = folder
         self._session = open_session(folder / GRAPH)
         head = load_file(folder / HEAD)
         self._weight, self._bias = head["weight"], head["bias"]
-        self.pooling = str(settings["pooling"])
-        self.normalise = bool(settings["normalise"])
-        self.parameters = int(settings["parameters"])
-        self.export_settings = {name: settings[name] for name in ("precision", "parameters", "pad_token_id")}
-        self.tokenizer = PlainTokenizer(
-            folder / ENCODER / "tokenizer.json", int(settings["max_length"]), int(settings["pad_token_id"])
-        )
+        self.pooling, self.normalise, self.parameters = settings.pooling, settings.normalise, settings.parameters
+        path = folder / ENCODER / "tokenizer.json"
+        self.tokenizer = PlainTokenizer(path, settings.max_length, settings.pad_token_id)
 
     @property
     def width(self) -> int:
@@ -80,10 +96,11 @@ class OnnxNetwork:
         return np.asarray(vectors @ self._weight.T + self._bias, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
-        """Copy graph, tokenizer and head to an existing folder."""
+        """Copy graph, tokenizer, head and settings to an existing folder."""
         for name in (Path(GRAPH).parent.name, ENCODER):
             shutil.copytree(self._folder / name, folder / name)
-        shutil.copyfile(self._folder / HEAD, folder / HEAD)
+        for name in (HEAD, SETTINGS):
+            shutil.copyfile(self._folder / name, folder / name)
 
 
 class PlainTokenizer:

@@ -20,15 +20,13 @@ from labels.errors import ArtefactError
 from labels.records import Example
 from trainer.arrays import Probabilities
 from trainer.classifiers.base import Classifier, count_outputs, not_fitted, output_probabilities
-from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, OnnxNetwork
+from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, SETTINGS, NetworkSettings, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection
 from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, encode_in_batches
 from trainer.encoders.encoder import default_pooling, find_encoder, write_sentence_layout
 
 if TYPE_CHECKING:
     from trainer.classifiers.network import Network
-
-SETTINGS = "settings.json"
 
 
 class TransformerClassifier(Classifier):
@@ -99,11 +97,10 @@ class TransformerClassifier(Classifier):
         """
         if self.onnx_ is not None:
             self.onnx_.save(folder)
-            self._write_settings(folder, self.onnx_.export_settings)
             return
         self._fitted_network().encoder.save_pretrained(folder / ENCODER)
         self._save_the_rest(folder)
-        self._write_settings(folder, {})
+        self._write_settings(folder, self._settings())
 
     def is_exported(self) -> bool:
         """Whether it runs on onnxruntime already."""
@@ -138,12 +135,12 @@ class TransformerClassifier(Classifier):
                 f"this encoder's tokenizer ({type(self.tokenizer_).__name__}) has no tokenizer.json, which an exported "
                 "model needs. Train with an encoder that has one."
             )
-        settings = {
+        export = {
             "precision": "int8" if int8 else "float32",
             "parameters": _TorchEngine(network).parameters,
             "pad_token_id": self.tokenizer_.pad_token_id,
         }
-        self._write_settings(folder, settings)
+        self._write_settings(folder, self._settings().model_copy(update=export))
 
     def _save_the_rest(self, folder: Path) -> None:
         """Write tokenizer, head, and sentence-transformers' files, which also say how the states are pooled."""
@@ -161,19 +158,20 @@ class TransformerClassifier(Classifier):
         head = network.head
         save_file({"weight": head.weight.detach().cpu().contiguous(), "bias": head.bias.detach().cpu()}, folder / HEAD)
 
-    def _write_settings(self, folder: Path, more: dict[str, Any]) -> None:
-        content = json.dumps(self._settings() | more, indent=1)
-        (folder / SETTINGS).write_text(content + "\n", encoding="utf-8")
+    def _write_settings(self, folder: Path, settings: NetworkSettings) -> None:
+        # `normalise` is written even where it is false: README's ten lines of plain transformers read it.
+        content = {"normalise": settings.normalise} | settings.model_dump(exclude_defaults=True)
+        (folder / SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
-    def _settings(self) -> dict[str, Any]:
-        """What `load` needs besides the weights."""
+    def _settings(self) -> NetworkSettings:
+        """What `load` needs besides the weights; each kind adds its own."""
         engine = self._engine()
-        return {
-            "encoder": self._encoder_settings.encoder,
-            "pooling": engine.pooling,
-            "normalise": engine.normalise,
-            "max_length": self.max_length_,
-        }
+        return NetworkSettings(
+            encoder=self._encoder_settings.encoder,
+            pooling=engine.pooling,
+            normalise=engine.normalise,
+            max_length=self.max_length_,
+        )
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
@@ -182,9 +180,9 @@ class TransformerClassifier(Classifier):
         Raises:
             ArtefactError: the model was exported, and onnxruntime is not installed or cannot open it.
         """
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = NetworkSettings.model_validate_json((folder / SETTINGS).read_text(encoding="utf-8"))
         classifier = cls(codebook, cls._section_of(settings), seed=0)
-        classifier.max_length_ = int(settings["max_length"])
+        classifier.max_length_ = settings.max_length
         if (folder / GRAPH).is_file():
             classifier.onnx_ = OnnxNetwork(folder, settings)
             classifier.tokenizer_ = classifier.onnx_.tokenizer
@@ -193,28 +191,25 @@ class TransformerClassifier(Classifier):
         classifier._restore(settings)
         return classifier
 
-    def _load_network(self, folder: Path, settings: dict[str, Any]) -> None:
+    def _load_network(self, folder: Path, settings: NetworkSettings) -> None:
         import torch
         from safetensors.torch import load_file
 
         from trainer.classifiers.network import open_network
 
         self.network_, self.tokenizer_ = open_network(
-            folder / ENCODER,
-            self._n_outputs,
-            pooling=settings["pooling"],
-            normalise=bool(settings.get("normalise", False)),
+            folder / ENCODER, self._n_outputs, pooling=settings.pooling, normalise=settings.normalise
         )
         self.network_.head.load_state_dict(load_file(folder / HEAD))
         self.network_.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @classmethod
     @abstractmethod
-    def _section_of(cls, settings: dict[str, Any]) -> FinetuneSection | ContrastiveSection:
+    def _section_of(cls, settings: NetworkSettings) -> FinetuneSection | ContrastiveSection:
         """A section of this kind with the encoder of the settings."""
 
     @abstractmethod
-    def _restore(self, settings: dict[str, Any]) -> None:
+    def _restore(self, settings: NetworkSettings) -> None:
         """Take the kind's own settings, which `_settings` wrote."""
 
     def describe(self) -> dict[str, Any]:
