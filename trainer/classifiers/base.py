@@ -215,6 +215,7 @@ def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, excl
 def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> NDArray[np.bool_]:
     """(n, labels) gold, columns in the order of `labels`."""
     column = {name: position for position, name in enumerate(labels)}
+    # A label outside `labels` raises KeyError below: dropping it would quietly change the gold.
     matrix = np.zeros((len(examples), len(labels)), dtype=bool)
     for row, example in enumerate(examples):
         matrix[row, [column[label] for label in example.labels]] = True
@@ -286,6 +287,7 @@ def _plugin_class(kind: str, place: str) -> type[Classifier]:
         raise _unusable(kind, f"'{place}' cannot be loaded ({reason})") from error
     if not isinstance(found, type) or Classifier not in found.__mro__:
         raise _unusable(kind, f"'{place}' is not a subclass of trainer.classifiers.base.Classifier")
+    # A method that is only inherited from the protocol has an empty body and would return None.
     owners = {name: next(owner for owner in found.__mro__ if name in vars(owner)) for name in _METHODS}
     missing = [name for name, owner in owners.items() if owner is Classifier]
     if missing:

@@ -86,6 +86,7 @@ class KeywordsClassifier(Classifier):
             for number in range(MOST_CUES + 1):
                 held = gold[counts[:, column] == number, column]
                 self.rates_[column, number] = (held.sum() + _PRIOR * frequency) / (len(held) + _PRIOR)
+            # In small samples a rate may fall by chance as cues are added; a cue must never count against its label.
             self.rates_[column] = np.maximum.accumulate(self.rates_[column])
         return self
 
@@ -94,6 +95,7 @@ class KeywordsClassifier(Classifier):
         counts = self._count_cues(texts)
         rates = self.rates_[np.arange(len(self.labels)), counts]
         if self._exclusive:
+            # Rates were counted label by label; where they sum to less than 1, the rest is P(none).
             together = rates.sum(axis=1, keepdims=True)
             rates = rates / (np.maximum(together, 1) if self._allows_none else together)
         return np.asarray(rates, dtype=np.float32)

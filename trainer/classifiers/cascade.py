@@ -67,11 +67,7 @@ class _Member:
         return self.classifier if isinstance(self.classifier, Exportable) else None
 
     def save(self, folder: Path, *, exported: bool = False) -> dict[str, Any]:
-        """Write the classifier, or its export, into a new folder.
-
-        Returns:
-            What else `load` needs.
-        """
+        """Write the classifier, or its export, into a new folder; return what else `load` needs."""
         folder.mkdir()
         if exported and self.exportable is not None:
             self.exportable.save_exported(folder, int8=False)
@@ -136,6 +132,7 @@ class CascadeClassifier(Classifier):
                 or the limits do not hold on the half of validation that certifies.
         """
         first, second = self._halves(validation)
+        # One after the other, so that `_certify` can cut the arrays into the halves again.
         rows = [*first, *second]
         cheap, expensive = self._build()
         cheap.fit(examples, validation)
@@ -153,6 +150,8 @@ class CascadeClassifier(Classifier):
         """Validation in two parts, each large enough to certify something."""
         sizes = [len(validation) // 2, len(validation) - len(validation) // 2]
         if min(sizes) >= self._limits.fewest_sentences:
+            # Whole documents may make the halves unequal, so their sizes are checked again. Large groups are allowed:
+            # they can only make a half too small, which is refused.
             halves = make_split(validation, (0.5, 0.5), self._seed, allow_large=True)
             sizes = [len(half) for half in halves]
         if min(sizes) >= self._limits.fewest_sentences:
@@ -182,20 +181,18 @@ class CascadeClassifier(Classifier):
     ) -> tuple[_Member, Probabilities]:
         """The classifier with its calibration, and its calibrated probabilities of the validation sentences."""
         raw = classifier.predict_proba([example.text for example in validation])
-        calibration = self._calibration(classifier, raw, label_matrix(validation, self.labels))
+        calibration = not_calibrated(self._codebook)
+        if classifier.needs_calibration:
+            gold, own = label_matrix(validation, self.labels), CalibrationSection()
+            calibration = fit_calibration(raw, gold, self._codebook, method=own.method, min_positives=own.min_positives)
         member = _Member(kind, classifier, calibration)
         return member, member.calibrated(raw)
-
-    def _calibration(self, classifier: Classifier, raw: Probabilities, gold: Bools) -> Calibration:
-        if not classifier.needs_calibration:
-            return not_calibrated(self._codebook)
-        defaults = CalibrationSection()
-        return fit_calibration(raw, gold, self._codebook, method=defaults.method, min_positives=defaults.min_positives)
 
     def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[DeferralRule, Certificate]:
         """Choose the rule on the first `half` rows of the two classifiers' probabilities, certify it on the others."""
         limits, classes = self._limits, self._classes(said)
         cheap, expensive = self.calibration_.decide(said), self.calibration_.decide(answers)
+        # A label gets a bound of its own where both halves have enough of it; the others share one.
         positives = np.minimum(expensive[:half].sum(axis=0), expensive[half:].sum(axis=0))
         common = positives >= limits.fewest_positives
         thresholds = None if self._codebook.exclusive else self.calibration_.thresholds
@@ -242,6 +239,7 @@ class CascadeClassifier(Classifier):
         """(n, labels) calibrated probabilities: the cheap classifier's where it is sure, else the expensive one's."""
         fitted = self._fitted()
         probabilities = fitted.cheap.predict_proba(texts)
+        # Only these texts are encoded by the expensive classifier, which is what makes a cascade fast.
         rest = np.flatnonzero(~fitted.rule.sure(self._classes(probabilities))).tolist()
         if rest:
             probabilities[rest] = fitted.expensive.predict_proba([texts[row] for row in rest])

@@ -36,6 +36,7 @@ def claim_folder(folder: Path, mark: str) -> None:
     In a distributed training the leader does it, and the followers wait.
     """
     path = folder / _FINGERPRINT
+    # Followers must not look for checkpoints before the leader has deleted those of another training.
     while is_follower() and not _has(path, mark):
         time.sleep(0.1)
     if _has(path, mark):
@@ -60,6 +61,7 @@ def drop_fruitless(folder: Path) -> None:
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written to its end: the trainer writes its state last."""
+    # By number, since "checkpoint-100" sorts before "checkpoint-20" as text.
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     return next((path for path in found if _is_whole(path)), None)
 

@@ -55,6 +55,7 @@ class BalancedBatches:
         labelled = [np.flatnonzero(column) for column in gold.T if column.any()]
         without = np.flatnonzero(~gold.any(axis=1))
         self._n_without = min(len(without), size // 2) if labelled else min(len(without), size)
+        # At most half of a batch is without a label: such examples attract no other and only push apart.
         room = size - self._n_without
         self._n_labels = max(1, min(len(labelled), room // max(per_label, FEWEST_POSITIVES)))
         self._per_label = max(FEWEST_POSITIVES, room // self._n_labels)
@@ -66,6 +67,7 @@ class BalancedBatches:
         """The next `n` batches, as sorted row numbers of `gold`."""
         for _ in range(n):
             rows = {row for label in self._labels.deal(self._n_labels) for row in self._examples_of(label)}
+            # Examples with several labels leave places empty, which must not tip the balance.
             n_without = min(self._n_without, len(rows)) if rows else self._n_without
             yield np.array(sorted(rows | set(self._without.deal(n_without))), dtype=np.int64)
 
@@ -87,6 +89,7 @@ class _Pack:
         dealt, self._left = self._left[:n], self._left[n:]
         if len(dealt) < n:
             fresh = [int(row) for row in self._rng.permutation(self._rows)]
+            # What is in hand already is not dealt twice, but stays in the pack for a later hand.
             more = [row for row in fresh if row not in dealt][: n - len(dealt)]
             self._left = [row for row in fresh if row not in more]
             dealt = dealt + more
@@ -122,11 +125,12 @@ def contrastive_loss(vectors: Tensor, weights: Tensor, temperature: float) -> Te
 
     similarities = vectors @ vectors.T / temperature
     itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    # -inf takes a row's similarity to itself out of the softmax; 0 afterwards keeps weight 0 times -inf from being NaN.
     logs = torch.log_softmax(similarities.masked_fill(itself, -torch.inf), dim=1).masked_fill(itself, 0.0)
     pull = weights.sum(dim=1)
     anchors = pull > 0
     if not bool(anchors.any()):
-        return vectors.sum() * 0.0
+        return vectors.sum() * 0.0  # not a plain 0, which `backward` would refuse
     per_anchor = -(weights * logs).sum(dim=1)[anchors] / pull[anchors]
     return per_anchor.mean()
 
@@ -188,6 +192,7 @@ class ContrastiveClassifier(TransformerClassifier):
                 raise DivergedError(step, self.steps_)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            # Few labels make noisy gradients; one bad batch should not undo the encoder.
             torch.nn.utils.clip_grad_norm_(network.encoder.parameters(), 1.0)
             optimizer.step()
             schedule.step()

@@ -61,6 +61,7 @@ class EmbeddingClassifier(Classifier):
             ExperimentError: the examples are of one class only.
         """
         section = self._section
+        # Before the encoder, so that examples of one class are refused at once.
         targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
         texts = [example.text for example in (*examples, *validation)]

@@ -135,7 +135,7 @@ class FinetuneClassifier(TransformerClassifier):
                     raise ExperimentError(_OUT_OF_MEMORY.format(n=batch_size)) from error
                 self.notes += (f"out of memory with {batch_size} sentences at once: went on with {smaller}",)
             # Not in the clause above: the error holds on to all that the training held.
-            self.network_ = None
+            self.network_ = None  # else two networks would have to fit in memory
             free_memory()
             batch_size = smaller
 
@@ -147,7 +147,7 @@ class FinetuneClassifier(TransformerClassifier):
 
         from trainer.classifiers.training import train_network
 
-        set_seed(self._seed)
+        set_seed(self._seed)  # before the network is built: its head is initialised at random
         self._open_encoder(dropout=self._section.dropout)
         network = self._fitted_network()
         network.set_encoder_dropout(self._section.dropout)
@@ -189,7 +189,7 @@ class FinetuneClassifier(TransformerClassifier):
             lambda rows: self.tokenizer_(rows["text"], truncation=True, max_length=self.max_length_),
             batched=True,
             remove_columns=["text"],
-            new_fingerprint="tokenised",
+            new_fingerprint="tokenised",  # else `datasets` hashes the function and all it refers to
         )
 
     def _settings(self) -> NetworkSettings:

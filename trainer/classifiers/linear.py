@@ -175,6 +175,7 @@ def read_skops(path: Path) -> Any:
 
 def _strange_types(node: Any) -> Iterator[str]:
     """Every type in a skops schema that is not in `FORMAT_1_TYPES`, or is not built as data."""
+    # JSON strings need no look: skops reads them as plain values.
     if isinstance(node, list):
         for item in node:
             yield from _strange_types(item)

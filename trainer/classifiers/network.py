@@ -110,7 +110,7 @@ class Network(nn.Module):
         Args:
             gold: (n, outputs), for exclusive codebooks one-hot with "none" as the last class.
         """
-        positives = np.maximum(gold.sum(axis=0), 1)
+        positives = np.maximum(gold.sum(axis=0), 1)  # a label without examples must not divide by 0
         even = gold.shape[0] / gold.shape[1] if exclusive else gold.shape[0] - positives
         weights = np.clip(np.sqrt(even / positives), 1, most_weight)
         self.weights = torch.tensor(weights, dtype=torch.float32)
@@ -119,6 +119,7 @@ class Network(nn.Module):
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
         """Logits, with `loss` before them where `labels` ((batch,) classes or (batch, outputs) 0/1) are given."""
         logits: Tensor = self.head(self.dropout(self.pooled(**inputs))).float()
+        # transformers' `Trainer` takes the first value for the loss, so the order counts.
         return {"logits": logits} if labels is None else {"loss": self._loss(logits, labels), "logits": logits}
 
     def pooled(self, **inputs: Tensor) -> Tensor:
@@ -129,6 +130,7 @@ class Network(nn.Module):
     def as_pooler(self, *, int8: bool) -> Pooler:
         """A copy on the CPU that gives `pooled`, ready for export; with `int8`, ready for weights of 8 bits."""
         pooler = Pooler(copy.deepcopy(self)).cpu().eval()
+        # Eager attention consists of plain matrix products; fused kernels may not exist in ONNX.
         pooler.network.encoder.set_attn_implementation("eager")
         if int8:
             _lay_out_for_bytes(pooler.network.encoder)
@@ -140,6 +142,7 @@ class Network(nn.Module):
             return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.smoothing)
         if self.asymmetric:
             return asymmetric_loss(logits, labels.float())
+        # Smoothed towards one half: a sentence's label may be wrong, and certainty would be punished without bound.
         smoothed = labels.float() * (1 - self.smoothing) + self.smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
@@ -231,6 +234,7 @@ class RowScaledLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., outputs) from (..., inputs)."""
+        # onnxruntime rounds a whole batch on one scale, so that one outlier would cost all other rows their precision.
         scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=_SMALLEST)
         product = functional.linear(x / scale, self.weight) * scale
         return product if self.bias is None else product + self.bias
@@ -262,6 +266,7 @@ class ByteEmbedding(nn.Module):
 def _lay_out_for_bytes(module: nn.Module) -> None:
     """Replace torch's layers by the two above, at any depth."""
     for name, child in module.named_children():
+        # Exact types only: a subclass may compute something else in `forward`.
         if type(child) is nn.Linear:
             setattr(module, name, RowScaledLinear.of(child))
         elif type(child) is nn.Embedding:

@@ -147,8 +147,9 @@ def open_session(graph: Path) -> InferenceSession:
         raise ArtefactError(f"{graph}: this model runs on onnxruntime, but {NOT_INSTALLED}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only: its warnings are about optimisations
     try:
+        # Without external data: a graph may name any file of this machine as its weights.
         model = onnx.load(graph, load_external_data=False)
         _refuse_what_is_no_plain_graph(graph, model)
         return onnxruntime.InferenceSession(str(graph), options, providers=_providers(model))
@@ -226,7 +227,7 @@ def write_graph(network: Network, path: Path, *, int8: bool) -> None:
                 path,
                 op_types_to_quantize=["MatMul"],
                 per_channel=True,
-                reduce_range=True,
+                reduce_range=True,  # 7 bits: sums of 8-bit products overflow on processors without VNNI
                 weight_type=QuantType.QInt8,
             )
 
@@ -235,6 +236,7 @@ def _exported(pooler: Pooler) -> ModelProto:
     """The graph, with the number of texts and of tokens left open."""
     import torch
 
+    # Sizes of 1 would be taken for constants, and transformers may drop a mask without padding.
     ids = torch.ones((2, 8), dtype=torch.int64)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0

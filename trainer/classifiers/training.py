@@ -139,6 +139,7 @@ def train_network(
     folder = folder.resolve()
     checkpoint = last_whole_checkpoint(folder)
     if checkpoint is not None:
+        # A training that had ended is not continued: with as many epochs as it took, there are no steps left.
         epochs = epochs_when_stopped(checkpoint) or epochs
     trainer = _NetworkTrainer(
         model=network,

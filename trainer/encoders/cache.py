@@ -42,6 +42,7 @@ def cached_encode(embedder: Embedder, texts: Sequence[str], *, keep: bool = True
             cache.write(fresh)
         known |= fresh
         report_progress("Encoding", len(texts) - len(missing) + start + len(chunk), len(texts))
+    # By text, as the same sentence may occur several times.
     vectors = np.zeros((len(texts), embedder.dimensions), dtype=np.float32)
     for row, text in enumerate(texts):
         vectors[row] = known[text]
@@ -91,6 +92,7 @@ class EmbeddingCache:
         if not isinstance(blob, bytes) or len(blob) != 4 * self._dimensions:
             return None
         vector = np.frombuffer(blob, dtype="<f4").astype(np.float32)
+        # All vectors here have length 1; another length means that the bytes were damaged.
         return vector if abs(float(np.linalg.norm(vector)) - 1) < 1e-3 else None
 
     def _connect(self) -> sqlite3.Connection:
@@ -102,6 +104,7 @@ class EmbeddingCache:
         try:
             yield
         except sqlite3.Error as error:
+            # The low byte is the primary code; extended codes add details above it.
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
                 self._remove()
         except OSError:
@@ -115,4 +118,5 @@ class EmbeddingCache:
 
 
 def _key(text: str) -> bytes:
+    # Articles may contain unpaired surrogates, which plain UTF-8 refuses.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -132,6 +132,7 @@ def pool_states(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch
     """
     if pooling == "first":
         return states[:, 0]
+    # Padding must not count, or a text's vector would depend on its batch.
     weights = mask.unsqueeze(-1).to(states.dtype)
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 

@@ -95,6 +95,7 @@ def _checked_folder(folder: Path) -> Path:
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
+    # No *.bin, which are pickles, and no *.py, which would be code. The cache is asked first: it needs no connection.
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     for cached in (True, False):
         try:

@@ -208,6 +208,7 @@ def _refuse_other_places(folder: Path) -> None:
 
 def _check_digests(folder: Path, manifest: Manifest) -> None:
     present = {path.relative_to(folder).as_posix() for path in _files(folder)} - {MANIFEST}
+    # Additions are refused too: a file beside the expected ones may change what a library loads.
     missing, added = sorted(set(manifest.files) - present), sorted(present - set(manifest.files))
     if missing:
         raise ArtefactError(f"{folder}: incomplete, {missing[0]} is missing. Copy the artefact again.")
@@ -222,6 +223,7 @@ def _check_digests(folder: Path, manifest: Manifest) -> None:
 
 
 def _files(folder: Path) -> Iterable[Path]:
+    # Dangling links count as files, so that they are reported as altered rather than overlooked.
     return (path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
 
 

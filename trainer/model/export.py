@@ -161,6 +161,7 @@ def _undecided(probabilities: Probabilities, differing: Bools, calibration: Cali
     if not calibration.exclusive:
         near = np.abs(probabilities - calibration.thresholds) <= TOLERANCE
         return np.asarray((near | ~differing).all(axis=1))
+    # With one label at most, sets differ where the two likeliest classes change places: each may move by `TOLERANCE`.
     classes = with_none(probabilities.astype(np.float64), calibration.none is not None)
     ranked = np.sort(classes, axis=1)
     return np.asarray(ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE)
@@ -284,7 +285,7 @@ def why_refused(agreement: Agreement, precision: str) -> str:
 def _lost(recall: Recall) -> bool:
     if recall.before is None or recall.after is None:
         return False
-    return recall.before - recall.after > MOST_LOST + 1e-9
+    return recall.before - recall.after > MOST_LOST + 1e-9  # a loss of exactly `MOST_LOST` is accepted
 
 
 def _figures(agreement: Agreement) -> str:
