@@ -167,7 +167,8 @@ class Report(_Figures):
         from trainer.evaluation.plots import draw_f1
 
         if ax is None:
-            _, ax = pyplot.subplots(layout="constrained")
+            _, ax = pyplot.subplots(figsize=(6.5, 1.5 + 0.4 * len(self.labels)), layout="constrained")
+            ax.spines[["top", "right"]].set_visible(False)
         draw_f1(ax, self)
         return ax
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from labels.store import Store
     from labels.store.ingest import ingest
     from trainer.data.frames import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
+    from trainer.environment import shipped
     from trainer.evaluation.report import Report
     from trainer.runs.estimator import Classifier
     from trainer.runs.kinds import (
@@ -58,6 +59,7 @@ __all__ = [
     "load_starter_corpus",
     "measure_agreement",
     "read_sentences",
+    "shipped",
     "train_test_split",
 ]
 _HOMES = {
@@ -82,6 +84,7 @@ _HOMES = {
     "load_starter_corpus": "trainer.data.frames",
     "measure_agreement": "trainer.data.frames",
     "read_sentences": "trainer.data.frames",
+    "shipped": "trainer.environment",
     "train_test_split": "trainer.data.frames",
 }
 _find, __dir__ = lazy_names(__name__, {**_HOMES, "__version__": ""})
