@@ -161,11 +161,12 @@ class CascadeClassifier(Classifier):
     def _too_small(self, sizes: Sequence[int]) -> str:
         limits, fewest = self._limits, self._limits.fewest_sentences
         least = math.ceil(1000 * upper_bound(0, min(sizes), limits.confidence)) / 1000
+        higher = f", raise model.max_disagreement to at least {least:g}" if least < 1 else ""
         return (
             f"model.max_disagreement = {limits.max_disagreement:g}: a certificate at confidence {limits.confidence:g} "
             f"needs at least {fewest} validation sentences to choose the cut-off on, and {fewest} others to test it. "
             f"There are {sum(sizes)}, in halves of {sizes[0]} and {sizes[1]}. Give more "
-            f"validation sentences{_from(least)}, or train {self._section.expensive.kind} alone: "
+            f"validation sentences{higher}, or train {self._section.expensive.kind} alone: "
             f'model.kind = "{self._section.expensive.kind}".'
         )
 
@@ -334,11 +335,6 @@ class CascadeClassifier(Classifier):
         if self.fitted_ is None:
             raise not_fitted()
         return self.fitted_
-
-
-def _from(least: float) -> str:
-    """The repair by a larger limit, where there is one."""
-    return f", raise model.max_disagreement to at least {least:g}" if least < 1 else ""
 
 
 def _thresholds_alone(calibration: Calibration) -> Calibration:
