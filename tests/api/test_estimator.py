@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,16 +18,11 @@ import communique
 from communique import Classifier, Codebook, KeywordsClassifier, MajorityClassifier, TfidfClassifier
 from labels.codebook.schema import dump_codebook
 from labels.errors import ArtefactError, ColumnError, DataError, ExperimentError
-from trainer.classifiers.base import CLASSES
 from trainer.config.experiment import CalibrationSection, Experiment, SplitSection
 from trainer.config.load import parse_experiment
-from trainer.config.models import CascadeSection, SingleSection
+from trainer.config.models import SECTIONS
 from trainer.runs.run import run_experiment
 
-SECTIONS = {
-    get_args(section.model_fields["kind"].annotation)[0]: section
-    for section in (*get_args(get_args(SingleSection)[0]), CascadeSection)
-}
 SHARED = {"codebook", "seed", "calibration", "holdout", "min_positives", "crossfit", "folds", "allow_large_groups"}
 
 
@@ -38,7 +33,7 @@ def indicator(table: pd.DataFrame) -> np.ndarray:
 # -- parameters
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", SECTIONS)
 def test_parameters_and_defaults_are_those_of_the_experiment_file(kind: str) -> None:
     parameters = Classifier(kind).get_params()
     own = {name: value for name, value in parameters.items() if name not in SHARED}
@@ -61,7 +56,7 @@ def test_the_shared_parameters_have_the_defaults_of_their_sections() -> None:
     assert PydanticUndefined not in parameters.values()
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", SECTIONS)
 def test_a_kind_is_a_class_of_the_package(kind: str) -> None:
     made = Classifier(kind)
     assert type(made) is getattr(communique, type(made).__name__)

@@ -22,7 +22,7 @@ from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import ArtefactError, ExperimentError, did_you_mean
 from labels.files import output_folder, refuse_occupied
 from trainer.arrays import Probabilities
-from trainer.classifiers.base import CLASSES, label_matrix
+from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import Experiment
 from trainer.config.load import describe_problems
 from trainer.data.columns import Labelling, build_examples, read_texts
@@ -59,7 +59,8 @@ class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     def _content(self) -> dict[str, Any]:
         """The parameters where an experiment has them."""
         common = {field.name for field in fields(_Parameters)} - {"kind"}
-        own = {name: getattr(self, name) for name in self._get_param_names() if name not in common}
+        given = {name: getattr(self, name) for name in self._get_param_names() if name not in common}
+        own = {name: value for name, value in given.items() if value is not None}  # None: left out, as in a file
         nested = {name: {"kind": own[name]} for name in ("cheap", "expensive") if isinstance(own.get(name), str)}
         calibration = {name: getattr(self, name) for name in ("holdout", "min_positives", "crossfit", "folds")}
         return {
@@ -261,11 +262,8 @@ def _kind_of(estimator: type[_Parameters]) -> str:
 
 
 def _class_of(kind: str | None) -> type[Classifier]:
-    if kind not in CLASSES:
-        hint = did_you_mean(str(kind), CLASSES)
-        raise ExperimentError(f"'{kind}' is not a kind of classifier{hint}. Kinds: {', '.join(CLASSES)}.")
-    # Found by name, as the kinds' module imports this one.
-    found: type[Classifier] = getattr(import_module("trainer.runs.kinds"), CLASSES[kind].split(":")[1])
+    # The kinds are subclasses, in a module that imports this one.
+    found: type[Classifier] = import_module("trainer.runs.kinds").estimator_class(str(kind))
     return found
 
 

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, make_dataclass
+from functools import cache
 from typing import Any, Literal
 
+from labels.errors import ExperimentError, did_you_mean
+from trainer.config.models import Section, find_section, kind_names
 from trainer.runs.estimator import Classifier
 
 
@@ -131,3 +134,46 @@ class CascadeClassifier(Classifier):
     max_disagreement: float = 0.01
     max_lost: float = 0.10
     confidence: float = 0.95
+
+
+_BUILT_IN: dict[str, type[Classifier]] = {
+    "majority": MajorityClassifier,
+    "keywords": KeywordsClassifier,
+    "tfidf": TfidfClassifier,
+    "embedding": EmbeddingClassifier,
+    "contrastive": ContrastiveClassifier,
+    "finetune": FinetuneClassifier,
+    "cascade": CascadeClassifier,
+}
+
+
+@cache
+def estimator_class(kind: str) -> type[Classifier]:
+    """The estimator of a kind; for that of a plug-in, one is made from its section.
+
+    Raises:
+        ExperimentError: there is no such kind.
+        InputError: its plug-in cannot be used.
+    """
+    if kind in _BUILT_IN:
+        return _BUILT_IN[kind]
+    section = find_section(kind)
+    if section is None:
+        known = kind_names()
+        raise ExperimentError(
+            f"'{kind}' is not a kind of classifier{did_you_mean(kind, known)}. Kinds: {', '.join(known)}."
+        )
+    return _estimator_of(kind, section)
+
+
+def _estimator_of(kind: str, section: type[Section]) -> type[Classifier]:
+    """An estimator with a parameter for each key of the section; None stands for a default that is no plain value."""
+    parameters: list[Any] = [("kind", str, kind)]
+    for name, info in section.model_fields.items():
+        default = None if info.is_required() else info.get_default(call_default_factory=True)
+        if name != "kind":
+            plain = default if isinstance(default, Hashable) else None
+            parameters.append((name, Any, field(default=plain, kw_only=True)))
+    made = make_dataclass(f"{kind.title()}Classifier", parameters, bases=(Classifier,), eq=False, repr=False)
+    made.__doc__ = section.__doc__
+    return made

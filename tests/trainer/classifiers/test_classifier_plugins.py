@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
+from communique import Classifier
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError, InputError
 from tests.conftest import make_examples
@@ -138,6 +140,17 @@ def test_a_cascade_may_be_made_of_plug_ins() -> None:
     section = parse({"kind": "cascade", "cheap": {"kind": "shout"}, "expensive": {"kind": "tfidf"}, "max_lost": 0.5})
     assert section.model.cheap.kind == "shout"
     assert 'cheap]\nkind = "shout"' in dump_experiment(section)
+
+
+def test_a_plug_ins_kind_is_an_estimator_with_the_keys_of_its_section(isolated: Path) -> None:
+    made = Classifier("shout", prior=2.0)
+    assert repr(made) == "ShoutClassifier(prior=2.0)"
+    assert type(clone(made)) is type(made)
+    examples = make_examples(60)
+    made.fit([example.text for example in examples], [example.labels for example in examples]).save("mine")
+    assert Classifier.load("mine").get_params()["prior"] == 2.0
+    with pytest.raises(ExperimentError, match=r"ShoutClassifier has no parameter 'prio' \(did you mean 'prior'\?\)"):
+        Classifier("shout", prio=1)
 
 
 # -- names
