@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
 
 from labels.codebook.schema import dump_codebook
 from labels.errors import DataError
@@ -20,6 +19,14 @@ from labels.text.examples import read_examples
 from labels.text.rows import read_rows
 from tests.labels.exchange.steps import EXCLUSIVE, MULTI, Row, bring_in, decided, export, without_stamps
 from tests.labels.store.builders import stored_document
+from tests.lazy import Lazy
+
+ClassLabel = Lazy("datasets:ClassLabel")
+Dataset = Lazy("datasets:Dataset")
+DatasetDict = Lazy("datasets:DatasetDict")
+Features = Lazy("datasets:Features")
+Value = Lazy("datasets:Value")
+load_from_disk = Lazy("datasets:load_from_disk")
 
 NewStore = Callable[[], Store]
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit, softmax
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
+from tests.lazy import Lazy
 from trainer.arrays import Bools, Floats
 from trainer.calibration.calibration import (
     Calibration,
@@ -22,6 +21,9 @@ from trainer.calibration.calibration import (
     uncalibrated,
 )
 from trainer.evaluation.metrics import expected_calibration_error, log_loss
+
+IsotonicRegression = Lazy("sklearn.isotonic:IsotonicRegression")
+LogisticRegression = Lazy("sklearn.linear_model:LogisticRegression")
 
 
 def simulated(n: int, slope: float, shift: float, seed: int = 5) -> tuple[Floats, Floats, Bools]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest
 
+from tests.lazy import Lazy
 from trainer.arrays import Bools, Floats
 from trainer.calibration.certificate import (
     LIKELY,
@@ -26,6 +26,9 @@ from trainer.calibration.certificate import (
     most_failures,
     upper_bound,
 )
+
+binom = Lazy("scipy.stats:binom")
+binomtest = Lazy("scipy.stats:binomtest")
 
 SHARES = st.floats(0.005, 0.6)
 CONFIDENCES = st.floats(0.5, 0.999)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import Trainer
 
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
@@ -165,7 +164,7 @@ def test_its_best_checkpoint_is_found_from_another_working_folder(
     settings: dict[str, Any] = {"epochs": 9, "patience": 3, "validation": CONTRADICTING}
     trainee.folder = Path("checkpoints")
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_finalize_training", stop)
+        patch.setattr("transformers.Trainer._finalize_training", stop)
         with pytest.raises(StoppedError):
             trainee.train(**settings)
     (isolated / "elsewhere").mkdir()
@@ -245,7 +244,7 @@ def test_a_training_that_was_over_trains_no_more(
     """It was interrupted between its last checkpoint and the loading of its best."""
     settings: dict[str, Any] = {"epochs": epochs, "patience": 3, "validation": CONTRADICTING}
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_finalize_training", stop)
+        patch.setattr("transformers.Trainer._finalize_training", stop)
         with pytest.raises(StoppedError):
             trainee.train(**settings)
     assert trainee.kept == ["checkpoint-16", "checkpoint-4"]

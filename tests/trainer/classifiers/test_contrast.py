@@ -6,13 +6,15 @@ from math import exp, log
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from tests.lazy import Lazy
 from trainer.classifiers.contrastive import BalancedBatches, contrastive_loss, pull_weights
+
+torch = Lazy("torch")
 
 Golds = st.tuples(st.integers(1, 40), st.integers(1, 9)).flatmap(lambda shape: arrays(bool, shape))
 """(examples, labels): any label can be rare, common or absent, any row can bear none or several."""

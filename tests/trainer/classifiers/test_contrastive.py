@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from labels.codebook.schema import Codebook
 from labels.errors import DivergedError, EncoderError, ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples, progress_reports
+from tests.lazy import Lazy
 from tests.trainer.conftest import MakeExperiment, examples_for, gold_of, plain_codebook, texts_of, write_examples
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.contrastive import ContrastiveClassifier
@@ -27,6 +27,8 @@ from trainer.config.models import ContrastiveSection, EmbeddingSection
 from trainer.model.artefact import read_manifest
 from trainer.model.model import Model
 from trainer.runs.run import run_experiment
+
+load_file = Lazy("safetensors.torch:load_file")
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from skops.io import dump
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, EncoderError, ExperimentError
 from labels.files import cache_folder
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.embeddings import Embedder
+
+dump = Lazy("skops.io:dump")
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

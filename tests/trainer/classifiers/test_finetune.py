@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 from labels.codebook.schema import Codebook
@@ -20,6 +19,7 @@ from labels.errors import DivergedError, EncoderError, ExperimentError
 from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples, progress_reports
+from tests.lazy import Lazy
 from tests.trainer.conftest import (
     Finetuned,
     MakeExperiment,
@@ -34,11 +34,13 @@ from tests.trainer.conftest import (
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.checkpoints import last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
-from trainer.classifiers.network import Network
 from trainer.cli import app
 from trainer.encoders.encoder import bundled_encoder
 from trainer.runs.fit import checkpoint_folder
 from trainer.runs.run import run_experiment
+
+f1_score = Lazy("sklearn.metrics:f1_score")
+Network = Lazy("trainer.classifiers.network:Network")
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skops.io import dump
 
 from labels.errors import ArtefactError
 from labels.records import Example
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from trainer.classifiers.linear import (
     LinearLayer,
     build_regression,
@@ -19,6 +19,8 @@ from trainer.classifiers.linear import (
     read_skops,
     regression_targets,
 )
+
+dump = Lazy("skops.io:dump")
 
 LABELS = ("aid", "truce", "threat")
 

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from labels.errors import ExperimentError
-from trainer.classifiers.network import Network, asymmetric_loss, open_network
+from tests.lazy import Lazy
+
+torch = Lazy("torch")
+BertConfig = Lazy("transformers:BertConfig")
+BertModel = Lazy("transformers:BertModel")
+RobertaConfig = Lazy("transformers:RobertaConfig")
+RobertaModel = Lazy("transformers:RobertaModel")
+Network = Lazy("trainer.classifiers.network:Network")
+asymmetric_loss = Lazy("trainer.classifiers.network:asymmetric_loss")
+open_network = Lazy("trainer.classifiers.network:open_network")
 
 
 def small_network(n_outputs: int = 2, *, pooling: str = "mean") -> Network:

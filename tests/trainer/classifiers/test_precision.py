@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from trainer.classifiers.network import trains_in_bfloat16
+from tests.lazy import Lazy
+
+torch = Lazy("torch")
+trains_in_bfloat16 = Lazy("trainer.classifiers.network:trains_in_bfloat16")
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, *, gpu: bool | None = None, **capabilities: object) -> None:

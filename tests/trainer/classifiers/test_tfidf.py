@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skops.io import dump
 
 from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
 from labels.errors import ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from trainer.classifiers.linear import fit_regression, regression_targets
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.models import TfidfSection
+
+dump = Lazy("skops.io:dump")
 
 TEXTS = [example.text for example in make_examples(80)[40:]]
 

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
+from tests.lazy import Lazy
 from tests.trainer.conftest import examples_for, plain_codebook, tiny_section
 from trainer.classifiers.finetune import FinetuneClassifier
-from trainer.classifiers.network import Network
-from trainer.classifiers.training import encoder_rates, is_out_of_memory, smaller_batch
+
+torch = Lazy("torch")
+load_file = Lazy("safetensors.torch:load_file")
+Network = Lazy("trainer.classifiers.network:Network")
+encoder_rates = Lazy("trainer.classifiers.training:encoder_rates")
+is_out_of_memory = Lazy("trainer.classifiers.training:is_out_of_memory")
+smaller_batch = Lazy("trainer.classifiers.training:smaller_batch")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +142,6 @@ def test_asymmetric_loss_is_trained_with(still_encoder: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
         (
             RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
             True,
@@ -150,8 +153,12 @@ def test_asymmetric_loss_is_trained_with(still_encoder: Path) -> None:
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
-def test_want_of_memory_is_known_by_its_signs(error: Exception, expected: bool) -> None:
+def test_running_out_of_memory_is_recognised(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
+
+
+def test_torch_says_itself_when_a_gpu_runs_out_of_memory() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from transformers import AutoModel, AutoTokenizer
 
 from labels.errors import EncoderError
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from tests.trainer.conftest import texts_of
 from trainer.encoders.embeddings import Embedder, normalised, pool_states
+
+torch = Lazy("torch")
+AutoModel = Lazy("transformers:AutoModel")
+AutoTokenizer = Lazy("transformers:AutoTokenizer")
 
 TEXTS = [f"{text} {'Rain fell. ' * (i * 7 % 11)}" for i, text in enumerate(texts_of(make_examples(70)))]
 

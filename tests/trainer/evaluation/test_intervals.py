@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
 
+from tests.lazy import Lazy
 from trainer.arrays import Bools
 from trainer.evaluation.metrics import Interval, Intervals, bootstrap_intervals, paired_difference
+
+bootstrap = Lazy("scipy.stats:bootstrap")
 
 
 def simulated(n: int, seed: int) -> tuple[Bools, Bools]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn import metrics as sk
 
+from tests.lazy import Lazy
 from trainer.arrays import Bools, Floats
 from trainer.evaluation.metrics import (
     Counts,
@@ -19,6 +19,8 @@ from trainer.evaluation.metrics import (
     expected_calibration_error,
     log_loss,
 )
+
+sk = Lazy("sklearn.metrics")
 
 ROWS = st.integers(1, 12).flatmap(lambda n: st.tuples(arrays(bool, (n, 3)), arrays(bool, (n, 3))))
 ONE_LABEL = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=30)

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn import metrics as sk
 
 from labels.errors import DataError
+from tests.lazy import Lazy
 from trainer.evaluation import Outcome, Report, build_report
 from trainer.evaluation.metrics import Interval, expected_calibration_error
+
+sk = Lazy("sklearn.metrics")
 
 
 def outcome(n: int = 60, *, exclusive: bool = False, seed: int = 2) -> Outcome:

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from skops.io import dump
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from trainer.calibration.calibration import uncalibrated
 from trainer.classifiers.base import Classifier, build_classifier
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.load import parse_experiment
 from trainer.config.models import TfidfSection
 from trainer.model.artefact import Manifest, folder_size, load_artefact, package_versions, read_manifest, save_artefact
+
+dump = Lazy("skops.io:dump")
 
 TEXTS = [example.text for example in make_examples(60)[40:]]
 

@@ -16,13 +16,13 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.pyfunc import PythonModelContext
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from labels.codebook.schema import Codebook, dump_codebook
 from labels.errors import ArtefactError, DataError
 from labels.text.examples import read_examples
+from tests.lazy import Lazy
 from tests.trainer.conftest import TrackedRun, examples_for, make_experiment, plain_codebook, texts_of, write_examples
 from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.classifiers.transformer import TransformerClassifier
@@ -30,10 +30,12 @@ from trainer.cli import app
 from trainer.model.artefact import read_manifest, save_artefact
 from trainer.model.export import Agreement, Recall, compare, export_artefact, why_refused
 from trainer.model.model import Model
-from trainer.model.pyfunc import CommuniqueModel
 from trainer.predict.bulk import predict_files
 from trainer.runs.run import RunResult, run_experiment
-from trainer.serving.app import create_app
+
+PythonModelContext = Lazy("mlflow.pyfunc:PythonModelContext")
+CommuniqueModel = Lazy("trainer.model.pyfunc:CommuniqueModel")
+create_app = Lazy("trainer.serving.app:create_app")
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)

@@ -3,15 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 import pytest
 import yaml
-from mlflow.pyfunc import PythonModelContext
 
+from tests.lazy import Lazy
 from tests.trainer.conftest import REGISTERED, TrackedRun
 from trainer.model.model import Model
-from trainer.model.pyfunc import CommuniqueModel
+
+mlflow = Lazy("mlflow")
+PythonModelContext = Lazy("mlflow.pyfunc:PythonModelContext")
+CommuniqueModel = Lazy("trainer.model.pyfunc:CommuniqueModel")
 
 TEXTS = [
     "Norway pledged 40 trucks.",

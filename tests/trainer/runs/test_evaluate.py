@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from mlflow import MlflowClient
 
 from labels.errors import DataError
 from labels.records import Example
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from tests.trainer.conftest import TrackedRun, disturbed, write_examples
 from trainer.data.splits import Split
 from trainer.model.artefact import read_manifest
@@ -18,6 +18,8 @@ from trainer.model.model import Model
 from trainer.runs.evaluate import evaluate_file
 from trainer.runs.leaderboard import RunRow, list_runs
 from trainer.runs.run import RunResult
+
+MlflowClient = Lazy("mlflow:MlflowClient")
 
 
 @pytest.fixture

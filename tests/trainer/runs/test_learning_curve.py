@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlflow import MlflowClient
 from PIL import Image
-from scipy.optimize import curve_fit
-from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 from labels.errors import DataError, ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples, progress_reports
+from tests.lazy import Lazy
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples
 from trainer.arrays import Bools, Floats
 from trainer.cli import app
@@ -43,6 +41,10 @@ from trainer.runs.fit import fit_model
 from trainer.runs.leaderboard import list_runs
 from trainer.runs.learning_curve import CurveResult, LearningCurve, learning_curve, run_learning_curve
 from trainer.runs.learning_curve_fits import curve_shares, nested_subsets
+
+MlflowClient = Lazy("mlflow:MlflowClient")
+curve_fit = Lazy("scipy.optimize:curve_fit")
+f1_score = Lazy("sklearn.metrics:f1_score")
 
 QUICK = settings(deadline=None, max_examples=60)
 SIZES = np.array([50.0, 100, 200, 400, 800, 1600])

@@ -6,19 +6,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from mlflow import MlflowClient
 from numpy.typing import NDArray
-from sklearn import metrics
 
 from labels.codebook.schema import dump_codebook, parse_codebook
 from labels.errors import CommuniqueError, DataError, EncoderError, InputError, TrackingError
 from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from tests.trainer.conftest import (
     EXPERIMENT,
     REGISTERED,
@@ -37,6 +35,10 @@ from trainer.model.artefact import read_manifest
 from trainer.model.model import Model
 from trainer.runs.evaluate import headline_metrics
 from trainer.runs.run import RunResult, run_experiment
+
+mlflow = Lazy("mlflow")
+MlflowClient = Lazy("mlflow:MlflowClient")
+metrics = Lazy("sklearn.metrics")
 
 OUTPUTS = {"artefact", "plots", "predictions.parquet", "report.json", "split.json"}
 TIMES = {"train_seconds", "sentences_per_second"}

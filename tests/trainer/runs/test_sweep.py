@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mlflow import MlflowClient
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from typer.testing import CliRunner
 
 import trainer.runs.sweep
@@ -23,6 +21,7 @@ from labels.errors import DataError, ExperimentError
 from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples
+from tests.lazy import Lazy
 from tests.trainer.conftest import disturbed, make_experiment, plain_codebook, write_examples
 from trainer.cli import app
 from trainer.cli.sweep import print_sweep
@@ -37,6 +36,9 @@ from trainer.runs.leaderboard import list_runs
 from trainer.runs.run import run_experiment
 from trainer.runs.sweep import SweepResult, read_space, run_sweep
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, TrialOutcome, open_study, run_trial
+
+MlflowClient = Lazy("mlflow:MlflowClient")
+distributions = Lazy("optuna.distributions")
 
 C = {"low": 0.01, "high": 100.0, "log": True}
 SOME_FAIL = {"model.C": C, "model.min_df": [1, 2, 100_000]}
@@ -104,10 +106,10 @@ def test_the_kind_of_a_key_decides_which_numbers_are_drawn() -> None:
         "model.class_weight": ["balanced", "none"],
     }
     assert read_space(with_space(space)) == {
-        "model.C": FloatDistribution(1.0, 100.0, log=True),
-        "model.word_ngrams": IntDistribution(1, 3),
-        "model.min_df": IntDistribution(1, 5, step=2),
-        "model.class_weight": CategoricalDistribution(("balanced", "none")),
+        "model.C": distributions.FloatDistribution(1.0, 100.0, log=True),
+        "model.word_ngrams": distributions.IntDistribution(1, 3),
+        "model.min_df": distributions.IntDistribution(1, 5, step=2),
+        "model.class_weight": distributions.CategoricalDistribution(("balanced", "none")),
     }
 
 
@@ -183,11 +185,12 @@ def test_any_text_and_number_is_written_so_that_it_is_read_back(text: str, numbe
 # -- the study
 
 
-SPACE = {"model.C": FloatDistribution(0.01, 100.0, log=True), "model.min_df": IntDistribution(1, 5)}
+SPACE = {"model.C": {"low": 0.01, "high": 100.0, "log": True}, "model.min_df": {"low": 1, "high": 5}}
 
 
 def open_at(path: Path, seed: int = 1, **identity: str) -> SweepStudy:
-    return open_study(path, SPACE, seed=seed, startup=3, parallel=False, identity={"split": "abc"} | identity)
+    space = read_space(with_space(SPACE))
+    return open_study(path, space, seed=seed, startup=3, parallel=False, identity={"split": "abc"} | identity)
 
 
 def score_of(values: dict[str, Any]) -> TrialOutcome:

@@ -11,16 +11,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import psutil
 import pytest
-from mlflow import MlflowClient
 
 from labels.errors import ArtefactError, TrackingError
 from labels.files import cache_folder
 from labels.records import Example
+from tests.lazy import Lazy
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
 from trainer.runs import leaderboard, registry, tracking
+
+mlflow = Lazy("mlflow")
+MlflowClient = Lazy("mlflow:MlflowClient")
 
 HERE = socket.gethostname()
 

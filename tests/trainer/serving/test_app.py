@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from labels.codebook.schema import codebook_from_dict
+from tests.lazy import Lazy
 from trainer.model.model import Model
 from trainer.runs.run import RunResult
-from trainer.serving.app import create_app
+
+create_app = Lazy("trainer.serving.app:create_app")
 
 T = TypeVar("T")
 TEXTS = ["Norway pledged 40 trucks.", "Rain fell.", "Japan pledged a loan and called for a truce.", "Ça va?"]

@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from labels.errors import InputError
+from tests.lazy import Lazy
 from trainer.model.model import Model
-from trainer.serving.app import run_server
+
+run_server = Lazy("trainer.serving.app:run_server")
 
 
 @pytest.fixture

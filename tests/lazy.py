@@ -1,0 +1,30 @@
+"""Heavy libraries for test modules, imported when a test first uses them: collecting the tests stays quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+class Lazy:
+    """Stands for a module, or as `Lazy("module:name")` for a function or class in it, until it is used.
+
+    A test uses it as it would use the thing itself. To subclass one, or to replace an attribute of a class, import
+    it inside the test instead.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def _found(self) -> Any:
+        module, _, name = self._place.partition(":")
+        return getattr(import_module(module), name) if name else import_module(module)
+
+    def __getattr__(self, name: str) -> Any:
+        # pytest asks everything in a test module for names such as `__test__` and `_mock_name`: that is no use.
+        if name.startswith("_") and name != "__version__":
+            raise AttributeError(name)
+        return getattr(self._found(), name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._found()(*args, **kwargs)
