@@ -13,8 +13,7 @@ from rich.console import Group
 from rich.text import Text
 
 from labels.annotate.session import Item, Opinion, Session, in_words, named
-from labels.codebook.cues import compile_cue
-from labels.codebook.schema import BY_NAME, Codebook, Label
+from labels.codebook.schema import BY_NAME, Codebook, Label, compile_cue
 from labels.records import Sentence
 
 CUE_STYLE = "underline bold yellow"

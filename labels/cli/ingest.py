@@ -17,7 +17,7 @@ def ingest_command(
     """Read documents into the store and split them into sentences; boilerplate is set aside and counted."""
     from labels.settings import command, load_settings
     from labels.store import Store
-    from labels.store.ingest import ingest
+    from labels.store.documents import ingest
     from labels.text.documents import find_files
 
     with reporting_errors():

@@ -1,7 +1,7 @@
 """The codebook: which labels exist, what each one means, and the version that annotations refer to.
 
-Validates, hashes, reads and writes codebooks. `labels.codebook.changes` compares two versions, `labels.codebook.cues`
-matches cues, `labels.text.examples` infers a codebook from labelled rows, `labels.cli.codebook` prints.
+Validates, hashes, reads and writes codebooks. `labels.codebook.changes` compares two versions,
+`labels.text.examples` infers a codebook from labelled rows, `labels.cli.codebook` prints.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ RESERVED_KEYS = frozenset(f"nsuq?!/:{BY_NAME}")
 _FREE_KEYS = "123456789abcdefghijklmoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LISTED = 12
 """How many labels an error message names."""
+# Lazy, so that a cue takes the nearest next word, and bounded, so that it does not join distant clauses.
+_GAP = r"(?:\W+\w+){0,6}?\W+"
 
 
 class _Strict(BaseModel):
@@ -44,7 +46,7 @@ class LabelExample(_Strict):
 class Label(_Strict):
     """One statement type: a name for files and columns, a title for people, and the rules that decide.
 
-    `key` is the key that chooses it while labelling. `cues` are phrases that `labels.codebook.cues` finds in a text.
+    `key` is the key that chooses it while labelling. `cues` are phrases that `compile_cue` finds in a text.
     `crosswalk` maps the name of another scheme, such as "cameo", to its codes.
     """
 
@@ -201,6 +203,23 @@ class Codebook(_Strict):
         if len(found) > 1:
             raise CodebookError(f"{len(found)} label names begin with '{typed}'. Type more of the name: {_some(found)}")
         return found[0]
+
+
+def compile_cue(cue: str) -> re.Pattern[str]:
+    r"""The pattern that finds a cue at word boundaries, ignoring case.
+
+    `*` at a word's end stands for any ending, `...` for up to six words.
+
+    >>> bool(compile_cue("pledg* ... million").search("Oslo pledged another 40 million."))
+    True
+    """
+    parts = [r"\s+".join(_word(word) for word in part.split()) for part in cue.split("...")]
+    # Not \b: a cue may begin with a sign such as "$".
+    return re.compile(r"(?<!\w)" + _GAP.join(parts), re.IGNORECASE)
+
+
+def _word(word: str) -> str:
+    return re.escape(word.removesuffix("*")) + (r"\w*" if word.endswith("*") else r"(?!\w)")
 
 
 def _some(names: Sequence[str]) -> str:

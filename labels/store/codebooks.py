@@ -8,6 +8,8 @@ so that commands that only count do not wait for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -35,10 +37,8 @@ class Codebooks(Part):
         from labels.codebook.schema import parse_codebook
 
         table = schema.codebooks
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(table.c.hash, table.c.content).order_by(table.c.name, table.c.version))
-            found = [(row.hash, row.content) for row in rows]
-        return {hash_: parse_codebook(content, f"codebook {hash_} of {self._database.url}") for hash_, content in found}
+        rows = self._rows(sa.select(table).order_by(table.c.name, table.c.version))
+        return {row.hash: parse_codebook(row.content, f"codebook {row.hash} of {self._database.url}") for row in rows}
 
     def get(self, reference: str) -> Codebook:
         """The version that NAME@VERSION, NAME@HASH or a hash names.
@@ -74,9 +74,7 @@ class Codebooks(Part):
     def migrations(self) -> list[CodebookMigration]:
         """All recorded migrations, oldest first."""
         table = schema.codebook_migrations
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(table).order_by(table.c.created_at)).mappings().all()
-        return [CodebookMigration(**{**row, "steps": tuple(row["steps"])}) for row in rows]
+        return [CodebookMigration(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at))]
 
     def history(self) -> CodebookHistory:
         """Every version in the store, and the changes recorded between them."""
@@ -101,7 +99,7 @@ def find_codebook(reference: str, store: str) -> Codebook:
 
     if not names_stored(reference):
         return load_codebook(reference)
-    with Database(store, create=False) as database:
+    with closing(Database(store, create=False)) as database:
         return Codebooks(database).get(reference)
 
 
@@ -118,13 +116,4 @@ def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -
 
 def insert_migrations(connection: sa.Connection, migrations: Iterable[CodebookMigration]) -> int:
     """Insert the migrations between versions that have none yet; how many were new."""
-    rows = [
-        {
-            "old_hash": migration.old_hash,
-            "new_hash": migration.new_hash,
-            "steps": [dict(step) for step in migration.steps],
-            "created_at": migration.created_at,
-        }
-        for migration in migrations
-    ]
-    return insert_new(connection, schema.codebook_migrations, rows)
+    return insert_new(connection, schema.codebook_migrations, [asdict(migration) for migration in migrations])

@@ -73,8 +73,7 @@ class Counts(Part):
             .subquery()
         )
         query = sa.select(sa.func.count(), _count_if(readers.c.n > 1)).select_from(readers)
-        with self._database.reading() as connection:
-            once, twice = connection.execute(query).one()
+        ((once, twice),) = self._rows(query)
         return int(once), int(twice)
 
     def annotators(self, *, today: str) -> list[AnnotatorProgress]:
@@ -121,10 +120,8 @@ class Counts(Part):
             .subquery()
         )
         counts: Counter[tuple[str, ...]] = Counter()
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(events.c.labels, query.c.n).join(query, query.c.seq == events.c.seq))
-            for labels, n in rows:
-                counts[tuple(labels)] += n
+        for labels, n in self._rows(sa.select(events.c.labels, query.c.n).join(query, query.c.seq == events.c.seq)):
+            counts[labels] += n
         return dict(counts)
 
     def strategies(self) -> list[StrategyProgress]:
@@ -145,9 +142,8 @@ class Counts(Part):
             .join(decisions, decisions.c.seq == events.c.seq)
             .group_by(draws.c.strategy)
         )
-        with self._database.reading() as connection:
-            totals = {row.strategy: row.n for row in connection.execute(drawn)}
-            answers = {row.strategy: (row.reviewed, row.skipped) for row in connection.execute(answered)}
+        totals = {row.strategy: row.n for row in self._rows(drawn)}
+        answers = {row.strategy: (row.reviewed, row.skipped) for row in self._rows(answered)}
         return [
             StrategyProgress(strategy, n, *answers.get(strategy, (0, 0)))
             for strategy, n in sorted(totals.items(), key=lambda total: -total[1])

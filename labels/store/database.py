@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from labels.errors import InputError, StoreError
 from labels.settings import command, shown_url, sqlite_file, store_name, store_url
+from labels.store import schema
 
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: it takes the write lock when it begins.
@@ -28,7 +29,7 @@ process wrote since the read, however long the busy timeout is.
 """
 
 HEAD = "0002"
-"""The newest revision under `versions/`; a test compares them."""
+"""The newest revision of the tables, as `labels.store.upgrades` makes it; a test compares them."""
 
 _BUSY_SECONDS = 60
 _LOCK = 0x636F6D6D
@@ -110,9 +111,10 @@ def _holds_something(path: Path) -> bool:
 
 def schema_version(connection: sa.Connection) -> str | None:
     """The revision of a store, None for an empty database."""
-    if not sa.inspect(connection).has_table("alembic_version"):
+    table = schema.revisions
+    if not sa.inspect(connection).has_table(table.name):
         return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(sa.select(table.c.version_num)).scalar()
 
 
 def migrate(connection: sa.Connection, url: str) -> None:
@@ -124,7 +126,7 @@ def migrate(connection: sa.Connection, url: str) -> None:
     version = schema_version(connection)
     if version == HEAD:
         return
-    tables = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+    tables = set(sa.inspect(connection).get_table_names()) - {schema.revisions.name}
     if tables and not (version and tables >= _OURS):
         raise StoreError(
             f"{url}: this database is not a communique store, it has tables of another program. Name another file."
@@ -134,29 +136,34 @@ def migrate(connection: sa.Connection, url: str) -> None:
             f"{url}: this store has schema version {version}, this version of communique knows up to {HEAD}. "
             "Upgrade communique (`pip install -U communique`), or name another store."
         )
-    upgrade(connection)
+    if not tables:
+        schema.metadata.create_all(connection)
+        schema.revisions.create(connection, checkfirst=True)
+        connection.execute(sa.delete(schema.revisions))
+        connection.execute(sa.insert(schema.revisions).values(version_num=HEAD))
+    elif version:
+        upgrade(connection, version)
 
 
-def upgrade(connection: sa.Connection, *, to: str = HEAD) -> None:
-    """Run the revisions under `versions/` that the database lacks, up to the revision `to`."""
-    # Imported here because opening a store of the newest version does not need Alembic.
+def upgrade(connection: sa.Connection, version: str) -> None:
+    """Bring the tables of an older revision to the newest."""
+    # Imported here because opening a store of the newest revision does not need Alembic.
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
-    from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory(str(Path(__file__).parent))
-    context = MigrationContext.configure(connection)
-    missing = list(script.iterate_revisions(to, context.get_current_revision() or "base"))
+    from labels.store.upgrades import REVISIONS
+
     # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions are one
     # transaction, the caller's: an upgrade that fails leaves the store as it was.
-    with Operations.context(context):
-        for revision in reversed(missing):
-            revision.module.upgrade()
-    context.stamp(script, to)
+    with Operations.context(MigrationContext.configure(connection)):
+        for revision, make in REVISIONS.items():
+            if revision > version:
+                make()
+    connection.execute(sa.update(schema.revisions).values(version_num=HEAD))
 
 
 class Database:
-    """An open database of the newest schema. Use as a context manager, or `close()` it.
+    """An open database of the newest schema; `close()` it.
 
     Args:
         store: path of a SQLite file, or a SQLAlchemy URL.
@@ -192,12 +199,6 @@ class Database:
         if not ready:
             with self._write_lock() as connection:
                 migrate(connection, self.url)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give all connections back."""
@@ -248,6 +249,15 @@ class Part:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def _rows(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+        """All rows of a query, read in a transaction of its own."""
+        with self._database.reading() as connection:
+            return connection.execute(query).all()
+
+    def _column(self, query: sa.Select[T]) -> list[T]:
+        """The values of a query of one column, read in a transaction of its own."""
+        return [value for (value,) in self._rows(query)]
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:

@@ -1,17 +1,30 @@
-"""Documents and their sentences in the store."""
+"""Documents and their sentences in the store, and how articles get there.
+
+`ingest` reads files, cuts documents into sentences, adds them, and counts what was added and left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.store import schema
-from labels.store.database import Part, insert_new, rows_among
+from labels.store.database import Part, batches, insert_new, rows_among
+
+if TYPE_CHECKING:
+    from labels.store import Store
+
+
+_DOCUMENTS_PER_TRANSACTION = 200
+"""A transaction for each document would be slow; one for all would keep annotators from writing meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +62,9 @@ class Documents(Part):
         query = _sentence_query().order_by(table.c.document_id, table.c.start)
         if document_id is not None:
             query = query.where(table.c.document_id == document_id)
+        if ids is None:
+            return [Sentence(*row) for row in self._rows(query)]
         with self._database.reading() as connection:
-            if ids is None:
-                return [Sentence(*row) for row in connection.execute(query)]
             found = [Sentence(*row) for row in rows_among(connection, query, table.c.id, ids)]
         # Each batch of ids comes in order, but not one batch after the other.
         return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
@@ -96,14 +109,12 @@ class Documents(Part):
     def dates(self) -> dict[str, str]:
         """Document id -> date, for documents that have one."""
         table = schema.documents
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(table.c.id, table.c.date).where(table.c.date != ""))
-            return {row.id: row.date for row in rows}
+        return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
 
 
 def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -> int:
     """Insert the documents that are not there yet; how many were new."""
-    rows = [{"id": document.id, **_fields(document)} for document in documents]
+    rows = [{"id": document.id, **asdict(document)} for document in documents]
     return insert_new(connection, schema.documents, rows)
 
 
@@ -123,7 +134,7 @@ def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -
         return 0
     last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one())
     rows = [
-        {"number": last + position, "id": identifier, **_fields(sentence)}
+        {"number": last + position, "id": identifier, **asdict(sentence)}
         for position, (identifier, sentence) in enumerate(by_id.items(), start=1)
     ]
     connection.execute(sa.insert(table), rows)
@@ -139,9 +150,56 @@ def _mark_labellable(connection: sa.Connection, last: int) -> None:
     connection.execute(sa.update(decisions).where(*early).values(labellable=True))
 
 
-def _fields(record: Document | Sentence) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
 def _sentence_query() -> sa.Select[Any]:
     return sa.select(*(schema.sentences.c[field.name] for field in fields(Sentence)))
+
+
+# -- articles -> store
+
+
+@dataclass
+class IngestReport:
+    """What `ingest` did.
+
+    `boilerplate` counts sentences that are not to be labelled, by reason; `rejected` says what was left out and why.
+    """
+
+    documents_read: int = 0
+    documents_added: int = 0
+    sentences_added: int = 0
+    boilerplate: Counter[str] = field(default_factory=Counter)
+    rejected: list[str] = field(default_factory=list)
+
+
+def ingest(store: Store, paths: Iterable[Path]) -> IngestReport:
+    """Add the documents under `paths` with their sentences; those in the store already stay as they are.
+
+    Raises:
+        DataError: a path does not exist, or there is nothing readable.
+        StoreError: the store cannot be written.
+    """
+    # Imported here: commands that only read the store do not wait for what parses files.
+    from labels.text.documents import find_files
+    from labels.text.sentences import count_boilerplate, split_sentences
+
+    report = IngestReport()
+    found = (
+        (document, split_sentences(document)) for document in _documents(find_files(paths), report.rejected.append)
+    )
+    for batch in batches(found, _DOCUMENTS_PER_TRANSACTION):
+        documents, sentences = store.documents.add(batch)
+        report.documents_read += len(batch)
+        report.documents_added += documents
+        report.sentences_added += sentences
+        for _, own in batch:
+            report.boilerplate += count_boilerplate(own)
+    return report
+
+
+def _documents(files: Sequence[Path], reject: Callable[[str], None]) -> Iterator[Document]:
+    from labels.text.documents import read_file
+
+    for done, path in enumerate(files):
+        report_progress("Reading", done, len(files))
+        yield from read_file(path, reject)
+    report_progress("Reading", len(files), len(files))

@@ -7,6 +7,7 @@ get the same sentence unless the strategy shares it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -35,8 +36,7 @@ class Draws(Part):
             .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
             .order_by(items.c.sentence_id)
         )
-        with self._database.reading() as connection:
-            return [DrawItem(identifier, probability) for identifier, probability in connection.execute(query)]
+        return [DrawItem(*row) for row in self._rows(query)]
 
     def own_decisions(self, annotator: str, *, before: str) -> list[str]:
         """Ids of the sentences that the annotator reviewed before a moment (ISO 8601 in UTC), and not again since.
@@ -52,8 +52,7 @@ class Draws(Part):
             .where(draws.c.strategy.in_(RANDOM_STRATEGIES), events.c.created_at < before)
             .order_by(events.c.sentence_id)
         )
-        with self._database.reading() as connection:
-            return list(connection.execute(query).scalars())
+        return self._column(query)
 
     def add(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
         """Keep draws of one annotator and reserve their sentences until `expires_at`.
@@ -96,8 +95,7 @@ class Draws(Part):
         """Ids of the sentences that other annotators hold reserved now."""
         held = schema.reservations
         query = sa.select(held.c.sentence_id).where(held.c.annotator != annotator, held.c.expires_at > now())
-        with self._database.reading() as connection:
-            return set(connection.execute(query).scalars())
+        return set(self._column(query))
 
     def last(
         self, annotator: str, strategies: Sequence[str], *, query: str = "", model_id: str | None = None
@@ -164,13 +162,9 @@ def _any_among(
 
 def _items(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
     items = schema.draw_items
-    query = sa.select(items).where(items.c.draw_id == draw_id).order_by(items.c.position)
-    return tuple(_item_of(row) for row in connection.execute(query).mappings())
-
-
-def _item_of(row: sa.RowMapping) -> DrawItem:
-    values: dict[str, Any] = {key: value for key, value in row.items() if key != "draw_id"}
-    return DrawItem(**{**values, "previous": None if values["previous"] is None else tuple(values["previous"])})
+    columns = (items.c[field.name] for field in fields(DrawItem))
+    query = sa.select(*columns).where(items.c.draw_id == draw_id).order_by(items.c.position)
+    return tuple(DrawItem(*row) for row in connection.execute(query))
 
 
 def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
@@ -232,17 +226,8 @@ class Relabelling(Part):
             # Only a review after this moment answers the entry: the sentence may have been labelled again before.
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one()
             new = {entry[0]: QueuedSentence(*entry) for entry in entries if entry[0] not in waiting}
-            rows = [
-                {
-                    "sentence_id": entry.sentence_id,
-                    "source": source,
-                    "reason": entry.reason,
-                    "previous": list(entry.previous),
-                    "after_seq": last,
-                    "created_at": now(),
-                }
-                for entry in new.values()
-            ]
+            shared = {"source": source, "after_seq": last, "created_at": now()}
+            rows = [entry._asdict() | shared for entry in new.values()]
             if rows:
                 connection.execute(sa.insert(table), rows)
             return len(rows)
@@ -264,7 +249,7 @@ def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int
         query = query.where(~_held_by_another(table.c.sentence_id, annotator), _answers(annotator) <= 0)
     if limit is not None:
         query = query.limit(limit)
-    return [QueuedSentence(row.sentence_id, row.reason, tuple(row.previous)) for row in connection.execute(query)]
+    return [QueuedSentence(*row) for row in connection.execute(query)]
 
 
 # -- conditions

@@ -49,9 +49,9 @@ class Events(Part):
         query = _event_query().order_by(schema.events.c.seq)
         if annotator is not None:
             query = query.where(schema.events.c.annotator == annotator)
+        if sentence_ids is None:
+            return [_event_of(row) for row in self._rows(query)]
         with self._database.reading() as connection:
-            if sentence_ids is None:
-                return [_event_of(row) for row in connection.execute(query).mappings()]
             return _events_on(connection, sentence_ids, query)
 
     def of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
@@ -63,8 +63,7 @@ class Events(Part):
             .where(events.c.sentence_id.in_(sa.select(items.c.sentence_id).where(items.c.draw_id.in_(draw_ids))))
             .order_by(events.c.seq)
         )
-        with self._database.reading() as connection:
-            return [_event_of(row) for row in connection.execute(query).mappings()]
+        return [_event_of(row) for row in self._rows(query)]
 
     def count_since(self, annotator: str, moment: str) -> int:
         """How many decisions the annotator has made since a moment (ISO 8601 in UTC), including those undone since."""
@@ -83,8 +82,7 @@ class Events(Part):
             .having(sa.func.count() > 1)
             .order_by(table.c.sentence_id)
         )
-        with self._database.reading() as connection:
-            return list(connection.execute(query).scalars())
+        return self._column(query)
 
     def keep_draft(self, sentence_id: str, annotator: str, draft: Draft) -> None:
         """Keep what the annotator has typed so far; an empty draft is removed."""
@@ -93,16 +91,15 @@ class Events(Part):
         with self._database.writing() as connection:
             connection.execute(sa.delete(table).where(*own))
             if draft != Draft():
-                row = {"sentence_id": sentence_id, "annotator": annotator}
-                connection.execute(sa.insert(table), [row | {"labels": list(draft.labels), "note": draft.note}])
+                row = {"sentence_id": sentence_id, "annotator": annotator, **asdict(draft)}
+                connection.execute(sa.insert(table), [row])
 
     def draft(self, sentence_id: str, annotator: str) -> Draft:
         """What the annotator has typed on a sentence; an empty draft if that is nothing."""
         table = schema.drafts
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
-        with self._database.reading() as connection:
-            row = connection.execute(sa.select(table.c.labels, table.c.note).where(*own)).first()
-        return Draft() if row is None else Draft(tuple(row.labels), row.note)
+        rows = self._rows(sa.select(table.c.labels, table.c.note).where(*own))
+        return Draft(*rows[0]) if rows else Draft()
 
 
 def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
@@ -132,15 +129,10 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
 
 def insert_draw(connection: sa.Connection, draw: Draw) -> None:
     """Insert a draw with those of its items that are not there yet."""
-    row = {key: value for key, value in asdict(draw).items() if key != "items"}
+    row = asdict(draw)
     items = [
-        asdict(item)
-        | {
-            "draw_id": draw.id,
-            "position": position if item.position is None else item.position,
-            "previous": None if item.previous is None else list(item.previous),
-        }
-        for position, item in enumerate(draw.items)
+        item | {"draw_id": draw.id, "position": position if item["position"] is None else item["position"]}
+        for position, item in enumerate(row.pop("items"))
     ]
     insert_new(connection, schema.draws, [row])
     insert_new(connection, schema.draw_items, items)
@@ -226,21 +218,15 @@ def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
 def _events_on(connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any]) -> list[Annotation]:
     """The events that `query` finds on some sentences, in the order in which they were appended."""
     found = rows_among(connection, query, schema.events.c.sentence_id, sentence_ids)
-    return [_event_of(row._mapping) for row in sorted(found, key=lambda row: int(row.seq))]
+    return [_event_of(row) for row in sorted(found, key=lambda row: int(row.seq))]
 
 
 def _event_row(event: Annotation) -> dict[str, Any]:
-    row = asdict(event)
-    row["labels"] = list(event.labels)
-    row["suggestion"] = None if event.suggestion is None else list(event.suggestion)
-    row["draw_id"] = event.draw_id or _implied_draw_id(event)
-    del row["strategy"], row["inclusion_probability"]
+    row = asdict(event) | {"draw_id": event.draw_id or _implied_draw_id(event)}
+    del row["strategy"], row["inclusion_probability"]  # these are the draw's
     return row
 
 
-def _event_of(row: sa.RowMapping) -> Annotation:
-    values = {key: value for key, value in row.items() if key != "seq"}
-    values["labels"] = tuple(values["labels"])
-    values["suggestion"] = None if values["suggestion"] is None else tuple(values["suggestion"])
-    values["strategy"] = values["strategy"] or ""
-    return Annotation(**values)
+def _event_of(row: sa.Row[Any]) -> Annotation:
+    values = {key: value for key, value in row._mapping.items() if key != "seq"}
+    return Annotation(**values | {"strategy": row.strategy or ""})

@@ -1,28 +1,52 @@
-"""The tables of the label store in SQLAlchemy Core, for queries. The revisions under `versions/` create them.
+"""The tables of the label store in SQLAlchemy Core. A new store is made from them; `upgrades` brings an old one here.
 
 A test compares the two. Moments are ISO 8601 in UTC with microseconds, so that they sort as text.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text
 
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH
 
-metadata = MetaData()
-_ID = String(64)
+metadata = sa.MetaData()
+_ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
+
+
+class _Tuple(sa.TypeDecorator[tuple[Any, ...]]):
+    """A JSON array that is read as a tuple, as our records have it."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, _: object) -> tuple[Any, ...] | None:
+        """The value of a row."""
+        return None if value is None else tuple(value)
+
+
+def _key(name: str, kind: Any = _ID) -> Column[Any]:
+    return Column(name, kind, primary_key=True)
+
+
+def _filled(kind: Any, *names: str) -> list[Column[Any]]:
+    """Columns of one type that are never null."""
+    return [Column(name, kind, nullable=False) for name in names]
+
+
+# The revision of a database, in a table as Alembic keeps it. Apart from the others: it holds nothing of the user's.
+revisions = Table("alembic_version", sa.MetaData(), _key("version_num", String(32)))
 
 documents = Table(
     "documents",
     metadata,
-    Column("id", _ID, primary_key=True),
-    Column("source", Text, nullable=False),
-    Column("url", Text, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("date", String(DATE_LENGTH), nullable=False),
-    Column("language", String(LANGUAGE_LENGTH), nullable=False),
-    Column("text", Text, nullable=False),
-    Column("synthetic", Boolean, nullable=False),
+    _key("id"),
+    *_filled(Text, "source", "url", "title", "text"),
+    *_filled(String(DATE_LENGTH), "date"),
+    *_filled(String(LANGUAGE_LENGTH), "language"),
+    *_filled(Boolean, "synthetic"),
 )
 
 sentences = Table(
@@ -32,160 +56,144 @@ sentences = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("id", _ID, nullable=False, unique=True),
     # Not a foreign key: sentences and annotations are also imported without documents that may not be shared.
-    Column("document_id", _ID, nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("end", Integer, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("splitter", String(80), nullable=False),
-    Column("boilerplate", String(40), nullable=False),
-    Column("synthetic", Boolean, nullable=False),
+    *_filled(_ID, "document_id"),
+    *_filled(Integer, "start", "end"),
+    *_filled(Text, "text"),
+    *_filled(String(80), "splitter"),
+    *_filled(String(40), "boilerplate"),
+    *_filled(Boolean, "synthetic"),
     Index("sentences_by_document", "document_id", "start"),
     Index("sentences_by_boilerplate", "boilerplate"),
 )
 
-codebooks = Table(
-    "codebooks",
-    metadata,
-    Column("hash", _ID, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("content", Text, nullable=False),
-)
+codebooks = Table("codebooks", metadata, _key("hash"), *_filled(Text, "name", "version", "content"))
 
 events = Table(
     "events",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    _key("seq", Integer),
     Column("event_id", _ID, nullable=False, unique=True),
-    Column("sentence_id", _ID, nullable=False),
-    Column("annotator", String(200), nullable=False),
-    Column("event", String(16), nullable=False),
-    Column("state", String(16)),
-    Column("labels", JSON, nullable=False),
-    Column("codebook_hash", _ID, nullable=False),
-    Column("draw_id", _ID, nullable=False),
-    Column("suggestion", JSON(none_as_null=True)),
-    Column("blind", Boolean, nullable=False),
+    *_filled(_ID, "sentence_id", "codebook_hash", "draw_id"),
+    *_filled(_NAME, "annotator"),
+    *_filled(_WORD, "event"),
+    Column("state", _WORD),
+    *_filled(_Tuple, "labels"),
+    Column("suggestion", _Tuple(none_as_null=True)),
+    *_filled(Boolean, "blind"),
     Column("seconds", Float),
-    Column("note", Text, nullable=False),
-    Column("created_at", String(40), nullable=False),
-    Column("extra", JSON(none_as_null=True)),
+    *_filled(Text, "note"),
+    *_filled(_MOMENT, "created_at"),
+    Column("extra", sa.JSON(none_as_null=True)),
     Index("events_by_sentence", "sentence_id", "annotator"),
 )
 
+# The decisions that stand. Derived from `events` in the same transaction, so that counting them needs no folding.
 decisions = Table(
     "decisions",
     metadata,
-    # The decisions that stand. Derived from `events` in the same transaction, so that counting them needs no folding.
-    Column("sentence_id", _ID, primary_key=True),
-    Column("annotator", String(200), primary_key=True),
-    Column("event", String(16), primary_key=True),
-    Column("seq", Integer, nullable=False),
-    Column("state", String(16)),
+    _key("sentence_id"),
+    _key("annotator", _NAME),
+    _key("event", _WORD),
+    *_filled(Integer, "seq"),
+    Column("state", _WORD),
     # Whether the sentence is in the store and not boilerplate, so that what is left to label is counted without a join.
-    Column("labellable", Boolean, nullable=False),
+    *_filled(Boolean, "labellable"),
 )
 
+# What an annotator has typed on a sentence and not confirmed yet.
 drafts = Table(
     "drafts",
     metadata,
-    # What an annotator has typed on a sentence and not confirmed yet.
-    Column("sentence_id", _ID, primary_key=True),
-    Column("annotator", String(200), primary_key=True),
-    Column("labels", JSON, nullable=False),
-    Column("note", Text, nullable=False),
+    _key("sentence_id"),
+    _key("annotator", _NAME),
+    *_filled(_Tuple, "labels"),
+    *_filled(Text, "note"),
 )
 
 codebook_migrations = Table(
     "codebook_migrations",
     metadata,
-    Column("old_hash", _ID, primary_key=True),
-    Column("new_hash", _ID, primary_key=True),
-    Column("steps", JSON, nullable=False),
-    Column("created_at", String(40), nullable=False),
+    _key("old_hash"),
+    _key("new_hash"),
+    *_filled(_Tuple, "steps"),
+    *_filled(_MOMENT, "created_at"),
 )
 
 draws = Table(
     "draws",
     metadata,
-    Column("id", _ID, primary_key=True),
-    Column("strategy", String(80), nullable=False),
-    Column("annotator", String(200), nullable=False),
-    Column("frame_hash", _ID, nullable=False),
+    _key("id"),
+    *_filled(String(80), "strategy"),
+    *_filled(_NAME, "annotator"),
+    *_filled(_ID, "frame_hash", "model_id"),
     Column("frame_size", Integer),
-    Column("model_id", _ID, nullable=False),
     Column("seed", Integer),
-    Column("created_at", String(40), nullable=False),
+    *_filled(_MOMENT, "created_at"),
     Column("query", Text, nullable=False, server_default=""),
 )
 
 draw_items = Table(
     "draw_items",
     metadata,
-    Column("draw_id", _ID, primary_key=True),
-    Column("sentence_id", _ID, primary_key=True),
-    Column("position", Integer, nullable=False),
-    Column("stratum", Text, nullable=False),
+    _key("draw_id"),
+    _key("sentence_id"),
+    *_filled(Integer, "position"),
+    *_filled(Text, "stratum"),
     Column("inclusion_probability", Float),
-    Column("previous", JSON(none_as_null=True)),
+    Column("previous", _Tuple(none_as_null=True)),
     Index("draw_items_by_sentence", "sentence_id"),
 )
 
+# An entry waits until a review from a draw "relabel", later than the event `after_seq`, stands on its sentence.
 relabelling = Table(
     "relabelling",
     metadata,
-    # An entry waits until a review from a draw "relabel", later than the event `after_seq`, stands on its sentence.
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    _key("seq", Integer),
     Column("sentence_id", _ID, nullable=False, index=True),
-    Column("source", String(40), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("previous", JSON, nullable=False),
-    Column("after_seq", Integer, nullable=False),
-    Column("created_at", String(40), nullable=False),
+    *_filled(String(40), "source"),
+    *_filled(Text, "reason"),
+    *_filled(_Tuple, "previous"),
+    *_filled(Integer, "after_seq"),
+    *_filled(_MOMENT, "created_at"),
 )
 
 reservations = Table(
     "reservations",
     metadata,
-    Column("sentence_id", _ID, primary_key=True),
-    Column("annotator", String(200), primary_key=True),
-    Column("draw_id", _ID, nullable=False),
-    Column("expires_at", String(40), nullable=False),
+    _key("sentence_id"),
+    _key("annotator", _NAME),
+    *_filled(_ID, "draw_id"),
+    *_filled(_MOMENT, "expires_at"),
 )
 
 models = Table(
     "models",
     metadata,
-    Column("id", _ID, primary_key=True),
-    Column("kind", String(80), nullable=False),
-    Column("labels", JSON, nullable=False),
-    Column("thresholds", JSON, nullable=False),
-    Column("exclusive", Boolean, nullable=False),
-    Column("codebook_hash", _ID, nullable=False),
-    Column("encoder", Text, nullable=False),
-    Column("created_at", String(40), nullable=False),
+    _key("id"),
+    *_filled(String(80), "kind"),
+    *_filled(_Tuple, "labels", "thresholds"),
+    *_filled(Boolean, "exclusive"),
+    *_filled(_ID, "codebook_hash"),
+    *_filled(Text, "encoder"),
+    *_filled(_MOMENT, "created_at"),
 )
 
 scores = Table(
     "scores",
     metadata,
-    Column("model_id", _ID, primary_key=True),
+    _key("model_id"),
     Column("sentence_number", Integer, primary_key=True, autoincrement=False),
     # float32, little-endian, in the order of the model's labels.
-    Column("probabilities", LargeBinary, nullable=False),
-    Column("entropy", Float, nullable=False),
-    Column("margin", Float, nullable=False),
-    Column("top", Float, nullable=False),
-    Index("scores_by_entropy", "model_id", "entropy"),
-    Index("scores_by_margin", "model_id", "margin"),
-    Index("scores_by_top", "model_id", "top"),
+    *_filled(LargeBinary, "probabilities"),
+    *_filled(Float, "entropy", "margin", "top"),
+    *(Index(f"scores_by_{name}", "model_id", name) for name in ("entropy", "margin", "top")),
 )
 
 embeddings = Table(
     "embeddings",
     metadata,
-    Column("model_id", _ID, primary_key=True),
+    _key("model_id"),
     Column("sentence_number", Integer, primary_key=True, autoincrement=False),
     # float16, little-endian, of length 1.
-    Column("vector", LargeBinary, nullable=False),
+    *_filled(LargeBinary, "vector"),
 )

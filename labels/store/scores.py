@@ -33,18 +33,14 @@ class Scores(Part):
 
     def add_model(self, model: ScoringModel) -> None:
         """Keep what a model's scores mean; a model in the store already stays as it is."""
-        row = asdict(model) | {"labels": list(model.labels), "thresholds": list(model.thresholds)}
         with self._database.writing() as connection:
-            insert_new(connection, schema.models, [row])
+            insert_new(connection, schema.models, [asdict(model)])
 
     def models(self) -> list[ScoringModel]:
         """The models that have scores here, the latest first."""
         table = schema.models
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(table).order_by(table.c.created_at.desc())).mappings().all()
         return [
-            ScoringModel(**{**row, "labels": tuple(row["labels"]), "thresholds": tuple(row["thresholds"])})
-            for row in rows
+            ScoringModel(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at.desc()))
         ]
 
     def unscored(self, model_id: str, limit: int = 2048, *, embeddings: bool = False) -> list[Scorable]:
@@ -59,7 +55,7 @@ class Scores(Part):
             # last. The search for gaps, left by a run that was cut off, reads every sentence: it comes second.
             beyond = connection.execute(query.where(sentences.c.number > connection.execute(last).scalar_one())).all()
             rows = beyond or connection.execute(query.where(~scored)).all()
-        return [Scorable(row.number, row.id, row.text) for row in rows]
+        return [Scorable(*row) for row in rows]
 
     def count_unscored(self, model_id: str) -> int:
         """How many sentences, boilerplate aside, have no score of this model."""
@@ -97,9 +93,8 @@ class Scores(Part):
             .join(sentences, sentences.c.number == scores.c.sentence_number)
             .where(scores.c.model_id == model_id, sentences.c.id == sentence_id)
         )
-        with self._database.reading() as connection:
-            packed = connection.execute(query).scalar()
-        return None if packed is None else struct.unpack(f"<{len(packed) // 4}f", packed)
+        found = self._column(query)
+        return struct.unpack(f"<{len(found[0]) // 4}f", found[0]) if found else None
 
     def embeddings(self, model_id: str, ids: Iterable[str]) -> dict[str, bytes]:
         """Sentence id -> the model's embedding, for those of the sentences that have one."""
@@ -112,11 +107,10 @@ class Scores(Part):
         with self._database.reading() as connection:
             return {row.id: row.vector for row in rows_among(connection, query, sentences.c.id, ids)}
 
-    def numbers_by_top(self, model_id: str, low: float, high: float) -> Sequence[int]:
+    def numbers_by_top(self, model_id: str, low: float, high: float) -> list[int]:
         """Numbers of the sentences whose largest probability by the model is in [low, high), or [low, 1] for high 1."""
         table = schema.scores
         query = sa.select(table.c.sentence_number).where(table.c.model_id == model_id, table.c.top >= low)
         if high < 1:
             query = query.where(table.c.top < high)
-        with self._database.reading() as connection:
-            return connection.execute(query.order_by(table.c.sentence_number)).scalars().all()
+        return self._column(query.order_by(table.c.sentence_number))

@@ -35,8 +35,7 @@ class Unseen(Part):
     def ids(self, *, at: str | None = None) -> list[str]:
         """Ids, sorted, of the sentences that are free at the time `at` (ISO 8601 in UTC; default: now)."""
         query = sa.select(schema.sentences.c.id).where(*_free_to_label(at or now())).order_by(schema.sentences.c.id)
-        with self._database.reading() as connection:
-            return list(connection.execute(query).scalars())
+        return self._column(query)
 
     def frame(self) -> Frame:
         """The free sentences as a sampling frame.
@@ -106,8 +105,7 @@ class Unseen(Part):
         contains = [table.c.text.icontains(word, autoescape=True) for word in words]
         # Ids are hashes, so that their order mixes the documents.
         query = sa.select(table.c.id).where(*_free_to_label(now()), *contains).order_by(table.c.id).limit(count)
-        with self._database.reading() as connection:
-            return list(connection.execute(query).scalars())
+        return self._column(query)
 
     def uncertain(self, model_id: str, by: Uncertainty, count: int) -> list[tuple[str, float]]:
         """Up to `count` free sentences that the model is least sure of: id and that figure, the least sure first."""
@@ -121,8 +119,7 @@ class Unseen(Part):
             .order_by(column.asc() if by == "margin" else column.desc())
             .limit(count)
         )
-        with self._database.reading() as connection:
-            return [(identifier, float(value)) for identifier, value in connection.execute(query)]
+        return [(identifier, float(value)) for identifier, value in self._rows(query)]
 
 
 def _free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -1,19 +1,20 @@
 """Document -> sentences with offsets; boilerplate is set aside with its reason, never dropped.
 
 The library sentencex cuts. This module makes the blocks that it gets (lines and paragraphs), trims marks at the edges
-of spans, and finds the repeated lines of scraped pages.
+of spans, and finds the lines of scraped pages that are not the article's text: by their words (`boilerplate.toml`),
+never by the site that they come from, or because they are repeated.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.metadata import version
+from pathlib import Path
 
 from labels.records import Document, Sentence
-from labels.text.boilerplate import boilerplate_reason
 
 RULES_VERSION = "2"
 """Raised when blocks, the splitter's input or trimming change: every span records the version that cut it."""
@@ -28,11 +29,21 @@ _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 _REPEAT_MIN_WORDS = 4
 # Scraping often glues lines of these kinds to the end of a paragraph. Other reasons would also match real sentences.
 _GLUED_REASONS = frozenset({"share line", "comments", "advertisement", "newsletter", "cookie notice", "mark"})
+# Reported speech is text: "Sign up to the truce, the envoy urged". After a colon it may be the headline of a link.
+_ATTRIBUTED = re.compile(
+    r"[^:|]*,[”\"’']? ([\w’'-]+ ){0,5}"
+    r"(said|says|told|tells|urged|urges|asked|asks|begged|pleaded|demanded|ordered|warned|insisted|joked)\b"
+)
+_LONG = 320
+"""Characters of a line that can only be a paragraph; this also bounds the time that a pattern can take."""
+_BAR_PARTS, _BAR_WIDTH = 3, 60
 
 
 @cache
 def splitter_name() -> str:
     """Name and version of the splitter that `split_sentences` uses."""
+    from importlib.metadata import version
+
     return f"sentencex/{version('sentencex')}+{RULES_VERSION}"
 
 
@@ -71,6 +82,39 @@ def whole_sentence(document: Document) -> Sentence:
 def count_boilerplate(sentences: Iterable[Sentence]) -> Counter[str]:
     """The number of sentences set aside, by reason."""
     return Counter(sentence.boilerplate for sentence in sentences if sentence.boilerplate)
+
+
+def boilerplate_reason(line: str) -> str:
+    """Why `line` (one line of a page, marks trimmed) is boilerplate, or "" when it is text.
+
+    The reasons are the keys of `[patterns]` in `boilerplate.toml`; a "mark" is a line without any letter.
+    """
+    if len(line) > _LONG:
+        return ""
+    known = next((reason for reason, pattern in _boilerplate_patterns() if pattern.fullmatch(line)), "")
+    if known != "caption" and _ATTRIBUTED.match(line):
+        return ""
+    return known or ("navigation" if _is_bar(line) else "")
+
+
+@cache
+def _boilerplate_patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """The reasons and patterns of `boilerplate.toml`, compiled when the first line is judged: it takes a while."""
+    content = tomllib.loads(Path(__file__).with_name("boilerplate.toml").read_text(encoding="utf-8"))
+    words = {name: text if isinstance(text, str) else "|".join(text) for name, text in content["words"].items()}
+    found = []
+    for reason, lines in content["patterns"].items():
+        for pattern in lines.splitlines():
+            while named := re.search(r"<(\w+)>", pattern):  # words may refer to other words
+                pattern = pattern.replace(named.group(), words[named.group(1)])
+            found.append((reason, re.compile(pattern, re.IGNORECASE)))
+    return found
+
+
+def _is_bar(line: str) -> bool:
+    """Three or more short parts between separators, with no sentence among them: `Home | World | Sport`."""
+    parts = [part.strip() for part in re.split(r"[|»>›]", line)]
+    return len(parts) >= _BAR_PARTS and not re.search(r"[.?!]", line) and all(0 < len(p) <= _BAR_WIDTH for p in parts)
 
 
 def _glued_reason(sentence: str) -> str:

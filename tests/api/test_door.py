@@ -16,7 +16,7 @@ import pytest
 import communique
 
 ROOT = Path(__file__).parents[2]
-CHEAP = {"communique", "labels"}
+CHEAP = {"communique"}
 """What may be imported beside the standard library."""
 
 

@@ -10,8 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook.cues import compile_cue
-from labels.codebook.schema import Codebook
+from labels.codebook.schema import Codebook, compile_cue
 from labels.errors import ExperimentError
 from labels.records import Example
 from trainer.arrays import Probabilities

@@ -11,7 +11,7 @@ from labels.exchange.driver import import_file
 from labels.files import refuse_occupied
 from labels.progress import progress_stage, report_progress
 from labels.store import Store
-from labels.store.ingest import IngestReport, ingest
+from labels.store.documents import IngestReport, ingest
 from trainer.config.experiment import Experiment
 from trainer.config.load import load_experiment
 from trainer.data.corpus import store_examples

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labels.codebook.cues import compile_cue
+from labels.codebook.schema import compile_cue
 
 WORDS = ["aid", "aide", "pledge", "pledged", "new"]
 

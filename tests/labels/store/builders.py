@@ -8,10 +8,12 @@ from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from labels.records import Annotation, Document, EventKind, Sentence
 from labels.store import Draw, DrawItem, ScoringModel, Store, now, schema
-from labels.store.database import upgrade
+from tests.labels.store import first_store
 
 PAST, FUTURE = "2001-01-01T00:00:00.000000+00:00", "2999-01-01T00:00:00.000000+00:00"
 _ids = count()
@@ -105,7 +107,10 @@ def rows_of(url: str, query: sa.Select[Any]) -> list[sa.Row[Any]]:
     return rows
 
 
-def make_revision(engine: sa.Engine, revision: str) -> None:
-    """Make an empty store as an earlier version of the code made it."""
+def make_first_store(engine: sa.Engine) -> None:
+    """Make an empty store as the first version of the code made it, of revision 0001."""
     with engine.begin() as connection:
-        upgrade(connection, to=revision)
+        with Operations.context(MigrationContext.configure(connection)):
+            first_store.make_tables()
+        schema.revisions.create(connection)
+        connection.execute(sa.insert(schema.revisions).values(version_num="0001"))

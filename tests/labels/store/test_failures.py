@@ -22,7 +22,7 @@ from labels.records import Document, Sentence
 from labels.settings import store_url
 from labels.store import CodebookMigration, Draft, Store, TextCounts
 from labels.store.database import open_engine
-from tests.labels.store.builders import FUTURE, added, decision, draw, make_revision, sentences
+from tests.labels.store.builders import FUTURE, added, decision, draw, make_first_store, sentences
 
 ADVICE = r"Nothing was half-written\. Check that"
 
@@ -84,7 +84,7 @@ def test_a_write_protected_file_is_refused(filled: list[str]) -> None:
 
 def test_a_read_only_old_store_cannot_be_upgraded() -> None:
     engine = sa.create_engine("sqlite:///store.db")
-    make_revision(engine, "0001")
+    make_first_store(engine)
     engine.dispose()
     before = dump()
 

@@ -15,7 +15,7 @@ import pytest
 
 from labels.records import Document
 from labels.settings import Settings
-from labels.store.ingest import IngestReport
+from labels.store.documents import IngestReport
 from tests.trainer.conftest import TrackedRun
 from trainer.active.label_errors import LabelError, LabelErrorReport
 from trainer.active.scoring import ScoreReport

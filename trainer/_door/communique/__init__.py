@@ -10,16 +10,15 @@ Names are imported when they are first used, so that `import communique` takes a
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from labels.lazy import lazy_names
 
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook, load_codebook
     from labels.errors import CommuniqueError, InputError
     from labels.exchange.driver import export_file, import_file
     from labels.store import Store
-    from labels.store.ingest import ingest
+    from labels.store.documents import ingest
     from trainer.data.frames import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.environment import shipped
     from trainer.evaluation.report import Report
@@ -62,32 +61,25 @@ __all__ = [
     "shipped",
     "train_test_split",
 ]
-_HOMES = {
-    "CascadeClassifier": "trainer.runs.kinds",
-    "Classifier": "trainer.runs.estimator",
-    "Codebook": "labels.codebook.schema",
-    "CommuniqueError": "labels.errors",
-    "ContrastiveClassifier": "trainer.runs.kinds",
-    "EmbeddingClassifier": "trainer.runs.kinds",
-    "FinetuneClassifier": "trainer.runs.kinds",
-    "InputError": "labels.errors",
-    "KeywordsClassifier": "trainer.runs.kinds",
-    "MajorityClassifier": "trainer.runs.kinds",
-    "Report": "trainer.evaluation.report",
-    "Store": "labels.store",
-    "TfidfClassifier": "trainer.runs.kinds",
-    "export_file": "labels.exchange.driver",
-    "import_file": "labels.exchange.driver",
-    "ingest": "labels.store.ingest",
-    "load_codebook": "labels.codebook.schema",
-    "load_gold": "trainer.data.frames",
-    "load_starter_corpus": "trainer.data.frames",
-    "measure_agreement": "trainer.data.frames",
-    "read_sentences": "trainer.data.frames",
-    "shipped": "trainer.environment",
-    "train_test_split": "trainer.data.frames",
+_PLACES = {
+    "labels.codebook.schema": ("Codebook", "load_codebook"),
+    "labels.errors": ("CommuniqueError", "InputError"),
+    "labels.exchange.driver": ("export_file", "import_file"),
+    "labels.store": ("Store",),
+    "labels.store.documents": ("ingest",),
+    "trainer.data.frames": (
+        "load_gold",
+        "load_starter_corpus",
+        "measure_agreement",
+        "read_sentences",
+        "train_test_split",
+    ),
+    "trainer.environment": ("shipped",),
+    "trainer.evaluation.report": ("Report",),
+    "trainer.runs.estimator": ("Classifier",),
+    "trainer.runs.kinds": tuple(name for name in __all__ if name.endswith("Classifier") and name != "Classifier"),
 }
-_find, __dir__ = lazy_names(__name__, {**_HOMES, "__version__": ""})
+_HOMES = {name: module for module, names in _PLACES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
@@ -95,4 +87,11 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # costs as much as all the rest
 
         return version("communique")
-    return _find(name)
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    # What a user may ask for: not the imports and constants that this file needs.
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,17 +1,15 @@
-"""All tables of the first store."""
+"""All tables of the first store, revision 0001, as the code of that time made them with Alembic's operations."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
-down_revision = None
-
 ID = sa.String(64)
 
 
-def upgrade() -> None:
+def make_tables() -> None:
+    """Create them, in `Operations.context`."""
     _texts()
     _annotations()
     _draws()

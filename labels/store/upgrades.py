@@ -1,17 +1,32 @@
-"""What teams need: numbered sentences, standing decisions, drafts, relabelling, codebook migrations, wide scores."""
+"""What brings a store that an older version of communique wrote to the newest revision.
+
+Each revision is one function of `REVISIONS`, run with Alembic's operations in the caller's transaction. It is a record
+of its time: code that it shares with the store may change, the revision may not.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
-
-ID = sa.String(64)
+_ID, _NAME, _MOMENT, _WORD = sa.String(64), sa.String(200), sa.String(40), sa.String(16)
 
 
-def upgrade() -> None:
+def _key(name: str, kind: Any = _ID) -> sa.Column[Any]:
+    return sa.Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _filled(kind: Any, *names: str) -> list[sa.Column[Any]]:
+    return [sa.Column(name, kind, nullable=False) for name in names]
+
+
+# -- 0002
+
+
+def _to_0002() -> None:
+    """What teams need: numbered sentences, standing decisions, drafts, relabelling, codebook changes, wide scores."""
     _number_sentences()
     _extend_events()
     _fold_events()
@@ -26,15 +41,14 @@ def _number_sentences() -> None:
     op.rename_table("sentences", "old_sentences")
     op.create_table(
         "sentences",
-        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("id", ID, nullable=False, unique=True),
-        sa.Column("document_id", ID, nullable=False),
-        sa.Column("start", sa.Integer, nullable=False),
-        sa.Column("end", sa.Integer, nullable=False),
-        sa.Column("text", sa.Text, nullable=False),
-        sa.Column("splitter", sa.String(80), nullable=False),
-        sa.Column("boilerplate", sa.String(40), nullable=False),
-        sa.Column("synthetic", sa.Boolean, nullable=False),
+        _key("number", sa.Integer),
+        sa.Column("id", _ID, nullable=False, unique=True),
+        *_filled(_ID, "document_id"),
+        *_filled(sa.Integer, "start", "end"),
+        *_filled(sa.Text, "text"),
+        *_filled(sa.String(80), "splitter"),
+        *_filled(sa.String(40), "boilerplate"),
+        *_filled(sa.Boolean, "synthetic"),
     )
     columns = 'id, document_id, start, "end", text, splitter, boilerplate, synthetic'
     op.execute(
@@ -50,19 +64,19 @@ def _extend_events() -> None:
     op.add_column("events", sa.Column("extra", sa.JSON(none_as_null=True)))
     op.create_table(
         "decisions",
-        sa.Column("sentence_id", ID, primary_key=True),
-        sa.Column("annotator", sa.String(200), primary_key=True),
-        sa.Column("event", sa.String(16), primary_key=True),
-        sa.Column("seq", sa.Integer, nullable=False),
-        sa.Column("state", sa.String(16)),
-        sa.Column("labellable", sa.Boolean, nullable=False),
+        _key("sentence_id"),
+        _key("annotator", _NAME),
+        _key("event", _WORD),
+        *_filled(sa.Integer, "seq"),
+        sa.Column("state", _WORD),
+        *_filled(sa.Boolean, "labellable"),
     )
     op.create_table(
         "drafts",
-        sa.Column("sentence_id", ID, primary_key=True),
-        sa.Column("annotator", sa.String(200), primary_key=True),
-        sa.Column("labels", sa.JSON, nullable=False),
-        sa.Column("note", sa.Text, nullable=False),
+        _key("sentence_id"),
+        _key("annotator", _NAME),
+        *_filled(sa.JSON, "labels"),
+        *_filled(sa.Text, "note"),
     )
 
 
@@ -102,20 +116,20 @@ def _extend_draws() -> None:
     op.create_table(
         "relabelling",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("sentence_id", ID, nullable=False, index=True),
-        sa.Column("source", sa.String(40), nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("previous", sa.JSON, nullable=False),
-        sa.Column("after_seq", sa.Integer, nullable=False),
-        sa.Column("created_at", sa.String(40), nullable=False),
+        sa.Column("sentence_id", _ID, nullable=False, index=True),
+        *_filled(sa.String(40), "source"),
+        *_filled(sa.Text, "reason"),
+        *_filled(sa.JSON, "previous"),
+        *_filled(sa.Integer, "after_seq"),
+        *_filled(_MOMENT, "created_at"),
     )
     op.rename_table("reservations", "old_reservations")
     op.create_table(
         "reservations",
-        sa.Column("sentence_id", ID, primary_key=True),
-        sa.Column("annotator", sa.String(200), primary_key=True),
-        sa.Column("draw_id", ID, nullable=False),
-        sa.Column("expires_at", sa.String(40), nullable=False),
+        _key("sentence_id"),
+        _key("annotator", _NAME),
+        *_filled(_ID, "draw_id"),
+        *_filled(_MOMENT, "expires_at"),
     )
     op.execute("INSERT INTO reservations SELECT sentence_id, annotator, draw_id, expires_at FROM old_reservations")
     op.drop_table("old_reservations")
@@ -124,10 +138,10 @@ def _extend_draws() -> None:
 def _codebooks() -> None:
     op.create_table(
         "codebook_migrations",
-        sa.Column("old_hash", ID, primary_key=True),
-        sa.Column("new_hash", ID, primary_key=True),
-        sa.Column("steps", sa.JSON, nullable=False),
-        sa.Column("created_at", sa.String(40), nullable=False),
+        _key("old_hash"),
+        _key("new_hash"),
+        *_filled(sa.JSON, "steps"),
+        *_filled(_MOMENT, "created_at"),
     )
 
 
@@ -137,29 +151,30 @@ def _models() -> None:
     op.drop_table("embeddings")
     op.create_table(
         "models",
-        sa.Column("id", ID, primary_key=True),
-        sa.Column("kind", sa.String(80), nullable=False),
-        sa.Column("labels", sa.JSON, nullable=False),
-        sa.Column("thresholds", sa.JSON, nullable=False),
-        sa.Column("exclusive", sa.Boolean, nullable=False),
-        sa.Column("codebook_hash", ID, nullable=False),
-        sa.Column("encoder", sa.Text, nullable=False),
-        sa.Column("created_at", sa.String(40), nullable=False),
+        _key("id"),
+        *_filled(sa.String(80), "kind"),
+        *_filled(sa.JSON, "labels", "thresholds"),
+        *_filled(sa.Boolean, "exclusive"),
+        *_filled(_ID, "codebook_hash"),
+        *_filled(sa.Text, "encoder"),
+        *_filled(_MOMENT, "created_at"),
     )
     op.create_table(
         "scores",
-        sa.Column("model_id", ID, primary_key=True),
-        sa.Column("sentence_number", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("probabilities", sa.LargeBinary, nullable=False),
-        sa.Column("entropy", sa.Float, nullable=False),
-        sa.Column("margin", sa.Float, nullable=False),
-        sa.Column("top", sa.Float, nullable=False),
+        _key("model_id"),
+        _key("sentence_number", sa.Integer),
+        *_filled(sa.LargeBinary, "probabilities"),
+        *_filled(sa.Float, "entropy", "margin", "top"),
     )
     for column in ("entropy", "margin", "top"):
         op.create_index(f"scores_by_{column}", "scores", ["model_id", column])
     op.create_table(
         "embeddings",
-        sa.Column("model_id", ID, primary_key=True),
-        sa.Column("sentence_number", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("vector", sa.LargeBinary, nullable=False),
+        _key("model_id"),
+        _key("sentence_number", sa.Integer),
+        *_filled(sa.LargeBinary, "vector"),
     )
+
+
+REVISIONS = {"0002": _to_0002}
+"""What makes each revision of the one before it. The tables of 0001, the first, are in the tests."""
