@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from labels.records import Annotation
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from labels.codebook.reading import CodebookHistory, Reading
     from labels.codebook.schema import Codebook
 
@@ -25,8 +23,26 @@ ASKED_AGAIN = frozenset({"retest", "relabel"})
 # -- folding
 
 
-Event = TypeVar("Event", Annotation, "sa.Row[*tuple[Any, ...]]")
-"""An annotation, or a row of the store's events that has its columns."""
+class _Event(Protocol):
+    """What folding needs: an annotation has it, and so has a row of the store's events."""
+
+    @property
+    def sentence_id(self) -> str: ...
+    @property
+    def annotator(self) -> str: ...
+    @property
+    def event(self) -> str: ...
+    @property
+    def state(self) -> str | None: ...
+    @property
+    def strategy(self) -> str | None: ...
+    @property
+    def draw_id(self) -> str: ...
+    @property
+    def inclusion_probability(self) -> float | None: ...
+
+
+Event = TypeVar("Event", bound=_Event)
 
 
 @dataclass(frozen=True)
@@ -71,8 +87,7 @@ def standing(events: Iterable[Annotation]) -> Standing:
 def standing_of_each(events: Iterable[Event]) -> list[Event]:
     """As `standing`, in one list, with the last adjudication of each annotator, even if another has overruled it."""
     found: list[Event] = []
-    stacks: dict[tuple[str, str], _Stack[Event]] = _stacks(events)
-    for stack in stacks.values():
+    for stack in _stacks(events).values():
         found += [*_kept(stack)[-1:], *_of_kind("adjudicate", stack)[-1:]]
     return found
 
