@@ -29,7 +29,7 @@ class LabelCalibration:
 
     `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`, the middles of its steps),
     "temperature" (exclusive: a is 1 / temperature, b the class's bias), or "none". `n` and `positives` count
-    the validation rows. `reason` says why it is "none", or less than what was asked for.
+    the validation rows. `reason` explains why it is "none", or simpler than what was asked for.
     """
 
     method: str
@@ -93,7 +93,7 @@ def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: boo
 
 
 def not_calibrated(codebook: Codebook) -> Calibration:
-    """The calibration of a kind of model whose probabilities are to stay as they are."""
+    """The calibration of a kind of model whose probabilities are meant to stay unchanged."""
     return uncalibrated(
         len(codebook.labels),
         "this kind is not calibrated",
@@ -136,8 +136,7 @@ def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, 
 def fit_exclusive(
     raw: NDArray[np.floating[Any]], gold: Bools, *, allow_none: bool, method: str, min_positives: int
 ) -> Calibration:
-    """Fit one temperature and a bias for each class by minimum log loss; a small penalty draws biases to 0 and the
-    temperature to 1, which without it would fall without end where the rows are told apart without an error.
+    """Fit one temperature and a bias for each class by minimum log loss.
 
     Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al.
     (2017), with the biases that class weights make necessary.
@@ -152,14 +151,15 @@ def fit_exclusive(
     if method == "none" or n < min_positives:
         reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
         return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
-    free = counts >= min_positives
+    free = counts >= min_positives  # the other classes keep bias 0
     instead = "isotonic is for multi-label codebooks: temperature and biases instead" if method == "isotonic" else ""
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        """With its gradient: guessing that takes as many evaluations as there are classes."""
+        """The loss and its gradient; approximating the gradient would take an evaluation for each class."""
         scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
         scaled = logits * scale + biases
         log_shares = scaled - logsumexp(scaled, axis=1, keepdims=True)
+        # Without a penalty the temperature would fall without end on rows that are classified without an error.
         penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
         value = -log_shares[np.arange(n), target].mean() + penalty / n
         errors = np.exp(log_shares)
@@ -185,13 +185,13 @@ def fit_exclusive(
 
 
 def stable_threshold(probabilities: Floats, gold: Bools) -> float:
-    """Of the thresholds that these rows cannot tell from the best, the one nearest to where theory puts it, in (0, 1).
+    """A threshold in (0, 1) whose F1 is as good as the best on these rows, and which is the most plausible elsewhere.
 
-    Where labels are well told apart F1 hardly changes over a wide range of thresholds, and the very best is chance: it
-    may lie at 0.05 and let everything in that is a little alike elsewhere. So all thresholds count whose F1 is within a
-    standard error of the highest (binomial on the positives, one more of either kind added, so that it is never 0); of
-    these the one nearest to half of that F1 is taken, which is the best threshold of calibrated probabilities (Lipton,
-    Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure").
+    Where labels are well separated, F1 hardly changes over a wide range of thresholds and the very best one is chance:
+    it may be 0.05, and assign the label to everything slightly similar in other texts. So all thresholds qualify whose
+    F1 is within a standard error of the highest (binomial on the positives, with one more of either kind, so that it is
+    never 0). Of these the one nearest to half of the highest F1 is taken, which is the best threshold of calibrated
+    probabilities (Lipton, Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure").
     """
     cuts, f1 = _f1_by_cut(probabilities, gold)
     if not len(cuts):
@@ -199,6 +199,7 @@ def stable_threshold(probabilities: Floats, gold: Bools) -> float:
     highest = float(f1.max())
     error = _standard_error(highest, int(gold.sum()))
     ideal = float(np.clip(highest / 2, _EPSILON, 1 - _EPSILON))
+    # 1e-12: equal F1s may differ in their last digit.
     if _f1_at(ideal, probabilities, gold) >= highest - error - 1e-12:
         return ideal
     near = cuts[f1 >= highest - error - 1e-12]
@@ -206,7 +207,7 @@ def stable_threshold(probabilities: Floats, gold: Bools) -> float:
 
 
 def _standard_error(share: float, n: int) -> float:
-    """Of a share of `n` cases, with one more success and one more failure."""
+    """The binomial standard error of a share of `n` cases, with one more success and one more failure."""
     moved = (share * n + 1) / (n + 2)
     return math.sqrt(moved * (1 - moved) / (n + 2))
 
@@ -215,6 +216,7 @@ def _f1_by_cut(probabilities: Floats, gold: Bools) -> tuple[Floats, Floats]:
     """Thresholds in (0, 1), falling and halfway between neighbouring distinct probabilities, and the F1 at each."""
     order = np.argsort(-probabilities, kind="stable")
     ranked, hits = probabilities[order], np.cumsum(gold[order])
+    # Rows of equal probability cannot be separated by a threshold: cuts are only after the last of them.
     last_of_value = np.append(ranked[1:] != ranked[:-1], True)
     assigned = np.arange(1, len(ranked) + 1)[last_of_value]
     f1 = 2 * hits[last_of_value] / (assigned + gold.sum())
@@ -265,8 +267,9 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
 
 
 def _middles(scores: Floats, steps: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean score of each step and its height. Through the edges of two steps, which may all but touch, a map would
-    be so steep that rounding decides.
+    """The mean score of each step of an isotonic fit, and its height.
+
+    Interpolating between the edges of steps instead would be so steep where they nearly touch that rounding decides.
     """
     heights, step_of = np.unique(steps, return_inverse=True)
     middles = np.bincount(step_of, weights=scores) / np.bincount(step_of)
@@ -277,6 +280,7 @@ def _fit_platt(logits: Floats, gold: Bools) -> tuple[float, float]:
     from scipy.optimize import minimize
 
     positives, negatives = gold.sum(), (~gold).sum()
+    # Targets short of 0 and 1, so that a few separable rows do not make the slope infinite.
     target = np.where(gold, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
     def loss(parameters: Floats) -> float:
@@ -310,7 +314,7 @@ def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none:
 
 
 def _logit(scores: Floats) -> Floats:
-    """Log-odds, of 0 and 1 too: a classifier that is certain must not become infinitely so."""
+    """Log-odds, finite for 0 and 1 too."""
     from scipy.special import logit
 
     return np.asarray(logit(np.clip(scores, _EPSILON, 1 - _EPSILON)))

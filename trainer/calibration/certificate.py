@@ -1,7 +1,7 @@
-"""How far a cheap model may stand in for an expensive one: where it is sure enough, and what that is certain to cost.
+"""When a cheap model may replace an expensive one: a rule for where it is sure, and bounds on what that costs.
 
 Pure: probabilities and label sets in, a rule and bounds out. The rule is chosen on one set of sentences (`choose_rule`)
-and certified on another that had no part in it (`certify`); the models are `classifiers.cascade`'s.
+and certified on another (`certify`); the models are those of `classifiers.cascade`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from trainer.arrays import Bools, Floats
 Counts = NDArray[np.int64]
 
 NEVER = -1.0
-"""The tolerance that no sentence keeps."""
+"""A tolerance that no sentence is within."""
 LIKELY = 0.9
-"""A rule is chosen so that certifying it succeeds with about this chance, where there are sentences enough."""
+"""A rule is chosen so that certifying it succeeds with about this probability, given enough sentences."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +40,27 @@ class Limits:
 
     @property
     def fewest_sentences(self) -> int:
-        """How many sentences it takes to certify `max_disagreement` at all."""
+        """The fewest sentences with which `max_disagreement` can be certified."""
         return fewest_cases(self.max_disagreement, self.confidence)
 
     @property
     def fewest_positives(self) -> int:
-        """How many positives of a label it takes to certify `max_lost` at all."""
+        """The fewest positives of a label with which `max_lost` can be certified."""
         return fewest_cases(self.max_lost, self.confidence)
 
 
 @dataclass(frozen=True)
 class DeferralRule:
-    """Where the cheap model is sure: where it is to be expected to get at most `tolerance` labels wrong.
+    """When the cheap model is sure: when it is expected to get at most `tolerance` labels wrong.
 
-    A class is wrong with the probability that it is absent, where the cheap model assigns it, and else with the
-    probability that it is there; by the cheap model's own calibration. Their sum bounds the chance that the label set
-    is wrong.
+    By its own calibration, an assigned class is wrong with the probability that it is absent, any other class with the
+    probability that it is present. The sum of these bounds the probability that the label set is wrong.
 
     Attributes:
-        tolerance: `NEVER` where the cheap model answers nothing.
-        thresholds: (labels,) from where on a label is assigned. None for an exclusive codebook: there the classes are
-            the labels, then "none" where it is allowed, and the most probable one is assigned.
-        deferred: (classes,) which ones the cheap model must not assign: it answers no sentence to which it would.
+        tolerance: `NEVER` if the cheap model answers nothing.
+        thresholds: (labels,) at which a label is assigned. None for an exclusive codebook: there the classes are the
+            labels, then "none" if allowed, and the most probable one is assigned.
+        deferred: (classes,) those that the cheap model must not assign: a sentence to which it would is deferred.
     """
 
     tolerance: float
@@ -69,13 +68,13 @@ class DeferralRule:
     deferred: tuple[bool, ...]
 
     def assigned(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """(n, classes): what the cheap model says, from its calibrated probabilities (n, classes)."""
+        """(n, classes): what the cheap model assigns, from its calibrated probabilities (n, classes)."""
         if self.thresholds is not None:
             return np.asarray(probabilities >= np.array(self.thresholds))
         return np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))
 
     def expected_errors(self, probabilities: NDArray[np.floating[Any]]) -> Floats:
-        """(n,): how many classes of each row are to be expected to be wrong; infinite where a deferred one is said."""
+        """(n,): the expected number of wrong classes in each row; infinite where a deferred one is assigned."""
         said, scores = self.assigned(probabilities), np.asarray(probabilities, dtype=np.float64)
         errors = np.where(said, 1 - scores, scores).sum(axis=1)
         return np.asarray(np.where((said & np.array(self.deferred)).any(axis=1), np.inf, errors))
@@ -97,10 +96,10 @@ class DeferralRule:
 
 @pydantic_dataclass(frozen=True)
 class LabelCertificate:
-    """Of the expensive model's `positives` of a label, how many the cascade lost, and the upper bound of their share.
+    """How many of the expensive model's `positives` of a label the cascade lost, and the upper bound of their share.
 
-    `upper_bound` is None where the positives are too few for one. Only the expensive model assigns such a label, but
-    the cheap one may say that it is absent.
+    `upper_bound` is None if there are too few positives for one. Only the expensive model assigns such a label, but
+    the cheap one may decide that it is absent.
     """
 
     name: str
@@ -119,8 +118,8 @@ class LabelCertificate:
 class Certificate:
     """How the label sets of a cascade compare with those of its expensive model on `cases` sentences.
 
-    Each bound is one-sided and holds at `confidence` by itself, not all of them together. The bounds speak of sentences
-    drawn as these were, one independently of the other: sentences of one document are less than that.
+    Each bound is one-sided and holds at `confidence` by itself, not all of them together. The bounds assume sentences
+    drawn as these were and independent of each other, which sentences of one document are not quite.
     """
 
     cases: int
@@ -145,9 +144,9 @@ class Certificate:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def rare(self) -> LabelCertificate | None:
-        """The labels without a bound of their own, as one, with its bound; None where these have no positives.
+        """The labels without a bound of their own, taken together, with a bound; None if they have no positives.
 
-        Nothing was promised of it: together they say how far one may rely on the cheap model's calling them absent.
+        No limit applies to it: it tells how far to rely on the cheap model where it decides that they are absent.
         """
         rare = [label for label in self.labels if label.upper_bound is None]
         positives, lost = sum(label.positives for label in rare), sum(label.lost for label in rare)
@@ -169,7 +168,7 @@ class Certificate:
 def upper_bound(failures: int, cases: int, confidence: float) -> float:
     """The one-sided exact upper bound of a share, in [0, 1]: the largest that `failures` of `cases` do not rule out.
 
-    Were the true share above it, so few failures would come with a chance below 1 - confidence. 1 without cases.
+    If the true share were above it, so few failures would have a probability below 1 - confidence. 1 without cases.
 
     Source: Clopper and Pearson (1934), "The Use of Confidence or Fiducial Limits Illustrated in the Case of the
     Binomial".
@@ -182,7 +181,7 @@ def upper_bound(failures: int, cases: int, confidence: float) -> float:
 
 
 def fewest_cases(share: float, confidence: float) -> int:
-    """How many cases without a failure it takes for an upper bound of at most `share`: 299 for 0.01 at 0.95."""
+    """The fewest cases without a failure for an upper bound of at most `share`: 299 for 0.01 at 0.95."""
     cases = max(1, math.floor(math.log1p(-confidence) / math.log1p(-share)))
     while upper_bound(0, cases, confidence) > share:
         cases += 1
@@ -190,7 +189,7 @@ def fewest_cases(share: float, confidence: float) -> int:
 
 
 def most_failures(cases: int, share: float, confidence: float) -> int:
-    """The most failures among `cases` with which the upper bound is at most `share`; -1 if not even none are."""
+    """The most failures among `cases` with which the upper bound is at most `share`; -1 if 0 are too many."""
     from scipy.stats import binom
 
     # The bound is at most `share` where so few failures have at most a chance of 1 - confidence under it.
@@ -201,20 +200,20 @@ def most_failures(cases: int, share: float, confidence: float) -> int:
 
 
 def likely_failures(cases: int, share: float, confidence: float) -> int:
-    """The most failures after which as many cases again are likely to have no more than `most_failures`.
+    """The most failures after which as many new cases are likely to have no more than `most_failures`.
 
-    Likely: with a chance of `LIKELY`, by a beta-binomial under the prior of Jeffreys. 0 where no number is likely
-    enough, and -1 where `most_failures` is. As many as are allowed would be too many: a rule that uses up what is
-    allowed fails every second time where it is counted again.
+    Likely: with probability `LIKELY`, by a beta-binomial under Jeffreys' prior. 0 if no number is likely enough, and -1
+    if `most_failures` is. Allowing `most_failures` itself would be too many: a rule that uses them up fails about every
+    second time when it is certified on new sentences.
     """
     from scipy.stats import betabinom
 
     most = most_failures(cases, share, confidence)
 
-    def chance_to_fail(failures: int) -> float:
+    def probability_to_fail(failures: int) -> float:
         return float(betabinom.sf(most, cases, failures + 0.5, cases - failures + 0.5))
 
-    return min(most, bisect_right(range(1, most + 1), 1 - LIKELY, key=chance_to_fail))
+    return min(most, bisect_right(range(1, most + 1), 1 - LIKELY, key=probability_to_fail))
 
 
 def choose_rule(
@@ -226,16 +225,16 @@ def choose_rule(
 ) -> DeferralRule:
     """The rule with which the cheap model answers the most of these sentences within the limits.
 
-    The largest tolerance is taken that keeps disagreements and each common label's losses at `likely_failures`. Of the
-    positives of a label that is not common, which is deferred besides, at most the share `limits.max_lost` may be lost
-    here, rounded up: a single one proves nothing. Cut-offs of their own for each label would answer more here and fail
-    elsewhere: they fit themselves to these sentences.
+    It has the largest tolerance that keeps disagreements and the losses of each common label at `likely_failures`. A
+    label that is not common is deferred, and at most the share `limits.max_lost` of its positives, rounded up, may be
+    lost here, since a single loss proves nothing. A cut-off for each label would answer more of these sentences, but
+    overfit them.
 
     Args:
         probabilities: (n, classes) of the cheap model, calibrated; exclusive codebooks: with "none" where allowed.
         wanted: (n, labels) the expensive model's label sets.
         thresholds: (labels,) of the expensive model; None for an exclusive codebook.
-        common: (labels,) which labels have positives enough for `limits.max_lost`.
+        common: (labels,) which labels have enough positives for `limits.max_lost`.
     """
     deferred = np.zeros(probabilities.shape[1], dtype=bool)
     deferred[: len(common)] = ~common
@@ -254,13 +253,13 @@ def choose_rule(
 def certify(
     cheap: Bools, expensive: Bools, answered: Bools, names: Sequence[str], common: Bools, confidence: float
 ) -> Certificate:
-    """Compare a cascade with its expensive model on sentences that had no part in choosing the rule.
+    """Compare a cascade with its expensive model on sentences that the rule was not chosen on.
 
     Args:
         cheap, expensive: (n, labels) label sets of the two models.
         answered: (n,) where the cascade takes those of the cheap model.
         names: of the labels.
-        common: (labels,) which of them have positives enough for a bound.
+        common: (labels,) which of them have enough positives for a bound.
         confidence: of each bound by itself.
     """
     cascade = np.where(answered[:, None], cheap, expensive)
@@ -290,9 +289,10 @@ def _losses_allowed(wanted: Bools, common: Bools, limits: Limits) -> Iterator[in
 
 
 def _largest_tolerance(error: Floats, harm: Counts, most: Counts) -> float:
-    """The largest error of a row such that all rows with no larger one do at most so much harm; else `NEVER`."""
+    """The largest expected error such that all rows up to it together do at most `most` harm; else `NEVER`."""
     order = np.argsort(error, kind="stable")
     ranked = error[order]
+    # Rows of equal error are answered together or not at all.
     last_of_value = np.append(ranked[1:] != ranked[:-1], True) & np.isfinite(ranked)
     fits = (np.cumsum(harm[order], axis=0) <= most).all(axis=1)
     within = np.flatnonzero(fits & last_of_value)

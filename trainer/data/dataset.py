@@ -109,13 +109,13 @@ def files_read(experiment: Experiment) -> list[str]:
 
 
 def _draw_notes(test: Sequence[Example]) -> Iterator[str]:
-    """A warning where test examples were picked: figures on them do not describe the corpus."""
+    """A warning if test examples were not drawn at random: figures on them do not describe the corpus."""
     picked = Counter(example.drawn for example in test if example.drawn not in ("", "random"))
     if picked:
         by = ", ".join(f"{strategy} {n}" for strategy, n in picked.most_common())
         yield (
-            f"{picked.total()} of {len(test)} test sentences were picked, not drawn at random ({by}): the figures are "
-            "of such sentences, not of the corpus"
+            f"{picked.total()} of {len(test)} test sentences were not drawn at random ({by}): the figures describe "
+            "such sentences, not the corpus"
         )
 
 
@@ -128,7 +128,7 @@ def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
     if disputed:
         yield (
             f"{len(disputed)} texts occur more than once, with different labels, e.g. "
-            f"'{disputed[0][:60]}': decide for one reading of each"
+            f"'{disputed[0][:60]}': choose one label set for each"
         )
 
 
@@ -234,8 +234,10 @@ def _hold_out(examples: Sequence[Example], experiment: Experiment) -> tuple[list
 
 
 def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
-    """A warning where test knows what is learned from; a split `divided` here parts no near-duplicates, but short
-    texts that are the same."""
+    """A warning if test rows occur in train or validation.
+
+    A split `divided` here keeps near-duplicates together, but not short texts that are equal.
+    """
     learned, test = [*parts["train"], *parts["validation"]], parts["test"]
     if divided:
         known = {example.text for example in learned}

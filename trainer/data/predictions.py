@@ -1,4 +1,4 @@
-"""`predictions.parquet`: what a run predicted for its labelled examples, beside their gold."""
+"""`predictions.parquet`: the predictions of a run for its labelled examples, beside their gold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labels.records import Example
 
 @dataclass(frozen=True)
 class Predicted:
-    """n labelled examples with what a model said of them: (n, labels) label sets as booleans, and probabilities."""
+    """n labelled examples with their predictions: label sets as (n, labels) booleans, and probabilities."""
 
     examples: Sequence[Example]
     predicted: NDArray[np.bool_]

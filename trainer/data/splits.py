@@ -19,7 +19,7 @@ from labels.records import Example
 from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
 
 PERMUTATIONS = 500
-"""How many seeded group orders are tried; the best stratified one is kept."""
+"""How many seeded group orders are tried; the one with the best stratification is kept."""
 LARGE_GROUP = 0.10
 """A group of more than this share of the documents, and more than two of them, stops the split."""
 _BRIDGES_SHOWN = 3
@@ -89,14 +89,15 @@ def apply_split(split: Split, examples: Iterable[Example], place: str) -> Parts:
 
 
 def group_examples(examples: Sequence[Example], *, allow_large: bool = False) -> list[int]:
-    """Group number of each example: documents tied by near-duplicate sentences are one group.
+    """Group number of each example: documents connected by near-duplicate sentences form one group.
 
     Raises:
         ExperimentError: a group of several documents holds more than `LARGE_GROUP` of all documents, unless
-            `allow_large`; the message shows the sentences that tie it together.
+            `allow_large`; the message shows the sentences that connect them.
     """
     from scipy.cluster.hierarchy import DisjointSet
 
+    # Not by document alone: a sentence that two documents share would otherwise be in train and in test.
     documents = DisjointSet(example.document_id for example in examples)
     first: dict[int, str] = {}
     for example, cluster in zip(examples, near_duplicate_clusters([e.text for e in examples]), strict=True):
@@ -127,7 +128,7 @@ def make_split(
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     if n_groups < len(fractions):
         raise ExperimentError(
-            f"The data form {n_groups} groups of documents, too few to split into {len(fractions)} "
+            f"The data have {n_groups} groups of documents, too few to split into {len(fractions)} "
             "parts. Add documents, ask for fewer parts, or give a test file."
         )
     counts = _group_counts(examples, groups, n_groups)
@@ -139,7 +140,7 @@ def make_split(
 
 
 def leaked_examples(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
-    """Test examples that have a near-duplicate, or the very same text, in train."""
+    """Test examples with a near-duplicate, or exactly the same text, in train."""
     known = {example.text for example in train}
     leaked = set(near_duplicates_of([example.text for example in test], sorted(known)))
     leaked |= {position for position, example in enumerate(test) if example.text in known}
@@ -178,7 +179,7 @@ def _best_assignment(
 
 
 def _parts_in_order(sizes: NDArray[np.float64], fractions: NDArray[np.float64]) -> NDArray[np.int_]:
-    """Fill the parts one after the other; a group goes where its middle falls, and no part stays empty."""
+    """Fill the parts in turn: a group goes to the part in which its middle falls, and no part stays empty."""
     middles = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
     parts = np.searchsorted(np.cumsum(fractions)[:-1], middles, side="right")
     starts = np.searchsorted(parts, np.arange(len(fractions)))
@@ -202,7 +203,7 @@ def _refuse_large_group(examples: Sequence[Example], roots: dict[str, str]) -> N
     )
     bridges = list(islice(between, _BRIDGES_SHOWN))
     raise ExperimentError(
-        f"{size} of {len(roots)} documents are tied together by near-duplicate sentences, so that no honest split "
-        "can part them:\n" + "\n".join(bridges) + "\nRemove the repeated lines, or set "
+        f"{size} of {len(roots)} documents are connected by near-duplicate sentences, so they cannot be split "
+        "without leaking test sentences into training:\n" + "\n".join(bridges) + "\nRemove the repeated lines, or set "
         "`split.allow_large_groups = true`."
     )

@@ -1,10 +1,9 @@
-"""The figures of a learning curve from counts alone: means over repeats with intervals, and what more examples bring.
+"""The figures of a learning curve from counts alone: means over repeats, intervals, the gain from more examples.
 
 Every draw of the bootstrap takes test groups with replacement, the same ones at all sizes, and repeats with
-replacement, whole curves at a time: what the sizes have in common stays in common. Each draw's law begins at another
-size, since small data often lie below what becomes the law.
-
-Inverse power laws through learning curves: score(n) = ceiling - scale * n ** -rate.
+replacement, whole curves at a time, so that sizes stay as correlated as they are. Inverse power laws,
+score(n) = ceiling - scale * n ** -rate, are fitted to each draw, from a random size on: small data often score below
+the law that larger data follow.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from trainer.arrays import Bools, Floats
 from trainer.evaluation.metrics import Counts, group_sums
 
 RATES = np.geomspace(0.02, 1.5, 100)
-"""Exponents that are tried; near 0 the law is a logarithm, above 1.5 it is as good as a step."""
+"""Exponents that are tried; near 0 the law is a logarithm, above 1.5 practically a step."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ def fit_power_laws(sizes: Floats, scores: Floats, weights: Floats) -> PowerLaws:
         weights: (draws, points), 0 for a point that a draw lacks; each draw has a point.
 
     For a given rate the law is a straight line in n ** -rate, whose best ceiling and scale under their bounds are known
-    in closed form; so the rate alone is searched (variable projection, Golub and Pereyra 1973), and no start value can
-    lead astray.
+    in closed form; so only the rate is searched (variable projection, Golub and Pereyra 1973), and no start value is
+    needed.
     """
     scores = np.where(weights > 0, scores, 0.0)
     best = PowerLaws(*(np.zeros(len(scores)) for _ in range(3)))
@@ -83,12 +82,12 @@ def _fit_line(x: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Float
 
 
 FEWEST_SIZES = 4
-"""A law of three numbers goes through three points wherever they are."""
+"""A law with three parameters fits any three points."""
 
 
 @dataclass(frozen=True)
 class CurveCounts:
-    """What all fits of a curve got right and wrong on the same test examples, by test group.
+    """True and false decisions of all fits of a curve on the same test examples, by test group.
 
     counts: (repeats, sizes, groups, labels) each. fitted: (repeats, sizes), whether there was a fit at all. labelled:
     (repeats, sizes) examples that each fit was given.
@@ -122,7 +121,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a curve says of `more` examples than the `labelled` ones that there are: macro-F1 now, and the gain.
+    """The expected effect of `more` examples beyond the `labelled` ones: macro-F1 now, and the gain.
 
     `ceiling`, `scale` and `rate` are those of its law, ceiling - scale * labelled ** -rate.
     """
@@ -146,7 +145,7 @@ def group_counts(gold: Bools, predicted: Bools, groups: Sequence[int]) -> Counts
 
 
 def measured_figures(curve: CurveCounts) -> CurveFigures:
-    """The figures as they were measured: one draw, every test group and every repeat once, the law from every point."""
+    """The measured figures: one "draw" with every test group and repeat once, and the law through all points."""
     repeats, _, n_groups, _ = curve.counts.tp.shape
     return _figures(curve, np.ones((1, n_groups)), np.ones((1, repeats)), np.zeros(1, dtype=int))
 
@@ -175,7 +174,7 @@ def figure(value: float, draws: Floats | None, confidence: float) -> Figure:
 def look_ahead(
     measured: CurveFigures, drawn: CurveFigures | None, *, labelled: int, more: int, confidence: float
 ) -> tuple[Outlook | None, str]:
-    """What `more` examples than `labelled` would bring; or None, and why the points do not say."""
+    """The outlook for `more` examples beyond `labelled`; or None, and why it cannot be estimated."""
     law = measured.laws
     if law is None:
         return None, f"fewer than {FEWEST_SIZES} sizes could be fitted"
@@ -207,7 +206,7 @@ def _figures(curve: CurveCounts, weights: Floats, times: Floats, starts: NDArray
 
 
 def _mean_over_repeats(values: Floats, times: Floats) -> Floats:
-    """Mean over axis 1, each repeat as often as it was drawn; what is undefined in a repeat is left out."""
+    """Mean over axis 1, each repeat as often as it was drawn; undefined values are left out."""
     counted = np.where(np.isnan(values), 0.0, times)
     total = counted.sum(axis=1)
     summed = (counted * np.nan_to_num(values)).sum(axis=1)
@@ -215,9 +214,9 @@ def _mean_over_repeats(values: Floats, times: Floats) -> Floats:
 
 
 def _laws(curve: CurveCounts, macro_f1: Floats, times: Floats, starts: NDArray[np.int_]) -> PowerLaws | None:
-    """A law for each draw that has points enough; each point weighs as many examples as its fit was given.
+    """A law for each draw with enough points; each point is weighted by the number of examples of its fit.
 
-    The more examples, the less chance is in a point, and the nearer it is to what is asked (Figueroa et al. 2012).
+    Points with more examples vary less, and are nearer to the size that is asked about (Figueroa et al. 2012).
     """
     fitted = curve.fitted.any(axis=0)
     if fitted.sum() < FEWEST_SIZES:

@@ -71,8 +71,8 @@ def exact_match(gold: Bools, predicted: Bools) -> NDArray[np.bool_]:
 def reliability_bins(probabilities: Floats, gold: Bools, bins: int = CALIBRATION_BINS) -> tuple[Floats, Floats, Floats]:
     """Mean probability, frequency and rows of each bin of equal mass, by rising probability.
 
-    Rows of the same probability are alike whichever bin they fall into: each counts with the frequency of them all, so
-    that the order of rows decides nothing.
+    Rows of equal probability may fall into different bins; each counts with the frequency of all of them, so that the
+    order of rows has no influence.
 
     Args:
         probabilities, gold: (n,) of one label, n at least 1.
@@ -98,8 +98,8 @@ def expected_calibration_error(probabilities: Floats, gold: Bools, bins: int = C
     """
     if not len(gold):
         return float("nan")
-    said, was, rows = reliability_bins(probabilities, gold, bins)
-    return float(np.average(np.abs(said - was), weights=rows))
+    predicted, observed, rows = reliability_bins(probabilities, gold, bins)
+    return float(np.average(np.abs(predicted - observed), weights=rows))
 
 
 def brier_score(probabilities: Floats, gold: Bools) -> float:
@@ -175,7 +175,7 @@ def bootstrap_intervals(
         draws: how many resamples.
         confidence: e.g. 0.95.
         min_groups: the F1 of a label that occurs or is predicted in fewer than half as many groups has no bounds:
-            resampled, so few would look far surer than they are.
+            resampled, so few would make figures look far more certain than they are.
 
     A label undefined in a draw (neither occurring nor predicted) counts in that draw's macro-F1 as it was measured.
     Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
@@ -195,7 +195,7 @@ def bootstrap_intervals(
             _interval(f1[:, column], confidence)
             if n >= least
             else Interval(None, None, int(np.isnan(f1[:, column]).sum()), f"{n} test groups, fewer than {least}")
-            for column, n in enumerate(_bearing(by_group))
+            for column, n in enumerate(_groups_with(by_group))
         ),
     )
 
@@ -219,13 +219,15 @@ def _drawn_macro_f1(gold: Bools, predicted: Bools, groups: Sequence[int], weight
     return _macro_f1(counts.f1, count(gold, predicted).f1)
 
 
-def _bearing(counts: Counts) -> list[int]:
+def _groups_with(counts: Counts) -> list[int]:
     """In how many groups each label occurs or is predicted."""
     return [int(n) for n in ((counts.tp + counts.fp + counts.fn) > 0).sum(axis=0)]
 
 
 def _macro_f1(f1: Floats, measured: Floats) -> Floats:
-    """(draws,) means of (draws, labels), an undefined F1 being that of (labels,) `measured`, where that is defined."""
+    """(draws,) means of (draws, labels). A label that is undefined in a draw counts as (labels,) `measured` there; one
+    that is undefined in `measured` is left out.
+    """
     held = np.where(np.isnan(f1), measured, f1)[:, ~np.isnan(measured)]
     return held.mean(axis=1) if held.shape[1] else np.full(len(f1), np.nan)
 

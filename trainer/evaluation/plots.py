@@ -13,7 +13,7 @@ from trainer.evaluation.report import Outcome, Report
 
 _MANY = 12
 _MOST_BARS = 100
-"""More labels than that make no picture: the most frequent ones are drawn."""
+"""Of more labels only the most frequent ones are drawn: a taller picture cannot be read."""
 BLUE, GREY, INK = "#2b5c8a", "#b8c4d0", "#222222"
 
 
@@ -98,8 +98,8 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     order = np.argsort(-outcome.gold.sum(axis=0))
     for i in order[:_MANY]:
-        said, was, _ = reliability_bins(outcome.probabilities[:, i], outcome.gold[:, i])
-        axes.plot(said, was, "o-", markersize=4, linewidth=1.2, label=outcome.labels[i])
+        predicted, observed, _ = reliability_bins(outcome.probabilities[:, i], outcome.gold[:, i])
+        axes.plot(predicted, observed, "o-", markersize=4, linewidth=1.2, label=outcome.labels[i])
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1.02),
@@ -113,9 +113,10 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
 def _draw_confusion(axes: Any, outcome: Outcome) -> None:
     names = [*outcome.labels, "none"]
     true = np.where(outcome.gold.any(axis=1), outcome.gold.argmax(axis=1), len(outcome.labels))
-    said = np.where(outcome.predicted.any(axis=1), outcome.predicted.argmax(axis=1), len(outcome.labels))
+    predicted = np.where(outcome.predicted.any(axis=1), outcome.predicted.argmax(axis=1), len(outcome.labels))
     matrix = np.zeros((len(names), len(names)), dtype=int)
-    np.add.at(matrix, (true, said), 1)
+    np.add.at(matrix, (true, predicted), 1)
+    # "none" is shown only if it occurs.
     used = len(names) if matrix[-1].any() or matrix[:, -1].any() else len(names) - 1
     matrix, names = matrix[:used, :used], names[:used]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

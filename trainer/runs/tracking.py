@@ -6,6 +6,7 @@ Models are in `registry`, and what is read back in `leaderboard`.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -25,6 +26,8 @@ from trainer.environment import silence_libraries
 if TYPE_CHECKING:
     from labels.records import Example
     from trainer.data.dataset import Dataset
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
@@ -177,6 +180,7 @@ def _empty_database() -> Path:
     path = cache_folder() / "mlflow" / f"empty-{mlflow.__version__}.db"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
+        logger.info("Making an empty MLflow database in %s, to be copied from now on", path)
         draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}")
         try:
             engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{draft}")
@@ -266,6 +270,9 @@ def mark_stale_runs() -> int:
     ):
         if _is_gone(run.data.tags):
             client.set_terminated(run.info.run_id, status="KILLED")
+            logger.info(
+                "Run %s (%s) was left open by a process that ended: marked KILLED", run.info.run_id, run.info.run_name
+            )
             marked += 1
     return marked
 

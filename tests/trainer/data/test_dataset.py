@@ -501,14 +501,12 @@ def drawn_store(filled_store: Path, codebook: Codebook, strategies: dict[str, st
     return "drawn.db"
 
 
-def test_test_sentences_that_were_picked_are_warned_of(
-    filled_store: Path, codebook: Codebook, codebook_file: str
-) -> None:
+def test_a_test_part_not_drawn_at_random_is_noted(filled_store: Path, codebook: Codebook, codebook_file: str) -> None:
     store = drawn_store(filled_store, codebook, {"ann": "uncertainty", "ben": "uncertainty"})
     dataset = store_dataset(codebook_file, store=store)
     n = len(dataset.parts["test"])
-    (warning,) = [note for note in dataset.notes if "picked" in note]
-    assert warning.startswith(f"{n} of {n} test sentences were picked, not drawn at random (uncertainty {n})")
+    (warning,) = [note for note in dataset.notes if "at random" in note]
+    assert warning.startswith(f"{n} of {n} test sentences were not drawn at random (uncertainty {n})")
 
 
 @pytest.mark.parametrize(
@@ -518,6 +516,6 @@ def test_what_was_drawn_at_random_by_anyone_or_in_an_unknown_way_is_not_warned_o
     filled_store: Path, codebook: Codebook, codebook_file: str, strategies: dict[str, str]
 ) -> None:
     dataset = store_dataset(codebook_file, store=drawn_store(filled_store, codebook, strategies))
-    assert not [note for note in dataset.notes if "picked" in note]
+    assert not [note for note in dataset.notes if "at random" in note]
     known = {strategy for strategy in strategies.values() if strategy} & {"random", "overlap"}
     assert {e.drawn for part in dataset.parts.values() for e in part} == ({"random"} if known else {""})

@@ -56,7 +56,7 @@ def test_groups_are_numbered_from_zero_without_gaps() -> None:
 
 
 def test_a_large_group_stops_the_split_and_shows_the_sentences_that_tie_it() -> None:
-    with pytest.raises(ExperimentError, match=r"^5 of 30 documents are tied together") as caught:
+    with pytest.raises(ExperimentError, match=r"^5 of 30 documents are connected") as caught:
         group_examples(tied_corpus(5, 25))
     assert f"'{WIRE} 0.' ~ '{WIRE} 1.'" in str(caught.value)
     assert "`split.allow_large_groups = true`" in str(caught.value)
@@ -150,7 +150,7 @@ def test_every_part_keeps_the_order_of_the_examples() -> None:
 @pytest.mark.parametrize("documents", [0, 1, 2])
 def test_fewer_groups_than_parts_raise_with_the_repair(documents: int) -> None:
     examples = rows(*((f"d{i}", f"Sentence {i}.") for i in range(documents)))
-    with pytest.raises(ExperimentError, match=rf"form {documents} groups .*Add documents"):
+    with pytest.raises(ExperimentError, match=rf"have {documents} groups .*Add documents"):
         make_split(examples, FRACTIONS, 1)
 
 

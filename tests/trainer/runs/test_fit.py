@@ -10,8 +10,9 @@ import pytest
 
 from labels.codebook.schema import dump_codebook
 from labels.errors import ExperimentError
+from labels.progress import progress_to
 from labels.records import Example
-from tests.conftest import make_examples
+from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import MakeExperiment, gold_of, plain_codebook, texts_of, tiny_section, write_examples
 from trainer.calibration.calibration import fit_multilabel
 from trainer.classifiers.tfidf import TfidfClassifier
@@ -94,7 +95,7 @@ class StoppedError(Exception):
     """What stops a training from outside."""
 
 
-def test_an_interrupted_crossfitting_goes_on_in_the_fold_it_had_come_to(
+def test_an_interrupted_crossfitting_resumes_in_its_fold(
     experiment_of: MakeExperiment, tiny_encoder: Path, isolated: Path
 ) -> None:
     model = tiny_section(tiny_encoder, epochs=2, min_steps=0).model_dump()
@@ -103,24 +104,18 @@ def test_an_interrupted_crossfitting_goes_on_in_the_fold_it_had_come_to(
     uninterrupted = fit_model(experiment, dataset).model
     trainings = 0
 
-    def stop_in_the_second_fold(done: int, steps: int) -> None:
+    def stop_in_the_second_fold(_: str, done: int, steps: int) -> None:
         nonlocal trainings
         trainings += done == 1
         if trainings == 3 and done == steps:  # the model itself, the first fold, the second one
             raise StoppedError
 
-    with pytest.raises(StoppedError):
-        fit_model(experiment, dataset, stop_in_the_second_fold, checkpoints=isolated / "checkpoints")
-    begun: list[int] = []
-    trained = [0]
-
-    def note(done: int, _: int) -> None:
-        begun.extend([done] if done != trained[-1] + 1 else [])
-        trained.append(done)
-
-    resumed = fit_model(experiment, dataset, note, checkpoints=isolated / "checkpoints").model
-    assert begun.count(1) == 1  # only the third fold, as nothing of it was done
-    assert begun[-1] == 1
+    with pytest.raises(StoppedError), progress_to(stop_in_the_second_fold):
+        fit_model(experiment, dataset, checkpoints=isolated / "checkpoints")
+    with progress_reports() as reports:
+        resumed = fit_model(experiment, dataset, checkpoints=isolated / "checkpoints").model
+    from_the_first_step = [stage for stage, done, _ in reports if done == 1]
+    assert from_the_first_step == ["Fold 3 of 3: Training"]  # the only training of which nothing was done
     assert resumed.calibration == uninterrupted.calibration
     texts = texts_of(dataset.parts["test"])
     np.testing.assert_array_equal(resumed.predict_proba(texts), uninterrupted.predict_proba(texts))

@@ -542,7 +542,7 @@ def test_what_cannot_be_said_is_said(curve: LearningCurve, said: Any) -> None:
     printed = said()
     assert "40 30 10 – – 1" in printed
     assert "Not fitted with 40 sentences: no train sentence has the label aid." in printed
-    assert "Up to 40 sentences not every label was calibrated" in printed
+    assert "With up to 40 sentences some labels were not calibrated" in printed
     assert "No intervals: few." in printed
     assert "The gain from more labelled sentences cannot be estimated: fewer than 4 sizes could be fitted." in printed
 
