@@ -54,7 +54,8 @@ def test_the_seed_of_the_intervals_is_that_of_the_run(
     tracked_run: TrackedRun, tfidf_model: Model, held_out: Path
 ) -> None:
     assert tfidf_model.manifest
-    reseeded = replace(tfidf_model, manifest=replace(tfidf_model.manifest, seed=tfidf_model.manifest.seed + 1))
+    manifest = tfidf_model.manifest.model_copy(update={"seed": tfidf_model.manifest.seed + 1})
+    reseeded = replace(tfidf_model, manifest=manifest)
     one, other = (
         evaluate_file(model, tracked_run.result.artefact, held_out, None, track=False).report
         for model in (tfidf_model, reseeded)
