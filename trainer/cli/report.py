@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from rich.table import Table
@@ -53,6 +53,8 @@ _MANY_LABELS = 12
 
 def print_report(report: Report) -> None:
     """The main figures of a report, then a row for each label (the twelve most frequent, if there are more)."""
+    from trainer.evaluation.tables import remarks
+
     summary = Table(box=None, pad_edge=False)
     for heading in ("", "value", _interval_heading(report)):
         summary.add_column(heading, justify="left" if not heading else "right")
@@ -64,40 +66,8 @@ def print_report(report: Report) -> None:
     console.print(_label_table(report))
     if report.certificate:
         console.print(_certificate_table(report.certificate))
-    if not report.intervals:
-        console.print(f"No intervals: {report.intervals_reason}.")
-    for reason, labels in _by_reason(_without_bounds(report)).items():
-        console.print(f"No interval for {_some_of(labels)}: {reason}; the interval of macro_f1 understates this.")
-    for reason, labels in _by_reason(report.uncalibrated).items():
-        console.print(f"Not calibrated: {_some_of(labels)} ({reason}).")
-    for note in report.notes:
-        console.print(f"Note: {note}.")
-    if report.synthetic:
-        console.print("Note: this model was trained on invented text (synthetic). Check it on labels of your own.")
-
-
-def _without_bounds(report: Report) -> dict[str, str]:
-    """Labels with too few examples for an interval of F1, and the reason."""
-    per_label = report.intervals.per_label_f1 if report.intervals else {}
-    return {
-        label: interval.reason
-        for label, interval in per_label.items()
-        if interval.reason and report.per_label[label].f1 is not None
-    }
-
-
-def _by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
-    """The labels that share a reason."""
-    shared: dict[str, list[str]] = {}
-    for label, reason in reasons.items():
-        shared.setdefault(reason, []).append(label)
-    return shared
-
-
-def _some_of(labels: Sequence[str]) -> str:
-    """The first twelve of them, and how many more there are."""
-    more = len(labels) - _MANY_LABELS
-    return ", ".join(labels[:_MANY_LABELS]) + (f" and {more} more" if more > 0 else "")
+    for remark in remarks(report):
+        console.print(remark)
 
 
 def _interval_heading(report: Report) -> str:

@@ -12,6 +12,8 @@ from trainer.evaluation.report import Report
 if TYPE_CHECKING:
     import pandas as pd
 
+_MANY_LABELS = 12
+"""How many labels a remark names."""
 _COLUMNS = {
     **dict.fromkeys(("precision", "recall", "f1", "low", "high"), float),
     "support": int,
@@ -58,12 +60,18 @@ def report_text(report: Report) -> str:
 
 def remarks(report: Report) -> list[str]:
     """What a reader must know besides the figures, a line each."""
-    lines = [] if report.intervals else [f"No intervals: {report.intervals_reason}."]
     per_label = report.intervals.per_label_f1 if report.intervals else {}
-    unbounded = {label: own.reason for label, own in per_label.items() if own.reason}
-    lines += [f"No interval for {labels}: {reason}." for reason, labels in _by_reason(unbounded)]
+    rare = {label: own.reason for label, own in per_label.items() if report.per_label[label].f1 is not None}
+    lines = [] if report.intervals else [f"No intervals: {report.intervals_reason}."]
+    lines += [
+        f"No interval for {labels}: {reason}; the interval of macro_f1 understates this."
+        for reason, labels in _by_reason(rare)
+    ]
     lines += [f"Not calibrated: {labels} ({reason})." for reason, labels in _by_reason(report.uncalibrated)]
-    return lines + [f"Note: {note}." for note in report.notes]
+    lines += [f"Note: {note}." for note in report.notes]
+    if report.synthetic:
+        lines.append("Note: this model was trained on invented text (synthetic). Check it on labels of your own.")
+    return lines
 
 
 def _summary(report: Report) -> str:
@@ -91,6 +99,8 @@ def _between(low: float, high: float) -> str:
 
 
 def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Each reason with the labels that share it."""
-    for reason in dict.fromkeys(reasons.values()):
-        yield reason, ", ".join(label for label, own in reasons.items() if own == reason)
+    """Each reason with the labels that share it, the first `_MANY_LABELS` of them by name."""
+    for reason in filter(None, dict.fromkeys(reasons.values())):
+        labels = [label for label, own in reasons.items() if own == reason]
+        more = len(labels) - _MANY_LABELS
+        yield reason, ", ".join(labels[:_MANY_LABELS]) + (f" and {more} more" if more > 0 else "")

@@ -44,10 +44,19 @@ def test_the_text_is_like_a_classification_report_with_intervals() -> None:
 def test_remarks_follow_the_figures() -> None:
     report = report_of(240).extended(uncalibrated={"truce": "0 validation positives"}, notes=["two texts are the same"])
     assert str(report).splitlines()[9:] == [
-        "No interval for truce: 0 test groups, fewer than 10.",
         "Not calibrated: truce (0 validation positives).",
         "Note: two texts are the same.",
     ]
+
+
+def test_a_label_with_too_few_groups_for_an_interval_is_named() -> None:
+    text = str(report_of(60, min_groups=60))
+    assert "No interval for aid: 15 test groups, fewer than 30; the interval of macro_f1 understates this." in text
+
+
+def test_many_labels_are_not_all_named() -> None:
+    report = report_of(60).extended(uncalibrated={f"label{n:02}": "too few" for n in range(15)})
+    assert "label10, label11 and 3 more (too few)." in str(report)
 
 
 def test_without_intervals_the_text_says_why() -> None:
