@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from labels.errors import TrackingError
 from trainer.runs.registry import CHAMPION
-from trainer.runs.tracking import connect, mlflow_errors
+from trainer.runs.tracking import DEFAULT_URI, connect, is_gone, mlflow_errors, sqlite_file
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def leaderboards(experiment: str) -> list[Board]:
         TrackingError: there is no such experiment.
     """
     groups: dict[tuple[str, ...], list[RunRow]] = {}
-    for row in list_runs(experiment):
+    rows = _rows_of_file(experiment)
+    for row in list_runs(experiment) if rows is None else rows:
         key = tuple(row.tags.get(tag, "") for tag in ("split.hash", "data.judging_hash", "codebook.hash"))
         groups.setdefault(key, []).append(row)
     return [_board(split, evaluation, rows) for (split, evaluation, _), rows in groups.items()]
@@ -112,6 +117,63 @@ def list_runs(experiment: str) -> list[RunRow]:
             token = page.token
             if not token:
                 return rows
+
+
+def _rows_of_file(experiment: str) -> list[RunRow] | None:
+    """What `list_runs` gives, read from MLflow's SQLite file: importing MLflow would take nearly all the time.
+
+    None where MLflow has to be asked: it is imported already, its store is not such a file or not as expected, there is
+    no such experiment, or a run was left open by a process that has ended.
+    """
+    path = sqlite_file(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    if "mlflow" in sys.modules or os.environ.get("MLFLOW_REGISTRY_URI") or path is None or not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            rows = _read_rows(database, experiment)
+    except sqlite3.Error:
+        return None
+    return None if any(row.status == "RUNNING" and is_gone(row.tags) for row in rows) else rows or None
+
+
+def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
+    """The rows of an active experiment, newest first."""
+    chosen = (
+        "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) "
+        "WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND runs.lifecycle_stage = 'active'"
+    )
+
+    def values(table: str, value: str) -> dict[str, dict[str, Any]]:
+        """Key -> value by run."""
+        found: dict[str, dict[str, Any]] = {}
+        query = f"SELECT run_uuid, key, {value} FROM {table} WHERE run_uuid IN ({chosen})"  # noqa: S608
+        for run_id, key, content in database.execute(query, [experiment]):
+            found.setdefault(run_id, {})[key] = content
+        return found
+
+    params, tags = values("params", "value"), values("tags", "value")
+    # MLflow stores nan as 0 with a mark.
+    metrics = values("latest_metrics", "CASE WHEN is_nan THEN 'nan' ELSE value END")
+    versions = "SELECT run_id FROM registered_model_aliases JOIN model_versions USING (name, version) WHERE alias = ?"
+    champions = {run_id for (run_id,) in database.execute(versions, [CHAMPION])}
+    runs = database.execute(
+        f"SELECT run_uuid, name, status FROM runs WHERE run_uuid IN ({chosen}) "  # noqa: S608
+        "ORDER BY start_time DESC, run_uuid",
+        [experiment],
+    )
+    return [
+        RunRow(
+            run_id=run_id,
+            name=name or "",
+            kind=params.get(run_id, {}).get("model.kind", ""),
+            status=status,
+            params=params.get(run_id, {}),
+            metrics={key: float(value) for key, value in metrics.get(run_id, {}).items()},
+            tags=tags.get(run_id, {}),
+            champion=run_id in champions,
+        )
+        for run_id, name, status in runs
+    ]
 
 
 def _row(run: Any, champions: set[str]) -> RunRow:

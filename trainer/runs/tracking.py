@@ -153,12 +153,7 @@ def _create_database(uri: str) -> None:
     MLflow itself would run its whole history of schema migrations, which takes seconds. Whatever cannot be done here is
     left to MLflow.
     """
-    from sqlalchemy.engine import make_url
-
-    if not uri.startswith("sqlite:"):
-        return
-    name = make_url(uri).database
-    path = Path(name) if name and name != ":memory:" else None
+    path = sqlite_file(uri)
     if path is None or path.exists() or not path.parent.is_dir():
         return
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
@@ -170,6 +165,12 @@ def _create_database(uri: str) -> None:
         return
     finally:
         draft.unlink(missing_ok=True)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a plain `sqlite:///PATH` tracking URI; None for any other."""
+    name = uri.removeprefix("sqlite:///")
+    return Path(name) if name and name != uri and name != ":memory:" and "?" not in name else None
 
 
 def _empty_database() -> Path:
@@ -268,7 +269,7 @@ def mark_stale_runs() -> int:
         filter_string="attributes.status = 'RUNNING'",
         run_view_type=ViewType.ACTIVE_ONLY,
     ):
-        if _is_gone(run.data.tags):
+        if is_gone(run.data.tags):
             client.set_terminated(run.info.run_id, status="KILLED")
             logger.info(
                 "Run %s (%s) was left open by a process that ended: marked KILLED", run.info.run_id, run.info.run_name
@@ -288,7 +289,7 @@ def _process_tags() -> dict[str, str]:
     }
 
 
-def _is_gone(tags: Mapping[str, str]) -> bool:
+def is_gone(tags: Mapping[str, str]) -> bool:
     """Whether a run's process ran on this host and has ended (another process may have its number by now)."""
     import psutil
 

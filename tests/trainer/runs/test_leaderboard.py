@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+from mlflow import MlflowClient
 
 from labels.errors import TrackingError
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
 from trainer.runs import tracking
-from trainer.runs.leaderboard import leaderboards
+from trainer.runs.leaderboard import Board, leaderboards
 from trainer.runs.registry import point_champion
 
 
@@ -107,3 +114,56 @@ def test_board_of_a_real_run_marks_the_champion(tracked_store: str, tracked_run:
 def test_unknown_experiment_is_named(mlflow_store: str) -> None:
     with pytest.raises(TrackingError, match="'nowhere'"):
         leaderboards("nowhere")
+
+
+# -- read without MLflow
+
+
+def in_new_process(experiment: str) -> tuple[list[Board], bool]:
+    """The boards that a process which has not imported MLflow gets, and whether it had to import it."""
+    code = (
+        "import pickle, sys; from trainer.runs.leaderboard import Board, leaderboards; "
+        f"boards = leaderboards({experiment!r}); "
+        "sys.stdout.buffer.write(pickle.dumps((boards, 'mlflow' in sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    boards, imported = pickle.loads(done.stdout)
+    return boards, imported
+
+
+def test_the_file_of_the_store_gives_the_same_boards_as_mlflow(tracked_store: str, tracked_run: TrackedRun) -> None:
+    point_champion(REGISTERED, tracked_run.result.registered_version)
+    with pytest.raises(ValueError), tracking.tracked_run(EXPERIMENT, "failed", {"split.hash": "other"}):
+        raise ValueError
+    with tracking.tracked_run(EXPERIMENT, "deleted", {}) as tracker:
+        pass
+    MlflowClient().delete_run(tracker.run_id)
+    boards, imported = in_new_process(EXPERIMENT)
+    assert not imported
+    assert boards == leaderboards(EXPERIMENT)
+    assert [row.champion for board in boards for row in board.rows] == [False, True]
+
+
+def test_mlflow_is_asked_where_a_run_was_left_open(mlflow_store: str) -> None:
+    log("finished", validation_macro_f1=0.5)
+    gone = {"communique.host": socket.gethostname(), "communique.pid": "1", "communique.process_started": "1.00"}
+    client = MlflowClient()
+    found = client.get_experiment_by_name("work")
+    client.create_run(found.experiment_id, run_name="left open", tags=gone)
+    boards, imported = in_new_process("work")
+    assert imported
+    assert {row.name: row.status for board in boards for row in board.rows} == {
+        "finished": "FINISHED",
+        "left open": "KILLED",
+    }
+
+
+def test_a_file_that_is_not_mlflows_is_left_to_mlflow_to_refuse(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (isolated / "mlflow.db").write_text("not a database")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{isolated / 'mlflow.db'}")
+    code = "from trainer.runs.leaderboard import Board, leaderboards; leaderboards('work')"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "TrackingError: the MLflow store at" in done.stderr
