@@ -17,6 +17,20 @@ OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.jo
 """Every output folder contains one of them: a run or evaluation, an export, a learning curve, a sweep."""
 
 
+def read_text(path: Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text file, whole or not at all.
 

@@ -45,20 +45,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
+from labels.exchange import records
 from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
 from labels.exchange.lines import Line
-from labels.exchange.records import (
-    KEY,
-    ForeignDecision,
-    LeftOut,
-    Reader,
-    extra_of,
-    foreign_fields,
-    native_stamp,
-    native_stamps,
-    with_foreign_fields,
-)
-from labels.files import whole_file, write_whole
+from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
+from labels.files import read_text, whole_file, write_whole
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence
 from labels.text.rows import Row, read_rows
@@ -102,7 +93,7 @@ class Format(ABC):
     options: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterable[Content]:
+    def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterable[Content]:
         """What the records of a file hold, in order.
 
         Raises:
@@ -130,7 +121,7 @@ class Format(ABC):
         rows = _read_array(path) if path.suffix.lower() == ".json" else read_rows(path)
         return ((DataError.place(path, number), row) for number, row in rows)
 
-    def write(self, path: Path, records: Iterable[Row], codebook: Codebook) -> None:
+    def write(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
         """Write a file of records by its ending, whole or not at all.
 
         Raises:
@@ -138,11 +129,11 @@ class Format(ABC):
         """
         ending = path.suffix.lower()
         if ending in (".csv", ".parquet"):
-            rows = list(records)  # the columns of a table are known when all rows are
+            rows = list(rows)  # the columns of a table are known when all rows are
             write = _write_csv if ending == ".csv" else _write_parquet
             write(path, rows, columns_of(rows, self.columns(codebook)))
         else:
-            write_whole(path, _array(records) if ending == ".json" else _json_lines(records))
+            write_whole(path, _array(rows) if ending == ".json" else _json_lines(rows))
 
     @property
     def unit(self) -> str:
@@ -182,12 +173,12 @@ class RecordFormat(Format):
 
     def beyond(self, record: Row, built: Row) -> Row:
         """What a record says beyond `built`, the record that we would write; kept in the annotation's `extra`."""
-        return foreign_fields(record | {"text": built["text"]}, built)
+        return records.foreign_fields(record | {"text": built["text"]}, built)
 
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+    def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """What each record decides."""
-        for place, record in records:
-            stamps = native_stamps(record.get(KEY), place)
+        for place, record in placed:
+            stamps = records.native_stamps(record.get(KEY), place)
             decision = self.decide(record, place, reader, ours=bool(stamps))
             if isinstance(decision, LeftOut):
                 yield decision
@@ -199,7 +190,8 @@ class RecordFormat(Format):
         """One record a decision, with the tool's own fields and the stamp."""
         for event, sentence in selection.decisions:
             built = self.record(event, sentence, selection.codebook)
-            yield with_foreign_fields(built, extra_of(event, self.name)) | {KEY: native_stamp(event, sentence)}
+            stamp = {KEY: records.native_stamp(event, sentence)}
+            yield records.with_foreign_fields(built, records.extra_of(event, self.name)) | stamp
 
 
 BUILTINS = {
@@ -212,7 +204,7 @@ BUILTINS = {
     "doccano": "labels.exchange.doccano:DOCCANO",
     "argilla": "labels.exchange.argilla:ARGILLA",
     "activetigger": "labels.exchange.tables:ACTIVETIGGER",
-    "huggingface": "labels.exchange.huggingface:HUGGINGFACE",
+    "huggingface": "labels.exchange.tables:HUGGINGFACE",
 }
 """Name -> where its `Format` is."""
 
@@ -259,12 +251,9 @@ def arrow_column(values: Sequence[Any]) -> pa.Array:
 
 
 def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: this file is not JSON ({error.msg}). Export it again.") from error
     except (ValueError, RecursionError) as error:
@@ -277,15 +266,15 @@ def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
         yield number, record
 
 
-def _json_lines(records: Iterable[Row]) -> Iterator[str]:
-    return (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+def _json_lines(rows: Iterable[Row]) -> Iterator[str]:
+    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _array(records: Iterable[Row]) -> Iterator[str]:
+def _array(rows: Iterable[Row]) -> Iterator[str]:
     """The pieces of a JSON array, one record a line."""
     before = "[\n"
-    for record in records:
-        yield before + json.dumps(record, ensure_ascii=False)
+    for row in rows:
+        yield before + json.dumps(row, ensure_ascii=False)
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
 

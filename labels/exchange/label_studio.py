@@ -13,21 +13,11 @@ from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
+from labels.exchange import records
 from labels.exchange.decisions import Decision, Selection
 from labels.exchange.formats import Content, Format, Placed, RecordFormat
 from labels.exchange.lines import Line
-from labels.exchange.records import (
-    KEY,
-    ForeignDecision,
-    LeftOut,
-    Reader,
-    extra_of,
-    foreign_fields,
-    native_stamp,
-    native_stamps,
-    object_at,
-    with_foreign_fields,
-)
+from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
@@ -44,11 +34,11 @@ class LabelStudio(Format):
     not_written = (f"note and draw are only in `data.{KEY}`, which Label Studio ignores",)
     not_read = ("tasks without annotation", "results of other types than choices")
 
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+    def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """The decisions of each task."""
-        for place, task in records:
+        for place, task in placed:
             annotations = _objects(task.get("annotations"), "annotations", place)
-            data = object_at(task, "data", place)
+            data = records.object_at(task, "data", place)
             if annotations:
                 yield from _task_lines(reader, task, data, annotations, place)
             else:
@@ -69,10 +59,10 @@ class LabelStudioMin(RecordFormat):
     not_written = (f"note, suggestion and draw are only in `{KEY}`, which Label Studio ignores",)
     not_read = ("tasks without annotation", "other choices than those under `label`")
 
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+    def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """What each record decides, once it is known under which key the labels are."""
         # A record without choices has no key for them, so that one record alone does not show which key it is.
-        placed = list(records)
+        placed = list(placed)
         reader.options["control"] = _label_key(reader.path, [record for _, record in placed])
         yield from super().parse(placed, reader)
 
@@ -119,12 +109,12 @@ def _annotator_name(value: Any) -> str:
 def _task_lines(reader: Reader, task: Row, data: Row, annotations: Sequence[Row], place: str) -> Iterator[Line]:
     # Lines first: what is "beyond" a task depends on the task that we would write for all of its decisions.
     decisions = [_foreign_decision(task, data, annotation, place) for annotation in annotations]
-    lines = reader.lines(decisions, place, native_stamps(data.get(KEY), place))
+    lines = reader.lines(decisions, place, records.native_stamps(data.get(KEY), place))
     built = _task([(line.event, line.sentence) for line in lines])
     rest = {key: value for key, value in task.items() if key != "annotations"}
-    of_task = foreign_fields(rest | {"data": data | {"text": built["data"]["text"]}}, built)
+    of_task = records.foreign_fields(rest | {"data": data | {"text": built["data"]["text"]}}, built)
     for line, annotation in zip(lines, annotations, strict=True):
-        extras = {"task": of_task, "annotation": foreign_fields(annotation, _annotation(line.event))}
+        extras = {"task": of_task, "annotation": records.foreign_fields(annotation, _annotation(line.event))}
         yield reader.with_extra(line, {name: extra for name, extra in extras.items() if extra})
 
 
@@ -163,7 +153,7 @@ def _choices(result: Any, place: str) -> list[str]:
     names: list[str] = []
     for entry in _objects(result, "result", place):
         if entry.get("type") == "choices":
-            chosen = object_at(entry, "value", place).get("choices", [])
+            chosen = records.object_at(entry, "value", place).get("choices", [])
             if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
                 raise DataError(f"{place}: `choices` must be a list of label names, not {chosen!r:.80}. Fix the task.")
             names += chosen
@@ -186,13 +176,13 @@ def _task(decisions: Sequence[Decision]) -> Row:
         "annotations": [],
         "predictions": [{"model_version": "shown", "result": _result(names)} for names in suggestions],
     }
-    extras = [extra_of(event, LABEL_STUDIO.name) for event, _ in decisions]
+    extras = [records.extra_of(event, LABEL_STUDIO.name) for event, _ in decisions]
     for (event, _), extra in zip(decisions, extras, strict=True):
-        built = with_foreign_fields(built, object_at(extra, "task", event.event_id))
+        built = records.with_foreign_fields(built, records.object_at(extra, "task", event.event_id))
     # Ours come last, so that nothing kept from a record can replace them.
-    built["data"][KEY] = [native_stamp(event, sentence) for event, _ in decisions]
+    built["data"][KEY] = [records.native_stamp(event, sentence) for event, _ in decisions]
     built["annotations"] = [
-        with_foreign_fields(_annotation(event), object_at(extra, "annotation", event.event_id))
+        records.with_foreign_fields(_annotation(event), records.object_at(extra, "annotation", event.event_id))
         for (event, _), extra in zip(decisions, extras, strict=True)
     ]
     return built
@@ -219,12 +209,10 @@ def _result(labels: Sequence[str]) -> list[Row]:
 # -- flat records
 
 
-def _label_key(path: Path, records: Sequence[Row]) -> str:
-    if not records or any("label" in record for record in records):
+def _label_key(path: Path, rows: Sequence[Row]) -> str:
+    if not rows or any("label" in row for row in rows):
         return "label"
-    keys = {
-        key for record in records for key, value in record.items() if isinstance(value, dict) and "choices" in value
-    }
+    keys = {key for row in rows for key, value in row.items() if isinstance(value, dict) and "choices" in value}
     if len(keys) != 1:
         found = ", ".join(sorted(keys)) or "none"
         raise DataError(

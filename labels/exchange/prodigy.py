@@ -13,23 +13,11 @@ from datetime import UTC, datetime
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
+from labels.exchange import records
 from labels.exchange.decisions import Selection
 from labels.exchange.formats import Content, Format, Placed
 from labels.exchange.lines import Line
-from labels.exchange.records import (
-    KEY,
-    ForeignDecision,
-    LeftOut,
-    Reader,
-    extra_of,
-    foreign_fields,
-    json_value,
-    native_stamp,
-    native_stamps,
-    object_at,
-    with_foreign_fields,
-    without_stamp,
-)
+from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
@@ -45,11 +33,11 @@ class Prodigy(Format):
     not_written = (f"note, seconds, suggestion and draw are only in `meta.{KEY}`, which Prodigy ignores",)
     not_read = ("records without an answer", "the labels of a rejected choice: it counts as skipped")
 
-    def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+    def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """The decisions; records without an answer are left out."""
         # Binary answers on one text can be anywhere in the file, so that all are read before the first line is made.
         groups: dict[tuple[str, ...], list[Placed]] = {}
-        for place, row in records:
+        for place, row in placed:
             if row.get("answer") is None:
                 yield LeftOut("unanswered records")
                 continue
@@ -63,16 +51,16 @@ class Prodigy(Format):
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """One choice record a decision; decisions that came as binary records go back as such."""
         for event, sentence in selection.decisions:
-            extra = extra_of(event, self.name)
+            extra = records.extra_of(event, self.name)
             binary = extra.get("binary")
             if isinstance(binary, list):
                 # Each binary record has its own label and answer, which no single choice record could hold.
                 shared = {"text": sentence.text, "_annotator_id": event.annotator}
                 built = [shared | record for record in binary]
             else:
-                built = [with_foreign_fields(_choice(event, sentence, selection.codebook), extra)]
-            ours = {"meta": {KEY: native_stamp(event, sentence)}}
-            yield from (with_foreign_fields(record, ours) for record in built)
+                built = [records.with_foreign_fields(_choice(event, sentence, selection.codebook), extra)]
+            ours = {"meta": {KEY: records.native_stamp(event, sentence)}}
+            yield from (records.with_foreign_fields(record, ours) for record in built)
 
 
 PRODIGY = Prodigy()
@@ -88,7 +76,7 @@ def _group(row: Row, place: str) -> tuple[str, ...]:
         return (place,)
     if not isinstance(row.get("label"), str):
         raise DataError(f"{place}: this record has neither `accept` nor `label`. Fix or remove it.")
-    stamps = native_stamps(object_at(row, "meta", place).get(KEY), place)
+    stamps = records.native_stamps(records.object_at(row, "meta", place).get(KEY), place)
     # Two documents can have equal texts; the stamp tells them apart, and Prodigy's hash is the next best.
     text = stamps[0].get("sentence_id") if stamps else row.get("_input_hash") or row.get("text")
     return (_annotator(row), str(text))
@@ -96,7 +84,7 @@ def _group(row: Row, place: str) -> tuple[str, ...]:
 
 def _line(reader: Reader, group: Sequence[Placed]) -> Line:
     place, first = group[0]
-    meta = object_at(first, "meta", place)
+    meta = records.object_at(first, "meta", place)
     choice = _is_choice(first)
     rows = [row for _, row in group]
     answers = {row["answer"] for row in rows}
@@ -107,18 +95,21 @@ def _line(reader: Reader, group: Sequence[Placed]) -> Line:
         text=first.get("text"),
         state="reviewed" if reviewed else "skipped",
         labels=labels if reviewed else (),
-        record=[without_stamp(row) for row in rows],
+        record=[records.without_stamp(row) for row in rows],
         annotator=_annotator(first),
         # The decision was complete with the last answer.
         created_at=max(_time(row) for row in rows),
         identifier=first.get("_input_hash"),
         metadata=meta,
     )
-    line = reader.line(decision, place, native_stamps(meta.get(KEY), place))
+    line = reader.line(decision, place, records.native_stamps(meta.get(KEY), place))
     if choice:
         built = _choice(line.event, line.sentence, reader.codebook)
-        return reader.with_extra(line, foreign_fields(first | {"text": built["text"]}, built))
-    binary = [{key: json_value(value) for key, value in without_stamp(row).items() if key != "text"} for row in rows]
+        return reader.with_extra(line, records.foreign_fields(first | {"text": built["text"]}, built))
+    binary = [
+        {key: records.json_value(value) for key, value in records.without_stamp(row).items() if key != "text"}
+        for row in rows
+    ]
     return reader.with_extra(line, {"binary": binary})
 
 

@@ -1,4 +1,4 @@
-"""Formats that are tables, one element a row: plain CSV and ActiveTigger's, and what Hugging Face datasets share.
+"""Formats that are tables, one element a row: plain CSV, ActiveTigger's and Hugging Face datasets.
 
 *csv* has one decision a row, labels joined by `|`. Any table with `text` and `labels` (or `label`) can be imported.
 Without a column `state`, an empty cell of labels does not say whether anyone looked, and the row is left out.
@@ -6,32 +6,34 @@ Without a column `state`, an empty cell of labels does not say whether anyone lo
 *activetigger* tables are CSV or Parquet, one sentence a row with its gold labels as `a|b`. The tool asks which column
 is which; here they are `id`, `text`, and `label` (exclusive codebooks) or `labels`. It may drop the other columns, so
 an `id` that equals a sentence's id in the store is taken for that sentence.
+
+*huggingface* datasets are a folder of `save_to_disk`, or a .parquet file. Exclusive codebooks give a column `label` of
+type ClassLabel (null: reviewed, none), others a list `labels`. The folder's README.md is its dataset card, and contains
+the codebook.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from labels.codebook.schema import Codebook
+from labels.codebook.schema import Codebook, dump_codebook
 from labels.errors import DataError, did_you_mean
+from labels.exchange import records
 from labels.exchange.decisions import Selection
-from labels.exchange.formats import RecordFormat
-from labels.exchange.records import (
-    KEY,
-    ForeignDecision,
-    LeftOut,
-    Reader,
-    extra_of,
-    json_value,
-    label_list,
-    native_stamp,
-)
+from labels.exchange.formats import Placed, RecordFormat, arrow_column, columns_of
+from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
+from labels.files import whole_file, whole_folder
 from labels.records import Annotation, Sentence, State
 from labels.text.examples import SEPARATOR, label_column
-from labels.text.rows import Row
+from labels.text.rows import Row, class_name
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 UNLABELLED = LeftOut("rows without labels")
 """An empty cell does not say whether anyone looked."""
@@ -47,7 +49,7 @@ class Table(RecordFormat):
     def beyond(self, record: Row, built: Row) -> Row:
         """The columns that we have no word for, and the tool's own id."""
         ours = {*built, KEY, "label", "labels"}
-        rest = {key: json_value(value) for key, value in record.items() if key not in ours and value not in (None, "")}
+        rest = records.json_value({k: v for k, v in record.items() if k not in ours and v not in (None, "")})
         # ActiveTigger's `id` is ours where we wrote it; anything else is the tool's own and goes back.
         own_id = ("id", built["sentence_id"])
         return {key: value for key, value in rest.items() if value is not None and (key, value) != own_id}
@@ -56,8 +58,9 @@ class Table(RecordFormat):
         """One decision a row, with the tool's own columns and the stamp as JSON text."""
         for event, sentence in selection.decisions:
             row = self.record(event, sentence, selection.codebook)
-            extra = {key: value for key, value in extra_of(event, self.name).items() if key not in row or key == "id"}
-            yield row | extra | {KEY: json.dumps(native_stamp(event, sentence), ensure_ascii=False)}
+            extra = records.extra_of(event, self.name)
+            beside = {key: value for key, value in extra.items() if key not in row or key == "id"}
+            yield row | beside | {KEY: json.dumps(records.native_stamp(event, sentence), ensure_ascii=False)}
 
 
 class PlainTable(Table):
@@ -123,7 +126,7 @@ class GoldTable(Table):
         stored_id = str(record.get("sentence_id") or record.get("id") or "")
         labels = split_labels(value, place)
         # Parquet has dates and numbers that JSON lacks; as JSON, equal rows give equal ids.
-        return ForeignDecision.of(record, "reviewed", labels, record=json_value(record), stored_id=stored_id)
+        return ForeignDecision.of(record, "reviewed", labels, record=records.json_value(record), stored_id=stored_id)
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
         """One name or null under `label`, or a list under `labels`."""
@@ -150,7 +153,44 @@ class ActiveTigger(GoldTable):
             yield {"id": row["sentence_id"]} | row | labels
 
 
-CSV, ACTIVETIGGER = PlainTable(), ActiveTigger()
+class HuggingFace(GoldTable):
+    """A dataset in a folder or a Parquet file."""
+
+    name = "huggingface"
+    endings = ()
+    not_written = ("the codebook, in a .parquet file: only a folder has a card",)
+
+    def read(self, path: Path) -> Iterator[Placed]:
+        """The rows of a dataset.
+
+        Raises:
+            DataError: there is no dataset at the path, or it has several splits.
+        """
+        return super().read(path) if _is_parquet(path) else _folder_rows(path)
+
+    def write(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
+        """Write a dataset, with its card if it is a folder.
+
+        Raises:
+            DataError: the path cannot be written, or is a folder that is not empty; or there is nothing to write, as
+                `datasets` cannot read an empty folder back.
+        """
+        # Checked inside the block: a folder that cannot be used is the first thing to know.
+        whole = whole_file if _is_parquet(path) else whole_folder
+        with whole(path) as draft, _no_progress_bars():
+            if not (written := list(rows)):
+                raise DataError(
+                    f"{path}: no sentence has gold labels yet, and an empty dataset cannot be read. Label some first."
+                )
+            dataset = _dataset(written, columns_of(written, self.columns(codebook)), codebook)
+            if _is_parquet(path):
+                dataset.to_parquet(str(draft))
+            else:
+                dataset.save_to_disk(str(draft))
+                (draft / "README.md").write_text(dataset_card(codebook, len(written)), encoding="utf-8")
+
+
+CSV, ACTIVETIGGER, HUGGINGFACE = PlainTable(), ActiveTigger(), HuggingFace()
 
 
 def is_blank(value: Any) -> bool:
@@ -168,7 +208,7 @@ def split_labels(value: Any, place: str) -> list[str]:
         return [name.strip() for name in value.split(SEPARATOR) if name.strip()]
     if isinstance(value, int) and not isinstance(value, bool):
         return [str(value)]
-    return label_list(value, place)
+    return records.label_list(value, place)
 
 
 def _state(row: Row, place: str) -> str:
@@ -193,3 +233,65 @@ def _seconds(row: Row, place: str) -> float | None:
     if not math.isfinite(seconds):
         raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Fix the row or empty the cell.")
     return seconds
+
+
+# -- Hugging Face
+
+
+def dataset_card(codebook: Codebook, size: int) -> str:
+    """The README.md of a dataset folder: what the rows are, and the codebook that they were coded with."""
+    column = "`label`, one class or null" if codebook.exclusive else "`labels`, a list of names"
+    return (
+        f"---\nlanguage: {codebook.language}\ntask_categories:\n- text-classification\n---\n\n"
+        f"# {codebook.name} {codebook.version}\n\n{codebook.description}\n\n"
+        f"{size} sentences with their gold labels ({column}; empty means that the sentence was reviewed and "
+        f"has no label). Codebook hash: {codebook.hash}.\n\n## Codebook\n\n~~~~toml\n{dump_codebook(codebook)}~~~~\n"
+    )
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _folder_rows(path: Path) -> Iterator[Placed]:
+    from datasets import ClassLabel, DatasetDict, load_from_disk
+
+    if not path.is_dir():
+        raise DataError(f"{path}: a folder of `save_to_disk` or a .parquet file is needed. Check the path.")
+    try:
+        dataset = load_from_disk(str(path))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: this folder is not a dataset ({reason}). Write it with `save_to_disk`.") from error
+    if isinstance(dataset, DatasetDict):
+        splits = ", ".join(str(path / name) for name in dataset)
+        raise DataError(f"{path}: this dataset has several splits. Import one after the other: {splits}.")
+    # A class is stored as its number; its name is in the dataset's features.
+    classes = {name: feature for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)}
+    for number, row in enumerate(dataset, start=1):
+        names = {name: class_name(row[name], feature) for name, feature in classes.items()}
+        yield DataError.place(path, number), dict(row) | names
+
+
+def _dataset(rows: Sequence[Row], columns: Sequence[str], codebook: Codebook) -> Dataset:
+    from datasets import ClassLabel, Dataset, List, Value
+
+    column = "label" if codebook.exclusive else "labels"
+    kind = ClassLabel(names=list(codebook.label_names)) if codebook.exclusive else List(Value("string"))
+    # A column of nulls or empty lists has no type of its own, so the label column is cast.
+    content = {name: arrow_column([row.get(name) for row in rows]) for name in columns}
+    return Dataset.from_dict(content).cast_column(column, kind)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    # The switch is global, and the calling program may have set it.
+    before = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            enable_progress_bars()

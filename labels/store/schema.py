@@ -27,26 +27,30 @@ class _Tuple(sa.TypeDecorator[tuple[Any, ...]]):
         return None if value is None else tuple(value)
 
 
-def _key(name: str, kind: Any = _ID) -> Column[Any]:
-    return Column(name, kind, primary_key=True)
+def keys(**types: Any) -> list[Column[Any]]:
+    """The columns of a primary key, by name."""
+    return [Column(name, kind, primary_key=True) for name, kind in types.items()]
 
 
-def _filled(kind: Any, *names: str) -> list[Column[Any]]:
-    """Columns of one type that are never null."""
-    return [Column(name, kind, nullable=False) for name in names]
+def filled(**types: Any) -> list[Column[Any]]:
+    """Columns that are never null, by name."""
+    return [Column(name, kind, nullable=False) for name, kind in types.items()]
+
+
+def optional(**types: Any) -> list[Column[Any]]:
+    """Columns that may be null, by name."""
+    return [Column(name, kind) for name, kind in types.items()]
 
 
 # The revision of a database, in a table as Alembic keeps it. Apart from the others: it holds nothing of the user's.
-revisions = Table("alembic_version", sa.MetaData(), _key("version_num", String(32)))
+revisions = Table("alembic_version", sa.MetaData(), *keys(version_num=String(32)))
 
 documents = Table(
     "documents",
     metadata,
-    _key("id"),
-    *_filled(Text, "source", "url", "title", "text"),
-    *_filled(String(DATE_LENGTH), "date"),
-    *_filled(String(LANGUAGE_LENGTH), "language"),
-    *_filled(Boolean, "synthetic"),
+    *keys(id=_ID),
+    *filled(source=Text, url=Text, title=Text, date=String(DATE_LENGTH), language=String(LANGUAGE_LENGTH)),
+    *filled(text=Text, synthetic=Boolean),
 )
 
 sentences = Table(
@@ -56,34 +60,22 @@ sentences = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("id", _ID, nullable=False, unique=True),
     # Not a foreign key: sentences and annotations are also imported without documents that may not be shared.
-    *_filled(_ID, "document_id"),
-    *_filled(Integer, "start", "end"),
-    *_filled(Text, "text"),
-    *_filled(String(80), "splitter"),
-    *_filled(String(40), "boilerplate"),
-    *_filled(Boolean, "synthetic"),
+    *filled(document_id=_ID, start=Integer, end=Integer, text=Text),
+    *filled(splitter=String(80), boilerplate=String(40), synthetic=Boolean),
     Index("sentences_by_document", "document_id", "start"),
     Index("sentences_by_boilerplate", "boilerplate"),
 )
 
-codebooks = Table("codebooks", metadata, _key("hash"), *_filled(Text, "name", "version", "content"))
+codebooks = Table("codebooks", metadata, *keys(hash=_ID), *filled(name=Text, version=Text, content=Text))
 
 events = Table(
     "events",
     metadata,
-    _key("seq", Integer),
+    *keys(seq=Integer),
     Column("event_id", _ID, nullable=False, unique=True),
-    *_filled(_ID, "sentence_id", "codebook_hash", "draw_id"),
-    *_filled(_NAME, "annotator"),
-    *_filled(_WORD, "event"),
-    Column("state", _WORD),
-    *_filled(_Tuple, "labels"),
-    Column("suggestion", _Tuple(none_as_null=True)),
-    *_filled(Boolean, "blind"),
-    Column("seconds", Float),
-    *_filled(Text, "note"),
-    *_filled(_MOMENT, "created_at"),
-    Column("extra", sa.JSON(none_as_null=True)),
+    *filled(sentence_id=_ID, annotator=_NAME, event=_WORD, labels=_Tuple, codebook_hash=_ID, draw_id=_ID),
+    *filled(blind=Boolean, note=Text, created_at=_MOMENT),
+    *optional(state=_WORD, seconds=Float, suggestion=_Tuple(none_as_null=True), extra=sa.JSON(none_as_null=True)),
     Index("events_by_sentence", "sentence_id", "annotator"),
 )
 
@@ -91,56 +83,35 @@ events = Table(
 decisions = Table(
     "decisions",
     metadata,
-    _key("sentence_id"),
-    _key("annotator", _NAME),
-    _key("event", _WORD),
-    *_filled(Integer, "seq"),
-    Column("state", _WORD),
+    *keys(sentence_id=_ID, annotator=_NAME, event=_WORD),
+    *filled(seq=Integer),
+    *optional(state=_WORD),
     # Whether the sentence is in the store and not boilerplate, so that what is left to label is counted without a join.
-    *_filled(Boolean, "labellable"),
+    *filled(labellable=Boolean),
 )
 
 # What an annotator has typed on a sentence and not confirmed yet.
-drafts = Table(
-    "drafts",
-    metadata,
-    _key("sentence_id"),
-    _key("annotator", _NAME),
-    *_filled(_Tuple, "labels"),
-    *_filled(Text, "note"),
-)
+drafts = Table("drafts", metadata, *keys(sentence_id=_ID, annotator=_NAME), *filled(labels=_Tuple, note=Text))
 
 codebook_migrations = Table(
-    "codebook_migrations",
-    metadata,
-    _key("old_hash"),
-    _key("new_hash"),
-    *_filled(_Tuple, "steps"),
-    *_filled(_MOMENT, "created_at"),
+    "codebook_migrations", metadata, *keys(old_hash=_ID, new_hash=_ID), *filled(steps=_Tuple, created_at=_MOMENT)
 )
 
 draws = Table(
     "draws",
     metadata,
-    _key("id"),
-    *_filled(String(80), "strategy"),
-    *_filled(_NAME, "annotator"),
-    *_filled(_ID, "frame_hash", "model_id"),
-    Column("frame_size", Integer),
-    Column("seed", Integer),
-    *_filled(_MOMENT, "created_at"),
+    *keys(id=_ID),
+    *filled(strategy=String(80), annotator=_NAME, frame_hash=_ID, model_id=_ID, created_at=_MOMENT),
+    *optional(frame_size=Integer, seed=Integer),
     Column("query", Text, nullable=False, server_default=""),
 )
 
 draw_items = Table(
     "draw_items",
     metadata,
-    _key("draw_id"),
-    _key("sentence_id"),
-    *_filled(Integer, "position"),
-    *_filled(Text, "stratum"),
-    Column("inclusion_probability", Float),
-    Column("previous", _Tuple(none_as_null=True)),
+    *keys(draw_id=_ID, sentence_id=_ID),
+    *filled(position=Integer, stratum=Text),
+    *optional(inclusion_probability=Float, previous=_Tuple(none_as_null=True)),
     Index("draw_items_by_sentence", "sentence_id"),
 )
 
@@ -148,52 +119,36 @@ draw_items = Table(
 relabelling = Table(
     "relabelling",
     metadata,
-    _key("seq", Integer),
+    *keys(seq=Integer),
     Column("sentence_id", _ID, nullable=False, index=True),
-    *_filled(String(40), "source"),
-    *_filled(Text, "reason"),
-    *_filled(_Tuple, "previous"),
-    *_filled(Integer, "after_seq"),
-    *_filled(_MOMENT, "created_at"),
+    *filled(source=String(40), reason=Text, previous=_Tuple, after_seq=Integer, created_at=_MOMENT),
 )
 
 reservations = Table(
-    "reservations",
-    metadata,
-    _key("sentence_id"),
-    _key("annotator", _NAME),
-    *_filled(_ID, "draw_id"),
-    *_filled(_MOMENT, "expires_at"),
+    "reservations", metadata, *keys(sentence_id=_ID, annotator=_NAME), *filled(draw_id=_ID, expires_at=_MOMENT)
 )
 
 models = Table(
     "models",
     metadata,
-    _key("id"),
-    *_filled(String(80), "kind"),
-    *_filled(_Tuple, "labels", "thresholds"),
-    *_filled(Boolean, "exclusive"),
-    *_filled(_ID, "codebook_hash"),
-    *_filled(Text, "encoder"),
-    *_filled(_MOMENT, "created_at"),
+    *keys(id=_ID),
+    *filled(kind=String(80), labels=_Tuple, thresholds=_Tuple, exclusive=Boolean),
+    *filled(codebook_hash=_ID, encoder=Text, created_at=_MOMENT),
 )
 
 scores = Table(
     "scores",
     metadata,
-    _key("model_id"),
-    Column("sentence_number", Integer, primary_key=True, autoincrement=False),
+    *keys(model_id=_ID, sentence_number=Integer),
     # float32, little-endian, in the order of the model's labels.
-    *_filled(LargeBinary, "probabilities"),
-    *_filled(Float, "entropy", "margin", "top"),
+    *filled(probabilities=LargeBinary, entropy=Float, margin=Float, top=Float),
     *(Index(f"scores_by_{name}", "model_id", name) for name in ("entropy", "margin", "top")),
 )
 
 embeddings = Table(
     "embeddings",
     metadata,
-    _key("model_id"),
-    Column("sentence_number", Integer, primary_key=True, autoincrement=False),
+    *keys(model_id=_ID, sentence_number=Integer),
     # float16, little-endian, of length 1.
-    *_filled(LargeBinary, "vector"),
+    *filled(vector=LargeBinary),
 )

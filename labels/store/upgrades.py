@@ -6,20 +6,12 @@ of its time: code that it shares with the store may change, the revision may not
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 
+from labels.store.schema import filled, keys, optional
+
 _ID, _NAME, _MOMENT, _WORD = sa.String(64), sa.String(200), sa.String(40), sa.String(16)
-
-
-def _key(name: str, kind: Any = _ID) -> sa.Column[Any]:
-    return sa.Column(name, kind, primary_key=True, autoincrement=False)
-
-
-def _filled(kind: Any, *names: str) -> list[sa.Column[Any]]:
-    return [sa.Column(name, kind, nullable=False) for name in names]
 
 
 # -- 0002
@@ -41,14 +33,10 @@ def _number_sentences() -> None:
     op.rename_table("sentences", "old_sentences")
     op.create_table(
         "sentences",
-        _key("number", sa.Integer),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("id", _ID, nullable=False, unique=True),
-        *_filled(_ID, "document_id"),
-        *_filled(sa.Integer, "start", "end"),
-        *_filled(sa.Text, "text"),
-        *_filled(sa.String(80), "splitter"),
-        *_filled(sa.String(40), "boilerplate"),
-        *_filled(sa.Boolean, "synthetic"),
+        *filled(document_id=_ID, start=sa.Integer, end=sa.Integer, text=sa.Text),
+        *filled(splitter=sa.String(80), boilerplate=sa.String(40), synthetic=sa.Boolean),
     )
     columns = 'id, document_id, start, "end", text, splitter, boilerplate, synthetic'
     op.execute(
@@ -64,20 +52,11 @@ def _extend_events() -> None:
     op.add_column("events", sa.Column("extra", sa.JSON(none_as_null=True)))
     op.create_table(
         "decisions",
-        _key("sentence_id"),
-        _key("annotator", _NAME),
-        _key("event", _WORD),
-        *_filled(sa.Integer, "seq"),
-        sa.Column("state", _WORD),
-        *_filled(sa.Boolean, "labellable"),
+        *keys(sentence_id=_ID, annotator=_NAME, event=_WORD),
+        *filled(seq=sa.Integer, labellable=sa.Boolean),
+        *optional(state=_WORD),
     )
-    op.create_table(
-        "drafts",
-        _key("sentence_id"),
-        _key("annotator", _NAME),
-        *_filled(sa.JSON, "labels"),
-        *_filled(sa.Text, "note"),
-    )
+    op.create_table("drafts", *keys(sentence_id=_ID, annotator=_NAME), *filled(labels=sa.JSON, note=sa.Text))
 
 
 def _fold_events() -> None:
@@ -117,31 +96,17 @@ def _extend_draws() -> None:
         "relabelling",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("sentence_id", _ID, nullable=False, index=True),
-        *_filled(sa.String(40), "source"),
-        *_filled(sa.Text, "reason"),
-        *_filled(sa.JSON, "previous"),
-        *_filled(sa.Integer, "after_seq"),
-        *_filled(_MOMENT, "created_at"),
+        *filled(source=sa.String(40), reason=sa.Text, previous=sa.JSON, after_seq=sa.Integer, created_at=_MOMENT),
     )
     op.rename_table("reservations", "old_reservations")
-    op.create_table(
-        "reservations",
-        _key("sentence_id"),
-        _key("annotator", _NAME),
-        *_filled(_ID, "draw_id"),
-        *_filled(_MOMENT, "expires_at"),
-    )
+    op.create_table("reservations", *keys(sentence_id=_ID, annotator=_NAME), *filled(draw_id=_ID, expires_at=_MOMENT))
     op.execute("INSERT INTO reservations SELECT sentence_id, annotator, draw_id, expires_at FROM old_reservations")
     op.drop_table("old_reservations")
 
 
 def _codebooks() -> None:
     op.create_table(
-        "codebook_migrations",
-        _key("old_hash"),
-        _key("new_hash"),
-        *_filled(sa.JSON, "steps"),
-        *_filled(_MOMENT, "created_at"),
+        "codebook_migrations", *keys(old_hash=_ID, new_hash=_ID), *filled(steps=sa.JSON, created_at=_MOMENT)
     )
 
 
@@ -151,29 +116,18 @@ def _models() -> None:
     op.drop_table("embeddings")
     op.create_table(
         "models",
-        _key("id"),
-        *_filled(sa.String(80), "kind"),
-        *_filled(sa.JSON, "labels", "thresholds"),
-        *_filled(sa.Boolean, "exclusive"),
-        *_filled(_ID, "codebook_hash"),
-        *_filled(sa.Text, "encoder"),
-        *_filled(_MOMENT, "created_at"),
+        *keys(id=_ID),
+        *filled(kind=sa.String(80), labels=sa.JSON, thresholds=sa.JSON, exclusive=sa.Boolean),
+        *filled(codebook_hash=_ID, encoder=sa.Text, created_at=_MOMENT),
     )
     op.create_table(
         "scores",
-        _key("model_id"),
-        _key("sentence_number", sa.Integer),
-        *_filled(sa.LargeBinary, "probabilities"),
-        *_filled(sa.Float, "entropy", "margin", "top"),
+        *keys(model_id=_ID, sentence_number=sa.Integer),
+        *filled(probabilities=sa.LargeBinary, entropy=sa.Float, margin=sa.Float, top=sa.Float),
     )
     for column in ("entropy", "margin", "top"):
         op.create_index(f"scores_by_{column}", "scores", ["model_id", column])
-    op.create_table(
-        "embeddings",
-        _key("model_id"),
-        _key("sentence_number", sa.Integer),
-        *_filled(sa.LargeBinary, "vector"),
-    )
+    op.create_table("embeddings", *keys(model_id=_ID, sentence_number=sa.Integer), *filled(vector=sa.LargeBinary))
 
 
 REVISIONS = {"0002": _to_0002}

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError, refuse_lone_string
+from labels.files import read_text
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
-from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows
+from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows, row_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
@@ -97,24 +98,13 @@ def read_front_matter(path: Path) -> Matter:
     Raises:
         DataError: it is not YAML, or the file cannot be read.
     """
-    return _front_matter(_content(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
-
-
-def _content(path: Path) -> str:
-    """The text of a file, with one kind of line break."""
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    return content.replace("\r\n", "\n").replace("\r", "\n")
+    return _front_matter(read_text(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
 
 
 def _file_document(path: Path) -> Document:
     parsers: dict[str, Callable[[str, Path], tuple[Matter, str]]] = {".md": _markdown, ".html": _html, ".htm": _html}
     parse = parsers.get(path.suffix.lower(), _front_matter)
-    matter, text = parse(_content(path), path)
+    matter, text = parse(read_text(path), path)
     if not text.strip():
         raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
     return _document(matter, text, path, str(path))
@@ -131,13 +121,8 @@ def _row_documents(path: Path, reject: Reject) -> Iterator[Document]:
 
 
 def _row_document(path: Path, number: int, row: Row) -> Document:
-    text = row.get("text")
     place = DataError.place(path, number)
-    if not isinstance(text, str):
-        columns = ", ".join(sorted(map(str, row))) or "none"
-        raise DataError(f"{place}: this row has no column `text` with a string. Its columns: {columns}. Rename one.")
-    if not text.strip():
-        raise DataError(f"{place}: `text` is empty. Fill it in or remove the row.")
+    text = row_text(row, place)
     names = (row.get("source"), row.get("document_id"), row.get("id"))
     source = next((name for name in names if name not in (None, "")), None)
     return _document(row | {"source": source}, text.replace("\r\n", "\n"), path, place)
@@ -145,15 +130,9 @@ def _row_document(path: Path, number: int, row: Row) -> Document:
 
 def _document(matter: Matter, text: str, path: Path, place: str) -> Document:
     given = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
-    document = Document(
-        source=given["source"] if "source" in given else _file_name(path),
-        text=text,
-        url=given.get("url", ""),
-        title=given.get("title", ""),
-        date=given.get("date", ""),
-        language=given.get("language", "en"),
-        synthetic=matter.get("synthetic") in (True, "true", "True"),
-    )
+    if "source" not in given:
+        given["source"] = _file_name(path)
+    document = Document(text=text, synthetic=matter.get("synthetic") in (True, "true", "True"), **given)
     _check_storable(document, place)
     return document
 

@@ -16,7 +16,7 @@ from typing import Any
 from labels.codebook.schema import NAME, Codebook, codebook_from_dict
 from labels.errors import CodebookError, DataError
 from labels.records import Example
-from labels.text.rows import Row, is_unicode, read_rows
+from labels.text.rows import Row, is_unicode, read_rows, row_text
 
 SEPARATOR = "|"
 """Between several labels in one cell of a table."""
@@ -58,7 +58,9 @@ def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Exampl
 
 
 def _example(row: Row, number: int, place: str, codebook: Codebook, names: Mapping[str, str], part: str) -> Example:
-    text = _text(row, place)
+    text = row_text(row, place)
+    if not is_unicode(text):
+        raise DataError(f"{place}: `text` contains an unpaired surrogate. Fix or remove the row.")
     column = label_column(row, place)
     try:
         given = cell_labels(row[column], column, place)
@@ -75,18 +77,6 @@ def _example(row: Row, number: int, place: str, codebook: Codebook, names: Mappi
         date="" if row.get("date") is None else str(row["date"]),
         synthetic=row.get("synthetic") in (True, "true", "True"),
     )
-
-
-def _text(row: Row, place: str) -> str:
-    text = row.get("text")
-    if not isinstance(text, str):
-        found = ", ".join(map(str, row)) or "none"
-        raise DataError(f"{place}: this row has no column `text` with a string. Its columns: {found}.")
-    if not text.strip():
-        raise DataError(f"{place}: `text` is empty. Remove the row, or fill it in.")
-    if not is_unicode(text):
-        raise DataError(f"{place}: `text` contains an unpaired surrogate. Fix or remove the row.")
-    return text
 
 
 def _identifier(row: Row, part: str, number: int, text: str) -> str:

@@ -135,6 +135,21 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
         raise DataError(f"{path}: cannot be read as Parquet ({reason}). Write it again.") from error
 
 
+def row_text(row: Row, place: str) -> str:
+    """The column `text` of a row.
+
+    Raises:
+        DataError: there is none, or it is empty or not a string.
+    """
+    text = row.get("text")
+    if not isinstance(text, str):
+        columns = ", ".join(map(str, row)) or "none"
+        raise DataError(f"{place}: this row has no column `text` with a string. Its columns: {columns}. Rename one.")
+    if not text.strip():
+        raise DataError(f"{place}: `text` is empty. Fill it in or remove the row.")
+    return text
+
+
 def class_name(value: int | None, feature: Any) -> str | None:
     """The name of a Hugging Face ClassLabel's number; None for None and for -1, which means unlabelled."""
     return None if value is None or value < 0 else str(feature.int2str(value))

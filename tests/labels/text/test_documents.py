@@ -303,7 +303,7 @@ def test_rows_without_text_are_rejected_with_their_columns(write_jsonl: WriteJso
     assert [message.split(": ")[0] for message in rejected] == [
         f"{Path.cwd() / 'a.jsonl'}:{row}" for row in (1, 2, 3, 4)
     ]
-    assert "Its columns: id, txt." in rejected[0]
+    assert "Its columns: txt, id." in rejected[0]
     assert "Its columns: none." in rejected[2]
     assert "`text` is empty" in rejected[3]
 

@@ -82,7 +82,7 @@ def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
     ("row", "problem"),
     [
         ({"label": "aid"}, "this row has no column `text` with a string. Its columns: label"),
-        ({"text": "  ", "label": "aid"}, "`text` is empty. Remove the row"),
+        ({"text": "  ", "label": "aid"}, "`text` is empty. Fill it in or remove the row."),
         ({"text": 3, "label": "aid"}, "this row has no column `text` with a string"),
         ({"text": "x"}, "the row has neither `label` nor `labels`"),
         ({"text": "x", "label": "aid", "labels": []}, "the row has both `label` and `labels`"),
