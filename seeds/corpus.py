@@ -27,7 +27,7 @@ from labels.gold import resolve, standing
 from labels.records import Document, Sentence
 from labels.text.documents import find_files, read_file, read_front_matter
 from labels.text.sentences import split_sentences
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import count
 
 FOLDS = 5

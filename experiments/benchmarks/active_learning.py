@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from labels.sampling.strategies import representatives
 from labels.text.examples import infer_codebook_of, read_examples
 from trainer.active.scoring import uncertainty
-from trainer.arrays import Floats
+from trainer.calibration.calibration import Floats
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.linear import LinearLayer, build_regression
 from trainer.config.models import EmbeddingSection

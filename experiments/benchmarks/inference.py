@@ -32,9 +32,8 @@ from labels.errors import ArtefactError
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.data.dataset import load_dataset
 from trainer.environment import silence_libraries
-from trainer.model.artefact import save_artefact
 from trainer.model.export import export_artefact
-from trainer.model.model import Model
+from trainer.model.model import Model, save_artefact
 from trainer.runs.run import run_experiment
 
 SET = "india_police_events"

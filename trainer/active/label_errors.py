@@ -28,8 +28,7 @@ from labels.progress import report_progress
 from labels.records import Example
 from labels.settings import command
 from labels.store import Store
-from trainer.arrays import Bools, Floats
-from trainer.calibration.calibration import with_none
+from trainer.calibration.calibration import Bools, Floats, with_none
 from trainer.classifiers.base import build_classifier, class_indices, label_matrix
 from trainer.config.models import EmbeddingSection, TfidfSection
 from trainer.data.corpus import store_examples

@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from labels.errors import ArtefactError
 from labels.progress import report_progress
 from labels.store import Scorable, ScoringModel, Store, now
-from trainer.arrays import Floats
-from trainer.calibration.calibration import with_none
+from trainer.calibration.calibration import Floats, with_none
 from trainer.classifiers.base import EncodingClassifier
 from trainer.encoders.embeddings import Embedder, Vectors, normalised
 from trainer.encoders.encoder import BUNDLED
-from trainer.model.artefact import read_manifest
-from trainer.model.model import Model
+from trainer.model.model import Model, read_manifest
 
 
 @dataclass(frozen=True)

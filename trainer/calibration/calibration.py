@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from labels.codebook.schema import Codebook
-from trainer.arrays import Bools, Floats
+
+# Names of the arrays that go from module to module; each place says their shape.
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Probabilities = NDArray[np.float32]
+"""As models give them, in [0, 1]."""
 
 DEFAULT_THRESHOLD = 0.5
 ISOTONIC_MIN_ROWS, ISOTONIC_MIN_POSITIVES = 1000, 100

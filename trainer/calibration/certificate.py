@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, computed_field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 
 Counts = NDArray[np.int64]
 

@@ -75,7 +75,7 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError, InputError
 from labels.records import Example
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.config.models import PLUGINS, find_plugin, kind_names
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook, compile_cue
 from labels.errors import ExperimentError
 from labels.records import Example
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import Classifier, label_matrix
 from trainer.config.models import KeywordsSection, MajoritySection
 

@@ -19,8 +19,15 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError
 from labels.records import Example
-from trainer.arrays import Bools, Probabilities
-from trainer.calibration.calibration import Calibration, LabelCalibration, fit_calibration, not_calibrated, with_none
+from trainer.calibration.calibration import (
+    Bools,
+    Calibration,
+    LabelCalibration,
+    Probabilities,
+    fit_calibration,
+    not_calibrated,
+    with_none,
+)
 from trainer.calibration.certificate import (
     Certificate,
     DeferralRule,

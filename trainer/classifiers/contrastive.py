@@ -17,7 +17,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import DivergedError
 from labels.progress import report_progress
 from labels.records import Example
-from trainer.arrays import Bools
+from trainer.calibration.calibration import Bools
 from trainer.classifiers.base import label_matrix
 from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, regression_targets
 from trainer.classifiers.onnx import NetworkSettings

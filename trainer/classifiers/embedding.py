@@ -15,7 +15,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, EncoderError
 from labels.progress import progress_to
 from labels.records import Example
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import Classifier, count_outputs, not_fitted
 from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, read_skops, regression_targets
 from trainer.config.models import EmbeddingSection

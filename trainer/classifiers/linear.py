@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from labels.errors import ArtefactError
 from labels.records import Example
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import class_indices, label_matrix, output_probabilities, refuse_one_class
 
 _NEVER = 30.0

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from labels.errors import ArtefactError
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.encoders.embeddings import TokenIds, Vectors
 
 if TYPE_CHECKING:

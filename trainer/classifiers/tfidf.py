@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import Classifier, count_outputs, not_fitted
 from trainer.classifiers.linear import (
     LinearLayer,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError
 from labels.records import Example
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import Classifier, count_outputs, not_fitted, output_probabilities
 from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, SETTINGS, NetworkSettings, OnnxNetwork
 from trainer.config.models import ContrastiveSection, FinetuneSection

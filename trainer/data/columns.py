@@ -16,7 +16,7 @@ from labels.errors import CodebookError, ColumnError, refuse_lone_string
 from labels.records import Example
 from labels.text.examples import SEPARATOR, infer_codebook, row_id
 from labels.text.rows import is_unicode
-from trainer.arrays import Bools
+from trainer.calibration.calibration import Bools
 
 Form = Literal["name", "set", "indicator"]
 Value = str | int | float

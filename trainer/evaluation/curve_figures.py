@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.agreement.coefficients import percentile_interval
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import Counts, group_sums
 
 RATES = np.geomspace(0.02, 1.5, 100)

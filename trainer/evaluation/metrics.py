@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.agreement.coefficients import percentile_interval
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 
 CALIBRATION_BINS = 15
 

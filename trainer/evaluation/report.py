@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import DataError
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 from trainer.calibration.certificate import Certificate
 from trainer.evaluation.metrics import (
     CALIBRATION_BINS,

@@ -22,12 +22,10 @@ from labels.files import output_folder, refuse_occupied
 from labels.progress import report_progress
 from labels.records import Example
 from labels.text.examples import read_examples
-from trainer.arrays import Bools, Probabilities
-from trainer.calibration.calibration import Calibration, with_none
+from trainer.calibration.calibration import Bools, Calibration, Probabilities, with_none
 from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
 from trainer.data.predictions import read_gold
-from trainer.model.artefact import Manifest, folder_size, read_manifest, save_artefact
-from trainer.model.model import Model
+from trainer.model.model import Manifest, Model, folder_size, read_manifest, save_artefact
 
 TOLERANCE = 1e-3
 """Largest difference between calibrated probabilities that is accepted in float32."""

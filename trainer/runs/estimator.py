@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import ArtefactError, ExperimentError, did_you_mean
 from labels.files import output_folder, refuse_occupied
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import Experiment
 from trainer.config.load import describe_problems
@@ -30,8 +30,7 @@ from trainer.data.dataset import dataset_of
 from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import exact_match
 from trainer.evaluation.report import Report
-from trainer.model.artefact import Manifest, save_artefact
-from trainer.model.model import Model
+from trainer.model.model import Manifest, Model, save_artefact
 from trainer.runs.evaluate import calibration_shortfalls, codebook_reference, evaluate_model
 from trainer.runs.fit import fit_model
 from trainer.runs.registry import fetch_artefact

@@ -25,8 +25,7 @@ from trainer.evaluation import Outcome, Report, build_report
 from trainer.evaluation.metrics import count
 from trainer.evaluation.plots import draw_plots
 from trainer.evaluation.report import CodebookReference
-from trainer.model.artefact import Manifest, folder_size
-from trainer.model.model import Model
+from trainer.model.model import Manifest, Model, folder_size
 from trainer.runs.tracking import connect, tracked_run
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from labels.errors import CommuniqueError, ExperimentError
 from labels.progress import progress_stage
 from labels.records import Example
-from trainer.arrays import Probabilities
-from trainer.calibration.calibration import Calibration, fit_calibration, not_calibrated
+from trainer.calibration.calibration import Calibration, Probabilities, fit_calibration, not_calibrated
 from trainer.classifiers.base import (
     CalibratedClassifier,
     Classifier,

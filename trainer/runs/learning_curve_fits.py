@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from labels.errors import CommuniqueError
 from labels.progress import progress_to, report_progress
 from labels.records import Example
-from trainer.arrays import Floats
+from trainer.calibration.calibration import Floats
 from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset

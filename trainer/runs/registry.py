@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import ArtefactError
-from trainer.model.artefact import folder_size
+from trainer.model.model import folder_size
 from trainer.runs.tracking import connect, mlflow_errors
 
 ARTEFACT = "artefact"

@@ -15,8 +15,7 @@ from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.data.predictions import Predicted
 from trainer.environment import silence_libraries
 from trainer.evaluation import Report
-from trainer.model.artefact import Manifest, folder_size, package_versions, save_artefact
-from trainer.model.model import Model
+from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact
 from trainer.runs.evaluate import (
     calibration_shortfalls,
     codebook_reference,

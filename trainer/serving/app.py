@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from labels.errors import InputError
 from labels.text.rows import is_unicode
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.model.model import Model
 from trainer.serving.batching import Batcher
 

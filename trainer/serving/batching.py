@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from trainer.arrays import Probabilities
+from trainer.calibration.calibration import Probabilities
 from trainer.model.model import Model
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit, softmax
 
 from tests.lazy import Lazy
-from trainer.arrays import Bools, Floats
 from trainer.calibration.calibration import (
+    Bools,
     Calibration,
+    Floats,
     LabelCalibration,
     fit_exclusive,
     fit_multilabel,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lazy import Lazy
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 from trainer.calibration.certificate import (
     LIKELY,
     NEVER,

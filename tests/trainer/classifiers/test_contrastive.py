@@ -24,8 +24,7 @@ from trainer.classifiers.embedding import EmbeddingClassifier
 from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
 from trainer.cli import app
 from trainer.config.models import ContrastiveSection, EmbeddingSection
-from trainer.model.artefact import read_manifest
-from trainer.model.model import Model
+from trainer.model.model import Model, read_manifest
 from trainer.runs.run import run_experiment
 
 load_file = Lazy("safetensors.torch:load_file")

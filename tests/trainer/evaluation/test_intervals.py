@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.lazy import Lazy
-from trainer.arrays import Bools
+from trainer.calibration.calibration import Bools
 from trainer.evaluation.metrics import Interval, Intervals, bootstrap_intervals, paired_difference
 
 bootstrap = Lazy("scipy.stats:bootstrap")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.lazy import Lazy
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import (
     Counts,
     average_precision,

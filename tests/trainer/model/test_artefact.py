@@ -19,7 +19,7 @@ from trainer.classifiers.base import Classifier, build_classifier
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.load import parse_experiment
 from trainer.config.models import TfidfSection
-from trainer.model.artefact import Manifest, folder_size, load_artefact, package_versions, read_manifest, save_artefact
+from trainer.model.model import Manifest, Model, folder_size, package_versions, read_manifest, save_artefact
 
 dump = Lazy("skops.io:dump")
 
@@ -73,7 +73,7 @@ def rewrite_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> N
 @pytest.mark.parametrize("kind", ["majority", "keywords", "tfidf"])
 def test_a_saved_model_comes_back_with_its_manifest_codebook_and_probabilities(codebook: Codebook, kind: str) -> None:
     manifest, classifier = save(codebook, kind)
-    loaded = load_artefact(Path("artefact"))
+    loaded = Model.load(Path("artefact"))
     assert loaded.manifest == manifest
     assert loaded.codebook == codebook
     assert loaded.manifest.calibration == uncalibrated(2, "for a test", exclusive=False, allow_none=True)
@@ -117,7 +117,7 @@ def test_another_calibration_classifier_or_codebook_is_another_model(codebook: C
 
 def test_an_artefact_can_be_moved(artefact: Path) -> None:
     shutil.move(artefact, "elsewhere")
-    assert load_artefact(Path("elsewhere")).manifest.kind == "tfidf"
+    assert Model.load(Path("elsewhere")).manifest.kind == "tfidf"
 
 
 def test_folder_size_counts_the_bytes_of_all_files(artefact: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_altered_file_is_refused_by_name_with_the_repair(artefact: Path, name
     content[len(content) // 2] ^= 1
     (artefact / name).write_bytes(content)
     with pytest.raises(ArtefactError, match=rf"{name}: altered after training .*Nothing was loaded") as caught:
-        load_artefact(artefact)
+        Model.load(artefact)
     assert "Copy the artefact again" in str(caught.value)
 
 
@@ -142,35 +142,35 @@ def test_an_altered_file_is_refused_by_name_with_the_repair(artefact: Path, name
 def test_a_missing_file_is_named(artefact: Path, name: str) -> None:
     (artefact / name).unlink()
     with pytest.raises(ArtefactError, match=f"^artefact: incomplete, {name} is missing"):
-        load_artefact(artefact)
+        Model.load(artefact)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "classifier/model.pkl", ".hidden"])
 def test_an_added_file_is_refused_by_name(artefact: Path, name: str) -> None:
     (artefact / name).write_text("x", encoding="utf-8")
     with pytest.raises(ArtefactError, match=f"{name} is not in its manifest.*remove it"):
-        load_artefact(artefact)
+        Model.load(artefact)
 
 
 def test_a_file_outside_the_folder_cannot_be_named_in_the_manifest(artefact: Path) -> None:
     Path("outside.txt").write_text("x", encoding="utf-8")
     rewrite_manifest(artefact, lambda manifest: manifest | {"files": manifest["files"] | {"../outside.txt": "0" * 64}})
     with pytest.raises(ArtefactError, match=r"\.\./outside\.txt is missing"):
-        load_artefact(artefact)
+        Model.load(artefact)
 
 
 def test_a_link_to_nowhere_is_refused_like_an_altered_file(artefact: Path) -> None:
     (artefact / "codebook.toml").unlink()
     (artefact / "codebook.toml").symlink_to("nowhere.toml")
     with pytest.raises(ArtefactError, match=r"codebook\.toml"):
-        load_artefact(artefact)
+        Model.load(artefact)
 
 
 def test_digests_are_checked_before_anything_is_built(artefact: Path) -> None:
     """The codebook would not even parse; the message is about the digest, not about TOML."""
     (artefact / "codebook.toml").write_text("[[[", encoding="utf-8")
     with pytest.raises(ArtefactError, match="altered after training"):
-        load_artefact(artefact)
+        Model.load(artefact)
 
 
 class Trap:
@@ -185,14 +185,14 @@ class Trap:
 def test_a_pickle_is_refused_and_never_run(name: str, protocol: int) -> None:
     Path(name).write_bytes(pickle.dumps(Trap(), protocol=protocol))
     with pytest.raises(ArtefactError, match=f"^{name}: this looks like a pickle"):
-        load_artefact(Path(name))
+        Model.load(Path(name))
     assert not Path("sprung").exists()
 
 
 def test_a_pickle_of_any_name_is_recognised() -> None:
     Path("model").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(ArtefactError, match=r"^model: this looks like a pickle"):
-        load_artefact(Path("model"))
+        Model.load(Path("model"))
     assert not Path("sprung").exists()
 
 
@@ -208,7 +208,7 @@ def test_a_hostile_classifier_of_format_1_is_refused_although_its_digest_is_righ
     classifier = OfFormat1(codebook, TfidfSection(kind="tfidf"), seed=1)
     save_artefact(Path("artefact"), a_manifest(codebook, "tfidf"), codebook, classifier)
     with pytest.raises(ArtefactError, match=r"pipeline\.skops: it holds types that are not trusted: .*Trap"):
-        load_artefact(Path("artefact"))
+        Model.load(Path("artefact"))
     assert not Path("sprung").exists()
 
 
@@ -219,7 +219,7 @@ def test_an_artefact_of_format_1_is_read_with_its_id_and_not_altered(codebook: C
     manifest, classifier = save(codebook)
     rewrite_manifest(Path("artefact"), of_format_1)
     before = (Path("artefact") / "manifest.json").read_bytes()
-    loaded = load_artefact(Path("artefact"))
+    loaded = Model.load(Path("artefact"))
     assert loaded.manifest == manifest
     assert loaded.manifest.digest == manifest.digest
     assert (loaded.classifier.predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
@@ -251,7 +251,7 @@ def test_optional_sections_come_back_and_change_the_id_only_where_they_change_an
 
 def test_a_newer_minor_version_without_unknown_sections_is_read(artefact: Path) -> None:
     rewrite_manifest(artefact, lambda manifest: manifest | {"minor": 7})
-    assert load_artefact(artefact).manifest.minor == 7
+    assert Model.load(artefact).manifest.minor == 7
 
 
 def of_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -285,14 +285,14 @@ def of_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
 def test_a_manifest_that_cannot_be_read_raises_and_says_why(artefact: Path, change: Any, message: str) -> None:
     rewrite_manifest(artefact, change)
     with pytest.raises(ArtefactError, match=message):
-        load_artefact(artefact)
+        Model.load(artefact)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_a_manifest_that_is_no_json_raises_with_its_path(artefact: Path, content: bytes) -> None:
     (artefact / "manifest.json").write_bytes(content)
     with pytest.raises(ArtefactError, match=r"manifest\.json: not a manifest .*Copy the artefact again"):
-        load_artefact(artefact)
+        Model.load(artefact)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_what_is_no_artefact_is_refused_with_a_hint(codebook: Codebook, path: st
     Path("run").mkdir()
     save(codebook, "majority", "run/artefact")
     with pytest.raises(ArtefactError, match=message):
-        load_artefact(Path(path))
+        Model.load(Path(path))
 
 
 def test_the_manifest_alone_can_be_read_from_an_altered_artefact(artefact: Path) -> None:

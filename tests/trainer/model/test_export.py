@@ -27,9 +27,8 @@ from tests.trainer.conftest import TrackedRun, examples_for, make_experiment, pl
 from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.cli import app
-from trainer.model.artefact import read_manifest, save_artefact
 from trainer.model.export import Agreement, Recall, compare, export_artefact, why_refused
-from trainer.model.model import Model
+from trainer.model.model import Model, read_manifest, save_artefact
 from trainer.predict.bulk import predict_files
 from trainer.runs.run import RunResult, run_experiment
 

@@ -21,9 +21,8 @@ from trainer.classifiers import onnx as network_graph
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.onnx import OnnxNetwork
 from trainer.cli import app
-from trainer.model.artefact import read_manifest
 from trainer.model.export import ExportReport, export_artefact
-from trainer.model.model import Model
+from trainer.model.model import Model, read_manifest
 from trainer.runs.run import RunResult, run_experiment
 
 CODEBOOK = codebook_from_dict(

@@ -12,8 +12,7 @@ from tests.conftest import make_examples
 from trainer.calibration.calibration import Calibration, LabelCalibration, uncalibrated
 from trainer.classifiers.baselines import KeywordsClassifier, MajorityClassifier
 from trainer.config.models import KeywordsSection, MajoritySection
-from trainer.model.artefact import Manifest, package_versions, save_artefact
-from trainer.model.model import Model
+from trainer.model.model import Manifest, Model, package_versions, save_artefact
 
 TEXTS = ["Oslo pledged fuel.", "The envoy called for a truce.", "Rain fell."]
 STEEP = Calibration(

@@ -13,8 +13,7 @@ from tests.conftest import make_examples
 from tests.lazy import Lazy
 from tests.trainer.conftest import TrackedRun, disturbed, write_examples
 from trainer.data.splits import Split
-from trainer.model.artefact import read_manifest
-from trainer.model.model import Model
+from trainer.model.model import Model, read_manifest
 from trainer.runs.evaluate import evaluate_file
 from trainer.runs.leaderboard import RunRow, list_runs
 from trainer.runs.run import RunResult

@@ -19,7 +19,7 @@ from labels.records import Example
 from tests.conftest import make_examples, progress_reports
 from tests.lazy import Lazy
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples
-from trainer.arrays import Bools, Floats
+from trainer.calibration.calibration import Bools, Floats
 from trainer.cli import app
 from trainer.cli.train import print_learning_curve
 from trainer.config.experiment import Experiment

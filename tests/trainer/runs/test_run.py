@@ -31,8 +31,7 @@ from tests.trainer.conftest import (
 from trainer.config.experiment import SplitSection, TrackingSection
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
-from trainer.model.artefact import read_manifest
-from trainer.model.model import Model
+from trainer.model.model import Model, read_manifest
 from trainer.runs.evaluate import headline_metrics
 from trainer.runs.run import RunResult, run_experiment
 

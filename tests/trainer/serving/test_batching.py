@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from labels.records import Example
 from tests.trainer.conftest import Finetuned, plain_codebook, texts_of
-from trainer.arrays import Probabilities
-from trainer.calibration.calibration import uncalibrated
+from trainer.calibration.calibration import Probabilities, uncalibrated
 from trainer.classifiers.base import Classifier
 from trainer.model.model import Model
 from trainer.serving.batching import Batcher
