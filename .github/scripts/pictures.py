@@ -1,0 +1,84 @@
+"""Draw the pictures of README: the labelling screen and a report, as SVG.
+
+    python .github/scripts/pictures.py            # into .github/pictures
+    python .github/scripts/pictures.py FOLDER
+
+Both show the real program on the starter corpus, which is invented. Run it again when the screen or the report changes,
+and look at the result in a browser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import tempfile
+from io import StringIO
+from pathlib import Path
+from unittest.mock import patch
+
+from rich.console import Console
+
+from communique import Classifier, Report, Store, ingest, load_codebook, load_starter_corpus, train_test_split
+from labels.annotate.labelling import LabellingSession
+from labels.annotate.screen import CodingApp
+from trainer.cli import report as printing
+from trainer.environment import STARTER_CODEBOOK, shipped
+
+FOLDER = Path(__file__).resolve().parents[1] / "pictures"
+ARTICLE = shipped("seeds") / "unseen.txt"
+SENTENCE = "The mediators urged"
+"""The beginning of the sentence that is shown: one with a label to choose, and others around it."""
+SIZE = (116, 25)
+
+
+def main() -> None:
+    """Write label.svg and report.svg."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    # Colours and a width of our own, whatever the terminal is.
+    os.environ.pop("NO_COLOR", None)
+    for name, picture in (("label", asyncio.run(label_picture())), ("report", report_picture())):
+        path = folder / f"{name}.svg"
+        path.write_text(tidy(picture), encoding="utf-8")
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+async def label_picture() -> str:
+    """The screen of `communique label` with a label ticked and not yet confirmed."""
+    codebook = load_codebook(STARTER_CODEBOOK)
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "communique.db") as store:
+        ingest(store, [ARTICLE])
+        app = CodingApp(LabellingSession(store, codebook, "ana"), codebook, "ana")
+        async with app.run_test(size=SIZE) as pilot:
+            await pilot.press("/", *SENTENCE, "enter", "c")
+            await pilot.pause()
+            return app.export_screenshot(title="communique label --annotator ana")
+
+
+def report_picture() -> str:
+    """What `communique evaluate` prints about a model that was trained on 120 documents of the starter corpus."""
+    train, test = train_test_split(load_starter_corpus(documents=120))
+    model = Classifier("tfidf").fit(train.text, train.labels, groups=train.document_id)
+    return drawn(model.evaluate(test.text, test.labels, groups=test.document_id))
+
+
+def drawn(report: Report) -> str:
+    """A report as it is printed on a terminal."""
+    screen = Console(record=True, width=80, highlight=False, force_terminal=True, file=StringIO())
+    with patch.object(printing, "console", screen):
+        printing.print_report(report)
+    screen.print()  # room below the last row
+    return screen.export_svg(title="communique evaluate runs/tfidf held_out.jsonl")
+
+
+def tidy(picture: str) -> str:
+    """A picture without what changes from one drawing to the next or is fetched from a server: ids and web fonts."""
+    picture = re.sub(r"terminal-\d+-", "terminal-", picture)
+    picture = re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+    return "".join(f"{line.rstrip()}\n" for line in picture.splitlines())
+
+
+if __name__ == "__main__":
+    main()
