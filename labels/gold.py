@@ -7,7 +7,7 @@ of an adjudicator (`resolve`). No annotation is altered by either.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -76,11 +76,10 @@ def standing(events: Iterable[Annotation]) -> Standing:
     skips a sentence that is shown again (`ASKED_AGAIN`) keeps the decision from before.
     """
     stacks = _stacks(events)
-    left = [entry for stack in stacks.values() for entry in stack if entry[1].event == "adjudicate"]
     return Standing(
         annotations={key: kept[-1] for key, stack in stacks.items() if (kept := _kept(stack))},
         # In the order of the log: an adjudicator may overrule another one's adjudication.
-        adjudications={event.sentence_id: event for _, event in sorted(left, key=lambda entry: entry[0])},
+        adjudications={event.sentence_id: event for event in _in_order(stacks) if event.event == "adjudicate"},
     )
 
 
@@ -90,6 +89,11 @@ def standing_of_each(events: Iterable[Event]) -> list[Event]:
     for stack in _stacks(events).values():
         found += [*_kept(stack)[-1:], *_of_kind("adjudicate", stack)[-1:]]
     return found
+
+
+def not_undone(events: Iterable[Event]) -> list[Event]:
+    """The events that no undo took back, in order."""
+    return _in_order(_stacks(events))
 
 
 def kept_annotations(events: Iterable[Annotation]) -> list[list[Annotation]]:
@@ -114,6 +118,12 @@ def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], _Stack[Event]]:
         elif stack:
             del stack[_taken_back(event, stack)]
     return stacks
+
+
+def _in_order(stacks: Mapping[tuple[str, str], _Stack[Event]]) -> list[Event]:
+    """The events of all stacks in the order of the log."""
+    entries = (entry for stack in stacks.values() for entry in stack)
+    return [event for _, event in sorted(entries, key=lambda entry: entry[0])]
 
 
 def _taken_back(undo: Event, stack: _Stack[Event]) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from labels.annotate.labelling import LabellingSession
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook, load_codebook
 from labels.records import Annotation, Document, Sentence
 from labels.sampling.strategies import DrawRequest

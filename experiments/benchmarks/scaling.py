@@ -82,7 +82,7 @@ def fit(work: Path, n: int) -> Row:
 def predict(work: Path, n: int) -> Row:
     """Predict n rows from file to file with the model of 10,000."""
     from trainer.model.model import Model
-    from trainer.predict.bulk import predict_files
+    from trainer.predict import predict_files
 
     model = Model.load(work / "fit-10000" / "artefact")
     start = time.perf_counter()

@@ -1,16 +1,22 @@
-"""What the screen shows, as rich text: the sentence in its context, the labels to choose, the codebook, the bars.
+"""What the screen shows: the sentence in its context, the labels to choose, the codebook and the bars, as rich text.
 
-Pure functions: nothing here knows a widget or a key press.
+Pure functions, and below them two widgets: the page of all keys, and the line in which text is typed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from os.path import commonprefix
+from typing import Literal
 
 from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
 
 from labels.annotate.session import Item, Opinion, Session, in_words, named
 from labels.codebook.schema import BY_NAME, Codebook, Label, compile_cue
@@ -206,3 +212,77 @@ Tab          codebook: full, definitions only, hidden
 up, down     scroll the codebook, or the text if the codebook is hidden
 q            quit; everything is saved, unconfirmed choices too
 """
+
+
+# -- widgets
+
+Question = Literal["note", "find", "jump", "label"]
+_TITLES: dict[Question, str] = {
+    "note": "Note: Enter saves, Esc cancels",
+    "find": "Words to find: Enter searches, Esc cancels",
+    "jump": "Number of the sentence: Enter goes there, Esc cancels",
+    "label": "Name of the label: Tab completes, Enter chooses, Esc cancels",
+}
+_EDITS = {
+    "backspace": "delete_left",
+    "delete": "delete_right",
+    "left": "cursor_left",
+    "right": "cursor_right",
+    "home": "home",
+    "end": "end",
+}
+"""Keys that edit the line -> the actions of `Input` that do it."""
+
+
+class HelpScreen(ModalScreen[None]):
+    """All keys; the screen below handles the key that closes it."""
+
+    CSS = """
+    HelpScreen { align: center middle; }
+    #help { width: 78; max-width: 100%; height: auto; max-height: 90%; padding: 1 2; }
+    #help { border: round $accent; background: $surface; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """One page of text."""
+        yield Static(Text(f"{HELP}\nAny key closes this."), id="help")
+
+
+class TextLine(Input):
+    """A line that asks one question at a time and is hidden in between.
+
+    The screen passes key presses on to `edit`; the widget's own bindings would let Enter overtake a letter.
+    """
+
+    DEFAULT_CSS = "TextLine { height: 3; display: none; }"
+    asking: Question | None = None
+
+    def ask(self, question: Question, value: str = "") -> None:
+        """Show the line with a question, and `value` to be edited."""
+        self.asking = question
+        self.border_title = _TITLES[question]
+        self.value, self.display = value, True
+        self.action_end()
+        self.focus()
+
+    def close(self) -> None:
+        """Hide the line; what was typed stays in `value`."""
+        self.asking, self.display = None, False
+        self.blur()
+
+    def edit(self, event: events.Key) -> bool:
+        """Edit the text; False for a key that does not."""
+        if event.key in _EDITS:
+            getattr(self, f"action_{_EDITS[event.key]}")()
+        elif event.character and event.is_printable:
+            self.replace(event.character, *self.selection)
+        else:
+            return False
+        return True
+
+    def complete(self, names: Sequence[str]) -> None:
+        """Extend the text to the beginning that all of `names` share."""
+        common = commonprefix(names)  # noqa: RUF071 - letter by letter is what is wanted
+        if len(common) > len(self.value):
+            self.value = common
+            self.action_end()

@@ -14,7 +14,6 @@ from textual.widgets import Static
 
 from labels.annotate import render
 from labels.annotate.session import Item, Session
-from labels.annotate.widgets import HelpScreen, Question, TextLine
 from labels.codebook.schema import BY_NAME, Codebook
 from labels.errors import CommuniqueError, DecidedMeanwhileError
 from labels.store import Draft
@@ -103,7 +102,7 @@ class CodingApp(App[None]):
                 yield Static(id="choices")
             with VerticalScroll(id="codebook", can_focus=False):
                 yield Static(id="rules")
-        yield TextLine(id="line", select_on_focus=False)
+        yield render.TextLine(id="line", select_on_focus=False)
         yield Static(id="message")
         yield Static(id="keys")
 
@@ -302,7 +301,7 @@ class CodingApp(App[None]):
         pane.scroll_relative(y=lines, animate=False, immediate=True)
 
     def _help(self) -> None:
-        self.push_screen(HelpScreen())
+        self.push_screen(render.HelpScreen())
 
     def _leave(self) -> None:
         """Quit; keys pressed after that are ignored."""
@@ -320,10 +319,10 @@ class CodingApp(App[None]):
     # -- a line of text
 
     @property
-    def _line(self) -> TextLine:
-        return self.query_one("#line", TextLine)
+    def _line(self) -> render.TextLine:
+        return self.query_one("#line", render.TextLine)
 
-    def _ask(self, question: Question, value: str = "") -> None:
+    def _ask(self, question: render.Question, value: str = "") -> None:
         if self._item is not None or question not in ("note", "label"):
             self._line.ask(question, value)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 
@@ -93,9 +93,11 @@ class Session(ABC):
         codebook: the labels that may be given.
         annotator: who decides.
         order: sentence ids, each once.
-        decisions: sentence id -> the decisions so far; the last one stands.
-        history: the sentence id of each decision so far, the latest last.
+        decisions: those so far, the latest last; the last one on a sentence stands.
         clock: a clock in seconds, for the time that a decision took.
+
+    Attributes:
+        today: the annotator's decisions since midnight in any session, undone ones included.
     """
 
     _kind: EventKind = "annotate"
@@ -107,8 +109,7 @@ class Session(ABC):
         annotator: str,
         *,
         order: list[str],
-        decisions: dict[str, list[Annotation]],
-        history: list[str],
+        decisions: Sequence[Annotation] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -116,13 +117,12 @@ class Session(ABC):
         self._annotator = annotator
         self._clock = clock
         self._order = order
-        self._decisions = decisions
-        self._history = history
+        self._remember(decisions)
         self._cursor = self._next_undecided(0)
         self._shown, self._shown_at = "", clock()
         self._item: Item | None = None
         self._times: list[float] = []
-        self._today = store.events.count_since(annotator, last_midnight())
+        self.today = store.events.count_since(annotator, last_midnight())
         store.codebooks.add(codebook)
 
     @property
@@ -156,11 +156,6 @@ class Session(ABC):
         return self.total - self.decided
 
     @property
-    def today(self) -> int:
-        """The annotator's decisions since midnight in any session, undone ones included."""
-        return self._today
-
-    @property
     def seconds(self) -> float | None:
         """The median time per decision in this session, None before the first."""
         return median(self._times) if self._times else None
@@ -182,7 +177,7 @@ class Session(ABC):
         sentence = self._store.documents.sentences([identifier])[0]
         context = self._store.documents.context(sentence)
         around = [*context.before, sentence, *context.after]
-        decision = next(reversed(self._decisions.get(identifier, [])), None)
+        decision = self._standing.get(identifier)
         draft = self._store.events.draft(identifier, self._annotator)
         return Item(
             sentence,
@@ -217,7 +212,7 @@ class Session(ABC):
         return next((place for place in places if not self._is_decided(self._order[place])), None)
 
     def _is_decided(self, identifier: str) -> bool:
-        return bool(self._decisions.get(identifier))
+        return identifier in self._standing
 
     # -- moving
 
@@ -267,12 +262,11 @@ class Session(ABC):
 
     def undo(self) -> bool:
         """Undo the last standing decision and show its sentence again; False if there is none."""
-        if not self._history:
+        if not self._decisions:
             return False
-        identifier = self._history[-1]
-        self._store.events.add([self._event(identifier, "undo")])
-        self._history.pop()
-        self._decisions[identifier].pop()
+        identifier = self._decisions[-1].sentence_id
+        self._store.events.add([self._complete(self._event(identifier, "undo"))])
+        self._remember(self._decisions[:-1])
         self._cursor, self._item, self._shown = self._order.index(identifier), None, ""
         return True
 
@@ -283,37 +277,30 @@ class Session(ABC):
     def _record(self, state: State, labels: tuple[str, ...], note: str) -> None:
         identifier = self._current_id()
         seconds = round(self._clock() - self._shown_at, 3)
-        event = self._event(identifier, self._kind, state, labels, note, seconds)
+        event = self._event(identifier, self._kind)
+        event = self._complete(replace(event, state=state, labels=labels, note=note, seconds=seconds))
         self._append(event)
-        self._decisions.setdefault(identifier, []).append(event)
-        self._history.append(identifier)
+        self._remember([*self._decisions, event])
         self._times.append(seconds)
-        self._today += 1
+        self.today += 1
         self._cursor = self._next_undecided(self._order.index(identifier))
         self._item, self._shown = None, ""
 
     def _append(self, decision: Annotation) -> None:
         self._store.events.add([decision])
 
-    def _event(
-        self,
-        sentence_id: str,
-        kind: EventKind,
-        state: State | None = None,
-        labels: tuple[str, ...] = (),
-        note: str = "",
-        seconds: float | None = None,
-    ) -> Annotation:
-        event = Annotation(
+    def _remember(self, decisions: Sequence[Annotation]) -> None:
+        self._decisions = decisions
+        self._standing = {decision.sentence_id: decision for decision in decisions}
+
+    def _event(self, sentence_id: str, kind: EventKind) -> Annotation:
+        return Annotation(
             event_id=uuid.uuid4().hex,
             sentence_id=sentence_id,
             annotator=self._annotator,
             event=kind,
-            state=state,
-            labels=labels,
+            state=None,
+            labels=(),
             codebook_hash=self._codebook.hash,
             created_at=now(),
-            note=note,
-            seconds=seconds,
         )
-        return self._complete(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +11,15 @@ import typer
 from labels.cli.terminal import (
     CodebookOption,
     StoreOption,
+    bounds,
+    by_reason,
     console,
     counted,
+    number,
     opened_store,
-    reporting_errors,
     table,
 )
+from labels.settings import relabel_command
 
 if TYPE_CHECKING:
     from labels.agreement.coefficients import Estimate
@@ -44,24 +47,23 @@ def agreement_command(
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
 
-    with reporting_errors():
-        with opened_store(store, codebook) as (opened, book, settings):
-            events = opened.events.all()
-            found = opened.documents.sentences({event.sentence_id for event in events})
-            history = opened.codebooks.history()
-        sentences = {sentence.id: sentence for sentence in found}
-        report = agreement(events, sentences, book, history)
-        effect = suggestion_effect(events, sentences, book, history) if suggestions else None
-        retests = retest_agreement(events, sentences, book, history) if retest else None
-        if json is not None:
-            _write_json(json, {"agreement": report, "suggestions": effect, "retest": retests}, book)
-        _print_report(report, book, settings)
-        if effect is not None:
-            _print_suggestion_effect(effect)
-        if retests is not None:
-            _print_retests(retests, book)
-        if json is not None:
-            console.print(f"Written to {json}.")
+    with opened_store(store, codebook) as (opened, book, settings):
+        events = opened.events.all()
+        found = opened.documents.sentences({event.sentence_id for event in events})
+        history = opened.codebooks.history()
+    sentences = {sentence.id: sentence for sentence in found}
+    report = agreement(events, sentences, book, history)
+    effect = suggestion_effect(events, sentences, book, history) if suggestions else None
+    retests = retest_agreement(events, sentences, book, history) if retest else None
+    if json is not None:
+        _write_json(json, {"agreement": report, "suggestions": effect, "retest": retests}, book)
+    _print_report(report, book, settings)
+    if effect is not None:
+        _print_suggestion_effect(effect)
+    if retests is not None:
+        _print_retests(retests, book)
+    if json is not None:
+        console.print(f"Written to {json}.")
 
 
 def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> None:
@@ -81,8 +83,6 @@ def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> N
 
 
 def _print_report(report: AgreementReport, codebook: Codebook, settings: Settings) -> None:
-    from labels.settings import relabel_command
-
     bootstrap = report.bootstrap
     console.print(
         f"{codebook.name} {codebook.version} ({codebook.hash}). "
@@ -127,21 +127,16 @@ def _print_figures(title: str, figures: Figures, codebook: Codebook) -> None:
         f"{counted(figures.n_sentences, 'sentence')} of {counted(figures.n_documents, 'document')}, "
         f"{counted(figures.n_decisions, 'decision')} ({', '.join(figures.annotators)})."
     )
-    rows = table("label", "n", "prevalence", "kappa", "interval", "alpha", "interval")
+    rows = list(_rows(figures, codebook))
+    headings = ("label", "n", "prevalence", "kappa", "interval", "alpha", "interval")
+    console.print(table(headings, (_row_cells(figures.n_sentences, *row) for row in rows)))
     notes: dict[str, Estimate] = {}
-    for name, prevalence, kappa, alpha in _rows(figures, codebook):
-        rows.add_row(
-            name,
-            str(figures.n_sentences),
-            "" if prevalence is None else f"{prevalence:.3f}",
-            *(_cells(kappa) if kappa else ("", "")),
-            *_cells(alpha),
-        )
+    for name, _, kappa, alpha in rows:
         notes |= {f"kappa of {name}": kappa} if kappa else {}
         notes[f"alpha of {name}"] = alpha
-    console.print(rows)
     exact = figures.exact_agreement
-    console.print(f"Exact agreement {_in_words(exact)}, not corrected for chance.")
+    interval = "" if exact.low is None else f" ({bounds(exact, joint=' to ')})"
+    console.print(f"Exact agreement {number(exact.value)}{interval}, not corrected for chance.")
     _print_notes(notes)
 
 
@@ -158,19 +153,22 @@ def _rows(figures: Figures, codebook: Codebook) -> Iterator[tuple[str, float | N
         yield "whole sets, MASI", None, None, figures.masi_alpha
 
 
-def _print_pairs(pairs: Iterable[PairAgreement]) -> None:
+def _row_cells(n: int, name: str, prevalence: float | None, kappa: Estimate | None, alpha: Estimate) -> tuple[str, ...]:
+    share = "" if prevalence is None else number(prevalence)
+    return (name, str(n), share, *(_cells(kappa) if kappa else ("", "")), *_cells(alpha))
+
+
+def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
     def worst_first(pair: PairAgreement) -> tuple[bool, float]:
         return pair.kappa.value is None, pair.kappa.value or 0.0
 
-    ordered = sorted(pairs, key=worst_first)
-    rows = table("annotators", "n", "kappa", "interval")
-    for pair in ordered[:_MANY_PAIRS]:
-        rows.add_row(" / ".join(pair.annotators), str(pair.n_sentences), *_cells(pair.kappa))
+    shown = {" / ".join(pair.annotators): pair for pair in sorted(pairs, key=worst_first)[:_MANY_PAIRS]}
+    rows = ((name, str(pair.n_sentences), *_cells(pair.kappa)) for name, pair in shown.items())
     console.print("Pairs of annotators, over whole sets:")
-    console.print(rows)
-    if len(ordered) > _MANY_PAIRS:
-        console.print(f"{counted(len(ordered) - _MANY_PAIRS, 'pair')} with higher kappa not shown; --json writes all.")
-    _print_notes({" / ".join(pair.annotators): pair.kappa for pair in ordered[:_MANY_PAIRS]})
+    console.print(table(("annotators", "n", "kappa", "interval"), rows))
+    if len(pairs) > _MANY_PAIRS:
+        console.print(f"{counted(len(pairs) - _MANY_PAIRS, 'pair')} with higher kappa not shown; --json writes all.")
+    _print_notes({name: pair.kappa for name, pair in shown.items()})
 
 
 def _print_confusion(confusion: Confusion) -> None:
@@ -207,16 +205,14 @@ def _print_suggestion_effect(effect: SuggestionEffect) -> None:
     contrasts = {"equal to the suggestion": exact}
     for label, both in effect.per_label.items():
         contrasts |= {f"{label} given, suggested": both.suggested, f"{label} given, not suggested": both.not_suggested}
-    rows = table("share of decisions", "n shown", "n blind", "shown", "blind", "difference", "interval")
-    for name, contrast in contrasts.items():
-        rows.add_row(name, *_contrast_cells(contrast))
-    console.print(rows)
+    headings = ("share of decisions", "n shown", "n blind", "shown", "blind", "difference", "interval")
+    console.print(table(headings, ((name, *_contrast_cells(contrast)) for name, contrast in contrasts.items())))
     _print_notes({name: contrast.difference for name, contrast in contrasts.items()})
 
 
 def _contrast_cells(contrast: Contrast) -> tuple[str, ...]:
-    shares = ("–" if share is None else f"{share:.3f}" for share in (contrast.shown, contrast.blind))
-    return (str(contrast.n_shown), str(contrast.n_blind), *shares, *_cells(contrast.difference))
+    counts = (str(contrast.n_shown), str(contrast.n_blind))
+    return (*counts, number(contrast.shown), number(contrast.blind), *_cells(contrast.difference))
 
 
 def _print_retests(retests: Iterable[Retest], codebook: Codebook) -> None:
@@ -232,29 +228,15 @@ def _print_retests(retests: Iterable[Retest], codebook: Codebook) -> None:
 
 def _cells(estimate: Estimate) -> tuple[str, str]:
     """The value and its interval; reasons for missing ones are printed below the table."""
-    if estimate.value is None:
-        return "undefined", "–"
-    return f"{estimate.value:.3f}", _bounds(estimate) or "–"
-
-
-def _in_words(estimate: Estimate) -> str:
-    bounds = _bounds(estimate)
-    return f"{estimate.value:.3f}" + (f" ({bounds})" if bounds else "")
-
-
-def _bounds(estimate: Estimate) -> str:
-    return "" if estimate.low is None else f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return ("undefined" if estimate.value is None else number(estimate.value), bounds(estimate, joint=" to "))
 
 
 def _print_notes(estimates: Mapping[str, Estimate]) -> None:
     """Why figures or intervals are missing, one line per reason, and how many draws were dropped."""
-    for what in ("undefined", "no_interval"):
-        reasons: dict[str, list[str]] = {}
-        for name, estimate in estimates.items():
-            reasons.setdefault(getattr(estimate, what), []).append(name)
+    for heading, what in (("Undefined", "undefined"), ("No interval", "no_interval")):
+        reasons = by_reason({name: getattr(estimate, what) for name, estimate in estimates.items()})
         reasons.pop("", None)
         for reason, names in reasons.items():
-            heading = "Undefined" if what == "undefined" else "No interval"
             console.print(f"{heading} ({reason}): {', '.join(names) if len(names) < len(estimates) else 'all'}.")
     dropped = [
         f"{name} ({estimate.undefined_draws})" for name, estimate in estimates.items() if estimate.undefined_draws

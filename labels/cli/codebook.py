@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, find_codebook, reporting_errors
+from labels.cli.terminal import StoreOption, console, find_codebook, print_next, table
+from labels.codebook.changes import KINDS, diff, parse_step, titled
+from labels.codebook.schema import BY_NAME, dump_codebook
+from labels.settings import command, is_other_store, load_settings, relabel_command, store_name
 
 if TYPE_CHECKING:
     from labels.codebook.changes import CodebookDiff, FieldChange
@@ -29,30 +32,25 @@ def codebook_show(
     store: StoreOption = None,
 ) -> None:
     """Print a codebook as TOML, or its definitions as a table."""
-    from labels.codebook.schema import dump_codebook
-    from labels.settings import load_settings
 
-    with reporting_errors():
-        codebook = find_codebook(name, load_settings(store=store).store)
-        if brief:
-            _print_definitions(codebook)
-        else:
-            typer.echo(dump_codebook(codebook), nl=False)
+    codebook = find_codebook(name, load_settings(store=store).store)
+    if brief:
+        _print_definitions(codebook)
+    else:
+        typer.echo(dump_codebook(codebook), nl=False)
 
 
 @app.command("check", epilog="Example: communique codebook check mine.toml")
 def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: StoreOption = None) -> None:
     """Validate a codebook: list its problems, or its labels without a definition."""
-    from labels.settings import load_settings
 
-    with reporting_errors():
-        codebook = find_codebook(name, load_settings(store=store).store)
-        kind = "exclusive" if codebook.exclusive else "multi-label"
-        console.print(f"{codebook.name} {codebook.version} ({codebook.hash}): {len(codebook.labels)} labels, {kind}.")
-        for label in codebook.labels:
-            if not label.definition:
-                console.print(f"  {label.name}: no definition yet, so every annotator will apply their own.")
-        _print_keyless(codebook)
+    codebook = find_codebook(name, load_settings(store=store).store)
+    kind = "exclusive" if codebook.exclusive else "multi-label"
+    console.print(f"{codebook.name} {codebook.version} ({codebook.hash}): {len(codebook.labels)} labels, {kind}.")
+    for label in codebook.labels:
+        if not label.definition:
+            console.print(f"  {label.name}: no definition yet, so every annotator will apply their own.")
+    _print_keyless(codebook)
 
 
 @app.command("infer", epilog="Example: communique codebook infer train.jsonl --out mine.toml")
@@ -61,39 +59,33 @@ def codebook_infer(
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of the screen.")] = None,
 ) -> None:
     """Make a codebook from the labels in a labelled file."""
-    from labels.codebook.schema import dump_codebook
     from labels.files import write_whole
-    from labels.settings import command
     from labels.text.examples import infer_codebook_of
 
-    with reporting_errors():
-        text = dump_codebook(infer_codebook_of([file]))
-        if out is None:
-            typer.echo(text, nl=False)
-        else:
-            write_whole(out, [text])
-            following = command("codebook", "check", out)
-            console.print(f"Wrote {out}. Next: write the definitions, then type `{following}`.", soft_wrap=True)
+    text = dump_codebook(infer_codebook_of([file]))
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_whole(out, [text])
+        following = command("codebook", "check", out)
+        console.print(f"Wrote {out}. Next: write the definitions, then type `{following}`.", soft_wrap=True)
 
 
 @app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
 def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
     """Show the differences between two versions of a codebook."""
-    from labels.codebook.changes import diff, titled
-    from labels.settings import command, load_settings
 
-    with reporting_errors():
-        place = load_settings(store=store).store
-        before, after = find_codebook(old, place), find_codebook(new, place)
-        console.print(f"{titled(before)} -> {titled(after)}")
-        _print_diff(diff(before, after))
-        if before.hash == after.hash:
-            console.print("The two are identical.")
-        elif diff(before, after).same_labels:
-            console.print("Labels and flags are the same: annotations made under either version are read alike.")
-        else:
-            following = command("codebook", "migrate", old, new, store=place)
-            console.print(f"To record what became of the labels, add options to: {following}", soft_wrap=True)
+    place = load_settings(store=store).store
+    before, after = find_codebook(old, place), find_codebook(new, place)
+    console.print(f"{titled(before)} -> {titled(after)}")
+    _print_diff(diff(before, after))
+    if before.hash == after.hash:
+        console.print("The two are identical.")
+    elif diff(before, after).same_labels:
+        console.print("Labels and flags are the same: annotations made under either version are read alike.")
+    else:
+        following = command("codebook", "migrate", old, new, store=place)
+        console.print(f"To record what became of the labels, add options to: {following}", soft_wrap=True)
 
 
 @app.command("migrate", epilog="Example: communique codebook migrate diplomatic mine.toml --rename dismissal=rejection")
@@ -109,27 +101,24 @@ def codebook_migrate(
     store: StoreOption = None,
 ) -> None:
     """Record what became of a codebook's labels, so that old annotations are read under the new version."""
-    from labels.codebook.changes import KINDS, diff, parse_step
-    from labels.settings import load_settings
     from labels.store import Store
     from labels.store.codebook_migration import apply_migration, plan_migration
 
-    with reporting_errors():
-        place = load_settings(store=store).store
-        typed = zip(KINDS, (rename, merge, split, retire, add), strict=True)
-        steps = [parse_step(kind, text) for kind, texts in typed for text in texts or ()]
-        before, after = find_codebook(old, place), find_codebook(new, place)
-        if not steps and diff(before, after).same_labels:
-            console.print("Labels and flags are the same: annotations are read alike. Nothing to migrate.")
+    place = load_settings(store=store).store
+    typed = zip(KINDS, (rename, merge, split, retire, add), strict=True)
+    steps = [parse_step(kind, text) for kind, texts in typed for text in texts or ()]
+    before, after = find_codebook(old, place), find_codebook(new, place)
+    if not steps and diff(before, after).same_labels:
+        console.print("Labels and flags are the same: annotations are read alike. Nothing to migrate.")
+        return
+    with Store(place, create=False) as opened:
+        plan = plan_migration(opened, before, after, steps)
+        _print_plan(plan)
+        if not apply:
+            console.print("Nothing is written yet. To record the steps, repeat the command with --apply.")
             return
-        with Store(place, create=False) as opened:
-            plan = plan_migration(opened, before, after, steps)
-            _print_plan(plan)
-            if not apply:
-                console.print("Nothing is written yet. To record the steps, repeat the command with --apply.")
-                return
-            queued = apply_migration(opened, plan)
-        _print_applied(plan, queued, place, new)
+        queued = apply_migration(opened, plan)
+    _print_applied(plan, queued, place, new)
 
 
 def _print_diff(found: CodebookDiff) -> None:
@@ -154,19 +143,12 @@ def _print_fields(changes: tuple[FieldChange, ...]) -> None:
 
 
 def _print_plan(plan: MigrationPlan) -> None:
-    from rich.table import Table
-
-    from labels.codebook.changes import titled
 
     console.print(f"{titled(plan.old)} -> {titled(plan.new)}")
     if plan.effects:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("step", "changed", "undecided", "annotators"):
-            table.add_column(heading, justify="left" if heading == "step" else "right")
-        for effect in plan.effects:
-            figures = (effect.changed, effect.undecided, effect.annotators)
-            table.add_row(effect.step.meaning, *(f"{figure:,}" for figure in figures))
-        console.print(table)
+        headings = ("step", "changed", "undecided", "annotators")
+        counts = ((effect.step.meaning, effect.changed, effect.undecided, effect.annotators) for effect in plan.effects)
+        console.print(table(headings, ((meaning, *map("{:,}".format, figures)) for meaning, *figures in counts)))
     console.print(
         f"Standing annotations: {len(plan.moved):,} (annotators: {plan.annotators}). "
         f"Unchanged: {plan.count('unchanged'):,}, changed by the steps: {plan.count('changed'):,}, "
@@ -187,7 +169,6 @@ def _described(reading: Reading) -> str:
 
 
 def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> None:
-    from labels.settings import command, is_other_store, relabel_command, store_name
 
     if plan.recorded:
         console.print("These steps are already recorded.")
@@ -199,7 +180,7 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> No
         following = relabel_command(store=store, codebook=new)
     else:
         following = command("label", "--annotator", "YOUR_NAME", store=store, codebook=new)
-    console.print(f"Next: {following}", soft_wrap=True)
+    print_next(following)
     pinned = ["data.source=store", f"data.codebook={plan.old.name}@{plan.old.hash}"]
     if is_other_store(store):
         pinned.append(f"data.store={store_name(store)}")
@@ -208,20 +189,15 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> No
 
 
 def _print_definitions(codebook: Codebook) -> None:
-    from rich.table import Table
 
-    table = Table(title=f"{codebook.name} {codebook.version} ({codebook.hash})", title_justify="left")
-    for heading in ("key", "label", "definition"):
-        table.add_column(heading)
     keys = codebook.shown_keys
-    for label in codebook.labels:
-        table.add_row(keys[label.name], label.name, label.definition)
-    console.print(table)
+    rows = ((keys[label.name], label.name, label.definition) for label in codebook.labels)
+    title = f"{codebook.name} {codebook.version} ({codebook.hash})"
+    console.print(table(("key", "label", "definition"), rows, align="llt", title=title))
     _print_keyless(codebook)
 
 
 def _print_keyless(codebook: Codebook) -> None:
-    from labels.codebook.schema import BY_NAME
 
     if codebook.keyless:
         console.print(

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, reporting_errors
+from labels.cli.terminal import CodebookOption, StoreOption, console, find_codebook, opened_store
 from labels.errors import InputError
+from labels.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in the formats of other tools.")
 _NAMES = (
@@ -33,20 +34,17 @@ def annotations_import(
     """Add annotations from a file: all of it or none; importing twice adds nothing."""
     from labels.exchange.driver import add_batch, read_file
     from labels.exchange.formats import find_format
-    from labels.settings import load_settings
     from labels.store import Store
-    from labels.store.codebooks import find_codebook
 
-    with reporting_errors():
-        unit = find_format(format).unit
-        settings = load_settings(store=store, codebook=codebook)
-        book = find_codebook(settings.codebook, settings.store)
-        # The file is read before the store is opened, so that a bad file leaves no new store behind.
-        batch = read_file(file, book, format, annotator.strip())
-        with Store(settings.store) as opened:
-            new, known, left_out = add_batch(opened, batch, book)
-        console.print(f"{unit.capitalize()} added to {opened.name}: {new} (already there: {known}).")
-        _print_left_out(left_out)
+    unit = find_format(format).unit
+    settings = load_settings(store=store, codebook=codebook)
+    book = find_codebook(settings.codebook, settings.store)
+    # The file is read before the store is opened, so that a bad file leaves no new store behind.
+    batch = read_file(file, book, format, annotator.strip())
+    with Store(settings.store) as opened:
+        new, known, left_out = add_batch(opened, batch, book)
+    console.print(f"{unit.capitalize()} added to {opened.name}: {new} (already there: {known}).")
+    _print_left_out(left_out)
 
 
 @app.command("export", epilog="Example: communique annotations export labels.jsonl")
@@ -62,19 +60,13 @@ def annotations_export(
     """Write the annotations of the store to a file, and say what its format does not carry."""
     from labels.exchange.driver import export_file
     from labels.exchange.formats import find_format
-    from labels.settings import load_settings
-    from labels.store import Store
-    from labels.store.codebooks import find_codebook
 
-    with reporting_errors():
-        found = find_format(format)
-        settings = load_settings(store=store, codebook=codebook)
-        book = find_codebook(settings.codebook, settings.store)
-        with Store(settings.store, create=False) as opened:
-            written, left_out = export_file(opened, file, book, format, annotator.strip())
-        console.print(f"{found.unit.capitalize()} written to {file}: {written}.")
-        _print_left_out(left_out)
-        _print_phrases("Not carried by this format:", found.lost)
+    found = find_format(format)
+    with opened_store(store, codebook) as (opened, book, _):
+        written, left_out = export_file(opened, file, book, format, annotator.strip())
+    console.print(f"{found.unit.capitalize()} written to {file}: {written}.")
+    _print_left_out(left_out)
+    _print_phrases("Not carried by this format:", found.lost)
 
 
 @app.command("formats", epilog="Example: communique annotations formats prodigy")
@@ -86,18 +78,17 @@ def annotations_formats(
     """List the formats for import and export, those of plug-ins too, or describe one."""
     from labels.exchange.formats import PLUGINS, find_format, format_names
 
-    with reporting_errors():
-        if name:
-            found = find_format(name)
-            ending = f"files that end in {' or '.join(found.endings)}" if found.endings else "a file or folder"
-            console.print(f"{name}: {_CARRIED[found.carries]}, in {ending}.")
-            _print_phrases("Not exported:", found.lost)
-            _print_phrases("Not imported:", found.not_read)
-            return
-        for known in format_names():
-            console.print(_line_of(known))
-        for ignored in PLUGINS.shadowed():
-            console.print(ignored)
+    if name:
+        found = find_format(name)
+        ending = f"files that end in {' or '.join(found.endings)}" if found.endings else "a file or folder"
+        console.print(f"{name}: {_CARRIED[found.carries]}, in {ending}.")
+        _print_phrases("Not exported:", found.lost)
+        _print_phrases("Not imported:", found.not_read)
+        return
+    for known in format_names():
+        console.print(_line_of(known))
+    for ignored in PLUGINS.shadowed():
+        console.print(ignored)
 
 
 def _line_of(name: str) -> str:

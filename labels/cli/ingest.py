@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, counted, progress_bars, reporting_errors
+from labels.cli.terminal import StoreOption, console, counted, print_next, progress_bars
+from labels.settings import command, load_settings
 
 
 def ingest_command(
@@ -15,37 +16,29 @@ def ingest_command(
     store: StoreOption = None,
 ) -> None:
     """Read documents into the store and split them into sentences; boilerplate is set aside and counted."""
-    from labels.settings import command, load_settings
     from labels.store import Store
     from labels.store.documents import ingest
     from labels.text.documents import find_files
 
-    with reporting_errors():
-        settings = load_settings(store=store)
-        find_files(paths)  # a wrong path must not leave an empty store behind
-        with Store(settings.store) as opened, progress_bars():
-            report = ingest(opened, paths)
-            counts = opened.counts.texts()
-        for message in report.rejected:
-            console.print(f"Left out: {message}", style="yellow")
-        console.print(
-            f"Read {counted(report.documents_read, 'document')}: {report.documents_added} new, "
-            f"with {counted(report.sentences_added, 'sentence')}."
-        )
-        _print_boilerplate(report.boilerplate)
-        console.print(
-            f"{opened.name} now contains {counted(counts.documents, 'document')} and "
-            f"{counted(counts.sentences - counts.boilerplate, 'sentence')} to label."
-        )
-        if report.documents_added:
-            following = command("label", "--annotator", "YOUR_NAME", store=settings.store)
-            console.print(f"Next: {following}", soft_wrap=True)
-        if not report.documents_read:
-            raise typer.Exit(2)
-
-
-def _print_boilerplate(boilerplate: dict[str, int]) -> None:
-    total = sum(boilerplate.values())
-    if total:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(boilerplate.items()))
-        console.print(f"Set aside as boilerplate: {total} ({reasons}).")
+    settings = load_settings(store=store)
+    find_files(paths)  # a wrong path must not leave an empty store behind
+    with Store(settings.store) as opened, progress_bars():
+        report = ingest(opened, paths)
+        counts = opened.counts.texts()
+    for message in report.rejected:
+        console.print(f"Left out: {message}", style="yellow")
+    console.print(
+        f"Read {counted(report.documents_read, 'document')}: {report.documents_added} new, "
+        f"with {counted(report.sentences_added, 'sentence')}."
+    )
+    if report.boilerplate:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
+        console.print(f"Set aside as boilerplate: {report.boilerplate.total()} ({reasons}).")
+    console.print(
+        f"{opened.name} now contains {counted(counts.documents, 'document')} and "
+        f"{counted(counts.sentences - counts.boilerplate, 'sentence')} to label."
+    )
+    if report.documents_added:
+        print_next(command("label", "--annotator", "YOUR_NAME", store=settings.store))
+    if not report.documents_read:
+        raise typer.Exit(2)

@@ -1,4 +1,4 @@
-"""`communique label`, and what it shares with `adjudicate`: the annotator, and a session on screen or line by line."""
+"""`communique label` and `communique adjudicate`: a session on the screen, or line by line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, reporting_errors
+from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next
+from labels.errors import InputError
+from labels.settings import command
 
 if TYPE_CHECKING:
     from labels.annotate.session import Session
     from labels.codebook.schema import Codebook
     from labels.sampling.strategies import DrawRequest
     from labels.sampling.suggestions import Suggester
-    from labels.settings import Settings
     from labels.store import Store
 
 _BLIND = 0.2
@@ -88,39 +89,60 @@ def label_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentences one by one, one key per label; every key press is saved at once."""
-    from labels.sampling.relabelling import refuse_replaced
     from labels.sampling.strategies import SCORED, DrawRequest
     from labels.sampling.suggestions import Suggester, choose_model
+    from labels.store.codebook_migration import refuse_replaced
 
-    with reporting_errors():
-        kind, query = _checked_strategy(strategy, retest=retest)
-        withheld = _checked_blind(blind, suggest=suggest)
-        with opened_store(store, codebook) as (opened, book, settings):
-            if kind == "relabel":
-                refuse_replaced(opened, book, annotator)
-            chosen = choose_model(opened, book, model) if suggest or kind in SCORED else None
-            request = DrawRequest(
-                strategy=kind,
-                size=size,
-                seed=seed,
-                overlap=overlap,
-                model_id=chosen.id if chosen and kind in SCORED else "",
-                by=by,
-                query=query,
-                retest_after=timedelta(hours=retest_after),
-            )
-            suggester = Suggester(opened, chosen, annotator, withheld) if suggest and chosen else None
-            draw = partial(_next_session, opened, book, annotator, request, suggester)
-            first = draw()
-            if first is None:
-                console.print(_nothing_left(opened, kind, annotator), soft_wrap=True)
-                return
-            last = run_session(first, book, annotator, plain=plain, more=draw)
-            console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
-            _print_next(annotator, settings)
+    kind, query = _checked_strategy(strategy, retest=retest)
+    withheld = _checked_blind(blind, suggest=suggest)
+    with opened_store(store, codebook) as (opened, book, settings):
+        if kind == "relabel":
+            refuse_replaced(opened, book, annotator)
+        chosen = choose_model(opened, book, model) if suggest or kind in SCORED else None
+        request = DrawRequest(
+            strategy=kind,
+            size=size,
+            seed=seed,
+            overlap=overlap,
+            model_id=chosen.id if chosen and kind in SCORED else "",
+            by=by,
+            query=query,
+            retest_after=timedelta(hours=retest_after),
+        )
+        suggester = Suggester(opened, chosen, annotator, withheld) if suggest and chosen else None
+        draw = partial(_next_session, opened, book, annotator, request, suggester)
+        first = draw()
+        if first is None:
+            console.print(_nothing_left(opened, kind, annotator), soft_wrap=True)
+            return
+        last = _run_session(first, book, annotator, plain=plain, more=draw)
+        console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
+    print_next(
+        command("label", "--annotator", annotator, store=settings.store, codebook=settings.codebook),
+        command("status", store=settings.store),
+        command("annotations", "export", "labels.jsonl", store=settings.store, codebook=settings.codebook),
+    )
 
 
-def run_session(
+def adjudicate_command(
+    annotator: AnnotatorOption, plain: PlainOption = False, store: StoreOption = None, codebook: CodebookOption = None
+) -> None:
+    """Decide the sentences on which annotators disagree; their annotations stay as they are beside your decision."""
+    from labels.annotate.tasks import AdjudicationSession
+
+    with opened_store(store, codebook) as (opened, book, settings):
+        session = AdjudicationSession(opened, book, annotator)
+        if not session.total:
+            console.print(f"Nothing to adjudicate in {opened.name}: annotators do not disagree on any sentence.")
+            return
+        _run_session(session, book, annotator, plain=plain)
+        others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
+        disputes = counted(session.total, "dispute")
+        console.print(f"{session.decided} of {disputes} decided{others}. All saved in {opened.name}.")
+    print_next(command("agreement", store=settings.store, codebook=settings.codebook))
+
+
+def _run_session(
     session: Session,
     codebook: Codebook,
     annotator: str,
@@ -157,7 +179,7 @@ def _next_session(
     store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None
 ) -> Session | None:
     """A session on the unfinished draw or a new one, None if nothing is left to draw."""
-    from labels.annotate.labelling import LabellingSession
+    from labels.annotate.tasks import LabellingSession
 
     session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
     return session if session.remaining else None
@@ -169,8 +191,6 @@ def _checked_strategy(strategy: str | None, *, retest: bool) -> tuple[str, str]:
     Raises:
         InputError: --retest is given beside another strategy.
     """
-    from labels.errors import InputError
-
     kind, _, query = (strategy or ("retest" if retest else "random")).strip().partition(" ")
     if retest and kind != "retest":
         raise InputError(f"--retest means --strategy retest, but --strategy {kind} is given too. Remove one of them.")
@@ -183,8 +203,6 @@ def _checked_blind(blind: float | None, *, suggest: bool) -> float:
     Raises:
         InputError: it is given without --suggest.
     """
-    from labels.errors import InputError
-
     if blind is not None and not suggest:
         raise InputError("--blind withholds suggestions, but none are asked for. Add --suggest, or remove --blind.")
     return _BLIND if blind is None else blind
@@ -194,8 +212,6 @@ def _checked_blind(blind: float | None, *, suggest: bool) -> float:
 
 
 def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
-    from labels.settings import command
-
     reasons = {
         "random": f"Add text with `{command('ingest', 'PATH', store=store.name)}`.",
         "retest": "None of your random decisions is old enough; --retest-after 0 takes any.",
@@ -237,15 +253,3 @@ def _reserved_by(store: Store, annotator: str, reserved: int) -> str:
         "after they last started labelling. Wait until then. A smaller --size in everyone's draw leaves more for the "
         "others, and --overlap in a random draw gives the same sentences to two annotators."
     )
-
-
-def _print_next(annotator: str, settings: Settings) -> None:
-    from labels.settings import command
-
-    where, under = settings.store, settings.codebook
-    following = (
-        command("label", "--annotator", annotator, store=where, codebook=under),
-        command("status", store=where),
-        command("annotations", "export", "labels.jsonl", store=where, codebook=under),
-    )
-    console.print("Next: " + "\n      ".join(following), soft_wrap=True)

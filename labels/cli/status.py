@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from labels.cli.terminal import StoreOption, console, counted, reporting_errors, table
+from labels.cli.terminal import StoreOption, console, counted, number, table
+from labels.settings import command, load_settings, relabel_command
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -13,17 +15,14 @@ if TYPE_CHECKING:
 
 def status_command(store: StoreOption = None) -> None:
     """Show what each annotator has done, how far the labels are, and what waits to be labelled again."""
-    from labels.settings import load_settings
     from labels.store import Store, last_midnight
 
-    with reporting_errors():
-        settings = load_settings(store=store)
-        with Store(settings.store, create=False) as opened:
-            _print_extent(opened)
-            _print_annotators(opened, last_midnight())
-            _print_labels(opened)
-            _print_strategies(opened)
-            _print_waiting(opened)
+    with Store(load_settings(store=store).store, create=False) as opened:
+        _print_extent(opened)
+        _print_annotators(opened, last_midnight())
+        _print_labels(opened)
+        _print_strategies(opened)
+        _print_waiting(opened)
 
 
 def _print_extent(store: Store) -> None:
@@ -37,19 +36,17 @@ def _print_extent(store: Store) -> None:
 
 
 def _print_annotators(store: Store, today: str) -> None:
-    from labels.settings import command
-
     found = store.counts.annotators(today=today)
     if not found:
         following = command("label", "--annotator", "YOUR_NAME", store=store.name)
         console.print(f"No annotations yet. Next: {following}", soft_wrap=True)
         return
-    rows = table("annotator", "reviewed", "none", "skipped", "with note", "today", "reserved", "median s", "last")
+    headings = ("annotator", "reviewed", "none", "skipped", "with note", "today", "reserved", "median s", "last")
+    rows = []
     for one in found:
-        numbers = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
-        seconds = "–" if one.seconds is None else f"{one.seconds:.1f}"
-        rows.add_row(one.annotator, *map(str, numbers), seconds, _local(one.last))
-    console.print(rows)
+        counts = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
+        rows.append((one.annotator, *map(str, counts), number(one.seconds, 1), _local(one.last)))
+    console.print(table(headings, rows))
 
 
 def _print_labels(store: Store) -> None:
@@ -57,31 +54,27 @@ def _print_labels(store: Store) -> None:
     total = sum(sets.values())
     if not total:
         return
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for labels, n in sets.items():
-        for label in labels or ("none",):
-            counts[label] = counts.get(label, 0) + n
-    rows = table("label", "annotations", "share")
-    for label, n in sorted(counts.items(), key=lambda count: (count[0] == "none", -count[1])):
-        rows.add_row(label, str(n), f"{n / total:.1%}")
-    console.print(rows)
+        counts.update(dict.fromkeys(labels or ("none",), n))
+    ordered = sorted(counts.items(), key=lambda count: (count[0] == "none", -count[1]))
+    rows = ((label, str(n), f"{n / total:.1%}") for label, n in ordered)
+    console.print(table(("label", "annotations", "share"), rows))
 
 
 def _print_strategies(store: Store) -> None:
-    found = store.counts.strategies()
-    if not found:
-        return
-    rows = table("drawn by", "sentences", "reviewed", "skipped")
-    for one in found:
-        rows.add_row(one.strategy or "(unknown)", str(one.drawn), str(one.reviewed), str(one.skipped))
-    console.print(rows)
+    rows = [
+        (one.strategy or "(unknown)", str(one.drawn), str(one.reviewed), str(one.skipped))
+        for one in store.counts.strategies()
+    ]
+    if rows:
+        console.print(table(("drawn by", "sentences", "reviewed", "skipped"), rows))
 
 
 def _print_waiting(store: Store) -> None:
     waiting = {entry.sentence_id for entry in store.relabelling.waiting()}
     if waiting:
-        from labels.sampling.relabelling import awaited_codebooks
-        from labels.settings import relabel_command
+        from labels.store.codebook_migration import awaited_codebooks
 
         awaited = next(iter(awaited_codebooks(store, waiting)), "")
         following = relabel_command(store=store.name, codebook=awaited)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from labels.errors import CommuniqueError
 from labels.progress import progress_to
+from labels.settings import load_settings
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.align import VerticalAlignMethod
+    from rich.console import Console, JustifyMethod
     from rich.progress import TaskID
     from rich.table import Table
+    from rich.text import Text
 
     from labels.codebook.schema import Codebook
     from labels.settings import Settings
@@ -51,19 +54,68 @@ def _printable(value: Any) -> Any:
 console = _Lazy()
 
 
-def table(*headings: str) -> Table:
-    """A table without lines: the first column is left-aligned, the others are right-aligned."""
+def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, align: str = "", **options: Any) -> Table:
+    """A table without lines.
+
+    Args:
+        rows: the cells of each row; text is never read as markup when `console` prints it.
+        align: a letter for each column: `t` is text that may be wrapped, `l` and `r` are aligned left and right and
+            kept whole. By default text, then figures: `trrr`.
+        options: further arguments of `rich.table.Table`.
+    """
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for position, heading in enumerate(headings):
-        made.add_column(heading, justify="right" if position else "left", no_wrap=bool(position))
+    made = Table(**({"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "title_justify": "left"} | options))
+    # A heading of several lines ends just above its figures.
+    vertical: VerticalAlignMethod = "bottom" if any("\n" in heading for heading in headings) else "top"
+    for heading, letter in zip(headings, align or "t" + "r" * (len(headings) - 1), strict=True):
+        justify: JustifyMethod = "right" if letter == "r" else "left"
+        made.add_column(heading, justify=justify, vertical=vertical, no_wrap=letter != "t", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
     return made
 
 
-def counted(number: int, noun: str) -> str:
-    """The number with its noun, which takes an s unless the number is 1."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure with this many decimals; a dash if it is undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+class Bounded(Protocol):
+    """An object with the two ends of an interval, which may be None."""
+
+    @property
+    def low(self) -> float | None:
+        """The lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """The upper end."""
+
+
+def bounds(interval: Bounded | None, digits: int = 3, *, joint: str = "–") -> str:
+    """The two ends of an interval; a dash where there is none."""
+    if interval is None or interval.low is None:
+        return "–"
+    return f"{interval.low:.{digits}f}{joint}{interval.high:.{digits}f}"
+
+
+def by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names that share a reason."""
+    shared: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        shared.setdefault(reason, []).append(name)
+    return shared
+
+
+def counted(count: int, noun: str) -> str:
+    """The count with its noun, which takes an s unless the count is 1."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def print_next(*commands: str) -> None:
+    """Name commands to type next, a line each, never broken: they are there to be copied."""
+    console.print("Next: " + "\n      ".join(commands), soft_wrap=True)
 
 
 @contextmanager
@@ -127,9 +179,7 @@ def opened_store(store: str | None, codebook: str | None) -> Iterator[tuple[Stor
     Raises:
         InputError: as `load_settings`, `find_codebook` and `Store`.
     """
-    from labels.settings import load_settings
     from labels.store import Store
-    from labels.store.codebooks import find_codebook
 
     settings = load_settings(store=store, codebook=codebook)
     book = find_codebook(settings.codebook, settings.store)
@@ -142,3 +192,4 @@ StoreOption = Annotated[
 ]
 _CODEBOOK_HELP = "A shipped codebook, a TOML file, or NAME@VERSION in the store \\[default: diplomatic]."
 CodebookOption = Annotated[str | None, typer.Option("--codebook", help=_CODEBOOK_HELP, metavar="BOOK")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier call.")]

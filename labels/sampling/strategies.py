@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
@@ -125,8 +125,7 @@ def lease_end(lease: timedelta = LEASE) -> str:
 
 def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
     family = RANDOM_STRATEGIES if request.strategy == "random" else (request.strategy,)
-    model = request.model_id if request.model_id else None
-    draws = tuple(store.draws.last(annotator, family, query=request.query, model_id=model))
+    draws = tuple(store.draws.last(annotator, family, query=request.query, model_id=request.model_id or None))
     pending = store.draws.hold_pending(draws, expires_at=lease_end()) if draws else set()
     return Assignment(draws, frozenset(pending)) if pending else None
 
@@ -175,8 +174,7 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     generator.shuffle(mixed)
     items: dict[str, list[DrawItem]] = {"random": [], "overlap": []}
     for position, item in enumerate(mixed):
-        placed = DrawItem(item.sentence_id, item.inclusion_probability, position=position)
-        items[kinds.get(item.sentence_id, "random")].append(placed)
+        items[kinds.get(item.sentence_id, "random")].append(replace(item, position=position))
     return _Plan(items, frame.size, frame.hash, [item.sentence_id for item in second_readings])
 
 
@@ -240,11 +238,9 @@ def representatives(
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct vectors than clusters
         clusters = KMeans(n_clusters=count, n_init=1, random_state=seed % 2**32).fit(matrix, sample_weight=mass)
     distances = np.linalg.norm(matrix - clusters.cluster_centers_[clusters.labels_], axis=1)
-    order = [int(position) for position in np.argsort(distances, kind="stable")]
-    nearest: dict[int, int] = {}
-    for position in order:
-        nearest.setdefault(int(clusters.labels_[position]), position)
-    chosen = set(nearest.values())
+    order = np.argsort(distances, kind="stable").tolist()
+    # From the farthest to the nearest: the last one of a cluster to be written stays.
+    chosen = set({int(clusters.labels_[position]): position for position in reversed(order)}.values())
     # Equal vectors leave clusters empty: the vectors next nearest to their centres fill up.
     chosen.update([position for position in order if position not in chosen][: count - len(chosen)])
     return [position for position in order if position in chosen]

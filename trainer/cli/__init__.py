@@ -12,6 +12,10 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from labels.cli.terminal import reporting_errors
+from labels.errors import did_you_mean
+from trainer.environment import silence_libraries
+
 
 class Subcommand(NamedTuple):
     """Where it is defined, as `module:name` of a function or of a Typer app with subcommands; and an example."""
@@ -27,23 +31,23 @@ SUBCOMMANDS = {
     "label": Subcommand("labels.cli.label:label_command", "label --annotator ana --size 50"),
     "status": Subcommand("labels.cli.status:status_command", "status --store team.db"),
     "agreement": Subcommand("labels.cli.agreement:agreement_command", "agreement --suggestions --json agreement.json"),
-    "adjudicate": Subcommand("labels.cli.adjudicate:adjudicate_command", "adjudicate --annotator eva"),
+    "adjudicate": Subcommand("labels.cli.label:adjudicate_command", "adjudicate --annotator eva"),
     "annotations": Subcommand("labels.cli.exchange:app"),
     "train": Subcommand(
         "trainer.cli.train:train", "train experiments/finetune.toml --out runs/finetune --set model.epochs=6"
     ),
     "sweep": Subcommand(
-        "trainer.cli.sweep:sweep", "sweep experiments/sweep.toml --out runs/sweep --set sweep.trials=40"
+        "trainer.cli.train:sweep", "sweep experiments/sweep.toml --out runs/sweep --set sweep.trials=40"
     ),
     "evaluate": Subcommand(
-        "trainer.cli.evaluate:evaluate", "evaluate runs/finetune held_out.jsonl --out reports/held_out"
+        "trainer.cli.saved_model:evaluate", "evaluate runs/finetune held_out.jsonl --out reports/held_out"
     ),
-    "export": Subcommand("trainer.cli.export:export", "export runs/finetune --onnx --int8 --out runs/fast"),
-    "score": Subcommand("trainer.cli.score:score", "score runs/tfidf --embed"),
+    "export": Subcommand("trainer.cli.saved_model:export", "export runs/finetune --onnx --int8 --out runs/fast"),
+    "score": Subcommand("trainer.cli.saved_model:score", "score runs/tfidf --embed"),
     "doubts": Subcommand("trainer.cli.doubts:doubts", "doubts --kind embedding --limit 50 --queue"),
     "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "leaderboard --experiment communique-demo"),
-    "predict": Subcommand("trainer.cli.predict:predict", "predict runs/finetune articles/ --out tagged.csv"),
-    "serve": Subcommand("trainer.cli.serve:serve", "serve models:/diplomatic-statements@champion --port 8000"),
+    "predict": Subcommand("trainer.cli.saved_model:predict", "predict runs/finetune articles/ --out tagged.csv"),
+    "serve": Subcommand("trainer.cli.saved_model:serve", "serve models:/diplomatic-statements@champion --port 8000"),
 }
 """In the order in which a user meets them."""
 
@@ -69,6 +73,18 @@ class Subcommands(TyperGroup):
             command = typer.main.get_command(alone)
         command.name = cmd_name
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer's, which knows no subcommands to suggest, because they are not imported yet."""
+        if args[0] not in SUBCOMMANDS:
+            ctx.fail(f"No such command '{args[0]}'{did_you_mean(args[0], SUBCOMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand; what it raises on purpose becomes a message and an exit code here, for all of them."""
+        silence_libraries()
+        with reporting_errors():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(cls=Subcommands, no_args_is_help=True, pretty_exceptions_show_locals=False)

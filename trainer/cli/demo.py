@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from labels.cli.terminal import console, progress_bars, reporting_errors
+from labels.cli.terminal import console, progress_bars, table
 from trainer.cli.leaderboard import print_results
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from labels.records import Document
     from trainer.data.splits import Split
     from trainer.model.model import Model
-    from trainer.predict.bulk import Row
+    from trainer.predict import Row
     from trainer.runs.demo import Corpus
     from trainer.runs.run import RunResult
 
@@ -29,19 +30,18 @@ def demo(
     """Try everything on the starter corpus: read, split, train four models, register the best, label a new article."""
     from trainer.runs import demo as steps
 
-    with reporting_errors():
-        with progress_bars():
-            corpus = steps.read_corpus(out)
-        print_corpus(corpus)
-        split = steps.freeze_split(out, corpus)
-        print_split(split, out / "split.json")
-        with progress_bars():
-            results = steps.train_all(out, corpus)
-        print_results(results)
-        best, uri = steps.register_champion(results)
-        print_champion(best, uri)
-        print_tagged(*tag_unseen(best.model))
-        print_next_steps(uri)
+    with progress_bars():
+        corpus = steps.read_corpus(out)
+    print_corpus(corpus)
+    split = steps.freeze_split(out, corpus)
+    print_split(split, out / "split.json")
+    with progress_bars():
+        results = steps.train_all(out, corpus)
+    print_results(results)
+    best, uri = steps.register_champion(results)
+    print_champion(best, uri)
+    print_tagged(*tag_unseen(best.model))
+    print_next_steps(uri)
 
 
 def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
@@ -49,7 +49,7 @@ def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
     from labels.text.documents import read_file
     from labels.text.sentences import split_sentences
     from trainer.environment import shipped
-    from trainer.predict.bulk import predict_rows
+    from trainer.predict import predict_rows
 
     [document] = read_file(shipped("seeds") / "unseen.txt", console.print)
     return document, predict_rows(model, [(document, one) for one in split_sentences(document) if not one.boilerplate])
@@ -81,16 +81,19 @@ def print_champion(best: RunResult, uri: str) -> None:
 def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
     """Step 5: each sentence of the article with its labels and their probabilities."""
     console.print(f"5. An article it has never seen: “{document.title}” ({document.source})")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column("labels", style="bold", no_wrap=True)
-    table.add_column("sentence")
-    for row in rows:
-        likeliest = max(row["probabilities"], key=row["probabilities"].__getitem__)
-        shown = row["labels"] or [likeliest]
-        said = [f"{row['probabilities'][label]:.2f} {label if row['labels'] else f'({label})'}" for label in shown]
-        table.add_row("\n".join(said), row["text"], style="" if row["labels"] else "dim")
-    console.print(table, soft_wrap=False)
+    shown = table(("labels", "sentence"), map(_tagged_cells, rows), align="lt", show_header=False)
+    console.print(shown, soft_wrap=False)
     console.print("In brackets: the most likely label where no label reaches its threshold.")
+
+
+def _tagged_cells(row: Mapping[str, Any]) -> tuple[Text, Text]:
+    from rich.text import Text
+
+    found = row["probabilities"]
+    if not row["labels"]:
+        likeliest = max(found, key=found.__getitem__)
+        return Text(f"{found[likeliest]:.2f} ({likeliest})", style="dim"), Text(row["text"], style="dim")
+    return Text("\n".join(f"{found[label]:.2f} {label}" for label in row["labels"]), style="bold"), Text(row["text"])
 
 
 def print_next_steps(uri: str) -> None:

@@ -1,22 +1,34 @@
-"""`communique train`: one model, or with `--learning-curve` how good it is with how many labelled sentences."""
+"""`communique train`: one model, or its learning curve; and `communique sweep`: a search over its settings."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from labels.cli.terminal import console, progress_bars, reporting_errors
+from labels.cli.terminal import OverwriteOption, bounds, console, number, print_next, progress_bars, table
 from labels.settings import command
-from trainer.cli.options import ExperimentArgument, OutOption, OverwriteOption, SetOption
-from trainer.cli.report import bounds, number, print_report
+from trainer.cli.report import print_report
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trainer.config.experiment import Experiment
     from trainer.evaluation.curve_figures import Outlook
     from trainer.runs.learning_curve import CurveResult, LearningCurve
     from trainer.runs.run import RunResult
+    from trainer.runs.sweep import SweepResult
+    from trainer.runs.sweep_trials import Trial
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(help="TOML file, or the name of a shipped one: finetune, tfidf, ...")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the outputs \\[default: runs/NAME].")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. data.train=mine.jsonl")]
+_SHOWN_TRIALS = 10
 
 
 def train(
@@ -34,36 +46,53 @@ def train(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Train the model of an experiment: fit, calibrate, evaluate, save, track in MLflow."""
-    if learning_curve:
-        _draw_learning_curve(experiment, out, set_ or [], overwrite=overwrite)
-        return
     from trainer.config.load import load_experiment
     from trainer.environment import is_follower
     from trainer.runs.fit import help_train
     from trainer.runs.run import run_experiment
 
-    with reporting_errors():
-        loaded = load_experiment(experiment, set_ or [])
-        folder = out or Path("runs") / loaded.name
-        if is_follower():
-            help_train(loaded, folder)
-            return
-        with progress_bars():
-            result = run_experiment(loaded, folder, overwrite=overwrite)
-        print_report(result.report)
-        print_saved(result)
+    loaded = load_experiment(experiment, set_ or [])
+    if learning_curve:
+        _draw_learning_curve(loaded, out, overwrite=overwrite)
+        return
+    folder = out or Path("runs") / loaded.name
+    if is_follower():
+        help_train(loaded, folder)
+        return
+    with progress_bars():
+        result = run_experiment(loaded, folder, overwrite=overwrite)
+    print_report(result.report)
+    print_saved(result)
 
 
-def _draw_learning_curve(experiment: str, out: Path | None, overrides: list[str], *, overwrite: bool) -> None:
-    from trainer.config.load import load_experiment
+def print_saved(result: RunResult) -> None:
+    """Where the run's outputs are, and commands to try next."""
+    report = result.report
+    size = None if report.artefact_bytes is None else report.artefact_bytes / 1e6
+    console.print(
+        f"Trained in {number(report.train_seconds, 1)} s, predicts {number(report.sentences_per_second, 0)} "
+        f"sentences/s, {number(size, 1)} MB."
+    )
+    console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
+    if result.run_id:
+        console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
+    print_next(_predict_command(result.folder), command("serve", result.folder))
+
+
+def _predict_command(artefact: Path) -> str:
+    return command("predict", artefact, "ARTICLES", "--out", "tagged.csv")
+
+
+# -- learning curve
+
+
+def _draw_learning_curve(loaded: Experiment, out: Path | None, *, overwrite: bool) -> None:
     from trainer.runs.learning_curve import run_learning_curve
 
-    with reporting_errors():
-        loaded = load_experiment(experiment, overrides)
-        folder = out or Path("runs") / f"{loaded.name}-learning-curve"
-        with progress_bars():
-            result = run_learning_curve(loaded, folder, overwrite=overwrite)
-        print_learning_curve(result)
+    folder = out or Path("runs") / f"{loaded.name}-learning-curve"
+    with progress_bars():
+        result = run_learning_curve(loaded, folder, overwrite=overwrite)
+    print_learning_curve(result)
 
 
 def print_learning_curve(result: CurveResult) -> None:
@@ -82,15 +111,15 @@ def print_learning_curve(result: CurveResult) -> None:
 
 
 def _size_table(curve: LearningCurve) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("labelled", "train", "validation", "macro-F1", f"{curve.confidence:.0%} interval", "repeats"):
-        table.add_column(heading, justify="right")
+    headings = ("labelled", "train", "validation", "macro-F1", f"{curve.confidence:.0%} interval", "repeats")
+    return table(headings, _size_rows(curve), align="rrrrrr")
+
+
+def _size_rows(curve: LearningCurve) -> Iterator[tuple[str, ...]]:
     for point in curve.points:
         sizes = (f"{size:,}" for size in (point.labelled, point.train, point.validation))
-        fitted = sum(1 for fit in point.fits if not fit.problem)
-        macro_f1 = point.macro_f1
-        table.add_row(*sizes, number(macro_f1.value), bounds(macro_f1), str(fitted))
-    return table
+        fitted = sum(not fit.problem for fit in point.fits)
+        yield *sizes, number(point.macro_f1.value), bounds(point.macro_f1), str(fitted)
 
 
 def _remarks(curve: LearningCurve) -> list[str]:
@@ -123,17 +152,72 @@ def _promise(outlook: Outlook, confidence: float) -> str:
     )
 
 
-def print_saved(result: RunResult) -> None:
-    """Where the run's outputs are, and commands to try next."""
-    report = result.report
-    size = None if report.artefact_bytes is None else report.artefact_bytes / 1e6
+# -- sweep
+
+
+def sweep(
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Search the settings of an experiment's [sweep] section on validation, then train and test the best."""
+    from trainer.config.load import load_experiment
+    from trainer.runs.sweep import run_sweep
+
+    loaded = load_experiment(experiment, set_ or [])
+    folder = out or Path("runs") / loaded.name
+    try:
+        with progress_bars():
+            result = run_sweep(loaded, folder, overwrite=overwrite)
+    except KeyboardInterrupt:
+        console.print(f"Interrupted. Finished trials are kept in {folder}; the same command continues from there.")
+        raise typer.Exit(130) from None
+    print_sweep(result)
+
+
+def print_sweep(result: SweepResult) -> None:
+    """The best ten trials, what mattered, then the report of the best one on test."""
+    ranked = sorted(result.trials, key=lambda trial: -trial.score)
+    failed = [trial for trial in ranked if trial.outcome.score is None]
+    console.print(_trial_table(ranked[: min(_SHOWN_TRIALS, len(ranked) - len(failed))]))
+    again = f", {result.resumed} of them from an earlier call" if result.resumed else ""
+    console.print(f"{len(ranked)} trials{again}; {len(failed)} failed.")
+    for problem, times in Counter(trial.outcome.problem for trial in failed).most_common(_SHOWN_TRIALS):
+        console.print(f"Failed {times} times: {problem}")
+    if result.importances:
+        shares = ", ".join(f"{key} {share:.0%}" for key, share in result.importances.items())
+        console.print(f"Settings that explain the differences (approximate): {shares}.")
     console.print(
-        f"Trained in {number(report.train_seconds, 1)} s, predicts {number(report.sentences_per_second, 0)} "
-        f"sentences/s, {number(size, 1)} MB."
+        f"The best of {len(ranked)} trials looks better on validation ({result.best.score:.3f}) than it is, because "
+        "it was chosen by that figure. The figures on test, which no other trial has seen, are:"
     )
-    console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
+    print_report(result.report)
+    if result.tested > 1:
+        console.print(
+            f"Note: {result.tested} settings of this sweep have now been tried on test. Do not "
+            "choose between them by that."
+        )
+    console.print(f"Saved in {result.folder}: best/ (artefact and report), best.toml, trials.csv, study.journal")
     if result.run_id:
-        console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
-    predict = command("predict", result.folder, "ARTICLES", "--out", "tagged.csv")
-    console.print(f"Next: {predict}", soft_wrap=True)
-    console.print(f"      {command('serve', result.folder)}", soft_wrap=True)
+        console.print(f"MLflow run {result.run_id}, with a run under it for each trial")
+    print_next(command("train", result.folder / "best.toml"), _predict_command(result.folder / "best"))
+
+
+def _trial_table(trials: Sequence[Trial]) -> Table:
+    settings = [key.split(".", 1)[1] for key in trials[0].values]
+    headings = ("trial", *settings, "validation\nmacro-F1", "seconds")
+    return table(headings, map(_trial_cells, trials), align="r" * len(headings))
+
+
+def _trial_cells(trial: Trial) -> tuple[str, ...]:
+    return (
+        str(trial.number),
+        *map(_short, trial.values.values()),
+        number(trial.score),
+        number(trial.outcome.seconds, 1),
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -7,9 +7,8 @@ from random import Random
 
 import pytest
 
-from labels.annotate.adjudication import AdjudicationSession
-from labels.annotate.labelling import LabellingSession
 from labels.annotate.session import Item
+from labels.annotate.tasks import AdjudicationSession, LabellingSession
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, InputError
 from labels.gold import standing

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from labels.annotate.adjudication import AdjudicationSession
-from labels.annotate.labelling import LabellingSession
 from labels.annotate.prompt import run_prompt
 from labels.annotate.session import Session
+from labels.annotate.tasks import AdjudicationSession, LabellingSession
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Document, Sentence

@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from labels.annotate import render
-from labels.annotate.labelling import LabellingSession
 from labels.annotate.session import Item, Opinion, Session
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.reading import Reading
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Annotation, Sentence

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from labels.annotate.adjudication import AdjudicationSession
-from labels.annotate.labelling import LabellingSession
+from labels.annotate.tasks import AdjudicationSession, LabellingSession
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.sampling.strategies import DrawRequest

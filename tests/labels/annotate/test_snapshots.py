@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labels.annotate.adjudication import AdjudicationSession
-from labels.annotate.labelling import LabellingSession
+from labels.annotate.tasks import AdjudicationSession, LabellingSession
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.sampling.suggestions import Suggester
 from labels.store import Store

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command  # noqa: F401  # imported early, so that all are ready at the same moment
 
-from labels.annotate.labelling import LabellingSession
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import codebook_from_dict
 from labels.records import Annotation, Document, Sentence
 from labels.sampling.strategies import DrawRequest, next_assignment

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from labels.annotate.labelling import LabellingSession
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook
 from labels.errors import StoreError
 from labels.records import Document, Sentence

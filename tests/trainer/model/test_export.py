@@ -29,7 +29,7 @@ from trainer.classifiers.transformer import TransformerClassifier
 from trainer.cli import app
 from trainer.model.export import Agreement, Recall, compare, export_artefact, why_refused
 from trainer.model.model import Model, read_manifest, save_artefact
-from trainer.predict.bulk import predict_files
+from trainer.predict import predict_files
 from trainer.runs.run import RunResult, run_experiment
 
 PythonModelContext = Lazy("mlflow.pyfunc:PythonModelContext")

@@ -1,4 +1,4 @@
-"""Adjudication: one more annotator decides the sentences on which others disagree, seeing their decisions."""
+"""The two kinds of session: labelling the sentences drawn for an annotator, and adjudicating those in dispute."""
 
 from __future__ import annotations
 
@@ -10,13 +10,102 @@ from datetime import timedelta
 from labels.annotate.session import Item, Session, named
 from labels.codebook.schema import Codebook
 from labels.errors import DecidedMeanwhileError
-from labels.gold import Standing, resolve, standing
+from labels.gold import not_undone, resolve, standing
 from labels.records import Annotation, EventKind
-from labels.sampling.strategies import lease_end
-from labels.store import Store
+from labels.sampling.strategies import BLIND, Assignment, DrawRequest, lease_end, next_assignment
+from labels.sampling.suggestions import Suggester, Suggestion
+from labels.store import Draw, DrawItem, Store
 
 LOOK = timedelta(minutes=10)
 """How long a sentence that one adjudicator is looking at comes last for the others."""
+
+
+# -- labelling
+
+
+class LabellingSession(Session):
+    """Hands out the sentences of an assignment one by one and records decisions.
+
+    Args:
+        store: an open store.
+        codebook: the labels that may be given.
+        annotator: who decides.
+        request: what to draw if no draw of this kind is unfinished.
+        suggester: makes suggestions, which are recorded with each decision; None for no suggestions.
+        clock: a clock in seconds, for the time that a decision took.
+
+    Raises:
+        InputError: as `labels.sampling.strategies.next_assignment`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        codebook: Codebook,
+        annotator: str,
+        request: DrawRequest | None = None,
+        *,
+        suggester: Suggester | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assignment = next_assignment(store, annotator, request or DrawRequest()) or Assignment((), frozenset())
+        self._draws, self._items = _in_order(assignment)
+        self._suggester = suggester
+        ids = [draw.id for draw in assignment.draws]
+        decisions = not_undone(store.events.of_draws(ids, annotator) if ids else [])
+        shown = assignment.pending | {decision.sentence_id for decision in decisions}
+        order = [key for key in self._items if key in shown]
+        super().__init__(store, codebook, annotator, order=order, decisions=decisions, clock=clock)
+
+    @property
+    def task(self) -> str:
+        """How the sentences were drawn. Overlap is not shown: annotators might label those sentences with more care."""
+        found = {draw.strategy for draw in self._draws.values()} - {"overlap"}
+        return ", ".join(sorted(found)) or "random"
+
+    def _look_up(self, identifier: str) -> Item:
+        drawn, draw = self._items[identifier], self._draws[identifier]
+        suggestion = self._suggestion(identifier)
+        return replace(
+            self._make_item(identifier),
+            suggestion=None if suggestion is None or suggestion.blind else suggestion,
+            previous=drawn.previous,
+            reason=drawn.stratum if draw.strategy == "relabel" else "",
+        )
+
+    def _suggestion(self, identifier: str) -> Suggestion | None:
+        if self._suggester is None:
+            return None
+        return self._suggester.suggest(identifier, blind=self._draws[identifier].strategy in BLIND)
+
+    def undo(self) -> bool:
+        """Undo the last standing decision, reserve its sentence again, and show it; False if there is none."""
+        if self._decisions:
+            last = self._decisions[-1].sentence_id
+            self._store.draws.reserve(last, self._annotator, self._draws[last].id, expires_at=lease_end())
+        return super().undo()
+
+    def _complete(self, event: Annotation) -> Annotation:
+        """The event with its draw and the model's suggestion, whether that was shown or withheld."""
+        suggestion = self._suggestion(event.sentence_id) if event.event == "annotate" else None
+        return replace(
+            event,
+            draw_id=self._draws[event.sentence_id].id,
+            suggestion=None if suggestion is None else suggestion.labels,
+            blind=suggestion is not None and suggestion.blind,
+        )
+
+
+def _in_order(assignment: Assignment) -> tuple[dict[str, Draw], dict[str, DrawItem]]:
+    """Sentence id -> its draw, and sentence id -> its item, in the order in which they are shown."""
+    pairs = [(item, draw) for draw in assignment.draws for item in draw.items]
+    # Draws made together (random and overlap) are mixed by position.
+    if all(item.position is not None for item, _ in pairs):
+        pairs.sort(key=lambda pair: pair[0].position or 0)
+    return {item.sentence_id: draw for item, draw in pairs}, {item.sentence_id: item for item, _ in pairs}
+
+
+# -- adjudication
 
 
 class AdjudicationSession(Session):
@@ -43,13 +132,15 @@ class AdjudicationSession(Session):
     ) -> None:
         events = store.events.all(sentence_ids=store.events.shared_sentences())
         stands = standing(events)
-        self._annotations = _by_sentence(stands)
+        self._annotations: dict[str, list[Annotation]] = {}
+        for (sentence, _), annotation in sorted(stands.annotations.items()):
+            self._annotations.setdefault(sentence, []).append(annotation)
         self._earlier = {verdict.event_id for verdict in stands.adjudications.values()}
         self._by_others: dict[str, Annotation] = {}
         self._news = ""
         disputed = resolve(events, codebook, store.codebooks.history()).disputed
         order = [sentence.id for sentence in store.documents.sentences(disputed)]
-        super().__init__(store, codebook, adjudicator, order=order, decisions={}, history=[], clock=clock)
+        super().__init__(store, codebook, adjudicator, order=order, clock=clock)
 
     @property
     def task(self) -> str:
@@ -59,7 +150,7 @@ class AdjudicationSession(Session):
     @property
     def decided_by_others(self) -> int:
         """The number of sentences decided by others alone since the session began, as far as the session has seen."""
-        return sum(not self._decisions.get(identifier) for identifier in self._by_others)
+        return len(self._by_others.keys() - self._standing.keys())
 
     def skip(self, note: str = "") -> None:
         """Leave the current sentence disputed and go to the next disputed one; after the last there is none."""
@@ -138,11 +229,3 @@ class AdjudicationSession(Session):
 def _news(passed: list[Annotation]) -> str:
     names = ", ".join(sorted({verdict.annotator for verdict in passed}))
     return f"Decided by {names} in the meantime and passed over: {len(passed)} of the disputes."
-
-
-def _by_sentence(stands: Standing) -> dict[str, tuple[Annotation, ...]]:
-    """Sentence id -> the standing decision of each annotator, skips included."""
-    found: dict[str, list[Annotation]] = {}
-    for (sentence, _), annotation in sorted(stands.annotations.items()):
-        found.setdefault(sentence, []).append(annotation)
-    return {sentence: tuple(annotations) for sentence, annotations in found.items()}

@@ -19,7 +19,7 @@ from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.classifiers.baselines import KeywordsClassifier
 from trainer.config.models import KeywordsSection
 from trainer.model.model import Model
-from trainer.predict.bulk import SAID, predict_files, predict_rows
+from trainer.predict import SAID, predict_files, predict_rows
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
 
