@@ -189,11 +189,14 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> No
 
 
 def _print_definitions(codebook: Codebook) -> None:
+    from rich.box import HEAVY_HEAD
 
     keys = codebook.shown_keys
     rows = ((keys[label.name], label.name, label.definition) for label in codebook.labels)
     title = f"{codebook.name} {codebook.version} ({codebook.hash})"
-    console.print(table(("key", "label", "definition"), rows, align="llt", title=title))
+    # Lines, because definitions fill several lines of their column.
+    lines = {"box": HEAVY_HEAD, "pad_edge": True, "padding": (0, 1)}
+    console.print(table(("key", "label", "definition"), rows, align="llt", title=title, **lines))
     _print_keyless(codebook)
 
 
