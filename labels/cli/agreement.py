@@ -12,7 +12,6 @@ from labels.cli.terminal import (
     CodebookOption,
     StoreOption,
     bounds,
-    by_reason,
     console,
     counted,
     number,
@@ -234,9 +233,9 @@ def _cells(estimate: Estimate) -> tuple[str, str]:
 def _print_notes(estimates: Mapping[str, Estimate]) -> None:
     """Why figures or intervals are missing, one line per reason, and how many draws were dropped."""
     for heading, what in (("Undefined", "undefined"), ("No interval", "no_interval")):
-        reasons = by_reason({name: getattr(estimate, what) for name, estimate in estimates.items()})
-        reasons.pop("", None)
-        for reason, names in reasons.items():
+        reasons = {name: getattr(estimate, what) for name, estimate in estimates.items()}
+        for reason in filter(None, dict.fromkeys(reasons.values())):
+            names = [name for name, own in reasons.items() if own == reason]
             console.print(f"{heading} ({reason}): {', '.join(names) if len(names) < len(estimates) else 'all'}.")
     dropped = [
         f"{name} ({estimate.undefined_draws})" for name, estimate in estimates.items() if estimate.undefined_draws

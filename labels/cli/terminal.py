@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -98,14 +98,6 @@ def bounds(interval: Bounded | None, digits: int = 3, *, joint: str = "–") -> 
     if interval is None or interval.low is None:
         return "–"
     return f"{interval.low:.{digits}f}{joint}{interval.high:.{digits}f}"
-
-
-def by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
-    """The names that share a reason."""
-    shared: dict[str, list[str]] = {}
-    for name, reason in reasons.items():
-        shared.setdefault(reason, []).append(name)
-    return shared
 
 
 def counted(count: int, noun: str) -> str:

@@ -37,12 +37,6 @@ def _main_rows(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "calibration error", number(report.calibration.expected_calibration_error), ""
 
 
-def _some_of(names: Sequence[str], joint: str = " and", rest: str = "") -> str:
-    """The first twelve names, and how many more there are."""
-    more = len(names) - _MANY_LABELS
-    return ", ".join(names[:_MANY_LABELS]) + (f"{joint} {more} more{rest}" if more > 0 else "")
-
-
 def _label_table(report: Report, interval_heading: str) -> Table:
     headings = ("label", "precision", "recall", "F1", interval_heading, "support", "threshold")
     frequent = sorted(report.labels, key=lambda label: -report.per_label[label].support)[:_MANY_LABELS]
@@ -70,9 +64,15 @@ def _certificate_table(certificate: Certificate) -> Table:
     rare = [f"{x.name} {x.lost} of {x.positives}" for x in labels if x.upper_bound is None]
     for what, losses in (("lost of expensive", bounded), ("too rare for a bound", rare)):
         if losses:
-            rows.append((what, _some_of(losses, ",", " in report.json")))
+            rows.append((what, _first(losses)))
     if together := certificate.rare:
         counts = f"{together.lost} of {together.positives} ({together.share:.1%}, "
         rows.append(("these together", f"{counts}at most {together.upper_bound:.1%})"))
     caption = "The bounds take sentences to be independent; sentences of one document rarely are."
     return table(("what", "figures"), rows, align="lt", show_header=False, caption=caption)
+
+
+def _first(figures: Sequence[str]) -> str:
+    """The figures of labels in one line; of very many, the first."""
+    left = len(figures) - _MANY_LABELS
+    return ", ".join(figures[:_MANY_LABELS]) + (f", {left} more in report.json" if left > 0 else "")
