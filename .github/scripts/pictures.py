@@ -21,8 +21,8 @@ from unittest.mock import patch
 from rich.console import Console
 
 from communique import Classifier, Report, Store, ingest, load_codebook, load_starter_corpus, train_test_split
-from labels.annotate.labelling import LabellingSession
 from labels.annotate.screen import CodingApp
+from labels.annotate.tasks import LabellingSession
 from trainer.cli import report as printing
 from trainer.environment import STARTER_CODEBOOK, shipped
 
