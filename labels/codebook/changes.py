@@ -8,26 +8,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from labels.codebook.schema import Codebook, Label, LabelExample
 from labels.errors import CodebookError, InputError, did_you_mean
 
 StepKind = Literal["rename", "merge", "split", "retire", "add"]
-KINDS: tuple[StepKind, ...] = get_args(StepKind)
-_INVERSE: dict[StepKind, StepKind] = {
-    "rename": "rename",
-    "merge": "split",
-    "split": "merge",
-    "retire": "add",
-    "add": "retire",
-}
-_FORMS = {
-    "rename": "one label on each side, e.g. --rename aid=aid_pledge",
-    "merge": "two labels or more that become one, e.g. --merge loan,gift=aid",
-    "split": "one label that becomes two or more, e.g. --split aid=loan,gift",
-    "retire": "one label, e.g. --retire aid",
-    "add": "one label, e.g. --add aid",
+
+
+class _Kind(NamedTuple):
+    """How many names a step of a kind has on each side (2: two or more), the kind that leads back, and it in words."""
+
+    old: int
+    new: int
+    inverse: StepKind
+    form: str
+    example: str
+    meaning: str
+
+
+KINDS: dict[StepKind, _Kind] = {
+    "rename": _Kind(1, 1, "rename", "one label on each side", "aid=aid_pledge", "{old} is now called {new}"),
+    "merge": _Kind(2, 1, "split", "two labels or more that become one", "loan,gift=aid", "{old} are now {new}"),
+    "split": _Kind(1, 2, "merge", "one label that becomes two or more", "aid=loan,gift", "{old} is now {new}"),
+    "retire": _Kind(1, 0, "add", "one label", "aid", "{old} is no longer a label"),
+    "add": _Kind(0, 1, "retire", "one label", "aid", "{new} is a new label"),
 }
 
 Shape = tuple[frozenset[str], bool, bool]
@@ -162,16 +167,11 @@ class Step:
             raise InputError(
                 f"'{self.kind}' is not a step that this version of communique knows ({', '.join(KINDS)}). Upgrade it."
             )
-        before, after = len(self.old), len(self.new)
-        fits = {
-            "rename": before == after == 1 and self.old != self.new,
-            "merge": before > 1 and after == 1,
-            "split": before == 1 and after > 1,
-            "retire": before == 1 and after == 0,
-            "add": before == 0 and after == 1,
-        }[self.kind]
-        distinct = len(set(self.old)) == before and len(set(self.new)) == after
-        if not (fits and distinct and all(self.old) and all(self.new)):
+        kind, sides = KINDS[self.kind], (self.old, self.new)
+        fits = (min(len(self.old), 2), min(len(self.new), 2)) == (kind.old, kind.new)
+        # A label that is renamed to itself is no step; nor is one that is named twice, or has no name.
+        distinct = self.old != self.new and all(len(set(side)) == len(side) for side in sides)
+        if not (fits and distinct and all(map(all, sides))):
             raise InputError(_malformed(str(self), self.kind))
 
     def __str__(self) -> str:
@@ -181,19 +181,12 @@ class Step:
     @property
     def inverse(self) -> Step:
         """The step that leads back: the inverse of a merge is a split."""
-        return Step(_INVERSE[self.kind], self.new, self.old)
+        return Step(KINDS[self.kind].inverse, self.new, self.old)
 
     @property
     def meaning(self) -> str:
         """The step in words."""
-        sentences = {
-            "rename": "{old} is now called {new}",
-            "merge": "{old} are now {new}",
-            "split": "{old} is now {new}",
-            "retire": "{old} is no longer a label",
-            "add": "{new} is a new label",
-        }
-        return sentences[self.kind].format(old=_quoted(self.old, "and"), new=_quoted(self.new, "or"))
+        return KINDS[self.kind].meaning.format(old=_quoted(self.old, "and"), new=_quoted(self.new, "or"))
 
     def to_json(self) -> StepRecord:
         """The step as plain JSON values."""
@@ -224,7 +217,7 @@ def parse_step(kind: StepKind, text: str) -> Step:
 
 
 def _malformed(step: str, kind: StepKind) -> str:
-    return f"`{step}` cannot be followed. A {kind} has {_FORMS[kind]}."
+    return f"`{step}` cannot be followed. A {kind} has {KINDS[kind].form}, e.g. --{kind} {KINDS[kind].example}."
 
 
 def check_steps(steps: Sequence[Step], old: Codebook, new: Codebook) -> None:

@@ -196,24 +196,21 @@ class Reader:
         content = _canonical(parts, place)
         # Other tools leave our time and seconds in a record that they change; they belong to the earlier decision.
         stale = any(decision.created_at == stamp.get("created_at") for stamp in stamps)
-        return {
-            "event_id": hashlib.sha256(content.encode()).hexdigest()[:32],
-            "sentence_id": sentence.id,
-            "document_id": sentence.document_id,
-            "start": sentence.start,
-            "end": sentence.end,
-            "text": sentence.text,
-            "annotator": annotator,
-            "event": kind,
-            "state": decision.state,
-            "labels": list(decision.labels),
-            "note": decision.note,
-            "seconds": None if stale else decision.seconds,
-            "codebook_hash": self.codebook.hash,
-            "suggestion": None if decision.suggestion is None else list(decision.suggestion),
-            "created_at": self._now if stale or not decision.created_at else decision.created_at,
-            "synthetic": sentence.synthetic,
-        }
+        event = Annotation(
+            event_id=hashlib.sha256(content.encode()).hexdigest()[:32],
+            sentence_id=sentence.id,
+            annotator=annotator,
+            event=kind,
+            state=decision.state,
+            labels=tuple(decision.labels),
+            codebook_hash=self.codebook.hash,
+            created_at=self._now if stale or not decision.created_at else decision.created_at,
+            note=decision.note,
+            seconds=None if stale else decision.seconds,
+            suggestion=None if decision.suggestion is None else tuple(decision.suggestion),
+        )
+        # A row again: what a tool wrote has not been checked so far, and `parse_line` checks rows.
+        return format_line(Line(event, sentence))
 
 
 def _is_unchanged(stamp: Row, decision: ForeignDecision) -> bool:

@@ -66,7 +66,7 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
     # `_begin_sqlite`.
     connection.isolation_level = None
     # SQLite's own `lower` changes ASCII letters only, so a search would not find “Örebro” under “örebro”.
-    connection.create_function("lower", 1, _lower, deterministic=True)
+    connection.create_function("lower", 1, lambda text: None if text is None else text.lower(), deterministic=True)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     with suppress(sqlite3.OperationalError):
@@ -74,10 +74,6 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
         # apply to setting it: where the file is locked, another process is setting it at this moment.
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
-
-
-def _lower(text: str | None) -> str | None:
-    return None if text is None else text.lower()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
@@ -102,11 +98,6 @@ def last_midnight() -> str:
     """When today began in the time zone of this machine, as `now` writes moments."""
     here = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return here.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _holds_something(path: Path) -> bool:
-    """Whether the file exists and is not empty: SQLite would turn any empty file into a database."""
-    return path.is_file() and path.stat().st_size > 0
 
 
 def schema_version(connection: sa.Connection) -> str | None:
@@ -181,7 +172,8 @@ class Database:
         self.url = shown_url(url)
         self.name = store_name(store)
         file = sqlite_file(url)
-        if not create and file is not None and not _holds_something(file):
+        # SQLite would turn any empty file into a database.
+        if not create and file is not None and not (file.is_file() and file.stat().st_size > 0):
             fill = command("ingest", "ARTICLES", store=store)
             raise InputError(f"{store}: there is no such label store. Fill one with `{fill}`.")
         with self._explained("opened"):

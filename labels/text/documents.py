@@ -179,17 +179,13 @@ def _front_matter(content: str, path: Path) -> tuple[Matter, str]:
 
 
 def _markdown(content: str, path: Path) -> tuple[Matter, str]:
-    matter, body = _front_matter(content, path)
-    return matter, _markdown_text(body)
-
-
-def _markdown_text(body: str) -> str:
     """The words of Markdown, each block a paragraph; the text of links stays, pictures, tags and fenced code go.
 
     Indented blocks stay: in articles they are far more often paragraphs than code.
     """
     from markdown_it import MarkdownIt
 
+    matter, body = _front_matter(content, path)
     blocks: list[str] = []
     for token in MarkdownIt("commonmark").parse(body):
         if token.type == "inline":
@@ -200,7 +196,7 @@ def _markdown_text(body: str) -> str:
             blocks += _html_paragraphs(token.content)
         elif token.type == "code_block":
             blocks.append(token.content)
-    return "\n\n".join(block.strip() for block in blocks if block.strip())
+    return matter, "\n\n".join(block.strip() for block in blocks if block.strip())
 
 
 class _HtmlWords(HTMLParser):
