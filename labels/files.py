@@ -131,6 +131,7 @@ def refuse_occupied(
     check_folder(path, overwrite=overwrite, repair=repair)
     if not path.is_dir() or not any(path.iterdir()):
         return
+    # A mistyped --out must not delete a folder of the user's own.
     if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
         raise DataError(
             f"{path}: --overwrite replaces only folders that an earlier command made, and this folder contains none of "
@@ -180,11 +181,12 @@ def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
     if not path.exists():
         draft.replace(path)
         return
+    # The check before the work may be hours old; what took hours is not thrown away for it.
     if not overwrite and any(path.iterdir()):
         aside = path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}")
         draft.replace(aside)
         raise DataError(f"{path}: another process wrote there meanwhile. The new folder is now {aside}.")
-    old = _beside(path, "old")
+    old = _beside(path, "old")  # deleting takes time: with two moves, the place is empty only for a moment
     path.replace(old)
     draft.replace(path)
     shutil.rmtree(old, ignore_errors=True)
@@ -209,5 +211,6 @@ def _explained(path: Path, draft: Path | None = None) -> Iterator[None]:
 
 
 def _concerns(error: OSError, draft: Path) -> bool:
+    # A full disk is reported without the name of a file; what is being written is the draft.
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
     return full or (isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(draft))

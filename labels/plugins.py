@@ -76,7 +76,7 @@ class PluginGroup(Generic[T]):
         try:
             yield
         except CommuniqueError:
-            raise
+            raise  # it says itself what is wrong with the input
         except Exception as error:
             if name in self.builtins:
                 raise

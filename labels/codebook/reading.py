@@ -34,6 +34,7 @@ def reread(labels: Sequence[str], steps: Iterable[Step], undecided: Sequence[str
     """
     certain, open_ = dict.fromkeys(labels), dict.fromkeys(undecided)  # dicts keep the order
     for step in steps:
+        # Asked before any name is removed: a merge may keep the name of one of its sources.
         was_certain = any(name in certain for name in step.old)
         was_open = any(name in open_ for name in step.old)
         for name in step.old:

@@ -98,6 +98,7 @@ def _gold(store: Store, codebook: Codebook, annotator: str) -> Selection:
     annotated a sentence and adjudicated it too, their adjudication counts.
     """
     events, history = _standing_events(store, annotator), store.codebooks.history()
+    # A record needs one event to carry the gold: its id, annotator and note.
     resolution = resolve(events, codebook, history)
     reviewed = [event for event in events if event.state == "reviewed"]
     agreeing: dict[str, list[tuple[Annotation, Reading]]] = {}

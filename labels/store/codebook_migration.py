@@ -94,10 +94,12 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
     check_steps(steps, old, new)
     decisions = standing(store.events.all()).with_labels
     kept = store.codebooks.history()
+    # Neither version needs to be in the store yet: planning writes nothing.
     versions = {**kept.versions, old.hash: old, new.hash: new}
     adopted = _adopted(decisions, versions, kept.edges, old)
     before = CodebookHistory(versions, (*kept.edges, *(Edge(unknown, old.hash) for unknown in sorted(adopted))))
     change = Edge(old.hash, new.hash, tuple(steps))
+    # Every annotation is read twice, without the change and with it: the plan is the difference.
     readers = VersionReader(old, before), VersionReader(new, CodebookHistory(versions, (*before.edges, change)))
     recorded = _is_recorded(change, before.edges, readers[0])
     moved = tuple(
@@ -126,6 +128,7 @@ def apply_migration(store: Store, plan: MigrationPlan) -> int:
     Returns:
         How many sentences are new in the queue.
     """
+    # Several transactions, the versions before the edges that need them: after an interruption the rest can be added.
     for codebook in (plan.old, plan.new):
         store.codebooks.add(codebook)
     for edge in plan.edges:
@@ -142,7 +145,7 @@ def _adopted(
     So far they were read as if made under the codebook in use. Under the new version, that would take them for
     decisions on labels that their annotators never saw.
     """
-    placed = {edge.old_hash for edge in edges}
+    placed = {edge.old_hash for edge in edges}  # an earlier migration has adopted these
     sets: dict[str, set[tuple[str, ...]]] = {}
     for decision in decisions:
         if decision.codebook_hash not in versions and decision.codebook_hash not in placed:
@@ -240,6 +243,7 @@ def _reason(open_now: Sequence[Moved], readers: tuple[VersionReader, VersionRead
         for step in steps
         if any(_outcome_of_step(step, one.before, old) == "undecided" for one in open_now)
     ]
+    # No single step: the new flags do not allow the set that the steps lead to.
     return "; ".join(undeciding) or f"version {new.version} of the codebook allows other sets of labels"
 
 

@@ -46,13 +46,14 @@ class Codebooks(Part):
         Raises:
             CodebookError: no version in the store fits, or several do; the message lists them.
         """
-        name, _, version = reference.rpartition("@")
+        name, _, version = reference.rpartition("@")  # a bare hash has no name
         kept = self.all()
         found = [
             book
             for codebook_hash, book in kept.items()
             if (version == codebook_hash and name in ("", book.name)) or (name, version) == (book.name, book.version)
         ]
+        # Drafts of one version often differ in wording only, so that name and version do not tell them apart.
         if len(found) > 1:
             listed = ", ".join(f"{name}@{book.hash}" for book in found)
             raise CodebookError(

@@ -85,6 +85,7 @@ class Counts(Part):
                 decisions.c.annotator,
                 _count_if(reviewed).label("reviewed"),
                 _count_if(events.c.state == "skipped").label("skipped"),
+                # Compared as text: PostgreSQL has no equality of JSON values.
                 _count_if(reviewed & (sa.cast(events.c.labels, sa.Text) == "[]")).label("none"),
                 _count_if(events.c.note != "").label("noted"),
                 _count_if(events.c.created_at >= today).label("today"),
@@ -142,6 +143,7 @@ class Counts(Part):
             .join(decisions, decisions.c.seq == events.c.seq)
             .group_by(draws.c.strategy)
         )
+        # Two queries: joined, a sentence with several decisions would be counted as drawn several times.
         totals = {row.strategy: row.n for row in self._rows(drawn)}
         answers = {row.strategy: (row.reviewed, row.skipped) for row in self._rows(answered)}
         return [
@@ -163,4 +165,5 @@ def _median_seconds(connection: sa.Connection, annotator: str) -> float | None:
 
 
 def _count_if(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    # The sum of no rows is null, not 0.
     return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)

@@ -29,7 +29,7 @@ process wrote since the read, however long the busy timeout is.
 """
 
 HEAD = "0002"
-"""The newest revision of the tables, as `labels.store.upgrades` makes it; a test compares them."""
+"""The newest revision of the tables, as `labels.store.schema` makes it; a test compares them."""
 
 _BUSY_SECONDS = 60
 _LOCK = 0x636F6D6D
@@ -142,14 +142,12 @@ def upgrade(connection: sa.Connection, version: str) -> None:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
-    from labels.store.upgrades import REVISIONS
-
     # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions are one
     # transaction, the caller's: an upgrade that fails leaves the store as it was.
-    with Operations.context(MigrationContext.configure(connection)):
-        for revision, make in REVISIONS.items():
+    with Operations.context(MigrationContext.configure(connection)) as operations:
+        for revision, make in schema.REVISIONS.items():
             if revision > version:
-                make()
+                make(operations)
     connection.execute(sa.update(schema.revisions).values(version_num=HEAD))
 
 

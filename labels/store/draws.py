@@ -33,6 +33,7 @@ class Draws(Part):
             .join(draws, draws.c.id == items.c.draw_id)
             .where(draws.c.strategy == "overlap", draws.c.annotator != "", ~mine)
             .group_by(items.c.sentence_id)
+            # Annotators are counted, not draws: one annotator may have been given the sentence in two.
             .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
             .order_by(items.c.sentence_id)
         )
@@ -76,6 +77,7 @@ class Draws(Part):
         ]
         table = schema.reservations
         with self._database.writing() as connection:
+            # What has run out is cleared here, where the lock is held anyway; queries compare with the clock.
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
             if _taken(connection, fresh) or _twice_taken(connection, second_readings):
                 return False
@@ -183,6 +185,7 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
     if draw.strategy == "relabel":
         entries = schema.relabelling
         query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~_labelled_again()))
+    # Of the shared strategies, only "relabel" hands a sentence to one annotator at a time.
     if draw.strategy not in SHARED - {"relabel"}:
         query = query.where(~_held_by_another(items.c.sentence_id, draw.annotator))
     return list(connection.execute(query).scalars())

@@ -1,16 +1,20 @@
-"""The tables of the label store in SQLAlchemy Core. A new store is made from them; `upgrades` brings an old one here.
+"""The tables of the label store in SQLAlchemy Core, and the revisions that bring an older store to them.
 
-A test compares the two. Moments are ISO 8601 in UTC with microseconds, so that they sort as text.
+A new store is made from the tables; a test compares the two. Moments are ISO 8601 in UTC with microseconds, so that
+they sort as text.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text
 
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH
+
+if TYPE_CHECKING:
+    from alembic.operations import Operations
 
 metadata = sa.MetaData()
 _ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
@@ -152,3 +156,126 @@ embeddings = Table(
     # float16, little-endian, of length 1.
     *filled(vector=LargeBinary),
 )
+
+
+# -- revisions: what brings a store that an older version of communique wrote to these tables
+#
+# Each revision is a function of `REVISIONS`, run with Alembic's operations in the caller's transaction. It is a record
+# of its time: the tables above may change, a revision may not.
+
+
+def _to_0002(op: Operations) -> None:
+    """What teams need: numbered sentences, standing decisions, drafts, relabelling, codebook changes, wide scores."""
+    _number_sentences(op)
+    _extend_events(op)
+    _fold_events(op)
+    _extend_draws(op)
+    _codebooks(op)
+    _models(op)
+
+
+def _number_sentences(op: Operations) -> None:
+    """Make the table again with a number for each sentence, without a gap, as the primary key."""
+    op.drop_index("ix_sentences_document_id", "sentences")
+    op.rename_table("sentences", "old_sentences")
+    op.create_table(
+        "sentences",
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("id", _ID, nullable=False, unique=True),
+        *filled(document_id=_ID, start=Integer, end=Integer, text=Text),
+        *filled(splitter=String(80), boilerplate=String(40), synthetic=Boolean),
+    )
+    columns = 'id, document_id, start, "end", text, splitter, boilerplate, synthetic'
+    op.execute(
+        f"INSERT INTO sentences (number, {columns}) "  # noqa: S608  # names of our own columns
+        f"SELECT row_number() OVER (ORDER BY document_id, start, id), {columns} FROM old_sentences"
+    )
+    op.drop_table("old_sentences")
+    op.create_index("sentences_by_document", "sentences", ["document_id", "start"])
+    op.create_index("sentences_by_boilerplate", "sentences", ["boilerplate"])
+
+
+def _extend_events(op: Operations) -> None:
+    op.add_column("events", Column("extra", sa.JSON(none_as_null=True)))
+    op.create_table(
+        "decisions",
+        *keys(sentence_id=_ID, annotator=_NAME, event=_WORD),
+        *filled(seq=Integer, labellable=Boolean),
+        *optional(state=_WORD),
+    )
+    op.create_table("drafts", *keys(sentence_id=_ID, annotator=_NAME), *filled(labels=sa.JSON, note=Text))
+
+
+def _fold_events(op: Operations) -> None:
+    """Fill `decisions`: an undo takes back the annotator's last standing event on the sentence.
+
+    A copy of the folding of that time: `labels.gold` may change, this revision may not.
+    """
+    connection = op.get_bind()
+    rows = connection.execute(sa.text("SELECT seq, sentence_id, annotator, event, state FROM events ORDER BY seq"))
+    stacks: dict[tuple[str, str], list[sa.Row[tuple[int, str, str, str, str]]]] = {}
+    for row in rows:
+        stack = stacks.setdefault((row.sentence_id, row.annotator), [])
+        if row.event != "undo":
+            stack.append(row)
+        elif stack:
+            stack.pop()
+    standing = {(*key, row.event): row for key, stack in stacks.items() for row in stack}
+    columns = ("sentence_id", "annotator", "event", "seq", "state", "labellable")
+    decisions = sa.table("decisions", *(sa.column(name) for name in columns))
+    labellable = set(connection.execute(sa.text("SELECT id FROM sentences WHERE boilerplate = ''")).scalars())
+    values = [
+        dict(zip(columns, (*key, row.seq, row.state, row.sentence_id in labellable), strict=True))
+        for key, row in standing.items()
+    ]
+    if values:
+        connection.execute(sa.insert(decisions), values)
+
+
+def _extend_draws(op: Operations) -> None:
+    op.add_column("draws", Column("query", Text, nullable=False, server_default=""))
+    with op.batch_alter_table("draw_items") as items:
+        # Also the reason why a sentence is labelled again, which has no limit in length.
+        items.alter_column("stratum", type_=Text(), existing_type=String(80), existing_nullable=False)
+        items.add_column(Column("previous", sa.JSON(none_as_null=True)))
+    op.create_index("draw_items_by_sentence", "draw_items", ["sentence_id"])
+    op.create_table(
+        "relabelling",
+        Column("seq", Integer, primary_key=True, autoincrement=True),
+        Column("sentence_id", _ID, nullable=False, index=True),
+        *filled(source=String(40), reason=Text, previous=sa.JSON, after_seq=Integer, created_at=_MOMENT),
+    )
+    op.rename_table("reservations", "old_reservations")
+    op.create_table("reservations", *keys(sentence_id=_ID, annotator=_NAME), *filled(draw_id=_ID, expires_at=_MOMENT))
+    op.execute("INSERT INTO reservations SELECT sentence_id, annotator, draw_id, expires_at FROM old_reservations")
+    op.drop_table("old_reservations")
+
+
+def _codebooks(op: Operations) -> None:
+    op.create_table(
+        "codebook_migrations", *keys(old_hash=_ID, new_hash=_ID), *filled(steps=sa.JSON, created_at=_MOMENT)
+    )
+
+
+def _models(op: Operations) -> None:
+    """The tables for scores were never written to before this revision."""
+    op.drop_table("scores")
+    op.drop_table("embeddings")
+    op.create_table(
+        "models",
+        *keys(id=_ID),
+        *filled(kind=String(80), labels=sa.JSON, thresholds=sa.JSON, exclusive=Boolean),
+        *filled(codebook_hash=_ID, encoder=Text, created_at=_MOMENT),
+    )
+    op.create_table(
+        "scores",
+        *keys(model_id=_ID, sentence_number=Integer),
+        *filled(probabilities=LargeBinary, entropy=Float, margin=Float, top=Float),
+    )
+    for column in ("entropy", "margin", "top"):
+        op.create_index(f"scores_by_{column}", "scores", ["model_id", column])
+    op.create_table("embeddings", *keys(model_id=_ID, sentence_number=Integer), *filled(vector=LargeBinary))
+
+
+REVISIONS = {"0002": _to_0002}
+"""What makes each revision of the one before it. The tables of 0001, the first, are in the tests."""

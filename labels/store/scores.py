@@ -60,6 +60,7 @@ class Scores(Part):
     def count_unscored(self, model_id: str) -> int:
         """How many sentences, boilerplate aside, have no score of this model."""
         with self._database.reading() as connection:
+            # Totals: boilerplate is never scored, so that no sentence has to be looked up.
             labellable = count_rows(connection, schema.sentences, schema.sentences.c.boilerplate == "")
             return labellable - count_rows(connection, schema.scores, schema.scores.c.model_id == model_id)
 
@@ -93,7 +94,7 @@ class Scores(Part):
             .join(sentences, sentences.c.number == scores.c.sentence_number)
             .where(scores.c.model_id == model_id, sentences.c.id == sentence_id)
         )
-        found = self._column(query)
+        found = self._column(query)  # four bytes for each label
         return struct.unpack(f"<{len(found[0]) // 4}f", found[0]) if found else None
 
     def embeddings(self, model_id: str, ids: Iterable[str]) -> dict[str, bytes]:

@@ -193,6 +193,7 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
 
 def _label_names(values: Sequence[str]) -> dict[str, str]:
     """Value -> a similar label name, all different; values that are valid names stay as they are."""
+    # Valid names are settled first, so that a made-up name never takes one of them.
     found = {value: value for value in values if NAME.fullmatch(value)}
     taken = set(found)
     for number, value in enumerate(values, 1):

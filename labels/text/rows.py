@@ -47,6 +47,7 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
         raise DataError(f"{path}: there is no such file. Check the path.")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty. Give a file with at least one row.")
+    # Around the whole reading: a generator meets what is wrong with the file only when it gets there.
     try:
         yield from reader(path, reject or _raise)
     except UnicodeDecodeError as error:
