@@ -26,8 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from public_sets import peak
 
-from trainer.config.experiment import Experiment
-from trainer.config.load import load_experiment
+from trainer.config.experiment import Experiment, load_experiment
 from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import count, paired_difference
 from trainer.runs.run import run_experiment

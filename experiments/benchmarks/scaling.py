@@ -70,7 +70,7 @@ def in_own_process(arguments: argparse.Namespace, what: str, n: int) -> Row:
 
 def fit(work: Path, n: int) -> Row:
     """Fit, calibrate and save `tfidf` on n rows; a fifth of the documents is validation, a twentieth test."""
-    from trainer.config.load import load_experiment
+    from trainer.config.experiment import load_experiment
     from trainer.runs.run import run_experiment
 
     settings = [f"data.train={work / f'{n}.jsonl'}", "data.codebook=infer", "tracking.enabled=false"]

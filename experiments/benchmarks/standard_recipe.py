@@ -28,13 +28,13 @@ from public_sets import read_set
 from labels.codebook.schema import Codebook
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
-from trainer.config.load import load_experiment
+from trainer.config.experiment import load_experiment
 from trainer.config.models import FinetuneSection
 from trainer.data.dataset import load_dataset
 from trainer.encoders.encoder import bundled_encoder
 from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import count
-from trainer.runs.fit import fit_model
+from trainer.runs.run import fit_model
 
 SET = "cameo_class"
 METHODS = ("finetune", "padded", "dynamic", "dynamic, our rate")

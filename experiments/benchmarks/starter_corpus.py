@@ -24,13 +24,13 @@ from labels.codebook.schema import load_codebook
 from labels.records import Example
 from labels.text.documents import read_documents
 from trainer.classifiers.base import label_matrix
-from trainer.config.load import load_experiment
+from trainer.config.experiment import load_experiment
 from trainer.data.corpus import seed_examples
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, group_examples, make_split
 from trainer.environment import shipped, silence_libraries
 from trainer.evaluation import Outcome, build_report
-from trainer.runs.fit import fit_model
+from trainer.runs.run import fit_model
 
 KINDS = ("majority", "keywords", "tfidf", "embedding", "finetune")
 FOLDS = 5

@@ -16,8 +16,7 @@ import communique
 from labels.codebook.schema import dump_codebook
 from labels.errors import ArtefactError, ColumnError, DataError, ExperimentError
 from tests.lazy import Lazy
-from trainer.config.experiment import CalibrationSection, Experiment, SplitSection
-from trainer.config.load import parse_experiment
+from trainer.config.experiment import CalibrationSection, Experiment, SplitSection, parse_experiment
 from trainer.config.models import SECTIONS
 from trainer.runs.run import run_experiment
 

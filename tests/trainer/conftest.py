@@ -19,8 +19,7 @@ from labels.codebook.schema import Codebook, codebook_from_dict, dump_codebook
 from labels.records import Annotation, Document, Example, Sentence
 from labels.store import Store, now
 from tests.conftest import make_examples
-from trainer.config.experiment import Experiment
-from trainer.config.load import parse_experiment
+from trainer.config.experiment import Experiment, parse_experiment
 from trainer.config.models import FinetuneSection
 from trainer.model.model import Model
 from trainer.runs.run import RunResult, run_experiment

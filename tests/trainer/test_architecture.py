@@ -73,7 +73,7 @@ def test_only_runs_and_what_mlflow_itself_runs_import_mlflow() -> None:
     users = {
         name_of(path) for path in MODULES if any(name.split(".")[0] == "mlflow" for name in imported(parsed(path)))
     }
-    allowed = {"trainer.runs.tracking", "trainer.runs.registry", "trainer.runs.leaderboard", "trainer.model.pyfunc"}
+    allowed = {"trainer.runs.tracking", "trainer.runs.registry", "trainer.model.pyfunc"}
     assert users == allowed
 
 

@@ -13,7 +13,7 @@ from trainer.evaluation.curve_figures import Figure
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trainer.runs.leaderboard import Board, RunRow
+    from trainer.runs.registry import Board, RunRow
     from trainer.runs.run import RunResult
 
 _LABEL_COLUMNS_WIDTH = 36
@@ -23,7 +23,7 @@ def leaderboard(
     experiment: Annotated[str, typer.Option("--experiment", help="Name of the MLflow experiment.")] = "communique",
 ) -> None:
     """List the tracked runs, best on validation first; only runs on the same split are ranked together."""
-    from trainer.runs.leaderboard import leaderboards
+    from trainer.runs.registry import leaderboards
 
     for board in leaderboards(experiment):
         print_board(board)

@@ -46,10 +46,9 @@ def train(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Train the model of an experiment: fit, calibrate, evaluate, save, track in MLflow."""
-    from trainer.config.load import load_experiment
+    from trainer.config.experiment import load_experiment
     from trainer.environment import is_follower
-    from trainer.runs.fit import help_train
-    from trainer.runs.run import run_experiment
+    from trainer.runs.run import help_train, run_experiment
 
     loaded = load_experiment(experiment, set_ or [])
     if learning_curve:
@@ -162,7 +161,7 @@ def sweep(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Search the settings of an experiment's [sweep] section on validation, then train and test the best."""
-    from trainer.config.load import load_experiment
+    from trainer.config.experiment import load_experiment
     from trainer.runs.sweep import run_sweep
 
     loaded = load_experiment(experiment, set_ or [])

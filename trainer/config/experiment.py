@@ -1,13 +1,21 @@
-"""A whole experiment: the sections that all kinds of model share, and `sweep` with the settings to try."""
+"""A whole experiment: its sections, apart from `[model]`; and reading, overriding, checking and writing its file.
+
+Problems are described by the keys of the file.
+"""
 
 from __future__ import annotations
 
 import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from trainer.config.models import Count, Fraction, ModelSection, Section
+from labels.errors import ExperimentError, did_you_mean
+from trainer.config.models import Count, Fraction, ModelSection, Section, find_section, kind_names
+from trainer.environment import shipped, shipped_experiments
 
 
 class SweepRange(Section):
@@ -164,3 +172,156 @@ class Experiment(Section):
                 "the manifest divides the rows of `data.train`)"
             )
         return self
+
+
+def set_key(content: dict[str, Any], key: str, value: Any, place: str) -> None:
+    """Put a value at a dotted key of an experiment's content; `place` names its origin in messages.
+
+    Raises:
+        ExperimentError: the key goes on below a value.
+    """
+    *sections, last = key.split(".")
+    target = content
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ExperimentError(f"{place}: '{section}' is a value, not a section.")
+    target[last] = value
+
+
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Put the value of a `key=value` at its key.
+
+    Raises:
+        ExperimentError: there is no `=` or no key, or the key goes on below a value.
+    """
+    key, separator, literal = override.partition("=")
+    if not separator or not key.strip():
+        raise ExperimentError(f"--set {override}: write key=value, e.g. --set model.epochs=3.")
+    set_key(content, key.strip(), _literal(literal.strip()), f"--set {override}")
+
+
+def _literal(text: str) -> Any:
+    """A TOML literal; anything else is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterator[str]:
+    """A line for each problem: its key, what is wrong and, for an unknown key or kind, the nearest known one."""
+    for problem in error.errors():
+        path = _keys_alone([str(part) for part in problem["loc"]])
+        key = ".".join(path) or "experiment"
+        if problem["type"] == "extra_forbidden":
+            yield f"{key}: unknown key{did_you_mean(path[-1], _known_keys(path, content))}"
+        elif problem["type"].startswith("union_tag"):
+            # A model within a cascade is not a cascade.
+            kinds = [kind for kind in kind_names() if len(path) == 1 or kind != "cascade"]
+            given = str(_section_at(path, content).get("kind", ""))
+            hint = did_you_mean(given, kinds)
+            yield f"{key}.kind: '{given}' is not a kind of model{hint}; use one of {', '.join(kinds)}"
+        elif problem["type"] == "missing":
+            yield f"{key}: this key is needed" + (', e.g. [model] kind = "tfidf"' if key == "model" else "")
+        else:
+            given = problem.get("input")
+            shown = "" if isinstance(given, dict) else f" (given: {given!r})"
+            yield f"{key}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_alone(path: list[str]) -> list[str]:
+    """The path without the values of discriminators, which are not keys of the file."""
+    if path[:1] == ["model"]:
+        return [*path[:1], *path[2:3], *path[4:]]  # model, KIND, cheap, KIND, C
+    return [*path[:3], *path[4:]] if path[:2] == ["sweep", "space"] else path
+
+
+def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
+    """The section of the file at this path; empty if there is none."""
+    for key in path:
+        found = content.get(key)
+        content = found if isinstance(found, dict) else {}
+    return content
+
+
+def _known_keys(path: list[str], content: dict[str, Any]) -> list[str]:
+    if len(path) == 1:
+        return list(Experiment.model_fields)
+    if path[0] == "model":
+        found = find_section(str(_section_at(path[:-1], content).get("kind")))
+        return list(found.model_fields) if found else []
+    if path[:2] == ["sweep", "space"]:
+        return list(SweepRange.model_fields)
+    section = Experiment.model_fields[path[0]].annotation
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment of a TOML file, with `key=value` overrides applied in order.
+
+    `path` may also name a shipped experiment (`finetune`, `experiments/finetune.toml`) where no such file exists.
+
+    Raises:
+        ExperimentError: no such file, not TOML, an unknown key, or a value of the wrong type or range.
+    """
+    file = find_experiment(path)
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path}: not valid TOML: {error}. Fix that line.") from error
+    for override in overrides:
+        apply_override(content, override)
+    content["name"] = content.get("name") or file.stem
+    return parse_experiment(content, str(path))
+
+
+def find_experiment(path: str | Path) -> Path:
+    """The experiment file at `path`, or the shipped one of that name.
+
+    Raises:
+        ExperimentError: there is neither.
+    """
+    if Path(path).is_file():
+        return Path(path)
+    if Path(path).name and Path(path).parent in (Path(), Path("experiments")):
+        candidate = shipped("experiments") / Path(path).with_suffix(".toml").name
+        if candidate.is_file():
+            return candidate
+    raise ExperimentError(
+        f"{path}: there is no such experiment. Give a TOML file, or a shipped one: {', '.join(shipped_experiments())}."
+    )
+
+
+def parse_experiment(content: dict[str, Any], place: str) -> Experiment:
+    """The experiment with this content; `place` names its origin in messages.
+
+    Raises:
+        ExperimentError: every problem is listed with its key and, for an unknown one, the nearest known key.
+    """
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{place}: this experiment cannot run."]
+        lines += [f"  {line}" for line in describe_problems(error, content)]
+        lines.append("experiments/default.toml documents every key.")
+        raise ExperimentError("\n".join(lines)) from None
+
+
+def with_values(experiment: Experiment, values: Mapping[str, Any], place: str) -> Experiment:
+    """The experiment with values at dotted keys, without its sweep; `place` names their origin in messages.
+
+    Raises:
+        ExperimentError: a key is unknown, or a value is outside its limits.
+    """
+    content = experiment.model_dump(exclude={"sweep"})
+    for key, value in values.items():
+        set_key(content, key, value, place)
+    return parse_experiment(content, place)
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """The experiment as TOML with every key but its sweep, which `load_experiment` reads back."""
+    import tomli_w
+
+    return tomli_w.dumps(experiment.model_dump(exclude={"sweep"}))

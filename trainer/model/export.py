@@ -24,7 +24,7 @@ from labels.records import Example
 from labels.text.examples import read_examples
 from trainer.calibration.calibration import Bools, Calibration, Probabilities, with_none
 from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
-from trainer.data.predictions import read_gold
+from trainer.data.dataset import read_gold
 from trainer.model.model import Manifest, Model, folder_size, read_manifest, save_artefact
 
 TOLERANCE = 1e-3

@@ -12,8 +12,7 @@ from labels.files import refuse_occupied
 from labels.progress import progress_stage, report_progress
 from labels.store import Store
 from labels.store.documents import IngestReport, ingest
-from trainer.config.experiment import Experiment
-from trainer.config.load import load_experiment
+from trainer.config.experiment import Experiment, load_experiment
 from trainer.data.corpus import store_examples
 from trainer.data.dataset import read_ids
 from trainer.data.splits import Split, make_split

@@ -23,8 +23,7 @@ from labels.errors import ArtefactError, ExperimentError, did_you_mean
 from labels.files import output_folder, refuse_occupied
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import label_matrix
-from trainer.config.experiment import Experiment
-from trainer.config.load import describe_problems
+from trainer.config.experiment import Experiment, describe_problems
 from trainer.data.columns import Labelling, build_examples, read_texts
 from trainer.data.dataset import dataset_of
 from trainer.environment import silence_libraries
@@ -32,9 +31,8 @@ from trainer.evaluation.metrics import exact_match
 from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, save_artefact
 from trainer.runs.evaluate import calibration_shortfalls, codebook_reference, evaluate_model
-from trainer.runs.fit import fit_model
 from trainer.runs.registry import fetch_artefact
-from trainer.runs.run import fitted_manifest
+from trainer.runs.run import fit_model, fitted_manifest
 
 _LABELLING = "labelling"
 """The key of a manifest's details that says how labels were written where the model was fitted."""

@@ -19,7 +19,7 @@ from labels.records import Example
 from labels.text.examples import read_examples
 from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import EvaluationSection
-from trainer.data.predictions import Predicted, write_predictions
+from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
 from trainer.evaluation import Outcome, Report, build_report
 from trainer.evaluation.metrics import count

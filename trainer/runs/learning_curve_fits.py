@@ -25,7 +25,7 @@ from trainer.data.splits import group_examples
 from trainer.evaluation.curve_figures import group_counts
 from trainer.evaluation.metrics import Counts
 from trainer.model.model import Model
-from trainer.runs.fit import fit_model
+from trainer.runs.run import fit_model
 
 HANDFUL = 5
 """Examples of the rarest label that the smallest subset is meant to hold."""

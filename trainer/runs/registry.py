@@ -1,4 +1,4 @@
-"""Models in MLflow: logged with a run, registered, found again by their URI."""
+"""What MLflow keeps: models, logged, registered and found again by their URI; and runs, compared on leaderboards."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import io
 import os
 import platform
 import shutil
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+import sqlite3
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labels.errors import ArtefactError
+from labels.errors import ArtefactError, TrackingError
 from trainer.model.model import folder_size
-from trainer.runs.tracking import connect, mlflow_errors
+from trainer.runs.tracking import DEFAULT_URI, connect, is_gone, mlflow_errors, sqlite_file
 
 ARTEFACT = "artefact"
 CHAMPION = "champion"
@@ -140,3 +143,191 @@ def fetch_artefact(reference: str) -> Path:
         f"{reference}: this model was not logged by communique: no manifest.json in it. "
         "Give a model that `communique train` logged."
     )
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One finished run, as the leaderboard shows it. Figures that were not logged are None."""
+
+    run_id: str
+    name: str
+    kind: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    champion: bool
+
+    def metric(self, name: str) -> float | None:
+        """A metric by name."""
+        return self.metrics.get(name)
+
+
+@dataclass(frozen=True)
+class Board:
+    """Runs on one split with one codebook and the same gold; only these can be compared.
+
+    The best macro-F1 on validation comes first. `evaluation_hash` is of validation and test, empty if the runs did
+    not log it; `confidence` is that of the intervals, None where they differ.
+    """
+
+    split_hash: str
+    evaluation_hash: str
+    data: str
+    labels: tuple[str, ...]
+    synthetic: bool
+    confidence: float | None
+    rows: tuple[RunRow, ...]
+
+
+def leaderboards(experiment: str) -> list[Board]:
+    """The boards of an MLflow experiment, the one with the newest run first; runs without figures come last in theirs.
+
+    Raises:
+        TrackingError: there is no such experiment.
+    """
+    groups: dict[tuple[str, ...], list[RunRow]] = {}
+    rows = _rows_of_file(experiment)
+    for row in list_runs(experiment) if rows is None else rows:
+        key = tuple(row.tags.get(tag, "") for tag in ("split.hash", "data.judging_hash", "codebook.hash"))
+        groups.setdefault(key, []).append(row)
+    return [_board(split, evaluation, rows) for (split, evaluation, _), rows in groups.items()]
+
+
+def _board(split_hash: str, evaluation_hash: str, rows: Sequence[RunRow]) -> Board:
+    ordered = sorted(rows, key=_on_validation, reverse=True)
+    newest = rows[0]
+    data = newest.params.get("data.train") or newest.params.get("data.source", "")
+    labels = tuple(key.removeprefix("f1.") for key in _metric_names(ordered) if key.startswith("f1."))
+    levels = {float(row.params["evaluation.confidence"]) for row in rows if "evaluation.confidence" in row.params}
+    return Board(
+        split_hash=split_hash,
+        evaluation_hash=evaluation_hash,
+        data=data,
+        labels=labels,
+        synthetic=newest.tags.get("synthetic") == "true",
+        confidence=levels.pop() if len(levels) == 1 else None,
+        rows=tuple(ordered),
+    )
+
+
+def _on_validation(row: RunRow) -> float:
+    value = row.metric("validation_macro_f1")
+    return -1.0 if value is None else value
+
+
+def _metric_names(rows: Iterable[RunRow]) -> list[str]:
+    return sorted({key for row in rows for key in row.metrics})
+
+
+def list_runs(experiment: str) -> list[RunRow]:
+    """All runs of an experiment, newest first.
+
+    Raises:
+        TrackingError: there is no such experiment.
+    """
+    connect()
+    import mlflow
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    with mlflow_errors("read"):
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            raise TrackingError(
+                f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
+                "Run `communique train finetune` first, or name another with --experiment."
+            )
+        champions = _champion_runs(client)
+        rows = []
+        token = None
+        while True:
+            page = client.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
+            rows += [_row(run, champions) for run in page]
+            token = page.token
+            if not token:
+                return rows
+
+
+def _rows_of_file(experiment: str) -> list[RunRow] | None:
+    """What `list_runs` gives, read from MLflow's SQLite file: importing MLflow would take nearly all the time.
+
+    None where MLflow has to be asked: it is imported already, its store is not such a file or not as expected, there is
+    no such experiment, or a run was left open by a process that has ended.
+    """
+    path = sqlite_file(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    if "mlflow" in sys.modules or os.environ.get("MLFLOW_REGISTRY_URI") or path is None or not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            rows = _read_rows(database, experiment)
+    except sqlite3.Error:
+        return None
+    return None if any(row.status == "RUNNING" and is_gone(row.tags) for row in rows) else rows or None
+
+
+def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
+    """The rows of an active experiment, newest first."""
+    chosen = (
+        "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) "
+        "WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND runs.lifecycle_stage = 'active'"
+    )
+
+    def values(table: str, value: str) -> dict[str, dict[str, Any]]:
+        """Key -> value by run."""
+        found: dict[str, dict[str, Any]] = {}
+        query = f"SELECT run_uuid, key, {value} FROM {table} WHERE run_uuid IN ({chosen})"  # noqa: S608
+        for run_id, key, content in database.execute(query, [experiment]):
+            found.setdefault(run_id, {})[key] = content
+        return found
+
+    params, tags = values("params", "value"), values("tags", "value")
+    # MLflow stores nan as 0 with a mark.
+    metrics = values("latest_metrics", "CASE WHEN is_nan THEN 'nan' ELSE value END")
+    versions = "SELECT run_id FROM registered_model_aliases JOIN model_versions USING (name, version) WHERE alias = ?"
+    champions = {run_id for (run_id,) in database.execute(versions, [CHAMPION])}
+    runs = database.execute(
+        f"SELECT run_uuid, name, status FROM runs WHERE run_uuid IN ({chosen}) "  # noqa: S608
+        "ORDER BY start_time DESC, run_uuid",
+        [experiment],
+    )
+    return [
+        RunRow(
+            run_id=run_id,
+            name=name or "",
+            kind=params.get(run_id, {}).get("model.kind", ""),
+            status=status,
+            params=params.get(run_id, {}),
+            metrics={key: float(value) for key, value in metrics.get(run_id, {}).items()},
+            tags=tags.get(run_id, {}),
+            champion=run_id in champions,
+        )
+        for run_id, name, status in runs
+    ]
+
+
+def _row(run: Any, champions: set[str]) -> RunRow:
+    return RunRow(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        kind=run.data.params.get("model.kind", ""),
+        status=run.info.status,
+        params=run.data.params,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+        champion=run.info.run_id in champions,
+    )
+
+
+def _champion_runs(client: Any) -> set[str]:
+    """Runs whose model has the alias `champion`."""
+    runs: set[str] = set()
+    token = None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        for model in page:
+            if CHAMPION in model.aliases:
+                runs.add(client.get_model_version_by_alias(model.name, CHAMPION).run_id)
+        token = page.token
+        if not token:
+            return runs

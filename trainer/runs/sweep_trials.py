@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labels.errors import DataError, ExperimentError
-from trainer.config.experiment import Experiment
-from trainer.config.load import with_values
+from trainer.config.experiment import Experiment, with_values
 from trainer.data.dataset import Dataset
 from trainer.runs.evaluate import macro_f1, predict_examples
-from trainer.runs.fit import fit_model
+from trainer.runs.run import fit_model
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

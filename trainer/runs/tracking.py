@@ -1,7 +1,7 @@
 """An experiment's run in MLflow: its parameters, figures and files, and where MLflow's store is.
 
 MLflow reads its own setting, MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder is used.
-Models are in `registry`, and what is read back in `leaderboard`.
+Models, and what is read back of runs, are in `registry`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import make_experiment, plain_codebook, texts_of, write_examples
 from trainer.classifiers.base import Classifier, build_classifier, classifier_class
-from trainer.config.load import parse_experiment
+from trainer.config.experiment import parse_experiment
 from trainer.config.models import ModelSection
 from trainer.runs.run import run_experiment
 

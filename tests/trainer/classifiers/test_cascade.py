@@ -20,14 +20,12 @@ from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.cli.report import print_report
-from trainer.config.experiment import Experiment
-from trainer.config.load import load_experiment, parse_experiment
+from trainer.config.experiment import Experiment, load_experiment, parse_experiment
 from trainer.config.models import CascadeSection, TfidfSection
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import make_split
 from trainer.model.model import Model
-from trainer.runs.fit import fit_model
-from trainer.runs.run import RunResult, run_experiment
+from trainer.runs.run import RunResult, fit_model, run_experiment
 
 LABELS = ("aid", "truce", "threat")
 MULTI = plain_codebook(*LABELS)

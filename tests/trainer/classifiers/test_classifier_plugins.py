@@ -21,7 +21,7 @@ from tests.trainer.conftest import MakeExperiment
 from trainer.classifiers import base
 from trainer.classifiers.base import CLASSES, build_classifier, classifier_class
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.config.load import dump_experiment, parse_experiment
+from trainer.config.experiment import dump_experiment, parse_experiment
 from trainer.config.models import PLUGINS, find_section, kind_names
 from trainer.model.model import Model
 from trainer.runs.run import run_experiment

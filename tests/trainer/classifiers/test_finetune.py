@@ -36,8 +36,7 @@ from trainer.classifiers.checkpoints import last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.cli import app
 from trainer.encoders.encoder import bundled_encoder
-from trainer.runs.fit import checkpoint_folder
-from trainer.runs.run import run_experiment
+from trainer.runs.run import checkpoint_folder, run_experiment
 
 f1_score = Lazy("sklearn.metrics:f1_score")
 Network = Lazy("trainer.classifiers.network:Network")

@@ -10,7 +10,7 @@ from labels.errors import ArtefactError
 from tests.conftest import make_examples
 from trainer.classifiers.base import CLASSES, Classifier, build_classifier, classifier_class
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.config.load import parse_experiment
+from trainer.config.experiment import parse_experiment
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -30,7 +30,7 @@ from trainer.evaluation import Report
 from trainer.model.model import Model
 from trainer.predict import PredictReport
 from trainer.runs.demo import Corpus
-from trainer.runs.leaderboard import Board, RunRow
+from trainer.runs.registry import Board, RunRow
 from trainer.runs.run import RunResult
 
 SHIPPED = ("aid_pledge", "ceasefire_call", "weapons_request", "dismissal")

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from labels.errors import ExperimentError
 from trainer.classifiers.base import CLASSES
-from trainer.config.experiment import Experiment
-from trainer.config.load import find_experiment, load_experiment, parse_experiment
+from trainer.config.experiment import Experiment, find_experiment, load_experiment, parse_experiment
 from trainer.environment import shipped, shipped_experiments
 
 SECTIONS = [name for name in Experiment.model_fields if name not in ("name", "seed", "model")]

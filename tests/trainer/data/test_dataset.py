@@ -17,8 +17,7 @@ from labels.records import Annotation, Document, Example, Sentence
 from labels.store import Store, now
 from labels.store.codebook_migration import apply_migration, plan_migration
 from tests.conftest import make_examples
-from trainer.config.experiment import Experiment
-from trainer.config.load import parse_experiment
+from trainer.config.experiment import Experiment, parse_experiment
 from trainer.data.corpus import seed_examples, store_examples
 from trainer.data.dataset import Dataset, files_read, load_dataset, read_ids
 from trainer.data.splits import Split

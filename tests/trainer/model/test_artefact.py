@@ -17,7 +17,7 @@ from tests.lazy import Lazy
 from trainer.calibration.calibration import uncalibrated
 from trainer.classifiers.base import Classifier, build_classifier
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.config.load import parse_experiment
+from trainer.config.experiment import parse_experiment
 from trainer.config.models import TfidfSection
 from trainer.model.model import Manifest, Model, folder_size, package_versions, read_manifest, save_artefact
 

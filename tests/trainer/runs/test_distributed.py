@@ -21,7 +21,7 @@ from tests.trainer.conftest import MakeExperiment, disturbed, plain_codebook, ti
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.cli import app
 from trainer.environment import is_follower, world_size
-from trainer.runs.fit import help_train
+from trainer.runs.run import help_train
 
 
 def test_without_a_launcher_a_process_is_alone_and_leads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_a_follower_gives_the_leader_time_to_report_an_error(
     experiment_of: MakeExperiment, tiny_encoder: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("trainer.runs.fit.time.sleep", waited.append)
+    monkeypatch.setattr("trainer.runs.run.time.sleep", waited.append)
     model = tiny_section(tiny_encoder, keep_layers=9).model_dump()
     with pytest.raises(ExperimentError, match="keep_layers"):
         help_train(experiment_of("finetune", model=model), isolated / "out")

@@ -15,7 +15,7 @@ from tests.trainer.conftest import TrackedRun, disturbed, write_examples
 from trainer.data.splits import Split
 from trainer.model.model import Model, read_manifest
 from trainer.runs.evaluate import evaluate_file
-from trainer.runs.leaderboard import RunRow, list_runs
+from trainer.runs.registry import RunRow, list_runs
 from trainer.runs.run import RunResult
 
 MlflowClient = Lazy("mlflow:MlflowClient")

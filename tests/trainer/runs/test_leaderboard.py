@@ -12,8 +12,7 @@ from mlflow import MlflowClient
 from labels.errors import TrackingError
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
 from trainer.runs import tracking
-from trainer.runs.leaderboard import Board, leaderboards
-from trainer.runs.registry import point_champion
+from trainer.runs.registry import Board, leaderboards, point_champion
 
 
 def log(
@@ -122,7 +121,7 @@ def test_unknown_experiment_is_named(mlflow_store: str) -> None:
 def in_new_process(experiment: str) -> tuple[list[Board], bool]:
     """The boards that a process which has not imported MLflow gets, and whether it had to import it."""
     code = (
-        "import pickle, sys; from trainer.runs.leaderboard import Board, leaderboards; "
+        "import pickle, sys; from trainer.runs.registry import Board, leaderboards; "
         f"boards = leaderboards({experiment!r}); "
         "sys.stdout.buffer.write(pickle.dumps((boards, 'mlflow' in sys.modules)))"
     )
@@ -163,7 +162,7 @@ def test_a_file_that_is_not_mlflows_is_left_to_mlflow_to_refuse(
 ) -> None:
     (isolated / "mlflow.db").write_text("not a database")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{isolated / 'mlflow.db'}")
-    code = "from trainer.runs.leaderboard import Board, leaderboards; leaderboards('work')"
+    code = "from trainer.runs.registry import Board, leaderboards; leaderboards('work')"
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert "TrackingError: the MLflow store at" in done.stderr

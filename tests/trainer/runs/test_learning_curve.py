@@ -37,10 +37,10 @@ from trainer.evaluation.curve_figures import (
 )
 from trainer.evaluation.metrics import Counts, count
 from trainer.runs.evaluate import evaluate_model
-from trainer.runs.fit import fit_model
-from trainer.runs.leaderboard import list_runs
 from trainer.runs.learning_curve import CurveResult, LearningCurve, learning_curve, run_learning_curve
 from trainer.runs.learning_curve_fits import curve_shares, nested_subsets
+from trainer.runs.registry import list_runs
+from trainer.runs.run import fit_model
 
 MlflowClient = Lazy("mlflow:MlflowClient")
 curve_fit = Lazy("scipy.optimize:curve_fit")

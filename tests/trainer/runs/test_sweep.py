@@ -25,15 +25,13 @@ from tests.lazy import Lazy
 from tests.trainer.conftest import disturbed, make_experiment, plain_codebook, write_examples
 from trainer.cli import app
 from trainer.cli.train import print_sweep
-from trainer.config.experiment import Experiment
-from trainer.config.load import dump_experiment, load_experiment, parse_experiment, with_values
+from trainer.config.experiment import Experiment, dump_experiment, load_experiment, parse_experiment, with_values
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
 from trainer.environment import shipped, shipped_experiments
 from trainer.runs.evaluate import macro_f1, predict_examples
-from trainer.runs.fit import fit_model
-from trainer.runs.leaderboard import list_runs
-from trainer.runs.run import run_experiment
+from trainer.runs.registry import list_runs
+from trainer.runs.run import fit_model, run_experiment
 from trainer.runs.sweep import SweepResult, read_space, run_sweep
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, TrialOutcome, open_study, run_trial
 

@@ -19,7 +19,7 @@ from labels.files import cache_folder
 from labels.records import Example
 from tests.lazy import Lazy
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
-from trainer.runs import leaderboard, registry, tracking
+from trainer.runs import registry, tracking
 
 mlflow = Lazy("mlflow")
 MlflowClient = Lazy("mlflow:MlflowClient")
@@ -159,7 +159,7 @@ def test_store_is_a_file_in_the_working_folder_unless_mlflow_is_told_otherwise(
         pass
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{isolated / 'mlflow.db'}")
     mlflow.set_tracking_uri(f"sqlite:///{isolated / 'mlflow.db'}")
-    assert [row.name for row in leaderboard.list_runs("work")] == ["here"]
+    assert [row.name for row in registry.list_runs("work")] == ["here"]
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_missing_database_is_a_copy_of_the_empty_one_in_the_cache(new_store: P
     tracking.connect()
     with tracking.tracked_run("work", "here", {}):
         pass
-    assert [row.name for row in leaderboard.list_runs("work")] == ["here"]
+    assert [row.name for row in registry.list_runs("work")] == ["here"]
     assert kept_database().read_bytes() == before
     assert not list(new_store.parent.glob(".new*"))
 
@@ -208,7 +208,7 @@ def test_an_existing_database_is_left_as_it_is(mlflow_store: str, isolated: Path
     with tracking.tracked_run("work", "before", {}):
         pass
     tracking.connect()
-    assert [row.name for row in leaderboard.list_runs("work")] == ["before"]
+    assert [row.name for row in registry.list_runs("work")] == ["before"]
     assert not (cache_folder() / "mlflow").exists()
 
 
@@ -247,7 +247,7 @@ def test_datasets_are_logged_without_a_word_of_their_texts(mlflow_store: str) ->
 def test_what_mlflow_refuses_to_log_is_a_tracking_error(mlflow_store: str) -> None:
     with pytest.raises(TrackingError), tracking.tracked_run("work", "run", {}) as tracker:
         tracker.log_metrics({"f1." + "a" * 300: 0.5})
-    [row] = leaderboard.list_runs("work")
+    [row] = registry.list_runs("work")
     assert row.status == "FAILED"
 
 
@@ -354,7 +354,7 @@ def test_runs_are_listed_newest_first_with_what_they_logged(mlflow_store: str) -
             tracker.log_metrics({"macro_f1": len(name)})
     with tracking.tracked_run("elsewhere", "fourth", {}):
         pass
-    rows = leaderboard.list_runs("work")
+    rows = registry.list_runs("work")
     assert [row.name for row in rows] == ["third", "second", "first"]
     assert [row.kind for row in rows] == ["kind of third", "kind of second", "kind of first"]
     assert [row.metric("macro_f1") for row in rows] == [5, 6, 5]
@@ -367,7 +367,7 @@ def test_champion_is_marked_among_the_runs(tracked_store: str, tracked_run: Trac
     with tracking.tracked_run(EXPERIMENT, "another", {}):
         pass
     registry.point_champion(REGISTERED, tracked_run.result.registered_version)
-    marked = {row.run_id: row.champion for row in leaderboard.list_runs(EXPERIMENT)}
+    marked = {row.run_id: row.champion for row in registry.list_runs(EXPERIMENT)}
     assert len(marked) == 2
     assert [run_id for run_id, champion in marked.items() if champion] == [tracked_run.result.run_id]
 
@@ -377,18 +377,18 @@ def test_champion_is_marked_however_many_models_are_registered(tracked_store: st
     for i in range(100):  # MLflow lists them by name, a hundred at a time
         client.create_registered_model(f"a{i:03d}")
     registry.point_champion(REGISTERED, tracked_run.result.registered_version)
-    [row] = leaderboard.list_runs(EXPERIMENT)
+    [row] = registry.list_runs(EXPERIMENT)
     assert row.champion
 
 
 def test_listing_an_unknown_experiment_says_how_to_get_one(mlflow_store: str) -> None:
     with pytest.raises(TrackingError, match=r"'nowhere'.*--experiment") as caught:
-        leaderboard.list_runs("nowhere")
+        registry.list_runs("nowhere")
     assert mlflow_store in str(caught.value)
 
 
 def test_run_of_this_process_stays_open_while_runs_are_listed(mlflow_store: str) -> None:
     with tracking.tracked_run("work", "open", {}):
-        [row] = leaderboard.list_runs("work")
+        [row] = registry.list_runs("work")
         assert row.status == "RUNNING"
     assert os.environ["MLFLOW_TRACKING_URI"] == mlflow_store
