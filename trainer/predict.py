@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from labels.errors import DataError
 from labels.files import whole_file
@@ -24,6 +24,8 @@ OUTPUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
 SAID = 20
 """For how many unreadable files and rows a report gives the reason."""
 _CHUNK = 2048
+_SENTENCE = ("document_id", "sentence_id", "source", "start", "end", "text")
+_MODEL = ("model_id", "codebook_hash")
 
 Row = dict[str, Any]
 
@@ -50,12 +52,7 @@ class PredictReport:
 
 
 def predict_files(
-    model: Model,
-    inputs: Iterable[Path],
-    output: Path,
-    *,
-    split: bool = True,
-    keep_boilerplate: bool = False,
+    model: Model, inputs: Iterable[Path], output: Path, *, split: bool = True, keep_boilerplate: bool = False
 ) -> PredictReport:
     """Predict every sentence of the inputs and write one row for each; the output appears whole or not at all.
 
@@ -73,10 +70,10 @@ def predict_files(
     report = PredictReport()
     sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate)
     with whole_file(output) as draft:
-        with _writer(draft, output.suffix.lower(), model) as writer:
+        with _writer(draft, output.suffix.lower(), model.labels) as write:
             while chunk := list(islice(sentences, _CHUNK)):
                 rows = predict_rows(model, chunk)
-                writer.write(rows)
+                write(rows)
                 report.sentences += len(rows)
                 report.assigned.update(label for row in rows for label in row["labels"])
         if not report.documents:
@@ -117,11 +114,7 @@ def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -
 
 
 def _sentences(
-    files: Sequence[Path],
-    report: PredictReport,
-    *,
-    split: bool,
-    keep_boilerplate: bool,
+    files: Sequence[Path], report: PredictReport, *, split: bool, keep_boilerplate: bool
 ) -> Iterator[tuple[Document, Sentence]]:
     for done, path in enumerate(files):
         report_progress("Predicting", done, len(files))
@@ -135,75 +128,42 @@ def _sentences(
     report_progress("Predicting", len(files), len(files))
 
 
-class _Writer(Protocol):
-    def write(self, rows: Sequence[Row]) -> None: ...
-
-
 @contextmanager
-def _writer(path: Path, suffix: str, model: Model) -> Iterator[_Writer]:
+def _writer(path: Path, suffix: str, labels: Sequence[str]) -> Iterator[Callable[[list[Row]], object]]:
+    """What appends rows to the file at `path`, in the format of an ending."""
     if suffix == ".parquet":
-        with _parquet_writer(path, model.labels) as writer:
-            yield writer
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = _parquet_schema(labels)
+        with pq.ParquetWriter(path, schema) as parquet:
+            yield lambda rows: parquet.write_table(pa.Table.from_pylist(rows, schema=schema))
         return
     with path.open("w", encoding="utf-8", newline="") as file:
-        yield _CsvWriter(file, model.labels) if suffix == ".csv" else _JsonlWriter(file)
+        if suffix == ".jsonl":
+            yield lambda rows: file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            return
+        columns = [*_SENTENCE, "labels", *(f"p:{label}" for label in labels), *_MODEL]
+        table = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+        table.writeheader()
+        yield lambda rows: table.writerows(map(_csv_row, rows))
 
 
-class _JsonlWriter:
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def write(self, rows: Sequence[Row]) -> None:
-        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-class _CsvWriter:
+def _csv_row(row: Row) -> Row:
     """Labels joined by `|`, probabilities in columns `p:<label>`."""
-
-    def __init__(self, file: Any, labels: Sequence[str]) -> None:
-        self._labels = labels
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._plain = ("document_id", "sentence_id", "source", "start", "end", "text")
-        self._last = ("model_id", "codebook_hash")
-        self._writer.writerow([*self._plain, "labels", *(f"p:{label}" for label in labels), *self._last])
-
-    def write(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            numbers = [row["probabilities"][label] for label in self._labels]
-            self._writer.writerow(
-                [
-                    *(row[name] for name in self._plain),
-                    "|".join(row["labels"]),
-                    *numbers,
-                    *(row[name] for name in self._last),
-                ]
-            )
+    probabilities = {f"p:{label}": probability for label, probability in row["probabilities"].items()}
+    return row | {"labels": "|".join(row["labels"])} | probabilities
 
 
-@contextmanager
-def _parquet_writer(path: Path, labels: Sequence[str]) -> Iterator[_Writer]:
+def _parquet_schema(labels: Sequence[str]) -> Any:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    text, number = pa.string(), pa.int64()
-    schema = pa.schema(
+    text = pa.string()
+    return pa.schema(
         [
-            ("document_id", text),
-            ("sentence_id", text),
-            ("source", text),
-            ("start", number),
-            ("end", number),
-            ("text", text),
+            *((name, pa.int64() if name in ("start", "end") else text) for name in _SENTENCE),
             ("labels", pa.list_(text)),
             ("probabilities", pa.struct([(label, pa.float32()) for label in labels])),
-            ("model_id", text),
-            ("codebook_hash", text),
+            *((name, text) for name in _MODEL),
         ]
     )
-    with pq.ParquetWriter(path, schema) as parquet:
-
-        class Writer:
-            def write(self, rows: Sequence[Row]) -> None:
-                parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema))
-
-        yield Writer()

@@ -11,23 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from labels.agreement.coefficients import (
-    MISSING,
-    Bootstrap,
-    Estimate,
-    Floats,
-    Integers,
-    Resampling,
-    alpha_of,
-    alpha_sums,
-    distance_matrix,
-    kappa_of,
-    kappa_sums,
-    masi_distance,
-    mean_of_defined,
-    ratio,
-    resample,
-)
+from labels.agreement import coefficients
+from labels.agreement.coefficients import MISSING, Bootstrap, Estimate, Floats, Integers, Resampling, mean_of_defined
 from labels.codebook.schema import Codebook
 from labels.records import Sentence
 
@@ -107,7 +92,8 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
     estimate = ratings.resampling.estimate
     kappas = {label: mean_of_defined([pair.per_label[label] for pair in pairs]) for label in ratings.columns}
     alphas = {label: ratings.alpha(codes, _nominal(2)) for label, codes in ratings.columns.items()}
-    nominal, masi = _nominal(len(ratings.values)), distance_matrix(ratings.values, masi_distance)
+    nominal = _nominal(len(ratings.values))
+    masi = coefficients.distance_matrix(ratings.values, coefficients.masi_distance)
     return Figures(
         n_sentences=len(units),
         n_documents=ratings.resampling.n_documents,
@@ -150,8 +136,8 @@ class _Ratings:
 
     def alpha(self, codes: Integers, distances: Floats) -> Floats:
         """Krippendorff's alpha in every draw."""
-        sums = alpha_sums(codes, distances, self.resampling.groups, self.resampling.n_documents)
-        return alpha_of(self.resampling.weights @ sums, distances)
+        sums = coefficients.alpha_sums(codes, distances, self.resampling.groups, self.resampling.n_documents)
+        return coefficients.alpha_of(self.resampling.weights @ sums, distances)
 
 
 @dataclass(frozen=True)
@@ -185,7 +171,7 @@ def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) ->
         codes=codes,
         # `MISSING` indexes the last value here; `where` then puts it back.
         columns={label: np.where(codes == MISSING, MISSING, has[codes]) for label, has in has_label.items()},
-        resampling=resample([unit.sentence.document_id for unit in units], bootstrap),
+        resampling=coefficients.resample([unit.sentence.document_id for unit in units], bootstrap),
     )
 
 
@@ -205,7 +191,7 @@ def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
     n_documents = ratings.resampling.n_documents
     for first, second in combinations(range(len(ratings.raters)), 2):
         pair = [first, second]
-        sums = kappa_sums(ratings.codes[:, pair], len(ratings.values), groups, n_documents)
+        sums = coefficients.kappa_sums(ratings.codes[:, pair], len(ratings.values), groups, n_documents)
         shared = sums[:, 1 : 1 + len(ratings.values)].sum(axis=1)
         if not shared.any():
             continue
@@ -217,9 +203,9 @@ def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
             },
             agreed=weights @ sums[:, 0],
             shared=weights @ shared,
-            kappa=kappa_of(weights @ sums),
+            kappa=coefficients.kappa_of(weights @ sums),
             per_label={
-                label: kappa_of(weights @ kappa_sums(codes[:, pair], 2, groups, n_documents))
+                label: coefficients.kappa_of(weights @ coefficients.kappa_sums(codes[:, pair], 2, groups, n_documents))
                 for label, codes in columns.items()
             },
         )
@@ -242,7 +228,8 @@ def _pair_agreement(pair: _Pair, resampling: Resampling) -> PairAgreement:
 
 def _exact_agreement(pairs: Sequence[_Pair]) -> Floats:
     """The share of equal pairs of decisions on a unit, in every draw."""
-    return ratio(np.sum([pair.agreed for pair in pairs], axis=0), np.sum([pair.shared for pair in pairs], axis=0))
+    agreed, shared = ([getattr(pair, name) for pair in pairs] for name in ("agreed", "shared"))
+    return coefficients.ratio(np.sum(agreed, axis=0), np.sum(shared, axis=0))
 
 
 def _nominal(n_values: int) -> Floats:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from labels.agreement.coefficients import DEFAULT_BOOTSTRAP, Bootstrap, Estimate, Resampling, ratio, resample
-from labels.agreement.comparisons import LabelSet
 from labels.agreement.report import sentence_of
 from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
@@ -77,29 +76,24 @@ def suggestion_effect(
     Args and errors are those of `labels.agreement.report.agreement`, but decisions that cannot be read are counted
     instead of raising a CodebookError.
     """
-    suggested = [found for history in kept_annotations(events) if (found := _suggested(history))]
-    by_chance = [found for history in suggested if (found := _withheld_by_chance(history))]
-    decisions = [_last_shown(history) for history in by_chance]
+    histories = [[event for event in kept if _has_suggestion(event)] for kept in kept_annotations(events)]
+    # Where chance decided whether the suggestion was shown.
+    by_chance = [[event for event in history if event.strategy not in BLIND] for history in histories]
+    decisions = [_last_shown(history) for history in by_chance if history]
     readable = list(_read(decisions, VersionReader(codebook, history or CodebookHistory())))
-    documents = [sentence_of(decision, sentences).document_id for decision in readable]
-    resampling = resample(documents, bootstrap)
-    everywhere = [True] * len(readable)
+    resampling = resample([sentence_of(decision, sentences).document_id for decision in readable], bootstrap)
+    as_suggested = [set(decision.labels) == set(decision.suggestion or ()) for decision in readable]
     return SuggestionEffect(
         n_documents=resampling.n_documents,
-        always_blind=len(suggested) - len(by_chance),
+        always_blind=sum(map(bool, histories)) - len(decisions),
         unreadable=len(decisions) - len(readable),
-        exact=_contrast(readable, everywhere, [_as_suggested(decision) for decision in readable], resampling),
+        exact=_contrast(readable, [True] * len(readable), as_suggested, resampling),
         per_label={label: _label_effect(readable, label, resampling) for label in codebook.label_names},
     )
 
 
-def _suggested(history: Sequence[Annotation]) -> list[Annotation]:
-    return [event for event in history if event.state == "reviewed" and event.suggestion is not None]
-
-
-def _withheld_by_chance(history: Sequence[Annotation]) -> list[Annotation]:
-    """The decisions for which chance decided whether the suggestion was shown."""
-    return [event for event in history if event.strategy not in BLIND]
+def _has_suggestion(event: Annotation) -> bool:
+    return event.state == "reviewed" and event.suggestion is not None
 
 
 def _last_shown(history: Sequence[Annotation]) -> Annotation:
@@ -119,16 +113,8 @@ def _read(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[An
             yield replace(decision, labels=reading.labels, suggestion=suggestion)
 
 
-def _suggestion(decision: Annotation) -> LabelSet:
-    return decision.suggestion or ()
-
-
-def _as_suggested(decision: Annotation) -> bool:
-    return set(decision.labels) == set(_suggestion(decision))
-
-
 def _label_effect(decisions: Sequence[Annotation], label: str, resampling: Resampling) -> LabelEffect:
-    had = [label in _suggestion(decision) for decision in decisions]
+    had = [label in (decision.suggestion or ()) for decision in decisions]
     has = [label in decision.labels for decision in decisions]
     return LabelEffect(
         suggested=_contrast(decisions, had, has, resampling),

@@ -16,13 +16,13 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError, ExperimentError, did_you_mean
+from labels.errors import DataError, ExperimentError
 from labels.files import write_whole
 from labels.progress import report_progress
 from labels.records import Example
@@ -148,19 +148,6 @@ def write_label_errors(path: Path, errors: Sequence[LabelError]) -> None:
     write_whole(path, [table.getvalue()])
 
 
-def check_kind(kind: str) -> Kind:
-    """The kind of that name.
-
-    Raises:
-        ExperimentError: labels are not checked by models of this kind; the message lists the kinds that check them.
-    """
-    kinds: tuple[Kind, ...] = get_args(Kind)
-    for known in kinds:
-        if kind == known:
-            return known
-    raise ExperimentError(f"--kind {kind}: labels are checked by {' or '.join(kinds)}{did_you_mean(kind, kinds)}.")
-
-
 def check_output(path: Path) -> None:
     """Raise DataError where `write_label_errors` cannot write a file of this ending; cheap, so ask before long work."""
     if path.suffix.lower() not in OUTPUT_SUFFIXES:
@@ -238,18 +225,14 @@ def _exclusive_errors(examples: Sequence[Example], codebook: Codebook, probabili
     for position in np.flatnonzero(confident != classes):
         example, was, now = examples[checked[position]], int(classes[position]), int(confident[position])
         label = now if was == len(codebook.labels) else was
+        suggested = () if now == len(codebook.labels) else (names[now],)
         before, after = float(known[position, was]), float(known[position, now])
-        errors.append(
-            _error(
-                example,
-                names[label],
-                float(known[position, label]),
-                () if now == len(codebook.labels) else (names[now],),
-                float(scores[position]),
-                f"labelled {names[was]}; a model that had not seen the document gives {names[was]} {before:.2f} and "
-                f"{names[now]} {after:.2f}",
-            )
+        reason = (
+            f"labelled {names[was]}; a model that had not seen the document gives {names[was]} {before:.2f} and "
+            f"{names[now]} {after:.2f}"
         )
+        probability, score = float(known[position, label]), float(scores[position])
+        errors.append(_error(example, names[label], probability, suggested, score, reason))
     return errors
 
 
@@ -261,23 +244,18 @@ def _multilabel_errors(examples: Sequence[Example], codebook: Codebook, probabil
     scores = sentence_scores(confidence)
     errors = []
     for row in np.flatnonzero(wrong.any(axis=1)).tolist():
-        columns = sorted(np.flatnonzero(wrong[row]), key=lambda column: float(confidence[row, column]))
-        turned = gold[row] ^ wrong[row]
+        # Where the model doubts the label most comes first.
+        columns = sorted(np.flatnonzero(wrong[row]).tolist(), key=lambda column: float(confidence[row, column]))
+        turned = np.flatnonzero(gold[row] ^ wrong[row])
         reasons = [
             f"{'labelled' if gold[row, column] else 'not labelled'} {names[column]}, to which a model that had not "
             f"seen the document gives {probabilities[row, column]:.2f}"
             for column in columns
         ]
-        errors.append(
-            _error(
-                examples[row],
-                names[columns[0]],
-                float(probabilities[row, columns[0]]),
-                tuple(name for name, there in zip(names, turned, strict=True) if there),
-                float(scores[row]),
-                "; ".join(reasons),
-            )
-        )
+        worst = columns[0]
+        probability, score = float(probabilities[row, worst]), float(scores[row])
+        suggested = tuple(names[column] for column in turned)
+        errors.append(_error(examples[row], names[worst], probability, suggested, score, "; ".join(reasons)))
     return errors
 
 
@@ -319,14 +297,5 @@ def sentence_scores(confidence: Floats) -> Floats:
 def _error(
     example: Example, label: str, probability: float, suggested: tuple[str, ...], score: float, reason: str
 ) -> LabelError:
-    return LabelError(
-        example.id,
-        example.document_id,
-        example.text,
-        example.labels,
-        label,
-        round(probability, 6),
-        suggested,
-        round(score, 6),
-        reason,
-    )
+    sentence = (example.id, example.document_id, example.text, example.labels)
+    return LabelError(*sentence, label, round(probability, 6), suggested, round(score, 6), reason)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from labels.errors import ArtefactError
 from labels.progress import report_progress
@@ -53,30 +54,15 @@ def uncertainty(
     """
     scores = np.clip(np.asarray(probabilities, dtype=np.float64), 0, 1)
     top = scores.max(axis=1, initial=0.0)
-    if exclusive:
-        classes = with_none(scores, allow_none)
-        return SentenceUncertainty(_class_entropy(classes), _class_margin(classes), top)
-    binary = _plogp(scores) + _plogp(1 - scores)
-    margin = np.abs(scores - np.asarray(thresholds, dtype=np.float64)).min(axis=1, initial=1.0)
-    return SentenceUncertainty(np.clip(binary.mean(axis=1) / np.log(2), 0, 1), margin, top)
-
-
-def _class_entropy(classes: Floats) -> Floats:
-    if classes.shape[1] < 2:
-        return np.zeros(len(classes))
-    return np.asarray(np.clip(_plogp(classes).sum(axis=1) / np.log(classes.shape[1]), 0, 1))
-
-
-def _class_margin(classes: Floats) -> Floats:
-    if classes.shape[1] < 2:
-        return np.ones(len(classes))
-    ordered = np.sort(classes, axis=1)
-    return np.asarray(ordered[:, -1] - ordered[:, -2])
-
-
-def _plogp(p: Floats) -> Floats:
-    """-p log p, which is 0 at 0."""
-    return -p * np.log(np.where(p > 0, p, 1))
+    if not exclusive:
+        entropy = (entr(scores) + entr(1 - scores)).mean(axis=1) / np.log(2)
+        margin = np.abs(scores - np.asarray(thresholds, dtype=np.float64)).min(axis=1, initial=1.0)
+        return SentenceUncertainty(np.clip(entropy, 0, 1), margin, top)
+    classes = with_none(scores, allow_none)
+    entropy = entr(classes).sum(axis=1) / np.log(max(classes.shape[1], 2))
+    # A class of probability 0 is added, so that a single class has something to differ from.
+    second, first = np.sort(np.pad(classes, ((0, 0), (0, 1))), axis=1)[:, -2:].T
+    return SentenceUncertainty(np.clip(entropy, 0, 1), first - second, top)
 
 
 _CHUNK = 2048

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,7 +29,8 @@ def doubts(
     store: StoreOption = None,
     codebook: CodebookOption = None,
     kind: Annotated[
-        str, typer.Option("--kind", help="Kind of model for the cross-validation: tfidf or embedding.")
+        Literal["tfidf", "embedding"],
+        typer.Option("--kind", help="Kind of model for the cross-validation: tfidf or embedding."),
     ] = "tfidf",
     folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Cross-validation folds.")] = 5,
     limit: Annotated[int, typer.Option("--limit", min=1, help="List at most this many.")] = 100,
@@ -39,13 +40,12 @@ def doubts(
     """List labels that are likely wrong: cross-validated models contradict them."""
     from trainer.active import label_errors
 
-    judges = label_errors.check_kind(kind)
     if out is not None:
         label_errors.check_output(out)
     with opened_store(store, codebook) as (opened, book, settings):
         with progress_bars():
             report = label_errors.store_label_errors(
-                opened, book, kind=judges, folds=folds, limit=limit, reference=settings.codebook
+                opened, book, kind=kind, folds=folds, limit=limit, reference=settings.codebook
             )
         queued = label_errors.queue_relabelling(opened, report.errors) if queue else None
     if out is not None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,10 +18,8 @@ from labels.store import Store
 from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import examples_for, fill_store, plain_codebook
 from trainer.active.label_errors import (
-    Kind,
     LabelError,
     LabelErrorReport,
-    check_kind,
     find_label_errors,
     out_of_sample,
     queue_relabelling,
@@ -253,9 +250,3 @@ def test_doubts_are_written_as_a_table(isolated: Path) -> None:
 def test_another_ending_is_refused(isolated: Path) -> None:
     with pytest.raises(DataError, match=r"d\.txt: the list is written as \.jsonl or \.csv"):
         write_label_errors(isolated / "d.txt", [DOUBT])
-
-
-def test_kinds_that_judge_are_known_by_name() -> None:
-    assert [check_kind(kind) for kind in get_args(Kind)] == list(get_args(Kind))
-    with pytest.raises(ExperimentError, match=r"--kind tfdf: .*tfidf or embedding \(did you mean 'tfidf'\?\)"):
-        check_kind("tfdf")

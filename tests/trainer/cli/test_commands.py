@@ -88,7 +88,7 @@ def test_doubts_take_a_version_of_the_codebook_that_the_store_keeps(labelled: st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--kind", "finetune"], "--kind finetune: labels are checked by tfidf or embedding"),
+        (["--kind", "finetune"], "'finetune' is not one of 'tfidf'"),
         (["--out", "d.txt"], "d.txt: the list is written as .jsonl or .csv"),
         (["--folds", "20"], "too few to split into 20 parts"),
         (["--folds", "1"], "--folds"),
@@ -104,6 +104,14 @@ def test_doubts_refuse_what_cannot_be_done(isolated: Path, arguments: list[str],
 def test_every_subcommand_has_help_and_an_example(name: str) -> None:
     assert SUBCOMMANDS[name].example.startswith(name) or SUBCOMMANDS[name].place.endswith("app")
     assert f"{name} [OPTIONS]" in run(name, "--help")
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [("traain", "No such command 'traain' (did you mean 'train'?)."), ("xyz", "No such command 'xyz'.")],
+)
+def test_an_unknown_subcommand_is_refused_with_the_nearest(typed: str, message: str) -> None:
+    assert message in run(typed, code=2)
 
 
 def test_the_version_is_shown() -> None:
