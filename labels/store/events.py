@@ -222,7 +222,7 @@ def _events_on(connection: sa.Connection, sentence_ids: Iterable[str], query: sa
 
 
 def _event_row(event: Annotation) -> dict[str, Any]:
-    row = asdict(event) | {"draw_id": event.draw_id or _implied_draw_id(event)}
+    row = vars(event) | {"draw_id": event.draw_id or _implied_draw_id(event)}
     del row["strategy"], row["inclusion_probability"]  # these are the draw's
     return row
 
