@@ -71,11 +71,13 @@ def predict_files(
     sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate)
     with whole_file(output) as draft:
         with _writer(draft, output.suffix.lower(), model.labels) as write:
+            # Chunks are large enough for batching and small enough that a corpus of any size fits in memory.
             while chunk := list(islice(sentences, _CHUNK)):
                 rows = predict_rows(model, chunk)
                 write(rows)
                 report.sentences += len(rows)
                 report.assigned.update(label for row in rows for label in row["labels"])
+        # Inside `whole_file`: raising discards the draft, so that no empty output is left.
         if not report.documents:
             problems = "\n  ".join(report.rejected[:5]) or "no text"
             raise DataError(f"Nothing could be read, so {output} was not written:\n  {problems}")
@@ -143,6 +145,7 @@ def _writer(path: Path, suffix: str, labels: Sequence[str]) -> Iterator[Callable
         if suffix == ".jsonl":
             yield lambda rows: file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             return
+        # `probabilities` itself is not a column of CSV, so it is ignored.
         columns = [*_SENTENCE, "labels", *(f"p:{label}" for label in labels), *_MODEL]
         table = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
@@ -161,6 +164,7 @@ def _parquet_schema(labels: Sequence[str]) -> Any:
     text = pa.string()
     return pa.schema(
         [
+            # Stated, not inferred: a first chunk without labels would make a column of nulls.
             *((name, pa.int64() if name in ("start", "end") else text) for name in _SENTENCE),
             ("labels", pa.list_(text)),
             ("probabilities", pa.struct([(label, pa.float32()) for label in labels])),

@@ -84,6 +84,7 @@ def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: i
     disagreement = np.zeros(len(codes))
     for first, second in combinations(codes.T, 2):
         both = (first >= 0) & (second >= 0)
+        # Twice, because the pairs of a unit are ordered.
         disagreement[both] += 2 * distances[first[both], second[both]]
     observed = np.bincount(groups, disagreement / (sizes - 1), n_groups)
     counts = sum(
@@ -153,6 +154,7 @@ def mean_of_defined(figures: Sequence[Floats]) -> Floats:
 def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
     """(groups, values): how often each value occurs in each group, `MISSING` left out."""
     given = codes >= 0
+    # One number for each (group, value), so that one pass of `bincount` fills the table.
     cells = groups[given] * n_values + codes[given]
     return np.bincount(cells, minlength=n_groups * n_values).reshape(n_groups, n_values).astype(float)
 
@@ -217,8 +219,6 @@ class Resampling:
         Source: Efron and Tibshirani (1993), percentile method; for alpha and kappa Zapf et al. (2016), "Measuring
         inter-rater reliability for nominal data"; clusters as in Field and Welsh (2007).
         """
-        import numpy as np
-
         value, drawn = figures[0], figures[1:]
         if np.isnan(value):
             return Estimate(None, undefined=undefined)
@@ -240,6 +240,7 @@ class Resampling:
 
 def resample(documents: Sequence[str], bootstrap: Bootstrap) -> Resampling:
     """Bootstrap draws for units in `documents`, one document id per unit."""
+    # Sorted, so that the draws do not depend on the order of the units.
     number = {document: position for position, document in enumerate(sorted(set(documents)))}
     groups = np.array([number[document] for document in documents], dtype=np.int64)
     weights = np.ones((1, len(number)))

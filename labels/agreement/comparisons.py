@@ -164,6 +164,7 @@ def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) ->
     codes = np.array(
         [[number[unit.given[rater]] if rater in unit.given else MISSING for rater in raters] for unit in units]
     )
+    # Computed once for each distinct label set, then looked up for every unit.
     has_label = {label: np.array([int(label in labels) for labels in values]) for label in codebook.label_names}
     return _Ratings(
         raters=raters,
@@ -193,6 +194,7 @@ def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
         pair = [first, second]
         sums = coefficients.kappa_sums(ratings.codes[:, pair], len(ratings.values), groups, n_documents)
         shared = sums[:, 1 : 1 + len(ratings.values)].sum(axis=1)
+        # Two who share no sentence would count in the means as an undefined pair.
         if not shared.any():
             continue
         yield _Pair(

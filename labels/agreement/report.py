@@ -118,7 +118,9 @@ def agreement(
         DataError: a decision's sentence is not in `sentences`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
-    decided = [decisions for decisions in map(_firsthand, kept_annotations(events)) if decisions]
+    # A retest is a decision made twice on purpose; it must not replace the first.
+    firsthand = ([event for event in kept if event.strategy != RETEST] for kept in kept_annotations(events))
+    decided = [decisions for decisions in firsthand if decisions]
     standing = [decisions[-1] for decisions in decided]
     readings = _read_standing(standing, reader)
     unbiased = _units(_last_unbiased(decided, reader), sentences)
@@ -171,10 +173,6 @@ def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentenc
 # -- which decisions are compared
 
 
-def _firsthand(history: Iterable[Annotation]) -> list[Annotation]:
-    return [event for event in history if event.strategy != RETEST]
-
-
 def _read_standing(standing: Iterable[Annotation], reader: VersionReader) -> list[_Reading]:
     """The reviews among the decisions, with their labels; undecided ones are left out."""
     reviews = [decision for decision in standing if decision.state == "reviewed"]
@@ -198,6 +196,7 @@ def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterato
 def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[tuple[LabelSet, LabelSet]]:
     """The labels given last before each retest, and those given in it."""
     before: LabelSet | None = None
+    # Decisions come in order, so that those of one draw follow each other.
     for (strategy, _), group in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
         same_draw = list(group)
         for _, labels in _readable(same_draw[-1:] if strategy == RETEST else same_draw, reader):
@@ -264,6 +263,7 @@ def _confusions(units: Iterable[Unit], codebook: Codebook) -> tuple[Confusion, .
                 key = (one, another) if rank[one] < rank[another] else (another, one)
                 counts[key] += 1
                 seen = shown.setdefault(key, [])
+                # Three annotators can confuse the same labels twice in one unit.
                 if len(seen) < EXAMPLES_EACH and unit not in seen:
                     seen.append(unit)
     most = sorted(counts, key=lambda key: (-counts[key], rank[key[0]], rank[key[1]]))[:MOST_CONFUSED]

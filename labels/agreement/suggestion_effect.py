@@ -134,6 +134,7 @@ def _contrast(
     sums = np.column_stack([np.bincount(groups, column.astype(float), n_documents) for column in columns])
     n_shown, hits_shown, n_blind, hits_blind = (resampling.weights @ sums).T
     shown, withheld = ratio(hits_shown, n_shown), ratio(hits_blind, n_blind)
+    # A difference is no more certain than the side with fewer documents.
     documents = int(min((sums[:, 0] > 0).sum(), (sums[:, 2] > 0).sum()))
     missing = "shown" if not n_shown[0] else "withheld"
     return Contrast(

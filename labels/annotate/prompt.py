@@ -29,6 +29,7 @@ def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
     shown = None
     while True:
         item = session.current()
+        # Shown once: a screen reader would read it again after every note or mistyped key.
         if item is not None and shown != item.sentence.id:
             _show(item, session, say)
             shown = item.sentence.id
@@ -123,6 +124,7 @@ def _show(item: Item, session: Session, say: Say) -> None:
         say(f"    {item.news}")
     if item.previous is not None:
         say(f"    label again: {item.reason}; earlier labels: {named(item.previous)}")
+    # One sentence on each side: what is read aloud must be short.
     for sentence in item.context.before[-1:]:
         say(f"    … {sentence.text}")
     say(f"  > {item.sentence.text}")

@@ -37,8 +37,7 @@ class CueMarker:
         """The text with every cue underlined."""
         marked = Text(text, style="bold")
         for pattern in self._patterns:
-            for match in pattern.finditer(text):
-                marked.stylize(CUE_STYLE, match.start(), match.end())
+            marked.highlight_regex(pattern, CUE_STYLE)
         return marked
 
 
@@ -56,6 +55,7 @@ def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
     """Sentences joined to text; `breaks` says after which of them a paragraph ends."""
     text = Text(style="dim")
     for position, sentence in enumerate(sentences):
+        # A sentence may contain line breaks of its file; on the screen only paragraphs begin a line.
         text.append(" ".join(sentence.text.split()))
         if position + 1 < len(sentences):
             text.append("\n" if breaks[position] else " ")
@@ -102,6 +102,7 @@ def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: st
         return Text(f"No label's name begins with '{beginning}'.", style="bold red")
     if len(cells) <= _MANY_LABELS:
         return Text("\n").join(cells)
+    # Columns scroll: what is chosen must be seen wherever they stand.
     head = f"Chosen: {', '.join(chosen)}" if chosen else "Nothing is chosen yet."
     return Group(Text(head, style="green"), Columns(cells, padding=(0, 3)))
 

@@ -64,7 +64,7 @@ class CodingApp(App[None]):
         self._chosen: list[str] = []
         self._note = ""
         self._wide = True
-        self._fold = 0
+        self._fold = 0  # how often Tab was pressed: the page of the codebook that is shown
         self._leaving = False
         self._commands: dict[str, Callable[[], None]] = {
             "enter": self._enter,
@@ -165,6 +165,7 @@ class CodingApp(App[None]):
         self._set("choices", render.choices(item, self._codebook, self._chosen, typed) if item else "")
 
     def _lay_out(self, width: int) -> None:
+        # A codebook that was folded away on a wide screen must not hide the text on a narrow one, so start again.
         if self._wide != (width >= _WIDE):
             self._wide, self._fold = not self._wide, 0
         shown = self._fold < 2 if self._wide else self._fold == 1
@@ -237,6 +238,7 @@ class CodingApp(App[None]):
             return
         chosen = [name for name in self._chosen if name != label] + [label] * (label not in self._chosen)
         self.session.keep_draft(chosen, self._note)
+        # Only now: if saving fails, the screen still shows what the store has.
         self._chosen = chosen
         self._show_choices()
 

@@ -123,6 +123,7 @@ class Session(ABC):
         self._item: Item | None = None
         self._times: list[float] = []
         self.today = store.events.count_since(annotator, last_midnight())
+        # Events refer to the codebook by its hash, so the store must hold it before the first of them.
         store.codebooks.add(codebook)
 
     @property
@@ -184,6 +185,7 @@ class Session(ABC):
             context,
             tuple(self._store.documents.paragraph_breaks(around)),
             self._order.index(identifier) + 1,
+            # A draft may be older than the codebook in use.
             Draft(tuple(label for label in draft.labels if label in self._codebook.label_names), draft.note),
             decision=decision,
             reading=None if decision is None else self._read(decision),
@@ -206,6 +208,7 @@ class Session(ABC):
 
     def _next_undecided(self, start: int) -> int | None:
         """The first undecided position from `start` on, then from the beginning."""
+        # Places that were left behind come again once the end is reached.
         return self._first_undecided([*range(start, len(self._order)), *range(start)])
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
@@ -234,6 +237,7 @@ class Session(ABC):
 
     def find(self, words: str) -> bool:
         """Go to the next sentence of the draw that contains `words` in any case; False if there is none."""
+        # From the next sentence on: the current one may contain the words itself, so it comes last.
         start = 0 if self._cursor is None else self._cursor + 1
         texts = {sentence.id: sentence.text.casefold() for sentence in self._store.documents.sentences(self._order)}
         for place in [*range(start, len(self._order)), *range(start)]:
@@ -279,6 +283,7 @@ class Session(ABC):
         seconds = round(self._clock() - self._shown_at, 3)
         event = self._event(identifier, self._kind)
         event = self._complete(replace(event, state=state, labels=labels, note=note, seconds=seconds))
+        # First the store: what it refuses was not decided.
         self._append(event)
         self._remember([*self._decisions, event])
         self._times.append(seconds)

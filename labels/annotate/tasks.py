@@ -53,6 +53,7 @@ class LabellingSession(Session):
         self._suggester = suggester
         ids = [draw.id for draw in assignment.draws]
         decisions = not_undone(store.events.of_draws(ids, annotator) if ids else [])
+        # Decided sentences stay in the list, so that their annotator can go back to them.
         shown = assignment.pending | {decision.sentence_id for decision in decisions}
         order = [key for key in self._items if key in shown]
         super().__init__(store, codebook, annotator, order=order, decisions=decisions, clock=clock)
@@ -166,8 +167,10 @@ class AdjudicationSession(Session):
         return there
 
     def _look_up(self, identifier: str) -> Item:
+        # A hint to the other adjudicators, not a lock: they can still go there.
         self._store.draws.reserve(identifier, self._annotator, "", expires_at=lease_end(LOOK))
         verdict = self._by_others.get(identifier)
+        # Not resolved with the annotations: the adjudicator sees what each of them decided.
         decisions = (*self._annotations[identifier], *([verdict] if verdict else []))
         opinions = tuple(map(self._opinion, decisions))
         return replace(self._make_item(identifier), opinions=opinions, news=self._news)
@@ -181,6 +184,7 @@ class AdjudicationSession(Session):
         undecided = [place for place in places if not self._is_decided(self._order[place])]
         passed: list[Annotation] = []
         self._news = ""
+        # False sorts before True: places that no one is looking at come first.
         for place in sorted(undecided, key=lambda place: self._order[place] in held):
             verdict = self._by_another(self._order[place])
             if verdict is None:
@@ -217,6 +221,7 @@ class AdjudicationSession(Session):
         def is_foreseen(events: Iterable[Annotation]) -> bool:
             return self._newer_verdict(identifier, events) in (None, shown)
 
+        # Checked in the transaction that writes: between a look and a write another could decide.
         if not self._store.events.add([decision], only_if=is_foreseen):
             self._item = None
             verdict = self._opinion(self._by_others[identifier])

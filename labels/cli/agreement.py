@@ -159,6 +159,7 @@ def _row_cells(n: int, name: str, prevalence: float | None, kappa: Estimate | No
 
 def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
     def worst_first(pair: PairAgreement) -> tuple[bool, float]:
+        # Undefined ones last.
         return pair.kappa.value is None, pair.kappa.value or 0.0
 
     shown = {" / ".join(pair.annotators): pair for pair in sorted(pairs, key=worst_first)[:_MANY_PAIRS]}

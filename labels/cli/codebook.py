@@ -181,6 +181,7 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> No
     else:
         following = command("label", "--annotator", "YOUR_NAME", store=store, codebook=new)
     print_next(following)
+    # By hash, because two versions may have the same number.
     pinned = ["data.source=store", f"data.codebook={plan.old.name}@{plan.old.hash}"]
     if is_other_store(store):
         pinned.append(f"data.store={store_name(store)}")

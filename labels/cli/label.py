@@ -158,6 +158,7 @@ def _run_session(
     Returns:
         The last session that ran.
     """
+    # A screen needs keys and a terminal; scripts and tests have neither.
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from labels.annotate.prompt import run_prompt
 
@@ -231,6 +232,7 @@ def _count_reserved(store: Store, strategy: str, annotator: str) -> int:
     from labels.sampling.strategies import lease_end
     from labels.store import SHARED
 
+    # Shared strategies draw sentences that others have, so that reservations leave nothing out.
     if strategy == "relabel":
         left = [entry.sentence_id for entry in store.relabelling.waiting()]
     else:
@@ -245,6 +247,7 @@ def _reserved_by(store: Store, annotator: str, reserved: int) -> str:
 
     others = [one for one in store.counts.annotators(today=last_midnight()) if one.annotator != annotator]
     holders = [one.annotator for one in others if one.reserved]
+    # The counts know only annotators with decisions.
     if sum(one.reserved for one in others) < reserved:
         holders.append("an annotator without decisions so far")
     hours = LEASE / timedelta(hours=1)

@@ -37,6 +37,7 @@ class _Lazy:
         from rich.console import Console
 
         found = Console(highlight=False)
+        # In a file or a pipe a line is as long as it is, and a table needs a width that does not depend on a window.
         if not found.is_terminal:
             found = Console(highlight=False, soft_wrap=True, width=max(found.width, _WIDTH_IN_FILES))
         return found
@@ -145,6 +146,7 @@ def progress_bars() -> Iterator[None]:
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=total)
+            # One bar at a time: stages follow each other, and a nested one replaces its outer one.
             for name, task in tasks.items():
                 progress.update(task, visible=name == stage)
             progress.update(tasks[stage], completed=done, total=total)

@@ -105,6 +105,7 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         return unfinished
     for attempt in range(_ATTEMPTS):
         frame_hash = store.unseen.frame_hash()
+        # The attempt is part of the seed: the same sentences would be taken again by the others.
         generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
         plan = _PLANS[request.strategy](store, annotator, request, generator)
         draws = _draws(plan, annotator, request)
@@ -282,6 +283,7 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
     shares = [0] * len(sizes)
     left = min(total, sum(sizes))
     open_ = sorted((i for i, size in enumerate(sizes) if size), key=sizes.__getitem__)
+    # From the smallest on: what it cannot fill is divided among those that are left.
     for turn, stratum in enumerate(open_):
         shares[stratum] = min(sizes[stratum], left // (len(open_) - turn))
         left -= shares[stratum]

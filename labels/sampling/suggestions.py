@@ -47,6 +47,7 @@ class Suggester:
             limits = dict(zip(self.model.labels, self.model.thresholds, strict=True))
             return tuple(label for label, probability in probabilities.items() if probability >= limits[label])
         likeliest = max(probabilities, key=probabilities.__getitem__)
+        # Zero, but for rounding, where the codebook allows no "none".
         none = 1 - sum(probabilities.values())
         return (likeliest,) if probabilities[likeliest] >= none else ()
 

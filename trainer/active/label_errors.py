@@ -166,6 +166,7 @@ def out_of_sample(examples: Sequence[Example], codebook: Codebook, *, kind: Kind
     n_classes = len(codebook.labels) + (codebook.exclusive and codebook.allow_none)
     row = {example.id: position for position, example in enumerate(examples)}
     found = np.full((len(examples), n_classes), np.nan)
+    # Large groups are allowed: a fold may be uneven, but near-duplicates must not be on both sides.
     parts = make_split(examples, [1 / folds] * folds, seed, allow_large=True)
     for done, held in enumerate(parts):
         rest = [example for part in parts if part is not held for example in part]
@@ -218,6 +219,7 @@ def _exclusive_errors(examples: Sequence[Example], codebook: Codebook, probabili
     checked = np.flatnonzero(~np.isnan(probabilities[np.arange(len(given)), given])).tolist()
     if not checked:
         return []
+    # A class that could not be taught gets probability 0, so that it is never the likelier one.
     known, classes = np.nan_to_num(probabilities[checked]), given[checked]
     confident = confident_classes(known, classes)
     scores = get_normalized_margin_for_each_label(classes, known)

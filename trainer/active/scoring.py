@@ -158,6 +158,7 @@ class _Reader:
         if self._own is None:
             vectors = None if self._bundled is None else self._bundled.encode(texts)
             return self._model.predict_proba(texts), vectors
+        # The encoder runs once for both: it takes nearly all of the time.
         states = self._own.embed(texts)
         raw = self._own.predict_embedded(states)
         return self._model.calibrated(raw), normalised(states) if self._embed else None
@@ -197,6 +198,7 @@ def _write_scores(store: Store, model: Model, chunk: Sequence[Scorable], probabi
 
 
 def _write_embeddings(store: Store, model_id: str, chunk: Sequence[Scorable], vectors: Vectors) -> int:
+    # Half precision: enough for clustering, and half the size of the store.
     halves = vectors.astype("<f2")
     numbered = zip(chunk, halves, strict=True)
     return store.scores.add_embeddings(model_id, [(sentence.number, half.tobytes()) for sentence, half in numbered])

@@ -18,36 +18,30 @@ from trainer.environment import silence_libraries
 
 
 class Subcommand(NamedTuple):
-    """Where it is defined, as `module:name` of a function or of a Typer app with subcommands; and an example."""
+    """Where it is defined, as `module:name` of a function or a Typer app; an example of what follows its name."""
 
     place: str
     example: str = ""
 
 
 SUBCOMMANDS = {
-    "demo": Subcommand("trainer.cli.demo:demo", "demo --out demo"),
+    "demo": Subcommand("trainer.cli.demo:demo", "--out demo"),
     "codebook": Subcommand("labels.cli.codebook:app"),
-    "ingest": Subcommand("labels.cli.ingest:ingest_command", "ingest articles/ more.jsonl"),
-    "label": Subcommand("labels.cli.label:label_command", "label --annotator ana --size 50"),
-    "status": Subcommand("labels.cli.status:status_command", "status --store team.db"),
-    "agreement": Subcommand("labels.cli.agreement:agreement_command", "agreement --suggestions --json agreement.json"),
-    "adjudicate": Subcommand("labels.cli.label:adjudicate_command", "adjudicate --annotator eva"),
+    "ingest": Subcommand("labels.cli.ingest:ingest_command", "articles/ more.jsonl"),
+    "label": Subcommand("labels.cli.label:label_command", "--annotator ana --size 50"),
+    "status": Subcommand("labels.cli.status:status_command", "--store team.db"),
+    "agreement": Subcommand("labels.cli.agreement:agreement_command", "--suggestions --json agreement.json"),
+    "adjudicate": Subcommand("labels.cli.label:adjudicate_command", "--annotator eva"),
     "annotations": Subcommand("labels.cli.exchange:app"),
-    "train": Subcommand(
-        "trainer.cli.train:train", "train experiments/finetune.toml --out runs/finetune --set model.epochs=6"
-    ),
-    "sweep": Subcommand(
-        "trainer.cli.train:sweep", "sweep experiments/sweep.toml --out runs/sweep --set sweep.trials=40"
-    ),
-    "evaluate": Subcommand(
-        "trainer.cli.saved_model:evaluate", "evaluate runs/finetune held_out.jsonl --out reports/held_out"
-    ),
-    "export": Subcommand("trainer.cli.saved_model:export", "export runs/finetune --onnx --int8 --out runs/fast"),
-    "score": Subcommand("trainer.cli.saved_model:score", "score runs/tfidf --embed"),
-    "doubts": Subcommand("trainer.cli.doubts:doubts", "doubts --kind embedding --limit 50 --queue"),
-    "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "leaderboard --experiment communique-demo"),
-    "predict": Subcommand("trainer.cli.saved_model:predict", "predict runs/finetune articles/ --out tagged.csv"),
-    "serve": Subcommand("trainer.cli.saved_model:serve", "serve models:/diplomatic-statements@champion --port 8000"),
+    "train": Subcommand("trainer.cli.train:train", "experiments/finetune.toml --out runs/long --set model.epochs=6"),
+    "sweep": Subcommand("trainer.cli.train:sweep", "experiments/sweep.toml --out runs/sweep --set sweep.trials=40"),
+    "evaluate": Subcommand("trainer.cli.saved_model:evaluate", "runs/finetune held_out.jsonl --out reports/held_out"),
+    "export": Subcommand("trainer.cli.saved_model:export", "runs/finetune --onnx --int8 --out runs/fast"),
+    "score": Subcommand("trainer.cli.saved_model:score", "runs/tfidf --embed"),
+    "doubts": Subcommand("trainer.cli.doubts:doubts", "--kind embedding --limit 50 --queue"),
+    "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "--experiment communique-demo"),
+    "predict": Subcommand("trainer.cli.saved_model:predict", "runs/finetune articles/ --out tagged.csv"),
+    "serve": Subcommand("trainer.cli.saved_model:serve", "models:/diplomatic-statements@champion --port 8000"),
 }
 """In the order in which a user meets them."""
 
@@ -68,8 +62,9 @@ class Subcommands(TyperGroup):
         if isinstance(defined, typer.Typer):
             command: Any = typer.main.get_group(defined)
         else:
+            # An app of its own for each: the root's would need all functions, and so all their modules, at once.
             alone = typer.Typer(add_completion=False)
-            alone.command(epilog=f"Example: communique {SUBCOMMANDS[cmd_name].example}")(defined)
+            alone.command(epilog=f"Example: communique {cmd_name} {SUBCOMMANDS[cmd_name].example}")(defined)
             command = typer.main.get_command(alone)
         command.name = cmd_name
         return command
@@ -82,6 +77,7 @@ class Subcommands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand; what it raises on purpose becomes a message and an exit code here, for all of them."""
+        # Before any subcommand imports them: several read their settings only then.
         silence_libraries()
         with reporting_errors():
             return super().invoke(ctx)

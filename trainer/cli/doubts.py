@@ -40,6 +40,7 @@ def doubts(
     """List labels that are likely wrong: cross-validated models contradict them."""
     from trainer.active import label_errors
 
+    # Before minutes of cross-validation.
     if out is not None:
         label_errors.check_output(out)
     with opened_store(store, codebook) as (opened, book, settings):

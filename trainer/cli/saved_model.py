@@ -117,6 +117,7 @@ def score(
     from trainer.active.scoring import score_artefact
     from trainer.runs.registry import fetch_artefact
 
+    # The store first: a wrong path must not cost the download of a model.
     with Store(load_settings(store=store).store, create=False) as opened:
         folder = fetch_artefact(artefact)
         with progress_bars():

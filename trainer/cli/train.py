@@ -55,6 +55,7 @@ def train(
         _draw_learning_curve(loaded, out, overwrite=overwrite)
         return
     folder = out or Path("runs") / loaded.name
+    # Launched by torchrun: one process leads and prints, the others only help it.
     if is_follower():
         help_train(loaded, folder)
         return
@@ -171,7 +172,7 @@ def sweep(
             result = run_sweep(loaded, folder, overwrite=overwrite)
     except KeyboardInterrupt:
         console.print(f"Interrupted. Finished trials are kept in {folder}; the same command continues from there.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
     print_sweep(result)
 
 

@@ -151,6 +151,7 @@ def run_server(model: Model, host: str, port: int, announce: Callable[[str], Non
     listener = _bind(host, port)
     bound = listener.getsockname()[1]
     announce(f"http://{f'[{host}]' if ':' in host else host}:{bound}")
+    # uvicorn gets the bound socket: only so is the port known before it starts, also when it was 0.
     server = uvicorn.Server(uvicorn.Config(create_app(model), log_level="warning", lifespan="on"))
     server.run(sockets=[listener])
 
@@ -159,6 +160,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
+        # A server that was just stopped leaves its port in TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)  # a client may connect as soon as the URL is announced

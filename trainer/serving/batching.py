@@ -33,6 +33,7 @@ class Batcher:
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
         self._under_way: list[_Request] = []
         self._following: _Request | None = None  # taken from the queue, but too long for the batch under way
+        # One thread: a model is asked once at a time, while the event loop goes on taking requests.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
 
@@ -93,6 +94,7 @@ class Batcher:
             return
         start = 0
         for request in batch:
+            # Done already if the client has gone.
             if not request.answer.done():
                 request.answer.set_result(probabilities[start : start + len(request.texts)])
             start += len(request.texts)
