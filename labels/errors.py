@@ -6,7 +6,7 @@ modules print and exit, with the class's `exit_code`: 2 where the user can fix t
     CommuniqueError                 exit 1
     |-- InputError                  exit 2   usage or input
     |   |-- CodebookError                    a codebook is missing or not valid
-    |   |-- DataError                        a file of documents, examples or annotations cannot be used
+    |   |-- DataError                        a file of documents, examples or annotations is not usable
     |   |   `-- ColumnError                  a column of texts, labels or groups in memory; also a ValueError
     |   |-- ExperimentError                  an experiment file or a --set value is wrong
     |   |-- ArtefactError                    a saved model cannot be trusted or read
@@ -14,7 +14,7 @@ modules print and exit, with the class's `exit_code`: 2 where the user can fix t
     |-- StoreError                           the label store
     |-- DecidedMeanwhileError                another annotator decided first
     |-- TrackingError                        the MLflow store or registry
-    `-- DivergedError                        the loss of a training is not finite
+    `-- DivergedError                        the training loss is not finite
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class CodebookError(InputError):
 
 
 class DataError(InputError):
-    """A file of documents, examples or annotations cannot be used as it is.
+    """A file of documents, examples or annotations is not usable.
 
     `place` builds the "file:row" prefix of the message.
     """
 
     @staticmethod
     def place(path: Path | str, row: int | None = None) -> str:
-        """`path`, or `path:row` when the row (1-based, header not counted) is known."""
+        """Return `path`, or `path:row` if the row (counted from 1, without the header) is known."""
         return str(path) if row is None else f"{path}:{row}"
 
 
 class ColumnError(DataError, ValueError):
-    """A column of texts, labels or groups in memory cannot be used as it is; scikit-learn expects a ValueError."""
+    """A column of texts, labels or groups in memory is not usable; also a ValueError, as scikit-learn expects."""
 
 
 class StoreError(CommuniqueError):
@@ -62,15 +62,15 @@ class StoreError(CommuniqueError):
 
 
 class DecidedMeanwhileError(CommuniqueError):
-    """Another annotator decided since the sentence was shown; deciding again overrules that decision knowingly."""
+    """Another annotator decided after the sentence was shown; deciding again deliberately overrules that decision."""
 
 
 class ExperimentError(InputError):
-    """An experiment file or a `--set` value is wrong, or its data do not allow it."""
+    """An experiment file or a `--set` value is wrong, or the data do not suit the experiment."""
 
 
 class ArtefactError(InputError):
-    """A saved model is missing, altered, of another format, or not a communique artefact."""
+    """A saved model is missing, altered, in an unknown format, or not a communique artefact."""
 
 
 class EncoderError(InputError):
@@ -78,7 +78,7 @@ class EncoderError(InputError):
 
 
 class DivergedError(CommuniqueError):
-    """The loss of a training became infinite or not a number."""
+    """The training loss became infinite or not a number."""
 
     def __init__(self, step: int, steps: int, checkpoint: Path | None = None) -> None:
         super().__init__(
@@ -90,21 +90,21 @@ class DivergedError(CommuniqueError):
 
 
 class TrackingError(CommuniqueError):
-    """The MLflow store or registry refused."""
+    """The MLflow tracking store or model registry refused a request."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` with the nearest of `known`, or an empty string when none is near."""
+    """Return ` (did you mean 'x'?)` with the closest match in `known`, or an empty string if there is none."""
     lowered = {candidate.lower(): candidate for candidate in known}
     near = get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
     return f" (did you mean '{lowered[near[0]]}'?)" if near else ""
 
 
 def refuse_lone_string(values: object, name: str) -> None:
-    """Refuse a single string or path where a list is needed: a string's characters would be taken for the items.
+    """Refuse a single string or path where a list is needed: a string would be read as a list of its characters.
 
     Raises:
-        DataError: `values` is a string or path; `name` is the argument's name.
+        DataError: `values` is a string or path. The message calls it `name`.
     """
     if isinstance(values, str | bytes):
         raise DataError(f"{name} is a single string, but a list is needed. Put it in a list: [{values[:40]!r}].")

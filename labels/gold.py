@@ -1,8 +1,8 @@
 """Events -> standing decisions -> gold.
 
-Two steps, both pure. Folding: events are append-only, so what an annotator decided on a sentence is what their undos
-leave of them (`standing`). Resolving: the gold labels of a sentence are those that its annotators agree on, or those
-of an adjudicator (`resolve`). No annotation is altered by either.
+There are two pure steps, and neither alters an annotation. Folding (`standing`) applies undos: events are append-only,
+so an annotator's decision on a sentence is the last event that was not undone. Resolving (`resolve`) chooses the gold
+labels of a sentence: the labels that all of its annotators gave, or the labels chosen by an adjudicator.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
 
 ASKED_AGAIN = frozenset({"retest", "relabel"})
-"""Strategies that show an annotator a sentence on which they may have decided already."""
+"""Strategies that may show annotators a sentence that they have already decided on."""
 
 # -- folding
 
 
 class _Event(Protocol):
-    """What folding needs: an annotation has it, and so has a row of the store's events."""
+    """The attributes that folding needs; both an `Annotation` and an event row of the store have them."""
 
     @property
     def sentence_id(self) -> str: ...
@@ -47,10 +47,10 @@ Event = TypeVar("Event", bound=_Event)
 
 @dataclass(frozen=True)
 class Standing:
-    """The decisions that stand.
+    """The standing decisions.
 
-    `annotations` maps (sentence id, annotator) to that annotator's decision, `adjudications` sentence id to the last
-    adjudication of any annotator.
+    - `annotations`: (sentence id, annotator) -> the annotator's decision
+    - `adjudications`: sentence id -> the last adjudication by any annotator
     """
 
     annotations: dict[tuple[str, str], Annotation]
@@ -58,33 +58,33 @@ class Standing:
 
     @property
     def event_ids(self) -> set[str]:
-        """The ids of all of them."""
+        """Ids of all standing events."""
         return {event.event_id for event in (*self.annotations.values(), *self.adjudications.values())}
 
     @property
     def with_labels(self) -> list[Annotation]:
-        """The reviews and adjudications, whose label sets (possibly empty) count; not the skipped sentences."""
+        """All reviews and adjudications, including those with an empty label set, but no skips."""
         reviews = [annotation for annotation in self.annotations.values() if annotation.state == "reviewed"]
         return [*reviews, *self.adjudications.values()]
 
 
 def standing(events: Iterable[Annotation]) -> Standing:
-    """Fold events, given in the order in which they were appended, into the decisions that stand.
+    """Fold events, given in the order in which they were appended, into standing decisions.
 
-    An undo takes back the annotator's last standing event on that sentence in the same draw, so that the one before it
-    stands again. Where none is left, the sentence is unseen for that annotator and not in the result. An annotator who
-    skips a sentence that is shown again (`ASKED_AGAIN`) keeps the decision from before.
+    An undo cancels the annotator's last standing event on the sentence in the same draw, which restores the event
+    before it. If no event is left, the sentence is unseen by the annotator and not in the result. Annotators who skip
+    a sentence that is shown again (`ASKED_AGAIN`) keep their earlier decision.
     """
     stacks = _stacks(events)
     return Standing(
         annotations={key: kept[-1] for key, stack in stacks.items() if (kept := _kept(stack))},
-        # In the order of the log: an adjudicator may overrule another one's adjudication.
+        # In the order of the log: an adjudicator may overrule another adjudicator.
         adjudications={event.sentence_id: event for event in _in_order(stacks) if event.event == "adjudicate"},
     )
 
 
 def standing_of_each(events: Iterable[Event]) -> list[Event]:
-    """As `standing`, in one list, with the last adjudication of each annotator, even if another has overruled it."""
+    """Like `standing`, as one list that includes each annotator's last adjudication, even if it was overruled later."""
     found: list[Event] = []
     for stack in _stacks(events).values():
         found += [*_kept(stack)[-1:], *_of_kind("adjudicate", stack)[-1:]]
@@ -92,24 +92,24 @@ def standing_of_each(events: Iterable[Event]) -> list[Event]:
 
 
 def not_undone(events: Iterable[Event]) -> list[Event]:
-    """The events that no undo took back, in order."""
+    """Return the events that were not undone, in order."""
     return _in_order(_stacks(events))
 
 
 def kept_annotations(events: Iterable[Annotation]) -> list[list[Annotation]]:
-    """For each sentence and annotator, the annotations that were not undone, in order.
+    """Return one list per sentence and annotator: the annotations that were not undone, in order.
 
-    Without those of draws that showed the sentence again only to be skipped, unless there is nothing else.
+    Annotations from draws in which a sentence was shown again and skipped are left out, unless there are no others.
     """
     return [kept for stack in _stacks(events).values() if (kept := _kept(stack))]
 
 
 _Stack = list[tuple[int, Event]]
-"""Events that no undo took back, each with its place in the log."""
+"""Events that were not undone, each with its position in the log."""
 
 
 def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], _Stack[Event]]:
-    """(Sentence id, annotator) -> what their undos leave of their events."""
+    """(Sentence id, annotator) -> the events that were not undone."""
     stacks: dict[tuple[str, str], _Stack[Event]] = {}
     for position, event in enumerate(events):
         stack = stacks.setdefault((event.sentence_id, event.annotator), [])
@@ -127,26 +127,26 @@ def _in_order(stacks: Mapping[tuple[str, str], _Stack[Event]]) -> list[Event]:
 
 
 def _taken_back(undo: Event, stack: _Stack[Event]) -> int:
-    """The place in the stack of the last event of the undo's draw, or of the last event if there is none.
+    """Position in the stack of the last event from the undo's draw, or of the last event if that draw has none.
 
-    An annotator undoes what the screen shows, which is one draw: with two draws open at once, the last event may belong
-    to the other.
+    Annotators undo what the screen shows, and a screen shows one draw. If two draws are open at once, the last event
+    may belong to the other draw.
     """
     own = (place for place in reversed(range(len(stack))) if _draw(stack[place][1]) == _draw(undo))
     return next(own, len(stack) - 1)
 
 
 def _draw(event: Event) -> Hashable:
-    """What the events of one draw share; imported ones have no draw id, but a strategy and a probability."""
+    """Key of an event's draw. Imported events have no draw id, but they have a strategy and a probability."""
     return event.draw_id, event.strategy, event.inclusion_probability
 
 
 def _kept(stack: _Stack[Event]) -> list[Event]:
-    """The annotations of a stack, less those of draws that ended in skipping a sentence shown again."""
+    """The annotations in a stack, without those from draws in which a sentence shown again was finally skipped."""
     annotations = _of_kind("annotate", stack)
     kept: list[Event] = []
     skipped: set[Hashable] = set()
-    # From the last to the first: skipping takes back what the same draw had decided before it.
+    # From the last to the first: a skip cancels earlier decisions in the same draw.
     for event in reversed(annotations):
         if event.state == "skipped" and event.strategy in ASKED_AGAIN:
             skipped.add(_draw(event))
@@ -166,15 +166,15 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Resolution:
-    """Gold label sets, and the sentences that have none yet.
+    """Gold label sets, and the sentences that do not have gold labels yet.
 
     - `gold`: sentence id -> labels in codebook order (empty: reviewed, none)
-    - `disputed`: sentences whose reviewers differ, without an adjudication
+    - `disputed`: sentences whose reviewers disagree and that have no adjudication
     - `skipped`: sentences that every annotator skipped
-    - `undecided`: sentences whose annotations were made under another version of the codebook and do not decide them
-      under this one
-    - `migrated`: how many annotations were read through recorded changes of labels
-    - `reworded`: how many were made under another wording of the same labels
+    - `undecided`: sentences whose annotations were made under another codebook version and do not determine the labels
+      under this version
+    - `migrated`: number of annotations read through recorded label changes
+    - `reworded`: number of annotations made under another wording of the same labels
     """
 
     gold: dict[str, Labels]
@@ -186,16 +186,17 @@ class Resolution:
 
 
 def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookHistory | None = None) -> Resolution:
-    """Resolve each sentence to its adjudication, else to the label set that all of its reviewers gave.
+    """Resolve each sentence to its adjudication, or to the label set that all of its reviewers gave.
 
-    Annotations made under other versions of `history` are read under `codebook`. One that leaves labels undecided gives
-    no gold; it gives way to a complete one made under a nearer version, whose annotator saw the labels that it lacks.
+    Annotations made under other codebook versions in `history` are read under `codebook`. An annotation that leaves
+    labels undecided gives no gold labels. It is ignored if there is a complete annotation from a nearer version, whose
+    annotator could choose the undecided labels.
 
     Raises:
         CodebookError: an annotation has a label that `codebook` lacks, or was made under a version with other labels
-            from which no recorded change leads to `codebook`.
+            and without a recorded path of changes to `codebook`.
     """
-    # Imported here: the store folds events, and would load pydantic with the codebooks that folding does not need.
+    # Imported here: the store folds events, which needs no codebooks and should not load pydantic for them.
     from labels.codebook.reading import CodebookHistory, VersionReader
 
     stands = standing(events)
@@ -222,9 +223,9 @@ def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookH
 
 
 def _after_adjudication(verdict: Reading, readings: Sequence[Reading]) -> list[Reading]:
-    """What still counts: the adjudication alone, or, if it is undecided, also what was read from nearer versions.
+    """The readings that count: the adjudication alone or, if it is undecided, also readings from nearer versions.
 
-    Readings from the adjudication's own version and from versions farther away stay overruled.
+    Readings from the version of the adjudication and from more distant versions remain overruled.
     """
     if not verdict.undecided:
         return [verdict]
@@ -232,10 +233,10 @@ def _after_adjudication(verdict: Reading, readings: Sequence[Reading]) -> list[R
 
 
 def _decided(readings: Sequence[Reading]) -> set[Labels] | None:
-    """The different label sets that count; None where an undecided reading has no nearer one to give way to.
+    """The distinct label sets that count; None if an undecided reading has no nearer complete reading to replace it.
 
-    Nearness counts, not time. Of two annotators under one old version, one may have given a label that was split later
-    (undecided) and the other none (complete): these are two sides of a dispute, which the complete one must not win.
+    Nearness counts, not time. Suppose that two annotators worked under the same old version: one gave a label that was
+    split later (undecided), the other gave no label (complete). They disagree, and the complete reading must not win.
     """
     complete = [reading for reading in readings if not reading.undecided]
     nearest = min((reading.changes for reading in complete), default=None)

@@ -1,14 +1,14 @@
-"""Plug-ins: formats and classifiers that other installed packages add, found by their entry points.
+"""Plug-ins: formats and classifiers that other installed packages add through entry points.
 
-A package offers one by naming an object in its metadata, here a format called `brat`:
+A package adds a plug-in by naming an object in its metadata. This example adds a format called `brat`:
 
     [project.entry-points."communique.formats"]
     brat = "communique_brat:FORMAT"
 
-What the object must be is said where the group is defined (`labels.exchange.formats`). Common to all groups: the
-object has an attribute `api`, the version of the group's interface that it was written for; a version newer than ours
-is refused. Nothing is read when this module is imported: metadata are read when a name is asked for that is not built
-in or when names are listed, and a plug-in's code runs only when its own name is used.
+The module that defines a group, such as `labels.exchange.formats`, documents the type of its objects. In every group
+the object has an attribute `api`: the version of the group's interface that the plug-in was written for. A version
+newer than the supported version is refused. Importing this module reads nothing. Package metadata are read when names
+are listed or a name is not built in; a plug-in's code runs only when that plug-in is used.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ T = TypeVar("T")
 class PluginGroup(Generic[T]):
     """One kind of plug-in.
 
-    `name` is the entry-point group, `noun` what one of its objects is called in messages, `type` the class that it
-    must be an instance of, `api` the newest version of the interface that is understood (versions count from 1), and
-    `builtins` the names that no plug-in can take.
+    - `name`: the entry-point group
+    - `noun`: the word for a plug-in of this kind in messages
+    - `type`: the required class of the plug-in objects
+    - `api`: the newest supported version of the interface; versions count from 1
+    - `builtins`: reserved names, which plug-ins cannot use
     """
 
     name: str
@@ -40,15 +42,15 @@ class PluginGroup(Generic[T]):
     builtins: Collection[str]
 
     def names(self) -> list[str]:
-        """The names that plug-ins add, in alphabetical order; no plug-in is imported."""
+        """Return the names of the plug-ins in alphabetical order, without importing a plug-in."""
         return sorted({entry.name for entry in entry_points(group=self.name)} - set(self.builtins))
 
     def load(self, name: str) -> T | None:
-        """The plug-in of a name; None where no package adds it, or the name is built in.
+        """Return the plug-in called `name`, or None if the name is built in or no package adds it.
 
         Raises:
-            InputError: the plug-in cannot be imported, is not what the group holds, needs a newer interface, or two
-                packages add the same name; the message is one line and names the package.
+            InputError: the plug-in cannot be imported, has the wrong type or needs a newer interface, or two packages
+                add the same name. The message is one line and names the package.
         """
         if name in self.builtins:
             return None
@@ -59,19 +61,21 @@ class PluginGroup(Generic[T]):
         return self._loaded(found[0]) if found else None
 
     def shadowed(self) -> list[str]:
-        """One line for each plug-in that is ignored because its name is built in."""
+        """Return one line per plug-in that is ignored because its name is built in."""
         taken = [entry for entry in entry_points(group=self.name) if entry.name in self.builtins]
         return [
-            f"{self._described(entry)} is ignored: the name is built in. The package must choose another."
+            f"{self._described(entry)} is ignored: the name is built in. The package must choose another name."
             for entry in taken
         ]
 
     @contextmanager
     def blaming(self, name: str) -> Iterator[None]:
-        """Report an error in a plug-in's own code as one line that names its package; built-in code is left alone.
+        """Report an error in a plug-in's code as one line that names the plug-in's package.
+
+        Errors in built-in code, and any `CommuniqueError`, pass through unchanged.
 
         Raises:
-            InputError: what runs in the block failed, other than with one of our own errors.
+            InputError: the plug-in's code failed inside the block.
         """
         try:
             yield
@@ -86,7 +90,7 @@ class PluginGroup(Generic[T]):
             ) from error
 
     def describe(self, name: str) -> str:
-        """A plug-in and its package, as messages begin: `classifier 'bayes' of package communique-bayes 1.0`."""
+        """Return a plug-in and its package for messages: `classifier 'bayes' of package communique-bayes 1.0`."""
         return " and ".join(map(self._described, entry_points(group=self.name, name=name)))
 
     def _described(self, entry: EntryPoint) -> str:
@@ -96,12 +100,12 @@ class PluginGroup(Generic[T]):
         who = self._described(entry)
         try:
             found = entry.load()
-        # Whatever another package's code does on import, even exit, is reported as that package's fault.
+        # Any failure while a plug-in is imported, even an exit, is reported as an error of its package.
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"{who} cannot be loaded ({_one_line(error)}). Update or uninstall that package."
             ) from error
-        # The version is checked first: an object for a newer interface need not look like one of ours.
+        # The version is checked first: an object for a newer interface may have another type.
         api = getattr(found, "api", None)
         if isinstance(api, int) and api > self.api:
             raise InputError(
@@ -114,7 +118,7 @@ class PluginGroup(Generic[T]):
                 f"integer `api` from 1 to {self.api}. Update or uninstall that package."
             )
         if (own := getattr(found, "name", entry.name)) != entry.name:
-            raise InputError(f"{who} calls itself '{own}'. Its package must use one name.")
+            raise InputError(f"{who} has the attribute name = '{own}'. The package must use the same name for both.")
         return found
 
 
@@ -123,5 +127,5 @@ def _one_line(error: BaseException) -> str:
 
 
 def package_of(entry: EntryPoint) -> str:
-    """The package that an entry point belongs to, as messages name it: `package communique-brat 1.0`."""
+    """Return the package of an entry point for messages: `package communique-brat 1.0`."""
     return f"package {entry.dist.name} {entry.dist.version}" if entry.dist else "an unnamed package"

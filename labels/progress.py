@@ -1,8 +1,8 @@
-"""Progress of long work: library code reports it; the code that displays it binds a sink once.
+"""Progress of long-running work: library code reports progress to a sink, which the code that displays it sets once.
 
-The sink is a context variable, so it reaches code at any depth without being passed down. asyncio tasks inherit it.
-Threads and other processes (Ray tasks, followers of a distributed training) start without one, so that what they report
-goes nowhere; nothing fails.
+The sink is a context variable, so it is available at any call depth without being passed as an argument. asyncio tasks
+inherit the sink. Threads and other processes (Ray tasks, followers in distributed training) start without a sink: their
+reports are discarded without an error.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ _outer_stages: ContextVar[tuple[str, ...]] = ContextVar("progress_stages", defau
 
 @contextmanager
 def progress_to(sink: Sink | None) -> Iterator[None]:
-    """Send what is reported inside the block to `sink`; None silences it.
+    """Send the progress reported inside the block to `sink`; None discards it.
 
-    The binding must not span the `yield` of a generator: a generator runs in its caller's context and would leak it.
+    The block must not contain the `yield` of a generator: a generator runs in its caller's context and would leak the
+    sink into it.
     """
     token = _sink.set(sink)
     try:
@@ -33,7 +34,7 @@ def progress_to(sink: Sink | None) -> Iterator[None]:
 
 @contextmanager
 def progress_stage(name: str) -> Iterator[None]:
-    """Put a name before the stages reported inside the block: "Fold 2 of 5: Training". Blocks may be nested."""
+    """Prefix the stages reported inside the block with a name: "Fold 2 of 5: Training". Blocks may be nested."""
     token = _outer_stages.set((*_outer_stages.get(), name))
     try:
         yield
@@ -42,7 +43,7 @@ def progress_stage(name: str) -> Iterator[None]:
 
 
 def report_progress(stage: str, done: int, total: int) -> None:
-    """Report that `done` of `total` steps of a stage are done. An exception of the sink reaches the caller."""
+    """Report that `done` of `total` steps of a stage are done. Exceptions raised by the sink propagate."""
     sink = _sink.get()
     if sink is not None:
         sink(": ".join((*_outer_stages.get(), stage)), done, total)

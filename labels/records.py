@@ -1,8 +1,8 @@
 """The records that flow through the kit, and the content hashes that identify them.
 
-Pure values: nothing here reads a file or a database. First what is labelled (documents, sentences), then who decided
-what (annotations), what a classifier sees (examples), and what only a store holds: draws, the models that it has scores
-of, and the recorded changes of a codebook.
+Pure values: nothing here reads a file or a database. Documents and sentences are the texts to label; annotations are
+the decisions on them; examples are the input of classifiers. Draws, scoring models and codebook migrations exist only
+in a store.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 State = Literal["reviewed", "skipped"]
-"""What an annotator decided. `unseen` is the absence of a decision, so it is never stored."""
+"""The state of a decision. A sentence without a decision is unseen; this state is never stored."""
 
 EventKind = Literal["annotate", "undo", "adjudicate"]
-"""An adjudication is an event like any other: it decides the gold, and leaves the annotations as they were."""
+"""The kind of an event. An adjudication decides the gold labels and does not change the annotations."""
 
 RANDOM_STRATEGIES = ("random", "overlap")
-"""Strategies whose draws are simple random samples: estimates and agreement may rest on them."""
+"""Strategies that draw simple random samples, which are suitable for estimates and for measuring agreement."""
 
 DATE_LENGTH, LANGUAGE_LENGTH = 40, 16
-"""The longest `date` and `language` of a document, in characters: the widths of the store's columns."""
+"""Maximum length of a document's `date` and `language` in characters: the widths of the store's columns."""
 
 
 def document_id(source: str, text: str) -> str:
-    """16 hex digits that identify a document by where it came from and what it says."""
+    """Return 16 hex digits that identify a document by its source and text."""
     return _digest(f"{source}\n{text}")
 
 
 def sentence_id(document: str, start: int, end: int) -> str:
-    """16 hex digits that identify a span of a document: if a new splitter leaves it unchanged, it keeps its labels."""
+    """Return 16 hex digits that identify a span of a document.
+
+    A sentence keeps its labels if a new splitter leaves its span unchanged.
+    """
     return _digest(f"{document}\n{start}\n{end}")
 
 
@@ -44,7 +47,7 @@ def _digest(content: str) -> str:
 class Document:
     """One article or transcript with its provenance.
 
-    All offsets of its sentences refer to `text`. `synthetic` marks text that was written for a corpus and does not
+    The offsets of all sentences refer to `text`. `synthetic` marks text that was written for a corpus and does not
     report real events.
     """
 
@@ -66,8 +69,8 @@ class Document:
 class Sentence:
     """A span `[start, end)` of a document's text, in Python str indices.
 
-    `boilerplate` is why the span is not to be labelled ("share line", "caption"...), or empty for a sentence that is.
-    `splitter` is the name and version of the code that cut it.
+    - `splitter`: name and version of the code that split the document
+    - `boilerplate`: the reason not to label the span ("share line", "caption"...); empty for a sentence to label
     """
 
     document_id: str
@@ -80,20 +83,20 @@ class Sentence:
 
     @property
     def id(self) -> str:
-        """Content hash of the document and the span."""
+        """Hash of the document's id and the span."""
         return sentence_id(self.document_id, self.start, self.end)
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One append-only event: an annotator's decision on a sentence, the undoing of their last one, or an adjudication.
+    """One append-only event: an annotator's decision on a sentence, an undo of their last decision, or an adjudication.
 
-    - `labels`: may be empty in state "reviewed", which means "reviewed, none"
-    - `seconds`: how long the decision took; None if it was not measured
+    - `labels`: empty in state "reviewed" if no label applies
+    - `seconds`: duration of the decision; None if not measured
     - `suggestion`: the labels that a model suggested; None if no model was asked
     - `blind`: whether the suggestion was withheld on purpose
     - `strategy`, `inclusion_probability` (0 to 1, None if unknown), `draw_id`: how the sentence was drawn
-    - `extra`: JSON values from other tools' records by the name of their format, kept for the way back
+    - `extra`: format name -> JSON values from another tool's record, kept for export to the same tool
     """
 
     event_id: str
@@ -116,10 +119,10 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Example:
-    """What a classifier sees: a text and its gold labels, with the ids by which splits keep related texts together.
+    """A text with its gold labels, as a classifier sees it, and the ids by which splits keep related texts together.
 
-    `drawn` says how the sentence came to be labelled: "random", by another strategy of `labels.sampling.strategies`,
-    or "" (unknown).
+    `drawn` is the strategy (`labels.sampling.strategies`) that selected the sentence for labelling, such as "random";
+    empty if unknown.
     """
 
     id: str
@@ -133,12 +136,12 @@ class Example:
 
 @dataclass(frozen=True)
 class DrawItem:
-    """A sentence of a draw.
+    """A sentence in a draw.
 
     - `inclusion_probability`: in (0, 1], or None if unknown
-    - `stratum`: the part of the frame it was drawn from, or why it is to be labelled again
-    - `previous`: the labels that it had before; None if it had not been labelled
-    - `position`: its place among all sentences drawn at that moment; None: its place in the draw's `items`
+    - `stratum`: the part of the frame that the sentence was drawn from, or the reason to label it again
+    - `previous`: the sentence's earlier labels; None if it had not been labelled
+    - `position`: index among all sentences drawn at the same time; None: the index in the draw's `items`
     """
 
     sentence_id: str
@@ -150,10 +153,12 @@ class DrawItem:
 
 @dataclass(frozen=True)
 class Draw:
-    """A sample of sentences handed to one annotator, with how it was drawn.
+    """A sample of sentences assigned to one annotator, and how it was drawn.
 
-    `items` are in the order in which they are shown. `frame_hash` and `frame_size` describe the sentences that they
-    were drawn from (`labels.store.Frame`), `query` is what a search looked for, `model_id` whose scores were used.
+    - `frame_hash`, `frame_size`: the sentences that the sample was drawn from (`labels.store.Frame`)
+    - `items`: the sentences, in the order in which the annotator sees them
+    - `model_id`: the model whose scores were used; empty if none
+    - `query`: the search query; empty for other strategies
     """
 
     id: str
@@ -170,9 +175,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class ScoringModel:
-    """A model whose scores are in the store: what the columns of its probabilities mean.
+    """A model whose scores are in the store; `labels` are the columns of its probabilities.
 
-    `thresholds` has one number in [0, 1] for each of `labels`; it is empty for an exclusive codebook.
+    `thresholds` has one number in [0, 1] per label; it is empty for an exclusive codebook.
     """
 
     id: str
@@ -189,7 +194,7 @@ class ScoringModel:
 class CodebookMigration:
     """The recorded steps from one version of a codebook to another.
 
-    `steps` are plain JSON values; `labels.codebook.changes.step_from_json` reads one.
+    `steps` are plain JSON values; `labels.codebook.changes.step_from_json` reads a step.
     """
 
     old_hash: str

@@ -1,4 +1,4 @@
-"""The shipped folders, the libraries' output on the terminal, and this process's place in a distributed training."""
+"""The shipped folders, the terminal output of libraries, and the rank of this process in distributed training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import warnings
 from pathlib import Path
 
 STARTER_CODEBOOK = "diplomatic"
-"""The shipped codebook that the shipped seeds are coded with."""
+"""The shipped codebook used to label the starter corpus."""
 
 _HERE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """The shipped folder `seeds` or `experiments`: in an installed wheel under `trainer/_data`, else in the checkout.
+    """Return the path of the shipped folder `seeds` or `experiments`.
+
+    The folder is in `trainer/_data` of an installed wheel, or at the root of a checkout.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
@@ -22,7 +24,7 @@ def shipped(name: str) -> Path:
     for root in (_HERE / "_data", _HERE.parent):
         if (root / name).is_dir():
             return root / name
-    raise FileNotFoundError(f"communique's own folder '{name}' is missing: install the package again")
+    raise FileNotFoundError(f"the folder '{name}' of communique is missing. Reinstall the package.")
 
 
 def shipped_experiments() -> list[str]:
@@ -34,7 +36,7 @@ _LOGGERS = ("mlflow", "alembic", "transformers", "datasets", "accelerate", "http
 
 
 def silence_libraries() -> None:
-    """Silence the libraries' loggers, warnings and progress bars; call it before they are imported."""
+    """Silence the loggers, warnings and progress bars of libraries. Call this before the libraries are imported."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -49,10 +51,10 @@ def silence_libraries() -> None:
 
 
 def world_size() -> int:
-    """How many processes train together; 1 without a launcher."""
+    """Number of processes that train together; 1 without a launcher such as torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_follower() -> bool:
-    """Whether another process leads: evaluates, writes and tracks, while this one only helps to train."""
+    """Whether this process only takes part in training, while the leading process evaluates, writes and tracks."""
     return int(os.environ.get("RANK", "0")) > 0

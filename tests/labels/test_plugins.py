@@ -64,7 +64,7 @@ def test_a_built_in_name_cannot_be_taken() -> None:
     assert GROUP.load("hello") is None
     assert GROUP.shadowed() == [
         "greeting 'hello' of package hi-greetings 1.5 is ignored: the name is built in. "
-        "The package must choose another."
+        "The package must choose another name."
     ]
 
 

@@ -49,8 +49,8 @@ def test_in_a_checkout_the_folder_beside_the_package_is_used(isolated: Path) -> 
     assert module.shipped("seeds") == (isolated / "checkout" / "seeds").resolve()
 
 
-def test_a_folder_that_the_installation_lacks_raises_with_the_repair() -> None:
-    with pytest.raises(FileNotFoundError, match="folder 'recordings' is missing: install the package again"):
+def test_missing_shipped_folder_asks_to_reinstall() -> None:
+    with pytest.raises(FileNotFoundError, match="folder 'recordings' of communique is missing. Reinstall the package."):
         shipped("recordings")
 
 

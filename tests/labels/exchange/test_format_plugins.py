@@ -108,7 +108,7 @@ def test_the_list_names_plugins_and_what_is_wrong_with_them() -> None:
     for package in (
         "format 'broken' of package broken-format 1.5 cannot be loaded (ModuleNotFoundError: ",
         "format 'newer' of package faulty-formats 1.5 needs version 2 of the plug-in interface",
-        "format 'nameless' of package faulty-formats 1.5 calls itself 'other'",
+        "format 'nameless' of package faulty-formats 1.5 has the attribute name = 'other'",
         "format 'csv' of package faulty-formats 1.5 is ignored: the name is built in",
     ):
         assert sum(line.startswith(package) for line in lines) == 1

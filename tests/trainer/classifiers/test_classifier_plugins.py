@@ -167,7 +167,7 @@ def test_a_built_in_kind_cannot_be_replaced(codebook: Codebook) -> None:
     assert type(build_classifier(parse({"kind": "tfidf"}).model, codebook, 1)) is TfidfClassifier
     assert PLUGINS.shadowed() == [
         "classifier 'tfidf' of package faulty-kinds 1.5 is ignored: the name is built in. "
-        "The package must choose another."
+        "The package must choose another name."
     ]
 
 
