@@ -34,5 +34,5 @@ def test_the_estimator_itself_says_that_it_takes_texts() -> None:
 
 
 def test_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"X has 2 dimensions\. Give a single column"):
+    with pytest.raises(ValueError, match=r"X has 2 dimensions\. Pass a single column"):
         TfidfClassifier().fit(np.ones((4, 2)), ["a", "b", "a", "b"])

@@ -70,9 +70,9 @@ def test_a_kind_is_a_class_of_the_package(kind: str) -> None:
     [
         (
             lambda: communique.Classifier("tfdif"),
-            r"'tfdif' is not a kind of classifier \(did you mean 'tfidf'\?\). Kinds: majority,",
+            r"'tfdif' is not a kind of classifier \(did you mean 'tfidf'\?\). The kinds are: majority,",
         ),
-        (lambda: communique.Classifier(), "'None' is not a kind of classifier. Kinds: majority,"),
+        (lambda: communique.Classifier(), "'None' is not a kind of classifier. The kinds are: majority,"),
         (
             lambda: communique.Classifier("tfidf", word_ngram=3),
             r"TfidfClassifier has no parameter 'word_ngram' \(did you mean 'word_ngrams'\?\)",
@@ -80,7 +80,7 @@ def test_a_kind_is_a_class_of_the_package(kind: str) -> None:
         (lambda: communique.TfidfClassifier(c=3), r"no parameter 'c' \(did you mean 'C'\?\)"),
         (
             lambda: communique.TfidfClassifier().set_params(ngrams=3),
-            r"no parameter 'ngrams'.* It has: C, allow_large_groups",
+            r"no parameter 'ngrams'.* Its parameters are: C, allow_large_groups",
         ),
     ],
 )
@@ -195,7 +195,9 @@ def test_saving_never_replaces_by_accident(table: pd.DataFrame, isolated: Path) 
 
 def test_a_class_loads_only_models_of_its_kind(table: pd.DataFrame, isolated: Path) -> None:
     communique.MajorityClassifier().fit(table.text, table.labels).save("mine")
-    with pytest.raises(ArtefactError, match=r"mine: a model of kind majority\. Open it with Classifier.load"):
+    with pytest.raises(
+        ArtefactError, match=r"mine: the model is of kind majority\. Open the model with Classifier.load"
+    ):
         communique.TfidfClassifier.load("mine")
 
 

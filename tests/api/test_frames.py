@@ -57,7 +57,9 @@ def test_the_starter_corpus_is_a_table_of_whole_documents(corpus: pd.DataFrame) 
 
 @pytest.mark.parametrize("documents", [0, 10_000])
 def test_no_more_documents_than_there_are(documents: int) -> None:
-    with pytest.raises(InputError, match=rf"documents = {documents}: the starter corpus has 487\. Ask for 1 to 487"):
+    with pytest.raises(
+        InputError, match=rf"documents = {documents}: the starter corpus has 487 documents\. Use 1 to 487"
+    ):
         load_starter_corpus(documents)
 
 
@@ -135,10 +137,10 @@ def test_rows_without_documents_are_divided_one_by_one() -> None:
         (
             pd.DataFrame({"body": ["a"], "labels": [()]}),
             0.2,
-            "the columns body, labels: it needs `text`, and `labels`",
+            "needs the columns `text` and `labels` or `label`, but has body, labels",
         ),
-        (pd.DataFrame({"text": ["a"], "gold": [()]}), 0.2, "has the columns text, gold"),
-        (pd.DataFrame({"text": ["a"], "label": ["x"]}), 20, "test_size = 20: give a share between 0 and 1"),
+        (pd.DataFrame({"text": ["a"], "gold": [()]}), 0.2, "but has text, gold"),
+        (pd.DataFrame({"text": ["a"], "label": ["x"]}), 20, "test_size = 20 is not between 0 and 1"),
     ],
 )
 def test_a_table_that_cannot_be_divided_is_refused(table: pd.DataFrame, test_size: float, message: str) -> None:

@@ -1,6 +1,6 @@
-"""Columns from a notebook -> examples, and predictions back in the form in which the labels came.
+"""Convert columns from a notebook to examples, and predictions back to the form of the given labels.
 
-A column is a list, a pandas Series, a numpy array or a column of a `datasets.Dataset`; rows are counted from 0.
+A column is a list, a pandas Series, a numpy array or a column of a `datasets.Dataset`. Rows are counted from 0.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from trainer.calibration.calibration import Bools
 
 Form = Literal["name", "set", "indicator"]
 Value = str | int | float
-"""A label as a column has it."""
+"""A label as written in a column."""
 _COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """How labels are written outside: the labels of `codebook`, in its order, by the values `classes`.
+    """The form in which a user writes labels.
 
-    `form`: one name a row ("" for no label), a set of names a row, or a table of 0 and 1 with a column for each class.
+    - `codebook`: the labels
+    - `form`: one name per row ("" for no label), a set of names per row, or a table of 0 and 1 with a column per class
+    - `classes`: the value that the user writes for each label, in codebook order
     """
 
     codebook: Codebook
@@ -37,13 +39,13 @@ class Labelling:
 
     @classmethod
     def of(cls, y: Any, codebook: Codebook | None = None) -> Labelling:
-        """The labelling of a column or table of labels; without a codebook one is inferred from the values.
+        """Return the labelling of a column or table of labels. Without a codebook, infer one from the values.
 
-        Names make an exclusive codebook, sets and tables one in which sentences can have several labels.
+        The inferred codebook is exclusive if `y` has one name per row; otherwise sentences can have several labels.
 
         Raises:
-            ColumnError: a row is not a label, a set of labels or a row of 0 and 1; the table does not fit `codebook`;
-                or there is no label, or only one that every row has.
+            ColumnError: a row is not a label, a set of labels or a row of 0 and 1; the columns of the table do not
+                match `codebook`; there are no labels; or every row has the same label.
         """
         given = _read(y)
         if codebook is None:
@@ -57,10 +59,10 @@ class Labelling:
         return cls(codebook, form, codebook.label_names if form == "indicator" else tuple(names))
 
     def label_sets(self, y: Any) -> list[tuple[str, ...]]:
-        """The labels of each row, by their names in the codebook and in its order.
+        """Return the labels of each row as names in the codebook, in codebook order.
 
         Raises:
-            ColumnError: as for `of`, or the codebook does not know a label or does not allow a set.
+            ColumnError: as for `of`, or the codebook lacks a label or does not allow a combination of labels.
         """
         given = _read(y)
         if given.form == "indicator":
@@ -77,7 +79,9 @@ class Labelling:
             raise ColumnError(str(error)) from None
 
     def written(self, assigned: Bools) -> Any:
-        """Label sets (n, labels) as y had them: an array of names, a list of tuples, or a table of 0 and 1."""
+        """Return decisions of shape (n, labels) in the form of `y`: an array of names, a list of tuples, or an array of
+        0 and 1.
+        """
         if self.form == "indicator":
             return assigned.astype(np.int64)
         classes = np.asarray(self.classes)
@@ -88,26 +92,27 @@ class Labelling:
 
 
 def read_texts(X: Any) -> list[str]:
-    """The texts of a column.
+    """Return the texts in a column.
 
     Raises:
-        ColumnError: it is a single string or a table, or a row of it is not text.
+        ColumnError: `X` is a single string or a table, or a row is not text.
     """
     texts = _column(X, "X")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise ColumnError(f"X[{number}] is {text!r}, not text. Leave out rows without text, or fill them in.")
+            raise ColumnError(f"X[{number}] is {text!r}, not text. Remove rows without text, or fill in the text.")
     return texts
 
 
 def build_examples(
     texts: Sequence[str], label_sets: Sequence[tuple[str, ...]], groups: Any = None, part: str = "train"
 ) -> list[Example]:
-    """Examples from columns; those of one group stay together wherever examples are divided.
+    """Build examples from columns. Examples of one group stay together whenever examples are divided.
 
     Args:
-        groups: a column with the document, or another group, of each text; None, or a blank: a group of its own.
-        part: what the rows are used as; the ids are those of a file's rows that is read so.
+        groups: a column with the document, or another group, of each text. A text without a group, or every text if
+            None, forms a group of its own.
+        part: "train" or "test". Rows get the same ids as rows of a file that is read as this part.
 
     Raises:
         ColumnError: the columns differ in length, or a text is empty or cannot be written as UTF-8.
@@ -118,7 +123,7 @@ def build_examples(
     for number, (text, labels, group) in enumerate(zip(texts, label_sets, own, strict=True)):
         if not text.strip() or not is_unicode(text):
             problem = "contains an unpaired surrogate" if text.strip() else "is empty"
-            raise ColumnError(f"X[{number}]: this text {problem}. Fix or leave out the row.")
+            raise ColumnError(f"X[{number}]: this text {problem}. Fix or remove the row.")
         identifier = row_id(part, number + 1, text)
         examples.append(Example(identifier, identifier if _is_blank(group) else str(group), text, labels))
     return examples
@@ -126,7 +131,7 @@ def build_examples(
 
 @dataclass(frozen=True)
 class _Given:
-    """The values of each row; of a table the names of its columns, too."""
+    """The labels of each row and, for a table, the names of the columns."""
 
     form: Form
     rows: list[tuple[Value, ...]]
@@ -143,7 +148,7 @@ def _read(y: Any) -> _Given:
         return _Given("name", [() if _is_empty(value) else (_label(value, n),) for n, value in enumerate(values)])
     for number, value in enumerate(values):
         if not isinstance(value, _COLLECTIONS):
-            raise ColumnError(f"y[{number}] is {value!r}, and other rows are sets of labels. Write {[value]!r}.")
+            raise ColumnError(f"y[{number}] is {value!r}, but other rows are sets of labels. Write {[value]!r}.")
     if all(isinstance(item, int | np.integer) for value in values for item in value) and any(map(len, values)):
         return _indicator([list(value) for value in values], tuple(range(len(values[0]))))
     return _Given("set", [tuple(_label(item, number) for item in value) for number, value in enumerate(values)])
@@ -153,8 +158,8 @@ def _indicator(rows: Sequence[Sequence[Any]], columns: tuple[Value, ...]) -> _Gi
     for number, row in enumerate(rows):
         if len(row) != len(columns) or any(value not in (0, 1) for value in row):
             raise ColumnError(
-                f"y[{number}] is {row!r}: a table of labels has a column for each label, and only 0 and 1 in it. "
-                "Give such a table, or one column with a label or a set of labels in each row."
+                f"y[{number}] is {row!r}, but a table of labels has one column per label and contains only 0 and 1. "
+                "Pass a table of 0 and 1, or a column with a label or a set of labels in each row."
             )
     held = (tuple(column for column, value in zip(columns, row, strict=True) if value) for row in rows)
     return _Given("indicator", list(held), columns)
@@ -164,32 +169,35 @@ def _label(value: Any, number: int) -> Value:
     plain: Any = value.item() if isinstance(value, np.generic) else value
     whole = isinstance(plain, float) and plain.is_integer()
     if isinstance(plain, float) and not whole and plain == plain:
-        raise ColumnError(f"y[{number}] is {plain!r}, a continuous value, not a label. Give names or whole numbers.")
+        raise ColumnError(f"y[{number}] is {plain!r}, a continuous value, not a label. Use names or whole numbers.")
     if not whole and not isinstance(plain, str | int):
         raise ColumnError(
-            f'y[{number}] is {plain!r}, not a label. Write "" where no label applies, and leave out rows that no one '
+            f'y[{number}] is {plain!r}, not a label. Write "" if no label applies, and remove rows that no annotator '
             "has decided."
         )
     if isinstance(plain, str) and SEPARATOR in plain:
         raise ColumnError(
-            f"y[{number}] is {plain!r}: several labels in one string. Split them: {plain.split(SEPARATOR)}"
+            f"y[{number}] is {plain!r}: several labels in one string. Split the string: {plain.split(SEPARATOR)}"
         )
     label: Value = plain
     return label
 
 
 def _inferred(given: _Given) -> Labelling:
-    """A codebook with the values as titles, in their own order; labels without a row are columns of a table."""
+    """A labelling with an inferred codebook, in which the values are titles, in their natural or column order.
+
+    All columns of a table become labels, even a column without a 1.
+    """
     values = {value for row in given.rows for value in row}
     ordered = given.columns or tuple(_in_order(values))
     exclusive = given.form == "name"
     blank = [()] if not all(given.rows) else []
     if exclusive and len(ordered) == 1 and not blank:
         raise ColumnError(
-            f"y has only one class: every row is {ordered[0]!r}. Add rows with other labels, or with none."
+            f"y has only one class: every row is {ordered[0]!r}. Add rows with other labels, or rows without a label."
         )
     if not ordered:
-        raise ColumnError("y has no label: every row is empty. Give rows with labels, too.")
+        raise ColumnError("y has no labels: every row is empty. Add rows with labels.")
     try:
         found = infer_codebook("labels", [*((str(value),) for value in ordered), *blank], exclusive=exclusive)
     except CodebookError as error:
@@ -200,7 +208,7 @@ def _inferred(given: _Given) -> Labelling:
 
 
 def _in_order(values: Iterable[Value]) -> Iterator[Value]:
-    """Numbers by size, then strings."""
+    """Numbers in ascending order, then strings in alphabetical order."""
     yield from sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
@@ -208,21 +216,21 @@ def _check_columns(given: _Given, classes: Sequence[Value]) -> None:
     unnamed = given.columns == tuple(range(len(given.columns)))
     if len(given.columns) != len(classes) or not (unnamed or given.columns == tuple(classes)):
         raise ColumnError(
-            f"y has the columns {', '.join(map(str, given.columns))}, and the labels are "
-            f"{', '.join(map(str, classes))}. Give a column for each label, in this order."
+            f"y has the columns {', '.join(map(str, given.columns))}, but the labels are "
+            f"{', '.join(map(str, classes))}. Pass one column per label, in this order."
         )
 
 
 def _column(values: Any, name: str) -> list[Any]:
     refuse_lone_string(values, name)
     if getattr(values, "ndim", 1) != 1:
-        raise ColumnError(f"{name} has {values.ndim} dimensions. Give a single column, e.g. table['text'].")
+        raise ColumnError(f"{name} has {values.ndim} dimensions. Pass a single column, e.g. table['text'].")
     if values is None:
-        raise ColumnError(f"This method requires {name} to be passed, but the target {name} is None. Give a column.")
+        raise ColumnError(f"This method requires {name} to be passed, but the target {name} is None. Pass a column.")
     if not isinstance(values, Iterable) and hasattr(values, "__array__"):
         values = np.asarray(values)
     if isinstance(values, Mapping) or not isinstance(values, Iterable):
-        raise ColumnError(f"{name} is a {type(values).__name__}. Give a list or another column of values.")
+        raise ColumnError(f"{name} is of type {type(values).__name__}. Pass a list or another column of values.")
     return list(values.tolist() if hasattr(values, "tolist") else values)
 
 
@@ -230,7 +238,7 @@ def _check_lengths(**columns: Sequence[Any]) -> None:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise ColumnError(f"The columns differ in length: {said} rows. Give a value for each row.")
+        raise ColumnError(f"The columns differ in length: {said} rows. Pass one value per row.")
 
 
 def _is_empty(value: Any) -> bool:
@@ -238,5 +246,5 @@ def _is_empty(value: Any) -> bool:
 
 
 def _is_blank(value: Any) -> bool:
-    """Whether a cell has no value: None, "", NaN, or pandas' NA, which cannot be compared."""
+    """Whether a cell has no value: None, "", NaN, or the NA of pandas, which raises an error in comparisons."""
     return value is None or _is_empty(value) or (str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str))

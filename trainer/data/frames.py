@@ -1,7 +1,7 @@
-"""Sentences and figures as pandas tables, for notebooks.
+"""Sentences and agreement figures as pandas tables, for notebooks.
 
-A table of labelled sentences has a row for each, by its id, and the columns `text`, `labels` (a tuple), `document_id`,
-`date` and `synthetic`.
+A table of labelled sentences has one row per sentence, indexed by sentence id, with the columns `text`, `labels` (a
+tuple), `document_id`, `date` and `synthetic`.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ logger = logging.getLogger(__name__)
 
 
 def load_starter_corpus(documents: int | None = None, *, seed: int = 13) -> pd.DataFrame:
-    """The labelled sentences of the shipped corpus: synthetic news in English, coded with the codebook "diplomatic".
+    """Load the labelled sentences of the shipped corpus: synthetic news in English, coded with codebook "diplomatic".
 
     Args:
-        documents: take only so many documents, at random; None: all.
+        documents: number of documents to choose at random; None for all documents.
+        seed: seed of the random choice.
 
     Raises:
-        InputError: there are not so many documents.
+        InputError: the corpus does not have that many documents.
     """
     examples = seed_examples(load_codebook(STARTER_CODEBOOK)).examples
     if documents is not None:
         names = sorted({example.document_id for example in examples})
         if not 0 < documents <= len(names):
             raise InputError(
-                f"documents = {documents}: the starter corpus has {len(names)}. Ask for 1 to {len(names)}."
+                f"documents = {documents}: the starter corpus has {len(names)} documents. Use 1 to {len(names)}."
             )
         chosen = set(Random(seed).sample(names, documents))
         examples = [example for example in examples if example.document_id in chosen]
@@ -56,15 +57,15 @@ def load_starter_corpus(documents: int | None = None, *, seed: int = 13) -> pd.D
 
 
 def load_gold(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.DataFrame:
-    """The labelled sentences of a store on which its annotators agree, or that were adjudicated.
+    """Load the sentences of a store whose labels the annotators agree on or an adjudicator decided.
 
-    What is left out, and why, is logged as a warning.
+    The number of sentences left out, with the reason, is logged as a warning.
 
     Args:
-        codebook: a codebook, a shipped name, a TOML file, or NAME@VERSION of the store.
+        codebook: a codebook, the name of a shipped codebook, a TOML file, or NAME@VERSION for a codebook in the store.
 
     Raises:
-        CodebookError: there is no such codebook, or an annotation cannot be read under it.
+        CodebookError: the codebook does not exist, or an annotation cannot be read under the codebook.
     """
     gold = store_examples(store, _codebook(codebook, store))
     for note in gold.notes:
@@ -73,13 +74,14 @@ def load_gold(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.D
 
 
 def measure_agreement(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.DataFrame:
-    """How far the annotators of a store agree: kappa and alpha of each label with the ends of their intervals.
+    """Measure the agreement of a store's annotators: kappa and alpha per label, with the bounds of their intervals.
 
-    The first level of the index says which decisions are compared: "unbiased" ones, on sentences drawn at random and
-    without a suggestion, or all "other" ones. The rows `all labels` compare whole label sets. NaN: undefined.
+    The first level of the index names the compared decisions: "unbiased" for decisions made without a suggestion on
+    sentences drawn at random, "other" for all others. The rows `all labels` compare whole label sets. NaN means
+    undefined.
 
     Raises:
-        CodebookError: as `load_gold`.
+        CodebookError: as for `load_gold`.
     """
     import pandas as pd
 
@@ -97,13 +99,14 @@ def measure_agreement(store: Store, codebook: Codebook | str = STARTER_CODEBOOK)
 
 
 def read_sentences(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """The sentences of articles in files and folders, boilerplate left out: a row for each, by its id.
+    """Read articles from files and folders, and split them into sentences without boilerplate.
 
-    The columns are `text`, `document_id`, `start`, `end` (offsets in the document's text), `source`, `title` and
-    `date`. Files and rows that cannot be read are logged as warnings.
+    The table has one row per sentence, indexed by sentence id. The columns are `text`, `document_id`, `start`, `end`
+    (offsets in the document's text), `source`, `title` and `date`. Files and rows that cannot be read are logged as
+    warnings.
 
     Raises:
-        DataError: a path does not exist, or there is nothing readable.
+        DataError: a path does not exist, or no file can be read.
     """
     import pandas as pd
 
@@ -130,24 +133,25 @@ def read_sentences(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 def train_test_split(
     table: pd.DataFrame, test_size: float = 0.25, *, seed: int = 13
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Divide a table of labelled sentences into two, of which the second is for testing.
+    """Divide a table of labelled sentences into a training table and a test table.
 
-    Rows of one document stay together, and so do near-duplicates; the shares of the labels are kept as nearly equal as
-    that allows.
+    Rows of the same document, and near-duplicates, are always in the same table. Within this limit, both tables have
+    similar label frequencies.
 
     Args:
-        table: with the columns `text` and `labels` (or `label`), and `document_id` where there are documents.
-        test_size: share of the rows in the second table, in (0, 1).
+        table: has the columns `text` and `labels` (or `label`), and `document_id` if sentences belong to documents.
+        test_size: share of the rows in the test table, in (0, 1).
+        seed: seed of the division.
 
     Raises:
         ColumnError: a column is missing or cannot be read, or `test_size` is not in (0, 1).
-        ExperimentError: the rows cannot be divided, as many documents are tied together by near-duplicates.
+        ExperimentError: the rows cannot be divided because near-duplicates connect too many documents.
     """
     column = next((name for name in ("labels", "label") if name in table), None)
     if column is None or "text" not in table:
-        raise ColumnError(f"This table has the columns {', '.join(table)}: it needs `text`, and `labels` or `label`.")
+        raise ColumnError(f"The table needs the columns `text` and `labels` or `label`, but has {', '.join(table)}.")
     if not 0 < test_size < 1:
-        raise ColumnError(f"test_size = {test_size}: give a share between 0 and 1, such as 0.25.")
+        raise ColumnError(f"test_size = {test_size} is not between 0 and 1. Pass a share such as 0.25.")
     y = table[column]
     label_sets = Labelling.of(y).label_sets(y)
     examples = build_examples(read_texts(table.text), label_sets, table.get("document_id"))

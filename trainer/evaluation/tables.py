@@ -1,4 +1,4 @@
-"""A report as a pandas table and as text for people."""
+"""A report as a pandas table and as readable text."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MANY_LABELS = 12
-"""How many labels a remark names."""
+"""Maximum number of labels named in a remark."""
 _COLUMNS = {
     **dict.fromkeys(("precision", "recall", "f1", "low", "high"), float),
     "support": int,
     **dict.fromkeys(("predicted", "threshold", "average_precision"), float),
     **dict.fromkeys(("expected_calibration_error", "brier_score", "log_loss"), float),
 }
-"""Each column of the table with its type."""
+"""Columns of the table and their types."""
 
 
 def report_frame(report: Report) -> pd.DataFrame:
-    """A row for each label, then `micro avg` and `macro avg`; `low` and `high` bound the F1, NaN: undefined."""
+    """Return a table with one row per label, then `micro avg` and `macro avg`.
+
+    `low` and `high` are the bounds of the F1 interval. NaN means undefined.
+    """
     import pandas as pd
 
     drawn = report.intervals
@@ -46,7 +49,7 @@ def report_frame(report: Report) -> pd.DataFrame:
 
 
 def report_text(report: Report) -> str:
-    """A table like that of scikit-learn's `classification_report`, with intervals of F1, and remarks below it."""
+    """Return a text table like scikit-learn's `classification_report`, with F1 intervals, followed by remarks."""
     frame = report_frame(report)
     wide = max(map(len, frame.index))
     interval = f"{report.intervals.confidence:.0%} interval" if report.intervals else "interval"
@@ -59,18 +62,18 @@ def report_text(report: Report) -> str:
 
 
 def remarks(report: Report) -> list[str]:
-    """What a reader must know besides the figures, a line each."""
+    """Return the caveats that a reader of the figures must know, one per line."""
     per_label = report.intervals.per_label_f1 if report.intervals else {}
     rare = {label: own.reason for label, own in per_label.items() if report.per_label[label].f1 is not None}
     lines = [] if report.intervals else [f"No intervals: {report.intervals_reason}."]
     lines += [
-        f"No interval for {labels}: {reason}; the interval of macro_f1 understates this."
+        f"No interval for {labels}: {reason}. The interval of macro_f1 understates their uncertainty."
         for reason, labels in _by_reason(rare)
     ]
     lines += [f"Not calibrated: {labels} ({reason})." for reason, labels in _by_reason(report.uncalibrated)]
     lines += [f"Note: {note}." for note in report.notes]
     if report.synthetic:
-        lines.append("Note: this model was trained on invented text (synthetic). Check it on labels of your own.")
+        lines.append("Note: this model was trained on invented text (synthetic). Evaluate it on your own labels.")
     return lines
 
 
@@ -99,7 +102,7 @@ def _between(low: float, high: float) -> str:
 
 
 def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Each reason with the labels that share it, the first `_MANY_LABELS` of them by name."""
+    """Each reason and the labels that it applies to; at most `_MANY_LABELS` labels are named."""
     for reason in filter(None, dict.fromkeys(reasons.values())):
         labels = [label for label, own in reasons.items() if own == reason]
         more = len(labels) - _MANY_LABELS

@@ -1,8 +1,8 @@
-"""Classifiers as scikit-learn estimators: what `communique train`, `evaluate` and `predict` do, on columns in memory.
+"""Classifiers as scikit-learn estimators: `communique train`, `evaluate` and `predict` for columns in memory.
 
-There is a class for each kind of model; its parameters are the keys of an experiment's section `[model]`, and those
-that all kinds share come from `seed`, `[split]` and `[calibration]`. Fitting, calibration, evaluation and saving are
-the functions that the commands call.
+Each kind of model has a class. Its parameters are the keys of the section `[model]` in an experiment; the parameters
+that all kinds share come from `seed`, `[split]` and `[calibration]`. Estimators and commands call the same functions to
+fit, calibrate, evaluate and save.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from trainer.runs.registry import fetch_artefact
 from trainer.runs.run import fit_model, fitted_manifest
 
 _LABELLING = "labelling"
-"""The key of a manifest's details that says how labels were written where the model was fitted."""
+"""Key of a manifest's details with the form of the labels that the model was fitted to."""
 
 
 @dataclass(eq=False, repr=False)
 class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What all kinds are given: the codebook, and the keys of an experiment that do not belong to one kind."""
+    """The parameters of all kinds: the codebook, and experiment keys that do not depend on the kind."""
 
     kind: str
     _: KW_ONLY
@@ -54,7 +54,7 @@ class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     allow_large_groups: bool = False
 
     def _content(self) -> dict[str, Any]:
-        """The parameters where an experiment has them."""
+        """The parameters as the content of an experiment file."""
         common = {field.name for field in fields(_Parameters)} - {"kind"}
         given = {name: getattr(self, name) for name in self._get_param_names() if name not in common}
         own = {name: value for name, value in given.items() if value is not None}  # None: left out, as in a file
@@ -75,22 +75,22 @@ class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 class Classifier(_Parameters):
     """A text classifier: `Classifier("tfidf", C=3.0)` is `TfidfClassifier(C=3.0)`.
 
-    Texts and labels are columns: lists, pandas Series, numpy arrays or columns of a `datasets.Dataset`. Labels are a
-    name for each text ("" for no label), a set of names for each text, or a table of 0 and 1 with a column for each
-    label; predictions come in the same form. Parameters are checked in `fit`, their names at once.
+    Texts and labels are columns: lists, pandas Series, numpy arrays or columns of a `datasets.Dataset`. Labels are one
+    name per text ("" for no label), one set of names per text, or a table of 0 and 1 with one column per label.
+    Predictions have the same form. Parameter names are checked at construction, parameter values in `fit`.
 
     Attributes:
-        classes_: (labels,) the labels as `y` had them, in codebook order: the columns of probabilities.
-        codebook_: the codebook given, or the one inferred from `y`.
+        classes_: (labels,) the labels as written in `y`, in codebook order: the columns of `predict_proba`.
+        codebook_: the codebook passed as a parameter, or the codebook inferred from `y`.
         model_: the calibrated model.
-        notes_: what a reader of the model's figures must know, such as texts with contradictory labels.
+        notes_: caveats for readers of the model's figures, such as texts with contradictory labels.
     """
 
     def __new__(cls, kind: str | None = None, **parameters: Any) -> Self:
-        """An estimator of a kind.
+        """Create an estimator of a kind.
 
         Raises:
-            ExperimentError: there is no such kind, or it has no such parameter.
+            ExperimentError: the kind does not exist, or it lacks one of the parameters.
         """
         target = _class_of(kind) if cls is Classifier else cls
         target._refuse_unknown(parameters)
@@ -98,18 +98,19 @@ class Classifier(_Parameters):
         return created
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Fit to labelled texts as `communique train` does: hold out a share of the groups, calibrate on it, and tune a
-        threshold for each label.
+        """Fit to labelled texts, as `communique train` does.
+
+        A share of the groups is held out for calibration and for choosing a threshold per label.
 
         Args:
             X: n texts.
             y: n labels, n sets of labels, or an (n, labels) table of 0 and 1.
-            groups: n documents, or other groups; texts of one group are never divided between training and validation.
-                None: each text is a group. Near-duplicates are kept together in any case.
+            groups: the document, or another group, of each of the n texts. Texts of one group are never divided between
+                training and validation. If None, each text is a group. Near-duplicates are always kept together.
 
         Raises:
-            ExperimentError: a parameter's value is not valid, or the texts cannot be divided or learned from.
-            ColumnError: the columns cannot be read, or do not fit the codebook.
+            ExperimentError: a parameter value is not valid, or the texts cannot be divided or learned from.
+            ColumnError: the columns cannot be read, or do not match the codebook.
         """
         silence_libraries()
         experiment = self._experiment()
@@ -125,22 +126,22 @@ class Classifier(_Parameters):
         return self
 
     def predict_proba(self, X: Any) -> Probabilities:
-        """(n, labels) calibrated probabilities in [0, 1], columns as in `classes_`.
+        """Return calibrated probabilities in [0, 1], of shape (n, labels), with columns as in `classes_`.
 
-        Labels that exclude each other sum to 1 in each row, or to less where a text may have no label.
+        With an exclusive codebook, each row sums to 1, or to at most 1 if a text may have no label.
         """
         check_is_fitted(self, "model_")
         return self.model_.predict_proba(read_texts(X))
 
     def predict(self, X: Any) -> Any:
-        """The labels of n texts, in the form that `y` had: an array of names, a list of label sets, or a table of 0 and
-        1 as an array.
+        """Return the labels of n texts in the form of `y`: an array of names, a list of tuples, or an (n, labels) array
+        of 0 and 1.
         """
         check_is_fitted(self, "model_")
         return self._labelling.written(self.model_.decide(self.predict_proba(X)))
 
     def score(self, X: Any, y: Any) -> float:
-        """The share of texts whose labels are all right: accuracy, or for several labels subset accuracy."""
+        """Return the share of texts whose labels are all correct: accuracy, or subset accuracy for several labels."""
         check_is_fitted(self, "model_")
         decided = self.model_.decide(self.predict_proba(X))
         examples = build_examples(read_texts(X), self._labelling.label_sets(y))
@@ -159,13 +160,13 @@ class Classifier(_Parameters):
         """Evaluate on labelled texts that the model was not fitted to.
 
         Args:
-            X, y, groups: as for `fit`; intervals resample whole groups.
-            bootstrap: resamples.
-            confidence: of the intervals, in (0, 1).
-            min_groups: with fewer groups there are no intervals.
+            X, y, groups: as for `fit`. Intervals come from resampling whole groups.
+            bootstrap: number of resamples.
+            confidence: confidence level of the intervals, in (0, 1).
+            min_groups: minimum number of groups for intervals.
 
         Raises:
-            ColumnError: the columns cannot be read, or there is a label that the model does not know.
+            ColumnError: the columns cannot be read, or contain a label that the model does not have.
             ExperimentError: a setting is not valid.
         """
         check_is_fitted(self, "model_")
@@ -184,10 +185,10 @@ class Classifier(_Parameters):
         )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Save as an artefact, which `load` and every command open.
+        """Save the model as an artefact, which `load` and all commands can open.
 
         Raises:
-            DataError: the folder is occupied; `overwrite` replaces a model that was saved there before.
+            DataError: the folder is not empty. `overwrite=True` replaces a model that was saved there before.
         """
         check_is_fitted(self, "model_")
         out = Path(folder)
@@ -198,10 +199,10 @@ class Classifier(_Parameters):
 
     @classmethod
     def load(cls, source: str | Path) -> Self:
-        """Open a saved model: an artefact's folder, a run's folder, or an MLflow URI (`models:/NAME@champion`).
+        """Open a saved model: the folder of an artefact or a run, or an MLflow URI (`models:/NAME@champion`).
 
         Raises:
-            ArtefactError: there is no such model, it was altered, or it is of another kind than this class.
+            ArtefactError: the model does not exist, was altered, or is of another kind than this class.
         """
         silence_libraries()
         model = Model.load(fetch_artefact(str(source)))
@@ -209,7 +210,7 @@ class Classifier(_Parameters):
         assert manifest is not None
         target = _class_of(manifest.kind)
         if not issubclass(target, cls):
-            raise ArtefactError(f"{source}: a model of kind {manifest.kind}. Open it with Classifier.load.")
+            raise ArtefactError(f"{source}: the model is of kind {manifest.kind}. Open the model with Classifier.load.")
         known = set(target._get_param_names())
         saved = {name: value for name, value in manifest.details.get("model", {}).items() if name in known}
         estimator = target(**saved, seed=manifest.seed, codebook=model.codebook)
@@ -221,14 +222,14 @@ class Classifier(_Parameters):
         """Set parameters by name.
 
         Raises:
-            ExperimentError: there is no such parameter.
+            ExperimentError: a parameter does not exist.
         """
         self._refuse_unknown(parameters)
         changed: Self = super().set_params(**parameters)
         return changed
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn may assume: texts come in, and a text can have several labels."""
+        """Return scikit-learn's tags: the input is a column of texts, and a text can have several labels."""
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array = tags.input_tags.string = True
         tags.input_tags.two_d_array = False
@@ -241,7 +242,9 @@ class Classifier(_Parameters):
         for name in parameters:
             if name not in known:
                 hint = did_you_mean(name, known)
-                raise ExperimentError(f"{cls.__name__} has no parameter '{name}'{hint}. It has: {', '.join(known)}.")
+                raise ExperimentError(
+                    f"{cls.__name__} has no parameter '{name}'{hint}. Its parameters are: {', '.join(known)}."
+                )
 
     def _experiment(self) -> Experiment:
         if self.kind != (own := _kind_of(type(self))):
@@ -259,7 +262,7 @@ def _kind_of(estimator: type[_Parameters]) -> str:
 
 
 def _class_of(kind: str | None) -> type[Classifier]:
-    # The kinds are subclasses, in a module that imports this one.
+    # Imported here: `trainer.runs.kinds` defines the subclasses and imports this module.
     found: type[Classifier] = import_module("trainer.runs.kinds").estimator_class(str(kind))
     return found
 
@@ -273,6 +276,6 @@ def _validated(content: dict[str, Any], place: str) -> Experiment:
 
 
 def _saved_labelling(codebook: Codebook, manifest: Manifest) -> Labelling:
-    """As the model was fitted; one that a command trained takes and returns sets of the codebook's labels."""
+    """The labelling that the model was fitted with; for models trained by a command, sets of the codebook's labels."""
     written = manifest.details.get(_LABELLING, {"form": "set", "classes": codebook.label_names})
     return Labelling(codebook, written["form"], tuple(written["classes"]))

@@ -1,4 +1,4 @@
-"""A scikit-learn estimator for each kind of model, with the parameters of its section `[model]` and their defaults.
+"""A scikit-learn estimator for each kind of model. Parameters and defaults are the same as in its section `[model]`.
 
 `experiments/default.toml` explains each parameter.
 """
@@ -17,14 +17,14 @@ from trainer.runs.estimator import Classifier
 
 @dataclass(eq=False, repr=False)
 class MajorityClassifier(Classifier):
-    """Predicts how frequent each label is in training, whatever the text: the baseline that any model must beat."""
+    """Predicts the frequency of each label in the training data for every text: the baseline to beat."""
 
     kind: str = "majority"
 
 
 @dataclass(eq=False, repr=False)
 class KeywordsClassifier(Classifier):
-    """Looks for the codebook's cues; it needs a codebook that has some."""
+    """Searches for the cues of the codebook, which must have some."""
 
     kind: str = "keywords"
 
@@ -34,10 +34,10 @@ class TfidfClassifier(Classifier):
     """Word and character TF-IDF with logistic regression: fast, and hard to beat on small data.
 
     Args:
-        word_ngrams, char_ngrams: longest n-grams of words, and of characters within words.
-        min_df: n-grams in fewer texts are left out.
+        word_ngrams, char_ngrams: maximum length of n-grams of words, and of characters within words.
+        min_df: minimum number of texts that contain an n-gram; rarer n-grams are ignored.
         C: inverse strength of regularisation.
-        class_weight: "balanced" weighs rare labels up; or "none".
+        class_weight: "balanced" gives rare labels more weight; "none" does not.
     """
 
     kind: str = "tfidf"
@@ -59,7 +59,7 @@ class _EncoderClassifier(Classifier):
 
 @dataclass(eq=False, repr=False)
 class EmbeddingClassifier(_EncoderClassifier):
-    """A frozen sentence encoder with logistic regression on its vectors."""
+    """A frozen sentence encoder, with logistic regression on its sentence vectors."""
 
     kind: str = "embedding"
     _: KW_ONLY
@@ -69,8 +69,9 @@ class EmbeddingClassifier(_EncoderClassifier):
 
 @dataclass(eq=False, repr=False)
 class ContrastiveClassifier(_EncoderClassifier):
-    """A sentence encoder tuned so that texts with the same label lie close together, then logistic regression on its
-    vectors: for a few labelled texts a label.
+    """A sentence encoder tuned by contrastive learning, with logistic regression on its sentence vectors.
+
+    Texts with the same label get similar vectors. Suited to a few labelled texts per label.
     """
 
     kind: str = "contrastive"
@@ -92,7 +93,7 @@ class ContrastiveClassifier(_EncoderClassifier):
 
 @dataclass(eq=False, repr=False)
 class FinetuneClassifier(_EncoderClassifier):
-    """A transformer encoder, all layers trained, with a linear head."""
+    """A fine-tuned transformer encoder with a linear head; all layers are trained."""
 
     kind: str = "finetune"
     _: KW_ONLY
@@ -118,13 +119,15 @@ class FinetuneClassifier(_EncoderClassifier):
 
 @dataclass(eq=False, repr=False)
 class CascadeClassifier(Classifier):
-    """A cheap model answers where it is sure, an expensive one the rest; how far they may differ is certified.
+    """A cheap model labels the texts on which it is certain, an expensive model the rest.
+
+    A certificate bounds the difference between the cascade and the expensive model alone.
 
     Args:
         cheap, expensive: a kind, or a dict with `kind` and the kind's parameters.
-        max_disagreement: at most this share of texts may get other labels than from the expensive model alone.
-        max_lost: at most this share of the texts with a label may lose it.
-        confidence: of each of these bounds by itself.
+        max_disagreement: maximum share of texts whose labels differ from those of the expensive model alone.
+        max_lost: maximum share of the texts with a label that lose this label.
+        confidence: confidence level of each bound by itself.
     """
 
     kind: str = "cascade"
@@ -149,11 +152,11 @@ _BUILT_IN: dict[str, type[Classifier]] = {
 
 @cache
 def estimator_class(kind: str) -> type[Classifier]:
-    """The estimator of a kind; for that of a plug-in, one is made from its section.
+    """Return the estimator class of a kind. For a plug-in, the class is created from its section.
 
     Raises:
-        ExperimentError: there is no such kind.
-        InputError: its plug-in cannot be used.
+        ExperimentError: the kind does not exist.
+        InputError: the plug-in of this kind cannot be used.
     """
     if kind in _BUILT_IN:
         return _BUILT_IN[kind]
@@ -161,13 +164,13 @@ def estimator_class(kind: str) -> type[Classifier]:
     if section is None:
         known = kind_names()
         raise ExperimentError(
-            f"'{kind}' is not a kind of classifier{did_you_mean(kind, known)}. Kinds: {', '.join(known)}."
+            f"'{kind}' is not a kind of classifier{did_you_mean(kind, known)}. The kinds are: {', '.join(known)}."
         )
     return _estimator_of(kind, section)
 
 
 def _estimator_of(kind: str, section: type[Section]) -> type[Classifier]:
-    """An estimator with a parameter for each key of the section; None stands for a default that is no plain value."""
+    """An estimator with one parameter per key of the section; None represents a default that is not hashable."""
     parameters: list[Any] = [("kind", str, kind)]
     for name, info in section.model_fields.items():
         default = None if info.is_required() else info.get_default(call_default_factory=True)

@@ -1,1 +1,1 @@
-"""A saved model over HTTP."""
+"""Serving a saved model over HTTP."""

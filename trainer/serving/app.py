@@ -1,4 +1,4 @@
-"""The web application of a saved model (POST /predict, GET /health, /codebook, /docs, a page at /), run by uvicorn."""
+"""The web application that serves a saved model with uvicorn: POST /predict; GET /, /health, /codebook and /docs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Text = Annotated[
 
 
 class PredictRequest(BaseModel):
-    """Sentences to label: 1 to 1,000 of them, each of 1 to 20,000 characters."""
+    """The sentences to label: 1 to 1,000 sentences of 1 to 20,000 characters."""
 
     texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
     model_config = {
@@ -53,7 +53,7 @@ class Prediction(BaseModel):
 
 
 class PredictResponse(BaseModel):
-    """Predictions in the order of the request, with the ids of model and codebook."""
+    """Predictions in the order of the request, with the id of the model and the hash of the codebook."""
 
     predictions: list[Prediction]
     model_id: str
@@ -61,7 +61,7 @@ class PredictResponse(BaseModel):
 
 
 class Health(BaseModel):
-    """The state of the server, and the model it serves."""
+    """The state of the server and the model that it serves."""
 
     status: str
     kind: str
@@ -83,7 +83,7 @@ def _response(model: Model, probabilities: Probabilities) -> PredictResponse:
 
 
 def create_app(model: Model) -> FastAPI:
-    """The web application that serves `model`; it needs no network for its documentation."""
+    """Create the web application that serves `model`. Its documentation pages work without network access."""
     manifest = model.manifest
     assert manifest is not None
     batcher = Batcher(model)
@@ -103,7 +103,7 @@ def create_app(model: Model) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-        """Report the problem and its place without the input, which may be long or not representable in JSON."""
+        """Report each problem and its location without the input, which may be long or not valid in JSON."""
         problems = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()]
         return JSONResponse({"detail": problems}, status_code=422)
 
@@ -115,7 +115,7 @@ def create_app(model: Model) -> FastAPI:
 
     @app.get("/health")
     async def health() -> Health:
-        """Report that the server is up, and which model it serves."""
+        """Report that the server is running, and the model that it serves."""
         return Health(
             status="ok",
             kind=manifest.kind,
@@ -127,7 +127,7 @@ def create_app(model: Model) -> FastAPI:
 
     @app.get("/codebook")
     async def codebook() -> dict[str, Any]:
-        """The codebook with its hash."""
+        """Return the codebook and its hash."""
         return {"hash": model.codebook.hash, **model.codebook.model_dump(mode="json")}
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -138,12 +138,13 @@ def create_app(model: Model) -> FastAPI:
 
 
 _BACKLOG = 2048
-"""Connections that may wait to be accepted: uvicorn's own default."""
+"""Maximum number of connections waiting to be accepted: uvicorn's default."""
 
 
 def run_server(model: Model, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve `model` until interrupted; `announce` is called with the URL once the address is bound (port 0: a free
-    one).
+    """Serve `model` until interrupted. Port 0 chooses a free port.
+
+    `announce` is called with the URL as soon as clients can connect.
 
     Raises:
         InputError: the address is in use, or is not an address of this machine.
@@ -167,6 +168,6 @@ def _bind(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
         raise InputError(
             f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}). "
-            "Name another with --host or --port; --port 0 takes a free one."
+            "Choose another address with --host or --port; --port 0 chooses a free port."
         ) from error
     return listener

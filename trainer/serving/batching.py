@@ -1,4 +1,4 @@
-"""Micro-batching: requests that arrive together are predicted together, on one worker thread."""
+"""Micro-batching: predict the texts of concurrent requests together, on one worker thread."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ class _Request:
 
 
 class Batcher:
-    """Collects texts from concurrent requests and asks the model once for all of them.
+    """Collects the texts of concurrent requests and calls the model once for all of them.
 
-    While a batch is predicted the next one gathers, so batches grow with the load and a single request does not wait.
+    While the model predicts a batch, new requests form the next batch. Batches therefore grow with the load, and a
+    single request is predicted without delay.
 
     Args:
-        max_texts: limit for a batch of several requests; a single request is never split.
+        max_texts: maximum number of texts in a batch of several requests. A single request is never split.
     """
 
     def __init__(self, model: Model, *, max_texts: int = 256) -> None:
@@ -32,17 +33,17 @@ class Batcher:
         self._max_texts = max_texts
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
         self._under_way: list[_Request] = []
-        self._following: _Request | None = None  # taken from the queue, but too long for the batch under way
-        # One thread: a model is asked once at a time, while the event loop goes on taking requests.
+        self._following: _Request | None = None  # taken from the queue, but too large for the current batch
+        # One thread: the model predicts one batch at a time while the event loop keeps accepting requests.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start answering requests; call it inside a running event loop."""
+        """Start answering requests. Call this inside a running event loop."""
         self._task = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """Stop; requests being predicted or waiting are cancelled."""
+        """Stop the worker and cancel unanswered requests."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -54,10 +55,10 @@ class Batcher:
         self._thread.shutdown()
 
     async def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities, in the order of `texts`.
+        """Return calibrated probabilities of shape (n, labels) for n texts.
 
         Raises:
-            Exception: the model's own, for these texts.
+            Exception: any error that the model raises for these texts.
         """
         answer: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
         await self._waiting.put(_Request(list(texts), answer))
@@ -70,7 +71,7 @@ class Batcher:
             await self._answer(self._under_way)
 
     def _gather(self) -> _Request | None:
-        """Add waiting requests to the batch while they fit; return the first that does not."""
+        """Add waiting requests to the batch up to the maximum size; return the first request that does not fit."""
         size = len(self._under_way[0].texts)
         while not self._waiting.empty():
             request = self._waiting.get_nowait()
@@ -84,7 +85,7 @@ class Batcher:
         """Answer a batch. If it fails, predict each request alone, so that only the faulty one fails."""
         try:
             probabilities = await self._predict([text for request in batch for text in request.texts])
-        except Exception as error:  # an error concerns these requests only; the worker must survive it
+        except Exception as error:  # the error affects only these requests; the worker must continue
             if len(batch) == 1:
                 if not batch[0].answer.done():
                     batch[0].answer.set_exception(error)

@@ -200,7 +200,7 @@ def test_report_says_what_a_reader_must_know(said: Any) -> None:
     shown = " ".join(said())
     assert "Not calibrated: dismissal (12 validation positives)." in shown
     assert "Note: 3 left out." in shown
-    assert "Check it on labels of your own" in shown
+    assert "Evaluate it on your own labels" in shown
     print_report(report_on(SHIPPED))
     assert not re.search("Note|Not calibrated|No intervals", " ".join(said()))
 

@@ -51,7 +51,10 @@ def test_remarks_follow_the_figures() -> None:
 
 def test_a_label_with_too_few_groups_for_an_interval_is_named() -> None:
     text = str(report_of(60, min_groups=60))
-    assert "No interval for aid: 15 test groups, fewer than 30; the interval of macro_f1 understates this." in text
+    assert (
+        "No interval for aid: 15 test groups, fewer than 30. The interval of macro_f1 understates their uncertainty."
+        in text
+    )
 
 
 def test_many_labels_are_not_all_named() -> None:

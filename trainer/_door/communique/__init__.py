@@ -1,11 +1,11 @@
-"""Code diplomatic statements from Python: one flat set of names over the packages `labels` and `trainer`.
+"""Code diplomatic statements from Python: one flat namespace for the packages `labels` and `trainer`.
 
     from communique import Classifier
 
     model = Classifier("tfidf").fit(texts, labels, groups=document_ids)
     print(model.evaluate(test_texts, test_labels))
 
-Names are imported when they are first used, so that `import communique` takes a few milliseconds.
+Names are imported on first use, so `import communique` takes only a few milliseconds.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _HOMES = {name: module for module, names in _PLACES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version  # costs as much as all the rest
+        from importlib.metadata import version  # takes as long as the rest of this module
 
         return version("communique")
     if name not in _HOMES:
@@ -93,5 +93,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    # What a user may ask for: not the imports and constants that this file needs.
+    # Public names only, without the imports and constants of this module.
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
