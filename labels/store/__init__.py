@@ -1,8 +1,8 @@
 """The label store on SQLite or PostgreSQL: documents, sentences, codebooks, annotation events, draws, scores.
 
-The only place with SQL. A `Store` is composed of parts (`store.documents`, `store.events`, ...), one module each, that
-share one database. Every public method of a part is one transaction: it happens completely or not at all. Events are
-never changed or deleted.
+All SQL is in this package. A `Store` is composed of parts (`store.documents`, `store.events`, ...) that share one
+database; each part has its own module. Every public method of a part is one transaction: it succeeds completely or
+changes nothing. Events are never changed or deleted.
 """
 
 from __future__ import annotations
@@ -49,23 +49,24 @@ class Store:
     """An open label store. Use as a context manager, or `close()` it.
 
     Args:
-        store: path of a SQLite file, or a SQLAlchemy URL. Its tables are created, or brought to the newest schema.
-        create: make the SQLite file if it is absent.
+        store: path to a SQLite file, or a SQLAlchemy URL. Tables are created or upgraded to the newest schema.
+        create: create the SQLite file if it does not exist.
 
-    `url` is its URL, `name` what `labels.settings.store_name` calls it; neither shows a password. The parts:
+    `url` is the URL of the store, `name` its name from `labels.settings.store_name`; neither shows a password. The
+    parts are:
 
     - `documents`: documents and their sentences
     - `codebooks`: versions of codebooks, and the recorded changes between them
-    - `events`: who decided what, append-only; drafts that are not confirmed yet
+    - `events`: append-only annotation events, and unconfirmed drafts
     - `unseen`: the sentences that are free to be drawn
-    - `draws`: samples handed to annotators, and reservations
+    - `draws`: samples given to annotators, and reservations
     - `relabelling`: the queue of sentences to be labelled again
-    - `scores`: models' probabilities and embeddings
-    - `counts`: who did what, how fast, how far
+    - `scores`: probabilities and embeddings from models
+    - `counts`: the progress and speed of annotators
 
     Raises:
-        InputError: the SQLite file is absent or empty and `create` is false; or as `labels.settings.store_url`.
-        StoreError: it cannot be opened, is of a newer schema version, or is not a store.
+        InputError: the SQLite file is missing or empty and `create` is false; also as for `labels.settings.store_url`.
+        StoreError: the store cannot be opened, has a newer schema version, or is not a communique store.
     """
 
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
@@ -88,7 +89,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._database.close()
 
     def add_annotated(
@@ -100,14 +101,14 @@ class Store:
         codebooks: Iterable[Codebook] = (),
         migrations: Iterable[CodebookMigration] = (),
     ) -> int:
-        """Add sentences, the events on them and what came with these, in one transaction.
+        """Add sentences, their events, and related documents, codebooks and migrations, in one transaction.
 
-        What is in the store already stays as it is.
+        Entries that are already in the store do not change.
 
         Returns:
-            How many events were new.
+            The number of new events.
         """
-        # The only writer that spans parts: an import that fails half-way must leave nothing behind.
+        # The only method that writes to several parts: an import that fails midway must leave nothing behind.
         with self._database.writing() as connection:
             insert_codebooks(connection, codebooks)
             insert_migrations(connection, migrations)

@@ -1,7 +1,8 @@
-"""Moving from one version of a codebook to another: what that does to the annotations of a store, and recording it.
+"""Plan and record the change from one codebook version to another, with its effects on the annotations of a store.
 
-Recording keeps the steps, and queues the sentences that they leave undecided to be labelled again, under the version
-that `awaited_codebooks` names. No annotation is altered: `labels.codebook.reading` reads them under the new version.
+Applying a plan records the steps and queues the sentences that the steps leave undecided. These sentences must be
+labelled again under the version that `awaited_codebooks` returns. No annotation is altered: `labels.codebook.reading`
+reads annotations under the new version.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from labels.settings import relabel_command
 from labels.store import CodebookMigration, QueuedSentence, Store, now
 
 _EXAMPLES = 3
-"""How many example sentences a plan has for each outcome but "unchanged"."""
+"""Number of example sentences in a plan for each of the outcomes "changed" and "undecided"."""
 
 Outcome = Literal["unchanged", "changed", "undecided"]
 
 
 @dataclass(frozen=True)
 class StepEffect:
-    """What one step does by itself: how many annotations, by how many annotators, it changes or leaves undecided."""
+    """The effect of one step alone: the annotations that it changes or leaves undecided, and how many annotators made
+    these annotations.
+    """
 
     step: Step
     changed: int
@@ -38,7 +41,7 @@ class StepEffect:
 
 @dataclass(frozen=True)
 class Moved:
-    """A standing annotation as it reads under the old version and under the new one."""
+    """A standing annotation, read under the old version and under the new version."""
 
     annotation: Annotation
     before: Reading
@@ -46,21 +49,22 @@ class Moved:
 
     @property
     def outcome(self) -> Outcome:
-        """What the change does to it."""
+        """The effect of the change on the annotation."""
         return _outcome(self.before.labels, self.after)
 
 
 @dataclass(frozen=True)
 class MigrationPlan:
-    """What moving from `old` to `new` does to the standing annotations and adjudications made up to `old`.
+    """The effects of moving from `old` to `new` on standing annotations and adjudications made under `old` or earlier.
 
-    - `effects`: what each step does by itself
+    - `effects`: the effect of each step alone
     - `moved`: every annotation that the change concerns
-    - `adopted`: how many annotations were made under versions that the store does not have, with labels that all are in
-      `old`; from now on they are read as if made under `old`
-    - `relabel`: the sentences without gold under `new` because they are undecided
-    - `examples`: pairs of a sentence's text and an annotation of it that is changed or undecided
-    - `edges`: what is to be recorded; `recorded`: whether the steps are recorded already
+    - `adopted`: number of annotations made under versions that are not in the store, if all labels of such a version
+      are in `old`; these annotations are read as if made under `old` once the plan is applied
+    - `relabel`: the sentences that have no gold under `new` because they are undecided
+    - `examples`: pairs of a sentence's text and its changed or undecided annotation
+    - `edges`: the changes to record
+    - `recorded`: whether the steps are already recorded
     """
 
     old: Codebook
@@ -75,22 +79,23 @@ class MigrationPlan:
 
     @property
     def annotators(self) -> int:
-        """How many annotators made the annotations."""
+        """The number of annotators who made the annotations in `moved`."""
         return len({moved.annotation.annotator for moved in self.moved})
 
     def count(self, outcome: Outcome) -> int:
-        """How many annotations have this outcome."""
+        """The number of annotations with this outcome."""
         return sum(moved.outcome == outcome for moved in self.moved)
 
 
 def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[Step]) -> MigrationPlan:
-    """What the change from `old` to `new` by `steps` would do; nothing is written.
+    """Plan the change from `old` to `new` by `steps`, without writing to the store.
 
     Raises:
-        CodebookError: only wording differs, the steps do not explain the change, or other steps are recorded for it.
+        CodebookError: the versions differ only in wording, the steps do not explain the change, or other steps are
+            already recorded for the change.
     """
     if shape(old) == shape(new) and not steps:
-        raise CodebookError(f"{titled(old)} and {titled(new)} have the same labels and flags: leave them as they are.")
+        raise CodebookError(f"{titled(old)} and {titled(new)} have the same labels and flags. No migration is needed.")
     check_steps(steps, old, new)
     decisions = standing(store.events.all()).with_labels
     kept = store.codebooks.history()
@@ -99,7 +104,7 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
     adopted = _adopted(decisions, versions, kept.edges, old)
     before = CodebookHistory(versions, (*kept.edges, *(Edge(unknown, old.hash) for unknown in sorted(adopted))))
     change = Edge(old.hash, new.hash, tuple(steps))
-    # Every annotation is read twice, without the change and with it: the plan is the difference.
+    # Every annotation is read twice, without and with the change: the plan is the difference.
     readers = VersionReader(old, before), VersionReader(new, CodebookHistory(versions, (*before.edges, change)))
     recorded = _is_recorded(change, before.edges, readers[0])
     moved = tuple(
@@ -121,14 +126,15 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
 
 
 def apply_migration(store: Store, plan: MigrationPlan) -> int:
-    """Record both versions and the steps, and queue what is undecided to be labelled again.
+    """Record both versions and the steps, and queue the undecided sentences to be labelled again.
 
-    Applying a plan again, for instance after an interruption, adds only what is missing.
+    Applying a plan a second time, for example after an interruption, adds only the missing entries.
 
     Returns:
-        How many sentences are new in the queue.
+        The number of sentences added to the queue.
     """
-    # Several transactions, the versions before the edges that need them: after an interruption the rest can be added.
+    # These are several transactions, so versions come before the edges that need them. After an interruption, a second
+    # call adds the rest.
     for codebook in (plan.old, plan.new):
         store.codebooks.add(codebook)
     for edge in plan.edges:
@@ -140,12 +146,12 @@ def apply_migration(store: Store, plan: MigrationPlan) -> int:
 def _adopted(
     decisions: Iterable[Annotation], versions: Mapping[str, Codebook], edges: Iterable[Edge], old: Codebook
 ) -> set[str]:
-    """Versions that are not in the store, and whose annotations have only label sets that `old` allows.
+    """Hashes of versions that are not in the store and whose annotations have only label sets that `old` allows.
 
-    So far they were read as if made under the codebook in use. Under the new version, that would take them for
-    decisions on labels that their annotators never saw.
+    Annotations under unknown versions are read as if made under the codebook in use. Under the new version, this would
+    treat them as decisions on labels that their annotators never saw.
     """
-    placed = {edge.old_hash for edge in edges}  # an earlier migration has adopted these
+    placed = {edge.old_hash for edge in edges}  # adopted by an earlier migration
     sets: dict[str, set[tuple[str, ...]]] = {}
     for decision in decisions:
         if decision.codebook_hash not in versions and decision.codebook_hash not in placed:
@@ -162,10 +168,10 @@ def _allows(codebook: Codebook, labels: tuple[str, ...]) -> bool:
 
 
 def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> bool:
-    """Whether the change is recorded, between these versions or others that differ from them in wording only.
+    """Whether the change is recorded between these versions, or between versions that differ only in wording.
 
     Raises:
-        CodebookError: it is recorded with other steps.
+        CodebookError: the change is recorded with other steps.
     """
     ends = reader.canonical(change.old_hash), reader.canonical(change.new_hash)
     same = [edge for edge in edges if (reader.canonical(edge.old_hash), reader.canonical(edge.new_hash)) == ends]
@@ -174,7 +180,7 @@ def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> 
             steps = " ".join(str(step) for step in edge.steps) or "none"
             raise CodebookError(
                 f"the change from {change.old_hash} to {change.new_hash} is already recorded with other steps: "
-                f"{steps}. Annotations are read by these steps. To change how they read, make a further version."
+                f"{steps}. Annotations are read by these steps. To read them differently, make another version."
             )
     return bool(same)
 
@@ -213,7 +219,10 @@ def _relabel(
     readers: tuple[VersionReader, VersionReader],
     steps: Sequence[Step],
 ) -> tuple[QueuedSentence, ...]:
-    """The sentences that the change leaves undecided, why, and their old gold (else the last annotation's labels)."""
+    """The sentences that the change leaves undecided, with the reason and their old gold.
+
+    A sentence without old gold gets the labels of its last annotation instead.
+    """
     open_now: dict[str, list[Moved]] = {}
     for one in moved:
         if one.outcome == "undecided":
@@ -266,7 +275,7 @@ def _examples(store: Store, moved: Sequence[Moved]) -> tuple[tuple[str, Moved], 
 def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebook]:
     """The codebook versions under which queued sentences are undecided, by NAME@HASH.
 
-    Only versions that a recorded change led to and none has replaced count.
+    Only the newest versions count: a recorded change leads to them, and no recorded change replaces them.
     """
     history = store.codebooks.history()
     known = history.versions
@@ -281,17 +290,19 @@ def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebo
 
 
 def _leaves_open(decisions: Iterable[Annotation], codebook: Codebook, history: CodebookHistory) -> bool:
-    """Whether the decisions leave a sentence undecided; those under unrelated codebooks do not count."""
+    """Whether the decisions leave a sentence undecided. Decisions under unrelated codebooks do not count."""
     reader = VersionReader(codebook, history)
     related = (decision for decision in decisions if reader.route(decision.codebook_hash) is not None)
     return bool(resolve(related, codebook, history).undecided)
 
 
 def refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
-    """Refuse to label the queue under a version whose decisions would leave it undecided under the awaited one.
+    """Check that the queue is labelled under an awaited codebook version.
+
+    Decisions under another version would leave the sentences undecided.
 
     Raises:
-        CodebookError: with the command that uses the awaited version.
+        CodebookError: `used` is not an awaited version; the message contains the command to use instead.
     """
     awaited = awaited_codebooks(store, {entry.sentence_id for entry in store.relabelling.waiting(annotator)})
     if awaited and shape(used) not in map(shape, awaited.values()):

@@ -1,8 +1,7 @@
-"""Codebook versions in the store, the recorded steps from one to the next, and how a user names a version.
+"""Codebook versions in the store, the recorded steps between versions, and the lookup of a version by reference.
 
-What a change does to annotations is the business of `labels.store.codebook_migration`. Codebooks are validated by
-pydantic, which takes as long to import as opening a store does: it is imported by the functions that read codebooks,
-so that commands that only count do not wait for it.
+`labels.store.codebook_migration` computes the effects of a change on annotations. Codebooks are validated by pydantic,
+which is slow to import. Only the functions that read codebooks import it, to keep commands that only count fast.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class Codebooks(Part):
-    """The part of the store that holds every version of its codebooks; none is ever changed or removed."""
+    """The part of the store with all codebook versions. Versions are never changed or removed."""
 
     def add(self, codebook: Codebook) -> None:
-        """Keep a version of a codebook under its hash."""
+        """Store a version of a codebook under its hash."""
         with self._database.writing() as connection:
             insert_codebooks(connection, [codebook])
 
     def all(self) -> dict[str, Codebook]:
-        """Every version in the store, by its hash."""
+        """All versions in the store, by hash."""
         from labels.codebook.schema import parse_codebook
 
         table = schema.codebooks
@@ -41,10 +40,10 @@ class Codebooks(Part):
         return {row.hash: parse_codebook(row.content, f"codebook {row.hash} of {self._database.url}") for row in rows}
 
     def get(self, reference: str) -> Codebook:
-        """The version that NAME@VERSION, NAME@HASH or a hash names.
+        """The version identified by NAME@VERSION, NAME@HASH or a hash.
 
         Raises:
-            CodebookError: no version in the store fits, or several do; the message lists them.
+            CodebookError: no version in the store matches, or several versions match; the message lists the choices.
         """
         name, _, version = reference.rpartition("@")  # a bare hash has no name
         kept = self.all()
@@ -53,22 +52,26 @@ class Codebooks(Part):
             for codebook_hash, book in kept.items()
             if (version == codebook_hash and name in ("", book.name)) or (name, version) == (book.name, book.version)
         ]
-        # Drafts of one version often differ in wording only, so that name and version do not tell them apart.
+        # Drafts of one version often differ only in wording; name and version do not distinguish them.
         if len(found) > 1:
             listed = ", ".join(f"{name}@{book.hash}" for book in found)
             raise CodebookError(
-                f"{self._database.name}: '{reference}' names {len(found)} codebooks. Say which: {listed}."
+                f"{self._database.name}: '{reference}' matches {len(found)} codebooks. Use one of: {listed}."
             )
         if not found:
             listed = ", ".join(f"{book.name}@{book.version} ({codebook_hash})" for codebook_hash, book in kept.items())
             raise CodebookError(
                 f"{self._database.name}: this store has no codebook '{reference}'. "
-                f"Name a TOML file, or one of those in the store: {listed or 'it has none yet'}."
+                f"Give a TOML file or a codebook of the store: {listed or 'none yet'}."
             )
         return found[0]
 
     def add_migration(self, migration: CodebookMigration) -> bool:
-        """Record the steps between two versions; False, with nothing written, when there are some already."""
+        """Record the steps between two versions.
+
+        Returns:
+            False, with nothing written, if steps between these versions are already recorded.
+        """
         with self._database.writing() as connection:
             return bool(insert_migrations(connection, [migration]))
 
@@ -78,7 +81,7 @@ class Codebooks(Part):
         return [CodebookMigration(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at))]
 
     def history(self) -> CodebookHistory:
-        """Every version in the store, and the changes recorded between them."""
+        """All versions in the store, and the recorded changes between them."""
         from labels.codebook.changes import step_from_json
         from labels.codebook.reading import CodebookHistory, Edge
 
@@ -90,11 +93,11 @@ class Codebooks(Part):
 
 
 def find_codebook(reference: str, store: str) -> Codebook:
-    """The codebook of a TOML file, a shipped one by name, or a version in the store at path or URL `store`.
+    """Find a codebook: a TOML file, a shipped codebook, or a version in the store at path or URL `store`.
 
     Raises:
-        CodebookError: there is none, or several versions in the store fit.
-        InputError: it is to be found in the store, and there is no store.
+        CodebookError: no codebook matches, or several versions in the store match.
+        InputError: the reference is to a version in the store, and the store does not exist.
     """
     from labels.codebook.schema import load_codebook, names_stored
 
@@ -105,7 +108,7 @@ def find_codebook(reference: str, store: str) -> Codebook:
 
 
 def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -> None:
-    """Insert the versions that are not there yet."""
+    """Insert the versions that are not in the store yet."""
     from labels.codebook.schema import dump_codebook
 
     rows = [
@@ -116,5 +119,5 @@ def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -
 
 
 def insert_migrations(connection: sa.Connection, migrations: Iterable[CodebookMigration]) -> int:
-    """Insert the migrations between versions that have none yet; how many were new."""
+    """Insert migrations between versions that have no recorded migration; returns how many were inserted."""
     return insert_new(connection, schema.codebook_migrations, [asdict(migration) for migration in migrations])

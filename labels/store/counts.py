@@ -1,4 +1,4 @@
-"""Who did what, how fast, how far: counts over the whole store."""
+"""Counts over the whole store: texts, decisions, speed and progress of annotators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labels.store.database import Part, count_rows, now
 
 @dataclass(frozen=True)
 class TextCounts:
-    """How many texts a store holds; `boilerplate` is how many of the sentences are not to be labelled."""
+    """Numbers of texts in a store; `boilerplate` counts the sentences that must not be labelled."""
 
     documents: int
     sentences: int
@@ -23,10 +23,15 @@ class TextCounts:
 
 @dataclass(frozen=True)
 class AnnotatorProgress:
-    """What one annotator has done. `seconds` is the median time of a decision, None where none was measured.
+    """The progress of one annotator.
 
-    `none` of the `reviewed` sentences have no label; `noted` decisions have a note; `reserved` sentences wait for the
-    annotator; `last` is the moment of the latest decision, ISO 8601 in UTC.
+    - `reviewed`, `skipped`: standing decisions by state
+    - `none`: reviewed sentences without a label
+    - `noted`: decisions with a note
+    - `today`: decisions made today
+    - `reserved`: sentences reserved for the annotator
+    - `seconds`: median time per decision, None if no time was measured
+    - `last`: time of the latest decision, ISO 8601 in UTC
     """
 
     annotator: str
@@ -42,7 +47,7 @@ class AnnotatorProgress:
 
 @dataclass(frozen=True)
 class StrategyProgress:
-    """What became of the sentences drawn by one strategy; those skipped are its non-response."""
+    """The progress on sentences drawn by one strategy. Skipped sentences are the non-response of the strategy."""
 
     strategy: str
     drawn: int
@@ -51,10 +56,10 @@ class StrategyProgress:
 
 
 class Counts(Part):
-    """The part of the store that counts."""
+    """The part of the store with counts."""
 
     def texts(self) -> TextCounts:
-        """How many documents and sentences there are."""
+        """The numbers of documents and sentences."""
         sentences = schema.sentences
         with self._database.reading() as connection:
             return TextCounts(
@@ -64,7 +69,7 @@ class Counts(Part):
             )
 
     def reviewed(self) -> tuple[int, int]:
-        """How many sentences at least one annotator has reviewed, and how many at least two have."""
+        """Numbers of sentences reviewed by at least one annotator, and by at least two annotators."""
         decisions = schema.decisions
         readers = (
             sa.select(sa.func.count().label("n"))
@@ -77,7 +82,7 @@ class Counts(Part):
         return int(once), int(twice)
 
     def annotators(self, *, today: str) -> list[AnnotatorProgress]:
-        """Each annotator's standing decisions, most reviewed first; `today` is its first moment, ISO 8601 in UTC."""
+        """The progress of each annotator, most reviewed first; `today` is the start of today, ISO 8601 in UTC."""
         events, decisions = schema.events, schema.decisions
         reviewed = events.c.state == "reviewed"
         query = (
@@ -110,9 +115,9 @@ class Counts(Part):
             ]
 
     def label_sets(self) -> dict[tuple[str, ...], int]:
-        """Label set -> how many standing reviewed annotations have it."""
+        """Label set -> number of standing reviewed annotations with this set."""
         events, decisions = schema.events, schema.decisions
-        # PostgreSQL cannot group by JSON, so the groups are those of its text; one event of each has the value.
+        # PostgreSQL cannot group by JSON, so group by its text and take the value from one event per group.
         query = (
             sa.select(sa.func.min(events.c.seq).label("seq"), sa.func.count().label("n"))
             .join(decisions, decisions.c.seq == events.c.seq)
@@ -126,7 +131,7 @@ class Counts(Part):
         return dict(counts)
 
     def strategies(self) -> list[StrategyProgress]:
-        """How many sentences each strategy drew and what became of them, most first."""
+        """The progress of each strategy, most drawn sentences first."""
         draws, items, events, decisions = schema.draws, schema.draw_items, schema.events, schema.decisions
         drawn = (
             sa.select(draws.c.strategy, sa.func.count().label("n"))
@@ -143,7 +148,7 @@ class Counts(Part):
             .join(decisions, decisions.c.seq == events.c.seq)
             .group_by(draws.c.strategy)
         )
-        # Two queries: joined, a sentence with several decisions would be counted as drawn several times.
+        # Two queries, because a join would count a sentence with several decisions as drawn several times.
         totals = {row.strategy: row.n for row in self._rows(drawn)}
         answers = {row.strategy: (row.reviewed, row.skipped) for row in self._rows(answered)}
         return [
@@ -153,7 +158,7 @@ class Counts(Part):
 
 
 def _median_seconds(connection: sa.Connection, annotator: str) -> float | None:
-    """The median time of the annotator's decisions, read as the middle of a sorted list: SQLite has no median."""
+    """The median time of the annotator's decisions: the middle of a sorted list, because SQLite has no median."""
     events = schema.events
     timed = (events.c.annotator == annotator, events.c.event == "annotate", events.c.seconds.is_not(None))
     total = count_rows(connection, events, *timed)

@@ -1,7 +1,7 @@
-"""An open database of the newest schema, and its transactions: what every part of the store is built on.
+"""Connections and transactions of a store; every part of the store is built on them.
 
-Here too: how SQLite and PostgreSQL are set up so that several processes can share a store, and the upgrade of stores
-that an older version of communique wrote.
+This module also sets up SQLite and PostgreSQL for concurrent processes, and upgrades stores written by an older
+version of communique.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from labels.settings import command, shown_url, sqlite_file, store_name, store_u
 from labels.store import schema
 
 WRITES = "communique_writes"
-"""Execution option of a transaction that will write: it takes the write lock when it begins.
+"""Execution option of a transaction that will write: the transaction takes the write lock when it begins.
 
-A transaction that first reads and then asks for the lock can fail half-way: SQLite refuses the lock at once if another
-process wrote since the read, however long the busy timeout is.
+A transaction that first reads and then asks for the lock can fail midway: if another process wrote since the read,
+SQLite refuses the lock at once, whatever the busy timeout.
 """
 
 HEAD = "0002"
-"""The newest revision of the tables, as `labels.store.schema` makes it; a test compares them."""
+"""The newest revision of the tables; a test compares it with `labels.store.schema`."""
 
 _BUSY_SECONDS = 60
 _LOCK = 0x636F6D6D
-"""The advisory lock of a store on PostgreSQL. Only writers take it, so readers never wait."""
+"""The advisory lock of a store on PostgreSQL. Only writers take the lock, so readers never wait."""
 _BATCH = 400
-"""How many values one statement lists: SQLite allows 999 variables in older builds."""
+"""Maximum number of values in one statement: older builds of SQLite allow only 999 variables."""
 _OURS = {"documents", "sentences", "events"}
 """Tables that every version of the store has."""
 
@@ -43,16 +43,16 @@ T = TypeVar("T")
 
 
 def open_engine(url: sa.URL) -> sa.Engine:
-    """An engine for the database; nothing is connected yet.
+    """Create an engine for the database, without connecting.
 
     Raises:
-        InputError: a parameter of the URL has a value that it cannot have.
+        InputError: a parameter of the URL has an invalid value.
     """
     try:
         # An idle connection may have been cut (the server restarted, a firewall closed it): test it, and reconnect.
         engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
     except (TypeError, ValueError) as error:
-        raise InputError(f"{shown_url(url)}: a parameter of this URL cannot be used ({error}). Fix it.") from error
+        raise InputError(f"{shown_url(url)}: a parameter of this URL is invalid ({error}). Fix the URL.") from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -62,16 +62,16 @@ def open_engine(url: sa.URL) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
-    # The driver's own transactions begin at the first write and end at each CREATE TABLE: ours begin in
-    # `_begin_sqlite`.
+    # Turn off the driver's own transactions, which begin at the first write and end at each CREATE TABLE.
+    # `_begin_sqlite` begins transactions instead.
     connection.isolation_level = None
-    # SQLite's own `lower` changes ASCII letters only, so a search would not find “Örebro” under “örebro”.
+    # SQLite's `lower` changes only ASCII letters, so a search for “örebro” would not find “Örebro”.
     connection.create_function("lower", 1, lambda text: None if text is None else text.lower(), deterministic=True)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     with suppress(sqlite3.OperationalError):
-        # WAL lets readers go on while one process writes. The mode is stored in the file, and the busy timeout does not
-        # apply to setting it: where the file is locked, another process is setting it at this moment.
+        # In WAL mode, readers can continue while one process writes. The mode is stored in the file. The busy timeout
+        # does not apply here: if the file is locked, another process is already setting the mode.
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
@@ -90,18 +90,18 @@ def _writes(connection: sa.Connection) -> bool:
 
 
 def now() -> str:
-    """The present moment in UTC, ISO 8601 to the microsecond."""
+    """The current time in UTC, ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def last_midnight() -> str:
-    """When today began in the time zone of this machine, as `now` writes moments."""
+    """The start of today in the time zone of this machine, in the format of `now`."""
     here = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return here.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def schema_version(connection: sa.Connection) -> str | None:
-    """The revision of a store, None for an empty database."""
+    """The revision of a store, or None for an empty database."""
     table = schema.revisions
     if not sa.inspect(connection).has_table(table.name):
         return None
@@ -109,10 +109,10 @@ def schema_version(connection: sa.Connection) -> str | None:
 
 
 def migrate(connection: sa.Connection, url: str) -> None:
-    """Create or upgrade the tables, within a transaction that writes.
+    """Create or upgrade the tables, within a writing transaction.
 
     Raises:
-        StoreError: the store was written by a newer communique, or the database is something else's.
+        StoreError: the store was written by a newer version of communique, or the database belongs to another program.
     """
     version = schema_version(connection)
     if version == HEAD:
@@ -120,12 +120,12 @@ def migrate(connection: sa.Connection, url: str) -> None:
     tables = set(sa.inspect(connection).get_table_names()) - {schema.revisions.name}
     if tables and not (version and tables >= _OURS):
         raise StoreError(
-            f"{url}: this database is not a communique store, it has tables of another program. Name another file."
+            f"{url}: this database is not a communique store: it has tables of another program. Choose another store."
         )
     if version is not None and version > HEAD:
         raise StoreError(
-            f"{url}: this store has schema version {version}, this version of communique knows up to {HEAD}. "
-            "Upgrade communique (`pip install -U communique`), or name another store."
+            f"{url}: this store has schema version {version}, but this version of communique supports versions up to "
+            f"{HEAD}. Upgrade communique (`pip install -U communique`), or choose another store."
         )
     if not tables:
         schema.metadata.create_all(connection)
@@ -137,13 +137,13 @@ def migrate(connection: sa.Connection, url: str) -> None:
 
 
 def upgrade(connection: sa.Connection, version: str) -> None:
-    """Bring the tables of an older revision to the newest."""
-    # Imported here because opening a store of the newest revision does not need Alembic.
+    """Upgrade the tables from an older revision to the newest."""
+    # Imported here because a store of the newest revision does not need Alembic.
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
-    # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions are one
-    # transaction, the caller's: an upgrade that fails leaves the store as it was.
+    # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions run in the
+    # caller's transaction: a failed upgrade leaves the store unchanged.
     with Operations.context(MigrationContext.configure(connection)) as operations:
         for revision, make in schema.REVISIONS.items():
             if revision > version:
@@ -152,17 +152,17 @@ def upgrade(connection: sa.Connection, version: str) -> None:
 
 
 class Database:
-    """An open database of the newest schema; `close()` it.
+    """An open database of the newest schema. Close it with `close()`.
 
     Args:
-        store: path of a SQLite file, or a SQLAlchemy URL.
-        create: make the SQLite file if it is absent.
+        store: path to a SQLite file, or a SQLAlchemy URL.
+        create: create the SQLite file if it does not exist.
 
-    `url` is its URL, `name` what `store_name` calls it; neither shows a password.
+    `url` is the URL of the store, `name` its name from `store_name`; neither shows a password.
 
     Raises:
-        InputError: the SQLite file is absent or empty and `create` is false; or as `labels.settings.store_url`.
-        StoreError: it cannot be opened, has a newer schema version, or is not a store.
+        InputError: the SQLite file is missing or empty and `create` is false; also as for `labels.settings.store_url`.
+        StoreError: the store cannot be opened, has a newer schema version, or is not a communique store.
     """
 
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
@@ -173,7 +173,7 @@ class Database:
         # SQLite would turn any empty file into a database.
         if not create and file is not None and not (file.is_file() and file.stat().st_size > 0):
             fill = command("ingest", "ARTICLES", store=store)
-            raise InputError(f"{store}: there is no such label store. Fill one with `{fill}`.")
+            raise InputError(f"{store}: this label store does not exist. Create it with `{fill}`.")
         with self._explained("opened"):
             self._engine = open_engine(url)
             try:
@@ -183,7 +183,7 @@ class Database:
                 raise
 
     def _bring_to_head(self) -> None:
-        # Look without the lock first: opening a store must not wait for a process that is writing to it.
+        # First check without the lock: opening a store must not wait for a process that is writing.
         with self._engine.connect() as connection:
             ready = schema_version(connection) == HEAD
         if not ready:
@@ -191,27 +191,28 @@ class Database:
                 migrate(connection, self.url)
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads. It never waits for a writer.
+        """Begin a transaction that only reads and never waits for a writer.
 
         Raises:
-            StoreError: the database refuses.
+            StoreError: the database reports an error.
         """
         with self._explained("read"), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that holds the one write lock from its start; if it raises, nothing of it is kept.
+        """Begin a transaction that holds the write lock from the start; an exception rolls everything back.
 
-        What it reads cannot change before it ends, so that a check and the write that depends on it belong in one.
+        Data that the transaction reads cannot change before the transaction ends. Put a check and the write that
+        depends on it into the same transaction.
 
         Raises:
-            StoreError: the database refuses.
+            StoreError: the database reports an error.
         """
         with self._explained("written"), self._write_lock() as connection:
             yield connection
@@ -229,33 +230,33 @@ class Database:
             cause = getattr(error, "orig", None) or error
             reason = str(cause).partition("\n")[0] or type(cause).__name__
             raise StoreError(
-                f"{self.url}: the store could not be {what} ({reason}). Nothing was half-written. "
-                "Check that the path or URL is a communique store and can be written."
+                f"{self.url}: the store could not be {what} ({reason}). No partial changes were saved. "
+                "Check that the path or URL is a communique store and is writable."
             ) from error
 
 
 class Part:
-    """A part of the store: its own tables, the shared database."""
+    """A part of the store, with tables of its own in the shared database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def _rows(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[sa.Row[*tuple[Any, ...]]]:
-        """All rows of a query, read in a transaction of its own."""
+        """All rows of a query, read in a separate transaction."""
         with self._database.reading() as connection:
             return connection.execute(query).all()
 
     def _column(self, query: sa.Select[T]) -> list[T]:
-        """The values of a query of one column, read in a transaction of its own."""
+        """The values of a one-column query, read in a separate transaction."""
         return [value for (value,) in self._rows(query)]
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert the rows whose key is not there yet; how many were."""
+    """Insert the rows whose key is not in the table yet; returns how many were inserted."""
     if not rows:
         return 0
-    # "ON CONFLICT" is not part of SQLAlchemy's common dialect. The engine has loaded its own; importing both by name
-    # would delay every command by the one that is not used.
+    # "ON CONFLICT" is not part of SQLAlchemy's common dialect. The engine has loaded its own dialect; importing the
+    # unused dialect too would delay every command.
     dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     statement = dialect.insert(table).on_conflict_do_nothing()
     options = {"preserve_rowcount": True}
@@ -263,7 +264,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[s
 
 
 def count_rows(connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
-    """How many rows of a table meet all conditions."""
+    """The number of rows in a table that meet all conditions."""
     query = sa.select(sa.func.count()).select_from(table).where(*conditions)
     return int(connection.execute(query).scalar_one())
 
@@ -271,13 +272,13 @@ def count_rows(connection: sa.Connection, table: sa.Table, *conditions: sa.Colum
 def rows_among(
     connection: sa.Connection, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[Any]
 ) -> Iterator[sa.Row[*tuple[Any, ...]]]:
-    """The rows of `query` whose `column` is one of `values`, each value looked up once, whatever their number."""
+    """The rows of `query` whose `column` is one of `values`. There may be any number of values, also with repeats."""
     for batch in batches(dict.fromkeys(values)):
         yield from connection.execute(query.where(column.in_(batch)))
 
 
 def batches(values: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
-    """Lists of at most `size` values, since a statement has room for only so many."""
+    """Split values into lists of at most `size`, because the number of values in a statement is limited."""
     rest = iter(values)
     while batch := list(islice(rest, size)):
         yield batch

@@ -258,7 +258,7 @@ def test_every_figure_goes_to_the_json_file(book: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--store", "absent.db"], "absent.db: there is no such label store."),
+        (["--store", "absent.db"], "absent.db: this label store does not exist."),
         (["--codebook", "absent.toml"], "absent.toml: cannot read this codebook"),
         (["--json", "absent/agreement.json"], "the folder absent does not exist"),
     ],

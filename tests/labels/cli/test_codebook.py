@@ -150,7 +150,7 @@ def test_show_and_check_take_versions_that_the_store_keeps(filled: Path, referen
 
     assert parse_codebook(run("codebook", "show", *version).stdout, "printed") == old
     assert succeed("codebook", "check", *version).startswith(f"small 1 ({old.hash}): 2 labels, multi-label.")
-    assert "communique.db: there is no such label store" in refuse("codebook", "show", version[0])
+    assert "communique.db: this label store does not exist" in refuse("codebook", "show", version[0])
 
 
 # -- migrate
@@ -303,7 +303,7 @@ def test_migrate_has_nothing_to_do_where_only_wording_changed(new: str) -> None:
 
 
 def test_migrate_without_a_store_is_refused_and_makes_none() -> None:
-    assert "other.db: there is no such label store" in refuse(*MIGRATE, "--store", "other.db")
+    assert "other.db: this label store does not exist" in refuse(*MIGRATE, "--store", "other.db")
     assert not Path("other.db").exists()
 
 

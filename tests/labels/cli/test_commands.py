@@ -435,7 +435,7 @@ def test_label_with_an_unknown_key_decides_nothing(filled: Path, book: str) -> N
         (["--annotator", "ana", "--size", "0"], "--size"),
         (["--annotator", "ana", "--size", "ten"], "--size"),
         (["--annotator", "ana", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
-        (["--annotator", "ana", "--store", "absent.db"], "absent.db: there is no such label store"),
+        (["--annotator", "ana", "--store", "absent.db"], "absent.db: this label store does not exist"),
     ],
 )
 def test_label_refuses_what_it_cannot_use(filled: Path, arguments: list[str], message: str) -> None:
@@ -732,7 +732,7 @@ def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
     [
         ([], "Missing option '--annotator'"),
         (["--annotator", " "], "a name is needed"),
-        (["--annotator", "eva", "--store", "absent.db"], "absent.db: there is no such label store"),
+        (["--annotator", "eva", "--store", "absent.db"], "absent.db: this label store does not exist"),
         (["--annotator", "eva", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
     ],
 )
@@ -813,7 +813,7 @@ def test_status_writes_nothing(filled: Path, book: str) -> None:
 
 @pytest.mark.parametrize("store", ["absent.db", "sqlite:///absent.db"])
 def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path, store: str) -> None:
-    assert f"{store}: there is no such label store" in refuse("status", "--store", store)
+    assert f"{store}: this label store does not exist" in refuse("status", "--store", store)
 
 
 def test_status_of_a_url_that_is_none_says_what_to_give(isolated: Path) -> None:
@@ -877,7 +877,7 @@ def test_an_import_that_cannot_begin_leaves_no_store_behind(isolated: Path, argu
 def test_an_export_from_a_store_that_is_not_there_is_refused() -> None:
     message = refuse("annotations", "export", "out.jsonl", "--store", "absent.db")
 
-    assert "absent.db: there is no such label store" in message
+    assert "absent.db: this label store does not exist" in message
 
 
 def test_an_export_to_a_missing_folder_is_refused(filled: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_stored_version_is_found_by_version_or_hash(kept: Store) -> None:
 def test_an_ambiguous_reference_lists_the_hashes(kept: Store) -> None:
     twin = book("aid truce", rules=["Judge the sentence alone."])
     kept.codebooks.add(twin)
-    with pytest.raises(CodebookError, match="'small@1' names 2 codebooks") as raised:
+    with pytest.raises(CodebookError, match="'small@1' matches 2 codebooks") as raised:
         kept.codebooks.get("small@1")
     for hash_ in (OLD.hash, twin.hash):
         assert f"small@{hash_}" in str(raised.value)
@@ -81,7 +81,7 @@ def test_a_missing_version_is_refused_and_stored_ones_are_listed(kept: Store, re
 
 
 def test_an_empty_store_keeps_no_version() -> None:
-    with Store("empty.db") as empty, pytest.raises(CodebookError, match="it has none yet"):
+    with Store("empty.db") as empty, pytest.raises(CodebookError, match="store: none yet"):
         empty.codebooks.get("small@1")
 
 
@@ -92,7 +92,7 @@ def test_files_and_shipped_codebooks_need_no_store() -> None:
     assert find_codebook("diplomatic", "nowhere.db") == load_codebook("diplomatic")
     with pytest.raises(CodebookError, match=r"mine\.toml: cannot read"):
         find_codebook("mine.toml", "nowhere.db")
-    with pytest.raises(InputError, match=r"nowhere\.db: there is no such label store"):
+    with pytest.raises(InputError, match=r"nowhere\.db: this label store does not exist"):
         find_codebook("small@2", "nowhere.db")
 
 

@@ -18,7 +18,7 @@ from tests.labels.store.builders import PAST, decision, sentences
 
 @pytest.mark.parametrize("place", ["", "sqlite:///", "sqlite+pysqlite:///"])
 def test_a_missing_file_is_not_created_unless_asked_for(isolated: Path, place: str) -> None:
-    with pytest.raises(InputError, match=r"absent\.db: there is no such label store\. Fill one with"):
+    with pytest.raises(InputError, match=r"absent\.db: this label store does not exist\. Create it with"):
         Store(f"{place}absent.db", create=False)
     assert list(isolated.iterdir()) == []
 
@@ -65,7 +65,7 @@ def test_a_malformed_url_is_refused_without_its_password(
         ("foo=bar", r"\?foo=bar: unknown parameter 'foo'\. Remove it, or use one of timeout, .*uri=true"),
         ("timout=5", r"unknown parameter 'timout' \(did you mean 'timeout'\?\)"),
         ("mode=ro", r"unknown parameter 'mode'"),
-        ("timeout=long", r"\?timeout=long: a parameter of this URL cannot be used \(.*'long'\)\. Fix it"),
+        ("timeout=long", r"\?timeout=long: a parameter of this URL is invalid \(.*'long'\)\. Fix the URL"),
         ("timeout=5&timeout=6", r"a parameter of this URL cannot be used"),
     ],
 )
@@ -133,7 +133,7 @@ def test_an_empty_file_is_refused_and_stays_empty(isolated: Path) -> None:
     notes = isolated / "notes.jsonl"
     notes.touch()
 
-    with pytest.raises(InputError, match=r"notes\.jsonl: there is no such label store"):
+    with pytest.raises(InputError, match=r"notes\.jsonl: this label store does not exist"):
         Store(notes, create=False)
     assert notes.read_bytes() == b""
 

@@ -24,7 +24,7 @@ from labels.store import CodebookMigration, Draft, Store, TextCounts
 from labels.store.database import open_engine
 from tests.labels.store.builders import FUTURE, added, decision, draw, make_first_store, sentences
 
-ADVICE = r"Nothing was half-written\. Check that"
+ADVICE = r"No partial changes were saved\. Check that"
 
 
 def dump(path: str = "store.db") -> list[str]:

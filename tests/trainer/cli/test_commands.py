@@ -52,7 +52,7 @@ def test_score_says_what_it_wrote_and_what_to_type_next(labelled: str, tracked_r
 
 def test_score_refuses_a_store_that_is_not_there_and_makes_none(tracked_run: TrackedRun) -> None:
     said = run("score", tracked_run.result.artefact, "--store", "none.db", code=2)
-    assert "none.db: there is no such label store" in said
+    assert "none.db: this label store does not exist" in said
     assert not Path("none.db").exists()
 
 

@@ -382,7 +382,7 @@ def test_the_store_of_the_settings_is_used_where_the_experiment_names_none(
 @pytest.mark.usefixtures("filled_store")
 def test_the_store_of_the_experiment_wins_over_the_settings(codebook_file: str) -> None:
     Path("communique.toml").write_text('store = "filled.db"\n', encoding="utf-8")
-    with pytest.raises(InputError, match=r"other\.db: there is no such label store\. Fill one"):
+    with pytest.raises(InputError, match=r"other\.db: this label store does not exist\. Create it"):
         store_dataset(codebook_file, store="other.db")
     assert not Path("other.db").exists()
 
