@@ -1,4 +1,4 @@
-"""Output files and folders appear whole or not at all: each is written next to its place, then moved there."""
+"""Write output files and folders completely or not at all: a draft is written next to the target, then moved there."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from pathlib import Path
 from labels.errors import DataError
 
 OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal")
-"""Every output folder contains one of them: a run or evaluation, an export, a learning curve, a sweep."""
+"""Files that identify an output folder: of a run or evaluation, an export, a learning curve, or a sweep."""
 
 
 def read_text(path: Path) -> str:
     """The text of a file, without a byte order mark.
 
     Raises:
-        DataError: it cannot be read, or is not UTF-8.
+        DataError: the file cannot be read or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+        raise DataError(f"{path}: the file is not UTF-8 text (byte {error.start}). Save the file as UTF-8.") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+        raise DataError(f"{path}: the file cannot be read ({error.strerror}). Check the path.") from error
 
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
-    """Write a text file, whole or not at all.
+    """Write a text file completely or not at all.
 
     Raises:
-        DataError: it cannot be written; an older file of that name stays as it was.
+        DataError: the file cannot be written; an existing file stays unchanged.
     """
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(pieces)
@@ -43,15 +43,15 @@ def write_whole(path: Path, pieces: Iterable[str]) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a draft path next to `path`; it takes `path`'s place when the block ends without an error.
+    """Yield the path of a draft file next to `path`; if the block ends without an error, the draft replaces `path`.
 
     Raises:
-        DataError: the folder is missing or cannot be written.
+        DataError: the folder does not exist or is not writable, or `path` is a folder.
     """
     if path.is_dir() or not path.name:
-        raise DataError(f"{path}: this is a folder, and a file is needed. Name a file in it.")
+        raise DataError(f"{path}: this is a folder, but a file is needed. Choose a file in this folder.")
     draft = _beside(path, "partial")
-    try:  # from here on, as an interrupt can come at any moment
+    try:  # starts here, because an interrupt can occur at any time
         with _explained(path):
             draft.touch()
         with _explained(path, draft):
@@ -65,17 +65,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a draft folder next to `path`; it takes `path`'s place when the block ends without an error.
+    """Yield the path of a draft folder next to `path`; if the block ends without an error, the draft replaces `path`.
 
-    `overwrite` replaces any folder: the caller decides whether its content may go.
+    `overwrite` replaces any folder: the caller must check that its content may be deleted.
 
     Raises:
-        DataError: as `check_folder`, or the place cannot be written. Where another process wrote there meanwhile, the
-            new folder is kept next to it.
+        DataError: see `check_folder`; also if the folder cannot be written, or if another process has filled `path` in
+            the meantime. In the last case, the draft is kept next to `path` under a new name.
     """
     check_folder(path, overwrite=overwrite)
     draft = _beside(path, "partial")
-    try:  # from here on, as an interrupt can come at any moment
+    try:  # starts here, because an interrupt can occur at any time
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.mkdir()
@@ -87,8 +87,8 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Name another.") -> None:
-    """Refuse a place where no new folder can be made; `repair` says what to do where the folder is not empty.
+def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Choose another folder.") -> None:
+    """Check that a new folder can be created at `path`; `repair` is the advice for a folder that is not empty.
 
     Raises:
         DataError: `path` is the working folder or contains it, is a file, or is a folder that is not empty while
@@ -96,20 +96,21 @@ def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Name ano
     """
     if Path.cwd().is_relative_to(path.resolve()):
         raise DataError(
-            f"{path}: this folder is or contains the working folder, so it cannot be replaced. Name a folder in it."
+            f"{path}: this folder is or contains the working folder and cannot be replaced. Choose a folder inside the "
+            "working folder."
         )
     if path.is_file():
-        raise DataError(f"{path}: this is a file. Name a folder.")
+        raise DataError(f"{path}: this is a file, but a folder is needed. Choose a folder.")
     if not overwrite and path.is_dir() and any(path.iterdir()):
         raise DataError(f"{path}: this folder is not empty. {repair}")
 
 
 @contextmanager
 def output_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a draft folder that takes `path`'s place when the block ends without an error.
+    """Yield the path of a draft folder; if the block ends without an error, the draft replaces `path`.
 
     Raises:
-        DataError: as `refuse_occupied` and `labels.files.whole_folder`.
+        DataError: see `refuse_occupied` and `whole_folder`.
     """
     refuse_occupied(path, overwrite=overwrite)
     with whole_folder(path, overwrite=overwrite) as draft:
@@ -121,36 +122,38 @@ def refuse_occupied(
     *,
     overwrite: bool = False,
     reads: Iterable[str | Path] = (),
-    repair: str = "Name another with --out, or add --overwrite.",
+    repair: str = "Choose another folder with --out, or add --overwrite.",
 ) -> None:
-    """Raise DataError if no output folder can be made at `path`; cheap, so call it before long work.
+    """Raise DataError if no output folder can be created at `path`; call it before long computations.
 
-    `overwrite` replaces only what an earlier command left: not the working folder or one around it, no folder without
-    one of `OUTPUT_MARKS`, and none with a file of `reads`, which the work is about to read.
+    `overwrite` replaces only the output of an earlier command. It never replaces the working folder or its parents, a
+    folder without one of the `OUTPUT_MARKS`, or a folder that contains one of the input files `reads`.
     """
     check_folder(path, overwrite=overwrite, repair=repair)
     if not path.is_dir() or not any(path.iterdir()):
         return
-    # A mistyped --out must not delete a folder of the user's own.
+    # A mistyped --out must not delete another folder of the user.
     if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
         raise DataError(
-            f"{path}: --overwrite replaces only folders that an earlier command made, and this folder contains none of "
-            f"{', '.join(OUTPUT_MARKS)}. Name another with --out, or empty it yourself."
+            f"{path}: --overwrite replaces only the output of an earlier command, but this folder contains none of "
+            f"{', '.join(OUTPUT_MARKS)}. Choose another folder with --out, or empty this folder yourself."
         )
     for read in map(Path, reads):
         if read.resolve().is_relative_to(path.resolve()):
-            raise DataError(f"{path}: --overwrite would delete {read}, which is to be read. Name another with --out.")
+            raise DataError(
+                f"{path}: --overwrite would delete {read}, which this command reads. Choose another folder with --out."
+            )
 
 
 @contextmanager
 def sole_writer(out: Path) -> Iterator[None]:
-    """Lock `out` for this process; the lock ends with the process, however that ends.
+    """Lock the folder `out` for this process; the lock is released when the process ends, even after a crash.
 
-    Locks are files in the cache. Where it cannot be written nothing is locked, and a deleted lock file no longer
-    protects the folder.
+    Lock files are kept in the cache folder. If the cache folder is not writable, nothing is locked; if a lock file is
+    deleted, its folder is no longer protected.
 
     Raises:
-        DataError: another process of this machine holds it.
+        DataError: another process on this machine holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -165,14 +168,15 @@ def sole_writer(out: Path) -> Iterator[None]:
         lock = FileLock(path).acquire(timeout=0)
     except Timeout:
         raise DataError(
-            f"{out}: another process is writing there now. Wait until it is done, or name another folder with --out."
+            f"{out}: another process is writing to this folder. Wait until it has finished, or choose another folder "
+            "with --out."
         ) from None
     with lock:
         yield
 
 
 def cache_folder() -> Path:
-    """The folder of vectors and locks that commands share: COMMUNIQUE_CACHE, else `~/.cache/communique`."""
+    """The folder for cached embeddings and locks: COMMUNIQUE_CACHE if set, otherwise `~/.cache/communique`."""
     named = os.environ.get("COMMUNIQUE_CACHE")
     return Path(named) if named else Path.home() / ".cache" / "communique"
 
@@ -181,36 +185,38 @@ def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
     if not path.exists():
         draft.replace(path)
         return
-    # The check before the work may be hours old; what took hours is not thrown away for it.
+    # The last check may be hours old. A result that took hours must not be lost, so it is kept under another name.
     if not overwrite and any(path.iterdir()):
         aside = path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}")
         draft.replace(aside)
-        raise DataError(f"{path}: another process wrote there meanwhile. The new folder is now {aside}.")
-    old = _beside(path, "old")  # deleting takes time: with two moves, the place is empty only for a moment
+        raise DataError(
+            f"{path}: another process has written to this folder in the meantime. The new folder is {aside}."
+        )
+    old = _beside(path, "old")  # moving is faster than deleting: `path` is missing only for an instant
     path.replace(old)
     draft.replace(path)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _beside(path: Path, ending: str) -> Path:
-    """A hidden, unused name in the same folder: a move within a file system is a single step."""
+    """A hidden, unused name in the same folder, because a move within a file system is atomic."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
 @contextmanager
 def _explained(path: Path, draft: Path | None = None) -> Iterator[None]:
-    """Turn errors of the file system into '`path` cannot be written'; with a `draft`, only those that concern it."""
+    """Convert file system errors into a DataError for `path`; if `draft` is given, only errors about the draft."""
     try:
         yield
     except OSError as error:
         if draft is not None and not _concerns(error, draft):
             raise
         if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
-            raise DataError(f"{path}: the folder {path.parent} does not exist. Create it first.") from error
+            raise DataError(f"{path}: the folder {path.parent} does not exist. Create the folder first.") from error
         raise DataError(f"{path}: cannot be written ({error.strerror or error}). Nothing was changed.") from error
 
 
 def _concerns(error: OSError, draft: Path) -> bool:
-    # A full disk is reported without the name of a file; what is being written is the draft.
+    # The error for a full disk has no file name; only the draft is being written at that time.
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
     return full or (isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(draft))

@@ -1,7 +1,8 @@
-"""Which store and codebook a command uses, how a store is named, and the command to type next.
+"""The settings of a command, names and URLs of stores, and suggested next commands.
 
-Settings come from `communique.toml`, then the environment, then options; the later one wins. A store is the path of a
-SQLite file or the URL of a database. SQLAlchemy is imported only to read a URL: loading settings must stay cheap.
+Settings come from `communique.toml`, environment variables and command-line options; later sources take precedence. A
+store is the path of a SQLite file or the URL of a database. SQLAlchemy is imported only to parse URLs, so that loading
+settings stays fast.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "communique.toml"
 _SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
-"""The parameters of Python's driver in a URL; with `uri`, SQLite itself gets all others."""
+"""URL parameters of Python's SQLite driver; with `uri`, all other parameters are passed to SQLite itself."""
 
 
 # -- settings
@@ -28,17 +29,17 @@ _SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_
 
 @dataclass(frozen=True)
 class Settings:
-    """`store`: SQLite path or database URL; `codebook`: a shipped name, a TOML file, or NAME@VERSION of the store."""
+    """`store`: SQLite path or database URL; `codebook`: shipped name, TOML file, or NAME@VERSION in the store."""
 
     store: str = "communique.db"
     codebook: str = "diplomatic"
 
 
 def load_settings(*, store: str | None = None, codebook: str | None = None, folder: Path | None = None) -> Settings:
-    """The settings in force in `folder` (default: the working folder); options that are given win.
+    """Load the settings for `folder` (default: the working folder); options passed here take precedence.
 
     Raises:
-        InputError: `communique.toml` is not TOML, or has an unknown key or a value that is not a string.
+        InputError: `communique.toml` is not valid TOML, has an unknown key, or has a value that is not a string.
     """
     values = _from_file((folder or Path.cwd()) / SETTINGS_FILE)
     for field in fields(Settings):
@@ -69,10 +70,10 @@ def _from_file(path: Path) -> dict[str, str]:
 
 
 def store_url(store: str | Path) -> sa.URL:
-    """The database URL of a store given as a URL or as the path of a SQLite file.
+    """The database URL of a store, from a URL or the path of a SQLite file.
 
     Raises:
-        InputError: the URL cannot be read, or has a parameter that SQLite's driver would ignore.
+        InputError: the URL is not valid, or has a parameter that the SQLite driver would ignore.
     """
     import sqlalchemy as sa
 
@@ -84,10 +85,10 @@ def store_url(store: str | Path) -> sa.URL:
 
 
 def store_name(store: str | Path) -> str:
-    """A store as messages name it: the path of a SQLite file, else the URL without its password.
+    """The name of a store in messages: the path of a SQLite file, or the database URL without passwords.
 
     Raises:
-        InputError: as `store_url`.
+        InputError: see `store_url`.
     """
     if "://" not in str(store):
         return str(Path(store).expanduser())
@@ -97,19 +98,19 @@ def store_name(store: str | Path) -> str:
 
 
 def is_other_store(store: str | Path) -> bool:
-    """Whether a store is given and is not the one of the settings."""
+    """Whether `store` is not empty and differs from the store in the settings."""
     return bool(store) and store_name(store) != store_name(load_settings().store)
 
 
 def sqlite_file(url: sa.URL) -> Path | None:
-    """The file that SQLite opens; None for other databases, and where the URL leaves the name to SQLite itself."""
+    """The path of the SQLite file; None for other databases, and for URLs with `uri`, which SQLite itself parses."""
     if url.get_backend_name() != "sqlite" or "uri" in url.query:
         return None
     return Path(url.database or "")
 
 
 def shown_url(url: sa.URL) -> str:
-    """The URL without passwords, which may also be among its parameters."""
+    """The URL without passwords, including passwords among its parameters."""
     hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
     return url.update_query_dict(hidden).render_as_string()
 
@@ -120,38 +121,41 @@ def _parsed(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
-        # SQLAlchemy's message may quote the password, which is before the last @ or among the parameters.
+        # SQLAlchemy's message may contain the password: show only the part after the last @, without parameters.
         place = url.rpartition("@")[2].partition("?")[0]
         raise InputError(
-            f"{place}: this is not the URL of a database. Give the path of a SQLite file, or a URL such as "
+            f"{place}: this is not a valid database URL. Use the path of a SQLite file, or a URL such as "
             "postgresql+psycopg://NAME@HOST:5432/DATABASE."
         ) from None
 
 
 def _check_parameters(url: sa.URL) -> None:
-    # The driver ignores parameters that it does not know: a misspelt `timeout` would silently do nothing.
+    # The driver ignores unknown parameters: a misspelt `timeout` would have no effect.
     if url.drivername not in ("sqlite", "sqlite+pysqlite") or "uri" in url.query:
         return
     for key in url.query:
         if key not in _SQLITE_PARAMETERS:
             raise InputError(
-                f"{shown_url(url)}: unknown parameter '{key}'{did_you_mean(key, _SQLITE_PARAMETERS)}. Remove it, or "
-                f"use one of {', '.join(_SQLITE_PARAMETERS)}. Parameters of SQLite itself need uri=true as well."
+                f"{shown_url(url)}: unknown parameter '{key}'{did_you_mean(key, _SQLITE_PARAMETERS)}. Remove the "
+                f"parameter, or use one of {', '.join(_SQLITE_PARAMETERS)}. Parameters of SQLite itself also need "
+                "uri=true."
             )
 
 
-# -- the command to type next
+# -- suggested commands
 
 
 def command(*words: str | Path, store: str | Path = "", codebook: str = "") -> str:
-    """`communique` with these words, quoted for a shell, with `--store` and `--codebook` where the settings differ.
+    """A `communique` command with the given words, quoted for a shell.
+
+    `--store` and `--codebook` are added if their values differ from the settings.
 
     Args:
-        store: the store that the command is about, as a path, URL or name; its password is not shown.
-        codebook: a value that `--codebook` takes.
+        store: the store of the command, as a path, URL or name; its password is not shown.
+        codebook: a value for `--codebook`.
 
     Raises:
-        InputError: as `load_settings`.
+        InputError: see `load_settings` and `store_url`.
     """
     options = ["--store", store_name(store)] if is_other_store(store) else []
     options += ["--codebook", codebook] if codebook and codebook != load_settings().codebook else []
@@ -159,5 +163,5 @@ def command(*words: str | Path, store: str | Path = "", codebook: str = "") -> s
 
 
 def relabel_command(annotator: str = "YOUR_NAME", *, store: str | Path = "", codebook: str = "") -> str:
-    """The command that labels the queue of sentences to label again."""
+    """The command for relabelling the queued sentences."""
     return command("label", "--annotator", annotator, "--strategy", "relabel", store=store, codebook=codebook)

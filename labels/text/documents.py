@@ -1,7 +1,7 @@
-"""Files and folders -> documents: plain text, Markdown, HTML, and rows of JSONL, CSV and Parquet.
+"""Read documents from plain text, Markdown, HTML, and from rows of JSONL, CSV and Parquet files.
 
-A file or row that cannot be read is reported and left out; the others are read. `labels.text.sentences` cuts documents,
-`labels.store` keeps them.
+A file or row that cannot be read is reported and skipped, and reading continues. `labels.text.sentences` splits the
+documents into sentences; `labels.store` stores them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
 
 Matter = dict[str, Any]
-"""What a file says about its text: `source`, `url`, `title`, `date`, `language`, `synthetic`, and keys of its own."""
+"""Metadata of a text: `source`, `url`, `title`, `date`, `language`, `synthetic`, and any other keys in the file."""
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _WORDLESS = ("image", "html_inline")
@@ -35,10 +35,12 @@ _LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
 
 
 def find_files(paths: Iterable[str | Path]) -> list[Path]:
-    """The files at `paths`, with those in folders, sorted; hidden files in folders are left out.
+    """List the files in `paths`, including the files inside folders, sorted within each folder.
+
+    Hidden files inside folders are skipped.
 
     Raises:
-        DataError: a path does not exist, a file has an ending that cannot be read, or nothing was found.
+        DataError: a path does not exist, a file has an unsupported extension, or no file was found.
     """
     refuse_lone_string(paths, "paths")
     given = [Path(path) for path in paths]
@@ -47,19 +49,24 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
         if path.is_dir():
             found += _files_in(path)
         elif not path.exists():
-            raise DataError(f"{path}: there is no such file or folder. Check the path.")
+            raise DataError(f"{path}: this file or folder does not exist. Check the path.")
         elif path.suffix.lower() not in DOCUMENT_SUFFIXES:
-            raise DataError(f"{path}: documents are read from {', '.join(DOCUMENT_SUFFIXES)} files. Convert it.")
+            raise DataError(
+                f"{path}: documents can only be read from {', '.join(DOCUMENT_SUFFIXES)} files. Convert the file."
+            )
         else:
             found.append(path)
     if not found:
-        raise DataError(f"{', '.join(map(str, given))}: no file ending in {', '.join(DOCUMENT_SUFFIXES)} there.")
+        raise DataError(
+            f"{', '.join(map(str, given))}: no documents found. Files must have one of the extensions "
+            f"{', '.join(DOCUMENT_SUFFIXES)}."
+        )
     return found
 
 
 def _files_in(folder: Path) -> list[Path]:
     inside = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in DOCUMENT_SUFFIXES and path.is_file()]
-    # Only names below the folder count: a folder that is hidden itself was named on purpose.
+    # Only names below the folder are checked: if the folder itself is hidden, the user chose it on purpose.
     return [path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
@@ -67,20 +74,20 @@ def _files_in(folder: Path) -> list[Path]:
 
 
 def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Document]:
-    """Yield the documents of all files in order; `reject` gets a message for each file or row that is left out.
+    """Yield the documents of all files in order; `reject` is called with a message for each skipped file or row.
 
-    `source` is taken from the front matter or the row, else from the row's `document_id` or `id`, else it is the file's
-    name.
+    `source` comes from the front matter or the row, otherwise from the row's `document_id` or `id`, otherwise it is
+    the file name.
 
     Raises:
-        DataError: as `find_files`.
+        DataError: see `find_files`.
     """
     for path in find_files(paths):
         yield from read_file(path, reject)
 
 
 def read_file(path: Path, reject: Reject) -> Iterator[Document]:
-    """Yield the documents of one file; `reject` gets a message for the file or each row that cannot be read."""
+    """Yield the documents of one file; `reject` is called with a message if the file or a row cannot be read."""
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
             yield from _row_documents(path, reject)
@@ -91,12 +98,12 @@ def read_file(path: Path, reject: Reject) -> Iterator[Document]:
 
 
 def read_front_matter(path: Path) -> Matter:
-    """The whole front matter of a .txt or .md file, also the keys that a document does not keep.
+    """The complete front matter of a .txt or .md file, including keys that `Document` does not have.
 
-    Empty where there is none, and for files of other endings.
+    Empty if the file has no front matter or has another extension.
 
     Raises:
-        DataError: it is not YAML, or the file cannot be read.
+        DataError: the front matter is not valid YAML, or the file cannot be read.
     """
     return _front_matter(read_text(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
 
@@ -106,7 +113,7 @@ def _file_document(path: Path) -> Document:
     parse = parsers.get(path.suffix.lower(), _front_matter)
     matter, text = parse(read_text(path), path)
     if not text.strip():
-        raise DataError(f"{path}: there is no text in it. Remove it, or check how it was saved.")
+        raise DataError(f"{path}: the file contains no text. Remove the file, or check how it was saved.")
     return _document(matter, text, path, str(path))
 
 
@@ -139,29 +146,33 @@ def _document(matter: Matter, text: str, path: Path, place: str) -> Document:
 
 def _file_name(path: Path) -> str:
     if not is_unicode(path.name):
-        raise DataError(f"{path}: the file's name is not UTF-8 text. Rename the file, or give a `source` in it.")
+        raise DataError(f"{path}: the file name is not UTF-8 text. Rename the file, or add a `source` to its content.")
     return path.name
 
 
 def _check_storable(document: Document, place: str) -> None:
-    """Refuse text or provenance that some stores cannot hold: PostgreSQL takes no NUL and limits columns."""
+    """Raise DataError for text or metadata that some databases reject: PostgreSQL forbids NUL and limits columns."""
     for name in ("text", *_PROVENANCE):
         value = getattr(document, name)
         if not is_unicode(value):
-            raise DataError(f"{place}: `{name}` contains an unpaired surrogate. Fix or remove it.")
+            raise DataError(f"{place}: `{name}` contains an unpaired surrogate. Fix or remove the character.")
         if "\0" in value:
-            raise DataError(f"{place}: `{name}` contains a NUL character. Remove it, or save the file as UTF-8.")
+            raise DataError(
+                f"{place}: `{name}` contains a NUL character. Remove the character, or save the file as UTF-8."
+            )
     for name, longest in _LONGEST.items():
         length = len(getattr(document, name))
         if length > longest:
-            raise DataError(f"{place}: `{name}` has {length} characters; at most {longest} are allowed. Shorten it.")
+            raise DataError(
+                f"{place}: `{name}` has {length} characters, but at most {longest} are allowed. Shorten the value."
+            )
 
 
-# -- parsing: content of a file -> (front matter, text)
+# -- parsing: file content -> (front matter, text)
 
 
 def _front_matter(content: str, path: Path) -> tuple[Matter, str]:
-    """The YAML block between `---` lines at the top of a file, and the rest."""
+    """The YAML block between `---` lines at the top of a file, and the remaining text."""
     import yaml
 
     match = _FRONT_MATTER.match(content)
@@ -171,17 +182,20 @@ def _front_matter(content: str, path: Path) -> tuple[Matter, str]:
         matter = yaml.safe_load(match.group(1))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        row = mark.line + 2 if mark is not None else None  # marks count from 0, and the first `---` is a line too
-        raise DataError(f"{DataError.place(path, row)}: the front matter is not YAML. Fix or remove it.") from error
+        row = mark.line + 2 if mark is not None else None  # marks start at 0 and do not include the first `---` line
+        raise DataError(
+            f"{DataError.place(path, row)}: the front matter is not valid YAML. Fix or remove the front matter."
+        ) from error
     if not isinstance(matter, dict):
-        return {}, content  # a text that only happens to begin with a rule
+        return {}, content  # not front matter: the text begins with a horizontal rule
     return matter, content[match.end() :].lstrip("\n")
 
 
 def _markdown(content: str, path: Path) -> tuple[Matter, str]:
-    """The words of Markdown, each block a paragraph; the text of links stays, pictures, tags and fenced code go.
+    """The plain text of Markdown, one paragraph per block.
 
-    Indented blocks stay: in articles they are far more often paragraphs than code.
+    Link texts are kept; images, tags and fenced code are removed. Indented blocks are kept, because in articles most of
+    them are paragraphs, not code.
     """
     from markdown_it import MarkdownIt
 
@@ -200,7 +214,7 @@ def _markdown(content: str, path: Path) -> tuple[Matter, str]:
 
 
 class _HtmlWords(HTMLParser):
-    """Collects the words of HTML; every tag that is not inside a line begins a new paragraph."""
+    """Collects the text of HTML; every tag that is not inline starts a new paragraph."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,7 +240,7 @@ class _HtmlWords(HTMLParser):
 
 def _html_paragraphs(block: str) -> list[str]:
     words = _HtmlWords()
-    words.feed(block.replace("<![", "<!"))  # the parser fails at marked sections that it does not know
+    words.feed(block.replace("<![", "<!"))  # the parser raises an error on unknown marked sections
     words.close()
     return words.paragraphs
 
@@ -236,8 +250,8 @@ def _html(content: str, path: Path) -> tuple[Matter, str]:
 
     page = bare_extraction(content, include_comments=False, include_tables=False, with_metadata=True)
     if page is None or not page.text:
-        raise DataError(f"{path}: no article text was found in this page. Save its text as .txt instead.")
+        raise DataError(f"{path}: this page contains no article text. Save the text of the page as a .txt file.")
     title = page.title or ""
-    # A headline often is a statement itself, so it is kept as the first paragraph.
+    # A headline is often a statement, so it becomes the first paragraph.
     text = page.text if not title or page.text.startswith(title) else f"{title}\n\n{page.text}"
     return {"source": page.sitename, "url": page.url, "title": title, "date": page.date}, text

@@ -1,8 +1,8 @@
-"""Near-duplicate clusters of sentences, such as wire copy that several papers print with small changes.
+"""Find near-duplicate sentences, such as agency reports that several newspapers print with small changes.
 
-Two sentences of at least `MIN_WORDS` words are near-duplicates when the Jaccard similarity of their word 3-shingles is
-at least `MIN_JACCARD`. Candidates come from MinHash (datasketch); each is verified exactly. Shorter sentences are
-common phrases: they are never near-duplicates.
+Two sentences of at least `MIN_WORDS` words are near-duplicates if the Jaccard similarity of their word 3-shingles is
+at least `MIN_JACCARD`. MinHash (datasketch) proposes candidate pairs, and the exact similarity of every pair is then
+computed. Shorter sentences are often common phrases and never count as near-duplicates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MIN_JACCARD = 0.6
 _SHINGLE = 3
 _PERMUTATIONS = 128
 _BANDS, _ROWS = 42, 3
-"""A pair at Jaccard 0.6 shares at least one of 42 bands of 3 rows with probability 1 - (1 - 0.6**3)**42 > 0.9999."""
+"""A pair with Jaccard 0.6 shares at least one of 42 bands of 3 rows with probability 1 - (1 - 0.6**3)**42 > 0.9999."""
 _WORD = re.compile(r"\w+")
 
 Shingles = frozenset[str]
@@ -29,12 +29,12 @@ def near_duplicate_clusters(texts: Sequence[str]) -> list[int]:
         texts: n sentences.
 
     Returns:
-        n integers; a text without a near-duplicate has a number of its own.
+        n integers; a text without near-duplicates has a unique number.
     """
     from scipy.cluster.hierarchy import DisjointSet
 
     sets = DisjointSet(range(len(texts)))
-    # Equal texts are compared once, as a group: a thousand copies would make half a million pairs.
+    # Texts with equal shingles are compared as one group: a thousand copies would make half a million pairs.
     copies, similar = _similarities(texts)
     for own in copies:
         for position in own[1:]:
@@ -45,7 +45,7 @@ def near_duplicate_clusters(texts: Sequence[str]) -> list[int]:
 
 
 def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield the positions (i < j) of every near-duplicate pair, each once; n equal texts make n (n - 1) / 2 pairs."""
+    """Yield the positions (i < j) of every near-duplicate pair once; n equal texts make n (n - 1) / 2 pairs."""
     copies, similar = _similarities(texts)
     for own in copies:
         yield from combinations(own, 2)
@@ -54,19 +54,19 @@ def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def near_duplicates_of(texts: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Positions, sorted, of the `texts` that are near-duplicates of one of the `known` texts."""
+    """The sorted positions of the `texts` that are near-duplicates of at least one `known` text."""
     copies, similar = _similarities([*known, *texts])
     neighbours = {group: {group} for group in range(len(copies))}
     for left, right in similar:
         neighbours[left].add(right)
         neighbours[right].add(left)
-    has_known = [own[0] < len(known) for own in copies]  # positions ascend
+    has_known = [own[0] < len(known) for own in copies]  # positions are sorted, and known texts come first
     near = (own for group, own in enumerate(copies) if any(has_known[other] for other in neighbours[group]))
     return sorted(position - len(known) for own in near for position in own if position >= len(known))
 
 
 def _similarities(texts: Sequence[str]) -> tuple[list[list[int]], list[tuple[int, int]]]:
-    """Groups of positions with the same shingles, and the pairs of groups that are near-duplicates."""
+    """Groups of positions with the same shingles, and the pairs of near-duplicate groups."""
     from datasketch import MinHash, MinHashLSH
 
     by_shingles: dict[Shingles, list[int]] = {}
@@ -78,7 +78,7 @@ def _similarities(texts: Sequence[str]) -> tuple[list[list[int]], list[tuple[int
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=(_BANDS, _ROWS))
     similar: list[tuple[int, int]] = []
     encoded = ([shingle.encode("utf-8", "surrogatepass") for shingle in own] for own in shingles)
-    sketches = MinHash.generator(encoded, num_perm=_PERMUTATIONS)  # which draws its permutations once
+    sketches = MinHash.generator(encoded, num_perm=_PERMUTATIONS)  # creates the permutations only once
     for group, (own, sketch) in enumerate(zip(shingles, sketches, strict=True)):
         similar += [(other, group) for other in index.query(sketch) if _jaccard(own, shingles[other]) >= MIN_JACCARD]
         index.insert(group, sketch, check_duplication=False)

@@ -1,6 +1,7 @@
-"""Labelled rows -> examples, and a codebook inferred from their labels.
+"""Read examples from labelled files, and infer a codebook from the labels.
 
-Files are JSONL, CSV or Parquet with `text` and `label` (one label) or `labels` (any number, in CSV joined by `|`).
+Labelled files are JSONL, CSV or Parquet files with the columns `text` and either `label` (one label) or `labels` (any
+number of labels, separated by `|` in CSV).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from labels.records import Example
 from labels.text.rows import Row, is_unicode, read_rows, row_text
 
 SEPARATOR = "|"
-"""Between several labels in one cell of a table."""
+"""Separates several labels in one cell of a table."""
 _NOTHING = (None, "")
 
 
@@ -27,18 +28,18 @@ _NOTHING = (None, "")
 
 
 def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Example]:
-    """The examples of a labelled file, in order.
+    """Read the examples of a labelled file, in file order.
 
-    Ids come from the column `example_id`, else from `sentence_id` with `document_id`, else from `part`, row and text,
-    so that they stay the same when the file is renamed. A row without `document_id` is its own document. A label may
-    be given by its name or its title.
+    Ids come from the column `example_id`, otherwise from `sentence_id` and `document_id`, otherwise from `part`, row
+    number and text. Renaming the file therefore does not change the ids. A row without `document_id` counts as a
+    document of its own. Rows may contain the names or the titles of labels.
 
     Args:
-        part: the role of the file, "train" or "test"; it gives equal rows of two files different ids.
+        part: the role of the file, "train" or "test"; it makes the ids of equal rows in two files different.
 
     Raises:
-        DataError: no usable row, a row without text or label column, an unpaired surrogate in a text, a label that
-            the codebook lacks, or an id that occurs twice; the message names file and row.
+        DataError: the file has no rows, a row has no text or no label column, a text contains an unpaired surrogate,
+            a label is not in the codebook, or an id occurs twice; the message names the file and the row.
     """
     examples: list[Example] = []
     rows_by_id: dict[str, int] = {}
@@ -48,12 +49,12 @@ def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Exampl
         if example.id in rows_by_id:
             raise DataError(
                 f"{path}:{number}: row {rows_by_id[example.id]} already has the id '{example.id}'. "
-                "Ids must be unique; remove one of the rows."
+                "Ids must be unique. Remove or change one of the rows."
             )
         rows_by_id[example.id] = number
         examples.append(example)
     if not examples:
-        raise DataError(f"{path}: the file has no rows. Give a file with `text` and `label` or `labels`.")
+        raise DataError(f"{path}: the file has no rows. Use a file with the columns `text` and `label` or `labels`.")
     return examples
 
 
@@ -83,14 +84,14 @@ def _identifier(row: Row, part: str, number: int, text: str) -> str:
     if row.get("example_id") not in _NOTHING:
         return str(row["example_id"])
     if row.get("sentence_id") not in _NOTHING:
-        # Other tools number sentences within each document.
+        # Other tools number sentences within a document, so `sentence_id` alone may not be unique.
         document = "" if row.get("document_id") in _NOTHING else f"{row['document_id']}:"
         return f"{document}{row['sentence_id']}"
     return row_id(part, number, text)
 
 
 def row_id(part: str, number: int, text: str) -> str:
-    """16 hex digits for a row that states no id: from the role of its file, its number (from 1) and its text."""
+    """16 hex digits for a row without an id, from the role of the file, the row number (from 1) and the text."""
     return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
 
 
@@ -98,10 +99,10 @@ def row_id(part: str, number: int, text: str) -> str:
 
 
 def label_column(row: Row, place: str) -> str:
-    """`label` or `labels`, whichever the row has.
+    """The name of the row's label column: `label` or `labels`.
 
     Raises:
-        DataError: it has both, or neither.
+        DataError: the row has both columns or neither.
     """
     present = [column for column in ("labels", "label") if column in row]
     if len(present) == 1:
@@ -114,15 +115,15 @@ def label_column(row: Row, place: str) -> str:
 
 
 def cell_labels(value: Any, column: str, place: str) -> tuple[str, ...]:
-    """The labels in a cell of the column `label` or `labels`, as they are written; a blank cell has none.
+    """The labels in a cell of the column `label` or `labels`, unchanged; empty for a blank cell.
 
     Raises:
-        DataError: the value is of a type that the column does not take.
+        DataError: the type of the value does not fit the column.
     """
     if value in _NOTHING:
         return ()
     if column == "label":
-        # A bool is an int in Python, but `true` names no label.
+        # A bool is an int in Python, but `true` is not a label name.
         if isinstance(value, str | int) and not isinstance(value, bool):
             return (str(value),)
         raise DataError(f"{place}: `label` must be one label name, not {value!r}. Use `labels` for a list.")
@@ -137,11 +138,11 @@ def cell_labels(value: Any, column: str, place: str) -> tuple[str, ...]:
 
 
 def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
-    """A codebook from the label values of labelled files, named after the first file.
+    """Infer a codebook from the label values in labelled files; it is named after the first file.
 
     Raises:
         DataError: a file cannot be read, or some rows have `label` and others `labels`.
-        CodebookError: no label, or one that cannot be a name.
+        CodebookError: see `infer_codebook`.
     """
     label_sets: list[tuple[str, ...]] = []
     columns: set[str] = set()
@@ -152,19 +153,27 @@ def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
             columns.add(column)
             label_sets.append(cell_labels(row[column], column, place))
     if len(columns) > 1:
-        raise DataError(f"{paths[0]}: some rows have `label`, others `labels`. Use one of them throughout.")
+        raise DataError(
+            f"{paths[0]}: some rows have the column `label`, others `labels`. Use the same column in all rows."
+        )
     name = paths[0].stem.removesuffix(".train").removesuffix(".test")
     return infer_codebook(name, label_sets, exclusive=columns == {"label"})
 
 
 def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
-    """A codebook with a label for each value, in sorted order: the value is its title, a safe form of it its name.
+    """Make a codebook with one label per value, sorted by value.
 
-    `exclusive` follows the data's shape: a `label` column is exclusive, a `labels` column is not. `allow_none` of an
-    exclusive codebook is true when some row has no label.
+    The value becomes the title of the label; the name is the value without characters that names cannot contain.
+
+    Args:
+        name: the name of the codebook.
+        label_sets: the label values of each row.
+        exclusive: True for values from a `label` column, False for values from a `labels` column. An exclusive codebook
+            gets `allow_none = true` if a row has no label.
 
     Raises:
-        CodebookError: there is no label at all, or one that cannot be a label name.
+        CodebookError: no row has a label, all rows of an exclusive codebook have the same label, or a name is not
+            valid.
     """
     values: set[str] = set()
     some_empty = False
@@ -173,13 +182,12 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
         some_empty = some_empty or not labels
     if not values:
         raise CodebookError(
-            f"{name}: no row has a label, so no codebook can be inferred. "
-            "Give a file whose column `label` or `labels` is filled in."
+            f"{name}: no row has a label, so no codebook can be inferred. Fill in the column `label` or `labels`."
         )
     if exclusive and len(values) == 1 and not some_empty:
         raise CodebookError(
             f"{name}: every row has the label '{next(iter(values))}', so there is nothing to distinguish. "
-            "Give rows with other labels too, or leave `label` empty where it does not apply."
+            "Add rows with other labels, or leave `label` empty in rows to which the label does not apply."
         )
     content = {
         "name": name,
@@ -192,8 +200,8 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
 
 
 def _label_names(values: Sequence[str]) -> dict[str, str]:
-    """Value -> a similar label name, all different; values that are valid names stay as they are."""
-    # Valid names are settled first, so that a made-up name never takes one of them.
+    """Map values to similar, unique label names; values that are valid names stay unchanged."""
+    # Valid names come first, so that no generated name is equal to one of them.
     found = {value: value for value in values if NAME.fullmatch(value)}
     taken = set(found)
     for number, value in enumerate(values, 1):

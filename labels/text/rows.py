@@ -1,6 +1,6 @@
-"""Rows of JSONL, CSV and Parquet files, one at a time, each with its row number.
+"""Read JSONL, CSV and Parquet files row by row, with row numbers.
 
-What a row means (a document, an example, an annotation) is left to the caller.
+The caller interprets the rows as documents, examples or annotations.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from labels.errors import DataError
 
 Row = dict[str, Any]
 Reject = Callable[[str], None]
-"""Called with a message for a row that cannot be read; without one, the row raises DataError."""
+"""Called with a message for each row that cannot be read. Without it, such a row raises DataError."""
 
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a string can be written as UTF-8: cutting inside an emoji leaves an unpaired surrogate, which cannot."""
+    """Whether a string can be encoded as UTF-8; False if it contains an unpaired surrogate, such as half an emoji."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -31,33 +31,41 @@ def is_unicode(text: str) -> bool:
 
 
 def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, Row]]:
-    """Yield (row number, row) of a file, by its ending; JSONL rows are numbered by line, CSV and Parquet rows from 1.
+    """Yield (row number, row) from a file; the extension determines the format.
 
-    The file is streamed: memory use does not grow with its size.
+    The number of a JSONL row is its line number; CSV and Parquet rows are numbered from 1. The file is streamed: memory
+    use does not depend on the size of the file.
 
     Raises:
-        DataError: the file is missing, empty, not UTF-8, of another ending, or a row cannot be read and
-            `reject` is None.
+        DataError: the file is missing, empty or not UTF-8, the extension is not supported, or a row cannot be read
+            while `reject` is None.
     """
     readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: rows are read from {', '.join(ROW_SUFFIXES)} files, not '{path.suffix}'. Convert it.")
+        raise DataError(
+            f"{path}: rows can only be read from {', '.join(ROW_SUFFIXES)} files, not '{path.suffix}'. "
+            "Convert the file."
+        )
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file. Check the path.")
+        raise DataError(f"{path}: this file does not exist. Check the path.")
     if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty. Give a file with at least one row.")
-    # Around the whole reading: a generator meets what is wrong with the file only when it gets there.
+        raise DataError(f"{path}: the file is empty. Use a file with at least one row.")
+    # The `try` covers the whole iteration: the generator raises errors only when it reaches the faulty part.
     try:
         yield from reader(path, reject or _raise)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {_first_bad_byte(path)}). Save it as UTF-8.") from error
+        raise DataError(
+            f"{path}: the file is not UTF-8 text (byte {_first_bad_byte(path)}). Save the file as UTF-8."
+        ) from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise DataError(
+            f"{path}: the file cannot be read ({error.strerror or error}). Check the path and its permissions."
+        ) from error
 
 
 def _first_bad_byte(path: Path) -> int:
-    """Position in the file of the first byte that is not UTF-8: the decoder's own error counts from its buffer."""
+    """The position of the first byte that is not UTF-8; the decoder's error counts from the start of its buffer."""
     seen = 0
     with path.open("rb") as lines:
         for line in lines:
@@ -84,7 +92,7 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             except (ValueError, RecursionError) as error:
                 deep = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else deep
-                reject(f"{place}: this line is not JSON ({reason}). Fix or remove it.")
+                reject(f"{place}: this line is not valid JSON ({reason}). Fix or remove the line.")
                 continue
             if not isinstance(row, dict):
                 reject(f'{place}: a line must be a JSON object such as {{"text": ...}}, not {type(row).__name__}.')
@@ -93,25 +101,28 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
 
 
 def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
-    csv.field_size_limit(2**31 - 1)  # a field may be a whole article; the default is 128 KiB
+    csv.field_size_limit(2**31 - 1)  # a field may contain a whole article; the default limit is 128 KiB
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:
             width = len(reader.fieldnames or [])
         except csv.Error as error:
-            raise DataError(f"{path}: the header is not CSV ({error}). Fix its quotes.") from error
-        for number in count(1):  # not `enumerate`: a row that is not CSV is counted too
+            raise DataError(f"{path}: the header is not valid CSV ({error}). Fix the quotes in the header.") from error
+        for number in count(1):  # not `enumerate`, because invalid rows are counted too
             place = DataError.place(path, number)
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                reject(f"{place}: this row is not CSV ({error}). Fix its quotes.")
+                reject(f"{place}: this row is not valid CSV ({error}). Fix the quotes in the row.")
                 continue
-            # DictReader puts fields beyond the header under None, and None into fields that are missing.
+            # DictReader stores surplus fields under the key None and gives missing fields the value None.
             if None in row or None in row.values():
-                reject(f"{place}: this row does not have the header's {width} fields. Quote fields with commas.")
+                reject(
+                    f"{place}: the header has {width} fields, but this row has more or fewer. "
+                    "Put fields that contain commas in quotes."
+                )
                 continue
             yield number, row
 
@@ -121,7 +132,7 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet as pq
     from datasets import ClassLabel, Features
 
-    # Hugging Face stores a label as a number, and its name in the file's schema.
+    # Hugging Face stores labels as numbers and their names in the schema of the file.
     try:
         with pq.ParquetFile(path) as file:
             features = Features.from_arrow_schema(file.schema_arrow)
@@ -133,24 +144,29 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
                     yield number, row | {name: class_name(row[name], feature) for name, feature in names.items()}
     except (pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read as Parquet ({reason}). Write it again.") from error
+        raise DataError(
+            f"{path}: the file cannot be read as Parquet ({reason}). Create the file again as Parquet."
+        ) from error
 
 
 def row_text(row: Row, place: str) -> str:
-    """The column `text` of a row.
+    """The value of a row's column `text`.
 
     Raises:
-        DataError: there is none, or it is empty or not a string.
+        DataError: the row has no column `text`, or its value is blank or not a string.
     """
     text = row.get("text")
     if not isinstance(text, str):
         columns = ", ".join(map(str, row)) or "none"
-        raise DataError(f"{place}: this row has no column `text` with a string. Its columns: {columns}. Rename one.")
+        raise DataError(
+            f"{place}: this row has no column `text` that contains a string. Its columns: {columns}. "
+            "Rename the column with the text to `text`."
+        )
     if not text.strip():
-        raise DataError(f"{place}: `text` is empty. Fill it in or remove the row.")
+        raise DataError(f"{place}: `text` is empty. Add the text or remove the row.")
     return text
 
 
 def class_name(value: int | None, feature: Any) -> str | None:
-    """The name of a Hugging Face ClassLabel's number; None for None and for -1, which means unlabelled."""
+    """The class name for a number of a Hugging Face ClassLabel; None for None and for -1 (unlabelled)."""
     return None if value is None or value < 0 else str(feature.int2str(value))

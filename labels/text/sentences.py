@@ -1,8 +1,8 @@
-"""Document -> sentences with offsets; boilerplate is set aside with its reason, never dropped.
+"""Split documents into sentences with offsets, and mark boilerplate with the reason.
 
-The library sentencex cuts. This module makes the blocks that it gets (lines and paragraphs), trims marks at the edges
-of spans, and finds the lines of scraped pages that are not the article's text: by their words (`boilerplate.toml`),
-never by the site that they come from, or because they are repeated.
+The library sentencex splits the text. This module prepares its input (lines and paragraphs), trims list and emphasis
+marks at the edges of spans, and recognizes boilerplate of scraped pages. A line is boilerplate because of its words
+(see `boilerplate.toml`) or because it is repeated, never because of its website. Boilerplate is kept, not deleted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from labels.records import Document, Sentence
 
 RULES_VERSION = "2"
-"""Raised when blocks, the splitter's input or trimming change: every span records the version that cut it."""
+"""Increased when the rules for blocks, splitter input or trimming change; every sentence records the version."""
 
 _PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![^\S\n]*\n)[^\n]+)*")
 _LEADING_MARKS = re.compile(r"(?:\s|[*_]+(?=[\s\w\"“'‘(])|#+(?=\s)|[•▪●◦‣–—*>\-+]+(?=\s))+")
@@ -25,35 +25,35 @@ _TRAILING_MARKS = "*_#"
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
 _INLINE_SPACE = re.compile(r"[^\S\n]")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
-"""Characters of a line that was wrapped by hand: shorter lines end on purpose, longer ones are not wrapped."""
+"""Lengths, in characters, of hard-wrapped lines. Shorter lines end intentionally; longer lines are not wrapped."""
 _REPEAT_MIN_WORDS = 4
-# Scraping often glues lines of these kinds to the end of a paragraph. Other reasons would also match real sentences.
+# Scrapers often append lines of these kinds to a paragraph. The patterns of other kinds also match real sentences.
 _GLUED_REASONS = frozenset({"share line", "comments", "advertisement", "newsletter", "cookie notice", "mark"})
-# Reported speech is text: "Sign up to the truce, the envoy urged". After a colon it may be the headline of a link.
+# Reported speech is not boilerplate: "Sign up to the truce, the envoy urged". After a colon, it may be a link title.
 _ATTRIBUTED = re.compile(
     r"[^:|]*,[”\"’']? ([\w’'-]+ ){0,5}"
     r"(said|says|told|tells|urged|urges|asked|asks|begged|pleaded|demanded|ordered|warned|insisted|joked)\b"
 )
 _LONG = 320
-"""Characters of a line that can only be a paragraph; this also bounds the time that a pattern can take."""
+"""A line with more characters is always a paragraph; this also limits the time spent on matching patterns."""
 _BAR_PARTS, _BAR_WIDTH = 3, 60
 
 
 @cache
 def splitter_name() -> str:
-    """Name and version of the splitter that `split_sentences` uses."""
+    """Name and version of the sentence splitter that `split_sentences` uses."""
     from importlib.metadata import version
 
     return f"sentencex/{version('sentencex')}+{RULES_VERSION}"
 
 
 def split_sentences(document: Document) -> list[Sentence]:
-    """Cut a document into sentences, in order, boilerplate included and marked.
+    """Split a document into sentences, in order, including boilerplate, which is marked.
 
-    Returns spans that do not overlap; `text == document.text[start:end]` for each, without white space or list and
-    emphasis marks at its edges.
+    Returns sentences that do not overlap, with `text == document.text[start:end]`. White space and list or emphasis
+    marks at the edges are trimmed.
     """
-    identifier, splitter = document.id, splitter_name()  # once: the id is a hash of the whole text
+    identifier, splitter = document.id, splitter_name()  # outside the loop: the id is a hash of the whole text
     sentences: list[Sentence] = []
     seen: set[str] = set()
     for start, end in _blocks(document.text):
@@ -74,20 +74,20 @@ def split_sentences(document: Document) -> list[Sentence]:
 
 
 def whole_sentence(document: Document) -> Sentence:
-    """The whole text of a document, without white space at its edges, as one sentence: for rows that are sentences."""
+    """The stripped text of a document as a single sentence, for rows that already contain one sentence."""
     start, end = _trim_space(document.text)
     return Sentence(document.id, start, end, document.text[start:end], "whole", "", document.synthetic)
 
 
 def count_boilerplate(sentences: Iterable[Sentence]) -> Counter[str]:
-    """The number of sentences set aside, by reason."""
+    """The number of boilerplate sentences, by reason."""
     return Counter(sentence.boilerplate for sentence in sentences if sentence.boilerplate)
 
 
 def boilerplate_reason(line: str) -> str:
-    """Why `line` (one line of a page, marks trimmed) is boilerplate, or "" when it is text.
+    """The reason why `line` (a line of a page, with marks trimmed) is boilerplate; "" if it is text.
 
-    The reasons are the keys of `[patterns]` in `boilerplate.toml`; a "mark" is a line without any letter.
+    The reasons are "navigation" and the keys of `[patterns]` in `boilerplate.toml`. A "mark" is a line without letters.
     """
     if len(line) > _LONG:
         return ""
@@ -99,32 +99,32 @@ def boilerplate_reason(line: str) -> str:
 
 @cache
 def _boilerplate_patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """The reasons and patterns of `boilerplate.toml`, compiled when the first line is judged: it takes a while."""
+    """The reasons and patterns from `boilerplate.toml`; compiled on first use, because compiling is slow."""
     content = tomllib.loads(Path(__file__).with_name("boilerplate.toml").read_text(encoding="utf-8"))
     words = {name: text if isinstance(text, str) else "|".join(text) for name, text in content["words"].items()}
     found = []
     for reason, lines in content["patterns"].items():
         for pattern in lines.splitlines():
-            while named := re.search(r"<(\w+)>", pattern):  # words may refer to other words
+            while named := re.search(r"<(\w+)>", pattern):  # word lists may refer to other word lists
                 pattern = pattern.replace(named.group(), words[named.group(1)])
             found.append((reason, re.compile(pattern, re.IGNORECASE)))
     return found
 
 
 def _is_bar(line: str) -> bool:
-    """Three or more short parts between separators, with no sentence among them: `Home | World | Sport`."""
+    """Whether a line has three or more short parts and no sentence punctuation, such as `Home | World | Sport`."""
     parts = [part.strip() for part in re.split(r"[|»>›]", line)]
     return len(parts) >= _BAR_PARTS and not re.search(r"[.?!]", line) and all(0 < len(p) <= _BAR_WIDTH for p in parts)
 
 
 def _glued_reason(sentence: str) -> str:
-    """The reason of boilerplate that scraping glued to a paragraph; "" for a sentence to label."""
+    """The reason for a boilerplate sentence that a scraper appended to a paragraph; "" if it must be labelled."""
     reason = boilerplate_reason(sentence)
     return reason if reason in _GLUED_REASONS else ""
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of lines; the lines of a hard-wrapped paragraph are joined."""
+    """Yield the span of every line; consecutive lines of a hard-wrapped paragraph form one span."""
     for match in _PARAGRAPH.finditer(text):
         offset, paragraph = match.start(), match.group()
         lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
@@ -138,7 +138,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, int]) -> bool:
-    """Whether the line continues: it is long enough to have been wrapped, unfinished, and no list item follows."""
+    """Whether the next line continues this line: the line is long and unfinished, and the next is not a list item."""
     current, after = paragraph[slice(*line)].strip(), paragraph[slice(*following)].strip()
     long_enough = len(current) >= _SOFT_WRAP_MIN
     unfinished = not _SENTENCE_END.search(current)
@@ -150,7 +150,7 @@ def _cut(document: Document, start: int, end: int) -> Iterator[tuple[int, int]]:
     from sentencex import segment
 
     position = start
-    # Before a full stop, sentencex panics at a white space of several bytes. One space for each keeps the offsets.
+    # sentencex crashes on multi-byte white space before a full stop. Replacing each by one space keeps the offsets.
     spaced = _INLINE_SPACE.sub(" ", document.text[start:end])
     for piece in segment(document.language or "en", spaced):
         left, right = _trim(document.text, position, position + len(piece))

@@ -33,7 +33,7 @@ def _refused(finished: Any, *parts: str, code: int = 2) -> None:
         ("model.kind=tfdif", ("model.kind", "did you mean 'tfidf'?")),
         ("split.train=0.9", ("must sum to 1",)),
         ("data.codebook=nowhere.toml", ("nowhere.toml", "cannot read this codebook")),
-        ("data.train=nowhere.jsonl", ("nowhere.jsonl", "there is no such file")),
+        ("data.train=nowhere.jsonl", ("nowhere.jsonl", "this file does not exist")),
         ("model.encoder=no/such-encoder", ("no/such-encoder", "Use `minilm`")),
         ("tracking", ("--set tracking", "key=value")),
     ],
@@ -111,7 +111,7 @@ def test_a_file_whose_name_is_not_utf8_is_left_out_by_name_and_the_rest_goes_in(
         (folder / name).write_text("A first sentence.")
     finished = communique("ingest", "articles")
     assert finished.returncode == 0, finished.stderr
-    assert "Left out: articles/caf\\udce9.txt: the file's name is not UTF-8 text." in finished.stdout
+    assert "Left out: articles/caf\\udce9.txt: the file name is not UTF-8 text." in finished.stdout
     assert ": 1 new" in finished.stdout
 
 

@@ -62,12 +62,12 @@ def test_a_missing_folder_is_named_with_the_repair(isolated: Path) -> None:
     with pytest.raises(DataError) as caught:
         write_whole(isolated / "absent" / "a.txt", ["x"])
     assert str(caught.value).startswith(str(isolated / "absent" / "a.txt"))
-    assert f"the folder {isolated / 'absent'} does not exist. Create it first" in str(caught.value)
+    assert f"the folder {isolated / 'absent'} does not exist. Create the folder first" in str(caught.value)
     assert not (isolated / "absent").exists()
 
 
 def test_a_file_cannot_take_a_folders_place(isolated: Path, full_folder: Path) -> None:
-    with pytest.raises(DataError, match="this is a folder, and a file is needed"):
+    with pytest.raises(DataError, match="this is a folder, but a file is needed"):
         write_whole(full_folder, ["x"])
     assert names_in(isolated) == ["out"]
     assert names_in(full_folder) == ["report.json"]
@@ -113,7 +113,7 @@ def test_overwriting_leaves_nothing_of_the_older_folder(isolated: Path, full_fol
 
 
 def test_an_occupied_folder_is_refused_before_any_work(isolated: Path, full_folder: Path) -> None:
-    with pytest.raises(DataError, match=r"is not empty\. Name another\."), whole_folder(full_folder):
+    with pytest.raises(DataError, match=r"is not empty\. Choose another folder\."), whole_folder(full_folder):
         pytest.fail("the block was entered")
     assert names_in(isolated) == ["out"]
 
@@ -121,7 +121,7 @@ def test_an_occupied_folder_is_refused_before_any_work(isolated: Path, full_fold
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_is_never_replaced_by_a_folder(isolated: Path, overwrite: bool) -> None:
     (isolated / "out").write_text("precious", encoding="utf-8")
-    with pytest.raises(DataError, match=r"this is a file\. Name a folder\."):
+    with pytest.raises(DataError, match=r"this is a file, but a folder is needed\. Choose a folder\."):
         check_folder(isolated / "out", overwrite=overwrite)
     with pytest.raises(DataError), whole_folder(isolated / "out", overwrite=overwrite):
         pytest.fail("the block was entered")
@@ -142,12 +142,12 @@ def test_a_folder_written_meanwhile_is_kept_beside_the_new_one(isolated: Path) -
             with whole_folder(isolated / "out") as quick:
                 (quick / "a.txt").write_text("quick", encoding="utf-8")
 
-    with pytest.raises(DataError, match="another process wrote there") as caught:
+    with pytest.raises(DataError, match="another process has written to this folder") as caught:
         both()
     assert (isolated / "out" / "a.txt").read_text(encoding="utf-8") == "quick"
     (aside,) = [path for path in isolated.iterdir() if path.name != "out"]
     assert (aside / "a.txt").read_text(encoding="utf-8") == "slow"
-    assert str(caught.value).endswith(f"The new folder is now {aside}.")
+    assert str(caught.value).endswith(f"The new folder is {aside}.")
 
 
 @pytest.mark.parametrize("name", [".", "..", "../..", "link"])
@@ -157,7 +157,7 @@ def test_the_working_folder_and_its_parents_are_never_replaced(
     (isolated / "a" / "b").mkdir(parents=True)
     (isolated / "a" / "b" / "link").symlink_to(isolated / "a")
     monkeypatch.chdir(isolated / "a" / "b")
-    with pytest.raises(DataError, match=r"working folder.*Name a folder in it\."):
+    with pytest.raises(DataError, match=r"working folder.*Choose a folder inside the working folder\."):
         check_folder(Path(name), overwrite=True)
 
 

@@ -11,7 +11,7 @@ from labels.files import output_folder, refuse_occupied
 
 
 def test_an_occupied_folder_is_refused_with_the_options_that_help(full_folder: Path) -> None:
-    with pytest.raises(DataError, match=r"is not empty\. Name another with --out, or add --overwrite\."):
+    with pytest.raises(DataError, match=r"is not empty\. Choose another folder with --out, or add --overwrite\."):
         refuse_occupied(full_folder)
     with output_folder(full_folder, overwrite=True) as draft:
         (draft / "report.json").write_text("new", encoding="utf-8")

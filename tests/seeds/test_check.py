@@ -285,7 +285,7 @@ def test_an_id_that_is_not_its_spans_is_refused_with_its_line() -> None:
 
 @pytest.mark.parametrize(
     ("lacking", "message"),
-    [("documents", "documents: there is no such file or folder"), ("annotations", r"annotations: no \.jsonl file")],
+    [("documents", "documents: this file or folder does not exist"), ("annotations", r"annotations: no \.jsonl file")],
 )
 def test_a_folder_that_lacks_a_part_is_refused(lacking: str, message: str) -> None:
     folder = write_corpus(made_up_documents(BOOK.label_names, 6))
@@ -298,7 +298,7 @@ def test_a_folder_that_lacks_a_part_is_refused(lacking: str, message: str) -> No
     ("content", "message"),
     [
         (b"caf\xe9", "not UTF-8"),
-        (b"---\nform: [wire\n---\n\nText.\n", "front matter is not YAML"),
+        (b"---\nform: [wire\n---\n\nText.\n", "front matter is not valid YAML"),
         (b"", "no text in it"),
     ],
 )
@@ -446,4 +446,4 @@ def test_the_script_runs_from_any_folder_and_refuses_one_that_is_not_there() -> 
     environment = os.environ | {"PYTHONPATH": str(SEEDS.parent)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Error: nowhere/documents: there is no such file or folder")
+    assert done.stderr.startswith("Error: nowhere/documents: this file or folder does not exist")

@@ -244,12 +244,12 @@ def test_an_output_of_another_ending_is_refused_before_work(model: Model, articl
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_output_in_a_missing_folder_raises_with_the_repair(model: Model, article: Path, suffix: str) -> None:
-    with pytest.raises(DataError, match=r"the folder absent does not exist\. Create it first"):
+    with pytest.raises(DataError, match=r"the folder absent does not exist\. Create the folder first"):
         predict_files(model, [article], Path(f"absent/out{suffix}"))
 
 
 def test_an_input_that_does_not_exist_raises(model: Model) -> None:
-    with pytest.raises(DataError, match="absent: there is no such file or folder"):
+    with pytest.raises(DataError, match="absent: this file or folder does not exist"):
         predict_files(model, [Path("absent")], Path("out.jsonl"))
     assert list(Path().iterdir()) == []
 

@@ -282,8 +282,8 @@ def test_ingest_fails_where_nothing_could_be_read(isolated: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("missing.txt", "there is no such file or folder"),
-        ("picture.png", "documents are read from"),
+        ("missing.txt", "this file or folder does not exist"),
+        ("picture.png", "documents can only be read from"),
         ("empty", "no file"),
     ],
 )
@@ -817,9 +817,7 @@ def test_status_of_a_store_that_is_not_there_is_refused(isolated: Path, store: s
 
 
 def test_status_of_a_url_that_is_none_says_what_to_give(isolated: Path) -> None:
-    assert "://: this is not the URL of a database. Give the path of a SQLite file" in refuse(
-        "status", "--store", "://"
-    )
+    assert "://: this is not a valid database URL. Use the path of a SQLite file" in refuse("status", "--store", "://")
 
 
 # -- annotations
@@ -862,7 +860,7 @@ def test_a_file_with_a_bad_line_is_refused_whole(filled: Path, book: str, isolat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.jsonl"], "missing.jsonl: there is no such file"),
+        (["missing.jsonl"], "missing.jsonl: this file does not exist"),
         (["rows.xlsx"], "a file of format jsonl ends in .jsonl, not '.xlsx'"),
         (["rows.jsonl", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
     ],

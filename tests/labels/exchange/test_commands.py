@@ -70,7 +70,7 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
         (["import", "in.jsonl", "--format", "prodgy"], "'prodgy' is not known (did you mean 'prodigy'?)"),
         (["export", "out.jsonl", "--format", "xml"], "'xml' is not known; use jsonl, csv"),
         (["import", "in.jsonl", "--format", "prodigy"], "in.jsonl:1: this record does not name an annotator"),
-        (["import", "absent.jsonl", "--format", "doccano"], "absent.jsonl: there is no such file"),
+        (["import", "absent.jsonl", "--format", "doccano"], "absent.jsonl: this file does not exist"),
         (["import", "absent", "--format", "huggingface"], "absent: a folder of `save_to_disk` or a .parquet file"),
         (["export", "out.csv", "--format", "csv"], "communique.db: this label store does not exist"),
         (["import", "out.csv"], "out.csv: a file of format jsonl ends in .jsonl, not '.csv'. Rename the file, or"),

@@ -224,7 +224,7 @@ def test_an_export_replaces_an_older_file(store: Store, isolated: Path) -> None:
 
 
 def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) -> None:
-    with pytest.raises(DataError, match=r"out\.jsonl: the folder .*missing does not exist\. Create it first"):
+    with pytest.raises(DataError, match=r"out\.jsonl: the folder .*missing does not exist\. Create the folder first"):
         export_file(store, isolated / "missing" / "out.jsonl", BOOK)
     assert not (isolated / "missing").exists()
 

@@ -200,7 +200,7 @@ def test_a_bad_task_is_named_and_its_file_is_refused(store: Store, isolated: Pat
         (b'{"id": 1}', r"in\.json: an array of records is expected, not dict"),
         (b"[1]", r"in\.json:1: an object is expected, not int"),
         (b"[" * 100_000, r"in\.json: .*nested too deeply"),
-        (b"\xff", r"in\.json: not UTF-8 text \(byte 0\)"),
+        (b"\xff", r"in\.json: the file is not UTF-8 text \(byte 0\)"),
     ],
 )
 def test_a_file_without_an_array_of_records_is_refused(
@@ -213,7 +213,7 @@ def test_a_file_without_an_array_of_records_is_refused(
 
 
 def test_a_missing_file_is_refused(store: Store, isolated: Path) -> None:
-    with pytest.raises(DataError, match=r"in\.json: cannot be read \(No such file"):
+    with pytest.raises(DataError, match=r"in\.json: the file cannot be read \(No such file"):
         bring_in(store, "label-studio", isolated / "in.json")
 
 

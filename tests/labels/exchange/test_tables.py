@@ -269,7 +269,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(store: Store, isolated: Path) 
     (isolated / "out").mkdir()
     (isolated / "out" / "mine.txt").write_text("mine", encoding="utf-8")
 
-    with pytest.raises(DataError, match=r"out: this folder is not empty\. Name another\."):
+    with pytest.raises(DataError, match=r"out: this folder is not empty\. Choose another folder\."):
         export(store, "huggingface", isolated / "out")
     assert [path.name for path in (isolated / "out").iterdir()] == ["mine.txt"]
 
@@ -277,7 +277,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(store: Store, isolated: Path) 
 def test_a_file_is_not_replaced_by_a_dataset_folder(store: Store, isolated: Path) -> None:
     (isolated / "a.txt").write_text("mine", encoding="utf-8")
 
-    with pytest.raises(DataError, match=r"a\.txt: this is a file\. Name a folder\.$"):
+    with pytest.raises(DataError, match=r"a\.txt: this is a file, but a folder is needed\. Choose a folder\.$"):
         export(store, "huggingface", isolated / "a.txt")
     assert (isolated / "a.txt").read_text(encoding="utf-8") == "mine"
 

@@ -49,9 +49,7 @@ def test_a_file_in_sqlites_own_uri_form_is_found(isolated: Path) -> None:
 def test_a_malformed_url_is_refused_without_its_password(
     isolated: Path, use: Callable[[str], object], url: str
 ) -> None:
-    with pytest.raises(
-        InputError, match=r"this is not the URL of a database\. Give the path of a SQLite file"
-    ) as caught:
+    with pytest.raises(InputError, match=r"this is not a valid database URL\. Use the path of a SQLite file") as caught:
         use(url)
 
     assert str(caught.value).startswith(url.rpartition("@")[2].partition("?")[0])
@@ -62,7 +60,7 @@ def test_a_malformed_url_is_refused_without_its_password(
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("foo=bar", r"\?foo=bar: unknown parameter 'foo'\. Remove it, or use one of timeout, .*uri=true"),
+        ("foo=bar", r"\?foo=bar: unknown parameter 'foo'\. Remove the parameter, or use one of timeout, .*uri=true"),
         ("timout=5", r"unknown parameter 'timout' \(did you mean 'timeout'\?\)"),
         ("mode=ro", r"unknown parameter 'mode'"),
         ("timeout=long", r"\?timeout=long: a parameter of this URL is invalid \(.*'long'\)\. Fix the URL"),

@@ -85,7 +85,11 @@ def test_a_folder_named_like_a_file_is_searched() -> None:
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("absent", "there is no such file or folder"), ("a.pdf", "documents are read from"), ("empty", "no file ending")],
+    [
+        ("absent", "this file or folder does not exist"),
+        ("a.pdf", "documents can only be read from"),
+        ("empty", "no documents found"),
+    ],
 )
 def test_a_path_with_nothing_to_read_is_refused_by_name(name: str, problem: str) -> None:
     write("a.pdf", "x")
@@ -98,7 +102,7 @@ def test_a_path_with_nothing_to_read_is_refused_by_name(name: str, problem: str)
 
 def test_any_iterable_of_paths_is_accepted() -> None:
     Path("empty").mkdir()
-    with pytest.raises(DataError, match=r"^empty: no file ending"):
+    with pytest.raises(DataError, match=r"^empty: no documents found"):
         find_files(path for path in [Path("empty")])
 
 
@@ -167,10 +171,10 @@ def test_byte_order_mark_and_line_ends_are_normalised() -> None:
     ("name", "content", "problem"),
     [
         ("a.txt", "Élysée".encode("latin-1"), "not UTF-8 text (byte 0)"),
-        ("a.txt", b"", "there is no text in it"),
-        ("a.md", b"![only a picture](x.png)\n", "there is no text in it"),
-        ("a.txt", FRONT_MATTER.encode(), "there is no text in it"),
-        ("a.html", b"<html><body></body></html>", "no article text was found"),
+        ("a.txt", b"", "the file contains no text"),
+        ("a.md", b"![only a picture](x.png)\n", "the file contains no text"),
+        ("a.txt", FRONT_MATTER.encode(), "the file contains no text"),
+        ("a.html", b"<html><body></body></html>", "this page contains no article text"),
         ("a.csv", b"", "the file is empty"),
         ("a.parquet", b"x", "cannot be read as Parquet"),
     ],
@@ -185,7 +189,7 @@ def test_a_file_without_usable_text_is_rejected_by_name(name: str, content: byte
 
 def test_a_folder_in_place_of_a_file_is_rejected() -> None:
     Path("a.txt").mkdir()
-    assert read(Path("a.txt"))[1][0].startswith("a.txt: cannot be read")
+    assert read(Path("a.txt"))[1][0].startswith("a.txt: the file cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -316,8 +320,8 @@ def test_rows_without_text_are_rejected_with_their_columns(write_jsonl: WriteJso
         ({"id": "\udce9"}, "`source` contains an unpaired surrogate"),
         ({"text": "Rain\0fell."}, "`text` contains a NUL character"),
         ({"url": "u\0"}, "`url` contains a NUL character"),
-        ({"date": "1" * 41}, "`date` has 41 characters; at most 40 are allowed"),
-        ({"language": "English (United States)"}, "`language` has 23 characters; at most 16 are allowed"),
+        ({"date": "1" * 41}, "`date` has 41 characters, but at most 40 are allowed"),
+        ({"language": "English (United States)"}, "`language` has 23 characters, but at most 16 are allowed"),
     ],
 )
 def test_a_row_that_no_store_could_hold_is_rejected_by_row_and_the_rest_goes_in(
@@ -341,7 +345,7 @@ def test_a_file_whose_name_is_not_utf8_needs_another_source() -> None:
     name = os.fsdecode(b"caf\xe9.txt")
     documents, rejected = read(write(name, "Guns fell silent."))
     assert documents == []
-    assert rejected[0].startswith(f"{name}: the file's name is not UTF-8 text. Rename the file")
+    assert rejected[0].startswith(f"{name}: the file name is not UTF-8 text. Rename the file")
     assert read_one(write(name, FRONT_MATTER + "Guns fell silent.")).source == "Valley Radio"
 
 

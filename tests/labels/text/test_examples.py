@@ -81,9 +81,9 @@ def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"label": "aid"}, "this row has no column `text` with a string. Its columns: label"),
-        ({"text": "  ", "label": "aid"}, "`text` is empty. Fill it in or remove the row."),
-        ({"text": 3, "label": "aid"}, "this row has no column `text` with a string"),
+        ({"label": "aid"}, "this row has no column `text` that contains a string. Its columns: label"),
+        ({"text": "  ", "label": "aid"}, "`text` is empty. Add the text or remove the row."),
+        ({"text": 3, "label": "aid"}, "this row has no column `text` that contains a string"),
         ({"text": "x"}, "the row has neither `label` nor `labels`"),
         ({"text": "x", "label": "aid", "labels": []}, "the row has both `label` and `labels`"),
         ({"text": "x", "label": "trucee"}, "label 'trucee' is not in codebook 'small' 1 (did you mean 'truce'?)"),
@@ -228,7 +228,7 @@ def test_the_first_file_names_the_codebook_of_all_files(write_jsonl: WriteJsonl,
 @pytest.mark.parametrize(
     ("rows", "error", "problem"),
     [
-        ([{"label": "a"}, {"labels": ["b"]}], DataError, "some rows have `label`, others `labels`"),
+        ([{"label": "a"}, {"labels": ["b"]}], DataError, "some rows have the column `label`, others `labels`"),
         ([{"label": ""}, {"label": None}], CodebookError, "no row has a label"),
         ([{"label": "a"}, {}], DataError, "mine.jsonl:2: the row has neither"),
         ([{"label": "a"}, {"label": []}], DataError, "mine.jsonl:2: `label` must be"),
@@ -284,5 +284,5 @@ def test_none_is_never_inferred_as_a_label() -> None:
 
 
 def test_one_label_in_every_row_is_refused_as_an_exclusive_codebook() -> None:
-    with pytest.raises(CodebookError, match=r"rows: every row has the label 'a'.*Give rows with other labels"):
+    with pytest.raises(CodebookError, match=r"rows: every row has the label 'a'.*Add rows with other labels"):
         infer_codebook("rows", [("a",), ("a",)], exclusive=True)

@@ -102,7 +102,7 @@ def test_a_parquet_file_is_found_whatever_its_name() -> None:
     [
         ("a.txt", "text", "not '.txt'"),
         ("a", "text", "not ''"),
-        ("absent.jsonl", None, "there is no such file"),
+        ("absent.jsonl", None, "this file does not exist"),
         ("a.csv", "", "the file is empty"),
         ("a.jsonl", "", "the file is empty"),
         ("a.parquet", "", "the file is empty"),
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(
 
 def test_a_folder_is_refused() -> None:
     Path("a.jsonl").mkdir()
-    assert refusal(Path("a.jsonl")).startswith("a.jsonl: there is no such file")
+    assert refusal(Path("a.jsonl")).startswith("a.jsonl: this file does not exist")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
@@ -145,9 +145,9 @@ def test_a_table_of_columns_alone_has_no_rows_and_nothing_is_printed(
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{broken", "a.jsonl:2: this line is not JSON ("),
-        ("[" * 100_000, "a.jsonl:2: this line is not JSON (nested too deeply)"),
-        ('{"n": ' + "1" * 5000 + "}", "a.jsonl:2: this line is not JSON ("),
+        ("{broken", "a.jsonl:2: this line is not valid JSON ("),
+        ("[" * 100_000, "a.jsonl:2: this line is not valid JSON (nested too deeply)"),
+        ('{"n": ' + "1" * 5000 + "}", "a.jsonl:2: this line is not valid JSON ("),
         ("[1]", 'a.jsonl:2: a line must be a JSON object such as {"text": ...}, not list'),
         ("null", 'a.jsonl:2: a line must be a JSON object such as {"text": ...}, not NoneType'),
     ],
@@ -165,9 +165,9 @@ def test_a_bad_line_is_rejected_by_file_and_row_and_the_rest_is_read(line: str, 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("one,aid,more", "a.csv:2: this row does not have the header's 2 fields"),
-        ("one", "a.csv:2: this row does not have the header's 2 fields"),
-        ('"one"more,aid', "a.csv:2: this row is not CSV ("),
+        ("one,aid,more", "a.csv:2: the header has 2 fields, but this row has more or fewer"),
+        ("one", "a.csv:2: the header has 2 fields, but this row has more or fewer"),
+        ('"one"more,aid', "a.csv:2: this row is not valid CSV ("),
     ],
 )
 def test_a_bad_csv_row_is_rejected_by_file_and_row_and_the_rest_is_read(row: str, problem: str) -> None:
@@ -182,7 +182,7 @@ def test_a_bad_csv_row_is_rejected_by_file_and_row_and_the_rest_is_read(row: str
 def test_a_quote_that_is_never_closed_is_rejected() -> None:
     rows, rejected = read_and_reject(write("a.csv", 'text,label\nfirst,aid\n"open,aid\nlast,aid\n'))
     assert rows == [(1, {"text": "first", "label": "aid"})]
-    assert rejected[0].startswith("a.csv:2: this row is not CSV (")
+    assert rejected[0].startswith("a.csv:2: this row is not valid CSV (")
 
 
 def test_a_broken_header_is_refused() -> None:

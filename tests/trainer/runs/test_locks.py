@@ -34,7 +34,7 @@ def test_what_another_process_writes_to_is_refused_until_that_ends_however_it_do
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(DataError, match=r"out: another process is writing there now.*--out"):
+        with pytest.raises(DataError, match=r"out: another process is writing to this folder.*--out"):
             run_experiment(experiment_of("majority"), isolated / "out")
         assert not (isolated / "out").exists()
     finally:
