@@ -1,6 +1,6 @@
-"""Documents and their sentences in the store, and how articles get there.
+"""Documents and their sentences in the store.
 
-`ingest` reads files, cuts documents into sentences, adds them, and counts what was added and left out.
+`ingest` reads files, splits documents into sentences, stores both, and counts what was added or left out.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 
 _DOCUMENTS_PER_TRANSACTION = 200
-"""A transaction for each document would be slow; one for all would keep annotators from writing meanwhile."""
+"""One transaction per document would be slow; a single transaction would block annotators who want to write."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """The sentences before and after a sentence in its document (fewer at the edges), and the document's title and date
-    (empty where the document is not in the store).
+    """The sentences before and after a sentence in its document, and the document's title and date.
+
+    There are fewer sentences near the start and end of the document. Title and date are empty if the document is not in
+    the store.
     """
 
     before: tuple[Sentence, ...]
@@ -40,13 +42,13 @@ class Context:
 
 
 class Documents(Part):
-    """The part of the store that holds documents and their sentences."""
+    """The part of the store with documents and their sentences."""
 
     def add(self, documents: Iterable[tuple[Document, Sequence[Sentence]]]) -> tuple[int, int]:
-        """Add documents with their sentences; those in the store already stay as they are.
+        """Add documents with their sentences. Documents and sentences that are already stored do not change.
 
         Returns:
-            How many documents and how many sentences were new.
+            The numbers of new documents and new sentences.
         """
         documents = list(documents)
         sentences = [sentence for _, own in documents for sentence in own]
@@ -57,7 +59,12 @@ class Documents(Part):
             )
 
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
-        """Sentences, boilerplate included, by document and position: all, those of some ids, or those of a document."""
+        """Sentences by document and position, boilerplate included.
+
+        Args:
+            ids: return only the sentences with these ids.
+            document_id: return only the sentences of this document.
+        """
         table = schema.sentences
         query = _sentence_query().order_by(table.c.document_id, table.c.start)
         if document_id is not None:
@@ -66,7 +73,7 @@ class Documents(Part):
             return [Sentence(*row) for row in self._rows(query)]
         with self._database.reading() as connection:
             found = [Sentence(*row) for row in rows_among(connection, query, table.c.id, ids)]
-        # Each batch of ids comes in order, but not one batch after the other.
+        # Rows are sorted within each batch of ids, but not across batches.
         return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
 
     def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
@@ -78,7 +85,7 @@ class Documents(Part):
         return [found[number] for number in numbers]
 
     def context(self, sentence: Sentence, reach: int = 2) -> Context:
-        """What surrounds a sentence: up to `reach` sentences on each side, title and date."""
+        """The context of a sentence: up to `reach` sentences on each side, and the document's title and date."""
         table, documents = schema.sentences, schema.documents
         near = _sentence_query().where(table.c.document_id == sentence.document_id)
         before = near.where(table.c.start < sentence.start).order_by(table.c.start.desc()).limit(reach)
@@ -91,15 +98,16 @@ class Documents(Part):
         return Context(tuple(reversed(earlier)), tuple(later), title, date)
 
     def paragraph_breaks(self, sentences: Sequence[Sentence]) -> list[bool]:
-        """For each sentence but the first, whether a line break in the document's text comes before it.
+        """For every sentence except the first, whether a line break precedes it in the document's text.
 
-        `sentences` are consecutive sentences of one document.
+        Args:
+            sentences: consecutive sentences of one document.
         """
         if not sentences:
             return []
         table = schema.documents
         start, end = sentences[0].start, sentences[-1].start
-        # The database cuts the piece out: a transcript can be long, and this is asked for every sentence shown.
+        # The database extracts the passage: a transcript can be long, and this query runs for every displayed sentence.
         piece = sa.func.substr(table.c.text, start + 1, end - start)
         with self._database.reading() as connection:
             text = connection.execute(sa.select(piece).where(table.c.id == sentences[0].document_id)).scalar() or ""
@@ -107,27 +115,27 @@ class Documents(Part):
         return ["\n" in text[left:right] for left, right in gaps]
 
     def dates(self) -> dict[str, str]:
-        """Document id -> date, for documents that have one."""
+        """Document id -> date, for documents that have a date."""
         table = schema.documents
         return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
 
 
 def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -> int:
-    """Insert the documents that are not there yet; how many were new."""
+    """Insert the documents that are not in the store yet; returns how many were inserted."""
     # `vars` rather than `asdict`, which copies every value: there may be a million sentences.
     rows = [{"id": document.id, **vars(document)} for document in documents]
     return insert_new(connection, schema.documents, rows)
 
 
 def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
-    """Insert the sentences that are not there yet, under the next numbers; how many were new.
+    """Insert the sentences that are not in the store yet, under the next numbers; returns how many were inserted.
 
-    Numbers run from 1 without a gap, so that a random number is a random sentence (`Unseen.random`). The caller holds
-    the write lock: nobody else can take the same numbers.
+    Numbers start at 1 and have no gaps, so a random number is a random sentence (`Unseen.random`). The caller holds the
+    write lock: no other process can take the same numbers.
     """
     table = schema.sentences
     by_id = {sentence.id: sentence for sentence in sentences}
-    # Not left to "on conflict do nothing": a row that is refused would leave its number unused.
+    # Do not use "on conflict do nothing": a rejected row would leave its number unused.
     known = list(rows_among(connection, sa.select(table.c.id), table.c.id, by_id))
     for row in known:
         del by_id[row.id]
@@ -144,7 +152,7 @@ def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -
 
 
 def _mark_labellable(connection: sa.Connection, last: int) -> None:
-    """Mark the decisions that were imported before their sentences, which are those numbered above `last`."""
+    """Mark decisions that were imported before their sentences; the new sentences have numbers above `last`."""
     table, decisions = schema.sentences, schema.decisions
     new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
     early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
@@ -160,9 +168,10 @@ def _sentence_query() -> sa.Select[Any]:
 
 @dataclass
 class IngestReport:
-    """What `ingest` did.
+    """The result of `ingest`.
 
-    `boilerplate` counts sentences that are not to be labelled, by reason; `rejected` says what was left out and why.
+    `boilerplate` counts the sentences that must not be labelled, by reason; `rejected` has a message for every file or
+    document that was left out.
     """
 
     documents_read: int = 0
@@ -173,13 +182,13 @@ class IngestReport:
 
 
 def ingest(store: Store, paths: Iterable[Path]) -> IngestReport:
-    """Add the documents under `paths` with their sentences; those in the store already stay as they are.
+    """Add the documents under `paths` with their sentences. Documents that are already stored do not change.
 
     Raises:
-        DataError: a path does not exist, or there is nothing readable.
+        DataError: a path does not exist, or it contains no readable file.
         StoreError: the store cannot be written.
     """
-    # Imported here: commands that only read the store do not wait for what parses files.
+    # Imported here because commands that only read the store do not need the file parsers.
     from labels.text.documents import find_files
     from labels.text.sentences import count_boilerplate, split_sentences
 

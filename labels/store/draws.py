@@ -1,7 +1,7 @@
-"""What is handed out: draws, reservations, and the queue of sentences to be labelled again.
+"""Draws, reservations, and the queue of sentences to be labelled again.
 
-How a sample is chosen is the business of `labels.sampling.strategies`. Here it is kept, so that two annotators never
-get the same sentence unless the strategy shares it.
+`labels.sampling.strategies` chooses a sample. This module stores samples and ensures that two annotators never get the
+same sentence, unless the strategy shares sentences.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import decided_by_anyone, insert_draw
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
-"""Strategies that may hand out a sentence on which another annotator has decided."""
+"""Strategies that may give an annotator a sentence that another annotator has already decided on."""
 
 
 class Draws(Part):
-    """The part of the store that holds draws and reservations."""
+    """The part of the store with draws and reservations."""
 
     def overlap_candidates(self, annotator: str) -> list[DrawItem]:
-        """Sentences drawn for overlap that one other annotator has been given and `annotator` has not decided on."""
+        """Sentences of overlap draws that one other annotator has received and `annotator` has not decided on."""
         draws, items, decisions = schema.draws, schema.draw_items, schema.decisions
         mine = sa.exists().where(decisions.c.sentence_id == items.c.sentence_id, decisions.c.annotator == annotator)
         query = (
@@ -33,16 +33,17 @@ class Draws(Part):
             .join(draws, draws.c.id == items.c.draw_id)
             .where(draws.c.strategy == "overlap", draws.c.annotator != "", ~mine)
             .group_by(items.c.sentence_id)
-            # Annotators are counted, not draws: one annotator may have been given the sentence in two.
+            # Count annotators, not draws: one annotator may have received the sentence in two draws.
             .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
             .order_by(items.c.sentence_id)
         )
         return [DrawItem(*row) for row in self._rows(query)]
 
     def own_decisions(self, annotator: str, *, before: str) -> list[str]:
-        """Ids of the sentences that the annotator reviewed before a moment (ISO 8601 in UTC), and not again since.
+        """Ids of the sentences whose latest review by the annotator is older than `before` (ISO 8601 in UTC).
 
-        Only those drawn at random: a second reading of them says how consistent the annotator is on typical sentences.
+        Only sentences from random draws are included: a second reading of them measures how consistent the annotator is
+        on typical sentences.
         """
         events, decisions, draws = schema.events, schema.decisions, schema.draws
         query = (
@@ -56,18 +57,18 @@ class Draws(Part):
         return self._column(query)
 
     def add(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
-        """Keep draws of one annotator and reserve their sentences until `expires_at`.
+        """Store draws of one annotator and reserve their sentences until `expires_at`.
 
-        A sample is chosen before this transaction begins, so that others may have been faster: whether its sentences
-        are still free is checked here, where nobody else can write.
+        A sample is chosen before this transaction begins, and another annotator may take its sentences in the meantime.
+        This method therefore checks that the sentences are still free while no other process can write.
 
         Args:
-            second_readings: sentences of an overlap draw that another annotator has been given already. Those of other
-                shared strategies (`SHARED`) are not checked.
+            second_readings: sentences of an overlap draw that another annotator has already received. Sentences of
+                other shared strategies (`SHARED`) are not checked.
 
         Returns:
-            False, with nothing written, when a sentence has been reserved or decided on meanwhile, one of the
-            `second_readings` has found its second reader, or another annotator is labelling a sentence again.
+            False, with nothing written, if in the meantime a sentence was reserved or decided on, one of the
+            `second_readings` went to a second annotator, or another annotator began to label a sentence again.
         """
         fresh = [
             item.sentence_id
@@ -77,7 +78,7 @@ class Draws(Part):
         ]
         table = schema.reservations
         with self._database.writing() as connection:
-            # What has run out is cleared here, where the lock is held anyway; queries compare with the clock.
+            # Expired reservations are deleted here because the lock is held anyway; queries ignore them by time.
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
             if _taken(connection, fresh) or _twice_taken(connection, second_readings):
                 return False
@@ -89,12 +90,12 @@ class Draws(Part):
             return True
 
     def reserve(self, sentence_id: str, annotator: str, draw_id: str, *, expires_at: str) -> None:
-        """Reserve one sentence: again after an undo, or, with `draw_id` empty, for an adjudicator."""
+        """Reserve one sentence again after an undo or, with an empty `draw_id`, for an adjudicator."""
         with self._database.writing() as connection:
             _renew(connection, [sentence_id], annotator, draw_id, expires_at)
 
     def held_by_others(self, annotator: str) -> set[str]:
-        """Ids of the sentences that other annotators hold reserved now."""
+        """Ids of the sentences that are currently reserved for other annotators."""
         held = schema.reservations
         query = sa.select(held.c.sentence_id).where(held.c.annotator != annotator, held.c.expires_at > now())
         return set(self._column(query))
@@ -102,7 +103,7 @@ class Draws(Part):
     def last(
         self, annotator: str, strategies: Sequence[str], *, query: str = "", model_id: str | None = None
     ) -> list[Draw]:
-        """The annotator's latest draws of these strategies (all made at one moment) with all of their items."""
+        """The annotator's latest draws by these strategies, with all items. The draws have the same creation time."""
         draws = schema.draws
         wanted = sa.select(draws).where(draws.c.annotator == annotator, draws.c.strategy.in_(strategies))
         wanted = wanted.where(draws.c.query == query)
@@ -116,9 +117,13 @@ class Draws(Part):
             return [Draw(**row, items=_items(connection, row["id"])) for row in rows.mappings().all()]
 
     def hold_pending(self, draws: Sequence[Draw], *, expires_at: str) -> set[str]:
-        """Reserve again, until `expires_at`, the draws' sentences that still wait for a decision; their ids.
+        """Reserve undecided sentences of the draws again, until `expires_at`.
 
-        Left out is what their annotator has decided on or another annotator has taken after a reservation ran out.
+        Sentences that the annotator has decided on, or that another annotator took after a reservation expired, are
+        left out.
+
+        Returns:
+            The ids of the reserved sentences.
         """
         pending: set[str] = set()
         with self._database.writing() as connection:
@@ -130,21 +135,21 @@ class Draws(Part):
 
 
 def _taken(connection: sa.Connection, ids: Iterable[str]) -> bool:
-    """Whether any annotator holds or has decided on one of the sentences."""
+    """Whether one of the sentences is reserved or decided on."""
     ids = list(ids)
     held, decided = schema.reservations.c.sentence_id, schema.decisions.c.sentence_id
     return any(_any_among(connection, sa.select(column), column, ids) for column in (held, decided))
 
 
 def _held_by_others(connection: sa.Connection, draw: Draw) -> bool:
-    """Whether another annotator holds a sentence of the draw."""
+    """Whether a sentence of the draw is reserved for another annotator."""
     held = schema.reservations
     query = sa.select(held.c.sentence_id).where(held.c.annotator != draw.annotator)
     return _any_among(connection, query, held.c.sentence_id, (item.sentence_id for item in draw.items))
 
 
 def _twice_taken(connection: sa.Connection, ids: Iterable[str]) -> bool:
-    """Whether two annotators have been given one of the sentences for overlap."""
+    """Whether two annotators have received one of the sentences in overlap draws."""
     draws, items = schema.draws, schema.draw_items
     query = (
         sa.select(items.c.sentence_id)
@@ -170,9 +175,9 @@ def _items(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
 
 
 def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
-    """Ids of the draw's sentences that its annotator has not decided on and may still decide on."""
+    """Ids of the draw's sentences that its annotator can still decide on."""
     items, events = schema.draw_items, schema.events
-    # Counted in this draw alone: a retest asks for what the annotator decided on in an earlier one.
+    # Count only in this draw: a retest repeats sentences that the annotator decided on in an earlier draw.
     balance = (
         sa.select(_count_standing())
         .where(events.c.sentence_id == items.c.sentence_id, events.c.annotator == draw.annotator)
@@ -185,14 +190,14 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
     if draw.strategy == "relabel":
         entries = schema.relabelling
         query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~_labelled_again()))
-    # Of the shared strategies, only "relabel" hands a sentence to one annotator at a time.
+    # Of the shared strategies, only "relabel" gives a sentence to one annotator at a time.
     if draw.strategy not in SHARED - {"relabel"}:
         query = query.where(~_held_by_another(items.c.sentence_id, draw.annotator))
     return list(connection.execute(query).scalars())
 
 
 def _renew(connection: sa.Connection, ids: Sequence[str], annotator: str, draw_id: str, expires_at: str) -> None:
-    """Reserve sentences for an annotator, in place of the annotator's earlier reservations of them."""
+    """Reserve sentences for an annotator, replacing the annotator's earlier reservations of these sentences."""
     table = schema.reservations
     for batch in batches(ids):
         connection.execute(sa.delete(table).where(table.c.sentence_id.in_(batch), table.c.annotator == annotator))
@@ -207,7 +212,7 @@ def _renew(connection: sa.Connection, ids: Sequence[str], annotator: str, draw_i
 
 
 class QueuedSentence(NamedTuple):
-    """A sentence that is to be labelled again, why, and the labels that it had."""
+    """A sentence to be labelled again, with the reason and its previous labels."""
 
     sentence_id: str
     reason: str
@@ -215,18 +220,24 @@ class QueuedSentence(NamedTuple):
 
 
 class Relabelling(Part):
-    """The part of the store that holds the queue of sentences to be labelled again."""
+    """The part of the store with the queue of sentences to be labelled again."""
 
     def add(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
-        """Queue sentences (id, reason, labels so far), unless they are waiting already; how many were new.
+        """Queue sentences (id, reason, current labels) that are not waiting yet.
 
-        The first annotator who draws with the strategy "relabel" gets them. An entry is done when a review from such a
-        draw stands; a sentence that is skipped is left for other annotators. `source` names what queued them.
+        The first annotator who draws with the strategy "relabel" gets the sentences. An entry is done when a review
+        from a "relabel" draw stands; a skipped sentence is left for other annotators.
+
+        Args:
+            source: name of the process that queues the sentences, such as "migrate".
+
+        Returns:
+            The number of sentences added to the queue.
         """
         table, events = schema.relabelling, schema.events
         with self._database.writing() as connection:
             waiting = {entry.sentence_id for entry in _waiting(connection)}
-            # Only a review after this moment answers the entry: the sentence may have been labelled again before.
+            # Only a later review completes the entry: the sentence may have been labelled again before.
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one()
             new = {entry[0]: QueuedSentence(*entry) for entry in entries if entry[0] not in waiting}
             shared = {"source": source, "after_seq": last, "created_at": now()}
@@ -236,9 +247,9 @@ class Relabelling(Part):
             return len(rows)
 
     def waiting(self, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:
-        """What is still to be labelled again, oldest first.
+        """Sentences that are still waiting to be labelled again, oldest first.
 
-        With an `annotator`, without what others hold reserved and what this annotator has skipped.
+        If `annotator` is given, sentences reserved for other annotators or skipped by this annotator are left out.
         """
         with self._database.reading() as connection:
             return _waiting(connection, annotator, limit)
@@ -259,7 +270,7 @@ def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int
 
 
 def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
-    """Condition: another annotator holds the sentence reserved now."""
+    """Condition: the sentence is currently reserved for another annotator."""
     held = schema.reservations
     return sa.exists().where(
         held.c.sentence_id == sentence_id, held.c.annotator != annotator, held.c.expires_at > now()
@@ -267,7 +278,7 @@ def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.E
 
 
 def _labelled_again() -> sa.Exists:
-    """Condition on an entry of `relabelling`: a review of a later draw "relabel" stands on its sentence."""
+    """Condition on an entry of `relabelling`: a later review from a "relabel" draw stands on its sentence."""
     entries, decisions, events, draws = schema.relabelling, schema.decisions, schema.events, schema.draws
     return (
         sa.exists()
@@ -279,7 +290,7 @@ def _labelled_again() -> sa.Exists:
 
 
 def _answers(annotator: str) -> sa.ScalarSelect[int]:
-    """How many answers of the annotator to an entry of `relabelling`, skipping it included, were not undone."""
+    """The number of the annotator's decisions on an entry of `relabelling` that were not undone, skips included."""
     entries, events, draws = schema.relabelling, schema.events, schema.draws
     return (
         sa.select(_count_standing())
@@ -291,5 +302,5 @@ def _answers(annotator: str) -> sa.ScalarSelect[int]:
 
 
 def _count_standing() -> sa.ColumnElement[int]:
-    """Of the events selected, how many decisions were not undone: each undo takes back one."""
+    """The number of selected decisions that were not undone: each undo reverts one decision."""
     return sa.func.coalesce(sa.func.sum(sa.case((schema.events.c.event == "undo", -1), else_=1)), 0)

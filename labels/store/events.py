@@ -1,4 +1,4 @@
-"""Append-only annotation events in the store, the decisions that stand, and drafts that are not confirmed yet."""
+"""Append-only annotation events in the store, the standing decisions, and unconfirmed drafts."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from labels.store.database import Part, batches, count_rows, insert_new, now, ro
 
 @dataclass(frozen=True)
 class Draft:
-    """What an annotator has typed on a sentence and not confirmed yet."""
+    """Labels and note that an annotator has typed for a sentence but not confirmed yet."""
 
     labels: tuple[str, ...] = ()
     note: str = ""
 
 
 class Events(Part):
-    """The part of the store that holds who decided what. Events are never changed or removed."""
+    """The part of the store with annotation events and drafts. Events are never changed or removed."""
 
     def add(self, events: Sequence[Annotation], *, only_if: Callable[[list[Annotation]], bool] | None = None) -> int:
-        """Append events; those in the store already (by `event_id`) stay as they are.
+        """Append the events whose `event_id` is not in the store yet.
 
-        A decision frees the annotator's reservation of the sentence and removes their draft.
+        A decision removes the annotator's reservation of the sentence and their draft.
 
         Args:
-            only_if: given all earlier events on the same sentences, whether to append. No other process can write
-                between this check and the appending. It must not use the store.
+            only_if: function that receives all earlier events on the same sentences and returns whether to append. No
+                other process can write between this check and the insertion. The function must not use the store.
 
         Returns:
-            How many events were new.
+            The number of new events.
         """
         with self._database.writing() as connection:
             ids = [event.sentence_id for event in events]
@@ -45,7 +45,12 @@ class Events(Part):
             return insert_events(connection, events)
 
     def all(self, *, annotator: str | None = None, sentence_ids: Iterable[str] | None = None) -> list[Annotation]:
-        """Events in the order in which they were appended: all, or those of an annotator, or on some sentences."""
+        """Events in the order in which they were appended.
+
+        Args:
+            annotator: return only the events of this annotator.
+            sentence_ids: return only the events on these sentences.
+        """
         query = _event_query().order_by(schema.events.c.seq)
         if annotator is not None:
             query = query.where(schema.events.c.annotator == annotator)
@@ -55,7 +60,7 @@ class Events(Part):
             return _events_on(connection, sentence_ids, query)
 
     def of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
-        """The annotator's events on the sentences of some draws, in the order in which they were appended."""
+        """The annotator's events from some draws, in the order in which they were appended."""
         items, events = schema.draw_items, schema.events
         query = (
             _event_query()
@@ -66,7 +71,7 @@ class Events(Part):
         return [_event_of(row) for row in self._rows(query)]
 
     def count_since(self, annotator: str, moment: str) -> int:
-        """How many decisions the annotator has made since a moment (ISO 8601 in UTC), including those undone since."""
+        """The number of the annotator's decisions since `moment` (ISO 8601 in UTC), undone decisions included."""
         events = schema.events
         decided = (events.c.annotator == annotator, events.c.event != "undo")
         with self._database.reading() as connection:
@@ -85,7 +90,7 @@ class Events(Part):
         return self._column(query)
 
     def keep_draft(self, sentence_id: str, annotator: str, draft: Draft) -> None:
-        """Keep what the annotator has typed so far; an empty draft is removed."""
+        """Store the annotator's draft for a sentence; an empty draft is removed."""
         table = schema.drafts
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         with self._database.writing() as connection:
@@ -95,7 +100,7 @@ class Events(Part):
                 connection.execute(sa.insert(table), [row])
 
     def draft(self, sentence_id: str, annotator: str) -> Draft:
-        """What the annotator has typed on a sentence; an empty draft if that is nothing."""
+        """The annotator's draft for a sentence, or an empty draft if there is none."""
         table = schema.drafts
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         rows = self._rows(sa.select(table.c.labels, table.c.note).where(*own))
@@ -107,14 +112,14 @@ def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
     return sa.exists().where(schema.decisions.c.sentence_id == sentence_id)
 
 
-# -- writing, in a transaction that the caller began
+# -- writing, in the caller's transaction
 
 
 def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> int:
-    """Append the events that are not there yet, and update all that depends on them; how many were new.
+    """Append the events that are not in the store yet; returns how many were inserted.
 
-    Dependent are the draws that imported events imply, reservations and drafts, and the decisions that stand. One
-    transaction holds it all, so that readers never see an event without its effects.
+    Implied draws of imported events, reservations, drafts and standing decisions are updated in the same transaction.
+    Readers therefore never see an event without its effects.
     """
     column = schema.events.c.event_id
     known = {row.event_id for row in rows_among(connection, sa.select(column), column, (e.event_id for e in events))}
@@ -128,7 +133,7 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
 
 
 def insert_draw(connection: sa.Connection, draw: Draw) -> None:
-    """Insert a draw with those of its items that are not there yet."""
+    """Insert a draw and its items, except those that are already in the store."""
     row = asdict(draw)
     items = [
         item | {"draw_id": draw.id, "position": position if item["position"] is None else item["position"]}
@@ -139,9 +144,9 @@ def insert_draw(connection: sa.Connection, draw: Draw) -> None:
 
 
 def _implied_draws(events: Iterable[Annotation], created_at: str) -> Iterator[Draw]:
-    """Draws for imported events, which state a strategy or a probability but no draw of this store.
+    """Create draws for imported events that have a strategy or a probability but no draw in this store.
 
-    An event's strategy and probability are stored with its draw only, so that imported events need one too.
+    The store keeps strategy and probability only with a draw, so imported events need a draw too.
     """
     items: dict[str, dict[str, DrawItem]] = {}
     strategies: dict[str, str] = {}
@@ -152,22 +157,22 @@ def _implied_draws(events: Iterable[Annotation], created_at: str) -> Iterator[Dr
             items.setdefault(identifier, {})[event.sentence_id] = item
             strategies[identifier] = event.strategy
     for identifier, drawn in items.items():
-        # No annotator: such a draw is never continued, and hands nothing out.
+        # Without an annotator, a draw is never continued and gives out no sentences.
         yield Draw(identifier, strategies[identifier], "", "", None, None, created_at, tuple(drawn.values()))
 
 
 def _implied_draw_id(event: Annotation) -> str:
     if not event.strategy and event.inclusion_probability is None:
         return ""
-    # A hash, so that importing the same events again adds no second draw.
+    # The id is a hash, so importing the same events again does not add a second draw.
     content = f"import\n{event.annotator}\n{event.strategy}\n{event.inclusion_probability}"
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _release(connection: sa.Connection, decided: Sequence[Annotation]) -> None:
-    """Remove the reservations and drafts of those who decided.
+    """Remove the reservations and drafts of annotators who have decided.
 
-    Also where the events are imported: the annotator has decided elsewhere, and the reservation would only block.
+    This includes imported events: the annotator has decided elsewhere, so the reservation is no longer needed.
     """
     keys = [{"sentence": event.sentence_id, "name": event.annotator} for event in decided]
     for table in (schema.reservations, schema.drafts):
@@ -177,9 +182,9 @@ def _release(connection: sa.Connection, decided: Sequence[Annotation]) -> None:
 
 
 def _fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
-    """Rewrite `decisions` for some sentences from all of their events, as `labels.gold` folds them.
+    """Rewrite `decisions` for some sentences from all of their events, folded by `labels.gold`.
 
-    An undo can bring back any earlier event, so that the last event alone does not say what stands.
+    An undo can restore any earlier event, so the last event alone does not determine the standing decision.
     """
     events, decisions = schema.events, schema.decisions
     stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
@@ -195,7 +200,7 @@ def _fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
 
 
 def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-    """Those of the sentences that are in the store and not boilerplate."""
+    """The ids of sentences that are in the store and not boilerplate."""
     table = schema.sentences
     query = sa.select(table.c.id).where(table.c.id.in_(ids), table.c.boilerplate == "")
     return set(connection.execute(query).scalars())
@@ -205,7 +210,7 @@ def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
 
 
 def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
-    """Some columns of events (default: all), with the strategy and probability of their draws."""
+    """A query for some columns of events (default: all), with the strategy and probability of their draws."""
     events, draws, items = schema.events, schema.draws, schema.draw_items
     return (
         sa.select(*(columns or events.c), draws.c.strategy, items.c.inclusion_probability)
@@ -216,14 +221,14 @@ def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
 
 
 def _events_on(connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any]) -> list[Annotation]:
-    """The events that `query` finds on some sentences, in the order in which they were appended."""
+    """The events found by `query` on some sentences, in the order in which they were appended."""
     found = rows_among(connection, query, schema.events.c.sentence_id, sentence_ids)
     return [_event_of(row) for row in sorted(found, key=lambda row: int(row.seq))]
 
 
 def _event_row(event: Annotation) -> dict[str, Any]:
     row = vars(event) | {"draw_id": event.draw_id or _implied_draw_id(event)}
-    del row["strategy"], row["inclusion_probability"]  # these are the draw's
+    del row["strategy"], row["inclusion_probability"]  # stored with the draw
     return row
 
 

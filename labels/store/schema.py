@@ -1,7 +1,7 @@
-"""The tables of the label store in SQLAlchemy Core, and the revisions that bring an older store to them.
+"""The tables of the label store in SQLAlchemy Core, and the revisions that upgrade an older store.
 
-A new store is made from the tables; a test compares the two. Moments are ISO 8601 in UTC with microseconds, so that
-they sort as text.
+A new store is created from the tables; a test compares a new store with an upgraded store. Times are ISO 8601 in UTC
+with microseconds, so they sort correctly as text.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ _ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
 
 
 class _Tuple(sa.TypeDecorator[tuple[Any, ...]]):
-    """A JSON array that is read as a tuple, as our records have it."""
+    """A JSON array that is read as a tuple, the type used in our records."""
 
     impl = sa.JSON
     cache_ok = True
 
     def process_result_value(self, value: Any, _: object) -> tuple[Any, ...] | None:
-        """The value of a row."""
+        """Convert a value read from the database."""
         return None if value is None else tuple(value)
 
 
 def keys(**types: Any) -> list[Column[Any]]:
-    """The columns of a primary key, by name."""
+    """Create the columns of a primary key from names and types."""
     return [Column(name, kind, primary_key=True) for name, kind in types.items()]
 
 
 def filled(**types: Any) -> list[Column[Any]]:
-    """Columns that are never null, by name."""
+    """Create columns that are never null from names and types."""
     return [Column(name, kind, nullable=False) for name, kind in types.items()]
 
 
 def optional(**types: Any) -> list[Column[Any]]:
-    """Columns that may be null, by name."""
+    """Create columns that may be null from names and types."""
     return [Column(name, kind) for name, kind in types.items()]
 
 
-# The revision of a database, in a table as Alembic keeps it. Apart from the others: it holds nothing of the user's.
+# The revision of a database, in Alembic's own table. It is separate from the other tables: it has no user data.
 revisions = Table("alembic_version", sa.MetaData(), *keys(version_num=String(32)))
 
 documents = Table(
@@ -60,10 +60,10 @@ documents = Table(
 sentences = Table(
     "sentences",
     metadata,
-    # From 1 without a gap, given by the store: a sample is drawn by number, without listing a million ids.
+    # Assigned by the store, from 1 without gaps: a sample is drawn by number, without listing a million ids.
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("id", _ID, nullable=False, unique=True),
-    # Not a foreign key: sentences and annotations are also imported without documents that may not be shared.
+    # `document_id` is not a foreign key: annotations can be imported without documents that may not be shared.
     *filled(document_id=_ID, start=Integer, end=Integer, text=Text),
     *filled(splitter=String(80), boilerplate=String(40), synthetic=Boolean),
     Index("sentences_by_document", "document_id", "start"),
@@ -83,18 +83,18 @@ events = Table(
     Index("events_by_sentence", "sentence_id", "annotator"),
 )
 
-# The decisions that stand. Derived from `events` in the same transaction, so that counting them needs no folding.
+# The standing decisions, derived from `events` in the same transaction, so they can be counted without folding.
 decisions = Table(
     "decisions",
     metadata,
     *keys(sentence_id=_ID, annotator=_NAME, event=_WORD),
     *filled(seq=Integer),
     *optional(state=_WORD),
-    # Whether the sentence is in the store and not boilerplate, so that what is left to label is counted without a join.
+    # Whether the sentence is in the store and not boilerplate. Unlabelled sentences are counted without a join.
     *filled(labellable=Boolean),
 )
 
-# What an annotator has typed on a sentence and not confirmed yet.
+# Labels and notes that an annotator has typed and not confirmed yet.
 drafts = Table("drafts", metadata, *keys(sentence_id=_ID, annotator=_NAME), *filled(labels=_Tuple, note=Text))
 
 codebook_migrations = Table(
@@ -119,7 +119,7 @@ draw_items = Table(
     Index("draw_items_by_sentence", "sentence_id"),
 )
 
-# An entry waits until a review from a draw "relabel", later than the event `after_seq`, stands on its sentence.
+# An entry waits until a review from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
 relabelling = Table(
     "relabelling",
     metadata,
@@ -153,19 +153,19 @@ embeddings = Table(
     "embeddings",
     metadata,
     *keys(model_id=_ID, sentence_number=Integer),
-    # float16, little-endian, of length 1.
+    # A unit-length vector, float16, little-endian.
     *filled(vector=LargeBinary),
 )
 
 
-# -- revisions: what brings a store that an older version of communique wrote to these tables
+# -- revisions that upgrade a store written by an older version of communique
 #
-# Each revision is a function of `REVISIONS`, run with Alembic's operations in the caller's transaction. It is a record
-# of its time: the tables above may change, a revision may not.
+# Each revision is a function in `REVISIONS`, run with Alembic's operations in the caller's transaction. Never change a
+# published revision, even if the tables above change.
 
 
 def _to_0002(op: Operations) -> None:
-    """What teams need: numbered sentences, standing decisions, drafts, relabelling, codebook changes, wide scores."""
+    """Add sentence numbers, standing decisions, drafts, relabelling, codebook changes and new tables of scores."""
     _number_sentences(op)
     _extend_events(op)
     _fold_events(op)
@@ -175,7 +175,7 @@ def _to_0002(op: Operations) -> None:
 
 
 def _number_sentences(op: Operations) -> None:
-    """Make the table again with a number for each sentence, without a gap, as the primary key."""
+    """Rebuild the table of sentences with a gapless number as the primary key."""
     op.drop_index("ix_sentences_document_id", "sentences")
     op.rename_table("sentences", "old_sentences")
     op.create_table(
@@ -207,9 +207,9 @@ def _extend_events(op: Operations) -> None:
 
 
 def _fold_events(op: Operations) -> None:
-    """Fill `decisions`: an undo takes back the annotator's last standing event on the sentence.
+    """Fill `decisions`: an undo reverts the annotator's last standing event on the sentence.
 
-    A copy of the folding of that time: `labels.gold` may change, this revision may not.
+    This code copies the folding used when the revision was written, because `labels.gold` may change.
     """
     connection = op.get_bind()
     rows = connection.execute(sa.text("SELECT seq, sentence_id, annotator, event, state FROM events ORDER BY seq"))
@@ -235,7 +235,7 @@ def _fold_events(op: Operations) -> None:
 def _extend_draws(op: Operations) -> None:
     op.add_column("draws", Column("query", Text, nullable=False, server_default=""))
     with op.batch_alter_table("draw_items") as items:
-        # Also the reason why a sentence is labelled again, which has no limit in length.
+        # The column now also stores why a sentence is labelled again; the reason can have any length.
         items.alter_column("stratum", type_=Text(), existing_type=String(80), existing_nullable=False)
         items.add_column(Column("previous", sa.JSON(none_as_null=True)))
     op.create_index("draw_items_by_sentence", "draw_items", ["sentence_id"])
@@ -258,7 +258,7 @@ def _codebooks(op: Operations) -> None:
 
 
 def _models(op: Operations) -> None:
-    """The tables for scores were never written to before this revision."""
+    """Replace the tables of scores, which were never filled before this revision."""
     op.drop_table("scores")
     op.drop_table("embeddings")
     op.create_table(
@@ -278,4 +278,4 @@ def _models(op: Operations) -> None:
 
 
 REVISIONS = {"0002": _to_0002}
-"""What makes each revision of the one before it. The tables of 0001, the first, are in the tests."""
+"""The functions that upgrade to each revision from the previous one. The tables of the first, 0001, are in the tests."""

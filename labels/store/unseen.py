@@ -1,4 +1,4 @@
-"""The sentences that are free to be drawn: no annotator has decided on them or holds them reserved."""
+"""The sentences that are free to be drawn: neither decided on nor reserved."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ from labels.store.database import Part, count_rows, now, rows_among
 from labels.store.events import decided_by_anyone
 
 Uncertainty = Literal["entropy", "margin"]
-"""How doubt is measured: entropy grows with it, the margin between the two likeliest labels shrinks."""
+"""Measure of uncertainty: entropy grows with uncertainty; the margin between the two most likely labels shrinks."""
 
 _ROUNDS = 5
-"""How often `Unseen.random` guesses, twice as many numbers as are wanted each time, before it lists what is free."""
+"""Number of times that `Unseen.random` guesses sentence numbers before it lists all free sentences instead.
+
+Each round guesses twice as many numbers as requested.
+"""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The sentences that a sample is drawn from: how many, and 16 hex digits that identify them in this store."""
+    """A sampling frame: its size, and a hash of 16 hex digits that identifies its sentences in this store."""
 
     size: int
     hash: str
 
 
 class Unseen(Part):
-    """The part of the store that knows which sentences are free."""
+    """The part of the store that finds free sentences."""
 
     def ids(self, *, at: str | None = None) -> list[str]:
-        """Ids, sorted, of the sentences that are free at the time `at` (ISO 8601 in UTC; default: now)."""
+        """Sorted ids of the sentences that are free at the time `at` (ISO 8601 in UTC; default: now)."""
         query = sa.select(schema.sentences.c.id).where(*_free_to_label(at or now())).order_by(schema.sentences.c.id)
         return self._column(query)
 
     def frame(self) -> Frame:
         """The free sentences as a sampling frame.
 
-        The size is computed from totals (sentences, less decided ones, less reserved ones), because testing each
-        sentence takes seconds in a store of a million.
+        The size is computed from totals (all sentences minus decided and reserved sentences), because testing each
+        sentence takes seconds in a store with a million sentences.
         """
         sentences, decisions = schema.sentences, schema.decisions
         decided = sa.select(sa.func.count(decisions.c.sentence_id.distinct())).where(decisions.c.labellable)
-        # Compared as a concatenation with "", so that the query planner starts from the few ids and does not use the
-        # index of boilerplate, which would read every sentence.
+        # Adding "" keeps the query planner from using the index of boilerplate, which would read every sentence. The
+        # planner starts from the few reserved ids instead.
         labellable = sentences.c.boilerplate + "" == ""
         held = sa.select(sentences.c.id).where(labellable, ~decided_by_anyone(sentences.c.id))
         with self._database.reading() as connection:
@@ -56,9 +59,10 @@ class Unseen(Part):
         return Frame(size, self.frame_hash())
 
     def frame_hash(self) -> str:
-        """16 hex digits of all that decides which sentences are free: the last one, the last event, the reservations.
+        """A hash (16 hex digits) that identifies the free sentences.
 
-        Sentences and events are only ever added, so that their last numbers stand for all of them.
+        The hash covers the last sentence, the last event and the reservations. Sentences and events are only added, so
+        their last numbers represent all of them.
         """
         with self._database.reading() as connection:
             last = connection.execute(sa.select(sa.func.max(schema.sentences.c.number))).scalar()
@@ -67,7 +71,7 @@ class Unseen(Part):
         return hashlib.sha256("\n".join([str(last), str(seq), *ids]).encode()).hexdigest()[:16]
 
     def random(self, count: int, generator: Random) -> list[str]:
-        """Ids of `count` free sentences (all, if there are fewer), each set of that size as likely as any other."""
+        """Ids of a simple random sample of `count` free sentences, or of all free sentences if there are fewer."""
         table = schema.sentences
         with self._database.reading() as connection:
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
@@ -79,10 +83,10 @@ class Unseen(Part):
         return generator.sample(ids, min(count, len(ids)))
 
     def _guessed(self, connection: sa.Connection, count: int, last: int, generator: Random) -> list[str] | None:
-        """Draw numbers until enough of them are free; None where too few are, so that listing them is quicker.
+        """Draw sentence numbers until enough of them are free; None if too few are free.
 
-        Numbers are dense, and those that are not free are passed over: what is left is a simple random sample without
-        replacement (rejection sampling), and takes the same time in a store of any size.
+        Numbers are dense, and numbers that are not free are rejected. The result is a simple random sample without
+        replacement (rejection sampling). The time does not depend on the size of the store.
         """
         table = schema.sentences
         query = sa.select(table.c.number, table.c.id).where(*_free_to_label(now()))
@@ -93,28 +97,28 @@ class Unseen(Part):
             guesses = [number for number in dict.fromkeys(drawn) if number not in tried]
             tried.update(guesses)
             free = {row.number: row.id for row in rows_among(connection, query, table.c.number, guesses)}
-            # In the order in which they were guessed: the database's own would favour old documents.
+            # Keep the order of the guesses: the order of the database would favour old documents.
             found += [free[number] for number in guesses if number in free]
             if len(found) >= count:
                 return found[:count]
         return None
 
     def matching(self, words: Sequence[str], count: int) -> list[str]:
-        """Ids of up to `count` free sentences that contain all `words` (or phrases), in upper or lower case."""
+        """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case."""
         table = schema.sentences
         contains = [table.c.text.icontains(word, autoescape=True) for word in words]
-        # Ids are hashes, so that their order mixes the documents.
+        # Ids are hashes, so ordering by id mixes the documents.
         query = sa.select(table.c.id).where(*_free_to_label(now()), *contains).order_by(table.c.id).limit(count)
         return self._column(query)
 
     def uncertain(self, model_id: str, by: Uncertainty, count: int) -> list[tuple[str, float]]:
-        """Up to `count` free sentences that the model is least sure of: id and that figure, the least sure first."""
+        """The `count` free sentences with the highest uncertainty: pairs of id and `by` value, most uncertain first."""
         scores, sentences = schema.scores, schema.sentences
         column = scores.c[by]
         query = (
             sa.select(sentences.c.id, column)
             .join(sentences, sentences.c.number == scores.c.sentence_number)
-            # Boilerplate has no scores, so that `_free_to_label` would only add a condition.
+            # Boilerplate has no scores, so the extra condition of `_free_to_label` is not needed.
             .where(scores.c.model_id == model_id, *_free(sentences.c.id, now()))
             .order_by(column.asc() if by == "margin" else column.desc())
             .limit(count)
@@ -123,19 +127,19 @@ class Unseen(Part):
 
 
 def _free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement[bool], ...]:
-    """Conditions: no decision stands on the sentence, and no annotator holds it at a moment."""
+    """Conditions: no decision stands on the sentence, and it is not reserved at the time `at`."""
     held = schema.reservations
     reserved = sa.exists().where(held.c.sentence_id == sentence_id, held.c.expires_at > at)
     return ~decided_by_anyone(sentence_id), ~reserved
 
 
 def _free_to_label(at: str) -> tuple[sa.ColumnElement[bool], ...]:
-    """Conditions on `sentences`: not boilerplate, and free at a moment."""
+    """Conditions on `sentences`: not boilerplate, and free at the time `at`."""
     return schema.sentences.c.boilerplate == "", *_free(schema.sentences.c.id, at)
 
 
 def _reserved(connection: sa.Connection) -> list[str]:
-    """Ids of the sentences that an annotator holds now."""
+    """Ids of the sentences that are currently reserved."""
     held = schema.reservations
     query = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
     return list(connection.execute(query).scalars())

@@ -64,7 +64,7 @@ def test_a_malformed_url_is_refused_without_its_password(
         ("timout=5", r"unknown parameter 'timout' \(did you mean 'timeout'\?\)"),
         ("mode=ro", r"unknown parameter 'mode'"),
         ("timeout=long", r"\?timeout=long: a parameter of this URL is invalid \(.*'long'\)\. Fix the URL"),
-        ("timeout=5&timeout=6", r"a parameter of this URL cannot be used"),
+        ("timeout=5&timeout=6", r"a parameter of this URL is invalid"),
     ],
 )
 def test_a_parameter_that_sqlite_would_ignore_is_refused(isolated: Path, query: str, message: str) -> None:
