@@ -278,4 +278,4 @@ def _models(op: Operations) -> None:
 
 
 REVISIONS = {"0002": _to_0002}
-"""The functions that upgrade to each revision from the previous one. The tables of the first, 0001, are in the tests."""
+"""Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""

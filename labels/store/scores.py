@@ -91,7 +91,7 @@ class Scores(Part):
             return insert_new(connection, schema.embeddings, rows)
 
     def probabilities(self, model_id: str, sentence_id: str) -> tuple[float, ...] | None:
-        """The probabilities for a sentence, in the order of the model's labels; None if the model has no score for it."""
+        """The probabilities of a sentence in the order of the model's labels; None if the sentence has no score."""
         scores, sentences = schema.scores, schema.sentences
         query = (
             sa.select(scores.c.probabilities)
