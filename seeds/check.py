@@ -1,10 +1,9 @@
-"""Check the starter corpus, or another folder in its layout, against targets.
+"""Check the starter corpus, or another folder with the same layout, against targets.
 
     python seeds/check.py [FOLDER]
 
-Sizes, ids, marks, repetition, surface cues, balance and agreement. The exit code is 1
-where a target is missed, 2 where the folder cannot be read. `corpus.py` measures; whether a model learns from the
-corpus is not checked.
+Checks sizes, ids, marks, repetition, surface cues, balance and agreement, but not whether a model can learn from the
+corpus. The exit code is 1 if a target is missed and 2 if the folder cannot be read. `corpus.py` computes the figures.
 """
 
 from __future__ import annotations
@@ -41,22 +40,23 @@ from labels.text.duplicates import near_duplicate_pairs
 from trainer.environment import STARTER_CODEBOOK
 
 HARD_NEGATIVE = "hard negative: "
-"""The note of a sentence that looks like a label but has none begins so; the codebook's rule that it tests follows."""
+"""Prefix in the note of a sentence that looks like a label but has none; the tested codebook rule follows."""
 _PLACES_SHOWN = 3
 _WIDTH_IN_FILES = 110
-"""Columns of the report where standard output is not a terminal."""
+"""Width of the report in characters if standard output is not a terminal."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Targets for a corpus: least counts, the range of the share without a label, and greatest shares and areas.
+    """Targets for a corpus: minimum counts, a range for the share without a label, and maximum shares and AUCs.
 
-    `repeated_ngrams`: one 4-gram in twenty, so less than one in a sentence of average length (17 of them). For
-    comparison: in 1,800 public sentences of political news 0.083 of the 4-grams recur in another sentence, and text
-    from a template comes near 1. It is measured on 80,000 words (about 70,000 4-grams) of a larger corpus.
+    `repeated_ngrams`: one 4-gram in twenty, so less than one in a sentence of average length (17 4-grams). For
+    comparison: in 1,800 public sentences of political news, 0.083 of the 4-grams recur in another sentence; in text
+    made from a template, nearly all do. A corpus of more than 80,000 words (about 70,000 4-grams) is measured on
+    samples of that size.
 
-    `surface_auc`: 0.5 is chance. Above 0.6, length, position and form reveal enough of a label for a model to learn
-    them in place of the words.
+    `surface_auc`: 0.5 is chance. Above 0.6, length, position and form predict a label so well that a model may learn
+    them instead of the words.
     """
 
     documents: int = 160
@@ -76,8 +76,8 @@ TARGETS = Targets()
 class Check:
     """One figure and its target.
 
-    `measured` is None where it is undefined, which misses any target. Without `at_least` and `at_most` it is only
-    reported. `interval` is at 95%; `places` are the first few where the corpus falls short.
+    `measured` is None if undefined, which misses any target. Without `at_least` and `at_most` the figure is only
+    reported. `interval` is the 95% interval; `places` are the first few places that cause the check to fail.
     """
 
     what: str
@@ -89,7 +89,7 @@ class Check:
 
     @property
     def ok(self) -> bool | None:
-        """Whether the target is met; None without a target."""
+        """Whether the target is met; None if there is no target."""
         if self.at_least is None and self.at_most is None:
             return None
         if self.measured is None:
@@ -100,9 +100,9 @@ class Check:
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """All checks in order, the surface classifier's area by label and group of features, and the balances.
+    """All checks in order, the surface AUCs, and the balance by form and by region.
 
-    `surface` maps label -> group ("length", "position", "form", "all") -> area, None where it is undefined.
+    `surface` maps label -> feature group ("length", "position", "form", "all") -> AUC, None if undefined.
     """
 
     checks: tuple[Check, ...]
@@ -116,9 +116,9 @@ class CorpusReport:
 
 
 def main(arguments: Sequence[str] | None = None, targets: Targets = TARGETS) -> int:
-    """Check a folder, print the report and return the exit code."""
+    """Check a corpus folder, print the report and return the exit code."""
     parser = argparse.ArgumentParser(description="Check a corpus against its targets; exit code 1 if one is missed.")
-    help_text = "holds documents/ and annotations/ [default: the starter corpus]"
+    help_text = "folder with documents/ and annotations/ [default: the starter corpus]"
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).resolve().parent, help=help_text)
     folder = parser.parse_args(arguments).folder
     try:
@@ -134,7 +134,7 @@ def check_corpus(folder: Path, codebook: Codebook, targets: Targets = TARGETS) -
     """Read a corpus folder and compare it with the targets.
 
     Raises:
-        DataError: a part of the folder is missing, or a file in it does not validate.
+        DataError: a part of the folder is missing, or one of its files is not valid.
     """
     corpus = read_labelled_corpus(folder, codebook)
     surface = surface_areas(corpus, codebook)
@@ -169,7 +169,7 @@ def _size_checks(corpus: LabelledCorpus, codebook: Codebook, targets: Targets) -
 
 
 def _hard_negative_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Check]:
-    """Sentences without gold labels whose note says that they look like one: all, and by rule."""
+    """Number of hard negatives, in total and by rule: sentences without gold labels whose note marks them as such."""
     rules = {
         line.sentence.id: line.event.note.removeprefix(HARD_NEGATIVE)
         for line in corpus.lines
@@ -182,7 +182,7 @@ def _hard_negative_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[
 
 
 def _mark_checks(corpus: LabelledCorpus) -> Iterator[Check]:
-    """Invented text must say so everywhere, so that no figure about it passes for one about the world."""
+    """Invented text must be marked everywhere, so that its figures are never mistaken for findings about the world."""
     unmarked = [own.path.name for own in corpus.documents if not own.document.synthetic]
     yield _none_allowed("documents not marked synthetic", unmarked)
     lines = [line.place for line in corpus.lines if not line.sentence.synthetic]
@@ -190,7 +190,7 @@ def _mark_checks(corpus: LabelledCorpus) -> Iterator[Check]:
 
 
 def _span_checks(corpus: LabelledCorpus) -> Iterator[Check]:
-    """Annotated spans against the spans that the splitter cuts: an id stands for document, start and end."""
+    """Compare annotated spans with the spans of the splitter. Ids identify spans by document, start and end."""
     texts = {own.document.id: own.document.text for own in corpus.documents}
     cut = {sentence.id for _, sentence in corpus.placed}
     annotated = {line.sentence.id: line for line in corpus.lines}
@@ -231,7 +231,7 @@ def _repetition_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Che
 
 
 def _agreement_checks(corpus: LabelledCorpus, codebook: Codebook) -> Iterator[Check]:
-    """Cohen's kappa of the readings by label, with its interval over documents, then their F1."""
+    """Cohen's kappa between the readings per label, with an interval over documents, then F1 between the readings."""
     sentences = {line.sentence.id: line.sentence for line in corpus.lines}
     report = agreement([line.event for line in corpus.lines], sentences, codebook)
     figures = (report.unbiased if report.unbiased.figures.n_sentences else report.other).figures
@@ -247,7 +247,7 @@ def _agreement_checks(corpus: LabelledCorpus, codebook: Codebook) -> Iterator[Ch
 
 
 def print_report(report: CorpusReport) -> None:
-    """Print every check with its target, the places where targets are missed, then surface and balance."""
+    """Print all checks with their targets, the places where targets are missed, then surface AUCs and balance."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=max(console.width, _WIDTH_IN_FILES))
@@ -309,7 +309,7 @@ def _surface_table(surface: Mapping[str, Mapping[str, float | None]]) -> Table:
 
 
 def _balance_table(found: Balance) -> Table:
-    """A row for each form or region, one for the corpus, and the largest ratio of each label to the corpus."""
+    """One row per form or region, one for the corpus, and each label's largest ratio to its share in the corpus."""
     table = _figure_table(found.attribute, ["documents", "sentences", *found.whole.shares])
     for row in (*found.rows, found.whole):
         table.add_row(Text(row.value), str(row.n_documents), f"{row.n_sentences:,}", *map(_number, row.shares.values()))

@@ -1,7 +1,7 @@
-"""A folder of labelled documents in the layout of `seeds/`, and what can be measured of it.
+"""Read a folder of labelled documents with the layout of `seeds/`, and compute figures about it.
 
-Reading, repetition, what labels look like from outside, balance by form and region, agreement of the readings. Figures
-only: `check.py` compares them with targets and prints them.
+The figures are repetition, surface AUCs, balance by form and region, and agreement between the readings. `check.py`
+compares them with targets and prints them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import count
 
 FOLDS = 5
-"""Of the cross-validation behind `surface_area`."""
+"""Number of cross-validation folds in `surface_area`."""
 FEWEST_SENTENCES = 100
-"""A form or region with fewer sentences has no ratio: a handful of labels would make it large."""
+"""Minimum number of sentences of a form or region for a ratio, since a few labels could make the ratio large."""
 _SEED = 13
 _NGRAM = 4
 _NGRAM_WORDS, _NGRAM_DRAWS = 80_000, 5
@@ -60,7 +60,7 @@ class LabelledDocument:
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """A folder's content, cut by the present splitter. `gold` maps sentence id -> labels where they are decided."""
+    """The content of a folder, split by the current splitter. `gold` maps sentence id -> labels if they are decided."""
 
     documents: tuple[LabelledDocument, ...]
     lines: tuple[Line, ...]
@@ -68,20 +68,20 @@ class LabelledCorpus:
 
     @property
     def placed(self) -> Iterator[tuple[LabelledDocument, Sentence]]:
-        """Every sentence to label with its document."""
+        """All sentences to label, each with its document."""
         return ((own, sentence) for own in self.documents for sentence in own.sentences)
 
 
 def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
-    """Cut the documents of a folder into sentences again, and read the annotations and the gold they decide.
+    """Read a folder: split its documents into sentences, read the annotations and resolve the gold labels.
 
     Raises:
-        DataError: documents/ or annotations/ is missing or empty, or a file in it does not validate.
+        DataError: documents/ or annotations/ is missing or empty, or one of the files is not valid.
     """
     documents = tuple(own for path in find_files([folder / "documents"]) for own in _labelled_documents(path))
     files = sorted((folder / "annotations").glob("*.jsonl"))
     if not files:
-        raise DataError(f"{folder / 'annotations'}: no .jsonl file there. Give a folder in the layout of the seeds.")
+        raise DataError(f"{folder / 'annotations'}: there are no .jsonl files. Use a folder with the layout of seeds.")
     lines = tuple(line for path in files for line in read_annotations(path, codebook))
     return LabelledCorpus(documents, lines, resolve([line.event for line in lines], codebook).gold)
 
@@ -99,7 +99,7 @@ def _refuse(message: str) -> None:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation."""
+    """Return the words of a text in lower case, without punctuation."""
     return _WORD.findall(text.casefold())
 
 
@@ -107,12 +107,12 @@ def words_of(text: str) -> list[str]:
 
 
 def share(part: int, whole: int) -> float | None:
-    """`part` of `whole`, in [0, 1]; None where `whole` is 0."""
+    """Return `part` divided by `whole`, in [0, 1]; None if `whole` is 0."""
     return part / whole if whole else None
 
 
 def repeated_ngram_share(sentences: Sequence[Sequence[str]], documents: Sequence[str], n: int = _NGRAM) -> float | None:
-    """Share, in [0, 1], of the word n-gram tokens that occur in more than one document; None without n-grams.
+    """Return the share of word n-grams that occur in more than one document, in [0, 1]; None if there are no n-grams.
 
     Args:
         sentences: the words of each sentence; n-grams do not cross the end of a sentence.
@@ -128,10 +128,10 @@ def repeated_ngram_share(sentences: Sequence[Sequence[str]], documents: Sequence
 
 
 def share_at_equal_size(sentences: Sequence[Sequence[str]], documents: Sequence[str]) -> float | None:
-    """`repeated_ngram_share` of documents drawn at random up to `_NGRAM_WORDS` words, the mean of a few draws.
+    """Return the mean `repeated_ngram_share` of a few random samples of documents, each of about `_NGRAM_WORDS` words.
 
-    The share grows with the size of a corpus. Measured at one size, it can be compared before and after documents
-    are added.
+    The share grows with the size of a corpus. Samples of a fixed size can be compared before and after documents are
+    added.
     """
     own: defaultdict[str, list[Sequence[str]]] = defaultdict(list)
     for words, document in zip(sentences, documents, strict=True):
@@ -150,13 +150,13 @@ def share_at_equal_size(sentences: Sequence[Sequence[str]], documents: Sequence[
 
 
 def moving_type_token_ratio(words: Sequence[str], window: int = _WINDOW) -> float | None:
-    """Mean share of different words in every run of `window` words, in (0, 1]; None with fewer words than that.
+    """Return the mean share of distinct words per window of `window` words, in (0, 1]; None if there are fewer words.
 
     Source: Covington and McFall (2010), "Cutting the Gordian knot: the moving-average type-token ratio (MATTR)".
     """
     if len(words) < window:
         return None
-    # The window slides by one word: its counts are updated rather than made again, which keeps this linear.
+    # The window moves by one word. Updating the counts instead of recounting keeps the time linear.
     inside = Counter(words[:window])
     types = [len(inside)]
     for entering, leaving in zip(words[window:], words, strict=False):
@@ -168,11 +168,11 @@ def moving_type_token_ratio(words: Sequence[str], window: int = _WINDOW) -> floa
     return sum(types) / len(types) / window
 
 
-# -- surface: what labels can be guessed from without reading
+# -- surface: features that may predict labels without the words
 
 
 def surface_areas(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, dict[str, float | None]]:
-    """Label -> group of features ("length", "position", "form", "all") -> its `surface_area`."""
+    """Return label -> feature group ("length", "position", "form", "all") -> `surface_area`."""
     groups = surface_features(corpus)
     groups["all"] = np.hstack(list(groups.values()))
     decided = [(own.document.id, corpus.gold[s.id]) for own, s in corpus.placed if s.id in corpus.gold]
@@ -185,11 +185,11 @@ def surface_areas(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, dict[
 
 
 def surface_features(corpus: LabelledCorpus) -> dict[str, Floats]:
-    """Features of the n sentences with gold that do not depend on their words.
+    """Return features of the n sentences with gold labels that do not depend on the words.
 
     Returns:
-        "length" (n, 2): words, characters. "position" (n, 4) among the document's sentences to label: number from 0,
-        relative place from 0 to 1, whether first, whether last. "form" (n, forms): one-hot.
+        "length" (n, 2): numbers of words and characters. "position" (n, 4) among the document's sentences to label:
+        index, relative position in [0, 1], whether first, whether last. "form" (n, forms): one-hot.
     """
     forms = sorted({own.form for own in corpus.documents})
     rows: dict[str, list[list[float]]] = {"length": [], "position": [], "form": []}
@@ -205,18 +205,19 @@ def surface_features(corpus: LabelledCorpus) -> dict[str, Floats]:
 
 
 def surface_area(features: Floats, gold: Bools, documents: NDArray[np.str_]) -> float | None:
-    """Area under the ROC curve of the better of two classifiers, its mean over `FOLDS` folds of whole documents.
+    """Return the ROC AUC of the better of two classifiers, averaged over `FOLDS` folds of whole documents.
 
-    The two are logistic regression and small boosted trees: trees of the default size fit the noise of so few features
-    and would hide a weak signal.
+    The classifiers are logistic regression and small boosted trees. Trees of the default size would overfit these few
+    features and hide a weak signal.
 
     Args:
         features: (n, features).
         gold: (n,) whether the sentence has the label.
-        documents: (n,) ids.
+        documents: (n,) document ids.
 
     Returns:
-        In [0, 1], 0.5 being chance; None where fewer than `FOLDS` documents have the label, or a sentence without it.
+        The AUC in [0, 1], 0.5 is chance; None if fewer than `FOLDS` documents have a sentence with the label, or fewer
+        than `FOLDS` have a sentence without the label.
     """
     from sklearn.model_selection import StratifiedGroupKFold
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn depends on it
@@ -224,7 +225,7 @@ def surface_area(features: Floats, gold: Bools, documents: NDArray[np.str_]) -> 
     if min(len(set(documents[gold])), len(set(documents[~gold]))) < FOLDS:
         return None
     folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=_SEED).split(features, gold, documents))
-    # On so few rows threads wait for each other longer than they work.
+    # With so few rows, threads spend more time on synchronisation than on work.
     with threadpool_limits(limits=1):
         return max(_mean_area(build, features, gold, folds) for build in (_boosted_trees, _regression))
 
@@ -248,7 +249,7 @@ def _regression() -> Any:
 def _mean_area(
     build: Callable[[], Any], features: Floats, gold: Bools, folds: Iterable[tuple[NDArray[Any], NDArray[Any]]]
 ) -> float:
-    """Folds whose test part has one class only have no area and are left out; at least one fold has both."""
+    """Mean AUC over folds. Folds with only one class in train or test are left out; at least one fold has both."""
     from sklearn.metrics import roc_auc_score
 
     areas = [
@@ -264,7 +265,7 @@ def _mean_area(
 
 @dataclass(frozen=True)
 class Share:
-    """Labels in the sentences of one form or region: the share that has each label, in [0, 1]."""
+    """Share of the sentences of one form or region that have each label, in [0, 1]."""
 
     value: str
     n_documents: int
@@ -274,10 +275,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Balance:
-    """Shares by form or by region, most sentences first.
+    """Label shares by form or by region, in descending order of the number of sentences.
 
-    `largest` maps each label to the form or region of at least `FEWEST_SENTENCES` sentences in which its share is
-    largest, and the ratio of that share to the share in the whole corpus; a label that does not occur is left out.
+    `largest` maps each label to the form or region with the largest share of the label, and the ratio of this share to
+    the share in the whole corpus. Forms and regions with fewer than `FEWEST_SENTENCES` sentences do not count; labels
+    that do not occur are left out.
     """
 
     attribute: Attribute
@@ -287,7 +289,7 @@ class Balance:
 
 
 def balance(corpus: LabelledCorpus, codebook: Codebook, attribute: Attribute) -> Balance:
-    """The share of each label in each form, or each region, of the corpus."""
+    """Return the share of each label by form or by region."""
     by_value: defaultdict[str, list[LabelledDocument]] = defaultdict(list)
     for own in corpus.documents:
         by_value[getattr(own, attribute)].append(own)
@@ -316,9 +318,9 @@ def _share(
 
 
 def reading_f1(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, float | None]:
-    """Label -> F1 of one reading against the other, pooled over every two annotators; the order does not matter.
+    """Return label -> F1 between readings, pooled over all pairs of annotators; F1 is symmetric.
 
-    None where no sentence that two of them reviewed has the label.
+    F1 is None if no sentence reviewed by a pair has the label.
     """
     given: defaultdict[str, dict[str, LabelSet]] = defaultdict(dict)
     for (sentence, annotator), event in standing(line.event for line in corpus.lines).annotations.items():
@@ -331,6 +333,6 @@ def reading_f1(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, float | 
 
 
 def _matrix(sets: Sequence[LabelSet], codebook: Codebook) -> Bools:
-    """(sets, labels) booleans."""
+    """Label sets as booleans of shape (sets, labels)."""
     rows = [[label in labels for label in codebook.label_names] for labels in sets]
     return np.array(rows, dtype=bool).reshape(-1, len(codebook.labels))
