@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trainer.config.experiment import Experiment
-    from trainer.evaluation.curve_figures import Outlook
-    from trainer.runs.learning_curve import CurveResult, LearningCurve
+    from trainer.evaluation.curve_figures import LearningCurve, Outlook
+    from trainer.runs.learning_curve import CurveResult
     from trainer.runs.run import RunResult
     from trainer.runs.sweep import SweepResult
     from trainer.runs.sweep_trials import Trial

@@ -255,10 +255,14 @@ def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
         yield f"{len(leaked)} of {len(test)} test rows {what} train or validation rows, e.g. '{leaked[0].text[:60]}'"
 
 
+def absent_labels(codebook: Codebook, train: Sequence[Example]) -> list[str]:
+    """The labels of the codebook that no example has."""
+    seen = {label for example in train for label in example.labels}
+    return [name for name in codebook.label_names if name not in seen]
+
+
 def _refuse_absent_labels(codebook: Codebook, train: Sequence[Example], source: str) -> None:
-    seen = Counter(label for example in train for label in example.labels)
-    absent = [name for name in codebook.label_names if not seen[name]]
-    if absent:
+    if absent := absent_labels(codebook, train):
         raise ExperimentError(
             f"{source}: no train example has the label {', '.join(absent)}. Label some, take the label out of the "
             "codebook, or give data in which it occurs."

@@ -8,8 +8,7 @@ the law that larger data follow.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from labels.agreement.coefficients import percentile_interval
 from trainer.calibration.calibration import Bools, Floats
-from trainer.evaluation.metrics import Counts, group_sums
+from trainer.evaluation.metrics import Counts, defined
 
 RATES = np.geomspace(0.02, 1.5, 100)
 """Exponents that are tried; near 0 the law is a logarithm, above 1.5 practically a step."""
@@ -49,23 +48,16 @@ def fit_power_laws(sizes: Floats, scores: Floats, weights: Floats) -> PowerLaws:
     needed.
     """
     scores = np.where(weights > 0, scores, 0.0)
-    best = PowerLaws(*(np.zeros(len(scores)) for _ in range(3)))
-    least = np.full(len(scores), np.inf)
-    for rate in RATES:
-        ceiling, scale = _fit_line(sizes**-rate, scores, weights)
-        missed = (weights * (scores - ceiling[:, None] + scale[:, None] * sizes**-rate) ** 2).sum(axis=1)
-        better = missed < least - 1e-12
-        least = np.where(better, missed, least)
-        best = PowerLaws(
-            np.where(better, ceiling, best.ceiling),
-            np.where(better, scale, best.scale),
-            np.where(better, rate, best.rate),
-        )
-    return best
+    lines = [_fit_line(sizes**-rate, scores, weights) for rate in RATES]
+    ceiling, scale, missed = (np.array(values) for values in zip(*lines, strict=True))  # (rates, draws) each
+    # Rounded, so that among laws that fit equally well (level ones) the lowest rate is taken on every machine.
+    best = missed.round(12).argmin(axis=0)
+    draw = np.arange(len(scores))
+    return PowerLaws(ceiling[best, draw], scale[best, draw], RATES[best])
 
 
-def _fit_line(x: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """(draws,) ceiling <= 1 and scale >= 0 of least squares for scores = ceiling - scale * x.
+def _fit_line(x: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """(draws,) ceiling <= 1 and scale >= 0 of least squares for scores = ceiling - scale * x, and those squares.
 
     The squares are convex, so that a bound which the free optimum crosses holds with equality; it never crosses both.
     """
@@ -78,7 +70,9 @@ def _fit_line(x: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Float
     scale = np.maximum(-slope, 0)
     ceiling = mean + scale * middle
     bound_scale = (weights * x * (1 - scores)).sum(axis=1) / (weights @ x**2)
-    return np.minimum(ceiling, 1), np.where(ceiling > 1, bound_scale, scale)
+    scale, ceiling = np.where(ceiling > 1, bound_scale, scale), np.minimum(ceiling, 1)
+    missed = (weights * (scores - ceiling[:, None] + scale[:, None] * x) ** 2).sum(axis=1)
+    return ceiling, scale, missed
 
 
 FEWEST_SIZES = 4
@@ -135,13 +129,70 @@ class Outlook:
     rate: float
 
 
-def group_counts(gold: Bools, predicted: Bools, groups: Sequence[int]) -> Counts:
-    """Counts (groups, labels) from gold and predictions (n, labels) and the group number of each of n examples."""
-    return Counts(
-        tp=group_sums(gold & predicted, groups),
-        fp=group_sums(~gold & predicted, groups),
-        fn=group_sums(gold & ~predicted, groups),
-    )
+@dataclass(frozen=True)
+class CurveFit:
+    """One model, fitted to `train` and calibrated on `validation` sentences; `problem` says why it could not be.
+
+    counts: (test groups, labels), None where it could not be fitted. `uncalibrated` labels had too few validation
+    positives to be calibrated.
+    """
+
+    repeat: int
+    train: int
+    validation: int
+    counts: Counts | None = None
+    uncalibrated: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+    @property
+    def macro_f1(self) -> float | None:
+        """Macro-F1 on test; None where undefined or not fitted."""
+        return defined(self.counts.summed().macro_f1) if self.counts else None
+
+    @property
+    def per_label_f1(self) -> tuple[float | None, ...]:
+        """F1 of each label on test; empty where it could not be fitted."""
+        return tuple(map(defined, self.counts.summed().f1)) if self.counts else ()
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One size: means over the repeats that could be fitted, of the sentences too, since groups differ in size.
+
+    `labelled` is what people had to label for it: `train` and `validation` together.
+    """
+
+    labelled: int
+    train: int
+    validation: int
+    macro_f1: Figure
+    per_label_f1: Mapping[str, Figure]
+    fits: tuple[CurveFit, ...]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Points in order of size, and the outlook; that is None if it cannot be estimated, for the given `reason`.
+
+    `intervals_reason` says why there are no intervals, where there are none.
+    """
+
+    experiment: str
+    kind: str
+    seed: int
+    data: str
+    synthetic: bool
+    split_hash: str
+    labels: tuple[str, ...]
+    n_test: int
+    n_groups: int
+    confidence: float
+    points: tuple[CurvePoint, ...]
+    outlook: Outlook | None
+    reason: str
+    intervals_reason: str
+    notes: tuple[str, ...]
 
 
 def measured_figures(curve: CurveCounts) -> CurveFigures:
@@ -166,9 +217,8 @@ def drawn_figures(curve: CurveCounts, *, draws: int, seed: int) -> CurveFigures:
 
 def figure(value: float, draws: Floats | None, confidence: float) -> Figure:
     """A measured value (nan: undefined) with the percentile interval of its defined draws, if there are any."""
-    measured = None if math.isnan(value) else float(value)
     interval = None if draws is None else percentile_interval(draws, confidence)
-    return Figure(measured, *(interval or ()))
+    return Figure(defined(value), *(interval or ()))
 
 
 def look_ahead(
@@ -192,11 +242,7 @@ def _figures(curve: CurveCounts, weights: Floats, times: Floats, starts: NDArray
 
     `starts` (draws,): how many of the smallest sizes the law leaves out.
     """
-
-    def weighed(each: Floats) -> Floats:
-        return np.asarray(np.einsum("dg,rsgl->drsl", weights, each, optimize=True))
-
-    drawn = Counts(*(weighed(each) for each in (curve.counts.tp, curve.counts.fp, curve.counts.fn)))
+    drawn = curve.counts.changed(lambda each: np.asarray(np.einsum("dg,rsgl->drsl", weights, each, optimize=True)))
     macro_f1 = np.where(curve.fitted, drawn.macro_f1, np.nan)
     return CurveFigures(
         macro_f1=_mean_over_repeats(macro_f1, times[:, :, None]),

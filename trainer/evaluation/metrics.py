@@ -6,7 +6,7 @@ Throughout, `gold` and `predicted` are (n, labels) booleans and `probabilities` 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,16 +51,30 @@ class Counts:
     @property
     def micro_f1(self) -> Floats:
         """F1 of the counts summed over labels."""
-        return Counts(self.tp.sum(axis=-1), self.fp.sum(axis=-1), self.fn.sum(axis=-1)).f1
+        return self.changed(lambda each: each.sum(axis=-1)).f1
+
+    def summed(self) -> Counts:
+        """The counts of all groups together, from (groups, labels) counts: (labels,) each."""
+        return self.changed(lambda each: each.sum(axis=0))
+
+    def changed(self, change: Callable[[Floats], Floats]) -> Counts:
+        """The counts with a function applied to each of the three, such as a sum or the weights of a resample."""
+        return Counts(change(self.tp), change(self.fp), change(self.fn))
 
 
 def count(gold: Bools, predicted: Bools) -> Counts:
     """Counts over all rows: (labels,) each."""
-    return Counts(
-        tp=(gold & predicted).sum(axis=0).astype(float),
-        fp=(~gold & predicted).sum(axis=0).astype(float),
-        fn=(gold & ~predicted).sum(axis=0).astype(float),
-    )
+    return Counts(*(each.sum(axis=0).astype(float) for each in _outcomes(gold, predicted)))
+
+
+def group_counts(gold: Bools, predicted: Bools, groups: Sequence[int]) -> Counts:
+    """Counts (groups, labels) from the group number of each of n examples."""
+    return Counts(*(group_sums(each, groups) for each in _outcomes(gold, predicted)))
+
+
+def _outcomes(gold: Bools, predicted: Bools) -> tuple[Bools, Bools, Bools]:
+    """True positives, false positives and false negatives."""
+    return gold & predicted, ~gold & predicted, gold & ~predicted
 
 
 def exact_match(gold: Bools, predicted: Bools) -> NDArray[np.bool_]:
@@ -130,6 +144,11 @@ def group_sums(values: Bools, groups: Sequence[int]) -> Floats:
     return sums
 
 
+def defined(value: float | Floats) -> float | None:
+    """A figure as JSON has it, which has no nan: undefined is None."""
+    return None if math.isnan(value) else float(value)
+
+
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     numerator, denominator = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     result = np.full(np.broadcast(numerator, denominator).shape, np.nan)
@@ -181,8 +200,8 @@ def bootstrap_intervals(
     Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
     """
     weights = _draw_weights(groups, draws, np.random.default_rng(seed))
-    by_group = Counts(*(group_sums(values, groups) for values in _outcomes(gold, predicted)))
-    counts = Counts(*(weights @ each for each in (by_group.tp, by_group.fp, by_group.fn)))
+    by_group = group_counts(gold, predicted, groups)
+    counts = by_group.changed(lambda each: weights @ each)
     right = group_sums(exact_match(gold, predicted)[:, None], groups)
     sizes = group_sums(np.ones((len(gold), 1), dtype=bool), groups)
     accuracy = ((weights @ right) / (weights @ sizes))[:, 0]
@@ -215,7 +234,7 @@ def paired_difference(
 
 
 def _drawn_macro_f1(gold: Bools, predicted: Bools, groups: Sequence[int], weights: Floats) -> Floats:
-    counts = Counts(*(weights @ group_sums(values, groups) for values in _outcomes(gold, predicted)))
+    counts = group_counts(gold, predicted, groups).changed(lambda each: weights @ each)
     return _macro_f1(counts.f1, count(gold, predicted).f1)
 
 
@@ -230,10 +249,6 @@ def _macro_f1(f1: Floats, measured: Floats) -> Floats:
     """
     held = np.where(np.isnan(f1), measured, f1)[:, ~np.isnan(measured)]
     return held.mean(axis=1) if held.shape[1] else np.full(len(f1), np.nan)
-
-
-def _outcomes(gold: Bools, predicted: Bools) -> tuple[Bools, Bools, Bools]:
-    return gold & predicted, ~gold & predicted, gold & ~predicted
 
 
 def _draw_weights(groups: Sequence[int], draws: int, generator: np.random.Generator) -> NDArray[np.float64]:

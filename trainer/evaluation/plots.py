@@ -1,45 +1,68 @@
-"""Pictures of a report: F1 with intervals, precision and recall, reliability, and confusion of exclusive labels."""
+"""Pictures: of a report F1 with intervals, precision and recall, reliability, and confusion of exclusive labels; and of
+a learning curve.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.evaluation.metrics import CALIBRATION_BINS, reliability_bins
 from trainer.evaluation.report import Outcome, Report
 
+if TYPE_CHECKING:
+    from trainer.evaluation.curve_figures import LearningCurve, Outlook
+
 _MANY = 12
 _MOST_BARS = 100
 """Of more labels only the most frequent ones are drawn: a taller picture cannot be read."""
+_MOST_CLASSES = 40
+"""With more classes the numbers in a confusion matrix cannot be read."""
+_BEYOND = 1.25
+"""How far past the data the law of a learning curve is drawn, at least."""
 BLUE, GREY, INK = "#2b5c8a", "#b8c4d0", "#222222"
 
 
 def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
     """Write the plots that fit the codebook as PNG files into `folder`; their paths."""
-    drawings: dict[str, Callable[[Any], None]] = {
-        "f1_per_label": lambda axes: draw_f1(axes, report),
-        "precision_recall": lambda axes: _draw_precision_recall(axes, outcome),
-        "reliability": lambda axes: _draw_reliability(axes, outcome),
-    }
-    if outcome.exclusive and len(outcome.labels) <= 40:
-        drawings["confusion"] = lambda axes: _draw_confusion(axes, outcome)
-    return [_save(name, draw, folder, min(len(outcome.labels), _MOST_BARS)) for name, draw in drawings.items()]
+    tall = max(4.5, 0.35 * min(len(outcome.labels), _MOST_BARS) + 1.5)
+    drawn = [
+        _save(folder / "f1_per_label.png", lambda axes: draw_f1(axes, report), height=tall),
+        _save(folder / "precision_recall.png", lambda axes: _draw_precision_recall(axes, outcome)),
+        _save(folder / "reliability.png", lambda axes: _draw_reliability(axes, outcome)),
+    ]
+    if outcome.exclusive and len(outcome.labels) <= _MOST_CLASSES:
+        wide, confusion = max(6.5, tall), folder / "confusion.png"
+        drawn.append(_save(confusion, lambda axes: _draw_confusion(axes, outcome), width=wide, height=tall))
+    return drawn
 
 
-def _save(name: str, draw: Callable[[Any], None], folder: Path, n_bars: int) -> Path:
+def draw_learning_curve(curve: LearningCurve, path: Path) -> None:
+    """Write a curve as a PNG: means with intervals, every repeat, and the law through them drawn out."""
+
+    def draw(axes: Any) -> None:
+        _draw_points(axes, curve)
+        if curve.outlook:
+            _draw_law(axes, curve.points[0].labelled, curve.outlook)
+        _label_curve(axes, curve)
+
+    _save(path, draw)
+
+
+def _save(path: Path, draw: Callable[[Any], None], *, width: float = 6.5, height: float = 4.5) -> Path:
+    # A canvas of its own instead of pyplot: pyplot would choose a backend and keep every figure in memory.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    tall = max(4.5, 0.35 * n_bars + 1.5) if name in ("f1_per_label", "confusion") else 4.5
-    figure = Figure(figsize=(max(6.5, tall if name == "confusion" else 0), tall), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     draw(axes)
     axes.spines[["top", "right"]].set_visible(False)
-    path = folder / f"{name}.png"
+    # Without the name of the software the same figures give the same bytes.
     figure.savefig(path, metadata={"Software": None})
     return path
 
@@ -57,7 +80,7 @@ def draw_f1(axes: Any, report: Report) -> None:
         for position, label in zip(positions, labels, strict=True):
             bounds = report.intervals.per_label_f1[label]
             if bounds.low is not None:
-                axes.plot([bounds.low, bounds.high], [position, position], color=BLUE, linewidth=2.5)
+                axes.hlines(position, bounds.low, bounds.high, color=BLUE, linewidth=2.5)
     for position, value in zip(positions, values, strict=True):
         axes.text(0.012, position, "undefined" if value is None else f"{value:.2f}", va="center", color=INK)
     axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
@@ -128,3 +151,41 @@ def _draw_confusion(axes: Any, outcome: Outcome) -> None:
     axes.set_yticks(range(used), names)
     axes.set(xlabel="predicted", ylabel="gold")
     axes.set_title("Confusion on test", loc="left")
+
+
+def _draw_points(axes: Any, curve: LearningCurve) -> None:
+    fits = [fit for point in curve.points for fit in point.fits if fit.macro_f1 is not None]
+    sizes = [fit.train + fit.validation for fit in fits]
+    axes.plot(sizes, [fit.macro_f1 for fit in fits], "o", color=GREY, markersize=4, label="each repeat")
+    for point in curve.points:
+        mean = point.macro_f1
+        if mean.value is not None:
+            axes.plot(point.labelled, mean.value, "o", color=BLUE, markersize=7)
+        if mean.low is not None:
+            axes.vlines(point.labelled, mean.low, mean.high, color=BLUE, linewidth=2)
+
+
+def _draw_law(axes: Any, first: int, law: Outlook) -> None:
+    """The power law from the smallest size on, and beyond the data."""
+    last = law.labelled
+    end = max(last + law.more, _BEYOND * last)
+    for start, stop, line, label in ((first, last, "-", "power law"), (last, end, "--", "beyond the data")):
+        n = np.geomspace(start, stop, 50)
+        axes.plot(n, law.ceiling - law.scale * n**-law.rate, line, color=INK, linewidth=1.2, label=label)
+
+
+def _label_curve(axes: Any, curve: LearningCurve) -> None:
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    axes.set_xscale("log")
+    axes.set_xticks([point.labelled for point in curve.points])
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    interval = f"line: {curve.confidence:.0%} interval" if not curve.intervals_reason else "no intervals"
+    axes.set(
+        ylim=(0, 1),
+        xlabel="labelled sentences (train and validation)",
+        ylabel=f"macro-F1 on test, {interval}",
+    )
+    axes.set_title(f"{curve.experiment}: mean of {len(curve.points[0].fits)} repeats", loc="left")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from trainer.evaluation.metrics import (
     bootstrap_intervals,
     brier_score,
     count,
+    defined,
     exact_match,
     expected_calibration_error,
     log_loss,
@@ -235,9 +235,9 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
             "exclusive": outcome.exclusive,
             "n_test": len(outcome.gold),
             "n_groups": n_groups,
-            "macro_f1": _defined(counts.macro_f1),
-            "micro_f1": _defined(counts.micro_f1),
-            exact: _defined(exact_match(outcome.gold, outcome.predicted).mean()),
+            "macro_f1": defined(counts.macro_f1),
+            "micro_f1": defined(counts.micro_f1),
+            exact: defined(exact_match(outcome.gold, outcome.predicted).mean()),
             "per_label": _per_label(outcome),
             "calibration": _calibration(outcome),
             "intervals": intervals,
@@ -250,13 +250,13 @@ def _per_label(outcome: Outcome) -> dict[str, LabelFigures]:
     counts = count(outcome.gold, outcome.predicted)
     return {
         label: LabelFigures(
-            precision=_defined(counts.precision[i]),
-            recall=_defined(counts.recall[i]),
-            f1=_defined(counts.f1[i]),
+            precision=defined(counts.precision[i]),
+            recall=defined(counts.recall[i]),
+            f1=defined(counts.f1[i]),
             support=int(outcome.gold[:, i].sum()),
             predicted=int(outcome.predicted[:, i].sum()),
             threshold=None if outcome.exclusive else float(outcome.thresholds[i]),
-            average_precision=_defined(average_precision(outcome.probabilities[:, i], outcome.gold[:, i])),
+            average_precision=defined(average_precision(outcome.probabilities[:, i], outcome.gold[:, i])),
         )
         for i, label in enumerate(outcome.labels)
     }
@@ -276,7 +276,7 @@ def _calibration(outcome: Outcome) -> CalibrationFigures:
 
 
 def _calibration_figures(row: Floats) -> LabelCalibrationFigures:
-    error, brier, loss = map(_defined, row)
+    error, brier, loss = map(defined, row)
     return LabelCalibrationFigures(expected_calibration_error=error, brier_score=brier, log_loss=loss)
 
 
@@ -292,8 +292,3 @@ def _intervals(drawn: Intervals, labels: Sequence[str], exact: str, draws: int, 
             "per_label_f1": dict(zip(labels, drawn.per_label, strict=True)),
         }
     )
-
-
-def _defined(value: float | Floats) -> float | None:
-    """JSON has no nan: undefined is None."""
-    return None if math.isnan(value) else float(value)

@@ -1,82 +1,85 @@
-"""A learning curve as a run: means and intervals at each size, the gain expected from more sentences, files, MLflow."""
+"""A learning curve as a run: one model fitted to nested subsets of train and validation, figures, files, MLflow.
+
+Train and validation shrink together, because a small labelled set leaves little to calibrate on, too. Subsets are whole
+groups in a seeded order, the smaller inside the larger. All models are tested on the same examples.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from labels.errors import ExperimentError
+from labels.errors import CommuniqueError, ExperimentError
 from labels.files import output_folder, refuse_occupied, sole_writer, write_whole
+from labels.progress import progress_to, report_progress
+from labels.records import Example
+from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment
-from trainer.data.dataset import Dataset, files_read, load_dataset
+from trainer.data.dataset import Dataset, absent_labels, files_read, load_dataset
+from trainer.data.splits import group_examples
 from trainer.environment import silence_libraries, world_size
 from trainer.evaluation.curve_figures import (
     CurveCounts,
     CurveFigures,
-    Figure,
-    Outlook,
+    CurveFit,
+    CurvePoint,
+    LearningCurve,
     drawn_figures,
     figure,
     look_ahead,
     measured_figures,
 )
-from trainer.evaluation.metrics import Counts
-from trainer.evaluation.plots import BLUE, GREY, INK
-from trainer.runs.learning_curve_fits import CurveFit, fit_subsets
+from trainer.evaluation.metrics import Counts, group_counts
+from trainer.evaluation.plots import draw_learning_curve
+from trainer.model.model import Model
+from trainer.runs.evaluate import predict_examples
+from trainer.runs.run import fit_model
 from trainer.runs.tracking import Tracker, track_experiment
 
 REPEATS = 3
 SIZES = 6
 MORE = 200
 """The number of further labelled sentences whose gain is estimated."""
-_BEYOND = 1.25
-"""How far past the data the law is drawn, at least."""
+HANDFUL = 5
+"""Examples of the rarest label that the smallest subset is meant to hold."""
+_FEWEST = 20
+_LARGEST_START = 0.25
+FILES = ("learning_curve.json", "learning_curve.csv")
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """One size: means over the repeats that could be fitted, of the sentences too, since groups differ in size.
+def curve_shares(gold: NDArray[np.bool_], n_groups: int, number: int) -> list[float]:
+    """Shares of the groups in (0, 1], up to `number` in geometric steps: from a handful of each label to everything.
 
-    `labelled` is what people had to label for it: `train` and `validation` together.
+    `gold` is (n, labels). The first share is a quarter at most, so that there is a curve even where labels are rare;
+    they may be missing from it then. All shares differ by a group at least.
     """
-
-    labelled: int
-    train: int
-    validation: int
-    macro_f1: Figure
-    per_label_f1: Mapping[str, Figure]
-    fits: tuple[CurveFit, ...]
+    rarest = max(int(gold.sum(axis=0).min()), 1)
+    start = min(max(_FEWEST / len(gold), HANDFUL / rarest), _LARGEST_START)
+    counts = {round(count) for count in np.geomspace(max(start * n_groups, 1), n_groups, number)}
+    return [count / n_groups for count in sorted(counts)]
 
 
-@dataclass(frozen=True)
-class LearningCurve:
-    """Points in order of size, and the outlook; that is None if it cannot be estimated, for the given `reason`.
+def nested_subsets(
+    examples: Sequence[Example], groups: Sequence[int], shares: Sequence[float], seed: int
+) -> list[list[Example]]:
+    """For each share the examples of that share of the groups, in their own order.
 
-    `intervals_reason` says why there are no intervals, where there are none.
+    `groups` holds the group number of each example; at least one group is taken where there is one. Groups are taken in
+    a seeded order, the same for all shares, so that each subset holds every smaller one.
     """
-
-    experiment: str
-    kind: str
-    seed: int
-    data: str
-    synthetic: bool
-    split_hash: str
-    labels: tuple[str, ...]
-    n_test: int
-    n_groups: int
-    confidence: float
-    points: tuple[CurvePoint, ...]
-    outlook: Outlook | None
-    reason: str
-    intervals_reason: str
-    notes: tuple[str, ...]
+    order = np.random.default_rng(seed).permutation(sorted(set(groups)))
+    wanted = [max(round(share * len(order)), 1) for share in shares]
+    rank = {int(group): position for position, group in enumerate(order)}
+    return [
+        [example for example, group in zip(examples, groups, strict=True) if rank[group] < count] for count in wanted
+    ]
 
 
 def learning_curve(
@@ -131,15 +134,11 @@ def learning_curve(
 
 def _stacked(fits: Sequence[Sequence[CurveFit]]) -> CurveCounts:
     """The counts of all fits as arrays; zeros where there was none."""
-    shape = next(fit.counts.tp.shape for row in fits for fit in row if fit.counts is not None)
-    none = Counts(*(np.zeros(shape) for _ in range(3)))
-    counts = [[fit.counts or none for fit in row] for row in fits]
+    shape = next(fit.counts.tp.shape for row in fits for fit in row if fit.counts)
+    none = Counts(*np.zeros((3, *shape)))
+    by_kind = ([[getattr(fit.counts or none, kind) for fit in row] for row in fits] for kind in ("tp", "fp", "fn"))
     return CurveCounts(
-        counts=Counts(
-            tp=np.array([[each.tp for each in row] for row in counts]),
-            fp=np.array([[each.fp for each in row] for row in counts]),
-            fn=np.array([[each.fn for each in row] for row in counts]),
-        ),
+        counts=Counts(*map(np.array, by_kind)),
         fitted=np.array([[fit.counts is not None for fit in row] for row in fits]),
         labelled=np.array([[float(fit.train + fit.validation) for fit in row] for row in fits]),
     )
@@ -156,17 +155,66 @@ def _points(
     for size, own in enumerate(zip(*fits, strict=True)):
         usable = [fit for fit in own if not fit.problem] or own
         train, validation = (round(np.mean([getattr(fit, part) for fit in usable])) for part in ("train", "validation"))
-        macro_f1 = figure(measured.macro_f1[0, size], None if drawn is None else drawn.macro_f1[:, size], confidence)
-        f1 = None if drawn is None else drawn.per_label[:, size]
+        macro_f1 = figure(measured.macro_f1[0, size], drawn.macro_f1[:, size] if drawn else None, confidence)
         per_label = {
-            label: figure(measured.per_label[0, size, i], None if f1 is None else f1[:, i], confidence)
+            label: figure(measured.per_label[0, size, i], drawn.per_label[:, size, i] if drawn else None, confidence)
             for i, label in enumerate(labels)
         }
         points.append(CurvePoint(train + validation, train, validation, macro_f1, per_label, own))
     return tuple(points)
 
 
-FILES = ("learning_curve.json", "learning_curve.csv")
+def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes: int) -> list[list[CurveFit]]:
+    """(repeats, sizes) fits, each repeat with an order of the groups and a seed of its own; the first has the
+    experiment's."""
+    groups = {part: group_examples(dataset.parts[part], allow_large=True) for part in ("train", "validation", "test")}
+    gold = label_matrix(dataset.parts["train"], dataset.codebook.label_names)
+    shares = curve_shares(gold, len(set(groups["train"])), sizes)
+    fits: list[list[CurveFit]] = []
+    for repeat in range(repeats):
+        seeded = experiment.model_copy(update={"seed": experiment.seed + repeat})
+        train, validation = (
+            nested_subsets(dataset.parts[part], groups[part], shares, seeded.seed) for part in ("train", "validation")
+        )
+        fits.append([])
+        for size in range(len(shares)):
+            part = replace(dataset, parts={**dataset.parts, "train": train[size], "validation": validation[size]})
+            with progress_to(None):  # a bar that runs from 0 to 100% for each of many small fits says nothing
+                fits[-1].append(_fit(seeded, part, groups["test"], repeat))
+            report_progress("Fitting subsets", repeat * len(shares) + size + 1, repeats * len(shares))
+    return fits
+
+
+def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat: int) -> CurveFit:
+    """Fit and test one model; a model that cannot be fitted is a result, too."""
+    train, validation, test = (dataset.parts[part] for part in ("train", "validation", "test"))
+    fit = CurveFit(repeat, len(train), len(validation))
+    problem = _problem(dataset)
+    if problem:
+        return replace(fit, problem=problem)
+    start = time.perf_counter()
+    try:
+        model = fit_model(experiment, dataset).model
+    except (CommuniqueError, ValueError) as error:  # a ValueError is how scikit-learn says that data are too few
+        return replace(fit, problem=str(error).splitlines()[0])
+    seconds = time.perf_counter() - start
+    counts = group_counts(label_matrix(test, model.labels), predict_examples(model, test).predicted, groups)
+    return replace(fit, counts=counts, uncalibrated=_with_too_few(experiment, model), seconds=seconds)
+
+
+def _with_too_few(experiment: Experiment, model: Model) -> int:
+    """How many labels had too few validation positives to be calibrated; 0 if calibration is switched off."""
+    calibrated = model.classifier.needs_calibration or isinstance(model.classifier, CalibratedClassifier)
+    if experiment.calibration.method == "none" or not calibrated:
+        return 0
+    return sum(label.positives < experiment.calibration.min_positives for label in model.calibration.labels)
+
+
+def _problem(dataset: Dataset) -> str:
+    """What `communique train` would refuse in these data, or nothing."""
+    if absent := absent_labels(dataset.codebook, dataset.parts["train"]):
+        return f"no train sentence has the label {', '.join(absent)}"
+    return "" if dataset.parts["validation"] else "there is no validation sentence"
 
 
 @dataclass(frozen=True)
@@ -206,29 +254,18 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
 
 
 def _write(curve: LearningCurve, folder: Path) -> None:
-    content = _content(curve)
-    write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
-    write_whole(folder / FILES[1], [_table(curve)])
-    (folder / "plots").mkdir()
-    _draw(curve, folder / "plots" / "learning_curve.png")
+    """The curve as JSON, all fits as CSV (a row each), and the picture."""
+    import pandas as pd
 
-
-def _content(curve: LearningCurve) -> dict[str, Any]:
-    """The curve as plain values; of each fit its figures, not its counts."""
+    rows = [[_row(curve, fit) for fit in point.fits] for point in curve.points]
     content = asdict(replace(curve, points=tuple(replace(point, fits=()) for point in curve.points)))
-    for point, plain in zip(curve.points, content["points"], strict=True):
-        plain["fits"] = [_row(curve, fit) for fit in point.fits]
-    return content
-
-
-def _table(curve: LearningCurve) -> str:
-    """All fits as CSV, a row each."""
-    text = io.StringIO()
-    rows = [{"labelled": point.labelled} | _row(curve, fit) for point in curve.points for fit in point.fits]
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    for point, own in zip(content["points"], rows, strict=True):
+        point["fits"] = own  # the figures of each fit, not its counts
+    table = [{"labelled": point.labelled} | row for point, own in zip(curve.points, rows, strict=True) for row in own]
+    write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
+    write_whole(folder / FILES[1], [pd.DataFrame(table).to_csv(index=False, lineterminator="\n")])
+    (folder / "plots").mkdir()
+    draw_learning_curve(curve, folder / "plots" / "learning_curve.png")
 
 
 def _row(curve: LearningCurve, fit: CurveFit) -> dict[str, Any]:
@@ -258,63 +295,3 @@ def _track(tracker: Tracker, curve: LearningCurve, folder: Path) -> None:
     tracker.log_folder(folder / "plots", "plots")
     for name in FILES:
         tracker.log_file(folder / name)
-
-
-def _draw(curve: LearningCurve, path: Path) -> None:
-    """Write the curve as a PNG: means with intervals, every repeat, and the law through them drawn out."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=(6.5, 4.5), dpi=110, layout="constrained")
-    FigureCanvasAgg(drawing)
-    axes = drawing.subplots()
-    _draw_points(axes, curve)
-    if curve.outlook:
-        _draw_law(axes, curve.points[0].labelled, curve.outlook)
-    _label_axes(axes, curve)
-    drawing.savefig(path, metadata={"Software": None})
-
-
-def _draw_points(axes: Any, curve: LearningCurve) -> None:
-    fits = [fit for point in curve.points for fit in point.fits if fit.macro_f1 is not None]
-    axes.plot(
-        [fit.train + fit.validation for fit in fits],
-        [fit.macro_f1 for fit in fits],
-        "o",
-        color=GREY,
-        markersize=4,
-        label="each repeat",
-    )
-    for point in curve.points:
-        bounds = point.macro_f1
-        if bounds.value is None:
-            continue
-        axes.plot(point.labelled, bounds.value, "o", color=BLUE, markersize=7)
-        if bounds.low is not None:
-            axes.plot([point.labelled] * 2, [bounds.low, bounds.high], color=BLUE, linewidth=2)
-
-
-def _draw_law(axes: Any, first: int, law: Outlook) -> None:
-    """The power law from the smallest size on, and beyond the data."""
-    last = law.labelled
-    end = max(last + law.more, _BEYOND * last)
-    for start, stop, line, label in ((first, last, "-", "power law"), (last, end, "--", "beyond the data")):
-        n = np.geomspace(start, stop, 50)
-        axes.plot(n, law.ceiling - law.scale * n**-law.rate, line, color=INK, linewidth=1.2, label=label)
-
-
-def _label_axes(axes: Any, curve: LearningCurve) -> None:
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
-
-    sizes = [point.labelled for point in curve.points]
-    axes.set_xscale("log")
-    axes.set_xticks(sizes)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylim(0, 1)
-    axes.set_xlabel("labelled sentences (train and validation)")
-    interval = f"line: {curve.confidence:.0%} interval" if not curve.intervals_reason else "no intervals"
-    axes.set_ylabel(f"macro-F1 on test, {interval}")
-    axes.set_title(f"{curve.experiment}: mean of {len(curve.points[0].fits)} repeats", loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -31,14 +31,19 @@ from trainer.evaluation.curve_figures import (
     drawn_figures,
     figure,
     fit_power_laws,
-    group_counts,
     look_ahead,
     measured_figures,
 )
-from trainer.evaluation.metrics import Counts, count
+from trainer.evaluation.metrics import Counts, count, group_counts
 from trainer.runs.evaluate import evaluate_model
-from trainer.runs.learning_curve import CurveResult, LearningCurve, learning_curve, run_learning_curve
-from trainer.runs.learning_curve_fits import curve_shares, nested_subsets
+from trainer.runs.learning_curve import (
+    CurveResult,
+    LearningCurve,
+    curve_shares,
+    learning_curve,
+    nested_subsets,
+    run_learning_curve,
+)
 from trainer.runs.registry import list_runs
 from trainer.runs.run import fit_model
 
@@ -490,9 +495,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:
 @pytest.fixture(scope="module")
 def curve() -> LearningCurve:
     """A curve as the arithmetic makes it, without a model."""
-    from trainer.evaluation.curve_figures import Outlook
-    from trainer.runs.learning_curve import CurvePoint
-    from trainer.runs.learning_curve_fits import CurveFit
+    from trainer.evaluation.curve_figures import CurveFit, CurvePoint, Outlook
 
     points = [
         CurvePoint(
