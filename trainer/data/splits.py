@@ -17,6 +17,7 @@ from labels.errors import ExperimentError
 from labels.files import write_whole
 from labels.records import Example
 from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
+from trainer.evaluation.metrics import group_sums
 
 PERMUTATIONS = 500
 """How many seeded group orders are tried; the one with the best stratification is kept."""
@@ -131,7 +132,9 @@ def make_split(
             f"The data have {n_groups} groups of documents, too few to split into {len(fractions)} "
             "parts. Add documents, ask for fewer parts, or give a test file."
         )
-    counts = _group_counts(examples, groups, n_groups)
+    names = sorted({label for example in examples for label in example.labels})
+    held = np.array([[True, *(name in example.labels for name in names)] for example in examples])
+    counts = group_sums(held, groups)  # of each group: its examples, and how many of them have each label
     part_of_group = _best_assignment(counts, np.asarray(fractions), np.random.default_rng(seed))
     return [
         [example for example, group in zip(examples, groups, strict=True) if part_of_group[group] == part]
@@ -147,31 +150,18 @@ def leaked_examples(train: Sequence[Example], test: Sequence[Example]) -> list[E
     return [test[position] for position in sorted(leaked)]
 
 
-def _group_counts(examples: Sequence[Example], groups: NDArray[np.int_], n_groups: int) -> NDArray[np.float64]:
-    """Examples of each group and of each label in it: (groups, 1 + labels)."""
-    names = sorted({label for example in examples for label in example.labels})
-    column = {name: position + 1 for position, name in enumerate(names)}
-    counts = np.zeros((n_groups, 1 + len(names)))
-    for example, group in zip(examples, groups, strict=True):
-        counts[group, 0] += 1
-        for label in example.labels:
-            counts[group, column[label]] += 1
-    return counts
-
-
 def _best_assignment(
     counts: NDArray[np.float64], fractions: NDArray[np.float64], generator: np.random.Generator
 ) -> NDArray[np.int_]:
     """Part of each group. Cost: the parts' relative misses of their share, summed over examples and labels."""
-    total = counts.sum(axis=0)
-    wanted = fractions[:, None] * total
+    target = fractions[:, None] * counts.sum(axis=0)
     best_cost, best = np.inf, np.zeros(len(counts), dtype=int)
     for _ in range(PERMUTATIONS):
         order = generator.permutation(len(counts))
         parts = _parts_in_order(counts[order, 0], fractions)
-        reached = np.zeros_like(wanted)
+        reached = np.zeros_like(target)
         np.add.at(reached, parts, counts[order])
-        cost = float((np.abs(reached - wanted) / np.maximum(wanted, 1)).sum())
+        cost = float((np.abs(reached - target) / np.maximum(target, 1)).sum())
         if cost < best_cost:
             best_cost, best = cost, np.empty(len(counts), dtype=int)
             best[order] = parts

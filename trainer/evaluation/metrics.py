@@ -136,7 +136,7 @@ def average_precision(probabilities: Floats, gold: Bools) -> float:
     return float(average_precision_score(gold, probabilities)) if gold.any() else float("nan")
 
 
-def group_sums(values: Bools, groups: Sequence[int]) -> Floats:
+def group_sums(values: Bools, groups: Sequence[int] | NDArray[np.int_]) -> Floats:
     """(groups, columns) sums of (n, columns); `groups` is the group number of each of n."""
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.zeros((int(index.max()) + 1, values.shape[1]))

@@ -13,19 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from labels.errors import DataError
 from trainer.calibration.calibration import Bools, Floats
 from trainer.calibration.certificate import Certificate
-from trainer.evaluation.metrics import (
-    CALIBRATION_BINS,
-    Interval,
-    Intervals,
-    average_precision,
-    bootstrap_intervals,
-    brier_score,
-    count,
-    defined,
-    exact_match,
-    expected_calibration_error,
-    log_loss,
-)
+from trainer.evaluation import metrics
+from trainer.evaluation.metrics import defined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,11 +77,11 @@ class IntervalFigures(_Figures):
     method: str
     draws: int
     confidence: float
-    macro_f1: Interval
-    micro_f1: Interval
-    accuracy: Interval | None = None
-    subset_accuracy: Interval | None = None
-    per_label_f1: dict[str, Interval]
+    macro_f1: metrics.Interval
+    micro_f1: metrics.Interval
+    accuracy: metrics.Interval | None = None
+    subset_accuracy: metrics.Interval | None = None
+    per_label_f1: dict[str, metrics.Interval]
 
 
 class CodebookReference(_Figures):
@@ -214,21 +203,25 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
         min_groups: below this many groups there are no intervals. The F1 of a label that occurs or is predicted in
             fewer than half as many has none either, and a `reason`.
     """
-    counts = count(outcome.gold, outcome.predicted)
+    counts = metrics.count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))
     exact = "accuracy" if outcome.exclusive else "subset_accuracy"
     intervals, reason = None, f"{n_groups} test groups, fewer than {min_groups}: too few to resample"
     if n_groups >= min_groups:
-        drawn = bootstrap_intervals(
-            outcome.gold,
-            outcome.predicted,
-            outcome.groups,
-            draws=bootstrap,
-            confidence=confidence,
-            min_groups=min_groups,
-            seed=seed,
+        arrays = outcome.gold, outcome.predicted, outcome.groups
+        drawn = metrics.bootstrap_intervals(
+            *arrays, draws=bootstrap, confidence=confidence, min_groups=min_groups, seed=seed
         )
-        intervals, reason = _intervals(drawn, outcome.labels, exact, bootstrap, confidence), ""
+        reason = ""
+        intervals = {
+            "method": "percentile bootstrap over groups",
+            "draws": bootstrap,
+            "confidence": confidence,
+            "macro_f1": drawn.macro_f1,
+            "micro_f1": drawn.micro_f1,
+            exact: drawn.exact_match,
+            "per_label_f1": dict(zip(outcome.labels, drawn.per_label, strict=True)),
+        }
     return Report.model_validate(
         {
             "labels": list(outcome.labels),
@@ -237,8 +230,8 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
             "n_groups": n_groups,
             "macro_f1": defined(counts.macro_f1),
             "micro_f1": defined(counts.micro_f1),
-            exact: defined(exact_match(outcome.gold, outcome.predicted).mean()),
-            "per_label": _per_label(outcome),
+            exact: defined(metrics.exact_match(outcome.gold, outcome.predicted).mean()),
+            "per_label": _per_label(outcome, counts),
             "calibration": _calibration(outcome),
             "intervals": intervals,
             "intervals_reason": reason,
@@ -246,8 +239,7 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
     )
 
 
-def _per_label(outcome: Outcome) -> dict[str, LabelFigures]:
-    counts = count(outcome.gold, outcome.predicted)
+def _per_label(outcome: Outcome, counts: metrics.Counts) -> dict[str, LabelFigures]:
     return {
         label: LabelFigures(
             precision=defined(counts.precision[i]),
@@ -256,39 +248,17 @@ def _per_label(outcome: Outcome) -> dict[str, LabelFigures]:
             support=int(outcome.gold[:, i].sum()),
             predicted=int(outcome.predicted[:, i].sum()),
             threshold=None if outcome.exclusive else float(outcome.thresholds[i]),
-            average_precision=defined(average_precision(outcome.probabilities[:, i], outcome.gold[:, i])),
+            average_precision=defined(metrics.average_precision(outcome.probabilities[:, i], outcome.gold[:, i])),
         )
         for i, label in enumerate(outcome.labels)
     }
 
 
 def _calibration(outcome: Outcome) -> CalibrationFigures:
-    measures = (expected_calibration_error, brier_score, log_loss)
-    figures = np.array(
-        [
-            [measure(outcome.probabilities[:, i], outcome.gold[:, i]) for measure in measures]
-            for i in range(len(outcome.labels))
-        ]
-    )
-    per_label = {label: _calibration_figures(row) for label, row in zip(outcome.labels, figures, strict=True)}
-    means = _calibration_figures(figures.mean(axis=0))
-    return CalibrationFigures(bins=CALIBRATION_BINS, per_label=per_label, **means.model_dump())
-
-
-def _calibration_figures(row: Floats) -> LabelCalibrationFigures:
-    error, brier, loss = map(defined, row)
-    return LabelCalibrationFigures(expected_calibration_error=error, brier_score=brier, log_loss=loss)
-
-
-def _intervals(drawn: Intervals, labels: Sequence[str], exact: str, draws: int, confidence: float) -> IntervalFigures:
-    return IntervalFigures.model_validate(
-        {
-            "method": "percentile bootstrap over groups",
-            "draws": draws,
-            "confidence": confidence,
-            "macro_f1": drawn.macro_f1,
-            "micro_f1": drawn.micro_f1,
-            exact: drawn.exact_match,
-            "per_label_f1": dict(zip(labels, drawn.per_label, strict=True)),
-        }
-    )
+    """Each measure of `metrics` for each label, by the name that it has in a report, and the means over the labels."""
+    names = tuple(LabelCalibrationFigures.model_fields)
+    columns = zip(outcome.probabilities.T, outcome.gold.T, strict=True)
+    figures = np.array([[getattr(metrics, name)(*column) for name in names] for column in columns])
+    *own, means = (dict(zip(names, map(defined, row), strict=True)) for row in (*figures, figures.mean(axis=0)))
+    per_label = {label: LabelCalibrationFigures(**row) for label, row in zip(outcome.labels, own, strict=True)}
+    return CalibrationFigures(bins=metrics.CALIBRATION_BINS, per_label=per_label, **means)

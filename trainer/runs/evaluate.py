@@ -6,7 +6,6 @@ For a run's own test part, and for a saved model on any labelled file.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from trainer.config.experiment import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
 from trainer.evaluation import Outcome, Report, build_report
-from trainer.evaluation.metrics import count
+from trainer.evaluation.metrics import count, defined
 from trainer.evaluation.plots import draw_plots
 from trainer.evaluation.report import CodebookReference
 from trainer.model.model import Manifest, Model, folder_size
@@ -34,14 +33,14 @@ def evaluate_model(
 ) -> tuple[Outcome, Report]:
     """Predict labelled examples; the outcome as arrays, and the report with the speed of predicting."""
     start = time.perf_counter()
-    probabilities = model.predict_proba([example.text for example in examples])
+    predictions = predict_examples(model, examples)
     seconds = time.perf_counter() - start
     outcome = Outcome(
         labels=model.labels,
         exclusive=model.codebook.exclusive,
         gold=label_matrix(examples, model.labels),
-        predicted=model.decide(probabilities),
-        probabilities=probabilities.astype(np.float64),
+        predicted=predictions.predicted,
+        probabilities=predictions.probabilities.astype(np.float64),
         groups=group_examples(examples, allow_large=True),
         thresholds=model.calibration.thresholds,
     )
@@ -63,8 +62,7 @@ def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
 
 def macro_f1(labels: Sequence[str], predictions: Predicted) -> float | None:
     """Macro-F1 of predictions for these labels, None if undefined; on validation it decides which model is champion."""
-    value = float(count(label_matrix(predictions.examples, labels), predictions.predicted).macro_f1)
-    return None if math.isnan(value) else value
+    return defined(count(label_matrix(predictions.examples, labels), predictions.predicted).macro_f1)
 
 
 def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[str, Predicted]) -> None:

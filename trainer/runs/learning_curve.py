@@ -292,6 +292,5 @@ def _track(tracker: Tracker, curve: LearningCurve, folder: Path) -> None:
     if curve.outlook:
         gain = curve.outlook.gain
         tracker.log_metrics({"gain": gain.value, "gain.low": gain.low, "gain.high": gain.high})
-    tracker.log_folder(folder / "plots", "plots")
-    for name in FILES:
-        tracker.log_file(folder / name)
+    for name in ("plots", *FILES):
+        tracker.log_output(folder / name)

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from labels.errors import ArtefactError, TrackingError
 from trainer.model.model import folder_size
-from trainer.runs.tracking import DEFAULT_URI, connect, is_gone, mlflow_errors, sqlite_file
+from trainer.runs.tracking import DEFAULT_URI, connect, is_gone, mlflow_store, sqlite_file
 
 ARTEFACT = "artefact"
 CHAMPION = "champion"
@@ -31,10 +31,8 @@ def log_model(folder: Path) -> str:
     Raises:
         TrackingError: MLflow refused.
     """
-    from mlflow.models import Model
-
-    with mlflow_errors("written"):
-        info = Model.log(artifact_path=None, name=ARTEFACT, flavor=_ArtefactFlavor, folder=folder)
+    with mlflow_store("written") as mlflow:
+        info = mlflow.models.Model.log(artifact_path=None, name=ARTEFACT, flavor=_ArtefactFlavor, folder=folder)
     return str(info.model_uri)
 
 
@@ -100,19 +98,15 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
     """Register a logged model under `name`; its version."""
-    import mlflow
-
     # MLflow prints what it registers; here the command does that.
-    with mlflow_errors("written"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    with mlflow_store("written") as mlflow, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return str(mlflow.register_model(model_uri, name, tags=dict(tags)).version)
 
 
 def point_champion(name: str, version: str) -> None:
     """Let the alias `champion` of a registered model point at a version."""
-    from mlflow import MlflowClient
-
-    with mlflow_errors("written"):
-        MlflowClient().set_registered_model_alias(name, CHAMPION, version)
+    with mlflow_store("written") as mlflow:
+        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, version)
 
 
 def fetch_artefact(reference: str) -> Path:
@@ -147,20 +141,15 @@ def fetch_artefact(reference: str) -> Path:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One finished run, as the leaderboard shows it. Figures that were not logged are None."""
+    """One finished run, as the leaderboard shows it."""
 
     run_id: str
     name: str
-    kind: str
     status: str
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     champion: bool
-
-    def metric(self, name: str) -> float | None:
-        """A metric by name."""
-        return self.metrics.get(name)
 
 
 @dataclass(frozen=True)
@@ -195,10 +184,11 @@ def leaderboards(experiment: str) -> list[Board]:
 
 
 def _board(split_hash: str, evaluation_hash: str, rows: Sequence[RunRow]) -> Board:
-    ordered = sorted(rows, key=_on_validation, reverse=True)
+    ordered = sorted(rows, key=lambda row: row.metrics.get("validation_macro_f1", -1.0), reverse=True)
     newest = rows[0]
     data = newest.params.get("data.train") or newest.params.get("data.source", "")
-    labels = tuple(key.removeprefix("f1.") for key in _metric_names(ordered) if key.startswith("f1."))
+    names = sorted({name for row in rows for name in row.metrics})
+    labels = tuple(name.removeprefix("f1.") for name in names if name.startswith("f1."))
     levels = {float(row.params["evaluation.confidence"]) for row in rows if "evaluation.confidence" in row.params}
     return Board(
         split_hash=split_hash,
@@ -211,15 +201,6 @@ def _board(split_hash: str, evaluation_hash: str, rows: Sequence[RunRow]) -> Boa
     )
 
 
-def _on_validation(row: RunRow) -> float:
-    value = row.metric("validation_macro_f1")
-    return -1.0 if value is None else value
-
-
-def _metric_names(rows: Iterable[RunRow]) -> list[str]:
-    return sorted({key for row in rows for key in row.metrics})
-
-
 def list_runs(experiment: str) -> list[RunRow]:
     """All runs of an experiment, newest first.
 
@@ -227,26 +208,30 @@ def list_runs(experiment: str) -> list[RunRow]:
         TrackingError: there is no such experiment.
     """
     connect()
-    import mlflow
-    from mlflow import MlflowClient
-
-    client = MlflowClient()
-    with mlflow_errors("read"):
-        found = client.get_experiment_by_name(experiment)
+    with mlflow_store("read") as mlflow:
+        found = mlflow.get_experiment_by_name(experiment)
         if found is None:
             raise TrackingError(
                 f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
                 "Run `communique train finetune` first, or name another with --experiment."
             )
-        champions = _champion_runs(client)
-        rows = []
-        token = None
-        while True:
-            page = client.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
-            rows += [_row(run, champions) for run in page]
-            token = page.token
-            if not token:
-                return rows
+        client, models = mlflow.MlflowClient(), mlflow.search_registered_models()
+        named = [model.name for model in models if CHAMPION in model.aliases]
+        champions = {client.get_model_version_by_alias(name, CHAMPION).run_id for name in named}
+        newest_first = ["attributes.start_time DESC"]
+        runs = mlflow.search_runs([found.experiment_id], order_by=newest_first, output_format="list")
+    return [
+        RunRow(
+            run_id=run.info.run_id,
+            name=run.info.run_name or "",
+            status=run.info.status,
+            params=run.data.params,
+            metrics=run.data.metrics,
+            tags=run.data.tags,
+            champion=run.info.run_id in champions,
+        )
+        for run in runs
+    ]
 
 
 def _rows_of_file(experiment: str) -> list[RunRow] | None:
@@ -295,7 +280,6 @@ def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
         RunRow(
             run_id=run_id,
             name=name or "",
-            kind=params.get(run_id, {}).get("model.kind", ""),
             status=status,
             params=params.get(run_id, {}),
             metrics={key: float(value) for key, value in metrics.get(run_id, {}).items()},
@@ -304,30 +288,3 @@ def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
         )
         for run_id, name, status in runs
     ]
-
-
-def _row(run: Any, champions: set[str]) -> RunRow:
-    return RunRow(
-        run_id=run.info.run_id,
-        name=run.info.run_name or "",
-        kind=run.data.params.get("model.kind", ""),
-        status=run.info.status,
-        params=run.data.params,
-        metrics=run.data.metrics,
-        tags=run.data.tags,
-        champion=run.info.run_id in champions,
-    )
-
-
-def _champion_runs(client: Any) -> set[str]:
-    """Runs whose model has the alias `champion`."""
-    runs: set[str] = set()
-    token = None
-    while True:
-        page = client.search_registered_models(page_token=token)
-        for model in page:
-            if CHAMPION in model.aliases:
-                runs.add(client.get_model_version_by_alias(model.name, CHAMPION).run_id)
-        token = page.token
-        if not token:
-            return runs

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,9 +211,8 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
 def _track_outputs(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: Report, folder: Path) -> str:
     """Log the outputs in `folder`: figures, plots, files and the model; returns the model's URI."""
     tracker.log_metrics(headline_metrics(report))
-    tracker.log_folder(folder / "plots", "plots")
-    for name in ("report.json", "split.json", "predictions.parquet"):
-        tracker.log_file(folder / name)
+    for name in ("plots", "report.json", "split.json", "predictions.parquet"):
+        tracker.log_output(folder / name)
     tracker.log_text(dump_codebook(dataset.codebook), "codebook.toml")
     tracker.log_text(json.dumps(published(experiment), indent=1) + "\n", "experiment.json")
     tracker.set_tags({"model.id": report.model_id})
@@ -221,13 +221,18 @@ def _track_outputs(tracker: Tracker, experiment: Experiment, dataset: Dataset, r
 
 def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path) -> tuple[Model, Report]:
     """The artefact, the split, and the report on test with all that goes with it; the saved model and the report."""
-    model, manifest = _save(experiment, dataset, fitted, draft / "artefact")
+    artefact = draft / "artefact"
+    artefact.mkdir()
+    content = fitted_manifest(experiment, dataset, fitted)
+    manifest = save_artefact(artefact, content, dataset.codebook, fitted.model.classifier)
+    model = replace(fitted.model, manifest=manifest)
     dataset.split.save(draft / "split.json")
     outcome, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
     test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
     validation = predict_examples(model, dataset.parts["validation"])
-    report = _with_context(report, experiment, dataset, model, manifest).extended(
-        artefact_bytes=folder_size(draft / "artefact"),
+    report = report.extended(
+        **_context(experiment, dataset, model, manifest),
+        artefact_bytes=folder_size(artefact),
         train_seconds=fitted.seconds,
         validation_macro_f1=macro_f1(model.labels, validation),
     )
@@ -235,32 +240,24 @@ def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, dra
     return model, report
 
 
-def _save(experiment: Experiment, dataset: Dataset, fitted: Fitted, folder: Path) -> tuple[Model, Manifest]:
-    """The fitted model as an artefact in a new folder; the model with its manifest."""
-    folder.mkdir()
-    content = fitted_manifest(experiment, dataset, fitted)
-    manifest = save_artefact(folder, content, dataset.codebook, fitted.model.classifier)
-    return replace(fitted.model, manifest=manifest), manifest
-
-
-def _with_context(report: Report, experiment: Experiment, dataset: Dataset, model: Model, manifest: Manifest) -> Report:
-    """The report with what its figures refer to."""
+def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: Manifest) -> dict[str, Any]:
+    """What the figures of a report refer to."""
     uncalibrated, notes = calibration_shortfalls(model)
-    return report.extended(
-        experiment=experiment.name,
-        kind=experiment.model.kind,
-        seed=experiment.seed,
-        codebook=codebook_reference(manifest),
-        data=dataset.source,
-        synthetic=dataset.synthetic,
-        n_train=len(dataset.parts["train"]),
-        n_validation=len(dataset.parts["validation"]),
-        split_hash=dataset.split.hash,
-        model_id=manifest.digest,
-        uncalibrated=uncalibrated,
-        notes=[*dataset.notes, *notes, *model.classifier.notes],
+    return {
+        "experiment": experiment.name,
+        "kind": experiment.model.kind,
+        "seed": experiment.seed,
+        "codebook": codebook_reference(manifest),
+        "data": dataset.source,
+        "synthetic": dataset.synthetic,
+        "n_train": len(dataset.parts["train"]),
+        "n_validation": len(dataset.parts["validation"]),
+        "split_hash": dataset.split.hash,
+        "model_id": manifest.digest,
+        "uncalibrated": uncalibrated,
+        "notes": [*dataset.notes, *notes, *model.classifier.notes],
         **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
-    )
+    }
 
 
 def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:

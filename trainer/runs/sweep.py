@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,15 +136,13 @@ def _on_split(experiment: Experiment, out: Path) -> Experiment:
 
 def _identity(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
     """What all trials of a sweep must have in common to be compared."""
+    sections = ("data", "split", "model", "calibration")
     return {
         "seed": str(experiment.seed),
         "codebook": dataset.codebook.hash,
         "split": dataset.split.hash,
         "train or validation part": dataset.training_hash,
-        "[data]": _digest(experiment.data.model_dump()),
-        "[split]": _digest(experiment.split.model_dump()),
-        "[model]": _digest(experiment.model.model_dump()),
-        "[calibration]": _digest(experiment.calibration.model_dump()),
+        **{f"[{name}]": _digest(getattr(experiment, name).model_dump()) for name in sections},
         "[sweep.space]": _digest(experiment.sweep.model_dump()["space"]),
     }
 
@@ -154,12 +151,7 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _run_trials(
-    experiment: Experiment,
-    dataset: Dataset,
-    study: SweepStudy,
-    tracker: Tracker | None,
-) -> None:
+def _run_trials(experiment: Experiment, dataset: Dataset, study: SweepStudy, tracker: Tracker | None) -> None:
     settings = experiment.sweep
     end = time.monotonic() + settings.timeout_minutes * 60 if settings.timeout_minutes else None
     missing = settings.trials - len(study.trials)
@@ -194,7 +186,9 @@ def _best(trials: Sequence[Trial], name: str) -> Trial:
 
 
 def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> None:
-    write_whole(out / TRIALS, [_table(study.trials)])
+    import pandas as pd
+
+    write_whole(out / TRIALS, [pd.DataFrame(map(_row, study.trials)).to_csv(index=False, lineterminator="\n")])
     head = (
         f"# The best of {len(study.trials)} trials by macro-F1 on validation, {best.score:.4f}: an optimistic figure.\n"
         f"#   {command('train', out / BEST_FILE, '--out', f'runs/{experiment.name}-best')}\n\n"
@@ -202,29 +196,21 @@ def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) ->
     write_whole(out / BEST_FILE, [head, dump_experiment(_winner(experiment, best))])
 
 
+def _row(trial: Trial) -> dict[str, Any]:
+    outcome = trial.outcome
+    figures = {"validation_macro_f1": outcome.score, "seconds": outcome.seconds, "problem": outcome.problem}
+    return {"trial": trial.number, **trial.values, **figures}
+
+
 def _winner(experiment: Experiment, best: Trial) -> Experiment:
     name = f"{experiment.name}-best"
     return with_values(experiment, {"name": name, **best.values}, name)
 
 
-def _table(trials: Sequence[Trial]) -> str:
-    """All trials as CSV, a row each."""
-    text = io.StringIO()
-    keys = list(trials[0].values)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", *keys, "validation_macro_f1", "seconds", "problem"])
-    for trial in trials:
-        outcome = trial.outcome
-        writer.writerow(
-            [trial.number, *map(trial.values.get, keys), outcome.score, outcome.seconds, outcome.problem],
-        )
-    return text.getvalue()
-
-
 def _track(tracker: Tracker, best: Trial, out: Path) -> None:
     tracker.log_metrics({"validation_macro_f1": best.outcome.score})
     for name in (TRIALS, BEST_FILE, SPLIT):
-        tracker.log_file(out / name)
+        tracker.log_output(out / name)
 
 
 def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> Report:
@@ -266,15 +252,14 @@ def _distribution(experiment: Experiment, key: str) -> BaseDistribution:
     place = f"{experiment.name}: [sweep.space] {key}"
     if key.split(".")[0] != SWEPT or key == "model.kind":
         raise ExperimentError(f"{place}: this key cannot be swept. Keys of [model] can, but for model.kind.")
-    wanted = experiment.sweep.space[key]
-    ends = (wanted.low, wanted.high) if isinstance(wanted, SweepRange) else wanted
-    taken = [_value_at(with_values(experiment, {key: end}, f"{place} = {end}"), key) for end in ends]
-    if isinstance(wanted, SweepRange):
-        return _range(wanted, taken, place)
-    return CategoricalDistribution(wanted)
+    asked = experiment.sweep.space[key]
+    ends = (asked.low, asked.high) if isinstance(asked, SweepRange) else asked
+    # Read back from the experiment, so that a range has the numbers that the key takes (9 for an int key, not 9.0).
+    taken = [reduce(getattr, key.split("."), with_values(experiment, {key: end}, f"{place} = {end}")) for end in ends]
+    return _range(asked, taken, place) if isinstance(asked, SweepRange) else CategoricalDistribution(asked)
 
 
-def _range(wanted: SweepRange, taken: list[Any], place: str) -> BaseDistribution:
+def _range(asked: SweepRange, taken: list[Any], place: str) -> BaseDistribution:
     """A distribution of whole numbers where the key takes such, as its values show, else of any."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
@@ -282,15 +267,8 @@ def _range(wanted: SweepRange, taken: list[Any], place: str) -> BaseDistribution
         raise ExperimentError(f"{place}: this key takes no numbers. Give a list of choices.")
     low, high = taken
     if not isinstance(low, int):
-        return FloatDistribution(low, high, log=wanted.log, step=wanted.step)
-    step = 1 if wanted.step is None else int(wanted.step)
-    if wanted.step not in (None, step):
-        raise ExperimentError(f"{place}: this key takes whole numbers, but step = {wanted.step}. Give a whole step.")
-    return IntDistribution(low, high, log=wanted.log, step=step)
-
-
-def _value_at(experiment: Experiment, key: str) -> Any:
-    value: Any = experiment
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
+        return FloatDistribution(low, high, log=asked.log, step=asked.step)
+    step = 1 if asked.step is None else int(asked.step)
+    if asked.step not in (None, step):
+        raise ExperimentError(f"{place}: this key takes whole numbers, but step = {asked.step}. Give a whole step.")
+    return IntDistribution(low, high, log=asked.log, step=step)

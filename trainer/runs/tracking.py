@@ -11,11 +11,10 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from labels.errors import TrackingError
 from labels.files import cache_folder
@@ -35,19 +34,23 @@ _CLOCK_STEP = 5.0
 """Seconds by which setting the system clock may shift the start time of a process."""
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
+@contextmanager
+def mlflow_store(what: str) -> Iterator[Any]:
+    """MLflow, whose errors become a TrackingError; `what` could not be done with its store: "read", "written"...
 
+    It is imported here: that takes seconds, which commands that track nothing are spared.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-def _writes(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn whatever MLflow raises in a method that writes into a TrackingError."""
-
-    @wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with mlflow_errors("written"):
-            return method(*args, **kwargs)
-
-    return guarded
+    try:
+        yield mlflow
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(
+            f"the MLflow store at {mlflow.get_tracking_uri()} could not be {what} "
+            f"({str(error).splitlines()[0][:200]}). Check MLFLOW_TRACKING_URI."
+        ) from error
 
 
 class Tracker:
@@ -56,27 +59,21 @@ class Tracker:
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
 
-    @_writes
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters, as text of at most 500 characters."""
-        import mlflow
+        with mlflow_store("written") as mlflow:
+            mlflow.log_params({key: str(value)[:500] for key, value in params.items()})
 
-        mlflow.log_params({key: str(value)[:500] for key, value in params.items()})
-
-    @_writes
     def log_metrics(self, metrics: Mapping[str, float | None], step: int | None = None) -> None:
         """Metrics, at a step of a series where one is given; undefined ones (None) are left out."""
-        import mlflow
-
-        mlflow.log_metrics({key: float(value) for key, value in metrics.items() if value is not None}, step=step)
+        with mlflow_store("written") as mlflow:
+            mlflow.log_metrics({key: float(value) for key, value in metrics.items() if value is not None}, step=step)
 
     def log_nested(
         self, name: str, params: Mapping[str, Any], metrics: Mapping[str, float | None], problem: str = ""
     ) -> None:
         """Log a finished run below this one; with a problem it is FAILED, and the tag `problem` says why."""
-        import mlflow
-
-        with mlflow_errors("opened"):
+        with mlflow_store("opened") as mlflow:
             run = mlflow.start_run(run_name=name, nested=True, tags={"problem": problem[:5000]} if problem else {})
         status = "FAILED"
         try:
@@ -87,48 +84,32 @@ class Tracker:
         finally:
             mlflow.end_run(status)
 
-    @_writes
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags."""
-        import mlflow
+        with mlflow_store("written") as mlflow:
+            mlflow.set_tags(dict(tags))
 
-        mlflow.set_tags(dict(tags))
+    def log_output(self, path: Path) -> None:
+        """A file, or a folder with all its files, as run artifacts under its own name."""
+        with mlflow_store("written") as mlflow:
+            if path.is_dir():
+                mlflow.log_artifacts(str(path), path.name)
+            else:
+                mlflow.log_artifact(str(path))
 
-    @_writes
-    def log_folder(self, folder: Path, name: str) -> None:
-        """All files of a folder as run artifacts under `name`."""
-        import mlflow
-
-        mlflow.log_artifacts(str(folder), name)
-
-    @_writes
-    def log_file(self, path: Path) -> None:
-        """One file as a run artifact."""
-        import mlflow
-
-        mlflow.log_artifact(str(path))
-
-    @_writes
     def log_text(self, text: str, name: str) -> None:
         """A text as a run artifact called `name`."""
-        import mlflow
+        with mlflow_store("written") as mlflow:
+            mlflow.log_text(text, name)
 
-        mlflow.log_text(text, name)
-
-    @_writes
     def log_examples(self, part: str, examples: Sequence[Example], source: str, digest: str) -> None:
         """One part of the data as an MLflow dataset: its size, columns and digest, never the texts."""
-        import mlflow.data
         import pandas as pd
 
-        frame = pd.DataFrame(
-            {
-                "text": [example.text for example in examples],
-                "labels": ["|".join(example.labels) for example in examples],
-            }
-        )
-        dataset = mlflow.data.from_pandas(frame, source=source, name=part, digest=digest)
-        mlflow.log_input(dataset, context=part)
+        columns = {"text": [e.text for e in examples], "labels": ["|".join(e.labels) for e in examples]}
+        with mlflow_store("written") as mlflow:
+            dataset = mlflow.data.from_pandas(pd.DataFrame(columns), source=source, name=part, digest=digest)
+            mlflow.log_input(dataset, context=part)
 
 
 def connect() -> None:
@@ -138,11 +119,9 @@ def connect() -> None:
         TrackingError: the store cannot be reached.
     """
     silence_libraries()
-    import mlflow
-
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        mlflow.set_tracking_uri(DEFAULT_URI)
-    with mlflow_errors("reached"):
+    with mlflow_store("reached") as mlflow:
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            mlflow.set_tracking_uri(DEFAULT_URI)
         _create_database(mlflow.get_tracking_uri())
         mark_stale_runs()
 
@@ -200,7 +179,7 @@ def tracked_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator
 
     if mlflow.active_run() is not None:
         raise TrackingError("an MLflow run is open already in this process. End it first with `mlflow.end_run()`.")
-    with mlflow_errors("opened"):
+    with mlflow_store("opened"):
         mlflow.set_experiment(experiment)
         run = mlflow.start_run(run_name=name, tags={**_process_tags(), **tags})
     status = "FAILED"
@@ -259,34 +238,24 @@ def _flattened(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def mark_stale_runs() -> int:
     """Mark RUNNING runs of this host whose process is gone as KILLED; how many there were."""
-    from mlflow import MlflowClient
-    from mlflow.entities import ViewType
+    import mlflow
 
-    client = MlflowClient()
-    marked = 0
-    for run in client.search_runs(
-        [experiment.experiment_id for experiment in client.search_experiments()],
-        filter_string="attributes.status = 'RUNNING'",
-        run_view_type=ViewType.ACTIVE_ONLY,
-    ):
-        if is_gone(run.data.tags):
-            client.set_terminated(run.info.run_id, status="KILLED")
-            logger.info(
-                "Run %s (%s) was left open by a process that ended: marked KILLED", run.info.run_id, run.info.run_name
-            )
-            marked += 1
-    return marked
+    running = mlflow.search_runs(
+        search_all_experiments=True, filter_string="attributes.status = 'RUNNING'", output_format="list"
+    )
+    stale = [run.info for run in running if is_gone(run.data.tags)]
+    for run in stale:
+        mlflow.MlflowClient().set_terminated(run.run_id, status="KILLED")
+        logger.info("Run %s (%s) was left open by a process that ended: marked KILLED", run.run_id, run.run_name)
+    return len(stale)
 
 
 def _process_tags() -> dict[str, str]:
     import psutil
 
     process = psutil.Process()
-    return {
-        _TAG_HOST: socket.gethostname(),
-        _TAG_PID: str(process.pid),
-        _TAG_STARTED: f"{process.create_time():.2f}",
-    }
+    started = f"{process.create_time():.2f}"
+    return {_TAG_HOST: socket.gethostname(), _TAG_PID: str(process.pid), _TAG_STARTED: started}
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
@@ -300,19 +269,3 @@ def is_gone(tags: Mapping[str, str]) -> bool:
         return abs(started - float(tags.get(_TAG_STARTED, 0))) > _CLOCK_STEP
     except psutil.Error:
         return True
-
-
-@contextmanager
-def mlflow_errors(what: str) -> Iterator[None]:
-    """Turn what MLflow raises into a TrackingError; `what` could not be done with the store: "read", "written"..."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise TrackingError(
-            f"the MLflow store at {mlflow.get_tracking_uri()} could not be {what} "
-            f"({str(error).splitlines()[0][:200]}). Check MLFLOW_TRACKING_URI."
-        ) from error

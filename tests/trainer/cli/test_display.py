@@ -104,7 +104,7 @@ def row(name: str, labels: Sequence[str] = SHIPPED, *, status: str = "FINISHED",
         "artefact_bytes": 91_040_000,
         **{f"f1.{label}": 0.41 + i / 100 for i, label in enumerate(labels)},
     }
-    return RunRow("id", name, "tfidf", status, {}, figures if status == "FINISHED" else {}, {}, champion)
+    return RunRow("id", name, status, {}, figures if status == "FINISHED" else {}, {}, champion)
 
 
 def board_of(*rows: RunRow, labels: Sequence[str] = SHIPPED, **changes: Any) -> Board:

@@ -109,7 +109,7 @@ def test_evaluation_is_one_finished_mlflow_run(
 ) -> None:
     report = evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, None).report
     [row] = runs()
-    assert (row.name, row.status, row.kind) == ("tfidf on held-out.jsonl", "FINISHED", "tfidf")
+    assert (row.name, row.status, row.params["model.kind"]) == ("tfidf on held-out.jsonl", "FINISHED", "tfidf")
     assert row.params["data"] == str(held_out)
     assert row.metrics["macro_f1"] == pytest.approx(report.macro_f1)
     assert row.metrics["f1.aid"] == pytest.approx(report.per_label["aid"].f1)

@@ -107,7 +107,7 @@ def test_board_of_a_real_run_marks_the_champion(tracked_store: str, tracked_run:
     assert board.data == tracked_run.experiment.data.train
     assert board.labels == ("aid", "truce")
     assert board.synthetic is False
-    assert row.metric("macro_f1") == pytest.approx(tracked_run.result.report.macro_f1)
+    assert row.metrics["macro_f1"] == pytest.approx(tracked_run.result.report.macro_f1)
 
 
 def test_unknown_experiment_is_named(mlflow_store: str) -> None:

@@ -386,17 +386,17 @@ def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(data: Pa
     [parent] = [row for row in runs if row.run_id == result.run_id]
     children = [row for row in runs if row.tags.get("mlflow.parentRunId") == parent.run_id]
     assert len(children) == 5 == len(runs) - 1
-    assert parent.metric("validation_macro_f1") == result.best.outcome.score
+    assert parent.metrics["validation_macro_f1"] == result.best.outcome.score
     for trial in result.trials:
         [child] = [row for row in children if row.name == f"tfidf {trial.number}"]
         assert child.params == {key: str(value) for key, value in trial.values.items()} | {"model.kind": "tfidf"}
-        assert child.metric("validation_macro_f1") == trial.outcome.score
-        assert child.metric("macro_f1") is None
+        assert child.metrics["validation_macro_f1"] == trial.outcome.score
+        assert "macro_f1" not in child.metrics
         assert child.status == ("FAILED" if trial in failed else "FINISHED")
         assert ("problem" in child.tags) == (trial in failed)
     [best] = list_runs("mine")
     assert best.name == "tfidf-best"
-    assert best.metric("macro_f1") == pytest.approx(result.report.macro_f1)
+    assert best.metrics["macro_f1"] == pytest.approx(result.report.macro_f1)
     assert {file.path for file in MlflowClient().list_artifacts(parent.run_id)} == {
         "best.toml",
         "split.json",

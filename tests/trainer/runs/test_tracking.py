@@ -213,15 +213,15 @@ def test_an_existing_database_is_left_as_it_is(mlflow_store: str, isolated: Path
 
 
 def test_what_is_logged_can_be_read_back(mlflow_store: str, isolated: Path) -> None:
-    (isolated / "folder" / "deep").mkdir(parents=True)
-    (isolated / "folder" / "deep" / "a.txt").write_text("a")
+    (isolated / "plots" / "deep").mkdir(parents=True)
+    (isolated / "plots" / "deep" / "a.txt").write_text("a")
     (isolated / "b.txt").write_text("b")
     with tracking.tracked_run("work", "run", {}) as tracker:
         tracker.log_params({"model.kind": "tfidf", "long": "x" * 900, "number": 3})
         tracker.log_metrics({"macro_f1": 0.5, "undefined": None, "n": 7})
         tracker.set_tags({"late": "tag"})
-        tracker.log_folder(isolated / "folder", "plots")
-        tracker.log_file(isolated / "b.txt")
+        tracker.log_output(isolated / "plots")
+        tracker.log_output(isolated / "b.txt")
         tracker.log_text("ç", "c.toml")
     run = MlflowClient().get_run(tracker.run_id)
     assert run.data.params == {"model.kind": "tfidf", "long": "x" * 500, "number": "3"}
@@ -356,10 +356,10 @@ def test_runs_are_listed_newest_first_with_what_they_logged(mlflow_store: str) -
         pass
     rows = registry.list_runs("work")
     assert [row.name for row in rows] == ["third", "second", "first"]
-    assert [row.kind for row in rows] == ["kind of third", "kind of second", "kind of first"]
-    assert [row.metric("macro_f1") for row in rows] == [5, 6, 5]
+    assert [row.params["model.kind"] for row in rows] == ["kind of third", "kind of second", "kind of first"]
+    assert [row.metrics["macro_f1"] for row in rows] == [5, 6, 5]
     assert [row.tags["split.hash"] for row in rows] == ["third", "second", "first"]
-    assert rows[0].metric("micro_f1") is None
+    assert "micro_f1" not in rows[0].metrics
     assert not any(row.champion for row in rows)
 
 
