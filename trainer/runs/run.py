@@ -43,8 +43,8 @@ from trainer.runs.evaluate import (
     predict_examples,
     write_report,
 )
-from trainer.runs.registry import log_model, register
-from trainer.runs.tracking import Tracker, published, track_experiment
+from trainer.runs.registry import register
+from trainer.runs.tracking import Tracker, log_model, published, track_experiment
 
 _SECONDS_FOR_THE_LEADER = 10.0
 """How long a follower waits, so that the leading process can report an error first."""

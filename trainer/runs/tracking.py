@@ -1,13 +1,14 @@
-"""An experiment's run in MLflow: its parameters, figures and files, and where MLflow's store is.
+"""An experiment's run in MLflow: its parameters, figures, files and model, and where MLflow's store is.
 
 MLflow reads its own setting, MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder is used.
-Models, and what is read back of runs, are in `registry`.
+What is registered and read back is in `registry`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import platform
 import shutil
 import socket
 import uuid
@@ -21,6 +22,7 @@ from labels.files import cache_folder
 from labels.settings import store_name
 from trainer.config.experiment import Experiment
 from trainer.environment import silence_libraries
+from trainer.model.model import folder_size
 
 if TYPE_CHECKING:
     from labels.records import Example
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ARTEFACT = "artefact"
+"""The name of a run's model, and of its folder."""
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
 _CLOCK_STEP = 5.0
@@ -110,6 +114,80 @@ class Tracker:
         with mlflow_store("written") as mlflow:
             dataset = mlflow.data.from_pandas(pd.DataFrame(columns), source=source, name=part, digest=digest)
             mlflow.log_input(dataset, context=part)
+
+
+def log_model(folder: Path) -> str:
+    """Log an artefact's folder with the open run, as a model that `mlflow models serve` and Spark can load.
+
+    Returns:
+        Its URI, `models:/m-...`.
+
+    Raises:
+        TrackingError: MLflow refused.
+    """
+    with mlflow_store("written") as mlflow:
+        info = mlflow.models.Model.log(artifact_path=None, name=ARTEFACT, flavor=_ArtefactFlavor, folder=folder)
+    return str(info.model_uri)
+
+
+class _ArtefactFlavor:
+    """Writes an artefact as `mlflow.pyfunc.save_model` would write it with models-from-code.
+
+    That function copies the artefact once more, and compares every installed package with the requirements, which takes
+    seconds.
+    """
+
+    __name__ = "mlflow.pyfunc"
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: Any, folder: Path) -> None:
+        """Write `MLmodel`, the environment, the loading code and `artifacts/artefact` to a new folder at `path`."""
+        import mlflow.pyfunc
+        from mlflow.models import ModelSignature
+        from mlflow.types.schema import AnyType, ColSpec, Schema
+
+        root = Path(path)
+        shutil.copytree(folder, root / "artifacts" / ARTEFACT, copy_function=_link_or_copy)
+        shutil.copyfile(_LOADING_CODE, root / _LOADING_CODE.name)
+        mlflow_model.signature = ModelSignature(
+            inputs=Schema([ColSpec("string", "text")]),
+            outputs=Schema([ColSpec(AnyType(), name) for name in ("labels", "probabilities")]),
+        )
+        mlflow.pyfunc.add_to_model(
+            mlflow_model,
+            loader_module="mlflow.pyfunc.loaders.code_model",
+            conda_env="conda.yaml",
+            python_env="python_env.yaml",
+            model_code_path=_LOADING_CODE.name,
+            streamable=False,
+            artifacts={ARTEFACT: {"path": f"artifacts/{ARTEFACT}", "uri": folder.name}},
+        )
+        mlflow_model.model_size_bytes = folder_size(root)
+        mlflow_model.save(str(root / "MLmodel"))
+        for name, text in _environment(mlflow.__version__).items():
+            (root / name).write_text(text, encoding="utf-8")
+
+
+_LOADING_CODE = Path(__file__).parents[1] / "model" / "pyfunc.py"
+
+
+def _environment(mlflow_version: str) -> dict[str, str]:
+    """The files, by name, from which MLflow installs what is needed to serve the model."""
+    python, requirements = platform.python_version(), [f"mlflow=={mlflow_version}", "communique"]
+    return {
+        "requirements.txt": "\n".join(requirements),
+        "python_env.yaml": f"python: {python}\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n",
+        "conda.yaml": f"name: mlflow-env\nchannels:\n- conda-forge\ndependencies:\n- python={python}\n- pip\n- pip:\n"
+        + "".join(f"  - {requirement}\n" for requirement in requirements),
+    }
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """A hard link where the file system allows one: MLflow copies the content from there to its store anyway."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def connect() -> None:
