@@ -314,7 +314,7 @@ def with_values(experiment: Experiment, values: Mapping[str, Any], place: str) -
     Raises:
         ExperimentError: a key is unknown, or a value is outside its limits.
     """
-    content = experiment.model_dump(exclude={"sweep"})
+    content = experiment.model_dump(exclude={"sweep"})  # checked again as a whole: a value may not fit another one
     for key, value in values.items():
         set_key(content, key, value, place)
     return parse_experiment(content, place)

@@ -22,7 +22,7 @@ from labels.records import Example
 from labels.settings import load_settings
 from labels.text.examples import infer_codebook_of, read_examples
 from trainer.config.experiment import Experiment
-from trainer.data.splits import Parts, Split, apply_split, leaked_examples, make_split
+from trainer.data.splits import PARTS, Parts, Split, apply_split, leaked_examples, make_split
 from trainer.environment import STARTER_CODEBOOK
 
 
@@ -93,14 +93,14 @@ def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Expe
 
 def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool) -> Dataset:
     """The dataset with what identifies it, and the notes on its parts after those that it came with."""
-    split = Split(*(tuple(example.id for example in parts[name]) for name in ("train", "validation", "test")))
+    if absent := absent_labels(codebook, parts["train"]):
+        raise ExperimentError(
+            f"{source}: no train example has the label {', '.join(absent)}. Label some, take the label out of the "
+            "codebook, or give data in which it occurs."
+        )
+    split = Split(*(tuple(example.id for example in parts[name]) for name in PARTS))
     examples = [example for part in parts.values() for example in part]
-    own = [
-        *_leak_notes(parts, divided=divided),
-        *_draw_notes(parts["test"]),
-        *_contradiction_notes(examples),
-    ]
-    _refuse_absent_labels(codebook, parts["train"], source)
+    own = (*_leak_notes(parts, divided=divided), *_draw_notes(parts["test"]), *_contradiction_notes(examples))
     synthetic = any(example.synthetic for example in examples)
     return Dataset(codebook, parts, split, source, synthetic, (*notes, *own))
 
@@ -207,13 +207,9 @@ def _corpus_parts(experiment: Experiment, examples: Sequence[Example]) -> Parts:
     split = experiment.split
     if split.manifest:
         return apply_split(Split.load(Path(split.manifest)), examples, split.manifest)
-    parts = make_split(
-        examples,
-        (split.train, split.validation, split.test),
-        experiment.seed,
-        allow_large=split.allow_large_groups,
-    )
-    return dict(zip(("train", "validation", "test"), parts, strict=True))
+    shares = (split.train, split.validation, split.test)
+    parts = make_split(examples, shares, experiment.seed, allow_large=split.allow_large_groups)
+    return dict(zip(PARTS, parts, strict=True))
 
 
 def _file_parts(experiment: Experiment, codebook: Codebook) -> Parts:
@@ -261,14 +257,6 @@ def absent_labels(codebook: Codebook, train: Sequence[Example]) -> list[str]:
     return [name for name in codebook.label_names if name not in seen]
 
 
-def _refuse_absent_labels(codebook: Codebook, train: Sequence[Example], source: str) -> None:
-    if absent := absent_labels(codebook, train):
-        raise ExperimentError(
-            f"{source}: no train example has the label {', '.join(absent)}. Label some, take the label out of the "
-            "codebook, or give data in which it occurs."
-        )
-
-
 @dataclass(frozen=True)
 class Predicted:
     """n labelled examples with their predictions: label sets as (n, labels) booleans, and probabilities."""
@@ -288,20 +276,15 @@ def write_predictions(path: Path, labels: Sequence[str], parts: Mapping[str, Pre
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema(
-        {
-            "example_id": pa.string(),
-            "document_id": pa.string(),
-            "text": pa.string(),
-            "gold": pa.list_(pa.string()),
-            "labels": pa.list_(pa.string()),
-            "probabilities": pa.list_(pa.float32()),
-            "split": pa.string(),
-            "synthetic": pa.bool_(),
-        }
-    )
+    columns = {
+        **dict.fromkeys(("example_id", "document_id", "text"), pa.string()),
+        **dict.fromkeys(("gold", "labels"), pa.list_(pa.string())),
+        "probabilities": pa.list_(pa.float32()),
+        "split": pa.string(),
+        "synthetic": pa.bool_(),
+    }
     rows = [row for split, part in parts.items() for row in _rows(labels, split, part)]
-    parquet.write_table(pa.Table.from_pylist(rows, schema), path)
+    parquet.write_table(pa.Table.from_pylist(rows, pa.schema(columns)), path)
 
 
 def _rows(labels: Sequence[str], split: str, part: Predicted) -> list[dict[str, Any]]:

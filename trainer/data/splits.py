@@ -25,6 +25,7 @@ LARGE_GROUP = 0.10
 """A group of more than this share of the documents, and more than two of them, stops the split."""
 _BRIDGES_SHOWN = 3
 
+PARTS = ("train", "validation", "test")
 Parts = dict[str, list[Example]]
 
 
@@ -56,7 +57,7 @@ class Split:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            split = cls(*(tuple(content[name]) for name in ("train", "validation", "test")))
+            split = cls(*(tuple(content[name]) for name in PARTS))
             stated, found = content["hash"], split.hash
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(
@@ -156,11 +157,14 @@ def _best_assignment(
     """Part of each group. Cost: the parts' relative misses of their share, summed over examples and labels."""
     target = fractions[:, None] * counts.sum(axis=0)
     best_cost, best = np.inf, np.zeros(len(counts), dtype=int)
+    # Exact stratification of several labels over whole groups is a hard packing problem; the best of many random orders
+    # comes close, treats all labels alike, and depends on the seed alone.
     for _ in range(PERMUTATIONS):
         order = generator.permutation(len(counts))
         parts = _parts_in_order(counts[order, 0], fractions)
         reached = np.zeros_like(target)
         np.add.at(reached, parts, counts[order])
+        # At least 1 below the line: a part that should hold a third of an example would outweigh all others.
         cost = float((np.abs(reached - target) / np.maximum(target, 1)).sum())
         if cost < best_cost:
             best_cost, best = cost, np.empty(len(counts), dtype=int)

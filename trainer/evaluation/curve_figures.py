@@ -211,6 +211,7 @@ def drawn_figures(curve: CurveCounts, *, draws: int, seed: int) -> CurveFigures:
     repeats, _, n_groups, _ = curve.counts.tp.shape
     weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
     times = generator.multinomial(max(repeats - 1, 1), np.full(repeats, 1 / repeats), size=draws)
+    # From 0 to the most sizes that can be left out: how far the smallest ones follow the law is uncertain, too.
     starts = generator.integers(0, max(int(curve.fitted.any(axis=0).sum()) - FEWEST_SIZES, 0) + 1, size=draws)
     return _figures(curve, weights.astype(float), times.astype(float), starts)
 

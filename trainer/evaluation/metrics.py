@@ -200,6 +200,7 @@ def bootstrap_intervals(
     Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
     """
     weights = _draw_weights(groups, draws, np.random.default_rng(seed))
+    # Counts add up, so that a resample is a weighted sum of the groups' counts: no row is copied.
     by_group = group_counts(gold, predicted, groups)
     counts = by_group.changed(lambda each: weights @ each)
     right = group_sums(exact_match(gold, predicted)[:, None], groups)
@@ -254,6 +255,7 @@ def _macro_f1(f1: Floats, measured: Floats) -> Floats:
 def _draw_weights(groups: Sequence[int], draws: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """(draws, groups): how often each group was drawn."""
     n_groups = len(set(groups))
+    # A multinomial draw is the same as drawing groups one by one with replacement.
     return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(float)
 
 

@@ -41,6 +41,7 @@ def evaluate_model(
         gold=label_matrix(examples, model.labels),
         predicted=predictions.predicted,
         probabilities=predictions.probabilities.astype(np.float64),
+        # A large group does not stop an evaluation: nothing is divided, and intervals only become wider.
         groups=group_examples(examples, allow_large=True),
         thresholds=model.calibration.thresholds,
     )

@@ -23,7 +23,7 @@ from labels.records import Example
 from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, absent_labels, files_read, load_dataset
-from trainer.data.splits import group_examples
+from trainer.data.splits import PARTS, group_examples
 from trainer.environment import silence_libraries, world_size
 from trainer.evaluation.curve_figures import (
     CurveCounts,
@@ -167,7 +167,7 @@ def _points(
 def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes: int) -> list[list[CurveFit]]:
     """(repeats, sizes) fits, each repeat with an order of the groups and a seed of its own; the first has the
     experiment's."""
-    groups = {part: group_examples(dataset.parts[part], allow_large=True) for part in ("train", "validation", "test")}
+    groups = {part: group_examples(dataset.parts[part], allow_large=True) for part in PARTS}
     gold = label_matrix(dataset.parts["train"], dataset.codebook.label_names)
     shares = curve_shares(gold, len(set(groups["train"])), sizes)
     fits: list[list[CurveFit]] = []
@@ -187,7 +187,7 @@ def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes
 
 def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat: int) -> CurveFit:
     """Fit and test one model; a model that cannot be fitted is a result, too."""
-    train, validation, test = (dataset.parts[part] for part in ("train", "validation", "test"))
+    train, validation, test = (dataset.parts[part] for part in PARTS)
     fit = CurveFit(repeat, len(train), len(validation))
     problem = _problem(dataset)
     if problem:
@@ -263,7 +263,7 @@ def _write(curve: LearningCurve, folder: Path) -> None:
         point["fits"] = own  # the figures of each fit, not its counts
     table = [{"labelled": point.labelled} | row for point, own in zip(curve.points, rows, strict=True) for row in own]
     write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
-    write_whole(folder / FILES[1], [pd.DataFrame(table).to_csv(index=False, lineterminator="\n")])
+    write_whole(folder / FILES[1], [pd.DataFrame(table, dtype=object).to_csv(index=False, lineterminator="\n")])
     (folder / "plots").mkdir()
     draw_learning_curve(curve, folder / "plots" / "learning_curve.png")
 

@@ -134,11 +134,12 @@ def _crossfitted(
     for number, fold in enumerate(folds):
         own = checkpoints / f"fold-{number + 1}" if checkpoints else None
         classifier = _unfitted(experiment, dataset, own)
+        # Stopping by the fold that is held out would choose the epoch that fits it best, and calibrate on that luck.
         stop_by = folds[(number + 1) % n_folds] if classifier.stops_early else []
         rest = [example for part in folds if part is not fold and part is not stop_by for example in part]
         with progress_stage(f"Fold {number + 1} of {n_folds}"):
             classifier.fit(rest, stop_by)
-        held_out.append(_held_out(classifier, fold))
+        held_out.append(_held_out(classifier, fold))  # not the decisions: thresholds are tuned on all folds together
     raw, gold = zip(*held_out, strict=True)
     return np.concatenate(raw), np.concatenate(gold)
 
@@ -193,6 +194,8 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
     checkpoints = checkpoint_folder(out)
+    # The folder is closed first: outputs that could not be logged do not appear, and an error while they are moved
+    # into place still ends the MLflow run as FAILED.
     with (
         sole_writer(out),
         track_experiment(experiment, dataset) as tracker,

@@ -188,7 +188,9 @@ def _best(trials: Sequence[Trial], name: str) -> Trial:
 def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> None:
     import pandas as pd
 
-    write_whole(out / TRIALS, [pd.DataFrame(map(_row, study.trials)).to_csv(index=False, lineterminator="\n")])
+    # As objects, so that a whole number among the choices 1 and 0.5 stays one.
+    table = pd.DataFrame(map(_row, study.trials), dtype=object)
+    write_whole(out / TRIALS, [table.to_csv(index=False, lineterminator="\n")])
     head = (
         f"# The best of {len(study.trials)} trials by macro-F1 on validation, {best.score:.4f}: an optimistic figure.\n"
         f"#   {command('train', out / BEST_FILE, '--out', f'runs/{experiment.name}-best')}\n\n"

@@ -86,7 +86,7 @@ class Tracker:
             nested.log_metrics(metrics)
             status = status if problem else "FINISHED"
         finally:
-            mlflow.end_run(status)
+            mlflow.end_run(status)  # the nested one: MLflow ends the run that was started last
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags."""
