@@ -563,7 +563,7 @@ def test_a_second_look_at_test_is_confessed(result: SweepResult, said: Any) -> N
     print_sweep(replace(result, resumed=4, tested=2, importances={}))
     printed = " ".join(said())
     assert "13 trials, 4 of them from an earlier call; 1 failed." in printed
-    assert "2 settings of this sweep have been tried on test by now" in printed
+    assert "2 settings of this sweep have now been tried on test" in printed
     assert "explains" not in printed
 
 
@@ -591,4 +591,4 @@ def test_the_command_says_that_an_interrupted_sweep_can_go_on(data: Path, monkey
     monkeypatch.setattr(trainer.runs.sweep, "run_sweep", interrupted)
     done = CliRunner().invoke(app, ["sweep", str(write_toml(make_swept({}))), "--out", "mine"])
     assert done.exit_code == 130
-    assert "kept in mine: the same command goes on" in done.stdout
+    assert "kept in mine; the same command continues" in done.stdout
