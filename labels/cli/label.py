@@ -1,4 +1,4 @@
-"""`communique label` and `communique adjudicate`: a session on the screen, or line by line."""
+"""`communique label`: a session on the screen, or line by line."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def label_command(
         if first is None:
             console.print(_nothing_left(opened, kind, annotator), soft_wrap=True)
             return
-        last = _run_session(first, book, annotator, plain=plain, more=draw)
+        last = run_session(first, book, annotator, plain=plain, more=draw)
         console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
     print_next(
         command("label", "--annotator", annotator, store=settings.store, codebook=settings.codebook),
@@ -124,25 +124,7 @@ def label_command(
     )
 
 
-def adjudicate_command(
-    annotator: AnnotatorOption, plain: PlainOption = False, store: StoreOption = None, codebook: CodebookOption = None
-) -> None:
-    """Decide the sentences on which annotators disagree; their annotations stay as they are beside your decision."""
-    from labels.annotate.tasks import AdjudicationSession
-
-    with opened_store(store, codebook) as (opened, book, settings):
-        session = AdjudicationSession(opened, book, annotator)
-        if not session.total:
-            console.print(f"Nothing to adjudicate in {opened.name}: annotators do not disagree on any sentence.")
-            return
-        _run_session(session, book, annotator, plain=plain)
-        others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
-        disputes = counted(session.total, "dispute")
-        console.print(f"{session.decided} of {disputes} decided{others}. All saved in {opened.name}.")
-    print_next(command("agreement", store=settings.store, codebook=settings.codebook))
-
-
-def _run_session(
+def run_session(
     session: Session,
     codebook: Codebook,
     annotator: str,

@@ -1,9 +1,11 @@
-"""How the report of a model looks."""
+"""What the commands share: the artefact that they are given, and how a report looks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from labels.cli.terminal import bounds, console, number, table
 
@@ -12,8 +14,23 @@ if TYPE_CHECKING:
 
     from trainer.calibration.certificate import Certificate
     from trainer.evaluation import Report
+    from trainer.model.model import Model
 
 _MANY_LABELS = 12
+ArtefactArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of a run or an artefact, or an MLflow URI such as models:/diplomatic-statements@champion."
+    ),
+]
+
+
+def load_model(artefact: str) -> Model:
+    """The saved model of a run's or an artefact's folder, or of an MLflow URI."""
+    from trainer.model.model import Model
+    from trainer.runs.registry import fetch_artefact
+
+    return Model.load(fetch_artefact(artefact))
 
 
 def print_report(report: Report) -> None:

@@ -1,11 +1,10 @@
-"""`communique train`: one model, or its learning curve; and `communique sweep`: a search over its settings."""
+"""`communique train`: one model, or its learning curve."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,15 +19,12 @@ if TYPE_CHECKING:
     from trainer.evaluation.curve_figures import LearningCurve, Outlook
     from trainer.runs.learning_curve import CurveResult
     from trainer.runs.run import RunResult
-    from trainer.runs.sweep import SweepResult
-    from trainer.runs.sweep_trials import Trial
 
 ExperimentArgument = Annotated[
     str, typer.Argument(help="TOML file, or the name of a shipped one: finetune, tfidf, ...")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the outputs \\[default: runs/NAME].")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. data.train=mine.jsonl")]
-_SHOWN_TRIALS = 10
 
 
 def train(
@@ -76,10 +72,11 @@ def print_saved(result: RunResult) -> None:
     console.print(f"Saved in {result.folder}: artefact/, report.json, predictions.parquet, split.json, plots/")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
-    print_next(_predict_command(result.folder), command("serve", result.folder))
+    print_next(predict_command(result.folder), command("serve", result.folder))
 
 
-def _predict_command(artefact: Path) -> str:
+def predict_command(artefact: Path) -> str:
+    """The command that labels articles with a model, to be typed next."""
     return command("predict", artefact, "ARTICLES", "--out", "tagged.csv")
 
 
@@ -150,74 +147,3 @@ def _promise(outlook: Outlook, confidence: float) -> str:
         f"{outlook.more} more labelled sentences than these {outlook.labelled:,} would probably add +{gain.value:.3f} "
         f"macro-F1{interval}, if the curve continues as it has so far."
     )
-
-
-# -- sweep
-
-
-def sweep(
-    experiment: ExperimentArgument,
-    out: OutOption = None,
-    set_: SetOption = None,
-    overwrite: OverwriteOption = False,
-) -> None:
-    """Search the settings of an experiment's [sweep] section on validation, then train and test the best."""
-    from trainer.config.experiment import load_experiment
-    from trainer.runs.sweep import run_sweep
-
-    loaded = load_experiment(experiment, set_ or [])
-    folder = out or Path("runs") / loaded.name
-    try:
-        with progress_bars():
-            result = run_sweep(loaded, folder, overwrite=overwrite)
-    except KeyboardInterrupt:
-        console.print(f"Interrupted. Finished trials are kept in {folder}; the same command continues from there.")
-        raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
-    print_sweep(result)
-
-
-def print_sweep(result: SweepResult) -> None:
-    """The best ten trials, what mattered, then the report of the best one on test."""
-    ranked = sorted(result.trials, key=lambda trial: -trial.score)
-    failed = [trial for trial in ranked if trial.outcome.score is None]
-    console.print(_trial_table(ranked[: min(_SHOWN_TRIALS, len(ranked) - len(failed))]))
-    again = f", {result.resumed} of them from an earlier call" if result.resumed else ""
-    console.print(f"{len(ranked)} trials{again}; {len(failed)} failed.")
-    for problem, times in Counter(trial.outcome.problem for trial in failed).most_common(_SHOWN_TRIALS):
-        console.print(f"Failed {times} times: {problem}")
-    if result.importances:
-        shares = ", ".join(f"{key} {share:.0%}" for key, share in result.importances.items())
-        console.print(f"Settings that explain the differences (approximate): {shares}.")
-    console.print(
-        f"The best of {len(ranked)} trials looks better on validation ({result.best.score:.3f}) than it is, because "
-        "it was chosen by that figure. The figures on test, which no other trial has seen, are:"
-    )
-    print_report(result.report)
-    if result.tested > 1:
-        console.print(
-            f"Note: {result.tested} settings of this sweep have now been tried on test. Do not "
-            "choose between them by that."
-        )
-    console.print(f"Saved in {result.folder}: best/ (artefact and report), best.toml, trials.csv, study.journal")
-    if result.run_id:
-        console.print(f"MLflow run {result.run_id}, with a run under it for each trial")
-    print_next(command("train", result.folder / "best.toml"), _predict_command(result.folder / "best"))
-
-
-def _trial_table(trials: Sequence[Trial]) -> Table:
-    settings = [key.split(".", 1)[1] for key in trials[0].values]
-    headings = ("trial", *settings, "validation\nmacro-F1", "seconds")
-    return table(headings, map(_trial_cells, trials), align="r" * len(headings))
-
-
-def _trial_cells(trial: Trial) -> tuple[str, ...]:
-    return (
-        str(trial.number),
-        *map(_short, trial.values.values()),
-        number(trial.score),
-        number(trial.outcome.seconds, 1),
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

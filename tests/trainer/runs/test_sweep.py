@@ -24,7 +24,7 @@ from tests.conftest import make_examples
 from tests.lazy import Lazy
 from tests.trainer.conftest import disturbed, make_experiment, plain_codebook, write_examples
 from trainer.cli import app
-from trainer.cli.train import print_sweep
+from trainer.cli.sweep import print_sweep
 from trainer.config.experiment import Experiment, dump_experiment, load_experiment, parse_experiment, with_values
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split

@@ -1,0 +1,25 @@
+"""`communique adjudicate`: decide the sentences on which annotators differ."""
+
+from __future__ import annotations
+
+from labels.cli.label import AnnotatorOption, PlainOption, run_session
+from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next
+from labels.settings import command
+
+
+def adjudicate_command(
+    annotator: AnnotatorOption, plain: PlainOption = False, store: StoreOption = None, codebook: CodebookOption = None
+) -> None:
+    """Decide the sentences on which annotators disagree; their annotations stay as they are beside your decision."""
+    from labels.annotate.tasks import AdjudicationSession
+
+    with opened_store(store, codebook) as (opened, book, settings):
+        session = AdjudicationSession(opened, book, annotator)
+        if not session.total:
+            console.print(f"Nothing to adjudicate in {opened.name}: annotators do not disagree on any sentence.")
+            return
+        run_session(session, book, annotator, plain=plain)
+        others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
+        disputes = counted(session.total, "dispute")
+        console.print(f"{session.decided} of {disputes} decided{others}. All saved in {opened.name}.")
+    print_next(command("agreement", store=settings.store, codebook=settings.codebook))

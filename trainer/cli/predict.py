@@ -1,0 +1,50 @@
+"""`communique predict`: labels for every sentence of a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labels.cli.terminal import console, progress_bars
+from trainer.cli.report import ArtefactArgument, load_model
+
+if TYPE_CHECKING:
+    from trainer.model.model import Model
+    from trainer.predict import PredictReport
+
+
+def predict(
+    artefact: ArtefactArgument,
+    inputs: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="A .jsonl, .csv or .parquet file to write.")],
+    split: Annotated[
+        bool, typer.Option(help="Cut texts into sentences; with --no-split each row is one sentence.")
+    ] = True,
+    keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")] = False,
+) -> None:
+    """Label every sentence of a corpus of any size; writes a row for each sentence, with labels and probabilities."""
+    from trainer.predict import predict_files
+
+    model = load_model(artefact)
+    with progress_bars():
+        report = predict_files(model, inputs, output, split=split, keep_boilerplate=keep_boilerplate)
+    print_predicted(report, model, output)
+
+
+def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
+    """The counts of a bulk prediction."""
+    for message in report.rejected:
+        console.print(f"Left out: {message}", style="yellow")
+    if more := report.left_out - len(report.rejected):
+        console.print(f"Left out: {more:,} more, for similar reasons.", style="yellow")
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
+    console.print(
+        f"{report.documents} documents, {report.sentences} sentences labelled; "
+        f"{report.boilerplate.total()} set aside as boilerplate" + (f" ({reasons})." if reasons else ".")
+    )
+    for label in model.labels:
+        if assigned := report.assigned[label]:
+            console.print(f"  {label:<24} {assigned:>6}  {assigned / report.sentences:6.1%}")
+    console.print(f"Written to {output}.")

@@ -1,0 +1,44 @@
+"""`communique score`: a model's probabilities for the sentences of a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labels.cli.terminal import StoreOption, console, print_next, progress_bars
+from labels.settings import command, load_settings
+from trainer.cli.report import ArtefactArgument
+
+if TYPE_CHECKING:
+    from trainer.active.scoring import ScoreReport
+
+
+def score(
+    artefact: ArtefactArgument,
+    store: StoreOption = None,
+    embed: Annotated[
+        bool | None, typer.Option(help="Store sentence vectors too \\[default: if the model has an encoder].")
+    ] = None,
+) -> None:
+    """Write a saved model's probabilities for the store's sentences to the store; scored ones are skipped."""
+    from labels.store import Store
+    from trainer.active.scoring import score_artefact
+    from trainer.runs.registry import fetch_artefact
+
+    # The store first: a wrong path must not cost the download of a model.
+    with Store(load_settings(store=store).store, create=False) as opened:
+        folder = fetch_artefact(artefact)
+        with progress_bars():
+            report = score_artefact(folder, opened, embed=embed)
+    print_scored(report, opened.name)
+
+
+def print_scored(report: ScoreReport, store: str) -> None:
+    """What was scored, and a command to try next."""
+    console.print(f"Model {report.model_id}: {report.scored} sentences of {store} scored.")
+    if report.encoder:
+        console.print(f"{report.embedded} sentence vectors kept, by encoder {report.encoder}.", soft_wrap=True)
+    if not report.scored and not report.embedded:
+        console.print("All sentences were already scored.")
+    print_next(command("label", "--annotator", "YOUR_NAME", "--strategy", "uncertainty", store=store))
