@@ -1,1 +1,1 @@
-"""The commands of this package: options, one call into a library function, and printing, in a module for each or for a few."""
+"""The commands of this package, each with its options, one call into a library function, and its printing."""

@@ -1,6 +1,6 @@
-"""The `communique` command: its subcommands by name, each defined in a module of its own, here or in `labels.cli`.
+"""The `communique` command: its subcommands by name, defined in the modules of this room and of `labels.cli`.
 
-That module is imported when the subcommand is called or its help is shown: no command waits for the imports of another.
+A module is imported when one of its subcommands is called or its help is shown: commands do not wait for each other.
 """
 
 from __future__ import annotations
