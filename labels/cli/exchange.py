@@ -1,4 +1,4 @@
-"""`communique annotations`: import and export, and the formats for both."""
+"""`communique annotations`: import and export annotations, and list the formats."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from labels.cli.terminal import CodebookOption, StoreOption, console, find_codeb
 from labels.errors import InputError
 from labels.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in the formats of other tools.")
+app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")
 _NAMES = (
-    "jsonl (the native form), csv, standoff (without texts), prodigy, label-studio, label-studio-min, doccano, "
-    "argilla, activetigger, huggingface, or that of a plug-in (`communique annotations formats`)"
+    "jsonl (the native format), csv, standoff (without texts), prodigy, label-studio, label-studio-min, doccano, "
+    "argilla, activetigger, huggingface, or a plug-in format (see `communique annotations formats`)"
 )
 _CARRIED = {"events": "all events", "decisions": "standing decisions", "gold": "gold labels"}
 FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the file: {_NAMES}.", metavar="FORMAT")]
@@ -23,15 +23,15 @@ FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the file
 
 @app.command("import", epilog="Example: communique annotations import ana.jsonl --format prodigy")
 def annotations_import(
-    file: Annotated[Path, typer.Argument(help="The file; for huggingface also a folder.")],
+    file: Annotated[Path, typer.Argument(help="The file to import; for huggingface, it can be a folder.")],
     format: FormatOption = "jsonl",
     annotator: Annotated[
-        str, typer.Option("--annotator", help="Who decided, where the file does not say.", metavar="NAME")
+        str, typer.Option("--annotator", help="Annotator to record if the file does not name one.", metavar="NAME")
     ] = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
-    """Add annotations from a file: all of it or none; importing twice adds nothing."""
+    """Add all annotations from a file, or none if there is an error. Importing a file again adds nothing."""
     from labels.exchange.driver import add_batch, read_file
     from labels.exchange.formats import find_format
     from labels.store import Store
@@ -39,7 +39,7 @@ def annotations_import(
     unit = find_format(format).unit
     settings = load_settings(store=store, codebook=codebook)
     book = find_codebook(settings.codebook, settings.store)
-    # The file is read before the store is opened, so that a bad file leaves no new store behind.
+    # The file is read before the store is opened, so an invalid file does not create a new store.
     batch = read_file(file, book, format, annotator.strip())
     with Store(settings.store) as opened:
         new, known, left_out = add_batch(opened, batch, book)
@@ -49,15 +49,16 @@ def annotations_import(
 
 @app.command("export", epilog="Example: communique annotations export labels.jsonl")
 def annotations_export(
-    file: Annotated[Path, typer.Argument(help="The file to write; for huggingface also a folder.")],
+    file: Annotated[Path, typer.Argument(help="The file to write; for huggingface, it can be a folder.")],
     format: FormatOption = "jsonl",
     annotator: Annotated[
-        str, typer.Option("--annotator", help="Only this annotator's decisions; otherwise everyone's.", metavar="NAME")
+        str,
+        typer.Option("--annotator", help="Export only this annotator's decisions (default: all).", metavar="NAME"),
     ] = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
-    """Write the annotations of the store to a file, and say what its format does not carry."""
+    """Write the annotations in the store to a file, and list the data that the format does not include."""
     from labels.exchange.driver import export_file
     from labels.exchange.formats import find_format
 
@@ -66,21 +67,21 @@ def annotations_export(
         written, left_out = export_file(opened, file, book, format, annotator.strip())
     console.print(f"{found.unit.capitalize()} written to {file}: {written}.")
     _print_left_out(left_out)
-    _print_phrases("Not carried by this format:", found.lost)
+    _print_phrases("Not included in this format:", found.lost)
 
 
 @app.command("formats", epilog="Example: communique annotations formats prodigy")
 def annotations_formats(
     name: Annotated[
-        str, typer.Argument(help="A format to describe; otherwise all are listed.", metavar="[FORMAT]")
+        str, typer.Argument(help="Format to describe (default: list all formats).", metavar="[FORMAT]")
     ] = "",
 ) -> None:
-    """List the formats for import and export, those of plug-ins too, or describe one."""
+    """List the formats for import and export, including plug-ins, or describe one format."""
     from labels.exchange.formats import PLUGINS, find_format, format_names
 
     if name:
         found = find_format(name)
-        ending = f"files that end in {' or '.join(found.endings)}" if found.endings else "a file or folder"
+        ending = f"files with the extension {' or '.join(found.endings)}" if found.endings else "a file or folder"
         console.print(f"{name}: {_CARRIED[found.carries]}, in {ending}.")
         _print_phrases("Not exported:", found.lost)
         _print_phrases("Not imported:", found.not_read)
@@ -92,7 +93,7 @@ def annotations_formats(
 
 
 def _line_of(name: str) -> str:
-    """A format in the list: its name and endings, or what is wrong with its plug-in."""
+    """The line for a format in the list: its name, contents and extensions, or the error from its plug-in."""
     from labels.exchange.formats import find_format
 
     try:

@@ -1,1 +1,1 @@
-"""Import and export of annotations, one module a format; `formats` knows them by name."""
+"""Import and export of annotations in several file formats; `formats` finds a format by name."""

@@ -1,7 +1,7 @@
-"""What there is to export: all events, the standing decisions, or the gold labels, each with its sentence.
+"""Select what to export: all events, the standing decisions, or the gold labels, with their sentences.
 
-Other tools know one version of a codebook. Decisions that were made under other versions are therefore written as they
-read under the one in use: with its labels and its hash, but with their own ids, by which this store recognises them.
+Other tools support only one version of a codebook. Decisions made under other versions are therefore converted to the
+version in use: they get its labels and its hash, but keep their own ids, by which this store recognizes them.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from labels.records import Annotation, CodebookMigration, Sentence
 from labels.store import Store
 
 Carries = Literal["events", "decisions", "gold"]
-"""What a format has records for: every event, undone and replaced ones too; each standing decision; or each sentence
-with gold labels."""
+"""The content of a format's records: all events, including undone and replaced events; the standing decisions; or the
+sentences with gold labels."""
 
 COLUMN_FORMATS = ("csv", "activetigger", "huggingface")
-"""Formats whose extra is columns beside the labels; the extra of others may repeat the labels, in the tool's words."""
+"""Formats that keep extra data in columns separate from the labels. In other formats, extra data may repeat the labels
+under the tool's own names."""
 
 Decision = tuple[Annotation, Sentence]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to write: decisions in the order in which they were made, and a count of what was left out, by reason.
+    """The decisions to export, in the order in which they were made.
 
-    `versions` and `migrations` go along with events: the codebook versions of the store, where there are several, and
-    the recorded changes between them.
+    `left_out` counts decisions or sentences that are not exported, by reason. With events, `versions` has the codebook
+    versions of the store if there are several, and `migrations` has the recorded changes between versions.
     """
 
     decisions: list[Decision]
@@ -42,7 +43,7 @@ class Selection:
     migrations: Sequence[CodebookMigration] = ()
 
     def by_sentence(self) -> list[list[Decision]]:
-        """The decisions of each sentence together, in order of the first."""
+        """The decisions grouped by sentence, in the order of each sentence's first decision."""
         groups: dict[str, list[Decision]] = {}
         for event, sentence in self.decisions:
             groups.setdefault(sentence.id, []).append((event, sentence))
@@ -52,14 +53,15 @@ class Selection:
 def select(
     store: Store, codebook: Codebook, carries: Carries, annotator: str = "", *, skipped: bool = True
 ) -> Selection:
-    """What a format that carries events, decisions or gold has to write, of one annotator if one is named.
+    """Select what to export in a format that carries events, decisions or gold.
 
     Args:
-        skipped: whether skipped decisions are among the decisions.
+        annotator: export only the decisions of this annotator; empty for all annotators.
+        skipped: whether to include skipped decisions.
 
     Raises:
-        CodebookError: as `labels.gold.resolve`, for decisions and gold.
-        DataError: `annotator` decided nothing, or nothing that still stands.
+        CodebookError: for decisions and gold, as for `labels.gold.resolve`.
+        DataError: `annotator` has no decisions or, for decisions and gold, no standing decisions.
     """
     if carries == "events":
         return _all_events(store, codebook, annotator)
@@ -74,7 +76,7 @@ def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
         raise _nothing_decided(annotator, store.events.all())
     versions, migrations = store.codebooks.all(), store.codebooks.migrations()
     used = {event.codebook_hash for event in events} & versions.keys()
-    # A file of one version needs no codebook in it: the importing command names one.
+    # A file with one version does not need its codebook: the import command specifies a codebook.
     several = len(used) > 1 or bool(migrations)
     return Selection(
         _with_sentences(store, events), {}, codebook, list(versions.values()) if several else [], migrations
@@ -93,19 +95,20 @@ def _standing_decisions(store: Store, codebook: Codebook, annotator: str, *, ski
 
 
 def _gold(store: Store, codebook: Codebook, annotator: str) -> Selection:
-    """One decision for each sentence with gold, and with its labels: the adjudication, else the first of the
-    annotations made under the nearest version. With an annotator, the same of what that one alone decided: where they
-    annotated a sentence and adjudicated it too, their adjudication counts.
+    """Select one decision with the gold labels for each sentence that has gold.
+
+    The decision is the adjudication or, without an adjudication, the first annotation made under the nearest version.
+    If an annotator is given, only their decisions count: their adjudication takes precedence over their annotation.
     """
     events, history = _standing_events(store, annotator), store.codebooks.history()
-    # A record needs one event to carry the gold: its id, annotator and note.
+    # A record with gold takes its id, annotator and note from one event.
     resolution = resolve(events, codebook, history)
     reviewed = [event for event in events if event.state == "reviewed"]
     agreeing: dict[str, list[tuple[Annotation, Reading]]] = {}
     for event, reading in _read(reviewed, VersionReader(codebook, history)):
         if resolution.gold.get(event.sentence_id) == reading.labels:
             agreeing.setdefault(event.sentence_id, []).append((event, reading))
-    # Sentences without gold are counted by why they have none.
+    # Sentences without gold are counted by reason.
     left_out = {
         "disputed sentences": len(resolution.disputed),
         "skipped sentences": len(resolution.skipped),
@@ -116,20 +119,20 @@ def _gold(store: Store, codebook: Codebook, annotator: str) -> Selection:
 
 
 def _distance(read: tuple[Annotation, Reading]) -> tuple[bool, int]:
-    """How far from deciding the gold an event is: adjudications come first, then annotations by their version."""
+    """Sort key for events that agree with the gold: adjudications first, then annotations by distance in versions."""
     event, reading = read
     return event.event != "adjudicate", reading.changes
 
 
 def _read(events: Sequence[Annotation], reader: VersionReader) -> list[tuple[Annotation, Reading]]:
-    """The events as they read under the reader's version, without those that are undecided there."""
+    """The events read under the reader's version; events that are undecided under that version are left out."""
     reader.check_readable(event for event in events if event.state == "reviewed")
     read = ((event, _reading(event, reader)) for event in events)
     return [(_as_read(event, reading, reader), reading) for event, reading in read if not reading.undecided]
 
 
 def _reading(event: Annotation, reader: VersionReader) -> Reading:
-    # A skipped decision has no labels to read, only a distance in versions.
+    # A skipped decision has no labels to read, but it has a distance in versions.
     if event.state == "skipped":
         return Reading((), changes=len(reader.route(event.codebook_hash) or ()))
     return reader.read(event)
@@ -142,12 +145,12 @@ def _as_read(event: Annotation, reading: Reading, reader: VersionReader) -> Anno
     changed = replace(event, labels=reading.labels, suggestion=suggestion, codebook_hash=reader.codebook.hash)
     if (changed.labels, changed.suggestion) == (event.labels, event.suggestion) or event.extra is None:
         return changed
-    # A tool's own record would bring the old label names back.
+    # The tool's own record would bring back the old label names.
     return replace(changed, extra={name: own for name, own in event.extra.items() if name in COLUMN_FORMATS} or None)
 
 
 def _standing_events(store: Store, annotator: str) -> list[Annotation]:
-    """What stands, in the order in which it was decided, or what of it is one annotator's."""
+    """The standing decisions of one or all annotators, in the order in which they were made."""
     events = store.events.all()
     kept = standing(events).event_ids
     everyones = [event for event in events if event.event_id in kept]
@@ -164,8 +167,8 @@ def _counts(kinds: Mapping[str, int]) -> dict[str, int]:
 def _nothing_decided(annotator: str, events: Iterable[Annotation]) -> DataError:
     names = sorted({event.annotator for event in events})
     return DataError(
-        f"'{annotator}' has decided nothing in this store{did_you_mean(annotator, names)}. "
-        f"Its annotators: {', '.join(names) or 'none'}."
+        f"'{annotator}' has no decisions in this store{did_you_mean(annotator, names)}. "
+        f"Annotators in the store: {', '.join(names) or 'none'}."
     )
 
 

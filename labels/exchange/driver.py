@@ -1,7 +1,7 @@
-"""Files in, files out: what importing and exporting have in common, whatever the format.
+"""Import and export of files in any format.
 
-A format turns records into lines and decisions into records. Here the endings of files are checked, records that are
-not decisions are counted, lines enter the store (all or none), and decisions are selected and written.
+A format converts records to lines, and decisions to records. This module checks file extensions, counts records that
+are not decisions, adds lines to the store (all or none), and selects and writes decisions.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from labels.records import CodebookMigration, Sentence
 from labels.settings import command
 from labels.store import Store
 
-REPLACED = "decisions that were replaced or undone since (export again to change them)"
+REPLACED = "decisions that have since been replaced or undone (export again to change them)"
 REPEATED = "repeated records"
-"""Reasons that the driver itself counts: decisions of the store that no longer stand, and records that occur twice."""
+"""Reasons counted by this module: decisions in the store that no longer stand, and records that occur twice."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What was read from one file. `left_out` counts by reason the records that are not decisions.
+    """The contents of one file.
 
-    `codebooks` and `migrations` are the versions that the file brings along, and the changes between them. `is_log`:
-    its lines are all that happened, replaced and undone decisions among them, not only what stood when it was written.
+    - `left_out`: numbers of records that are not decisions, by reason
+    - `codebooks`, `migrations`: codebook versions in the file, and the changes between them
+    - `is_log`: whether the lines are a full history, including replaced and undone decisions
     """
 
     path: Path
@@ -45,7 +46,7 @@ class Batch:
 
 
 class Imported(NamedTuple):
-    """How many decisions were new, how many were already there, and what was left out or has no effect, by reason."""
+    """Numbers of new and already known decisions, and of records left out or without effect, by reason."""
 
     new: int
     known: int
@@ -53,7 +54,7 @@ class Imported(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """How many decisions were written, and what was left out, by reason."""
+    """The number of written decisions, and the numbers of decisions or sentences left out, by reason."""
 
     written: int
     left_out: Mapping[str, int]
@@ -62,10 +63,10 @@ class Exported(NamedTuple):
 def import_file(
     store: Store, path: str | Path, codebook: Codebook, format: str = "jsonl", annotator: str = "", **options: str
 ) -> Imported:
-    """Add what a file holds to the store, all or none; importing twice adds nothing.
+    """Add the contents of a file to the store, all or none; importing the file again adds nothing.
 
     Raises:
-        InputError: as `read_file` and `add_batch`.
+        InputError: as for `read_file` and `add_batch`.
     """
     return add_batch(store, read_file(Path(path), codebook, format, annotator, **options), codebook)
 
@@ -73,10 +74,12 @@ def import_file(
 def export_file(
     store: Store, path: str | Path, codebook: Codebook, format: str = "jsonl", annotator: str = ""
 ) -> Exported:
-    """Write the decisions of the store, or those of `annotator`, to a file or folder, whole or not at all.
+    """Write the decisions in the store, or only the decisions of `annotator`, to a file or folder.
+
+    The file or folder is written completely or not at all.
 
     Raises:
-        InputError: there is no such format, the file has another ending or cannot be written, or as
+        InputError: the format is unknown, or the file has the wrong extension or cannot be written; also as for
             `labels.exchange.decisions.select`.
     """
     path, found = Path(path), find_format(format)
@@ -88,27 +91,27 @@ def export_file(
 
 
 def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: str = "", **options: str) -> Batch:
-    """What a file or folder holds.
+    """Read a file or folder.
 
     Args:
-        annotator: who decided, where the records do not say.
-        options: values of options that the format has of its own.
+        annotator: annotator to record if the records do not name one.
+        options: values for the format's own options.
 
     Raises:
-        InputError: there is no such format or option, the file has another ending or cannot be read, or a record
-            cannot be understood; the message names file and row.
+        InputError: the format or an option is unknown, the file has the wrong extension or cannot be read, or a record
+            is invalid; the message names file and row.
     """
     found = find_format(format)
     _checked_ending(path, found)
     _check_options(options, found)
     with PLUGINS.blaming(format):
         reader = Reader(path, format, codebook, annotator, found.default_annotator(path), **options)
-        # All of the file is read before anything is stored: its last line may be the one that is refused.
+        # Read the whole file before storing anything, because even the last line may be invalid.
         contents = list(found.parse(found.read(path), reader))
     is_log = found.carries == "events"
     lines = [content for content in contents if isinstance(content, Line)]
     left_out = Counter(content.reason for content in contents if isinstance(content, LeftOut))
-    # In a log an event id that occurs twice is an error. Elsewhere it is a copy of a record.
+    # A repeated event id is an error in a log, but only a copied record in other formats.
     kept = lines if is_log else _without_repeats(lines)
     if len(kept) < len(lines):
         left_out[REPEATED] = len(lines) - len(kept)
@@ -133,8 +136,8 @@ def _checked_ending(path: Path, format: Format) -> str:
     ending = path.suffix.lower()
     if format.endings and ending not in format.endings:
         raise DataError(
-            f"{path}: a file of format {format.name} ends in {' or '.join(format.endings)}, not '{path.suffix}'. "
-            "Rename the file, or choose its format with --format."
+            f"{path}: files in format {format.name} have the extension {' or '.join(format.endings)}, not "
+            f"'{path.suffix}'. Rename the file, or choose its format with --format."
         )
     return ending
 
@@ -144,24 +147,24 @@ def _check_options(options: Mapping[str, str], format: Format) -> None:
         if name not in format.options:
             known = ", ".join(format.options) or "none"
             near = did_you_mean(name, format.options)
-            raise InputError(f"format {format.name} has no option '{name}'{near}. Its options: {known}.")
+            raise InputError(f"format {format.name} has no option '{name}'{near}. Available options: {known}.")
 
 
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
-    """Append what was read from a file to the store, all or none; a second time adds nothing.
+    """Add the contents of a file to the store, all or none; adding the same batch again changes nothing.
 
-    Re-importing unchanged records never reverts newer decisions: a decision that was replaced or undone in the store
-    since is counted, and nothing else happens.
+    Re-importing unchanged records never reverts newer decisions: a decision that has been replaced or undone in the
+    store is only counted.
 
     Raises:
-        DataError: a sentence has another text in the store or must be there and is not, or an event id occurs twice in
-            the file.
+        DataError: a sentence has a different text in the store, a required sentence is not in the store, or an event id
+            occurs twice in the file.
     """
-    # Checked before the transaction, so that messages can name the file.
+    # Checked before the transaction, where messages can name the file.
     lines = _about_stored_sentences(store, batch.lines)
     _refuse_repeated_events(lines, batch.path)
     _refuse_other_texts(store, lines, batch.path)
-    # A log has undone and replaced events by nature; they are simply known.
+    # A log always contains undone and replaced events, so they count as already known.
     replaced = 0 if batch.is_log else _count_replaced(store, lines)
     new = store.add_annotated(
         [line.sentence for line in lines],
@@ -175,13 +178,13 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
 
 
 def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
-    """How many lines are events of the store that something else replaced, which the file does not have."""
+    """The number of lines whose event no longer stands in the store, replaced or undone by an event not in the file."""
     events = store.events.all(sentence_ids={line.event.sentence_id for line in lines})
     replaced_ids = {event.event_id for event in events} - standing(events).event_ids
     in_file: dict[tuple[str, str, str], set[str]] = {}
     for event in (line.event for line in lines):
         in_file.setdefault((event.sentence_id, event.annotator, event.event), set()).add(event.event_id)
-    # Where one of them still stands, the others are only its history.
+    # If one event of a group still stands, the other events are only its history.
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
 
 
@@ -192,13 +195,13 @@ def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:
 
 
 def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
-    """The line with the sentence of the store that it names, if the text is that sentence's."""
+    """The line with the stored sentence that it refers to, if the texts are equal; otherwise the line unchanged."""
     if stored is None and line.must_be_stored:
         raise DataError(
             f"{line.place}: sentence {line.stored_id} is not in the store, and this file has no texts. "
-            f"Read the documents in first with `{command('ingest', 'PATH', store=store.name)}`."
+            f"First add the documents with `{command('ingest', 'PATH', store=store.name)}`."
         )
-    # An id alone may be copied or reused; with the same text it is the same sentence.
+    # An id alone may be copied or reused; the sentence is the same only if the text is also equal.
     if stored is None or not (line.must_be_stored or stored.text == line.sentence.text):
         return line
     return Line(replace(line.event, sentence_id=stored.id), stored, place=line.place)
@@ -217,12 +220,12 @@ def _refuse_other_texts(store: Store, lines: Iterable[Line], path: Path) -> None
     for line in lines:
         if texts.setdefault(line.sentence.id, line.sentence.text) != line.sentence.text:
             raise DataError(
-                f"{path}: sentence {line.sentence.id} reads '{texts[line.sentence.id][:60]}' in one line and "
-                f"'{line.sentence.text[:60]}' in another. Keep the lines of one version of the document."
+                f"{path}: sentence {line.sentence.id} has the text '{texts[line.sentence.id][:60]}' in one line and "
+                f"'{line.sentence.text[:60]}' in another line. Keep only the lines from one version of the document."
             )
     for sentence in store.documents.sentences(texts):
         if sentence.text != texts[sentence.id]:
             raise DataError(
-                f"{path}: sentence {sentence.id} reads '{texts[sentence.id][:60]}' here, but "
-                f"'{sentence.text[:60]}' in the store. The file belongs to another version of the document."
+                f"{path}: sentence {sentence.id} has the text '{texts[sentence.id][:60]}' in the file, but "
+                f"'{sentence.text[:60]}' in the store. Use the file for the version of the document in the store."
             )

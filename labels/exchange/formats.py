@@ -1,7 +1,7 @@
-"""What a format is, how its records lie in files, and which formats there are: built in, or added by plug-ins.
+"""The interface of formats, the files that formats read and write, and the built-in and plug-in formats.
 
-**Plug-ins.** A package adds a format through an entry point of the group `communique.formats`, which names an instance
-of a subclass of `Format`. Where a record holds one decision, `RecordFormat` leaves least to write:
+**Plug-ins.** A package adds a format through an entry point in the group `communique.formats`, which refers to an
+instance of a subclass of `Format`. If each record has one decision, `RecordFormat` needs the least code:
 
     # pyproject.toml
     [project.entry-points."communique.formats"]
@@ -27,10 +27,10 @@ of a subclass of `Format`. Where a record holds one decision, `RecordFormat` lea
 
     FORMAT = Brat()
 
-`api` is the version of this interface that the plug-in was written for, now 1. It must be set; a newer version than
-ours is refused. The interface is what has no underscore in this module, in `labels.exchange.records` and in
-`labels.exchange.decisions.Selection`. Names of built-in formats cannot be replaced. A plug-in that cannot be loaded, or
-fails, is reported in one line that names its package, and does not affect other formats.
+`api` is the version of this interface that the plug-in was written for, currently 1. Every plug-in must set `api`; a
+plug-in written for a newer interface is rejected. The interface consists of the public names in this module, in
+`labels.exchange.records` and in `labels.exchange.decisions.Selection`. A plug-in cannot replace a built-in format. If a
+plug-in cannot be loaded or fails, a one-line message names its package; other formats are not affected.
 """
 
 from __future__ import annotations
@@ -58,29 +58,32 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Placed = tuple[str, Row]
-"""A record, after its place: file and row, as messages begin."""
+"""A place (the file and row that messages start with) and the record found there."""
 
 Content = Line | LeftOut | Codebook | CodebookMigration
-"""What a record can hold: one decision, none, or (native files) a codebook version or a change between two."""
+"""The content of a record: a decision, a record that was left out, a codebook version, or a change between versions.
+
+Only native files contain codebook versions and changes.
+"""
 
 _GOLD_ONLY = (
-    "single annotations: a record is a sentence with its gold labels, or one annotator's with --annotator",
-    "sentences that were skipped, or on which annotators differ: they have no gold",
+    "single annotations: a record is a sentence with its gold labels, or with one annotator's labels (--annotator)",
+    "sentences that were skipped or on which annotators disagree: they have no gold",
 )
 
 
 class Format(ABC):
-    """One way to write annotations down. A subclass holds what is particular to it; the driver does the rest.
+    """A file format for annotations. Subclasses implement the specifics; `labels.exchange.driver` does the rest.
 
     Attributes:
         api: the version of this interface that a plug-in was written for.
-        name: what `--format` takes; also the key under which an annotation's `extra` keeps what only this format knows.
-        endings: how the names of its files may end; empty where `read` and `write` take any path.
-        carries: whether its records are events, standing decisions or gold.
-        carries_skipped: whether it has a way to say that a sentence was skipped.
-        not_written: what an export does not carry, beyond what `carries` implies; one plain phrase each.
-        not_read: what an import leaves out or cannot know; one plain phrase each.
-        options: names of options of its own, whose values are in `reader.options`.
+        name: the value for `--format`, and the key for the format's own data in an annotation's `extra`.
+        endings: allowed file extensions; empty if `read` and `write` accept any path.
+        carries: whether records are events, standing decisions or gold.
+        carries_skipped: whether the format can mark a sentence as skipped.
+        not_written: data that an export loses, beyond the losses implied by `carries`; one plain phrase per entry.
+        not_read: data that an import leaves out or cannot recover; one plain phrase per entry.
+        options: names of the format's own options; their values are in `reader.options`.
     """
 
     api: ClassVar[int]
@@ -94,26 +97,26 @@ class Format(ABC):
 
     @abstractmethod
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterable[Content]:
-        """What the records of a file hold, in order.
+        """Convert the records of a file to contents, in order.
 
         Raises:
-            DataError: a record cannot be understood; the message starts with its place.
+            DataError: a record is invalid; the message starts with its place.
         """
 
     @abstractmethod
     def build(self, selection: Selection, ending: str) -> Iterable[Row]:
-        """The records to write for the decisions of `selection`, to a file of this ending."""
+        """Build the records for the decisions in `selection`, for a file with the extension `ending`."""
 
     def default_annotator(self, path: Path) -> str:
-        """Who decided, where neither the records nor `--annotator` say so; empty where the file does not say either."""
+        """The annotator to record if neither the records nor `--annotator` name one; empty if the path names none."""
         return ""
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
-        """The first columns of a table, which are there even if it has no rows."""
+        """The first columns of a table; they are written even if the table has no rows."""
         return ()
 
     def read(self, path: Path) -> Iterator[Placed]:
-        """The records of a file, read by its ending.
+        """Read the records of a file; the file extension selects the parser.
 
         Raises:
             DataError: the file cannot be read.
@@ -122,14 +125,14 @@ class Format(ABC):
         return ((DataError.place(path, number), row) for number, row in rows)
 
     def write(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
-        """Write a file of records by its ending, whole or not at all.
+        """Write records to a file, completely or not at all; the file extension selects the writer.
 
         Raises:
             DataError: the file cannot be written.
         """
         ending = path.suffix.lower()
         if ending in (".csv", ".parquet"):
-            rows = list(rows)  # the columns of a table are known when all rows are
+            rows = list(rows)  # the columns of a table depend on all rows
             write = _write_csv if ending == ".csv" else _write_parquet
             write(path, rows, columns_of(rows, self.columns(codebook)))
         else:
@@ -137,46 +140,51 @@ class Format(ABC):
 
     @property
     def unit(self) -> str:
-        """What one of its records is called, in the plural."""
+        """The plural noun for the format's records, for messages."""
         return "events" if self.carries == "events" else "decisions"
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """What an export does not carry, in plain phrases."""
+        """Data that an export loses, in plain phrases."""
         if self.carries == "events":
             return self.not_written
-        # A record that repeats the label would bring its old name back; columns beside the labels do not.
-        alone = "" if self.name in COLUMN_FORMATS else ", without what the tool's own record said beyond them"
+        # A record that repeats the label would bring back its old name; columns separate from the labels do not.
+        alone = "" if self.name in COLUMN_FORMATS else ", without the other fields of the tool's own record"
         return (
             *(_GOLD_ONLY if self.carries == "gold" else ()),
-            *(() if self.carries_skipped else ("skipped sentences: the format has no word for them",)),
+            *(() if self.carries_skipped else ("skipped sentences: the format cannot mark them",)),
             "decisions that were undone or replaced: only standing decisions are written",
-            "labels of other codebook versions: decisions are written as they read under the one in use" + alone,
-            "documents: a sentence is written without the text around it",
-            "what records of other formats said beyond the decision",
+            "labels of other codebook versions: decisions are converted to the version in use" + alone,
+            "documents: a sentence is written without the surrounding text",
+            "extra data from records of other formats",
             *self.not_written,
         )
 
 
 class RecordFormat(Format):
-    """A format with one decision a record. A subclass says what a record decides, and how a decision is written;
-    stamps, and what only the tool knows, are taken care of here.
+    """A format with one decision per record.
+
+    A subclass converts a record to a decision, and a decision to a record. This class handles stamps and the fields
+    that only the tool uses.
     """
 
     @abstractmethod
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
-        """What a record decides; `ours`: it carries our stamp."""
+        """Convert a record to a decision, or leave it out; `ours` is true if the record has our stamp."""
 
     @abstractmethod
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
-        """The record of a decision, without stamp."""
+        """Build the record for a decision, without the stamp."""
 
     def beyond(self, record: Row, built: Row) -> Row:
-        """What a record says beyond `built`, the record that we would write; kept in the annotation's `extra`."""
+        """The fields of a record that differ from `built`, the record that we would write.
+
+        These fields are stored in the annotation's `extra`.
+        """
         return records.foreign_fields(record | {"text": built["text"]}, built)
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """What each record decides."""
+        """Convert each record to a line, or leave it out."""
         for place, record in placed:
             stamps = records.native_stamps(record.get(KEY), place)
             decision = self.decide(record, place, reader, ours=bool(stamps))
@@ -187,7 +195,7 @@ class RecordFormat(Format):
             yield reader.with_extra(line, self.beyond(record, self.record(line.event, line.sentence, reader.codebook)))
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """One record a decision, with the tool's own fields and the stamp."""
+        """Build one record per decision, with the tool's own fields and the stamp."""
         for event, sentence in selection.decisions:
             built = self.record(event, sentence, selection.codebook)
             stamp = {KEY: records.native_stamp(event, sentence)}
@@ -206,28 +214,28 @@ BUILTINS = {
     "activetigger": "labels.exchange.tables:ACTIVETIGGER",
     "huggingface": "labels.exchange.tables:HUGGINGFACE",
 }
-"""Name -> where its `Format` is."""
+"""Name of a format -> module and attribute of its `Format` instance."""
 
-# Nothing is made of the class, only compared with it, so it may be abstract.
+# `Format` may be abstract here: plug-ins are only checked against the class, which is never instantiated.
 PLUGINS = PluginGroup("communique.formats", "format", Format, api=1, builtins=BUILTINS)  # type: ignore[type-abstract]
-"""Formats of other packages."""
+"""Formats from other packages."""
 
 
 def format_names() -> list[str]:
-    """The names of all formats, those of plug-ins after the built-in ones; none of them is imported."""
+    """The names of all formats, built-in formats before plug-ins, without importing any format."""
     return [*BUILTINS, *PLUGINS.names()]
 
 
 def find_format(name: str) -> Format:
-    """The format of a name.
+    """Find a format by name.
 
     Raises:
-        InputError: there is no such format, or its plug-in cannot be used.
+        InputError: the format is unknown, or its plug-in cannot be used.
     """
     if name in BUILTINS:
         module, _, attribute = BUILTINS[name].partition(":")
         return cast(Format, getattr(import_module(module), attribute))
-    # Installed packages are searched only here, so that built-in formats cost nothing more.
+    # Installed packages are searched only here, to keep built-in formats fast.
     if (found := PLUGINS.load(name)) is not None:
         return found
     known = format_names()
@@ -235,13 +243,13 @@ def find_format(name: str) -> Format:
 
 
 def columns_of(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
-    """The columns of a table: `first`, then the others in order of appearance, the stamp last."""
+    """The columns of a table: `first`, then other columns in order of appearance, then the stamp."""
     names = dict.fromkeys([*first, *(name for row in rows for name in row)])
     return [*(name for name in names if name != KEY), KEY]
 
 
 def arrow_column(values: Sequence[Any]) -> pa.Array:
-    """The values as a column of a Parquet file or dataset; as text where they are not all of one type."""
+    """Convert values to a column of a Parquet file or dataset; values of mixed types are converted to text."""
     import pyarrow as pa
 
     try:
@@ -255,14 +263,18 @@ def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: this file is not JSON ({error.msg}). Export it again.") from error
+        raise DataError(
+            f"{path}:{error.lineno}: this file is not valid JSON ({error.msg}). Export it again."
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: a number in this file is too long, or it is nested too deeply. Fix it.") from error
+        raise DataError(
+            f"{path}: a number in this file is too long, or the file is nested too deeply. Fix the file."
+        ) from error
     if not isinstance(content, list):
-        raise DataError(f"{path}: an array of records is expected, not {type(content).__name__}. Export it again.")
+        raise DataError(f"{path}: expected an array of records, not {type(content).__name__}. Export the file again.")
     for number, record in enumerate(content, start=1):
         if not isinstance(record, dict):
-            raise DataError(f"{path}:{number}: an object is expected, not {type(record).__name__}. Fix the record.")
+            raise DataError(f"{path}:{number}: expected an object, not {type(record).__name__}. Fix the record.")
         yield number, record
 
 
@@ -271,7 +283,7 @@ def _json_lines(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _array(rows: Iterable[Row]) -> Iterator[str]:
-    """The pieces of a JSON array, one record a line."""
+    """The chunks of a JSON array, with one record per line."""
     before = "[\n"
     for row in rows:
         yield before + json.dumps(row, ensure_ascii=False)
@@ -281,14 +293,14 @@ def _array(rows: Iterable[Row]) -> Iterator[str]:
 
 def _write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        # The line end of RFC 4180; it also makes the writer put quotes around a lone carriage return.
+        # The line terminator of RFC 4180; with it, the writer also puts quotes around a lone carriage return.
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(columns)
         writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
 
 
 def _cell(value: Any) -> str:
-    """A value as a cell of CSV: text as it is, null as nothing, anything else as JSON."""
+    """Convert a value to a CSV cell: text is unchanged, null becomes empty, other values become JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,9 +1,10 @@
-"""The native form, one annotation event a line: lossless both ways, and the form of `seeds/annotations/`.
+"""The native format: one annotation event per line, lossless in both directions; `seeds/annotations/` uses it.
 
-*Standoff* is the same without texts, for corpora that cannot be shared: ids, offsets and decisions. A recipient who has
-the documents ingests them first; their sentences then have the same ids, and the events find their texts.
+*Standoff* is the same format without texts, for corpora that cannot be shared: it has ids, offsets and decisions.
+Recipients need the documents and ingest them first. Their sentences then have the same ids as the events.
 
-A store with several codebook versions writes them first, each on a line of its own, with the changes between them.
+If a store has several codebook versions, the file starts with one line per version and one line per change between
+versions.
 """
 
 from __future__ import annotations
@@ -23,19 +24,21 @@ from labels.records import CodebookMigration
 from labels.text.rows import Row
 
 CODEBOOK, MIGRATION = "codebook", "codebook_migration"
-"""The key that marks a line which is not an event, and under which its content is."""
+"""Keys that mark a line with a codebook version or a change between versions; the content is under the key."""
 
 
 class NativeFormat(Format):
-    """The native form; `texts` says whether its lines have texts."""
+    """The native format; `texts` is true if lines include texts."""
 
     endings = (".jsonl",)
     carries = "events"
     texts = True
 
     def parse(self, records: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """The events, codebook versions and changes; labels are checked against the version they were given under,
-        where the file brings it.
+        """Read the events, codebook versions and changes.
+
+        Labels are checked against the version of their event if the file contains that version, otherwise against the
+        codebook in use.
         """
         versions: dict[str, Codebook] = {}
         for place, row in records:
@@ -47,7 +50,7 @@ class NativeFormat(Format):
             yield content or self._event(row, place, codebook)
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """The lines of codebook versions and changes, where there are several, then the events."""
+        """Build the lines with codebook versions and changes (if the store has several versions), then the events."""
         for version in selection.versions:
             yield {CODEBOOK: dump_codebook(version)}
         for migration in selection.migrations:
@@ -67,19 +70,19 @@ class JSONLines(NativeFormat):
 
     name = "jsonl"
     not_written = (
-        "documents: a sentence is written without the text around it",
-        "scores of models, and everything about draws except strategy and inclusion probability",
+        "documents: a sentence is written without the surrounding text",
+        "model scores, and all data on draws except strategy and inclusion probability",
     )
 
 
 class Standoff(NativeFormat):
-    """Native JSONL without texts. Notes are written, and may quote a text."""
+    """Native JSONL without texts. Notes are written and may quote a text."""
 
     name = "standoff"
     texts = False
     not_written = (
         "texts: the documents must be in the store before this file is imported",
-        "what records of other formats said beyond the decision: it may quote the text",
+        "extra data from records of other formats: it may quote the text",
     )
 
 
@@ -90,14 +93,14 @@ def read_annotations(path: Path, codebook: Codebook) -> Iterator[Line]:
     """Yield the events of a native file.
 
     Raises:
-        DataError: as `labels.exchange.lines.parse_line`.
+        DataError: as for `labels.exchange.lines.parse_line`.
     """
     contents = JSONL.parse(JSONL.read(path), Reader(path, JSONL.name, codebook))
     return (content for content in contents if isinstance(content, Line))
 
 
 def _codebook_line(row: Row, place: str) -> Codebook | CodebookMigration | None:
-    """The codebook version or the change that a line holds; None for an event."""
+    """The codebook version or the change in a line; None if the line is an event."""
     try:
         if isinstance(row.get(CODEBOOK), str):
             return parse_codebook(row[CODEBOOK], place)
@@ -106,13 +109,14 @@ def _codebook_line(row: Row, place: str) -> Codebook | CodebookMigration | None:
         content = row[MIGRATION]
         steps = tuple(content["steps"])
         for step in steps:
-            step_from_json(step)  # raises for a step that this release does not know
+            step_from_json(step)  # raises if this release does not support the step
         return CodebookMigration(str(content["old_hash"]), str(content["new_hash"]), steps, str(content["created_at"]))
-    except CodebookError as error:  # names the place itself
+    except CodebookError as error:  # the message already contains the place
         raise DataError(str(error)) from None
     except InputError as error:
         raise DataError(f"{place}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{place}: `{MIGRATION}` must hold old_hash, new_hash, steps and created_at ({error}). Export it again."
+            f"{place}: `{MIGRATION}` must have old_hash, new_hash, steps and created_at ({error}). Export the file "
+            "again."
         ) from None

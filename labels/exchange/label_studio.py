@@ -1,7 +1,7 @@
-"""Label Studio's JSON, one array of tasks with their annotations, and its flat form JSON_MIN.
+"""Label Studio's JSON, an array of tasks with annotations, and its flat form JSON_MIN.
 
-In tasks, `was_cancelled` is skipped, an empty `result` "reviewed, none", and a prediction the suggestion that was
-shown. An adjudication is written as the annotation with `ground_truth`. JSON_MIN has one flat record for each
+In tasks, `was_cancelled` means skipped, an empty `result` means "reviewed, none", and a prediction is the suggestion
+that was shown. An adjudication is written as an annotation with `ground_truth`. JSON_MIN has one flat record per
 annotation that was not cancelled.
 """
 
@@ -21,21 +21,21 @@ from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
-# Covers both forms: JSON_MIN also lists tasks that were never annotated.
+# Used for both forms: JSON_MIN also lists tasks that were never annotated.
 _UNANNOTATED = LeftOut("tasks without annotation")
 
 
 class LabelStudio(Format):
-    """Whole tasks."""
+    """Label Studio's JSON of tasks."""
 
     name = "label-studio"
     endings = (".json",)
     carries = "decisions"
-    not_written = (f"note and draw are only in `data.{KEY}`, which Label Studio ignores",)
-    not_read = ("tasks without annotation", "results of other types than choices")
+    not_written = (f"note and draw: they are only in `data.{KEY}`, which Label Studio ignores",)
+    not_read = ("tasks without annotation", "results of types other than choices")
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """The decisions of each task."""
+        """Read the decisions of each task."""
         for place, task in placed:
             annotations = _objects(task.get("annotations"), "annotations", place)
             data = records.object_at(task, "data", place)
@@ -45,31 +45,31 @@ class LabelStudio(Format):
                 yield _UNANNOTATED
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """One task a sentence."""
+        """Build one task per sentence."""
         return map(_task, selection.by_sentence())
 
 
 class LabelStudioMin(RecordFormat):
-    """Flat records. Their labels are under `label`, or else under the one key that holds `{"choices": [...]}`."""
+    """Flat records. Labels are under `label` or, without that key, under the only key with `{"choices": [...]}`."""
 
     name = "label-studio-min"
     endings = (".json",)
     carries = "decisions"
     carries_skipped = False
-    not_written = (f"note, suggestion and draw are only in `{KEY}`, which Label Studio ignores",)
-    not_read = ("tasks without annotation", "other choices than those under `label`")
+    not_written = (f"note, suggestion and draw: they are only in `{KEY}`, which Label Studio ignores",)
+    not_read = ("tasks without annotation", "choices that are not under `label`")
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """What each record decides, once it is known under which key the labels are."""
-        # A record without choices has no key for them, so that one record alone does not show which key it is.
+        """Find the key with the labels, then convert each record."""
+        # A record without choices lacks this key, so all records are needed to find the key.
         placed = list(placed)
         reader.options["control"] = _label_key(reader.path, [record for _, record in placed])
         yield from super().parse(placed, reader)
 
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
-        """The decision of an annotation; one without labels is "reviewed, none"."""
+        """The decision of an annotation; without labels, the decision is "reviewed, none"."""
         key = reader.options["control"]
-        # An annotation in which nothing was chosen has no such key: "reviewed, none".
+        # An annotation without a choice lacks the key but has an `annotation_id`: it is "reviewed, none".
         if key not in record and record.get("annotation_id") is None:
             return _UNANNOTATED
         return ForeignDecision.of(
@@ -82,7 +82,7 @@ class LabelStudioMin(RecordFormat):
         )
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
-        """A flat record; one label as a name, others as choices."""
+        """Build a flat record: a single label is a name; no label or several labels are choices."""
         labels = list(event.labels)
         return {
             "text": sentence.text,
@@ -97,7 +97,7 @@ LABEL_STUDIO, LABEL_STUDIO_MIN = LabelStudio(), LabelStudioMin()
 
 
 def _annotator_name(value: Any) -> str:
-    """Who completed an annotation: the email, or the number of the user; empty where no user is given."""
+    """The annotator: the email or the id of the user who completed the annotation; empty if there is no user."""
     if isinstance(value, dict):
         return str(value.get("email") or value.get("id") or "")
     return "" if value is None else str(value)
@@ -107,7 +107,7 @@ def _annotator_name(value: Any) -> str:
 
 
 def _task_lines(reader: Reader, task: Row, data: Row, annotations: Sequence[Row], place: str) -> Iterator[Line]:
-    # Lines first: what is "beyond" a task depends on the task that we would write for all of its decisions.
+    # Lines first: the task's own fields are found by comparison with the task that we would write for all decisions.
     decisions = [_foreign_decision(task, data, annotation, place) for annotation in annotations]
     lines = reader.lines(decisions, place, records.native_stamps(data.get(KEY), place))
     built = _task([(line.event, line.sentence) for line in lines])
@@ -135,21 +135,21 @@ def _foreign_decision(task: Row, data: Row, annotation: Row, place: str) -> Fore
 
 
 def _suggestion(task: Row, annotation: Row, place: str) -> list[str] | None:
-    """The labels of the prediction that the annotation started from, else of the last prediction."""
+    """The labels of the prediction that the annotation started from, or of the last prediction if that is unknown."""
     given = task.get("predictions") or []
     if not isinstance(given, list):
         raise DataError(f"{place}: `predictions` must be a list. Fix the task.")
-    predictions = [entry for entry in given if isinstance(entry, dict)]  # some exports name them by number only
+    predictions = [entry for entry in given if isinstance(entry, dict)]  # some exports have only ids
     parent = annotation.get("parent_prediction")
     started_from = [entry for entry in predictions if parent is not None and entry.get("id") == parent]
-    # Without a parent, the last prediction is the best guess at what the annotator saw.
+    # Without a parent, the last prediction is probably the one that the annotator saw.
     for prediction in started_from or predictions[-1:]:
         return _choices(prediction.get("result"), place)
     return None
 
 
 def _choices(result: Any, place: str) -> list[str]:
-    """The names chosen in all results of type `choices`."""
+    """The label names chosen in all results of type `choices`."""
     names: list[str] = []
     for entry in _objects(result, "result", place):
         if entry.get("type") == "choices":
@@ -169,7 +169,7 @@ def _objects(value: Any, key: str, place: str) -> list[Row]:
 
 def _task(decisions: Sequence[Decision]) -> Row:
     (_, sentence), *_ = decisions
-    # One prediction for each different suggestion; a dict keeps their order, and drops repeats.
+    # One prediction per distinct suggestion; a dict keeps the order and removes duplicates.
     suggestions = dict.fromkeys(event.suggestion for event, _ in decisions if event.suggestion is not None)
     built: Row = {
         "data": {"text": sentence.text},
@@ -179,7 +179,7 @@ def _task(decisions: Sequence[Decision]) -> Row:
     extras = [records.extra_of(event, LABEL_STUDIO.name) for event, _ in decisions]
     for (event, _), extra in zip(decisions, extras, strict=True):
         built = records.with_foreign_fields(built, records.object_at(extra, "task", event.event_id))
-    # Ours come last, so that nothing kept from a record can replace them.
+    # Our own fields are set last, so fields kept from a record cannot replace them.
     built["data"][KEY] = [records.native_stamp(event, sentence) for event, _ in decisions]
     built["annotations"] = [
         records.with_foreign_fields(_annotation(event), records.object_at(extra, "annotation", event.event_id))
@@ -216,14 +216,14 @@ def _label_key(path: Path, rows: Sequence[Row]) -> str:
     if len(keys) != 1:
         found = ", ".join(sorted(keys)) or "none"
         raise DataError(
-            f"{path}: no record has a `label`, and the keys with `choices` are: {found}. Rename the one with the "
+            f"{path}: no record has the key `label`, and the keys with `choices` are: {found}. Rename the key with the "
             "labels to `label`."
         )
     return keys.pop()
 
 
 def _flat_choices(value: Any, place: str) -> list[str]:
-    """Label names of "A", {"choices": ["A", "B"]}, or a list of these."""
+    """Label names from "A", {"choices": ["A", "B"]}, or a list of such values."""
     if isinstance(value, dict):
         value = value.get("choices")
     if value in (None, ""):

@@ -1,8 +1,7 @@
-"""The native line: one annotation event with its sentence, as a row of JSON values, checked before it is believed.
+"""The native line: one annotation event with its sentence, as a row of JSON values, and its validation.
 
-Native JSONL files consist of such lines; records of other formats carry one of them, without its text, as a stamp.
-How records become lines is the business of each format, and how lines enter the store that of
-`labels.exchange.driver`.
+Native JSONL files consist of native lines; records of other formats contain a native line, without its text, as a
+stamp. Each format converts its records to lines; `labels.exchange.driver` adds lines to the store.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "extra": (dict, type(None)),
 }
 COLUMNS = tuple(_TYPES)
-"""The columns of a native line, in their order."""
+"""The columns of a native line, in order."""
 
 _FIELDS = [*fields(Sentence), *fields(Annotation)]
 OPTIONAL = frozenset(field.name for field in _FIELDS if field.default is not MISSING and field.name in _TYPES)
-"""Columns that a line may lack: those for which our records have a default."""
+"""Columns that may be missing from a line, because the record classes have a default for them."""
 
 _EVENT_COLUMNS = tuple(field.name for field in fields(Annotation) if field.name in _TYPES)
 _LONGEST_DOCUMENT = 2**31 - 1  # offsets are 32-bit integers in PostgreSQL
-# An undo decides nothing, and an adjudicator cannot skip.
+# An undo has no state, and an adjudicator cannot skip a sentence.
 _STATES: dict[str, tuple[str | None, ...]] = {
     "annotate": ("reviewed", "skipped"),
     "adjudicate": ("reviewed",),
@@ -58,11 +57,12 @@ _STATES: dict[str, tuple[str | None, ...]] = {
 
 @dataclass(frozen=True)
 class Line:
-    """One event and the sentence that it is about.
+    """One event and its sentence.
 
-    `document` is set where the file brought a text of its own, rather than a sentence of ours. `stored_id` names a
-    sentence of the store that the line may be about instead; with `must_be_stored` it has to be, and `sentence` has no
-    text. `place` is the file and the row.
+    - `document`: set if the text is new and not a sentence that we exported
+    - `place`: the file and the row, for messages
+    - `stored_id`: id of a stored sentence, which replaces `sentence` if their texts are equal
+    - `must_be_stored`: the stored sentence is required, and `sentence` has no text
     """
 
     event: Annotation
@@ -74,7 +74,7 @@ class Line:
 
 
 def format_line(line: Line) -> Row:
-    """The line as a row with the columns of `COLUMNS`, in their order."""
+    """Convert a line to a row with the columns in `COLUMNS`, in order."""
     values: Row = {field.name: getattr(line.sentence, field.name) for field in fields(Sentence)}
     values |= {field.name: getattr(line.event, field.name) for field in fields(Annotation)}
     values["labels"] = list(line.event.labels)
@@ -84,22 +84,22 @@ def format_line(line: Line) -> Row:
 
 
 def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
-    """The line that a row with the columns of `COLUMNS` holds; other columns are ignored.
+    """Convert a row with the columns in `COLUMNS` to a line; other columns are ignored.
 
     Raises:
-        DataError: a column is missing or of the wrong type, a value cannot be stored, the id does not fit the span,
-            or the codebook lacks a label; the message starts with `place` and names the column.
+        DataError: a column is missing or has the wrong type, a value cannot be stored, the id does not match the span,
+            or a label is not in the codebook; the message starts with `place` and names the column.
     """
     _check_types(row, place)
     _check_decision(row, place)
     _check_storable(row, place)
     synthetic = row.get("synthetic", False)
     sentence = Sentence(row["document_id"], row["start"], row["end"], row["text"], synthetic=synthetic)
-    # The id is a hash of document and span, so a line whose offsets were edited is found here.
+    # The id is a hash of document and span, so this check detects edited offsets.
     if sentence.id != row["sentence_id"]:
         raise DataError(
             f"{place}: sentence_id '{row['sentence_id']}' does not match document_id, start and end "
-            f"('{sentence.id}'). The line was altered; export it again."
+            f"('{sentence.id}'). The line was altered: export the file again."
         )
     try:
         labels = codebook.check_labels(row["labels"], place) if row["state"] == "reviewed" else ()
@@ -107,7 +107,7 @@ def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
         raise DataError(str(error)) from None
     values: dict[str, Any] = {column: row[column] for column in _EVENT_COLUMNS if column in row}
     values["labels"] = labels
-    # Null stays null: no model was asked, which differs from a model that suggested none.
+    # Null (no model was asked) differs from an empty list (a model suggested no label).
     if values.get("suggestion") is not None:
         values["suggestion"] = tuple(values["suggestion"])
     return Line(Annotation(**values), sentence, place=place)
@@ -118,7 +118,7 @@ def _check_types(row: Row, place: str) -> None:
         if column not in row and column not in OPTIONAL:
             near = did_you_mean(column, row)
             raise DataError(f"{place}: column `{column}` is missing{near}. A native line has: {', '.join(COLUMNS)}.")
-        # Not isinstance: true is an int in Python, and no offset.
+        # Do not use isinstance: True is an int in Python, but not a valid offset.
         if column in row and type(row[column]) not in expected:
             names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in expected)
             raise DataError(f"{place}: `{column}` must be {names}, not {type(row[column]).__name__}. Fix the line.")
@@ -138,14 +138,14 @@ def _check_decision(row: Row, place: str) -> None:
     for name in ("labels", "suggestion"):
         for label in row.get(name) or ():
             if not isinstance(label, str):
-                raise DataError(f"{place}: `{name}` must hold label names (strings), not {label!r}. Fix the line.")
+                raise DataError(f"{place}: `{name}` must contain label names (strings), not {label!r}. Fix the line.")
     probability = row.get("inclusion_probability")
     if probability is not None and not 0 < probability <= 1:
         raise DataError(f"{place}: `inclusion_probability` must be in (0, 1], not {probability}. Fix the line.")
 
 
 def _check_storable(row: Row, place: str) -> None:
-    """Refuse what JSON can write and no database can hold."""
+    """Reject values that JSON allows but a database cannot store."""
     if not 0 <= row["start"] <= row["end"] <= _LONGEST_DOCUMENT:
         raise DataError(
             f"{place}: `start` and `end` must be offsets, 0 <= start <= end, "

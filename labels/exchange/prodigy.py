@@ -1,9 +1,9 @@
-"""Prodigy's JSONL: one answer a line, of the `choice` interface or of the binary one.
+"""Prodigy's JSONL: one answer per line, from the `choice` interface or the binary interface.
 
-We write `choice` records and read both. `ignore` is skipped, `accept` with nothing chosen is "reviewed, none". A
-rejected `choice` does not say which labels are right, so it counts as skipped. The binary records of one annotator on
-one text become one decision: it is reviewed once any of them was accepted or rejected, its labels are the accepted
-ones, and of two answers to the same label the later counts.
+We write `choice` records and read both kinds. `ignore` means skipped; `accept` without a choice means "reviewed, none".
+A rejected `choice` does not show the correct labels, so it counts as skipped. All binary records by one annotator on
+one text become one decision. The decision is reviewed if any record was accepted or rejected, and its labels are the
+accepted labels. A later answer to the same label replaces the earlier answer.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _ANSWERS = ("accept", "reject", "ignore")
 
 
 class Prodigy(Format):
-    """Prodigy's answers."""
+    """Answers from Prodigy."""
 
     name = "prodigy"
     endings = (".jsonl",)
     carries = "decisions"
-    not_written = (f"note, seconds, suggestion and draw are only in `meta.{KEY}`, which Prodigy ignores",)
-    not_read = ("records without an answer", "the labels of a rejected choice: it counts as skipped")
+    not_written = (f"note, seconds, suggestion and draw: they are only in `meta.{KEY}`, which Prodigy ignores",)
+    not_read = ("records without an answer", "labels of rejected choices: such decisions count as skipped")
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """The decisions; records without an answer are left out."""
-        # Binary answers on one text can be anywhere in the file, so that all are read before the first line is made.
+        """Read the decisions; records without an answer are left out."""
+        # Binary answers on one text can be anywhere in the file, so all records are read first.
         groups: dict[tuple[str, ...], list[Placed]] = {}
         for place, row in placed:
             if row.get("answer") is None:
@@ -49,12 +49,12 @@ class Prodigy(Format):
             yield _line(reader, group)
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """One choice record a decision; decisions that came as binary records go back as such."""
+        """Build one choice record per decision; decisions imported from binary records become binary records again."""
         for event, sentence in selection.decisions:
             extra = records.extra_of(event, self.name)
             binary = extra.get("binary")
             if isinstance(binary, list):
-                # Each binary record has its own label and answer, which no single choice record could hold.
+                # Each binary record has its own label and answer; one choice record cannot store them all.
                 shared = {"text": sentence.text, "_annotator_id": event.annotator}
                 built = [shared | record for record in binary]
             else:
@@ -71,13 +71,13 @@ def _is_choice(row: Row) -> bool:
 
 
 def _group(row: Row, place: str) -> tuple[str, ...]:
-    """What binary records by the same annotator on the same text have in common; each choice is its own group."""
+    """The key that groups binary records by annotator and text; each choice record is a separate group."""
     if _is_choice(row):
         return (place,)
     if not isinstance(row.get("label"), str):
-        raise DataError(f"{place}: this record has neither `accept` nor `label`. Fix or remove it.")
+        raise DataError(f"{place}: this record has neither `accept` nor `label`. Fix or remove the record.")
     stamps = records.native_stamps(records.object_at(row, "meta", place).get(KEY), place)
-    # Two documents can have equal texts; the stamp tells them apart, and Prodigy's hash is the next best.
+    # Two documents can have equal texts. The stamp distinguishes them; without a stamp, use Prodigy's hash.
     text = stamps[0].get("sentence_id") if stamps else row.get("_input_hash") or row.get("text")
     return (_annotator(row), str(text))
 
@@ -88,7 +88,7 @@ def _line(reader: Reader, group: Sequence[Placed]) -> Line:
     choice = _is_choice(first)
     rows = [row for _, row in group]
     answers = {row["answer"] for row in rows}
-    # Rejecting a choice says that it is wrong, not what is right; rejecting a binary label decides about that label.
+    # A rejected choice leaves the correct labels unknown; a rejected binary label is a decision on that label.
     reviewed = answers == {"accept"} if choice else answers != {"ignore"}
     labels = _chosen(first, reader.codebook, place) if choice else _accepted(rows)
     decision = ForeignDecision(
@@ -119,11 +119,11 @@ def _annotator(row: Row) -> str:
 
 
 def _chosen(row: Row, codebook: Codebook, place: str) -> list[str]:
-    """Label names of the accepted options, whose ids may be numbers: then the option's text is the name or title."""
+    """Label names of the accepted options. If ids are numbers, the option's text is the label's name or title."""
     accepted, options = row.get("accept") or [], row.get("options") or []
     if not isinstance(accepted, list) or not isinstance(options, list):
         raise DataError(f"{place}: `accept` and `options` must be lists. Fix the record.")
-    # We write titles as the options' texts, and other projects number their options: both lead back to names.
+    # We write titles as option texts, and other projects number their options: convert both to label names.
     titles = {label.title: label.name for label in codebook.labels if label.title}
     found: dict[str, str] = {}
     for option in options:
@@ -135,19 +135,19 @@ def _chosen(row: Row, codebook: Codebook, place: str) -> list[str]:
 
 
 def _accepted(rows: Sequence[Row]) -> list[str]:
-    # A later answer to the same label replaces the earlier one; `ignore` replaces nothing.
+    # A later answer to the same label replaces the earlier answer; `ignore` replaces no answer.
     answers = {row["label"]: row["answer"] for row in rows if row["answer"] != "ignore"}
     return [label for label, answer in answers.items() if answer == "accept"]
 
 
 def _time(row: Row) -> str:
-    """The record's time, ISO 8601 in UTC; empty where it has none."""
+    """The record's time, ISO 8601 in UTC; empty if the record has no time."""
     seconds = row.get("_timestamp")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return ""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
-    except (OverflowError, ValueError, OSError):  # a number that is not a time; the import's own time is used then
+    except (OverflowError, ValueError, OSError):  # the number is not a valid time: use the time of the import
         return ""
 
 

@@ -1,15 +1,14 @@
-"""Records of other tools: how they become native lines, and how what only the tool knows survives the round trip.
+"""Conversion of other tools' records to native lines, and preservation of the tools' own fields in the round trip.
 
-Each record that we write carries, under `KEY` in the place that its format has for metadata, its *stamp*: the native
-line of the decision, as it reads under the codebook in use, without the text. On the way back, a record whose state
-and labels still equal those of its stamp is that decision. A record that was changed in the other tool is a new
-decision on the same sentence, or a new adjudication where the stamp was one. A record without a stamp is a new decision
-on a new document.
+Each record that we write has a *stamp*, under `KEY` in the metadata of its format: the native line of the decision,
+read under the codebook in use, without the text. On import, a record whose state and labels still equal the state and
+labels of its stamp is the same decision. A record changed in the other tool is a new decision on the same sentence, or
+a new adjudication if the stamp is an adjudication. A record without a stamp is a new decision on a new document.
 
-New decisions get ids from their content and from the decision that they change. A second import of the same record
-therefore adds nothing, while a change back to earlier labels is a decision again.
+The id of a new decision depends on its content and on the decision that it changes. Importing the same record again
+therefore adds nothing, but a change back to earlier labels is a new decision.
 
-What a tool calls its fields is known to its own module only.
+The field names of a tool are only in the tool's own module.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
 
 KEY = "communique"
-"""The key, or column, under which our ids travel in records of other tools."""
+"""The key or column for our stamp in records of other tools."""
 
 _STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 _PROVENANCE = ("url", "title", "date", "language")
@@ -39,19 +38,21 @@ _PROVENANCE = ("url", "title", "date", "language")
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A record that is not a decision; it is counted by its `reason`, a plural such as "rows without labels"."""
+    """A record that is not a decision, counted by `reason`, a plural phrase such as "rows without labels"."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class ForeignDecision:
-    """One decision as a record of another tool describes it, in our words.
+    """One decision from a record of another tool, converted to our terms.
 
-    `record` is the JSON value that tells this decision from others on the same text. `annotator` and `created_at` (ISO
-    8601) are empty, `seconds` and `suggestion` None where the format does not have them. The text's source, url, title,
-    date and language are looked up in `metadata`; `identifier` is the tool's own name of the text. `stored_id` may be
-    the id of a sentence of the store.
+    - `record`: the JSON value that distinguishes this decision from other decisions on the same text
+    - `annotator`, `created_at` (ISO 8601): empty if the format does not have them
+    - `seconds`, `suggestion`: None if the format does not have them
+    - `metadata`: may contain the source, url, title, date and language of the text
+    - `identifier`: the tool's own id of the text
+    - `stored_id`: possibly the id of a sentence in the store
     """
 
     text: Any
@@ -69,24 +70,24 @@ class ForeignDecision:
 
     @classmethod
     def of(cls, record: Row, state: State, labels: Sequence[str], /, **more: Any) -> Self:
-        """The decision of a flat record: its text is under `text`, the tool's own name of it under `id`.
+        """Create a decision from a flat record with its text under `text` and the tool's own id under `id`.
 
         Args:
-            more: other attributes, or those that are elsewhere in the record.
+            more: further attributes, which override values found in the record.
         """
         found: Row = {"text": record.get("text"), "identifier": record.get("id"), "record": record, "metadata": record}
         return cls(state=state, labels=labels, **found | more)
 
 
 class Reader:
-    """Turns the decisions of one file into native lines.
+    """Converter from the decisions of one file to native lines.
 
     Args:
-        path: the file, for messages and as the source of texts that name none.
+        path: the file, for messages and as the source of texts without a source.
         format: the name of the format.
-        codebook: what the labels are checked against.
-        annotator: who decided, where the records do not say.
-        fallback: who decided, where `annotator` is not given either.
+        codebook: the codebook that labels are checked against.
+        annotator: annotator to record if a record does not name one.
+        fallback: annotator to record if `annotator` is empty too.
         options: values of the format's own options, by name.
     """
 
@@ -102,39 +103,43 @@ class Reader:
         self._now = now()
 
     def line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row] = ()) -> Line:
-        """The line of a record's only decision; see `lines`."""
+        """Convert the only decision of a record to a line; see `lines`."""
         return self.lines([decision], place, stamps)[0]
 
     def lines(self, decisions: Sequence[ForeignDecision], place: str, stamps: Sequence[Row] = ()) -> list[Line]:
-        """The lines of a record's decisions, all on the same text; `stamps` are those that the record carries.
+        """Convert the decisions of a record, all on the same text, to lines.
+
+        Args:
+            place: the file and row, for messages.
+            stamps: the stamps in the record.
 
         Raises:
-            DataError: there is no text, no annotator is named, a label is not in the codebook, a stamp was altered, or
-                an adjudication was changed to skipped; the message starts with `place`, the file and row.
+            DataError: the text or the annotator is missing, a label is not in the codebook, a stamp was altered, or an
+                adjudication was changed to skipped; the message starts with `place`.
         """
-        left = list(stamps)  # each stamp is spent on one decision: two annotators may agree
+        left = list(stamps)  # each stamp is used for one decision only: two annotators may agree
         found = []
         for decision in decisions:
-            # Decisions beyond the last stamp were added in the other tool. They are about our sentence too.
+            # Decisions without a stamp of their own were added in the other tool, on the same sentence.
             line, used = self._line(decision, place, left or stamps)
             left = [stamp for stamp in left if stamp is not used]
             found.append(line)
         return found
 
     def with_extra(self, line: Line, extra: Row) -> Line:
-        """The line with what only its format knows, if anything.
+        """A copy of the line with its format's own data, if there is any.
 
         Raises:
-            DataError: a string cannot be written as UTF-8.
+            DataError: a string cannot be encoded as UTF-8.
         """
         _canonical(extra, line.place)
         return replace(line, event=replace(line.event, extra={self._format: extra} if extra else None))
 
     def _line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row]) -> tuple[Line, Row | None]:
-        """The line of one decision, and the stamp that is spent on it."""
+        """The line of one decision, and the stamp used for it."""
         if not isinstance(decision.text, str) or not decision.text.strip():
             raise DataError(f"{place}: this record has no text. Fill in `text` or remove the record.")
-        # Any stamp will do: they were all written in one export, under one version.
+        # Checking one stamp is enough: all stamps were written in one export, under one version.
         if stamps:
             self._refuse_other_version(decision, stamps[0], place)
         own = next((stamp for stamp in stamps if self._is_of(stamp, decision)), None)
@@ -147,7 +152,7 @@ class Reader:
         return replace(line, sentence=sentence, document=document, stored_id=stored_id), changed
 
     def _refuse_other_version(self, decision: ForeignDecision, stamp: Row, place: str) -> None:
-        """Where labels do not fit the codebook, name the version that they may have been exported under."""
+        """If labels are not in the codebook, report the version that the file may have been exported under."""
         made = stamp.get("codebook_hash")
         try:
             if decision.state == "reviewed" and made != self.codebook.hash:
@@ -168,14 +173,14 @@ class Reader:
     def _sentence(
         self, decision: ForeignDecision, place: str, stamps: Sequence[Row]
     ) -> tuple[Document | None, Sentence]:
-        """The sentence of a new decision: that of the stamps, else the whole text as a document of its own."""
+        """The sentence of a new decision: from the stamps or, without stamps, the whole text as a document."""
         if stamps:
             return None, self._parsed(stamps[0], decision, place).sentence
         given: dict[str, Any] = {
             key: str(value) for key in _PROVENANCE if (value := decision.metadata.get(key)) not in (None, "")
         }
         named = (decision.metadata.get("source"), decision.metadata.get("document_id"))
-        # The data's own provenance comes first. A tool's number is unique only within the tool, hence its name.
+        # The provenance in the data takes precedence. The tool's ids are unique only within the tool, so add its name.
         own = "" if decision.identifier in (None, "") else f"{self._format}:{decision.identifier}"
         source = next((str(name) for name in named if name not in (None, "")), own or self.path.name)
         _canonical([source, given], place)
@@ -187,14 +192,14 @@ class Reader:
     ) -> Row:
         annotator = decision.annotator or self._annotator or self._fallback
         if not annotator:
-            raise DataError(f"{place}: this record does not name an annotator. Name one with --annotator NAME.")
+            raise DataError(f"{place}: this record does not name an annotator. Give a name with --annotator NAME.")
         kind = _kind(decision, changed, place)
         verdict = [kind] if kind == "adjudicate" else []
         before = [] if changed is None else [changed.get("event_id")]
-        # The id must not change from one release to the next, or a second import would add everything again.
+        # The id must never change between releases; otherwise, a second import would add all records again.
         parts = [self._format, annotator, sentence.id, without_stamp(decision.record), *verdict, *before]
         content = _canonical(parts, place)
-        # Other tools leave our time and seconds in a record that they change; they belong to the earlier decision.
+        # A record changed in another tool may still have our time and seconds, which belong to the earlier decision.
         stale = any(decision.created_at == stamp.get("created_at") for stamp in stamps)
         event = Annotation(
             event_id=hashlib.sha256(content.encode()).hexdigest()[:32],
@@ -209,7 +214,7 @@ class Reader:
             seconds=None if stale else decision.seconds,
             suggestion=None if decision.suggestion is None else tuple(decision.suggestion),
         )
-        # A row again: what a tool wrote has not been checked so far, and `parse_line` checks rows.
+        # Convert back to a row, because `parse_line` validates rows and the tool's values are still unchecked.
         return format_line(Line(event, sentence))
 
 
@@ -218,20 +223,22 @@ def _is_unchanged(stamp: Row, decision: ForeignDecision) -> bool:
 
 
 def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKind:
-    """What a new decision is: an adjudication where it changes one, which an annotation would leave in force."""
+    """The kind of a new decision: an adjudication if it changes an adjudication, otherwise an annotation.
+
+    An annotation would leave the earlier adjudication in force.
+    """
     if changed is None or changed.get("event") != "adjudicate" or _is_unchanged(changed, decision):
         return "annotate"
     if decision.state != "reviewed":
         raise DataError(
-            f"{place}: an adjudication cannot become {decision.state}, which decides nothing. "
-            "Give it labels or remove it."
+            f"{place}: an adjudication cannot be changed to {decision.state}. Give the record labels or remove it."
         )
     return "adjudicate"
 
 
 def _canonical(value: Any, place: str) -> str:
-    """JSON that is the same for equal values."""
-    # Tools do not keep the order of keys.
+    """Convert a value to JSON that is the same for equal values."""
+    # Keys are sorted because tools do not keep their order.
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     if not is_unicode(text):
         raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.")
@@ -239,16 +246,16 @@ def _canonical(value: Any, place: str) -> str:
 
 
 def native_stamp(event: Annotation, sentence: Sentence) -> Row:
-    """What a record carries of ours: the native line of the decision without text and extra."""
+    """The stamp for a record: the native line of the decision, without text and extra."""
     row = format_line(Line(event, sentence))
     return {column: row[column] for column in _STAMP_COLUMNS}
 
 
 def native_stamps(value: Any, place: str) -> list[Row]:
-    """The stamps in a record: one or a list, as objects or as JSON text; none where the record is not ours.
+    """Parse the stamps in a record: one stamp or a list, as objects or JSON text; empty if the record has no stamp.
 
     Raises:
-        DataError: the value is not a stamp.
+        DataError: the value is not a valid stamp.
     """
     if value in (None, ""):
         return []
@@ -256,29 +263,32 @@ def native_stamps(value: Any, place: str) -> list[Row]:
         found = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         found = None
-    # Labels are compared later, so that their type is checked here; `parse_line` checks the rest.
+    # The type of labels is checked here because labels are compared before `parse_line` checks the rest.
     stamps = found if isinstance(found, list) else [found]
     if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in stamps):
-        raise DataError(f"{place}: `{KEY}` is not what the export wrote there. Export again, or remove it.")
+        raise DataError(f"{place}: the value of `{KEY}` was altered. Export the file again, or remove the value.")
     return list(stamps)
 
 
 def without_stamp(value: Any) -> Any:
-    """A record without our stamp, however deep in its objects."""
+    """A copy of a record without our stamp, also removed from nested objects."""
     if not isinstance(value, dict):
         return value
     return {key: without_stamp(entry) for key, entry in value.items() if key != KEY}
 
 
 def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
-    """What a record has beyond, or different from, the record that we would write. See `with_foreign_fields`."""
+    """The fields of a record that the record we would write lacks or has with another value.
+
+    See `with_foreign_fields`.
+    """
     left: Row = {}
     for key, value in record.items():
         if key == KEY:
             continue
         if isinstance(value, dict):
             inner = foreign_fields(value, rebuilt[key] if isinstance(rebuilt.get(key), dict) else {})
-            # An empty object is kept too, unless we would write one there.
+            # An empty object is also kept, unless we would write an object under the same key.
             if inner or not (value or key in rebuilt):
                 left[key] = inner
         elif key not in rebuilt or rebuilt[key] != value:
@@ -287,7 +297,7 @@ def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row
 
 
 def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """The record that `foreign_fields` took `extra` from: what we write, overlaid with the tool's own fields."""
+    """Add the tool's own fields to the record that we write: the reverse of `foreign_fields`."""
     record = dict(rebuilt)
     for key, value in extra.items():
         both = isinstance(value, dict) and isinstance(record.get(key), dict)
@@ -296,13 +306,13 @@ def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) ->
 
 
 def extra_of(event: Annotation, format: str) -> Row:
-    """What records of this format said beyond the decision; empty where there is nothing."""
+    """The extra data of an event in this format; empty if there is none."""
     extra = (event.extra or {}).get(format)
     return dict(extra) if isinstance(extra, dict) else {}
 
 
 def json_value(value: Any) -> Any:
-    """The value as JSON has it: dates and similar types as text, numbers that are not finite as null."""
+    """Convert a value to JSON types: dates and similar types become text, numbers that are not finite become null."""
     if isinstance(value, dict):
         return {str(key): json_value(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -313,21 +323,21 @@ def json_value(value: Any) -> Any:
 
 
 def label_list(value: Any, place: str) -> list[str]:
-    """Label names from one name or a list of them; null is none.
+    """Convert one label name or a list of names to a list; null becomes an empty list.
 
     Raises:
-        DataError: the value is anything else.
+        DataError: the value has another type.
     """
     names = [value] if isinstance(value, str) else value
     if names is None:
         return []
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{place}: one label name or a list of them is expected, not {value!r:.80}. Fix the record.")
+        raise DataError(f"{place}: expected a label name or a list of label names, not {value!r:.80}. Fix the record.")
     return [name for name in names if name]
 
 
 def object_at(record: Mapping[str, Any], key: str, place: str) -> Row:
-    """The object at `key` of a record, empty where there is none.
+    """The object under `key` in a record; empty if the key is missing or null.
 
     Raises:
         DataError: the value is not an object.

@@ -1,15 +1,16 @@
-"""Formats that are tables, one element a row: plain CSV, ActiveTigger's and Hugging Face datasets.
+"""Table formats with one decision or sentence per row: plain CSV, ActiveTigger tables and Hugging Face datasets.
 
-*csv* has one decision a row, labels joined by `|`. Any table with `text` and `labels` (or `label`) can be imported.
-Without a column `state`, an empty cell of labels does not say whether anyone looked, and the row is left out.
+*csv* has one decision per row, with labels joined by `|`. Any table with `text` and `labels` (or `label`) can be
+imported. Without a column `state`, an empty cell of labels is ambiguous, so the row is left out: the sentence may be
+unseen or have no label.
 
-*activetigger* tables are CSV or Parquet, one sentence a row with its gold labels as `a|b`. The tool asks which column
-is which; here they are `id`, `text`, and `label` (exclusive codebooks) or `labels`. It may drop the other columns, so
-an `id` that equals a sentence's id in the store is taken for that sentence.
+*activetigger* tables are CSV or Parquet, with one sentence and its gold labels (`a|b`) per row. The tool asks for the
+meaning of the columns; here they are `id`, `text`, and `label` (exclusive codebooks) or `labels`. The tool may drop
+other columns, so an `id` that equals the id of a stored sentence identifies that sentence.
 
-*huggingface* datasets are a folder of `save_to_disk`, or a .parquet file. Exclusive codebooks give a column `label` of
-type ClassLabel (null: reviewed, none), others a list `labels`. The folder's README.md is its dataset card, and contains
-the codebook.
+*huggingface* datasets are folders written by `save_to_disk`, or .parquet files. Exclusive codebooks use a column
+`label` of type ClassLabel (null means "reviewed, none"), other codebooks use a list `labels`. The README.md of the
+folder is the dataset card, which includes the codebook.
 """
 
 from __future__ import annotations
@@ -36,26 +37,26 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 UNLABELLED = LeftOut("rows without labels")
-"""An empty cell does not say whether anyone looked."""
+"""A row with an empty cell of labels: the sentence may be unseen or have no label."""
 
 _STATES = ("reviewed", "skipped", "unseen")
 
 
 class Table(RecordFormat):
-    """A table: what the tool knows is in columns beside the labels, where empty cells say nothing."""
+    """A table that keeps the tool's own data in separate columns, in which empty cells have no meaning."""
 
-    not_read = ("rows without labels, unless exported from here: an empty cell does not say whether anyone looked",)
+    not_read = ("rows without labels, unless exported by communique: the sentences may be unseen",)
 
     def beyond(self, record: Row, built: Row) -> Row:
-        """The columns that we have no word for, and the tool's own id."""
+        """The columns that communique does not use, and the tool's own id."""
         ours = {*built, KEY, "label", "labels"}
         rest = records.json_value({k: v for k, v in record.items() if k not in ours and v not in (None, "")})
-        # ActiveTigger's `id` is ours where we wrote it; anything else is the tool's own and goes back.
+        # An `id` that equals the sentence's id was written by us; any other `id` is the tool's own and is kept.
         own_id = ("id", built["sentence_id"])
         return {key: value for key, value in rest.items() if value is not None and (key, value) != own_id}
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """One decision a row, with the tool's own columns and the stamp as JSON text."""
+        """Build one row per decision, with the tool's own columns and the stamp as JSON text."""
         for event, sentence in selection.decisions:
             row = self.record(event, sentence, selection.codebook)
             extra = records.extra_of(event, self.name)
@@ -71,12 +72,12 @@ class PlainTable(Table):
     carries = "decisions"
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
-        """What a decision has in each row."""
+        """The columns of a decision and its sentence."""
         decision = ("labels", "state", "annotator", "note", "seconds", "created_at", "suggestion")
         return ("text", *decision, "document_id", "sentence_id")
 
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
-        """The decision of a row, unless no annotator looked at it."""
+        """The decision of a row; rows that no annotator has seen are left out."""
         state, suggestion = _state(record, place), record.get("suggestion")
         if state == "unseen":
             return UNLABELLED
@@ -93,7 +94,7 @@ class PlainTable(Table):
         )
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
-        """The columns of a decision."""
+        """Build the row of a decision."""
         return {
             "text": sentence.text,
             "labels": SEPARATOR.join(event.labels),
@@ -109,27 +110,27 @@ class PlainTable(Table):
 
 
 class GoldTable(Table):
-    """A table with one sentence a row: `text`, `label` or `labels`, the ids that splits need, and other columns."""
+    """A table with one sentence per row: `text`, `label` or `labels`, the ids needed for splits, and other columns."""
 
     carries = "gold"
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
-        """`label` for exclusive codebooks, else `labels`."""
+        """The columns of a sentence: `label` for exclusive codebooks, otherwise `labels`."""
         return ("text", "label" if codebook.exclusive else "labels", "document_id", "sentence_id")
 
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
-        """The decision of a row with labels; an empty list is "reviewed, none"."""
+        """The decision of a row with labels; an empty list means "reviewed, none"."""
         value = record[label_column(record, place)]
         if is_blank(value) and not ours:
             return UNLABELLED
-        # Some tools keep no column but the id, which we wrote as the sentence's.
+        # Some tools keep only the column `id`, in which we wrote the id of the sentence.
         stored_id = str(record.get("sentence_id") or record.get("id") or "")
         labels = split_labels(value, place)
-        # Parquet has dates and numbers that JSON lacks; as JSON, equal rows give equal ids.
+        # Parquet has types that JSON lacks; after conversion to JSON, equal rows get equal ids.
         return ForeignDecision.of(record, "reviewed", labels, record=records.json_value(record), stored_id=stored_id)
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
-        """One name or null under `label`, or a list under `labels`."""
+        """Build a row with one name or null under `label`, or with a list under `labels`."""
         labels: Row = {"labels": list(event.labels)}
         if codebook.exclusive:
             labels = {"label": event.labels[0] if event.labels else None}
@@ -137,17 +138,17 @@ class GoldTable(Table):
 
 
 class ActiveTigger(GoldTable):
-    """ActiveTigger's tables."""
+    """Tables for ActiveTigger."""
 
     name = "activetigger"
     endings = (".csv", ".parquet")
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
-        """As other gold tables, after the column that the tool takes for the id."""
+        """The columns of a gold table, preceded by the tool's column `id`."""
         return ("id", *super().columns(codebook))
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
-        """As other gold tables, with joined labels; the tool's own ids are kept where it gave some."""
+        """Build the rows of a gold table, with joined labels and the tool's own ids if there are any."""
         for row in super().build(selection, ending):
             labels = {"labels": SEPARATOR.join(row["labels"])} if "labels" in row else {}
             yield {"id": row["sentence_id"]} | row | labels
@@ -158,10 +159,10 @@ class HuggingFace(GoldTable):
 
     name = "huggingface"
     endings = ()
-    not_written = ("the codebook, in a .parquet file: only a folder has a card",)
+    not_written = ("the codebook, in a .parquet file: only a folder has a dataset card",)
 
     def read(self, path: Path) -> Iterator[Placed]:
-        """The rows of a dataset.
+        """Read the rows of a dataset.
 
         Raises:
             DataError: there is no dataset at the path, or it has several splits.
@@ -169,18 +170,18 @@ class HuggingFace(GoldTable):
         return super().read(path) if _is_parquet(path) else _folder_rows(path)
 
     def write(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
-        """Write a dataset, with its card if it is a folder.
+        """Write a dataset; a folder also gets a dataset card.
 
         Raises:
-            DataError: the path cannot be written, or is a folder that is not empty; or there is nothing to write, as
-                `datasets` cannot read an empty folder back.
+            DataError: the path cannot be written, the folder is not empty, or there are no rows (`datasets` cannot read
+                an empty dataset).
         """
-        # Checked inside the block: a folder that cannot be used is the first thing to know.
+        # The rows are checked inside the block, so an unusable folder is reported first.
         whole = whole_file if _is_parquet(path) else whole_folder
         with whole(path) as draft, _no_progress_bars():
             if not (written := list(rows)):
                 raise DataError(
-                    f"{path}: no sentence has gold labels yet, and an empty dataset cannot be read. Label some first."
+                    f"{path}: no sentence has gold labels yet, so the dataset would be empty. Label sentences first."
                 )
             dataset = _dataset(written, columns_of(written, self.columns(codebook)), codebook)
             if _is_parquet(path):
@@ -194,15 +195,15 @@ CSV, ACTIVETIGGER, HUGGINGFACE = PlainTable(), ActiveTigger(), HuggingFace()
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a cell says nothing: null, or white space only; an empty list says "none"."""
+    """Whether a cell is null or has only white space. An empty list is not blank: it means "reviewed, none"."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def split_labels(value: Any, place: str) -> list[str]:
-    """Label names of a cell: `a|b`, one name or number, or a list.
+    """Convert a cell to label names: `a|b`, one name or number, or a list.
 
     Raises:
-        DataError: the value is anything else.
+        DataError: the value has another type.
     """
     if isinstance(value, str):
         return [name.strip() for name in value.split(SEPARATOR) if name.strip()]
@@ -212,7 +213,7 @@ def split_labels(value: Any, place: str) -> list[str]:
 
 
 def _state(row: Row, place: str) -> str:
-    """The state that a row gives; labels without a state were given by an annotator."""
+    """The state of a row; a row with labels but without a state is reviewed."""
     state = (row.get("state") or "").strip()
     if not state:
         return "unseen" if is_blank(row[label_column(row, place)]) else "reviewed"
@@ -231,7 +232,7 @@ def _seconds(row: Row, place: str) -> float | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Fix the row or empty the cell.")
+        raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Fix or clear the cell.")
     return seconds
 
 
@@ -239,7 +240,7 @@ def _seconds(row: Row, place: str) -> float | None:
 
 
 def dataset_card(codebook: Codebook, size: int) -> str:
-    """The README.md of a dataset folder: what the rows are, and the codebook that they were coded with."""
+    """Build the README.md of a dataset folder, which describes the rows and includes the codebook."""
     column = "`label`, one class or null" if codebook.exclusive else "`labels`, a list of names"
     return (
         f"---\nlanguage: {codebook.language}\ntask_categories:\n- text-classification\n---\n\n"
@@ -257,16 +258,16 @@ def _folder_rows(path: Path) -> Iterator[Placed]:
     from datasets import ClassLabel, DatasetDict, load_from_disk
 
     if not path.is_dir():
-        raise DataError(f"{path}: a folder of `save_to_disk` or a .parquet file is needed. Check the path.")
+        raise DataError(f"{path}: expected a folder written by `save_to_disk` or a .parquet file. Check the path.")
     try:
         dataset = load_from_disk(str(path))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: this folder is not a dataset ({reason}). Write it with `save_to_disk`.") from error
+        raise DataError(f"{path}: this folder is not a dataset ({reason}). Create it with `save_to_disk`.") from error
     if isinstance(dataset, DatasetDict):
         splits = ", ".join(str(path / name) for name in dataset)
-        raise DataError(f"{path}: this dataset has several splits. Import one after the other: {splits}.")
-    # A class is stored as its number; its name is in the dataset's features.
+        raise DataError(f"{path}: this dataset has several splits. Import each split separately: {splits}.")
+    # The dataset stores a class as a number; the class name is in the features.
     classes = {name: feature for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)}
     for number, row in enumerate(dataset, start=1):
         names = {name: class_name(row[name], feature) for name, feature in classes.items()}
@@ -278,7 +279,7 @@ def _dataset(rows: Sequence[Row], columns: Sequence[str], codebook: Codebook) ->
 
     column = "label" if codebook.exclusive else "labels"
     kind = ClassLabel(names=list(codebook.label_names)) if codebook.exclusive else List(Value("string"))
-    # A column of nulls or empty lists has no type of its own, so the label column is cast.
+    # The label column is cast because a column of nulls or empty lists has no type of its own.
     content = {name: arrow_column([row.get(name) for row in rows]) for name in columns}
     return Dataset.from_dict(content).cast_column(column, kind)
 
@@ -287,7 +288,7 @@ def _dataset(rows: Sequence[Row], columns: Sequence[str], codebook: Codebook) ->
 def _no_progress_bars() -> Iterator[None]:
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    # The switch is global, and the calling program may have set it.
+    # The setting is global, and the calling program may have changed it.
     before = are_progress_bars_disabled()
     disable_progress_bars()
     try:

@@ -861,7 +861,7 @@ def test_a_file_with_a_bad_line_is_refused_whole(filled: Path, book: str, isolat
     ("arguments", "message"),
     [
         (["missing.jsonl"], "missing.jsonl: this file does not exist"),
-        (["rows.xlsx"], "a file of format jsonl ends in .jsonl, not '.xlsx'"),
+        (["rows.xlsx"], "files in format jsonl have the extension .jsonl, not '.xlsx'"),
         (["rows.jsonl", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
     ],
 )

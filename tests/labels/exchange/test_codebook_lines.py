@@ -70,7 +70,7 @@ def test_standoff_files_have_the_versions_too(migrated: Store) -> None:
     ("change", "message"),
     [
         pytest.param({"event_id": "again"}, "event_id 'again' occurs twice", id="an event id that occurs twice"),
-        pytest.param({"text": "Text 000X"}, "'Text 000X' here, but 'Text 0000' in the store", id="another text"),
+        pytest.param({"text": "Text 000X"}, "'Text 000X' in the file, but 'Text 0000' in the store", id="another text"),
     ],
 )
 def test_a_refused_file_leaves_no_versions_or_changes(

@@ -46,7 +46,7 @@ def test_a_file_of_another_tool_is_imported_and_exported(write_jsonl: Write, iso
     done = run("export", "out", "--format", "huggingface", "--annotator", "ana")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(
-        "Decisions written to out: 1.\nLeft out: skipped sentences (1).\nNot carried by this for"
+        "Decisions written to out: 1.\nLeft out: skipped sentences (1).\nNot included in this for"
     )
     assert [line.removeprefix("  - ") for line in done.stdout.splitlines()[3:]] == list(find_format("huggingface").lost)
     assert (isolated / "out" / "README.md").is_file()
@@ -56,7 +56,7 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
     write_jsonl("in.jsonl", RECORDS)
     run("import", "in.jsonl", "--format", "prodigy", "--annotator", "ana")
 
-    assert run("export", "native.jsonl").stdout.startswith("Events written to native.jsonl: 2.\nNot carried")
+    assert run("export", "native.jsonl").stdout.startswith("Events written to native.jsonl: 2.\nNot included")
     lines = [json.loads(line) for line in (isolated / "native.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["extra"]["prodigy"] for line in lines] == [
         {"binary": [{"label": "aid", "answer": "accept"}]},
@@ -71,9 +71,15 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
         (["export", "out.jsonl", "--format", "xml"], "'xml' is not known; use jsonl, csv"),
         (["import", "in.jsonl", "--format", "prodigy"], "in.jsonl:1: this record does not name an annotator"),
         (["import", "absent.jsonl", "--format", "doccano"], "absent.jsonl: this file does not exist"),
-        (["import", "absent", "--format", "huggingface"], "absent: a folder of `save_to_disk` or a .parquet file"),
+        (
+            ["import", "absent", "--format", "huggingface"],
+            "absent: expected a folder written by `save_to_disk` or a .parquet file",
+        ),
         (["export", "out.csv", "--format", "csv"], "communique.db: this label store does not exist"),
-        (["import", "out.csv"], "out.csv: a file of format jsonl ends in .jsonl, not '.csv'. Rename the file, or"),
+        (
+            ["import", "out.csv"],
+            "out.csv: files in format jsonl have the extension .jsonl, not '.csv'. Rename the file, or",
+        ),
     ],
 )
 def test_bad_input_is_reported_and_leaves_no_store(

@@ -117,8 +117,8 @@ def test_a_plain_note_in_a_cell_of_csv_is_unchanged(store: Store, isolated: Path
 
 BAD: list[tuple[str, Row, str]] = [
     ("no text", {"label": ["aid"]}, "this record has no text"),
-    ("no label", {"text": "x", "labels": ["aid"]}, "this record has no `label`. It has: text, labels"),
-    ("spans for labels", {"text": "x", "label": [[0, 1, "aid"]]}, "one label name or a list of them is expected"),
+    ("no label", {"text": "x", "labels": ["aid"]}, "this record has no key `label`, only: text, labels"),
+    ("spans for labels", {"text": "x", "label": [[0, 1, "aid"]]}, "expected a label name or a list of label names"),
     ("an unknown label", {"text": "x", "label": ["trce"]}, "label 'trce' is not in codebook 'small'"),
 ]
 

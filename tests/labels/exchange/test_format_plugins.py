@@ -118,7 +118,9 @@ def test_the_list_names_plugins_and_what_is_wrong_with_them() -> None:
 def test_a_format_is_described(name: str) -> None:
     described = run("formats", name)
 
-    assert described.stdout.startswith(f"{name}: standing decisions, in files that end in .jsonl.\nNot exported:\n  - ")
+    assert described.stdout.startswith(
+        f"{name}: standing decisions, in files with the extension .jsonl.\nNot exported:\n  - "
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_format_is_described(name: str) -> None:
         (["import", "in.jsonl", "--format", "broken"], "package broken-format 1.5 cannot be loaded"),
         (["import", "in.jsonl", "--format", "faulty"], "package faulty-formats 1.5 failed (KeyError: 'oops')."),
         (["import", "in.jsonl", "--format", "brta"], "'brta' is not known (did you mean 'brat'?); use jsonl, csv,"),
-        (["import", "in.csv", "--format", "faulty"], "a file of format faulty ends in .jsonl, not '.csv'"),
+        (["import", "in.csv", "--format", "faulty"], "files in format faulty have the extension .jsonl, not '.csv'"),
     ],
 )
 def test_a_plugin_that_fails_is_one_line_with_its_package(isolated: Path, arguments: list[str], message: str) -> None:
@@ -148,7 +150,7 @@ def test_an_export_that_fails_leaves_no_file(store: Store, isolated: Path) -> No
 def test_options_that_a_format_does_not_have_are_refused(isolated: Path) -> None:
     with pytest.raises(InputError, match=r"format faulty has no option 'contrl' \(did you mean 'control'\?\)"):
         read_file(isolated / "in.jsonl", MULTI, "faulty", contrl="topic")
-    with pytest.raises(InputError, match=r"format csv has no option 'control'\. Its options: none"):
+    with pytest.raises(InputError, match=r"format csv has no option 'control'\. Available options: none"):
         read_file(isolated / "in.csv", MULTI, "csv", control="topic")
 
 

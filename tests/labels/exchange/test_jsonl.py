@@ -281,8 +281,8 @@ def test_labels_are_read_in_codebook_order(write_jsonl: Write) -> None:
 
 MISFITS: list[tuple[str, Row, str]] = [
     ("an unknown label", {"labels": ["trce"]}, r"label 'trce' is not in codebook 'small'.*did you mean 'truce'\?"),
-    ("a label that is not a string", {"labels": [1]}, "`labels` must hold label names"),
-    ("a suggestion that is not a string", {"suggestion": [None]}, "`suggestion` must hold label names"),
+    ("a label that is not a string", {"labels": [1]}, "`labels` must contain label names"),
+    ("a suggestion that is not a string", {"suggestion": [None]}, "`suggestion` must contain label names"),
     ("labels in one string", {"labels": "aid"}, "`labels` must be list, not str"),
     ("a number as text", {"text": 7}, "`text` must be str, not int"),
     ("no annotator", {"annotator": None}, "`annotator` must be str, not NoneType"),
@@ -348,7 +348,7 @@ def test_a_line_that_is_not_json_is_named(store: Store, isolated: Path) -> None:
     path = isolated / "in.jsonl"
     path.write_text(f"{json.dumps(row())}\n{{broken\n", encoding="utf-8")
 
-    with pytest.raises(DataError, match=r"in\.jsonl:2: this line is not JSON"):
+    with pytest.raises(DataError, match=r"in\.jsonl:2: this line is not valid JSON"):
         import_file(store, path, BOOK)
     assert store.events.all() == store.documents.sentences() == []
 
@@ -366,7 +366,9 @@ def test_a_sentence_with_another_text_in_the_store_is_refused(store: Store, writ
     before = dump(store.url)
     other = write_jsonl("two.jsonl", [row(event_id="e2", text="Not it !!")])
 
-    with pytest.raises(DataError, match=r"two\.jsonl: sentence .*'Not it !!' here, but 'Nine long' in the store"):
+    with pytest.raises(
+        DataError, match=r"two\.jsonl: sentence .*'Not it !!' in the file, but 'Nine long' in the store"
+    ):
         import_file(store, other, BOOK)
     assert dump(store.url) == before
 

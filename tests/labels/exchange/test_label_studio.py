@@ -196,9 +196,9 @@ def test_a_bad_task_is_named_and_its_file_is_refused(store: Store, isolated: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'[\n{"id": 1},\n{oops\n]', r"in\.json:3: this file is not JSON"),
-        (b'{"id": 1}', r"in\.json: an array of records is expected, not dict"),
-        (b"[1]", r"in\.json:1: an object is expected, not int"),
+        (b'[\n{"id": 1},\n{oops\n]', r"in\.json:3: this file is not valid JSON"),
+        (b'{"id": 1}', r"in\.json: expected an array of records, not dict"),
+        (b"[1]", r"in\.json:1: expected an object, not int"),
         (b"[" * 100_000, r"in\.json: .*nested too deeply"),
         (b"\xff", r"in\.json: the file is not UTF-8 text \(byte 0\)"),
     ],
@@ -275,7 +275,9 @@ def test_the_only_key_with_choices_is_taken_for_label(store: Store, isolated: Pa
 def test_a_file_without_a_key_for_labels_is_refused(store: Store, isolated: Path) -> None:
     record = {key: value for key, value in flat(topic="aid").items() if key != "label"}
 
-    with pytest.raises(DataError, match=r"in\.json: no record has a `label`, and the keys with `choices` are: none"):
+    with pytest.raises(
+        DataError, match=r"in\.json: no record has the key `label`, and the keys with `choices` are: none"
+    ):
         bring_in(store, "label-studio-min", write_json(isolated / "in.json", [record]))
 
 

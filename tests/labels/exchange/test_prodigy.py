@@ -202,7 +202,7 @@ BAD: list[tuple[str, Row, str]] = [
     ("no annotator", choice(_annotator_id=None, _session_id=None), "does not name an annotator.*--annotator NAME"),
     ("an unpaired surrogate", choice(text="half \ud83d"), "contains an unpaired surrogate"),
     ("an unpaired surrogate in an unknown key", choice(other="half \ud83d"), "contains an unpaired surrogate"),
-    ("an invalid stamp", choice(meta={"communique": 7}), "`communique` is not what the export wrote there"),
+    ("an invalid stamp", choice(meta={"communique": 7}), "the value of `communique` was altered"),
 ]
 
 
@@ -233,5 +233,5 @@ def test_a_record_whose_text_was_changed_is_refused(store: Store, write_jsonl: W
     export(store, "prodigy", isolated / "out.jsonl")
     (record,) = lines_of(isolated / "out.jsonl")
 
-    with pytest.raises(DataError, match="reads 'Nine short' here, but 'Nine long' in the store"):
+    with pytest.raises(DataError, match="has the text 'Nine short' in the file, but 'Nine long' in the store"):
         bring_in(store, "prodigy", write_jsonl("in.jsonl", [record | {"text": "Nine short"}]))

@@ -338,7 +338,9 @@ def test_an_adjudication_that_was_changed_to_skipped_is_refused(store: Store, is
     content = (isolated / "out.jsonl").read_text(encoding="utf-8")
     (isolated / "out.jsonl").write_text(content.replace('"answer": "accept"', '"answer": "ignore"'), encoding="utf-8")
 
-    with pytest.raises(InputError, match=r"out\.jsonl:1: an adjudication cannot become skipped.*Give it labels"):
+    with pytest.raises(
+        InputError, match=r"out\.jsonl:1: an adjudication cannot be changed to skipped.*Give the record labels"
+    ):
         bring_in(store, "prodigy", isolated / "out.jsonl")
     assert len(store.events.all()) == 1
 
@@ -372,7 +374,7 @@ def test_only_one_annotators_decisions_are_written_when_asked(
     store.events.add([EVENT, replace(EVENT, event_id="e2", annotator="ben", labels=("truce",))])
     assert export(store, format, isolated / name, MULTI, "ben").written == 1
     assert [line.event.event_id for line in read_file(isolated / name, MULTI, format).lines] == ["e2"]
-    with pytest.raises(InputError, match=r"'bne' has decided nothing in this store \(did you mean 'ben'\?\)"):
+    with pytest.raises(InputError, match=r"'bne' has no decisions in this store \(did you mean 'ben'\?\)"):
         export(store, format, isolated / name.replace("out", "other"), MULTI, "bne")
 
 
@@ -401,7 +403,7 @@ def test_a_misspelt_annotator_does_not_empty_a_file_of_events(store: Store, isol
     export(store, format, isolated / "keep.jsonl")
     before = content(isolated / "keep.jsonl")
 
-    with pytest.raises(InputError, match=r"'anna' has decided nothing in this store \(did you mean 'ana'\?\)"):
+    with pytest.raises(InputError, match=r"'anna' has no decisions in this store \(did you mean 'ana'\?\)"):
         export(store, format, isolated / "keep.jsonl", annotator="anna")
     assert content(isolated / "keep.jsonl") == before
 
@@ -438,9 +440,9 @@ def test_a_misspelt_format_is_recognised() -> None:
 
 @pytest.mark.parametrize("format", [known for known in format_names() if known != "huggingface"])
 def test_a_file_of_another_ending_is_refused_both_ways(store: Store, isolated: Path, format: str) -> None:
-    with pytest.raises(InputError, match=rf"out\.xlsx: a file of format {format} ends in \."):
+    with pytest.raises(InputError, match=rf"out\.xlsx: files in format {format} have the extension \."):
         export(store, format, isolated / "out.xlsx")
-    with pytest.raises(InputError, match=rf"out\.xlsx: a file of format {format} ends in \."):
+    with pytest.raises(InputError, match=rf"out\.xlsx: files in format {format} have the extension \."):
         read_file(isolated / "out.xlsx", MULTI, format)
     assert not (isolated / "out.xlsx").exists()
 

@@ -141,7 +141,7 @@ BAD_ROWS: list[tuple[str, Row, str]] = [
     (
         "an invalid stamp",
         {"text": "x", "labels": "aid", "communique": "{"},
-        "`communique` is not what the export wrote",
+        "the value of `communique` was altered",
     ),
 ]
 
@@ -286,12 +286,14 @@ def test_splits_are_imported_one_by_one(store: Store, isolated: Path) -> None:
     dataset = Dataset.from_dict({"text": ["Stop."], "labels": [["truce"]]})
     DatasetDict({"train": dataset, "test": dataset}).save_to_disk(str(isolated / "in"))
 
-    with pytest.raises(DataError, match=r"has several splits\. Import one after the other: .*in/train, .*in/test"):
+    with pytest.raises(DataError, match=r"has several splits\. Import each split separately: .*in/train, .*in/test"):
         bring_in(store, "huggingface", isolated / "in", annotator="ana")
     assert bring_in(store, "huggingface", isolated / "in" / "train", annotator="ana").new == 1
 
 
-@pytest.mark.parametrize(("name", "message"), [("empty", "this folder is not a dataset"), ("absent", "a folder of")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("empty", "this folder is not a dataset"), ("absent", "expected a folder")]
+)
 def test_a_path_without_a_dataset_is_refused(store: Store, isolated: Path, name: str, message: str) -> None:
     (isolated / "empty").mkdir()
 
