@@ -1,6 +1,6 @@
-"""From one version of a codebook to the next: what differs, and the steps that say what became of each label.
+"""Compare two versions of a codebook, and describe changes of labels as steps.
 
-`labels.codebook.reading` reads annotations along the steps, `labels.store.codebook_migration` records them.
+`labels.codebook.reading` applies the steps to annotations; `labels.store.codebook_migration` records them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ StepKind = Literal["rename", "merge", "split", "retire", "add"]
 
 
 class _Kind(NamedTuple):
-    """How many names a step of a kind has on each side (2: two or more), the kind that leads back, and it in words."""
+    """Properties of a kind of step: numbers of old and new names (2: two or more), inverse kind, and description."""
 
     old: int
     new: int
@@ -36,7 +36,7 @@ KINDS: dict[StepKind, _Kind] = {
 }
 
 Shape = tuple[frozenset[str], bool, bool]
-"""Label names, `exclusive` and `allow_none`: which label sets a codebook allows."""
+"""Label names, `exclusive` and `allow_none`: they determine the label sets that a codebook allows."""
 
 
 def shape(codebook: Codebook) -> Shape:
@@ -54,9 +54,9 @@ def titled(codebook: Codebook) -> str:
 
 @dataclass(frozen=True)
 class FieldChange:
-    """One field of a codebook or a label: the items of the old version only, and those of the new one only.
+    """A changed field of a codebook or label: the items only in the old version, and the items only in the new version.
 
-    Both are empty where the same items are in another order.
+    Both are empty if only the order of the items changed.
     """
 
     field: str
@@ -66,7 +66,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class LabelChange:
-    """A label that both versions have, with the fields that differ."""
+    """A label in both versions, with the fields that differ."""
 
     name: str
     fields: tuple[FieldChange, ...]
@@ -74,9 +74,11 @@ class LabelChange:
 
 @dataclass(frozen=True)
 class CodebookDiff:
-    """The difference of two versions: `only_old` and `only_new` are label names, `fields` the codebook's own fields.
+    """The difference between two versions of a codebook.
 
-    `same_labels`: label names and flags are the same, so only wording changed.
+    `only_old` and `only_new` are names of labels in one version only; `labels` are changes of labels in both versions;
+    `fields` are changes of the codebook's own fields. `same_labels` is true if label names and flags are equal, so that
+    only the wording differs.
     """
 
     only_old: tuple[str, ...]
@@ -116,7 +118,7 @@ def _field_changes(old: Codebook | Label, new: Codebook | Label) -> tuple[FieldC
 
 
 def _lines(value: Any) -> list[str]:
-    """A field's value as lines to compare and to show."""
+    """The value of a field as lines, for comparison and display."""
     if isinstance(value, dict):
         return [f"{scheme}: {', '.join(codes)}" for scheme, codes in value.items()]
     if isinstance(value, tuple):
@@ -131,7 +133,7 @@ def _example(example: LabelExample) -> str:
 
 
 def _without(lines: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
-    # Counted, not as sets: a rule that is there twice in one version and once in the other did change.
+    # Count the lines instead of using sets: a rule that occurs twice in one version and once in the other did change.
     left = Counter(lines) - Counter(other)
     return tuple(line for line in dict.fromkeys(lines) for _ in range(left[line]))
 
@@ -140,7 +142,7 @@ def _without(lines: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
 
 
 class StepRecord(TypedDict):
-    """A step as the store and JSONL files keep it."""
+    """A step in the form used by the store and JSONL files."""
 
     kind: str
     old: list[str]
@@ -149,10 +151,10 @@ class StepRecord(TypedDict):
 
 @dataclass(frozen=True)
 class Step:
-    """What became of labels: the names `old` of the earlier version became the names `new` of the later one.
+    """A change of labels: the labels `old` of the earlier version became the labels `new` of the later version.
 
-    rename: one to one; merge: several to one, which may keep the name of one of them; split: one to several, one of
-    which may keep its name; retire: one to nothing; add: nothing to one.
+    rename: one to one; merge: several to one, which may keep one of the old names; split: one to several, one of which
+    may keep the old name; retire: one to none; add: none to one.
 
     Raises:
         InputError: the kind is unknown, or the names are too few, too many or repeated.
@@ -165,11 +167,12 @@ class Step:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(
-                f"'{self.kind}' is not a step that this version of communique knows ({', '.join(KINDS)}). Upgrade it."
+                f"'{self.kind}' is not a step that this version of communique knows ({', '.join(KINDS)}). "
+                "Upgrade communique."
             )
         kind, sides = KINDS[self.kind], (self.old, self.new)
         fits = (min(len(self.old), 2), min(len(self.new), 2)) == (kind.old, kind.new)
-        # A label that is renamed to itself is no step; nor is one that is named twice, or has no name.
+        # A label must not be renamed to itself, be named twice, or have an empty name.
         distinct = self.old != self.new and all(len(set(side)) == len(side) for side in sides)
         if not (fits and distinct and all(map(all, sides))):
             raise InputError(_malformed(str(self), self.kind))
@@ -180,30 +183,30 @@ class Step:
 
     @property
     def inverse(self) -> Step:
-        """The step that leads back: the inverse of a merge is a split."""
+        """The step in the opposite direction: the inverse of a merge is a split."""
         return Step(KINDS[self.kind].inverse, self.new, self.old)
 
     @property
     def meaning(self) -> str:
-        """The step in words."""
+        """A description of the step."""
         return KINDS[self.kind].meaning.format(old=_quoted(self.old, "and"), new=_quoted(self.new, "or"))
 
     def to_json(self) -> StepRecord:
-        """The step as plain JSON values."""
+        """The step as values that JSON can represent."""
         return {"kind": self.kind, "old": list(self.old), "new": list(self.new)}
 
 
 def step_from_json(content: Mapping[str, Any]) -> Step:
-    """The step that `Step.to_json` wrote.
+    """Create a step from the output of `Step.to_json`.
 
     Raises:
-        InputError: this version does not know the kind, or its names do not fit it.
+        InputError: the kind is unknown to this version, or the names do not fit the kind.
     """
     return Step(content["kind"], tuple(content["old"]), tuple(content["new"]))
 
 
 def parse_step(kind: StepKind, text: str) -> Step:
-    """The step of an option as typed: `old=new`, with commas between names; a bare name for retire and add.
+    """Parse a step from an option value: `old=new`, with commas between names, or a single name for retire and add.
 
     Raises:
         InputError: the text does not fit the kind.
@@ -217,16 +220,16 @@ def parse_step(kind: StepKind, text: str) -> Step:
 
 
 def _malformed(step: str, kind: StepKind) -> str:
-    return f"`{step}` cannot be followed. A {kind} has {KINDS[kind].form}, e.g. --{kind} {KINDS[kind].example}."
+    return f"`{step}` is not a valid step. A {kind} has {KINDS[kind].form}, e.g. --{kind} {KINDS[kind].example}."
 
 
 def check_steps(steps: Sequence[Step], old: Codebook, new: Codebook) -> None:
-    """Refuse steps that do not explain, once and completely, how the labels of `old` became those of `new`.
+    """Check that the steps explain every change of labels from `old` to `new` exactly once.
 
-    Steps that pass can be followed in any order.
+    Valid steps can be applied in any order.
 
     Raises:
-        CodebookError: every problem is listed with the label and the option to type.
+        CodebookError: the steps are not valid; the message lists every problem with the label and an option to use.
     """
     problems = [
         *(problem for step in steps for problem in _wrong_names(step, old, new)),
@@ -239,7 +242,7 @@ def check_steps(steps: Sequence[Step], old: Codebook, new: Codebook) -> None:
 
 
 def _wrong_names(step: Step, old: Codebook, new: Codebook) -> Iterator[str]:
-    """Names of one step that its versions do not have, or have although the step says otherwise."""
+    """Yield a message for each name of a step that contradicts the labels of the old or new version."""
     for names, book, which in ((step.old, old, "old"), (step.new, new, "new")):
         for name in names:
             if name not in book.label_names:
@@ -248,29 +251,29 @@ def _wrong_names(step: Step, old: Codebook, new: Codebook) -> Iterator[str]:
                 yield f"`{step}`: the {which} version has no label '{name}'{hint}. Its labels: {known}."
     for name in step.old:
         if name in new.label_names and name not in step.new:
-            yield f"`{step}`: the new version still has '{name}'. Remove it from there, or leave the step out."
+            yield f"`{step}`: the new version still has '{name}'. Remove the label there, or omit the step."
     for name in step.new:
         if name in old.label_names and name not in step.old:
             advice = {
                 "rename": f"To make both one label, type `--merge {','.join((*step.old, name))}={name}`.",
                 "merge": f"To merge into it, type `--merge {','.join((*step.old, name))}={name}`.",
                 "split": "The parts of a split are new labels: give this part another name.",
-            }.get(step.kind, "Leave the step out.")
+            }.get(step.kind, "Omit the step.")
             yield f"`{step}`: the old version already has '{name}'. {advice}"
 
 
 def _explained_twice(steps: Sequence[Step]) -> Iterator[str]:
-    # With at most one step for each label, the order of the steps does not matter.
+    # With at most one step per label, the order of the steps does not matter.
     for side in ("old", "new"):
         counts = Counter(name for step in steps for name in getattr(step, side))
         for name, times in counts.items():
             if times > 1:
                 which = ", ".join(f"`{step}`" for step in steps if name in getattr(step, side))
-                yield f"{which}: each explains '{name}'. Keep one; if both are needed, make two versions."
+                yield f"{which}: several steps explain '{name}'. Keep one step; if both are needed, create two versions."
 
 
 def _unexplained(steps: Sequence[Step], old: Codebook, new: Codebook) -> Iterator[str]:
-    """Labels that were removed or added and that no step mentions."""
+    """Yield a message for each removed or added label that no step mentions."""
     removed = [name for name in old.label_names if name not in new.label_names]
     added = [name for name in new.label_names if name not in old.label_names]
     lost = [name for name in removed if not any(name in step.old for step in steps)]

@@ -1,7 +1,7 @@
-"""Reading annotations of one version of a codebook under another: along recorded steps, label by label.
+"""Read annotations made under one version of a codebook under another version, by applying the recorded steps.
 
-No annotation is ever rewritten. Reading follows the steps and reports the labels that they cannot decide. Nothing here
-touches a store: `labels.store` keeps versions and steps, `labels.gold` turns readings into gold.
+Annotations are never rewritten. Labels that the steps cannot decide are reported as undecided. This module does not use
+a store: `labels.store` stores versions and steps, and `labels.gold` derives gold from the results.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from labels.records import Annotation
 
 @dataclass(frozen=True)
 class Reread:
-    """A label set read under another version: `labels` are certain, `undecided` ones no annotator has judged."""
+    """A label set under another version: `labels` are certain; no annotator has judged the `undecided` labels."""
 
     labels: tuple[str, ...]
     undecided: tuple[str, ...] = ()
 
 
 def reread(labels: Sequence[str], steps: Iterable[Step], undecided: Sequence[str] = ()) -> Reread:
-    """Follow `steps` from a label set; labels in `undecided` were open before.
+    """Apply `steps` to a label set in which the labels in `undecided` were already open.
 
-    Each label is certain, open or absent, as in Kleene's three-valued logic. A renamed label keeps its value. A merged
-    one is certain if one of its sources is, else open if one is. The parts of a split are open where the whole was
-    certain or open, else absent. An added label is open in every set; a retired one is dropped. Reading along two
-    chains, one after the other, gives the same as reading along both at once.
+    A label is certain, open or absent, as in Kleene's three-valued logic. A renamed label keeps its value. A merged
+    label is certain if one of its sources is certain, otherwise open if one of them is open. The parts of a split label
+    are open if the old label was certain or open, otherwise absent. An added label is open in every set. A retired
+    label is removed. Applying two chains of steps one after the other gives the same result as applying them together.
     """
     certain, open_ = dict.fromkeys(labels), dict.fromkeys(undecided)  # dicts keep the order
     for step in steps:
-        # Asked before any name is removed: a merge may keep the name of one of its sources.
+        # Look up the values before names are removed: a merge may keep the name of one of its sources.
         was_certain = any(name in certain for name in step.old)
         was_open = any(name in open_ for name in step.old)
         for name in step.old:
@@ -48,11 +48,11 @@ def reread(labels: Sequence[str], steps: Iterable[Step], undecided: Sequence[str
 
 
 def reread_between(labels: Sequence[str], steps: Iterable[Step], old: Codebook, new: Codebook) -> Reread:
-    """As `reread`, from version `old` to version `new`, with the effect of their flags; names in the order of `new`.
+    """Apply `steps` like `reread`, and take the flags of both versions into account; labels are in the order of `new`.
 
-    In an exclusive codebook a label was chosen instead of the others. Where that label is retired, or where the new
-    version allows several labels, no annotator has judged the others: they are open. A set that the new version does
-    not allow (two labels where it is exclusive, none without `allow_none`) is open too.
+    In an exclusive codebook, an annotator chose one label instead of the others. If this label is retired, or if the
+    new version allows several labels, no annotator has judged the other labels: they are open. Labels of a set that the
+    new version does not allow (two labels if it is exclusive, no label without `allow_none`) are open too.
     """
     read = reread(labels, steps)
     certain, open_ = set(read.labels), set(read.undecided)
@@ -68,7 +68,7 @@ def reread_between(labels: Sequence[str], steps: Iterable[Step], old: Codebook, 
 
 @dataclass(frozen=True)
 class Edge:
-    """A recorded change of one version into another, by their hashes. Without steps the labels stay the same."""
+    """A recorded change between two versions, identified by their hashes. Without steps, the labels are the same."""
 
     old_hash: str
     new_hash: str
@@ -76,7 +76,7 @@ class Edge:
 
     @property
     def inverse(self) -> Edge:
-        """The way back."""
+        """The change in the opposite direction."""
         return Edge(self.new_hash, self.old_hash, tuple(step.inverse for step in self.steps))
 
 
@@ -84,8 +84,8 @@ class Edge:
 class CodebookHistory:
     """The known versions, by hash, and the recorded changes.
 
-    A change from an unknown version (its annotations were imported without it) to a known one means that annotations of
-    both are read alike.
+    A change from an unknown version to a known version means that the labels of both have the same meaning. A version
+    is unknown if its annotations were imported without their codebook.
     """
 
     versions: Mapping[str, Codebook] = field(default_factory=dict)
@@ -93,9 +93,9 @@ class CodebookHistory:
 
 
 def route(edges: Iterable[Edge], old_hash: str, new_hash: str) -> tuple[Edge, ...] | None:
-    """The shortest chain of changes from one version to another, found breadth first; None where there is none.
+    """The shortest chain of changes from one version to another, found breadth first; None if there is no chain.
 
-    Among chains of the same length, the one whose edges come first in `edges` is taken.
+    Among chains of equal length, the first in the order of `edges` is returned.
     """
     leaving: dict[str, list[Edge]] = {}
     for edge in edges:
@@ -113,9 +113,10 @@ def route(edges: Iterable[Edge], old_hash: str, new_hash: str) -> tuple[Edge, ..
 
 @dataclass(frozen=True)
 class Reading:
-    """An annotation read under a version: its labels, and those it leaves `undecided`, in codebook order.
+    """The certain and the undecided labels of an annotation under a version, in codebook order.
 
-    `changes` counts the recorded changes of labels in between; `reworded`: it was made under other wording.
+    `changes` is the number of recorded label changes between the versions; `reworded` is true if the annotation was
+    made under a version with the same labels but different wording.
     """
 
     labels: tuple[str, ...]
@@ -127,8 +128,8 @@ class Reading:
 class VersionReader:
     """Reads annotations of any version in `history` under one version of a codebook.
 
-    Versions with the same label names and flags differ in wording only: their annotations are read as they are.
-    Recorded changes are followed in both directions, so that an old version stays usable beside a new one.
+    If two versions have the same label names and flags, only their wording differs, and annotations are read unchanged.
+    Recorded changes apply in both directions, so an old version can still be used beside a new version.
     """
 
     def __init__(self, codebook: Codebook, history: CodebookHistory) -> None:
@@ -150,24 +151,25 @@ class VersionReader:
         self._routes: dict[str, tuple[Edge, ...] | None] = {}
 
     def canonical(self, codebook_hash: str) -> str:
-        """The hash that represents this version and all that differ from it in wording only."""
+        """The hash that represents this version and all versions that differ from it only in wording."""
         known = self._alias.get(codebook_hash, codebook_hash)
         return self._canonical.get(known, known)
 
     def route(self, codebook_hash: str) -> tuple[Edge, ...] | None:
-        """The changes from a version to this reader's, between hashes as `canonical` gives them.
+        """The changes from a version to this reader's version, between the hashes returned by `canonical`.
 
-        Empty where labels and flags are the same, None where no chain leads here or the version is unknown.
+        Empty if labels and flags are the same; None if the version is unknown or no chain of changes connects them.
         """
         if codebook_hash not in self._routes:
             self._routes[codebook_hash] = route(self._edges, self.canonical(codebook_hash), self.canonical(self._hash))
         return self._routes[codebook_hash]
 
     def check_readable(self, annotations: Iterable[Annotation]) -> None:
-        """Refuse annotations of a version whose labels differ and from which no recorded change leads here.
+        """Check that recorded changes connect the versions of all annotations with this reader's version.
 
         Raises:
-            CodebookError: it lists the versions, the number of annotations of each, and the command that fixes it.
+            CodebookError: a known version with different labels is not connected; the message lists each such version,
+                its number of annotations, and the command to use.
         """
         made = Counter(annotation.codebook_hash for annotation in annotations)
         lost = [known for known in made if known in self._versions and self.route(known) is None]
@@ -184,10 +186,12 @@ class VersionReader:
             )
 
     def read(self, annotation: Annotation) -> Reading:
-        """The annotation under this reader's version; one of an unknown version is read as if it were made under it.
+        """Read an annotation under this reader's version.
+
+        Annotations of unknown versions are read as if they had been made under this reader's version.
 
         Raises:
-            CodebookError: it has a label that its version lacks.
+            CodebookError: the annotation has a label that is not in its version, or see `check_readable`.
         """
         place = f"sentence {annotation.sentence_id}, annotator '{annotation.annotator}'"
         made = annotation.codebook_hash
@@ -201,9 +205,9 @@ class VersionReader:
         return Reading(read.labels, read.undecided, changes=len(path))
 
     def read_suggestion(self, annotation: Annotation) -> tuple[str, ...] | None:
-        """The suggestion that was shown, under this reader's version; None where it is undecided or there was none.
+        """Read the suggestion of an annotation under this reader's version; None if it is undecided or missing.
 
-        Names that the annotation's version lacks are left out: a model may have other labels.
+        The labels of a model may differ from the labels of the codebook, so unknown names are allowed.
         """
         path = self.route(annotation.codebook_hash)
         if annotation.suggestion is None or not path:

@@ -1,7 +1,7 @@
-"""The codebook: which labels exist, what each one means, and the version that annotations refer to.
+"""Codebooks: labels, their definitions, and the version that annotations refer to.
 
-Validates, hashes, reads and writes codebooks. `labels.codebook.changes` compares two versions,
-`labels.text.examples` infers a codebook from labelled rows, `labels.cli.codebook` prints.
+This module validates, hashes, reads and writes codebooks. `labels.codebook.changes` compares versions,
+`labels.text.examples` infers codebooks from labelled rows, and `labels.cli.codebook` prints codebooks.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from labels.errors import CodebookError, did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 BY_NAME = "#"
-"""The key after which a label is chosen by its name."""
+"""The key to press before typing the name of a label."""
 RESERVED_KEYS = frozenset(f"nsuq?!/:{BY_NAME}")
-"""Keys that labelling keeps for none, skip, undo, quit, help, note, find, jump and a label by its name."""
+"""Keys that are reserved while labelling: none, skip, undo, quit, help, note, find, jump and label by name."""
 _FREE_KEYS = "123456789abcdefghijklmoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LISTED = 12
-"""How many labels an error message names."""
-# Lazy, so that a cue takes the nearest next word, and bounded, so that it does not join distant clauses.
+"""The maximum number of labels listed in an error message."""
+# Lazy, to match the nearest next word, and bounded, to avoid matches across distant clauses.
 _GAP = r"(?:\W+\w+){0,6}?\W+"
 
 
@@ -37,16 +37,16 @@ class _Strict(BaseModel):
 
 
 class LabelExample(_Strict):
-    """A sentence that illustrates a label; `why` is the rule that it shows."""
+    """A sentence that illustrates a label; `why` is the rule that it illustrates."""
 
     text: Annotated[str, Field(min_length=1)]
     why: str = ""
 
 
 class Label(_Strict):
-    """One statement type: a name for files and columns, a title for people, and the rules that decide.
+    """A statement type: a name for files and columns, a title for readers, and the rules for choosing the label.
 
-    `key` is the key that chooses it while labelling. `cues` are phrases that `compile_cue` finds in a text.
+    `key` selects the label while labelling. `cues` are phrases that `compile_cue` turns into search patterns.
     `crosswalk` maps the name of another scheme, such as "cameo", to its codes.
     """
 
@@ -64,7 +64,7 @@ class Label(_Strict):
     @field_validator("name")
     @classmethod
     def _name_is_safe(cls, name: str) -> str:
-        # Names become columns of tables, parts of file names and words of the command line.
+        # Names are used as table columns, parts of file names and command-line arguments.
         if not NAME.fullmatch(name):
             raise ValueError(f"'{name}' must start with a letter or digit and use only letters, digits, _ . and -")
         if name.lower() == "none":
@@ -84,7 +84,7 @@ class Label(_Strict):
 class Codebook(_Strict):
     """A versioned labelling schema.
 
-    `exclusive`: a sentence has exactly one label (or none, if `allow_none`). Otherwise it has any number, also none.
+    `exclusive`: a sentence has exactly one label (or no label, if `allow_none`). Otherwise, it has zero or more labels.
     """
 
     name: str
@@ -105,14 +105,14 @@ class Codebook(_Strict):
         return self
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        """What a notebook shows: which codebook it is, and its labels by name."""
+        """A short representation for notebooks: name, version and label names."""
         return [("name", self.name), ("version", self.version), ("labels", self.label_names)]
 
     @property
     def hash(self) -> str:
-        """16 hex digits of the codebook's whole content; annotations and artefacts record it.
+        """A hash of the complete content, 16 hex digits; annotations and artefacts record this hash.
 
-        It is computed over the values, not over a file's text: comments and layout do not change it.
+        The hash depends on the values only, not on comments or the layout of the file.
         """
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -131,17 +131,17 @@ class Codebook(_Strict):
 
     @property
     def names_by_value(self) -> dict[str, str]:
-        """Value of a labelled file -> label name: names, and titles that only one label has."""
+        """Maps the values allowed in labelled files (label names and unique titles) to label names."""
         titles = Counter(label.title for label in self.labels)
         by_title = {label.title: label.name for label in self.labels if titles[label.title] == 1}
         return by_title | {name: name for name in self.label_names}
 
     def check_labels(self, labels: Iterable[str], place: str) -> tuple[str, ...]:
-        """`labels` in codebook order without repeats.
+        """Check labels, and return them in codebook order without repeats.
 
         Raises:
-            CodebookError: a label is unknown, or the set breaks `exclusive` / `allow_none`; the message starts
-                with `place`.
+            CodebookError: a label is unknown, or the set violates `exclusive` or `allow_none`; the message starts with
+                `place`.
         """
         wanted = set(labels)
         for label in sorted(wanted.difference(self.label_names)):
@@ -166,7 +166,7 @@ class Codebook(_Strict):
 
     @property
     def keys(self) -> dict[str, str]:
-        """Key -> label name: the codebook's own keys; labels without one get digits, then letters, while they last."""
+        """Maps keys to label names; labels without a key in the codebook get unused digits, then letters."""
         own = {label.name: label.key for label in self.labels if label.key}
         free = (key for key in _FREE_KEYS if key not in own.values())
         keys = {name: own.get(name) or next(free, "") for name in self.label_names}
@@ -174,27 +174,27 @@ class Codebook(_Strict):
 
     @property
     def shown_keys(self) -> dict[str, str]:
-        """Label name -> its key, or `BY_NAME` for labels that got none."""
+        """Maps label names to keys; `BY_NAME` for labels without a key."""
         by_name = {name: key for key, name in self.keys.items()}
         return {name: by_name.get(name, BY_NAME) for name in self.label_names}
 
     @property
     def keyless(self) -> tuple[str, ...]:
-        """Names of the labels that got no key: they are chosen by name only."""
+        """The names of labels without a key, which can only be chosen by name."""
         return tuple(name for name, key in self.shown_keys.items() if key == BY_NAME)
 
     def labels_beginning(self, typed: str) -> tuple[str, ...]:
-        """Label names that begin with `typed`, ignoring case; a name that equals it is returned alone."""
+        """The label names that begin with `typed`, ignoring case; only the exact match if there is one."""
         if typed in self.label_names:
             return (typed,)
         found = tuple(name for name in self.label_names if name.lower().startswith(typed.lower()))
         return tuple(name for name in found if len(name) == len(typed)) or found
 
     def label_beginning(self, typed: str) -> str:
-        """The one label name that equals `typed` or begins with it.
+        """The only label name that equals `typed` or begins with it.
 
         Raises:
-            CodebookError: no name begins with it, or several do.
+            CodebookError: no name or several names begin with `typed`.
         """
         found = self.labels_beginning(typed)
         if not found:
@@ -206,9 +206,9 @@ class Codebook(_Strict):
 
 
 def compile_cue(cue: str) -> re.Pattern[str]:
-    r"""The pattern that finds a cue at word boundaries, ignoring case.
+    r"""Compile a cue into a pattern that matches at word boundaries and ignores case.
 
-    `*` at a word's end stands for any ending, `...` for up to six words.
+    `*` at the end of a word matches any ending; `...` matches up to six words.
 
     >>> bool(compile_cue("pledg* ... million").search("Oslo pledged another 40 million."))
     True
@@ -236,16 +236,16 @@ def _refuse_repeats(what: str, values: Sequence[str]) -> None:
 
 
 def shipped_codebooks() -> list[str]:
-    """Names of the codebooks in the package."""
+    """The names of the codebooks included in the package."""
     folder = resources.files("labels.codebook") / "shipped"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_codebook(name_or_path: str | Path) -> Codebook:
-    """Read a codebook from a TOML file, or a shipped one by name; a file of that name wins.
+    """Load a codebook from a TOML file, or load a shipped codebook by name; a file with the same name takes precedence.
 
     Raises:
-        CodebookError: there is no such codebook, it is not TOML, or it does not follow the schema.
+        CodebookError: the codebook does not exist, is not valid TOML, or does not follow the schema.
     """
     path = Path(name_or_path)
     if str(name_or_path) in shipped_codebooks() and not path.is_file():
@@ -263,16 +263,16 @@ def load_codebook(name_or_path: str | Path) -> Codebook:
 
 
 def names_stored(reference: str) -> bool:
-    """Whether `reference` reads as a version in a store (NAME@VERSION, NAME@HASH or a hash) and is not a file."""
+    """Whether `reference` has the form of a stored version (NAME@VERSION, NAME@HASH or HASH) and is not a file."""
     reads_so = "@" in reference or re.fullmatch(r"[0-9a-f]{16}", reference) is not None
     return reads_so and reference not in shipped_codebooks() and not Path(reference).is_file()
 
 
 def parse_codebook(text: str, place: str) -> Codebook:
-    """The codebook in a TOML text; `place` names its origin in messages.
+    """Parse a codebook from TOML text; `place` is its origin, for messages.
 
     Raises:
-        CodebookError: not TOML, or not a codebook.
+        CodebookError: the text is not valid TOML or not a valid codebook.
     """
     try:
         content = tomllib.loads(text)
@@ -282,10 +282,10 @@ def parse_codebook(text: str, place: str) -> Codebook:
 
 
 def codebook_from_dict(content: dict[str, Any], place: str) -> Codebook:
-    """The codebook with this content.
+    """Create a codebook from a dictionary; `place` is its origin, for messages.
 
     Raises:
-        CodebookError: a key is unknown, missing or of the wrong type; every problem is listed with its key.
+        CodebookError: a key is unknown or missing, or a value is not valid; the message lists every problem.
     """
     try:
         return Codebook.model_validate(content)
@@ -295,7 +295,7 @@ def codebook_from_dict(content: dict[str, Any], place: str) -> Codebook:
 
 def _explain(error: ValidationError, place: str) -> str:
     lines = [f"{place}: this codebook is not valid."]
-    # Where a label is wrong, pydantic also counts the labels that are left: "too short" would only distract.
+    # If a label is invalid, pydantic also reports that there are too few labels, which would be misleading.
     problems = [p for p in error.errors() if p["type"] != "too_short" or p["loc"] != ("labels",)] or error.errors()
     for problem in problems:
         where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"]) or "codebook"
@@ -309,14 +309,14 @@ def _explain(error: ValidationError, place: str) -> str:
 
 
 def _schema_at(place: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model whose key is at a place such as ("labels", 0, "examples", 1, "title")."""
+    """The model that contains the key at a location such as ("labels", 0, "examples", 1, "title")."""
     if place[:1] != ("labels",):
         return Codebook
     return LabelExample if len(place) > 3 and place[2] in ("examples", "counterexamples") else Label
 
 
 def dump_codebook(codebook: Codebook) -> str:
-    """The codebook as TOML with every key, which `parse_codebook` reads back to an equal codebook."""
+    """The codebook as TOML with all keys; `parse_codebook` restores an equal codebook."""
     import tomli_w
 
     content = codebook.model_dump(mode="json")

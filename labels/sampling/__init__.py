@@ -1,1 +1,1 @@
-"""What to label next: draws from the store, suggestions, and what waits to be labelled again."""
+"""Choose sentences to label: draws from the store, model suggestions, and the queue for relabelling."""

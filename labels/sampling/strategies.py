@@ -1,6 +1,6 @@
-"""What to label next, from the store alone: draws by strategy, with inclusion probabilities where they are known.
+"""Choose the sentences to label next, by strategy, with inclusion probabilities if they are known.
 
-The store keeps draws and reservations, so that two annotators do not get the same sentence.
+The store records draws and reservations, so that two annotators do not receive the same sentence by accident.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
 BLIND = frozenset({"overlap", "audit", "retest"})
 """Strategies whose sentences are labelled without seeing suggestions."""
 LEASE = timedelta(hours=12)
-"""How long a drawn sentence is reserved for its annotator before others may draw it."""
+"""Time for which a drawn sentence is reserved for its annotator."""
 AUDIT_EDGES = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0)
-"""Bounds of the strata of an audit: the largest probability that the model gives to any label."""
+"""Bounds of the audit strata, in terms of the highest label probability of a sentence."""
 
 _ATTEMPTS = 10
 _POOL = 4000
-"""How many sentences `diverse` clusters: a random part of the store, so that millions still take only seconds."""
+"""Number of randomly chosen sentences that `diverse` clusters; limits the time needed for large stores."""
 _UNCERTAIN_POOL = 10
-"""`uncertain-diverse` clusters this many times what it draws."""
+"""`uncertain-diverse` clusters this many sentences per sentence to draw."""
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 
 
 @dataclass(frozen=True)
 class DrawRequest:
-    """What an annotator asks for.
+    """The options of a draw.
 
     Args:
         strategy: one of `STRATEGIES`.
-        size: how many sentences to draw if no draw is unfinished.
-        seed: the seed of every random choice.
-        overlap: share (0 to 1) of a random draw that two annotators label; drawn at random, labelled blind.
+        size: the number of sentences to draw if no draw is unfinished.
+        seed: the seed for all random choices.
+        overlap: the share (0 to 1) of a random draw that two annotators label without suggestions.
         model_id: the model whose scores are used (`uncertainty`, `diverse`, `uncertain-diverse`, `audit`).
         by: the measure of uncertainty.
-        query: words, or phrases in quotes, that `search` looks for.
-        retest_after: how old a decision must be before `retest` draws its sentence.
+        query: words or quoted phrases for `search`.
+        retest_after: the minimum age of decisions that `retest` draws.
     """
 
     strategy: str = "random"
@@ -63,7 +63,7 @@ class DrawRequest:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Draws of one annotator that were made together, and those of their sentences that are still to be decided."""
+    """Draws made together for one annotator, and the ids of their sentences without a decision."""
 
     draws: tuple[Draw, ...]
     pending: frozenset[str]
@@ -71,7 +71,7 @@ class Assignment:
 
 @dataclass
 class _Plan:
-    """What to draw: items by strategy, and the overlap sentences that another annotator already has."""
+    """A planned draw: items by strategy, and the overlap sentences already drawn for another annotator."""
 
     items: dict[str, list[DrawItem]]
     frame_size: int | None = None
@@ -80,19 +80,18 @@ class _Plan:
 
 
 def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
-    """The annotator's unfinished draw of this kind, or a new one; None if nothing is left to draw.
+    """The annotator's unfinished draw of this kind, or a new draw; None if no sentence is left to draw.
 
-    Other annotators do not get the same sentences until the reservation ends after `LEASE`, except those meant to be
-    shared: overlap, audit, retest and relabel.
+    Other annotators do not receive these sentences until the reservation ends after `LEASE`. The sentences of overlap,
+    audit, retest and relabel draws are shared and can be drawn again.
 
     Raises:
-        InputError: the strategy is unknown, lacks what it needs (a model's scores, embeddings, a query), or does not
-            take an option that is given.
+        InputError: the strategy is unknown, its scores, embeddings or query are missing, or an option does not apply.
         StoreError: other annotators reserved the sentences first at every attempt.
     """
     if request.strategy not in _PLANS:
         hint = did_you_mean(request.strategy, STRATEGIES)
-        raise InputError(f"strategy '{request.strategy}' is not known{hint}. Use one of {', '.join(STRATEGIES)}.")
+        raise InputError(f"unknown strategy '{request.strategy}'{hint}. Use one of {', '.join(STRATEGIES)}.")
     if request.query and request.strategy != "search":
         raise InputError(f"strategy '{request.strategy}' takes no words ('{request.query}'); only 'search' does.")
     if request.overlap and request.strategy != "random":
@@ -120,7 +119,7 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
 
 
 def lease_end(lease: timedelta = LEASE) -> str:
-    """When a reservation made now ends, ISO 8601 in UTC."""
+    """The end of a reservation that starts now, ISO 8601 in UTC."""
     return (datetime.now(UTC) + lease).isoformat(timespec="microseconds")
 
 
@@ -180,19 +179,19 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
 
 
 def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
-    """The sentences of which the model is least sure."""
+    """The sentences with the highest model uncertainty."""
     found = store.unseen.uncertain(request.model_id, request.by, request.size)
     return _Plan({"uncertainty": [DrawItem(identifier, stratum=request.by) for identifier, _ in found]})
 
 
 def _diverse(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
-    """Representatives of clusters of a random part of the unseen sentences."""
+    """Cluster representatives of a random subset of the unseen sentences."""
     vectors = store.scores.embeddings(request.model_id, store.unseen.random(_POOL, generator))
     return _clusters(store, request, vectors, None)
 
 
 def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
-    """Representatives of clusters of the sentences of which the model is least sure, weighted by its uncertainty."""
+    """Cluster representatives of the most uncertain sentences, weighted by uncertainty."""
     found = dict(store.unseen.uncertain(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
     vectors = store.scores.embeddings(request.model_id, found)
     # A small margin means uncertain, a small entropy means certain.
@@ -214,9 +213,9 @@ def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], wei
 def representatives(
     vectors: Sequence[bytes], count: int, *, weights: Sequence[float] | None = None, seed: int
 ) -> list[int]:
-    """The positions of `count` vectors that differ: the one nearest to the centre of each k-means cluster.
+    """The positions of `count` diverse vectors: the vector nearest to the centre of each k-means cluster.
 
-    If there are no more than `count` vectors, all positions.
+    Returns all positions if there are at most `count` vectors.
 
     Args:
         vectors: n little-endian float16 vectors of the same length.
@@ -299,7 +298,7 @@ def _retest(store: Store, annotator: str, request: DrawRequest, generator: Rando
 
 
 def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> _Plan:
-    """The queue of sentences to be labelled again, oldest first."""
+    """The queued sentences for relabelling, oldest first."""
     found = {entry.sentence_id: entry for entry in store.relabelling.waiting(annotator, request.size)}
     return _Plan({"relabel": [DrawItem(key, None, entry.reason, entry.previous) for key, entry in found.items()]})
 

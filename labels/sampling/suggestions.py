@@ -1,4 +1,4 @@
-"""What a model suggests for a sentence, and whether the annotator sees it."""
+"""Label suggestions from a model, and the decision to show or withhold them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labels.store import ScoringModel, Store
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The labels that a model suggests, and the probability of every label by name; `blind` ones are withheld."""
+    """The suggested labels and the probability of every label by name; `blind` suggestions are withheld."""
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
@@ -23,10 +23,10 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Suggester:
-    """Makes suggestions from the scores in the store.
+    """Derives suggestions from the scores in the store.
 
-    A share `blind_share` (0 to 1) of the suggestions is withheld, so that their effect can be measured. Which ones
-    depends only on the sentence and the annotator.
+    The share `blind_share` (0 to 1) of the suggestions is withheld to measure their effect. Whether a suggestion is
+    withheld depends only on the sentence and the annotator.
     """
 
     store: Store
@@ -35,7 +35,7 @@ class Suggester:
     blind_share: float
 
     def suggest(self, sentence_id: str, *, blind: bool = False) -> Suggestion | None:
-        """What the model suggests; None if the sentence has no score."""
+        """The suggestion for a sentence; None if the sentence has no score."""
         found = self.store.scores.probabilities(self.model.id, sentence_id)
         if found is None:
             return None
@@ -58,10 +58,10 @@ class Suggester:
 
 
 def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:
-    """The model whose scores are used: the one added last, of those whose ids start with `wanted`.
+    """The scoring model to use: the most recently added model with an id that starts with `wanted`.
 
     Raises:
-        InputError: there is no such model, or its labels are not those of the codebook.
+        InputError: no model matches, or the labels of the model differ from the labels of the codebook.
     """
     models = store.scores.models()
     found = [model for model in models if model.id.startswith(wanted)]

@@ -624,7 +624,7 @@ def test_a_missing_store_is_named_with_the_command_that_fills_it(town: Store) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--strategy", "uncertain"], "strategy 'uncertain' is not known (did you mean"),
+        (["--strategy", "uncertain"], "unknown strategy 'uncertain' (did you mean"),
         (["--strategy", "search"], "'search' needs words to look for"),
         (["--strategy", "uncertainty"], "there are no scores by any model (models: none). Write scores with"),
         (["--suggest"], "there are no scores by any model"),

@@ -222,11 +222,16 @@ def test_steps_that_explain_every_label_once_pass(old: str, new: str, typed: lis
         ("a b", "b", ["rename a=b"], "the old version already has 'b'. To make both one label, type `--merge a,b=b`"),
         ("a b c", "c", ["merge a,b=c"], "type `--merge a,b,c=c`"),
         ("a b", "b c", ["split a=b,c"], "the old version already has 'b'. The parts of a split are new"),
-        ("a b", "a b", ["add a"], "the old version already has 'a'. Leave the step out"),
+        ("a b", "a b", ["add a"], "the old version already has 'a'. Omit the step"),
         ("a b", "a b", ["retire a"], "the new version still has 'a'"),
         ("a b", "a b c", ["merge a,b=c"], "the new version still has 'a'"),
-        ("a b", "b c d", ["rename a=c", "rename a=d"], "`--rename a=c`, `--rename a=d`: each explains 'a'"),
-        ("a b", "c", ["rename a=c", "rename b=c"], "each explains 'c'"),
+        (
+            "a b",
+            "b c d",
+            ["rename a=c", "rename a=d"],
+            "`--rename a=c`, `--rename a=d`: several steps explain 'a'",
+        ),
+        ("a b", "c", ["rename a=c", "rename b=c"], "several steps explain 'c'"),
     ],
 )
 def test_steps_that_do_not_explain_the_change_are_refused(old: str, new: str, typed: list[str], message: str) -> None:

@@ -679,7 +679,7 @@ def test_two_people_relabel_different_sentences_until_none_is_left(store: Store)
 
 @pytest.mark.parametrize(("strategy", "hint"), [("uncertanty", "did you mean 'uncertainty'"), ("xyz", "")])
 def test_an_unknown_strategy_names_the_nearest_and_all(store: Store, strategy: str, hint: str) -> None:
-    with pytest.raises(InputError, match=rf"strategy '{strategy}' is not known.*{hint}.*Use one of random, .*relabel"):
+    with pytest.raises(InputError, match=rf"unknown strategy '{strategy}'.*{hint}.*Use one of random, .*relabel"):
         next_assignment(store, "ana", DrawRequest(strategy))
     assert not store.draws.last("ana", (strategy,))
 
