@@ -1,7 +1,7 @@
 """Chance-corrected agreement: Cohen's kappa, Krippendorff's alpha, and percentile bootstrap intervals over documents.
 
-Values in, numbers out; `report` chooses which decisions are compared. A coefficient is computed from sums over
-documents, so that a bootstrap draw only reweights the documents instead of counting again.
+`report` chooses which decisions are compared. Coefficients are computed from sums per document: a bootstrap draw only
+changes the weights of the documents, and nothing is counted again.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ Value = TypeVar("Value", bound=Hashable)
 MISSING = -1
 """The code of a value that a rater did not give."""
 FEWEST_DOCUMENTS = 20
-"""With fewer documents a bootstrap over documents says little about the precision of a figure."""
+"""With fewer documents, a bootstrap over documents does not give useful intervals."""
 FEWEST_WITH_LABEL = 10
-"""The same for the documents in which one label was given."""
+"""The minimum number of documents in which a label was given, for an interval of a per-label figure."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A figure and its bootstrap interval.
 
-    `value` is None if the figure is undefined, and `undefined` says why. `low` and `high` are None if there is no
-    interval, and `no_interval` says why. The figure was undefined in `undefined_draws` draws, which were dropped.
+    `value` is None if the figure is undefined; `undefined` is the reason. `low` and `high` are None if there is no
+    interval; `no_interval` is the reason. `undefined_draws` is the number of draws that were dropped because the figure
+    was undefined in them.
     """
 
     value: float | None
@@ -55,18 +56,18 @@ def masi_distance(first: Collection[Hashable], second: Collection[Hashable]) -> 
     a, b = set(first), set(second)
     if a == b:
         return 0.0
-    # Disjoint sets need no case of their own: their Jaccard index is 0.
+    # Disjoint sets need no special case: their Jaccard index is 0.
     monotonicity = 2 / 3 if a < b or b < a else 1 / 3
     return 1 - len(a & b) / len(a | b) * monotonicity
 
 
 def distance_matrix(values: Sequence[Value], distance: Callable[[Value, Value], float]) -> Floats:
-    """(values, values) distances."""
+    """The distances between all pairs of values, of shape (values, values)."""
     return np.array([[distance(a, b) for b in values] for a in values], dtype=float).reshape(len(values), len(values))
 
 
 def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: int) -> Floats:
-    """The sums of each document from which Krippendorff's alpha is computed.
+    """The sums per document that are needed to compute Krippendorff's alpha.
 
     Args:
         codes: (units, raters) value numbers, or `MISSING`.
@@ -74,10 +75,11 @@ def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: i
         groups: (units,) document number of each unit, below `n_groups`.
 
     Returns:
-        (documents, 1 + values): the disagreement within units (the sum over a unit's ordered pairs, divided by its
-        number of values less one), then how often each value was given, in units with at least two values.
+        Sums of shape (documents, 1 + values) over units with at least two values. The first column is the disagreement
+        within units: per unit, the sum over ordered pairs, divided by the number of values minus one. The other columns
+        count how often each value was given.
     """
-    # A unit with one value has no pair; it must not count in the expected disagreement either.
+    # A unit with one value has no pairs and must not contribute to the expected disagreement either.
     sizes = (codes >= 0).sum(axis=1)
     pairable = sizes >= 2
     codes, sizes, groups = codes[pairable], sizes[pairable], groups[pairable]
@@ -138,21 +140,21 @@ def kappa_of(sums: Floats) -> Floats:
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """numerator / denominator element by element, nan where the denominator is not positive."""
+    """Divide element by element; nan if the denominator is not positive."""
     quotient = np.full(len(denominator), np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
     return quotient
 
 
 def mean_of_defined(figures: Sequence[Floats]) -> Floats:
-    """The mean of several figures in each draw, over those that are defined in it; nan if none is."""
+    """The mean of the figures that are defined in a draw, for every draw; nan if all figures are undefined."""
     stacked = np.array(figures)
     defined = ~np.isnan(stacked)
     return ratio(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0).astype(float))
 
 
 def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
-    """(groups, values): how often each value occurs in each group, `MISSING` left out."""
+    """How often each value occurs in each group, without `MISSING`; of shape (groups, values)."""
     given = codes >= 0
     # One number for each (group, value), so that one pass of `bincount` fills the table.
     cells = groups[given] * n_values + codes[given]
@@ -165,7 +167,7 @@ def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> 
 def percentile_interval(drawn: Floats, confidence: float) -> tuple[float, float] | None:
     """The bounds of the central `confidence` (0 to 1, exclusive) of bootstrap draws (n,).
 
-    Draws that are nan are left out; None if all are.
+    Draws that are nan are ignored; returns None if all draws are nan.
     """
     defined = drawn[~np.isnan(drawn)]
     if not len(defined):
@@ -184,15 +186,16 @@ class Bootstrap:
 
 
 DEFAULT_BOOTSTRAP = Bootstrap()
-"""What reports use unless told otherwise."""
+"""The default bootstrap of reports."""
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """Bootstrap draws: documents drawn with replacement.
+    """Bootstrap draws of documents with replacement.
 
-    `groups` is (units,): the document number of each unit. `weights` is (1 + draws, documents): how often each document
-    counts. The first row is the data as they are; with fewer than `FEWEST_DOCUMENTS` there are no other rows.
+    `groups`, of shape (units,), contains the document number of each unit. `weights`, of shape (1 + draws, documents),
+    contains the number of times that each document counts. The first row of `weights` is the original data; with fewer
+    than `FEWEST_DOCUMENTS` documents, there are no other rows.
     """
 
     groups: Integers
@@ -207,14 +210,14 @@ class Resampling:
     def estimate(
         self, figures: Floats, undefined: str, *, n_documents: int | None = None, n_with_label: int | None = None
     ) -> Estimate:
-        """The figure of the data, with an interval from the percentiles of the draws.
+        """The figure for the original data, with a percentile interval from the draws.
 
         Args:
-            figures: (1 + draws,), nan where undefined.
-            undefined: why the figure is undefined, if it is.
-            n_documents: how many documents the figure comes from; all by default.
-            n_with_label: in how many of them its label was given; below `FEWEST_WITH_LABEL` there is no interval,
-                because it would be far too narrow.
+            figures: the figure in the original data and in every draw, of shape (1 + draws,); nan if undefined.
+            undefined: the reason to report if the figure is undefined.
+            n_documents: the number of documents behind the figure; all documents by default.
+            n_with_label: the number of documents in which the label was given. Below `FEWEST_WITH_LABEL`, there is no
+                interval, because it would be far too narrow.
 
         Source: Efron and Tibshirani (1993), percentile method; for alpha and kappa Zapf et al. (2016), "Measuring
         inter-rater reliability for nominal data"; clusters as in Field and Welsh (2007).

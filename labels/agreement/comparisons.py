@@ -26,7 +26,7 @@ _NO_LABEL = "undefined for every label"
 
 @dataclass(frozen=True)
 class Unit:
-    """A sentence with the label set that each annotator gave it (or one annotator at each reading)."""
+    """A sentence with the label set given by each annotator (or by one annotator in each reading)."""
 
     sentence: Sentence
     given: Mapping[str, LabelSet]
@@ -36,8 +36,8 @@ class Unit:
 class Coefficients:
     """Agreement on one label, or on whole label sets.
 
-    `prevalence` is the share of decisions with the label, None without decisions. `kappa` is Cohen's kappa, with
-    several pairs of annotators its mean over the pairs (Light 1971). `alpha` is Krippendorff's alpha, nominal.
+    `prevalence` is the share of decisions with the label, None without decisions. `kappa` is Cohen's kappa; for several
+    pairs of annotators, the mean over the pairs (Light 1971). `alpha` is Krippendorff's nominal alpha.
     """
 
     prevalence: float | None
@@ -51,7 +51,7 @@ _NO_COEFFICIENTS = Coefficients(None, _UNDEFINED, _UNDEFINED)
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """Cohen's kappa of two annotators on the `n_sentences` that both reviewed, over whole label sets and per label."""
+    """Cohen's kappa of two annotators on `n_sentences` reviewed by both, for whole label sets and per label."""
 
     annotators: tuple[str, str]
     n_sentences: int
@@ -65,9 +65,9 @@ class Figures:
     """Agreement on `n_sentences` that at least two of `annotators` reviewed.
 
     `exact_agreement` is the share of equal pairs of decisions on the same sentence, not corrected for chance. `sets`
-    compares whole label sets, the empty one included: in an exclusive codebook, the classes. Its prevalence is the
-    share of decisions with any label. `masi_alpha` gives partial credit to sets that overlap. `mean_kappa` and
-    `mean_alpha` are means over the labels for which they are defined.
+    compares whole label sets, including the empty set; in an exclusive codebook, these are the classes. The prevalence
+    of `sets` is the share of decisions with any label. `masi_alpha` gives partial credit for overlapping sets.
+    `mean_kappa` and `mean_alpha` are means over the labels for which kappa or alpha is defined.
     """
 
     n_sentences: int = 0
@@ -84,7 +84,7 @@ class Figures:
 
 
 def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> Figures:
-    """Agreement on units with at least two label sets each; without units every figure is undefined."""
+    """Compute agreement on units with at least two label sets each; without units, all figures are undefined."""
     if not units:
         return Figures(per_label=dict.fromkeys(codebook.label_names, _NO_COEFFICIENTS))
     ratings = _ratings(units, codebook, bootstrap)
@@ -124,8 +124,8 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
 class _Ratings:
     """The label sets as arrays.
 
-    `codes` is (units, raters): the position in `values` of the set that a rater gave, or `MISSING`. `columns` has the
-    same for each label by name: 1 if the rater gave it, 0 if not, or `MISSING`.
+    `codes`, of shape (units, raters), contains the position in `values` of the rater's label set, or `MISSING`.
+    `columns` maps each label name to an array of the same shape: 1 if the rater gave the label, 0 if not, or `MISSING`.
     """
 
     raters: tuple[str, ...]
@@ -135,7 +135,7 @@ class _Ratings:
     resampling: Resampling
 
     def alpha(self, codes: Integers, distances: Floats) -> Floats:
-        """Krippendorff's alpha in every draw."""
+        """Krippendorff's alpha for every draw."""
         sums = coefficients.alpha_sums(codes, distances, self.resampling.groups, self.resampling.n_documents)
         return coefficients.alpha_of(self.resampling.weights @ sums, distances)
 
@@ -182,7 +182,7 @@ def _documents_with(codes: Integers, resampling: Resampling) -> int:
 
 
 def _shared(codes: Integers) -> Integers:
-    """The same codes, `MISSING` for units that not every rater rated."""
+    """The codes, with `MISSING` for units that at least one rater did not rate."""
     return np.where((codes == MISSING).any(axis=1, keepdims=True), MISSING, codes)
 
 

@@ -1,7 +1,7 @@
-"""Reports on agreement: between annotators, and of annotators with their own earlier decisions.
+"""Agreement reports: between annotators, and between the earlier and later decisions of one annotator.
 
-This module chooses which decisions are compared; the figures come from `comparisons`. Nothing is read from a store or
-printed. The effect of shown suggestions is in `suggestion_effect`.
+This module chooses the decisions to compare; `comparisons` computes the figures. It does not read a store or print.
+`suggestion_effect` measures the effect of suggestions.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from labels.gold import kept_annotations
 from labels.records import RANDOM_STRATEGIES, Annotation, Sentence
 
 RETEST = "retest"
-"""The strategy that shows annotators sentences on which they decided before."""
+"""The strategy that shows annotators sentences that they have labelled before."""
 MOST_CONFUSED = 10
 EXAMPLES_EACH = 2
 
 _Reading = tuple[Annotation, LabelSet]
-"""A decision, and its labels as the codebook in use reads them."""
+"""A decision, and its labels under the current codebook."""
 
 
 @dataclass(frozen=True)
 class ConfusedSentence:
-    """A sentence on which annotators differ, and the labels that each gave."""
+    """A sentence on which annotators disagree, with the labels given by each annotator."""
 
     sentence_id: str
     text: str
@@ -39,7 +39,10 @@ class ConfusedSentence:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often one decision had a label where another on the same sentence had the other label, or none (None)."""
+    """The number of pairs of decisions on a sentence in which one had the first label and the other the second.
+
+    A label of None means that the decision had no label in place of the other decision's label.
+    """
 
     labels: tuple[str | None, str | None]
     count: int
@@ -48,7 +51,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Response:
-    """How many sentences an annotator reviewed, and how many they skipped: a skip is not a value of kappa or alpha."""
+    """The numbers of sentences that an annotator reviewed and skipped; skips do not count in kappa and alpha."""
 
     annotator: str
     reviewed: int
@@ -57,7 +60,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Block:
-    """The figures of one kind of decisions, and the label pairs that are confused most often, most frequent first."""
+    """The figures for one kind of decision, and the most frequent confusions in descending order."""
 
     figures: Figures
     confusions: tuple[Confusion, ...]
@@ -68,8 +71,8 @@ class AgreementReport:
     """Agreement between annotators, in two blocks.
 
     `unbiased`: decisions on randomly drawn sentences, made without seeing a suggestion. `other`: all other sentences
-    that two annotators reviewed (picked, suggested, or of unknown draw); this block says little about new sentences.
-    `undecided` counts standing decisions that were left out because a codebook change left their labels undecided.
+    that two annotators reviewed (picked, suggested, or of unknown draw); this block is not representative of new
+    sentences. `undecided` counts standing decisions excluded because a codebook change left their labels undecided.
     """
 
     unbiased: Block
@@ -81,7 +84,7 @@ class AgreementReport:
 
 @dataclass(frozen=True)
 class Retest:
-    """An annotator's agreement with themselves; the "annotators" of `figures` are the two readings: before, retest."""
+    """Agreement of an annotator with themselves; in `figures`, the "annotators" are `before` and `retest`."""
 
     annotator: str
     figures: Figures
@@ -106,11 +109,11 @@ def agreement(
     if they dropped out.
 
     Args:
-        events: in the order in which they were appended.
-        sentences: by id, at least those of the events.
+        events: annotations in the order in which they were appended.
+        sentences: the sentences of the events, by id; other sentences are ignored.
         codebook: the version under which labels are read.
-        history: changes of the codebook, if decisions were made under other versions.
-        bootstrap: the draws over documents behind the intervals.
+        history: the changes of the codebook, if decisions were made under other versions.
+        bootstrap: the settings of the bootstrap for the intervals.
 
     Raises:
         CodebookError: a standing decision has a label that `codebook` lacks, or was made under a version from which
@@ -141,10 +144,11 @@ def retest_agreement(
     history: CodebookHistory | None = None,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> tuple[Retest, ...]:
-    """Agreement of each annotator with themselves: every retest against their last review of the sentence before it.
+    """Agreement of annotators with themselves: every retest is compared with their previous review of the sentence.
 
-    Several decisions on a sentence in the same draw are one retest, and the last counts: the others were slips. Reviews
-    that `codebook` cannot read, or leaves undecided, are left out. Args and errors are otherwise those of `agreement`.
+    If an annotator decided several times on a sentence in the same draw, only the last decision counts: the others were
+    corrected. Reviews that cannot be read under `codebook`, or whose labels it leaves undecided, are excluded. For the
+    arguments and the other errors, see `agreement`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
     units: dict[str, list[Unit]] = {}
@@ -159,12 +163,12 @@ def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentenc
     """The sentence of a decision.
 
     Raises:
-        DataError: it is not in `sentences`.
+        DataError: the sentence is not in `sentences`.
     """
     found = sentences.get(event.sentence_id)
     if found is None:
         raise DataError(
-            f"sentence {event.sentence_id}: annotator '{event.annotator}' decided on it, but its text is missing. "
+            f"sentence {event.sentence_id}: annotator '{event.annotator}' labelled it, but its text is missing. "
             "Import its document, or the annotations with their texts."
         )
     return found
@@ -174,7 +178,7 @@ def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentenc
 
 
 def _read_standing(standing: Iterable[Annotation], reader: VersionReader) -> list[_Reading]:
-    """The reviews among the decisions, with their labels; undecided ones are left out."""
+    """The reviews among the decisions, with their labels, except reviews with undecided labels."""
     reviews = [decision for decision in standing if decision.state == "reviewed"]
     reader.check_readable(reviews)
     readings = [(decision, reader.read(decision)) for decision in reviews]
@@ -182,7 +186,7 @@ def _read_standing(standing: Iterable[Annotation], reader: VersionReader) -> lis
 
 
 def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[_Reading]:
-    """As `_read_standing`, but reviews whose labels the codebook can no longer read are left out too."""
+    """Like `_read_standing`, but also excludes reviews that cannot be read under the codebook."""
     for decision in decisions:
         if decision.state == "reviewed":
             try:
@@ -194,7 +198,7 @@ def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterato
 
 
 def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[tuple[LabelSet, LabelSet]]:
-    """The labels given last before each retest, and those given in it."""
+    """Yield, for each retest, the last labels before the retest and the labels in the retest."""
     before: LabelSet | None = None
     # Decisions come in order, so that those of one draw follow each other.
     for (strategy, _), group in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
@@ -234,7 +238,7 @@ def _is_unbiased(decision: Annotation) -> bool:
 
 
 def _in_order(units: Iterable[Unit]) -> list[Unit]:
-    """Units in document order, so that no figure depends on who labelled first."""
+    """Units in document order, so that figures do not depend on the order of labelling."""
     return sorted(units, key=lambda unit: (unit.sentence.document_id, unit.sentence.start, unit.sentence.end))
 
 
@@ -252,7 +256,7 @@ def _block(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> B
 
 
 def _confusions(units: Iterable[Unit], codebook: Codebook) -> tuple[Confusion, ...]:
-    """The label pairs that are confused most often, over all pairs of decisions on a unit."""
+    """The most frequent confusions, over all pairs of decisions on a unit."""
     rank: dict[str | None, int] = {label: position for position, label in enumerate(codebook.label_names)}
     rank[None] = len(rank)
     counts: Counter[tuple[str | None, str | None]] = Counter()
@@ -271,7 +275,7 @@ def _confusions(units: Iterable[Unit], codebook: Codebook) -> tuple[Confusion, .
 
 
 def _differences(first: LabelSet, second: LabelSet) -> Iterator[tuple[str | None, str | None]]:
-    """Labels only in the first set paired with labels only in the second; None where a set has no such label."""
+    """Pair the labels only in the first set with the labels only in the second; None if a set has no such label."""
     if first == second:
         return iter(())
     only_first: list[str | None] = [label for label in first if label not in second]

@@ -1,7 +1,7 @@
-"""The effect of shown suggestions: decisions made while seeing the suggestion against those made without.
+"""The effect of suggestions: decisions made while seeing the suggestion, compared with decisions made without it.
 
-The comparison is fair only where chance decided which suggestions were withheld, so draws that always withhold them
-(audit, overlap, retest) are left out. Nothing is read from a store or printed.
+The comparison is valid only if suggestions were withheld at random. Draws that always withhold suggestions (audit,
+overlap, retest) are therefore excluded. This module does not read a store or print.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from labels.sampling.strategies import BLIND
 
 @dataclass(frozen=True)
 class Contrast:
-    """A share of decisions, with the suggestion shown and withheld.
+    """A share of decisions, for shown and for withheld suggestions.
 
-    `shown` is the share among the `n_shown` decisions made while seeing the suggestion, `blind` the share among the
-    `n_blind` made without; each is None without such decisions. `difference` is shown - blind.
+    `shown` is the share among the `n_shown` decisions made while seeing the suggestion; `blind` is the share among the
+    `n_blind` decisions made without it. A share is None if there are no such decisions. `difference` is shown - blind.
     """
 
     n_shown: int
@@ -38,7 +38,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class LabelEffect:
-    """The share of decisions with the label: where it was suggested, and where it was not."""
+    """The share of decisions with a label, for sentences with and without the label among the suggestions."""
 
     suggested: Contrast
     not_suggested: Contrast
@@ -46,10 +46,10 @@ class LabelEffect:
 
 @dataclass(frozen=True)
 class SuggestionEffect:
-    """How suggestions change decisions; `exact` is the share of decisions equal to the suggestion.
+    """The effect of suggestions on decisions; `exact` is the share of decisions equal to the suggestion.
 
-    Two kinds of decisions were left out: `always_blind` in draws that withhold every suggestion, and `unreadable`: they
-    or their suggestion have a label that the codebook lacks, or codebook changes left their labels undecided.
+    Two kinds of decisions are excluded and counted. `always_blind`: the draw withholds every suggestion. `unreadable`:
+    the decision or the suggestion has a label that is not in the codebook, or a codebook change left labels undecided.
     """
 
     n_documents: int
@@ -66,7 +66,7 @@ def suggestion_effect(
     history: CodebookHistory | None = None,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> SuggestionEffect:
-    """How much more often annotators decide as suggested when they see the suggestion.
+    """Measure how much more often annotators agree with a suggestion if they see it.
 
     One review of each annotator and sentence counts: the last, not undone, that had a suggestion. If the suggestion was
     ever shown, it is the last review made while seeing it, because a suggestion once seen cannot be forgotten. Reviews
@@ -97,12 +97,12 @@ def _has_suggestion(event: Annotation) -> bool:
 
 
 def _last_shown(history: Sequence[Annotation]) -> Annotation:
-    """The last decision made while seeing the suggestion; if it was never shown, the last of all."""
+    """The last decision made while seeing the suggestion, or the last decision if no suggestion was shown."""
     return ([event for event in history if not event.blind] or history)[-1]
 
 
 def _read(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[Annotation]:
-    """Decisions with labels and suggestion as the reader's codebook reads them; unreadable ones are left out."""
+    """Yield the decisions with labels and suggestions under the reader's codebook; unreadable decisions are skipped."""
     for decision in decisions:
         try:
             reading = reader.read(decision)
@@ -125,7 +125,7 @@ def _label_effect(decisions: Sequence[Annotation], label: str, resampling: Resam
 def _contrast(
     decisions: Sequence[Annotation], counted: Sequence[bool], hits: Sequence[bool], resampling: Resampling
 ) -> Contrast:
-    """The share of `hits` among the decisions that are `counted`, with the suggestion shown and withheld."""
+    """The share of `hits` among the `counted` decisions, for shown and for withheld suggestions."""
     blind = np.array([decision.blind for decision in decisions], dtype=bool)
     among, hit = np.array(counted, dtype=bool), np.array(hits, dtype=bool)
     columns = [among & ~blind, among & ~blind & hit, among & blind, among & blind & hit]

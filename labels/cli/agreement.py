@@ -42,7 +42,7 @@ def agreement_command(
     ] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this JSON file.")] = None,
 ) -> None:
-    """Measure how far annotators agree: Cohen's kappa and Krippendorff's alpha per label, with intervals."""
+    """Measure the agreement of annotators: Cohen's kappa and Krippendorff's alpha per label, with intervals."""
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
 
@@ -109,7 +109,7 @@ def _print_report(report: AgreementReport, codebook: Codebook, settings: Setting
 def _print_block(title: str, block: Block, codebook: Codebook) -> None:
     console.print()
     if not block.figures.n_sentences:
-        console.print(f"{title}: no sentence has such decisions of two annotators.")
+        console.print(f"{title}: no sentence has such decisions by two annotators.")
         return
     _print_figures(title, block.figures, codebook)
     if len(block.figures.pairs) > 1:
@@ -140,7 +140,7 @@ def _print_figures(title: str, figures: Figures, codebook: Codebook) -> None:
 
 
 def _rows(figures: Figures, codebook: Codebook) -> Iterator[tuple[str, float | None, Estimate | None, Estimate]]:
-    """Name, prevalence, kappa and alpha of each row of the table."""
+    """Yield the name, prevalence, kappa and alpha for each row of the table."""
     for label, row in figures.per_label.items():
         yield label, row.prevalence, row.kappa, row.alpha
     sets = figures.sets
@@ -227,12 +227,12 @@ def _print_retests(retests: Iterable[Retest], codebook: Codebook) -> None:
 
 
 def _cells(estimate: Estimate) -> tuple[str, str]:
-    """The value and its interval; reasons for missing ones are printed below the table."""
+    """The value and its interval; `_print_notes` prints the reasons for missing values and intervals."""
     return ("undefined" if estimate.value is None else number(estimate.value), bounds(estimate, joint=" to "))
 
 
 def _print_notes(estimates: Mapping[str, Estimate]) -> None:
-    """Why figures or intervals are missing, one line per reason, and how many draws were dropped."""
+    """Print the reasons for missing figures or intervals, one line per reason, and the numbers of dropped draws."""
     for heading, what in (("Undefined", "undefined"), ("No interval", "no_interval")):
         reasons = {name: getattr(estimate, what) for name, estimate in estimates.items()}
         for reason in filter(None, dict.fromkeys(reasons.values())):

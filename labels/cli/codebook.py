@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labels.store.codebook_migration import MigrationPlan
 
 app = typer.Typer(no_args_is_help=True, help="Show, check, infer, compare or change a codebook.")
-_VERSION = "A TOML file, a shipped codebook, or a version that the store keeps: NAME@VERSION, NAME@HASH or HASH."
+_VERSION = "A TOML file, a shipped codebook, or a version in the store: NAME@VERSION, NAME@HASH or HASH."
 OldArgument = Annotated[str, typer.Argument(help=f"The old version. {_VERSION}")]
 NewArgument = Annotated[str, typer.Argument(help="The new version, in the same form.")]
 
@@ -80,9 +80,9 @@ def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None)
     console.print(f"{titled(before)} -> {titled(after)}")
     _print_diff(diff(before, after))
     if before.hash == after.hash:
-        console.print("The two are identical.")
+        console.print("The two versions are identical.")
     elif diff(before, after).same_labels:
-        console.print("Labels and flags are the same: annotations made under either version are read alike.")
+        console.print("Labels and flags are the same: annotations made under either version mean the same.")
     else:
         following = command("codebook", "migrate", old, new, store=place)
         console.print(f"To record what became of the labels, add options to: {following}", soft_wrap=True)
@@ -97,10 +97,10 @@ def codebook_migrate(
     split: Annotated[list[str] | None, typer.Option("--split", metavar="OLD=NEW,NEW", help="Split a label.")] = None,
     retire: Annotated[list[str] | None, typer.Option("--retire", metavar="OLD", help="Remove a label.")] = None,
     add: Annotated[list[str] | None, typer.Option("--add", metavar="NEW", help="Add a label.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Record the steps; without this nothing is written.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Record the steps; otherwise, nothing is written.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Record what became of a codebook's labels, so that old annotations are read under the new version."""
+    """Record changes of labels, so that old annotations can be read under the new version of a codebook."""
     from labels.store import Store
     from labels.store.codebook_migration import apply_migration, plan_migration
 
@@ -109,7 +109,7 @@ def codebook_migrate(
     steps = [parse_step(kind, text) for kind, texts in typed for text in texts or ()]
     before, after = find_codebook(old, place), find_codebook(new, place)
     if not steps and diff(before, after).same_labels:
-        console.print("Labels and flags are the same: annotations are read alike. Nothing to migrate.")
+        console.print("Labels and flags are the same: annotations mean the same. Nothing to migrate.")
         return
     with Store(place, create=False) as opened:
         plan = plan_migration(opened, before, after, steps)

@@ -21,7 +21,7 @@ def ingest_command(
     from labels.text.documents import find_files
 
     settings = load_settings(store=store)
-    find_files(paths)  # a wrong path must not leave an empty store behind
+    find_files(paths)  # check the paths before the store is created
     with Store(settings.store) as opened, progress_bars():
         report = ingest(opened, paths)
         counts = opened.counts.texts()

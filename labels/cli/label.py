@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from labels.store import Store
 
 _BLIND = 0.2
-"""The share of suggestions withheld by default."""
+"""The default share of withheld suggestions."""
 _CENTURY = 100 * 365 * 24
 """In hours: a limit that keeps dates in the range of the calendar."""
 
@@ -132,10 +132,10 @@ def run_session(
     plain: bool,
     more: Callable[[], Session | None] | None = None,
 ) -> Session:
-    """Run a session on the screen, or line by line if that was asked for or there is no terminal.
+    """Run a session on the full screen, or line by line if `plain` is true or there is no terminal.
 
     Args:
-        more: makes the session that follows on the screen, None if there is none.
+        more: returns the next session for the full screen, or None if nothing is left.
 
     Returns:
         The last session that ran.
@@ -161,7 +161,7 @@ def _ask(prompt: str) -> str:
 def _next_session(
     store: Store, codebook: Codebook, annotator: str, request: DrawRequest, suggester: Suggester | None
 ) -> Session | None:
-    """A session on the unfinished draw or a new one, None if nothing is left to draw."""
+    """A session for the unfinished draw or a new draw; None if no sentence is left to draw."""
     from labels.annotate.tasks import LabellingSession
 
     session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
@@ -169,10 +169,10 @@ def _next_session(
 
 
 def _checked_strategy(strategy: str | None, *, retest: bool) -> tuple[str, str]:
-    """The strategy, and the words that it searches for.
+    """The strategy and its search words.
 
     Raises:
-        InputError: --retest is given beside another strategy.
+        InputError: --retest is combined with another strategy.
     """
     kind, _, query = (strategy or ("retest" if retest else "random")).strip().partition(" ")
     if retest and kind != "retest":
@@ -181,10 +181,10 @@ def _checked_strategy(strategy: str | None, *, retest: bool) -> tuple[str, str]:
 
 
 def _checked_blind(blind: float | None, *, suggest: bool) -> float:
-    """The share of suggestions to be withheld.
+    """The share of suggestions to withhold.
 
     Raises:
-        InputError: it is given without --suggest.
+        InputError: --blind is used without --suggest.
     """
     if blind is not None and not suggest:
         raise InputError("--blind withholds suggestions, but none are asked for. Add --suggest, or remove --blind.")
@@ -210,7 +210,7 @@ def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
 
 
 def _count_reserved(store: Store, strategy: str, annotator: str) -> int:
-    """The number of sentences reserved for others that this annotator could label; words and scores do not matter."""
+    """The number of sentences that this annotator could label if they were not reserved; ignores words and scores."""
     from labels.sampling.strategies import lease_end
     from labels.store import SHARED
 
@@ -223,7 +223,7 @@ def _count_reserved(store: Store, strategy: str, annotator: str) -> int:
 
 
 def _reserved_by(store: Store, annotator: str, reserved: int) -> str:
-    """For whom that many sentences are reserved, for how long, and what to do."""
+    """A message with the annotators who hold reservations, the time limit, and advice."""
     from labels.sampling.strategies import LEASE
     from labels.store import last_midnight
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def status_command(store: StoreOption = None) -> None:
-    """Show what each annotator has done, how far the labels are, and what waits to be labelled again."""
+    """Show the progress of each annotator, the numbers of labels, and the queue for relabelling."""
     from labels.store import Store, last_midnight
 
     with Store(load_settings(store=store).store, create=False) as opened:
@@ -87,7 +87,7 @@ def _print_waiting(store: Store) -> None:
 
 
 def _local(moment: str) -> str:
-    """A moment in UTC as date and time in the reader's time zone."""
+    """Convert a UTC time to date and time in the local time zone."""
     try:
         return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the commands share: console, tables, progress bars, error reporting, opening the store, common options."""
+"""Tools shared by the commands: console, tables, progress bars, error reports, opening the store, common options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WIDTH_IN_FILES = 110
 
 
 class _Lazy:
-    """A rich console on standard output, made when it is first used: importing rich takes time."""
+    """A rich console for standard output, created on first use because importing rich is slow."""
 
     @cached_property
     def _console(self) -> Console:
@@ -48,7 +48,7 @@ class _Lazy:
 
 
 def _printable(value: Any) -> Any:
-    """A string without unpaired surrogates, which file names that are not UTF-8 contain; other values as they are."""
+    """Escape unpaired surrogates in a string, which occur in file names that are not UTF-8."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
@@ -83,19 +83,19 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 class Bounded(Protocol):
-    """An object with the two ends of an interval, which may be None."""
+    """An interval whose bounds may be None."""
 
     @property
     def low(self) -> float | None:
-        """The lower end."""
+        """The lower bound."""
 
     @property
     def high(self) -> float | None:
-        """The upper end."""
+        """The upper bound."""
 
 
 def bounds(interval: Bounded | None, digits: int = 3, *, joint: str = "–") -> str:
-    """The two ends of an interval; a dash where there is none."""
+    """The two bounds of an interval as text; a dash if there is no interval."""
     if interval is None or interval.low is None:
         return "–"
     return f"{interval.low:.{digits}f}{joint}{interval.high:.{digits}f}"
@@ -107,7 +107,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def print_next(*commands: str) -> None:
-    """Name commands to type next, a line each, never broken: they are there to be copied."""
+    """Print suggested commands, one per line and without line breaks, so that they can be copied."""
     console.print("Next: " + "\n      ".join(commands), soft_wrap=True)
 
 
@@ -121,16 +121,16 @@ def reporting_errors() -> Iterator[None]:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
-        # The reader (such as `head`) has closed; what Python flushes at exit must go nowhere, or it complains.
+        # The reader (such as `head`) has closed the pipe. Discard further output, or Python reports an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise typer.Exit(0) from None
 
 
 @contextmanager
 def progress_bars() -> Iterator[None]:
-    """Show the progress of the work inside the block on standard error: one bar, that of the latest stage.
+    """Show the progress of the block on standard error, with one bar for the current stage.
 
-    The bar disappears when the work ends. If standard error is not a terminal nothing is drawn.
+    The bar disappears at the end. Nothing is shown if standard error is not a terminal.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -269,7 +269,7 @@ def _explained_twice(steps: Sequence[Step]) -> Iterator[str]:
         for name, times in counts.items():
             if times > 1:
                 which = ", ".join(f"`{step}`" for step in steps if name in getattr(step, side))
-                yield f"{which}: several steps explain '{name}'. Keep one step; if both are needed, create two versions."
+                yield f"{which}: several steps explain '{name}'. Keep one; if both are needed, create two versions."
 
 
 def _unexplained(steps: Sequence[Step], old: Codebook, new: Codebook) -> Iterator[str]:

@@ -102,7 +102,7 @@ def test_other_items_are_shown_apart_and_called_biased(book: Path) -> None:
 
     text = printed()
 
-    assert "Randomly drawn, no suggestion shown: no sentence has such decisions of two annotators." in text
+    assert "Randomly drawn, no suggestion shown: no sentence has such decisions by two annotators." in text
     assert "Other sentences (picked, suggested, or of unknown draw): biased." in text
     assert "No interval (fewer than 20 documents: 1)" in text
 

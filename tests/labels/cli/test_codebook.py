@@ -119,7 +119,7 @@ def test_diff_shows_wording_and_says_that_nothing_else_changed() -> None:
 
     assert "Label aid: definition - Help [of any kind] is promised. + Support is promised. include - gifts" in printed
     assert "Label truce" not in printed
-    assert "annotations made under either version are read alike" in printed
+    assert "annotations made under either version mean the same" in printed
     assert "migrate" not in printed
 
 
@@ -130,7 +130,7 @@ def test_diff_names_fields_in_another_order(isolated: Path) -> None:
 
 
 def test_diff_of_a_codebook_with_itself_says_so() -> None:
-    assert succeed("codebook", "diff", "old.toml", "old.toml").endswith("The two are identical.")
+    assert succeed("codebook", "diff", "old.toml", "old.toml").endswith("The two versions are identical.")
 
 
 @pytest.mark.usefixtures("filled")
