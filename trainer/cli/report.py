@@ -35,7 +35,7 @@ def load_model(artefact: str) -> Model:
 
 def print_report(report: Report) -> None:
     """The main figures of a report, then a row for each label (the twelve most frequent, if there are more)."""
-    from trainer.evaluation.tables import remarks
+    from trainer.evaluation.plots import remarks
 
     intervals = report.intervals
     interval_heading = f"{intervals.confidence:.0%} interval" if intervals else "interval"

@@ -1,21 +1,37 @@
-"""Gold as examples: of the starter corpus, or of a label store.
+"""Gold as examples, from the starter corpus or a label store; for notebooks also as pandas tables.
 
-Apart from `dataset`, so that training on a file opens no store.
+Kept separate from `dataset`, so that training on a file opens no store. A table of labelled sentences has one row per
+sentence, indexed by sentence id, with the columns `text`, `labels` (a tuple), `document_id`, `date` and `synthetic`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
 
-from labels.codebook.schema import Codebook, load_codebook
-from labels.errors import ExperimentError
+from labels.agreement.report import agreement
+from labels.codebook.schema import Codebook, load_codebook, names_stored
+from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
 from labels.gold import Resolution, resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
 from labels.settings import command, relabel_command
 from labels.store import Store
+from labels.text.documents import read_documents
+from labels.text.sentences import split_sentences
+from trainer.data.columns import Labelling, build_examples, read_texts
+from trainer.data.splits import make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from labels.agreement.coefficients import Estimate
+    from labels.agreement.comparisons import Figures
 
 
 @dataclass(frozen=True)
@@ -140,3 +156,156 @@ def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) ->
         yield f"{resolution.migrated} annotations were read through recorded changes of labels to codebook {version}"
     if resolution.reworded:
         yield f"{resolution.reworded} annotations were made under another wording of codebook {version}, same labels"
+
+
+logger = logging.getLogger(__name__)
+
+
+def load_starter_corpus(documents: int | None = None, *, seed: int = 13) -> pd.DataFrame:
+    """Load the labelled sentences of the shipped corpus: synthetic news in English, coded with codebook "diplomatic".
+
+    Args:
+        documents: number of documents to choose at random; None for all documents.
+        seed: seed of the random choice.
+
+    Raises:
+        InputError: the corpus does not have that many documents.
+    """
+    examples = seed_examples(load_codebook(STARTER_CODEBOOK)).examples
+    if documents is not None:
+        names = sorted({example.document_id for example in examples})
+        if not 0 < documents <= len(names):
+            raise InputError(
+                f"documents = {documents}: the starter corpus has {len(names)} documents. Use 1 to {len(names)}."
+            )
+        chosen = set(Random(seed).sample(names, documents))
+        examples = [example for example in examples if example.document_id in chosen]
+    return _table(examples)
+
+
+def load_gold(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.DataFrame:
+    """Load the sentences of a store whose labels the annotators agree on or an adjudicator decided.
+
+    The number of sentences left out, with the reason, is logged as a warning.
+
+    Args:
+        codebook: a codebook, the name of a shipped codebook, a TOML file, or NAME@VERSION for a codebook in the store.
+
+    Raises:
+        CodebookError: the codebook does not exist, or an annotation cannot be read under the codebook.
+    """
+    gold = store_examples(store, _codebook(codebook, store))
+    for note in gold.notes:
+        logger.warning("%s: %s.", store.name, note)
+    return _table(gold.examples)
+
+
+def measure_agreement(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.DataFrame:
+    """Measure the agreement of a store's annotators: kappa and alpha per label, with the bounds of their intervals.
+
+    The first level of the index names the compared decisions: "unbiased" for decisions made without a suggestion on
+    sentences drawn at random, "other" for all others. The rows `all labels` compare whole label sets. NaN means
+    undefined.
+
+    Raises:
+        CodebookError: as for `load_gold`.
+    """
+    import pandas as pd
+
+    book = _codebook(codebook, store)
+    events = store.events.all()
+    found = store.documents.sentences({event.sentence_id for event in events})
+    report = agreement(events, {sentence.id: sentence for sentence in found}, book, store.codebooks.history())
+    blocks = {"unbiased": report.unbiased.figures, "other": report.other.figures}
+    compared = {name: own for name, own in blocks.items() if own.n_sentences}
+    rows = {(name, label): row for name, own in compared.items() for label, row in _agreement_rows(own)}
+    ends = (f"{figure}{end}" for figure in ("kappa", "alpha") for end in ("", "_low", "_high"))
+    columns = ["sentences", "prevalence", *ends]
+    index = pd.MultiIndex.from_tuples(list(rows), names=["decisions", "label"]) if rows else None
+    return pd.DataFrame(list(rows.values()), index=index, columns=columns)
+
+
+def read_sentences(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """Read articles from files and folders, and split them into sentences without boilerplate.
+
+    The table has one row per sentence, indexed by sentence id. The columns are `text`, `document_id`, `start`, `end`
+    (offsets in the document's text), `source`, `title` and `date`. Files and rows that cannot be read are logged as
+    warnings.
+
+    Raises:
+        DataError: a path does not exist, or no file can be read.
+    """
+    import pandas as pd
+
+    given = [paths] if isinstance(paths, str | Path) else paths
+    rows = [
+        {
+            "id": sentence.id,
+            "text": sentence.text,
+            "document_id": document.id,
+            "start": sentence.start,
+            "end": sentence.end,
+            "source": document.source,
+            "title": document.title,
+            "date": document.date,
+        }
+        for document in read_documents(given, logger.warning)
+        for sentence in split_sentences(document)
+        if not sentence.boilerplate
+    ]
+    columns = ["id", "text", "document_id", "start", "end", "source", "title", "date"]
+    return pd.DataFrame(rows, columns=columns).set_index("id")
+
+
+def train_test_split(
+    table: pd.DataFrame, test_size: float = 0.25, *, seed: int = 13
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide a table of labelled sentences into a training table and a test table.
+
+    Rows of the same document, and near-duplicates, are always in the same table. Within this limit, both tables have
+    similar label frequencies.
+
+    Args:
+        table: has the columns `text` and `labels` (or `label`), and `document_id` if sentences belong to documents.
+        test_size: share of the rows in the test table, in (0, 1).
+        seed: seed of the division.
+
+    Raises:
+        ColumnError: a column is missing or cannot be read, or `test_size` is not in (0, 1).
+        ExperimentError: the rows cannot be divided because near-duplicates connect too many documents.
+    """
+    column = next((name for name in ("labels", "label") if name in table), None)
+    if column is None or "text" not in table:
+        raise ColumnError(f"The table needs the columns `text` and `labels` or `label`, but has {', '.join(table)}.")
+    if not 0 < test_size < 1:
+        raise ColumnError(f"test_size = {test_size} is not between 0 and 1. Pass a share such as 0.25.")
+    y = table[column]
+    label_sets = Labelling.of(y).label_sets(y)
+    examples = build_examples(read_texts(table.text), label_sets, table.get("document_id"))
+    _, test = make_split(examples, (1 - test_size, test_size), seed)
+    held_out = {example.id for example in test}
+    is_test = [example.id in held_out for example in examples]
+    return table[[not one for one in is_test]], table[is_test]
+
+
+def _codebook(codebook: Codebook | str, store: Store) -> Codebook:
+    if isinstance(codebook, Codebook):
+        return codebook
+    return store.codebooks.get(codebook) if names_stored(codebook) else load_codebook(codebook)
+
+
+def _table(examples: Sequence[Example]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ["id", "text", "labels", "document_id", "date", "synthetic"]
+    return pd.DataFrame([asdict(example) for example in examples], columns=columns).set_index("id")
+
+
+def _agreement_rows(figures: Figures) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, row in (*figures.per_label.items(), ("all labels", figures.sets)):
+        kappa, alpha = _ends("kappa", row.kappa), _ends("alpha", row.alpha)
+        yield name, {"sentences": figures.n_sentences, "prevalence": row.prevalence, **kappa, **alpha}
+
+
+def _ends(name: str, estimate: Estimate) -> dict[str, float | None]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -145,7 +145,7 @@ class Report(_Figures):
 
     def to_frame(self) -> pd.DataFrame:
         """A pandas table: a row for each label, then `micro avg` and `macro avg`; `low` and `high` bound the F1."""
-        from trainer.evaluation.tables import report_frame
+        from trainer.evaluation.plots import report_frame
 
         return report_frame(self)
 
@@ -163,7 +163,7 @@ class Report(_Figures):
 
     def __str__(self) -> str:
         """A table like that of scikit-learn's `classification_report`, with intervals of F1, and remarks."""
-        from trainer.evaluation.tables import report_text
+        from trainer.evaluation.plots import report_text
 
         return report_text(self)
 

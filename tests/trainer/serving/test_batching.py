@@ -16,7 +16,7 @@ from tests.trainer.conftest import Finetuned, plain_codebook, texts_of
 from trainer.calibration.calibration import Probabilities, uncalibrated
 from trainer.classifiers.base import Classifier
 from trainer.model.model import Model
-from trainer.serving.batching import Batcher
+from trainer.serving.app import Batcher
 
 T = TypeVar("T")
 CODEBOOK = plain_codebook("short", "long")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from labels.exchange.driver import export_file, import_file
     from labels.store import Store
     from labels.store.documents import ingest
-    from trainer.data.frames import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
+    from trainer.data.corpus import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.environment import shipped
     from trainer.evaluation.report import Report
     from trainer.runs.estimator import Classifier
@@ -67,7 +67,7 @@ _PLACES = {
     "labels.exchange.driver": ("export_file", "import_file"),
     "labels.store": ("Store",),
     "labels.store.documents": ("ingest",),
-    "trainer.data.frames": (
+    "trainer.data.corpus": (
         "load_gold",
         "load_starter_corpus",
         "measure_agreement",
