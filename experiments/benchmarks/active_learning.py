@@ -26,11 +26,10 @@ from labels.sampling.strategies import representatives
 from labels.text.examples import infer_codebook_of, read_examples
 from trainer.active.scoring import uncertainty
 from trainer.calibration.calibration import Floats
-from trainer.classifiers.base import label_matrix
+from trainer.classifiers.base import label_matrix, output_probabilities
 from trainer.classifiers.linear import LinearLayer, build_regression
 from trainer.config.models import EmbeddingSection
-from trainer.encoders.cache import cached_encode
-from trainer.encoders.embeddings import Embedder
+from trainer.encoders.embeddings import Embedder, cached_encode
 from trainer.evaluation.metrics import count
 
 Positions = NDArray[np.int64]
@@ -100,7 +99,7 @@ def fit(corpus: Corpus, train: Positions, test: Positions) -> tuple[Callable[[Ve
 
     def ask(vectors: Vectors) -> Floats:
         probabilities = np.zeros((len(vectors), len(corpus.labels)))
-        probabilities[:, present] = layer.probabilities(vectors, len(layer.bias), exclusive=False)
+        probabilities[:, present] = output_probabilities(layer.logits(vectors), len(layer.bias), exclusive=False)
         return probabilities
 
     return ask, score(corpus.gold[test], ask(corpus.vectors[test]))

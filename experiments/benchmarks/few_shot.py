@@ -97,8 +97,7 @@ def embedding(
     model.fit(vectors, regression_targets(sample, labels, exclusive=True))
     seconds = time.process_time() - start
     layer = LinearLayer.of(model, len(labels), exclusive=True)
-    probabilities = layer.probabilities(embedder.encode(texts), len(labels), exclusive=True)
-    return probabilities.argmax(axis=1), seconds
+    return layer.logits(embedder.encode(texts))[:, : len(labels)].argmax(axis=1), seconds
 
 
 def contrastive(

@@ -67,7 +67,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,8 @@ from trainer.config.models import PLUGINS, find_plugin, kind_names
 if TYPE_CHECKING:
     from trainer.calibration.calibration import Calibration
     from trainer.config.models import ModelSection
+
+Part = TypeVar("Part")
 
 
 class Classifier(Protocol):
@@ -106,24 +108,19 @@ class Classifier(Protocol):
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Fit to `examples`; `validation` may be used to stop early, never to fit."""
-        ...
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels) raw probabilities in [0, 1]; exclusive rows sum to at most 1, without none to 1."""
-        ...
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs into an existing, empty folder; never a pickle."""
-        ...
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
         """The classifier that `save` wrote."""
-        ...
 
     def describe(self) -> dict[str, Any]:
         """Plain values for the manifest: what it was built from (encoder, pooling, sizes...)."""
-        ...
 
 
 _METHODS = ("__init__", "fit", "predict_proba", "save", "load", "describe")
@@ -139,11 +136,9 @@ class EncodingClassifier(Classifier, Protocol):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) vectors of the classifier's own encoder."""
-        ...
 
     def predict_embedded(self, vectors: NDArray[np.float32]) -> Probabilities:
         """(n, labels) raw probabilities from the vectors that `embed` gave."""
-        ...
 
 
 @runtime_checkable
@@ -175,15 +170,12 @@ class Exportable(Protocol):
 
     def is_exported(self) -> bool:
         """Whether it runs on onnxruntime already."""
-        ...
 
     def why_not_exported(self, *, int8: bool) -> str:
         """Why this classifier cannot be exported in this precision, and what to do instead; empty where it can."""
-        ...
 
     def read_by_exported(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """(n,) which texts reach the part that is exported; only those can check it."""
-        ...
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
         """Like `save`, but `load` will open it on onnxruntime.
@@ -194,7 +186,6 @@ class Exportable(Protocol):
         Raises:
             ArtefactError: it cannot be exported in this precision.
         """
-        ...
 
 
 def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> None:
@@ -246,11 +237,22 @@ def not_fitted() -> ExperimentError:
     return ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
 
 
+def fitted(part: Part | None) -> Part:
+    """A part of a classifier that `fit` or `load` set.
+
+    Raises:
+        ExperimentError: neither has.
+    """
+    if part is None:
+        raise not_fitted()
+    return part
+
+
 CLASSES = {
     "majority": "trainer.classifiers.baselines:MajorityClassifier",
     "keywords": "trainer.classifiers.baselines:KeywordsClassifier",
     "tfidf": "trainer.classifiers.tfidf:TfidfClassifier",
-    "embedding": "trainer.classifiers.embedding:EmbeddingClassifier",
+    "embedding": "trainer.classifiers.linear:EmbeddingClassifier",
     "contrastive": "trainer.classifiers.contrastive:ContrastiveClassifier",
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
     "cascade": "trainer.classifiers.cascade:CascadeClassifier",

@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook.schema import Codebook
 from labels.errors import DivergedError
 from labels.progress import report_progress
 from labels.records import Example
 from trainer.calibration.calibration import Bools
-from trainer.classifiers.base import label_matrix
-from trainer.classifiers.linear import LinearLayer, build_regression, fit_regression, regression_targets
-from trainer.classifiers.onnx import NetworkSettings
+from trainer.classifiers.base import fitted, label_matrix
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import ContrastiveSection
-from trainer.encoders.embeddings import Vectors
+from trainer.encoders.embeddings import best_device
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from trainer.classifiers.network import Network
 
 
 Indices = NDArray[np.int64]
@@ -142,10 +141,8 @@ class ContrastiveClassifier(TransformerClassifier):
     Steps grow with the number of examples, up to `max_steps`. The regression is kept as the network's linear head.
     """
 
-    def __init__(self, codebook: Codebook, section: ContrastiveSection, seed: int) -> None:
-        super().__init__(codebook, section, seed)
-        self._section = section
-        self.steps_ = 0
+    _kind = "contrastive"
+    _section: ContrastiveSection
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Tune the encoder, fit the head; `validation` is not used.
@@ -159,16 +156,17 @@ class ContrastiveClassifier(TransformerClassifier):
         """
         import torch
 
-        targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
+        targets, gold = self._targets(examples), label_matrix(examples, self.labels)
+        texts = [example.text for example in examples]
         torch.manual_seed(self._seed)
-        self._open_encoder(normalise=True)
-        network = self._fitted_network()
-        network.set_encoder_dropout(self._section.dropout)
-        network.to("cuda" if torch.cuda.is_available() else "cpu")
-        gold = label_matrix(examples, self.labels)
-        self.steps_ = self._n_steps(gold)
-        self._tune([example.text for example in examples], gold)
-        self._fit_head(self.embed([example.text for example in examples]), targets)
+        network = self._open_encoder(normalise=True).to(best_device())
+        steps = self._n_steps(gold)
+        self.settings_ = fitted(self.settings_).model_copy(update={"steps": steps})
+        self._tune(network, texts, gold, steps)
+        vectors = self.embed(texts)
+        if not np.isfinite(vectors).all():
+            raise DivergedError(steps, steps)
+        network.set_head(self._fit_layer(vectors, targets))
         return self
 
     def _n_steps(self, gold: NDArray[np.bool_]) -> int:
@@ -179,75 +177,44 @@ class ContrastiveClassifier(TransformerClassifier):
         wanted = math.ceil(section.passes * len(gold) / section.batch_size)
         return min(max(wanted, section.min_steps), section.max_steps)
 
-    def _tune(self, texts: Sequence[str], gold: NDArray[np.bool_]) -> None:
+    def _tune(self, network: Network, texts: Sequence[str], gold: Bools, steps: int) -> None:
+        """Train the encoder in batches of several labels."""
         import torch
 
-        network, section = self._fitted_network(), self._section
-        optimizer, schedule = self._optimizer()
+        section = self._section
+        optimizer, schedule = self._optimizer(network, steps)
+        device = network.head.weight.device
+        tokens = self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"]
+        batches = BalancedBatches(gold, size=section.batch_size, per_label=section.per_label, seed=self._seed)
         network.train()
-        for step, (rows, inputs) in enumerate(self._batches(texts, gold), 1):
-            weights = torch.from_numpy(pull_weights(gold[rows])).to(network.head.weight.device)
+        for step, rows in enumerate(batches.take(steps), 1):
+            padded = self.tokenizer_.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
+            inputs = {name: padded[name].to(device) for name in ("input_ids", "attention_mask")}
+            weights = torch.from_numpy(pull_weights(gold[rows])).to(device)
             loss = contrastive_loss(network.pooled(**inputs), weights, section.temperature)
             if not bool(torch.isfinite(loss)):
-                raise DivergedError(step, self.steps_)
+                raise DivergedError(step, steps)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             # Few labels make noisy gradients; one bad batch should not undo the encoder.
             torch.nn.utils.clip_grad_norm_(network.encoder.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            report_progress("Training", step, self.steps_)
+            report_progress("Training", step, steps)
 
-    def _batches(
-        self, texts: Sequence[str], gold: NDArray[np.bool_]
-    ) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
-        """Rows and encoder inputs of each step."""
-
-        section = self._section
-        tokens = self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"]
-        batches = BalancedBatches(gold, size=section.batch_size, per_label=section.per_label, seed=self._seed)
-        device = self._fitted_network().head.weight.device
-        for rows in batches.take(self.steps_):
-            padded = self.tokenizer_.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
-            yield rows, {name: padded[name].to(device) for name in ("input_ids", "attention_mask")}
-
-    def _optimizer(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    def _optimizer(
+        self, network: Network, steps: int
+    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
         """AdamW over the encoder; the rate rises over the warm-up and falls to 0 in a line."""
         import torch
         from transformers import get_linear_schedule_with_warmup
 
         section = self._section
-        trained = [parameter for parameter in self._fitted_network().encoder.parameters() if parameter.requires_grad]
+        trained = [parameter for parameter in network.encoder.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=section.learning_rate, weight_decay=section.weight_decay, fused=True)
-        warmup = math.ceil(section.warmup * self.steps_)
-        return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, max(self.steps_, 1))
-
-    def _fit_head(self, vectors: Vectors, targets: NDArray[Any]) -> None:
-        """Logistic regression on the tuned vectors, written into the network's linear head."""
-        import torch
-
-        if not np.isfinite(vectors).all():
-            raise DivergedError(self.steps_, self.steps_)
-        regression = build_regression(
-            exclusive=self._exclusive, C=self._section.C, class_weight=self._section.class_weight, seed=self._seed
-        )
-        fit_regression(regression, vectors, targets)
-        layer = LinearLayer.of(regression, self._n_outputs, exclusive=self._exclusive)
-        head = self._fitted_network().head
-        with torch.no_grad():
-            head.weight.copy_(torch.from_numpy(layer.weight))
-            head.bias.copy_(torch.from_numpy(layer.bias))
-
-    def _settings(self) -> NetworkSettings:
-        return super()._settings().model_copy(update={"steps": self.steps_})
-
-    @classmethod
-    def _section_of(cls, settings: NetworkSettings) -> ContrastiveSection:
-        return ContrastiveSection(kind="contrastive", encoder=settings.encoder)
-
-    def _restore(self, settings: NetworkSettings) -> None:
-        self.steps_ = settings.steps
+        warmup = math.ceil(section.warmup * steps)
+        return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, max(steps, 1))
 
     def describe(self) -> dict[str, Any]:
         """Encoder, pooling, length limit, parameters, and the steps of tuning."""
-        return super().describe() | {"steps": self.steps_}
+        return super().describe() | {"steps": fitted(self.settings_).steps}

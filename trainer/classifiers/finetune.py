@@ -11,18 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from labels.codebook.schema import Codebook
 from labels.errors import DivergedError, ExperimentError
 from labels.records import Example
-from trainer.classifiers.base import class_indices, label_matrix, refuse_one_class
-from trainer.classifiers.checkpoints import (
-    claim_folder,
-    drop_fruitless,
-    epochs_done,
-    fingerprint,
-    last_whole_checkpoint,
-)
-from trainer.classifiers.onnx import NetworkSettings
+from trainer.classifiers.base import class_indices, fitted, label_matrix, refuse_one_class
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection
 from trainer.encoders.encoder import encoder_digest, find_encoder
@@ -51,12 +42,13 @@ class FinetuneClassifier(TransformerClassifier):
     distributed = True
     stops_early = True
     checkpoints: Path | None = None
+    _kind = "finetune"
+    _section: FinetuneSection
 
-    def __init__(self, codebook: Codebook, section: FinetuneSection, seed: int) -> None:
-        super().__init__(codebook, section, seed)
-        self._section = section
-        self.best_epoch_ = 0.0
-        self.notes: tuple[str, ...] = ()
+    @property
+    def best_epoch_(self) -> float:
+        """The epoch whose weights were kept."""
+        return fitted(self.settings_).best_epoch
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Train; the checkpoint that is best on `validation` is kept.
@@ -80,7 +72,8 @@ class FinetuneClassifier(TransformerClassifier):
             )
         refuse_one_class(examples, self.labels, exclusive=self._exclusive)
         with self._checkpoint_folder(examples, validation) as folder:
-            self.best_epoch_ = self._train_as_memory_allows(examples, validation, folder)
+            best_epoch = self._train_as_memory_allows(examples, validation, folder)
+        self.settings_ = fitted(self.settings_).model_copy(update={"best_epoch": best_epoch})
         return self
 
     @contextmanager
@@ -89,20 +82,22 @@ class FinetuneClassifier(TransformerClassifier):
             with tempfile.TemporaryDirectory(prefix="communique-") as temporary:
                 yield Path(temporary)
             return
+        from trainer.classifiers import training
+
         folder = self.checkpoints
-        claim_folder(folder, fingerprint(self._decisive_settings(), examples, validation))
-        checkpoint = last_whole_checkpoint(folder)
+        training.claim_folder(folder, training.fingerprint(self._decisive_settings(), examples, validation))
+        checkpoint = training.last_whole_checkpoint(folder)
         if checkpoint is not None:
             self.notes += (
-                f"training was interrupted and went on after epoch {epochs_done(checkpoint)}: its seconds are "
+                f"training was interrupted and went on after epoch {training.epochs_done(checkpoint)}: its seconds are "
                 "those of the rest",
             )
         try:
             yield folder
         except DivergedError as error:
-            raise DivergedError(error.step, error.steps, last_whole_checkpoint(folder)) from None
+            raise DivergedError(error.step, error.steps, training.last_whole_checkpoint(folder)) from None
         finally:
-            drop_fruitless(folder)
+            training.drop_fruitless(folder)
 
     def _decisive_settings(self) -> dict[str, Any]:
         """What the steps of a training depend on, besides the examples."""
@@ -148,13 +143,11 @@ class FinetuneClassifier(TransformerClassifier):
         from trainer.classifiers.training import train_network
 
         set_seed(self._seed)  # before the network is built: its head is initialised at random
-        self._open_encoder(dropout=self._section.dropout)
-        network = self._fitted_network()
-        network.set_encoder_dropout(self._section.dropout)
+        network = self._open_encoder(dropout=self._section.dropout)
         network.prepare(lora_rank=self._section.lora_rank, recompute=self._section.activation_checkpointing)
         gold = label_matrix(examples, self.labels)
         network.set_loss(
-            gold if not self._exclusive else _one_hot(class_indices(gold), self._n_outputs),
+            np.eye(self._n_outputs, dtype=bool)[class_indices(gold)] if self._exclusive else gold,
             exclusive=self._exclusive,
             smoothing=self._section.label_smoothing,
             most_weight=self._section.positive_weight,
@@ -192,20 +185,6 @@ class FinetuneClassifier(TransformerClassifier):
             new_fingerprint="tokenised",  # else `datasets` hashes the function and all it refers to
         )
 
-    def _settings(self) -> NetworkSettings:
-        return super()._settings().model_copy(update={"best_epoch": self.best_epoch_})
-
-    @classmethod
-    def _section_of(cls, settings: NetworkSettings) -> FinetuneSection:
-        return FinetuneSection(kind="finetune", encoder=settings.encoder)
-
-    def _restore(self, settings: NetworkSettings) -> None:
-        self.best_epoch_ = settings.best_epoch
-
     def describe(self) -> dict[str, Any]:
         """Encoder, pooling, length limit, parameters, and the epoch that was kept."""
         return super().describe() | {"best_epoch": self.best_epoch_}
-
-
-def _one_hot(indices: Any, n_classes: int) -> Any:
-    return np.eye(n_classes, dtype=bool)[indices]

@@ -1,7 +1,8 @@
-"""What classifiers on logistic regression share: fitting it with scikit-learn, and the plain linear layer that is kept.
+"""Logistic regression: what all kinds with a linear layer share, and the kind `embedding`, which is little else.
 
-After fitting only numbers matter, so a regression is kept as weights and biases: predicting needs numpy, not
-scikit-learn, whose import takes seconds. Artefacts of format 1 hold skops files instead; `read_skops` opens those.
+After fitting with scikit-learn only numbers matter, so a regression is kept as weights and biases: predicting needs
+numpy, not scikit-learn, whose import takes seconds. Artefacts of format 1 hold skops files instead; `read_skops` opens
+those.
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
-from labels.errors import ArtefactError
+from labels.codebook.schema import Codebook
+from labels.errors import ArtefactError, EncoderError
+from labels.progress import progress_to
 from labels.records import Example
 from trainer.calibration.calibration import Probabilities
-from trainer.classifiers.base import class_indices, label_matrix, output_probabilities, refuse_one_class
+from trainer.classifiers import base
+from trainer.config.models import EmbeddingSection
+from trainer.encoders.embeddings import Embedder, Vectors, cached_encode
 
+FILE, SETTINGS = "regression.safetensors", "settings.json"
+_FORMAT_1 = "regression.skops"
 _NEVER = 30.0
 """A logit as good as certain: 1e-13 away from it."""
 
@@ -46,9 +54,9 @@ def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, ex
     Raises:
         ExperimentError: the examples are of one class, as in `refuse_one_class`.
     """
-    refuse_one_class(examples, labels, exclusive=exclusive)
-    gold = label_matrix(examples, labels)
-    return class_indices(gold) if exclusive else gold
+    base.refuse_one_class(examples, labels, exclusive=exclusive)
+    gold = base.label_matrix(examples, labels)
+    return base.class_indices(gold) if exclusive else gold
 
 
 def fit_regression(estimator: Any, features: Any, targets: NDArray[Any]) -> None:
@@ -92,9 +100,9 @@ class LinearLayer:
             weight[estimator.classes_], bias[estimator.classes_] = estimator.coef_, estimator.intercept_
         return cls(weight, bias)
 
-    def probabilities(self, features: Any, n_labels: int, *, exclusive: bool) -> Probabilities:
-        """(n, labels) probabilities of (n, width) float32 features, an array or a sparse matrix of scipy."""
-        return output_probabilities(features @ self._by_feature + self.bias, n_labels, exclusive=exclusive)
+    def logits(self, features: Any) -> NDArray[np.float32]:
+        """(n, outputs) from (n, width) float32 features, an array or a sparse matrix of scipy."""
+        return np.asarray(features @ self._by_feature + self.bias, dtype=np.float32)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
@@ -119,6 +127,148 @@ def write_tensors(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
     from safetensors.numpy import save
 
     path.write_bytes(save(tensors))
+
+
+class LinearClassifier(base.Classifier):
+    """A classifier that ends in a linear layer: sigmoid for each label, or softmax over exclusive classes.
+
+    Exclusive codebooks have "none" as a class of its own where it is allowed.
+    """
+
+    _section: Any
+
+    def __init__(self, codebook: Codebook, section: Any, seed: int) -> None:
+        self.labels = codebook.label_names
+        self._exclusive = codebook.exclusive
+        self._n_outputs = base.count_outputs(codebook)
+        self._section = section
+        self._seed = seed
+
+    def _targets(self, examples: Sequence[Example]) -> NDArray[Any]:
+        return regression_targets(examples, self.labels, exclusive=self._exclusive)
+
+    def _fit_layer(self, features: Any, targets: NDArray[Any]) -> LinearLayer:
+        """The regression of the section's `C` and `class_weight` from (n, width) features to `_targets`."""
+        section = self._section
+        regression = build_regression(
+            exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
+        )
+        fit_regression(regression, features, targets)
+        return self._layer_of(regression)
+
+    def _layer_of(self, regression: Any) -> LinearLayer:
+        return LinearLayer.of(regression, self._n_outputs, exclusive=self._exclusive)
+
+    def _probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
+        return base.output_probabilities(logits, len(self.labels), exclusive=self._exclusive)
+
+
+class EmbedderSettings(BaseModel):
+    """The encoder that a model was fitted on: the content of `settings.json`, as `Embedder` has them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    encoder: str
+    pooling: str
+    max_length: int
+    identity: str
+
+
+class EmbeddingClassifier(LinearClassifier):
+    """Pooled vectors of length 1 of an encoder that is not trained -> L2 logistic regression.
+
+    Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
+    class of its own where it is allowed. Vectors of train and validation are kept by `trainer.encoders.embeddings`.
+    """
+
+    _section: EmbeddingSection
+    embedder_: Embedder | None = None
+    layer_: LinearLayer | None = None
+
+    def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
+        """Encode, and fit the regression; validation is encoded too, since calibration asks for it next.
+
+        Raises:
+            EncoderError: the encoder cannot be found or opened.
+            ExperimentError: the examples are of one class only.
+        """
+        section = self._section
+        # Before the encoder, so that examples of one class are refused at once.
+        targets = self._targets(examples)
+        self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
+        texts = [example.text for example in (*examples, *validation)]
+        self.layer_ = self._fit_layer(cached_encode(self.embedder_, texts)[: len(examples)], targets)
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """(n, labels) probabilities of the regression."""
+        return self.predict_embedded(self.embed(texts))
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n, dimensions) vectors of length 1; known texts come from the cache, others are not added to it."""
+        with progress_to(None):  # the caller reports its own progress over all texts
+            return cached_encode(base.fitted(self.embedder_), texts, keep=False)
+
+    def predict_embedded(self, vectors: Vectors) -> Probabilities:
+        """`predict_proba` from the vectors that `embed` gave."""
+        return self._probabilities(base.fitted(self.layer_).logits(vectors))
+
+    def save(self, folder: Path) -> None:
+        """Write `regression.safetensors`, and `settings.json` with the encoder's name and identity."""
+        embedder = base.fitted(self.embedder_)
+        base.fitted(self.layer_).save(folder / FILE)
+        settings = EmbedderSettings(
+            encoder=embedder.name,
+            pooling=embedder.pooling,
+            max_length=embedder.max_length,
+            identity=embedder.identity,
+        )
+        (folder / SETTINGS).write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook) -> Self:
+        """Read what `save` wrote, or the `regression.skops` of a format 1 artefact, and find the encoder again.
+
+        Raises:
+            ArtefactError: `regression.skops` names a type that communique never wrote, or the encoder cannot be found
+                or has changed.
+        """
+        settings = EmbedderSettings.model_validate_json((folder / SETTINGS).read_text(encoding="utf-8"))
+        classifier = cls(codebook, EmbeddingSection(kind="embedding"), seed=0)
+        classifier.embedder_ = _same_encoder(folder, settings)
+        if (folder / _FORMAT_1).is_file():
+            classifier.layer_ = classifier._layer_of(read_skops(folder / _FORMAT_1))
+        else:
+            classifier.layer_ = LinearLayer.load(folder / FILE)
+        return classifier
+
+    def describe(self) -> dict[str, Any]:
+        """Encoder with its identity, pooling, length limit, and the length of its vectors."""
+        embedder = base.fitted(self.embedder_)
+        return {
+            "encoder": embedder.name,
+            "encoder_identity": embedder.identity,
+            "pooling": embedder.pooling,
+            "max_length": embedder.max_length,
+            "dimensions": embedder.dimensions,
+        }
+
+
+def _same_encoder(folder: Path, settings: EmbedderSettings) -> Embedder:
+    """The encoder that the model in `folder` was fitted on."""
+    name = settings.encoder
+    try:
+        embedder = Embedder(name, pooling=settings.pooling, max_length=settings.max_length)
+    except EncoderError as error:
+        raise ArtefactError(
+            f"{folder}: this model needs the encoder '{name}', which is not saved with it and was not found: {error}"
+        ) from error
+    if embedder.identity != settings.identity:
+        raise ArtefactError(
+            f"{folder}: the encoder '{name}' has changed since this model was trained (identity {embedder.identity}, "
+            f"in training {settings.identity}). Restore its earlier files, or train the model again."
+        )
+    return embedder
 
 
 FORMAT_1_TYPES = frozenset(

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from labels.errors import ExperimentError
+from trainer.classifiers.linear import LinearLayer
 from trainer.config.models import Precision
-from trainer.encoders.embeddings import pool_states
+from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, pool_states
 from trainer.encoders.encoder import max_positions, open_encoder
 
 _SMALLEST = 1e-6
@@ -61,6 +62,21 @@ class Network(nn.Module):
         self.smoothing = 0.0
         self.asymmetric = False
         self.register_buffer("weights", torch.ones(n_outputs), persistent=False)
+
+    @property
+    def layer(self) -> LinearLayer:
+        """The head as plain numbers."""
+        weight, bias = (tensor.detach().cpu().numpy() for tensor in (self.head.weight, self.head.bias))
+        return LinearLayer(weight, bias)
+
+    def set_head(self, layer: LinearLayer) -> None:
+        """Take the head's weights from a layer."""
+        self.head.load_state_dict({"weight": torch.from_numpy(layer.weight), "bias": torch.from_numpy(layer.bias)})
+
+    @property
+    def size(self) -> int:
+        """How many parameters it has."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def max_positions(self) -> int:
@@ -126,6 +142,11 @@ class Network(nn.Module):
         """What the head sees: (batch, hidden size) pooled states of the encoder's last layer."""
         states = pool_states(self.encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
         return functional.normalize(states, dim=1) if self.normalise else states
+
+    def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
+        """(batch, hidden size): `pooled` for arrays, without dropout or gradients."""
+        self.eval()
+        return ask_torch(self.pooled, self.head.weight.device, input_ids, attention_mask)
 
     def as_pooler(self, *, int8: bool) -> Pooler:
         """A copy on the CPU that gives `pooled`, ready for export; with `int8`, ready for weights of 8 bits."""

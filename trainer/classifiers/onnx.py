@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from labels.errors import ArtefactError
-from trainer.calibration.calibration import Probabilities
+from trainer.classifiers.linear import LinearLayer
 from trainer.encoders.embeddings import TokenIds, Vectors
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class NetworkSettings(BaseModel):
 
 
 class OnnxNetwork:
-    """What the torch `Network` does when it predicts, with arrays in place of tensors.
+    """What the torch `Network` does when it predicts: the same `encode`, `layer` and `size`.
 
     Args:
         folder: holds `onnx/model.onnx`, `encoder/tokenizer.json`, `head.safetensors` and `settings.json`.
@@ -68,20 +68,12 @@ class OnnxNetwork:
     """
 
     def __init__(self, folder: Path, settings: NetworkSettings) -> None:
-        from safetensors.numpy import load_file
-
         self._folder = folder
         self._session = open_session(folder / GRAPH)
-        head = load_file(folder / HEAD)
-        self._weight, self._bias = head["weight"], head["bias"]
-        self.pooling, self.normalise, self.parameters = settings.pooling, settings.normalise, settings.parameters
+        self.layer = LinearLayer.load(folder / HEAD)
+        self.size = settings.parameters
         path = folder / ENCODER / "tokenizer.json"
         self.tokenizer = PlainTokenizer(path, settings.max_length, settings.pad_token_id)
-
-    @property
-    def width(self) -> int:
-        """Length of a pooled vector."""
-        return int(self._weight.shape[1])
 
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
         """(batch, width) pooled states: what the head sees.
@@ -90,10 +82,6 @@ class OnnxNetwork:
         """
         vectors: Vectors = self._session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0]
         return vectors
-
-    def logits(self, vectors: Vectors) -> Probabilities:
-        """(n, outputs) of the linear head from (n, width) pooled states."""
-        return np.asarray(vectors @ self._weight.T + self._bias, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Copy graph, tokenizer, head and settings to an existing folder."""

@@ -23,15 +23,8 @@ from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
 from trainer.calibration.calibration import Probabilities
-from trainer.classifiers.base import Classifier, count_outputs, not_fitted
-from trainer.classifiers.linear import (
-    LinearLayer,
-    build_regression,
-    fit_regression,
-    read_skops,
-    regression_targets,
-    write_tensors,
-)
+from trainer.classifiers.base import fitted
+from trainer.classifiers.linear import LinearClassifier, LinearLayer, read_skops, write_tensors
 from trainer.config.models import TfidfSection
 
 if TYPE_CHECKING:
@@ -49,20 +42,11 @@ _NOTHING_LEFT = ("After pruning, no terms remain", "empty vocabulary", "max_df c
 """How scikit-learn's vectoriser begins its message that no n-gram is left."""
 
 
-class TfidfClassifier(Classifier):
-    """Word n-grams and character n-grams within words, sublinear TF-IDF, L2 logistic regression.
+class TfidfClassifier(LinearClassifier):
+    """Word n-grams and character n-grams within words, sublinear TF-IDF, L2 logistic regression."""
 
-    Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
-    class of its own where it is allowed.
-    """
-
-    def __init__(self, codebook: Codebook, section: TfidfSection, seed: int) -> None:
-        self.labels = codebook.label_names
-        self._exclusive = codebook.exclusive
-        self._n_outputs = count_outputs(codebook)
-        self._section = section
-        self._seed = seed
-        self.scorer_: Scorer | None = None
+    _section: TfidfSection
+    scorer_: Scorer | None = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Fit vocabulary, weights and regression.
@@ -70,10 +54,10 @@ class TfidfClassifier(Classifier):
         Raises:
             ExperimentError: no n-gram occurs in `min_df` examples, or all examples are of one class.
         """
-        pipeline = self._build()
-        targets = regression_targets(examples, self.labels, exclusive=self._exclusive)
+        targets = self._targets(examples)
+        union = self._vectorisers()
         try:
-            fit_regression(pipeline, [example.text for example in examples], targets)
+            features = union.fit_transform([example.text for example in examples])
         except ValueError as error:
             if not str(error).startswith(_NOTHING_LEFT):
                 raise
@@ -81,39 +65,27 @@ class TfidfClassifier(Classifier):
                 f"model.min_df = {self._section.min_df}: no n-gram occurs in that many of {len(examples)} train "
                 "examples. Lower it, or check that there are words in the texts."
             ) from error
-        self.scorer_ = self._scorer_of(pipeline)
+        self.scorer_ = Scorer.of(union, self._fit_layer(features, targets))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels) probabilities of the regression."""
-        return self._fitted().probabilities(texts, len(self.labels), exclusive=self._exclusive)
+        return self._probabilities(fitted(self.scorer_).logits(texts))
 
-    def _build(self) -> Any:
+    def _vectorisers(self) -> Any:
+        """scikit-learn's two vectorisers side by side, not fitted yet."""
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.pipeline import FeatureUnion, Pipeline
+        from sklearn.pipeline import FeatureUnion
 
         section = self._section
         shared = {"sublinear_tf": True, "strip_accents": "unicode", "min_df": section.min_df, "dtype": np.float32}
         words = TfidfVectorizer(ngram_range=(1, section.word_ngrams), token_pattern=_TOKEN.pattern, **shared)
         characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, section.char_ngrams), **shared)
-        regression = build_regression(
-            exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
-        )
-        features = FeatureUnion(list(zip(PARTS, (words, characters), strict=True)))
-        return Pipeline([("features", features), ("regression", regression)])
-
-    def _scorer_of(self, pipeline: Any) -> Scorer:
-        """The scorer of a pipeline of `_build` after fitting."""
-        words, characters = (part for _, part in pipeline.named_steps["features"].transformer_list)
-        return Scorer(
-            Vocabulary(tuple(words.get_feature_names_out()), words.ngram_range[1], words.idf_),
-            Vocabulary(tuple(characters.get_feature_names_out()), characters.ngram_range[1], characters.idf_),
-            LinearLayer.of(pipeline.named_steps["regression"], self._n_outputs, exclusive=self._exclusive),
-        )
+        return FeatureUnion(list(zip(PARTS, (words, characters), strict=True)))
 
     def save(self, folder: Path) -> None:
         """Write `vocabulary.json` (n-grams in the order of the weights' columns) and `weights.safetensors`."""
-        self._fitted().save(folder)
+        fitted(self.scorer_).save(folder)
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
@@ -124,20 +96,16 @@ class TfidfClassifier(Classifier):
         """
         classifier = cls(codebook, TfidfSection(kind="tfidf"), seed=0)
         if (folder / _FORMAT_1).is_file():
-            classifier.scorer_ = classifier._scorer_of(read_skops(folder / _FORMAT_1))
+            steps = read_skops(folder / _FORMAT_1).named_steps
+            classifier.scorer_ = Scorer.of(steps["features"], classifier._layer_of(steps["regression"]))
         else:
             classifier.scorer_ = Scorer.load(folder)
         return classifier
 
     def describe(self) -> dict[str, Any]:
         """Sizes of the two vocabularies."""
-        scorer = self._fitted()
+        scorer = fitted(self.scorer_)
         return {"features": {"words": len(scorer.words.terms), "characters": len(scorer.characters.terms)}}
-
-    def _fitted(self) -> Scorer:
-        if self.scorer_ is None:
-            raise not_fitted()
-        return self.scorer_
 
 
 @dataclass(frozen=True)
@@ -164,12 +132,20 @@ class Scorer:
         self._idf = np.concatenate([words.idf, characters.idf])
         self._known: dict[str, array[int]] = {}
 
-    def probabilities(self, texts: Sequence[str], n_labels: int, *, exclusive: bool) -> Probabilities:
-        """(n, labels) probabilities; memory does not grow with the number of texts."""
-        found = np.zeros((len(texts), n_labels), dtype=np.float32)
+    @classmethod
+    def of(cls, union: Any, layer: LinearLayer) -> Self:
+        """The scorer of fitted vectorisers, and of the layer on their features."""
+        words, characters = (
+            Vocabulary(tuple(part.get_feature_names_out()), part.ngram_range[1], part.idf_)
+            for _, part in union.transformer_list
+        )
+        return cls(words, characters, layer)
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, outputs); memory for features does not grow with the number of texts."""
+        found = np.zeros((len(texts), len(self.layer.bias)), dtype=np.float32)
         for start in range(0, len(texts), _CHUNK):
-            features = self.features(texts[start : start + _CHUNK])
-            found[start : start + _CHUNK] = self.layer.probabilities(features, n_labels, exclusive=exclusive)
+            found[start : start + _CHUNK] = self.layer.logits(self.features(texts[start : start + _CHUNK]))
         return found
 
     def features(self, texts: Sequence[str]) -> csr_array:

@@ -1,11 +1,21 @@
-"""The training loop of transformers' `Trainer`, set up for small labelled sets on one CPU or GPU."""
+"""The training loop of transformers' `Trainer`, set up for small labelled sets on one CPU or GPU.
+
+An interrupted training resumes from a folder of checkpoints, which is for one experiment on one set of examples. This
+module imports torch: import it only where something is trained.
+"""
 
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import math
 import re
+import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +32,16 @@ from transformers import (
 
 from labels.errors import DivergedError
 from labels.progress import report_progress
-from trainer.classifiers.checkpoints import epochs_when_stopped, last_whole_checkpoint
+from labels.records import Example
 from trainer.classifiers.network import Network, trains_in_bfloat16
-from trainer.environment import world_size
+from trainer.environment import is_follower, world_size
 
 if TYPE_CHECKING:
     from trainer.config.models import FinetuneSection
 
 
 _LAYER = re.compile(r"\b(?:layers?|blocks?|h)\.(\d+)\.")
+_FINGERPRINT, _STATE = "fingerprint.txt", "trainer_state.json"
 _SIGNS_OF_WANT = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
@@ -227,3 +238,71 @@ def _n_devices() -> int:
 def _best_epoch(state: Any) -> float:
     epochs = {row["step"]: row["epoch"] for row in state.log_history if "eval_loss" in row}
     return float(epochs.get(state.best_global_step, state.epoch))
+
+
+def fingerprint(settings: dict[str, Any], *parts: Sequence[Example]) -> str:
+    """64 hex digits that are equal where a training would take the same steps: settings, examples, library versions."""
+    content = {
+        "settings": settings,
+        "parts": [[(example.text, example.labels) for example in part] for part in parts],
+        "packages": [version(name) for name in ("torch", "transformers")],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def claim_folder(folder: Path, mark: str) -> None:
+    """Reserve `folder` for the training with this fingerprint; what another training left there is deleted.
+
+    In a distributed training the leader does it, and the followers wait.
+    """
+    path = folder / _FINGERPRINT
+    while not _has(path, mark):
+        # Followers must not look for checkpoints before the leader has deleted those of another training.
+        if is_follower():
+            time.sleep(0.1)
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        path.write_text(mark, encoding="utf-8")
+
+
+def _has(path: Path, mark: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == mark
+    except OSError:  # not there, or deleted by the leader this moment
+        return False
+
+
+def drop_fruitless(folder: Path) -> None:
+    """Delete a claimed folder from which no training can resume; a follower leaves that to the leader."""
+    if not is_follower() and last_whole_checkpoint(folder) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end: the trainer writes its state last."""
+    # By number, since "checkpoint-100" sorts before "checkpoint-20" as text.
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in found:
+        with suppress(OSError, ValueError):
+            _state(checkpoint)
+            return checkpoint
+    return None
+
+
+def _state(checkpoint: Path) -> Any:
+    return json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+
+
+def epochs_done(checkpoint: Path) -> int:
+    """After how many epochs a whole checkpoint was written."""
+    return round(float(_state(checkpoint)["epoch"]))
+
+
+def epochs_when_stopped(checkpoint: Path) -> int | None:
+    """After how many epochs training ended, because patience or epochs ran out; None where it did not end.
+
+    A resumed `Trainer` forgets that it had been told to stop, and would train another epoch.
+    """
+    stopped = _state(checkpoint)["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"]
+    return epochs_done(checkpoint) if stopped else None

@@ -24,9 +24,14 @@ from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.progress import progress_to
 from labels.records import Example
+from tests.lazy import Lazy
 from tests.trainer.conftest import contradicting, examples_for, plain_codebook, texts_of, tiny_section
-from trainer.classifiers.checkpoints import claim_folder, drop_fruitless, fingerprint, last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
+
+claim_folder = Lazy("trainer.classifiers.training:claim_folder")
+drop_fruitless = Lazy("trainer.classifiers.training:drop_fruitless")
+fingerprint = Lazy("trainer.classifiers.training:fingerprint")
+last_whole_checkpoint = Lazy("trainer.classifiers.training:last_whole_checkpoint")
 
 MULTI = plain_codebook("aid", "truce")
 EXAMPLES = examples_for(MULTI, 120)

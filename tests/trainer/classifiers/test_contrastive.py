@@ -20,8 +20,7 @@ from tests.lazy import Lazy
 from tests.trainer.conftest import MakeExperiment, examples_for, gold_of, plain_codebook, texts_of, write_examples
 from trainer.classifiers.base import EncodingClassifier
 from trainer.classifiers.contrastive import ContrastiveClassifier
-from trainer.classifiers.embedding import EmbeddingClassifier
-from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
+from trainer.classifiers.linear import EmbeddingClassifier, build_regression, fit_regression, regression_targets
 from trainer.cli import app
 from trainer.config.models import ContrastiveSection, EmbeddingSection
 from trainer.model.model import Model, read_manifest

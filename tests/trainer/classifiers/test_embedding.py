@@ -16,8 +16,7 @@ from tests.conftest import make_examples
 from tests.lazy import Lazy
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of
 from trainer.classifiers.base import EncodingClassifier
-from trainer.classifiers.embedding import EmbeddingClassifier
-from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
+from trainer.classifiers.linear import EmbeddingClassifier, build_regression, fit_regression, regression_targets
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.embeddings import Embedder
 

@@ -32,7 +32,6 @@ from tests.trainer.conftest import (
     write_examples,
 )
 from trainer.classifiers.base import EncodingClassifier
-from trainer.classifiers.checkpoints import last_whole_checkpoint
 from trainer.classifiers.finetune import FinetuneClassifier
 from trainer.cli import app
 from trainer.encoders.encoder import bundled_encoder
@@ -40,6 +39,7 @@ from trainer.runs.run import checkpoint_folder, run_experiment
 
 f1_score = Lazy("sklearn.metrics:f1_score")
 Network = Lazy("trainer.classifiers.network:Network")
+last_whole_checkpoint = Lazy("trainer.classifiers.training:last_whole_checkpoint")
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)
@@ -453,19 +453,19 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         sentences: how many.
         after: how often it takes more all the same before that.
     """
-    pooled = Network.pooled
+    pooled = Network.pooled  # of the class itself: an attribute set on `Lazy` would not reach it
 
     def limit(sentences: int, after: int = 0) -> None:
         calls = iter(range(10**9))
 
-        def limited(self: Network, **inputs: Any) -> Any:
+        def limited(self: Any, **inputs: Any) -> Any:
             import torch
 
             if next(calls) >= after and len(inputs["input_ids"]) > sentences:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             return pooled(self, **inputs)
 
-        monkeypatch.setattr(Network, "pooled", limited)
+        monkeypatch.setattr("trainer.classifiers.network.Network.pooled", limited)
 
     return limit
 
@@ -525,7 +525,7 @@ def test_other_failures_are_not_taken_for_want_of_memory(tiny_encoder: Path, mon
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(Network, "pooled", fail)
+    monkeypatch.setattr("trainer.classifiers.network.Network.pooled", fail)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         fit_counted(tiny_encoder)
 

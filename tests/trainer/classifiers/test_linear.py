@@ -12,6 +12,7 @@ from labels.errors import ArtefactError
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.lazy import Lazy
+from trainer.classifiers.base import output_probabilities
 from trainer.classifiers.linear import (
     LinearLayer,
     build_regression,
@@ -42,14 +43,17 @@ def test_targets_are_a_column_a_label_or_a_class_with_none_last() -> None:
     assert regression_targets(examples, LABELS, exclusive=True).tolist() == [0, 1, 2, 3]
 
 
+def probabilities(layer: LinearLayer, rows: np.ndarray, n_labels: int, *, exclusive: bool) -> np.ndarray:
+    return output_probabilities(layer.logits(rows), n_labels, exclusive=exclusive)
+
+
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_probabilities_have_a_column_a_label_in_order(exclusive: bool) -> None:
     examples = make_examples(60, exclusive=True)
     regression = build_regression(exclusive=exclusive, C=10.0, class_weight="balanced", seed=1)
     regression.fit(features(examples), regression_targets(examples, LABELS, exclusive=exclusive))
-    found = LinearLayer.of(regression, 3 + exclusive, exclusive=exclusive).probabilities(
-        features(examples), 3, exclusive=exclusive
-    )
+    layer = LinearLayer.of(regression, 3 + exclusive, exclusive=exclusive)
+    found = probabilities(layer, features(examples), 3, exclusive=exclusive)
     assert (found.shape, found.dtype) == ((60, 3), np.float32)
     gold = [[label in example.labels for label in LABELS] for example in examples]
     assert ((found > 0.5) == gold).all()
@@ -59,7 +63,7 @@ def test_a_class_that_train_lacks_gets_probability_zero() -> None:
     examples = [example for example in make_examples(60, exclusive=True) if example.labels != ("truce",)]
     regression = build_regression(exclusive=True, C=1.0, class_weight="none", seed=1)
     regression.fit(features(examples), regression_targets(examples, LABELS, exclusive=True))
-    found = LinearLayer.of(regression, 4, exclusive=True).probabilities(features(examples), 3, exclusive=True)
+    found = probabilities(LinearLayer.of(regression, 4, exclusive=True), features(examples), 3, exclusive=True)
     assert found[:, 1] == pytest.approx(0, abs=1e-9)
     assert (found[:, [0, 2]] > 0).all()
 
@@ -68,7 +72,7 @@ def test_a_single_label_gets_one_column_that_is_its_probability() -> None:
     examples = [replace(e, labels=tuple(x for x in e.labels if x == "aid")) for e in make_examples(40)]
     regression = build_regression(exclusive=False, C=10.0, class_weight="none", seed=1)
     regression.fit(features(examples), regression_targets(examples, LABELS[:1], exclusive=False))
-    found = LinearLayer.of(regression, 1, exclusive=False).probabilities(features(examples), 1, exclusive=False)
+    found = probabilities(LinearLayer.of(regression, 1, exclusive=False), features(examples), 1, exclusive=False)
     assert ((found[:, 0] > 0.5) == [bool(e.labels) for e in examples]).all()
 
 
@@ -108,7 +112,7 @@ def test_a_layer_gives_the_probabilities_of_its_regression_and_keeps_them_on_dis
         expected[:, regression.classes_] = said
     layer = LinearLayer.of(regression, 3 + exclusive, exclusive=exclusive)
     layer.save(Path("layer.safetensors"))
-    found = LinearLayer.load(Path("layer.safetensors")).probabilities(others, 3, exclusive=exclusive)
+    found = probabilities(LinearLayer.load(Path("layer.safetensors")), others, 3, exclusive=exclusive)
     np.testing.assert_allclose(found, expected[:, :3], atol=1e-6)
 
 

@@ -17,11 +17,12 @@ from labels.errors import ExperimentError
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.lazy import Lazy
-from trainer.classifiers.linear import fit_regression, regression_targets
+from trainer.classifiers.linear import build_regression, fit_regression, regression_targets
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.models import TfidfSection
 
 dump = Lazy("skops.io:dump")
+Pipeline = Lazy("sklearn.pipeline:Pipeline")
 
 TEXTS = [example.text for example in make_examples(80)[40:]]
 
@@ -207,7 +208,8 @@ def pipeline_and_classifier(exclusive: bool, codebook: Codebook, **keys: Any) ->
     rows = make_examples(40 + len(ODD), exclusive=exclusive)
     rows[40:] = [replace(row, text=text) for row, text in zip(rows[40:], ODD, strict=True)]
     classifier = TfidfClassifier(codebook, TfidfSection(kind="tfidf", **keys), 1)
-    pipeline = classifier._build()
+    regression = build_regression(exclusive=exclusive, C=10.0, class_weight="balanced", seed=1)
+    pipeline = Pipeline([("features", classifier._vectorisers()), ("regression", regression)])
     targets = regression_targets(rows, codebook.label_names, exclusive=exclusive)
     fit_regression(pipeline, [row.text for row in rows], targets)
     return pipeline, classifier.fit(rows, [])

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from labels.files import cache_folder
 from tests.conftest import progress_reports
-from trainer.encoders.cache import EmbeddingCache, cached_encode
-from trainer.encoders.embeddings import Embedder
+from trainer.encoders.embeddings import Embedder, EmbeddingCache, cached_encode
 
 TEXTS = ["Oslo pledged fuel.", "Rain fell.", "The envoy called for a truce.", "Rain fell."]
 
@@ -144,7 +143,7 @@ def test_reading_makes_no_file(isolated: Path) -> None:
 
 
 def test_a_locked_file_is_left_alone(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.encoders.cache._BUSY_SECONDS", 0)
+    monkeypatch.setattr("trainer.encoders.embeddings._BUSY_SECONDS", 0)
     path = isolated / "cache.sqlite"
     cache = EmbeddingCache(path, 2)
     cache.write({"a": unit(1, 2)})

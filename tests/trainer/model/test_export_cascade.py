@@ -184,8 +184,8 @@ def test_a_cheap_model_stays_as_it_is_whatever_its_kind(exported: Exported, isol
 
 @pytest.mark.usefixtures("same_graph")
 def test_one_that_says_something_else_is_refused(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    logits = OnnxNetwork.logits
-    monkeypatch.setattr(OnnxNetwork, "logits", lambda network, vectors: logits(network, vectors) + np.float32(0.1))
+    encode = OnnxNetwork.encode
+    monkeypatch.setattr(OnnxNetwork, "encode", lambda network, *inputs: encode(network, *inputs) + np.float32(0.1))
     with pytest.raises(ArtefactError, match=r"artefact: float32 is refused: on \d+ rows .* Nothing was written\."):
         export_artefact(exported.run.artefact, Path("out"))
     assert not Path("out").exists()
