@@ -7,13 +7,11 @@ and a bias for each class; the decision is the argmax.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from labels.codebook.schema import Codebook
 
@@ -79,16 +77,6 @@ class Calibration:
         classes = with_none(np.asarray(probabilities, dtype=np.float64), self.none is not None)
         chosen = classes.argmax(axis=1)
         return np.asarray(chosen[:, None] == np.arange(probabilities.shape[1]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the manifest."""
-        content: dict[str, Any] = TypeAdapter(Calibration).dump_python(self, mode="json")
-        return content
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
-        """The calibration that `to_dict` described."""
-        return TypeAdapter(Calibration).validate_python(content)
 
 
 def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: bool) -> Calibration:
@@ -263,12 +251,8 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
         x, y = _middles(scores, np.asarray(steps, dtype=np.float64))
         return LabelCalibration("isotonic", n, positives, x=x, y=y)
     a, b = _fit_platt(_logit(scores), gold)
-    reason = (
-        ""
-        if method == "platt"
-        else (f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead")
-    )
-    return LabelCalibration("platt", n, positives, a=a, b=b, reason=reason)
+    too_few = f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead"
+    return LabelCalibration("platt", n, positives, a=a, b=b, reason=too_few if method == "isotonic" else "")
 
 
 def _middles(scores: Floats, steps: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:

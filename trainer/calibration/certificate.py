@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, computed_field
+from pydantic import computed_field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from trainer.calibration.calibration import Bools, Floats
@@ -83,16 +83,6 @@ class DeferralRule:
         """(n,): whether the cheap model is sure."""
         return np.asarray(self.expected_errors(probabilities) <= self.tolerance)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        content: dict[str, Any] = TypeAdapter(DeferralRule).dump_python(self, mode="json")
-        return content
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> DeferralRule:
-        """The rule that `to_dict` described."""
-        return TypeAdapter(DeferralRule).validate_python(content)
-
 
 @pydantic_dataclass(frozen=True)
 class LabelCertificate:
@@ -153,16 +143,6 @@ class Certificate:
         if not positives:
             return None
         return LabelCertificate("rare labels", positives, lost, upper_bound(lost, positives, self.confidence))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, with the shares."""
-        content: dict[str, Any] = TypeAdapter(Certificate).dump_python(self, mode="json")
-        return content
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Certificate:
-        """The certificate that `to_dict` described."""
-        return TypeAdapter(Certificate).validate_python(content)
 
 
 def upper_bound(failures: int, cases: int, confidence: float) -> float:
@@ -240,14 +220,15 @@ def choose_rule(
     deferred[: len(common)] = ~common
     rule = DeferralRule(NEVER, None if thresholds is None else tuple(thresholds.tolist()), tuple(deferred.tolist()))
     said = rule.assigned(probabilities)[:, : len(common)]
+    # A row's harm: whether its label set differs, and each label that it loses.
     harm = np.column_stack([(said != wanted).any(axis=1), wanted & ~said]).astype(np.int64)
-    most = np.array(
-        [
-            likely_failures(len(wanted), limits.max_disagreement, limits.confidence),
-            *_losses_allowed(wanted, common, limits),
-        ]
-    )
-    return replace(rule, tolerance=_largest_tolerance(rule.expected_errors(probabilities), harm, most))
+    most = [likely_failures(len(wanted), limits.max_disagreement, limits.confidence)]
+    for positives, enough in zip(wanted.sum(axis=0).tolist(), common.tolist(), strict=True):
+        if enough:
+            most.append(likely_failures(positives, limits.max_lost, limits.confidence))
+        else:
+            most.append(math.ceil(positives * limits.max_lost))
+    return replace(rule, tolerance=_largest_tolerance(rule.expected_errors(probabilities), harm, np.array(most)))
 
 
 def certify(
@@ -277,15 +258,6 @@ def certify(
         confidence=confidence,
         labels=tuple(labels),
     )
-
-
-def _losses_allowed(wanted: Bools, common: Bools, limits: Limits) -> Iterator[int]:
-    """How many positives of each label may be lost where the rule is chosen."""
-    for positives, enough in zip(wanted.sum(axis=0).tolist(), common.tolist(), strict=True):
-        if enough:
-            yield likely_failures(positives, limits.max_lost, limits.confidence)
-        else:
-            yield math.ceil(positives * limits.max_lost)
 
 
 def _largest_tolerance(error: Floats, harm: Counts, most: Counts) -> float:

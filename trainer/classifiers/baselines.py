@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,39 +13,50 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook, compile_cue
 from labels.errors import ExperimentError
 from labels.records import Example
-from trainer.calibration.calibration import Probabilities
+from trainer.calibration.calibration import Floats, Probabilities
 from trainer.classifiers.base import Classifier, label_matrix
 from trainer.config.models import KeywordsSection, MajoritySection
 
 
-class MajorityClassifier(Classifier):
-    """Label frequencies as probabilities: what a classifier must beat to have learned anything."""
+class _RatesClassifier(Classifier):
+    """A classifier that is one array of frequencies, kept as JSON in a file `_FILE`."""
 
+    _FILE: ClassVar[str]
+    rates_: Floats
+
+    def save(self, folder: Path) -> None:
+        """Write the frequencies; nothing else of the model is not in the codebook."""
+        (folder / self._FILE).write_text(json.dumps(self.rates_.tolist()), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, codebook: Codebook) -> Self:
+        """Read the frequencies."""
+        classifier = cls(codebook, None, seed=0)
+        classifier.rates_ = np.array(json.loads((folder / cls._FILE).read_text(encoding="utf-8")))
+        return classifier
+
+
+class MajorityClassifier(_RatesClassifier):
+    """Label frequencies as probabilities: what a classifier must beat to have learned anything.
+
+    `rates_` is (labels,).
+    """
+
+    _FILE = "frequencies.json"
     needs_calibration = False
 
-    def __init__(self, codebook: Codebook, section: MajoritySection, seed: int) -> None:
+    def __init__(self, codebook: Codebook, section: MajoritySection | None, seed: int) -> None:
         self.labels = codebook.label_names
-        self.frequencies_ = np.zeros(len(self.labels))
+        self.rates_ = np.zeros(len(self.labels))
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Count."""
-        self.frequencies_ = label_matrix(examples, self.labels).mean(axis=0)
+        self.rates_ = label_matrix(examples, self.labels).mean(axis=0)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """The same row (labels,) for each of n texts."""
-        return np.tile(self.frequencies_, (len(texts), 1)).astype(np.float32)
-
-    def save(self, folder: Path) -> None:
-        """Write `frequencies.json`."""
-        (folder / "frequencies.json").write_text(json.dumps(self.frequencies_.tolist()), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Read `frequencies.json`."""
-        classifier = cls(codebook, MajoritySection(kind="majority"), seed=0)
-        classifier.frequencies_ = np.array(json.loads((folder / "frequencies.json").read_text(encoding="utf-8")))
-        return classifier
+        return np.tile(self.rates_, (len(texts), 1)).astype(np.float32)
 
     def describe(self) -> dict[str, Any]:
         """Nothing: the frequencies are the whole model."""
@@ -58,13 +69,15 @@ _PRIOR = 2.0
 """How many imaginary sentences at the label's frequency are added to each rate."""
 
 
-class KeywordsClassifier(Classifier):
+class KeywordsClassifier(_RatesClassifier):
     """P(label | number of its cues in the sentence: 0, 1, 2 or more), estimated by its frequency in train.
 
     `rates_` is (labels, 3). Rates estimated from few sentences are shrunk towards the label's frequency.
     """
 
-    def __init__(self, codebook: Codebook, section: KeywordsSection, seed: int) -> None:
+    _FILE = "rates.json"
+
+    def __init__(self, codebook: Codebook, section: KeywordsSection | None, seed: int) -> None:
         without = [label.name for label in codebook.labels if not label.cues]
         if len(without) == len(codebook.labels):
             raise ExperimentError(
@@ -104,17 +117,6 @@ class KeywordsClassifier(Classifier):
             [min(sum(1 for cue in cues if cue.search(text)), MOST_CUES) for cues in self._patterns] for text in texts
         ]
         return np.array(counts, dtype=np.int64).reshape(len(texts), len(self.labels))
-
-    def save(self, folder: Path) -> None:
-        """Write `rates.json`; the cues are in the codebook."""
-        (folder / "rates.json").write_text(json.dumps(self.rates_.tolist()), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Read `rates.json`."""
-        classifier = cls(codebook, KeywordsSection(kind="keywords"), seed=0)
-        classifier.rates_ = np.array(json.loads((folder / "rates.json").read_text(encoding="utf-8")))
-        return classifier
 
     def describe(self) -> dict[str, Any]:
         """How many cues each label has."""

@@ -9,43 +9,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError
 from labels.records import Example
-from trainer.calibration.calibration import (
-    Bools,
-    Calibration,
-    LabelCalibration,
-    Probabilities,
-    fit_calibration,
-    not_calibrated,
-    with_none,
-)
-from trainer.calibration.certificate import (
-    Certificate,
-    DeferralRule,
-    Limits,
-    certify,
-    choose_rule,
-    most_failures,
-    upper_bound,
-)
-from trainer.classifiers.base import (
-    Classifier,
-    Exportable,
-    ResumableClassifier,
-    build_classifier,
-    classifier_class,
-    label_matrix,
-    not_fitted,
-)
+from trainer.calibration import calibration as calibrating
+from trainer.calibration import certificate as certifying
+from trainer.calibration.calibration import Bools, Calibration, Floats, LabelCalibration, Probabilities
+from trainer.calibration.certificate import Certificate, DeferralRule
+from trainer.classifiers import base
+from trainer.classifiers.base import Classifier, Exportable
 from trainer.config.experiment import CalibrationSection
 from trainer.config.models import CascadeSection
 from trainer.data.splits import make_split
@@ -53,13 +32,14 @@ from trainer.data.splits import make_split
 FILE, CHEAP, EXPENSIVE = "cascade.json", "cheap", "expensive"
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A classifier of the cascade with its calibration."""
+class _Member(BaseModel):
+    """A classifier of the cascade with its calibration; the classifier has files of its own."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     kind: str
-    classifier: Classifier
     calibration: Calibration
+    classifier: SkipValidation[Classifier] = Field(exclude=True)
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels) calibrated probabilities, as a model of this classifier alone gives them."""
@@ -68,32 +48,14 @@ class _Member:
     def calibrated(self, raw: Probabilities) -> Probabilities:
         return self.calibration.apply(raw).astype(np.float32)
 
-    @property
-    def exportable(self) -> Exportable | None:
-        """The classifier, if it is of a kind that can be exported."""
-        return self.classifier if isinstance(self.classifier, Exportable) else None
-
-    def save(self, folder: Path, *, exported: bool = False) -> dict[str, Any]:
-        """Write the classifier, or its export, into a new folder; return what else `load` needs."""
-        folder.mkdir()
-        if exported and self.exportable is not None:
-            self.exportable.save_exported(folder, int8=False)
-        else:
-            self.classifier.save(folder)
-        return {"kind": self.kind, "calibration": self.calibration.to_dict()}
-
-    @classmethod
-    def load(cls, folder: Path, codebook: Codebook, content: dict[str, Any]) -> Self:
-        classifier = classifier_class(content["kind"]).load(folder, codebook)
-        return cls(content["kind"], classifier, Calibration.from_dict(content["calibration"]))
-
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind} | self.classifier.describe()
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """What `fit` makes and `load` reads."""
+class _Fitted(BaseModel):
+    """What `fit` makes and `load` reads: the content of `cascade.json`, and the two classifiers."""
+
+    model_config = ConfigDict(frozen=True)
 
     cheap: _Member
     expensive: _Member
@@ -126,9 +88,9 @@ class CascadeClassifier(Classifier):
         self.notes: tuple[str, ...] = ()
         self._codebook = codebook
         self._section = section
-        self._limits = Limits(section.max_disagreement, section.max_lost, section.confidence)
+        self._limits = certifying.Limits(section.max_disagreement, section.max_lost, section.confidence)
         self._seed = seed
-        self.calibration_ = not_calibrated(codebook)
+        self.calibration_ = calibrating.not_calibrated(codebook)
         self.fitted_: _Fitted | None = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
@@ -150,7 +112,7 @@ class CascadeClassifier(Classifier):
         self.calibration_ = _thresholds_alone(slow.calibration)
         rule, certificate = self._certify(said, answers, len(first))
         self._refuse_breaches(certificate)
-        self.fitted_ = _Fitted(quick, slow, rule, certificate)
+        self.fitted_ = _Fitted(cheap=quick, expensive=slow, rule=rule, certificate=certificate)
         return self
 
     def _halves(self, validation: Sequence[Example]) -> list[list[Example]]:
@@ -167,7 +129,7 @@ class CascadeClassifier(Classifier):
 
     def _too_small(self, sizes: Sequence[int]) -> str:
         limits, fewest = self._limits, self._limits.fewest_sentences
-        least = math.ceil(1000 * upper_bound(0, min(sizes), limits.confidence)) / 1000
+        least = math.ceil(1000 * certifying.upper_bound(0, min(sizes), limits.confidence)) / 1000
         higher = f", raise model.max_disagreement to at least {least:g}" if least < 1 else ""
         return (
             f"model.max_disagreement = {limits.max_disagreement:g}: a certificate at confidence {limits.confidence:g} "
@@ -178,9 +140,9 @@ class CascadeClassifier(Classifier):
         )
 
     def _build(self) -> tuple[Classifier, Classifier]:
-        cheap = build_classifier(self._section.cheap, self._codebook, self._seed)
-        expensive = build_classifier(self._section.expensive, self._codebook, self._seed)
-        if isinstance(expensive, ResumableClassifier):
+        cheap = base.build_classifier(self._section.cheap, self._codebook, self._seed)
+        expensive = base.build_classifier(self._section.expensive, self._codebook, self._seed)
+        if isinstance(expensive, base.ResumableClassifier):
             expensive.checkpoints = self.checkpoints
         return cheap, expensive
 
@@ -189,11 +151,13 @@ class CascadeClassifier(Classifier):
     ) -> tuple[_Member, Probabilities]:
         """The classifier with its calibration, and its calibrated probabilities of the validation sentences."""
         raw = classifier.predict_proba([example.text for example in validation])
-        calibration = not_calibrated(self._codebook)
+        calibration = calibrating.not_calibrated(self._codebook)
         if classifier.needs_calibration:
-            gold, own = label_matrix(validation, self.labels), CalibrationSection()
-            calibration = fit_calibration(raw, gold, self._codebook, method=own.method, min_positives=own.min_positives)
-        member = _Member(kind, classifier, calibration)
+            gold, own = base.label_matrix(validation, self.labels), CalibrationSection()
+            calibration = calibrating.fit_calibration(
+                raw, gold, self._codebook, method=own.method, min_positives=own.min_positives
+            )
+        member = _Member(kind=kind, classifier=classifier, calibration=calibration)
         return member, member.calibrated(raw)
 
     def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[DeferralRule, Certificate]:
@@ -204,14 +168,14 @@ class CascadeClassifier(Classifier):
         positives = np.minimum(expensive[:half].sum(axis=0), expensive[half:].sum(axis=0))
         common = positives >= limits.fewest_positives
         thresholds = None if self._codebook.exclusive else self.calibration_.thresholds
-        rule = choose_rule(classes[:half], expensive[:half], thresholds, common, limits)
+        rule = certifying.choose_rule(classes[:half], expensive[:half], thresholds, common, limits)
         sure = rule.sure(classes[half:])
-        return rule, certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
+        return rule, certifying.certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
 
-    def _classes(self, probabilities: Probabilities) -> NDArray[np.floating[Any]]:
+    def _classes(self, probabilities: Probabilities) -> Floats:
         """(n, classes): with the column of "none" where there is one."""
         none = self._codebook.exclusive and self._codebook.allow_none
-        return with_none(probabilities.astype(np.float64), none)
+        return calibrating.with_none(probabilities.astype(np.float64), none)
 
     def _refuse_breaches(self, certificate: Certificate) -> None:
         breaches = list(self._breaches(certificate))
@@ -226,18 +190,14 @@ class CascadeClassifier(Classifier):
             )
 
     def _breaches(self, certificate: Certificate) -> Iterator[str]:
-        limits = self._limits
+        """What exceeds a limit, as lines for a message."""
+        limits, of_labels = self._limits, [label for label in certificate.labels if label.upper_bound is not None]
         figures = [("label sets that differ", "max_disagreement", certificate.disagreements, certificate.cases)]
-        figures += [
-            (f"lost of {label.name}", "max_lost", label.lost, label.positives)
-            for label in certificate.labels
-            if label.upper_bound is not None
-        ]
+        figures += [(f"lost of {label.name}", "max_lost", label.lost, label.positives) for label in of_labels]
         for what, key, failures, cases in figures:
-            limit = getattr(limits, key)
-            bound = upper_bound(failures, cases, limits.confidence)
+            limit, bound = getattr(limits, key), certifying.upper_bound(failures, cases, limits.confidence)
             if bound > limit:
-                most = most_failures(cases, limit, limits.confidence)
+                most = certifying.most_failures(cases, limit, limits.confidence)
                 yield (
                     f"{what}: {failures} of {cases} ({failures / cases:.1%}), at most {bound:.1%} at confidence "
                     f"{limits.confidence:g}; model.{key} = {limit:g} allows {most}"
@@ -245,7 +205,7 @@ class CascadeClassifier(Classifier):
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels) calibrated probabilities: the cheap classifier's where it is sure, else the expensive one's."""
-        fitted = self._fitted()
+        fitted = base.fitted(self.fitted_)
         probabilities = fitted.cheap.predict_proba(texts)
         # Only these texts are encoded by the expensive classifier, which is what makes a cascade fast.
         rest = np.flatnonzero(~fitted.rule.sure(self._classes(probabilities))).tolist()
@@ -255,8 +215,13 @@ class CascadeClassifier(Classifier):
 
     def answered(self, texts: Sequence[str]) -> Bools:
         """(n,): which texts the cheap classifier answers."""
-        fitted = self._fitted()
+        fitted = base.fitted(self.fitted_)
         return fitted.rule.sure(self._classes(fitted.cheap.predict_proba(texts)))
+
+    def _exportable(self) -> Exportable | None:
+        """The expensive classifier, if it is of a kind that can be exported."""
+        classifier = base.fitted(self.fitted_).expensive.classifier
+        return classifier if isinstance(classifier, Exportable) else None
 
     def save(self, folder: Path) -> None:
         """Write `cheap/` and `expensive/` with each kind's own files, and `cascade.json` with all else."""
@@ -264,24 +229,24 @@ class CascadeClassifier(Classifier):
 
     def is_exported(self) -> bool:
         """Whether the expensive classifier runs on onnxruntime already."""
-        expensive = self._fitted().expensive.exportable
-        return expensive is not None and expensive.is_exported()
+        exportable = self._exportable()
+        return exportable is not None and exportable.is_exported()
 
     def why_not_exported(self, *, int8: bool) -> str:
         """In int8 no cascade is exported, since it was certified in float32; else as for the expensive classifier."""
-        expensive = self._fitted().expensive
-        if expensive.exportable is None:
+        exportable, kind = self._exportable(), base.fitted(self.fitted_).expensive.kind
+        if exportable is None:
             return (
-                f"a cascade whose expensive model is of kind {expensive.kind} cannot be exported: that model must have "
+                f"a cascade whose expensive model is of kind {kind} cannot be exported: that model must have "
                 "an encoder of its own. Train such a cascade, or use this one as it is."
             )
         if int8:
             return (
-                f"a cascade cannot be exported in int8, because its certificate holds for {expensive.kind} in float32. "
-                f"Export it without --int8, or train {expensive.kind} alone "
-                f'(model.kind = "{expensive.kind}") and export that.'
+                f"a cascade cannot be exported in int8, because its certificate holds for {kind} in float32. "
+                f"Export it without --int8, or train {kind} alone "
+                f'(model.kind = "{kind}") and export that.'
             )
-        return expensive.exportable.why_not_exported(int8=False)
+        return exportable.why_not_exported(int8=False)
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
         """(n,): which texts the cheap classifier leaves to the expensive one."""
@@ -301,14 +266,15 @@ class CascadeClassifier(Classifier):
         self._write(folder, exported=True)
 
     def _write(self, folder: Path, *, exported: bool) -> None:
-        fitted = self._fitted()
-        content = {
-            CHEAP: fitted.cheap.save(folder / CHEAP),
-            EXPENSIVE: fitted.expensive.save(folder / EXPENSIVE, exported=exported),
-            "rule": fitted.rule.to_dict(),
-            "certificate": fitted.certificate.to_dict(),
-        }
-        (folder / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        fitted, exportable = base.fitted(self.fitted_), self._exportable()
+        for name in (CHEAP, EXPENSIVE):
+            (folder / name).mkdir()
+        fitted.cheap.classifier.save(folder / CHEAP)
+        if exported and exportable is not None:
+            exportable.save_exported(folder / EXPENSIVE, int8=False)
+        else:
+            fitted.expensive.classifier.save(folder / EXPENSIVE)
+        (folder / FILE).write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
@@ -318,36 +284,29 @@ class CascadeClassifier(Classifier):
             ArtefactError: one of the two classifiers cannot be opened.
         """
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        cheap, expensive = (_Member.load(folder / name, codebook, content[name]) for name in (CHEAP, EXPENSIVE))
         if "rule" not in content:
             raise ArtefactError(
                 f"{folder / FILE}: an early communique wrote this cascade, whose rule has changed. Train it again."
             )
-        rule, certificate = DeferralRule.from_dict(content["rule"]), Certificate.from_dict(content["certificate"])
+        for name in (CHEAP, EXPENSIVE):
+            member = content[name]
+            member["classifier"] = base.classifier_class(member["kind"]).load(folder / name, codebook)
         classifier = cls(codebook, CascadeSection(kind="cascade"), seed=0)
-        classifier.fitted_ = _Fitted(cheap, expensive, rule, certificate)
-        classifier.calibration_ = _thresholds_alone(expensive.calibration)
+        classifier.fitted_ = fitted = _Fitted.model_validate(content)
+        classifier.calibration_ = _thresholds_alone(fitted.expensive.calibration)
         return classifier
 
     def describe(self) -> dict[str, Any]:
         """The certificate's figures, and the descriptions of the two classifiers."""
-        fitted = self._fitted()
-        return {
-            "certificate": fitted.certificate.to_dict(),
-            CHEAP: fitted.cheap.describe(),
-            EXPENSIVE: fitted.expensive.describe(),
-        }
-
-    def _fitted(self) -> _Fitted:
-        if self.fitted_ is None:
-            raise not_fitted()
-        return self.fitted_
+        fitted = base.fitted(self.fitted_)
+        certificate = fitted.model_dump(mode="json", include={"certificate"})
+        return certificate | {CHEAP: fitted.cheap.describe(), EXPENSIVE: fitted.expensive.describe()}
 
 
 def _thresholds_alone(calibration: Calibration) -> Calibration:
     """The calibration with the same decisions that leaves probabilities as they are."""
-    none = None if calibration.none is None else _threshold_alone(calibration.none)
-    return Calibration(calibration.exclusive, tuple(map(_threshold_alone, calibration.labels)), none)
+    none = calibration.none and _threshold_alone(calibration.none)
+    return replace(calibration, labels=tuple(map(_threshold_alone, calibration.labels)), none=none)
 
 
 def _threshold_alone(label: LabelCalibration) -> LabelCalibration:

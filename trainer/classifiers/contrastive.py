@@ -65,13 +65,11 @@ class BalancedBatches:
     def take(self, n: int) -> Iterator[Indices]:
         """The next `n` batches, as sorted row numbers of `gold`."""
         for _ in range(n):
-            rows = {row for label in self._labels.deal(self._n_labels) for row in self._examples_of(label)}
+            labels = self._labels.deal(self._n_labels)
+            rows = {row for label in labels for row in self._examples[label].deal(self._per_label)}
             # Examples with several labels leave places empty, which must not tip the balance.
             n_without = min(self._n_without, len(rows)) if rows else self._n_without
             yield np.array(sorted(rows | set(self._without.deal(n_without))), dtype=np.int64)
-
-    def _examples_of(self, label: int) -> Sequence[int]:
-        return self._examples[label].deal(self._per_label)
 
 
 class _Pack:

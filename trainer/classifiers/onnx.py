@@ -191,7 +191,7 @@ def _threads() -> int:
     wished = os.environ.get("OMP_NUM_THREADS", "")
     if wished.isdigit() and int(wished):
         return int(wished)
-    affinity = getattr(os, "sched_getaffinity", None)
+    affinity = getattr(os, "sched_getaffinity", None)  # not on all systems
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 

@@ -55,7 +55,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         self._layer_decay = layer_decay
         self._order = torch.Generator()
         super().__init__(*args, **kwargs)
-        self.add_callback(_OrderCallback(self._order))
+        self.add_callback(_StepsCallback(self._order))
 
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
         """AdamW, a group for each rate; weight decay spares biases and normalisation."""
@@ -102,18 +102,14 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         return sampler
 
 
-class _OrderCallback(TrainerCallback):  # type: ignore[misc]
-    """Seeds the order of each epoch, so that it is the same in all processes and after an interruption."""
+class _StepsCallback(TrainerCallback):  # type: ignore[misc]
+    """Reports how many steps are done; seeds the order of each epoch, the same in all processes and when resuming."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._generator.manual_seed(args.seed + round(state.epoch or 0))
-
-
-class _ProgressCallback(TrainerCallback):  # type: ignore[misc]
-    """Reports how many steps are done."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         report_progress("Training", state.global_step, state.max_steps)
@@ -142,10 +138,6 @@ def train_network(
     Raises:
         DivergedError: the loss became infinite or not a number.
     """
-    callbacks: list[TrainerCallback] = [
-        EarlyStoppingCallback(early_stopping_patience=section.patience),
-        _ProgressCallback(),
-    ]
     # The trainer notes the place of the best checkpoint, which must be found from another working folder too.
     folder = folder.resolve()
     checkpoint = last_whole_checkpoint(folder)
@@ -158,7 +150,7 @@ def train_network(
         train_dataset=train,
         eval_dataset=validation,
         data_collator=DataCollatorWithPadding(tokenizer),
-        callbacks=callbacks,
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=section.patience)],
         head_learning_rate=section.head_learning_rate,
         layer_decay=section.layer_decay,
     )

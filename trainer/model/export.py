@@ -12,10 +12,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labels.errors import ArtefactError, DataError
 from labels.files import output_folder, refuse_occupied
@@ -42,6 +40,11 @@ class Recall:
     positives: int
     before: float | None
     after: float | None
+
+    @property
+    def too_low(self) -> bool:
+        """Whether the export lost more than `MOST_LOST`; a loss of exactly that is accepted."""
+        return self.before is not None and self.after is not None and self.before - self.after > MOST_LOST + 1e-9
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,20 @@ def export_artefact(
     _refuse_place(source, out, data, overwrite=overwrite)
     classifier, model = _open(source, int8=int8)
     examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
-    _refuse_unread(source, classifier, examples, origin)
+    texts = [example.text for example in examples]
+    if not classifier.read_by_exported(texts).any():
+        raise DataError(
+            f"{source}: none of the {len(examples)} check rows ({origin}) reaches the part to be exported, so that it "
+            "cannot be checked. With --data, give a labelled file of harder sentences."
+        )
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
         report_progress("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
         exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)
-        agreement, speeds = _check(model, exported, examples, origin)
+        before, speed_before = _ask(model, texts, 0)
+        after, speed_after = _ask(exported, texts, len(texts))
+        agreement = compare(before, after, label_matrix(examples, model.labels), model, origin)
         if refusal := why_refused(agreement, precision):
             raise ArtefactError(f"{source}: {refusal}")
         manifest = _write(draft, model, exported, precision, agreement)
@@ -133,8 +143,8 @@ def export_artefact(
         agreement=agreement,
         bytes_before=folder_size(source),
         bytes_after=folder_size(out),
-        speed_before=speeds[0],
-        speed_after=speeds[1],
+        speed_before=speed_before,
+        speed_after=speed_after,
     )
 
 
@@ -165,7 +175,7 @@ def _undecided(probabilities: Probabilities, differing: Bools, calibration: Cali
     return np.asarray(ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE)
 
 
-def _recall(gold: NDArray[np.bool_], old: NDArray[np.bool_], new: NDArray[np.bool_]) -> Recall:
+def _recall(gold: Bools, old: Bools, new: Bools) -> Recall:
     positives = int(gold.sum())
     if not positives:
         return Recall(0, None, None)
@@ -218,39 +228,14 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
     return examples, origin
 
 
-def _refuse_unread(source: Path, classifier: Exportable, examples: Sequence[Example], origin: str) -> None:
-    if not classifier.read_by_exported([example.text for example in examples]).any():
-        raise DataError(
-            f"{source}: none of the {len(examples)} check rows ({origin}) reaches the part to be exported, so that it "
-            "cannot be checked. With --data, give a labelled file of harder sentences."
-        )
-
-
 def _validation_rows(run: Path, model_id: str) -> list[Example]:
-    """The validation rows that a run left in its folder; none where it made another model."""
-    predictions = run / "predictions.parquet"
-    if not predictions.is_file() or _reported_model(run / "report.json") != model_id:
-        return []
-    return read_gold(predictions, "validation")
-
-
-def _reported_model(report: Path) -> str:
-    """The id of the model in a run's report; empty without a report."""
+    """The validation rows that a run left in its folder; none where it made another model, or has no report."""
     try:
-        return str(json.loads(report.read_text(encoding="utf-8"))["model_id"])
+        reported = json.loads((run / "report.json").read_text(encoding="utf-8"))["model_id"]
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _check(
-    model: Model, exported: Model, examples: Sequence[Example], origin: str
-) -> tuple[Agreement, tuple[float, float]]:
-    """How the two agree on the check rows, and their speeds in texts a second."""
-    texts = [example.text for example in examples]
-    before, speed_before = _ask(model, texts, 0)
-    after, speed_after = _ask(exported, texts, len(texts))
-    agreement = compare(before, after, label_matrix(examples, model.labels), model, origin)
-    return agreement, (speed_before, speed_after)
+        return []
+    predictions = run / "predictions.parquet"
+    return read_gold(predictions, "validation") if reported == model_id and predictions.is_file() else []
 
 
 def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities, float]:
@@ -274,21 +259,15 @@ def why_refused(agreement: Agreement, precision: str) -> str:
         wanted = f"Probabilities may differ by {TOLERANCE:g}, and label sets only where that decides"
         repair = "This encoder cannot be exported as it is."
     else:
-        same = agreement.agreeing >= LEAST_AGREEING and not any(map(_lost, agreement.recalls.values()))
+        same = agreement.agreeing >= LEAST_AGREEING and not any(recall.too_low for recall in agreement.recalls.values())
         wanted = f"{LEAST_AGREEING:.0%} must agree, and no recall may fall by more than {100 * MOST_LOST:g} points"
         repair = "Export it in float32, without --int8."
     return "" if same else f"{precision} is refused: {_figures(agreement)} {wanted}. Nothing was written. {repair}"
 
 
-def _lost(recall: Recall) -> bool:
-    if recall.before is None or recall.after is None:
-        return False
-    return recall.before - recall.after > MOST_LOST + 1e-9  # a loss of exactly `MOST_LOST` is accepted
-
-
 def _figures(agreement: Agreement) -> str:
     recalls = ", ".join(
-        f"{label} {recall.before:.3f} -> {recall.after:.3f}" + (" (too low)" if _lost(recall) else "")
+        f"{label} {recall.before:.3f} -> {recall.after:.3f}" + (" (too low)" if recall.too_low else "")
         for label, recall in agreement.recalls.items()
         if recall.before is not None and recall.after is not None
     )
@@ -303,16 +282,8 @@ def _write(draft: Path, model: Model, exported: Model, precision: str, agreement
     import onnxruntime
 
     assert model.manifest is not None
-    details: dict[str, Any] = {
-        "engine": "onnxruntime",
-        "precision": precision,
-        "exported_from": model.id,
-        "check": asdict(agreement),
-    }
-    manifest = model.manifest.model_copy(
-        update={
-            "details": model.manifest.details | details,
-            "packages": model.manifest.packages | {"onnxruntime": onnxruntime.__version__},
-        }
-    )
+    export = {"engine": "onnxruntime", "precision": precision, "exported_from": model.id, "check": asdict(agreement)}
+    details = model.manifest.details | export
+    packages = model.manifest.packages | {"onnxruntime": onnxruntime.__version__}
+    manifest = model.manifest.model_copy(update={"details": details, "packages": packages})
     return save_artefact(draft, manifest, model.codebook, exported.classifier)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from scipy.special import expit, logit, softmax
 
 from tests.lazy import Lazy
@@ -321,7 +321,8 @@ def fitted(kind: str) -> tuple[Calibration, Any]:
 @pytest.mark.parametrize("kind", ["platt", "isotonic", "none", "exclusive"])
 def test_a_calibration_survives_the_manifest_to_the_last_bit(kind: str) -> None:
     calibration, raw = fitted(kind)
-    again = Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())))
+    adapter = TypeAdapter(Calibration)
+    again = adapter.validate_json(adapter.dump_json(calibration))
     assert again == calibration
     assert (again.apply(raw) == calibration.apply(raw)).all()
     assert (again.decide(again.apply(raw)) == calibration.decide(calibration.apply(raw))).all()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from tests.lazy import Lazy
 from trainer.calibration.calibration import Bools, Floats
@@ -307,7 +308,8 @@ def test_the_errors_of_a_label_set_add_up() -> None:
 @pytest.mark.parametrize("thresholds", [None, (0.25, 0.5)])
 def test_a_rule_comes_back_from_json(thresholds: tuple[float, ...] | None) -> None:
     rule = DeferralRule(tolerance=0.25, thresholds=thresholds, deferred=(False, True))
-    assert DeferralRule.from_dict(json.loads(json.dumps(rule.to_dict()))) == rule
+    adapter = TypeAdapter(DeferralRule)
+    assert adapter.validate_json(adapter.dump_json(rule)) == rule
 
 
 # -- certifying
@@ -346,8 +348,9 @@ def test_a_certificate_says_its_shares_and_comes_back_from_json() -> None:
     certificate = Certificate(200, 120, 1, 0.0235, 0.95, labels)
     assert (certificate.share, certificate.answered_share) == (0.005, 0.6)
     assert [label.share for label in labels] == [0.025, 0.05]
-    content: dict[str, Any] = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
-    assert Certificate.from_dict(content) == certificate
+    adapter = TypeAdapter(Certificate)
+    content: dict[str, Any] = json.loads(adapter.dump_json(certificate))
+    assert adapter.validate_python(content) == certificate
     assert (content["share"], content["answered_share"], content["labels"][0]["share"]) == (0.005, 0.6, 0.025)
     assert content["rare"]["share"] == 0.05
 

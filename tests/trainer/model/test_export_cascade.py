@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ def test_a_cheap_model_stays_as_it_is_whatever_its_kind(exported: Exported, isol
     """The rule was chosen on what it said of single rows: its last digit decides who answers these."""
     cascade = cascade_of(Model.load(exported.run.artefact))
     assert cascade.fitted_ is not None
-    cascade.fitted_ = replace(cascade.fitted_, cheap=cascade.fitted_.expensive)
+    cascade.fitted_ = cascade.fitted_.model_copy(update={"cheap": cascade.fitted_.expensive})
     (isolated / "model").mkdir()
     cascade.save_exported(isolated / "model", int8=False)
     files = everything_in(isolated / "model")
