@@ -96,12 +96,7 @@ def not_calibrated(codebook: Codebook) -> Calibration:
 
 
 def fit_calibration(
-    raw: NDArray[np.floating[Any]],
-    gold: Bools,
-    codebook: Codebook,
-    *,
-    method: str,
-    min_positives: int,
+    raw: NDArray[np.floating[Any]], gold: Bools, codebook: Codebook, *, method: str, min_positives: int
 ) -> Calibration:
     """`fit_exclusive` or `fit_multilabel`, as the codebook's flags say."""
     if codebook.exclusive:
@@ -236,6 +231,7 @@ def _fit_label(scores: Floats, gold: Bools, method: str, min_positives: int) -> 
     if positives < min_positives or positives == n:
         few = f"{positives} validation positives, fewer than {min_positives}"
         return LabelCalibration("none", n, positives, reason=few if positives < min_positives else "no negatives")
+    # The threshold is tuned on calibrated probabilities: it is compared with those.
     fitted = _fit_map(scores, gold, method, n, positives)
     threshold = stable_threshold(_apply_label(scores, fitted), gold)
     return replace(fitted, threshold=threshold)

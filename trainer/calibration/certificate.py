@@ -162,6 +162,7 @@ def upper_bound(failures: int, cases: int, confidence: float) -> float:
 
 def fewest_cases(share: float, confidence: float) -> int:
     """The fewest cases without a failure for an upper bound of at most `share`: 299 for 0.01 at 0.95."""
+    # Without a failure the bound is 1 - (1 - confidence) ** (1 / cases): solved for the cases, then counted up.
     cases = max(1, math.floor(math.log1p(-confidence) / math.log1p(-share)))
     while upper_bound(0, cases, confidence) > share:
         cases += 1
@@ -197,11 +198,7 @@ def likely_failures(cases: int, share: float, confidence: float) -> int:
 
 
 def choose_rule(
-    probabilities: NDArray[np.floating[Any]],
-    wanted: Bools,
-    thresholds: Floats | None,
-    common: Bools,
-    limits: Limits,
+    probabilities: NDArray[np.floating[Any]], wanted: Bools, thresholds: Floats | None, common: Bools, limits: Limits
 ) -> DeferralRule:
     """The rule with which the cheap model answers the most of these sentences within the limits.
 
@@ -243,6 +240,7 @@ def certify(
         common: (labels,) which of them have enough positives for a bound.
         confidence: of each bound by itself.
     """
+    # Where the expensive model is asked, the two cannot differ; what remains are the cheap model's own answers.
     cascade = np.where(answered[:, None], cheap, expensive)
     lost, positives = (expensive & ~cascade).sum(axis=0).tolist(), expensive.sum(axis=0).tolist()
     disagreements = int((cascade != expensive).any(axis=1).sum())
@@ -262,6 +260,7 @@ def certify(
 
 def _largest_tolerance(error: Floats, harm: Counts, most: Counts) -> float:
     """The largest expected error such that all rows up to it together do at most `most` harm; else `NEVER`."""
+    # A tolerance answers the sentences up to it, so all that can be answered together are beginnings of this order.
     order = np.argsort(error, kind="stable")
     ranked = error[order]
     # Rows of equal error are answered together or not at all.

@@ -25,7 +25,7 @@ class _RatesClassifier(Classifier):
     rates_: Floats
 
     def save(self, folder: Path) -> None:
-        """Write the frequencies; nothing else of the model is not in the codebook."""
+        """Write the frequencies; the rest of the model is the codebook."""
         (folder / self._FILE).write_text(json.dumps(self.rates_.tolist()), encoding="utf-8")
 
     @classmethod

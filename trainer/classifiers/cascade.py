@@ -305,6 +305,7 @@ class CascadeClassifier(Classifier):
 
 def _thresholds_alone(calibration: Calibration) -> Calibration:
     """The calibration with the same decisions that leaves probabilities as they are."""
+    # The method "none" leaves probabilities alone: they are calibrated when a member gives them.
     none = calibration.none and _threshold_alone(calibration.none)
     return replace(calibration, labels=tuple(map(_threshold_alone, calibration.labels)), none=none)
 

@@ -82,6 +82,7 @@ class _Pack:
 
     def deal(self, n: int) -> Sequence[int]:
         """`n` rows, or as many as there are; none twice."""
+        # The pack may run out within one hand: what is left is dealt, then the pack is shuffled again.
         n = min(n, len(self._rows))
         dealt, self._left = self._left[:n], self._left[n:]
         if len(dealt) < n:
@@ -161,6 +162,7 @@ class ContrastiveClassifier(TransformerClassifier):
         steps = self._n_steps(gold)
         self.settings_ = fitted(self.settings_).model_copy(update={"steps": steps})
         self._tune(network, texts, gold, steps)
+        # Each example once more, without dropout: the head is fitted to what the tuned encoder gives.
         vectors = self.embed(texts)
         if not np.isfinite(vectors).all():
             raise DivergedError(steps, steps)
@@ -184,7 +186,7 @@ class ContrastiveClassifier(TransformerClassifier):
         device = network.head.weight.device
         tokens = self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"]
         batches = BalancedBatches(gold, size=section.batch_size, per_label=section.per_label, seed=self._seed)
-        network.train()
+        network.train()  # from here on; `embed` ends it
         for step, rows in enumerate(batches.take(steps), 1):
             padded = self.tokenizer_.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
             inputs = {name: padded[name].to(device) for name in ("input_ids", "attention_mask")}

@@ -83,6 +83,7 @@ class LinearLayer:
 
         Outputs that the train part lacked get a bias that no text overcomes.
         """
+        # scikit-learn leaves out classes without an example; the rows of the layer are the codebook's.
         weight = np.zeros((n_outputs, estimator.n_features_in_), dtype=np.float32)
         bias = np.full(n_outputs, -_NEVER, dtype=np.float32)
         if not exclusive:
@@ -106,7 +107,9 @@ class LinearLayer:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
-        write_tensors(path, {"weight": self.weight, "bias": self.bias})
+        from safetensors.numpy import save_file
+
+        save_file({"weight": self.weight, "bias": self.bias}, path)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -120,13 +123,6 @@ class LinearLayer:
     def _by_feature(self) -> NDArray[np.float32]:
         """(width, outputs); laid out once, as scipy would copy a transposed view at every product."""
         return np.ascontiguousarray(self.weight.T)
-
-
-def write_tensors(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
-    """Write a safetensors file that others may read: the library's own `save_file` makes it private to its owner."""
-    from safetensors.numpy import save
-
-    path.write_bytes(save(tensors))
 
 
 class LinearClassifier(base.Classifier):
@@ -308,6 +304,7 @@ def read_skops(path: Path) -> Any:
         ArtefactError: the file is not a skops file, or names a type that communique never wrote.
     """
     try:
+        # Read first as plain JSON: skops itself trusts many more types than communique ever wrote.
         with zipfile.ZipFile(path) as archive:
             schema = json.loads(archive.read("schema.json"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:

@@ -35,6 +35,7 @@ def trains_in_bfloat16(precision: Precision) -> bool:
         return False
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
+    # Without such units a processor emulates bfloat16, which is slower than float32.
     get = getattr(torch.cpu, "get_capabilities", None)  # newer versions of torch only
     capabilities: Mapping[str, object] = get() if get else {}
     return any(bool(capabilities.get(name)) for name in _NATIVE)
@@ -61,6 +62,7 @@ class Network(nn.Module):
         self.exclusive = False
         self.smoothing = 0.0
         self.asymmetric = False
+        # Not saved: the loss is chosen again for each training.
         self.register_buffer("weights", torch.ones(n_outputs), persistent=False)
 
     @property
@@ -94,6 +96,7 @@ class Network(nn.Module):
                 raise ExperimentError(
                     "model.activation_checkpointing = true: this encoder cannot do that. Set it to false."
                 )
+            # The reentrant way loses gradients where no input requires one, as with adapters.
             self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
         if lora_rank:
             self.encoder = _with_adapters(self.encoder, lora_rank)
@@ -106,6 +109,7 @@ class Network(nn.Module):
 
     def set_encoder_dropout(self, share: float) -> None:
         """Let the encoder drop this share of its activations in training, in place of what it was configured with."""
+        # In the modules, not in the configuration: that is saved with the encoder and should stay its own.
         for module in self.encoder.modules():
             if isinstance(module, nn.Dropout):
                 module.p = share
@@ -209,13 +213,7 @@ def asymmetric_loss(logits: Tensor, labels: Tensor, *, focus: float = 4.0, margi
 
 
 def open_network(
-    folder: Path,
-    n_outputs: int,
-    *,
-    pooling: str,
-    dropout: float = 0.0,
-    normalise: bool = False,
-    keep_layers: int = 0,
+    folder: Path, n_outputs: int, *, pooling: str, dropout: float = 0.0, normalise: bool = False, keep_layers: int = 0
 ) -> tuple[Network, Any]:
     """A network around the encoder in `folder` (float32), with a fresh head, and the encoder's tokenizer.
 
@@ -250,7 +248,7 @@ class RowScaledLinear(nn.Linear):
     def of(cls, linear: nn.Linear) -> RowScaledLinear:
         """A layer with another's weights."""
         scaled = cls(linear.in_features, linear.out_features, bias=linear.bias is not None)
-        scaled.weight, scaled.bias = linear.weight, linear.bias
+        scaled.weight, scaled.bias = linear.weight, linear.bias  # shared, not copied
         return scaled
 
     def forward(self, x: Tensor) -> Tensor:

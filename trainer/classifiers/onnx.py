@@ -103,7 +103,7 @@ class PlainTokenizer:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.no_padding()
+        self._tokenizer.no_padding()  # `pad` does it, once texts of similar length are together
         self._tokenizer.enable_truncation(max_length)
         self._pad_token_id = pad_token_id
 
@@ -224,7 +224,7 @@ def _exported(pooler: Pooler) -> ModelProto:
     """The graph, with the number of texts and of tokens left open."""
     import torch
 
-    # Sizes of 1 would be taken for constants, and transformers may drop a mask without padding.
+    # An example to trace. Sizes of 1 would be taken for constants, and transformers may drop a mask without padding.
     ids = torch.ones((2, 8), dtype=torch.int64)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
@@ -262,6 +262,7 @@ def _without_traces(graph: ModelProto) -> ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's warnings off: they are about its own code."""
+    # One switch for all loggers, whatever the exporter's are called; it is put back afterwards.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

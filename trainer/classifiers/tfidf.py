@@ -24,7 +24,7 @@ from labels.errors import ExperimentError
 from labels.records import Example
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import fitted
-from trainer.classifiers.linear import LinearClassifier, LinearLayer, read_skops, write_tensors
+from trainer.classifiers.linear import LinearClassifier, LinearLayer, read_skops
 from trainer.config.models import TfidfSection
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ class Scorer:
         """(n, words + characters) sublinear TF-IDF; each row's words and characters are scaled to length 1."""
         from scipy.sparse import csr_array
 
+        # The columns of all texts one after the other, and where each text ends: what a CSR matrix is made of.
         columns, ends = array("i"), [0]
         for text in texts:
             plain = _without_accents(text.lower())
@@ -161,7 +162,7 @@ class Scorer:
             ends.append(len(columns))
         ones = np.ones(len(columns), dtype=np.float32)
         matrix = csr_array((ones, np.array(columns, dtype=np.int32), ends), shape=(len(texts), len(self._idf)))
-        matrix.sum_duplicates()
+        matrix.sum_duplicates()  # ones become counts
         weights = (np.log(matrix.data) + 1) * self._idf[matrix.indices]
         # The two halves of each row, words and characters, are numbered 0, 1, 2, ... over all rows.
         halves = 2 * np.repeat(np.arange(len(texts)), np.diff(matrix.indptr))
@@ -171,6 +172,7 @@ class Scorer:
         return matrix
 
     def _columns_of_words(self, plain: str) -> list[int]:
+        # Not by set: a term counts as often as it occurs.
         tokens = grams = _TOKEN.findall(plain)
         for n in range(2, self.words.longest + 1):
             grams = grams + [" ".join(gram) for gram in zip(*(tokens[i:] for i in range(n)), strict=False)]
@@ -186,6 +188,7 @@ class Scorer:
             grams = (padded[i : i + n] for n in lengths for i in range(len(padded) - n + 1))
             known = array("i", [column for column in map(self._character_columns.get, grams) if column is not None])
             if len(word) <= _LONGEST_KNOWN:
+                # Emptied at once: frequent words are back after a few texts, and no order of use has to be kept.
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[word] = known
@@ -193,11 +196,13 @@ class Scorer:
 
     def save(self, folder: Path) -> None:
         """Write `vocabulary.json` and `weights.safetensors`."""
+        from safetensors.numpy import save_file
+
         parts = dict(zip(PARTS, (self.words, self.characters), strict=True))
         content = {name: {"longest": part.longest, "terms": part.terms} for name, part in parts.items()}
         (folder / VOCABULARY).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
         idf = {f"{name}.idf": part.idf for name, part in parts.items()}
-        write_tensors(folder / WEIGHTS, idf | {"weight": self.layer.weight, "bias": self.layer.bias})
+        save_file(idf | {"weight": self.layer.weight, "bias": self.layer.bias}, folder / WEIGHTS)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -214,6 +219,6 @@ class Scorer:
 
 
 def _without_accents(text: str) -> str:
-    if text.isascii():
+    if text.isascii():  # most sentences: normalising is slow
         return text
     return "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFKD", text)))

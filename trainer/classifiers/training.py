@@ -62,6 +62,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         trained = {name: weights for name, weights in self.model.named_parameters() if weights.requires_grad}
         encoder = [name for name in trained if name.startswith("encoder.")]
         rates = encoder_rates(encoder, self.args.learning_rate, self._layer_decay)
+        # The head is what is not in the encoder. Few groups: the fused optimiser takes each in one call.
         groups: dict[tuple[float, float], list[Tensor]] = {}
         for name, weights in trained.items():
             decay = self.args.weight_decay if weights.ndim > 1 else 0.0
@@ -166,6 +167,7 @@ def encoder_rates(names: Sequence[str], rate: float, decay: float) -> dict[str, 
 
     Source: Howard and Ruder (2018), "discriminative fine-tuning"; the rule is that of ELECTRA's.
     """
+    # Embeddings are layer 0, so the encoder's own numbers move up by one.
     layers = {name: int(found[1]) + 1 for name in names if (found := _LAYER.search(name))}
     last = max(layers.values(), default=0)
     first = dict.fromkeys((name for name in names if "embeddings" in name), 0)
@@ -180,13 +182,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_memory() -> None:
     """Free what a failed training held, on a GPU too; no reference to it may be left."""
-    gc.collect()
+    gc.collect()  # modules and their hooks refer to each other, so counting references frees little
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def smaller_batch(batch_size: int, whole: int) -> int:
     """The largest divisor of `whole` that is at most half of `batch_size`; 0 where there is none."""
+    # A divisor, so that equal batches add up to exactly the batch that was asked for.
     return next((size for size in range(batch_size // 2, 0, -1) if whole % size == 0), 0)
 
 

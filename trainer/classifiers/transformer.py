@@ -65,6 +65,7 @@ class TransformerClassifier(LinearClassifier):
 
     def _engine(self) -> OnnxNetwork | Network:
         """What runs the network: onnxruntime where it was exported, else torch."""
+        # The two have the same `encode`, `layer` and `size`.
         return self.onnx_ or fitted(self.network_)
 
     def _open_encoder(self, *, dropout: float = 0.0, normalise: bool = False) -> Network:

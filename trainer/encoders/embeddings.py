@@ -118,6 +118,7 @@ def encode_in_batches(
         max_length: tokens at which longer texts are cut.
     """
     tokens = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
+    # `rows` keeps the order of the texts; only the batches are made in the order of length.
     order = sorted(range(len(texts)), key=lambda position: len(tokens[position]))
     rows = np.zeros((len(texts), width), dtype=np.float32)
     for start in range(0, len(order), BATCH):
@@ -199,6 +200,7 @@ class EmbeddingCache:
         by_key = {_key(text): text for text in texts}
         keys = list(by_key)
         with self._forgiving(), closing(self._connect()) as connection:
+            # SQLite limits the parameters of a query.
             for start in range(0, len(keys), _KEYS_A_QUERY):
                 some = keys[start : start + _KEYS_A_QUERY]
                 marks = ",".join("?" * len(some))
@@ -211,6 +213,7 @@ class EmbeddingCache:
 
     def write(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         """Store the vectors of these texts: all of them, or none where the file cannot be written."""
+        # Little-endian on every machine: a cache folder may be shared.
         rows = [(_key(text), vector.astype("<f4").tobytes()) for text, vector in vectors.items()]
         with self._forgiving():
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,7 @@ def find_encoder(name: str) -> Path:
     """
     if name == BUNDLED:
         return bundled_encoder()
+    # A folder comes before a hub name that is spelt the same: what lies here was put here.
     if Path(name).is_dir():
         return _checked_folder(Path(name))
     return _from_hub(name)
@@ -197,7 +198,7 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # of transformers: callers report progress themselves
     fewer = {"num_hidden_layers": keep_layers} if keep_layers else {}
     guarded: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:

@@ -91,12 +91,7 @@ class ExportReport:
 
 
 def export_artefact(
-    source: Path,
-    out: Path,
-    *,
-    int8: bool = False,
-    data: Path | None = None,
-    overwrite: bool = False,
+    source: Path, out: Path, *, int8: bool = False, data: Path | None = None, overwrite: bool = False
 ) -> ExportReport:
     """Write the artefact in `source` to `out` as one that runs on onnxruntime; `source` is not changed.
 
@@ -126,6 +121,7 @@ def export_artefact(
         )
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
+        # First into a temporary folder: `out` appears only once the check has passed.
         report_progress("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
         exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)

@@ -153,6 +153,9 @@ def save_artefact(folder: Path, manifest: Manifest, codebook: Codebook, classifi
     (folder / CODEBOOK).write_text(dump_codebook(codebook), encoding="utf-8")
     (folder / CLASSIFIER).mkdir()
     classifier.save(folder / CLASSIFIER)
+    for path in _files(folder):
+        # safetensors makes its files private to their owner; a server may run under another account.
+        path.chmod((folder / CODEBOOK).stat().st_mode)
     digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(_files(folder))}
     complete = manifest.model_copy(update={"files": digests, "format": FORMAT, "minor": MINOR})
     (folder / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
@@ -170,6 +173,7 @@ def read_manifest(folder: Path) -> Manifest:
     content = _read_content(path)
     _refuse_other_versions(path, content)
     try:
+        # Format 1 differs only in the classifiers' own files, which each kind reads in both forms.
         return Manifest.model_validate(content | {"format": FORMAT})
     except ValidationError as error:
         problem = error.errors()[0]

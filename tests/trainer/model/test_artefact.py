@@ -97,6 +97,11 @@ def test_an_artefact_holds_no_pickle(artefact: Path) -> None:
             assert not path.read_bytes().startswith(b"\x80")
 
 
+def test_all_files_are_as_readable_as_the_manifest(artefact: Path) -> None:
+    modes = {path.stat().st_mode for path in artefact.rglob("*") if path.is_file()}
+    assert modes == {(artefact / "manifest.json").stat().st_mode}
+
+
 def test_the_digest_names_the_model_whenever_and_wherever_it_was_trained(codebook: Codebook) -> None:
     first, _ = save(codebook, "majority", "first")
     later, _ = save(codebook, "majority", "later", created_at="2027-01-01T00:00:00+00:00", details={"train_seconds": 9})
