@@ -67,7 +67,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +75,8 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError, InputError
 from labels.records import Example
-from trainer.calibration.calibration import Probabilities
-from trainer.config.models import PLUGINS, find_plugin, kind_names
-
-if TYPE_CHECKING:
-    from trainer.calibration.calibration import Calibration
-    from trainer.config.models import ModelSection
+from trainer.calibration.calibration import Bools, Calibration, Probabilities
+from trainer.config.models import PLUGINS, ModelSection, find_plugin, kind_names
 
 Part = TypeVar("Part")
 
@@ -174,7 +170,7 @@ class Exportable(Protocol):
     def why_not_exported(self, *, int8: bool) -> str:
         """Why this classifier cannot be exported in this precision, and what to do instead; empty where it can."""
 
-    def read_by_exported(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+    def read_by_exported(self, texts: Sequence[str]) -> Bools:
         """(n,) which texts reach the part that is exported; only those can check it."""
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
@@ -203,7 +199,7 @@ def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, excl
         )
 
 
-def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> NDArray[np.bool_]:
+def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> Bools:
     """(n, labels) gold, columns in the order of `labels`."""
     column = {name: position for position, name in enumerate(labels)}
     # A label outside `labels` raises KeyError below: dropping it would quietly change the gold.
@@ -213,7 +209,7 @@ def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> NDArray[
     return matrix
 
 
-def class_indices(matrix: NDArray[np.bool_]) -> NDArray[np.int64]:
+def class_indices(matrix: Bools) -> NDArray[np.int64]:
     """(n,) class of each row of an exclusive codebook; rows without a label get the index after the last label."""
     return np.asarray(np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]), dtype=np.int64)
 

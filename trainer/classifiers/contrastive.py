@@ -169,7 +169,7 @@ class ContrastiveClassifier(TransformerClassifier):
         network.set_head(self._fit_layer(vectors, targets))
         return self
 
-    def _n_steps(self, gold: NDArray[np.bool_]) -> int:
+    def _n_steps(self, gold: Bools) -> int:
         """`passes` over the examples within the limits; 0 where there is no pair."""
         if not (gold.sum(axis=0) > 1).any():
             return 0

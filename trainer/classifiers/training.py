@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,11 +34,8 @@ from labels.errors import DivergedError
 from labels.progress import report_progress
 from labels.records import Example
 from trainer.classifiers.network import Network, trains_in_bfloat16
+from trainer.config.models import FinetuneSection
 from trainer.environment import is_follower, world_size
-
-if TYPE_CHECKING:
-    from trainer.config.models import FinetuneSection
-
 
 _LAYER = re.compile(r"\b(?:layers?|blocks?|h)\.(\d+)\.")
 _FINGERPRINT, _STATE = "fingerprint.txt", "trainer_state.json"
