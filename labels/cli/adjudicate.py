@@ -10,7 +10,7 @@ from labels.settings import command
 def adjudicate_command(
     annotator: AnnotatorOption, plain: PlainOption = False, store: StoreOption = None, codebook: CodebookOption = None
 ) -> None:
-    """Decide the sentences on which annotators disagree; their annotations stay as they are beside your decision."""
+    """Resolve disagreements between annotators; their annotations are kept next to your decision."""
     from labels.annotate.tasks import AdjudicationSession
 
     with opened_store(store, codebook) as (opened, book, settings):
