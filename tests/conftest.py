@@ -24,6 +24,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Several workers with several threads each would starve one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+HEAVY_ROOMS = (
+    *("api", "compatibility", "end_to_end", "seeds", "trainer/active", "trainer/classifiers", "trainer/cli"),
+    *("trainer/encoders", "trainer/model", "trainer/runs", "trainer/serving"),
+)
+"""Folders of tests that train and open models, run servers and whole commands, or read the whole starter corpus."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses among the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `fast` what is neither slow nor in a heavy room."""
+    for item in items:
+        folder = item.path.parent.relative_to(Path(__file__).parent).as_posix()
+        heavy = any(f"{folder}/".startswith(f"{room}/") for room in HEAVY_ROOMS)
+        if not heavy and not item.get_closest_marker("slow"):
+            item.add_marker("fast")
+
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -1,9 +1,14 @@
-"""Heavy libraries for test modules, imported when a test first uses them: collecting the tests stays quick."""
+"""Libraries for test modules: heavy ones imported when a test first uses them, so that collecting the tests stays
+quick, and ones that need not be installed.
+"""
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
+
+import pytest
 
 
 class Lazy:
@@ -28,3 +33,10 @@ class Lazy:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._found()(*args, **kwargs)
+
+
+def needed(module: str) -> Any:
+    """Import a module that an extra installs. Without it the test is skipped, except on CI, where nothing may be."""
+    if os.environ.get("CI"):
+        return import_module(module)
+    return pytest.importorskip(module, reason=f"{module} is not installed: pip install -e '.[dev,dev-heavy]'")

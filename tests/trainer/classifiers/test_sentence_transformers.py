@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.lazy import needed
 from tests.trainer.conftest import examples_for, plain_codebook
 from trainer.classifiers.contrastive import ContrastiveClassifier
 from trainer.classifiers.finetune import FinetuneClassifier
@@ -32,7 +33,7 @@ def classifier(request: pytest.FixtureRequest, tiny_encoder: Path) -> Transforme
 def test_sentence_transformers_opens_the_encoder_and_gives_our_vectors(
     classifier: TransformerClassifier, isolated: Path
 ) -> None:
-    sentence_transformers = pytest.importorskip("sentence_transformers", reason="pip install communique[dev-heavy]")
+    sentence_transformers = needed("sentence_transformers")
     (isolated / "model").mkdir()
     classifier.save(isolated / "model")
     opened = sentence_transformers.SentenceTransformer(str(isolated / "model" / "encoder"), device="cpu")

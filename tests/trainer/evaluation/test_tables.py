@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
+from tests.lazy import Lazy, needed
 from trainer.evaluation import Outcome, Report, build_report
+
+mpl = Lazy("matplotlib")
 
 
 def report_of(n: int, *, exclusive: bool = False, min_groups: int = 20) -> Report:
@@ -95,6 +97,6 @@ def test_the_picture_is_drawn_in_a_new_figure_or_a_given_one(monkeypatch: pytest
 
 
 def test_a_notebook_shows_the_text() -> None:
-    pretty = pytest.importorskip("IPython.lib.pretty")
+    pretty = needed("IPython.lib.pretty")
     report = report_of(60)
     assert pretty.pretty(report) == str(report)

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from labels.errors import TrackingError
+from tests.lazy import Lazy
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
 from trainer.runs import tracking
 from trainer.runs.registry import Board, leaderboards, point_champion
+
+MlflowClient = Lazy("mlflow:MlflowClient")
 
 
 def log(

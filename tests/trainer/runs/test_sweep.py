@@ -21,7 +21,7 @@ from labels.errors import DataError, ExperimentError
 from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples
-from tests.lazy import Lazy
+from tests.lazy import Lazy, needed
 from tests.trainer.conftest import disturbed, make_experiment, plain_codebook, write_examples
 from trainer.cli import app
 from trainer.cli.sweep import print_sweep
@@ -501,7 +501,7 @@ def test_an_experiment_with_a_sweep_still_trains_with_its_own_values(data: Path)
 def test_ray_tries_the_same_settings_at_first_and_finds_the_same_scores(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray")
+    needed("ray")
     monkeypatch.setenv("HOME", str(data))
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -1,4 +1,4 @@
-"""What the code as a whole promises: directions of imports, types, style, no pickles, cheap imports."""
+"""What the code as a whole promises: directions of imports, types, style, sizes, names, no pickles, cheap imports."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import ast
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(path for package in ("labels", "trainer") for path in (ROOT / package).rglob("*.py"))
+SCRIPTS = sorted(path for folder in (".github", "seeds", "experiments") for path in (ROOT / folder).rglob("*.py"))
+ROOMS = sorted({path.parent for path in MODULES if path.parent.name != "communique"})
 TOOLS = Path(sys.executable).parent
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 TORCH_PICKLES = {"torch.load", "torch.save", "torch.jit.load", "torch.hub.load"}
@@ -91,6 +94,53 @@ def test_importing_the_packages_loads_no_heavy_library() -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
+def test_collecting_the_tests_loads_no_heavy_library() -> None:
+    """`tests.lazy` shows how a test module names one without importing it."""
+    heavy = HEAVY | {"onnxruntime", "optuna", "peft", "scipy.stats", "skops"}
+    report = f"print('\\nloaded:', *sorted({heavy!r} & set(sys.modules)))"
+    code = f"import sys, pytest; assert not pytest.main(['--collect-only', '-qqq', 'tests']); {report}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+
+
+# -- sizes and names
+
+SAME_NAME = {
+    "cli": "each package has its own commands",
+    "agreement": "the command and what it calls",
+    "codebook": "the command and what it calls",
+    "demo": "the command and what it calls",
+    "exchange": "the commands and what they call",
+    "leaderboard": "the command and what it calls",
+    "report": "how a report is made, of agreement or of a model, and how it is printed",
+    "calibration": "the main module of its room",
+    "model": "the main module of its room",
+    "documents": "articles as they are read, and as they are stored",
+    "schema": "the parts of a codebook; the tables of the store",
+}
+"""Names that several modules or rooms have, and what they have in common."""
+
+
+def test_no_module_has_more_than_350_lines() -> None:
+    lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: length for name, length in lengths.items() if length > 350} == {}
+
+
+def test_no_room_has_more_than_14_entries() -> None:
+    entries: Counter[str] = Counter(
+        str(path.parent.relative_to(ROOT))
+        for path in {*MODULES, *ROOMS}
+        if path.name not in ("__init__.py", "_door") and path.parent != ROOT
+    )
+    assert {room: count for room, count in entries.items() if count > 14} == {}
+
+
+def test_modules_of_one_name_are_about_one_thing() -> None:
+    names = Counter(path.stem for path in {*MODULES, *ROOMS} if path.stem != "__init__")
+    assert {name for name, count in names.items() if count > 1} == set(SAME_NAME)
+
+
 # -- never a pickle, never an exit
 
 
@@ -104,7 +154,7 @@ def pickling(tree: ast.AST) -> set[str]:
 
 
 def test_no_module_reads_or_writes_pickles() -> None:
-    assert {name_of(path): found for path in MODULES if (found := pickling(parsed(path)))} == {}
+    assert {name_of(path): found for path in MODULES + SCRIPTS if (found := pickling(parsed(path)))} == {}
 
 
 def test_only_the_command_line_ends_the_process() -> None:
