@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.exchange import records
+from labels.exchange import foreign
 from labels.exchange.decisions import Decision, Selection
+from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
 from labels.exchange.formats import Content, Format, Placed
 from labels.exchange.lines import Line
-from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.records import Annotation
 from labels.text.rows import Row
 
@@ -97,18 +97,18 @@ def _responses(record: Row, question: str, place: str) -> list[_Response]:
 
 def _lines(reader: Reader, record: Row, question: str, responses: Sequence[_Response], place: str) -> Iterator[Line]:
     decisions = [_foreign_decision(record, question, response, place) for response in responses]
-    lines = reader.lines(decisions, place, records.native_stamps(record.get(KEY), place))
+    lines = reader.lines(decisions, place, foreign.native_stamps(record.get(KEY), place))
     built = _record([(line.event, line.sentence) for line in lines], reader.codebook, question)
     # Responses are rebuilt from the decisions; all other fields belong to the tool.
     rest = {key: entry for key, entry in record.items() if not key.startswith(f"{question}.responses")}
     extra: Row = {}
-    if fields := records.foreign_fields(rest | {"text": built["text"]}, built):
+    if fields := foreign.foreign_fields(rest | {"text": built["text"]}, built):
         extra["record"] = fields
     if question != _QUESTIONS[0]:
         extra["question"] = question
     for line, (value, _, _) in zip(lines, responses, strict=True):
         # Keep a value that we would write differently, such as a single name or labels in another order.
-        own = {} if _value(line.event, reader.codebook) == value else {"value": records.json_value(value)}
+        own = {} if _value(line.event, reader.codebook) == value else {"value": foreign.json_value(value)}
         yield reader.with_extra(line, extra | own)
 
 
@@ -120,17 +120,17 @@ def _foreign_decision(record: Row, question: str, response: _Response, place: st
     return ForeignDecision.of(
         record,
         "reviewed" if status == "submitted" else "skipped",
-        records.label_list(value, place) if status == "submitted" else (),
+        foreign.label_list(value, place) if status == "submitted" else (),
         record=[value, status],  # all responses share the record, so only the response identifies the decision
         annotator=user,
-        suggestion=None if suggestion is None else records.label_list(suggestion, place),
+        suggestion=None if suggestion is None else foreign.label_list(suggestion, place),
     )
 
 
 def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "") -> Row:
     (_, sentence), *_ = decisions  # all decisions are on the same sentence
     events = [event for event, _ in decisions]
-    extras = [records.extra_of(event, ARGILLA.name) for event in events]
+    extras = [foreign.extra_of(event, ARGILLA.name) for event in events]
     question = question or str(next((extra["question"] for extra in extras if "question" in extra), _QUESTIONS[0]))
     built: Row = {"id": sentence.id, "text": sentence.text}
     suggestion = next((event.suggestion for event in events if event.suggestion is not None), None)
@@ -138,14 +138,14 @@ def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "
         built[f"{question}.suggestion"] = _shape(suggestion, codebook)
     # Decisions on one sentence may come from several files with different fields.
     for extra, event in zip(extras, events, strict=True):
-        built = records.with_foreign_fields(built, records.object_at(extra, "record", event.event_id))
+        built = foreign.with_foreign_fields(built, foreign.object_at(extra, "record", event.event_id))
     values = [extra.get("value", _value(event, codebook)) for extra, event in zip(extras, events, strict=True)]
     return built | {
         f"{question}.responses": values,
         f"{question}.responses.users": [event.annotator for event in events],
         f"{question}.responses.status": ["discarded" if event.state == "skipped" else "submitted" for event in events],
         # Argilla allows strings and numbers in metadata, but not objects.
-        KEY: json.dumps([records.native_stamp(event, sentence) for event in events], ensure_ascii=False),
+        KEY: json.dumps([foreign.native_stamp(event, sentence) for event in events], ensure_ascii=False),
     }
 
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
 from labels.exchange.decisions import select
+from labels.exchange.foreign import LeftOut, Reader
 from labels.exchange.formats import PLUGINS, Format, find_format
 from labels.exchange.lines import Line
-from labels.exchange.records import LeftOut, Reader
 from labels.gold import standing
 from labels.records import CodebookMigration, Sentence
 from labels.settings import command

@@ -9,7 +9,7 @@ instance of a subclass of `Format`. If each record has one decision, `RecordForm
 
     # communique_brat.py
     from labels.exchange.formats import RecordFormat
-    from labels.exchange.records import ForeignDecision, LeftOut
+    from labels.exchange.foreign import ForeignDecision, LeftOut
 
     class Brat(RecordFormat):
         api = 1
@@ -29,7 +29,7 @@ instance of a subclass of `Format`. If each record has one decision, `RecordForm
 
 `api` is the version of this interface that the plug-in was written for, currently 1. Every plug-in must set `api`; a
 plug-in written for a newer interface is rejected. The interface consists of the public names in this module, in
-`labels.exchange.records` and in `labels.exchange.decisions.Selection`. A plug-in cannot replace a built-in format. If a
+`labels.exchange.foreign` and in `labels.exchange.decisions.Selection`. A plug-in cannot replace a built-in format. If a
 plug-in cannot be loaded or fails, a one-line message names its package; other formats are not affected.
 """
 
@@ -45,10 +45,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
-from labels.exchange import records
+from labels.exchange import foreign
 from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
+from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
 from labels.exchange.lines import Line
-from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.files import read_text, whole_file, write_whole
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence
@@ -181,12 +181,12 @@ class RecordFormat(Format):
 
         These fields are stored in the annotation's `extra`.
         """
-        return records.foreign_fields(record | {"text": built["text"]}, built)
+        return foreign.foreign_fields(record | {"text": built["text"]}, built)
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Convert each record to a line, or leave it out."""
         for place, record in placed:
-            stamps = records.native_stamps(record.get(KEY), place)
+            stamps = foreign.native_stamps(record.get(KEY), place)
             decision = self.decide(record, place, reader, ours=bool(stamps))
             if isinstance(decision, LeftOut):
                 yield decision
@@ -198,8 +198,8 @@ class RecordFormat(Format):
         """Build one record per decision, with the tool's own fields and the stamp."""
         for event, sentence in selection.decisions:
             built = self.record(event, sentence, selection.codebook)
-            stamp = {KEY: records.native_stamp(event, sentence)}
-            yield records.with_foreign_fields(built, records.extra_of(event, self.name)) | stamp
+            stamp = {KEY: foreign.native_stamp(event, sentence)}
+            yield foreign.with_foreign_fields(built, foreign.extra_of(event, self.name)) | stamp
 
 
 BUILTINS = {

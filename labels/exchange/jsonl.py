@@ -17,9 +17,9 @@ from labels.codebook.changes import step_from_json
 from labels.codebook.schema import Codebook, dump_codebook, parse_codebook
 from labels.errors import CodebookError, DataError, InputError
 from labels.exchange.decisions import Selection
+from labels.exchange.foreign import Reader, native_stamp
 from labels.exchange.formats import Content, Format, Placed
 from labels.exchange.lines import Line, format_line, parse_line
-from labels.exchange.records import Reader, native_stamp
 from labels.records import CodebookMigration
 from labels.text.rows import Row
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.exchange import records
+from labels.exchange import foreign
 from labels.exchange.decisions import Decision, Selection
+from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
 from labels.exchange.formats import Content, Format, Placed, RecordFormat
 from labels.exchange.lines import Line
-from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
@@ -38,7 +38,7 @@ class LabelStudio(Format):
         """Read the decisions of each task."""
         for place, task in placed:
             annotations = _objects(task.get("annotations"), "annotations", place)
-            data = records.object_at(task, "data", place)
+            data = foreign.object_at(task, "data", place)
             if annotations:
                 yield from _task_lines(reader, task, data, annotations, place)
             else:
@@ -50,7 +50,7 @@ class LabelStudio(Format):
 
 
 class LabelStudioMin(RecordFormat):
-    """Flat records. Labels are under `label` or, without that key, under the only key with `{"choices": [...]}`."""
+    """Flat foreign. Labels are under `label` or, without that key, under the only key with `{"choices": [...]}`."""
 
     name = "label-studio-min"
     endings = (".json",)
@@ -109,12 +109,12 @@ def _annotator_name(value: Any) -> str:
 def _task_lines(reader: Reader, task: Row, data: Row, annotations: Sequence[Row], place: str) -> Iterator[Line]:
     # Lines first: the task's own fields are found by comparison with the task that we would write for all decisions.
     decisions = [_foreign_decision(task, data, annotation, place) for annotation in annotations]
-    lines = reader.lines(decisions, place, records.native_stamps(data.get(KEY), place))
+    lines = reader.lines(decisions, place, foreign.native_stamps(data.get(KEY), place))
     built = _task([(line.event, line.sentence) for line in lines])
     rest = {key: value for key, value in task.items() if key != "annotations"}
-    of_task = records.foreign_fields(rest | {"data": data | {"text": built["data"]["text"]}}, built)
+    of_task = foreign.foreign_fields(rest | {"data": data | {"text": built["data"]["text"]}}, built)
     for line, annotation in zip(lines, annotations, strict=True):
-        extras = {"task": of_task, "annotation": records.foreign_fields(annotation, _annotation(line.event))}
+        extras = {"task": of_task, "annotation": foreign.foreign_fields(annotation, _annotation(line.event))}
         yield reader.with_extra(line, {name: extra for name, extra in extras.items() if extra})
 
 
@@ -153,7 +153,7 @@ def _choices(result: Any, place: str) -> list[str]:
     names: list[str] = []
     for entry in _objects(result, "result", place):
         if entry.get("type") == "choices":
-            chosen = records.object_at(entry, "value", place).get("choices", [])
+            chosen = foreign.object_at(entry, "value", place).get("choices", [])
             if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
                 raise DataError(f"{place}: `choices` must be a list of label names, not {chosen!r:.80}. Fix the task.")
             names += chosen
@@ -176,13 +176,13 @@ def _task(decisions: Sequence[Decision]) -> Row:
         "annotations": [],
         "predictions": [{"model_version": "shown", "result": _result(names)} for names in suggestions],
     }
-    extras = [records.extra_of(event, LABEL_STUDIO.name) for event, _ in decisions]
+    extras = [foreign.extra_of(event, LABEL_STUDIO.name) for event, _ in decisions]
     for (event, _), extra in zip(decisions, extras, strict=True):
-        built = records.with_foreign_fields(built, records.object_at(extra, "task", event.event_id))
+        built = foreign.with_foreign_fields(built, foreign.object_at(extra, "task", event.event_id))
     # Our own fields are set last, so fields kept from a record cannot replace them.
-    built["data"][KEY] = [records.native_stamp(event, sentence) for event, _ in decisions]
+    built["data"][KEY] = [foreign.native_stamp(event, sentence) for event, _ in decisions]
     built["annotations"] = [
-        records.with_foreign_fields(_annotation(event), records.object_at(extra, "annotation", event.event_id))
+        foreign.with_foreign_fields(_annotation(event), foreign.object_at(extra, "annotation", event.event_id))
         for (event, _), extra in zip(decisions, extras, strict=True)
     ]
     return built

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.exchange import records
+from labels.exchange import foreign
 from labels.exchange.decisions import Selection
+from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
 from labels.exchange.formats import Content, Format, Placed
 from labels.exchange.lines import Line
-from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
@@ -51,16 +51,16 @@ class Prodigy(Format):
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """Build one choice record per decision; decisions imported from binary records become binary records again."""
         for event, sentence in selection.decisions:
-            extra = records.extra_of(event, self.name)
+            extra = foreign.extra_of(event, self.name)
             binary = extra.get("binary")
             if isinstance(binary, list):
                 # Each binary record has its own label and answer; one choice record cannot store them all.
                 shared = {"text": sentence.text, "_annotator_id": event.annotator}
                 built = [shared | record for record in binary]
             else:
-                built = [records.with_foreign_fields(_choice(event, sentence, selection.codebook), extra)]
-            ours = {"meta": {KEY: records.native_stamp(event, sentence)}}
-            yield from (records.with_foreign_fields(record, ours) for record in built)
+                built = [foreign.with_foreign_fields(_choice(event, sentence, selection.codebook), extra)]
+            ours = {"meta": {KEY: foreign.native_stamp(event, sentence)}}
+            yield from (foreign.with_foreign_fields(record, ours) for record in built)
 
 
 PRODIGY = Prodigy()
@@ -76,7 +76,7 @@ def _group(row: Row, place: str) -> tuple[str, ...]:
         return (place,)
     if not isinstance(row.get("label"), str):
         raise DataError(f"{place}: this record has neither `accept` nor `label`. Fix or remove the record.")
-    stamps = records.native_stamps(records.object_at(row, "meta", place).get(KEY), place)
+    stamps = foreign.native_stamps(foreign.object_at(row, "meta", place).get(KEY), place)
     # Two documents can have equal texts. The stamp distinguishes them; without a stamp, use Prodigy's hash.
     text = stamps[0].get("sentence_id") if stamps else row.get("_input_hash") or row.get("text")
     return (_annotator(row), str(text))
@@ -84,7 +84,7 @@ def _group(row: Row, place: str) -> tuple[str, ...]:
 
 def _line(reader: Reader, group: Sequence[Placed]) -> Line:
     place, first = group[0]
-    meta = records.object_at(first, "meta", place)
+    meta = foreign.object_at(first, "meta", place)
     choice = _is_choice(first)
     rows = [row for _, row in group]
     answers = {row["answer"] for row in rows}
@@ -95,19 +95,19 @@ def _line(reader: Reader, group: Sequence[Placed]) -> Line:
         text=first.get("text"),
         state="reviewed" if reviewed else "skipped",
         labels=labels if reviewed else (),
-        record=[records.without_stamp(row) for row in rows],
+        record=[foreign.without_stamp(row) for row in rows],
         annotator=_annotator(first),
         # The decision was complete with the last answer.
         created_at=max(_time(row) for row in rows),
         identifier=first.get("_input_hash"),
         metadata=meta,
     )
-    line = reader.line(decision, place, records.native_stamps(meta.get(KEY), place))
+    line = reader.line(decision, place, foreign.native_stamps(meta.get(KEY), place))
     if choice:
         built = _choice(line.event, line.sentence, reader.codebook)
-        return reader.with_extra(line, records.foreign_fields(first | {"text": built["text"]}, built))
+        return reader.with_extra(line, foreign.foreign_fields(first | {"text": built["text"]}, built))
     binary = [
-        {key: records.json_value(value) for key, value in records.without_stamp(row).items() if key != "text"}
+        {key: foreign.json_value(value) for key, value in foreign.without_stamp(row).items() if key != "text"}
         for row in rows
     ]
     return reader.with_extra(line, {"binary": binary})

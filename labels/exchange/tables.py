@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from labels.codebook.schema import Codebook, dump_codebook
 from labels.errors import DataError, did_you_mean
-from labels.exchange import records
+from labels.exchange import foreign
 from labels.exchange.decisions import Selection
+from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
 from labels.exchange.formats import Placed, RecordFormat, arrow_column, columns_of
-from labels.exchange.records import KEY, ForeignDecision, LeftOut, Reader
 from labels.files import whole_file, whole_folder
 from labels.records import Annotation, Sentence, State
 from labels.text.examples import SEPARATOR, label_column
@@ -50,7 +50,7 @@ class Table(RecordFormat):
     def beyond(self, record: Row, built: Row) -> Row:
         """The columns that communique does not use, and the tool's own id."""
         ours = {*built, KEY, "label", "labels"}
-        rest = records.json_value({k: v for k, v in record.items() if k not in ours and v not in (None, "")})
+        rest = foreign.json_value({k: v for k, v in record.items() if k not in ours and v not in (None, "")})
         # An `id` that equals the sentence's id was written by us; any other `id` is the tool's own and is kept.
         own_id = ("id", built["sentence_id"])
         return {key: value for key, value in rest.items() if value is not None and (key, value) != own_id}
@@ -59,9 +59,9 @@ class Table(RecordFormat):
         """Build one row per decision, with the tool's own columns and the stamp as JSON text."""
         for event, sentence in selection.decisions:
             row = self.record(event, sentence, selection.codebook)
-            extra = records.extra_of(event, self.name)
+            extra = foreign.extra_of(event, self.name)
             beside = {key: value for key, value in extra.items() if key not in row or key == "id"}
-            yield row | beside | {KEY: json.dumps(records.native_stamp(event, sentence), ensure_ascii=False)}
+            yield row | beside | {KEY: json.dumps(foreign.native_stamp(event, sentence), ensure_ascii=False)}
 
 
 class PlainTable(Table):
@@ -127,7 +127,7 @@ class GoldTable(Table):
         stored_id = str(record.get("sentence_id") or record.get("id") or "")
         labels = split_labels(value, place)
         # Parquet has types that JSON lacks; after conversion to JSON, equal rows get equal ids.
-        return ForeignDecision.of(record, "reviewed", labels, record=records.json_value(record), stored_id=stored_id)
+        return ForeignDecision.of(record, "reviewed", labels, record=foreign.json_value(record), stored_id=stored_id)
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
         """Build a row with one name or null under `label`, or with a list under `labels`."""
@@ -209,7 +209,7 @@ def split_labels(value: Any, place: str) -> list[str]:
         return [name.strip() for name in value.split(SEPARATOR) if name.strip()]
     if isinstance(value, int) and not isinstance(value, bool):
         return [str(value)]
-    return records.label_list(value, place)
+    return foreign.label_list(value, place)
 
 
 def _state(row: Row, place: str) -> str:

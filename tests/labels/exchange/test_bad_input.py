@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from labels.errors import InputError
 from labels.exchange.driver import read_file
+from labels.exchange.foreign import native_stamp
 from labels.exchange.lines import format_line
-from labels.exchange.records import native_stamp
 from labels.records import Annotation, Sentence
 from tests.labels.exchange.steps import MULTI, Row
 

@@ -9,7 +9,7 @@ import pytest
 
 from labels.codebook.schema import codebook_from_dict
 from labels.errors import DataError
-from labels.exchange.records import native_stamp
+from labels.exchange.foreign import native_stamp
 from labels.records import Annotation, Sentence
 from labels.store import Store, TextCounts
 from tests.labels.exchange.steps import (
