@@ -1,5 +1,5 @@
 """An experiment: the settings of `communique train`, from a TOML file and `--set key=value`.
 
-Types, defaults and limits of every key are in `experiment` and, for `[model]`, in `models`, and nowhere else;
-`experiments/default.toml` explains them.
+The module `models` defines the type, default and limits of every key of `[model]`; the module `experiment` those of all
+other keys. `experiments/default.toml` explains the keys.
 """

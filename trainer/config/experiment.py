@@ -1,6 +1,6 @@
-"""A whole experiment: its sections, apart from `[model]`; and reading, overriding, checking and writing its file.
+"""A whole experiment: its sections except `[model]`, and functions to read, override, check and write its file.
 
-Problems are described by the keys of the file.
+Error messages name the keys of the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainer.environment import shipped, shipped_experiments
 
 
 class SweepRange(Section):
-    """Numbers from `low` to `high`, both included, for one key of a sweep."""
+    """The range of one key in a sweep: numbers from `low` to `high`, both included."""
 
     low: int | float
     high: int | float
@@ -29,9 +29,9 @@ class SweepRange(Section):
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if not (self.low < self.high and math.isfinite(self.high - self.low)):
-            raise ValueError("`low` must be less than `high`, and both finite")
+            raise ValueError("`low` must be less than `high`, and both must be finite")
         if self.log and (self.step is not None or self.low <= 0):
-            raise ValueError("`log` needs a `low` above 0, and allows no `step`")
+            raise ValueError("`log` needs a `low` above 0 and cannot be combined with `step`")
         if self.step is not None and abs((steps := (self.high - self.low) / self.step) - round(steps)) > 1e-6:
             raise ValueError("`high` must be a whole number of steps away from `low`")
         return self
@@ -41,7 +41,7 @@ SweepChoices = Annotated[tuple[bool | int | float | str, ...], Field(min_length=
 
 
 class SweepSection(Section):
-    """Which settings `communique sweep` tries: a range or a list of choices for each key of `space`."""
+    """The settings that `communique sweep` tries: a range or a list of choices for each key of `space`."""
 
     trials: Count = 20
     timeout_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
@@ -64,12 +64,12 @@ class SweepSection(Section):
     @model_validator(mode="after")
     def _workers_are_rays(self) -> Self:
         if self.workers > 1 and self.executor == "local":
-            raise ValueError('`sweep.workers` above 1 need `sweep.executor = "ray"`')
+            raise ValueError('`sweep.workers` above 1 needs `sweep.executor = "ray"`')
         return self
 
 
 def _dotted(space: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Ranges and choices by dotted key: TOML reads an unquoted `model.C = {...}` as nested tables."""
+    """Flatten a space to dotted keys: TOML reads an unquoted `model.C = {...}` as nested tables."""
     found: dict[str, Any] = {}
     for key, value in space.items():
         if isinstance(value, dict) and value and all(isinstance(item, dict | list) for item in value.values()):
@@ -82,7 +82,7 @@ def _dotted(space: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class DataSection(Section):
-    """Where the examples come from. Files win over `source`."""
+    """The origin of the examples. Files take precedence over `source`."""
 
     source: Literal["seeds", "store"] = "seeds"
     store: str = ""
@@ -102,14 +102,14 @@ class DataSection(Section):
     def _only_is_of_a_source(self) -> Self:
         if self.only and self.train:
             raise ValueError(
-                "`data.only` chooses from `data.source`, not from the file `data.train`: leave it out, and take the "
-                "other rows out of the file"
+                "`data.only` selects from `data.source`, not from the file `data.train`: remove `data.only`, and "
+                "delete the unwanted rows from the file"
             )
         return self
 
 
 class SplitSection(Section):
-    """How examples are divided when there is no test file."""
+    """The division of the examples if there is no test file."""
 
     train: Fraction = 0.6
     validation: Fraction = 0.2
@@ -126,7 +126,7 @@ class SplitSection(Section):
 
 
 class CalibrationSection(Section):
-    """How probabilities and thresholds are fitted on validation."""
+    """Settings for fitting probabilities and thresholds on validation."""
 
     method: Literal["platt", "isotonic", "none"] = "platt"
     holdout: Fraction = 0.15
@@ -136,7 +136,7 @@ class CalibrationSection(Section):
 
 
 class EvaluationSection(Section):
-    """How test figures are given."""
+    """Settings for the figures on test."""
 
     bootstrap: Annotated[int, Field(ge=100)] = 1000
     confidence: Fraction = 0.95
@@ -144,7 +144,7 @@ class EvaluationSection(Section):
 
 
 class TrackingSection(Section):
-    """What is logged in MLflow. Where it logs is its own setting, MLFLOW_TRACKING_URI."""
+    """Settings for logging to MLflow. MLflow's own setting MLFLOW_TRACKING_URI names the location of the logs."""
 
     enabled: bool = True
     experiment: str = "communique"
@@ -152,7 +152,7 @@ class TrackingSection(Section):
 
 
 class Experiment(Section):
-    """A whole experiment; every section but `model` may be left out."""
+    """A whole experiment; every section except `model` is optional."""
 
     name: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 13
@@ -168,17 +168,17 @@ class Experiment(Section):
     def _one_division(self) -> Self:
         if self.split.manifest and self.data.test:
             raise ValueError(
-                "`split.manifest` and `data.test` both say what is test: leave one of them out (without `data.test`, "
+                "`split.manifest` and `data.test` both define the test part: remove one of them (without `data.test`, "
                 "the manifest divides the rows of `data.train`)"
             )
         return self
 
 
 def set_key(content: dict[str, Any], key: str, value: Any, place: str) -> None:
-    """Put a value at a dotted key of an experiment's content; `place` names its origin in messages.
+    """Set the value of a dotted key in an experiment's content; `place` names the value's origin in messages.
 
     Raises:
-        ExperimentError: the key goes on below a value.
+        ExperimentError: a parent of the key is a value, not a section.
     """
     *sections, last = key.split(".")
     target = content
@@ -190,10 +190,10 @@ def set_key(content: dict[str, Any], key: str, value: Any, place: str) -> None:
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
-    """Put the value of a `key=value` at its key.
+    """Apply a `key=value` override to an experiment's content.
 
     Raises:
-        ExperimentError: there is no `=` or no key, or the key goes on below a value.
+        ExperimentError: the `=` or the key is missing, or a parent of the key is a value, not a section.
     """
     key, separator, literal = override.partition("=")
     if not separator or not key.strip():
@@ -202,7 +202,7 @@ def apply_override(content: dict[str, Any], override: str) -> None:
 
 
 def _literal(text: str) -> Any:
-    """A TOML literal; anything else is a string."""
+    """Parse text as a TOML literal; text that is not a TOML literal is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -210,20 +210,20 @@ def _literal(text: str) -> Any:
 
 
 def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterator[str]:
-    """A line for each problem: its key, what is wrong and, for an unknown key or kind, the nearest known one."""
+    """Yield one line per problem: the key, the reason and, for an unknown key or kind, the nearest known name."""
     for problem in error.errors():
         path = _keys_alone([str(part) for part in problem["loc"]])
         key = ".".join(path) or "experiment"
         if problem["type"] == "extra_forbidden":
             yield f"{key}: unknown key{did_you_mean(path[-1], _known_keys(path, content))}"
         elif problem["type"].startswith("union_tag"):
-            # A model within a cascade is not a cascade.
+            # A cascade cannot contain another cascade.
             kinds = [kind for kind in kind_names() if len(path) == 1 or kind != "cascade"]
             given = str(_section_at(path, content).get("kind", ""))
             hint = did_you_mean(given, kinds)
             yield f"{key}.kind: '{given}' is not a kind of model{hint}; use one of {', '.join(kinds)}"
         elif problem["type"] == "missing":
-            yield f"{key}: this key is needed" + (', e.g. [model] kind = "tfidf"' if key == "model" else "")
+            yield f"{key}: this key is required" + (', e.g. [model] kind = "tfidf"' if key == "model" else "")
         else:
             given = problem.get("input")
             shown = "" if isinstance(given, dict) else f" (given: {given!r})"
@@ -231,14 +231,14 @@ def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterat
 
 
 def _keys_alone(path: list[str]) -> list[str]:
-    """The path without the values of discriminators, which are not keys of the file."""
+    """Remove the values of discriminators from a path: they are not keys of the file."""
     if path[:1] == ["model"]:
         return [*path[:1], *path[2:3], *path[4:]]  # model, KIND, cheap, KIND, C
     return [*path[:3], *path[4:]] if path[:2] == ["sweep", "space"] else path
 
 
 def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
-    """The section of the file at this path; empty if there is none."""
+    """Return the section of the file at this path; empty if there is no section."""
     for key in path:
         found = content.get(key)
         content = found if isinstance(found, dict) else {}
@@ -258,18 +258,19 @@ def _known_keys(path: list[str], content: dict[str, Any]) -> list[str]:
 
 
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """The experiment of a TOML file, with `key=value` overrides applied in order.
+    """Load an experiment from a TOML file and apply `key=value` overrides in order.
 
-    `path` may also name a shipped experiment (`finetune`, `experiments/finetune.toml`) where no such file exists.
+    If there is no file at `path`, `path` may name a shipped experiment (`finetune`, `experiments/finetune.toml`).
 
     Raises:
-        ExperimentError: no such file, not TOML, an unknown key, or a value of the wrong type or range.
+        ExperimentError: the file does not exist or is not TOML, a key is unknown, or a value has the wrong type or is
+            out of range.
     """
     file = find_experiment(path)
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: not valid TOML: {error}. Fix that line.") from error
+        raise ExperimentError(f"{path}: not valid TOML: {error}. Correct this line of the file.") from error
     for override in overrides:
         apply_override(content, override)
     content["name"] = content.get("name") or file.stem
@@ -277,10 +278,10 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
 
 
 def find_experiment(path: str | Path) -> Path:
-    """The experiment file at `path`, or the shipped one of that name.
+    """Return the experiment file at `path` or, if there is no such file, the shipped experiment of this name.
 
     Raises:
-        ExperimentError: there is neither.
+        ExperimentError: neither a file nor a shipped experiment exists.
     """
     if Path(path).is_file():
         return Path(path)
@@ -289,15 +290,17 @@ def find_experiment(path: str | Path) -> Path:
         if candidate.is_file():
             return candidate
     raise ExperimentError(
-        f"{path}: there is no such experiment. Give a TOML file, or a shipped one: {', '.join(shipped_experiments())}."
+        f"{path}: this experiment does not exist. Name a TOML file or a shipped experiment: "
+        f"{', '.join(shipped_experiments())}."
     )
 
 
 def parse_experiment(content: dict[str, Any], place: str) -> Experiment:
-    """The experiment with this content; `place` names its origin in messages.
+    """Build an experiment from its content; `place` names the content's origin in messages.
 
     Raises:
-        ExperimentError: every problem is listed with its key and, for an unknown one, the nearest known key.
+        ExperimentError: the content has problems. The message lists every problem with its key and, for an unknown
+            key, the nearest known key.
     """
     try:
         return Experiment.model_validate(content)
@@ -309,19 +312,22 @@ def parse_experiment(content: dict[str, Any], place: str) -> Experiment:
 
 
 def with_values(experiment: Experiment, values: Mapping[str, Any], place: str) -> Experiment:
-    """The experiment with values at dotted keys, without its sweep; `place` names their origin in messages.
+    """Return the experiment with values set at dotted keys, without its sweep.
+
+    Args:
+        place: origin of the values, for messages.
 
     Raises:
         ExperimentError: a key is unknown, or a value is outside its limits.
     """
-    content = experiment.model_dump(exclude={"sweep"})  # checked again as a whole: a value may not fit another one
+    content = experiment.model_dump(exclude={"sweep"})  # checked again as a whole: two values may contradict each other
     for key, value in values.items():
         set_key(content, key, value, place)
     return parse_experiment(content, place)
 
 
 def dump_experiment(experiment: Experiment) -> str:
-    """The experiment as TOML with every key but its sweep, which `load_experiment` reads back."""
+    """Return the experiment, without its sweep, as TOML that `load_experiment` can read."""
     import tomli_w
 
     return tomli_w.dumps(experiment.model_dump(exclude={"sweep"}))

@@ -1,6 +1,6 @@
-"""The section `model`: one class for each kind, those of plug-ins included.
+"""The section `model`: one class per kind, including the kinds that plug-ins add.
 
-What a plug-in has to offer is said in `trainer.classifiers.base`.
+`trainer.classifiers.base` describes what a plug-in must provide.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Precision = Literal["auto", "float32"]
 
 
 class Section(BaseModel):
-    """Keys of one TOML table; an unknown one is an error."""
+    """The keys of one TOML table; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 class MajoritySection(Section):
-    """Predicts how frequent each label is in train, whatever the text."""
+    """Predicts the frequency of each label in train for every text."""
 
     kind: Literal["majority"]
 
 
 class KeywordsSection(Section):
-    """Looks for the codebook's cues."""
+    """Searches texts for the codebook's cues."""
 
     kind: Literal["keywords"]
 
@@ -71,7 +71,7 @@ class EmbeddingSection(_EncoderSection):
 
 
 class ContrastiveSection(_EncoderSection):
-    """A sentence encoder tuned so that sentences of one label lie close, then logistic regression on its vectors."""
+    """A sentence encoder tuned to place sentences with the same label close together, then logistic regression."""
 
     kind: Literal["contrastive"]
     batch_size: Annotated[int, Field(ge=4)] = 32
@@ -90,7 +90,7 @@ class ContrastiveSection(_EncoderSection):
 
 
 class FinetuneSection(_EncoderSection):
-    """A transformer encoder, all layers trained, with a linear head."""
+    """A transformer encoder with a linear head; all layers are trained."""
 
     kind: Literal["finetune"]
     epochs: Positive = 4
@@ -120,13 +120,13 @@ _BuiltinSingle = (
 
 @dataclass(frozen=True)
 class ClassifierPlugin:
-    """What an entry point of the group `communique.classifiers` names.
+    """A plug-in that adds a kind of model: the object named by an entry point of the group `communique.classifiers`.
 
     Attributes:
-        api: the version of the plug-in interface that it was written for.
-        section: the keys of `[model]`; its `kind` is a `Literal` of the entry point's name.
-        classifier: `module:Class`, a subclass of `trainer.classifiers.base.Classifier`. It is imported only when a
-            model is trained or opened, so that checking an experiment stays quick.
+        api: version of the plug-in interface that the plug-in was written for.
+        section: keys of `[model]`; the section's `kind` is a `Literal` of the entry point's name.
+        classifier: `module:Class`, a subclass of `trainer.classifiers.base.Classifier`. The class is imported only when
+            a model is trained or opened, to keep checks of experiments quick.
     """
 
     api: int
@@ -135,11 +135,11 @@ class ClassifierPlugin:
 
 
 def section_with_plugins(value: Any, validate_builtin: ValidatorFunctionWrapHandler) -> Any:
-    """The section of a plug-in where `value` is of its kind, else what pydantic makes of it."""
+    """Validate `value` with the section of the plug-in that adds its kind, or as a built-in kind if there is none."""
     kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
     if not isinstance(kind, str) or (plugin := find_plugin(kind)) is None:
         return validate_builtin(value)
-    # A union, so that places in error messages begin with the kind, as those of the built-in kinds do.
+    # With a union, locations in pydantic's errors begin with the kind, as for the built-in kinds.
     union = Annotated[MajoritySection | plugin.section, Field(discriminator="kind")]  # type: ignore[name-defined]
     return TypeAdapter[Any](union).validate_python(value)
 
@@ -150,7 +150,7 @@ SingleSection = Annotated[
 
 
 class CascadeSection(Section):
-    """A cheap model answers where it is sure, an expensive one the rest; how far they may differ is certified."""
+    """A cheap model that passes texts it is unsure about to an expensive model; their disagreement is certified."""
 
     kind: Literal["cascade"]
     cheap: SingleSection = TfidfSection(kind="tfidf")
@@ -169,7 +169,7 @@ SECTIONS: dict[str, type[Section]] = {
     get_args(section.model_fields["kind"].annotation)[0]: section
     for section in (*get_args(_BuiltinSingle), CascadeSection)
 }
-"""The section of each built-in kind."""
+"""The section class of each built-in kind."""
 
 PLUGINS = PluginGroup(
     name="communique.classifiers", noun="classifier", type=ClassifierPlugin, api=1, builtins=tuple(SECTIONS)
@@ -178,15 +178,15 @@ PLUGINS = PluginGroup(
 
 
 def kind_names() -> list[str]:
-    """The names of all kinds, those of plug-ins after the built-in ones; none of them is imported."""
+    """Return the names of the built-in kinds, then those of plug-ins, without importing the plug-ins."""
     return [*SECTIONS, *PLUGINS.names()]
 
 
 def find_plugin(kind: str) -> ClassifierPlugin | None:
-    """The plug-in of a kind; None where the kind is built in, or no package adds it.
+    """Return the plug-in that adds a kind; None if the kind is built in or unknown.
 
     Raises:
-        InputError: the plug-in cannot be used; one line that names its package.
+        InputError: the plug-in cannot be used; the one-line message names its package.
     """
     plugin = PLUGINS.load(kind)
     if plugin is not None:
@@ -201,10 +201,10 @@ def find_plugin(kind: str) -> ClassifierPlugin | None:
 
 
 def find_section(kind: str) -> type[Section] | None:
-    """The section of a kind, None where there is no such kind.
+    """Return the section class of a kind; None if the kind is unknown.
 
     Raises:
-        InputError: as `find_plugin`.
+        InputError: as for `find_plugin`.
     """
     if kind in SECTIONS:
         return SECTIONS[kind]

@@ -1,7 +1,8 @@
-"""Gold as examples, from the starter corpus or a label store; for notebooks also as pandas tables.
+"""Gold from the starter corpus or a label store, as examples or, for notebooks, as pandas tables.
 
-Kept separate from `dataset`, so that training on a file opens no store. A table of labelled sentences has one row per
-sentence, indexed by sentence id, with the columns `text`, `labels` (a tuple), `document_id`, `date` and `synthetic`.
+This module is separate from `dataset`, so that training on a file does not import the label store. A table of labelled
+sentences has one row per sentence, indexed by sentence id, with the columns `text`, `labels` (a tuple), `document_id`,
+`date` and `synthetic`.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gold:
-    """Examples with their gold labels, and notes on the sentences left out and on annotations read through a change."""
+    """Examples with their gold labels, and notes on excluded sentences and on annotations made under other versions."""
 
     examples: list[Example]
     notes: tuple[str, ...]
 
 
 def source_examples(source: str, store: str, codebook: Codebook, reference: str) -> tuple[Gold, str]:
-    """The gold of the starter corpus ("seeds") or of the label store at `store` ("store"), and what to call it.
+    """Return the gold of the starter corpus ("seeds") or of the label store at `store` ("store"), and its name.
 
     Args:
-        reference: how the experiment names the codebook, for messages.
+        reference: name of the codebook in the experiment, for messages.
 
     Raises:
-        ExperimentError: no sentence has agreed labels, or as `seed_examples`.
-        CodebookError: as `store_examples`.
+        ExperimentError: no sentence has agreed labels, or as for `seed_examples`.
+        CodebookError: as for `store_examples`.
     """
     if source == "seeds":
         gold, name, place = seed_examples(codebook), "seeds", ""
@@ -59,16 +60,16 @@ def source_examples(source: str, store: str, codebook: Codebook, reference: str)
             gold, name, place = store_examples(opened, codebook), opened.name, opened.name
     if not gold.examples:
         label = command("label", "--annotator", "YOUR_NAME", store=place, codebook=reference)
-        raise ExperimentError(f"{name}: no sentence in it has agreed labels yet. Label some with `{label}`.")
+        raise ExperimentError(f"{name}: no sentence has agreed labels yet. Label sentences with `{label}`.")
     return gold, name
 
 
 def seed_examples(codebook: Codebook) -> Gold:
-    """The starter corpus: gold of the shipped annotations.
+    """Return the gold of the starter corpus, resolved from the shipped annotations.
 
     Raises:
-        ExperimentError: its labels cannot be read under `codebook`.
-        DataError: a shipped file was altered so that it does not validate any more.
+        ExperimentError: the labels of the corpus cannot be read under `codebook`.
+        DataError: a shipped file was altered and is no longer valid.
     """
     _refuse_other_codebook(codebook)
     lines = [
@@ -81,25 +82,25 @@ def seed_examples(codebook: Codebook) -> Gold:
 
 
 def _refuse_other_codebook(codebook: Codebook) -> None:
-    """Raise if this codebook lacks a label of the starter corpus, or does not allow its label sets."""
+    """Raise ExperimentError if this codebook lacks a label of the starter corpus or does not allow its label sets."""
     own = load_codebook(STARTER_CODEBOOK)
     same_sets = (codebook.exclusive, codebook.allow_none) == (own.exclusive, own.allow_none)
     if not same_sets or not set(own.label_names) <= set(codebook.label_names):
         raise ExperimentError(
-            f"codebook '{codebook.name}' {codebook.version} does not fit the starter corpus, which is coded with "
-            f'"{STARTER_CODEBOOK}" ({", ".join(own.label_names)}). Set data.source = "store" to train on what you '
-            "labelled with it, or name a file of labelled rows in data.train."
+            f"codebook '{codebook.name}' {codebook.version} does not match the starter corpus, which is coded with "
+            f'"{STARTER_CODEBOOK}" ({", ".join(own.label_names)}). To train on sentences labelled with '
+            f"'{codebook.name}', set data.source = \"store\" or name a file of labelled rows in data.train."
         )
 
 
 def store_examples(store: Store, codebook: Codebook) -> Gold:
-    """The gold of a label store under `codebook`, whichever of its versions people labelled with.
+    """Return the gold of a label store under `codebook`; annotations may come from any version of the codebook.
 
-    Sentences whose annotators differ, or whose annotations a change of the codebook left undecided, are left out
-    and counted in the notes.
+    Sentences are excluded, and counted in the notes, if their annotators differ or if a change of the codebook left
+    their annotations undecided.
 
     Raises:
-        CodebookError: an annotation cannot be read under `codebook`, as `labels.gold.resolve` says.
+        CodebookError: an annotation cannot be read under `codebook`; see `labels.gold.resolve`.
     """
     events = store.events.all()
     sentences = store.documents.sentences({event.sentence_id for event in events})
@@ -133,7 +134,7 @@ def _gold_examples(
 
 
 def _draws(events: Iterable[Annotation]) -> dict[str, str]:
-    """Sentence id -> how it was first drawn; a random draw counts before any other."""
+    """Return the strategy of the first draw by sentence id; a random draw takes precedence over any other."""
     drawn: dict[str, str] = {}
     for event in events:
         if event.event == "annotate" and event.strategy in RANDOM_STRATEGIES:
@@ -144,18 +145,19 @@ def _draws(events: Iterable[Annotation]) -> dict[str, str]:
 
 
 def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) -> Iterator[str]:
-    """What a reader must know about sentences left out and annotations made under other versions."""
+    """Yield the caveats about excluded sentences and annotations made under other versions."""
     version = f"{codebook.name} {codebook.version}"
     for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
         if left_out:
             yield f"{len(left_out)} sentences left out: their annotators {what}"
     if resolution.undecided:
         following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
-        yield (f"{len(resolution.undecided)} sentences wait for relabelling under codebook {version}: `{following}`")
+        yield f"{len(resolution.undecided)} sentences must be relabelled under codebook {version}: run `{following}`"
     if resolution.migrated:
-        yield f"{resolution.migrated} annotations were read through recorded changes of labels to codebook {version}"
+        yield f"{resolution.migrated} annotations were converted to codebook {version} by recorded changes of labels"
     if resolution.reworded:
-        yield f"{resolution.reworded} annotations were made under another wording of codebook {version}, same labels"
+        made = f"{resolution.reworded} annotations were made"
+        yield f"{made} under another wording of codebook {version} with the same labels"
 
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
-"""An experiment's data section -> examples in three parts, with the codebook and what identifies them.
+"""The dataset of an experiment: examples in three parts, their codebook, and hashes that identify them.
 
-`predictions.parquet` is written and read here, too: a run's predictions for its examples, beside their gold.
+This module also writes and reads `predictions.parquet`, which holds a run's predictions for its examples and their
+gold.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from trainer.environment import STARTER_CODEBOOK
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples in three parts, and what identifies them.
+    """Examples in three parts, with their codebook, split and hashes.
 
-    `notes` are things that a reader of the figures must know (disputed sentences left out, test rows that are
-    near-duplicates of train rows...). `synthetic`: some of the text was written for a corpus.
+    `notes` are caveats for readers of the figures (disputed sentences left out, test rows that are near-duplicates of
+    train rows...). `synthetic` is True if any of the text was invented for a corpus.
     """
 
     codebook: Codebook
@@ -43,12 +44,12 @@ class Dataset:
 
     @property
     def training_hash(self) -> str:
-        """16 hex digits of the texts and labels of train and validation."""
+        """16 hex digits that identify the texts and labels of train and validation."""
         return self._hash_of("train", "validation")
 
     @property
     def evaluation_hash(self) -> str:
-        """16 hex digits of the texts and labels of validation and test: figures compare where it is the same."""
+        """16 hex digits of the texts and labels of validation and test. Figures with equal hashes can be compared."""
         return self._hash_of("validation", "test")
 
     def _hash_of(self, *names: str) -> str:
@@ -60,8 +61,8 @@ def load_dataset(experiment: Experiment) -> Dataset:
     """Read, resolve and split the data that an experiment names.
 
     Raises:
-        ExperimentError: nothing to train on, a label without a train example, or the split is impossible.
-        DataError, CodebookError: a file does not validate.
+        ExperimentError: there is nothing to train on, a label has no train example, or the split is impossible.
+        DataError, CodebookError: a file is not valid.
     """
     codebook = _codebook(experiment)
     notes: tuple[str, ...] = ()
@@ -77,26 +78,26 @@ def load_dataset(experiment: Experiment) -> Dataset:
 
 
 def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Experiment, source: str) -> Dataset:
-    """Examples to train on, a share of their groups held out for validation and none for test.
+    """Divide examples into train and validation, with an empty test part.
 
-    This is the division that an experiment with a file for train and one for test makes.
+    The division is the same as for an experiment that names one file for train and one for test.
 
     Args:
-        source: where the examples come from, for messages.
+        source: origin of the examples, for messages.
 
     Raises:
-        ExperimentError: nothing to train on, a label without a train example, or the split is impossible.
+        ExperimentError: there is nothing to train on, a label has no train example, or the split is impossible.
     """
     train, validation = _hold_out(examples, experiment)
     return _described(codebook, {"train": train, "validation": validation, "test": []}, source, [], divided=True)
 
 
 def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool) -> Dataset:
-    """The dataset with what identifies it, and the notes on its parts after those that it came with."""
+    """Build a dataset from its parts, and append notes on the parts to the given notes."""
     if absent := absent_labels(codebook, parts["train"]):
         raise ExperimentError(
-            f"{source}: no train example has the label {', '.join(absent)}. Label some, take the label out of the "
-            "codebook, or give data in which it occurs."
+            f"{source}: no train example has the label {', '.join(absent)}. Label some sentences with it, remove it "
+            "from the codebook, or use data in which it occurs."
         )
     split = Split(*(tuple(example.id for example in parts[name]) for name in PARTS))
     examples = [example for part in parts.values() for example in part]
@@ -106,7 +107,7 @@ def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[st
 
 
 def files_read(experiment: Experiment) -> list[str]:
-    """What a run of an experiment reads: data, codebook, list, manifest, store and encoders, by path or by name."""
+    """Return the paths or names of all inputs of an experiment: data, codebook, id list, manifest, store, encoders."""
     data, model = experiment.data, experiment.model
     sections = [model, getattr(model, "cheap", None), getattr(model, "expensive", None)]
     store = _store(experiment) if _from_store(experiment) else ""
@@ -116,18 +117,18 @@ def files_read(experiment: Experiment) -> list[str]:
 
 
 def _draw_notes(test: Sequence[Example]) -> Iterator[str]:
-    """A warning if test examples were not drawn at random: figures on them do not describe the corpus."""
+    """Yield a warning if test examples were not drawn at random: their figures do not describe the corpus."""
     picked = Counter(example.drawn for example in test if example.drawn not in ("", "random"))
     if picked:
         by = ", ".join(f"{strategy} {n}" for strategy, n in picked.most_common())
         yield (
             f"{picked.total()} of {len(test)} test sentences were not drawn at random ({by}): the figures describe "
-            "such sentences, not the corpus"
+            "the drawn sentences, not the corpus"
         )
 
 
 def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
-    """A warning if the same text has different labels: no classifier can be right on all of its rows."""
+    """Yield a warning if the same text has different labels: no classifier can be right on all rows with this text."""
     readings: dict[str, set[frozenset[str]]] = {}
     for example in examples:
         readings.setdefault(example.text, set()).add(frozenset(example.labels))
@@ -135,7 +136,7 @@ def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
     if disputed:
         yield (
             f"{len(disputed)} texts occur more than once, with different labels, e.g. "
-            f"'{disputed[0][:60]}': choose one label set for each"
+            f"'{disputed[0][:60]}': choose one label set per text"
         )
 
 
@@ -143,7 +144,9 @@ def _codebook(experiment: Experiment) -> Codebook:
     data, name = experiment.data, _codebook_name(experiment)
     if name == "infer":
         if not data.train:
-            raise ExperimentError('data.codebook = "infer" needs data.train. Name a codebook instead.')
+            raise ExperimentError(
+                'data.codebook = "infer" needs a file in data.train. Add data.train or name a codebook.'
+            )
         return infer_codebook_of([Path(file) for file in (data.train, data.validation, data.test) if file])
     if _from_store(experiment):
         from labels.store.codebooks import find_codebook
@@ -155,13 +158,13 @@ def _codebook(experiment: Experiment) -> Codebook:
         if not names_stored(name):
             raise
         raise ExperimentError(
-            f'data.codebook = "{name}" names a version in a label store, but the data do not come from one. '
+            f'data.codebook = "{name}" names a version in a label store, but the data do not come from a store. '
             'Set data.source = "store", or name a TOML file or a shipped codebook.'
         ) from None
 
 
 def _codebook_name(experiment: Experiment) -> str:
-    """The experiment's; else that of the settings if the data come from a label store; else `STARTER_CODEBOOK`."""
+    """Return the experiment's codebook; by default that of the settings for a label store, else `STARTER_CODEBOOK`."""
     of_data = load_settings().codebook if _from_store(experiment) else STARTER_CODEBOOK
     return experiment.data.codebook or of_data
 
@@ -175,7 +178,7 @@ def _store(experiment: Experiment) -> str:
 
 
 def read_ids(path: Path) -> list[str]:
-    """The example ids of a list file, one a line.
+    """Read example ids from a file with one id per line.
 
     Raises:
         ExperimentError: the file cannot be read.
@@ -187,7 +190,7 @@ def read_ids(path: Path) -> list[str]:
 
 
 def _listed(examples: Sequence[Example], only: str) -> Sequence[Example]:
-    """The examples whose ids a file lists, in its order; all of them if no file is named."""
+    """Return the examples whose ids a file lists, in the order of the file; all examples if no file is named."""
     if not only:
         return examples
     ids = list(dict.fromkeys(read_ids(Path(only))))
@@ -198,7 +201,7 @@ def _listed(examples: Sequence[Example], only: str) -> Sequence[Example]:
     if missing:
         raise ExperimentError(
             f"{only}: {len(missing)} of its {len(ids)} ids are not in the data, e.g. '{missing[0]}'. "
-            "Use the list that belongs to this corpus."
+            "Use an id list made from these data."
         )
     return [by_id[identifier] for identifier in ids]
 
@@ -217,7 +220,9 @@ def _file_parts(experiment: Experiment, codebook: Codebook) -> Parts:
     train = read_examples(Path(data.train), codebook, "train")
     if not data.test:
         if data.validation:
-            raise ExperimentError("data.validation without data.test: give both, or only data.train to split it.")
+            raise ExperimentError(
+                "data.validation needs data.test: set both, or set only data.train to split its rows."
+            )
         return _corpus_parts(experiment, train)
     test = read_examples(Path(data.test), codebook, "test")
     if data.validation:
@@ -228,7 +233,7 @@ def _file_parts(experiment: Experiment, codebook: Codebook) -> Parts:
 
 
 def _hold_out(examples: Sequence[Example], experiment: Experiment) -> tuple[list[Example], list[Example]]:
-    """Train and validation, the share `calibration.holdout` of the groups being validation."""
+    """Divide examples into train and validation; validation gets the share `calibration.holdout`."""
     share = experiment.calibration.holdout
     train, validation = make_split(
         examples, (1 - share, share), experiment.seed, allow_large=experiment.split.allow_large_groups
@@ -237,9 +242,9 @@ def _hold_out(examples: Sequence[Example], experiment: Experiment) -> tuple[list
 
 
 def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
-    """A warning if test rows occur in train or validation.
+    """Yield a warning if test rows also occur in train or validation.
 
-    A split `divided` here keeps near-duplicates together, but not short texts that are equal.
+    If the rows were `divided` by `make_split`, near-duplicates share a part, but equal short texts may not.
     """
     learned, test = [*parts["train"], *parts["validation"]], parts["test"]
     if divided:
@@ -252,14 +257,17 @@ def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
 
 
 def absent_labels(codebook: Codebook, train: Sequence[Example]) -> list[str]:
-    """The labels of the codebook that no example has."""
+    """Return the codebook's labels that do not occur in any example."""
     seen = {label for example in train for label in example.labels}
     return [name for name in codebook.label_names if name not in seen]
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """n labelled examples with their predictions: label sets as (n, labels) booleans, and probabilities."""
+    """n labelled examples with their predictions.
+
+    `predicted` (booleans) and `probabilities` (in [0, 1]) have the shape (n, labels).
+    """
 
     examples: Sequence[Example]
     predicted: NDArray[np.bool_]
@@ -267,11 +275,13 @@ class Predicted:
 
 
 def write_predictions(path: Path, labels: Sequence[str], parts: Mapping[str, Predicted]) -> None:
-    """Write example_id, document_id, text, gold, labels, probabilities (one number a label, in order), split,
-    synthetic.
+    """Write predictions as a Parquet file.
+
+    The columns are example_id, document_id, text, gold, labels, probabilities (one number per label, in label order),
+    split and synthetic.
 
     Args:
-        parts: by the name of their split; their rows follow one another.
+        parts: predictions by the name of their split; the file has the rows of all parts in this order.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -305,10 +315,12 @@ def _rows(labels: Sequence[str], split: str, part: Predicted) -> list[dict[str, 
 
 
 def read_gold(path: Path, split: str) -> list[Example]:
-    """The examples of a split with their gold, as `write_predictions` wrote them; none where the split is not there.
+    """Read the examples of a split, with their gold, from a file written by `write_predictions`.
+
+    Returns an empty list if the file does not contain the split.
 
     Raises:
-        DataError: the file cannot be read as such.
+        DataError: the file cannot be read, or was not written by `write_predictions`.
     """
     from pyarrow import ArrowException, parquet
 
@@ -323,5 +335,5 @@ def read_gold(path: Path, split: str) -> list[Example]:
     except (OSError, ArrowException, KeyError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise DataError(
-            f"{path}: not the predictions of a run ({reason}). Run the experiment again, or give a labelled file."
+            f"{path}: not the predictions of a run ({reason}). Run the experiment again, or use a labelled file."
         ) from error

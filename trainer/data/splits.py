@@ -1,4 +1,7 @@
-"""Train, validation and test: grouped by document and near-duplicates, stratified, seeded, frozen in a manifest."""
+"""Division of examples into train, validation and test.
+
+Parts are grouped by document and near-duplicates, stratified, seeded, and recorded in a manifest.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs
 from trainer.evaluation.metrics import group_sums
 
 PERMUTATIONS = 500
-"""How many seeded group orders are tried; the one with the best stratification is kept."""
+"""Number of seeded group orders to try; the order with the best stratification is kept."""
 LARGE_GROUP = 0.10
-"""A group of more than this share of the documents, and more than two of them, stops the split."""
+"""A group stops the split if it holds more than this share of the documents, and more than two documents."""
 _BRIDGES_SHOWN = 3
 
 PARTS = ("train", "validation", "test")
@@ -39,7 +42,7 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """16 hex digits that identify the division, whatever the order of ids."""
+        """16 hex digits that identify the division, independent of the order of ids."""
         content = json.dumps({name: sorted(ids) for name, ids in asdict(self).items()})
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -53,7 +56,7 @@ class Split:
         """Read a manifest.
 
         Raises:
-            ExperimentError: it is missing, not a manifest, or its hash does not fit its ids.
+            ExperimentError: the file is missing or not a manifest, or its hash does not match its ids.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -61,21 +64,21 @@ class Split:
             stated, found = content["hash"], split.hash
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(
-                f"{path}: not a split manifest ({error}). Leave `split.manifest` out to make one."
+                f"{path}: not a split manifest ({error}). Remove `split.manifest` to make a new split."
             ) from error
         if stated != found:
             raise ExperimentError(
-                f"{path}: the manifest was altered: its ids hash to {split.hash}, it says {stated}. "
+                f"{path}: the manifest was altered: the hash of its ids is {split.hash}, but the file states {stated}. "
                 "Use the original file."
             )
         return split
 
 
 def apply_split(split: Split, examples: Iterable[Example], place: str) -> Parts:
-    """The examples of each part, in manifest order.
+    """Return the examples of each part, in the order of the manifest.
 
     Raises:
-        ExperimentError: the manifest names an example that is not there.
+        ExperimentError: `examples` lacks an example that the manifest names.
     """
     by_id = {example.id: example for example in examples}
     parts: Parts = {}
@@ -83,23 +86,26 @@ def apply_split(split: Split, examples: Iterable[Example], place: str) -> Parts:
         missing = [identifier for identifier in ids if identifier not in by_id]
         if missing:
             raise ExperimentError(
-                f"{place}: {len(missing)} examples of its {name} part are not in the data, "
-                f"e.g. '{missing[0]}'. Use the data that it was made from."
+                f"{place}: {len(missing)} examples of the manifest's {name} part are not in the data, "
+                f"e.g. '{missing[0]}'. Use the data from which the manifest was made."
             )
         parts[name] = [by_id[identifier] for identifier in ids]
     return parts
 
 
 def group_examples(examples: Sequence[Example], *, allow_large: bool = False) -> list[int]:
-    """Group number of each example: documents connected by near-duplicate sentences form one group.
+    """Return the group number of each example: documents connected by near-duplicate sentences form one group.
+
+    Args:
+        allow_large: accept groups of any size.
 
     Raises:
-        ExperimentError: a group of several documents holds more than `LARGE_GROUP` of all documents, unless
-            `allow_large`; the message shows the sentences that connect them.
+        ExperimentError: a group is too large (see `LARGE_GROUP`); the message shows sentences that connect its
+            documents.
     """
     from scipy.cluster.hierarchy import DisjointSet
 
-    # Not by document alone: a sentence that two documents share would otherwise be in train and in test.
+    # Documents alone are not enough: a sentence in two documents could then be in train and in test.
     documents = DisjointSet(example.document_id for example in examples)
     first: dict[int, str] = {}
     for example, cluster in zip(examples, near_duplicate_clusters([e.text for e in examples]), strict=True):
@@ -118,24 +124,24 @@ def make_split(
     *,
     allow_large: bool = False,
 ) -> list[list[Example]]:
-    """Divide examples into parts of about these `fractions`, whole groups at a time.
+    """Divide examples into parts of approximately these `fractions` without dividing groups.
 
-    Of `PERMUTATIONS` seeded orders of the groups, the one is kept whose parts come nearest to the fractions, in
-    examples and in each label. Every part gets at least one group.
+    Of `PERMUTATIONS` seeded orders of the groups, the function keeps the order whose parts are nearest to the fractions
+    of all examples and of each label. Every part gets at least one group.
 
     Raises:
-        ExperimentError: there are fewer groups than parts, or as `group_examples`.
+        ExperimentError: there are fewer groups than parts, or as for `group_examples`.
     """
     groups = np.asarray(group_examples(examples, allow_large=allow_large))
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     if n_groups < len(fractions):
         raise ExperimentError(
             f"The data have {n_groups} groups of documents, too few to split into {len(fractions)} "
-            "parts. Add documents, ask for fewer parts, or give a test file."
+            "parts. Add documents, divide into fewer parts, or use a test file."
         )
     names = sorted({label for example in examples for label in example.labels})
     held = np.array([[True, *(name in example.labels for name in names)] for example in examples])
-    counts = group_sums(held, groups)  # of each group: its examples, and how many of them have each label
+    counts = group_sums(held, groups)  # per group: its examples, and its examples with each label
     part_of_group = _best_assignment(counts, np.asarray(fractions), np.random.default_rng(seed))
     return [
         [example for example, group in zip(examples, groups, strict=True) if part_of_group[group] == part]
@@ -144,7 +150,7 @@ def make_split(
 
 
 def leaked_examples(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
-    """Test examples with a near-duplicate, or exactly the same text, in train."""
+    """Return the test examples that have a near-duplicate or an identical text in train."""
     known = {example.text for example in train}
     leaked = set(near_duplicates_of([example.text for example in test], sorted(known)))
     leaked |= {position for position, example in enumerate(test) if example.text in known}
@@ -154,17 +160,17 @@ def leaked_examples(train: Sequence[Example], test: Sequence[Example]) -> list[E
 def _best_assignment(
     counts: NDArray[np.float64], fractions: NDArray[np.float64], generator: np.random.Generator
 ) -> NDArray[np.int_]:
-    """Part of each group. Cost: the parts' relative misses of their share, summed over examples and labels."""
+    """Return the part of each group. Cost: relative deviation from the fractions, summed over examples and labels."""
     target = fractions[:, None] * counts.sum(axis=0)
     best_cost, best = np.inf, np.zeros(len(counts), dtype=int)
-    # Exact stratification of several labels over whole groups is a hard packing problem; the best of many random orders
-    # comes close, treats all labels alike, and depends on the seed alone.
+    # Exact stratification of several labels over whole groups is a hard packing problem. The best of many random orders
+    # is nearly as good, treats all labels equally, and depends on the seed alone.
     for _ in range(PERMUTATIONS):
         order = generator.permutation(len(counts))
         parts = _parts_in_order(counts[order, 0], fractions)
         reached = np.zeros_like(target)
         np.add.at(reached, parts, counts[order])
-        # At least 1 below the line: a part that should hold a third of an example would outweigh all others.
+        # The denominator is at least 1: otherwise a part with a target of a third of an example would dominate.
         cost = float((np.abs(reached - target) / np.maximum(target, 1)).sum())
         if cost < best_cost:
             best_cost, best = cost, np.empty(len(counts), dtype=int)
@@ -173,7 +179,7 @@ def _best_assignment(
 
 
 def _parts_in_order(sizes: NDArray[np.float64], fractions: NDArray[np.float64]) -> NDArray[np.int_]:
-    """Fill the parts in turn: a group goes to the part in which its middle falls, and no part stays empty."""
+    """Fill the parts in turn: a group goes to the part that contains its midpoint, and no part stays empty."""
     middles = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
     parts = np.searchsorted(np.cumsum(fractions)[:-1], middles, side="right")
     starts = np.searchsorted(parts, np.arange(len(fractions)))
@@ -197,7 +203,7 @@ def _refuse_large_group(examples: Sequence[Example], roots: dict[str, str]) -> N
     )
     bridges = list(islice(between, _BRIDGES_SHOWN))
     raise ExperimentError(
-        f"{size} of {len(roots)} documents are connected by near-duplicate sentences, so they cannot be split "
-        "without leaking test sentences into training:\n" + "\n".join(bridges) + "\nRemove the repeated lines, or set "
-        "`split.allow_large_groups = true`."
+        f"{size} of {len(roots)} documents are connected by near-duplicate sentences and cannot be split "
+        "without leaking test sentences into training:\n" + "\n".join(bridges) + "\nRemove the repeated sentences, or "
+        "set `split.allow_large_groups = true`."
     )

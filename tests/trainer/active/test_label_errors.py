@@ -136,7 +136,7 @@ def test_progress_counts_folds() -> None:
 
 
 def test_fewer_documents_than_folds_are_refused() -> None:
-    with pytest.raises(ExperimentError, match=r"too few to split into 5 parts\..*ask for fewer parts"):
+    with pytest.raises(ExperimentError, match=r"too few to split into 5 parts\..*divide into fewer parts"):
         find_label_errors(make_examples(9), MULTI)
 
 

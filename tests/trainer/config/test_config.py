@@ -98,7 +98,7 @@ def test_a_file_of_ones_own_wins_over_a_shipped_experiment_of_that_name() -> Non
 
 @pytest.mark.parametrize("name", ["tfidff", "elsewhere/tfidf.toml", ".", ""])
 def test_an_experiment_that_is_nowhere_raises_and_lists_the_shipped_ones(name: str) -> None:
-    with pytest.raises(ExperimentError, match="there is no such experiment") as caught:
+    with pytest.raises(ExperimentError, match="this experiment does not exist") as caught:
         find_experiment(name)
     assert all(shipped_name in str(caught.value) for shipped_name in shipped_experiments())
 
@@ -215,7 +215,9 @@ def test_a_problem_names_the_file_the_key_and_the_repair(override: str, message:
 
 
 def test_a_manifest_beside_a_test_file_is_refused() -> None:
-    with pytest.raises(ExperimentError, match=r"experiment: `split\.manifest` and `data\.test` both say what is test"):
+    with pytest.raises(
+        ExperimentError, match=r"experiment: `split\.manifest` and `data\.test` both define the test part"
+    ):
         load_experiment(write(), ["data.train=a", "data.test=b", "split.manifest=m.json"])
     assert load_experiment(write(), ["data.train=a", "split.manifest=m.json"]).split.manifest == "m.json"
 
@@ -238,7 +240,7 @@ def test_all_problems_are_listed_at_once() -> None:
 
 @pytest.mark.parametrize("content", [{}, {"seed": 3}])
 def test_an_experiment_without_a_model_raises_with_an_example(content: dict[str, Any]) -> None:
-    with pytest.raises(ExperimentError, match=r'model: this key is needed, e\.g\. \[model\] kind = "tfidf"'):
+    with pytest.raises(ExperimentError, match=r'model: this key is required, e\.g\. \[model\] kind = "tfidf"'):
         parse_experiment(content, "here")
 
 

@@ -194,7 +194,7 @@ def test_a_codebook_can_be_inferred_from_all_files(write_jsonl: WriteJsonl) -> N
 
 
 def test_to_infer_a_codebook_without_a_file_raises() -> None:
-    with pytest.raises(ExperimentError, match=r"needs data\.train\. Name a codebook"):
+    with pytest.raises(ExperimentError, match=r"needs a file in data\.train\. Add data\.train or name a codebook"):
         load_dataset(experiment(data={"codebook": "infer"}))
 
 
@@ -411,7 +411,7 @@ def test_a_store_without_agreed_labels_raises_with_the_repair(codebook_file: str
     with Store("empty.db"):
         pass
     message = (
-        r"empty\.db: no sentence in it has agreed labels yet\. Label some with "
+        r"empty\.db: no sentence has agreed labels yet\. Label sentences with "
         rf"`communique label --annotator YOUR_NAME --store empty\.db --codebook {re.escape(codebook_file)}`"
     )
     with pytest.raises(ExperimentError, match=message):
@@ -449,9 +449,9 @@ def test_sentences_that_a_change_leaves_undecided_are_left_out_and_noted(
     assert {e.text: e.labels for e in gold.examples} == without_aid
     undecided = sum("aid" in e.labels for e in make_examples(45))
     (waiting,) = [note for note in gold.notes if "relabel" in note]
-    assert waiting.startswith(f"{undecided} sentences wait for relabelling under codebook small 2: `communique label")
+    assert waiting.startswith(f"{undecided} sentences must be relabelled under codebook small 2: run `communique label")
     assert f" --strategy relabel --store {versioned_store} --codebook small@" in waiting
-    assert any(note.endswith("read through recorded changes of labels to codebook small 2") for note in gold.notes)
+    assert any(note.endswith("were converted to codebook small 2 by recorded changes of labels") for note in gold.notes)
 
 
 def test_annotations_made_under_other_wording_are_noted(versioned_store: Path, codebook: Codebook) -> None:
@@ -459,7 +459,7 @@ def test_annotations_made_under_other_wording_are_noted(versioned_store: Path, c
     with Store(versioned_store) as store:
         gold = store_examples(store, reworded)
     assert len(gold.examples) == 43
-    assert "88 annotations were made under another wording of codebook small 1.1, same labels" in gold.notes
+    assert "88 annotations were made under another wording of codebook small 1.1 with the same labels" in gold.notes
 
 
 def test_a_codebook_to_which_no_change_is_recorded_raises_with_the_command(

@@ -206,7 +206,7 @@ def test_an_altered_manifest_raises_with_its_name_and_the_repair(change: Any, me
 def test_a_file_that_is_no_manifest_raises(content: bytes | None) -> None:
     if content is not None:
         Path("split.json").write_bytes(content)
-    with pytest.raises(ExperimentError, match=r"split\.json: not a split manifest .*Leave `split\.manifest` out"):
+    with pytest.raises(ExperimentError, match=r"split\.json: not a split manifest .*Remove `split\.manifest`"):
         Split.load(Path("split.json"))
 
 
@@ -232,7 +232,7 @@ def test_a_manifest_may_name_fewer_examples_than_there_are() -> None:
 
 def test_a_manifest_of_other_data_raises_with_file_part_and_id() -> None:
     split = Split(("e0000",), ("e0001",), ("gone", "lost"))
-    with pytest.raises(ExperimentError, match=r"^split\.json: 2 examples of its test part .* e\.g\. 'gone'"):
+    with pytest.raises(ExperimentError, match=r"^split\.json: 2 examples of the manifest's test part .* e\.g\. 'gone'"):
         apply_split(split, make_examples(9), "split.json")
 
 

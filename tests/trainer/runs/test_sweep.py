@@ -70,7 +70,7 @@ def test_set_reaches_into_a_space() -> None:
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ({"model.C": {"low": 1}}, "sweep.space.model.C.high: this key is needed"),
+        ({"model.C": {"low": 1}}, "sweep.space.model.C.high: this key is required"),
         ({"model.C": {"low": 1, "high": 2, "stepp": 1}}, "model.C.stepp: unknown key (did you mean 'step'?)"),
         ({"model.C": {"low": 2, "high": 1}}, "sweep.space.model.C: `low` must be less than `high`"),
         ({"model.C": {"low": 1, "high": float("inf")}}, "both finite"),
