@@ -264,7 +264,7 @@ def test_ingest_reports_what_it_left_out_by_its_name(isolated: Path) -> None:
 
     printed = succeed("ingest", ".")
 
-    assert "Left out: [red]a.txt: not UTF-8" in printed
+    assert "Left out: [red]a.txt: the file is not UTF-8" in printed
     assert "Read 1 document: 1 new" in printed
 
 
@@ -274,7 +274,7 @@ def test_ingest_fails_where_nothing_could_be_read(isolated: Path) -> None:
     result = run("ingest", "a.txt")
 
     assert result.exit_code == 2
-    assert "Left out: a.txt: there is no text in it" in result.output
+    assert "Left out: a.txt: the file contains no text" in result.output
     with Store("communique.db") as store:
         assert store.counts.texts().documents == 0
 
@@ -284,7 +284,7 @@ def test_ingest_fails_where_nothing_could_be_read(isolated: Path) -> None:
     [
         ("missing.txt", "this file or folder does not exist"),
         ("picture.png", "documents can only be read from"),
-        ("empty", "no file"),
+        ("empty", "no documents found"),
     ],
 )
 def test_ingest_of_a_wrong_path_leaves_nothing_behind(isolated: Path, name: str, message: str) -> None:
