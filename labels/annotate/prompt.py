@@ -1,6 +1,6 @@
 """The plain labelling prompt: line by line, for screen readers, scripts and any terminal.
 
-Turns typed lines into decisions of a `Session`; two functions passed in read and write the lines.
+Typed lines become decisions of a `Session`. The caller passes the functions that read and write the lines.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
 def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
     """Label until the annotator quits; returns the number of decided sentences.
 
-    At the end of the draw decisions can still be undone; any other answer ends.
+    At the end of the draw, decisions can still be undone; any other answer quits.
 
     Args:
-        ask: shows a prompt and returns the typed line; an EOFError quits.
-        say: shows a line.
+        ask: function that shows a prompt and returns the typed line. If it raises EOFError, the prompt quits.
+        say: function that shows a line.
     """
     shown = None
     while True:
         item = session.current()
-        # Shown once: a screen reader would read it again after every note or mistyped key.
+        # Show each sentence only once: a screen reader would repeat it after every note or mistyped key.
         if item is not None and shown != item.sentence.id:
             _show(item, session, say)
             shown = item.sentence.id
@@ -45,7 +45,7 @@ def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
 
 
 def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
-    """Carry out one line; True if the sentence is to be shown again. Unknown answers change nothing."""
+    """Carry out one typed line; returns True if the sentence must be shown again. Unknown answers change nothing."""
     if answer == UNDO:
         if not session.undo():
             say("Nothing to undo.")
@@ -58,7 +58,7 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
     note = item.draft.note if item else ""
     if answer.startswith(NOTE):
         session.keep_draft(item.draft.labels if item else (), answer.removeprefix(NOTE).strip())
-        say("Note saved; it goes with your decision.")
+        say("Note saved. It will be recorded with your decision.")
         return False
     if answer == SKIP:
         session.skip(note)
@@ -82,17 +82,17 @@ def _review(answer: str, note: str, session: Session, codebook: Codebook, say: S
 
 
 def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
-    """Keys other than the labels' -> what they do."""
+    """Keys that do not choose a label -> their actions."""
     none = {} if codebook.requires_label else {NONE: "none"}
     skip = "leave" if session.task == "adjudicating" else "skip"
     return none | {SKIP: skip, UNDO: "undo", f"{NOTE}text": "note", QUIT: "quit", HELP: "help"}
 
 
 def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[str]:
-    """The labels of the typed keys; `others` are the keys that the error lists.
+    """The labels for the typed keys. `others` are further keys to list in the error message.
 
     Raises:
-        CodebookError: something else was typed, or nothing.
+        CodebookError: the answer is empty or contains anything but label keys.
     """
     keys = codebook.keys
     typed = set() if answer == NONE else set(answer.replace(" ", "").replace(",", ""))
@@ -106,10 +106,10 @@ def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[st
 
 
 def _named(answer: str, codebook: Codebook) -> set[str]:
-    """The labels whose names, or unique beginnings of names, are typed after `BY_NAME`.
+    """The labels whose names, or unique prefixes of names, are typed after `BY_NAME`.
 
     Raises:
-        CodebookError: nothing is typed, or a beginning fits no label or several.
+        CodebookError: nothing follows `BY_NAME`, or a prefix matches no label or several labels.
     """
     names = answer.replace(BY_NAME, " ").replace(",", " ").split()
     if not names:
@@ -124,7 +124,7 @@ def _show(item: Item, session: Session, say: Say) -> None:
         say(f"    {item.news}")
     if item.previous is not None:
         say(f"    label again: {item.reason}; earlier labels: {named(item.previous)}")
-    # One sentence on each side: what is read aloud must be short.
+    # Only one sentence of context on each side, because screen readers read everything aloud.
     for sentence in item.context.before[-1:]:
         say(f"    … {sentence.text}")
     say(f"  > {item.sentence.text}")
@@ -146,7 +146,7 @@ def _menu(codebook: Codebook, session: Session) -> str:
 
 
 def _end(session: Session) -> str:
-    """The prompt when there is no further sentence: all are decided, or the rest was left undecided."""
+    """The prompt after the last sentence: all sentences are decided, or some were left undecided."""
     left = f"{session.remaining} left undecided." if session.remaining else "All sentences of this draw are decided."
     return f"\n{left}  [{UNDO}] undo  [{QUIT}] quit\n: "
 

@@ -1,6 +1,6 @@
-"""What the screen shows: the sentence in its context, the labels to choose, the codebook and the bars, as rich text.
+"""The contents of the labelling screen as rich text: the sentence in its context, the labels, the codebook, the bars.
 
-Pure functions, and below them two widgets: the page of all keys, and the line in which text is typed.
+The functions are pure. Two widgets follow them: the help page with all keys, and the text input line.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _BAR = 16
 
 
 class CueMarker:
-    """Marks the cue words of a codebook in a text."""
+    """Marks a codebook's cue words in a text."""
 
     def __init__(self, codebook: Codebook) -> None:
         self._patterns: list[re.Pattern[str]] = [compile_cue(cue) for label in codebook.labels for cue in label.cues]
 
     def mark(self, text: str) -> Text:
-        """The text with every cue underlined."""
+        """Return the text with every cue underlined."""
         marked = Text(text, style="bold")
         for pattern in self._patterns:
             marked.highlight_regex(pattern, CUE_STYLE)
@@ -52,10 +52,10 @@ def after(item: Item) -> Text:
 
 
 def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
-    """Sentences joined to text; `breaks` says after which of them a paragraph ends."""
+    """Join sentences to one text; `breaks` has True for each sentence that ends a paragraph."""
     text = Text(style="dim")
     for position, sentence in enumerate(sentences):
-        # A sentence may contain line breaks of its file; on the screen only paragraphs begin a line.
+        # A sentence may contain line breaks from its file; on the screen, only paragraphs start a new line.
         text.append(" ".join(sentence.text.split()))
         if position + 1 < len(sentences):
             text.append("\n" if breaks[position] else " ")
@@ -63,7 +63,7 @@ def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
 
 
 def heading(item: Item) -> Text:
-    """The sentence's number in the draw, with the title (else the id) and the date of its document."""
+    """The sentence's number in the draw, then its document's title (the id if there is no title) and date."""
     title = item.context.title or f"document {item.sentence.document_id}"
     return Text(
         f"{item.position} · {title}  {item.context.date}".rstrip(), style="italic", no_wrap=True, overflow="ellipsis"
@@ -71,7 +71,7 @@ def heading(item: Item) -> Text:
 
 
 def remarks(item: Item, note: str) -> Text:
-    """Lines about the sentence: news, why it is here again, opinions, own decision, suggestion, note."""
+    """Lines about the sentence: news, reason for labelling again, opinions, own decision, suggestion and note."""
     lines = [Text(item.news, style="magenta")] if item.news else []
     if item.previous is not None:
         why = f"Label again ({item.reason}). " if item.reason else "Label again. "
@@ -94,7 +94,7 @@ def _opinion(opinion: Opinion) -> str:
 def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Group:
     """The labels whose names start with `beginning`, with their keys: one per line, or in columns if there are many.
 
-    Above columns the chosen labels are listed too, because not all columns may be in view.
+    The chosen labels are also listed above the columns, because some columns may be out of view.
     """
     keys = codebook.shown_keys
     cells = [_choice(keys[name], name, item, name in chosen) for name in codebook.labels_beginning(beginning)]
@@ -102,7 +102,7 @@ def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: st
         return Text(f"No label's name begins with '{beginning}'.", style="bold red")
     if len(cells) <= _MANY_LABELS:
         return Text("\n").join(cells)
-    # Columns scroll: what is chosen must be seen wherever they stand.
+    # The columns scroll, but the chosen labels must stay visible.
     head = f"Chosen: {', '.join(chosen)}" if chosen else "Nothing is chosen yet."
     return Group(Text(head, style="green"), Columns(cells, padding=(0, 3)))
 
@@ -121,8 +121,8 @@ def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
 
 
 def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
-    """The annotators who gave the label; a question mark follows those whose decision leaves it undecided."""
-    who: dict[str, None] = {}  # a set that keeps the order
+    """The annotators who assigned the label; a question mark follows a name if the decision leaves it undecided."""
+    who: dict[str, None] = {}  # a set that keeps insertion order
     for opinion in opinions:
         sure = opinion.labels if opinion.reading is None else opinion.reading.labels
         if name in sure:
@@ -133,7 +133,7 @@ def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
 
 
 def codebook_page(codebook: Codebook, *, full: bool) -> Text:
-    """The definitions; if `full`, with rules and examples."""
+    """The codebook's definitions; if `full`, also its rules and examples."""
     page = Text.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
     keys = codebook.shown_keys
     for label in codebook.labels:
@@ -165,7 +165,7 @@ def _rules(label: Label) -> Text:
 
 
 def top_bar(session: Session, annotator: str) -> Text:
-    """Annotator, task, progress and pace."""
+    """The top bar: annotator, task, progress and pace."""
     done = round(_BAR * session.decided / session.total) if session.total else 0
     bar = Text.assemble(("━" * done, "green"), ("━" * (_BAR - done), "dim"))
     pace = f"{3600 / session.seconds:.0f}/h" if session.seconds else "–/h"
@@ -174,7 +174,7 @@ def top_bar(session: Session, annotator: str) -> Text:
 
 
 def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
-    """The keys other than the labels'."""
+    """The bottom bar: the keys that do not choose a label."""
     confirm = [] if codebook.exclusive else [("⏎", "save")]
     none = [] if codebook.requires_label else [("n", "none")]
     keys = [
@@ -232,11 +232,11 @@ _EDITS = {
     "home": "home",
     "end": "end",
 }
-"""Keys that edit the line -> the actions of `Input` that do it."""
+"""Editing keys -> the matching actions of `Input`."""
 
 
 class HelpScreen(ModalScreen[None]):
-    """All keys; the screen below handles the key that closes it."""
+    """The help page with all keys. The screen below it handles the key press that closes it."""
 
     CSS = """
     HelpScreen { align: center middle; }
@@ -245,21 +245,21 @@ class HelpScreen(ModalScreen[None]):
     """
 
     def compose(self) -> ComposeResult:
-        """One page of text."""
+        """Yield one page of text."""
         yield Static(Text(f"{HELP}\nAny key closes this."), id="help")
 
 
 class TextLine(Input):
-    """A line that asks one question at a time and is hidden in between.
+    """A text input line that asks one question at a time and is otherwise hidden.
 
-    The screen passes key presses on to `edit`; the widget's own bindings would let Enter overtake a letter.
+    The screen passes key presses to `edit`: with the widget's own bindings, Enter could overtake a letter.
     """
 
     DEFAULT_CSS = "TextLine { height: 3; display: none; }"
     asking: Question | None = None
 
     def ask(self, question: Question, value: str = "") -> None:
-        """Show the line with a question, and `value` to be edited."""
+        """Show the line with a question and the initial text `value`."""
         self.asking = question
         self.border_title = _TITLES[question]
         self.value, self.display = value, True
@@ -267,12 +267,12 @@ class TextLine(Input):
         self.focus()
 
     def close(self) -> None:
-        """Hide the line; what was typed stays in `value`."""
+        """Hide the line; the typed text stays in `value`."""
         self.asking, self.display = None, False
         self.blur()
 
     def edit(self, event: events.Key) -> bool:
-        """Edit the text; False for a key that does not."""
+        """Edit the text; returns False if the key is not an editing key."""
         if event.key in _EDITS:
             getattr(self, f"action_{_EDITS[event.key]}")()
         elif event.character and event.is_printable:
@@ -282,8 +282,8 @@ class TextLine(Input):
         return True
 
     def complete(self, names: Sequence[str]) -> None:
-        """Extend the text to the beginning that all of `names` share."""
-        common = commonprefix(names)  # noqa: RUF071 - letter by letter is what is wanted
+        """Extend the text to the longest prefix that all `names` share."""
+        common = commonprefix(names)  # noqa: RUF071 - the names are compared letter by letter, not as paths
         if len(common) > len(self.value):
             self.value = common
             self.action_end()

@@ -1,4 +1,4 @@
-"""The labelling screen: key presses become decisions of a session; what is shown comes from `render`."""
+"""The labelling screen: turns key presses into decisions of a session and shows the text made by `render`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from labels.errors import CommuniqueError, DecidedMeanwhileError
 from labels.store import Draft
 
 _WIDE = 100
-"""From this many columns on the codebook is shown beside the text; on narrower screens it covers the text."""
+"""Minimum width in columns for showing the codebook beside the text; on narrower screens it covers the text."""
 _ANY_PAGE = frozenset({"tab", "up", "down", "pageup", "pagedown", "?", "q"})
-"""Keys that work while the codebook covers the sentence: an unseen sentence cannot be decided."""
+"""Keys that work while the codebook covers the sentence. No other key works, so that no unseen sentence is decided."""
 
 
 class CodingApp(App[None]):
@@ -29,10 +29,10 @@ class CodingApp(App[None]):
 
     Args:
         session: hands out sentences and records decisions.
-        codebook: the labels that may be given.
-        annotator: shown in the top bar.
-        more: makes the next session when this one is done, or returns None if nothing is left; without it the annotator
-            can only quit then.
+        codebook: the codebook with the labels to choose from.
+        annotator: the name to show in the top bar.
+        more: function that makes the next session when this session is done, or returns None if no sentences are left.
+            Without the function, the annotator can only undo or quit at the end.
     """
 
     TITLE = "communique"
@@ -64,7 +64,7 @@ class CodingApp(App[None]):
         self._chosen: list[str] = []
         self._note = ""
         self._wide = True
-        self._fold = 0  # how often Tab was pressed: the page of the codebook that is shown
+        self._fold = 0  # number of Tab presses: selects how much of the codebook is shown
         self._leaving = False
         self._commands: dict[str, Callable[[], None]] = {
             "enter": self._enter,
@@ -89,7 +89,7 @@ class CodingApp(App[None]):
         self._commands |= {key: partial(self._choose, label) for key, label in codebook.keys.items()}
 
     def compose(self) -> ComposeResult:
-        """Bars above and below, the page and the codebook between them."""
+        """Yield the bars at the top and the bottom, with the page and the codebook between them."""
         yield Static(id="top")
         with Horizontal():
             with Vertical(id="page"):
@@ -113,7 +113,7 @@ class CodingApp(App[None]):
         self._guarded(self._show)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Place the codebook where there is room for it."""
+        """Place the codebook beside the text or over it, depending on the new width."""
         self._lay_out(event.size.width)
 
     # -- showing
@@ -127,7 +127,7 @@ class CodingApp(App[None]):
     def _show(self) -> None:
         """Show the current sentence with its draft.
 
-        If it cannot be read no sentence is shown, so that no key decides a sentence other than the one on the screen.
+        If the sentence cannot be read, none is shown: a key must never decide a sentence that is not on the screen.
         """
         try:
             self._item = self.session.current()
@@ -165,7 +165,7 @@ class CodingApp(App[None]):
         self._set("choices", render.choices(item, self._codebook, self._chosen, typed) if item else "")
 
     def _lay_out(self, width: int) -> None:
-        # A codebook that was folded away on a wide screen must not hide the text on a narrow one, so start again.
+        # Reset: a codebook hidden on a wide screen (second Tab press) must not affect the text on a narrow screen.
         if self._wide != (width >= _WIDE):
             self._wide, self._fold = not self._wide, 0
         shown = self._fold < 2 if self._wide else self._fold == 1
@@ -177,12 +177,12 @@ class CodingApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         """Handle each key press before Textual does."""
-        # Textual's bindings would let Enter overtake a label's key if both are pressed within one refresh.
+        # With Textual's bindings, Enter could overtake a label's key if both are pressed within one refresh.
         if not (isinstance(event, events.Key) and not event.is_forwarded and self._handle_key(event)):
             await super().on_event(event)
 
     def _handle_key(self, event: events.Key) -> bool:
-        """True if the key was handled."""
+        """Handle a key; returns True if it was handled."""
         if self._leaving:
             return True
         if len(self.screen_stack) > 1:
@@ -191,7 +191,7 @@ class CodingApp(App[None]):
         return self._handle_command(event) if self._line.asking is None else self._handle_text_input(event)
 
     def _handle_command(self, event: events.Key) -> bool:
-        """A key while no text is typed; False if it was not handled."""
+        """Handle a key while the input line is closed; returns False if the key has no meaning."""
         key = event.character if event.character and event.is_printable else event.key
         if key in self._commands and key not in _ANY_PAGE and not self.query_one("#page").display:
             self._say("Tab goes back to the sentence.", wrong=True)
@@ -204,7 +204,7 @@ class CodingApp(App[None]):
         return True
 
     def _handle_text_input(self, event: events.Key) -> bool:
-        """A key while text is typed; False if it was not handled."""
+        """Handle a key while the input line is open; returns False if the key has no meaning."""
         self._say("")
         if event.key == "enter":
             self._guarded(self._answer)
@@ -219,7 +219,7 @@ class CodingApp(App[None]):
         return True
 
     def _guarded(self, act: Callable[[], None]) -> None:
-        """Run a command; if it is refused show why, and keep what was typed."""
+        """Run a command; if it raises an error, show the message and keep the typed text."""
         try:
             self._say("")
             act()
@@ -238,7 +238,7 @@ class CodingApp(App[None]):
             return
         chosen = [name for name in self._chosen if name != label] + [label] * (label not in self._chosen)
         self.session.keep_draft(chosen, self._note)
-        # Only now: if saving fails, the screen still shows what the store has.
+        # After saving: if saving fails, the screen still shows the state of the store.
         self._chosen = chosen
         self._show_choices()
 
@@ -263,7 +263,7 @@ class CodingApp(App[None]):
         try:
             self.session.review(labels, self._note)
         except DecidedMeanwhileError:
-            # Show the other decision beside what was chosen here, so that the annotator can decide again.
+            # Show the other decision beside the labels chosen here, so that the annotator can decide again.
             self._item = self.session.current()
             self._show_choices()
             raise
@@ -285,14 +285,14 @@ class CodingApp(App[None]):
         self._show()
 
     def _show_or_say(self, moved: bool, otherwise: str) -> None:
-        """Show the new current sentence, or say why there is none."""
+        """Show the new current sentence if `moved`, else the message `otherwise`."""
         if moved:
             self._show()
         else:
             self._say(otherwise)
 
     def _turn_fold(self) -> None:
-        """Codebook in full, definitions only, hidden; on a narrow screen: text or codebook."""
+        """Switch between full codebook, definitions only and hidden; on a narrow screen, between text and codebook."""
         self._fold = (self._fold + 1) % (3 if self._wide else 2)
         self._lay_out(self.size.width)
 
@@ -306,7 +306,7 @@ class CodingApp(App[None]):
         self.push_screen(render.HelpScreen())
 
     def _leave(self) -> None:
-        """Quit; keys pressed after that are ignored."""
+        """Quit; later key presses are ignored."""
         self._leaving = True
         self.exit()
 
@@ -329,7 +329,7 @@ class CodingApp(App[None]):
             self._line.ask(question, value)
 
     def _answer(self) -> None:
-        """Do what the line was opened for; an unknown or ambiguous label name raises, and the line stays open."""
+        """Act on the typed answer. An unknown or ambiguous label name raises an error, and the line stays open."""
         question, typed = self._line.asking, self._line.value.strip()
         label = self._codebook.label_beginning(typed) if question == "label" and typed else ""
         self._close_line()

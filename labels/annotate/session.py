@@ -1,7 +1,7 @@
-"""What labelling and adjudication sessions share: a list of sentences, a position in it, and decisions.
+"""The common base of labelling and adjudication sessions: a list of sentences, a position in the list, and decisions.
 
-No screen, no keyboard. Every decision is in the store before the method that made it returns, and so are drafts: what
-is typed and not confirmed yet.
+This module knows neither screen nor keyboard. Every decision and every draft (an unconfirmed choice) is in the store
+before the method that makes it returns.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from labels.store import Context, Draft, Store, last_midnight, now
 
 @dataclass(frozen=True)
 class Opinion:
-    """What another annotator decided on a sentence.
+    """Another annotator's decision on a sentence.
 
-    `labels` are theirs as the codebook in use reads them; if its changes leave some undecided, or no recorded change
-    leads to it, they are as given. `reading` says which are sure and which undecided, None if no recorded change leads
-    to the codebook.
+    `labels` are the annotator's labels as read under the codebook in use. They are the labels as originally assigned
+    if the codebook's changes leave some labels undecided, or if no recorded change leads to the codebook. `reading`
+    lists the sure and the undecided labels; it is None if no recorded change leads to the codebook.
     """
 
     annotator: str
@@ -46,13 +46,15 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Item:
-    """A sentence to decide on, with what the annotator may see.
+    """A sentence to decide on, with the information that the annotator may see.
 
-    `position` counts from 1 in the draw. `draft` is what the annotator typed and did not confirm, without labels that
-    the codebook lacks. `decision` is their earlier decision on it in this draw; `reading` is how it reads under the
-    codebook, None if no recorded change leads there. `suggestion` is None if there is no score or it is withheld.
-    `previous` and `reason` are for sentences that are labelled again, `opinions` (what others decided, with their
-    notes) for adjudication, `news` for what happened since the previous sentence was shown.
+    `position` counts from 1 in the draw. `breaks` has a bool for every sentence of the context and the sentence
+    itself: whether a paragraph ends after it. `draft` is the annotator's unconfirmed choice, without labels that the
+    codebook does not have. `decision` is the annotator's earlier decision on the sentence in this draw. `reading` is
+    that decision under the codebook in use; it is None if there is no decision or no recorded change leads to the
+    codebook. `suggestion` is None if the sentence has no score or the suggestion is withheld. `previous` (the earlier
+    labels) and `reason` are set for sentences that are labelled again, `opinions` (the others' decisions and notes)
+    for adjudication. `news` reports events since the previous sentence was shown.
     """
 
     sentence: Sentence
@@ -75,7 +77,7 @@ def named(labels: Iterable[str]) -> str:
 
 
 def in_words(decision: Annotation | Opinion, reading: Reading | None) -> str:
-    """A decision in words; if it reads differently under the codebook in use, also how it reads now."""
+    """A decision in words, followed by its current reading if the codebook in use changes it."""
     said = "skipped" if decision.state == "skipped" else named(decision.labels)
     if reading is None or decision.state != "reviewed":
         return said
@@ -90,14 +92,14 @@ class Session(ABC):
 
     Args:
         store: an open store.
-        codebook: the labels that may be given.
-        annotator: who decides.
-        order: sentence ids, each once.
-        decisions: those so far, the latest last; the last one on a sentence stands.
-        clock: a clock in seconds, for the time that a decision took.
+        codebook: the codebook with the labels to choose from.
+        annotator: the name of the annotator.
+        order: sentence ids without duplicates.
+        decisions: the decisions so far, the latest last; the last decision on a sentence is the standing decision.
+        clock: function that returns a time in seconds, to measure how long each decision takes.
 
     Attributes:
-        today: the annotator's decisions since midnight in any session, undone ones included.
+        today: the number of the annotator's decisions since midnight in all sessions, including undone decisions.
     """
 
     _kind: EventKind = "annotate"
@@ -123,20 +125,20 @@ class Session(ABC):
         self._item: Item | None = None
         self._times: list[float] = []
         self.today = store.events.count_since(annotator, last_midnight())
-        # Events refer to the codebook by its hash, so the store must hold it before the first of them.
+        # Events refer to the codebook by its hash, so the store must have the codebook before the first event.
         store.codebooks.add(codebook)
 
     @property
     @abstractmethod
     def task(self) -> str:
-        """What the annotator is doing, in a few words for the screen."""
+        """The annotator's task, in a few words for the screen."""
 
     @abstractmethod
     def _look_up(self, identifier: str) -> Item:
-        """The item of a sentence, with what this kind of session shows."""
+        """Return the item for a sentence, with the information that this kind of session shows."""
 
     def _complete(self, event: Annotation) -> Annotation:
-        """The event with the fields that only this kind of session knows."""
+        """Return the event with the fields that are specific to this kind of session."""
         return event
 
     # -- how far
@@ -153,28 +155,28 @@ class Session(ABC):
 
     @property
     def remaining(self) -> int:
-        """The number of sentences still to decide."""
+        """The number of undecided sentences."""
         return self.total - self.decided
 
     @property
     def seconds(self) -> float | None:
-        """The median time per decision in this session, None before the first."""
+        """The median time per decision in this session, in seconds; None before the first decision."""
         return median(self._times) if self._times else None
 
     def current(self) -> Item | None:
-        """The sentence to decide on now, None when all are decided."""
+        """Return the sentence to decide on now, or None if there is no further sentence."""
         if self._cursor is None:
             return None
         identifier = self._order[self._cursor]
         if self._item is None or self._item.sentence.id != identifier:
             self._item = self._look_up(identifier)
-        # Only the first look starts the clock: a note or a codebook page shows the same sentence again.
+        # Only the first call per sentence starts the clock: notes and codebook pages show the same sentence again.
         if self._shown != identifier:
             self._shown, self._shown_at = identifier, self._clock()
         return self._item
 
     def _make_item(self, identifier: str) -> Item:
-        """What every kind of session shows: the sentence in its context, the draft, the earlier decision."""
+        """Return the item with the fields that all sessions show: sentence, context, draft, earlier decision."""
         sentence = self._store.documents.sentences([identifier])[0]
         context = self._store.documents.context(sentence)
         around = [*context.before, sentence, *context.after]
@@ -208,7 +210,7 @@ class Session(ABC):
 
     def _next_undecided(self, start: int) -> int | None:
         """The first undecided position from `start` on, then from the beginning."""
-        # Places that were left behind come again once the end is reached.
+        # Sentences that were left undecided come again after the last sentence.
         return self._first_undecided([*range(start, len(self._order)), *range(start)])
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
@@ -220,12 +222,12 @@ class Session(ABC):
     # -- moving
 
     def move(self, step: int) -> bool:
-        """Go `step` sentences forward in the draw, backward if negative; False at either end."""
+        """Go `step` sentences forward in the draw, or backward if negative; returns False at either end."""
         place = (len(self._order) if self._cursor is None else self._cursor) + step
         return self.go_to(place + 1)
 
     def go_to(self, position: int) -> bool:
-        """Go to a sentence by its position, counted from 1; False if there is no such sentence."""
+        """Go to the sentence at a position, counted from 1; returns False if there is no such position."""
         if not 1 <= position <= len(self._order):
             return False
         self._cursor, self._item = position - 1, None
@@ -236,8 +238,8 @@ class Session(ABC):
         self._cursor, self._item = self._next_undecided(self._cursor or 0), None
 
     def find(self, words: str) -> bool:
-        """Go to the next sentence of the draw that contains `words` in any case; False if there is none."""
-        # From the next sentence on: the current one may contain the words itself, so it comes last.
+        """Go to the next sentence that contains `words`, ignoring case; returns False if the draw has none."""
+        # The search starts after the current sentence, which may contain the words itself and so comes last.
         start = 0 if self._cursor is None else self._cursor + 1
         texts = {sentence.id: sentence.text.casefold() for sentence in self._store.documents.sentences(self._order)}
         for place in [*range(start, len(self._order)), *range(start)]:
@@ -248,15 +250,15 @@ class Session(ABC):
     # -- deciding
 
     def keep_draft(self, labels: Iterable[str], note: str) -> None:
-        """Save what is typed for the current sentence and not confirmed yet."""
+        """Save the unconfirmed labels and note for the current sentence."""
         self._store.events.keep_draft(self._current_id(), self._annotator, Draft(tuple(labels), note))
         self._item = None
 
     def review(self, labels: Iterable[str], note: str = "") -> None:
-        """Record `labels` for the current sentence; an empty set means that none applies.
+        """Record `labels` for the current sentence; no labels means that none applies.
 
         Raises:
-            CodebookError: a label is unknown or the set is not allowed.
+            CodebookError: a label is unknown, or the codebook does not allow this set of labels.
         """
         self._record("reviewed", self._codebook.check_labels(labels, "this decision"), note)
 
@@ -265,7 +267,7 @@ class Session(ABC):
         self._record("skipped", (), note)
 
     def undo(self) -> bool:
-        """Undo the last standing decision and show its sentence again; False if there is none."""
+        """Undo the last standing decision and go back to its sentence; returns False if there is no decision."""
         if not self._decisions:
             return False
         identifier = self._decisions[-1].sentence_id
@@ -283,7 +285,7 @@ class Session(ABC):
         seconds = round(self._clock() - self._shown_at, 3)
         event = self._event(identifier, self._kind)
         event = self._complete(replace(event, state=state, labels=labels, note=note, seconds=seconds))
-        # First the store: what it refuses was not decided.
+        # The store comes first: if it refuses the event, there is no decision.
         self._append(event)
         self._remember([*self._decisions, event])
         self._times.append(seconds)

@@ -1,4 +1,4 @@
-"""The two kinds of session: labelling the sentences drawn for an annotator, and adjudicating those in dispute."""
+"""The two kinds of session: labelling the sentences drawn for an annotator, and adjudicating disputed sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labels.sampling.suggestions import Suggester, Suggestion
 from labels.store import Draw, DrawItem, Store
 
 LOOK = timedelta(minutes=10)
-"""How long a sentence that one adjudicator is looking at comes last for the others."""
+"""How long a sentence shown to one adjudicator comes last for the others."""
 
 
 # -- labelling
@@ -28,14 +28,14 @@ class LabellingSession(Session):
 
     Args:
         store: an open store.
-        codebook: the labels that may be given.
-        annotator: who decides.
-        request: what to draw if no draw of this kind is unfinished.
+        codebook: the codebook with the labels to choose from.
+        annotator: the name of the annotator.
+        request: the draw to make if the annotator has no unfinished draw of this kind.
         suggester: makes suggestions, which are recorded with each decision; None for no suggestions.
-        clock: a clock in seconds, for the time that a decision took.
+        clock: function that returns a time in seconds, to measure how long each decision takes.
 
     Raises:
-        InputError: as `labels.sampling.strategies.next_assignment`.
+        InputError: see `labels.sampling.strategies.next_assignment`.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class LabellingSession(Session):
         self._suggester = suggester
         ids = [draw.id for draw in assignment.draws]
         decisions = not_undone(store.events.of_draws(ids, annotator) if ids else [])
-        # Decided sentences stay in the list, so that their annotator can go back to them.
+        # Decided sentences stay in the list so that the annotator can go back to them.
         shown = assignment.pending | {decision.sentence_id for decision in decisions}
         order = [key for key in self._items if key in shown]
         super().__init__(store, codebook, annotator, order=order, decisions=decisions, clock=clock)
 
     @property
     def task(self) -> str:
-        """How the sentences were drawn. Overlap is not shown: annotators might label those sentences with more care."""
+        """The strategies of the draws, without overlap: annotators might label overlap sentences with more care."""
         found = {draw.strategy for draw in self._draws.values()} - {"overlap"}
         return ", ".join(sorted(found)) or "random"
 
@@ -80,14 +80,14 @@ class LabellingSession(Session):
         return self._suggester.suggest(identifier, blind=self._draws[identifier].strategy in BLIND)
 
     def undo(self) -> bool:
-        """Undo the last standing decision, reserve its sentence again, and show it; False if there is none."""
+        """Undo the last standing decision and reserve its sentence again; returns False if there is no decision."""
         if self._decisions:
             last = self._decisions[-1].sentence_id
             self._store.draws.reserve(last, self._annotator, self._draws[last].id, expires_at=lease_end())
         return super().undo()
 
     def _complete(self, event: Annotation) -> Annotation:
-        """The event with its draw and the model's suggestion, whether that was shown or withheld."""
+        """Return the event with its draw and the model's suggestion, shown or withheld."""
         suggestion = self._suggestion(event.sentence_id) if event.event == "annotate" else None
         return replace(
             event,
@@ -98,9 +98,9 @@ class LabellingSession(Session):
 
 
 def _in_order(assignment: Assignment) -> tuple[dict[str, Draw], dict[str, DrawItem]]:
-    """Sentence id -> its draw, and sentence id -> its item, in the order in which they are shown."""
+    """Two mappings in display order: sentence id -> draw, and sentence id -> item of the draw."""
     pairs = [(item, draw) for draw in assignment.draws for item in draw.items]
-    # Draws made together (random and overlap) are mixed by position.
+    # Draws made together (random and overlap) are interleaved by position.
     if all(item.position is not None for item, _ in pairs):
         pairs.sort(key=lambda pair: pair[0].position or 0)
     return {item.sentence_id: draw for item, draw in pairs}, {item.sentence_id: item for item, _ in pairs}
@@ -110,20 +110,21 @@ def _in_order(assignment: Assignment) -> tuple[dict[str, Draw], dict[str, DrawIt
 
 
 class AdjudicationSession(Session):
-    """Hands out the disputed sentences one by one with all opinions; decisions become events `adjudicate`.
+    """Hands out the disputed sentences one by one with all opinions; decisions become events of kind `adjudicate`.
 
-    The annotations stay as they are. Skipping a sentence records nothing: it stays disputed. Several people can
-    adjudicate at once: a sentence that one has decided is no longer handed to the others, and one that somebody is
-    looking at comes last. Going to a decided sentence shows that decision, which may then be overruled.
+    The annotations do not change. Skipping a sentence records nothing: the sentence stays disputed. Several people can
+    adjudicate at the same time: a sentence decided by one adjudicator is no longer handed to the others, and a sentence
+    that an adjudicator is looking at comes last for the others. Going to a decided sentence shows the decision, which
+    can then be overruled.
 
     Args:
         store: an open store.
-        codebook: the version under which annotations are compared.
-        adjudicator: who decides.
-        clock: a clock in seconds, for the time that a decision took.
+        codebook: the codebook version under which annotations are compared.
+        adjudicator: the name of the adjudicator.
+        clock: function that returns a time in seconds, to measure how long each decision takes.
 
     Raises:
-        CodebookError: an annotation has a label that the codebook lacks.
+        CodebookError: an annotation has a label that the codebook does not have.
     """
 
     _kind: EventKind = "adjudicate"
@@ -145,21 +146,21 @@ class AdjudicationSession(Session):
 
     @property
     def task(self) -> str:
-        """What the annotator is doing."""
+        """The annotator's task, in a few words for the screen."""
         return "adjudicating"
 
     @property
     def decided_by_others(self) -> int:
-        """The number of sentences decided by others alone since the session began, as far as the session has seen."""
+        """The number of sentences that only others have decided since the session began, if the session noticed it."""
         return len(self._by_others.keys() - self._standing.keys())
 
     def skip(self, note: str = "") -> None:
-        """Leave the current sentence disputed and go to the next disputed one; after the last there is none."""
+        """Leave the current sentence disputed and go to the next disputed sentence, if there is one."""
         self._cursor = self._first_undecided(range(self._order.index(self._current_id()) + 1, self.total))
         self._item = None
 
     def go_to(self, position: int) -> bool:
-        """Go to a sentence by its position, even if others have decided it or are looking at it."""
+        """Go to the sentence at a position, even if others have decided it or are looking at it."""
         there = super().go_to(position)
         if there:
             self._news = ""
@@ -167,24 +168,24 @@ class AdjudicationSession(Session):
         return there
 
     def _look_up(self, identifier: str) -> Item:
-        # A hint to the other adjudicators, not a lock: they can still go there.
+        # A hint to the other adjudicators, not a lock: they can still go to this sentence.
         self._store.draws.reserve(identifier, self._annotator, "", expires_at=lease_end(LOOK))
         verdict = self._by_others.get(identifier)
-        # Not resolved with the annotations: the adjudicator sees what each of them decided.
+        # The annotations are not resolved here: the adjudicator sees every annotator's decision.
         decisions = (*self._annotations[identifier], *([verdict] if verdict else []))
         opinions = tuple(map(self._opinion, decisions))
         return replace(self._make_item(identifier), opinions=opinions, news=self._news)
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
-        """The first place that nobody has decided; places that others are looking at come last.
+        """The first undecided place; places that other adjudicators are looking at come last.
 
-        Sentences that others decided since the session began are passed over, and the next item's news says so.
+        Sentences that others have decided since the session began are passed over and reported in the next item's news.
         """
         held = self._store.draws.held_by_others(self._annotator)
         undecided = [place for place in places if not self._is_decided(self._order[place])]
         passed: list[Annotation] = []
         self._news = ""
-        # False sorts before True: places that no one is looking at come first.
+        # False sorts before True: places that no other adjudicator is looking at come first.
         for place in sorted(undecided, key=lambda place: self._order[place] in held):
             verdict = self._by_another(self._order[place])
             if verdict is None:
@@ -197,11 +198,11 @@ class AdjudicationSession(Session):
         return super()._is_decided(identifier) or identifier in self._by_others
 
     def _by_another(self, identifier: str) -> Annotation | None:
-        """The standing adjudication, if somebody else made it since this session began."""
+        """The standing adjudication if another adjudicator made it since this session began, else None."""
         return self._newer_verdict(identifier, self._store.events.all(sentence_ids=[identifier]))
 
     def _newer_verdict(self, identifier: str, events: Iterable[Annotation]) -> Annotation | None:
-        """As `_by_another`, from the events on the sentence; remembers the result in `_by_others`."""
+        """Like `_by_another`, but from given events on the sentence; stores the result in `_by_others`."""
         verdict = standing(events).adjudications.get(identifier)
         if verdict is None or verdict.annotator == self._annotator or verdict.event_id in self._earlier:
             self._by_others.pop(identifier, None)
@@ -210,10 +211,10 @@ class AdjudicationSession(Session):
         return verdict
 
     def _append(self, decision: Annotation) -> None:
-        """Append a decision, unless somebody else made one that was not shown.
+        """Append a decision, unless another adjudicator made a decision that was not shown yet.
 
         Raises:
-            DecidedMeanwhileError: somebody did; deciding again overrules theirs.
+            DecidedMeanwhileError: there is another decision. Deciding again overrules it.
         """
         identifier = decision.sentence_id
         shown = self._by_others.get(identifier)
@@ -221,13 +222,13 @@ class AdjudicationSession(Session):
         def is_foreseen(events: Iterable[Annotation]) -> bool:
             return self._newer_verdict(identifier, events) in (None, shown)
 
-        # Checked in the transaction that writes: between a look and a write another could decide.
+        # Checked in the transaction that writes: otherwise a decision could come between the check and the write.
         if not self._store.events.add([decision], only_if=is_foreseen):
             self._item = None
             verdict = self._opinion(self._by_others[identifier])
             raise DecidedMeanwhileError(
                 f"{verdict.annotator} decided this sentence in the meantime: {named(verdict.labels)}. "
-                "Your decision was not recorded. Decide again to overrule theirs; s leaves it as it is."
+                "Your decision was not recorded. Decide again to overrule theirs, or press s to leave it as it is."
             )
 
 
