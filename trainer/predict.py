@@ -1,4 +1,4 @@
-"""A model over a corpus of any size: documents in, one row a sentence out, streamed in a fixed amount of memory."""
+"""Predict a corpus of any size: reads documents and writes one row per sentence, in a constant amount of memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.model.model import Model
 
 OUTPUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
 SAID = 20
-"""For how many unreadable files and rows a report gives the reason."""
+"""Maximum number of unreadable files and rows for which a report gives the reason."""
 _CHUNK = 2048
 _SENTENCE = ("document_id", "sentence_id", "source", "start", "end", "text")
 _MODEL = ("model_id", "codebook_hash")
@@ -32,9 +32,10 @@ Row = dict[str, Any]
 
 @dataclass
 class PredictReport:
-    """What `predict_files` did; `assigned` counts sentences by label.
+    """The counts of a call of `predict_files`.
 
-    `left_out` counts the files and rows that could not be read; `rejected` has the reasons for the first `SAID`.
+    `boilerplate` counts the sentences set aside, by reason; `assigned` counts sentences by label. `left_out` is the
+    number of files and rows that could not be read; `rejected` has the messages for the first `SAID` of them.
     """
 
     documents: int = 0
@@ -45,7 +46,7 @@ class PredictReport:
     rejected: list[str] = field(default_factory=list)
 
     def reject(self, message: str) -> None:
-        """Count a file or row that could not be read; only the first messages are kept."""
+        """Count a file or row that could not be read; only the first `SAID` messages are kept."""
         self.left_out += 1
         if self.left_out <= SAID:
             self.rejected.append(message)
@@ -54,30 +55,34 @@ class PredictReport:
 def predict_files(
     model: Model, inputs: Iterable[Path], output: Path, *, split: bool = True, keep_boilerplate: bool = False
 ) -> PredictReport:
-    """Predict every sentence of the inputs and write one row for each; the output appears whole or not at all.
+    """Predict every sentence of the inputs and write one row per sentence. An incomplete output is never left behind.
 
     Args:
-        output: a .jsonl, .csv or .parquet file.
-        split: cut documents into sentences; if false, each document (row) is one sentence.
-        keep_boilerplate: predict boilerplate too, instead of setting it aside.
+        inputs: files and folders with documents.
+        output: the .jsonl, .csv or .parquet file to write.
+        split: split documents into sentences; if false, every document (row) is one sentence.
+        keep_boilerplate: also predict boilerplate, instead of setting it aside.
 
     Raises:
-        DataError: an input does not exist or is the output too, nothing could be read, or the output cannot be written.
+        DataError: an input does not exist or is also the output, nothing could be read, or the output cannot be
+            written.
     """
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise DataError(f"{output}: predictions are written to {', '.join(OUTPUT_SUFFIXES)} files. Change the ending.")
+        raise DataError(
+            f"{output}: predictions can be written to {', '.join(OUTPUT_SUFFIXES)} files. Change the file extension."
+        )
     files = _files_but(output, inputs)
     report = PredictReport()
     sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate)
     with whole_file(output) as draft:
         with _writer(draft, output.suffix.lower(), model.labels) as write:
-            # Chunks are large enough for batching and small enough that a corpus of any size fits in memory.
+            # Chunks are large enough for batching, and small enough for the memory.
             while chunk := list(islice(sentences, _CHUNK)):
                 rows = predict_rows(model, chunk)
                 write(rows)
                 report.sentences += len(rows)
                 report.assigned.update(label for row in rows for label in row["labels"])
-        # Inside `whole_file`: raising discards the draft, so that no empty output is left.
+        # Inside `whole_file`, an error discards the draft, so that no empty output is left.
         if not report.documents:
             problems = "\n  ".join(report.rejected[:5]) or "no text"
             raise DataError(f"Nothing could be read, so {output} was not written:\n  {problems}")
@@ -85,17 +90,17 @@ def predict_files(
 
 
 def _files_but(output: Path, inputs: Iterable[Path]) -> list[Path]:
-    """The input files, without an output that an earlier call left in one of their folders."""
+    """The input files, without the output of an earlier call in one of the input folders."""
     inputs, own = list(inputs), output.resolve()
     if own in {path.resolve() for path in inputs}:
         raise DataError(
-            f"{output}: this file is an input, so it cannot be the output too. Name another file with --out."
+            f"{output}: this file is an input, so it cannot also be the output. Choose another file with --out."
         )
     return [file for file in find_files(inputs) if file.resolve() != own]
 
 
 def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -> list[Row]:
-    """One row for each sentence: provenance, labels, and the probability of each label by name."""
+    """Predict sentences; returns one row per sentence with provenance, labels, and probabilities by label name."""
     probabilities = model.predict_proba([sentence.text for _, sentence in sentences])
     label_sets = model.label_sets(probabilities)
     return [
@@ -132,7 +137,7 @@ def _sentences(
 
 @contextmanager
 def _writer(path: Path, suffix: str, labels: Sequence[str]) -> Iterator[Callable[[list[Row]], object]]:
-    """What appends rows to the file at `path`, in the format of an ending."""
+    """Open the file at `path`; yields a function that appends rows in the format of a file extension."""
     if suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -145,7 +150,7 @@ def _writer(path: Path, suffix: str, labels: Sequence[str]) -> Iterator[Callable
         if suffix == ".jsonl":
             yield lambda rows: file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             return
-        # `probabilities` itself is not a column of CSV, so it is ignored.
+        # In CSV, every label has a probability column of its own; the `probabilities` mapping is ignored.
         columns = [*_SENTENCE, "labels", *(f"p:{label}" for label in labels), *_MODEL]
         table = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
@@ -153,7 +158,7 @@ def _writer(path: Path, suffix: str, labels: Sequence[str]) -> Iterator[Callable
 
 
 def _csv_row(row: Row) -> Row:
-    """Labels joined by `|`, probabilities in columns `p:<label>`."""
+    """A row for CSV: labels joined by `|`, probabilities in columns `p:<label>`."""
     probabilities = {f"p:{label}": probability for label, probability in row["probabilities"].items()}
     return row | {"labels": "|".join(row["labels"])} | probabilities
 
@@ -164,7 +169,7 @@ def _parquet_schema(labels: Sequence[str]) -> Any:
     text = pa.string()
     return pa.schema(
         [
-            # Stated, not inferred: a first chunk without labels would make a column of nulls.
+            # An inferred schema would be wrong if the first chunk had no labels: its column would have type null.
             *((name, pa.int64() if name in ("start", "end") else text) for name in _SENTENCE),
             ("labels", pa.list_(text)),
             ("probabilities", pa.struct([(label, pa.float32()) for label in labels])),

@@ -48,8 +48,8 @@ class Opinion:
 class Item:
     """A sentence to decide on, with the information that the annotator may see.
 
-    `position` counts from 1 in the draw. `breaks` has a bool for every sentence of the context and the sentence
-    itself: whether a paragraph ends after it. `draft` is the annotator's unconfirmed choice, without labels that the
+    `breaks` has one value for each gap between consecutive sentences of the context: True if a new paragraph begins
+    there. `position` counts from 1 in the draw. `draft` is the annotator's unconfirmed choice, without labels that the
     codebook does not have. `decision` is the annotator's earlier decision on the sentence in this draw. `reading` is
     that decision under the codebook in use; it is None if there is no decision or no recorded change leads to the
     codebook. `suggestion` is None if the sentence has no score or the suggestion is withheld. `previous` (the earlier

@@ -234,4 +234,4 @@ class AdjudicationSession(Session):
 
 def _news(passed: list[Annotation]) -> str:
     names = ", ".join(sorted({verdict.annotator for verdict in passed}))
-    return f"Decided by {names} in the meantime and passed over: {len(passed)} of the disputes."
+    return f"Decided by {names} in the meantime and passed over: {len(passed)} of the disputed sentences."

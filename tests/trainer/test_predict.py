@@ -220,7 +220,7 @@ def test_where_nothing_can_be_read_nothing_is_written(model: Model, earlier: str
     if earlier is not None:
         Path("out.jsonl").write_text(earlier, encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"^Nothing could be read, so out\.jsonl was not written:\n  latin\.txt: not UTF"
+        DataError, match=r"^Nothing could be read, so out\.jsonl was not written:\n  latin\.txt: the file is not UTF"
     ):
         predict_files(model, [Path("latin.txt")], Path("out.jsonl"))
     assert {path.name for path in Path().iterdir()} == {"latin.txt"} | ({"out.jsonl"} if earlier else set())
@@ -237,7 +237,7 @@ def test_a_document_of_boilerplate_alone_gives_a_file_without_rows(model: Model)
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out"])
 def test_an_output_of_another_ending_is_refused_before_work(model: Model, article: Path, name: str) -> None:
-    with pytest.raises(DataError, match=rf"^{name}: predictions are written to \.jsonl, \.csv, \.parquet"):
+    with pytest.raises(DataError, match=rf"^{name}: predictions can be written to \.jsonl, \.csv, \.parquet"):
         predict_files(model, [article], Path(name))
     assert [path.name for path in Path().iterdir()] == ["article.txt"]
 

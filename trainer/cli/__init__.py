@@ -1,6 +1,6 @@
-"""The `communique` command: its subcommands by name, defined in the modules of this room and of `labels.cli`.
+"""The `communique` command and its subcommands, which are defined in the modules of this room and of `labels.cli`.
 
-A module is imported when one of its subcommands is called or its help is shown: commands do not wait for each other.
+A module is imported only when one of its subcommands or its help is called, so that every command starts quickly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainer.environment import silence_libraries
 
 
 class Subcommand(NamedTuple):
-    """Where it is defined, as `module:name` of a function or a Typer app; an example of what follows its name."""
+    """The definition of a subcommand, as `module:name` of a function or a Typer app, and example arguments."""
 
     place: str
     example: str = ""
@@ -43,18 +43,18 @@ SUBCOMMANDS = {
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),
     "serve": Subcommand("trainer.cli.serve:serve", "models:/diplomatic-statements@champion --port 8000"),
 }
-"""In the order in which a user meets them."""
+"""The subcommands in the order of a user's workflow."""
 
 
 class Subcommands(TyperGroup):
-    """The group of `SUBCOMMANDS`, each imported when it is asked for."""
+    """The group of `SUBCOMMANDS`, which imports a subcommand when it is first needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Their names, as a user meets them."""
+        """Return the names of the subcommands in the order of a user's workflow."""
         return list(SUBCOMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The subcommand of this name, or None."""
+        """Return the subcommand with this name, or None if there is no such subcommand."""
         if cmd_name not in SUBCOMMANDS:
             return None
         module, _, name = SUBCOMMANDS[cmd_name].place.partition(":")
@@ -62,7 +62,7 @@ class Subcommands(TyperGroup):
         if isinstance(defined, typer.Typer):
             command: Any = typer.main.get_group(defined)
         else:
-            # An app of its own for each: the root's would need all functions, and so all their modules, at once.
+            # A separate app per subcommand: the root app would need all functions, and so all modules, at once.
             alone = typer.Typer(add_completion=False)
             alone.command(epilog=f"Example: communique {cmd_name} {SUBCOMMANDS[cmd_name].example}")(defined)
             command = typer.main.get_command(alone)
@@ -70,14 +70,14 @@ class Subcommands(TyperGroup):
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As Typer's, which knows no subcommands to suggest, because they are not imported yet."""
+        """Resolve a subcommand; suggests a similar name, which Typer cannot do for modules not imported yet."""
         if args[0] not in SUBCOMMANDS:
             ctx.fail(f"No such command '{args[0]}'{did_you_mean(args[0], SUBCOMMANDS)}.")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the subcommand; what it raises on purpose becomes a message and an exit code here, for all of them."""
-        # Before any subcommand imports them: several read their settings only then.
+        """Run the subcommand; turns the errors of communique into a message and an exit code."""
+        # Before a subcommand imports the libraries: several libraries read their settings only on import.
         silence_libraries()
         with reporting_errors():
             return super().invoke(ctx)

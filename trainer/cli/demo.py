@@ -1,4 +1,4 @@
-"""`communique demo`: from documents to a champion that labels an article it has never seen, on the starter corpus."""
+"""`communique demo`: the whole workflow on the starter corpus, from documents to a champion that labels an article."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def demo(
 
 
 def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
-    """An article that is not in the corpus, and the prediction for each of its sentences."""
+    """Predict an article that is not in the corpus; returns the article and one row per sentence."""
     from labels.text.documents import read_file
     from labels.text.sentences import split_sentences
     from trainer.environment import shipped
@@ -56,7 +56,7 @@ def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
 
 
 def print_corpus(corpus: Corpus) -> None:
-    """Step 1: what was read."""
+    """Step 1: print the numbers of documents, sentences and annotations read."""
     report = corpus.report
     console.print(
         f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
@@ -65,25 +65,25 @@ def print_corpus(corpus: Corpus) -> None:
 
 
 def print_split(split: Split, path: Path) -> None:
-    """Step 2: the split."""
+    """Step 2: print the sizes of the split and announce the training."""
     console.print(
         f"2. Froze a split of {len(split.train)} / {len(split.validation)} / {len(split.test)} sentences "
-        f"(train / validation / test), whole documents together: {path}"
+        f"(train / validation / test); no document is divided: {path}"
     )
     console.print("3. Training majority, keywords, tfidf and finetune; each is one MLflow run.")
 
 
 def print_champion(best: RunResult, uri: str) -> None:
-    """Step 4: the champion."""
+    """Step 4: print the best model and its URI."""
     console.print(f"4. Best on validation: {best.report.kind}. Registered; {uri} points at it.")
 
 
 def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Step 5: each sentence of the article with its labels and their probabilities."""
-    console.print(f"5. An article it has never seen: “{document.title}” ({document.source})")
+    """Step 5: print the sentences of the article with their labels and probabilities."""
+    console.print(f"5. Labels for an article that is not in the corpus: “{document.title}” ({document.source})")
     shown = table(("labels", "sentence"), map(_tagged_cells, rows), align="lt", show_header=False)
     console.print(shown, soft_wrap=False)
-    console.print("In brackets: the most likely label where no label reaches its threshold.")
+    console.print("In brackets: the most likely label of a sentence if no label reaches its threshold.")
 
 
 def _tagged_cells(row: Mapping[str, Any]) -> tuple[Text, Text]:
@@ -97,15 +97,15 @@ def _tagged_cells(row: Mapping[str, Any]) -> tuple[Text, Text]:
 
 
 def print_next_steps(uri: str) -> None:
-    """Commands to try next."""
+    """Print commands to try next."""
     console.print("Next, with your own articles:")
     for command, what in (
         (f"communique predict {uri} ARTICLES --out tagged.csv", "label every sentence"),
-        (f"communique serve {uri}", "the same over HTTP, with a page"),
-        ("communique ingest ARTICLES", "read them into a store"),
+        (f"communique serve {uri}", "label texts over HTTP or on a web page"),
+        ("communique ingest ARTICLES", "read articles into a store"),
         ("communique label --annotator YOUR_NAME", "label them yourself"),
         ("communique train finetune --set data.source=store", "train on your labels"),
         ("communique leaderboard --experiment communique-demo", "compare these runs again"),
-        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "everything recorded"),
+        ("mlflow ui --backend-store-uri sqlite:///mlflow.db", "browse all recorded runs"),
     ):
         console.print(f"  {command}   # {what}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`communique doubts`: labels that are likely wrong."""
+"""`communique doubts`: list labels that are likely wrong."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def doubts(
     codebook: CodebookOption = None,
     kind: Annotated[
         Literal["tfidf", "embedding"],
-        typer.Option("--kind", help="Kind of model for the cross-validation: tfidf or embedding."),
+        typer.Option("--kind", help="Kind of model to cross-validate: tfidf or embedding."),
     ] = "tfidf",
-    folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Cross-validation folds.")] = 5,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="List at most this many.")] = 100,
-    queue: Annotated[bool, typer.Option("--queue", help="Queue the listed sentences to be labelled again.")] = False,
+    folds: Annotated[int, typer.Option("--folds", min=2, max=20, help="Number of cross-validation folds.")] = 5,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of sentences to list.")] = 100,
+    queue: Annotated[bool, typer.Option("--queue", help="Queue the listed sentences for labelling again.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write the list to a .jsonl or .csv file.")] = None,
 ) -> None:
     """List labels that are likely wrong: cross-validated models contradict them."""
     from trainer.active import label_errors
 
-    # Before minutes of cross-validation.
+    # Checked first, because cross-validation can take minutes.
     if out is not None:
         label_errors.check_output(out)
     with opened_store(store, codebook) as (opened, book, settings):
@@ -55,26 +55,34 @@ def doubts(
 
 
 def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None, settings: Settings) -> None:
-    """The doubtful sentences, worst first, and what was done with them; `settings` name store and codebook."""
+    """Print the doubtful sentences, worst first, the counts, and a command to try next.
+
+    Args:
+        out: the file that the list was written to, if any.
+        queued: the number of sentences newly queued; None if queueing was not requested.
+        settings: the store and the codebook for the next command.
+    """
     for note in report.notes:
         console.print(f"Note: {note}.")
     if report.errors:
         console.print(table(("labels", "in doubt", "p", "sentence"), _rows(report), align="ttrt"))
-        console.print("p: probability of the doubtful label by a model that was fitted without the document.")
+        console.print("p: probability of the label in doubt, from a model fitted without the document.")
     shown = len(report.errors)
     console.print(
         f"{report.found} of {report.sentences} labelled sentences are in doubt"
         + (f"; the {shown} most doubtful are listed." if shown < report.found else ".")
     )
     if report.unchecked:
-        console.print(f"{report.unchecked} labels could not be checked: the other folds had no example of them.")
+        console.print(
+            f"{report.unchecked} labels could not be checked: the other folds had no example or no counterexample."
+        )
     if out is not None:
         console.print(f"Written to {out}.")
     if queued is not None:
-        console.print(f"{queued} sentences were queued to be labelled again; {shown - queued} were queued already.")
+        console.print(f"{queued} sentences were queued for labelling again; {shown - queued} were already queued.")
         print_next(relabel_command(store=settings.store, codebook=settings.codebook))
     elif report.errors:
-        console.print("Add --queue to queue them for labelling again.")
+        console.print("Add --queue to queue the listed sentences for labelling again.")
 
 
 def _rows(report: LabelErrorReport) -> Iterator[tuple[str, str, str, str]]:

@@ -1,4 +1,4 @@
-"""`communique evaluate`: a saved model on a labelled file."""
+"""`communique evaluate`: evaluate a saved model on a labelled file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from trainer.cli.report import ArtefactArgument, print_report
 
 def evaluate(
     artefact: ArtefactArgument,
-    data: Annotated[Path, typer.Argument(help="Labelled JSONL, CSV or Parquet with `text` and `label` or `labels`.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json, predictions and plots.")] = None,
+    data: Annotated[
+        Path, typer.Argument(help="Labelled JSONL, CSV or Parquet file with `text` and `label` or `labels`.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report, predictions and plots.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Evaluate a saved model on a labelled file, with the default \\[evaluation] settings."""

@@ -1,4 +1,4 @@
-"""`communique export`: a faster artefact, compared with the original."""
+"""`communique export`: export a model to a faster artefact and compare it with the original."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 def export(
     artefact: ArtefactArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the exported artefact.")],
-    onnx: Annotated[bool, typer.Option("--onnx", help="Export to ONNX, the only format so far.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: smaller and faster. Not for cascades.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Export to ONNX, the only supported format.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Use 8-bit weights: smaller and faster. Not for cascades.")
+    ] = False,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Labelled file for the comparison \\[default: the run's validation rows]."),
@@ -33,7 +35,7 @@ def export(
     from trainer.runs.registry import fetch_artefact
 
     if not onnx:
-        raise InputError("export: name a format. ONNX is the only one so far: add --onnx.")
+        raise InputError("export: no format was given. Add --onnx; ONNX is the only supported format.")
     folder = fetch_artefact(artefact)
     with progress_bars():
         report = export_artefact(folder, out, int8=int8, data=data, overwrite=overwrite)
@@ -41,16 +43,16 @@ def export(
 
 
 def print_exported(report: ExportReport) -> None:
-    """How the exported model compares with the original, and a command to try next."""
+    """Print the comparison of the exported model with the original, and a command to try next."""
     check = report.agreement
     console.print(table(("", "before", "after", "rows"), _export_rows(report)))
     console.print(
         f"{check.agreeing:.2%} of the label sets agree on {check.rows:,} rows ({check.origin}); "
-        f"largest difference of a probability {check.largest_difference:.2g}."
+        f"the largest difference between probabilities is {check.largest_difference:.2g}."
     )
     if check.unjudged:
-        console.print(f"Recall not compared (no such label in these rows): {', '.join(check.unjudged)}.")
-    console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, on onnxruntime.")
+        console.print(f"Recall not compared because no row has the label: {', '.join(check.unjudged)}.")
+    console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, for onnxruntime.")
     print_next(command("serve", report.folder))
 
 

@@ -1,4 +1,4 @@
-"""`communique leaderboard`: the tracked runs side by side."""
+"""`communique leaderboard`: compare the tracked runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def leaderboard(
 
 
 def print_results(results: Sequence[RunResult]) -> None:
-    """A leaderboard of runs just made, best on validation first."""
+    """Print a leaderboard of new runs, best on validation first."""
     from trainer.runs.evaluate import headline_metrics
 
     reports = sorted((result.report for result in results), key=lambda report: -_or_last(report.validation_macro_f1))
@@ -40,7 +40,7 @@ def print_results(results: Sequence[RunResult]) -> None:
 
 
 def print_board(board: Board) -> None:
-    """The runs of one split."""
+    """Print the runs on one split."""
     title = f"{board.data}, split {board.split_hash or 'unknown'}"
     title += f", evaluated on {board.evaluation_hash}" if board.evaluation_hash else ""
     title += ", synthetic" if board.synthetic else ""
@@ -63,18 +63,18 @@ def _board_table(
     interval = "interval" if confidence is None else f"{confidence:.0%}\ninterval"
     of_labels = (label.replace("_", "\n") for label in _shown(labels))
     headings = ("model", "val.\nF1", "test\nF1", interval, *of_labels, "train\ns", "sent.\n/s", "MB")
-    # A title is read as markup unless it is `Text`, and a path may have brackets.
+    # rich interprets a plain string as markup, but the title may contain a path with brackets.
     return table(headings, rows, title=Text(title) if title else None, padding=(0, 1, 0, 0))
 
 
 def _shown(labels: Sequence[str]) -> Sequence[str]:
-    """The labels that have a column: all, or none if they leave no room for the other figures on 80 columns."""
+    """The labels to show in columns: all labels, or none if the table would be wider than about 80 characters."""
     width = sum(1 + max(map(len, label.split("_"))) for label in labels)
     return labels if width <= _LABEL_COLUMNS_WIDTH else ()
 
 
 def _cells(name: str, metrics: Mapping[str, float | None], labels: Sequence[str]) -> list[str]:
-    """A run's row of the table, from its metrics as MLflow keeps them."""
+    """The table row for a run, made from its MLflow metrics."""
     size = metrics.get("artefact_bytes")
     macro_f1 = Figure(metrics.get("macro_f1"), metrics.get("macro_f1.low"), metrics.get("macro_f1.high"))
     return [
@@ -90,5 +90,5 @@ def _cells(name: str, metrics: Mapping[str, float | None], labels: Sequence[str]
 
 
 def _or_last(figure: float | None) -> float:
-    """A figure to rank by; undefined ones come after 0."""
+    """The value to rank by; an undefined figure ranks below 0."""
     return -1.0 if figure is None else figure

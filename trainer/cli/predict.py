@@ -1,4 +1,4 @@
-"""`communique predict`: labels for every sentence of a corpus."""
+"""`communique predict`: label every sentence of a corpus."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 def predict(
     artefact: ArtefactArgument,
-    inputs: Annotated[list[Path], typer.Argument(help="Files and folders: txt, md, html, jsonl, csv, parquet.")],
-    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="A .jsonl, .csv or .parquet file to write.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Files and folders to read: txt, md, html, jsonl, csv, parquet.")
+    ],
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="File to write: .jsonl, .csv or .parquet.")],
     split: Annotated[
-        bool, typer.Option(help="Cut texts into sentences; with --no-split each row is one sentence.")
+        bool, typer.Option(help="Split texts into sentences; with --no-split, every text is one sentence.")
     ] = True,
     keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")] = False,
 ) -> None:
-    """Label every sentence of a corpus of any size; writes a row for each sentence, with labels and probabilities."""
+    """Label every sentence of a corpus of any size; writes one row per sentence, with labels and probabilities."""
     from trainer.predict import predict_files
 
     model = load_model(artefact)
@@ -34,7 +36,7 @@ def predict(
 
 
 def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
-    """The counts of a bulk prediction."""
+    """Print the counts of documents, sentences, boilerplate and labels, and the inputs left out."""
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
     if more := report.left_out - len(report.rejected):

@@ -1,4 +1,4 @@
-"""What the commands share: the artefact that they are given, and how a report looks."""
+"""Shared parts of the commands: the artefact argument, and printing a report."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MANY_LABELS = 12
 ArtefactArgument = Annotated[
     str,
     typer.Argument(
-        help="Folder of a run or an artefact, or an MLflow URI such as models:/diplomatic-statements@champion."
+        help="Folder of a run or an artefact, or an MLflow URI, e.g. models:/diplomatic-statements@champion."
     ),
 ]
 
 
 def load_model(artefact: str) -> Model:
-    """The saved model of a run's or an artefact's folder, or of an MLflow URI."""
+    """Load the saved model from the folder of a run or an artefact, or from an MLflow URI."""
     from trainer.model.model import Model
     from trainer.runs.registry import fetch_artefact
 
@@ -34,7 +34,7 @@ def load_model(artefact: str) -> Model:
 
 
 def print_report(report: Report) -> None:
-    """The main figures of a report, then a row for each label (the twelve most frequent, if there are more)."""
+    """Print the main figures of a report, then one row per label (only the twelve most frequent if there are more)."""
     from trainer.evaluation.plots import remarks
 
     intervals = report.intervals
@@ -70,7 +70,8 @@ def _label_cells(report: Report, label: str) -> tuple[str, ...]:
 
 
 def _certificate_table(certificate: Certificate) -> Table:
-    """For a cascade: how much its cheap model answers, and how far it may differ from the expensive one."""
+    """For a cascade: the share of sentences that the cheap model answers, and bounds on its differences from the
+    expensive model."""
     differs = f"{certificate.share:.2%} (at most {certificate.upper_bound:.2%} at confidence "
     rows = [
         ("cheap model answers", f"{certificate.answered_share:.1%} of {certificate.cases} sentences"),
@@ -85,11 +86,11 @@ def _certificate_table(certificate: Certificate) -> Table:
     if together := certificate.rare:
         counts = f"{together.lost} of {together.positives} ({together.share:.1%}, "
         rows.append(("these together", f"{counts}at most {together.upper_bound:.1%})"))
-    caption = "The bounds take sentences to be independent; sentences of one document rarely are."
+    caption = "The bounds assume independent sentences; sentences in one document are rarely independent."
     return table(("what", "figures"), rows, align="lt", show_header=False, caption=caption)
 
 
 def _first(figures: Sequence[str]) -> str:
-    """The figures of labels in one line; of very many, the first."""
+    """The figures of the labels in one line; if there are many labels, only the first twelve."""
     left = len(figures) - _MANY_LABELS
     return ", ".join(figures[:_MANY_LABELS]) + (f", {left} more in report.json" if left > 0 else "")

@@ -1,4 +1,4 @@
-"""`communique score`: a model's probabilities for the sentences of a store."""
+"""`communique score`: write a model's probabilities for the sentences of a store to the store."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def score(
     artefact: ArtefactArgument,
     store: StoreOption = None,
     embed: Annotated[
-        bool | None, typer.Option(help="Store sentence vectors too \\[default: if the model has an encoder].")
+        bool | None, typer.Option(help="Also store sentence vectors \\[default: only if the model has an encoder].")
     ] = None,
 ) -> None:
-    """Write a saved model's probabilities for the store's sentences to the store; scored ones are skipped."""
+    """Score the sentences of a store with a saved model and store the probabilities; skips scored sentences."""
     from labels.store import Store
     from trainer.active.scoring import score_artefact
     from trainer.runs.registry import fetch_artefact
 
-    # The store first: a wrong path must not cost the download of a model.
+    # Open the store first: a wrong path must not cost the download of a model.
     with Store(load_settings(store=store).store, create=False) as opened:
         folder = fetch_artefact(artefact)
         with progress_bars():
@@ -35,10 +35,10 @@ def score(
 
 
 def print_scored(report: ScoreReport, store: str) -> None:
-    """What was scored, and a command to try next."""
+    """Print the number of scored sentences, and a command to try next."""
     console.print(f"Model {report.model_id}: {report.scored} sentences of {store} scored.")
     if report.encoder:
-        console.print(f"{report.embedded} sentence vectors kept, by encoder {report.encoder}.", soft_wrap=True)
+        console.print(f"{report.embedded} sentence vectors stored, from encoder {report.encoder}.", soft_wrap=True)
     if not report.scored and not report.embedded:
         console.print("All sentences were already scored.")
     print_next(command("label", "--annotator", "YOUR_NAME", "--strategy", "uncertainty", store=store))

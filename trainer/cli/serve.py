@@ -1,4 +1,4 @@
-"""`communique serve`: a saved model over HTTP."""
+"""`communique serve`: serve a saved model over HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
-    """Serve a saved model over HTTP: a page at /, POST /predict, documentation at /docs."""
+    """Serve a saved model over HTTP, with a web page at /, predictions at POST /predict and documentation at /docs."""
     from trainer.serving.app import run_server
 
     model = load_model(artefact)

@@ -1,4 +1,4 @@
-"""`communique sweep`: a search for settings, chosen on validation."""
+"""`communique sweep`: search for the settings with the best validation score."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sweep(
     set_: SetOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Search the settings of an experiment's [sweep] section on validation, then train and test the best."""
+    """Search the settings in an experiment's [sweep] section on validation, then train and test the best settings."""
     from trainer.config.experiment import load_experiment
     from trainer.runs.sweep import run_sweep
 
@@ -45,30 +45,30 @@ def sweep(
 
 
 def print_sweep(result: SweepResult) -> None:
-    """The best ten trials, what mattered, then the report of the best one on test."""
+    """Print the best ten trials, the most important settings, and the report of the best trial on test."""
     ranked = sorted(result.trials, key=lambda trial: -trial.score)
     failed = [trial for trial in ranked if trial.outcome.score is None]
     console.print(_trial_table(ranked[: min(_SHOWN_TRIALS, len(ranked) - len(failed))]))
-    again = f", {result.resumed} of them from an earlier call" if result.resumed else ""
+    again = f" ({result.resumed} from an earlier call)" if result.resumed else ""
     console.print(f"{len(ranked)} trials{again}; {len(failed)} failed.")
     for problem, times in Counter(trial.outcome.problem for trial in failed).most_common(_SHOWN_TRIALS):
         console.print(f"Failed {times} times: {problem}")
     if result.importances:
         shares = ", ".join(f"{key} {share:.0%}" for key, share in result.importances.items())
-        console.print(f"Settings that explain the differences (approximate): {shares}.")
+        console.print(f"Share of the differences explained by each setting (approximate): {shares}.")
     console.print(
-        f"The best of {len(ranked)} trials looks better on validation ({result.best.score:.3f}) than it is, because "
-        "it was chosen by that figure. The figures on test, which no other trial has seen, are:"
+        f"The validation score of the best of {len(ranked)} trials ({result.best.score:.3f}) is too optimistic, "
+        "because the trial was chosen by this score. The test scores, which played no part in the choice, are:"
     )
     print_report(result.report)
     if result.tested > 1:
         console.print(
-            f"Note: {result.tested} settings of this sweep have now been tried on test. Do not "
-            "choose between them by that."
+            f"Note: {result.tested} settings from this sweep have now been evaluated on test. Do not use the test "
+            "scores to choose between them."
         )
     console.print(f"Saved in {result.folder}: best/ (artefact and report), best.toml, trials.csv, study.journal")
     if result.run_id:
-        console.print(f"MLflow run {result.run_id}, with a run under it for each trial")
+        console.print(f"MLflow run {result.run_id}, with a child run for each trial")
     print_next(command("train", result.folder / "best.toml"), predict_command(result.folder / "best"))
 
 

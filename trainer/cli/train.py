@@ -1,4 +1,4 @@
-"""`communique train`: one model, or its learning curve."""
+"""`communique train`: train one model, or measure its learning curve."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trainer.runs.run import RunResult
 
 ExperimentArgument = Annotated[
-    str, typer.Argument(help="TOML file, or the name of a shipped one: finetune, tfidf, ...")
+    str, typer.Argument(help="TOML file, or the name of a shipped experiment: finetune, tfidf, ...")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the outputs \\[default: runs/NAME].")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. data.train=mine.jsonl")]
@@ -41,7 +41,7 @@ def train(
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Train the model of an experiment: fit, calibrate, evaluate, save, track in MLflow."""
+    """Train the model of an experiment: fit, calibrate, evaluate, save and track in MLflow."""
     from trainer.config.experiment import load_experiment
     from trainer.environment import is_follower
     from trainer.runs.run import help_train, run_experiment
@@ -51,7 +51,7 @@ def train(
         _draw_learning_curve(loaded, out, overwrite=overwrite)
         return
     folder = out or Path("runs") / loaded.name
-    # Launched by torchrun: one process leads and prints, the others only help it.
+    # Under torchrun, one process leads and prints; the others only help with the training.
     if is_follower():
         help_train(loaded, folder)
         return
@@ -62,7 +62,7 @@ def train(
 
 
 def print_saved(result: RunResult) -> None:
-    """Where the run's outputs are, and commands to try next."""
+    """Print the speed, the locations of the run's outputs, and commands to try next."""
     report = result.report
     size = None if report.artefact_bytes is None else report.artefact_bytes / 1e6
     console.print(
@@ -76,7 +76,7 @@ def print_saved(result: RunResult) -> None:
 
 
 def predict_command(artefact: Path) -> str:
-    """The command that labels articles with a model, to be typed next."""
+    """The command that labels articles with a saved model."""
     return command("predict", artefact, "ARTICLES", "--out", "tagged.csv")
 
 
@@ -93,7 +93,7 @@ def _draw_learning_curve(loaded: Experiment, out: Path | None, *, overwrite: boo
 
 
 def print_learning_curve(result: CurveResult) -> None:
-    """A row for each size, the expected gain from more sentences, and where the files are."""
+    """Print one row per size, the expected gain from more sentences, and the locations of the files."""
     curve = result.curve
     console.print(_size_table(curve))
     for line in _remarks(curve):
@@ -120,11 +120,11 @@ def _size_rows(curve: LearningCurve) -> Iterator[tuple[str, ...]]:
 
 
 def _remarks(curve: LearningCurve) -> list[str]:
-    """Notes that the table needs."""
+    """Remarks on the table."""
     repeats = len(curve.points[0].fits)
     lines = [
-        f"Each row: mean of up to {repeats} repeats with other documents, tested on the same {curve.n_test:,} "
-        "sentences. Validation shrinks with train."
+        f"Each row is the mean of up to {repeats} repeats with different documents, tested on the same "
+        f"{curve.n_test:,} sentences. The validation set shrinks with the training set."
     ]
     for point in curve.points:
         problems = sorted({fit.problem for fit in point.fits if fit.problem})
@@ -132,8 +132,8 @@ def _remarks(curve: LearningCurve) -> list[str]:
     uncalibrated = [point.labelled for point in curve.points if any(fit.uncalibrated for fit in point.fits)]
     if uncalibrated:
         lines.append(
-            f"With up to {max(uncalibrated):,} sentences some labels were not calibrated: the fewer validation "
-            "sentences, the coarser the thresholds."
+            f"With up to {max(uncalibrated):,} sentences, some labels were not calibrated. With fewer validation "
+            "sentences, the thresholds are coarser."
         )
     if curve.intervals_reason:
         lines.append(f"No intervals: {curve.intervals_reason}.")
@@ -144,6 +144,6 @@ def _promise(outlook: Outlook, confidence: float) -> str:
     gain = outlook.gain
     interval = "" if gain.low is None else f" ({confidence:.0%} interval +{gain.low:.3f} to +{gain.high:.3f})"
     return (
-        f"{outlook.more} more labelled sentences than these {outlook.labelled:,} would probably add +{gain.value:.3f} "
-        f"macro-F1{interval}, if the curve continues as it has so far."
+        f"{outlook.more} more labelled sentences in addition to these {outlook.labelled:,} would probably raise "
+        f"macro-F1 by {gain.value:.3f}{interval}, if the trend of the curve continues."
     )

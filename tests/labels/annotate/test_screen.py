@@ -813,7 +813,9 @@ def test_disputes_decided_by_others_are_passed_over_with_news(
     screen.press("end")
 
     assert screen.text("sentence").startswith("Norland will")
-    assert screen.text("remarks").startswith("Decided by mia in the meantime and passed over: 1 of the disputes.\n")
+    assert screen.text("remarks").startswith(
+        "Decided by mia in the meantime and passed over: 1 of the disputed sentences.\n"
+    )
     assert " 1/2 " in screen.text("top")
 
 

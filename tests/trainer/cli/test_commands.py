@@ -62,7 +62,7 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
     assert "Written to d.jsonl." in printed
     doubts = [json.loads(line) for line in Path("d.jsonl").read_text(encoding="utf-8").splitlines()]
     assert labelled in {doubt["sentence_id"] for doubt in doubts}
-    assert f"{len(doubts)} sentences were queued to be labelled again; 0 were queued already." in printed
+    assert f"{len(doubts)} sentences were queued for labelling again; 0 were already queued." in printed
     again = "communique label --annotator YOUR_NAME --strategy relabel --store s.db --codebook book.toml"
     assert printed.endswith(f"Next: {again}")
     with Store("s.db") as store:
@@ -74,7 +74,7 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
 def test_doubts_queue_nothing_unless_asked(labelled: str) -> None:
     printed = run("doubts", "--store", "s.db", "--codebook", "book.toml")
     assert "truce wrong? 0." in printed or "aid missing? 0." in printed
-    assert printed.endswith("Add --queue to queue them for labelling again.")
+    assert printed.endswith("Add --queue to queue the listed sentences for labelling again.")
     with Store("s.db") as store:
         assert store.relabelling.waiting() == []
 

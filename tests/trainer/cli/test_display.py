@@ -437,7 +437,7 @@ def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
     print_scored(ScoreReport("abc", 12, 12, "/models/[mine]"), "mine.db")
     assert said() == [
         "Model abc: 12 sentences of mine.db scored.",
-        "12 sentence vectors kept, by encoder /models/[mine].",
+        "12 sentence vectors stored, from encoder /models/[mine].",
         "Next: communique label --annotator YOUR_NAME --strategy uncertainty --store mine.db",
     ]
     print_scored(ScoreReport("abc", 0, 0, ""), "mine.db")
@@ -458,8 +458,8 @@ def test_doubts_say_what_is_wrong_or_missing(said: Any) -> None:
     assert words(lines, "none")[:4] == ["none", "aid", "missing?", "0.91"]
     assert lines[-3:] == [
         "7 of 90 labelled sentences are in doubt; the 2 most doubtful are listed.",
-        "3 labels could not be checked: the other folds had no example of them.",
-        "Add --queue to queue them for labelling again.",
+        "3 labels could not be checked: the other folds had no example or no counterexample.",
+        "Add --queue to queue the listed sentences for labelling again.",
     ]
 
 
@@ -468,7 +468,7 @@ def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
     assert said()[-4:] == [
         "2 of 90 labelled sentences are in doubt.",
         "Written to d.csv.",
-        "1 sentences were queued to be labelled again; 1 were queued already.",
+        "1 sentences were queued for labelling again; 1 were already queued.",
         "Next: communique label --annotator YOUR_NAME --strategy relabel",
     ]
 

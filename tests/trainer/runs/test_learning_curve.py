@@ -520,8 +520,8 @@ def test_a_row_for_each_size_and_the_worth_of_two_hundred_more(curve: LearningCu
     assert "labelled train validation macro-F1 95% interval repeats" in printed
     assert "1,600 1,200 400 0.500 0.400–0.600 2" in printed
     assert (
-        "200 more labelled sentences than these 1,600 would probably add +0.012 macro-F1 "
-        "(95% interval +0.004 to +0.021), if the curve continues as it has so far."
+        "200 more labelled sentences in addition to these 1,600 would probably raise macro-F1 by 0.012 "
+        "(95% interval +0.004 to +0.021), if the trend of the curve continues."
     ) in printed
     assert "Note: a note." in printed
     assert "Not fitted" not in printed
@@ -545,7 +545,7 @@ def test_what_cannot_be_said_is_said(curve: LearningCurve, said: Any) -> None:
     printed = said()
     assert "40 30 10 – – 1" in printed
     assert "Not fitted with 40 sentences: no train sentence has the label aid." in printed
-    assert "With up to 40 sentences some labels were not calibrated" in printed
+    assert "With up to 40 sentences, some labels were not calibrated" in printed
     assert "No intervals: few." in printed
     assert "The gain from more labelled sentences cannot be estimated: fewer than 4 sizes could be fitted." in printed
 

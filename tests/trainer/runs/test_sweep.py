@@ -549,22 +549,22 @@ def test_the_ten_best_are_listed_and_the_rest_is_counted(result: SweepResult, sa
     assert "13 trials; 1 failed." in printed
     assert "Failed 1 times: MemoryError" in printed
     assert "model.C 90%, model.x 10%" in printed
-    assert "looks better on validation (0.610) than it is" in printed
+    assert "of 13 trials (0.610) is too optimistic" in printed
     assert f"macro_f1 {result.report.macro_f1:.3f}" in printed
     following = (
         "communique train 'my sweep/best.toml'",
         "communique predict 'my sweep/best' ARTICLES --out tagged.csv",
     )
     assert printed.endswith(f"Next: {' '.join(following)}")
-    assert "settings of this sweep have been tried on test" not in printed
+    assert "settings from this sweep have now been evaluated on test" not in printed
 
 
 def test_a_second_look_at_test_is_confessed(result: SweepResult, said: Any) -> None:
     print_sweep(replace(result, resumed=4, tested=2, importances={}))
     printed = " ".join(said())
-    assert "13 trials, 4 of them from an earlier call; 1 failed." in printed
-    assert "2 settings of this sweep have now been tried on test" in printed
-    assert "explains" not in printed
+    assert "13 trials (4 from an earlier call); 1 failed." in printed
+    assert "2 settings from this sweep have now been evaluated on test" in printed
+    assert "explained by" not in printed
 
 
 def write_toml(experiment: Experiment) -> Path:
