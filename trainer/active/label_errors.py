@@ -1,6 +1,6 @@
-"""Which gold labels are likely wrong, by confident learning: models that never saw a document contradict its labels.
+"""Find gold labels that are likely wrong, by confident learning: out-of-sample predictions contradict the labels.
 
-The scores are cleanlab's. What becomes of a suspected label, a person decides.
+cleanlab computes the scores. A person decides whether a suspected label is changed.
 
 Sources: Northcutt, Jiang & Chuang (2021), "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70;
 Thyagarajan, Snorrason, Northcutt & Mueller (2022), "Identifying Incorrect Annotations in Multi-Label Classification
@@ -37,19 +37,19 @@ from trainer.data.splits import make_split
 Kind = Literal["tfidf", "embedding"]
 OUTPUT_SUFFIXES = (".jsonl", ".csv")
 WEIGHT = 0.8
-"""How much the least self-confident label of a sentence weighs in its score, in (0, 1]."""
+"""Weight of the label with the lowest self-confidence in a sentence's score, in (0, 1]."""
 _NONE = "none"
 _SOURCE = "doubts"
-"""How the store's relabelling queue knows these sentences; stores already have it."""
+"""Source of these sentences in the store's relabelling queue. Existing stores have this value: do not change it."""
 
 
 @dataclass(frozen=True)
 class LabelError:
     """A sentence whose gold is likely wrong.
 
-    `labels` is its gold, `label` the one that should not be there or is missing, `probability` what a model that had
-    not seen the document gives that label, and `suggested` the label set that the model would assign. `score` is in
-    [0, 1]; the lower, the more likely the gold is wrong. `reason` says it in words.
+    `labels` is the gold, and `label` is the label that is probably wrong or missing. `probability` is the
+    out-of-sample probability of `label`, and `suggested` is the label set that the model would assign. `score` is in
+    [0, 1]; the lower the score, the more likely the gold is wrong. `reason` explains the suspicion in words.
     """
 
     sentence_id: str
@@ -65,10 +65,11 @@ class LabelError:
 
 @dataclass(frozen=True)
 class LabelErrorReport:
-    """The likeliest errors among `found` suspected sentences out of `sentences`, the worst first.
+    """The most likely label errors, the most doubtful first.
 
-    `unchecked` counts the gold labels for which the other folds had no example (or no counterexample), so that no model
-    could check them. `notes` say which sentences had no gold.
+    `found` is the number of suspected sentences, of which `errors` may list only a part; `sentences` is the number of
+    sentences checked. `unchecked` counts the gold labels that no model could check, because the other folds had no
+    example or no counterexample. `notes` report the sentences without gold.
     """
 
     errors: tuple[LabelError, ...]
@@ -81,18 +82,18 @@ class LabelErrorReport:
 def store_label_errors(
     store: Store, codebook: Codebook, *, kind: Kind = "tfidf", folds: int = 5, limit: int = 100, reference: str = ""
 ) -> LabelErrorReport:
-    """`find_label_errors` in the gold of a label store.
+    """Run `find_label_errors` on the gold in a label store.
 
     Args:
-        reference: what `--codebook` takes for the codebook, for messages.
+        reference: the value of `--codebook` for this codebook, to show in messages.
 
     Raises:
-        ExperimentError: there is no gold, or too little to be divided.
+        ExperimentError: there is no gold, or not enough to divide it into folds.
     """
     gold = store_examples(store, codebook)
     if not gold.examples:
         label = command("label", "--annotator", "YOUR_NAME", store=store.name, codebook=reference)
-        raise ExperimentError(f"{store.name}: no sentence in it has agreed labels yet. Label some with `{label}`.")
+        raise ExperimentError(f"{store.name}: no sentence has agreed labels yet. Label some sentences with `{label}`.")
     return replace(find_label_errors(gold.examples, codebook, kind=kind, folds=folds, limit=limit), notes=gold.notes)
 
 
@@ -105,11 +106,11 @@ def find_label_errors(
     limit: int = 100,
     seed: int = 13,
 ) -> LabelErrorReport:
-    """Sentences whose gold confident learning contradicts, ranked.
+    """Find and rank the sentences whose gold contradicts confident learning.
 
-    Documents with near-duplicates of each other are in the same fold. Exclusive codebooks: off-diagonal entries of the
-    confident joint, ranked by normalised margin. Multi-label: one label at a time, ranked by the exponentially weighted
-    mean of a sentence's self-confidences.
+    Documents that share near-duplicates are in the same fold. For exclusive codebooks, suspected sentences are the
+    off-diagonal entries of the confident joint, ranked by normalised margin. For multi-label codebooks, each label is
+    checked separately, and sentences are ranked by the exponentially weighted mean of their labels' self-confidences.
 
     Raises:
         ExperimentError: there are fewer groups of documents than folds.
@@ -125,15 +126,15 @@ def find_label_errors(
 
 
 def queue_relabelling(store: Store, errors: Iterable[LabelError]) -> int:
-    """Ask for the sentences to be labelled again; returns how many were not in the queue already."""
+    """Queue the sentences for labelling again; returns how many were not in the queue already."""
     return store.relabelling.add([(error.sentence_id, error.reason, error.labels) for error in errors], source=_SOURCE)
 
 
 def write_label_errors(path: Path, errors: Sequence[LabelError]) -> None:
-    """Write label errors to a .jsonl or .csv file, whole or not at all; in CSV labels are joined by `|`.
+    """Write label errors to a .jsonl or .csv file; in CSV, labels are joined by `|`. Never leaves a partial file.
 
     Raises:
-        DataError: another ending, or the file cannot be written.
+        DataError: the file has another extension, or it cannot be written.
     """
     check_output(path)
     if path.suffix.lower() == ".jsonl":
@@ -149,16 +150,22 @@ def write_label_errors(path: Path, errors: Sequence[LabelError]) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Raise DataError where `write_label_errors` cannot write a file of this ending; cheap, so ask before long work."""
+    """Check that `write_label_errors` can write a file with this extension, before a long computation.
+
+    Raises:
+        DataError: the file has another extension.
+    """
     if path.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise DataError(f"{path}: the list is written as {' or '.join(OUTPUT_SUFFIXES)}. Give the file such an ending.")
+        raise DataError(
+            f"{path}: the list can be written to {' or '.join(OUTPUT_SUFFIXES)} files. Change the file extension."
+        )
 
 
 def out_of_sample(examples: Sequence[Example], codebook: Codebook, *, kind: Kind, folds: int, seed: int) -> Floats:
-    """Probabilities from models that were not fitted to the document: (n, labels), or (n, classes) if exclusive.
+    """Out-of-sample probabilities of shape (n, labels), or (n, classes) for exclusive codebooks.
 
-    "None" is the last class where it is allowed. A column is nan where the other folds have no example of its label, or
-    nothing else.
+    Every document is predicted by a model that was not fitted to it. If "none" is allowed, it is the last class. A
+    probability is nan if the other folds have no example or no counterexample of the label.
 
     Raises:
         ExperimentError: there are fewer groups of documents than folds.
@@ -166,7 +173,7 @@ def out_of_sample(examples: Sequence[Example], codebook: Codebook, *, kind: Kind
     n_classes = len(codebook.labels) + (codebook.exclusive and codebook.allow_none)
     row = {example.id: position for position, example in enumerate(examples)}
     found = np.full((len(examples), n_classes), np.nan)
-    # Large groups are allowed: a fold may be uneven, but near-duplicates must not be on both sides.
+    # Large groups are allowed: folds may be uneven, but near-duplicates must be in the same fold.
     parts = make_split(examples, [1 / folds] * folds, seed, allow_large=True)
     for done, held in enumerate(parts):
         rest = [example for part in parts if part is not held for example in part]
@@ -176,8 +183,8 @@ def out_of_sample(examples: Sequence[Example], codebook: Codebook, *, kind: Kind
 
 
 def _predicted(train: Sequence[Example], held: Sequence[Example], codebook: Codebook, kind: Kind, seed: int) -> Floats:
-    """Probabilities of the held-out examples, nan in the columns that `train` cannot teach."""
-    # Classes as frequent as they are: the threshold of each class, not a weight, makes up for rare ones.
+    """Probabilities of the held-out examples; nan in columns for which `train` lacks an example or a counterexample."""
+    # No class weights: confident learning has a threshold for each class, which already accounts for rare classes.
     section = (TfidfSection if kind == "tfidf" else EmbeddingSection)(kind=kind, class_weight="none")
     gold = label_matrix(train, codebook.label_names)
     if codebook.exclusive:
@@ -195,14 +202,15 @@ def _predicted(train: Sequence[Example], held: Sequence[Example], codebook: Code
 
 
 def confident_classes(probabilities: Floats, given: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) the class that confident learning would give each row; the given one where it is sure of none.
+    """The class that confident learning assigns to each row, of shape (n,).
 
-    A class counts if its probability reaches its mean among the rows that were given it; of several the likeliest is
-    taken. `cleanlab.count.compute_confident_joint` would take the likeliest of all, even if it does not count.
+    A class is a candidate if its probability reaches the mean probability of the class among the rows labelled with it.
+    The result is the most likely candidate, or the given class if there is no candidate. In contrast,
+    `cleanlab.count.compute_confident_joint` takes the most likely class, even if it is not a candidate.
 
     Args:
-        probabilities: (n, classes) out of sample.
-        given: (n,) the class that each row was given.
+        probabilities: out-of-sample probabilities of shape (n, classes).
+        given: the given class of each row, of shape (n,).
     """
     from cleanlab.count import get_confident_thresholds
 
@@ -219,7 +227,7 @@ def _exclusive_errors(examples: Sequence[Example], codebook: Codebook, probabili
     checked = np.flatnonzero(~np.isnan(probabilities[np.arange(len(given)), given])).tolist()
     if not checked:
         return []
-    # A class that could not be taught gets probability 0, so that it is never the likelier one.
+    # A class that could not be learned gets probability 0, so that it is never the more likely class.
     known, classes = np.nan_to_num(probabilities[checked]), given[checked]
     confident = confident_classes(known, classes)
     scores = get_normalized_margin_for_each_label(classes, known)
@@ -246,7 +254,7 @@ def _multilabel_errors(examples: Sequence[Example], codebook: Codebook, probabil
     scores = sentence_scores(confidence)
     errors = []
     for row in np.flatnonzero(wrong.any(axis=1)).tolist():
-        # Where the model doubts the label most comes first.
+        # The label that the model doubts most comes first.
         columns = sorted(np.flatnonzero(wrong[row]).tolist(), key=lambda column: float(confidence[row, column]))
         turned = np.flatnonzero(gold[row] ^ wrong[row])
         reasons = [
@@ -262,10 +270,11 @@ def _multilabel_errors(examples: Sequence[Example], codebook: Codebook, probabil
 
 
 def suspected_labels(probabilities: Floats, gold: Bools) -> Bools:
-    """(n, labels) where confident learning on one label at a time contradicts the gold.
+    """Mask of shape (n, labels): True if confident learning, applied to each label separately, contradicts the gold.
 
     Args:
-        probabilities: (n, labels) out of sample; nan where there is none, which is never suspected.
+        probabilities: out-of-sample probabilities of shape (n, labels). Labels with nan are never suspected.
+        gold: gold labels of shape (n, labels).
     """
     wrong = np.zeros(gold.shape, dtype=bool)
     for column in range(gold.shape[1]):
@@ -278,17 +287,19 @@ def suspected_labels(probabilities: Floats, gold: Bools) -> Bools:
 
 
 def sentence_scores(confidence: Floats) -> Floats:
-    """(n,) in [0, 1], low where an error is likely: an exponentially weighted mean, in which the lowest weighs most.
+    """Scores of shape (n,) in [0, 1]; a low score means that an error is likely.
+
+    The score is an exponentially weighted mean, in which the lowest self-confidence has the largest weight.
 
     Args:
-        confidence: (n, labels) self-confidence, the probability of what was given: of the label or of its absence. nan
-            is left out; a row without any scores 1.
+        confidence: self-confidence of shape (n, labels): the probability of the gold, that is, of the label's presence
+            or absence. nan is ignored; the score is 1 if all values of a row are nan.
     """
     from cleanlab.internal.multilabel_scorer import exponential_moving_average
 
     known = ~np.isnan(confidence)
     scores = np.ones(len(confidence))
-    # cleanlab takes no missing values, so rows that lack the same labels are scored together.
+    # cleanlab does not accept missing values, so rows with nan in the same columns are scored together.
     for pattern in np.unique(known, axis=0):
         if pattern.any():
             rows = (known == pattern).all(axis=1)

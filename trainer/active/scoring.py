@@ -1,7 +1,7 @@
-"""A model's probabilities, uncertainties and embeddings of the sentences in a label store, kept there under its id.
+"""Score the sentences of a label store: a model's probabilities, uncertainties and embeddings, stored under its id.
 
-This is all that active learning needs from a model: queues and suggestions read the store, and what is labelled next is
-decided by `labels.sampling.strategies`.
+Active learning needs nothing else from a model: queues and suggestions read the scores from the store, and
+`labels.sampling.strategies` chooses the next sentences to label.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from trainer.model.model import Model, read_manifest
 
 @dataclass(frozen=True)
 class SentenceUncertainty:
-    """Three figures for each of n sentences, each (n,) in [0, 1].
+    """Uncertainty of n sentences: `entropy`, `margin` and `top`, each of shape (n,) and in [0, 1].
 
-    `entropy` is 0 where the model is sure of everything and 1 where it knows nothing; `margin` is how far the nearest
-    decision is from changing; `top` is the largest probability of a label ("none" is not a label).
+    `entropy` is 0 if the model is certain, and 1 if all outcomes are equally likely. `margin` is the smallest change
+    in probability that would change a decision. `top` is the largest probability of a label ("none" is not a label).
     """
 
     entropy: Floats
@@ -41,14 +41,15 @@ class SentenceUncertainty:
 def uncertainty(
     probabilities: NDArray[np.floating[Any]], *, thresholds: Sequence[float] = (), exclusive: bool, allow_none: bool
 ) -> SentenceUncertainty:
-    """The uncertainty of calibrated probabilities (n, labels).
+    """The uncertainty of calibrated probabilities of shape (n, labels).
 
-    Multi-label: entropy is the mean over labels of the binary entropy in bits, margin the smallest distance of a
-    probability from its threshold. Exclusive: entropy is that over classes, divided by the logarithm of their number,
-    margin the difference of the two likeliest classes; "none" is a class where it is allowed.
+    For multi-label codebooks, entropy is the mean binary entropy of the labels in bits, and margin is the smallest
+    distance of a probability from its threshold. For exclusive codebooks, entropy is the entropy of the classes divided
+    by the logarithm of their number, and margin is the difference between the probabilities of the two most likely
+    classes. If "none" is allowed, it is a class.
 
     Args:
-        thresholds: one for each label; not looked at for exclusive codebooks.
+        thresholds: one threshold per label; ignored for exclusive codebooks.
 
     Source: Settles (2009), "Active Learning Literature Survey", section 3.1.
     """
@@ -60,7 +61,7 @@ def uncertainty(
         return SentenceUncertainty(np.clip(entropy, 0, 1), margin, top)
     classes = with_none(scores, allow_none)
     entropy = entr(classes).sum(axis=1) / np.log(max(classes.shape[1], 2))
-    # A class of probability 0 is added, so that a single class has something to differ from.
+    # A class with probability 0 is added because the margin needs at least two classes.
     second, first = np.sort(np.pad(classes, ((0, 0), (0, 1))), axis=1)[:, -2:].T
     return SentenceUncertainty(np.clip(entropy, 0, 1), first - second, top)
 
@@ -70,7 +71,7 @@ _CHUNK = 2048
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What `score_store` wrote: how many sentences got scores and how many embeddings, by which encoder ("": none)."""
+    """The result of `score_store`: the numbers of sentences scored and embedded, and the encoder ("" if none)."""
 
     model_id: str
     scored: int
@@ -79,11 +80,11 @@ class ScoreReport:
 
 
 def score_artefact(folder: Path, store: Store, *, embed: bool | None = None) -> ScoreReport:
-    """`score_store` with the model in a folder, which is opened only if a sentence waits for it.
+    """Run `score_store` with the model in a folder. The model is loaded only if there are sentences to score.
 
     Raises:
-        ArtefactError: the folder holds no artefact, or an altered one.
-        EncoderError, StoreError: as `score_store`.
+        ArtefactError: the folder contains no artefact, or the artefact was altered.
+        EncoderError, StoreError: see `score_store`.
     """
     manifest = read_manifest(folder)
     model_id, own = manifest.digest, str(manifest.details.get("encoder", ""))
@@ -98,18 +99,19 @@ def score_artefact(folder: Path, store: Store, *, embed: bool | None = None) -> 
 def score_store(model: Model, store: Store, *, embed: bool | None = None) -> ScoreReport:
     """Score every sentence of a store that this model has not scored yet, except boilerplate.
 
-    Chunks are written as they are done, so that an interrupted call can be continued.
+    Every finished chunk is written immediately, so that an interrupted call can be continued.
 
     Args:
-        embed: keep embeddings too, of the model's own encoder or else of the bundled one. None: if it has its own.
+        embed: also store embeddings, from the model's own encoder or, if it has none, from the bundled encoder. None
+            stores embeddings only if the model has its own encoder.
 
     Raises:
-        ArtefactError: the model was never saved, so that it has no id.
+        ArtefactError: the model was never saved, so it has no id.
         EncoderError: the encoder cannot be opened.
-        StoreError: the store cannot be written; what was written before stays.
+        StoreError: the store cannot be written. Chunks written earlier remain in the store.
     """
     if not model.id:
-        raise ArtefactError("this model was never saved, so it has no id for its scores. Save it, or load an artefact.")
+        raise ArtefactError("this model was never saved, so it has no id. Save the model first, or load an artefact.")
     reader = _Reader(model, isinstance(model.classifier, EncodingClassifier) if embed is None else embed)
     store.scores.add_model(_scoring_model(model, reader.encoder))
     scored, embedded = _score(model, store, reader)
@@ -119,13 +121,13 @@ def score_store(model: Model, store: Store, *, embed: bool | None = None) -> Sco
 
 
 def _score(model: Model, store: Store, reader: _Reader) -> tuple[int, int]:
-    """Score sentences without a score, with vectors if asked for; returns how many of each were written."""
+    """Score unscored sentences and, if requested, embed them; returns the numbers of scores and vectors written."""
     scored = embedded = 0
     total = store.scores.count_unscored(model.id)
     while chunk := store.scores.unscored(model.id, _CHUNK):
         probabilities, vectors = reader.read([sentence.text for sentence in chunk])
         if vectors is not None:
-            # Before the scores: a sentence without a score is looked at again after an interruption.
+            # Vectors come before scores: after an interruption, only unscored sentences are processed again.
             embedded += _write_embeddings(store, model.id, chunk, vectors)
         _write_scores(store, model, chunk, probabilities)
         scored += len(chunk)
@@ -134,7 +136,7 @@ def _score(model: Model, store: Store, reader: _Reader) -> tuple[int, int]:
 
 
 def _embed(model: Model, store: Store, reader: _Reader) -> int:
-    """Write vectors of sentences that an earlier call scored without them; returns how many."""
+    """Write vectors for sentences that were scored without vectors by an earlier call; returns their number."""
     embedded = 0
     counts = store.counts.texts()
     while chunk := store.scores.unscored(model.id, _CHUNK, embeddings=True):
@@ -144,7 +146,7 @@ def _embed(model: Model, store: Store, reader: _Reader) -> int:
 
 
 class _Reader:
-    """Texts -> probabilities, and vectors in the same pass if asked for."""
+    """Texts -> probabilities and, if requested, vectors in the same pass."""
 
     def __init__(self, model: Model, embed: bool) -> None:
         self._model = model
@@ -154,17 +156,18 @@ class _Reader:
         self._embed = embed
 
     def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Vectors | None]:
-        """Calibrated probabilities (n, labels), and vectors (n, dimensions) of length 1, or None."""
+        """Return calibrated probabilities of shape (n, labels), and unit-length vectors of shape (n, dimensions) or
+        None."""
         if self._own is None:
             vectors = None if self._bundled is None else self._bundled.encode(texts)
             return self._model.predict_proba(texts), vectors
-        # The encoder runs once for both: it takes nearly all of the time.
+        # The encoder runs only once for both, because it takes nearly all of the time.
         states = self._own.embed(texts)
         raw = self._own.predict_embedded(states)
         return self._model.calibrated(raw), normalised(states) if self._embed else None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors (n, dimensions) of length 1 alone."""
+        """Return unit-length vectors of shape (n, dimensions)."""
         if self._own is not None:
             return normalised(self._own.embed(texts))
         assert self._bundled is not None
@@ -198,7 +201,7 @@ def _write_scores(store: Store, model: Model, chunk: Sequence[Scorable], probabi
 
 
 def _write_embeddings(store: Store, model_id: str, chunk: Sequence[Scorable], vectors: Vectors) -> int:
-    # Half precision: enough for clustering, and half the size of the store.
+    # Half precision is enough for clustering, and halves the space that vectors take in the store.
     halves = vectors.astype("<f2")
     numbered = zip(chunk, halves, strict=True)
     return store.scores.add_embeddings(model_id, [(sentence.number, half.tobytes()) for sentence, half in numbered])

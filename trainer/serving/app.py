@@ -251,7 +251,7 @@ def run_server(model: Model, host: str, port: int, announce: Callable[[str], Non
     listener = _bind(host, port)
     bound = listener.getsockname()[1]
     announce(f"http://{f'[{host}]' if ':' in host else host}:{bound}")
-    # uvicorn gets the bound socket: only so is the port known before it starts, also when it was 0.
+    # uvicorn gets a bound socket, so that the port is known before uvicorn starts, even if the port was 0.
     server = uvicorn.Server(uvicorn.Config(create_app(model), log_level="warning", lifespan="on"))
     server.run(sockets=[listener])
 
@@ -263,7 +263,7 @@ def _bind(host: str, port: int) -> socket.socket:
         # A server that was just stopped leaves its port in TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)  # a client may connect as soon as the URL is announced
+        listener.listen(_BACKLOG)  # clients may connect as soon as the URL is announced
     except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
         raise InputError(
             f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}). "
