@@ -14,12 +14,12 @@ import pytest
 class Lazy:
     """Stands for a module, or as `Lazy("module:name")` for a function or class in it, until it is used.
 
-    A test uses it as it would use the thing itself. To subclass one, or to replace an attribute of a class, import
-    it inside the test instead.
+    A test uses it as it would use the thing itself, also to replace an attribute. To subclass a class, or to ask what
+    is an instance of it, import it inside the test instead.
     """
 
     def __init__(self, place: str) -> None:
-        self._place = place
+        object.__setattr__(self, "_place", place)
 
     def _found(self) -> Any:
         module, _, name = self._place.partition(":")
@@ -30,6 +30,12 @@ class Lazy:
         if name.startswith("_") and name != "__version__":
             raise AttributeError(name)
         return getattr(self._found(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._found(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._found(), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._found()(*args, **kwargs)
