@@ -1,4 +1,4 @@
-"""The steps of `communique demo` on the starter corpus: read, split, train four models, register the best."""
+"""The steps of `communique demo`: read the starter corpus, split it, train four models, register the best model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXPERIMENT = "communique-demo"
 
 @dataclass(frozen=True)
 class Corpus:
-    """The store that step 1 filled, the report of the ingest, and the number of annotation events."""
+    """The store filled by `read_corpus`, the report of the ingest, and the number of annotation events."""
 
     store: Path
     report: IngestReport
@@ -37,12 +37,12 @@ class Corpus:
 
 
 def read_corpus(out: Path) -> Corpus:
-    """Read the starter corpus into a new store under `out`: documents, sentences, the shipped annotations.
+    """Read the starter corpus into a new store under `out`: documents, sentences and the shipped annotations.
 
     Raises:
         DataError: the folder `out` is not empty.
     """
-    refuse_occupied(out, repair="Name another with --out, or delete it.")
+    refuse_occupied(out, repair="Choose another folder with --out, or delete this folder.")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "communique.db"
     codebook = load_codebook(STARTER_CODEBOOK)
@@ -57,7 +57,7 @@ def read_corpus(out: Path) -> Corpus:
 
 
 def freeze_split(out: Path, corpus: Corpus) -> Split:
-    """Divide the demo's frozen list of sentences 40 / 20 / 40 and keep the manifest as `out/split.json`."""
+    """Divide the demo's frozen list of sentences 40 / 20 / 40 and save the manifest as `out/split.json`."""
     with Store(corpus.store) as store:
         by_id = {example.id: example for example in store_examples(store, load_codebook(STARTER_CODEBOOK)).examples}
     chosen = [by_id[identifier] for identifier in read_ids(shipped("seeds") / "demo.txt")]
@@ -68,7 +68,7 @@ def freeze_split(out: Path, corpus: Corpus) -> Split:
 
 
 def train_all(out: Path, corpus: Corpus) -> list[RunResult]:
-    """Run the four experiments on the frozen split, one MLflow run each."""
+    """Run the four experiments on the frozen split, with one MLflow run per experiment."""
     results: list[RunResult] = []
     for kind in KINDS:
         experiment = _experiment(kind, out, corpus)
@@ -79,7 +79,7 @@ def train_all(out: Path, corpus: Corpus) -> list[RunResult]:
 
 
 def register_champion(results: Sequence[RunResult]) -> tuple[RunResult, str]:
-    """Register the model that is best on validation and point `champion` at it; the run and the model's URI."""
+    """Register the best model on validation as `champion`; returns the model's run and URI."""
     connect()
     best = max(results, key=lambda result: float(result.report.validation_macro_f1 or 0))
     name = load_codebook(STARTER_CODEBOOK).name

@@ -1,6 +1,6 @@
-"""A model evaluated on labelled examples: its predictions, the report, and the files with both.
+"""Evaluation of a model on labelled examples: predictions, the report, and the files that hold them.
 
-For a run's own test part, and for a saved model on any labelled file.
+The examples are the test part of a run or, for a saved model, the rows of any labelled file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from trainer.runs.tracking import connect, tracked_run
 def evaluate_model(
     model: Model, examples: Sequence[Example], settings: EvaluationSection, seed: int
 ) -> tuple[Outcome, Report]:
-    """Predict labelled examples; the outcome as arrays, and the report with the speed of predicting."""
+    """Evaluate a model on labelled examples; returns the outcome, and the report with the prediction speed."""
     start = time.perf_counter()
     predictions = predict_examples(model, examples)
     seconds = time.perf_counter() - start
@@ -41,7 +41,7 @@ def evaluate_model(
         gold=label_matrix(examples, model.labels),
         predicted=predictions.predicted,
         probabilities=predictions.probabilities.astype(np.float64),
-        # A large group does not stop an evaluation: nothing is divided, and intervals only become wider.
+        # A large group is no reason to stop: an evaluation divides nothing, and the intervals only become wider.
         groups=group_examples(examples, allow_large=True),
         thresholds=model.calibration.thresholds,
     )
@@ -56,18 +56,18 @@ def evaluate_model(
 
 
 def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
-    """A model's predictions for labelled examples."""
+    """Predict labelled examples with a model."""
     probabilities = model.predict_proba([example.text for example in examples])
     return Predicted(examples, model.decide(probabilities), probabilities)
 
 
 def macro_f1(labels: Sequence[str], predictions: Predicted) -> float | None:
-    """Macro-F1 of predictions for these labels, None if undefined; on validation it decides which model is champion."""
+    """Return the macro-F1 of predictions; None if undefined. The champion has the best macro-F1 on validation."""
     return defined(count(label_matrix(predictions.examples, labels), predictions.predicted).macro_f1)
 
 
 def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[str, Predicted]) -> None:
-    """Leave `report.json`, `predictions.parquet` with these parts, and `plots/` of the outcome in a new folder."""
+    """Write `report.json`, `predictions.parquet` with these parts, and `plots/` of the outcome into a new folder."""
     (folder / "report.json").write_text(report_text(report), encoding="utf-8")
     write_predictions(folder / "predictions.parquet", outcome.labels, parts)
     (folder / "plots").mkdir()
@@ -75,12 +75,12 @@ def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[
 
 
 def report_text(report: Report) -> str:
-    """A report as the content of `report.json`."""
+    """Return a report as the text of `report.json`."""
     return json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n"
 
 
 def headline_metrics(report: Report) -> dict[str, float | None]:
-    """The figures of a report that MLflow keeps as metrics."""
+    """Return the figures of a report that are logged to MLflow as metrics, by name."""
     names = (
         "macro_f1",
         "micro_f1",
@@ -110,7 +110,7 @@ EXPERIMENT = "communique-evaluations"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The report, and the folder with report, predictions and plots (None: not written)."""
+    """A report, and the folder with the report, predictions and plots (None if nothing was written)."""
 
     report: Report
     folder: Path | None
@@ -119,12 +119,11 @@ class Evaluation:
 def evaluate_file(
     model: Model, artefact: Path, data: Path, out: Path | None, *, overwrite: bool = False, track: bool = True
 ) -> Evaluation:
-    """Evaluate a model on a labelled file and, where `out` is given, leave report.json, predictions.parquet and plots/
-    there.
+    """Evaluate a model on a labelled file; unless `out` is None, write the report and plots to it.
 
     Raises:
         DataError: the file cannot be read, or has labels that the model's codebook lacks.
-        TrackingError: MLflow refused.
+        TrackingError: MLflow reported an error.
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
@@ -142,7 +141,7 @@ def evaluate_file(
 
 
 def _with_context(report: Report, model: Model, artefact: Path, data: Path) -> Report:
-    """The report with what its figures refer to."""
+    """Return the report with the model, codebook and data that its figures refer to."""
     manifest = model.manifest
     assert manifest is not None
     return report.extended(
@@ -158,15 +157,16 @@ def _with_context(report: Report, model: Model, artefact: Path, data: Path) -> R
 
 
 def codebook_reference(manifest: Manifest) -> CodebookReference:
-    """Which codebook an artefact was trained with, for a report."""
+    """Return the reference, for a report, to the codebook that an artefact was trained with."""
     return CodebookReference(
         name=manifest.codebook_name, version=manifest.codebook_version, hash=manifest.codebook_hash
     )
 
 
 def calibration_shortfalls(model: Model) -> tuple[dict[str, str], list[str]]:
-    """The labels that are not calibrated, each with the reason, and a note for each reason for which labels were
-    calibrated otherwise than asked for.
+    """Return the reason for each label that is not calibrated, and notes on labels calibrated by another method.
+
+    There is one note per reason to calibrate by a method other than the requested one.
     """
     named = zip(model.labels, model.calibration.labels, strict=True)
     reasons = {label: own for label, own in named if own.reason}

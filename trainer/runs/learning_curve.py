@@ -1,7 +1,8 @@
-"""A learning curve as a run: one model fitted to nested subsets of train and validation, figures, files, MLflow.
+"""Runs of a learning curve: one kind of model fitted to nested subsets of train and validation.
 
-Train and validation shrink together, because a small labelled set leaves little to calibrate on, too. Subsets are whole
-groups in a seeded order, the smaller inside the larger. All models are tested on the same examples.
+A run computes figures, writes files and logs them to MLflow. Train and validation shrink together, because a small
+labelled set also leaves few examples for calibration. Subsets consist of whole groups in a seeded order; each subset
+contains all smaller subsets. All models are tested on the same examples.
 """
 
 from __future__ import annotations
@@ -46,19 +47,23 @@ from trainer.runs.tracking import Tracker, track_experiment
 REPEATS = 3
 SIZES = 6
 MORE = 200
-"""The number of further labelled sentences whose gain is estimated."""
+"""Number of additional labelled sentences for which the gain is estimated."""
 HANDFUL = 5
-"""Examples of the rarest label that the smallest subset is meant to hold."""
+"""Number of examples of the rarest label that the smallest subset should have."""
 _FEWEST = 20
 _LARGEST_START = 0.25
 FILES = ("learning_curve.json", "learning_curve.csv")
 
 
 def curve_shares(gold: NDArray[np.bool_], n_groups: int, number: int) -> list[float]:
-    """Shares of the groups in (0, 1], up to `number` in geometric steps: from a handful of each label to everything.
+    """Return up to `number` shares of the groups, in (0, 1] and in geometric steps.
 
-    `gold` is (n, labels). The first share is a quarter at most, so that there is a curve even where labels are rare;
-    they may be missing from it then. All shares differ by a group at least.
+    The shares rise from a handful of examples per label to all groups. The first share is at most a quarter, so that
+    there is a curve even if labels are rare; rare labels may then be missing from the first subset. Shares differ by at
+    least one group.
+
+    Args:
+        gold: gold labels of shape (n, labels).
     """
     rarest = max(int(gold.sum(axis=0).min()), 1)
     start = min(max(_FEWEST / len(gold), HANDFUL / rarest), _LARGEST_START)
@@ -69,10 +74,14 @@ def curve_shares(gold: NDArray[np.bool_], n_groups: int, number: int) -> list[fl
 def nested_subsets(
     examples: Sequence[Example], groups: Sequence[int], shares: Sequence[float], seed: int
 ) -> list[list[Example]]:
-    """For each share the examples of that share of the groups, in their own order.
+    """Return one subset of the examples per share, in the order of `examples`.
 
-    `groups` holds the group number of each example; at least one group is taken where there is one. Groups are taken in
-    a seeded order, the same for all shares, so that each subset holds every smaller one.
+    Groups are taken in a seeded order that is the same for all shares: each subset contains all smaller subsets. A
+    subset has at least one group if there are any examples.
+
+    Args:
+        groups: group number of each example.
+        shares: shares of the groups, in (0, 1].
     """
     order = np.random.default_rng(seed).permutation(sorted(set(groups)))
     wanted = [max(round(share * len(order)), 1) for share in shares]
@@ -91,11 +100,11 @@ def learning_curve(
 ) -> LearningCurve:
     """Fit, calibrate and test the experiment's model on nested subsets of train and validation.
 
-    Args:
-        repeats: orders of the groups.
-        sizes: subsets of each order, in geometric steps up to everything, which is what `train` fits.
+    At the largest size, repeats have the same examples and differ only in the model's seed.
 
-    At the largest size repeats differ in the model's seed alone: there is only one "everything".
+    Args:
+        repeats: number of orders of the groups.
+        sizes: number of subsets per order, in geometric steps up to all examples, which is the set that `train` fits.
 
     Raises:
         ExperimentError: the model could not be fitted at any size.
@@ -133,7 +142,7 @@ def learning_curve(
 
 
 def _stacked(fits: Sequence[Sequence[CurveFit]]) -> CurveCounts:
-    """The counts of all fits as arrays; zeros where there was none."""
+    """Stack the counts of all fits into arrays; a fit without counts has zeros."""
     shape = next(fit.counts.tp.shape for row in fits for fit in row if fit.counts)
     none = Counts(*np.zeros((3, *shape)))
     by_kind = ([[getattr(fit.counts or none, kind) for fit in row] for row in fits] for kind in ("tp", "fp", "fn"))
@@ -165,8 +174,10 @@ def _points(
 
 
 def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes: int) -> list[list[CurveFit]]:
-    """(repeats, sizes) fits, each repeat with an order of the groups and a seed of its own; the first has the
-    experiment's."""
+    """Fit the model to all subsets; returns one list of fits, by size, per repeat.
+
+    Each repeat has its own order of the groups and its own seed. The first repeat has the experiment's seed.
+    """
     groups = {part: group_examples(dataset.parts[part], allow_large=True) for part in PARTS}
     gold = label_matrix(dataset.parts["train"], dataset.codebook.label_names)
     shares = curve_shares(gold, len(set(groups["train"])), sizes)
@@ -179,14 +190,14 @@ def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes
         fits.append([])
         for size in range(len(shares)):
             part = replace(dataset, parts={**dataset.parts, "train": train[size], "validation": validation[size]})
-            with progress_to(None):  # a bar that runs from 0 to 100% for each of many small fits says nothing
+            with progress_to(None):  # a progress bar for each of many small fits would not be informative
                 fits[-1].append(_fit(seeded, part, groups["test"], repeat))
             report_progress("Fitting subsets", repeat * len(shares) + size + 1, repeats * len(shares))
     return fits
 
 
 def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat: int) -> CurveFit:
-    """Fit and test one model; a model that cannot be fitted is a result, too."""
+    """Fit and test one model; if the model cannot be fitted, the result has a `problem`."""
     train, validation, test = (dataset.parts[part] for part in PARTS)
     fit = CurveFit(repeat, len(train), len(validation))
     problem = _problem(dataset)
@@ -195,7 +206,7 @@ def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat
     start = time.perf_counter()
     try:
         model = fit_model(experiment, dataset).model
-    except (CommuniqueError, ValueError) as error:  # a ValueError is how scikit-learn says that data are too few
+    except (CommuniqueError, ValueError) as error:  # scikit-learn raises ValueError if there are too few data
         return replace(fit, problem=str(error).splitlines()[0])
     seconds = time.perf_counter() - start
     counts = group_counts(label_matrix(test, model.labels), predict_examples(model, test).predicted, groups)
@@ -203,7 +214,7 @@ def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat
 
 
 def _with_too_few(experiment: Experiment, model: Model) -> int:
-    """How many labels had too few validation positives to be calibrated; 0 if calibration is switched off."""
+    """Count the labels with too few validation positives for calibration; 0 if calibration is switched off."""
     calibrated = model.classifier.needs_calibration or isinstance(model.classifier, CalibratedClassifier)
     if experiment.calibration.method == "none" or not calibrated:
         return 0
@@ -211,7 +222,7 @@ def _with_too_few(experiment: Experiment, model: Model) -> int:
 
 
 def _problem(dataset: Dataset) -> str:
-    """What `communique train` would refuse in these data, or nothing."""
+    """Return the reason for which `communique train` would refuse these data; empty if there is none."""
     if absent := absent_labels(dataset.codebook, dataset.parts["train"]):
         return f"no train sentence has the label {', '.join(absent)}"
     return "" if dataset.parts["validation"] else "there is no validation sentence"
@@ -219,7 +230,7 @@ def _problem(dataset: Dataset) -> str:
 
 @dataclass(frozen=True)
 class CurveResult:
-    """A curve, its folder, and its MLflow run (empty when not tracked)."""
+    """A curve, its folder, and the id of its MLflow run (empty if the run was not tracked)."""
 
     folder: Path
     curve: LearningCurve
@@ -227,14 +238,14 @@ class CurveResult:
 
 
 def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = False) -> CurveResult:
-    """Draw an experiment's learning curve and leave `learning_curve.json`, `learning_curve.csv` and `plots/` in `out`.
+    """Compute an experiment's learning curve; write `learning_curve.json`, `learning_curve.csv` and `plots/` to `out`.
 
-    The folder appears whole or not at all. Where tracking is on, the curve is one run of the MLflow experiment
-    `NAME-learning-curves`, beside the one that the leaderboard shows.
+    The folder is created only when all its files are complete. If tracking is on, the curve is logged as one run of the
+    MLflow experiment `NAME-learning-curves`, separate from the experiment that the leaderboard shows.
 
     Raises:
-        InputError: the data or the model section do not allow it, or `out` is occupied.
-        TrackingError: MLflow refused.
+        InputError: the data or the model section do not allow a learning curve, or `out` is not empty.
+        TrackingError: MLflow reported an error.
     """
     silence_libraries()
     if world_size() > 1:
@@ -254,13 +265,13 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
 
 
 def _write(curve: LearningCurve, folder: Path) -> None:
-    """The curve as JSON, all fits as CSV (a row each), and the picture."""
+    """Write the curve as JSON, all fits as CSV (one row per fit), and the plot."""
     import pandas as pd
 
     rows = [[_row(curve, fit) for fit in point.fits] for point in curve.points]
     content = asdict(replace(curve, points=tuple(replace(point, fits=()) for point in curve.points)))
     for point, own in zip(content["points"], rows, strict=True):
-        point["fits"] = own  # the figures of each fit, not its counts
+        point["fits"] = own  # the files have the figures of each fit, but not its counts
     table = [{"labelled": point.labelled} | row for point, own in zip(curve.points, rows, strict=True) for row in own]
     write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
     write_whole(folder / FILES[1], [pd.DataFrame(table, dtype=object).to_csv(index=False, lineterminator="\n")])
@@ -283,7 +294,7 @@ def _row(curve: LearningCurve, fit: CurveFit) -> dict[str, Any]:
 
 
 def _track(tracker: Tracker, curve: LearningCurve, folder: Path) -> None:
-    """Figures by step, which is the number of labelled sentences; the gain; the files."""
+    """Log the figures (with the number of labelled sentences as step), the gain and the files."""
     for point in curve.points:
         figures = {"macro_f1": point.macro_f1.value}
         figures |= {"macro_f1.low": point.macro_f1.low, "macro_f1.high": point.macro_f1.high}

@@ -1,4 +1,4 @@
-"""What MLflow keeps: models, registered and found again by their URI; and runs, compared on leaderboards."""
+"""Models registered in MLflow and fetched by URI; runs logged in MLflow and compared on leaderboards."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ CHAMPION = "champion"
 
 
 def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
-    """Register a logged model under `name`; its version."""
-    # MLflow prints what it registers; here the command does that.
+    """Register a logged model under `name`; returns the new version."""
+    # Output is suppressed because MLflow prints a message about the registration, and so does the command.
     with mlflow_store("written") as mlflow, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return str(mlflow.register_model(model_uri, name, tags=dict(tags)).version)
 
 
 def point_champion(name: str, version: str) -> None:
-    """Let the alias `champion` of a registered model point at a version."""
+    """Point the alias `champion` of a registered model at a version."""
     with mlflow_store("written") as mlflow:
         mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, version)
 
 
 def fetch_artefact(reference: str) -> Path:
-    """The local artefact folder of a path (its own, or that of the run around it) or of an MLflow URI (`models:/...`,
-    `runs:/...`).
+    """Return the local artefact folder for a path or an MLflow URI (`models:/...`, `runs:/...`).
+
+    A path may name the artefact folder or the folder of a run that contains it.
 
     Raises:
-        ArtefactError: MLflow has no such model, or it holds no artefact.
+        ArtefactError: MLflow has no model with this URI, or the model does not contain an artefact.
     """
     if not reference.startswith(("models:/", "runs:/")):
         path = Path(reference)
@@ -49,21 +50,21 @@ def fetch_artefact(reference: str) -> Path:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference))
     except (MlflowException, OSError) as error:
         raise ArtefactError(
-            f"{reference}: MLflow at {mlflow.get_tracking_uri()} has no such model "
-            f"({str(error).splitlines()[0][:200]}). `communique leaderboard` lists what is there."
+            f"{reference}: MLflow at {mlflow.get_tracking_uri()} does not have this model "
+            f"({str(error).splitlines()[0][:200]}). Run `communique leaderboard` to list the logged models."
         ) from error
     for candidate in (folder, folder / ARTEFACT, *sorted(folder.glob("artifacts/*"))):
         if (candidate / "manifest.json").is_file():
             return candidate
     raise ArtefactError(
-        f"{reference}: this model was not logged by communique: no manifest.json in it. "
-        "Give a model that `communique train` logged."
+        f"{reference}: this model was not logged by communique: it does not contain manifest.json. "
+        "Use a model that `communique train` logged."
     )
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One finished run, as the leaderboard shows it."""
+    """One finished run on the leaderboard."""
 
     run_id: str
     name: str
@@ -76,10 +77,11 @@ class RunRow:
 
 @dataclass(frozen=True)
 class Board:
-    """Runs on one split with one codebook and the same gold; only these can be compared.
+    """Runs that can be compared, because they have the same split, codebook and gold.
 
-    The best macro-F1 on validation comes first. `evaluation_hash` is of validation and test, empty if the runs did
-    not log it; `confidence` is that of the intervals, None where they differ.
+    The run with the best macro-F1 on validation comes first. `evaluation_hash` identifies the texts and labels of
+    validation and test; it is empty if the runs did not log it. `confidence` is the confidence level of the intervals;
+    None if the runs have different levels.
     """
 
     split_hash: str
@@ -92,10 +94,12 @@ class Board:
 
 
 def leaderboards(experiment: str) -> list[Board]:
-    """The boards of an MLflow experiment, the one with the newest run first; runs without figures come last in theirs.
+    """Return the boards of an MLflow experiment; the board with the newest run comes first.
+
+    Runs without figures come last on their board.
 
     Raises:
-        TrackingError: there is no such experiment.
+        TrackingError: the experiment does not exist.
     """
     groups: dict[tuple[str, ...], list[RunRow]] = {}
     rows = _rows_of_file(experiment)
@@ -124,10 +128,10 @@ def _board(split_hash: str, evaluation_hash: str, rows: Sequence[RunRow]) -> Boa
 
 
 def list_runs(experiment: str) -> list[RunRow]:
-    """All runs of an experiment, newest first.
+    """Return all runs of an experiment, newest first.
 
     Raises:
-        TrackingError: there is no such experiment.
+        TrackingError: the experiment does not exist.
     """
     connect()
     with mlflow_store("read") as mlflow:
@@ -135,7 +139,7 @@ def list_runs(experiment: str) -> list[RunRow]:
         if found is None:
             raise TrackingError(
                 f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
-                "Run `communique train finetune` first, or name another with --experiment."
+                "Run `communique train finetune` first, or choose another experiment with --experiment."
             )
         client, models = mlflow.MlflowClient(), mlflow.search_registered_models()
         named = [model.name for model in models if CHAMPION in model.aliases]
@@ -157,10 +161,10 @@ def list_runs(experiment: str) -> list[RunRow]:
 
 
 def _rows_of_file(experiment: str) -> list[RunRow] | None:
-    """What `list_runs` gives, read from MLflow's SQLite file: importing MLflow would take nearly all the time.
+    """Return the result of `list_runs` read directly from MLflow's SQLite file, because importing MLflow takes seconds.
 
-    None where MLflow has to be asked: it is imported already, its store is not such a file or not as expected, there is
-    no such experiment, or a run was left open by a process that has ended.
+    Returns None if `list_runs` is needed: MLflow is already imported, its store is not a SQLite file or has an
+    unexpected form, the experiment does not exist, or a process that has ended left a run open.
     """
     path = sqlite_file(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
     if "mlflow" in sys.modules or os.environ.get("MLFLOW_REGISTRY_URI") or path is None or not path.is_file():
@@ -174,14 +178,14 @@ def _rows_of_file(experiment: str) -> list[RunRow] | None:
 
 
 def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
-    """The rows of an active experiment, newest first."""
+    """Return the rows of an active experiment, newest first."""
     chosen = (
         "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) "
         "WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND runs.lifecycle_stage = 'active'"
     )
 
     def values(table: str, value: str) -> dict[str, dict[str, Any]]:
-        """Key -> value by run."""
+        """Read a table; returns the values by key, by run id."""
         found: dict[str, dict[str, Any]] = {}
         query = f"SELECT run_uuid, key, {value} FROM {table} WHERE run_uuid IN ({chosen})"  # noqa: S608
         for run_id, key, content in database.execute(query, [experiment]):
@@ -189,7 +193,7 @@ def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
         return found
 
     params, tags = values("params", "value"), values("tags", "value")
-    # MLflow stores nan as 0 with a mark.
+    # MLflow stores nan as 0 and sets the column is_nan.
     metrics = values("latest_metrics", "CASE WHEN is_nan THEN 'nan' ELSE value END")
     versions = "SELECT run_id FROM registered_model_aliases JOIN model_versions USING (name, version) WHERE alias = ?"
     champions = {run_id for (run_id,) in database.execute(versions, [CHAMPION])}

@@ -47,23 +47,23 @@ from trainer.runs.registry import register
 from trainer.runs.tracking import Tracker, log_model, published, track_experiment
 
 _SECONDS_FOR_THE_LEADER = 10.0
-"""How long a follower waits, so that the leading process can report an error first."""
+"""Time that a follower waits before it raises an error, so that the leading process can report the error first."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model and how long its fitting took."""
+    """A fitted model, and the time in seconds that fitting and calibration took."""
 
     model: Model
     seconds: float
 
 
 def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | None = None) -> Fitted:
-    """Fit and calibrate; the seconds count both, cross-fitting included.
+    """Fit and calibrate an experiment's model; the measured time includes cross-fitting.
 
     Args:
-        checkpoints: where an interrupted training resumes, for kinds that can, with a folder for each fold;
-            None: it starts from the beginning.
+        checkpoints: folder from which an interrupted training run resumes, with one subfolder per fold, for kinds that
+            can resume; None to start from the beginning.
     """
     start = time.perf_counter()
     classifier = _unfitted(experiment, dataset, checkpoints)
@@ -76,15 +76,16 @@ def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | N
 
 
 def checkpoint_folder(out: Path) -> Path:
-    """Where the training of a run with output folder `out` keeps its checkpoints until it is done."""
+    """Return the folder that holds the checkpoints of a run with output folder `out` until its training is complete."""
     return out.with_name(f".{out.name}.checkpoints")
 
 
 def help_train(experiment: Experiment, out: Path) -> None:
-    """Take part in the trainings that another process leads, cross-fitting included, and do nothing else.
+    """Take part in training that another process leads, including cross-fitting, without writing outputs.
 
-    Kinds that one process trains are left to the leader. An error is raised only after a pause: the leader most likely
-    meets it too, and should report it and tidy up before the launcher ends all processes.
+    The function returns at once for kinds that are trained in one process. An error is raised only after a pause: the
+    leader most likely has the same error, and needs time to report it and clean up before the launcher ends all
+    processes.
     """
     silence_libraries()
     if not classifier_class(experiment.model.kind).distributed:
@@ -124,8 +125,10 @@ def _calibrate(
 def _crossfitted(
     experiment: Experiment, dataset: Dataset, checkpoints: Path | None
 ) -> tuple[Probabilities, NDArray[np.bool_]]:
-    """Out-of-fold raw probabilities of train and validation, and gold: the whole pipeline is refitted without each
-    fold, and of the others one is validation for kinds that stop early.
+    """Return out-of-fold raw probabilities and gold of train and validation.
+
+    The whole pipeline is refitted without each fold. For kinds that stop early, one of the other folds is used as
+    validation.
     """
     pool = [*dataset.parts["train"], *dataset.parts["validation"]]
     n_folds = experiment.calibration.folds
@@ -134,36 +137,36 @@ def _crossfitted(
     for number, fold in enumerate(folds):
         own = checkpoints / f"fold-{number + 1}" if checkpoints else None
         classifier = _unfitted(experiment, dataset, own)
-        # Stopping by the fold that is held out would choose the epoch that fits it best, and calibrate on that luck.
+        # Early stopping on the held-out fold would choose the epoch that fits this fold best and bias the calibration.
         stop_by = folds[(number + 1) % n_folds] if classifier.stops_early else []
         rest = [example for part in folds if part is not fold and part is not stop_by for example in part]
         with progress_stage(f"Fold {number + 1} of {n_folds}"):
             classifier.fit(rest, stop_by)
-        held_out.append(_held_out(classifier, fold))  # not the decisions: thresholds are tuned on all folds together
+        held_out.append(_held_out(classifier, fold))  # no decisions yet: thresholds are tuned on all folds together
     raw, gold = zip(*held_out, strict=True)
     return np.concatenate(raw), np.concatenate(gold)
 
 
 def _held_out(classifier: Classifier, examples: Sequence[Example]) -> tuple[Probabilities, NDArray[np.bool_]]:
-    """Raw probabilities and gold of examples that the classifier was not fitted to."""
+    """Return raw probabilities and gold of examples that the classifier was not fitted to."""
     raw = classifier.predict_proba([example.text for example in examples])
     return raw, label_matrix(examples, classifier.labels)
 
 
 def _refuse_other_calibration(experiment: Experiment) -> None:
-    """Before anything is fitted: a classifier that calibrates itself does it by the defaults."""
+    """Raise before fitting if calibration is configured for a classifier that calibrates itself with the defaults."""
     for key in ("method", "min_positives", "crossfit"):
         given = getattr(experiment.calibration, key)
         if given != getattr(CalibrationSection(), key):
             raise ExperimentError(
-                f'calibration.{key} = {json.dumps(given)}: not offered for model.kind = "{experiment.model.kind}", '
-                "whose models are calibrated by the defaults. Take this key out."
+                f'calibration.{key} = {json.dumps(given)}: not supported for model.kind = "{experiment.model.kind}", '
+                "whose models are calibrated with the defaults. Remove this key."
             )
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results of a run: its folder, its report and its place in MLflow (empty when not tracked)."""
+    """The results of a run: folder, report, model, and the run's id and model URI in MLflow (empty if not tracked)."""
 
     folder: Path
     report: Report
@@ -174,28 +177,28 @@ class RunResult:
 
     @property
     def artefact(self) -> Path:
-        """The saved model's folder."""
+        """Folder of the saved model."""
         return self.folder / "artefact"
 
 
 def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False) -> RunResult:
-    """Run an experiment and leave `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` in
-    `out`.
+    """Run an experiment.
 
-    The folder appears whole or not at all. Where tracking is on, everything is logged as one MLflow run. An
-    interrupted `finetune` resumes when it is run again with the same `out`: its checkpoints are in a hidden folder.
+    Writes `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` to `out`. The folder is created
+    only when all its files are complete. If tracking is on, all outputs are logged as one MLflow run. An interrupted
+    `finetune` run resumes from checkpoints in a hidden folder if it is started again with the same `out`.
 
     Raises:
-        InputError: the data, the codebook or the model section do not allow it, or `out` is occupied.
-        TrackingError: MLflow refused.
-        DivergedError: the loss of a training became infinite or not a number.
+        InputError: the data, the codebook or the model section are not valid, or `out` is not empty.
+        TrackingError: MLflow reported an error.
+        DivergedError: the training loss became infinite or nan.
     """
     silence_libraries()
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
     checkpoints = checkpoint_folder(out)
-    # The folder is closed first: outputs that could not be logged do not appear, and an error while they are moved
-    # into place still ends the MLflow run as FAILED.
+    # The output folder is closed before the MLflow run: outputs that could not be logged do not appear, and an error
+    # while the outputs are moved into place still ends the run as FAILED.
     with (
         sole_writer(out),
         track_experiment(experiment, dataset) as tracker,
@@ -212,7 +215,7 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
 
 
 def _track_outputs(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: Report, folder: Path) -> str:
-    """Log the outputs in `folder`: figures, plots, files and the model; returns the model's URI."""
+    """Log the outputs in `folder` (figures, plots, files and the model); returns the model's URI."""
     tracker.log_metrics(headline_metrics(report))
     for name in ("plots", "report.json", "split.json", "predictions.parquet"):
         tracker.log_output(folder / name)
@@ -223,7 +226,7 @@ def _track_outputs(tracker: Tracker, experiment: Experiment, dataset: Dataset, r
 
 
 def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path) -> tuple[Model, Report]:
-    """The artefact, the split, and the report on test with all that goes with it; the saved model and the report."""
+    """Write the artefact, split, report, predictions and plots; returns the saved model and its report on test."""
     artefact = draft / "artefact"
     artefact.mkdir()
     content = fitted_manifest(experiment, dataset, fitted)
@@ -244,7 +247,7 @@ def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, dra
 
 
 def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: Manifest) -> dict[str, Any]:
-    """What the figures of a report refer to."""
+    """Return the keys of a report that describe the experiment, data and model behind its figures."""
     uncalibrated, notes = calibration_shortfalls(model)
     return {
         "experiment": experiment.name,
@@ -264,7 +267,7 @@ def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: M
 
 
 def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:
-    """What the artefact of a fitted model says about it; the digests of its files are added when it is saved."""
+    """Return the manifest of a fitted model; the digests of its files are added when the artefact is saved."""
     codebook, model = dataset.codebook, fitted.model
     return Manifest(
         kind=experiment.model.kind,

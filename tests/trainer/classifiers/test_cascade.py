@@ -477,7 +477,7 @@ def test_another_calibration_is_not_offered_and_refused_before_anything_is_fitte
 ) -> None:
     nowhere = {"cheap": CHEAP, "expensive": {"kind": "finetune", "encoder": "no/such-encoder"}}
     experiment = experiment_on(isolated, 200, model=nowhere, calibration={key: value})
-    with pytest.raises(ExperimentError, match=f"calibration.{key} = {shown}: not offered for model.kind"):
+    with pytest.raises(ExperimentError, match=f"calibration.{key} = {shown}: not supported for model.kind"):
         fit_model(experiment, load_dataset(experiment))
 
 

@@ -199,7 +199,7 @@ def test_set_of_a_key_below_a_value_raises() -> None:
         ("data.test=a", "  data: `data.validation` and `data.test` need `data.train`\n"),
         (
             "data={train='a', only='b'}",
-            "  data: `data.only` chooses from `data.source`, not from the file `data.train`",
+            "  data: `data.only` selects from `data.source`, not from the file `data.train`",
         ),
         ("data=3", "  data: "),
         ("model=3", "  model: "),
