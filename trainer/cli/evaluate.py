@@ -1,14 +1,29 @@
-"""`communique evaluate`: evaluate a saved model on a labelled file."""
+"""`communique evaluate`: a saved model on a labelled file; and what other commands share: artefacts, printed reports."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import OverwriteOption, console
-from trainer.cli.report import ArtefactArgument, print_report
+from labels.cli.terminal import OverwriteOption, bounds, console, number, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trainer.calibration.certificate import Certificate
+    from trainer.evaluation import Report
+    from trainer.model.model import Model
+
+_MANY_LABELS = 12
+ArtefactArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of a run or an artefact, or an MLflow URI, e.g. models:/diplomatic-statements@champion."
+    ),
+]
 
 
 def evaluate(
@@ -29,3 +44,74 @@ def evaluate(
     print_report(evaluation.report)
     if evaluation.folder is not None:
         console.print(f"Saved in {evaluation.folder}: report.json, predictions.parquet, plots/")
+
+
+def load_model(artefact: str) -> Model:
+    """Load the saved model from the folder of a run or an artefact, or from an MLflow URI."""
+    from trainer.model.model import Model
+    from trainer.runs.registry import fetch_artefact
+
+    return Model.load(fetch_artefact(artefact))
+
+
+def print_report(report: Report) -> None:
+    """Print the main figures of a report, then one row per label (only the twelve most frequent if there are more)."""
+    from trainer.evaluation.plots import remarks
+
+    intervals = report.intervals
+    interval_heading = f"{intervals.confidence:.0%} interval" if intervals else "interval"
+    console.print(table(["", "value", interval_heading], _main_rows(report)))
+    console.print(_label_table(report, interval_heading))
+    if report.certificate:
+        console.print(_certificate_table(report.certificate))
+    for remark in remarks(report):
+        console.print(remark)
+
+
+def _main_rows(report: Report) -> Iterator[tuple[str, str, str]]:
+    for name in ("macro_f1", "micro_f1", report.exact_match_name):
+        interval = getattr(report.intervals, name) if report.intervals else None
+        yield name, number(getattr(report, name)), bounds(interval)
+    yield "calibration error", number(report.calibration.expected_calibration_error), ""
+
+
+def _label_table(report: Report, interval_heading: str) -> Table:
+    headings = ("label", "precision", "recall", "F1", interval_heading, "support", "threshold")
+    frequent = sorted(report.labels, key=lambda label: -report.per_label[label].support)[:_MANY_LABELS]
+    rows = (_label_cells(report, label) for label in report.labels if label in frequent)
+    left = len(report.labels) - len(frequent)
+    return table(headings, rows, caption=f"{left} rarer labels are in report.json" if left else None)
+
+
+def _label_cells(report: Report, label: str) -> tuple[str, ...]:
+    figures = report.per_label[label]
+    interval = report.intervals.per_label_f1.get(label) if report.intervals else None
+    scores = map(number, (figures.precision, figures.recall, figures.f1))
+    return (label, *scores, bounds(interval), str(figures.support), number(figures.threshold, 2))
+
+
+def _certificate_table(certificate: Certificate) -> Table:
+    """For a cascade: the share of sentences that the cheap model answers, and bounds on its differences from the
+    expensive model."""
+    differs = f"{certificate.share:.2%} (at most {certificate.upper_bound:.2%} at confidence "
+    rows = [
+        ("cheap model answers", f"{certificate.answered_share:.1%} of {certificate.cases} sentences"),
+        ("differs from expensive", f"{differs}{certificate.confidence:g})"),
+    ]
+    labels = certificate.labels
+    bounded = [f"{x.name} {x.share:.1%} (at most {x.upper_bound:.1%})" for x in labels if x.upper_bound is not None]
+    rare = [f"{x.name} {x.lost} of {x.positives}" for x in labels if x.upper_bound is None]
+    for what, losses in (("lost of expensive", bounded), ("too rare for a bound", rare)):
+        if losses:
+            rows.append((what, _first(losses)))
+    if together := certificate.rare:
+        counts = f"{together.lost} of {together.positives} ({together.share:.1%}, "
+        rows.append(("these together", f"{counts}at most {together.upper_bound:.1%})"))
+    caption = "The bounds assume independent sentences; sentences in one document are rarely independent."
+    return table(("what", "figures"), rows, align="lt", show_header=False, caption=caption)
+
+
+def _first(figures: Sequence[str]) -> str:
+    """The figures of the labels in one line; if there are many labels, only the first twelve."""
+    left = len(figures) - _MANY_LABELS
+    return ", ".join(figures[:_MANY_LABELS]) + (f", {left} more in report.json" if left > 0 else "")

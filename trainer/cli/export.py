@@ -11,7 +11,7 @@ import typer
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
 from labels.errors import InputError
 from labels.settings import command
-from trainer.cli.report import ArtefactArgument
+from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:
     from trainer.model.export import ExportReport

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labels.cli.terminal import console, progress_bars
-from trainer.cli.report import ArtefactArgument, load_model
+from trainer.cli.evaluate import ArtefactArgument, load_model
 
 if TYPE_CHECKING:
     from trainer.model.model import Model

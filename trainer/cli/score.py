@@ -8,7 +8,7 @@ import typer
 
 from labels.cli.terminal import StoreOption, console, print_next, progress_bars
 from labels.settings import command, load_settings
-from trainer.cli.report import ArtefactArgument
+from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:
     from trainer.active.scoring import ScoreReport

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from labels.cli.terminal import console
-from trainer.cli.report import ArtefactArgument, load_model
+from trainer.cli.evaluate import ArtefactArgument, load_model
 
 
 def serve(

@@ -11,7 +11,7 @@ import typer
 
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
 from labels.settings import command
-from trainer.cli.report import print_report
+from trainer.cli.evaluate import print_report
 from trainer.cli.train import ExperimentArgument, OutOption, SetOption, predict_command
 
 if TYPE_CHECKING:

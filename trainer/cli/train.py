@@ -10,7 +10,7 @@ import typer
 
 from labels.cli.terminal import OverwriteOption, bounds, console, number, print_next, progress_bars, table
 from labels.settings import command
-from trainer.cli.report import print_report
+from trainer.cli.evaluate import print_report
 
 if TYPE_CHECKING:
     from rich.table import Table

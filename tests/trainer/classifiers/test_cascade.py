@@ -20,7 +20,7 @@ from trainer.calibration.certificate import Certificate, LabelCertificate, upper
 from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
 from trainer.classifiers.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
-from trainer.cli.report import print_report
+from trainer.cli.evaluate import print_report
 from trainer.config.experiment import Experiment, load_experiment, parse_experiment
 from trainer.config.models import CascadeSection, TfidfSection
 from trainer.data.dataset import load_dataset
