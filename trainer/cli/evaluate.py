@@ -1,4 +1,4 @@
-"""`communique evaluate`: a saved model on a labelled file; and what other commands share: artefacts, printed reports."""
+"""`communique evaluate`: a saved model on a labelled file. Other commands share its artefact argument and report."""
 
 from __future__ import annotations
 
