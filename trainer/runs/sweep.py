@@ -1,4 +1,4 @@
-"""A sweep: trials on one frozen split, scored on validation; then the best one as a run of its own, tested once."""
+"""A sweep: trials on one frozen split, scored on validation, then a run of the best trial, which alone is tested."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ STUDY, SPLIT, TRIALS, BEST_FILE, BEST = "study.journal", "split.json", "trials.c
 
 
 SWEPT = "model"
-"""The section whose keys can be swept, but for `kind`: another kind has other keys.
+"""The section whose keys can be swept, except `kind`, because kinds have different keys.
 
-Other sections decide what is compared, not what is best. So does [calibration]: trials are scored on the rows that
-calibrate them, so the calibration that fits these rows most closely would always win.
+The keys of other sections define the comparison. This includes [calibration]: trials are scored on the rows that
+calibrate them, and the calibration that fits these rows most closely would always win.
 """
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A sweep's folder, its trials with the best one, and the report of the best one's run, which alone was tested.
+    """The results of a sweep: its folder, its trials, the best trial, and the report of the best trial's run on test.
 
-    `resumed` trials were there already. `tested` settings were tried on the test part so far, this one included.
-    `importances` are as `SweepStudy.importances` says. `run_id` is that of the trials' parent (empty: not tracked).
+    `resumed` is the number of trials that an earlier call finished. `tested` is the number of settings evaluated on the
+    test part so far, including those of the best trial. `importances` are the result of `SweepStudy.importances`.
+    `run_id` identifies the MLflow run that is the parent of the trials (empty if the sweep was not tracked).
     """
 
     folder: Path
@@ -58,15 +59,15 @@ class SweepResult:
 
 
 def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> SweepResult:
-    """Try the settings of an experiment's sweep, then run the best one.
+    """Try the settings of an experiment's sweep, then run the best settings.
 
-    `out` holds the study after every trial: the same call goes on where an earlier one was interrupted, and trials that
-    are there already count. In the end it holds `trials.csv`, `best.toml` (an experiment for `communique train`) and
-    `best/` (what `run_experiment` leaves).
+    The study in `out` is saved after every trial: if a call was interrupted, the same call continues the study, and
+    finished trials count. At the end, `out` also contains `trials.csv`, `best.toml` (an experiment for `communique
+    train`) and `best/` (the outputs of `run_experiment`).
 
     Raises:
-        InputError: the space or the data do not allow it, `out` holds something else, or all trials failed.
-        TrackingError: MLflow refused.
+        InputError: the space or the data are not valid, `out` has other contents, or all trials failed.
+        TrackingError: MLflow reported an error.
     """
     silence_libraries()
     if world_size() > 1:
@@ -120,13 +121,15 @@ def _make_folder(out: Path, *, overwrite: bool) -> None:
             shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error}). Name another with --out.") from error
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror or error}). Choose another folder with --out."
+        ) from error
 
 
 def _on_split(experiment: Experiment, out: Path) -> Experiment:
-    """The experiment on the split that the sweep froze, where there is one: a label store may have grown since.
+    """Return the experiment with the split that the sweep saved, if any: the label store may have grown since.
 
-    Where the data name a test file, the files are the split.
+    If the data name a test file, the files define the split.
     """
     if experiment.data.test or not (out / SPLIT).is_file():
         return experiment
@@ -135,7 +138,7 @@ def _on_split(experiment: Experiment, out: Path) -> Experiment:
 
 
 def _identity(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
-    """What all trials of a sweep must have in common to be compared."""
+    """Return the seed and the hashes that all trials of a sweep must share to be comparable."""
     sections = ("data", "split", "model", "calibration")
     return {
         "seed": str(experiment.seed),
@@ -168,7 +171,7 @@ def _run_trials(experiment: Experiment, dataset: Dataset, study: SweepStudy, tra
 
 
 def _propose(study: SweepStudy, missing: int, end: float | None) -> Iterator[Job]:
-    """As many jobs as are missing; after the timeout only the first."""
+    """Yield the missing jobs until the timeout; the first job is yielded in any case."""
     for proposed in range(missing):
         if proposed and end is not None and time.monotonic() >= end:
             return
@@ -180,19 +183,19 @@ def _best(trials: Sequence[Trial], name: str) -> Trial:
     if not scored:
         problems = Counter(trial.outcome.problem for trial in trials)
         lines = [f"  {times} times: {problem}" for problem, times in problems.most_common(5)]
-        lines += ["Fix the cause, then start again with --overwrite."]
-        raise ExperimentError("\n".join([f"{name}: all {len(trials)} trials failed; there is no best.", *lines]))
+        lines += ["Fix the cause, then repeat the sweep with --overwrite."]
+        raise ExperimentError("\n".join([f"{name}: all {len(trials)} trials failed.", *lines]))
     return max(scored, key=lambda trial: trial.score)
 
 
 def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> None:
     import pandas as pd
 
-    # As objects, so that a whole number among the choices 1 and 0.5 stays one.
+    # With dtype object, pandas does not convert the integer in the choices 1 and 0.5 to a float.
     table = pd.DataFrame(map(_row, study.trials), dtype=object)
     write_whole(out / TRIALS, [table.to_csv(index=False, lineterminator="\n")])
     head = (
-        f"# The best of {len(study.trials)} trials by macro-F1 on validation, {best.score:.4f}: an optimistic figure.\n"
+        f"# The best of {len(study.trials)} trials by macro-F1 on validation ({best.score:.4f}, optimistic).\n"
         f"#   {command('train', out / BEST_FILE, '--out', f'runs/{experiment.name}-best')}\n\n"
     )
     write_whole(out / BEST_FILE, [head, dump_experiment(_winner(experiment, best))])
@@ -216,7 +219,7 @@ def _track(tracker: Tracker, best: Trial, out: Path) -> None:
 
 
 def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> Report:
-    """The report of the best trial's run; settings that have been tested are not tested again."""
+    """Run the best trial and return its report; if its settings were tested last, return the existing report."""
     report = out / BEST / "report.json"
     if study.tested[-1:] == [best.number] and report.is_file():
         return Report.read(report)
@@ -228,22 +231,24 @@ def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path)
 
 
 def read_space(experiment: Experiment) -> dict[str, BaseDistribution]:
-    """Key -> Optuna's distribution of it. Both ends of every range, and every choice, are allowed by the experiment.
+    """Return Optuna's distribution of each key of a sweep.
+
+    Both ends of every range, and every choice, are checked: they are valid values of the experiment.
 
     Raises:
-        ExperimentError: the space is empty, or holds a key or value that a trial could not run with; or the model is a
-            cascade, whose proof counts once only.
+        ExperimentError: the space is empty or contains an invalid key or value, or the model is a cascade (its
+            certificate is not valid after a choice among several trials).
     """
     if experiment.model.kind == "cascade":
         raise ExperimentError(
-            f"{experiment.name}: a cascade cannot be swept: every trial would be proven on the same sentences, and the "
-            "best of many proofs proves nothing. Sweep its two models by themselves, and put what is best into "
-            "[model.cheap] and [model.expensive]."
+            f"{experiment.name}: a cascade cannot be swept: all trials would be certified on the same sentences, and "
+            "the best of many certificates is not valid. Sweep the two models separately, and copy the best settings "
+            "to [model.cheap] and [model.expensive]."
         )
     if not experiment.sweep.space:
         raise ExperimentError(
-            f"{experiment.name}: [sweep.space] is empty. Say what to try, e.g. model.C = {{ low = 0.1, high = 100.0, "
-            "log = true }."
+            f"{experiment.name}: [sweep.space] is empty. Add the settings to try, e.g. "
+            "model.C = { low = 0.1, high = 100.0, log = true }."
         )
     return {key: _distribution(experiment, key) for key in experiment.sweep.space}
 
@@ -253,24 +258,26 @@ def _distribution(experiment: Experiment, key: str) -> BaseDistribution:
 
     place = f"{experiment.name}: [sweep.space] {key}"
     if key.split(".")[0] != SWEPT or key == "model.kind":
-        raise ExperimentError(f"{place}: this key cannot be swept. Keys of [model] can, but for model.kind.")
+        raise ExperimentError(
+            f"{place}: this key cannot be swept. Only keys of [model] except model.kind can be swept."
+        )
     asked = experiment.sweep.space[key]
     ends = (asked.low, asked.high) if isinstance(asked, SweepRange) else asked
-    # Read back from the experiment, so that a range has the numbers that the key takes (9 for an int key, not 9.0).
+    # The experiment converts each value to the type of the key, e.g. 9.0 to 9 for a key of type int.
     taken = [reduce(getattr, key.split("."), with_values(experiment, {key: end}, f"{place} = {end}")) for end in ends]
     return _range(asked, taken, place) if isinstance(asked, SweepRange) else CategoricalDistribution(asked)
 
 
 def _range(asked: SweepRange, taken: list[Any], place: str) -> BaseDistribution:
-    """A distribution of whole numbers where the key takes such, as its values show, else of any."""
+    """Return a distribution of integers if both ends are integers after conversion, else of floats."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in taken):
-        raise ExperimentError(f"{place}: this key takes no numbers. Give a list of choices.")
+        raise ExperimentError(f"{place}: this key does not take numbers. Use a list of choices.")
     low, high = taken
     if not isinstance(low, int):
         return FloatDistribution(low, high, log=asked.log, step=asked.step)
     step = 1 if asked.step is None else int(asked.step)
     if asked.step not in (None, step):
-        raise ExperimentError(f"{place}: this key takes whole numbers, but step = {asked.step}. Give a whole step.")
+        raise ExperimentError(f"{place}: this key takes whole numbers, but step = {asked.step}. Use a whole number.")
     return IntDistribution(low, high, log=asked.log, step=step)

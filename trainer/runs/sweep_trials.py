@@ -1,6 +1,7 @@
-"""The trials of a sweep: proposed by Optuna, kept in a journal that outlives the process.
+"""The trials of a sweep: proposed by Optuna, run, and saved in a journal that outlives the process.
 
-Trials run in this process, one after the other, or as tasks of a Ray cluster; neither knows about studies or MLflow.
+Trials run in this process, one after the other, or as tasks of a Ray cluster. The code that runs a trial does not
+depend on studies or MLflow.
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ class Trial:
 
 
 class SweepStudy:
-    """An open study, whose space and seed decide what is proposed.
+    """An open study that proposes trials from its space and seed, and records their outcomes.
 
-    Where trials run one after the other, a proposal depends on the seed and on the trials finished before it alone: a
-    sweep that was interrupted goes on as if it had not been.
+    If trials run one after the other, a proposal depends only on the seed and the trials finished before it: a sweep
+    that was interrupted continues as if it had not been interrupted.
     """
 
     def __init__(
@@ -75,20 +76,20 @@ class SweepStudy:
 
     @property
     def trials(self) -> list[Trial]:
-        """The finished ones, in order."""
+        """The finished trials, in order."""
         return [_trial(frozen) for frozen in self._study.get_trials(deepcopy=False) if _is_finished(frozen)]
 
     @property
     def tested(self) -> list[int]:
-        """Numbers of the trials whose settings have been tried on test, in order."""
+        """Numbers of the trials whose settings were evaluated on test, in order."""
         return list(self._study.user_attrs.get(_TESTED, ()))
 
     def note_tested(self, number: int) -> None:
-        """Record that a trial's settings have been tried on test."""
+        """Record that a trial's settings were evaluated on test."""
         self._study.set_user_attr(_TESTED, [*self.tested, number])
 
     def propose(self) -> tuple[int, dict[str, Any]]:
-        """Number and values of a new trial."""
+        """Propose a new trial; returns its number and values."""
         from optuna.samplers import TPESampler
 
         place = len(self.trials) + len(self._open)
@@ -99,7 +100,7 @@ class SweepStudy:
         return trial.number, dict(trial.params)
 
     def record(self, number: int, outcome: TrialOutcome) -> Trial:
-        """Store the outcome of a proposed trial, which is finished from then on."""
+        """Store the outcome of a proposed trial and mark the trial as finished."""
         from optuna.trial import TrialState
 
         trial = self._open.pop(number)
@@ -109,7 +110,10 @@ class SweepStudy:
         return _trial(self._study.tell(trial, outcome.score, state))
 
     def importances(self) -> dict[str, float]:
-        """Share of the score's variance that each key explains, the largest first; empty for fewer than ten scores.
+        """Compute the share of the score's variance that each key explains, the largest share first.
+
+        Returns an empty dictionary if there are fewer than ten scores, if all scores are equal, or if the space has
+        only one key.
 
         Source: functional ANOVA of a random forest (Hutter, Hoos and Leyton-Brown 2014).
         """
@@ -122,7 +126,7 @@ class SweepStudy:
 
 
 def require_optuna() -> None:
-    """Raise ExperimentError where Optuna is not installed."""
+    """Raise ExperimentError if Optuna is not installed."""
     if find_spec("optuna") is None:
         raise ExperimentError('a sweep needs Optuna: install it with `pip install "communique[sweep]"`.')
 
@@ -136,16 +140,16 @@ def open_study(
     parallel: bool,
     identity: Mapping[str, str],
 ) -> SweepStudy:
-    """The study in a journal file; a missing file is created.
+    """Open the study in a journal file, and create the file if it is missing.
 
     Args:
-        startup: trials drawn at random before earlier ones guide the choice.
-        parallel: several trials are open at a time; a proposal then keeps away from those.
-        identity: what all trials of a study have in common, by name.
+        startup: number of trials drawn at random before earlier trials guide the choice.
+        parallel: whether several trials are open at a time; proposals then avoid the values of open trials.
+        identity: hashes, by name, that all trials of a study must share.
 
     Raises:
-        ExperimentError: the file holds a study of another identity.
-        DataError: it cannot be read or written.
+        ExperimentError: the file contains a study with another identity.
+        DataError: the file cannot be read or written.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -156,7 +160,7 @@ def open_study(
         storage = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
         study = optuna.create_study(storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True)
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: this study cannot be opened ({error}). Name another folder with --out.") from error
+        raise DataError(f"{path}: this study cannot be opened ({error}). Choose another folder with --out.") from error
     _check_identity(study, path, identity)
     return SweepStudy(study, space, seed=seed, startup=startup, parallel=parallel)
 
@@ -169,13 +173,13 @@ def _check_identity(study: Study, path: Path, identity: Mapping[str, str]) -> No
     other = [name for name, value in identity.items() if stated.get(name) != value]
     if other:
         raise ExperimentError(
-            f"{path}: this sweep was started with another {', '.join(other)}; new trials cannot be compared with them. "
-            "Name another folder with --out, or start again with --overwrite."
+            f"{path}: this sweep was started with another {', '.join(other)}; new trials cannot be compared with its "
+            "trials. Choose another folder with --out, or start again with --overwrite."
         )
 
 
 def _is_finished(trial: FrozenTrial) -> bool:
-    """Whether the trial has an outcome; an interrupted one has none."""
+    """Return whether a trial has an outcome; an interrupted trial does not."""
     return trial.state.is_finished() and (trial.values is not None or bool(trial.user_attrs.get(_PROBLEM)))
 
 
@@ -188,16 +192,16 @@ def _trial(trial: FrozenTrial) -> Trial:
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to be run: its number in the study, and its values at the experiment's keys."""
+    """A trial to run: its number in the study, and values by key of the experiment."""
 
     number: int
     values: Mapping[str, Any]
 
 
 def run_jobs(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> Iterator[tuple[Job, TrialOutcome]]:
-    """Each job with its outcome, in the order in which they end, on the sweep's executor.
+    """Run jobs on the sweep's executor; yields each job with its outcome, in the order in which jobs end.
 
-    A job is only asked for when there is a place for it.
+    The next job is requested only when a worker is free.
     """
     if experiment.sweep.executor == "ray":
         yield from _run_on_ray(experiment, dataset, jobs)
@@ -207,7 +211,7 @@ def run_jobs(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> I
 
 
 def run_trial(experiment: Experiment, dataset: Dataset, job: Job) -> TrialOutcome:
-    """Fit and calibrate a model and score it on validation; a failure is an outcome, not an error."""
+    """Fit and calibrate a model and score it on validation; a failure is returned as an outcome, not raised."""
     start = time.perf_counter()
     score: float | None = None
     problem = ""
@@ -216,29 +220,30 @@ def run_trial(experiment: Experiment, dataset: Dataset, job: Job) -> TrialOutcom
         model = fit_model(tried, dataset).model
         score = macro_f1(model.labels, predict_examples(model, dataset.parts["validation"]))
         problem = "" if score is not None else "macro-F1 on validation is undefined: no label occurs or is predicted"
-    except Exception as error:  # out of memory, diverged, too few data: the sweep goes on
+    except Exception as error:  # out of memory, diverged, too few data: the sweep continues
         problem = describe_problem(error)
     return TrialOutcome(score, time.perf_counter() - start, problem)
 
 
 def describe_problem(error: BaseException) -> str:
-    """An error in a line."""
+    """Describe an error in one line of at most 500 characters."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}"[:500] if first else type(error).__name__
 
 
 def require_ray() -> None:
-    """Raise ExperimentError where Ray is not installed."""
+    """Raise ExperimentError if Ray is not installed."""
     if find_spec("ray") is None:
         raise ExperimentError(
-            'sweep.executor = "ray" needs Ray: install it with `pip install "communique[ray]"`, or set it to "local".'
+            'sweep.executor = "ray" needs Ray: install Ray with `pip install "communique[ray]"`, or set sweep.executor '
+            'to "local".'
         )
 
 
 def _run_on_ray(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> Iterator[tuple[Job, TrialOutcome]]:
-    """Jobs as tasks of one core (and a share of the GPUs) each; the data are sent once.
+    """Run jobs as Ray tasks, each on one core and a share of the GPUs; the data are sent once.
 
-    Ray joins the cluster that RAY_ADDRESS names, or starts one on this machine.
+    Ray joins the cluster that RAY_ADDRESS names, or starts a cluster on this machine.
     """
     ray: Any = import_module("ray")
     workers = experiment.sweep.workers
@@ -248,7 +253,7 @@ def _run_on_ray(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     try:
         gpus = min(1.0, ray.cluster_resources().get("GPU", 0) / workers)
-        # A task whose process died is not tried again: what filled the memory once does so again.
+        # A task whose process died is not repeated: it would most likely run out of memory again.
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(run_trial)
         sent = ray.put(dataset)
         running: dict[Any, tuple[Job, float]] = {}

@@ -1,7 +1,7 @@
-"""An experiment's run in MLflow: its parameters, figures, files and model, and where MLflow's store is.
+"""Logging to MLflow: the parameters, figures, files and model of an experiment's run, and the location of the store.
 
-MLflow reads its own setting, MLFLOW_TRACKING_URI; without it, a SQLite file in the working folder is used.
-What is registered and read back is in `registry`.
+MLflow's own setting MLFLOW_TRACKING_URI names the store; by default it is a SQLite file in the working folder. The
+module `registry` registers models and reads runs.
 """
 
 from __future__ import annotations
@@ -31,18 +31,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ARTEFACT = "artefact"
-"""The name of a run's model, and of its folder."""
+"""Name of a run's model and of the model's folder."""
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
 _CLOCK_STEP = 5.0
-"""Seconds by which setting the system clock may shift the start time of a process."""
+"""Tolerance in seconds for the start time of a process, which shifts if the system clock is adjusted."""
 
 
 @contextmanager
 def mlflow_store(what: str) -> Iterator[Any]:
-    """MLflow, whose errors become a TrackingError; `what` could not be done with its store: "read", "written"...
+    """Provide the MLflow module, and convert its errors to TrackingError.
 
-    It is imported here: that takes seconds, which commands that track nothing are spared.
+    MLflow is imported here because the import takes seconds, which commands without tracking need not spend.
+
+    Args:
+        what: the failed operation on the store, for messages: "read", "written"...
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -58,25 +61,25 @@ def mlflow_store(what: str) -> Iterator[Any]:
 
 
 class Tracker:
-    """An open run. `log_*` write to it; `run_id` identifies it."""
+    """An open MLflow run, identified by `run_id`. The methods `log_*` write to the run."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Parameters, as text of at most 500 characters."""
+        """Log parameters as text of at most 500 characters."""
         with mlflow_store("written") as mlflow:
             mlflow.log_params({key: str(value)[:500] for key, value in params.items()})
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int | None = None) -> None:
-        """Metrics, at a step of a series where one is given; undefined ones (None) are left out."""
+        """Log metrics, optionally at a step of a series; undefined metrics (None) are left out."""
         with mlflow_store("written") as mlflow:
             mlflow.log_metrics({key: float(value) for key, value in metrics.items() if value is not None}, step=step)
 
     def log_nested(
         self, name: str, params: Mapping[str, Any], metrics: Mapping[str, float | None], problem: str = ""
     ) -> None:
-        """Log a finished run below this one; with a problem it is FAILED, and the tag `problem` says why."""
+        """Log a finished child run; with a problem, its status is FAILED and its tag `problem` gives the reason."""
         with mlflow_store("opened") as mlflow:
             run = mlflow.start_run(run_name=name, nested=True, tags={"problem": problem[:5000]} if problem else {})
         status = "FAILED"
@@ -86,15 +89,15 @@ class Tracker:
             nested.log_metrics(metrics)
             status = status if problem else "FINISHED"
         finally:
-            mlflow.end_run(status)  # the nested one: MLflow ends the run that was started last
+            mlflow.end_run(status)  # ends the child run: MLflow ends the run that was started last
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Tags."""
+        """Set tags of the run."""
         with mlflow_store("written") as mlflow:
             mlflow.set_tags(dict(tags))
 
     def log_output(self, path: Path) -> None:
-        """A file, or a folder with all its files, as run artifacts under its own name."""
+        """Log a file, or a folder with all its files, as run artifacts under its own name."""
         with mlflow_store("written") as mlflow:
             if path.is_dir():
                 mlflow.log_artifacts(str(path), path.name)
@@ -102,12 +105,12 @@ class Tracker:
                 mlflow.log_artifact(str(path))
 
     def log_text(self, text: str, name: str) -> None:
-        """A text as a run artifact called `name`."""
+        """Log a text as a run artifact called `name`."""
         with mlflow_store("written") as mlflow:
             mlflow.log_text(text, name)
 
     def log_examples(self, part: str, examples: Sequence[Example], source: str, digest: str) -> None:
-        """One part of the data as an MLflow dataset: its size, columns and digest, never the texts."""
+        """Log one part of the data as an MLflow dataset: its size, columns and digest, but not its texts."""
         import pandas as pd
 
         columns = {"text": [e.text for e in examples], "labels": ["|".join(e.labels) for e in examples]}
@@ -117,13 +120,13 @@ class Tracker:
 
 
 def log_model(folder: Path) -> str:
-    """Log an artefact's folder with the open run, as a model that `mlflow models serve` and Spark can load.
+    """Log an artefact's folder to the open run, as a model that `mlflow models serve` and Spark can load.
 
     Returns:
-        Its URI, `models:/m-...`.
+        The model's URI, `models:/m-...`.
 
     Raises:
-        TrackingError: MLflow refused.
+        TrackingError: MLflow reported an error.
     """
     with mlflow_store("written") as mlflow:
         info = mlflow.models.Model.log(artifact_path=None, name=ARTEFACT, flavor=_ArtefactFlavor, folder=folder)
@@ -131,10 +134,10 @@ def log_model(folder: Path) -> str:
 
 
 class _ArtefactFlavor:
-    """Writes an artefact as `mlflow.pyfunc.save_model` would write it with models-from-code.
+    """Writes an artefact in the form that `mlflow.pyfunc.save_model` writes with models-from-code.
 
-    That function copies the artefact once more, and compares every installed package with the requirements, which takes
-    seconds.
+    `mlflow.pyfunc.save_model` itself is not used: it copies the artefact once more, and takes seconds to compare every
+    installed package with the requirements.
     """
 
     __name__ = "mlflow.pyfunc"
@@ -172,7 +175,7 @@ _LOADING_CODE = Path(__file__).parents[1] / "model" / "pyfunc.py"
 
 
 def _environment(mlflow_version: str) -> dict[str, str]:
-    """The files, by name, from which MLflow installs what is needed to serve the model."""
+    """Return the files, by name, that list the packages MLflow must install to serve the model."""
     python, requirements = platform.python_version(), [f"mlflow=={mlflow_version}", "communique"]
     return {
         "requirements.txt": "\n".join(requirements),
@@ -183,7 +186,7 @@ def _environment(mlflow_version: str) -> dict[str, str]:
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """A hard link where the file system allows one: MLflow copies the content from there to its store anyway."""
+    """Make a hard link if the file system allows it, else a copy: MLflow copies the content to its store anyway."""
     try:
         os.link(source, target)
     except OSError:
@@ -191,7 +194,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def connect() -> None:
-    """Point MLflow at its store and mark runs whose process is gone as KILLED.
+    """Point MLflow at its store, and mark runs whose process has ended as KILLED.
 
     Raises:
         TrackingError: the store cannot be reached.
@@ -205,10 +208,10 @@ def connect() -> None:
 
 
 def _create_database(uri: str) -> None:
-    """Make a missing SQLite tracking database by copying an empty one.
+    """Create a missing SQLite tracking database by copying an empty database.
 
-    MLflow itself would run its whole history of schema migrations, which takes seconds. Whatever cannot be done here is
-    left to MLflow.
+    MLflow itself would run all its schema migrations, which takes seconds. If the copy fails, MLflow creates the
+    database.
     """
     path = sqlite_file(uri)
     if path is None or path.exists() or not path.parent.is_dir():
@@ -216,22 +219,22 @@ def _create_database(uri: str) -> None:
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         shutil.copyfile(_empty_database(), draft)
-        # A link never replaces a file that another process made there meanwhile.
+        # Unlike a move, a link cannot replace a file that another process created in the meantime.
         os.link(draft, path)
-    except (OSError, ImportError):  # the function that makes the tables is not part of MLflow's public API
+    except (OSError, ImportError):  # the function that creates the tables is not part of MLflow's public API
         return
     finally:
         draft.unlink(missing_ok=True)
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a plain `sqlite:///PATH` tracking URI; None for any other."""
+    """Return the file of a plain `sqlite:///PATH` tracking URI; None for any other URI."""
     name = uri.removeprefix("sqlite:///")
     return Path(name) if name and name != uri and name != ":memory:" and "?" not in name else None
 
 
 def _empty_database() -> Path:
-    """A SQLite file in the cache with the tables of this version of MLflow, and nothing in them."""
+    """Return a SQLite file in the cache that has the empty tables of this version of MLflow."""
     import mlflow
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
@@ -252,11 +255,11 @@ def _empty_database() -> Path:
 
 @contextmanager
 def tracked_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Tracker]:
-    """An MLflow run that ends FINISHED, FAILED after an error, or KILLED when interrupted."""
+    """Open an MLflow run. Its final status is FINISHED, FAILED after an error, or KILLED after an interruption."""
     import mlflow
 
     if mlflow.active_run() is not None:
-        raise TrackingError("an MLflow run is open already in this process. End it first with `mlflow.end_run()`.")
+        raise TrackingError("an MLflow run is already open in this process. End the run with `mlflow.end_run()`.")
     with mlflow_store("opened"):
         mlflow.set_experiment(experiment)
         run = mlflow.start_run(run_name=name, tags={**_process_tags(), **tags})
@@ -273,9 +276,11 @@ def tracked_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator
 
 @contextmanager
 def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = "") -> Iterator[Tracker | None]:
-    """An open MLflow run with an experiment's parameters, data and tags, or None if tracking is off.
+    """Open an MLflow run with an experiment's parameters, data and tags; yields None if tracking is off.
 
-    With `beside` it belongs to the MLflow experiment `NAME-BESIDE`, apart from the runs that the leaderboard ranks.
+    Args:
+        beside: if given, the run is logged in the MLflow experiment `NAME-BESIDE`, separate from the runs that the
+            leaderboard ranks.
     """
     if not experiment.tracking.enabled:
         yield None
@@ -286,7 +291,7 @@ def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = 
         "codebook.hash": dataset.codebook.hash,
         "split.hash": dataset.split.hash,
         "data.training_hash": dataset.training_hash,
-        # The tag keeps its first name, by which earlier runs are grouped with later ones.
+        # The tag keeps its original name, so that the leaderboard groups earlier runs with later runs.
         "data.judging_hash": dataset.evaluation_hash,
         "synthetic": str(dataset.synthetic).lower(),
     }
@@ -299,7 +304,7 @@ def track_experiment(experiment: Experiment, dataset: Dataset, *, beside: str = 
 
 
 def published(experiment: Experiment) -> dict[str, Any]:
-    """An experiment's content without the password of its label store."""
+    """Return an experiment's content without the password of its label store."""
     content = experiment.model_dump()
     if experiment.data.store:
         content["data"]["store"] = store_name(experiment.data.store)
@@ -307,7 +312,7 @@ def published(experiment: Experiment) -> dict[str, Any]:
 
 
 def _flattened(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
+    """Flatten nested sections to values by dotted key."""
     flat: dict[str, Any] = {}
     for key, value in content.items():
         flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -315,7 +320,7 @@ def _flattened(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def mark_stale_runs() -> int:
-    """Mark RUNNING runs of this host whose process is gone as KILLED; how many there were."""
+    """Mark RUNNING runs of this host whose process has ended as KILLED; returns the number of marked runs."""
     import mlflow
 
     running = mlflow.search_runs(
@@ -337,7 +342,7 @@ def _process_tags() -> dict[str, str]:
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether a run's process ran on this host and has ended (another process may have its number by now)."""
+    """Return whether a run's process ran on this host and has ended (another process may have the same id now)."""
     import psutil
 
     if tags.get(_TAG_HOST) != socket.gethostname() or _TAG_PID not in tags:

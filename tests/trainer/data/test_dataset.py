@@ -158,7 +158,7 @@ def test_equal_rows_at_equal_places_of_two_files_are_two_examples(write_jsonl: W
 
 def test_a_validation_file_without_a_test_file_raises(write_jsonl: WriteJsonl, codebook_file: str) -> None:
     file = str(write_jsonl("all.jsonl", as_rows(make_examples(12))))
-    with pytest.raises(ExperimentError, match=r"data\.validation without data\.test"):
+    with pytest.raises(ExperimentError, match=r"data\.validation needs data\.test"):
         load_dataset(experiment(data={"train": file, "validation": file, "codebook": codebook_file}))
 
 
@@ -293,7 +293,7 @@ def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjud
 def test_a_codebook_that_does_not_fit_the_starter_corpus_is_refused_with_the_repair(change: dict[str, Any]) -> None:
     other = DIPLOMATIC.model_copy(update={"name": "mine"} | change)
     Path("mine.toml").write_text(dump_codebook(other), encoding="utf-8")
-    with pytest.raises(ExperimentError, match=r"'mine' 1\.1\.0 does not fit .*data\.source = .store..*data\.train"):
+    with pytest.raises(ExperimentError, match=r"'mine' 1\.1\.0 does not match .*data\.source = .store..*data\.train"):
         load_dataset(experiment(data={"codebook": "mine.toml"}))
 
 
