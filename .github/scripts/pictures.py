@@ -23,7 +23,7 @@ from rich.console import Console
 from communique import Classifier, Report, Store, ingest, load_codebook, load_starter_corpus, train_test_split
 from labels.annotate.screen import CodingApp
 from labels.annotate.tasks import LabellingSession
-from trainer.cli import report as printing
+from trainer.cli import evaluate as printing
 from trainer.environment import STARTER_CODEBOOK, shipped
 
 FOLDER = Path(__file__).resolve().parents[1] / "pictures"
