@@ -1,8 +1,9 @@
-"""Texts -> vectors of a frozen sentence encoder, in batches of similar length, and a cache of them from run to run.
+"""Texts -> vectors from a frozen sentence encoder, in batches of similar length, and a cache that keeps the vectors.
 
-The cache is one SQLite file for each encoder under `cache_folder()`, so that folds and runs on the same texts encode
-each text once. Its content can be computed again: the file may be deleted at any time, a damaged one is deleted, and
-where none can be written, work continues without it. `trainer.encoders.encoder` finds and opens encoders.
+The cache has one SQLite file per encoder in `cache_folder()`, so that folds and runs on the same texts encode every
+text only once. Its contents can always be computed again: the file may be deleted at any time, a damaged file is
+deleted, and if the file cannot be written, work continues without it. `trainer.encoders.encoder` finds and opens
+encoders.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     import torch
 
 Vectors = NDArray[np.float32]
-"""(n, dimensions), a row for each text."""
+"""Vectors of shape (n, dimensions), one row per text."""
 
 TokenIds = NDArray[np.int64]
-"""(batch, tokens), padded to the longest text: token ids, or a mask that is 0 where a token is padding."""
+"""Token ids, or a mask that is 0 for padding, of shape (batch, tokens), padded to the longest text of the batch."""
 
 BATCH = 32
 MAX_LENGTH = 128
@@ -37,21 +38,23 @@ _CHUNK = 1024
 _KEYS_A_QUERY = 500
 _BUSY_SECONDS = 10
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""What SQLite reports for a file that is not a database, is damaged, or has other tables than ours."""
+"""SQLite's error codes for a file that is not a database, is damaged, or has unexpected tables."""
 
 
 class Embedder:
-    """A sentence encoder that is used but not trained; it is opened when the first text comes.
+    """A frozen sentence encoder, which is opened when the first text is encoded.
 
     Args:
-        encoder: `minilm` for the bundled one, a folder, or a hub name.
-        pooling: "mean", "first", or "auto" for what the encoder was trained with.
-        max_length: tokens; longer texts are cut, at the latest where the encoder's positions end.
+        encoder: `minilm` for the bundled encoder, a folder, or a hub name.
+        pooling: "mean", "first", or "auto" for the pooling that the encoder was trained with.
+        max_length: maximum number of tokens, limited to the number of positions of the encoder; longer texts are
+            truncated.
 
-    `name` is the encoder as given, a folder by its whole path.
+    Attributes:
+        name: the argument `encoder`, but the absolute path if it is a folder.
 
     Raises:
-        EncoderError: the encoder cannot be found; `encode` raises it where it cannot be opened.
+        EncoderError: the encoder cannot be found. `encode` raises it if the encoder cannot be opened.
     """
 
     def __init__(self, encoder: str = BUNDLED, *, pooling: str = "auto", max_length: int = MAX_LENGTH) -> None:
@@ -62,17 +65,17 @@ class Embedder:
 
     @cached_property
     def identity(self) -> str:
-        """16 hex digits: equal where the same text gets the same vector (weights, tokenizer, pooling, length)."""
+        """16 hex digits that identify weights, tokenizer, pooling and maximum length; they decide every vector."""
         content = f"{encoder_digest(self._folder)}\n{self.pooling}\n{self.max_length}"
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def dimensions(self) -> int:
-        """Length of a vector."""
+        """The number of dimensions of a vector."""
         return int(self._opened[0].config.hidden_size)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """(n, dimensions) float32 vectors of length 1, in the order of `texts`."""
+        """Return unit-length float32 vectors of shape (n, dimensions), in the order of `texts`."""
         encoder, tokenizer = self._opened
 
         def pooled(**inputs: torch.Tensor) -> torch.Tensor:
@@ -108,14 +111,15 @@ def encode_in_batches(
     width: int,
     max_length: int,
 ) -> Vectors:
-    """(n, width) float32 of what `encode` gives for each text, in the order of `texts`.
+    """Encode texts in batches; returns a float32 array of shape (n, width), in the order of `texts`.
 
-    Texts are batched by their number of tokens, so that little time is spent on padding.
+    Texts are batched by their number of tokens to reduce padding.
 
     Args:
-        tokenizer: one of transformers', or an object with the same interface.
-        encode: called with a batch's input ids and attention mask; gives (batch, width).
-        max_length: tokens at which longer texts are cut.
+        tokenizer: a tokenizer from transformers, or an object with the same interface.
+        encode: function of a batch's input ids and attention mask that returns an array of shape (batch, width).
+        width: the number of columns that `encode` returns.
+        max_length: maximum number of tokens; longer texts are truncated.
     """
     tokens = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
     # `rows` keeps the order of the texts; only the batches are made in the order of length.
@@ -131,7 +135,7 @@ def encode_in_batches(
 def ask_torch(
     pooled: Callable[..., torch.Tensor], device: torch.device, input_ids: TokenIds, attention_mask: TokenIds
 ) -> Vectors:
-    """(batch, width) of what a torch function of `input_ids` and `attention_mask` gives, without gradients."""
+    """Call a torch function of `input_ids` and `attention_mask` without gradients; returns shape (batch, width)."""
     import torch
 
     with torch.inference_mode():
@@ -141,30 +145,31 @@ def ask_torch(
 
 
 def pool_states(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
-    """(batch, hidden size) from an encoder's last states (batch, tokens, hidden size).
+    """Pool an encoder's last hidden states to one vector per text, of shape (batch, hidden size).
 
     Args:
-        mask: (batch, tokens), 0 for padding.
-        pooling: "first" takes the first token's state, "mean" the mean over all tokens but padding.
+        states: the last hidden states, of shape (batch, tokens, hidden size).
+        mask: the attention mask, of shape (batch, tokens), 0 for padding.
+        pooling: "first" for the state of the first token, "mean" for the mean over all tokens except padding.
     """
     if pooling == "first":
         return states[:, 0]
-    # Padding must not count, or a text's vector would depend on its batch.
+    # Padding is excluded: otherwise, the vector of a text would depend on the other texts in its batch.
     weights = mask.unsqueeze(-1).to(states.dtype)
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 def normalised(vectors: Vectors) -> Vectors:
-    """Rows scaled to length 1; a row of zeros stays as it is."""
+    """Scale rows to unit length; rows of zeros are not changed."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
 def cached_encode(embedder: Embedder, texts: Sequence[str], *, keep: bool = True) -> Vectors:
-    """What `embedder.encode(texts)` gives, taken from its cache where it is there.
+    """Return the same vectors as `embedder.encode(texts)`, but read known vectors from the cache.
 
     Args:
-        keep: write what had to be encoded to the cache; false for texts that are read only once, such as a corpus.
+        keep: write new vectors to the cache; use false for texts that are encoded only once, such as a large corpus.
     """
     cache = EmbeddingCache(cache_folder() / "embeddings" / f"{embedder.identity}.sqlite", embedder.dimensions)
     known = cache.read(texts)
@@ -176,16 +181,17 @@ def cached_encode(embedder: Embedder, texts: Sequence[str], *, keep: bool = True
             cache.write(fresh)
         known |= fresh
         report_progress("Encoding", len(texts) - len(missing) + start + len(chunk), len(texts))
-    # By text, as the same sentence may occur several times. The shape is given for the case of no text.
+    # Looked up by text, because a text may occur several times. `reshape` is needed if there are no texts.
     return np.array([known[text] for text in texts], dtype=np.float32).reshape(len(texts), embedder.dimensions)
 
 
 class EmbeddingCache:
-    """The vectors of one encoder, by the SHA-256 of their text.
+    """The cached vectors of one encoder. The key of a vector is the SHA-256 digest of its text.
 
     Args:
-        path: the file; it is made when something is written.
-        dimensions: length of a vector. Vectors of another length or norm than 1 count as missing.
+        path: the cache file; it is created by the first `write`.
+        dimensions: the number of dimensions. Cached vectors with another number of dimensions, or with a norm other
+            than 1, are treated as missing.
     """
 
     def __init__(self, path: Path, dimensions: int) -> None:
@@ -193,7 +199,7 @@ class EmbeddingCache:
         self._dimensions = dimensions
 
     def read(self, texts: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors of those texts that are known."""
+        """Return the cached vectors by text, without the texts that are not in the cache."""
         found: dict[str, NDArray[np.float32]] = {}
         if not self._path.is_file():
             return found
@@ -212,7 +218,7 @@ class EmbeddingCache:
         return found
 
     def write(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Store the vectors of these texts: all of them, or none where the file cannot be written."""
+        """Write vectors, given by text. If the file cannot be written, no vector is written and no error is raised."""
         # Little-endian on every machine: a cache folder may be shared.
         rows = [(_key(text), vector.astype("<f4").tobytes()) for text, vector in vectors.items()]
         with self._forgiving():
@@ -225,7 +231,7 @@ class EmbeddingCache:
         if not isinstance(blob, bytes) or len(blob) != 4 * self._dimensions:
             return None
         vector = np.frombuffer(blob, dtype="<f4").astype(np.float32)
-        # All vectors here have length 1; another length means that the bytes were damaged.
+        # All cached vectors have unit length; any other length means that the bytes were damaged.
         return vector if abs(float(np.linalg.norm(vector)) - 1) < 1e-3 else None
 
     def _connect(self) -> sqlite3.Connection:
@@ -233,16 +239,16 @@ class EmbeddingCache:
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
-        """Continue without the cache after an error; a damaged file is removed."""
+        """Suppress errors, so that work continues without the cache; a damaged file is removed."""
         with suppress(OSError):
             try:
                 yield
             except sqlite3.Error as error:
-                # The low byte is the primary code; extended codes add details above it.
+                # The low byte is the primary error code; extended codes add details in the higher bytes.
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
                     self._path.unlink(missing_ok=True)
 
 
 def _key(text: str) -> bytes:
-    # Articles may contain unpaired surrogates, which plain UTF-8 refuses.
+    # Articles may contain unpaired surrogates, which the default UTF-8 encoder rejects.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

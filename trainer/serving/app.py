@@ -110,7 +110,7 @@ class Batcher:
             return
         start = 0
         for request in batch:
-            # Done already if the client has gone.
+            # The future is already done (cancelled) if the client has disconnected.
             if not request.answer.done():
                 request.answer.set_result(probabilities[start : start + len(request.texts)])
             start += len(request.texts)

@@ -248,5 +248,5 @@ def test_doubts_are_written_as_a_table(isolated: Path) -> None:
 
 
 def test_another_ending_is_refused(isolated: Path) -> None:
-    with pytest.raises(DataError, match=r"d\.txt: the list is written as \.jsonl or \.csv"):
+    with pytest.raises(DataError, match=r"d\.txt: the list can be written to \.jsonl or \.csv"):
         write_label_errors(isolated / "d.txt", [DOUBT])

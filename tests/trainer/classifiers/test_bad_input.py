@@ -194,5 +194,5 @@ def test_a_tokenizer_that_cannot_pad_is_refused(kind: str, tiny_encoder: Path, i
         (isolated / path.name).write_bytes(path.read_bytes())
     settings = json.loads((isolated / "tokenizer_config.json").read_text(encoding="utf-8"))
     (isolated / "tokenizer_config.json").write_text(json.dumps(settings | {"pad_token": None}), encoding="utf-8")
-    with pytest.raises(EncoderError, match=r"no padding token.*save the tokenizer there again"):
+    with pytest.raises(EncoderError, match=r"no padding token.*save the tokenizer in this folder again"):
         fit(kind, isolated, plain_codebook("aid", "truce"), make_examples(20))

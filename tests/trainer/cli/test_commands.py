@@ -89,7 +89,7 @@ def test_doubts_take_a_version_of_the_codebook_that_the_store_keeps(labelled: st
     ("arguments", "message"),
     [
         (["--kind", "finetune"], "'finetune' is not one of 'tfidf'"),
-        (["--out", "d.txt"], "d.txt: the list is written as .jsonl or .csv"),
+        (["--out", "d.txt"], "d.txt: the list can be written to .jsonl or .csv"),
         (["--folds", "20"], "too few to split into 20 parts"),
         (["--folds", "1"], "--folds"),
     ],

@@ -108,7 +108,7 @@ def test_pooling_and_length_are_part_of_the_identity(short_encoder: Path) -> Non
 
 
 def test_an_encoder_is_looked_for_at_once_and_opened_when_it_is_asked(own_copy: Path) -> None:
-    with pytest.raises(EncoderError, match="not a folder here"):
+    with pytest.raises(EncoderError, match="there is no such folder"):
         Embedder("nowhere/at-all")
     rewrite(own_copy / "model.safetensors", "no weights")
     embedder = Embedder(str(own_copy))

@@ -80,7 +80,7 @@ def test_a_bundled_encoder_without_weights_raises_with_the_repair(
 ) -> None:
     install_package(isolated / "site")
     monkeypatch.syspath_prepend(isolated / "site")
-    with pytest.raises(EncoderError, match=f"holds no weights: .*--force-reinstall {PACKAGE}"):
+    with pytest.raises(EncoderError, match=f"contains no weights: .*--force-reinstall {PACKAGE}"):
         freshly_bundled()
 
 
@@ -104,11 +104,14 @@ def test_a_whole_folder_is_an_encoder(isolated: Path, tokenizer: str, weights: s
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ((), r"^mine: no config\.json, .*Save .* with `save_pretrained`"),
-        (PARTS[1:], r"^mine: no config\.json"),
-        (("config.json", "model.safetensors"), r"^mine: no tokenizer beside config\.json"),
-        (PARTS[:2], r"^mine: no \*\.safetensors weights"),
-        ((*PARTS[:2], "pytorch_model.bin"), r"^mine: no \*\.safetensors weights; pickled ones are not loaded"),
+        ((), r"^mine: the folder has no config\.json, .*Save .* with `save_pretrained`"),
+        (PARTS[1:], r"^mine: the folder has no config\.json"),
+        (("config.json", "model.safetensors"), r"^mine: the folder has no tokenizer\."),
+        (PARTS[:2], r"^mine: the folder has no \*\.safetensors weights"),
+        (
+            (*PARTS[:2], "pytorch_model.bin"),
+            r"^mine: the folder has no \*\.safetensors weights, and pickled weights are not loaded",
+        ),
     ],
 )
 def test_a_folder_that_lacks_a_part_raises_and_says_which(isolated: Path, parts: tuple[str, ...], message: str) -> None:
@@ -161,10 +164,13 @@ def test_a_name_is_looked_up_in_the_bundle_folders_and_the_hubs_cache_without_to
     assert Path(found["minilm"]) == find_encoder("minilm")
     assert found["mine"] == "mine"
     assert Path(found["lab/tiny"]) == whole
-    assert "pickled ones are not loaded" in found["lab/pickled"]
+    assert "pickled weights are not loaded" in found["lab/pickled"]
     for name in ("lab/nowhere", "not/a/name"):
-        assert found[name].startswith(f"EncoderError: encoder '{name}': not a folder here")
-        assert "Use `minilm` (bundled), a folder, or connect once to fetch it." in found[name]
+        assert found[name].startswith(f"EncoderError: encoder '{name}': there is no such folder")
+        assert (
+            "Use `minilm` (bundled) or a folder, or connect to the internet once to download the encoder."
+            in found[name]
+        )
 
 
 class Hub(ThreadingHTTPServer):
@@ -297,7 +303,7 @@ def test_an_opened_encoder_is_float32_and_whole(tiny_encoder: Path) -> None:
 
 def test_an_encoder_that_cannot_be_opened_raises_with_the_repair(isolated: Path) -> None:
     folder = encoder_folder(isolated / "mine", *PARTS)
-    with pytest.raises(EncoderError, match=r"mine: this encoder cannot be opened .*`save_pretrained`"):
+    with pytest.raises(EncoderError, match=r"mine: the encoder cannot be opened .*`save_pretrained`"):
         open_encoder(folder)
 
 
@@ -310,7 +316,7 @@ def test_python_files_of_an_encoder_are_never_run(
     (folder / "config.json").write_text(json.dumps(config | own), encoding="utf-8")
     (folder / "mine.py").write_text("open('ran', 'w')\n", encoding="utf-8")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    with pytest.raises(EncoderError, match="mine: this encoder cannot be opened"):
+    with pytest.raises(EncoderError, match="mine: the encoder cannot be opened"):
         open_encoder(folder)
     assert not (isolated / "ran").exists()
 
@@ -322,7 +328,7 @@ def test_pickled_weights_are_never_opened(isolated: Path, tiny_encoder: Path) ->
     folder = shutil.copytree(tiny_encoder, isolated / "mine")
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(EncoderError, match=r"mine: this encoder cannot be opened .*safetensors"):
+    with pytest.raises(EncoderError, match=r"mine: the encoder cannot be opened .*safetensors"):
         open_encoder(folder)
 
 

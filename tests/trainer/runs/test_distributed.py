@@ -149,7 +149,7 @@ def test_what_two_processes_refuse_is_said_once(isolated: Path, tiny_encoder: Pa
         "--set", "model.keep_layers=9", "--set", "tracking.enabled=false",
     )  # fmt: skip
     assert refused.returncode != 0
-    assert refused.stderr.count("model.keep_layers = 9: this encoder has 3 layers") == 1
+    assert refused.stderr.count("model.keep_layers = 9: the encoder has only 3 layers") == 1
     assert {path.name for path in isolated.iterdir()} == before
 
 
