@@ -2,12 +2,12 @@
 
     python experiments/benchmarks/active_learning.py india_police_events.jsonl
 
-The file has `text`, `labels` and `document_id` in each row. For every seed a third of the documents is held out; the
-annotator is played by the gold; the model is a logistic regression on frozen embeddings (each text is encoded once), as
-in the kind `embedding` but unweighted, since nothing is calibrated here; it is refitted after every batch. All
-strategies start from the same random batch. What is drawn is decided by the functions that `communique label` uses. Two
-figures: macro-F1 at 0.5, and macro-F1 at the best cut-off of each label on the held-out documents, which no user knows,
-but which leaves out how strategies move probabilities by changing how many sentences bear a label.
+Every row of the file has `text`, `labels` and `document_id`. For every seed, a third of the documents is held out, and
+the gold labels replace the annotator. The model is a logistic regression on frozen embeddings, as in the kind
+`embedding`, but without class weights because nothing is calibrated here. It is fitted again after every batch. All
+strategies start with the same random batch and use the same functions as `communique label`. Two figures are reported:
+macro-F1 at a cut-off of 0.5, and macro-F1 at the best cut-off of each label on the held-out documents. The best cut-off
+is not known in practice, but it removes the effect of a strategy on the level of the probabilities.
 """
 
 from __future__ import annotations

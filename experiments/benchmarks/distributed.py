@@ -1,9 +1,9 @@
-"""`finetune` by one process and, under `torchrun`, by two: figures, time, and what MLflow holds of it.
+"""Compare `finetune` in one process and, under `torchrun`, in two processes: figures, time, and runs in MLflow.
 
     python experiments/benchmarks/distributed.py FOLDER --work /tmp/distributed
 
-On cameo_class of FOLDER (see `public_sets`) by the shipped experiment, processors only, one thread a process. For every
-seed both run one after the other; runs that are done are kept in `--work`.
+The data is cameo_class in FOLDER (see `public_sets`), the experiment is the shipped one. Training uses CPUs only, with
+one thread per process. For every seed, both variants run one after the other; finished runs are kept in `--work`.
 """
 
 from __future__ import annotations

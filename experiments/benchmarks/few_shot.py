@@ -1,11 +1,12 @@
-"""Few labels: `contrastive` against SetFit with its defaults and against frozen embeddings, on the same samples.
+"""Few labels: compare `contrastive` with SetFit (default settings) and with frozen embeddings, on the same samples.
 
     python experiments/benchmarks/few_shot.py FOLDER --work /tmp/few_shot
 
-FOLDER holds the public sets (see `public_sets`). For every set, number of shots and seed all methods learn from the
-same sample one after the other and are tested on the same rows; what is done is kept in `--work`, so that an
-interrupted run goes on. SetFit needs `pip install setfit==1.2.*`, which is no dependency of the kit. Seconds are those
-of training alone, from texts to a fitted model, in CPU time of one thread, which other work hardly moves.
+FOLDER contains the public sets (see `public_sets`). For every set, number of shots and seed, all methods are trained on
+the same sample, one after the other, and tested on the same rows. Finished results are kept in `--work`, so that an
+interrupted run can be continued. SetFit needs `pip install setfit==1.2.*`, which is not a dependency of the kit. The
+times are for training only, from texts to a fitted model, in CPU seconds of one thread, which other processes hardly
+affect.
 """
 
 from __future__ import annotations

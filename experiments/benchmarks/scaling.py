@@ -1,10 +1,10 @@
-"""Time and memory of `tfidf` as data grow: predicting 10,000 to 1,000,000 sentences, fitting on 2,000 to 100,000.
+"""Time and memory of `tfidf` by amount of data: predicting 10,000 to 1,000,000 sentences, fitting 2,000 to 100,000.
 
     python experiments/benchmarks/scaling.py FOLDER --work /tmp/scaling
 
-The sentences are those of india_police_events in FOLDER (see `public_sets`), dealt again and again with a number added,
-so that no two are equal. Every measurement is a fresh process; its peak is the kernel's (VmHWM), so it counts Python
-and the libraries too.
+The sentences of india_police_events in FOLDER (see `public_sets`) are repeated with an added number, so that all texts
+are different. Every measurement runs in a new process. Its peak memory is reported by the kernel (VmHWM) and includes
+Python and the libraries.
 """
 
 from __future__ import annotations

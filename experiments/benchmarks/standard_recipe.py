@@ -1,12 +1,12 @@
-"""`finetune` with its defaults against the standard recipe: AutoModelForSequenceClassification and `Trainer`.
+"""Compare `finetune` (default settings) with the standard recipe: AutoModelForSequenceClassification and `Trainer`.
 
     python experiments/benchmarks/standard_recipe.py FOLDER --work /tmp/standard_recipe
 
-On cameo_class of FOLDER (see `public_sets`), the whole train part, same encoder, epochs and batch size. The recipe is
-run with padding to 128 tokens and with dynamic padding, on all train rows, at its usual rate of 5e-5, and with dynamic
-padding at ours too; `finetune` holds 15% of them out to stop by and to calibrate on, and its seconds count that. For
-every seed all run one after the other; what is done is kept in `--work`. Seconds are CPU time of one thread, which
-other work hardly moves.
+Both use the complete train part of cameo_class in FOLDER (see `public_sets`), with the same encoder, number of epochs
+and batch size. The recipe is trained on all train rows at its usual learning rate of 5e-5, with padding to 128 tokens
+and with dynamic padding, and with dynamic padding also at the rate of `finetune`. `finetune` holds out 15% of the rows
+for early stopping and calibration; its times include both. For every seed, all methods run one after the other, and
+finished results are kept in `--work`. Times are CPU seconds of one thread, which other processes hardly affect.
 """
 
 from __future__ import annotations

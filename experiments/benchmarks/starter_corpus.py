@@ -1,11 +1,11 @@
-"""How well the starter corpus can be learned: cross-validation by document, and with each region held out.
+"""Model quality on the starter corpus: cross-validation by document, and with one region held out at a time.
 
     python experiments/benchmarks/starter_corpus.py --work /tmp/starter
 
-Every fold's model is fitted, calibrated and thresholded on the other documents (a fifth of them for validation); the
-predictions of all folds are pooled, and intervals come from resampling documents. Folds that are done are kept in
-`--work`, so that an interrupted run goes on. Regions come from the front matter of the dispatches; "global" ones are
-always in train, Oceania is held out with Asia.
+For every fold, a model is fitted, calibrated and thresholded on the other documents (a fifth of them for validation).
+The predictions of all folds are pooled, and intervals are computed by resampling documents. Finished folds are kept in
+`--work`, so that an interrupted run can be continued. The front matter of the dispatches names the region. Dispatches
+with the region "global" are always in train; Oceania is held out together with Asia.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How long commands take that have little to do: seconds of whole processes, warm, medians of several runs.
+"""Startup time: seconds for complete processes of commands with little work, as medians of several warm runs.
 
     python experiments/benchmarks/startup.py [--runs 5] [CHECKOUT ...]
 
-Several checkouts take turns, run by run, so that a change can be measured against the version before it on a machine
-whose speed drifts. Each works in a folder that its own commands fill: five documents of the starter corpus in a store,
-decisions on them, a `tfidf` model of 350 sentences in MLflow.
+The runs of several checkouts alternate, so that a change can be compared with the previous version even if the speed
+of the machine drifts. Every checkout has its own folder, filled by its own commands: a store with five documents from
+the starter corpus and decisions on their sentences, and in MLflow a `tfidf` model trained on 350 sentences.
 """
 
 from __future__ import annotations

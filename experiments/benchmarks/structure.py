@@ -1,8 +1,8 @@
-"""How large and how deep the code is: modules, lines, functions, comments, entries of rooms, what a training runs.
+"""Size and depth of the code: modules, lines, functions, comments, entries per room, and functions used in training.
 
     python experiments/benchmarks/structure.py [CHECKOUT ...]
 
-Several checkouts are shown side by side, so that a change can be measured against the version before it.
+Several checkouts are shown side by side, so that a change can be compared with the previous version.
 """
 
 from __future__ import annotations
