@@ -1,7 +1,7 @@
-"""Raw scores -> calibrated probabilities -> label sets: fitted on validation, stored in the artefact as plain numbers.
+"""Calibration: raw scores -> calibrated probabilities -> label sets. Fitted on validation, stored as plain numbers.
 
-Multi-label: Platt scaling (or isotonic regression) for each label, and a threshold for each. Exclusive: one temperature
-and a bias for each class; the decision is the argmax.
+Multi-label codebooks: Platt scaling (or isotonic regression) and a threshold per label. Exclusive codebooks: one
+temperature, and a bias per class; the decision is the argmax.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 
-# Names of the arrays that go from module to module; each place says their shape.
+# Types of arrays that are shared between modules; docstrings give the shapes.
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Probabilities = NDArray[np.float32]
-"""As models give them, in [0, 1]."""
+"""Probabilities returned by models, in [0, 1]."""
 
 DEFAULT_THRESHOLD = 0.5
 ISOTONIC_MIN_ROWS, ISOTONIC_MIN_POSITIVES = 1000, 100
@@ -28,11 +28,11 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class LabelCalibration:
-    """One label's map from raw to calibrated probability, and how it was fitted.
+    """The fitted map of one label from raw to calibrated probabilities.
 
-    `method`: "platt" (a, b on the logit), "isotonic" (interpolation through `x`, `y`, the middles of its steps),
-    "temperature" (exclusive: a is 1 / temperature, b the class's bias), or "none". `n` and `positives` count
-    the validation rows. `reason` explains why it is "none", or simpler than what was asked for.
+    `method` is "platt" (slope `a` and intercept `b` on the logit), "isotonic" (interpolation through `x`, `y`, the
+    middles of the steps), "temperature" (exclusive: `a` is 1 / temperature, `b` is the bias of the class), or "none".
+    `n` and `positives` count the validation rows. `reason` explains why the method is "none" or simpler than requested.
     """
 
     method: str
@@ -48,7 +48,7 @@ class LabelCalibration:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The calibration of all labels, in codebook order; for exclusive codebooks also that of "none"."""
+    """The calibration of all labels in codebook order, and of "none" if an exclusive codebook allows it."""
 
     exclusive: bool
     labels: tuple[LabelCalibration, ...]
@@ -56,21 +56,21 @@ class Calibration:
 
     @property
     def thresholds(self) -> Floats:
-        """(labels,) probabilities above which a label is assigned; meaningless for exclusive codebooks."""
+        """(labels,) probabilities from which a label is assigned; not used for exclusive codebooks."""
         return np.array([label.threshold for label in self.labels])
 
     def apply(self, raw: NDArray[np.floating[Any]]) -> Floats:
-        """Calibrated probabilities (n, labels) from raw ones (n, labels), both in [0, 1]."""
+        """(n, labels) calibrated probabilities from (n, labels) raw probabilities, both in [0, 1]."""
         scores = np.asarray(raw, dtype=np.float64)
         if self.exclusive:
             return _apply_exclusive(scores, self.labels, self.none)
         return np.column_stack([_apply_label(scores[:, i], label) for i, label in enumerate(self.labels)])
 
     def decide(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """Label sets as (n, labels) booleans from calibrated probabilities.
+        """(n, labels) booleans, true for assigned labels, from (n, labels) calibrated probabilities.
 
-        Multi-label: at or above the threshold. Exclusive: the most probable class, where P(none) = 1 - row sum if
-        the codebook allows none.
+        Multi-label: the labels at or above their threshold. Exclusive: the most probable class, with
+        P(none) = 1 - row sum if the codebook allows "none".
         """
         if not self.exclusive:
             return np.asarray(probabilities >= self.thresholds)
@@ -80,13 +80,13 @@ class Calibration:
 
 
 def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: bool) -> Calibration:
-    """The calibration that changes nothing, with thresholds at 0.5."""
+    """A calibration that leaves probabilities unchanged, with all thresholds at 0.5."""
     label = LabelCalibration("none", 0, 0, reason=reason)
     return Calibration(exclusive, (label,) * n_labels, label if exclusive and allow_none else None)
 
 
 def not_calibrated(codebook: Codebook) -> Calibration:
-    """The calibration of a kind of model whose probabilities are meant to stay unchanged."""
+    """The calibration for kinds of model that do not need one: probabilities stay unchanged."""
     return uncalibrated(
         len(codebook.labels),
         "this kind is not calibrated",
@@ -98,22 +98,22 @@ def not_calibrated(codebook: Codebook) -> Calibration:
 def fit_calibration(
     raw: NDArray[np.floating[Any]], gold: Bools, codebook: Codebook, *, method: str, min_positives: int
 ) -> Calibration:
-    """`fit_exclusive` or `fit_multilabel`, as the codebook's flags say."""
+    """Call `fit_exclusive` or `fit_multilabel`, depending on the codebook."""
     if codebook.exclusive:
         return fit_exclusive(raw, gold, allow_none=codebook.allow_none, method=method, min_positives=min_positives)
     return fit_multilabel(raw, gold, method=method, min_positives=min_positives)
 
 
 def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, min_positives: int) -> Calibration:
-    """Calibrate and tune the threshold of each label on its own.
+    """Fit the calibration and the threshold of each label separately.
 
     Args:
-        raw: (n, labels) raw probabilities of validation rows.
+        raw: (n, labels) raw probabilities of the validation rows.
         gold: (n, labels).
         method: "platt", "isotonic" (falls back to Platt below 1,000 rows or 100 positives) or "none" (thresholds only).
-        min_positives: below this many positives a label keeps threshold 0.5 and stays uncalibrated.
+        min_positives: a label with fewer positives stays uncalibrated, with threshold 0.5.
 
-    Source: Platt (1999), with his smoothed targets; thresholds as `stable_threshold` says.
+    Source: Platt (1999), with smoothed targets; for thresholds see `stable_threshold`.
     """
     scores = np.asarray(raw, dtype=np.float64)
     return Calibration(
@@ -124,10 +124,10 @@ def fit_multilabel(raw: NDArray[np.floating[Any]], gold: Bools, *, method: str, 
 def fit_exclusive(
     raw: NDArray[np.floating[Any]], gold: Bools, *, allow_none: bool, method: str, min_positives: int
 ) -> Calibration:
-    """Fit one temperature and a bias for each class by minimum log loss.
+    """Fit one temperature, and a bias per class, by minimising log loss.
 
-    Args and returns as `fit_multilabel`; classes with fewer than `min_positives` keep bias 0. Source: Guo et al.
-    (2017), with the biases that class weights make necessary.
+    Arguments and return value are as for `fit_multilabel`; classes with fewer than `min_positives` rows keep bias 0.
+    Source: Guo et al. (2017), plus biases, which correct for class weights in training.
     """
     from scipy.optimize import minimize
     from scipy.special import logsumexp
@@ -140,14 +140,14 @@ def fit_exclusive(
         reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
         return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
     free = counts >= min_positives  # the other classes keep bias 0
-    instead = "isotonic is for multi-label codebooks: temperature and biases instead" if method == "isotonic" else ""
+    instead = "isotonic is for multi-label codebooks: used temperature and biases" if method == "isotonic" else ""
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        """The loss and its gradient; approximating the gradient would take an evaluation for each class."""
+        """The loss and its gradient; a numerical gradient would need one evaluation per class."""
         scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
         scaled = logits * scale + biases
         log_shares = scaled - logsumexp(scaled, axis=1, keepdims=True)
-        # Without a penalty the temperature would fall without end on rows that are classified without an error.
+        # Without a penalty, the temperature would tend to 0 if all rows are classified correctly.
         penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
         value = -log_shares[np.arange(n), target].mean() + penalty / n
         errors = np.exp(log_shares)
@@ -173,12 +173,13 @@ def fit_exclusive(
 
 
 def stable_threshold(probabilities: Floats, gold: Bools) -> float:
-    """A threshold in (0, 1) whose F1 is as good as the best on these rows, and which is the most plausible elsewhere.
+    """The most plausible threshold in (0, 1) among the thresholds whose F1 is close to the highest on these rows.
 
-    Where labels are well separated, F1 hardly changes over a wide range of thresholds and the very best one is chance:
-    it may be 0.05, and assign the label to everything slightly similar in other texts. So all thresholds qualify whose
-    F1 is within a standard error of the highest (binomial on the positives, with one more of either kind, so that it is
-    never 0). Of these the one nearest to half of the highest F1 is taken, which is the best threshold of calibrated
+    If a label is well separated, F1 hardly changes over a wide range of thresholds, and the best threshold is a matter
+    of chance: a threshold of 0.05, for example, would assign the label to every slightly similar sentence in other
+    texts. Therefore all thresholds qualify whose F1 is within one standard error of the highest F1 (a binomial error on
+    the positives, with one success and one failure added so that the error is never 0). Among these thresholds the
+    nearest to half of the highest F1 is chosen, because half of the highest F1 is the best threshold for calibrated
     probabilities (Lipton, Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure").
     """
     cuts, f1 = _f1_by_cut(probabilities, gold)
@@ -195,16 +196,16 @@ def stable_threshold(probabilities: Floats, gold: Bools) -> float:
 
 
 def _standard_error(share: float, n: int) -> float:
-    """The binomial standard error of a share of `n` cases, with one more success and one more failure."""
+    """The binomial standard error of a share of `n` cases, after adding one success and one failure."""
     moved = (share * n + 1) / (n + 2)
     return math.sqrt(moved * (1 - moved) / (n + 2))
 
 
 def _f1_by_cut(probabilities: Floats, gold: Bools) -> tuple[Floats, Floats]:
-    """Thresholds in (0, 1), falling and halfway between neighbouring distinct probabilities, and the F1 at each."""
+    """Thresholds halfway between adjacent distinct probabilities, in descending order, and the F1 at each threshold."""
     order = np.argsort(-probabilities, kind="stable")
     ranked, hits = probabilities[order], np.cumsum(gold[order])
-    # Rows of equal probability cannot be separated by a threshold: cuts are only after the last of them.
+    # A threshold cannot separate rows with equal probabilities, so cut only after the last of such rows.
     last_of_value = np.append(ranked[1:] != ranked[:-1], True)
     assigned = np.arange(1, len(ranked) + 1)[last_of_value]
     f1 = 2 * hits[last_of_value] / (assigned + gold.sum())
@@ -220,7 +221,7 @@ def _f1_at(threshold: float, probabilities: Floats, gold: Bools) -> float:
 
 
 def with_none(scores: Floats, allow_none: bool) -> Floats:
-    """(n, classes) probabilities of an exclusive codebook: its labels', and 1 - row sum where it allows none."""
+    """(n, classes) probabilities for an exclusive codebook: the labels, then 1 - row sum if "none" is allowed."""
     if not allow_none:
         return scores
     return np.column_stack([scores, np.clip(1 - scores.sum(axis=1), 0, 1)])
@@ -231,7 +232,7 @@ def _fit_label(scores: Floats, gold: Bools, method: str, min_positives: int) -> 
     if positives < min_positives or positives == n:
         few = f"{positives} validation positives, fewer than {min_positives}"
         return LabelCalibration("none", n, positives, reason=few if positives < min_positives else "no negatives")
-    # The threshold is tuned on calibrated probabilities: it is compared with those.
+    # The threshold is tuned on calibrated probabilities, because it is applied to calibrated probabilities.
     fitted = _fit_map(scores, gold, method, n, positives)
     threshold = stable_threshold(_apply_label(scores, fitted), gold)
     return replace(fitted, threshold=threshold)
@@ -247,14 +248,14 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
         x, y = _middles(scores, np.asarray(steps, dtype=np.float64))
         return LabelCalibration("isotonic", n, positives, x=x, y=y)
     a, b = _fit_platt(_logit(scores), gold)
-    too_few = f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: Platt instead"
+    too_few = f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: used Platt instead"
     return LabelCalibration("platt", n, positives, a=a, b=b, reason=too_few if method == "isotonic" else "")
 
 
 def _middles(scores: Floats, steps: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean score of each step of an isotonic fit, and its height.
+    """The mean score and the height of each step of an isotonic fit.
 
-    Interpolating between the edges of steps instead would be so steep where they nearly touch that rounding decides.
+    Interpolation between the edges of steps would be too steep where edges nearly touch: rounding errors would decide.
     """
     heights, step_of = np.unique(steps, return_inverse=True)
     middles = np.bincount(step_of, weights=scores) / np.bincount(step_of)
@@ -265,14 +266,14 @@ def _fit_platt(logits: Floats, gold: Bools) -> tuple[float, float]:
     from scipy.optimize import minimize
 
     positives, negatives = gold.sum(), (~gold).sum()
-    # Targets short of 0 and 1, so that a few separable rows do not make the slope infinite.
+    # Targets are not exactly 0 and 1: otherwise a few separable rows would make the slope infinite.
     target = np.where(gold, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
     def loss(parameters: Floats) -> float:
         z = parameters[0] * logits + parameters[1]
         return float((np.logaddexp(0, z) - target * z).mean())
 
-    # The slope stays positive: calibration may never reverse a ranking.
+    # The slope stays positive: calibration must never reverse a ranking.
     best = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(1e-3, 50), (-50, 50)])
     return float(best.x[0]), float(best.x[1])
 
@@ -299,7 +300,7 @@ def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none:
 
 
 def _logit(scores: Floats) -> Floats:
-    """Log-odds, finite for 0 and 1 too."""
+    """Log-odds, clipped to be finite for 0 and 1."""
     from scipy.special import logit
 
     return np.asarray(logit(np.clip(scores, _EPSILON, 1 - _EPSILON)))

@@ -1,7 +1,7 @@
-"""When a cheap model may replace an expensive one: a rule for where it is sure, and bounds on what that costs.
+"""The rule by which a cheap model answers in place of an expensive model, and bounds on the resulting differences.
 
-Pure: probabilities and label sets in, a rule and bounds out. The rule is chosen on one set of sentences (`choose_rule`)
-and certified on another (`certify`); the models are those of `classifiers.cascade`.
+The functions compute a rule and bounds from probabilities and label sets. `choose_rule` chooses the rule on one set of
+sentences, and `certify` certifies the rule on another set. `classifiers.cascade` provides the models.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from trainer.calibration.calibration import Bools, Floats
 Counts = NDArray[np.int64]
 
 NEVER = -1.0
-"""A tolerance that no sentence is within."""
+"""A tolerance so low that every sentence is deferred."""
 LIKELY = 0.9
-"""A rule is chosen so that certifying it succeeds with about this probability, given enough sentences."""
+"""Approximate probability that a chosen rule can be certified, given enough sentences."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What may differ: at most `max_disagreement` of all sentences, `max_lost` of each label's positives, in (0, 1).
+    """Limits for two shares in (0, 1): differing sentences (`max_disagreement`), and lost positives per label (`max_lost`).
 
-    A limit holds where the upper bound of the share, at `confidence`, does not exceed it.
+    A limit holds if the upper bound of the share, at `confidence`, does not exceed the limit.
     """
 
     max_disagreement: float
@@ -51,16 +51,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class DeferralRule:
-    """When the cheap model is sure: when it is expected to get at most `tolerance` labels wrong.
+    """The cheap model is sure if its expected number of wrong classes is at most `tolerance`.
 
-    By its own calibration, an assigned class is wrong with the probability that it is absent, any other class with the
-    probability that it is present. The sum of these bounds the probability that the label set is wrong.
+    According to the calibrated probability p of a class, an assigned class is wrong with probability 1 - p, and any
+    other class is wrong with probability p. The sum over all classes is an upper bound of the probability that the
+    label set is wrong.
 
     Attributes:
         tolerance: `NEVER` if the cheap model answers nothing.
-        thresholds: (labels,) at which a label is assigned. None for an exclusive codebook: there the classes are the
-            labels, then "none" if allowed, and the most probable one is assigned.
-        deferred: (classes,) those that the cheap model must not assign: a sentence to which it would is deferred.
+        thresholds: (labels,) probabilities from which a label is assigned. None for an exclusive codebook: the classes
+            are the labels, then "none" if allowed, and the most probable class is assigned.
+        deferred: (classes,) true for classes that the cheap model must not assign: sentences of these classes are
+            deferred to the expensive model.
     """
 
     tolerance: float
@@ -68,28 +70,28 @@ class DeferralRule:
     deferred: tuple[bool, ...]
 
     def assigned(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """(n, classes): what the cheap model assigns, from its calibrated probabilities (n, classes)."""
+        """(n, classes) true for classes assigned by the cheap model, from its (n, classes) calibrated probabilities."""
         if self.thresholds is not None:
             return np.asarray(probabilities >= np.array(self.thresholds))
         return np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))
 
     def expected_errors(self, probabilities: NDArray[np.floating[Any]]) -> Floats:
-        """(n,): the expected number of wrong classes in each row; infinite where a deferred one is assigned."""
+        """(n,) expected number of wrong classes per row; infinite if a deferred class is assigned."""
         said, scores = self.assigned(probabilities), np.asarray(probabilities, dtype=np.float64)
         errors = np.where(said, 1 - scores, scores).sum(axis=1)
         return np.asarray(np.where((said & np.array(self.deferred)).any(axis=1), np.inf, errors))
 
     def sure(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """(n,): whether the cheap model is sure."""
+        """(n,) true for rows where the cheap model is sure."""
         return np.asarray(self.expected_errors(probabilities) <= self.tolerance)
 
 
 @pydantic_dataclass(frozen=True)
 class LabelCertificate:
-    """How many of the expensive model's `positives` of a label the cascade lost, and the upper bound of their share.
+    """Number of the expensive model's `positives` of a label that the cascade lost, and the upper bound of the share.
 
-    `upper_bound` is None if there are too few positives for one. Only the expensive model assigns such a label, but
-    the cheap one may decide that it is absent.
+    `upper_bound` is None if there are too few positives for a bound. Only the expensive model assigns such a label, but
+    the cheap model may decide that the label is absent.
     """
 
     name: str
@@ -100,16 +102,16 @@ class LabelCertificate:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
-        """Lost / positives; 0 where there are none."""
+        """Lost / positives; 0 if there are no positives."""
         return self.lost / self.positives if self.positives else 0.0
 
 
 @pydantic_dataclass(frozen=True)
 class Certificate:
-    """How the label sets of a cascade compare with those of its expensive model on `cases` sentences.
+    """Comparison of the label sets of a cascade and of its expensive model on `cases` sentences.
 
-    Each bound is one-sided and holds at `confidence` by itself, not all of them together. The bounds assume sentences
-    drawn as these were and independent of each other, which sentences of one document are not quite.
+    Each bound is one-sided and holds at `confidence` individually, not jointly. The bounds assume sentences that are
+    drawn in the same way and are independent; sentences from the same document are not fully independent.
     """
 
     cases: int
@@ -122,21 +124,21 @@ class Certificate:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
-        """Disagreements / cases."""
+        """Disagreements / cases; 0 if there are no cases."""
         return self.disagreements / self.cases if self.cases else 0.0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def answered_share(self) -> float:
-        """Share of the sentences that the cheap model answered."""
+        """Share of sentences answered by the cheap model; 0 if there are no cases."""
         return self.answered / self.cases if self.cases else 0.0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def rare(self) -> LabelCertificate | None:
-        """The labels without a bound of their own, taken together, with a bound; None if they have no positives.
+        """A joint certificate for the labels without an individual bound; None if these labels have no positives.
 
-        No limit applies to it: it tells how far to rely on the cheap model where it decides that they are absent.
+        No limit applies: the bound shows how reliable the cheap model is when it decides that such labels are absent.
         """
         rare = [label for label in self.labels if label.upper_bound is None]
         positives, lost = sum(label.positives for label in rare), sum(label.lost for label in rare)
@@ -146,9 +148,9 @@ class Certificate:
 
 
 def upper_bound(failures: int, cases: int, confidence: float) -> float:
-    """The one-sided exact upper bound of a share, in [0, 1]: the largest that `failures` of `cases` do not rule out.
+    """The exact one-sided upper bound, in [0, 1], of a share with `failures` in `cases`; 1 if `cases` is 0.
 
-    If the true share were above it, so few failures would have a probability below 1 - confidence. 1 without cases.
+    If the true share were higher, at most this number of failures would have a probability below 1 - confidence.
 
     Source: Clopper and Pearson (1934), "The Use of Confidence or Fiducial Limits Illustrated in the Case of the
     Binomial".
@@ -156,13 +158,13 @@ def upper_bound(failures: int, cases: int, confidence: float) -> float:
     from scipy.stats import beta
 
     if not 0 <= failures <= cases or not 0 < confidence < 1:
-        raise ValueError(f"{failures} failures of {cases} cases at confidence {confidence}: no share has such a bound")
+        raise ValueError(f"{failures} failures of {cases} cases at confidence {confidence}: cannot compute a bound")
     return 1.0 if failures == cases else float(beta.ppf(confidence, failures + 1, cases - failures))
 
 
 def fewest_cases(share: float, confidence: float) -> int:
-    """The fewest cases without a failure for an upper bound of at most `share`: 299 for 0.01 at 0.95."""
-    # Without a failure the bound is 1 - (1 - confidence) ** (1 / cases): solved for the cases, then counted up.
+    """The fewest cases for which 0 failures give an upper bound of at most `share`, e.g. 299 for 0.01 at 0.95."""
+    # With 0 failures the bound is 1 - (1 - confidence) ** (1 / cases): solve for the cases, then correct upwards.
     cases = max(1, math.floor(math.log1p(-confidence) / math.log1p(-share)))
     while upper_bound(0, cases, confidence) > share:
         cases += 1
@@ -170,10 +172,10 @@ def fewest_cases(share: float, confidence: float) -> int:
 
 
 def most_failures(cases: int, share: float, confidence: float) -> int:
-    """The most failures among `cases` with which the upper bound is at most `share`; -1 if 0 are too many."""
+    """The most failures in `cases` for an upper bound of at most `share`; -1 if even 0 failures are too many."""
     from scipy.stats import binom
 
-    # The bound is at most `share` where so few failures have at most a chance of 1 - confidence under it.
+    # The bound is at most `share` if at most this number of failures has probability <= 1 - confidence under `share`.
     failures = min(int(binom.ppf(1 - confidence, cases, share)), cases)
     while failures >= 0 and upper_bound(failures, cases, confidence) > share:
         failures -= 1
@@ -181,11 +183,11 @@ def most_failures(cases: int, share: float, confidence: float) -> int:
 
 
 def likely_failures(cases: int, share: float, confidence: float) -> int:
-    """The most failures after which as many new cases are likely to have no more than `most_failures`.
+    """The most failures in `cases` for which new cases of the same number likely have at most `most_failures`.
 
-    Likely: with probability `LIKELY`, by a beta-binomial under Jeffreys' prior. 0 if no number is likely enough, and -1
-    if `most_failures` is. Allowing `most_failures` itself would be too many: a rule that uses them up fails about every
-    second time when it is certified on new sentences.
+    "Likely" means with probability `LIKELY`, from a beta-binomial with Jeffreys' prior. Returns 0 if no number is
+    likely enough, and -1 if `most_failures` is -1. Allowing `most_failures` itself would be too many: a rule with
+    that number of failures would fail about half of the time when certified on new sentences.
     """
     from scipy.stats import betabinom
 
@@ -200,24 +202,25 @@ def likely_failures(cases: int, share: float, confidence: float) -> int:
 def choose_rule(
     probabilities: NDArray[np.floating[Any]], wanted: Bools, thresholds: Floats | None, common: Bools, limits: Limits
 ) -> DeferralRule:
-    """The rule with which the cheap model answers the most of these sentences within the limits.
+    """Choose the rule with which the cheap model answers the most sentences within the limits.
 
-    It has the largest tolerance that keeps disagreements and the losses of each common label at `likely_failures`. A
-    label that is not common is deferred, and at most the share `limits.max_lost` of its positives, rounded up, may be
-    lost here, since a single loss proves nothing. A cut-off for each label would answer more of these sentences, but
-    overfit them.
+    The rule has the largest tolerance for which the disagreements, and the losses of each common label, are at most
+    `likely_failures`. A label that is not common is deferred. At most the share `limits.max_lost` of its positives,
+    rounded up, may be lost here, since a single loss proves nothing. A cut-off per label would answer more of these
+    sentences but would overfit.
 
     Args:
-        probabilities: (n, classes) of the cheap model, calibrated; exclusive codebooks: with "none" where allowed.
-        wanted: (n, labels) the expensive model's label sets.
-        thresholds: (labels,) of the expensive model; None for an exclusive codebook.
-        common: (labels,) which labels have enough positives for `limits.max_lost`.
+        probabilities: (n, classes) calibrated probabilities from the cheap model; for an exclusive codebook including
+            "none" if allowed.
+        wanted: (n, labels) label sets from the expensive model.
+        thresholds: (labels,) thresholds of the expensive model; None for an exclusive codebook.
+        common: (labels,) true for labels with enough positives for `limits.max_lost`.
     """
     deferred = np.zeros(probabilities.shape[1], dtype=bool)
     deferred[: len(common)] = ~common
     rule = DeferralRule(NEVER, None if thresholds is None else tuple(thresholds.tolist()), tuple(deferred.tolist()))
     said = rule.assigned(probabilities)[:, : len(common)]
-    # A row's harm: whether its label set differs, and each label that it loses.
+    # The harm of a row: whether the label set differs, and which labels are lost.
     harm = np.column_stack([(said != wanted).any(axis=1), wanted & ~said]).astype(np.int64)
     most = [likely_failures(len(wanted), limits.max_disagreement, limits.confidence)]
     for positives, enough in zip(wanted.sum(axis=0).tolist(), common.tolist(), strict=True):
@@ -231,16 +234,16 @@ def choose_rule(
 def certify(
     cheap: Bools, expensive: Bools, answered: Bools, names: Sequence[str], common: Bools, confidence: float
 ) -> Certificate:
-    """Compare a cascade with its expensive model on sentences that the rule was not chosen on.
+    """Compare a cascade with its expensive model on sentences that were not used to choose the rule.
 
     Args:
-        cheap, expensive: (n, labels) label sets of the two models.
-        answered: (n,) where the cascade takes those of the cheap model.
-        names: of the labels.
-        common: (labels,) which of them have enough positives for a bound.
-        confidence: of each bound by itself.
+        cheap, expensive: label sets of the two models, each of shape (n, labels).
+        answered: (n,) true for rows answered by the cheap model.
+        names: label names.
+        common: (labels,) true for labels with enough positives for a bound.
+        confidence: confidence of each individual bound.
     """
-    # Where the expensive model is asked, the two cannot differ; what remains are the cheap model's own answers.
+    # Only rows answered by the cheap model can differ.
     cascade = np.where(answered[:, None], cheap, expensive)
     lost, positives = (expensive & ~cascade).sum(axis=0).tolist(), expensive.sum(axis=0).tolist()
     disagreements = int((cascade != expensive).any(axis=1).sum())
@@ -259,11 +262,11 @@ def certify(
 
 
 def _largest_tolerance(error: Floats, harm: Counts, most: Counts) -> float:
-    """The largest expected error such that all rows up to it together do at most `most` harm; else `NEVER`."""
-    # A tolerance answers the sentences up to it, so all that can be answered together are beginnings of this order.
+    """The largest expected error up to which all rows together do at most `most` harm; `NEVER` if there is none."""
+    # A tolerance answers all rows with at most this error, so only prefixes of this order are possible.
     order = np.argsort(error, kind="stable")
     ranked = error[order]
-    # Rows of equal error are answered together or not at all.
+    # Rows with equal errors are answered together or not at all.
     last_of_value = np.append(ranked[1:] != ranked[:-1], True) & np.isfinite(ranked)
     fits = (np.cumsum(harm[order], axis=0) <= most).all(axis=1)
     within = np.flatnonzero(fits & last_of_value)

@@ -1,1 +1,1 @@
-"""The kinds of model, one module each, behind `registry`."""
+"""The classifiers, one module per kind; `base` finds the class of a kind."""

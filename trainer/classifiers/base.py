@@ -1,6 +1,6 @@
-"""What every classifier is, which kinds there are, and what they share: targets, outputs, probabilities.
+"""The interface of classifiers, the list of kinds, and shared code for targets, outputs and probabilities.
 
-**Plug-ins.** A package adds a kind of model through an entry point of the group `communique.classifiers`:
+**Plug-ins.** A package adds a kind of model through an entry point in the group `communique.classifiers`:
 
     # pyproject.toml
     [project.entry-points."communique.classifiers"]
@@ -55,11 +55,11 @@
 
     PLUGIN = ClassifierPlugin(api=1, section=ShoutSection, classifier="communique_shout:ShoutClassifier")
 
-Then `[model] kind = "shout"` works in experiments, also for the two models of a cascade, and its other keys are checked
-by the section. `api` is the version of this interface, now 1, that the plug-in was written for; a newer version than
-ours is refused. The interface is `Classifier`, the functions without underscore below it, `ClassifierPlugin` and
-`Section`. Names of built-in kinds cannot be replaced. A plug-in that cannot be loaded is reported in one line that
-names its package, and does not affect other kinds.
+Then `[model] kind = "shout"` works in experiments, including as either model of a cascade. The section class checks the
+other keys of `[model]`. `api` is the version of this interface that the plug-in was written for. The current version is
+1; plug-ins for newer versions are refused. The interface consists of `Classifier`, the public functions of this module,
+`ClassifierPlugin` and `Section`. A plug-in cannot replace a built-in kind. A plug-in that cannot be loaded is reported
+in one line that names its package, and does not affect other kinds.
 """
 
 from __future__ import annotations
@@ -82,16 +82,16 @@ Part = TypeVar("Part")
 
 
 class Classifier(Protocol):
-    """A model that can be fitted, asked, saved and loaded. Probabilities are raw: calibration comes after.
+    """A model that can be fitted, saved and loaded, and that predicts raw probabilities, which are calibrated later.
 
-    Subclasses are built with the codebook, their section of the experiment, and the seed.
+    The constructor takes the codebook, the model's section of the experiment, and the seed.
 
     Attributes:
-        labels: in codebook order.
-        needs_calibration: false where the probabilities are frequencies already, which thresholds would distort.
-        distributed: several processes can train it together.
-        stops_early: fitting looks at validation.
-        notes: what the report should say about the training.
+        labels: label names in codebook order.
+        needs_calibration: false if the probabilities are already frequencies, which thresholds would distort.
+        distributed: whether several processes can train the classifier together.
+        stops_early: whether `fit` uses the validation examples.
+        notes: remarks on the training run for the report.
     """
 
     labels: tuple[str, ...]
@@ -103,43 +103,46 @@ class Classifier(Protocol):
     def __init__(self, codebook: Codebook, section: Any, seed: int) -> None: ...
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Fit to `examples`; `validation` may be used to stop early, never to fit."""
+        """Fit to `examples`; `validation` may only be used for early stopping."""
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) raw probabilities in [0, 1]; exclusive rows sum to at most 1, without none to 1."""
+        """(n, labels) raw probabilities in [0, 1].
+
+        For an exclusive codebook each row sums to at most 1, or to exactly 1 if the codebook does not allow "none".
+        """
 
     def save(self, folder: Path) -> None:
-        """Write everything that `load` needs into an existing, empty folder; never a pickle."""
+        """Write everything that `load` needs to an existing, empty folder; pickles are not allowed."""
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """The classifier that `save` wrote."""
+        """Load a classifier written by `save`."""
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for the manifest: what it was built from (encoder, pooling, sizes...)."""
+        """Plain values for the manifest, for example encoder, pooling and sizes."""
 
 
 _METHODS = ("__init__", "fit", "predict_proba", "save", "load", "describe")
-"""What a subclass must define: of a protocol it would inherit bodies that do nothing."""
+"""The methods that a subclass must define: methods inherited from the protocol have empty bodies."""
 
 
 @runtime_checkable
 class EncodingClassifier(Classifier, Protocol):
-    """A classifier that reads texts through an encoder: `predict_proba` is `predict_embedded` of `embed`.
+    """A classifier with an encoder: `predict_proba(texts)` equals `predict_embedded(embed(texts))`.
 
-    `communique score`, which needs the vectors too, calls the two steps, so that each text is encoded once.
+    `communique score` also needs the vectors: it calls the two steps separately and encodes each text only once.
     """
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dimensions) vectors of the classifier's own encoder."""
+        """(n, dimensions) vectors from the classifier's own encoder."""
 
     def predict_embedded(self, vectors: NDArray[np.float32]) -> Probabilities:
-        """(n, labels) raw probabilities from the vectors that `embed` gave."""
+        """(n, labels) raw probabilities from vectors returned by `embed`."""
 
 
 @runtime_checkable
 class CalibratedClassifier(Classifier, Protocol):
-    """A classifier whose probabilities are calibrated already; `calibration_` only holds the thresholds.
+    """A classifier whose probabilities are already calibrated; `calibration_` only contains the thresholds.
 
     Before `fit` the thresholds are placeholders.
     """
@@ -151,7 +154,7 @@ class CalibratedClassifier(Classifier, Protocol):
 class ResumableClassifier(Classifier, Protocol):
     """A classifier whose training can be interrupted and resumed from a folder of checkpoints.
 
-    `checkpoints` is set before `fit`; the caller deletes the folder when the model is saved.
+    Set `checkpoints` before `fit`. The caller deletes the folder after saving the model.
     """
 
     checkpoints: Path | None
@@ -159,50 +162,50 @@ class ResumableClassifier(Classifier, Protocol):
 
 @runtime_checkable
 class Exportable(Protocol):
-    """The further methods of a classifier that can be exported to onnxruntime.
+    """The additional methods of a classifier that can be exported to onnxruntime.
 
-    It has methods only, because `issubclass` refuses protocols with other attributes.
+    The protocol has methods only, because `issubclass` does not accept protocols with other attributes.
     """
 
     def is_exported(self) -> bool:
-        """Whether it runs on onnxruntime already."""
+        """Whether the classifier already runs on onnxruntime."""
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """Why this classifier cannot be exported in this precision, and what to do instead; empty where it can."""
+        """Why this classifier cannot be exported in this precision, and what to do instead; empty if it can."""
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """(n,) which texts reach the part that is exported; only those can check it."""
+        """(n,) true for texts that reach the exported part; only these texts can check the export."""
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
-        """Like `save`, but `load` will open it on onnxruntime.
+        """Like `save`, but `load` opens the result on onnxruntime.
 
         Args:
             int8: use 8-bit weights.
 
         Raises:
-            ArtefactError: it cannot be exported in this precision.
+            ArtefactError: the classifier cannot be exported in this precision.
         """
 
 
 def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> None:
-    """Refuse examples that a classifier could only learn one answer from.
+    """Refuse examples from which a classifier could learn only one answer.
 
     Raises:
-        ExperimentError: all examples have every label, or all are of one class of an exclusive codebook.
+        ExperimentError: all examples have every label, or all belong to one class of an exclusive codebook.
     """
     sets = {frozenset(example.labels) for example in examples}
     if len(sets) == 1 and (exclusive or sets == {frozenset(labels)}):
         shared = ", ".join(sorted(*sets)) or "no label"
         raise ExperimentError(
             f"all {len(examples)} train examples have {shared}, so there is nothing to distinguish. "
-            "Add examples with another label, or without one."
+            "Add examples with another label or without a label."
         )
 
 
 def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> Bools:
-    """(n, labels) gold, columns in the order of `labels`."""
+    """(n, labels) gold, with columns in the order of `labels`."""
     column = {name: position for position, name in enumerate(labels)}
-    # A label outside `labels` raises KeyError below: dropping it would quietly change the gold.
+    # A label outside `labels` raises KeyError below: dropping the label would silently change the gold.
     matrix = np.zeros((len(examples), len(labels)), dtype=bool)
     for row, example in enumerate(examples):
         matrix[row, [column[label] for label in example.labels]] = True
@@ -210,17 +213,17 @@ def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> Bools:
 
 
 def class_indices(matrix: Bools) -> NDArray[np.int64]:
-    """(n,) class of each row of an exclusive codebook; rows without a label get the index after the last label."""
+    """(n,) class index per row, for an exclusive codebook; rows without a label get the index after the last label."""
     return np.asarray(np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]), dtype=np.int64)
 
 
 def count_outputs(codebook: Codebook) -> int:
-    """How many outputs a head needs: one a label, and one for "none" where that is a class of its own."""
+    """Number of outputs of a head: one per label, and one for "none" if an exclusive codebook allows it."""
     return len(codebook.labels) + (codebook.exclusive and codebook.allow_none)
 
 
 def output_probabilities(logits: NDArray[np.floating[Any]], n_labels: int, *, exclusive: bool) -> Probabilities:
-    """(n, labels) from the (n, outputs) logits of a head: sigmoid of each, or softmax without the column of "none"."""
+    """(n, labels) probabilities from (n, outputs) logits: the sigmoid, or the softmax without the "none" column."""
     from scipy.special import expit, softmax
 
     if not exclusive:
@@ -229,15 +232,15 @@ def output_probabilities(logits: NDArray[np.floating[Any]], n_labels: int, *, ex
 
 
 def not_fitted() -> ExperimentError:
-    """The error of a classifier that is asked before it was fitted."""
-    return ExperimentError("this classifier was not fitted: call `fit`, or load a saved one.")
+    """The error for a classifier that is used before it is fitted."""
+    return ExperimentError("this classifier is not fitted. Call `fit`, or load a saved classifier.")
 
 
 def fitted(part: Part | None) -> Part:
-    """A part of a classifier that `fit` or `load` set.
+    """Return a part of a classifier that is set by `fit` or `load`.
 
     Raises:
-        ExperimentError: neither has.
+        ExperimentError: the part is None, because the classifier is not fitted.
     """
     if part is None:
         raise not_fitted()
@@ -253,15 +256,15 @@ CLASSES = {
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
     "cascade": "trainer.classifiers.cascade:CascadeClassifier",
 }
-"""Built-in kind -> `module:Class`, imported only when it is needed."""
+"""Built-in kind -> `module:Class`, imported only when needed."""
 
 
 def classifier_class(kind: str) -> type[Classifier]:
-    """The class of a kind, built in or of a plug-in.
+    """The class of a kind, built-in or from a plug-in.
 
     Raises:
         ArtefactError: there is no such kind.
-        InputError: its plug-in cannot be used; one line that names the package.
+        InputError: the plug-in cannot be used; the message is one line that names the package.
     """
     if kind in CLASSES:
         module, name = CLASSES[kind].split(":")
@@ -270,7 +273,7 @@ def classifier_class(kind: str) -> type[Classifier]:
     plugin = find_plugin(kind)
     if plugin is None:
         raise ArtefactError(
-            f"kind '{kind}' is not known to this version; it knows {', '.join(kind_names())}. "
+            f"kind '{kind}' is unknown to this version of communique. Known kinds: {', '.join(kind_names())}. "
             "Upgrade communique, or install the package that adds it."
         )
     return _plugin_class(kind, plugin.classifier)
@@ -280,7 +283,7 @@ def _plugin_class(kind: str, place: str) -> type[Classifier]:
     try:
         module, name = place.split(":")
         found = getattr(import_module(module), name)
-    except Exception as error:  # whatever another package's code raises when it is imported
+    except Exception as error:  # the plug-in's code may raise anything on import
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise _unusable(kind, f"'{place}' cannot be loaded ({reason})") from error
     if not isinstance(found, type) or Classifier not in found.__mro__:
@@ -289,7 +292,7 @@ def _plugin_class(kind: str, place: str) -> type[Classifier]:
     owners = {name: next(owner for owner in found.__mro__ if name in vars(owner)) for name in _METHODS}
     missing = [name for name, owner in owners.items() if owner is Classifier]
     if missing:
-        raise _unusable(kind, f"'{place}' has no method {', '.join(missing)}")
+        raise _unusable(kind, f"'{place}' does not define {', '.join(missing)}")
     return found
 
 
@@ -298,6 +301,6 @@ def _unusable(kind: str, problem: str) -> InputError:
 
 
 def build_classifier(section: ModelSection, codebook: Codebook, seed: int) -> Classifier:
-    """A classifier to be fitted, as the experiment's model section describes it."""
+    """Build an unfitted classifier from the experiment's model section."""
     build = classifier_class(section.kind)
     return build(codebook, section, seed)

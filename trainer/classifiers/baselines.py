@@ -1,4 +1,4 @@
-"""The two baselines: label frequencies, which ignore the text, and the codebook's cues, a list of phrases."""
+"""Two baselines: label frequencies, which ignore the text, and the phrases listed as cues in the codebook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.config.models import KeywordsSection, MajoritySection
 
 
 class _RatesClassifier(Classifier):
-    """A classifier that is one array of frequencies, kept as JSON in a file `_FILE`."""
+    """A classifier that consists of one array of frequencies, saved as JSON in `_FILE`."""
 
     _FILE: ClassVar[str]
     rates_: Floats
@@ -37,9 +37,9 @@ class _RatesClassifier(Classifier):
 
 
 class MajorityClassifier(_RatesClassifier):
-    """Label frequencies as probabilities: what a classifier must beat to have learned anything.
+    """Label frequencies as probabilities: the baseline that any useful classifier must beat.
 
-    `rates_` is (labels,).
+    `rates_` has shape (labels,).
     """
 
     _FILE = "frequencies.json"
@@ -50,29 +50,29 @@ class MajorityClassifier(_RatesClassifier):
         self.rates_ = np.zeros(len(self.labels))
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Count."""
+        """Count the labels."""
         self.rates_ = label_matrix(examples, self.labels).mean(axis=0)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """The same row (labels,) for each of n texts."""
+        """(n, labels): the same row for every text."""
         return np.tile(self.rates_, (len(texts), 1)).astype(np.float32)
 
     def describe(self) -> dict[str, Any]:
-        """Nothing: the frequencies are the whole model."""
+        """Empty: the model has no settings."""
         return {}
 
 
 MOST_CUES = 2
-"""Sentences with more distinct cues than this are counted as having this many."""
+"""Largest number of distinct cues that is counted in a sentence."""
 _PRIOR = 2.0
-"""How many imaginary sentences at the label's frequency are added to each rate."""
+"""Number of pseudo-sentences with the label's overall frequency that are added to each rate."""
 
 
 class KeywordsClassifier(_RatesClassifier):
-    """P(label | number of its cues in the sentence: 0, 1, 2 or more), estimated by its frequency in train.
+    """P(label | number of the label's cues in the sentence: 0, 1, 2 or more), estimated from frequencies in train.
 
-    `rates_` is (labels, 3). Rates estimated from few sentences are shrunk towards the label's frequency.
+    `rates_` has shape (labels, 3). Rates estimated from few sentences are shrunk towards the label's frequency.
     """
 
     _FILE = "rates.json"
@@ -82,7 +82,7 @@ class KeywordsClassifier(_RatesClassifier):
         if len(without) == len(codebook.labels):
             raise ExperimentError(
                 f"model.kind = \"keywords\": no label of codebook '{codebook.name}' has cues. "
-                "Write `cues = [...]` for its labels, or use another kind."
+                "Add `cues = [...]` to its labels, or use another kind."
             )
         self.labels = codebook.label_names
         self._exclusive, self._allows_none = codebook.exclusive, codebook.allow_none
@@ -90,7 +90,7 @@ class KeywordsClassifier(_RatesClassifier):
         self.rates_ = np.zeros((len(self.labels), MOST_CUES + 1))
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Count how often each label holds at each number of cues; more cues never lower a rate."""
+        """Estimate each label's frequency for each number of cues; more cues never lower a rate."""
         gold = label_matrix(examples, self.labels)
         counts = self._count_cues([example.text for example in examples])
         for column in range(len(self.labels)):
@@ -103,11 +103,14 @@ class KeywordsClassifier(_RatesClassifier):
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) rates; for exclusive codebooks scaled to sum to at most 1, to 1 without none."""
+        """(n, labels) rates.
+
+        For exclusive codebooks each row is scaled to sum to at most 1, or to exactly 1 if "none" is not allowed.
+        """
         counts = self._count_cues(texts)
         rates = self.rates_[np.arange(len(self.labels)), counts]
         if self._exclusive:
-            # Rates were counted label by label; where they sum to less than 1, the rest is P(none).
+            # Rates are estimated per label; if they sum to less than 1, the rest is P(none).
             together = rates.sum(axis=1, keepdims=True)
             rates = rates / (np.maximum(together, 1) if self._allows_none else together)
         return np.asarray(rates, dtype=np.float32)
@@ -119,5 +122,5 @@ class KeywordsClassifier(_RatesClassifier):
         return np.array(counts, dtype=np.int64).reshape(len(texts), len(self.labels))
 
     def describe(self) -> dict[str, Any]:
-        """How many cues each label has."""
+        """Number of cues per label."""
         return {"cues": {name: len(cues) for name, cues in zip(self.labels, self._patterns, strict=True)}}

@@ -1,7 +1,7 @@
-"""A cascade: a cheap classifier answers the sentences it is sure about, an expensive one the rest.
+"""A cascade: a cheap classifier answers the sentences it is sure about; an expensive classifier answers the rest.
 
-How far its answers may differ from those of the expensive one alone is certified; `trainer.calibration.certificate` has
-the rule and the bounds.
+A certificate limits how often the cascade differs from the expensive classifier alone. The rule and the bounds are in
+`trainer.calibration.certificate`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FILE, CHEAP, EXPENSIVE = "cascade.json", "cheap", "expensive"
 
 
 class _Member(BaseModel):
-    """A classifier of the cascade with its calibration; the classifier has files of its own."""
+    """A classifier of the cascade with its calibration; the classifier is saved to separate files."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -42,7 +42,7 @@ class _Member(BaseModel):
     classifier: SkipValidation[Classifier] = Field(exclude=True)
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities, as a model of this classifier alone gives them."""
+        """(n, labels) calibrated probabilities, the same as from a model with this classifier alone."""
         return self.calibrated(self.classifier.predict_proba(texts))
 
     def calibrated(self, raw: Probabilities) -> Probabilities:
@@ -53,7 +53,7 @@ class _Member(BaseModel):
 
 
 class _Fitted(BaseModel):
-    """What `fit` makes and `load` reads: the content of `cascade.json`, and the two classifiers."""
+    """The fitted parts of a cascade: the contents of `cascade.json`, and the two classifiers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,18 +64,18 @@ class _Fitted(BaseModel):
 
 
 class CascadeClassifier(Classifier):
-    """The cheap classifier reads every sentence, the expensive one those that the cheap one is not sure about.
+    """The cheap classifier reads every sentence; the expensive classifier reads those where the cheap one is not sure.
 
-    Both are calibrated on validation, as each would be alone. Then validation is divided into two halves, which keep
-    documents and near-duplicates together: the rule is chosen on the first half and certified, once, on the second. The
-    bounds disregard two things: early stopping and calibration have seen both halves (though not the rule), and
-    sentences of one document are not independent of each other.
+    Each classifier is calibrated on validation, as it would be alone. Then validation is split into two halves that
+    keep documents and near-duplicates together. The rule is chosen on the first half and certified once on the second.
+    The bounds ignore two facts: early stopping and calibration have used both halves (the rule has not), and sentences
+    from the same document are not independent.
 
     Attributes:
-        calibration_: the thresholds of the expensive classifier; the probabilities are calibrated already.
-        checkpoints: the expensive classifier's, as in `ResumableClassifier`. A refused cascade can be trained again
-            from there with other limits; but a second certificate on the same sentences is worth less.
-        notes: the expensive classifier's.
+        calibration_: the thresholds of the expensive classifier; the probabilities are already calibrated.
+        checkpoints: the checkpoints of the expensive classifier, see `ResumableClassifier`. A refused cascade can be
+            trained again from these with other limits, but a second certificate on the same sentences is weaker.
+        notes: the notes of the expensive classifier.
     """
 
     needs_calibration = False
@@ -97,11 +97,11 @@ class CascadeClassifier(Classifier):
         """Fit both classifiers, choose the rule, and certify it.
 
         Raises:
-            ExperimentError: validation is too small to certify anything, which is checked before anything is fitted;
-                or the limits do not hold on the half of validation that certifies.
+            ExperimentError: validation is too small to certify anything (checked before fitting), or the limits do not
+                hold on the half of validation that is used to certify.
         """
         first, second = self._halves(validation)
-        # One after the other, so that `_certify` can cut the arrays into the halves again.
+        # Concatenated: `_certify` splits the arrays into the same halves.
         rows = [*first, *second]
         cheap, expensive = self._build()
         cheap.fit(examples, validation)
@@ -116,11 +116,11 @@ class CascadeClassifier(Classifier):
         return self
 
     def _halves(self, validation: Sequence[Example]) -> list[list[Example]]:
-        """Validation in two parts, each large enough to certify something."""
+        """Split validation into two halves, each large enough for a certificate."""
         sizes = [len(validation) // 2, len(validation) - len(validation) // 2]
         if min(sizes) >= self._limits.fewest_sentences:
-            # Whole documents may make the halves unequal, so their sizes are checked again. Large groups are allowed:
-            # they can only make a half too small, which is refused.
+            # Documents are kept whole, which may make the halves unequal, so the sizes are checked again. Large groups
+            # are allowed: the worst they can do is make a half too small, which is refused below.
             halves = make_split(validation, (0.5, 0.5), self._seed, allow_large=True)
             sizes = [len(half) for half in halves]
         if min(sizes) >= self._limits.fewest_sentences:
@@ -133,8 +133,8 @@ class CascadeClassifier(Classifier):
         higher = f", raise model.max_disagreement to at least {least:g}" if least < 1 else ""
         return (
             f"model.max_disagreement = {limits.max_disagreement:g}: a certificate at confidence {limits.confidence:g} "
-            f"needs at least {fewest} validation sentences to choose the cut-off on, and {fewest} others to test it. "
-            f"There are {sum(sizes)}, in halves of {sizes[0]} and {sizes[1]}. Give more "
+            f"needs at least {fewest} validation sentences to choose the cut-off, and {fewest} others to test it. "
+            f"There are {sum(sizes)}, in halves of {sizes[0]} and {sizes[1]}. Provide more "
             f"validation sentences{higher}, or train {self._section.expensive.kind} alone: "
             f'model.kind = "{self._section.expensive.kind}".'
         )
@@ -149,7 +149,7 @@ class CascadeClassifier(Classifier):
     def _calibrate(
         self, kind: str, classifier: Classifier, validation: Sequence[Example]
     ) -> tuple[_Member, Probabilities]:
-        """The classifier with its calibration, and its calibrated probabilities of the validation sentences."""
+        """The classifier with its calibration, and its calibrated probabilities for the validation sentences."""
         raw = classifier.predict_proba([example.text for example in validation])
         calibration = calibrating.not_calibrated(self._codebook)
         if classifier.needs_calibration:
@@ -161,10 +161,10 @@ class CascadeClassifier(Classifier):
         return member, member.calibrated(raw)
 
     def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[DeferralRule, Certificate]:
-        """Choose the rule on the first `half` rows of the two classifiers' probabilities, certify it on the others."""
+        """Choose the rule on the first `half` rows of both classifiers' probabilities; certify it on the other rows."""
         limits, classes = self._limits, self._classes(said)
         cheap, expensive = self.calibration_.decide(said), self.calibration_.decide(answers)
-        # A label gets a bound of its own where both halves have enough of it; the others share one.
+        # A label gets its own bound if both halves have enough positives; the other labels share one bound.
         positives = np.minimum(expensive[:half].sum(axis=0), expensive[half:].sum(axis=0))
         common = positives >= limits.fewest_positives
         thresholds = None if self._codebook.exclusive else self.calibration_.thresholds
@@ -173,7 +173,7 @@ class CascadeClassifier(Classifier):
         return rule, certifying.certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
 
     def _classes(self, probabilities: Probabilities) -> Floats:
-        """(n, classes): with the column of "none" where there is one."""
+        """(n, classes) probabilities, with a column for "none" if the codebook has this class."""
         none = self._codebook.exclusive and self._codebook.allow_none
         return calibrating.with_none(probabilities.astype(np.float64), none)
 
@@ -183,31 +183,31 @@ class CascadeClassifier(Classifier):
             lines = "\n".join(f"  {breach}" for breach in breaches)
             kind = self._section.expensive.kind
             raise ExperimentError(
-                f"The cascade cannot be certified. On the {certificate.cases} validation sentences that test it, it "
-                f"differs too much from {kind} alone:\n{lines}\nGive more validation sentences "
-                f"({self._limits.fewest_sentences} suffice if none disagrees), raise the limit, or train "
+                f"The cascade cannot be certified. On the {certificate.cases} validation sentences used to test it, it "
+                f"differs too much from {kind} alone:\n{lines}\nProvide more validation sentences "
+                f"({self._limits.fewest_sentences} are enough if no label set differs), raise the limit, or train "
                 f'{kind} alone: model.kind = "{kind}".'
             )
 
     def _breaches(self, certificate: Certificate) -> Iterator[str]:
-        """What exceeds a limit, as lines for a message."""
+        """Lines of a message, one for each limit that is exceeded."""
         limits, of_labels = self._limits, [label for label in certificate.labels if label.upper_bound is not None]
         figures = [("label sets that differ", "max_disagreement", certificate.disagreements, certificate.cases)]
-        figures += [(f"lost of {label.name}", "max_lost", label.lost, label.positives) for label in of_labels]
+        figures += [(f"lost positives of {label.name}", "max_lost", label.lost, label.positives) for label in of_labels]
         for what, key, failures, cases in figures:
             limit, bound = getattr(limits, key), certifying.upper_bound(failures, cases, limits.confidence)
             if bound > limit:
                 most = certifying.most_failures(cases, limit, limits.confidence)
                 yield (
-                    f"{what}: {failures} of {cases} ({failures / cases:.1%}), at most {bound:.1%} at confidence "
+                    f"{what}: {failures} of {cases} ({failures / cases:.1%}), upper bound {bound:.1%} at confidence "
                     f"{limits.confidence:g}; model.{key} = {limit:g} allows {most}"
                 )
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities: the cheap classifier's where it is sure, else the expensive one's."""
+        """(n, labels) calibrated probabilities: from the cheap classifier if sure, else from the expensive one."""
         fitted = base.fitted(self.fitted_)
         probabilities = fitted.cheap.predict_proba(texts)
-        # Only these texts are encoded by the expensive classifier, which is what makes a cascade fast.
+        # A cascade is fast because the expensive classifier encodes only these texts.
         rest = np.flatnonzero(~fitted.rule.sure(self._classes(probabilities))).tolist()
         if rest:
             probabilities[rest] = fitted.expensive.predict_proba([texts[row] for row in rest])
@@ -228,17 +228,17 @@ class CascadeClassifier(Classifier):
         self._write(folder, exported=False)
 
     def is_exported(self) -> bool:
-        """Whether the expensive classifier runs on onnxruntime already."""
+        """Whether the expensive classifier already runs on onnxruntime."""
         exportable = self._exportable()
         return exportable is not None and exportable.is_exported()
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """In int8 no cascade is exported, since it was certified in float32; else as for the expensive classifier."""
+        """Like the expensive classifier's method, but int8 is always refused: a cascade is certified in float32."""
         exportable, kind = self._exportable(), base.fitted(self.fitted_).expensive.kind
         if exportable is None:
             return (
-                f"a cascade whose expensive model is of kind {kind} cannot be exported: that model must have "
-                "an encoder of its own. Train such a cascade, or use this one as it is."
+                f"a cascade whose expensive model is of kind {kind} cannot be exported, because {kind} does not train "
+                "an encoder. Train a cascade with another expensive model, or use this cascade without exporting it."
             )
         if int8:
             return (
@@ -249,17 +249,17 @@ class CascadeClassifier(Classifier):
         return exportable.why_not_exported(int8=False)
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """(n,): which texts the cheap classifier leaves to the expensive one."""
+        """(n,) true for texts that the cheap classifier leaves to the expensive one."""
         return ~self.answered(texts)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
-        """Like `save`, but with the export of the expensive classifier; `load` opens it too.
+        """Like `save`, but the expensive classifier is exported; `load` opens both forms.
 
-        The cheap classifier is not exported, whatever its kind: the rule was chosen on its probabilities, and a change
-        in their last digit could send other sentences to the expensive one.
+        The cheap classifier is never exported: the rule was chosen on its probabilities, and even tiny changes in the
+        probabilities could send other sentences to the expensive classifier.
 
         Raises:
-            ArtefactError: for the reasons of `why_not_exported`, or of the expensive classifier.
+            ArtefactError: `why_not_exported` gives a reason, or the export of the expensive classifier fails.
         """
         if why := self.why_not_exported(int8=int8):
             raise ArtefactError(why)
@@ -278,15 +278,16 @@ class CascadeClassifier(Classifier):
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Open what `save` or `save_exported` wrote.
+        """Load a cascade written by `save` or `save_exported`.
 
         Raises:
-            ArtefactError: one of the two classifiers cannot be opened.
+            ArtefactError: one of the two classifiers cannot be loaded, or the cascade has an outdated rule.
         """
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if "rule" not in content:
             raise ArtefactError(
-                f"{folder / FILE}: an early communique wrote this cascade, whose rule has changed. Train it again."
+                f"{folder / FILE}: this cascade was written by an early version of communique, with a rule that is "
+                "no longer supported. Train the cascade again."
             )
         for name in (CHEAP, EXPENSIVE):
             member = content[name]
@@ -297,15 +298,15 @@ class CascadeClassifier(Classifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """The certificate's figures, and the descriptions of the two classifiers."""
+        """The certificate, and the descriptions of the two classifiers."""
         fitted = base.fitted(self.fitted_)
         certificate = fitted.model_dump(mode="json", include={"certificate"})
         return certificate | {CHEAP: fitted.cheap.describe(), EXPENSIVE: fitted.expensive.describe()}
 
 
 def _thresholds_alone(calibration: Calibration) -> Calibration:
-    """The calibration with the same decisions that leaves probabilities as they are."""
-    # The method "none" leaves probabilities alone: they are calibrated when a member gives them.
+    """A calibration with the same thresholds that leaves probabilities unchanged."""
+    # Method "none" leaves probabilities unchanged: each member has already calibrated them.
     none = calibration.none and _threshold_alone(calibration.none)
     return replace(calibration, labels=tuple(map(_threshold_alone, calibration.labels)), none=none)
 

@@ -1,7 +1,7 @@
-"""A sentence encoder tuned by supervised contrastive learning, with logistic regression on its vectors: for few labels.
+"""For few labelled examples: supervised contrastive tuning of a sentence encoder, then logistic regression.
 
-`BalancedBatches` chooses the examples of a batch, `pull_weights` which of them attract each other, `contrastive_loss`
-does the rest. Source: Khosla et al. (2020), "Supervised Contrastive Learning".
+`BalancedBatches` chooses the examples of a batch, `pull_weights` decides which of them attract each other, and
+`contrastive_loss` computes the loss. Source: Khosla et al. (2020), "Supervised Contrastive Learning".
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 Indices = NDArray[np.int64]
 
 FEWEST_POSITIVES = 2
-"""Examples of a label in a batch: a single one would have no other to move towards."""
+"""Minimum number of examples per label in a batch: a single example would have no positive to move towards."""
 
 
 class BalancedBatches:
-    """Batches of P labels x K examples that have them, and at most as many examples without a label.
+    """Batches of K examples for each of P labels, plus at most P x K examples without a label.
 
-    Labels, the examples of each label, and those without one are each dealt from a shuffled pack that is shuffled again
-    when it runs out, so that all appear equally often. A batch holds no example twice; where one is dealt for two
-    labels, its second place stays empty.
+    There is one shuffled pack of labels, one pack of examples per label, and one pack of examples without a label. A
+    pack is shuffled again when it is empty, so all its items appear equally often. A batch never contains an example
+    twice: if an example is dealt for two labels, the batch is one example smaller.
 
     Args:
-        gold: (n, labels). Labels without an example are left out.
-        size: examples in a batch, at most; 4 or more.
-        per_label: K where there are labels enough to fill a batch with K of each.
-        seed: of the shuffling.
+        gold: (n, labels). Labels without examples are ignored.
+        size: maximum number of examples in a batch; at least 4.
+        per_label: K, if there are enough labels to fill a batch.
+        seed: seed for shuffling.
     """
 
     def __init__(self, gold: Bools, *, size: int, per_label: int, seed: int) -> None:
@@ -54,7 +54,7 @@ class BalancedBatches:
         labelled = [np.flatnonzero(column) for column in gold.T if column.any()]
         without = np.flatnonzero(~gold.any(axis=1))
         self._n_without = min(len(without), size // 2) if labelled else min(len(without), size)
-        # At most half of a batch is without a label: such examples attract no other and only push apart.
+        # At most half of a batch has no label: examples without a label attract no others and only repel.
         room = size - self._n_without
         self._n_labels = max(1, min(len(labelled), room // max(per_label, FEWEST_POSITIVES)))
         self._per_label = max(FEWEST_POSITIVES, room // self._n_labels)
@@ -63,17 +63,17 @@ class BalancedBatches:
         self._without = _Pack(without, rng)
 
     def take(self, n: int) -> Iterator[Indices]:
-        """The next `n` batches, as sorted row numbers of `gold`."""
+        """Yield the next `n` batches, each as sorted row indices into `gold`."""
         for _ in range(n):
             labels = self._labels.deal(self._n_labels)
             rows = {row for label in labels for row in self._examples[label].deal(self._per_label)}
-            # Examples with several labels leave places empty, which must not tip the balance.
+            # Examples with several labels make the batch smaller; keep the balance with examples without a label.
             n_without = min(self._n_without, len(rows)) if rows else self._n_without
             yield np.array(sorted(rows | set(self._without.deal(n_without))), dtype=np.int64)
 
 
 class _Pack:
-    """Rows dealt in random order, all of them before any comes again."""
+    """Rows dealt in random order; every row is dealt once before any row is dealt again."""
 
     def __init__(self, rows: Indices, rng: np.random.Generator) -> None:
         self._rows = rows
@@ -81,13 +81,13 @@ class _Pack:
         self._left: list[int] = []
 
     def deal(self, n: int) -> Sequence[int]:
-        """`n` rows, or as many as there are; none twice."""
-        # The pack may run out within one hand: what is left is dealt, then the pack is shuffled again.
+        """Deal `n` different rows, or all rows if there are fewer."""
+        # The pack may run out within one hand: the remaining rows are dealt, then the pack is shuffled again.
         n = min(n, len(self._rows))
         dealt, self._left = self._left[:n], self._left[n:]
         if len(dealt) < n:
             fresh = [int(row) for row in self._rng.permutation(self._rows)]
-            # What is in hand already is not dealt twice, but stays in the pack for a later hand.
+            # Rows that are already in this hand stay in the pack for a later hand.
             more = [row for row in fresh if row not in dealt][: n - len(dealt)]
             self._left = [row for row in fresh if row not in more]
             dealt = dealt + more
@@ -95,9 +95,9 @@ class _Pack:
 
 
 def pull_weights(gold: Bools) -> NDArray[np.float32]:
-    """(n, n) how strongly each two rows belong together: the Jaccard overlap of their label sets, 0 on the diagonal.
+    """(n, n) attraction between each pair of rows: the Jaccard similarity of their label sets, 0 on the diagonal.
 
-    Rows without a label have weight 0 with all others, and with each other: lacking a label makes nothing alike.
+    Rows without a label have weight 0 with all rows: two rows are not similar just because both lack a label.
     """
     rows = gold.astype(np.float32)
     shared = rows @ rows.T
@@ -109,21 +109,21 @@ def pull_weights(gold: Bools) -> NDArray[np.float32]:
 
 
 def contrastive_loss(vectors: Tensor, weights: Tensor, temperature: float) -> Tensor:
-    """Mean over anchors of the weighted cross-entropy of finding their positives among all others of the batch.
+    """Mean over anchors of the weighted cross-entropy of identifying their positives in the rest of the batch.
 
     Args:
-        vectors: (n, dimensions) of length 1.
-        weights: (n, n) as `pull_weights` gives. A row of zeros is not an anchor, but its vector still repels others.
-        temperature: above 0; the smaller, the more the nearest wrong neighbours count.
+        vectors: (n, dimensions), unit length.
+        weights: (n, n) from `pull_weights`. A row of zeros is not an anchor, but its vector still repels others.
+        temperature: above 0; smaller values give more weight to the nearest negatives.
 
     Returns:
-        A scalar; 0 where no row has a positive.
+        A scalar; 0 if no row has a positive.
     """
     import torch
 
     similarities = vectors @ vectors.T / temperature
     itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    # -inf takes a row's similarity to itself out of the softmax; 0 afterwards keeps weight 0 times -inf from being NaN.
+    # -inf removes self-similarity from the softmax; the 0 afterwards avoids NaN from weight 0 times -inf.
     logs = torch.log_softmax(similarities.masked_fill(itself, -torch.inf), dim=1).masked_fill(itself, 0.0)
     pull = weights.sum(dim=1)
     anchors = pull > 0
@@ -134,24 +134,24 @@ def contrastive_loss(vectors: Tensor, weights: Tensor, temperature: float) -> Te
 
 
 class ContrastiveClassifier(TransformerClassifier):
-    """Contrastive tuning of all layers, then L2 logistic regression on vectors of length 1.
+    """Contrastive tuning of all layers, then L2 logistic regression on unit-length vectors.
 
-    Each step encodes a batch of P labels x K examples, and as many without a label, once; every pair in it counts.
-    Steps grow with the number of examples, up to `max_steps`. The regression is kept as the network's linear head.
+    Each step encodes one batch from `BalancedBatches` once and uses every pair in the batch. The number of steps grows
+    with the number of examples, up to `max_steps`. The regression becomes the linear head of the network.
     """
 
     _kind = "contrastive"
     _section: ContrastiveSection
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Tune the encoder, fit the head; `validation` is not used.
+        """Tune the encoder, then fit the head; `validation` is not used.
 
-        Where no two examples share a label there is nothing to contrast, and the encoder stays as it was.
+        If no two examples share a label, there is nothing to contrast, and the encoder is left unchanged.
 
         Raises:
             EncoderError: the encoder cannot be found or opened.
-            ExperimentError: the examples are of one class only, or `keep_layers` exceeds the encoder's.
-            DivergedError: the loss became infinite or not a number.
+            ExperimentError: all examples are of one class, or `keep_layers` exceeds the encoder's number of layers.
+            DivergedError: the loss became infinite or NaN.
         """
         import torch
 
@@ -162,7 +162,7 @@ class ContrastiveClassifier(TransformerClassifier):
         steps = self._n_steps(gold)
         self.settings_ = fitted(self.settings_).model_copy(update={"steps": steps})
         self._tune(network, texts, gold, steps)
-        # Each example once more, without dropout: the head is fitted to what the tuned encoder gives.
+        # Encode each example again, without dropout: the head is fitted to the vectors of the tuned encoder.
         vectors = self.embed(texts)
         if not np.isfinite(vectors).all():
             raise DivergedError(steps, steps)
@@ -170,7 +170,7 @@ class ContrastiveClassifier(TransformerClassifier):
         return self
 
     def _n_steps(self, gold: Bools) -> int:
-        """`passes` over the examples within the limits; 0 where there is no pair."""
+        """Number of steps for `passes` over the examples, within the limits; 0 if no two examples share a label."""
         if not (gold.sum(axis=0) > 1).any():
             return 0
         section = self._section
@@ -186,7 +186,7 @@ class ContrastiveClassifier(TransformerClassifier):
         device = network.head.weight.device
         tokens = self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"]
         batches = BalancedBatches(gold, size=section.batch_size, per_label=section.per_label, seed=self._seed)
-        network.train()  # from here on; `embed` ends it
+        network.train()  # `embed` switches back to evaluation mode
         for step, rows in enumerate(batches.take(steps), 1):
             padded = self.tokenizer_.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
             inputs = {name: padded[name].to(device) for name in ("input_ids", "attention_mask")}
@@ -195,8 +195,8 @@ class ContrastiveClassifier(TransformerClassifier):
             if not bool(torch.isfinite(loss)):
                 raise DivergedError(step, steps)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            # Few labels make noisy gradients; one bad batch should not undo the encoder.
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            # With few labels gradients are noisy; one bad batch should not ruin the encoder.
             torch.nn.utils.clip_grad_norm_(network.encoder.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -205,7 +205,7 @@ class ContrastiveClassifier(TransformerClassifier):
     def _optimizer(
         self, network: Network, steps: int
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-        """AdamW over the encoder; the rate rises over the warm-up and falls to 0 in a line."""
+        """AdamW over the encoder; the learning rate rises during warm-up, then falls linearly to 0."""
         import torch
         from transformers import get_linear_schedule_with_warmup
 
@@ -216,5 +216,5 @@ class ContrastiveClassifier(TransformerClassifier):
         return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, max(steps, 1))
 
     def describe(self) -> dict[str, Any]:
-        """Encoder, pooling, length limit, parameters, and the steps of tuning."""
+        """Encoder, pooling, length limit, number of parameters, and number of tuning steps."""
         return super().describe() | {"steps": fitted(self.settings_).steps}

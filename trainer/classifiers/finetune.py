@@ -1,4 +1,4 @@
-"""A transformer encoder with a linear head, all layers trained by transformers' `Trainer`."""
+"""A transformer encoder with a linear head; all layers are trained with the `Trainer` of transformers."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from trainer.encoders.encoder import encoder_digest, find_encoder
 from trainer.environment import world_size
 
 _OUT_OF_MEMORY = (
-    "out of memory with {n} sentences at once. Lower model.batch_size and raise model.gradient_accumulation as much, "
-    "lower model.max_length, or set model.activation_checkpointing = true."
+    "out of memory with {n} sentences at once. Lower model.batch_size and raise model.gradient_accumulation by the "
+    "same factor, lower model.max_length, or set model.activation_checkpointing = true."
 )
 
 
 class FinetuneClassifier(TransformerClassifier):
-    """Pooled encoder output -> dropout -> linear -> sigmoid for each label, or softmax over exclusive classes.
+    """Pooled encoder output -> dropout -> linear -> sigmoid per label, or softmax over exclusive classes.
 
-    Mini-batches of similar length with dynamic padding; AdamW with separate learning rates for the head and the layers,
-    lower the further a layer is from the head; rare labels weigh more, up to `positive_weight`; after each epoch the
-    loss on validation decides which checkpoint is kept and when to stop. With `lora_rank`, adapters are trained in
-    place of the encoder's weights and merged into them afterwards.
+    Mini-batches contain texts of similar length, with dynamic padding. AdamW uses separate learning rates for the head
+    and for each layer: the further a layer is from the head, the lower its rate. Rare labels have more weight, up to
+    `positive_weight`. After each epoch the loss on validation decides which checkpoint to keep and when to stop. With
+    `lora_rank`, adapters are trained in place of the encoder's weights and merged into the weights afterwards.
 
     Attributes:
-        checkpoints: a folder from which an interrupted training of the same experiment on the same examples resumes,
-            with the same result; None for a temporary one. The caller deletes it when the model is saved.
-        notes: what the report should say about the training.
+        checkpoints: folder of checkpoints; None for a temporary folder. An interrupted run of the same experiment on
+            the same examples resumes from this folder, with the same result. The caller deletes the folder after
+            saving the model.
+        notes: remarks on the training run for the report.
     """
 
     distributed = True
@@ -51,24 +52,26 @@ class FinetuneClassifier(TransformerClassifier):
         return fitted(self.settings_).best_epoch
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Train; the checkpoint that is best on `validation` is kept.
+        """Train the network and keep the checkpoint that is best on `validation`.
 
-        If memory runs out, batches are halved and their gradients accumulated, and `notes` says so; a distributed
-        training, whose processes would have to agree on that, fails instead.
+        If memory runs out, smaller batches are used, their gradients are accumulated, and a note is added to `notes`.
+        A distributed run fails instead, because its processes would have to agree on the batch size.
 
         Raises:
             EncoderError: the encoder cannot be found or opened.
-            ExperimentError: there is no validation example to stop by, the train examples are of one class only,
-                `keep_layers` exceeds the encoder's, the encoder or the codebook does not allow a setting, peft is not
-                installed though `lora_rank` needs it, or memory does not suffice for one sentence.
-            DivergedError: the loss became infinite or not a number.
+            ExperimentError: there are no validation examples, all train examples are of one class, `keep_layers`
+                exceeds the encoder's number of layers, the encoder or the codebook does not allow a setting,
+                `lora_rank` is set but peft is not installed, or there is not enough memory for one sentence.
+            DivergedError: the loss became infinite or NaN.
         """
         if not validation:
-            raise ExperimentError("finetune needs validation examples to stop by. Give data.validation, or more data.")
+            raise ExperimentError(
+                "finetune needs validation examples for early stopping. Set data.validation, or add data."
+            )
         if self._exclusive and self._section.loss == "asymmetric":
             raise ExperimentError(
-                'model.loss = "asymmetric" is for codebooks whose labels go together, and this one is exclusive. '
-                'Use "cross_entropy".'
+                'model.loss = "asymmetric" is for multi-label codebooks, and this codebook is exclusive. '
+                'Set model.loss = "cross_entropy".'
             )
         refuse_one_class(examples, self.labels, exclusive=self._exclusive)
         with self._checkpoint_folder(examples, validation) as folder:
@@ -89,8 +92,8 @@ class FinetuneClassifier(TransformerClassifier):
         checkpoint = training.last_whole_checkpoint(folder)
         if checkpoint is not None:
             self.notes += (
-                f"training was interrupted and went on after epoch {training.epochs_done(checkpoint)}: its seconds are "
-                "those of the rest",
+                f"training was interrupted and resumed after epoch {training.epochs_done(checkpoint)}: the reported "
+                "seconds cover only the resumed part",
             )
         try:
             yield folder
@@ -100,7 +103,7 @@ class FinetuneClassifier(TransformerClassifier):
             training.drop_fruitless(folder)
 
     def _decisive_settings(self) -> dict[str, Any]:
-        """What the steps of a training depend on, besides the examples."""
+        """Settings that determine the steps of a training run, apart from the examples."""
         from trainer.classifiers.network import trains_in_bfloat16
 
         return self._section.model_dump() | {
@@ -115,7 +118,7 @@ class FinetuneClassifier(TransformerClassifier):
     def _train_as_memory_allows(
         self, examples: Sequence[Example], validation: Sequence[Example], folder: Path
     ) -> float:
-        """`_train` with batches as large as possible; of smaller ones more make a step."""
+        """Call `_train` with the largest batches that fit in memory; smaller batches are accumulated to full steps."""
         from trainer.classifiers.training import free_memory, is_out_of_memory, smaller_batch
 
         batch_size = self._section.batch_size
@@ -128,21 +131,21 @@ class FinetuneClassifier(TransformerClassifier):
                 smaller = smaller_batch(batch_size, self._section.batch_size) if world_size() == 1 else 0
                 if not smaller:
                     raise ExperimentError(_OUT_OF_MEMORY.format(n=batch_size)) from error
-                self.notes += (f"out of memory with {batch_size} sentences at once: went on with {smaller}",)
-            # Not in the clause above: the error holds on to all that the training held.
-            self.network_ = None  # else two networks would have to fit in memory
+                self.notes += (f"out of memory with {batch_size} sentences at once: continued with {smaller}",)
+            # Outside the `except` clause: the error keeps all objects of the failed run alive.
+            self.network_ = None  # otherwise two networks would have to fit in memory
             free_memory()
             batch_size = smaller
 
     def _train(
         self, examples: Sequence[Example], validation: Sequence[Example], folder: Path, batch_size: int
     ) -> float:
-        """Train a fresh network in `folder`; the epoch whose weights were kept."""
+        """Train a new network with checkpoints in `folder`; returns the epoch whose weights were kept."""
         from transformers import set_seed
 
         from trainer.classifiers.training import train_network
 
-        set_seed(self._seed)  # before the network is built: its head is initialised at random
+        set_seed(self._seed)  # before the network is built, because its head is initialised randomly
         network = self._open_encoder(dropout=self._section.dropout)
         network.prepare(lora_rank=self._section.lora_rank, recompute=self._section.activation_checkpointing)
         gold = label_matrix(examples, self.labels)
@@ -172,7 +175,7 @@ class FinetuneClassifier(TransformerClassifier):
         return math.ceil(max(self._section.epochs, self._section.min_steps / steps))
 
     def _table(self, examples: Sequence[Example]) -> Any:
-        """A tokenised `datasets.Dataset`: input_ids, attention_mask, labels."""
+        """A tokenised `datasets.Dataset` with the columns input_ids, attention_mask and labels."""
         from datasets import Dataset
 
         gold = label_matrix(examples, self.labels)
@@ -182,9 +185,9 @@ class FinetuneClassifier(TransformerClassifier):
             lambda rows: self.tokenizer_(rows["text"], truncation=True, max_length=self.max_length_),
             batched=True,
             remove_columns=["text"],
-            new_fingerprint="tokenised",  # else `datasets` hashes the function and all it refers to
+            new_fingerprint="tokenised",  # otherwise `datasets` hashes the function and every object it refers to
         )
 
     def describe(self) -> dict[str, Any]:
-        """Encoder, pooling, length limit, parameters, and the epoch that was kept."""
+        """Encoder, pooling, length limit, number of parameters, and the epoch whose weights were kept."""
         return super().describe() | {"best_epoch": self.best_epoch_}

@@ -1,8 +1,7 @@
-"""Logistic regression: what all kinds with a linear layer share, and the kind `embedding`, which is little else.
+"""Logistic regression: shared code for all kinds with a linear layer, and the kind `embedding`.
 
-After fitting with scikit-learn only numbers matter, so a regression is kept as weights and biases: predicting needs
-numpy, not scikit-learn, whose import takes seconds. Artefacts of format 1 hold skops files instead; `read_skops` opens
-those.
+scikit-learn fits the regression, which is then stored as weights and biases. Prediction needs only numpy, because
+importing scikit-learn takes seconds. Artefacts of format 1 contain skops files instead, which `read_skops` opens.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from trainer.encoders.embeddings import Embedder, Vectors, cached_encode
 FILE, SETTINGS = "regression.safetensors", "settings.json"
 _FORMAT_1 = "regression.skops"
 _NEVER = 30.0
-"""A logit as good as certain: 1e-13 away from it."""
+"""A logit whose probability is within 1e-13 of certainty."""
 
 ClassWeight = Literal["balanced", "none"]
 
 
 def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, seed: int) -> Any:
-    """L2 logistic regression, not fitted yet: one for each label, or one multinomial over exclusive classes."""
+    """Unfitted L2 logistic regression: one per label, or one multinomial regression over exclusive classes."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
@@ -49,10 +48,10 @@ def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, se
 
 
 def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> NDArray[Any]:
-    """What the regression is fitted to: (n, labels) booleans, or (n,) classes with "none" after the last label.
+    """Targets of the regression: (n, labels) booleans, or (n,) class indices with "none" after the last label.
 
     Raises:
-        ExperimentError: the examples are of one class, as in `refuse_one_class`.
+        ExperimentError: all examples are of one class, see `refuse_one_class`.
     """
     base.refuse_one_class(examples, labels, exclusive=exclusive)
     gold = base.label_matrix(examples, labels)
@@ -60,18 +59,18 @@ def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, ex
 
 
 def fit_regression(estimator: Any, features: Any, targets: NDArray[Any]) -> None:
-    """Fit a regression of `build_regression` to `regression_targets`."""
+    """Fit a regression from `build_regression` to targets from `regression_targets`."""
     with warnings.catch_warnings():
-        # scikit-learn then answers that label with a constant, which is the right answer.
+        # scikit-learn then predicts a constant for that label, which is correct.
         warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
         estimator.fit(features, targets)
 
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """A fitted regression as numbers: weight (outputs, width) and bias (outputs,), both float32.
+    """A fitted regression as arrays: weight (outputs, width) and bias (outputs,), both float32.
 
-    Outputs are the labels in codebook order; in an exclusive codebook "none" follows where it is an answer.
+    Outputs are the labels in codebook order, followed by "none" if an exclusive codebook allows it.
     """
 
     weight: NDArray[np.float32]
@@ -79,21 +78,21 @@ class LinearLayer:
 
     @classmethod
     def of(cls, estimator: Any, n_outputs: int, *, exclusive: bool) -> Self:
-        """The layer that gives the logits of a fitted `build_regression`.
+        """The layer with the same logits as a fitted regression from `build_regression`.
 
-        Outputs that the train part lacked get a bias that no text overcomes.
+        Outputs without train examples get a bias so low that they are never predicted.
         """
-        # scikit-learn leaves out classes without an example; the rows of the layer are the codebook's.
+        # scikit-learn omits classes without examples; the layer has a row for every class of the codebook.
         weight = np.zeros((n_outputs, estimator.n_features_in_), dtype=np.float32)
         bias = np.full(n_outputs, -_NEVER, dtype=np.float32)
         if not exclusive:
             for row, one in enumerate(estimator.estimators_):
                 if hasattr(one, "coef_"):
                     weight[row], bias[row] = one.coef_[0], one.intercept_[0]
-                else:  # a constant: no train example has the label, or all have it
+                else:  # a constant: either no train example has the label, or all have it
                     bias[row] = _NEVER if one.y_[0] else -_NEVER
         elif len(estimator.classes_) == 2:
-            # scikit-learn keeps one logit for two classes; half of it on each side gives the same softmax.
+            # scikit-learn stores one logit for two classes; plus and minus half of it give the same softmax.
             first, second = estimator.classes_
             weight[second], bias[second] = estimator.coef_[0] / 2, estimator.intercept_[0] / 2
             weight[first], bias[first] = -weight[second], -bias[second]
@@ -102,18 +101,18 @@ class LinearLayer:
         return cls(weight, bias)
 
     def logits(self, features: Any) -> NDArray[np.float32]:
-        """(n, outputs) from (n, width) float32 features, an array or a sparse matrix of scipy."""
+        """(n, outputs) logits from (n, width) float32 features, a numpy array or a scipy sparse matrix."""
         return np.asarray(features @ self._by_feature + self.bias, dtype=np.float32)
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file."""
+        """Write the layer to a safetensors file."""
         from safetensors.numpy import save_file
 
         save_file({"weight": self.weight, "bias": self.bias}, path)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+        """Load a layer written by `save`."""
         from safetensors.numpy import load_file
 
         tensors = load_file(path)
@@ -121,14 +120,14 @@ class LinearLayer:
 
     @cached_property
     def _by_feature(self) -> NDArray[np.float32]:
-        """(width, outputs); laid out once, as scipy would copy a transposed view at every product."""
+        """(width, outputs) weights, copied once: scipy would copy a transposed view for every product."""
         return np.ascontiguousarray(self.weight.T)
 
 
 class LinearClassifier(base.Classifier):
-    """A classifier that ends in a linear layer: sigmoid for each label, or softmax over exclusive classes.
+    """A classifier that ends in a linear layer, with a sigmoid per label or a softmax over exclusive classes.
 
-    Exclusive codebooks have "none" as a class of its own where it is allowed.
+    "none" is a separate class if an exclusive codebook allows it.
     """
 
     _section: Any
@@ -144,7 +143,7 @@ class LinearClassifier(base.Classifier):
         return regression_targets(examples, self.labels, exclusive=self._exclusive)
 
     def _fit_layer(self, features: Any, targets: NDArray[Any]) -> LinearLayer:
-        """The regression of the section's `C` and `class_weight` from (n, width) features to `_targets`."""
+        """Fit a regression with the section's `C` and `class_weight` to (n, width) features and `_targets`."""
         section = self._section
         regression = build_regression(
             exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
@@ -160,7 +159,7 @@ class LinearClassifier(base.Classifier):
 
 
 class EmbedderSettings(BaseModel):
-    """The encoder that a model was fitted on: the content of `settings.json`, as `Embedder` has them."""
+    """The contents of `settings.json`: the encoder of a model, with the fields of `Embedder`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -171,10 +170,10 @@ class EmbedderSettings(BaseModel):
 
 
 class EmbeddingClassifier(LinearClassifier):
-    """Pooled vectors of length 1 of an encoder that is not trained -> L2 logistic regression.
+    """Unit-length pooled vectors from a frozen encoder -> L2 logistic regression.
 
-    Multi-label codebooks: one regression for each label. Exclusive ones: one multinomial regression, with "none" as a
-    class of its own where it is allowed. Vectors of train and validation are kept by `trainer.encoders.embeddings`.
+    Multi-label codebooks have one regression per label. Exclusive codebooks have one multinomial regression, in which
+    "none" is a separate class if allowed. `trainer.encoders.embeddings` caches the vectors of train and validation.
     """
 
     _section: EmbeddingSection
@@ -182,14 +181,14 @@ class EmbeddingClassifier(LinearClassifier):
     layer_: LinearLayer | None = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Encode, and fit the regression; validation is encoded too, since calibration asks for it next.
+        """Encode the texts and fit the regression; validation is also encoded, because calibration needs it next.
 
         Raises:
             EncoderError: the encoder cannot be found or opened.
-            ExperimentError: the examples are of one class only.
+            ExperimentError: all examples are of one class.
         """
         section = self._section
-        # Before the encoder, so that examples of one class are refused at once.
+        # Before the encoder is opened, so that examples of one class are refused immediately.
         targets = self._targets(examples)
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
         texts = [example.text for example in (*examples, *validation)]
@@ -197,16 +196,16 @@ class EmbeddingClassifier(LinearClassifier):
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) probabilities of the regression."""
+        """(n, labels) probabilities from the regression."""
         return self.predict_embedded(self.embed(texts))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """(n, dimensions) vectors of length 1; known texts come from the cache, others are not added to it."""
+        """(n, dimensions) unit-length vectors, read from the cache if possible; new texts are not cached."""
         with progress_to(None):  # the caller reports its own progress over all texts
             return cached_encode(base.fitted(self.embedder_), texts, keep=False)
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
-        """`predict_proba` from the vectors that `embed` gave."""
+        """(n, labels) probabilities from vectors returned by `embed`."""
         return self._probabilities(base.fitted(self.layer_).logits(vectors))
 
     def save(self, folder: Path) -> None:
@@ -223,11 +222,11 @@ class EmbeddingClassifier(LinearClassifier):
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Read what `save` wrote, or the `regression.skops` of a format 1 artefact, and find the encoder again.
+        """Load files written by `save`, or the `regression.skops` of a format 1 artefact, and open the encoder.
 
         Raises:
-            ArtefactError: `regression.skops` names a type that communique never wrote, or the encoder cannot be found
-                or has changed.
+            ArtefactError: `regression.skops` contains a type that communique never wrote, or the encoder cannot be
+                found or has changed.
         """
         settings = EmbedderSettings.model_validate_json((folder / SETTINGS).read_text(encoding="utf-8"))
         classifier = cls(codebook, EmbeddingSection(kind="embedding"), seed=0)
@@ -239,7 +238,7 @@ class EmbeddingClassifier(LinearClassifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """Encoder with its identity, pooling, length limit, and the length of its vectors."""
+        """Encoder and its identity, pooling, length limit, and the dimension of the vectors."""
         embedder = base.fitted(self.embedder_)
         return {
             "encoder": embedder.name,
@@ -251,18 +250,18 @@ class EmbeddingClassifier(LinearClassifier):
 
 
 def _same_encoder(folder: Path, settings: EmbedderSettings) -> Embedder:
-    """The encoder that the model in `folder` was fitted on."""
+    """Open the encoder that the model in `folder` was fitted on."""
     name = settings.encoder
     try:
         embedder = Embedder(name, pooling=settings.pooling, max_length=settings.max_length)
     except EncoderError as error:
         raise ArtefactError(
-            f"{folder}: this model needs the encoder '{name}', which is not saved with it and was not found: {error}"
+            f"{folder}: this model needs the encoder '{name}', which is not in the artefact and was not found: {error}"
         ) from error
     if embedder.identity != settings.identity:
         raise ArtefactError(
             f"{folder}: the encoder '{name}' has changed since this model was trained (identity {embedder.identity}, "
-            f"in training {settings.identity}). Restore its earlier files, or train the model again."
+            f"in training {settings.identity}). Restore the encoder's earlier files, or train the model again."
         )
     return embedder
 
@@ -286,25 +285,26 @@ FORMAT_1_TYPES = frozenset(
         "sklearn.preprocessing._label.LabelBinarizer",
     }
 )
-"""All types that communique wrote to skops files, which is far less than skops itself trusts.
+"""All types that communique wrote to skops files: far fewer than skops itself trusts.
 
-The list is part of the code and never read from a model. MLflow took it from the model's own MLmodel file, so that a
-hostile model could trust itself; since September 2026 its switch against pickles covers skops files too
+The list is part of the code and is never read from a model. MLflow used to read such a list from the model's own
+MLmodel file, so a malicious model could declare itself trusted. Since September 2026 MLflow's setting against pickles
+also covers skops files
 (https://github.com/mlflow/mlflow/pull/25686, GHSA-w582-9x45-8mpx).
 """
 
 _LOADERS = frozenset({"DictNode", "JsonNode", "ListNode", "NdArrayNode", "ObjectNode", "TupleNode", "TypeNode"})
-"""How skops builds those types. Other loaders take functions, methods or constructor calls from the file."""
+"""Skops loaders for `FORMAT_1_TYPES`. Other loaders read functions, methods or constructor calls from the file."""
 
 
 def read_skops(path: Path) -> Any:
-    """The scikit-learn object in a skops file of format 1; its types are checked before skops opens it.
+    """Load the scikit-learn object in a skops file of format 1, after checking its types.
 
     Raises:
-        ArtefactError: the file is not a skops file, or names a type that communique never wrote.
+        ArtefactError: the file is not a skops file, or contains a type that communique never wrote.
     """
     try:
-        # Read first as plain JSON: skops itself trusts many more types than communique ever wrote.
+        # Read the schema as plain JSON first: skops itself trusts many types that communique never wrote.
         with zipfile.ZipFile(path) as archive:
             schema = json.loads(archive.read("schema.json"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
@@ -312,8 +312,8 @@ def read_skops(path: Path) -> Any:
     strange = sorted(set(_strange_types(schema)))
     if strange:
         raise ArtefactError(
-            f"{path}: it holds types that are not trusted: {', '.join(strange)}. "
-            "It was not loaded; train the model again."
+            f"{path}: the file contains types that are not trusted: {', '.join(strange)}. "
+            "The file was not loaded. Train the model again."
         )
     from skops.io import load
 
@@ -321,8 +321,8 @@ def read_skops(path: Path) -> Any:
 
 
 def _strange_types(node: Any) -> Iterator[str]:
-    """Every type in a skops schema that is not in `FORMAT_1_TYPES`, or is not built as data."""
-    # JSON strings need no look: skops reads them as plain values.
+    """Yield every type in a skops schema that is not in `FORMAT_1_TYPES`, or has a loader not in `_LOADERS`."""
+    # JSON strings need no check: skops reads them as plain values.
     if isinstance(node, list):
         for item in node:
             yield from _strange_types(item)

@@ -1,4 +1,4 @@
-"""The torch module that `finetune` and `contrastive` train: encoder, pooling, dropout, linear head, and its loss."""
+"""The torch module that `finetune` and `contrastive` train: encoder, pooling, dropout, linear head, and loss."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, pool_state
 from trainer.encoders.encoder import max_positions, open_encoder
 
 _SMALLEST = 1e-6
-"""Least scale of a row, so that a row of zeros is not divided by zero."""
+"""Smallest scale of a row, to avoid division by zero for a row of zeros."""
 _NATIVE = ("amx_bf16", "avx512_bf16")
-"""The capabilities by which a processor reports units for bfloat16."""
+"""Processor capabilities that mean hardware support for bfloat16."""
 
 
 def trains_in_bfloat16(precision: Precision) -> bool:
-    """Whether products are computed in bfloat16, weights and sums staying in float32; about twice as fast.
+    """Whether to compute products in bfloat16, which is about twice as fast; weights and sums stay in float32.
 
     Args:
-        precision: "auto" where a GPU or the processor has units for it; "float32" never.
+        precision: "auto" uses bfloat16 if the GPU or processor has hardware support; "float32" never uses bfloat16.
     """
     if precision == "float32":
         return False
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    # Without such units a processor emulates bfloat16, which is slower than float32.
-    get = getattr(torch.cpu, "get_capabilities", None)  # newer versions of torch only
+    # Without hardware support, bfloat16 is emulated, which is slower than float32.
+    get = getattr(torch.cpu, "get_capabilities", None)  # only in newer versions of torch
     capabilities: Mapping[str, object] = get() if get else {}
     return any(bool(capabilities.get(name)) for name in _NATIVE)
 
 
 class Network(nn.Module):
-    """Encoder with a linear head; `forward` gives logits (batch, outputs), and the loss where labels are given.
+    """Encoder with a linear head; `forward` returns logits (batch, outputs), and the loss if labels are passed.
 
-    With `normalise` the head sees pooled states of length 1.
+    With `normalise` the input of the head is unit-length pooled states.
     """
 
     accepts_loss_kwargs = False
-    """For transformers' `Trainer`: the loss is a batch's own mean, to be divided by how many batches make a step."""
+    """Tells transformers' `Trainer` to divide the loss, a mean over one batch, by the number of batches per step."""
 
     def __init__(
         self, encoder: Any, n_outputs: int, *, pooling: str, dropout: float = 0.0, normalise: bool = False
@@ -62,54 +62,59 @@ class Network(nn.Module):
         self.exclusive = False
         self.smoothing = 0.0
         self.asymmetric = False
-        # Not saved: the loss is chosen again for each training.
+        # Not saved: `set_loss` sets the weights for each training run.
         self.register_buffer("weights", torch.ones(n_outputs), persistent=False)
 
     @property
     def layer(self) -> LinearLayer:
-        """The head as plain numbers."""
+        """The head as numpy arrays."""
         weight, bias = (tensor.detach().cpu().numpy() for tensor in (self.head.weight, self.head.bias))
         return LinearLayer(weight, bias)
 
     def set_head(self, layer: LinearLayer) -> None:
-        """Take the head's weights from a layer."""
+        """Copy the weights of a layer to the head."""
         self.head.load_state_dict({"weight": torch.from_numpy(layer.weight), "bias": torch.from_numpy(layer.bias)})
 
     @property
     def size(self) -> int:
-        """How many parameters it has."""
+        """Number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def max_positions(self) -> int:
-        """How many tokens the encoder can take."""
+        """Maximum number of tokens that the encoder accepts."""
         return max_positions(self.encoder)
 
     def prepare(self, *, lora_rank: int, recompute: bool) -> None:
-        """Get the encoder ready for training: adapters in place of all weights, activations computed twice.
+        """Prepare the encoder for training.
+
+        Args:
+            lora_rank: if above 0, train adapters of this rank instead of all weights.
+            recompute: recompute activations in the backward pass to save memory.
 
         Raises:
-            ExperimentError: `lora_rank` is above 0 and peft is not installed, or the encoder cannot compute twice.
+            ExperimentError: `lora_rank` is above 0 and peft is not installed, or the encoder does not support
+                `recompute`.
         """
         if recompute:
             if not self.encoder.supports_gradient_checkpointing:
                 raise ExperimentError(
-                    "model.activation_checkpointing = true: this encoder cannot do that. Set it to false."
+                    "model.activation_checkpointing = true: this encoder does not support it. Set it to false."
                 )
-            # The reentrant way loses gradients where no input requires one, as with adapters.
+            # The reentrant variant loses gradients if no input requires a gradient, as with adapters.
             self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
         if lora_rank:
             self.encoder = _with_adapters(self.encoder, lora_rank)
 
     def finish(self) -> None:
-        """Undo `prepare`: adapters are merged into the weights that they adapt."""
+        """Undo `prepare`: merge adapters into the weights, and stop recomputing activations."""
         if hasattr(self.encoder, "merge_and_unload"):
             self.encoder = self.encoder.merge_and_unload()
         self.encoder.gradient_checkpointing_disable()
 
     def set_encoder_dropout(self, share: float) -> None:
-        """Let the encoder drop this share of its activations in training, in place of what it was configured with."""
-        # In the modules, not in the configuration: that is saved with the encoder and should stay its own.
+        """Replace the dropout probability in all layers of the encoder."""
+        # Not in the configuration, which is saved with the encoder and should stay unchanged.
         for module in self.encoder.modules():
             if isinstance(module, nn.Dropout):
                 module.p = share
@@ -123,37 +128,38 @@ class Network(nn.Module):
         most_weight: float,
         asymmetric: bool = False,
     ) -> None:
-        """Choose the loss and weigh rare outputs: the square root of how much rarer than even, from 1 to `most_weight`.
+        """Set the loss, with higher weights for rare outputs.
 
-        With `asymmetric`, outputs of a multi-label codebook have `asymmetric_loss` instead.
+        A weight is the square root of expected / observed positives under even frequencies, clipped to the range from 1
+        to `most_weight`. With `asymmetric`, multi-label codebooks use `asymmetric_loss` without weights instead.
 
         Args:
-            gold: (n, outputs), for exclusive codebooks one-hot with "none" as the last class.
+            gold: (n, outputs); for exclusive codebooks one-hot, with "none" (if allowed) as the last class.
         """
-        positives = np.maximum(gold.sum(axis=0), 1)  # a label without examples must not divide by 0
+        positives = np.maximum(gold.sum(axis=0), 1)  # avoids division by 0 for a label without examples
         even = gold.shape[0] / gold.shape[1] if exclusive else gold.shape[0] - positives
         weights = np.clip(np.sqrt(even / positives), 1, most_weight)
         self.weights = torch.tensor(weights, dtype=torch.float32)
         self.exclusive, self.smoothing, self.asymmetric = exclusive, smoothing, asymmetric
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
-        """Logits, with `loss` before them where `labels` ((batch,) classes or (batch, outputs) 0/1) are given."""
+        """Return `logits`, preceded by `loss` if `labels` ((batch,) classes or (batch, outputs) 0/1) are passed."""
         logits: Tensor = self.head(self.dropout(self.pooled(**inputs))).float()
-        # transformers' `Trainer` takes the first value for the loss, so the order counts.
+        # The order matters: transformers' `Trainer` uses the first value as the loss.
         return {"logits": logits} if labels is None else {"loss": self._loss(logits, labels), "logits": logits}
 
     def pooled(self, **inputs: Tensor) -> Tensor:
-        """What the head sees: (batch, hidden size) pooled states of the encoder's last layer."""
+        """(batch, hidden size) pooled states of the encoder's last layer: the input of the head."""
         states = pool_states(self.encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
         return functional.normalize(states, dim=1) if self.normalise else states
 
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
-        """(batch, hidden size): `pooled` for arrays, without dropout or gradients."""
+        """(batch, hidden size) pooled states as an array, without dropout or gradients."""
         self.eval()
         return ask_torch(self.pooled, self.head.weight.device, input_ids, attention_mask)
 
     def as_pooler(self, *, int8: bool) -> Pooler:
-        """A copy on the CPU that gives `pooled`, ready for export; with `int8`, ready for weights of 8 bits."""
+        """A copy on the CPU that computes `pooled`, prepared for export; with `int8`, for export with 8-bit weights."""
         pooler = Pooler(copy.deepcopy(self)).cpu().eval()
         # Eager attention consists of plain matrix products; fused kernels may not exist in ONNX.
         pooler.network.encoder.set_attn_implementation("eager")
@@ -167,21 +173,22 @@ class Network(nn.Module):
             return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.smoothing)
         if self.asymmetric:
             return asymmetric_loss(logits, labels.float())
-        # Smoothed towards one half: a sentence's label may be wrong, and certainty would be punished without bound.
+        # Smoothed towards one half: a gold label may be wrong, and the loss of a certain prediction is unbounded.
         smoothed = labels.float() * (1 - self.smoothing) + self.smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
 
 def _with_adapters(encoder: Any, rank: int) -> Any:
-    """The encoder with low-rank adapters on all its linear layers; nothing else of it is trained.
+    """Add low-rank adapters to all linear layers of the encoder; its other weights are frozen.
 
-    Source: Hu et al. (2021), "LoRA"; scaled by 2, as is usual where all layers are adapted.
+    Source: Hu et al. (2021), "LoRA"; scaled by 2, as is usual if all layers are adapted.
     """
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
         raise ExperimentError(
-            f'model.lora_rank = {rank} needs peft. Install it with `pip install "communique[peft]"`, or set it to 0.'
+            f'model.lora_rank = {rank} needs peft. Install peft with `pip install "communique[peft]"`, '
+            "or set model.lora_rank to 0."
         ) from None
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
     adapted = get_peft_model(encoder, config)
@@ -190,21 +197,21 @@ def _with_adapters(encoder: Any, rank: int) -> Any:
 
 
 def _freeze_pooler(encoder: Any) -> None:
-    """The pooler is not used, and distributed training expects a gradient for every trained weight."""
+    """Freeze the pooler: it is unused, and distributed training expects a gradient for every trained weight."""
     for name, parameter in encoder.named_parameters():
         if "pooler" in name.split("."):
             parameter.requires_grad = False
 
 
 def asymmetric_loss(logits: Tensor, labels: Tensor, *, focus: float = 4.0, margin: float = 0.05) -> Tensor:
-    """Mean binary cross-entropy in which easy negatives count little or nothing.
+    """Mean binary cross-entropy in which easy negatives have little or no weight.
 
     Args:
-        logits, labels: (batch, outputs), labels 0 or 1.
-        focus: a negative of probability p weighs p ** focus.
-        margin: negatives below this probability count nothing.
+        logits, labels: arrays of shape (batch, outputs); labels are 0 or 1.
+        focus: a negative with probability p has weight p ** focus.
+        margin: negatives below this probability have weight 0.
 
-    Source: Ridnik et al. (2021), "Asymmetric Loss for Multi-Label Classification", with their settings.
+    Source: Ridnik et al. (2021), "Asymmetric Loss for Multi-Label Classification", with the settings of the paper.
     """
     positive = functional.logsigmoid(logits)
     shifted = (torch.sigmoid(logits) - margin).clamp(min=0)
@@ -215,14 +222,14 @@ def asymmetric_loss(logits: Tensor, labels: Tensor, *, focus: float = 4.0, margi
 def open_network(
     folder: Path, n_outputs: int, *, pooling: str, dropout: float = 0.0, normalise: bool = False, keep_layers: int = 0
 ) -> tuple[Network, Any]:
-    """A network around the encoder in `folder` (float32), with a fresh head, and the encoder's tokenizer.
+    """Open the encoder in `folder` (float32) as a network with a new head; returns the network and the tokenizer.
 
     Args:
-        keep_layers: keep only the encoder's first layers; 0 keeps all.
+        keep_layers: number of layers of the encoder to keep, counted from the first; 0 keeps all.
 
     Raises:
-        EncoderError: the folder holds no encoder that transformers can open.
-        ExperimentError: `keep_layers` is more than the encoder has.
+        EncoderError: the folder does not contain an encoder that transformers can open.
+        ExperimentError: `keep_layers` exceeds the encoder's number of layers.
     """
     encoder, tokenizer = open_encoder(folder, keep_layers=keep_layers)
     _freeze_pooler(encoder)
@@ -230,37 +237,37 @@ def open_network(
 
 
 class Pooler(nn.Module):
-    """A network's pooled states as a function of arguments that have an order, which torch's exporter needs."""
+    """`Network.pooled` with positional arguments, which torch's exporter needs."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, hidden size), as `Network.pooled`."""
+        """(batch, hidden size) pooled states, see `Network.pooled`."""
         return self.network.pooled(input_ids=input_ids, attention_mask=attention_mask)
 
 
 class RowScaledLinear(nn.Linear):
-    """torch's layer, but the product is one of rows whose largest absolute value is 1."""
+    """A linear layer that scales each input row to a largest absolute value of 1 before the product."""
 
     @classmethod
     def of(cls, linear: nn.Linear) -> RowScaledLinear:
-        """A layer with another's weights."""
+        """Make a layer that shares the weights of `linear`."""
         scaled = cls(linear.in_features, linear.out_features, bias=linear.bias is not None)
         scaled.weight, scaled.bias = linear.weight, linear.bias  # shared, not copied
         return scaled
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., outputs) from (..., inputs)."""
-        # onnxruntime rounds a whole batch on one scale, so that one outlier would cost all other rows their precision.
+        """(..., outputs) values from (..., inputs) values."""
+        # onnxruntime quantises a whole batch with one scale: one outlier would cost all other rows precision.
         scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=_SMALLEST)
         product = functional.linear(x / scale, self.weight) * scale
         return product if self.bias is None else product + self.bias
 
 
 class ByteEmbedding(nn.Module):
-    """A table of embeddings as whole numbers from -127 to 127, with a scale for each row."""
+    """An embedding table stored as integers from -127 to 127, with one scale per row."""
 
     codes: Tensor
     scale: Tensor
@@ -274,18 +281,18 @@ class ByteEmbedding(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The whole table, for encoders that look into it (DeBERTa)."""
+        """The whole table in float32, for encoders that access it directly (DeBERTa)."""
         return self.codes.float() * self.scale
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(..., width) from (...)."""
+        """(..., width) embeddings from (...) ids."""
         return self.codes[ids].float() * self.scale[ids]
 
 
 def _lay_out_for_bytes(module: nn.Module) -> None:
-    """Replace torch's layers by the two above, at any depth."""
+    """Replace linear and embedding layers with `RowScaledLinear` and `ByteEmbedding`, at any depth."""
     for name, child in module.named_children():
-        # Exact types only: a subclass may compute something else in `forward`.
+        # Exact types only: a subclass may have a different `forward`.
         if type(child) is nn.Linear:
             setattr(module, name, RowScaledLinear.of(child))
         elif type(child) is nn.Embedding:

@@ -1,7 +1,7 @@
-"""A network as an ONNX graph: token ids and mask in, pooled vectors out, in float32 or with weights of 8 bits.
+"""A network as an ONNX graph from token ids and mask to pooled vectors, in float32 or with 8-bit weights.
 
-`write_graph` makes the graph with torch. `OnnxNetwork` runs it with onnxruntime and applies the linear head beside it;
-that part takes the place of the torch `Network` and must import neither torch nor transformers, which take seconds.
+`write_graph` writes the graph with torch. `OnnxNetwork` runs the graph with onnxruntime and applies the linear head in
+numpy. `OnnxNetwork` replaces the torch `Network` and must not import torch or transformers, whose imports take seconds.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 GRAPH, ENCODER, HEAD, SETTINGS = "onnx/model.onnx", "encoder", "head.safetensors", "settings.json"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "pooled"
 OPSET = 20
-"""The first with an operator for GELU."""
-NOT_INSTALLED = 'onnxruntime, onnx or onnxscript is not installed. `pip install "communique[onnx]"` installs them.'
+"""The first ONNX opset with a GELU operator."""
+NOT_INSTALLED = 'onnxruntime, onnx or onnxscript is not installed. Install them with `pip install "communique[onnx]"`.'
 
 
 class NetworkSettings(BaseModel):
-    """What opens a saved network besides its files: the content of `settings.json`.
+    """The contents of `settings.json`: settings needed to open a saved network.
 
-    `encoder` is the name of the one that training began with; `best_epoch` is set by `finetune`, `steps` by
-    `contrastive`. The last three are set where the network was exported, since they need torch to be found.
+    `encoder` is the name of the encoder that training started from. `finetune` sets `best_epoch`; `contrastive` sets
+    `steps`. `precision`, `parameters` and `pad_token_id` are set on export, because computing them needs torch.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,14 +57,14 @@ class NetworkSettings(BaseModel):
 
 
 class OnnxNetwork:
-    """What the torch `Network` does when it predicts: the same `encode`, `layer` and `size`.
+    """Replacement for the torch `Network` in prediction, with the same `encode`, `layer` and `size`.
 
     Args:
-        folder: holds `onnx/model.onnx`, `encoder/tokenizer.json`, `head.safetensors` and `settings.json`.
+        folder: contains `onnx/model.onnx`, `encoder/tokenizer.json`, `head.safetensors` and `settings.json`.
 
     Raises:
-        ArtefactError: onnxruntime is not installed or cannot open the graph, or the graph is not of the plain form that
-            communique writes.
+        ArtefactError: onnxruntime is not installed or cannot open the graph, or the graph contains elements that
+            communique never writes.
     """
 
     def __init__(self, folder: Path, settings: NetworkSettings) -> None:
@@ -76,9 +76,9 @@ class OnnxNetwork:
         self.tokenizer = PlainTokenizer(path, settings.max_length, settings.pad_token_id)
 
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
-        """(batch, width) pooled states: what the head sees.
+        """(batch, width) pooled states: the input of the head.
 
-        In an int8 graph the batch decides how values are rounded, so a text's vector depends slightly on its batch.
+        In an int8 graph, rounding depends on the batch, so the vector of a text depends slightly on the other texts.
         """
         vectors: Vectors = self._session.run([OUTPUT], dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))[0]
         return vectors
@@ -92,27 +92,27 @@ class OnnxNetwork:
 
 
 class PlainTokenizer:
-    """A `tokenizer.json` alone, called like a tokenizer of transformers, whose import would import torch.
+    """A tokenizer from a `tokenizer.json`, with the interface of transformers' tokenizers but without importing torch.
 
     Args:
-        max_length: tokens at which longer texts are cut.
-        pad_token_id: what fills the rows of a batch, on the right.
+        max_length: maximum number of tokens; longer texts are truncated.
+        pad_token_id: id of the padding token; padding is on the right.
     """
 
     def __init__(self, path: Path, max_length: int, pad_token_id: int) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.no_padding()  # `pad` does it, once texts of similar length are together
+        self._tokenizer.no_padding()  # `pad` adds padding later, after texts are grouped by length
         self._tokenizer.enable_truncation(max_length)
         self._pad_token_id = pad_token_id
 
     def __call__(self, texts: Sequence[str], **_limits: Any) -> dict[str, list[list[int]]]:
-        """`input_ids` of each text, cut at this tokenizer's own limit."""
+        """`input_ids` per text, truncated to this tokenizer's `max_length`."""
         return {"input_ids": [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]}
 
     def pad(self, batch: dict[str, list[list[int]]], **_kind: Any) -> dict[str, TokenIds]:
-        """`input_ids` and `attention_mask` as arrays (batch, tokens)."""
+        """`input_ids` and `attention_mask` as arrays of shape (batch, tokens)."""
         rows = batch["input_ids"]
         shape = len(rows), max(map(len, rows))
         ids, mask = np.full(shape, self._pad_token_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
@@ -123,10 +123,12 @@ class PlainTokenizer:
 
 
 def open_session(graph: Path) -> InferenceSession:
-    """An onnxruntime session for a graph of ours, on a GPU where onnxruntime has one and the graph is in float32.
+    """Open an onnxruntime session for a graph written by `write_graph`.
+
+    A float32 graph runs on a GPU if onnxruntime can use one.
 
     Raises:
-        ArtefactError: as `OnnxNetwork`.
+        ArtefactError: see `OnnxNetwork`.
     """
     try:
         import onnx
@@ -137,13 +139,13 @@ def open_session(graph: Path) -> InferenceSession:
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 3  # errors only: its warnings are about optimisations
     try:
-        # Without external data: a graph may name any file of this machine as its weights.
+        # Without external data: a graph can name any file on this computer as its weights.
         model = onnx.load(graph, load_external_data=False)
         _refuse_what_is_no_plain_graph(graph, model)
         return onnxruntime.InferenceSession(str(graph), options, providers=_providers(model))
     except ArtefactError:
         raise
-    except Exception as error:  # protobuf and onnxruntime raise classes of their own, without a common base
+    except Exception as error:  # protobuf and onnxruntime errors have no common base class
         reason = str(error).strip().split("\n")[0][:200]
         raise ArtefactError(
             f"{graph}: onnxruntime {onnxruntime.__version__} cannot open this graph ({reason}). Upgrade onnxruntime, "
@@ -152,19 +154,19 @@ def open_session(graph: Path) -> InferenceSession:
 
 
 def _refuse_what_is_no_plain_graph(path: Path, model: ModelProto) -> None:
-    """A graph of ours is flat, of standard operators, and holds its own weights; any other could read other files."""
+    """Refuse graphs that are nested, have custom operators or external weights: they could read other files."""
     nodes = model.graph.node
     foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes if node.domain not in ("", "ai.onnx")})
     nested = any(attribute.HasField("g") or attribute.graphs for node in nodes for attribute in node.attribute)
     outside = any(tensor.data_location == tensor.EXTERNAL for tensor in _tensors(model))
     for found, what in (
-        (foreign, f"operators that are not ONNX's own ({', '.join(foreign[:3])})"),
+        (foreign, f"operators that are not standard ONNX operators ({', '.join(foreign[:3])})"),
         (nested or model.functions, "graphs or functions inside the graph"),
         (outside or model.graph.sparse_initializer, "weights outside the file"),
     ):
         if found:
             raise ArtefactError(
-                f"{path}: the graph has {what}, which communique never writes and does not load. "
+                f"{path}: the graph has {what}, which communique never writes and refuses to load. "
                 "Export the model again with `communique export`."
             )
 
@@ -178,7 +180,7 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 
 
 def _providers(model: ModelProto) -> list[str]:
-    """Where to run: operators on 8 bits exist for the CPU alone."""
+    """Execution providers in order of preference; 8-bit operators run only on the CPU."""
     import onnxruntime
 
     bytewise = any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node)
@@ -187,26 +189,26 @@ def _providers(model: ModelProto) -> list[str]:
 
 
 def _threads() -> int:
-    """OMP_NUM_THREADS, which torch obeys too, else the processors that this process may use."""
+    """OMP_NUM_THREADS (also used by torch), else the number of processors available to this process."""
     wished = os.environ.get("OMP_NUM_THREADS", "")
     if wished.isdigit() and int(wished):
         return int(wished)
-    affinity = getattr(os, "sched_getaffinity", None)  # not on all systems
+    affinity = getattr(os, "sched_getaffinity", None)  # not available on all systems
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def write_graph(network: Network, path: Path, *, int8: bool) -> None:
-    """Write what `network.pooled` computes as one ONNX file for batches of any size; the network stays as it is.
+    """Write `network.pooled` as one ONNX file for batches of any size; the network is not changed.
 
     Raises:
-        ArtefactError: the exporter is not installed, or cannot express this encoder.
+        ArtefactError: the exporter is not installed, or does not support this encoder.
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401  # what torch's exporter is written in
+        import onnxscript  # noqa: F401  # needed by torch's exporter
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
-        raise ArtefactError(f"{path.name}: cannot be written, {NOT_INSTALLED}") from error
+        raise ArtefactError(f"{path.name}: the file cannot be written, because {NOT_INSTALLED}") from error
     with _quiet():
         onnx.save(_without_traces(_exported(network.as_pooler(int8=int8))), path)
         if int8:
@@ -221,10 +223,10 @@ def write_graph(network: Network, path: Path, *, int8: bool) -> None:
 
 
 def _exported(pooler: Pooler) -> ModelProto:
-    """The graph, with the number of texts and of tokens left open."""
+    """The graph, with variable numbers of texts and tokens."""
     import torch
 
-    # An example to trace. Sizes of 1 would be taken for constants, and transformers may drop a mask without padding.
+    # Example input for tracing. Sizes of 1 would become constants; transformers may drop a mask without padding.
     ids = torch.ones((2, 8), dtype=torch.int64)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
@@ -242,17 +244,17 @@ def _exported(pooler: Pooler) -> ModelProto:
         )
         graph: ModelProto = program.model_proto
         return graph
-    except Exception as error:  # whatever the exporter meets in an encoder that it cannot express
+    except Exception as error:  # the exporter may raise anything for an unsupported encoder
         cause = error.__cause__ or error
         reason = str(cause).strip().split("\n")[0][:200]
         raise ArtefactError(
             f"this encoder ({type(pooler.network.encoder).__name__}) cannot be written as an ONNX graph "
-            f"({type(cause).__name__}: {reason}). Encoders like BERT can."
+            f"({type(cause).__name__}: {reason}). Train with another encoder; BERT-like encoders are supported."
         ) from error
 
 
 def _without_traces(graph: ModelProto) -> ModelProto:
-    """Without the lines of Python that each operator came from: they name this machine's folders."""
+    """Remove the Python source locations of the operators, which contain folder names of this computer."""
     for entry in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
         entry.ClearField("metadata_props")
         entry.ClearField("doc_string")
@@ -261,8 +263,8 @@ def _without_traces(graph: ModelProto) -> ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's warnings off: they are about its own code."""
-    # One switch for all loggers, whatever the exporter's are called; it is put back afterwards.
+    """Suppress the exporter's warnings, which concern only its own code."""
+    # Disables all loggers, since the names of the exporter's loggers may change; restored afterwards.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,7 +1,7 @@
-"""The strong cheap baseline: TF-IDF of word and character n-grams with logistic regression.
+"""A strong, cheap baseline: logistic regression on TF-IDF features of word and character n-grams.
 
-scikit-learn fits it. What was fitted is kept as vocabularies, weights and biases, and predicted with numpy and scipy
-alone: importing scikit-learn takes longer than predicting some thousand sentences.
+scikit-learn fits the model, which is then stored as vocabularies, weights and biases. Prediction uses only numpy and
+scipy, because importing scikit-learn takes longer than predicting several thousand sentences.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ PARTS = ("words", "characters")
 _FORMAT_1 = "pipeline.skops"
 _CHUNK = 1024
 _MOST_KNOWN, _LONGEST_KNOWN = 100_000, 40
-"""So many words' n-grams are remembered, but not those of longer "words" such as addresses: some 20 MB in all."""
+"""Size of the cache of n-grams per word, and longest word in the cache (excludes web addresses); about 20 MB."""
 _TOKEN = re.compile(r"(?u)\b\w+\b")
 _NOTHING_LEFT = ("After pruning, no terms remain", "empty vocabulary", "max_df corresponds to < documents than min_df")
-"""How scikit-learn's vectoriser begins its message that no n-gram is left."""
+"""Beginnings of scikit-learn's error messages for an empty vocabulary."""
 
 
 class TfidfClassifier(LinearClassifier):
@@ -49,10 +49,10 @@ class TfidfClassifier(LinearClassifier):
     scorer_: Scorer | None = None
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Fit vocabulary, weights and regression.
+        """Fit vocabularies, TF-IDF weights and regression.
 
         Raises:
-            ExperimentError: no n-gram occurs in `min_df` examples, or all examples are of one class.
+            ExperimentError: no n-gram occurs in at least `min_df` examples, or all examples are of one class.
         """
         targets = self._targets(examples)
         union = self._vectorisers()
@@ -62,18 +62,18 @@ class TfidfClassifier(LinearClassifier):
             if not str(error).startswith(_NOTHING_LEFT):
                 raise
             raise ExperimentError(
-                f"model.min_df = {self._section.min_df}: no n-gram occurs in that many of {len(examples)} train "
-                "examples. Lower it, or check that there are words in the texts."
+                f"model.min_df = {self._section.min_df}: no n-gram occurs in that many of the {len(examples)} train "
+                "examples. Lower model.min_df, or check that the texts contain words."
             ) from error
         self.scorer_ = Scorer.of(union, self._fit_layer(features, targets))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) probabilities of the regression."""
+        """(n, labels) probabilities from the regression."""
         return self._probabilities(fitted(self.scorer_).logits(texts))
 
     def _vectorisers(self) -> Any:
-        """scikit-learn's two vectorisers side by side, not fitted yet."""
+        """An unfitted `FeatureUnion` of the word and character vectorisers."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
 
@@ -84,15 +84,15 @@ class TfidfClassifier(LinearClassifier):
         return FeatureUnion(list(zip(PARTS, (words, characters), strict=True)))
 
     def save(self, folder: Path) -> None:
-        """Write `vocabulary.json` (n-grams in the order of the weights' columns) and `weights.safetensors`."""
+        """Write `vocabulary.json` (n-grams in the column order of the weights) and `weights.safetensors`."""
         fitted(self.scorer_).save(folder)
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Read what `save` wrote, or the `pipeline.skops` of a format 1 artefact.
+        """Load files written by `save`, or the `pipeline.skops` of a format 1 artefact.
 
         Raises:
-            ArtefactError: `pipeline.skops` names a type that communique never wrote.
+            ArtefactError: `pipeline.skops` contains a type that communique never wrote.
         """
         classifier = cls(codebook, TfidfSection(kind="tfidf"), seed=0)
         if (folder / _FORMAT_1).is_file():
@@ -103,14 +103,14 @@ class TfidfClassifier(LinearClassifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """Sizes of the two vocabularies."""
+        """Sizes of the word and character vocabularies."""
         scorer = fitted(self.scorer_)
         return {"features": {"words": len(scorer.words.terms), "characters": len(scorer.characters.terms)}}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """N-grams of one sort: terms in the order of their columns, the longest n, and (terms,) their idf weights."""
+    """Word or character n-grams: terms in column order, the longest n, and idf weights of shape (terms,)."""
 
     terms: tuple[str, ...]
     longest: int
@@ -118,15 +118,15 @@ class Vocabulary:
 
 
 class Scorer:
-    """A fitted pipeline of scikit-learn as plain data; its probabilities differ from the pipeline's by less than 1e-6.
+    """A fitted scikit-learn pipeline as plain data; probabilities differ from the pipeline's by less than 1e-6.
 
-    Texts are taken apart as by `TfidfVectorizer` with `strip_accents="unicode"`, for words with our token pattern, for
+    Texts are tokenized as in `TfidfVectorizer` with `strip_accents="unicode"`: words with the pattern `_TOKEN`,
     characters with the analyzer "char_wb" (https://scikit-learn.org/stable/modules/feature_extraction.html).
     """
 
     def __init__(self, words: Vocabulary, characters: Vocabulary, layer: LinearLayer) -> None:
         self.words, self.characters, self.layer = words, characters, layer
-        # Columns of both sorts side by side, words first, as the pipeline's FeatureUnion has them.
+        # Columns of words, then columns of characters, as in the pipeline's FeatureUnion.
         self._word_columns = {term: column for column, term in enumerate(words.terms)}
         self._character_columns = {term: column for column, term in enumerate(characters.terms, len(words.terms))}
         self._idf = np.concatenate([words.idf, characters.idf])
@@ -134,7 +134,7 @@ class Scorer:
 
     @classmethod
     def of(cls, union: Any, layer: LinearLayer) -> Self:
-        """The scorer of fitted vectorisers, and of the layer on their features."""
+        """Make a scorer from a fitted `FeatureUnion` and the layer that was fitted on its features."""
         words, characters = (
             Vocabulary(tuple(part.get_feature_names_out()), part.ngram_range[1], part.idf_)
             for _, part in union.transformer_list
@@ -142,17 +142,17 @@ class Scorer:
         return cls(words, characters, layer)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, outputs); memory for features does not grow with the number of texts."""
+        """(n, outputs) logits; texts are processed in chunks to limit memory."""
         found = np.zeros((len(texts), len(self.layer.bias)), dtype=np.float32)
         for start in range(0, len(texts), _CHUNK):
             found[start : start + _CHUNK] = self.layer.logits(self.features(texts[start : start + _CHUNK]))
         return found
 
     def features(self, texts: Sequence[str]) -> csr_array:
-        """(n, words + characters) sublinear TF-IDF; each row's words and characters are scaled to length 1."""
+        """(n, words + characters) sublinear TF-IDF; each row has unit-length word and character parts."""
         from scipy.sparse import csr_array
 
-        # The columns of all texts one after the other, and where each text ends: what a CSR matrix is made of.
+        # The parts of a CSR matrix: the columns of all texts, concatenated, and the end of each text.
         columns, ends = array("i"), [0]
         for text in texts:
             plain = _without_accents(text.lower())
@@ -164,7 +164,7 @@ class Scorer:
         matrix = csr_array((ones, np.array(columns, dtype=np.int32), ends), shape=(len(texts), len(self._idf)))
         matrix.sum_duplicates()  # ones become counts
         weights = (np.log(matrix.data) + 1) * self._idf[matrix.indices]
-        # The two halves of each row, words and characters, are numbered 0, 1, 2, ... over all rows.
+        # Number the word and character parts of all rows consecutively: 0 and 1 for row 0, 2 and 3 for row 1, ...
         halves = 2 * np.repeat(np.arange(len(texts)), np.diff(matrix.indptr))
         halves += matrix.indices >= len(self.words.terms)
         lengths = np.sqrt(np.bincount(halves, weights=weights.astype(np.float64) ** 2))
@@ -172,23 +172,23 @@ class Scorer:
         return matrix
 
     def _columns_of_words(self, plain: str) -> list[int]:
-        # Not by set: a term counts as often as it occurs.
+        # A list, not a set: every occurrence of a term counts.
         tokens = grams = _TOKEN.findall(plain)
         for n in range(2, self.words.longest + 1):
             grams = grams + [" ".join(gram) for gram in zip(*(tokens[i:] for i in range(n)), strict=False)]
         return [column for column in map(self._word_columns.get, grams) if column is not None]
 
     def _columns_within(self, word: str) -> array[int]:
-        """Columns of a word's character n-grams. A corpus repeats its words, so they are looked up only once."""
+        """Columns of a word's character n-grams, cached because words repeat in a corpus."""
         known = self._known.get(word)
         if known is None:
             padded = f" {word} "
-            # A word shorter than n counts whole, but only once.
+            # A word shorter than n counts once, as a whole.
             lengths = range(2, min(self.characters.longest, len(padded)) + 1)
             grams = (padded[i : i + n] for n in lengths for i in range(len(padded) - n + 1))
             known = array("i", [column for column in map(self._character_columns.get, grams) if column is not None])
             if len(word) <= _LONGEST_KNOWN:
-                # Emptied at once: frequent words are back after a few texts, and no order of use has to be kept.
+                # Clear the whole cache: frequent words return after a few texts, and no order of use is needed.
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[word] = known
@@ -206,7 +206,7 @@ class Scorer:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+        """Load files written by `save`."""
         from safetensors.numpy import load_file
 
         content = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
@@ -219,6 +219,6 @@ class Scorer:
 
 
 def _without_accents(text: str) -> str:
-    if text.isascii():  # most sentences: normalising is slow
+    if text.isascii():  # true for most sentences; normalising is slow
         return text
     return "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFKD", text)))

@@ -1,7 +1,7 @@
-"""The training loop of transformers' `Trainer`, set up for small labelled sets on one CPU or GPU.
+"""Training with the `Trainer` of transformers, configured for small labelled sets on one CPU or GPU.
 
-An interrupted training resumes from a folder of checkpoints, which is for one experiment on one set of examples. This
-module imports torch: import it only where something is trained.
+An interrupted run resumes from a folder of checkpoints, which belongs to one experiment on one set of examples. This
+module imports torch, so import it only for training.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SIGNS_OF_WANT = ("out of memory", "can't allocate memory", "not enough memory",
 
 
 class _NetworkTrainer(Trainer):  # type: ignore[misc]
-    """A `Trainer` of a `Network`, whose layers and head learn at rates of their own; it stops where numbers are not
+    """A `Trainer` for a `Network`: separate learning rates for the layers and the head, and an error if the loss is not
     finite.
     """
 
@@ -55,11 +55,11 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         self.add_callback(_StepsCallback(self._order))
 
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
-        """AdamW, a group for each rate; weight decay spares biases and normalisation."""
+        """AdamW with one group per learning rate and weight decay; biases and normalisation have no weight decay."""
         trained = {name: weights for name, weights in self.model.named_parameters() if weights.requires_grad}
         encoder = [name for name in trained if name.startswith("encoder.")]
         rates = encoder_rates(encoder, self.args.learning_rate, self._layer_decay)
-        # The head is what is not in the encoder. Few groups: the fused optimiser takes each in one call.
+        # Weights outside the encoder belong to the head. Few groups, as the fused optimiser makes one call per group.
         groups: dict[tuple[float, float], list[Tensor]] = {}
         for name, weights in trained.items():
             decay = self.args.weight_decay if weights.ndim > 1 else 0.0
@@ -71,10 +71,10 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         return self.optimizer
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """One batch forward and backward.
+        """Run the forward and backward pass on one batch.
 
         Raises:
-            DivergedError: its loss is not finite.
+            DivergedError: the loss is not finite.
         """
         loss: Tensor = super().training_step(*args, **kwargs)
         if not bool(torch.isfinite(loss)):
@@ -82,10 +82,10 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The loss on validation.
+        """Compute the loss on validation.
 
         Raises:
-            DivergedError: it is not finite.
+            DivergedError: the loss is not finite.
         """
         found: dict[str, float] = super().evaluate(*args, **kwargs)
         if not math.isfinite(found["eval_loss"]):
@@ -93,7 +93,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         return found
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
-        """Several processes must draw one order to share it out, though dropout moves their generators apart."""
+        """Use the same order in all processes, whose own random generators diverge because of dropout."""
         sampler = super()._get_train_sampler(*args, **kwargs)
         if self.args.world_size > 1:
             sampler.generator = self._order
@@ -101,7 +101,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
 
 
 class _StepsCallback(TrainerCallback):  # type: ignore[misc]
-    """Reports how many steps are done; seeds the order of each epoch, the same in all processes and when resuming."""
+    """Reports the number of finished steps; seeds the order of each epoch, also after resuming, in all processes."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
@@ -125,22 +125,23 @@ def train_network(
     seed: int,
     folder: Path,
 ) -> float:
-    """Train `network` in place and leave it with the weights of its best epoch; returns that epoch.
+    """Train `network` in place and keep the weights of the best epoch; returns the best epoch.
 
     Args:
         train, validation: tokenised `datasets.Dataset`s with `labels`.
-        batch_size: sentences that pass the encoder at once, on all devices together; where it is less than the
-            section's, batches are added up to that.
-        folder: for checkpoints; training resumes from the last whole one. Processes of one training share it.
+        batch_size: number of sentences encoded at once on all devices together; if it is smaller than the section's
+            batch size, gradients of several batches are accumulated.
+        folder: folder of checkpoints, shared by all processes of the run; training resumes from the last complete
+            checkpoint.
 
     Raises:
-        DivergedError: the loss became infinite or not a number.
+        DivergedError: the loss became infinite or NaN.
     """
-    # The trainer notes the place of the best checkpoint, which must be found from another working folder too.
+    # The trainer stores the path of the best checkpoint, which must also be valid from another working directory.
     folder = folder.resolve()
     checkpoint = last_whole_checkpoint(folder)
     if checkpoint is not None:
-        # A training that had ended is not continued: with as many epochs as it took, there are no steps left.
+        # Do not continue a finished run: with the number of epochs that it took, no steps are left.
         epochs = epochs_when_stopped(checkpoint) or epochs
     trainer = _NetworkTrainer(
         model=network,
@@ -154,17 +155,19 @@ def train_network(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.accelerator.wait_for_everyone()  # all have read the best checkpoint, which may be deleted now
+    trainer.accelerator.wait_for_everyone()  # all processes have read the best checkpoint, so it may be deleted
     return _best_epoch(trainer.state)
 
 
 def encoder_rates(names: Sequence[str], rate: float, decay: float) -> dict[str, float]:
-    """The learning rate of each of an encoder's weights, from its name: `rate` in the last layer and after it, in each
-    layer before `decay` times that of the next, and in the embeddings `decay` times that of the first.
+    """Learning rate of each encoder weight, by the weight's name.
 
-    Source: Howard and Ruder (2018), "discriminative fine-tuning"; the rule is that of ELECTRA's.
+    The last layer, and weights after it, have `rate`. Each earlier layer has `decay` times the rate of the next layer,
+    and the embeddings have `decay` times the rate of the first layer.
+
+    Source: Howard and Ruder (2018), "discriminative fine-tuning", in the form used for ELECTRA.
     """
-    # Embeddings are layer 0, so the encoder's own numbers move up by one.
+    # Embeddings are layer 0, so add one to the encoder's own layer numbers.
     layers = {name: int(found[1]) + 1 for name in names if (found := _LAYER.search(name))}
     last = max(layers.values(), default=0)
     first = dict.fromkeys((name for name in names if "embeddings" in name), 0)
@@ -178,15 +181,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Free what a failed training held, on a GPU too; no reference to it may be left."""
-    gc.collect()  # modules and their hooks refer to each other, so counting references frees little
+    """Free the memory of a failed run, also on a GPU; the caller must not keep references to its objects."""
+    gc.collect()  # modules and hooks form reference cycles, which reference counting does not free
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def smaller_batch(batch_size: int, whole: int) -> int:
-    """The largest divisor of `whole` that is at most half of `batch_size`; 0 where there is none."""
-    # A divisor, so that equal batches add up to exactly the batch that was asked for.
+    """The largest divisor of `whole` that is at most half of `batch_size`; 0 if there is none."""
+    # A divisor, because equal batches must add up to exactly the configured batch size.
     return next((size for size in range(batch_size // 2, 0, -1) if whole % size == 0), 0)
 
 
@@ -206,7 +209,7 @@ def _arguments(section: FinetuneSection, batch_size: int, epochs: int, seed: int
         save_strategy="epoch",
         save_total_limit=1,
         load_best_model_at_end=True,
-        restore_callback_states_from_checkpoint=True,  # how far patience has run out
+        restore_callback_states_from_checkpoint=True,  # includes the patience used so far
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         label_names=["labels"],
@@ -223,7 +226,7 @@ def _arguments(section: FinetuneSection, batch_size: int, epochs: int, seed: int
 
 
 def _n_devices() -> int:
-    """One for each process, or all GPUs of a process that is alone."""
+    """Number of devices: one per process, or all GPUs if there is only one process."""
     return world_size() if world_size() > 1 else max(1, torch.cuda.device_count())
 
 
@@ -233,7 +236,7 @@ def _best_epoch(state: Any) -> float:
 
 
 def fingerprint(settings: dict[str, Any], *parts: Sequence[Example]) -> str:
-    """64 hex digits that are equal where a training would take the same steps: settings, examples, library versions."""
+    """64 hex digits that identify the steps of a training run, from settings, examples and library versions."""
     content = {
         "settings": settings,
         "parts": [[(example.text, example.labels) for example in part] for part in parts],
@@ -243,13 +246,13 @@ def fingerprint(settings: dict[str, Any], *parts: Sequence[Example]) -> str:
 
 
 def claim_folder(folder: Path, mark: str) -> None:
-    """Reserve `folder` for the training with this fingerprint; what another training left there is deleted.
+    """Reserve `folder` for the run with this fingerprint; files from another run are deleted.
 
-    In a distributed training the leader does it, and the followers wait.
+    In a distributed run the leader does this, and the followers wait.
     """
     path = folder / _FINGERPRINT
     while not _has(path, mark):
-        # Followers must not look for checkpoints before the leader has deleted those of another training.
+        # Followers must not look for checkpoints before the leader has deleted the files of another run.
         if is_follower():
             time.sleep(0.1)
             continue
@@ -261,18 +264,18 @@ def claim_folder(folder: Path, mark: str) -> None:
 def _has(path: Path, mark: str) -> bool:
     try:
         return path.read_text(encoding="utf-8") == mark
-    except OSError:  # not there, or deleted by the leader this moment
+    except OSError:  # missing, or just being deleted by the leader
         return False
 
 
 def drop_fruitless(folder: Path) -> None:
-    """Delete a claimed folder from which no training can resume; a follower leaves that to the leader."""
+    """Delete a claimed folder from which no run can resume; only the leader does this, not the followers."""
     if not is_follower() and last_whole_checkpoint(folder) is None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end: the trainer writes its state last."""
+    """The newest complete checkpoint: the trainer writes the state file last."""
     # By number, since "checkpoint-100" sorts before "checkpoint-20" as text.
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for checkpoint in found:
@@ -287,14 +290,14 @@ def _state(checkpoint: Path) -> Any:
 
 
 def epochs_done(checkpoint: Path) -> int:
-    """After how many epochs a whole checkpoint was written."""
+    """Number of epochs finished when a complete checkpoint was written."""
     return round(float(_state(checkpoint)["epoch"]))
 
 
 def epochs_when_stopped(checkpoint: Path) -> int | None:
-    """After how many epochs training ended, because patience or epochs ran out; None where it did not end.
+    """Number of epochs of a finished run, which ran out of patience or epochs; None if the run is not finished.
 
-    A resumed `Trainer` forgets that it had been told to stop, and would train another epoch.
+    A resumed `Trainer` does not restore its decision to stop, and would train another epoch.
     """
     stopped = _state(checkpoint)["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"]
     return epochs_done(checkpoint) if stopped else None

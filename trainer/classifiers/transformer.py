@@ -1,6 +1,6 @@
-"""What classifiers on a trained encoder share: how they predict, and are saved, exported and opened again.
+"""Base class of the classifiers that train an encoder: prediction, saving, export and loading.
 
-Each kind trains in its own way. `network` holds the torch module, `onnx` what runs it after an export, and
+Subclasses define the training. `network` contains the torch module, `onnx` runs an exported model, and
 `trainer.encoders.encoder` finds the encoder.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 class TransformerClassifier(LinearClassifier):
-    """Pooled encoder output -> linear -> sigmoid for each label, or softmax over exclusive classes.
+    """Pooled encoder output -> linear -> sigmoid per label, or softmax over exclusive classes.
 
     Attributes:
-        settings_: how the network reads texts, and what its training came to.
-        network_: None where it was exported: then `onnx_` takes its place.
+        settings_: settings of the network, and results of training such as the best epoch.
+        network_: the torch network; None for an exported model, which has `onnx_` instead.
     """
 
     _kind: ClassVar[str]
@@ -43,33 +43,33 @@ class TransformerClassifier(LinearClassifier):
 
     @property
     def max_length_(self) -> int:
-        """Tokens at which longer texts are cut."""
+        """Maximum number of tokens; longer texts are truncated."""
         return fitted(self.settings_).max_length
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels): sigmoid of each output, or softmax over the classes without the column of "none".
+        """(n, labels) probabilities: the sigmoid, or the softmax without the "none" column.
 
-        Longer texts are cut at `max_length` tokens.
+        Texts are truncated to `max_length` tokens.
         """
         return self.predict_embedded(self.embed(texts))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """(n, hidden size) pooled states of the trained encoder: what the head sees."""
+        """(n, hidden size) pooled states of the trained encoder: the input of the head."""
         engine = self._engine()
         width = engine.layer.weight.shape[1]
         return encode_in_batches(texts, self.tokenizer_, engine.encode, width=width, max_length=self.max_length_)
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
-        """`predict_proba` from the vectors that `embed` gave."""
+        """(n, labels) probabilities from vectors returned by `embed`."""
         return self._probabilities(self._engine().layer.logits(vectors))
 
     def _engine(self) -> OnnxNetwork | Network:
-        """What runs the network: onnxruntime where it was exported, else torch."""
-        # The two have the same `encode`, `layer` and `size`.
+        """The object that runs the network: `onnx_` if the model is exported, else `network_`."""
+        # Both have the same `encode`, `layer` and `size`.
         return self.onnx_ or fitted(self.network_)
 
     def _open_encoder(self, *, dropout: float = 0.0, normalise: bool = False) -> Network:
-        """Put a fresh network around the section's encoder, whose layers drop the section's share in training."""
+        """Make a new network from the section's encoder, with the section's dropout in the encoder's layers."""
         from trainer.classifiers.network import open_network
 
         section = self._section
@@ -92,9 +92,10 @@ class TransformerClassifier(LinearClassifier):
         return network
 
     def save(self, folder: Path) -> None:
-        """Write `encoder/`, `head.safetensors` and `settings.json`; an exported classifier is copied as it is.
+        """Write `encoder/`, `head.safetensors` and `settings.json`; the files of an exported classifier are copied.
 
-        AutoModel and AutoTokenizer open `encoder/`; so does SentenceTransformer, and gives the vectors of `embed`.
+        AutoModel, AutoTokenizer and SentenceTransformer can open `encoder/`; the vectors from SentenceTransformer are
+        equal to the vectors from `embed`.
         """
         if self.onnx_ is not None:
             self.onnx_.save(folder)
@@ -103,25 +104,25 @@ class TransformerClassifier(LinearClassifier):
         self._save_the_rest(folder, fitted(self.settings_))
 
     def is_exported(self) -> bool:
-        """Whether it runs on onnxruntime already."""
+        """Whether the classifier already runs on onnxruntime."""
         return self.onnx_ is not None
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """Empty: whether an encoder can be exported shows only when its graph is written."""
+        """Always empty: only writing the graph shows whether an encoder can be exported."""
         return ""
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """(n,) all of them."""
+        """(n,) true for every text."""
         return np.ones(len(texts), dtype=bool)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
-        """Like `save`, but with `onnx/model.onnx` in place of the encoder's weights; `load` opens it too.
+        """Like `save`, but with `onnx/model.onnx` instead of the encoder's weights; `load` opens both forms.
 
         Args:
             int8: use 8-bit weights.
 
         Raises:
-            ArtefactError: the exporter is not installed, or cannot express this encoder or tokenizer.
+            ArtefactError: the exporter is not installed, or does not support this encoder or tokenizer.
         """
         from trainer.classifiers.onnx import write_graph
 
@@ -138,11 +139,11 @@ class TransformerClassifier(LinearClassifier):
         if not (folder / ENCODER / "tokenizer.json").is_file():
             raise ArtefactError(
                 f"this encoder's tokenizer ({type(self.tokenizer_).__name__}) has no tokenizer.json, which an exported "
-                "model needs. Train with an encoder that has one."
+                "model needs. Train with an encoder that has a tokenizer.json."
             )
 
     def _save_the_rest(self, folder: Path, settings: NetworkSettings) -> None:
-        """Write tokenizer, head, settings, and sentence-transformers' files, which also say how states are pooled."""
+        """Write tokenizer, head, settings, and sentence-transformers' files, which also specify the pooling."""
         layer = self._engine().layer
         self.tokenizer_.save_pretrained(folder / ENCODER)
         write_sentence_layout(
@@ -153,16 +154,16 @@ class TransformerClassifier(LinearClassifier):
             normalise=settings.normalise,
         )
         layer.save(folder / HEAD)
-        # `normalise` is written even where it is false: README's ten lines of plain transformers read it.
+        # `normalise` is written even if false, because the README's example with plain transformers reads it.
         content = {"normalise": settings.normalise} | settings.model_dump(exclude_defaults=True)
         (folder / SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
-        """Open what `save` or `save_exported` wrote, on a GPU where there is one.
+        """Load a classifier written by `save` or `save_exported`, on a GPU if there is one.
 
         Raises:
-            ArtefactError: the model was exported, and onnxruntime is not installed or cannot open it.
+            ArtefactError: the classifier was exported, and onnxruntime is not installed or cannot open the graph.
         """
         settings = NetworkSettings.model_validate_json((folder / SETTINGS).read_text(encoding="utf-8"))
         section = SECTIONS[cls._kind].model_validate({"kind": cls._kind, "encoder": settings.encoder})
@@ -185,7 +186,7 @@ class TransformerClassifier(LinearClassifier):
         self.network_ = network.to(best_device())
 
     def describe(self) -> dict[str, Any]:
-        """Encoder, pooling, length limit, parameters, and what the kind's training came to."""
+        """Encoder, pooling, length limit and number of parameters; subclasses add results of training."""
         settings = fitted(self.settings_)
         described = settings.model_dump(include={"encoder", "pooling", "max_length"})
         return described | {"parameters": self._engine().size}

@@ -1,4 +1,4 @@
-"""The saved model: its files, the object that predicts, its export to ONNX, and its form for MLflow."""
+"""The saved model: files, prediction, export to ONNX, and the MLflow wrapper."""
 
 from trainer.model.model import Model
 

@@ -1,6 +1,6 @@
-"""Export: an artefact that runs on onnxruntime, made from one that runs on torch and compared with it on labelled rows.
+"""Export of an artefact to onnxruntime, with a check against the original on labelled rows.
 
-What can be exported is decided by the classifiers (`Exportable`: `transformer`, `cascade`); `trainer.classifiers.onnx`
+Classifiers that implement `Exportable` can be exported (see `transformer` and `cascade`). `trainer.classifiers.onnx`
 writes and runs the graph.
 """
 
@@ -26,16 +26,16 @@ from trainer.data.dataset import read_gold
 from trainer.model.model import Manifest, Model, folder_size, read_manifest, save_artefact
 
 TOLERANCE = 1e-3
-"""Largest difference between calibrated probabilities that is accepted in float32."""
+"""Largest accepted difference between calibrated probabilities in float32."""
 FEWEST_ROWS, LEAST_AGREEING, MOST_LOST = 500, 0.99, 0.02
-"""What int8 must reach: on at least so many rows, this share of equal label sets, and no larger loss of recall."""
+"""Requirements for int8: minimum check rows, minimum share of equal label sets, maximum loss of recall."""
 
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Recall:
-    """A label's recall against gold before and after the export; None where no gold row has the label."""
+    """A label's recall against gold before and after the export; None if no gold row has the label."""
 
     positives: int
     before: float | None
@@ -43,20 +43,20 @@ class Recall:
 
     @property
     def too_low(self) -> bool:
-        """Whether the export lost more than `MOST_LOST`; a loss of exactly that is accepted."""
+        """Whether recall fell by more than `MOST_LOST`; a loss of exactly `MOST_LOST` is accepted."""
         return self.before is not None and self.after is not None and self.before - self.after > MOST_LOST + 1e-9
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an exported model agrees, on labelled rows, with the model it was made from.
+    """Agreement of an exported model with the original on labelled rows.
 
     Attributes:
-        origin: where the rows come from.
-        agreeing: share of rows with equal label sets, 0 to 1.
-        apart: rows whose label sets differ although no probability was within `TOLERANCE` of a decision boundary.
-        largest_difference: between two calibrated probabilities of the same label and row.
-        recalls: by label.
+        origin: source of the rows.
+        agreeing: share of rows with equal label sets, in [0, 1].
+        apart: number of rows whose label sets differ by more than differences up to `TOLERANCE` explain.
+        largest_difference: largest difference between two calibrated probabilities of the same label and row.
+        recalls: label -> recall before and after the export.
     """
 
     origin: str
@@ -68,15 +68,15 @@ class Agreement:
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """Labels without a gold row."""
+        """Labels without positive gold rows, whose recall is unknown."""
         return tuple(label for label, recall in self.recalls.items() if not recall.positives)
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The exported artefact's folder and id, and how it compares with the artefact it was made from.
+    """The exported artefact's folder and id, and a comparison with the original artefact.
 
-    Sizes are bytes of the whole artefact; speeds are sentences a second over the check rows.
+    Sizes are in bytes and include the whole artefact; speeds are in sentences per second, measured on the check rows.
     """
 
     folder: Path
@@ -93,22 +93,23 @@ class ExportReport:
 def export_artefact(
     source: Path, out: Path, *, int8: bool = False, data: Path | None = None, overwrite: bool = False
 ) -> ExportReport:
-    """Write the artefact in `source` to `out` as one that runs on onnxruntime; `source` is not changed.
+    """Export the artefact in `source` to `out`, to run on onnxruntime; `source` is not changed.
 
-    The export is kept only if it agrees on the check rows. In float32, every calibrated probability must be within
-    `TOLERANCE`, and label sets may differ only where that difference decides. In int8, `LEAST_AGREEING` of the label
-    sets must be equal, and no label may lose more recall than `MOST_LOST`.
+    The export is kept only if it agrees with the original on the check rows. In float32, every calibrated probability
+    must be within `TOLERANCE` of the original, and label sets may differ only if such a difference changes the
+    decision. In int8, a share of at least `LEAST_AGREEING` of the label sets must be equal, and no label may lose more
+    recall than `MOST_LOST`.
 
     Args:
-        int8: use 8-bit weights: smaller and faster, but less exact. Needs `FEWEST_ROWS` check rows. A cascade cannot
-            be exported in int8, because it is certified in float32.
-        data: a labelled file of check rows; None takes the validation rows that the run left beside the artefact.
+        int8: use 8-bit weights, which are smaller and faster but less exact. Needs `FEWEST_ROWS` check rows. A cascade
+            cannot be exported in int8, because it is certified in float32.
+        data: labelled file of check rows; None uses the validation rows in the folder of the training run.
 
     Raises:
-        ArtefactError: the kind cannot be exported in this precision, the artefact is an export already, the export
-            disagrees (the message has the figures), or onnxruntime is not installed.
-        DataError: there are too few check rows, they cannot be read, or none of them reaches the exported part; or
-            `out` is occupied or overlaps with `source`.
+        ArtefactError: the kind cannot be exported in this precision, the artefact is already an export, the export
+            disagrees (the message contains the figures), or onnxruntime is not installed.
+        DataError: the check rows are too few, cannot be read, or do not reach the exported part; or `out` is occupied
+            or overlaps with `source`.
     """
     _refuse_place(source, out, data, overwrite=overwrite)
     classifier, model = _open(source, int8=int8)
@@ -116,12 +117,12 @@ def export_artefact(
     texts = [example.text for example in examples]
     if not classifier.read_by_exported(texts).any():
         raise DataError(
-            f"{source}: none of the {len(examples)} check rows ({origin}) reaches the part to be exported, so that it "
-            "cannot be checked. With --data, give a labelled file of harder sentences."
+            f"{source}: none of the {len(examples)} check rows ({origin}) reaches the part to be exported, so the "
+            "export cannot be checked. Pass a labelled file of harder sentences with --data."
         )
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
-        # First into a temporary folder: `out` appears only once the check has passed.
+        # Save to a temporary folder first: `out` is created only after the check has passed.
         report_progress("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
         exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)
@@ -145,7 +146,7 @@ def export_artefact(
 
 
 def compare(before: Probabilities, after: Probabilities, gold: Bools, model: Model, origin: str) -> Agreement:
-    """Compare (n, labels) calibrated probabilities of two models with each other and with gold."""
+    """Compare the calibrated probabilities of two models, each of shape (n, labels), with each other and with gold."""
     old, new = model.decide(before), model.decide(after)
     other = (old != new).any(axis=1)
     return Agreement(
@@ -161,11 +162,11 @@ def compare(before: Probabilities, after: Probabilities, gold: Bools, model: Mod
 
 
 def _undecided(probabilities: Probabilities, differing: Bools, calibration: Calibration) -> Bools:
-    """(n,) whether every label that differs, or the two likeliest classes, are so close that `TOLERANCE` decides."""
+    """(n,) true for rows whose label sets could differ because of differences up to `TOLERANCE`."""
     if not calibration.exclusive:
         near = np.abs(probabilities - calibration.thresholds) <= TOLERANCE
         return np.asarray((near | ~differing).all(axis=1))
-    # With one label at most, sets differ where the two likeliest classes change places: each may move by `TOLERANCE`.
+    # Exclusive: sets differ if the two most probable classes change places, and each may move by `TOLERANCE`.
     classes = with_none(probabilities.astype(np.float64), calibration.none is not None)
     ranked = np.sort(classes, axis=1)
     return np.asarray(ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE)
@@ -182,33 +183,31 @@ def _refuse_place(source: Path, out: Path, data: Path | None, *, overwrite: bool
     refuse_occupied(out, overwrite=overwrite, reads=[data] if data else ())
     old, new = source.resolve(), out.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
-        raise DataError(f"{out}: this place holds the artefact to be exported. Choose another with --out.")
+        raise DataError(f"{out}: this folder overlaps with the artefact to export. Choose another folder with --out.")
 
 
 def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
-    """The artefact's classifier and model, if it can be exported in this precision."""
+    """Open the artefact and return its classifier and model, if they can be exported in this precision."""
     kind = read_manifest(source).kind
     if not issubclass(classifier_class(kind), Exportable):
         able = [name for name in CLASSES if issubclass(classifier_class(name), Exportable)]
         raise ArtefactError(
-            f"{source}: a model of kind {kind} cannot be exported, because it has no encoder of its own. "
-            f"Train one of {', '.join(able)}, or use this model as it is."
+            f"{source}: a model of kind {kind} cannot be exported, because it does not train an encoder. "
+            f"Train a model of kind {', '.join(able)}, or use this model without exporting it."
         )
     model = Model.load(source)
     classifier = model.classifier
     assert isinstance(classifier, Exportable)
     if classifier.is_exported():
         origin = model.manifest.details.get("exported_from", "unknown") if model.manifest else "unknown"
-        raise ArtefactError(
-            f"{source}: this model is an export already. Give the artefact it was made from (id {origin})."
-        )
+        raise ArtefactError(f"{source}: this model is already an export. Pass the original artefact (id {origin}).")
     if why := classifier.why_not_exported(int8=int8):
         raise ArtefactError(f"{source}: {why}")
     return classifier, model
 
 
 def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> tuple[list[Example], str]:
-    """The labelled rows to check on, and where they come from."""
+    """The labelled check rows, and a description of their source."""
     if data is None:
         examples, origin = _validation_rows(source.resolve().parent, model.id), "the run's validation rows"
         place, what = source, "validation rows of a run beside it"
@@ -216,16 +215,16 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
         examples, origin = read_examples(data, model.codebook), data.name
         place, what = data, "labelled rows"
     if len(examples) < fewest:
-        wanted = f"int8 needs at least {fewest} to be checked on" if fewest > 1 else "an export must be checked"
+        wanted = f"int8 needs at least {fewest} check rows" if fewest > 1 else "an export needs check rows"
         raise DataError(
             f"{place}: {len(examples)} {what}, but {wanted}. "
-            "With --data, give a labelled file that the model was not trained on."
+            "Pass a labelled file that was not used for training with --data."
         )
     return examples, origin
 
 
 def _validation_rows(run: Path, model_id: str) -> list[Example]:
-    """The validation rows that a run left in its folder; none where it made another model, or has no report."""
+    """Validation rows in the folder of a run; empty if the run has no report or trained another model."""
     try:
         reported = json.loads((run / "report.json").read_text(encoding="utf-8"))["model_id"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -235,8 +234,11 @@ def _validation_rows(run: Path, model_id: str) -> list[Example]:
 
 
 def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities, float]:
-    """(n, labels) calibrated probabilities, and texts per second; `asked` texts went to the other model before."""
-    model.predict_proba(texts[:1])  # the first call also loads and warms up, which is not part of the speed
+    """(n, labels) calibrated probabilities, and texts per second.
+
+    `asked` is the number of texts that the other model has already processed, for the progress report.
+    """
+    model.predict_proba(texts[:1])  # warm up: loading is not part of the speed
     parts: list[Probabilities] = []
     seconds = 0.0
     for start in range(0, len(texts), _CHUNK):
@@ -249,15 +251,18 @@ def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities,
 
 
 def why_refused(agreement: Agreement, precision: str) -> str:
-    """Why an export with this agreement is refused, with the figures; empty where it is accepted."""
+    """Why an export with this agreement is refused, with the figures; empty if the export is accepted."""
     if precision == "float32":
         same = agreement.largest_difference <= TOLERANCE and not agreement.apart
-        wanted = f"Probabilities may differ by {TOLERANCE:g}, and label sets only where that decides"
-        repair = "This encoder cannot be exported as it is."
+        wanted = (
+            f"Probabilities may differ by at most {TOLERANCE:g}, and label sets only if such a difference changes "
+            "the decision"
+        )
+        repair = "Use the model without exporting it."
     else:
         same = agreement.agreeing >= LEAST_AGREEING and not any(recall.too_low for recall in agreement.recalls.values())
         wanted = f"{LEAST_AGREEING:.0%} must agree, and no recall may fall by more than {100 * MOST_LOST:g} points"
-        repair = "Export it in float32, without --int8."
+        repair = "Export the model in float32, without --int8."
     return "" if same else f"{precision} is refused: {_figures(agreement)} {wanted}. Nothing was written. {repair}"
 
 

@@ -1,11 +1,11 @@
-"""The saved model: texts in, calibrated probabilities and label sets out. On disk it is a folder, never a pickle.
+"""The saved model, which predicts calibrated probabilities and label sets. On disk it is a folder without pickles:
 
-manifest.json     what the model is (see `Manifest`), with the SHA-256 of every other file
-codebook.toml     the labels it assigns
-classifier/       the kind's own files
+manifest.json     description of the model (see `Manifest`), with the SHA-256 of every other file
+codebook.toml     the labels that the model assigns
+classifier/       the files of the classifier
 
-Digests are checked before anything is built. Artefacts of format 1, in which linear models are skops files and encoders
-lack sentence-transformers' files, are converted in memory; no command alters a saved artefact.
+Digests are checked before the model is built. Artefacts of format 1, in which linear models are skops files and
+encoders have no sentence-transformers files, are converted in memory. No command changes a saved artefact.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trainer.calibration.calibration import Bools, Calibration, Probabilities
 from trainer.classifiers.base import Classifier, classifier_class
 
 FORMAT, MINOR = 2, 0
-"""The version that is written. A new minor version adds optional sections; a new major one needs conversion."""
+"""Format version of new artefacts. A minor version adds optional sections; a major version needs conversion."""
 
 MANIFEST, CODEBOOK, CLASSIFIER = "manifest.json", "codebook.toml", "classifier"
 _PACKAGES = ("communique", "scikit-learn", "torch", "transformers", "numpy")
@@ -36,11 +36,11 @@ _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".bin", ".ckpt
 
 
 class Manifest(BaseModel):
-    """What an artefact says about itself.
+    """The contents of `manifest.json`.
 
-    The last four fields are optional sections, left out of the file where a model has none: `profile` describes the
-    training texts, `abstention` says when the model gives no answer, `screening` which sentences it was meant to find,
-    and `training_ids` are the examples that it was fitted to.
+    The last four fields are optional sections, omitted from the file if empty: `profile` describes the training texts,
+    `abstention` specifies when the model gives no answer, `screening` specifies the sentences that the model is meant
+    to find, and `training_ids` lists the ids of the train examples.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,9 +71,9 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """16 hex digits that identify what the model answers: its id in predictions and in the store.
+        """16 hex digits that identify the model by its answers: the model id in predictions and in the store.
 
-        Optional sections count only where they are set and change answers, so that ids of format 1 stay as they are.
+        An optional section changes the id only if it is set and affects answers, so ids of format 1 stay valid.
         """
         content = self.model_dump(mode="json", include={"kind", "calibration", "files"})
         content |= {name: value for name in ("abstention", "screening") if (value := getattr(self, name))}
@@ -90,7 +90,7 @@ _SECTIONS = ("profile", "abstention", "screening", "training_ids")
 
 @dataclass(frozen=True)
 class Model:
-    """What `train` makes, and `serve`, `predict` and `evaluate` use. Before it is saved it has no manifest."""
+    """A trained model: a calibrated classifier with its codebook. `manifest` is None until the model is saved."""
 
     codebook: Codebook
     classifier: Classifier
@@ -99,10 +99,11 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Open an artefact; every digest is checked before anything is built from it.
+        """Open an artefact after checking every digest.
 
         Raises:
-            ArtefactError: it is missing, a pickle, not an artefact, of another format version, incomplete, or altered.
+            ArtefactError: the folder is missing, a pickle, not an artefact, incomplete or altered, or has an
+                unsupported format version.
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
@@ -113,12 +114,12 @@ class Model:
 
     @property
     def id(self) -> str:
-        """The artefact's digest; empty before it is saved."""
+        """The artefact's digest; empty until the model is saved."""
         return self.manifest.digest if self.manifest else ""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Label names in codebook order: the columns of everything below."""
+        """Label names in codebook order: the order of columns in all arrays."""
         return self.codebook.label_names
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
@@ -131,11 +132,11 @@ class Model:
         return self.calibrated(self.classifier.predict_proba(texts))
 
     def calibrated(self, raw: Probabilities) -> Probabilities:
-        """(n, labels) calibrated probabilities from the classifier's own."""
+        """(n, labels) calibrated probabilities from the classifier's raw probabilities."""
         return self.calibration.apply(raw).astype(np.float32)
 
     def decide(self, probabilities: NDArray[np.floating]) -> Bools:
-        """(n, labels) booleans: which labels are assigned."""
+        """(n, labels) booleans, true for assigned labels."""
         return self.calibration.decide(probabilities)
 
     def label_sets(self, probabilities: NDArray[np.floating]) -> list[tuple[str, ...]]:
@@ -145,16 +146,16 @@ class Model:
 
 
 def save_artefact(folder: Path, manifest: Manifest, codebook: Codebook, classifier: Classifier) -> Manifest:
-    """Write an artefact of the current format into an existing, empty folder.
+    """Write an artefact in the current format to an existing, empty folder.
 
     Returns:
-        The manifest as written, with the digests.
+        The manifest as written, with the digests of all files.
     """
     (folder / CODEBOOK).write_text(dump_codebook(codebook), encoding="utf-8")
     (folder / CLASSIFIER).mkdir()
     classifier.save(folder / CLASSIFIER)
     for path in _files(folder):
-        # safetensors makes its files private to their owner; a server may run under another account.
+        # safetensors files are readable only by their owner, but a server may run under another account.
         path.chmod((folder / CODEBOOK).stat().st_mode)
     digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(_files(folder))}
     complete = manifest.model_copy(update={"files": digests, "format": FORMAT, "minor": MINOR})
@@ -163,17 +164,17 @@ def save_artefact(folder: Path, manifest: Manifest, codebook: Codebook, classifi
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest alone, in the current format; digests are not checked.
+    """Read only the manifest, converted to the current format; digests are not checked.
 
     Raises:
-        ArtefactError: as `Model.load`, except for altered files.
+        ArtefactError: see `Model.load`; altered files are not detected.
     """
     _refuse_other_places(folder)
     path = folder / MANIFEST
     content = _read_content(path)
     _refuse_other_versions(path, content)
     try:
-        # Format 1 differs only in the classifiers' own files, which each kind reads in both forms.
+        # Format 1 differs only in the files of the classifiers, and each kind reads both formats.
         return Manifest.model_validate(content | {"format": FORMAT})
     except ValidationError as error:
         problem = error.errors()[0]
@@ -182,7 +183,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _read_content(path: Path) -> dict[str, Any]:
-    """The manifest's JSON object, whose format is a number."""
+    """Read the JSON object of a manifest and check that its format version is an integer."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         for name, value in (("format", content["format"]), ("minor", content.get("minor", MINOR))):
@@ -190,7 +191,7 @@ def _read_content(path: Path) -> dict[str, Any]:
                 raise TypeError(f"`{name}` is not a whole number")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(
-            f"{path}: not a manifest ({error}). Copy the artefact again from where it was trained."
+            f"{path}: this file is not a valid manifest ({error}). Copy the artefact again from its original folder."
         ) from error
     found: dict[str, Any] = content
     return found
@@ -200,15 +201,15 @@ def _refuse_other_versions(path: Path, content: dict[str, Any]) -> None:
     major, minor = content["format"], content.get("minor", MINOR)
     if not 1 <= major <= FORMAT:
         raise ArtefactError(
-            f"{path}: artefact format {major}; this communique reads formats 1 to {FORMAT}. "
-            "Use the communique version that wrote it" + (", or a newer one." if major > FORMAT else ".")
+            f"{path}: artefact format {major} is not supported; this communique version reads formats 1 to {FORMAT}. "
+            "Use the version that wrote the artefact" + (", or a newer version." if major > FORMAT else ".")
         )
     unknown = sorted(set(content) - set(Manifest.model_fields))
-    # Sections may change what a model answers: one that is not understood must not be ignored.
+    # Sections may change the answers of a model, so an unknown section must not be ignored.
     if unknown and (major, minor) > (FORMAT, MINOR):
         raise ArtefactError(
-            f"{path}: artefact format {major}.{minor} has sections that this communique, which reads up to "
-            f"{FORMAT}.{MINOR}, does not know: {', '.join(unknown)}. Use a newer communique."
+            f"{path}: artefact format {major}.{minor} has unknown sections: {', '.join(unknown)}. This version of "
+            f"communique reads formats up to {FORMAT}.{MINOR}. Upgrade communique."
         )
 
 
@@ -218,22 +219,22 @@ def package_versions() -> dict[str, str]:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Total size in bytes of all files in a folder and its subfolders."""
     return sum(path.stat().st_size for path in _files(folder))
 
 
 def _refuse_other_places(folder: Path) -> None:
-    """Refuse what is not a folder with a manifest."""
+    """Refuse paths that are not a folder with a manifest."""
     if folder.is_file():
         if folder.suffix.lower() in _PICKLES or folder.open("rb").read(1) == b"\x80":
             raise ArtefactError(
-                f"{folder}: this looks like a pickle. Loading a pickle can run any code, so communique never does. "
-                "Train the model again: `communique train EXPERIMENT.toml --out DIR`."
+                f"{folder}: this looks like a pickle. Loading a pickle can run any code, so communique never loads "
+                "pickles. Train the model again: `communique train EXPERIMENT.toml --out DIR`."
             )
-        raise ArtefactError(f"{folder}: this is a file; an artefact is a folder with a {MANIFEST}. Give the folder.")
+        raise ArtefactError(f"{folder}: this is a file; an artefact is a folder with a {MANIFEST}. Pass the folder.")
     if not folder.is_dir():
         raise ArtefactError(
-            f"{folder}: no such folder. Give an artefact's folder, or an MLflow URI such as models:/NAME@champion."
+            f"{folder}: no such folder. Pass an artefact's folder, or an MLflow URI such as models:/NAME@champion."
         )
     if not (folder / MANIFEST).is_file():
         hint = " Did you mean its `artefact/` folder?" if (folder / "artefact" / MANIFEST).is_file() else ""
@@ -245,22 +246,22 @@ def _refuse_other_places(folder: Path) -> None:
 
 def _check_digests(folder: Path, manifest: Manifest) -> None:
     present = {path.relative_to(folder).as_posix() for path in _files(folder)} - {MANIFEST}
-    # Additions are refused too: a file beside the expected ones may change what a library loads.
+    # Added files are also refused: an additional file may change what a library loads.
     missing, added = sorted(set(manifest.files) - present), sorted(present - set(manifest.files))
     if missing:
-        raise ArtefactError(f"{folder}: incomplete, {missing[0]} is missing. Copy the artefact again.")
+        raise ArtefactError(f"{folder}: the artefact is incomplete: {missing[0]} is missing. Copy the artefact again.")
     if added:
-        raise ArtefactError(f"{folder}: {added[0]} is not in its manifest. It was added after training: remove it.")
+        raise ArtefactError(f"{folder}: {added[0]} is not in the manifest: it was added after training. Remove it.")
     for name, digest in manifest.files.items():
         if not (folder / name).is_file() or _sha256(folder / name) != digest:
             raise ArtefactError(
-                f"{folder / name}: altered after training (its SHA-256 differs from the manifest's). "
-                "Nothing was loaded. Copy the artefact again, or train it again."
+                f"{folder / name}: this file was altered after training (the manifest has another SHA-256). "
+                "Nothing was loaded. Copy the artefact again, or train the model again."
             )
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    # Dangling links count as files, so that they are reported as altered rather than overlooked.
+    # Broken links count as files: they are reported as altered instead of being ignored.
     return (path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
 
 

@@ -1,6 +1,6 @@
-"""The artefact as an MLflow pyfunc, by MLflow's models-from-code: this file is copied into each logged model.
+"""The artefact as an MLflow pyfunc (models-from-code): MLflow copies this file into each logged model.
 
-`mlflow models serve` and Spark thus give the same probabilities and label sets as `communique predict`, and nothing is
+`mlflow models serve` and Spark return the same probabilities and label sets as `communique predict`, and nothing is
 pickled.
 """
 
@@ -14,22 +14,22 @@ from trainer.model import Model
 
 
 class CommuniqueModel(PythonModel):  # type: ignore[misc]
-    """A column `text` in; per row the labels assigned, and the probability of each label, out."""
+    """Predicts the assigned labels and the probability of each label for the texts in column `text`."""
 
     def load_context(self, context: Any) -> None:
-        """Open the artefact that was logged with this code."""
+        """Open the artefact that was logged with the model."""
         self.model = Model.load(context.artifacts["artefact"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row for each text: `labels` (list of names), `probabilities` (name -> number in [0, 1]).
+        """One row per text, with `labels` (list of names) and `probabilities` (name -> number in [0, 1]).
 
         Raises:
-            TypeError: a row is not text, for example null.
+            TypeError: a value in `text` is not a string, for example null.
         """
         texts = list(model_input["text"])
         for row, text in enumerate(texts):
             if not isinstance(text, str):
-                raise TypeError(f"row {row}: `text` is {text!r}, not text. Leave such rows out, or fill them.")
+                raise TypeError(f"row {row}: `text` is {text!r}, not text. Remove such rows, or fill in the text.")
         probabilities = self.model.predict_proba(texts)
         return pd.DataFrame(
             {

@@ -275,7 +275,7 @@ def test_isotonic_is_not_for_exclusive_codebooks_and_that_is_said() -> None:
         fit_exclusive(raw, gold, allow_none=False, method=method, min_positives=20) for method in ("isotonic", "platt")
     ]
     assert {label.reason for label in fits[0].labels} == {
-        "isotonic is for multi-label codebooks: temperature and biases instead"
+        "isotonic is for multi-label codebooks: used temperature and biases"
     }
     np.testing.assert_array_equal(fits[0].apply(raw), fits[1].apply(raw))
 

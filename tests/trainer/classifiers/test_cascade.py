@@ -136,7 +136,7 @@ def test_what_single_words_do_not_tell_is_asked_of_the_expensive_model(
 
 
 def test_one_that_was_not_fitted_says_so() -> None:
-    with pytest.raises(ExperimentError, match="was not fitted"):
+    with pytest.raises(ExperimentError, match="is not fitted"):
         CascadeClassifier(MULTI, section(), 1).predict_proba(["Rain fell."])
 
 
@@ -298,9 +298,9 @@ def test_what_does_not_hold_on_the_second_half_is_refused_with_its_figures() -> 
     assert first.startswith("The cascade cannot be certified. On the 200 validation sentences")
     assert differs.startswith(f"  label sets that differ: 20 of 200 (10.0%), at most {upper_bound(20, 200, 0.95):.1%}")
     assert differs.endswith("model.max_disagreement = 0.03 allows 1")
-    assert lost.startswith("  lost of aid: 20 of 66 (30.3%)")
+    assert lost.startswith("  lost positives of aid: 20 of 66 (30.3%)")
     assert lost.endswith("model.max_lost = 0.1 allows 2")
-    assert "(99 suffice if none disagrees)" in repair
+    assert "(99 are enough if no label set differs)" in repair
     assert repair.endswith('train tfidf alone: model.kind = "tfidf".')
     assert classifier.fitted_ is None
 
@@ -308,7 +308,7 @@ def test_what_does_not_hold_on_the_second_half_is_refused_with_its_figures() -> 
 def test_only_the_limit_that_is_broken_is_named() -> None:
     codebook, train, validation = turned_half()
     loose = section(cheap={"kind": "keywords"}, max_disagreement=0.2)
-    with pytest.raises(ExperimentError, match="lost of aid: 20 of 66") as caught:
+    with pytest.raises(ExperimentError, match="lost positives of aid: 20 of 66") as caught:
         CascadeClassifier(codebook, loose, 7).fit(train, validation)
     assert "differ:" not in str(caught.value)
 

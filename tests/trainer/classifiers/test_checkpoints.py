@@ -183,7 +183,7 @@ def test_notes_say_that_it_was_interrupted(trainee: Trainee) -> None:
     shutil.rmtree(trainee.folder)
     trainee.interrupt(6)
     (note,) = trainee.train().notes
-    assert note.startswith("training was interrupted and went on after epoch 1")
+    assert note.startswith("training was interrupted and resumed after epoch 1")
 
 
 SCRIPT = """

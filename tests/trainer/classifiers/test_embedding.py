@@ -162,7 +162,7 @@ def test_an_encoder_that_is_gone_is_named(tiny_encoder: Path, isolated: Path) ->
     shutil.copytree(tiny_encoder, isolated / "mine")
     folder = saved(fit(isolated / "mine"))
     shutil.rmtree(isolated / "mine")
-    with pytest.raises(ArtefactError, match=r"model: .* '.*mine', which is not saved with it and was not found"):
+    with pytest.raises(ArtefactError, match=r"model: .* '.*mine', which is not in the artefact and was not found"):
         EmbeddingClassifier.load(folder, MULTI)
 
 

@@ -155,7 +155,7 @@ HOSTILE = {
 def test_a_hostile_skops_file_is_refused_and_nothing_of_it_runs(name: str) -> None:
     schema, named = HOSTILE[name]
     write_schema(Path("model.skops"), schema)
-    with pytest.raises(ArtefactError, match=rf"^model\.skops: it holds types that are not trusted: .*{named}"):
+    with pytest.raises(ArtefactError, match=rf"^model\.skops: the file contains types that are not trusted: .*{named}"):
         read_skops(Path("model.skops"))
     assert not Path("sprung").exists()
 

@@ -154,7 +154,7 @@ def test_leaving_out_all_ngrams_raises_and_names_the_key(codebook: Codebook, min
 
 
 def test_texts_without_a_word_raise_with_the_repair(codebook: Codebook) -> None:
-    with pytest.raises(ExperimentError, match="check that there are words in the texts"):
+    with pytest.raises(ExperimentError, match="check that the texts contain words"):
         fitted(codebook, [replace(example, text="!!!") for example in make_examples(80)])
 
 

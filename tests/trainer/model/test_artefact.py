@@ -138,7 +138,9 @@ def test_an_altered_file_is_refused_by_name_with_the_repair(artefact: Path, name
     content = bytearray((artefact / name).read_bytes())
     content[len(content) // 2] ^= 1
     (artefact / name).write_bytes(content)
-    with pytest.raises(ArtefactError, match=rf"{name}: altered after training .*Nothing was loaded") as caught:
+    with pytest.raises(
+        ArtefactError, match=rf"{name}: this file was altered after training .*Nothing was loaded"
+    ) as caught:
         Model.load(artefact)
     assert "Copy the artefact again" in str(caught.value)
 
@@ -146,14 +148,14 @@ def test_an_altered_file_is_refused_by_name_with_the_repair(artefact: Path, name
 @pytest.mark.parametrize("name", ["codebook.toml", "classifier/weights.safetensors"])
 def test_a_missing_file_is_named(artefact: Path, name: str) -> None:
     (artefact / name).unlink()
-    with pytest.raises(ArtefactError, match=f"^artefact: incomplete, {name} is missing"):
+    with pytest.raises(ArtefactError, match=f"^artefact: the artefact is incomplete: {name} is missing"):
         Model.load(artefact)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "classifier/model.pkl", ".hidden"])
 def test_an_added_file_is_refused_by_name(artefact: Path, name: str) -> None:
     (artefact / name).write_text("x", encoding="utf-8")
-    with pytest.raises(ArtefactError, match=f"{name} is not in its manifest.*remove it"):
+    with pytest.raises(ArtefactError, match=f"{name} is not in the manifest.*Remove it"):
         Model.load(artefact)
 
 
@@ -212,7 +214,7 @@ def test_a_hostile_classifier_of_format_1_is_refused_although_its_digest_is_righ
     Path("artefact").mkdir()
     classifier = OfFormat1(codebook, TfidfSection(kind="tfidf"), seed=1)
     save_artefact(Path("artefact"), a_manifest(codebook, "tfidf"), codebook, classifier)
-    with pytest.raises(ArtefactError, match=r"pipeline\.skops: it holds types that are not trusted: .*Trap"):
+    with pytest.raises(ArtefactError, match=r"pipeline\.skops: the file contains types that are not trusted: .*Trap"):
         Model.load(Path("artefact"))
     assert not Path("sprung").exists()
 
@@ -267,23 +269,32 @@ def of_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m | {"format": 3}, r"format 3; this communique reads formats 1 to 2\. Use .* or a newer one"),
-        (lambda m: m | {"format": 0}, r"format 0; this communique reads formats 1 to 2"),
-        (lambda m: m | {"format": "2"}, r"manifest\.json: not a manifest \(`format` is not a whole number"),
-        (lambda m: m | {"format": None}, r"manifest\.json: not a manifest"),
-        (lambda m: m | {"minor": "0"}, r"manifest\.json: not a manifest \(`minor` is not a whole number"),
-        (lambda m: {k: v for k, v in m.items() if k != "format"}, r"not a manifest \('format'\)"),
-        (lambda m: [m], "not a manifest"),
+        (
+            lambda m: m | {"format": 3},
+            r"format 3 is not supported; .* reads formats 1 to 2\. Use .* or a newer version",
+        ),
+        (lambda m: m | {"format": 0}, r"format 0 is not supported; .* reads formats 1 to 2"),
+        (
+            lambda m: m | {"format": "2"},
+            r"manifest\.json: this file is not a valid manifest \(`format` is not a whole number",
+        ),
+        (lambda m: m | {"format": None}, r"manifest\.json: this file is not a valid manifest"),
+        (
+            lambda m: m | {"minor": "0"},
+            r"manifest\.json: this file is not a valid manifest \(`minor` is not a whole number",
+        ),
+        (lambda m: {k: v for k, v in m.items() if k != "format"}, r"not a valid manifest \('format'\)"),
+        (lambda m: [m], "not a valid manifest"),
         (lambda m: {k: v for k, v in m.items() if k != "seed"}, "key `seed`: Field required"),
         (lambda m: m | {"colour": 1}, "key `colour`: Extra inputs are not permitted"),
         (lambda m: of_format_1(m) | {"colour": 1}, "key `colour`: Extra inputs are not permitted"),
         (lambda m: m | {"labels": None}, r"manifest\.json: key `labels`"),
         (lambda m: m | {"files": list(m["files"])}, r"manifest\.json: key `files`"),
         (lambda m: m | {"calibration": {"exclusive": False}}, r"key `calibration\.labels`: Field required"),
-        (lambda m: m | {"kind": "oracle"}, r"kind 'oracle' is not known to this version"),
+        (lambda m: m | {"kind": "oracle"}, r"kind 'oracle' is unknown to this version"),
         (
             lambda m: m | {"minor": 1, "drift": {}, "audit": {}},
-            r"format 2\.1 has sections that this communique, .* up to 2\.0, does not know: audit, drift\. Use a newer",
+            r"format 2\.1 has unknown sections: audit, drift\. .* up to 2\.0\. Upgrade communique",
         ),
     ],
 )
@@ -296,7 +307,9 @@ def test_a_manifest_that_cannot_be_read_raises_and_says_why(artefact: Path, chan
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_a_manifest_that_is_no_json_raises_with_its_path(artefact: Path, content: bytes) -> None:
     (artefact / "manifest.json").write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"manifest\.json: not a manifest .*Copy the artefact again"):
+    with pytest.raises(
+        ArtefactError, match=r"manifest\.json: this file is not a valid manifest .*Copy the artefact again"
+    ):
         Model.load(artefact)
 
 
