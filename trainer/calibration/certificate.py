@@ -29,7 +29,7 @@ LIKELY = 0.9
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for two shares in (0, 1): differing sentences (`max_disagreement`), and lost positives per label (`max_lost`).
+    """Limits, in (0, 1), for the share of differing sentences and for the share of lost positives per label.
 
     A limit holds if the upper bound of the share, at `confidence`, does not exceed the limit.
     """

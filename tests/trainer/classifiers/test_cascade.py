@@ -262,7 +262,7 @@ def test_halves_that_whole_documents_make_too_unequal_are_refused() -> None:
 
 @pytest.mark.parametrize("validation", [[], sentences(1)])
 def test_next_to_no_validation_is_refused_without_advice_that_does_not_help(validation: list[Example]) -> None:
-    with pytest.raises(ExperimentError, match="Give more validation sentences, or train tfidf alone"):
+    with pytest.raises(ExperimentError, match="Provide more validation sentences, or train tfidf alone"):
         CascadeClassifier(MULTI, section(), 7).fit(sentences(50), validation)
 
 
@@ -296,7 +296,9 @@ def test_what_does_not_hold_on_the_second_half_is_refused_with_its_figures() -> 
         classifier.fit(train, validation)
     first, differs, lost, repair = str(caught.value).splitlines()
     assert first.startswith("The cascade cannot be certified. On the 200 validation sentences")
-    assert differs.startswith(f"  label sets that differ: 20 of 200 (10.0%), at most {upper_bound(20, 200, 0.95):.1%}")
+    assert differs.startswith(
+        f"  label sets that differ: 20 of 200 (10.0%), upper bound {upper_bound(20, 200, 0.95):.1%}"
+    )
     assert differs.endswith("model.max_disagreement = 0.03 allows 1")
     assert lost.startswith("  lost positives of aid: 20 of 66 (30.3%)")
     assert lost.endswith("model.max_lost = 0.1 allows 2")

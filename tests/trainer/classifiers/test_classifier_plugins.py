@@ -198,7 +198,7 @@ def test_a_broken_plug_in_is_one_line_that_names_its_package(kind: str, message:
     ("kind", "message"),
     [
         ("gone", r": 'no_such_module:Classifier' cannot be loaded \(ModuleNotFoundError"),
-        ("partial", r": 'faulty:OnlyFits' has no method predict_proba, save, load, describe"),
+        ("partial", r": 'faulty:OnlyFits' does not define predict_proba, save, load, describe"),
         ("alien", r": 'collections:OrderedDict' is not a subclass of"),
     ],
 )

@@ -493,7 +493,7 @@ def test_without_enough_memory_smaller_batches_make_as_many_steps(
     parts, taken = fit_counted(tiny_encoder, n, batch_size=batch_size)
     assert taken == steps == list(range(1, 9))
     assert parts.notes == tuple(
-        f"out of memory with {size} sentences at once: went on with {smaller}" for size, smaller in pairwise(tried)
+        f"out of memory with {size} sentences at once: continued with {smaller}" for size, smaller in pairwise(tried)
     )
 
 
@@ -536,7 +536,7 @@ def test_the_report_says_that_memory_did_not_suffice(
     room(32)  # what predicting takes at once
     model = tiny_section(tiny_encoder, min_steps=0, batch_size=64).model_dump()
     result = run_experiment(experiment_of("finetune", model=model), isolated / "out")
-    assert "out of memory with 64 sentences at once: went on with 32" in result.report.notes
+    assert "out of memory with 64 sentences at once: continued with 32" in result.report.notes
 
 
 # -- adapters
