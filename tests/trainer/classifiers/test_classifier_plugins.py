@@ -209,7 +209,7 @@ def test_a_class_that_cannot_be_used_is_one_line_that_names_its_package(kind: st
 
 
 def test_a_model_whose_package_is_missing_says_so() -> None:
-    with pytest.raises(ArtefactError, match=r"kind 'absent' is not known .*install the package that adds it"):
+    with pytest.raises(ArtefactError, match=r"kind 'absent' is unknown .*install the package that adds it"):
         classifier_class("absent")
 
 
