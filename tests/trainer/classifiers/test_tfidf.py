@@ -149,7 +149,7 @@ def test_rare_ngrams_are_left_out(codebook: Codebook) -> None:
 @pytest.mark.parametrize("min_df", [2, 500])
 def test_leaving_out_all_ngrams_raises_and_names_the_key(codebook: Codebook, min_df: int) -> None:
     rows = [replace(example, text=chr(0x4E00 + i) * 2) for i, example in enumerate(make_examples(80))]
-    with pytest.raises(ExperimentError, match=rf"model\.min_df = {min_df}: .* of 80 train examples\. Lower model"):
+    with pytest.raises(ExperimentError, match=rf"model\.min_df = {min_df}: .* of the 80 train examples\. Lower model"):
         fitted(codebook, rows, min_df=min_df)
 
 
