@@ -299,7 +299,7 @@ def test_a_folder_that_lacks_a_part_is_refused(lacking: str, message: str) -> No
     [
         (b"caf\xe9", "not UTF-8"),
         (b"---\nform: [wire\n---\n\nText.\n", "front matter is not valid YAML"),
-        (b"", "no text in it"),
+        (b"", "contains no text"),
     ],
 )
 def test_a_document_that_cannot_be_read_is_refused(content: bytes, message: str) -> None:

@@ -93,7 +93,7 @@ def test_unreadable_files_are_reported_and_the_rest_is_added(store: Store, artic
 
     assert report.documents_added == 4
     assert len(report.rejected) == 2
-    assert "latin.txt: not UTF-8" in report.rejected[0]
+    assert "latin.txt: the file is not UTF-8" in report.rejected[0]
     assert "rows.jsonl:2: this row has no column `text`" in report.rejected[1]
 
 
