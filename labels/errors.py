@@ -58,7 +58,7 @@ class ColumnError(DataError, ValueError):
 
 
 class StoreError(CommuniqueError):
-    """The label store cannot be opened, has another schema version, or refused a write."""
+    """The label store cannot be opened, has another schema version, or refuses a write."""
 
 
 class DecidedMeanwhileError(CommuniqueError):

@@ -110,7 +110,7 @@ def sqlite_file(url: sa.URL) -> Path | None:
 
 
 def shown_url(url: sa.URL) -> str:
-    """The URL without passwords, including passwords among its parameters."""
+    """The URL with all passwords removed, also those in its query parameters."""
     hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
     return url.update_query_dict(hidden).render_as_string()
 

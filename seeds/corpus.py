@@ -60,7 +60,7 @@ class LabelledDocument:
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """The content of a folder, split by the current splitter. `gold` maps sentence id -> labels if they are decided."""
+    """The content of a folder, split by the current splitter. `gold`: labels by the id of each decided sentence."""
 
     documents: tuple[LabelledDocument, ...]
     lines: tuple[Line, ...]

@@ -68,10 +68,10 @@ def suggestion_effect(
 ) -> SuggestionEffect:
     """Measure how much more often annotators agree with a suggestion if they see it.
 
-    One review of each annotator and sentence counts: the last, not undone, that had a suggestion. If the suggestion was
-    ever shown, it is the last review made while seeing it, because a suggestion once seen cannot be forgotten. Reviews
-    in draws that withhold every suggestion (`labels.sampling.strategies.BLIND`) do not count: they are about other
-    sentences, and chance did not decide what was withheld.
+    For each annotator and sentence, one review counts: the last that had a suggestion and was not undone. If the
+    suggestion was ever shown, the review that counts is the last one made with it visible, because a suggestion once
+    seen cannot be forgotten. Reviews in draws that withhold every suggestion (`labels.sampling.strategies.BLIND`) do
+    not count: they are about other sentences, and chance did not decide what was withheld.
 
     Args and errors are those of `labels.agreement.report.agreement`, but decisions that cannot be read are counted
     instead of raising a CodebookError.

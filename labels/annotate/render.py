@@ -52,7 +52,7 @@ def after(item: Item) -> Text:
 
 
 def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
-    """Join sentences to one text; `breaks` is True at each position after which a new paragraph begins."""
+    """Join sentences into one text; `breaks` is True at each position after which a new paragraph begins."""
     text = Text(style="dim")
     for position, sentence in enumerate(sentences):
         # A sentence may contain line breaks from its file; on the screen, only paragraphs start a new line.

@@ -133,7 +133,7 @@ class CodingApp(App[None]):
             self._item = self.session.current()
         except CommuniqueError:
             self._item = None
-            self._fill("This sentence could not be read. Enter tries again.")
+            self._fill("This sentence could not be read. Press Enter to try again.")
             raise
         self._fill(self._cues.mark(self._item.sentence.text) if self._item else self._done())
 

@@ -17,7 +17,7 @@ from labels.sampling.suggestions import Suggester, Suggestion
 from labels.store import Draw, DrawItem, Store
 
 LOOK = timedelta(minutes=10)
-"""How long a sentence shown to one adjudicator comes last for the others."""
+"""After a sentence is shown to one adjudicator: how long it stays last in the queue for the others."""
 
 
 # -- labelling

@@ -173,7 +173,10 @@ def _print_applied(plan: MigrationPlan, queued: int, store: str, new: str) -> No
     if plan.recorded:
         console.print("These steps are already recorded.")
     else:
-        console.print(f"Recorded in {store_name(store)}. Annotations stay unchanged and are read by these steps.")
+        console.print(
+            f"Recorded in {store_name(store)}. The stored annotations stay unchanged; these steps are applied "
+            "when they are read."
+        )
     if queued:
         console.print(f"Sentences added to the queue for relabelling: {queued:,}.")
     if plan.relabel:

@@ -49,7 +49,10 @@ StrategyOption = Annotated[
 ]
 SizeOption = Annotated[int, typer.Option("--size", min=1, help="Number of sentences to draw if no draw is unfinished.")]
 OverlapOption = Annotated[
-    float, typer.Option("--overlap", min=0, max=1, help="Share of a random draw that two annotators label, blind.")
+    float,
+    typer.Option(
+        "--overlap", min=0, max=1, help="Share of a random draw that two annotators label independently of each other."
+    ),
 ]
 SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show the labels that a model suggests (see `score`).")]
 BlindOption = Annotated[
@@ -63,7 +66,10 @@ ModelOption = Annotated[
 ]
 MeasureOption = Annotated[Literal["entropy", "margin"], typer.Option("--by", help="Measure of uncertainty.")]
 RetestOption = Annotated[
-    bool, typer.Option("--retest", help="Decide again on sentences that you labelled: short for --strategy retest.")
+    bool,
+    typer.Option(
+        "--retest", help="Label again some sentences that you have already labelled (same as --strategy retest)."
+    ),
 ]
 RetestAfterOption = Annotated[
     float,

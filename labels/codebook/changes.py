@@ -29,7 +29,7 @@ class _Kind(NamedTuple):
 
 KINDS: dict[StepKind, _Kind] = {
     "rename": _Kind(1, 1, "rename", "one label on each side", "aid=aid_pledge", "{old} is now called {new}"),
-    "merge": _Kind(2, 1, "split", "two labels or more that become one", "loan,gift=aid", "{old} are now {new}"),
+    "merge": _Kind(2, 1, "split", "two or more labels that become one", "loan,gift=aid", "{old} are now {new}"),
     "split": _Kind(1, 2, "merge", "one label that becomes two or more", "aid=loan,gift", "{old} is now {new}"),
     "retire": _Kind(1, 0, "add", "one label", "aid", "{old} is no longer a label"),
     "add": _Kind(0, 1, "retire", "one label", "aid", "{new} is a new label"),

@@ -77,7 +77,8 @@ def _question(record: Row, place: str) -> str:
             return name
     if len(names) > 1:
         raise DataError(
-            f"{place}: several questions were asked: {', '.join(names)}. Rename the question to import to `label`."
+            f"{place}: several questions were asked: {', '.join(names)}. Give the question that you want to "
+            "import the name `label`."
         )
     return names[0] if names else ""
 
@@ -115,7 +116,9 @@ def _lines(reader: Reader, record: Row, question: str, responses: Sequence[_Resp
 def _foreign_decision(record: Row, question: str, response: _Response, place: str) -> ForeignDecision:
     value, user, status = response
     if status not in ("submitted", "discarded"):
-        raise DataError(f"{place}: a response must be draft, submitted or discarded, not '{status}'. Fix the record.")
+        raise DataError(
+            f"{place}: the status of a response must be draft, submitted or discarded, not '{status}'. Fix the record."
+        )
     suggestion = record.get(f"{question}.suggestion")
     return ForeignDecision.of(
         record,

@@ -159,7 +159,7 @@ class Reader:
                 self.codebook.check_labels(decision.labels, place)
         except CodebookError as error:
             raise DataError(
-                f"{error} If the file was exported under another version, import it with `--codebook {made}`."
+                f"{error} If the file was exported with another codebook version, import it with `--codebook {made}`."
             ) from None
 
     def _is_of(self, stamp: Row, decision: ForeignDecision) -> bool:
@@ -231,7 +231,7 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
         return "annotate"
     if decision.state != "reviewed":
         raise DataError(
-            f"{place}: an adjudication cannot be changed to {decision.state}. Give the record labels or remove it."
+            f"{place}: an adjudication cannot be changed to {decision.state}. Add labels to the record, or remove it."
         )
     return "adjudicate"
 

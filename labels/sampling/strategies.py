@@ -257,8 +257,9 @@ def _search(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
 def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Plan:
     """A stratified probability sample of all sentences with a score, labelled or not.
 
-    Strata are bands of the largest probability of any label. Each gets an equal share as far as it has sentences, so
-    that rare labels are drawn. An item's inclusion probability is drawn / size of its stratum.
+    Strata are bands of the largest probability of any label. Each stratum gets an equal share of the draw, or all its
+    sentences if it has fewer, so that rare labels are drawn too. The inclusion probability of an item is the number
+    drawn from its stratum divided by the stratum's size.
     """
     missing = store.scores.count_unscored(request.model_id)
     if missing:

@@ -46,7 +46,7 @@ __all__ = [
 
 
 class Store:
-    """An open label store. Use as a context manager, or `close()` it.
+    """An open label store. Use it as a context manager, or call `close()`.
 
     Args:
         store: path to a SQLite file, or a SQLAlchemy URL. Tables are created or upgraded to the newest schema.

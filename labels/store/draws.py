@@ -225,8 +225,8 @@ class Relabelling(Part):
     def add(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
         """Queue sentences (id, reason, current labels) that are not waiting yet.
 
-        The first annotator who draws with the strategy "relabel" gets the sentences. An entry is done when a review
-        from a "relabel" draw stands; a skipped sentence is left for other annotators.
+        The first annotator who draws with the strategy "relabel" gets the sentences. An entry is done once its
+        sentence has a standing review from a "relabel" draw; a skipped sentence is left for other annotators.
 
         Args:
             source: name of the process that queues the sentences, such as "migrate".

@@ -248,7 +248,8 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
         x, y = _middles(scores, np.asarray(steps, dtype=np.float64))
         return LabelCalibration("isotonic", n, positives, x=x, y=y)
     a, b = _fit_platt(_logit(scores), gold)
-    too_few = f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives: used Platt instead"
+    needs = f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives"
+    too_few = f"{needs}; Platt scaling was used instead"
     return LabelCalibration("platt", n, positives, a=a, b=b, reason=too_few if method == "isotonic" else "")
 
 

@@ -101,7 +101,8 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
 
 
 class _StepsCallback(TrainerCallback):  # type: ignore[misc]
-    """Reports the number of finished steps; seeds the order of each epoch, also after resuming, in all processes."""
+    """Reports the number of finished steps; seeds the order of the examples in each epoch, so that it is the same in
+    all processes and after resuming."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator

@@ -154,7 +154,7 @@ def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) ->
         following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
         yield f"{len(resolution.undecided)} sentences must be relabelled under codebook {version}: run `{following}`"
     if resolution.migrated:
-        yield f"{resolution.migrated} annotations were converted to codebook {version} by recorded changes of labels"
+        yield f"{resolution.migrated} annotations were converted to codebook {version} using the recorded label changes"
     if resolution.reworded:
         made = f"{resolution.reworded} annotations were made"
         yield f"{made} under another wording of codebook {version} with the same labels"

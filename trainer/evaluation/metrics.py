@@ -223,7 +223,7 @@ def bootstrap_intervals(
 def paired_difference(
     gold: Bools, ours: Bools, theirs: Bools, groups: Sequence[int], *, draws: int, confidence: float, seed: int
 ) -> Interval:
-    """Bounds of one model's macro-F1 minus another's, both resampled together, as `bootstrap_intervals` does it.
+    """Bounds of one model's macro-F1 minus another's, with both resampled together as in `bootstrap_intervals`.
 
     Args:
         gold, ours, theirs: (n, labels), the same examples in the same order.

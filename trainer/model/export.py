@@ -97,8 +97,8 @@ def export_artefact(
 
     The export is kept only if it agrees with the original on the check rows. In float32, every calibrated probability
     must be within `TOLERANCE` of the original, and label sets may differ only if such a difference changes the
-    decision. In int8, a share of at least `LEAST_AGREEING` of the label sets must be equal, and no label may lose more
-    recall than `MOST_LOST`.
+    decision. In int8, a share of at least `LEAST_AGREEING` of the label sets must be the same, and no label may lose
+    more recall than `MOST_LOST`.
 
     Args:
         int8: use 8-bit weights, which are smaller and faster but less exact. Needs `FEWEST_ROWS` check rows. A cascade
@@ -108,8 +108,8 @@ def export_artefact(
     Raises:
         ArtefactError: the kind cannot be exported in this precision, the artefact is already an export, the export
             disagrees (the message contains the figures), or onnxruntime is not installed.
-        DataError: the check rows are too few, cannot be read, or do not reach the exported part; or `out` is occupied
-            or overlaps with `source`.
+        DataError: the check rows are too few, cannot be read, or are never passed on to the exported part; or `out`
+            is occupied or overlaps with `source`.
     """
     _refuse_place(source, out, data, overwrite=overwrite)
     classifier, model = _open(source, int8=int8)
@@ -218,7 +218,7 @@ def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> t
         wanted = f"int8 needs at least {fewest} check rows" if fewest > 1 else "an export needs check rows"
         raise DataError(
             f"{place}: {len(examples)} {what}, but {wanted}. "
-            "Pass a labelled file that was not used for training with --data."
+            "With --data, pass a labelled file that was not used for training."
         )
     return examples, origin
 

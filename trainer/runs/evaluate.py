@@ -56,7 +56,7 @@ def evaluate_model(
 
 
 def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
-    """Predict labelled examples with a model."""
+    """Run a model on labelled examples."""
     probabilities = model.predict_proba([example.text for example in examples])
     return Predicted(examples, model.decide(probabilities), probabilities)
 

@@ -883,7 +883,7 @@ def test_no_key_decides_on_a_sentence_that_could_not_be_shown(store: Store, scre
     screen.press("enter", "t", "n", "s", "!", "enter")
 
     assert stored(store) == [("annotate", "reviewed", ("truce",))]
-    assert screen.text("sentence") == "This sentence could not be read. Enter tries again."
+    assert screen.text("sentence") == "This sentence could not be read. Press Enter to try again."
     assert "[x]" not in screen.text("choices")
 
     database("ALTER TABLE hidden RENAME TO documents")

@@ -136,7 +136,7 @@ BAD: list[tuple[str, Row, str]] = [
     (
         "an unknown status",
         record(**{"label.responses.status": ["done"] * 3}),
-        "must be draft, submitted or discarded, not 'done'",
+        "the status of a response must be draft, submitted or discarded, not 'done'",
     ),
     ("a number for a label", answered([7]), "expected a label name or a list of label names, not 7"),
     ("an unknown label", answered(["trce"]), "label 'trce' is not in codebook 'small'"),

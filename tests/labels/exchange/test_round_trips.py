@@ -339,7 +339,7 @@ def test_an_adjudication_that_was_changed_to_skipped_is_refused(store: Store, is
     (isolated / "out.jsonl").write_text(content.replace('"answer": "accept"', '"answer": "ignore"'), encoding="utf-8")
 
     with pytest.raises(
-        InputError, match=r"out\.jsonl:1: an adjudication cannot be changed to skipped.*Give the record labels"
+        InputError, match=r"out\.jsonl:1: an adjudication cannot be changed to skipped.*Add labels to the record"
     ):
         bring_in(store, "prodigy", isolated / "out.jsonl")
     assert len(store.events.all()) == 1

@@ -139,7 +139,7 @@ def test_isotonic_regression_needs_many_rows_and_positives_and_falls_back_to_pla
     raw, gold = few(positives, n)
     (label,) = fit_multilabel(raw, gold, method="isotonic", min_positives=20).labels
     assert label.method == "platt"
-    assert label.reason == "isotonic needs 1000 rows with 100 positives: used Platt instead"
+    assert label.reason == "isotonic needs 1000 rows with 100 positives; Platt scaling was used instead"
 
 
 @settings(deadline=None, max_examples=40)

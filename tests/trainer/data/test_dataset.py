@@ -451,7 +451,9 @@ def test_sentences_that_a_change_leaves_undecided_are_left_out_and_noted(
     (waiting,) = [note for note in gold.notes if "relabel" in note]
     assert waiting.startswith(f"{undecided} sentences must be relabelled under codebook small 2: run `communique label")
     assert f" --strategy relabel --store {versioned_store} --codebook small@" in waiting
-    assert any(note.endswith("were converted to codebook small 2 by recorded changes of labels") for note in gold.notes)
+    assert any(
+        note.endswith("were converted to codebook small 2 using the recorded label changes") for note in gold.notes
+    )
 
 
 def test_annotations_made_under_other_wording_are_noted(versioned_store: Path, codebook: Codebook) -> None:

@@ -341,7 +341,7 @@ def test_labels_that_were_calibrated_in_another_way_than_asked_are_noted_as_such
     asked = experiment_of("tfidf", calibration={"method": "isotonic", "min_positives": 5})
     report = run_experiment(asked, isolated / "out").report
     assert report.uncalibrated == {}
-    assert "aid, truce: isotonic needs 1000 rows with 100 positives: used Platt instead" in report.notes
+    assert "aid, truce: isotonic needs 1000 rows with 100 positives; Platt scaling was used instead" in report.notes
 
 
 def test_without_tracking_mlflow_is_not_touched(floor: RunResult) -> None:
