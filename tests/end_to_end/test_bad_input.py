@@ -96,7 +96,7 @@ def test_bad_rows_are_reported_with_their_lines_and_the_rest_goes_in(communique:
     (isolated / "rows.jsonl").write_text("\n".join(lines))
     finished = communique("ingest", "rows.jsonl")
     assert finished.returncode == 0
-    assert "rows.jsonl:2: this line is not JSON" in finished.stdout
+    assert "rows.jsonl:2: this line is not valid JSON" in finished.stdout
     assert "rows.jsonl:3: this row has no column `text`" in finished.stdout
     assert ": 2 new" in finished.stdout
 
@@ -119,7 +119,7 @@ def test_an_output_folder_that_holds_something_is_left_alone(communique: Command
     (isolated / "out").mkdir()
     (isolated / "out" / "precious.txt").write_text("mine")
     _refused(communique("train", "majority", "--out", "out"), "is not empty", "--overwrite")
-    _refused(communique("demo", "--out", "out"), "is not empty", "or delete it")
+    _refused(communique("demo", "--out", "out"), "is not empty", "or delete this folder")
     assert (isolated / "out" / "precious.txt").read_text() == "mine"
 
 

@@ -42,10 +42,8 @@ _CLOCK_STEP = 5.0
 def mlflow_store(what: str) -> Iterator[Any]:
     """Provide the MLflow module, and convert its errors to TrackingError.
 
-    MLflow is imported here because the import takes seconds, which commands without tracking need not spend.
-
-    Args:
-        what: the failed operation on the store, for messages: "read", "written"...
+    MLflow is imported here because the import takes seconds, which commands without tracking need not spend. `what` is
+    the operation on the store, for messages: "read", "written"...
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -134,11 +132,8 @@ def log_model(folder: Path) -> str:
 
 
 class _ArtefactFlavor:
-    """Writes an artefact in the form that `mlflow.pyfunc.save_model` writes with models-from-code.
-
-    `mlflow.pyfunc.save_model` itself is not used: it copies the artefact once more, and takes seconds to compare every
-    installed package with the requirements.
-    """
+    """Writes an artefact as `mlflow.pyfunc.save_model` does with models-from-code, without its extra copy of the
+    artefact and without comparing every installed package with the requirements, which takes seconds."""
 
     __name__ = "mlflow.pyfunc"
 

@@ -65,7 +65,7 @@ def test_labels_without_cues_get_their_frequency(codebook: Codebook) -> None:
 
 
 def test_a_codebook_without_any_cue_raises_with_the_repair(exclusive_codebook: Codebook) -> None:
-    with pytest.raises(ExperimentError, match=r"no label of codebook 'one-of' has cues\. Write `cues"):
+    with pytest.raises(ExperimentError, match=r"no label of codebook 'one-of' has cues\. Add `cues"):
         KeywordsClassifier(exclusive_codebook, KeywordsSection(kind="keywords"), seed=1)
 
 

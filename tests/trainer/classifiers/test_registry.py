@@ -33,7 +33,7 @@ def test_the_section_of_the_experiment_reaches_the_classifier(codebook: Codebook
 
 
 def test_an_unknown_kind_raises_and_lists_the_known_ones() -> None:
-    with pytest.raises(ArtefactError, match=f"kind 'oracle' .*knows {', '.join(CLASSES)}"):
+    with pytest.raises(ArtefactError, match=f"kind 'oracle' .*Known kinds: {', '.join(CLASSES)}"):
         classifier_class("oracle")
 
 

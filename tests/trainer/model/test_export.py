@@ -284,7 +284,7 @@ def test_the_command_prints_what_was_compared(bytewise: Exported) -> None:
     recall = check["recalls"]["aid"]
     assert f"recall aid {recall['before']:.3f} {recall['after']:.3f} {recall['positives']}" in printed
     assert f"{check['agreeing']:.2%} of the label sets agree on 510 rows (the run's validation rows)" in printed
-    assert f"model {bytewise.model.id}, int8, on onnxruntime" in printed
+    assert f"model {bytewise.model.id}, int8, for onnxruntime" in printed
     assert f"communique serve {bytewise.folder}" in printed
     size = sum(map(len, everything_in(bytewise.folder).values())) / 1e6
     assert f" {size:.1f} " in printed
@@ -351,14 +351,18 @@ def test_eight_bits_that_change_too_many_label_sets_are_refused(alone: Path, iso
 
 
 def test_no_model_is_exported_unchecked(alone: Path) -> None:
-    with pytest.raises(DataError, match=r"alone: 0 validation rows of a run beside it, but an export must be.*--data"):
+    with pytest.raises(
+        DataError, match=r"alone: 0 validation rows of a run beside it, but an export needs check rows.*--data"
+    ):
         export_artefact(alone, Path("out"))
     assert not Path("out").exists()
 
 
 def test_eight_bits_are_checked_on_no_fewer_than_500_rows(alone: Path, isolated: Path) -> None:
     data = write_examples(isolated / "rows.jsonl", examples_for(MULTI, 499))
-    with pytest.raises(DataError, match=r"rows\.jsonl: 499 labelled rows, but int8 needs at least 500 to be.*--data"):
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl: 499 labelled rows, but int8 needs at least 500 check rows.*--data"
+    ):
         export_artefact(alone, Path("out"), int8=True, data=data)
     assert not Path("out").exists()
 
@@ -415,7 +419,7 @@ def test_the_artefact_itself_is_no_place_for_its_export(alone: Path, out: str) -
 
 
 def test_the_command_asks_for_a_format(multi: Exported) -> None:
-    assert "add --onnx" in run_command("export", multi.run.artefact, "--out", "out", code=2)
+    assert "Add --onnx" in run_command("export", multi.run.artefact, "--out", "out", code=2)
 
 
 # -- the comparison
