@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from labels.errors import DataError
 
 OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal")
 """Files that identify an output folder: of a run or evaluation, an export, a learning curve, or a sweep."""
+
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<ending>partial|old)", re.DOTALL)
+"""Names made by `_beside`."""
 
 
 def read_text(path: Path) -> str:
@@ -50,17 +55,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if path.is_dir() or not path.name:
         raise DataError(f"{path}: this is a folder, but a file is needed. Choose a file in this folder.")
-    draft = _beside(path, "partial")
-    try:  # starts here, because an interrupt can occur at any time
-        with _explained(path):
-            draft.touch()
-        with _explained(path, draft):
-            yield draft
+    remove_leftovers(path)
+    with _draft(path, Path.touch) as draft:
+        yield draft
         with _explained(path):
             draft.replace(path)
-    finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            draft.unlink()
 
 
 @contextmanager
@@ -74,17 +73,13 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             the meantime. In the last case, the draft is kept next to `path` under a new name.
     """
     check_folder(path, overwrite=overwrite)
-    draft = _beside(path, "partial")
-    try:  # starts here, because an interrupt can occur at any time
-        with _explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.mkdir()
-        with _explained(path, draft):
-            yield draft
+    remove_leftovers(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with _draft(path, Path.mkdir) as draft:
+        yield draft
         with _explained(path):
             _take_place(draft, path, overwrite=overwrite)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Choose another folder.") -> None:
@@ -157,8 +152,7 @@ def sole_writer(out: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    name = hashlib.sha256(str(out.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    path = cache_folder() / "locks" / f"{name}.lock"
+    path = _lock_file(out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -173,6 +167,11 @@ def sole_writer(out: Path) -> Iterator[None]:
         ) from None
     with lock:
         yield
+
+
+def _lock_file(out: Path) -> Path:
+    name = hashlib.sha256(str(out.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return cache_folder() / "locks" / f"{name}.lock"
 
 
 def cache_folder() -> Path:
@@ -201,6 +200,85 @@ def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
 def _beside(path: Path, ending: str) -> Path:
     """A hidden, unused name in the same folder, because a move within a file system is atomic."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
+
+
+# -- drafts
+
+
+@contextmanager
+def _draft(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Create a draft of `path` with `make`, lock it, and remove it at the end if it still exists.
+
+    The system releases the lock even if the process is killed. On file systems without locks, nothing is locked, and
+    `remove_leftovers` removes nothing.
+    """
+    fresh, draft = _beside(path, "new"), _beside(path, "partial")
+    with ExitStack() as locks:
+        try:  # starts here, because an interrupt can occur at any time
+            with _explained(path):
+                make(fresh)
+                with suppress(OSError):
+                    locks.enter_context(_locked(fresh))
+                fresh.rename(draft)  # not earlier: other processes remove a draft that is not locked
+            with _explained(path, draft):
+                yield draft
+        finally:
+            _remove(fresh)
+            _remove(draft)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left next to `path`: drafts of `path`, and drafts of other folders.
+
+    A draft that a living process is writing is kept. Failing to remove a draft is no reason to stop.
+    """
+    with suppress(OSError):
+        for entry in list(path.parent.iterdir()):
+            match = _LEFTOVER.fullmatch(entry.name)
+            if match is None or not (match["name"] == path.name or _is_folder(entry)):
+                continue
+            target = path.with_name(match["name"])
+            # A process that was killed between its two moves has left the only copy of the older folder.
+            if match["ending"] == "partial" or target.exists():
+                _remove_unused(entry, () if target == path else (_lock_file(target),))
+
+
+def _remove_unused(entry: Path, locks: Iterable[Path]) -> None:
+    with suppress(OSError), ExitStack() as held:
+        for path in (entry, *locks):
+            held.enter_context(_locked(path))
+        _remove(entry)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder if possible: an error here must not replace an earlier error."""
+    if _is_folder(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock on an existing file or folder; does nothing if `path` does not exist.
+
+    Raises:
+        OSError: another process holds the lock, or the file system has no locks.
+    """
+    if not path.exists():
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from labels.errors import DataError
-from labels.files import check_folder, whole_file, whole_folder, write_whole
+from labels.files import check_folder, sole_writer, whole_file, whole_folder, write_whole
 
 
 def names_in(folder: Path) -> list[str]:
@@ -184,3 +189,65 @@ def test_the_working_folder_is_not_replaced_under_the_process(isolated: Path, ab
 def test_the_working_folder_is_refused_as_a_file() -> None:
     with pytest.raises(DataError):
         write_whole(Path(), ["x"])
+
+
+# -- drafts of killed processes
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from labels.files import whole_file, whole_folder
+whole = {"folder": whole_folder, "file": whole_file}[sys.argv[1]]
+with whole(Path(sys.argv[2])) as draft:
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def writer(kind: str, name: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that is writing the file or folder `name`."""
+    command = [sys.executable, "-c", KILLED, kind, name]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("folder", "out"), ("folder", "other"), ("file", "out")])
+def test_the_draft_of_a_killed_process_is_removed_by_the_next(isolated: Path, kind: str, name: str) -> None:
+    with writer(kind, name) as process:
+        [draft] = names_in(isolated)
+        with whole_folder(isolated / "out" / "deeper"), whole_file(isolated / "note.txt"):
+            assert draft in names_in(isolated)  # a living process is writing it
+        (isolated / "out" / "deeper").rmdir()
+        (isolated / "out").rmdir()
+        process.kill()
+        process.wait()
+        whole = {"folder": whole_folder, "file": whole_file}[kind]
+        with whole(isolated / "out"):
+            assert draft not in names_in(isolated)
+    assert names_in(isolated) == ["note.txt", "out"]
+
+
+def test_files_that_are_not_drafts_stay(isolated: Path) -> None:
+    others = (".out.partial", ".out.12345678.partial.txt", ".mine.abcdef12.partial", ".out.0123456g.partial")
+    for name in others:
+        (isolated / name).touch()
+    (isolated / ".out.0123abcd.old").mkdir()  # `out` is missing: this is the only copy
+    with whole_folder(isolated / "out"):
+        pass
+    assert names_in(isolated) == sorted([*others, ".out.0123abcd.old", "out"])
+    with whole_folder(isolated / "out", overwrite=True):
+        pass
+    assert names_in(isolated) == sorted([*others, "out"])
+
+
+def test_a_run_of_an_older_version_keeps_its_draft(isolated: Path) -> None:
+    (isolated / ".old-run.0123abcd.partial").mkdir()
+    with sole_writer(isolated / "old-run"), whole_folder(isolated / "new-run"):
+        assert ".old-run.0123abcd.partial" in names_in(isolated)
+    with whole_folder(isolated / "another"):
+        assert ".old-run.0123abcd.partial" not in names_in(isolated)
