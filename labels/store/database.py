@@ -6,9 +6,10 @@ version of communique.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import islice
@@ -74,6 +75,35 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
         # does not apply here: if the file is locked, another process is already setting the mode.
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def _is_writable(file: Path) -> bool:
+    """Whether this process may write a SQLite file and create the files that SQLite keeps next to it."""
+    as_effective_user = os.access in os.supports_effective_ids
+    return all(os.access(path, os.W_OK, effective_ids=as_effective_user) for path in (file, file.parent))
+
+
+def read_only_url(file: Path) -> sa.URL:
+    """The URL that opens a SQLite file for reading only, also on read-only file systems.
+
+    Raises:
+        StoreError: the newest changes are in a separate file that SQLite cannot read there.
+    """
+    place, query = file.resolve().as_uri(), {"mode": "ro", "uri": "true"}
+    try:
+        with closing(sqlite3.connect(f"{place}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        # In WAL mode, SQLite creates two files next to the store even for reading. Immutable mode does not, but it
+        # would ignore the changes that a process which was killed, or is still writing, left in the first file.
+        log = file.with_name(f"{file.name}-wal")
+        if log.is_file() and log.stat().st_size:
+            raise StoreError(
+                f"{file}: this store is read-only, and its newest changes are in {log.name}, which cannot be read "
+                f"there. Copy {file.name} and {log.name} to a writable folder and open the copy with --store."
+            ) from None
+        query["immutable"] = "1"
+    return sa.URL.create("sqlite", database=place, query=query)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
@@ -160,9 +190,12 @@ class Database:
 
     `url` is the URL of the store, `name` its name from `store_name`; neither shows a password.
 
+    A SQLite file that this process may not write is opened for reading only.
+
     Raises:
         InputError: the SQLite file is missing or empty and `create` is false; also as for `labels.settings.store_url`.
-        StoreError: the store cannot be opened, has a newer schema version, or is not a communique store.
+        StoreError: the store cannot be opened, has a newer schema version, is not a communique store, or has an older
+            schema version and is read-only.
     """
 
     def __init__(self, store: str | Path, *, create: bool = True) -> None:
@@ -174,6 +207,9 @@ class Database:
         if not create and file is not None and not (file.is_file() and file.stat().st_size > 0):
             fill = command("ingest", "ARTICLES", store=store)
             raise InputError(f"{store}: this label store does not exist. Create it with `{fill}`.")
+        self._read_only = url.query.get("mode") == "ro"
+        if file is not None and file.is_file() and not _is_writable(file):
+            self._read_only, url = True, read_only_url(file)
         with self._explained("opened"):
             self._engine = open_engine(url)
             try:
@@ -185,8 +221,13 @@ class Database:
     def _bring_to_head(self) -> None:
         # First check without the lock: opening a store must not wait for a process that is writing.
         with self._engine.connect() as connection:
-            ready = schema_version(connection) == HEAD
-        if not ready:
+            version = schema_version(connection)
+        if self._read_only and version and version < HEAD:
+            raise StoreError(
+                f"{self.url}: this store has the older schema version {version} and must be upgraded, but it is "
+                "read-only. Copy the file to a writable folder and open the copy with --store."
+            )
+        if version != HEAD:
             with self._write_lock() as connection:
                 migrate(connection, self.url)
 
