@@ -16,7 +16,7 @@ from labels.errors import DataError
 from labels.exchange.decisions import Selection
 from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader, label_list
 from labels.exchange.formats import RecordFormat
-from labels.exchange.tables import UNLABELLED
+from labels.exchange.tabular import UNLABELLED
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 

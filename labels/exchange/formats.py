@@ -204,15 +204,15 @@ class RecordFormat(Format):
 
 BUILTINS = {
     "jsonl": "labels.exchange.jsonl:JSONL",
-    "csv": "labels.exchange.tables:CSV",
+    "csv": "labels.exchange.tabular:CSV",
     "standoff": "labels.exchange.jsonl:STANDOFF",
     "prodigy": "labels.exchange.prodigy:PRODIGY",
     "label-studio": "labels.exchange.label_studio:LABEL_STUDIO",
     "label-studio-min": "labels.exchange.label_studio:LABEL_STUDIO_MIN",
     "doccano": "labels.exchange.doccano:DOCCANO",
     "argilla": "labels.exchange.argilla:ARGILLA",
-    "activetigger": "labels.exchange.tables:ACTIVETIGGER",
-    "huggingface": "labels.exchange.tables:HUGGINGFACE",
+    "activetigger": "labels.exchange.tabular:ACTIVETIGGER",
+    "huggingface": "labels.exchange.tabular:HUGGINGFACE",
 }
 """Name of a format -> module and attribute of its `Format` instance."""
 

@@ -94,7 +94,7 @@ def test_the_documented_plugin_reads_and_writes(store: Store, isolated: Path) ->
 
 
 def test_a_plugin_cannot_replace_a_built_in_format() -> None:
-    assert type(formats.find_format("csv")).__module__ == "labels.exchange.tables"
+    assert type(formats.find_format("csv")).__module__ == "labels.exchange.tabular"
 
 
 def test_the_list_names_plugins_and_what_is_wrong_with_them() -> None:
