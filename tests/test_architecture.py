@@ -112,7 +112,6 @@ SAME_NAME = {
     "calibration": "the main module of its room",
     "model": "the main module of its room",
     "documents": "articles as they are read, and as they are stored",
-    "schema": "the parts of a codebook; the tables of the store",
 }
 """Names that several modules or rooms have, and what they have in common. A command's module may have the name of the
 module that it calls.

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from labels.errors import CodebookError
 from labels.records import CodebookMigration
-from labels.store import schema
+from labels.store import tables
 from labels.store.database import Database, Part, insert_new
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Codebooks(Part):
         """All versions in the store, by hash."""
         from labels.codebook.schema import parse_codebook
 
-        table = schema.codebooks
+        table = tables.codebooks
         rows = self._rows(sa.select(table).order_by(table.c.name, table.c.version))
         return {row.hash: parse_codebook(row.content, f"codebook {row.hash} of {self._database.url}") for row in rows}
 
@@ -77,7 +77,7 @@ class Codebooks(Part):
 
     def migrations(self) -> list[CodebookMigration]:
         """All recorded migrations, oldest first."""
-        table = schema.codebook_migrations
+        table = tables.codebook_migrations
         return [CodebookMigration(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at))]
 
     def history(self) -> CodebookHistory:
@@ -115,9 +115,9 @@ def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -
         {"hash": book.hash, "name": book.name, "version": book.version, "content": dump_codebook(book)}
         for book in codebooks
     ]
-    insert_new(connection, schema.codebooks, rows)
+    insert_new(connection, tables.codebooks, rows)
 
 
 def insert_migrations(connection: sa.Connection, migrations: Iterable[CodebookMigration]) -> int:
     """Insert migrations between versions that have no recorded migration; returns how many were inserted."""
-    return insert_new(connection, schema.codebook_migrations, [asdict(migration) for migration in migrations])
+    return insert_new(connection, tables.codebook_migrations, [asdict(migration) for migration in migrations])

@@ -8,7 +8,7 @@ from statistics import mean
 
 import sqlalchemy as sa
 
-from labels.store import schema
+from labels.store import tables
 from labels.store.database import Part, count_rows, now
 
 
@@ -60,17 +60,17 @@ class Counts(Part):
 
     def texts(self) -> TextCounts:
         """The numbers of documents and sentences."""
-        sentences = schema.sentences
+        sentences = tables.sentences
         with self._database.reading() as connection:
             return TextCounts(
-                documents=count_rows(connection, schema.documents),
+                documents=count_rows(connection, tables.documents),
                 sentences=count_rows(connection, sentences),
                 boilerplate=count_rows(connection, sentences, sentences.c.boilerplate != ""),
             )
 
     def reviewed(self) -> tuple[int, int]:
         """Numbers of sentences reviewed by at least one annotator, and by at least two annotators."""
-        decisions = schema.decisions
+        decisions = tables.decisions
         readers = (
             sa.select(sa.func.count().label("n"))
             .where(decisions.c.event == "annotate", decisions.c.state == "reviewed")
@@ -83,7 +83,7 @@ class Counts(Part):
 
     def annotators(self, *, today: str) -> list[AnnotatorProgress]:
         """The progress of each annotator, most reviewed first; `today` is the start of today, ISO 8601 in UTC."""
-        events, decisions = schema.events, schema.decisions
+        events, decisions = tables.events, tables.decisions
         reviewed = events.c.state == "reviewed"
         query = (
             sa.select(
@@ -101,7 +101,7 @@ class Counts(Part):
             .group_by(decisions.c.annotator)
             .order_by(sa.desc("reviewed"), decisions.c.annotator)
         )
-        held = schema.reservations
+        held = tables.reservations
         with self._database.reading() as connection:
             return [
                 AnnotatorProgress(
@@ -116,7 +116,7 @@ class Counts(Part):
 
     def label_sets(self) -> dict[tuple[str, ...], int]:
         """Label set -> number of standing reviewed annotations with this set."""
-        events, decisions = schema.events, schema.decisions
+        events, decisions = tables.events, tables.decisions
         # PostgreSQL cannot group by JSON, so group by its text and take the value from one event per group.
         query = (
             sa.select(sa.func.min(events.c.seq).label("seq"), sa.func.count().label("n"))
@@ -132,7 +132,7 @@ class Counts(Part):
 
     def strategies(self) -> list[StrategyProgress]:
         """The progress of each strategy, most drawn sentences first."""
-        draws, items, events, decisions = schema.draws, schema.draw_items, schema.events, schema.decisions
+        draws, items, events, decisions = tables.draws, tables.draw_items, tables.events, tables.decisions
         drawn = (
             sa.select(draws.c.strategy, sa.func.count().label("n"))
             .join(items, items.c.draw_id == draws.c.id)
@@ -159,7 +159,7 @@ class Counts(Part):
 
 def _median_seconds(connection: sa.Connection, annotator: str) -> float | None:
     """The median time of the annotator's decisions: the middle of a sorted list, because SQLite has no median."""
-    events = schema.events
+    events = tables.events
     timed = (events.c.annotator == annotator, events.c.event == "annotate", events.c.seconds.is_not(None))
     total = count_rows(connection, events, *timed)
     if not total:

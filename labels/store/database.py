@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from labels.errors import InputError, StoreError
 from labels.settings import command, shown_url, sqlite_file, store_name, store_url
-from labels.store import schema
+from labels.store import tables
 
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: the transaction takes the write lock when it begins.
@@ -30,7 +30,7 @@ SQLite refuses the lock at once, whatever the busy timeout.
 """
 
 HEAD = "0002"
-"""The newest revision of the tables; a test compares it with `labels.store.schema`."""
+"""The newest revision of the tables; a test compares it with `labels.store.tables`."""
 
 _BUSY_SECONDS = 60
 _LOCK = 0x636F6D6D
@@ -132,7 +132,7 @@ def last_midnight() -> str:
 
 def schema_version(connection: sa.Connection) -> str | None:
     """The revision of a store, or None for an empty database."""
-    table = schema.revisions
+    table = tables.revisions
     if not sa.inspect(connection).has_table(table.name):
         return None
     return connection.execute(sa.select(table.c.version_num)).scalar()
@@ -147,8 +147,8 @@ def migrate(connection: sa.Connection, url: str) -> None:
     version = schema_version(connection)
     if version == HEAD:
         return
-    tables = set(sa.inspect(connection).get_table_names()) - {schema.revisions.name}
-    if tables and not (version and tables >= _OURS):
+    found = set(sa.inspect(connection).get_table_names()) - {tables.revisions.name}
+    if found and not (version and found >= _OURS):
         raise StoreError(
             f"{url}: this database is not a communique store: it has tables of another program. Choose another store."
         )
@@ -157,11 +157,11 @@ def migrate(connection: sa.Connection, url: str) -> None:
             f"{url}: this store has schema version {version}, but this version of communique supports versions up to "
             f"{HEAD}. Upgrade communique (`pip install -U communique`), or choose another store."
         )
-    if not tables:
-        schema.metadata.create_all(connection)
-        schema.revisions.create(connection, checkfirst=True)
-        connection.execute(sa.delete(schema.revisions))
-        connection.execute(sa.insert(schema.revisions).values(version_num=HEAD))
+    if not found:
+        tables.metadata.create_all(connection)
+        tables.revisions.create(connection, checkfirst=True)
+        connection.execute(sa.delete(tables.revisions))
+        connection.execute(sa.insert(tables.revisions).values(version_num=HEAD))
     elif version:
         upgrade(connection, version)
 
@@ -175,10 +175,10 @@ def upgrade(connection: sa.Connection, version: str) -> None:
     # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions run in the
     # caller's transaction: a failed upgrade leaves the store unchanged.
     with Operations.context(MigrationContext.configure(connection)) as operations:
-        for revision, make in schema.REVISIONS.items():
+        for revision, make in tables.REVISIONS.items():
             if revision > version:
                 make(operations)
-    connection.execute(sa.update(schema.revisions).values(version_num=HEAD))
+    connection.execute(sa.update(tables.revisions).values(version_num=HEAD))
 
 
 class Database:

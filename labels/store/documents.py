@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from labels.progress import report_progress
 from labels.records import Document, Sentence
-from labels.store import schema
+from labels.store import tables
 from labels.store.database import Part, batches, insert_new, rows_among
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Documents(Part):
             ids: return only the sentences with these ids.
             document_id: return only the sentences of this document.
         """
-        table = schema.sentences
+        table = tables.sentences
         query = _sentence_query().order_by(table.c.document_id, table.c.start)
         if document_id is not None:
             query = query.where(table.c.document_id == document_id)
@@ -78,7 +78,7 @@ class Documents(Part):
 
     def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
         """Sentence ids in the order of `numbers`."""
-        table = schema.sentences
+        table = tables.sentences
         query = sa.select(table.c.number, table.c.id)
         with self._database.reading() as connection:
             found = {row.number: row.id for row in rows_among(connection, query, table.c.number, numbers)}
@@ -86,7 +86,7 @@ class Documents(Part):
 
     def context(self, sentence: Sentence, reach: int = 2) -> Context:
         """The context of a sentence: up to `reach` sentences on each side, and the document's title and date."""
-        table, documents = schema.sentences, schema.documents
+        table, documents = tables.sentences, tables.documents
         near = _sentence_query().where(table.c.document_id == sentence.document_id)
         before = near.where(table.c.start < sentence.start).order_by(table.c.start.desc()).limit(reach)
         after = near.where(table.c.start > sentence.start).order_by(table.c.start).limit(reach)
@@ -105,7 +105,7 @@ class Documents(Part):
         """
         if not sentences:
             return []
-        table = schema.documents
+        table = tables.documents
         start, end = sentences[0].start, sentences[-1].start
         # The database extracts the passage: a transcript can be long, and this query runs for every displayed sentence.
         piece = sa.func.substr(table.c.text, start + 1, end - start)
@@ -116,7 +116,7 @@ class Documents(Part):
 
     def dates(self) -> dict[str, str]:
         """Document id -> date, for documents that have a date."""
-        table = schema.documents
+        table = tables.documents
         return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
 
 
@@ -124,7 +124,7 @@ def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -
     """Insert the documents that are not in the store yet; returns how many were inserted."""
     # `vars` rather than `asdict`, which copies every value: there may be a million sentences.
     rows = [{"id": document.id, **vars(document)} for document in documents]
-    return insert_new(connection, schema.documents, rows)
+    return insert_new(connection, tables.documents, rows)
 
 
 def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
@@ -133,7 +133,7 @@ def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -
     Numbers start at 1 and have no gaps, so a random number is a random sentence (`Unseen.random`). The caller holds the
     write lock: no other process can take the same numbers.
     """
-    table = schema.sentences
+    table = tables.sentences
     by_id = {sentence.id: sentence for sentence in sentences}
     # Do not use "on conflict do nothing": a rejected row would leave its number unused.
     known = list(rows_among(connection, sa.select(table.c.id), table.c.id, by_id))
@@ -153,14 +153,14 @@ def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -
 
 def _mark_labellable(connection: sa.Connection, last: int) -> None:
     """Mark decisions that were imported before their sentences; the new sentences have numbers above `last`."""
-    table, decisions = schema.sentences, schema.decisions
+    table, decisions = tables.sentences, tables.decisions
     new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
     early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
     connection.execute(sa.update(decisions).where(*early).values(labellable=True))
 
 
 def _sentence_query() -> sa.Select[Any]:
-    return sa.select(*(schema.sentences.c[field.name] for field in fields(Sentence)))
+    return sa.select(*(tables.sentences.c[field.name] for field in fields(Sentence)))
 
 
 # -- articles -> store

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
-from labels.store import schema
+from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import decided_by_anyone, insert_draw
 
@@ -26,7 +26,7 @@ class Draws(Part):
 
     def overlap_candidates(self, annotator: str) -> list[DrawItem]:
         """Sentences of overlap draws that one other annotator has received and `annotator` has not decided on."""
-        draws, items, decisions = schema.draws, schema.draw_items, schema.decisions
+        draws, items, decisions = tables.draws, tables.draw_items, tables.decisions
         mine = sa.exists().where(decisions.c.sentence_id == items.c.sentence_id, decisions.c.annotator == annotator)
         query = (
             sa.select(items.c.sentence_id, sa.func.max(items.c.inclusion_probability))
@@ -45,7 +45,7 @@ class Draws(Part):
         Only sentences from random draws are included: a second reading of them measures how consistent the annotator is
         on typical sentences.
         """
-        events, decisions, draws = schema.events, schema.decisions, schema.draws
+        events, decisions, draws = tables.events, tables.decisions, tables.draws
         query = (
             sa.select(events.c.sentence_id)
             .join(decisions, decisions.c.seq == events.c.seq)
@@ -76,7 +76,7 @@ class Draws(Part):
             for item in draw.items
             if draw.strategy not in SHARED - {"overlap"} and item.sentence_id not in second_readings
         ]
-        table = schema.reservations
+        table = tables.reservations
         with self._database.writing() as connection:
             # Expired reservations are deleted here because the lock is held anyway; queries ignore them by time.
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
@@ -96,7 +96,7 @@ class Draws(Part):
 
     def held_by_others(self, annotator: str) -> set[str]:
         """Ids of the sentences that are currently reserved for other annotators."""
-        held = schema.reservations
+        held = tables.reservations
         query = sa.select(held.c.sentence_id).where(held.c.annotator != annotator, held.c.expires_at > now())
         return set(self._column(query))
 
@@ -104,7 +104,7 @@ class Draws(Part):
         self, annotator: str, strategies: Sequence[str], *, query: str = "", model_id: str | None = None
     ) -> list[Draw]:
         """The annotator's latest draws by these strategies, with all items. The draws have the same creation time."""
-        draws = schema.draws
+        draws = tables.draws
         wanted = sa.select(draws).where(draws.c.annotator == annotator, draws.c.strategy.in_(strategies))
         wanted = wanted.where(draws.c.query == query)
         if model_id is not None:
@@ -137,20 +137,20 @@ class Draws(Part):
 def _taken(connection: sa.Connection, ids: Iterable[str]) -> bool:
     """Whether one of the sentences is reserved or decided on."""
     ids = list(ids)
-    held, decided = schema.reservations.c.sentence_id, schema.decisions.c.sentence_id
+    held, decided = tables.reservations.c.sentence_id, tables.decisions.c.sentence_id
     return any(_any_among(connection, sa.select(column), column, ids) for column in (held, decided))
 
 
 def _held_by_others(connection: sa.Connection, draw: Draw) -> bool:
     """Whether a sentence of the draw is reserved for another annotator."""
-    held = schema.reservations
+    held = tables.reservations
     query = sa.select(held.c.sentence_id).where(held.c.annotator != draw.annotator)
     return _any_among(connection, query, held.c.sentence_id, (item.sentence_id for item in draw.items))
 
 
 def _twice_taken(connection: sa.Connection, ids: Iterable[str]) -> bool:
     """Whether two annotators have received one of the sentences in overlap draws."""
-    draws, items = schema.draws, schema.draw_items
+    draws, items = tables.draws, tables.draw_items
     query = (
         sa.select(items.c.sentence_id)
         .join(draws, draws.c.id == items.c.draw_id)
@@ -168,7 +168,7 @@ def _any_among(
 
 
 def _items(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
-    items = schema.draw_items
+    items = tables.draw_items
     columns = (items.c[field.name] for field in fields(DrawItem))
     query = sa.select(*columns).where(items.c.draw_id == draw_id).order_by(items.c.position)
     return tuple(DrawItem(*row) for row in connection.execute(query))
@@ -176,7 +176,7 @@ def _items(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
 
 def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
     """Ids of the draw's sentences that its annotator can still decide on."""
-    items, events = schema.draw_items, schema.events
+    items, events = tables.draw_items, tables.events
     # Count only in this draw: a retest repeats sentences that the annotator decided on in an earlier draw.
     balance = (
         sa.select(_count_standing())
@@ -188,7 +188,7 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
     if draw.strategy not in SHARED:
         query = query.where(~decided_by_anyone(items.c.sentence_id))
     if draw.strategy == "relabel":
-        entries = schema.relabelling
+        entries = tables.relabelling
         query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~_labelled_again()))
     # Of the shared strategies, only "relabel" gives a sentence to one annotator at a time.
     if draw.strategy not in SHARED - {"relabel"}:
@@ -198,7 +198,7 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
 
 def _renew(connection: sa.Connection, ids: Sequence[str], annotator: str, draw_id: str, expires_at: str) -> None:
     """Reserve sentences for an annotator, replacing the annotator's earlier reservations of these sentences."""
-    table = schema.reservations
+    table = tables.reservations
     for batch in batches(ids):
         connection.execute(sa.delete(table).where(table.c.sentence_id.in_(batch), table.c.annotator == annotator))
     rows = [
@@ -234,7 +234,7 @@ class Relabelling(Part):
         Returns:
             The number of sentences added to the queue.
         """
-        table, events = schema.relabelling, schema.events
+        table, events = tables.relabelling, tables.events
         with self._database.writing() as connection:
             waiting = {entry.sentence_id for entry in _waiting(connection)}
             # Only a later review completes the entry: the sentence may have been labelled again before.
@@ -256,7 +256,7 @@ class Relabelling(Part):
 
 
 def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:
-    table = schema.relabelling
+    table = tables.relabelling
     query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
     query = query.where(~_labelled_again()).order_by(table.c.seq)
     if annotator is not None:
@@ -271,7 +271,7 @@ def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int
 
 def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
     """Condition: the sentence is currently reserved for another annotator."""
-    held = schema.reservations
+    held = tables.reservations
     return sa.exists().where(
         held.c.sentence_id == sentence_id, held.c.annotator != annotator, held.c.expires_at > now()
     )
@@ -279,7 +279,7 @@ def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.E
 
 def _labelled_again() -> sa.Exists:
     """Condition on an entry of `relabelling`: a later review from a "relabel" draw stands on its sentence."""
-    entries, decisions, events, draws = schema.relabelling, schema.decisions, schema.events, schema.draws
+    entries, decisions, events, draws = tables.relabelling, tables.decisions, tables.events, tables.draws
     return (
         sa.exists()
         .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
@@ -291,7 +291,7 @@ def _labelled_again() -> sa.Exists:
 
 def _answers(annotator: str) -> sa.ScalarSelect[int]:
     """The number of the annotator's decisions on an entry of `relabelling` that were not undone, skips included."""
-    entries, events, draws = schema.relabelling, schema.events, schema.draws
+    entries, events, draws = tables.relabelling, tables.events, tables.draws
     return (
         sa.select(_count_standing())
         .where(events.c.sentence_id == entries.c.sentence_id, events.c.annotator == annotator)
@@ -303,4 +303,4 @@ def _answers(annotator: str) -> sa.ScalarSelect[int]:
 
 def _count_standing() -> sa.ColumnElement[int]:
     """The number of selected decisions that were not undone: each undo reverts one decision."""
-    return sa.func.coalesce(sa.func.sum(sa.case((schema.events.c.event == "undo", -1), else_=1)), 0)
+    return sa.func.coalesce(sa.func.sum(sa.case((tables.events.c.event == "undo", -1), else_=1)), 0)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from labels.gold import standing_of_each
 from labels.records import Annotation, Draw, DrawItem
-from labels.store import schema
+from labels.store import tables
 from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
 
 
@@ -51,9 +51,9 @@ class Events(Part):
             annotator: return only the events of this annotator.
             sentence_ids: return only the events on these sentences.
         """
-        query = _event_query().order_by(schema.events.c.seq)
+        query = _event_query().order_by(tables.events.c.seq)
         if annotator is not None:
-            query = query.where(schema.events.c.annotator == annotator)
+            query = query.where(tables.events.c.annotator == annotator)
         if sentence_ids is None:
             return [_event_of(row) for row in self._rows(query)]
         with self._database.reading() as connection:
@@ -61,7 +61,7 @@ class Events(Part):
 
     def of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
         """The annotator's events from some draws, in the order in which they were appended."""
-        items, events = schema.draw_items, schema.events
+        items, events = tables.draw_items, tables.events
         query = (
             _event_query()
             .where(events.c.annotator == annotator, events.c.draw_id.in_(draw_ids))
@@ -72,14 +72,14 @@ class Events(Part):
 
     def count_since(self, annotator: str, moment: str) -> int:
         """The number of the annotator's decisions since `moment` (ISO 8601 in UTC), undone decisions included."""
-        events = schema.events
+        events = tables.events
         decided = (events.c.annotator == annotator, events.c.event != "undo")
         with self._database.reading() as connection:
             return count_rows(connection, events, *decided, events.c.created_at >= moment)
 
     def shared_sentences(self) -> list[str]:
         """Ids of the sentences that at least two annotators have reviewed."""
-        table = schema.decisions
+        table = tables.decisions
         query = (
             sa.select(table.c.sentence_id)
             .where(table.c.event == "annotate", table.c.state == "reviewed")
@@ -91,7 +91,7 @@ class Events(Part):
 
     def keep_draft(self, sentence_id: str, annotator: str, draft: Draft) -> None:
         """Store the annotator's draft for a sentence; an empty draft is removed."""
-        table = schema.drafts
+        table = tables.drafts
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         with self._database.writing() as connection:
             connection.execute(sa.delete(table).where(*own))
@@ -101,7 +101,7 @@ class Events(Part):
 
     def draft(self, sentence_id: str, annotator: str) -> Draft:
         """The annotator's draft for a sentence, or an empty draft if there is none."""
-        table = schema.drafts
+        table = tables.drafts
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         rows = self._rows(sa.select(table.c.labels, table.c.note).where(*own))
         return Draft(*rows[0]) if rows else Draft()
@@ -109,7 +109,7 @@ class Events(Part):
 
 def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
     """Condition: a decision of any annotator stands on the sentence."""
-    return sa.exists().where(schema.decisions.c.sentence_id == sentence_id)
+    return sa.exists().where(tables.decisions.c.sentence_id == sentence_id)
 
 
 # -- writing, in the caller's transaction
@@ -121,12 +121,12 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
     Implied draws of imported events, reservations, drafts and standing decisions are updated in the same transaction.
     Readers therefore never see an event without its effects.
     """
-    column = schema.events.c.event_id
+    column = tables.events.c.event_id
     known = {row.event_id for row in rows_among(connection, sa.select(column), column, (e.event_id for e in events))}
     new = list({event.event_id: event for event in events if event.event_id not in known}.values())
     for draw in _implied_draws(new, now()):
         insert_draw(connection, draw)
-    insert_new(connection, schema.events, [_event_row(event) for event in new])
+    insert_new(connection, tables.events, [_event_row(event) for event in new])
     _release(connection, [event for event in new if event.event != "undo"])
     _fold(connection, {event.sentence_id for event in new})
     return len(new)
@@ -139,8 +139,8 @@ def insert_draw(connection: sa.Connection, draw: Draw) -> None:
         item | {"draw_id": draw.id, "position": position if item["position"] is None else item["position"]}
         for position, item in enumerate(row.pop("items"))
     ]
-    insert_new(connection, schema.draws, [row])
-    insert_new(connection, schema.draw_items, items)
+    insert_new(connection, tables.draws, [row])
+    insert_new(connection, tables.draw_items, items)
 
 
 def _implied_draws(events: Iterable[Annotation], created_at: str) -> Iterator[Draw]:
@@ -175,7 +175,7 @@ def _release(connection: sa.Connection, decided: Sequence[Annotation]) -> None:
     This includes imported events: the annotator has decided elsewhere, so the reservation is no longer needed.
     """
     keys = [{"sentence": event.sentence_id, "name": event.annotator} for event in decided]
-    for table in (schema.reservations, schema.drafts):
+    for table in (tables.reservations, tables.drafts):
         if keys:
             own = (table.c.sentence_id == sa.bindparam("sentence"), table.c.annotator == sa.bindparam("name"))
             connection.execute(sa.delete(table).where(*own), keys)
@@ -186,7 +186,7 @@ def _fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
 
     An undo can restore any earlier event, so the last event alone does not determine the standing decision.
     """
-    events, decisions = schema.events, schema.decisions
+    events, decisions = tables.events, tables.decisions
     stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
     query = _event_query(*stored, events.c.draw_id)
     for batch in batches(sorted(sentence_ids)):
@@ -201,7 +201,7 @@ def _fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
 
 def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
     """The ids of sentences that are in the store and not boilerplate."""
-    table = schema.sentences
+    table = tables.sentences
     query = sa.select(table.c.id).where(table.c.id.in_(ids), table.c.boilerplate == "")
     return set(connection.execute(query).scalars())
 
@@ -211,7 +211,7 @@ def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
 
 def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
     """A query for some columns of events (default: all), with the strategy and probability of their draws."""
-    events, draws, items = schema.events, schema.draws, schema.draw_items
+    events, draws, items = tables.events, tables.draws, tables.draw_items
     return (
         sa.select(*(columns or events.c), draws.c.strategy, items.c.inclusion_probability)
         .select_from(events)
@@ -222,7 +222,7 @@ def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
 
 def _events_on(connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any]) -> list[Annotation]:
     """The events found by `query` on some sentences, in the order in which they were appended."""
-    found = rows_among(connection, query, schema.events.c.sentence_id, sentence_ids)
+    found = rows_among(connection, query, tables.events.c.sentence_id, sentence_ids)
     return [_event_of(row) for row in sorted(found, key=lambda row: int(row.seq))]
 
 

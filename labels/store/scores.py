@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import sqlalchemy as sa
 
 from labels.records import ScoringModel
-from labels.store import schema
+from labels.store import tables
 from labels.store.database import Part, count_rows, insert_new, rows_among
 
 Score = tuple[int, Sequence[float], float, float, float]
@@ -34,18 +34,18 @@ class Scores(Part):
     def add_model(self, model: ScoringModel) -> None:
         """Store a model's description, which its scores refer to. A model that is already stored does not change."""
         with self._database.writing() as connection:
-            insert_new(connection, schema.models, [asdict(model)])
+            insert_new(connection, tables.models, [asdict(model)])
 
     def models(self) -> list[ScoringModel]:
         """The models in the store, latest first."""
-        table = schema.models
+        table = tables.models
         return [
             ScoringModel(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at.desc()))
         ]
 
     def unscored(self, model_id: str, limit: int = 2048, *, embeddings: bool = False) -> list[Scorable]:
         """Up to `limit` sentences without a score (or embedding) from this model, boilerplate excluded."""
-        sentences, table = schema.sentences, schema.embeddings if embeddings else schema.scores
+        sentences, table = tables.sentences, tables.embeddings if embeddings else tables.scores
         scored = sa.exists().where(table.c.model_id == model_id, table.c.sentence_number == sentences.c.number)
         last = sa.select(sa.func.coalesce(sa.func.max(table.c.sentence_number), 0)).where(table.c.model_id == model_id)
         query = sa.select(sentences.c.number, sentences.c.id, sentences.c.text).where(sentences.c.boilerplate == "")
@@ -61,8 +61,8 @@ class Scores(Part):
         """The number of sentences without a score from this model, boilerplate excluded."""
         with self._database.reading() as connection:
             # Totals are enough, without looking up each sentence: boilerplate is never scored.
-            labellable = count_rows(connection, schema.sentences, schema.sentences.c.boilerplate == "")
-            return labellable - count_rows(connection, schema.scores, schema.scores.c.model_id == model_id)
+            labellable = count_rows(connection, tables.sentences, tables.sentences.c.boilerplate == "")
+            return labellable - count_rows(connection, tables.scores, tables.scores.c.model_id == model_id)
 
     def add(self, model_id: str, scores: Iterable[Score]) -> int:
         """Add scores that are not in the store yet; returns how many were inserted."""
@@ -78,7 +78,7 @@ class Scores(Part):
             for number, probabilities, entropy, margin, top in scores
         ]
         with self._database.writing() as connection:
-            return insert_new(connection, schema.scores, rows)
+            return insert_new(connection, tables.scores, rows)
 
     def add_embeddings(self, model_id: str, embeddings: Iterable[tuple[int, bytes]]) -> int:
         """Add embeddings that are not in the store yet; returns how many were inserted.
@@ -88,11 +88,11 @@ class Scores(Part):
         """
         rows = [{"model_id": model_id, "sentence_number": number, "vector": vector} for number, vector in embeddings]
         with self._database.writing() as connection:
-            return insert_new(connection, schema.embeddings, rows)
+            return insert_new(connection, tables.embeddings, rows)
 
     def probabilities(self, model_id: str, sentence_id: str) -> tuple[float, ...] | None:
         """The probabilities of a sentence in the order of the model's labels; None if the sentence has no score."""
-        scores, sentences = schema.scores, schema.sentences
+        scores, sentences = tables.scores, tables.sentences
         query = (
             sa.select(scores.c.probabilities)
             .join(sentences, sentences.c.number == scores.c.sentence_number)
@@ -103,7 +103,7 @@ class Scores(Part):
 
     def embeddings(self, model_id: str, ids: Iterable[str]) -> dict[str, bytes]:
         """Sentence id -> the model's embedding. Sentences without an embedding are left out."""
-        table, sentences = schema.embeddings, schema.sentences
+        table, sentences = tables.embeddings, tables.sentences
         query = (
             sa.select(sentences.c.id, table.c.vector)
             .join(sentences, sentences.c.number == table.c.sentence_number)
@@ -114,7 +114,7 @@ class Scores(Part):
 
     def numbers_by_top(self, model_id: str, low: float, high: float) -> list[int]:
         """Numbers of the sentences whose largest probability is in [low, high), or in [low, 1] if `high` is 1."""
-        table = schema.scores
+        table = tables.scores
         query = sa.select(table.c.sentence_number).where(table.c.model_id == model_id, table.c.top >= low)
         if high < 1:
             query = query.where(table.c.top < high)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from labels.store import schema
+from labels.store import tables
 from labels.store.database import Part, count_rows, now, rows_among
 from labels.store.events import decided_by_anyone
 
@@ -37,7 +37,7 @@ class Unseen(Part):
 
     def ids(self, *, at: str | None = None) -> list[str]:
         """Sorted ids of the sentences that are free at the time `at` (ISO 8601 in UTC; default: now)."""
-        query = sa.select(schema.sentences.c.id).where(*_free_to_label(at or now())).order_by(schema.sentences.c.id)
+        query = sa.select(tables.sentences.c.id).where(*_free_to_label(at or now())).order_by(tables.sentences.c.id)
         return self._column(query)
 
     def frame(self) -> Frame:
@@ -46,7 +46,7 @@ class Unseen(Part):
         The size is computed from totals (all sentences minus decided and reserved sentences), because testing each
         sentence takes seconds in a store with a million sentences.
         """
-        sentences, decisions = schema.sentences, schema.decisions
+        sentences, decisions = tables.sentences, tables.decisions
         decided = sa.select(sa.func.count(decisions.c.sentence_id.distinct())).where(decisions.c.labellable)
         # Adding "" keeps the query planner from using the index of boilerplate, which would read every sentence. The
         # planner starts from the few reserved ids instead.
@@ -65,14 +65,14 @@ class Unseen(Part):
         their last numbers represent all of them.
         """
         with self._database.reading() as connection:
-            last = connection.execute(sa.select(sa.func.max(schema.sentences.c.number))).scalar()
-            seq = connection.execute(sa.select(sa.func.max(schema.events.c.seq))).scalar()
+            last = connection.execute(sa.select(sa.func.max(tables.sentences.c.number))).scalar()
+            seq = connection.execute(sa.select(sa.func.max(tables.events.c.seq))).scalar()
             ids = sorted(_reserved(connection))
         return hashlib.sha256("\n".join([str(last), str(seq), *ids]).encode()).hexdigest()[:16]
 
     def random(self, count: int, generator: Random) -> list[str]:
         """Ids of a simple random sample of `count` free sentences, or of all free sentences if there are fewer."""
-        table = schema.sentences
+        table = tables.sentences
         with self._database.reading() as connection:
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
             found = self._guessed(connection, count, int(last), generator)
@@ -88,7 +88,7 @@ class Unseen(Part):
         Numbers are dense, and numbers that are not free are rejected. The result is a simple random sample without
         replacement (rejection sampling). The time does not depend on the size of the store.
         """
-        table = schema.sentences
+        table = tables.sentences
         query = sa.select(table.c.number, table.c.id).where(*_free_to_label(now()))
         found: list[str] = []
         tried: set[int] = set()
@@ -105,7 +105,7 @@ class Unseen(Part):
 
     def matching(self, words: Sequence[str], count: int) -> list[str]:
         """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case."""
-        table = schema.sentences
+        table = tables.sentences
         contains = [table.c.text.icontains(word, autoescape=True) for word in words]
         # Ids are hashes, so ordering by id mixes the documents.
         query = sa.select(table.c.id).where(*_free_to_label(now()), *contains).order_by(table.c.id).limit(count)
@@ -113,7 +113,7 @@ class Unseen(Part):
 
     def uncertain(self, model_id: str, by: Uncertainty, count: int) -> list[tuple[str, float]]:
         """The `count` free sentences with the highest uncertainty: pairs of id and `by` value, most uncertain first."""
-        scores, sentences = schema.scores, schema.sentences
+        scores, sentences = tables.scores, tables.sentences
         column = scores.c[by]
         query = (
             sa.select(sentences.c.id, column)
@@ -128,18 +128,18 @@ class Unseen(Part):
 
 def _free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement[bool], ...]:
     """Conditions: no decision stands on the sentence, and it is not reserved at the time `at`."""
-    held = schema.reservations
+    held = tables.reservations
     reserved = sa.exists().where(held.c.sentence_id == sentence_id, held.c.expires_at > at)
     return ~decided_by_anyone(sentence_id), ~reserved
 
 
 def _free_to_label(at: str) -> tuple[sa.ColumnElement[bool], ...]:
     """Conditions on `sentences`: not boilerplate, and free at the time `at`."""
-    return schema.sentences.c.boilerplate == "", *_free(schema.sentences.c.id, at)
+    return tables.sentences.c.boilerplate == "", *_free(tables.sentences.c.id, at)
 
 
 def _reserved(connection: sa.Connection) -> list[str]:
     """Ids of the sentences that are currently reserved."""
-    held = schema.reservations
+    held = tables.reservations
     query = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
     return list(connection.execute(query).scalars())

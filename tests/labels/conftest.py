@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from labels.store import Store, schema
+from labels.store import Store, tables
 from tests.lazy import needed
 
 
@@ -88,8 +88,8 @@ def url(request: pytest.FixtureRequest) -> str:
     engine = sa.create_engine(found)
     with engine.begin() as connection:
         connection.execute(sa.text("SET lock_timeout = '20s'"))
-        tables = ", ".join(table.name for table in schema.metadata.sorted_tables)
-        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        names = ", ".join(table.name for table in tables.metadata.sorted_tables)
+        connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY"))
     engine.dispose()
     return found
 

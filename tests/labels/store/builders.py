@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from labels.records import Annotation, Document, EventKind, Sentence
-from labels.store import Draw, DrawItem, ScoringModel, Store, now, schema
+from labels.store import Draw, DrawItem, ScoringModel, Store, now, tables
 from tests.labels.store import first_store
 
 PAST, FUTURE = "2001-01-01T00:00:00.000000+00:00", "2999-01-01T00:00:00.000000+00:00"
@@ -93,7 +93,7 @@ def embed_all(store: Store, vectors: Sequence[bytes], model_id: str = "m") -> di
 
 def stored_document(url: str, document_id: str) -> Document:
     """What another connection to the database finds of a document."""
-    table = schema.documents
+    table = tables.documents
     (row,) = rows_of(url, sa.select(table).where(table.c.id == document_id))
     return Document(**{key: value for key, value in row._mapping.items() if key != "id"})
 
@@ -112,5 +112,5 @@ def make_first_store(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         with Operations.context(MigrationContext.configure(connection)):
             first_store.make_tables()
-        schema.revisions.create(connection)
-        connection.execute(sa.insert(schema.revisions).values(version_num="0001"))
+        tables.revisions.create(connection)
+        connection.execute(sa.insert(tables.revisions).values(version_num="0001"))

@@ -16,7 +16,7 @@ from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import codebook_from_dict
 from labels.records import Annotation, Document, Sentence
 from labels.sampling.strategies import DrawRequest, next_assignment
-from labels.store import Store, schema
+from labels.store import Store, tables
 from tests.labels.store.builders import rows_of, score_all
 
 Job = Callable[[Store, str], Any]
@@ -146,7 +146,7 @@ def test_of_two_conditional_appends_at_once_one_succeeds(url: str) -> None:
 
 def test_numbers_have_no_gap_when_two_processes_add_at_once(url: str) -> None:
     assert sum(at_once(url, add_sentences)) == 2 * 20 * 7 + 19 * 7
-    table = schema.sentences
+    table = tables.sentences
     numbers = [row.number for row in rows_of(url, sa.select(table.c.number).order_by(table.c.number))]
     assert numbers == list(range(1, 2 * 20 * 7 + 19 * 7 + 1))
 

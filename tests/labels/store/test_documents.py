@@ -8,12 +8,12 @@ import pytest
 
 from labels.errors import StoreError
 from labels.records import Document, Sentence
-from labels.store import Context, Store, TextCounts, schema
+from labels.store import Context, Store, TextCounts, tables
 from tests.labels.store.builders import added, rows_of, sentences, stored_document
 
 
 def numbers_of(url: str) -> list[int]:
-    table = schema.sentences
+    table = tables.sentences
     return [row.number for row in rows_of(url, table.select().order_by(table.c.number))]
 
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from labels.records import Sentence, State
-from labels.store import Draw, DrawItem, QueuedSentence, Store, schema
+from labels.store import Draw, DrawItem, QueuedSentence, Store, tables
 from tests.labels.store.builders import FUTURE, PAST, added, decision, draw, rows_of, sentences
 
 
@@ -414,7 +414,7 @@ def test_the_next_draw_removes_expired_reservations(store: Store, url: str) -> N
     store.draws.add([draw("ana", ids[:1])], expires_at=PAST)
     store.draws.add([draw("ben", ids[1:])], expires_at=FUTURE)
 
-    assert [row.annotator for row in rows_of(url, sa.select(schema.reservations))] == ["ben"]
+    assert [row.annotator for row in rows_of(url, sa.select(tables.reservations))] == ["ben"]
 
 
 # -- overlap

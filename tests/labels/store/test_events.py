@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from labels.errors import StoreError
 from labels.gold import standing
 from labels.records import Annotation, EventKind, State
-from labels.store import Draft, DrawItem, Store, schema
+from labels.store import Draft, DrawItem, Store, tables
 from tests.labels.store.builders import FUTURE, PAST, added, decision, draw, rows_of
 
 # -- events
@@ -181,7 +181,7 @@ histories = st.lists(
 
 def decisions_of(url: str, prefix: str) -> dict[tuple[str, str, str], tuple[str, State | None]]:
     """Sentence, annotator and kind -> event id and state, as the table of what stands has them."""
-    decisions, events = schema.decisions, schema.events
+    decisions, events = tables.decisions, tables.events
     query = (
         sa.select(decisions, events.c.event_id)
         .join(events, events.c.seq == decisions.c.seq)
@@ -253,7 +253,7 @@ def test_an_empty_draft_removes_the_stored_one(store: Store, url: str) -> None:
     store.events.keep_draft("s1", "ana", Draft())
 
     assert store.events.draft("s1", "ana") == Draft()
-    assert rows_of(url, sa.select(schema.drafts)) == []
+    assert rows_of(url, sa.select(tables.drafts)) == []
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("annotate", False), ("adjudicate", False), ("undo", True)])
@@ -275,7 +275,7 @@ def test_a_decision_frees_only_the_annotators_own_reservation(store: Store, url:
     store.draws.add([draw("ben", ids, strategy="audit")], expires_at=FUTURE)
     store.events.add([decision(ids[0], "ana")])
 
-    held = rows_of(url, sa.select(schema.reservations.c.sentence_id, schema.reservations.c.annotator))
+    held = rows_of(url, sa.select(tables.reservations.c.sentence_id, tables.reservations.c.annotator))
     assert sorted(map(tuple, held)) == sorted([(ids[1], "ana"), (ids[0], "ben"), (ids[1], "ben")])
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from labels.errors import StoreError
 from labels.gold import standing
 from labels.records import Annotation, Document, EventKind, Sentence, State
-from labels.store import Draw, DrawItem, Store, TextCounts, schema
+from labels.store import Draw, DrawItem, Store, TextCounts, tables
 from labels.store.database import HEAD, schema_version
 from tests.labels.store.builders import make_first_store, stored_document
 
@@ -65,7 +65,7 @@ def dump(path: str) -> list[str]:
 
 
 def test_head_is_the_one_newest_revision() -> None:
-    assert list(schema.REVISIONS)[-1] == max(schema.REVISIONS) == HEAD
+    assert list(tables.REVISIONS)[-1] == max(tables.REVISIONS) == HEAD
 
 
 def test_the_first_store_upgraded_has_exactly_the_tables_of_a_new_one(empty_url: str, engine: sa.Engine) -> None:
@@ -167,13 +167,13 @@ def upgraded(empty_url: str, engine: sa.Engine) -> Iterator[Store]:
     """A store of the first revision with all of that, opened by the code of today."""
     make_first_store(engine)
     with engine.begin() as connection:
-        tables = sa.MetaData()
-        tables.reflect(connection)
-        for column in tables.tables["events"].columns:
+        reflected = sa.MetaData()
+        reflected.reflect(connection)
+        for column in reflected.tables["events"].columns:
             if isinstance(column.type, sa.JSON):
                 column.type = sa.JSON(none_as_null=True)
         for name, rows in old_rows().items():
-            connection.execute(sa.insert(tables.tables[name]), rows)
+            connection.execute(sa.insert(reflected.tables[name]), rows)
     with Store(empty_url) as opened:
         yield opened
 
@@ -184,7 +184,7 @@ def test_sentences_of_the_first_revision_are_numbered(upgraded: Store, engine: s
         (document, start, start + 9, f"Text of {identifier} “ü”")
         for document, start, identifier in sorted(OLD_SENTENCES)
     ]
-    table = schema.sentences
+    table = tables.sentences
     with engine.connect() as connection:
         numbered = connection.execute(sa.select(table.c.number, table.c.id).order_by(table.c.number)).all()
     assert [tuple(row) for row in numbered] == [(1, "s-early"), (2, "s-mark"), (3, "s-late"), (4, "s-d2")]
@@ -209,7 +209,7 @@ def test_events_of_the_first_revision_keep_their_order(upgraded: Store) -> None:
 
 
 def test_decisions_of_the_first_revision_are_folded(upgraded: Store, engine: sa.Engine) -> None:
-    table = schema.decisions
+    table = tables.decisions
     with engine.connect() as connection:
         rows = connection.execute(sa.select(table)).all()
     assert sorted((row.sentence_id, row.annotator, row.event, row.seq, row.state) for row in rows) == [
