@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, find_codebook, print_next, table
+from labels.cli.label_values import label_value_table
+from labels.cli.terminal import (
+    BlankOption,
+    LabelColumnOption,
+    StoreOption,
+    console,
+    find_codebook,
+    print_next,
+    table,
+)
 from labels.codebook.changes import KINDS, diff, parse_step, titled
 from labels.codebook.schema import BY_NAME, dump_codebook
 from labels.settings import command, is_other_store, load_settings, relabel_command, store_name
@@ -57,16 +66,26 @@ def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: S
 def codebook_infer(
     file: Annotated[Path, typer.Argument(help="Labelled JSONL, CSV or Parquet with `label` or `labels`.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of the screen.")] = None,
+    label_column: LabelColumnOption = "",
+    blank: BlankOption = None,
 ) -> None:
     """Make a codebook from the labels in a labelled file."""
     from labels.files import write_whole
-    from labels.text.examples import infer_codebook_of
+    from labels.text.examples import ReadingOptions, infer_labels
 
-    text = dump_codebook(infer_codebook_of([file]))
+    reading = infer_labels([file], ReadingOptions(label_column=label_column, blank=blank or ""))
+    text = dump_codebook(reading.codebook)
     if out is None:
         typer.echo(text, nl=False)
+        # Standard output is the codebook, so that it can be redirected into a file.
+        for note in reading.notes:
+            typer.echo(f"Note: {note}.", err=True)
     else:
         write_whole(out, [text])
+        if reading.values:
+            console.print(label_value_table(reading.values))
+        for note in reading.notes:
+            console.print(f"Note: {note}.")
         following = command("codebook", "check", out)
         console.print(f"Wrote {out}. Next: write the definitions, then type `{following}`.", soft_wrap=True)
 

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, find_codebook, opened_store
+from labels.cli.terminal import (
+    BlankOption,
+    CodebookOption,
+    LabelColumnOption,
+    StoreOption,
+    TextColumnOption,
+    console,
+    find_codebook,
+    opened_store,
+)
 from labels.errors import InputError
 from labels.settings import load_settings
 
@@ -28,6 +37,9 @@ def annotations_import(
     annotator: Annotated[
         str, typer.Option("--annotator", help="Annotator to record if the file does not name one.", metavar="NAME")
     ] = "",
+    text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
+    blank: BlankOption = None,
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
@@ -39,12 +51,16 @@ def annotations_import(
     unit = find_format(format).unit
     settings = load_settings(store=store, codebook=codebook)
     book = find_codebook(settings.codebook, settings.store)
+    columns = {"text_column": text_column, "label_column": label_column, "blank": blank or ""}
+    options = {name: value for name, value in columns.items() if value}
     # The file is read before the store is opened, so an invalid file does not create a new store.
-    batch = read_file(file, book, format, annotator.strip())
+    batch = read_file(file, book, format, annotator.strip(), **options)
     with Store(settings.store) as opened:
         new, known, left_out = add_batch(opened, batch, book)
     console.print(f"{unit.capitalize()} added to {opened.name}: {new} (already there: {known}).")
     _print_left_out(left_out)
+    for note in batch.notes:
+        console.print(f"Note: {note}.")
 
 
 @app.command("export", epilog="Example: communique annotations export labels.jsonl")

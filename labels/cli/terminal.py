@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 
@@ -186,4 +186,18 @@ StoreOption = Annotated[
 ]
 _CODEBOOK_HELP = "A shipped codebook, a TOML file, or NAME@VERSION in the store \\[default: diplomatic]."
 CodebookOption = Annotated[str | None, typer.Option("--codebook", help=_CODEBOOK_HELP, metavar="BOOK")]
+TextColumnOption = Annotated[
+    str, typer.Option("--text-column", help="Column with the texts \\[default: text].", metavar="COLUMN")
+]
+LabelColumnOption = Annotated[
+    str, typer.Option("--label-column", help="Column with the labels \\[default: label or labels].", metavar="COLUMN")
+]
+BlankOption = Annotated[
+    Literal["none", "undecided"] | None,
+    typer.Option(
+        "--blank",
+        help="Meaning of blank label cells: no label applies (none), or nobody decided, so the rows are left out "
+        "(undecided).",
+    ),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier call.")]

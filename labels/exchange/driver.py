@@ -16,7 +16,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
 from labels.exchange.decisions import select
 from labels.exchange.foreign import LeftOut, Reader
-from labels.exchange.formats import PLUGINS, Format, find_format
+from labels.exchange.formats import PLUGINS, Format, Note, find_format
 from labels.exchange.lines import Line
 from labels.gold import standing
 from labels.records import CodebookMigration, Sentence
@@ -34,6 +34,7 @@ class Batch:
 
     - `left_out`: numbers of records that are not decisions, by reason
     - `codebooks`, `migrations`: codebook versions in the file, and the changes between them
+    - `notes`: remarks on how the file was read
     - `is_log`: whether the lines are a full history, including replaced and undone decisions
     """
 
@@ -43,6 +44,7 @@ class Batch:
     codebooks: Sequence[Codebook] = ()
     migrations: Sequence[CodebookMigration] = ()
     is_log: bool = False
+    notes: Sequence[str] = ()
 
 
 class Imported(NamedTuple):
@@ -122,6 +124,7 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         codebooks=[content for content in contents if isinstance(content, Codebook)],
         migrations=[content for content in contents if isinstance(content, CodebookMigration)],
         is_log=is_log,
+        notes=[content.text for content in contents if isinstance(content, Note)],
     )
 
 

@@ -39,6 +39,7 @@ import csv
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -60,8 +61,17 @@ if TYPE_CHECKING:
 Placed = tuple[str, Row]
 """A place (the file and row that messages start with) and the record found there."""
 
-Content = Line | LeftOut | Codebook | CodebookMigration
-"""The content of a record: a decision, a record that was left out, a codebook version, or a change between versions.
+
+@dataclass(frozen=True)
+class Note:
+    """A remark for the user on how a file was read, without a final full stop."""
+
+    text: str
+
+
+Content = Line | LeftOut | Note | Codebook | CodebookMigration
+"""The content of a record: a decision, a record that was left out, a remark on the file, a codebook version or a change
+between versions.
 
 Only native files contain codebook versions and changes.
 """
@@ -188,11 +198,16 @@ class RecordFormat(Format):
         for place, record in placed:
             stamps = foreign.native_stamps(record.get(KEY), place)
             decision = self.decide(record, place, reader, ours=bool(stamps))
-            if isinstance(decision, LeftOut):
-                yield decision
-                continue
-            line = reader.line(decision, place, stamps)
-            yield reader.with_extra(line, self.beyond(record, self.record(line.event, line.sentence, reader.codebook)))
+            yield self.content(decision, record, place, reader, stamps)
+
+    def content(
+        self, decision: ForeignDecision | LeftOut, record: Row, place: str, reader: Reader, stamps: Sequence[Row]
+    ) -> Content:
+        """Convert the decision in a record to a line; a record that was left out is returned unchanged."""
+        if isinstance(decision, LeftOut):
+            return decision
+        line = reader.line(decision, place, stamps)
+        return reader.with_extra(line, self.beyond(record, self.record(line.event, line.sentence, reader.codebook)))
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """Build one record per decision, with the tool's own fields and the stamp."""

@@ -17,21 +17,27 @@ from __future__ import annotations
 
 import json
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from labels.codebook.schema import Codebook, dump_codebook
 from labels.errors import DataError, did_you_mean
 from labels.exchange import foreign
 from labels.exchange.decisions import Selection
 from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
-from labels.exchange.formats import Placed, RecordFormat, arrow_column, columns_of
+from labels.exchange.formats import Content, Note, Placed, RecordFormat, arrow_column, columns_of
 from labels.files import whole_file, whole_folder
 from labels.records import Annotation, Sentence, State
-from labels.text.examples import SEPARATOR, label_column
-from labels.text.rows import Row, class_name
+from labels.text.cells import SEPARATOR, LabelNames, is_no_value
+from labels.text.characters import clean
+from labels.text.examples import label_column
+from labels.text.exported import row_state
+from labels.text.headers import ColumnFinder, ColumnNames, separator_note
+from labels.text.label_reading import Blank, LabelCell, LabelSet, read_labels
+from labels.text.rows import Row, class_features, class_names
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,6 +52,30 @@ class Table(RecordFormat):
     """A table that keeps the tool's own data in separate columns, in which empty cells have no meaning."""
 
     not_read = ("rows without labels, unless exported by communique: the sentences may be unseen",)
+    options = ("text_column", "label_column", "blank")
+
+    def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """Convert each row to a line, or leave it out; all label cells are read together."""
+        finder = ColumnFinder(reader.path, ColumnNames(*(reader.options.get(name, "") for name in self.options[:2])))
+        rows = [(place, finder.rename(record, place)) for place, record in placed]
+        cells = [LabelCell(place, found := label_column(row, place), row[found], row_state(row)) for place, row in rows]
+        # Importing part of a table is common: without a choice, rows with a blank cell are left out.
+        blank = cast(Blank, reader.options.get("blank") or "undecided")
+        reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
+        for note in (*separator_note(reader.path), *finder.notes, *reading.notes):
+            yield Note(note)
+        for (place, row), labels in zip(rows, reading.label_sets[0], strict=True):
+            stamps = foreign.native_stamps(row.get(KEY), place)
+            yield self.content(self.labelled(row, labels, place, reader), row, place, reader, stamps)
+
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+        """The decision of a single row."""
+        labels = LabelNames(reader.codebook).read(record[label_column(record, place)], place)
+        return self.labelled(record, () if labels is None and ours else labels, place, reader)
+
+    @abstractmethod
+    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> ForeignDecision | LeftOut:
+        """The decision of a row with these labels; None means that nobody decided."""
 
     def beyond(self, record: Row, built: Row) -> Row:
         """The columns that communique does not use, and the tool's own id."""
@@ -76,20 +106,20 @@ class PlainTable(Table):
         decision = ("labels", "state", "annotator", "note", "seconds", "created_at", "suggestion")
         return ("text", *decision, "document_id", "sentence_id")
 
-    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> ForeignDecision | LeftOut:
         """The decision of a row; rows that no annotator has seen are left out."""
-        state, suggestion = _state(record, place), record.get("suggestion")
-        if state == "unseen":
+        state, suggestion = "skipped" if _state(record, place) == "skipped" else "reviewed", record.get("suggestion")
+        if labels is None and state == "reviewed":
             return UNLABELLED
         return ForeignDecision.of(
             record,
             cast(State, state),
-            split_labels(record[label_column(record, place)], place),
+            labels or (),
             annotator=record.get("annotator") or "",
             created_at=record.get("created_at") or "",
             seconds=_seconds(record, place),
             note=record.get("note") or "",
-            suggestion=None if is_blank(suggestion) else split_labels(suggestion, place),
+            suggestion=LabelNames(reader.codebook).read(suggestion, place),
             stored_id=record.get("sentence_id") or "",
         )
 
@@ -118,14 +148,12 @@ class GoldTable(Table):
         """The columns of a sentence: `label` for exclusive codebooks, otherwise `labels`."""
         return ("text", "label" if codebook.exclusive else "labels", "document_id", "sentence_id")
 
-    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> ForeignDecision | LeftOut:
         """The decision of a row with labels; an empty list means "reviewed, none"."""
-        value = record[label_column(record, place)]
-        if is_blank(value) and not ours:
+        if labels is None:
             return UNLABELLED
         # Some tools keep only the column `id`, in which we wrote the id of the sentence.
         stored_id = str(record.get("sentence_id") or record.get("id") or "")
-        labels = split_labels(value, place)
         # Parquet has types that JSON lacks; after conversion to JSON, equal rows get equal ids.
         return ForeignDecision.of(record, "reviewed", labels, record=foreign.json_value(record), stored_id=stored_id)
 
@@ -194,33 +222,13 @@ class HuggingFace(GoldTable):
 CSV, ACTIVETIGGER, HUGGINGFACE = PlainTable(), ActiveTigger(), HuggingFace()
 
 
-def is_blank(value: Any) -> bool:
-    """Whether a cell is null or has only white space. An empty list is not blank: it means "reviewed, none"."""
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def split_labels(value: Any, place: str) -> list[str]:
-    """Convert a cell to label names: `a|b`, one name or number, or a list.
-
-    Raises:
-        DataError: the value has another type.
-    """
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(SEPARATOR) if name.strip()]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [str(value)]
-    return foreign.label_list(value, place)
-
-
 def _state(row: Row, place: str) -> str:
-    """The state of a row; a row with labels but without a state is reviewed."""
-    state = (row.get("state") or "").strip()
-    if not state:
-        return "unseen" if is_blank(row[label_column(row, place)]) else "reviewed"
-    if state not in _STATES:
+    """The value of `state`; empty if the row has none."""
+    state = "" if is_no_value(row.get("state")) else clean(str(row["state"])).lower()
+    if state and state not in _STATES:
         near = did_you_mean(state, _STATES)
         raise DataError(f"{place}: `state` must be {' or '.join(_STATES)}, not '{state}'{near}. Fix the row.")
-    return str(state)
+    return state
 
 
 def _seconds(row: Row, place: str) -> float | None:
@@ -255,7 +263,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _folder_rows(path: Path) -> Iterator[Placed]:
-    from datasets import ClassLabel, DatasetDict, load_from_disk
+    from datasets import DatasetDict, load_from_disk
 
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder written by `save_to_disk` or a .parquet file. Check the path.")
@@ -268,9 +276,9 @@ def _folder_rows(path: Path) -> Iterator[Placed]:
         splits = ", ".join(str(path / name) for name in dataset)
         raise DataError(f"{path}: this dataset has several splits. Import each split separately: {splits}.")
     # The dataset stores a class as a number; the class name is in the features.
-    classes = {name: feature for name, feature in dataset.features.items() if isinstance(feature, ClassLabel)}
+    classes = class_features(dataset.features)
     for number, row in enumerate(dataset, start=1):
-        names = {name: class_name(row[name], feature) for name, feature in classes.items()}
+        names = {name: class_names(row[name], feature) for name, feature in classes.items()}
         yield DataError.place(path, number), dict(row) | names
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
+from labels.text.characters import INVISIBLE, clean
 from labels.text.rows import is_unicode
 
 SEPARATOR = "|"
@@ -25,12 +26,7 @@ SEPARATOR = "|"
 Known = Callable[[str], bool]
 """Whether a text is a value that a codebook or a file has on its own."""
 
-_INVISIBLE = "\u00ad\u061c\u180e\ufeff" + "".join(map(chr, (*range(0x200B, 0x2010), *range(0x202A, 0x202F))))
-_INVISIBLE += "".join(map(chr, range(0x2060, 0x2070)))
-_CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
-_SPACES = " \u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-_EDGES = _INVISIBLE + _CONTROLS + _SPACES
-_DELETE_INVISIBLE = dict.fromkeys(map(ord, _INVISIBLE))
+_DELETE_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
 _NO_VALUE = frozenset({"nan", "<na>", "nat", "null"})
 """How programs write a missing value as text, in lower case."""
 
@@ -93,11 +89,6 @@ def parse_cell(value: Any, place: str, is_known: Known = lambda _: False) -> Cel
     return Cell((_scalar(value, place),))
 
 
-def clean(text: str) -> str:
-    """The text in Unicode NFC without white space, control and invisible characters at both ends."""
-    return unicodedata.normalize("NFC", text).strip(_EDGES)
-
-
 def is_blank(value: Any) -> bool:
     """Whether a cell is text without a visible character."""
     return isinstance(value, str) and not clean(value)
@@ -149,6 +140,10 @@ class LabelNames:
     def find(self, value: str) -> str | None:
         """The name of the label that a value means; None if the codebook has no such label."""
         return self._exact.get(value) or self._by_key.get(merge_key(value))
+
+    def has(self, value: str) -> bool:
+        """Whether a value is exactly the name or the title of a label."""
+        return value in self._exact
 
     def knows(self, value: str) -> bool:
         """Whether a value means a label of the codebook."""
@@ -242,8 +237,8 @@ def _scalar(value: Any, place: str) -> str:
 
 def _no_labels(value: Any, place: str) -> DataError:
     return DataError(
-        f"{place}: a label cell must contain the name of a label or a list of names, not {value!r:.80}. Write the names "
-        f"of the labels, separated by `{SEPARATOR}`, or `[]` if no label applies."
+        f"{place}: a label cell must contain the name of a label or a list of names, not {value!r:.80}. Write the "
+        f"names of the labels, separated by `{SEPARATOR}`, or `[]` if no label applies."
     )
 
 

@@ -1,73 +1,182 @@
 """Read examples from labelled files, and infer a codebook from the labels.
 
-Labelled files are JSONL, CSV or Parquet files with the columns `text` and either `label` (one label) or `labels` (any
-number of labels, separated by `|` in CSV).
+Labelled files are JSONL, CSV or Parquet files with the columns `text` and either `label` or `labels`, or with columns
+that the user names. Rows on which nobody decided are left out and counted.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, count
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from labels.codebook.schema import NAME, Codebook, codebook_from_dict
-from labels.errors import CodebookError, DataError
+from labels.codebook.schema import Codebook
+from labels.errors import DataError
 from labels.records import Example
-from labels.text.rows import Row, is_unicode, read_rows, row_text
+from labels.text.cells import is_no_value, merge_key, parse_cell
+from labels.text.exported import counted_rows, row_state
+from labels.text.headers import ColumnNames
+from labels.text.label_reading import Blank, LabelCell, LabelReading, LabelValue, read_labels
+from labels.text.rows import NamedRows, Row, is_unicode, row_text
 
-SEPARATOR = "|"
-"""Separates several labels in one cell of a table."""
 _NOTHING = (None, "")
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What the user says about a labelled file: the columns of texts and labels, and the meaning of blank cells."""
+
+    text_column: str = ""
+    label_column: str = ""
+    blank: Blank = ""
+
+    @property
+    def columns(self) -> ColumnNames:
+        """The columns of texts and labels."""
+        return ColumnNames(self.text_column, self.label_column)
+
+
+@dataclass(frozen=True)
+class LabelledFiles:
+    """The examples of labelled files.
+
+    - `codebook`: the given codebook, or the codebook inferred from the labels
+    - `examples`: one list per file, in file order
+    - `values`: the label values in the files that differ from the names of their labels
+    - `notes`: remarks on all decisions that the files leave open, such as the number of rows left out
+    """
+
+    codebook: Codebook
+    examples: tuple[list[Example], ...]
+    values: tuple[LabelValue, ...]
+    notes: tuple[str, ...]
 
 
 # -- examples
 
 
 def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Example]:
-    """Read the examples of a labelled file, in file order.
+    """Read the examples of one labelled file; see `read_labelled`."""
+    return read_labelled([(path, part)], codebook).examples[0]
 
-    Ids come from the column `example_id`, otherwise from `sentence_id` and `document_id`, otherwise from `part`, row
-    number and text. Renaming the file therefore does not change the ids. A row without `document_id` counts as a
-    document of its own. Rows may contain the names or the titles of labels.
+
+def read_labelled(
+    files: Sequence[tuple[Path, str]], codebook: Codebook | None = None, options: ReadingOptions = ReadingOptions()
+) -> LabelledFiles:
+    """Read the examples of labelled files, which are read together because they have the same labels.
+
+    Ids come from the column `example_id`, otherwise from `sentence_id` and `document_id`, otherwise from the role of
+    the file, row number and text. Renaming a file therefore does not change the ids. A row without `document_id` counts
+    as a document of its own. Label cells may contain the names or the titles of labels.
 
     Args:
-        part: the role of the file, "train" or "test"; it makes the ids of equal rows in two files different.
+        files: paths, each with the role of the file, such as "train"; it makes the ids of equal rows in two files
+            different.
+        codebook: the codebook with the labels; None to infer a codebook.
 
     Raises:
-        DataError: the file has no rows, a row has no text or no label column, a text contains an unpaired surrogate,
-            a label is not in the codebook, or an id occurs twice; the message names the file and the row.
+        DataError: a file has no rows with a decision, a row has no text or no label column, a text contains an unpaired
+            surrogate, a label is not in the codebook, or an id occurs twice; the message names the file and the row.
+        CodebookError: no codebook can be inferred.
     """
-    examples: list[Example] = []
+    tables = [_Table.read(path, options.columns) for path, _ in files]
+    reading = _reading(tables, codebook, options.blank)
+    examples = tuple(
+        list(_examples(table, part, label_sets))
+        for table, (_, part), label_sets in zip(tables, files, reading.label_sets, strict=True)
+    )
+    for table, own in zip(tables, examples, strict=True):
+        if not own:
+            raise DataError(
+                f"{table.path}: nobody decided on any of the {len(table.rows)} rows. Fill in the label column, or "
+                "write `none` in the rows to which no label applies."
+            )
+    return LabelledFiles(reading.codebook, examples, reading.values, (*_table_notes(tables), *reading.notes))
+
+
+def infer_codebook_of(paths: Sequence[Path], options: ReadingOptions = ReadingOptions()) -> Codebook:
+    """Infer a codebook from the label values in labelled files; it is named after the first file.
+
+    Raises:
+        DataError, CodebookError: see `infer_labels`.
+    """
+    return infer_labels(paths, options).codebook
+
+
+def infer_labels(paths: Sequence[Path], options: ReadingOptions = ReadingOptions()) -> LabelReading:
+    """Read only the labels of files, without a codebook.
+
+    Raises:
+        DataError: a file cannot be read, or some rows have `label` and others `labels`.
+        CodebookError: see `labels.codebook.inferred.infer_codebook`.
+    """
+    tables = [_Table.read(path, options.columns) for path in paths]
+    reading = _reading(tables, None, options.blank)
+    return replace(reading, notes=(*_table_notes(tables), *reading.notes))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The rows of a file that count, with their numbers, and remarks on the file."""
+
+    path: Path
+    rows: list[tuple[int, Row]]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, columns: ColumnNames) -> _Table:
+        named = NamedRows(path, columns)
+        counted = counted_rows(path, named)
+        if not counted.rows:
+            raise DataError(
+                f"{path}: the file has no rows. Use a file with the columns `text` and `label` or `labels`."
+            )
+        return cls(path, counted.rows, (*named.notes, *counted.notes))
+
+    def cells(self) -> Iterator[LabelCell]:
+        for number, row in self.rows:
+            place = DataError.place(self.path, number)
+            column = label_column(row, place)
+            yield LabelCell(place, column, row[column], row_state(row))
+
+
+def _table_notes(tables: Sequence[_Table]) -> Iterator[str]:
+    return chain.from_iterable(table.notes for table in tables)
+
+
+def _reading(tables: Sequence[_Table], codebook: Codebook | None, blank: Blank) -> LabelReading:
+    cells = [(str(table.path), list(table.cells())) for table in tables]
+    name = tables[0].path.stem.removesuffix(".train").removesuffix(".test")
+    columns = {tuple(sorted({"label", "labels"} & row.keys())) for table in tables for _, row in table.rows}
+    if codebook is None and {("label",), ("labels",)} <= columns:
+        raise DataError(
+            f"{tables[0].path}: some rows have the column `label`, others `labels`. Use the same column in all rows."
+        )
+    return read_labels(cells, codebook, blank=blank, name=name)
+
+
+def _examples(table: _Table, part: str, label_sets: Sequence[tuple[str, ...] | None]) -> Iterator[Example]:
     rows_by_id: dict[str, int] = {}
-    names = codebook.names_by_value
-    for number, row in read_rows(path):
-        example = _example(row, number, DataError.place(path, number), codebook, names, part)
+    for (number, row), labels in zip(table.rows, label_sets, strict=True):
+        if labels is None:
+            continue
+        example = _example(row, number, DataError.place(table.path, number), labels, part)
         if example.id in rows_by_id:
             raise DataError(
-                f"{path}:{number}: row {rows_by_id[example.id]} already has the id '{example.id}'. "
+                f"{table.path}:{number}: row {rows_by_id[example.id]} already has the id '{example.id}'. "
                 "Ids must be unique. Remove or change one of the rows."
             )
         rows_by_id[example.id] = number
-        examples.append(example)
-    if not examples:
-        raise DataError(f"{path}: the file has no rows. Use a file with the columns `text` and `label` or `labels`.")
-    return examples
+        yield example
 
 
-def _example(row: Row, number: int, place: str, codebook: Codebook, names: Mapping[str, str], part: str) -> Example:
+def _example(row: Row, number: int, place: str, labels: tuple[str, ...], part: str) -> Example:
     text = row_text(row, place)
     if not is_unicode(text):
         raise DataError(f"{place}: `text` contains an unpaired surrogate. Fix or remove the row.")
-    column = label_column(row, place)
-    try:
-        given = cell_labels(row[column], column, place)
-        labels = codebook.check_labels([names.get(label, label) for label in given], place)
-    except CodebookError as error:
-        raise DataError(str(error)) from None
     identifier = _identifier(row, part, number, text)
     document = row.get("document_id")
     return Example(
@@ -95,120 +204,31 @@ def row_id(part: str, number: int, text: str) -> str:
     return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
 
 
-# -- labels in a row
+# -- the label column
 
 
 def label_column(row: Row, place: str) -> str:
-    """The name of the row's label column: `label` or `labels`.
+    """The name of the row's label column: `label` or `labels`. If a row has both, the column with a value.
 
     Raises:
-        DataError: the row has both columns or neither.
+        DataError: the row has neither column, or the two columns have different labels.
     """
     present = [column for column in ("labels", "label") if column in row]
-    if len(present) == 1:
-        return present[0]
-    what = "the row has both `label` and `labels`" if present else "the row has neither `label` nor `labels`"
-    raise DataError(
-        f"{place}: {what}. Its columns: {', '.join(map(str, row)) or 'none'}. "
-        "Use `label` for exactly one label, `labels` for any number."
-    )
-
-
-def cell_labels(value: Any, column: str, place: str) -> tuple[str, ...]:
-    """The labels in a cell of the column `label` or `labels`, unchanged; empty for a blank cell.
-
-    Raises:
-        DataError: the type of the value does not fit the column.
-    """
-    if value in _NOTHING:
-        return ()
-    if column == "label":
-        # A bool is an int in Python, but `true` is not a label name.
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            return (str(value),)
-        raise DataError(f"{place}: `label` must be one label name, not {value!r}. Use `labels` for a list.")
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(SEPARATOR) if part.strip())
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    raise DataError(f"{place}: `labels` must be a list of label names, not {value!r}. Fix the row.")
-
-
-# -- a codebook from labels
-
-
-def infer_codebook_of(paths: Sequence[Path]) -> Codebook:
-    """Infer a codebook from the label values in labelled files; it is named after the first file.
-
-    Raises:
-        DataError: a file cannot be read, or some rows have `label` and others `labels`.
-        CodebookError: see `infer_codebook`.
-    """
-    label_sets: list[tuple[str, ...]] = []
-    columns: set[str] = set()
-    for path in paths:
-        for number, row in read_rows(path):
-            place = DataError.place(path, number)
-            column = label_column(row, place)
-            columns.add(column)
-            label_sets.append(cell_labels(row[column], column, place))
-    if len(columns) > 1:
+    if not present:
         raise DataError(
-            f"{paths[0]}: some rows have the column `label`, others `labels`. Use the same column in all rows."
+            f"{place}: the row has neither `label` nor `labels`. Its columns: {', '.join(map(str, row)) or 'none'}. "
+            "Use `label` for exactly one label, `labels` for any number, or choose the column with --label-column."
         )
-    name = paths[0].stem.removesuffix(".train").removesuffix(".test")
-    return infer_codebook(name, label_sets, exclusive=columns == {"label"})
-
-
-def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
-    """Make a codebook with one label per value, sorted by value.
-
-    The value becomes the title of the label; the name is the value without characters that names cannot contain.
-
-    Args:
-        name: the name of the codebook.
-        label_sets: the label values of each row.
-        exclusive: True for values from a `label` column, False for values from a `labels` column. An exclusive codebook
-            gets `allow_none = true` if a row has no label.
-
-    Raises:
-        CodebookError: no row has a label, all rows of an exclusive codebook have the same label, or a name is not
-            valid.
-    """
-    values: set[str] = set()
-    some_empty = False
-    for labels in label_sets:
-        values.update(labels)
-        some_empty = some_empty or not labels
-    if not values:
-        raise CodebookError(
-            f"{name}: no row has a label, so no codebook can be inferred. Fill in the column `label` or `labels`."
+    filled = [column for column in present if not is_no_value(row[column])] or present
+    if len(filled) == 2 and _label_keys(row["label"], place) != _label_keys(row["labels"], place):
+        raise DataError(
+            f"{place}: the row has both `label` and `labels`, with different labels: {row['label']!r:.60} and "
+            f"{row['labels']!r:.60}. Choose one of the columns with --label-column (in an experiment: "
+            "data.label_column), or remove the other."
         )
-    if exclusive and len(values) == 1 and not some_empty:
-        raise CodebookError(
-            f"{name}: every row has the label '{next(iter(values))}', so there is nothing to distinguish. "
-            "Add rows with other labels, or leave `label` empty in rows to which the label does not apply."
-        )
-    content = {
-        "name": name,
-        "description": "Inferred from the label values of a file: write the definitions before people label with it.",
-        "exclusive": exclusive,
-        "allow_none": some_empty or not exclusive,
-        "labels": [{"name": label, "title": value} for value, label in _label_names(sorted(values)).items()],
-    }
-    return codebook_from_dict(content, name)
+    return filled[0]
 
 
-def _label_names(values: Sequence[str]) -> dict[str, str]:
-    """Map values to similar, unique label names; values that are valid names stay unchanged."""
-    # Valid names come first, so that no generated name is equal to one of them.
-    found = {value: value for value in values if NAME.fullmatch(value)}
-    taken = set(found)
-    for number, value in enumerate(values, 1):
-        if value not in found:
-            plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
-            name = re.sub(r"[^A-Za-z0-9_.\-]+", "_", plain).strip("_.-") or f"label_{number}"
-            free = (each for each in chain([name], (f"{name}_{i}" for i in count(2))) if each not in taken)
-            found[value] = next(free)
-            taken.add(found[value])
-    return {value: found[value] for value in values}
+def _label_keys(value: Any, place: str) -> frozenset[str] | None:
+    cell = parse_cell(value, place)
+    return None if cell is None else frozenset(map(merge_key, cell.values))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
+from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form, separator_note
 
 Row = dict[str, Any]
 Reject = Callable[[str], None]
@@ -64,6 +65,27 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
         ) from error
 
 
+class NamedRows:
+    """The rows of a file under our column names: chosen by the user, or found by `labels.text.headers`.
+
+    Iterating yields (row number, row), and raises errors, as `read_rows` does; see also `ColumnFinder.rename`.
+    """
+
+    def __init__(self, path: Path, names: ColumnNames | None = None, reject: Reject | None = None) -> None:
+        self.path = path
+        self._reject = reject
+        self._finder = ColumnFinder(path, names)
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        for number, row in read_rows(self.path, self._reject):
+            yield number, self._finder.rename(row, DataError.place(self.path, number))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the separator and the columns; complete after the iteration."""
+        return (*separator_note(self.path), *self._finder.notes)
+
+
 def _first_bad_byte(path: Path) -> int:
     """The position of the first byte that is not UTF-8; the decoder's error counts from the start of its buffer."""
     seen = 0
@@ -88,7 +110,10 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
                 continue
             place = DataError.place(path, number)
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=object_without_repeats)
+            except RepeatedKeyError as error:
+                reject(f"{place}: {error}.")
+                continue
             except (ValueError, RecursionError) as error:
                 deep = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else deep
@@ -100,14 +125,36 @@ def _read_jsonl(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             yield number, row
 
 
+class RepeatedKeyError(ValueError):
+    """A JSON object has two values for one key."""
+
+
+def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object from its pairs, for `json.loads(..., object_pairs_hook=...)`.
+
+    Raises:
+        RepeatedKeyError: a key occurs twice; Python would ignore all its values but the last.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise RepeatedKeyError(f"an object has the key '{repeated}' twice. Remove one of them")
+    return found
+
+
 def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(2**31 - 1)  # a field may contain a whole article; the default limit is 128 KiB
+    form = csv_form(path)
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
+        if form.declared:
+            next(lines)
+        reader = csv.DictReader(lines, strict=True, delimiter=form.delimiter)
         try:
-            width = len(reader.fieldnames or [])
+            names = reader.fieldnames or []
         except csv.Error as error:
             raise DataError(f"{path}: the header is not valid CSV ({error}). Fix the quotes in the header.") from error
+        check_header(names, path)
         for number in count(1):  # not `enumerate`, because invalid rows are counted too
             place = DataError.place(path, number)
             try:
@@ -120,8 +167,8 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             # DictReader stores surplus fields under the key None and gives missing fields the value None.
             if None in row or None in row.values():
                 reject(
-                    f"{place}: the header has {width} fields, but this row has more or fewer. "
-                    "Put fields that contain commas in quotes."
+                    f"{place}: the header has {len(names)} fields, but this row has more or fewer. "
+                    f"Put fields that contain {form.name} in quotes."
                 )
                 continue
             yield number, row
@@ -130,23 +177,49 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
 def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import ClassLabel, Features
+    from datasets import Features
 
     # Hugging Face stores labels as numbers and their names in the schema of the file.
     try:
         with pq.ParquetFile(path) as file:
-            features = Features.from_arrow_schema(file.schema_arrow)
-            names = {name: feature for name, feature in features.items() if isinstance(feature, ClassLabel)}
+            check_header(file.schema_arrow.names, path)
+            names = class_features(Features.from_arrow_schema(file.schema_arrow))
             number = 0
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, row | {name: class_name(row[name], feature) for name, feature in names.items()}
+                    yield number, row | {name: class_names(row[name], feature) for name, feature in names.items()}
     except (pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"{path}: the file cannot be read as Parquet ({reason}). Create the file again as Parquet."
         ) from error
+
+
+def class_features(features: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a Hugging Face dataset that store classes, or lists of classes, as numbers."""
+    from datasets import ClassLabel
+
+    return {
+        name: feature
+        for name, feature in features.items()
+        if isinstance(feature, ClassLabel) or isinstance(getattr(feature, "feature", None), ClassLabel)
+    }
+
+
+def class_names(value: int | list[int] | None, feature: Any) -> str | list[str | None] | None:
+    """The class name for a number, or the names for a list; None instead of None and of -1, which mean "unlabelled"."""
+    if isinstance(value, list):
+        return [class_name(item, feature.feature) for item in value]
+    return class_name(value, feature)
+
+
+def class_name(value: int | None, feature: Any) -> str | None:
+    """The class name for a number of a Hugging Face ClassLabel; None for None and for -1 (unlabelled)."""
+    return None if value is None or value < 0 else str(feature.int2str(value))
+
+
+# -- texts
 
 
 def row_text(row: Row, place: str) -> str:
@@ -158,15 +231,13 @@ def row_text(row: Row, place: str) -> str:
     text = row.get("text")
     if not isinstance(text, str):
         columns = ", ".join(map(str, row)) or "none"
+        advice = "Rename the column with the text to `text`, or choose it with --text-column."
+        # All columns in one: the file has a separator that we did not recognize.
+        if len(row) == 1 and any(separator in columns for separator in ";\t|"):
+            advice = "If another separator than a comma divides the columns, save the file with commas. " + advice
         raise DataError(
-            f"{place}: this row has no column `text` that contains a string. Its columns: {columns}. "
-            "Rename the column with the text to `text`."
+            f"{place}: this row has no column `text` that contains a string. Its columns: {columns}. {advice}"
         )
     if not text.strip():
         raise DataError(f"{place}: `text` is empty. Add the text or remove the row.")
     return text
-
-
-def class_name(value: int | None, feature: Any) -> str | None:
-    """The class name for a number of a Hugging Face ClassLabel; None for None and for -1 (unlabelled)."""
-    return None if value is None or value < 0 else str(feature.int2str(value))

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import OverwriteOption, bounds, console, number, table
+from labels.cli.label_values import label_value_table
+from labels.cli.terminal import (
+    BlankOption,
+    LabelColumnOption,
+    OverwriteOption,
+    TextColumnOption,
+    bounds,
+    console,
+    number,
+    table,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,15 +42,20 @@ def evaluate(
         Path, typer.Argument(help="Labelled JSONL, CSV or Parquet file with `text` and `label` or `labels`.")
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the report, predictions and plots.")] = None,
+    text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
+    blank: BlankOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Evaluate a saved model on a labelled file, with the default \\[evaluation] settings."""
+    from labels.text.examples import ReadingOptions
     from trainer.model.model import Model
     from trainer.runs.evaluate import evaluate_file
     from trainer.runs.registry import fetch_artefact
 
     folder = fetch_artefact(artefact)
-    evaluation = evaluate_file(Model.load(folder), folder, data, out, overwrite=overwrite)
+    options = ReadingOptions(text_column, label_column, blank or "")
+    evaluation = evaluate_file(Model.load(folder), folder, data, out, options, overwrite=overwrite)
     print_report(evaluation.report)
     if evaluation.folder is not None:
         console.print(f"Saved in {evaluation.folder}: report.json, predictions.parquet, plots/")
@@ -64,6 +79,8 @@ def print_report(report: Report) -> None:
     console.print(_label_table(report, interval_heading))
     if report.certificate:
         console.print(_certificate_table(report.certificate))
+    if report.label_values:
+        console.print(label_value_table(report.label_values, "report.json"))
     for remark in remarks(report):
         console.print(remark)
 

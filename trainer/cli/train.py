@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import OverwriteOption, bounds, console, number, print_next, progress_bars, table
+from labels.cli.terminal import (
+    BlankOption,
+    LabelColumnOption,
+    OverwriteOption,
+    TextColumnOption,
+    bounds,
+    console,
+    number,
+    print_next,
+    progress_bars,
+    table,
+)
 from labels.settings import command
 from trainer.cli.evaluate import print_report
 
@@ -39,6 +51,9 @@ def train(
             "\\[default folder: runs/NAME-learning-curve].",
         ),
     ] = False,
+    text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
+    blank: BlankOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Train the model of an experiment: fit, calibrate, evaluate, save and track in MLflow."""
@@ -46,7 +61,9 @@ def train(
     from trainer.environment import is_follower
     from trainer.runs.run import help_train, run_experiment
 
-    loaded = load_experiment(experiment, set_ or [])
+    columns = {"text_column": text_column, "label_column": label_column, "blank": blank}
+    given = [f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in columns.items() if value]
+    loaded = load_experiment(experiment, [*(set_ or []), *given])
     if learning_curve:
         _draw_learning_curve(loaded, out, overwrite=overwrite)
         return

@@ -91,11 +91,21 @@ class DataSection(Section):
     test: str = ""
     codebook: str = ""
     only: str = ""
+    text_column: str = ""
+    label_column: str = ""
+    blank: Literal["", "none", "undecided"] = ""
 
     @model_validator(mode="after")
     def _train_comes_first(self) -> Self:
         if (self.validation or self.test) and not self.train:
             raise ValueError("`data.validation` and `data.test` need `data.train`")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_of_a_file(self) -> Self:
+        given = [key for key in ("text_column", "label_column", "blank") if getattr(self, key)]
+        if given and not self.train:
+            raise ValueError(f"`data.{given[0]}` is about the files of rows: set `data.train`, or remove this key")
         return self
 
     @model_validator(mode="after")

@@ -5,18 +5,25 @@ A column is a list, a pandas Series, a numpy array or a column of a `datasets.Da
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from labels.codebook.inferred import infer_codebook
 from labels.codebook.schema import Codebook
-from labels.errors import CodebookError, ColumnError, refuse_lone_string
+from labels.errors import CodebookError, ColumnError, DataError, refuse_lone_string
 from labels.records import Example
-from labels.text.examples import SEPARATOR, infer_codebook, row_id
+from labels.text.cells import SEPARATOR, LabelNames, is_blank, is_no_value, merge_key, parse_cell
+from labels.text.characters import clean
+from labels.text.examples import row_id
 from labels.text.rows import is_unicode
 from trainer.calibration.calibration import Bools
+
+logger = logging.getLogger(__name__)
 
 Form = Literal["name", "set", "indicator"]
 Value = str | int | float
@@ -69,10 +76,13 @@ class Labelling:
             _check_columns(given, self.classes)
             names: Mapping[Any, str] = dict(zip(given.columns, self.codebook.label_names, strict=True))
         else:
-            names = self.codebook.names_by_value | dict(zip(self.classes, self.codebook.label_names, strict=True))
+            names = dict(zip(self.classes, self.codebook.label_names, strict=True))
+        found = LabelNames(self.codebook)
         try:
             return [
-                self.codebook.check_labels([names.get(value, str(value)) for value in row], f"y[{number}]")
+                self.codebook.check_labels(
+                    [names.get(value) or found.find(str(value)) or str(value) for value in row], f"y[{number}]"
+                )
                 for number, row in enumerate(given.rows)
             ]
         except CodebookError as error:
@@ -125,7 +135,7 @@ def build_examples(
             problem = "contains an unpaired surrogate" if text.strip() else "is empty"
             raise ColumnError(f"X[{number}]: this text {problem}. Fix or remove the row.")
         identifier = row_id(part, number + 1, text)
-        examples.append(Example(identifier, identifier if _is_blank(group) else str(group), text, labels))
+        examples.append(Example(identifier, identifier if is_no_value(group) else str(group), text, labels))
     return examples
 
 
@@ -143,15 +153,45 @@ def _read(y: Any) -> _Given:
         y = y.toarray()
     if getattr(y, "ndim", 1) == 2:
         return _indicator(np.asarray(y).tolist(), tuple(getattr(y, "columns", range(y.shape[1]))))
-    values = _column(y, "y")
+    values = [_listed(value, number) for number, value in enumerate(_column(y, "y"))]
     if not any(isinstance(value, _COLLECTIONS) for value in values):
-        return _Given("name", [() if _is_empty(value) else (_label(value, n),) for n, value in enumerate(values)])
+        names: list[tuple[Value, ...]] = [() if is_blank(v) else (_label(v, n),) for n, v in enumerate(values)]
+        return _Given("name", _merged(names))
     for number, value in enumerate(values):
         if not isinstance(value, _COLLECTIONS):
             raise ColumnError(f"y[{number}] is {value!r}, but other rows are sets of labels. Write {[value]!r}.")
     if all(isinstance(item, int | np.integer) for value in values for item in value) and any(map(len, values)):
         return _indicator([list(value) for value in values], tuple(range(len(values[0]))))
-    return _Given("set", [tuple(_label(item, number) for item in value) for number, value in enumerate(values)])
+    return _Given("set", _merged([tuple(_label(item, n) for item in value) for n, value in enumerate(values)]))
+
+
+def _listed(value: Any, number: int) -> Any:
+    """A tuple for a list that is written as text, as in a column that was read from CSV; otherwise the value."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "(", "{"):
+        return value
+    try:
+        cell = parse_cell(value, f"y[{number}]")
+    except DataError as error:
+        raise ColumnError(str(error)) from None
+    return cell.values if cell is not None and cell.is_list else value
+
+
+def _merged(rows: list[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
+    """The rows with one spelling per label, the most frequent; a merge is logged as a warning."""
+    counts = Counter(value for row in rows for value in row if isinstance(value, str))
+    groups: dict[str, list[str]] = {}
+    for value, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        groups.setdefault(merge_key(value), []).append(value)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several:
+        return rows
+    for group in several:
+        others = ", ".join(f"'{value}'" for value in group[1:])
+        logger.warning(
+            "y: %s and '%s' differ only in case or white space, and are one label: '%s'.", others, *group[:1] * 2
+        )
+    canonical: dict[Value, str] = {value: group[0] for group in several for value in group}
+    return [tuple(dict.fromkeys(canonical.get(value, value) for value in row)) for row in rows]
 
 
 def _indicator(rows: Sequence[Sequence[Any]], columns: tuple[Value, ...]) -> _Given:
@@ -171,16 +211,28 @@ def _label(value: Any, number: int) -> Value:
     if isinstance(plain, float) and not whole and plain == plain:
         raise ColumnError(f"y[{number}] is {plain!r}, a continuous value, not a label. Use names or whole numbers.")
     if not whole and not isinstance(plain, str | int):
-        raise ColumnError(
-            f'y[{number}] is {plain!r}, not a label. Write "" if no label applies, and remove rows that no annotator '
-            "has decided."
-        )
+        raise _undecided(plain, number)
     if isinstance(plain, str) and SEPARATOR in plain:
         raise ColumnError(
             f"y[{number}] is {plain!r}: several labels in one string. Split the string: {plain.split(SEPARATOR)}"
         )
+    if isinstance(plain, str):
+        return _name(plain, number)
     label: Value = plain
     return label
+
+
+def _name(text: str, number: int) -> str:
+    if is_no_value(text):
+        raise _undecided(text, number)
+    return clean(text)
+
+
+def _undecided(value: Any, number: int) -> ColumnError:
+    return ColumnError(
+        f'y[{number}] is {value!r}, not a label. Write "" if no label applies, and remove rows that no annotator has '
+        "decided."
+    )
 
 
 def _inferred(given: _Given) -> Labelling:
@@ -239,12 +291,3 @@ def _check_lengths(**columns: Sequence[Any]) -> None:
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise ColumnError(f"The columns differ in length: {said} rows. Pass one value per row.")
-
-
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, str) and not value
-
-
-def _is_blank(value: Any) -> bool:
-    """Whether a cell has no value: None, "", NaN, or the NA of pandas, which raises an error in comparisons."""
-    return value is None or _is_empty(value) or (str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str))

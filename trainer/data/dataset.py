@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.errors import CodebookError, DataError, ExperimentError
 from labels.records import Example
 from labels.settings import load_settings
-from labels.text.examples import infer_codebook_of, read_examples
+from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
+from labels.text.label_reading import LabelValue
 from trainer.config.experiment import Experiment
 from trainer.data.splits import PARTS, Parts, Split, apply_split, leaked_examples, make_split
 from trainer.environment import STARTER_CODEBOOK
@@ -32,7 +33,8 @@ class Dataset:
     """Examples in three parts, with their codebook, split and hashes.
 
     `notes` are caveats for readers of the figures (disputed sentences left out, test rows that are near-duplicates of
-    train rows...). `synthetic` is True if any of the text was invented for a corpus.
+    train rows...). `synthetic` is True if any of the text was invented for a corpus. `values` are the label values in
+    files that differ from the names of their labels.
     """
 
     codebook: Codebook
@@ -41,6 +43,7 @@ class Dataset:
     source: str
     synthetic: bool
     notes: tuple[str, ...]
+    values: tuple[LabelValue, ...] = ()
 
     @property
     def training_hash(self) -> str:
@@ -64,17 +67,18 @@ def load_dataset(experiment: Experiment) -> Dataset:
         ExperimentError: there is nothing to train on, a label has no train example, or the split is impossible.
         DataError, CodebookError: a file is not valid.
     """
-    codebook = _codebook(experiment)
-    notes: tuple[str, ...] = ()
-    if experiment.data.train:
-        parts = _file_parts(experiment, codebook)
-        source = experiment.data.train
-    else:
-        from trainer.data.corpus import source_examples
+    data = experiment.data
+    if data.train:
+        files = _read_files(experiment)
+        parts = _file_parts(experiment, files)
+        dataset = _described(files.codebook, parts, data.train, files.notes, divided=not data.test)
+        return replace(dataset, values=files.values)
+    from trainer.data.corpus import source_examples
 
-        gold, source = source_examples(experiment.data.source, _store(experiment), codebook, experiment.data.codebook)
-        notes, parts = gold.notes, _corpus_parts(experiment, _listed(gold.examples, experiment.data.only))
-    return _described(codebook, parts, source, notes, divided=not experiment.data.test)
+    codebook = _codebook(experiment)
+    gold, source = source_examples(data.source, _store(experiment), codebook, data.codebook)
+    parts = _corpus_parts(experiment, _listed(gold.examples, data.only))
+    return _described(codebook, parts, source, gold.notes, divided=True)
 
 
 def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Experiment, source: str) -> Dataset:
@@ -141,13 +145,9 @@ def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
 
 
 def _codebook(experiment: Experiment) -> Codebook:
-    data, name = experiment.data, _codebook_name(experiment)
+    name = _codebook_name(experiment)
     if name == "infer":
-        if not data.train:
-            raise ExperimentError(
-                'data.codebook = "infer" needs a file in data.train. Add data.train or name a codebook.'
-            )
-        return infer_codebook_of([Path(file) for file in (data.train, data.validation, data.test) if file])
+        raise ExperimentError('data.codebook = "infer" needs a file in data.train. Add data.train or name a codebook.')
     if _from_store(experiment):
         from labels.store.codebooks import find_codebook
 
@@ -215,18 +215,22 @@ def _corpus_parts(experiment: Experiment, examples: Sequence[Example]) -> Parts:
     return dict(zip(PARTS, parts, strict=True))
 
 
-def _file_parts(experiment: Experiment, codebook: Codebook) -> Parts:
+def _read_files(experiment: Experiment) -> LabelledFiles:
     data = experiment.data
-    train = read_examples(Path(data.train), codebook, "train")
+    if data.validation and not data.test:
+        raise ExperimentError("data.validation needs data.test: set both, or set only data.train to split its rows.")
+    files = [(Path(file), part) for part in PARTS if (file := getattr(data, part))]
+    codebook = None if _codebook_name(experiment) == "infer" else _codebook(experiment)
+    return read_labelled(files, codebook, ReadingOptions(data.text_column, data.label_column, data.blank))
+
+
+def _file_parts(experiment: Experiment, files: LabelledFiles) -> Parts:
+    data = experiment.data
     if not data.test:
-        if data.validation:
-            raise ExperimentError(
-                "data.validation needs data.test: set both, or set only data.train to split its rows."
-            )
-        return _corpus_parts(experiment, train)
-    test = read_examples(Path(data.test), codebook, "test")
+        return _corpus_parts(experiment, files.examples[0])
+    train, test = files.examples[0], files.examples[-1]
     if data.validation:
-        validation = read_examples(Path(data.validation), codebook, "validation")
+        validation = files.examples[1]
     else:
         train, validation = _hold_out(train, experiment)
     return {"train": train, "validation": validation, "test": test}

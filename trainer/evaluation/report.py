@@ -92,6 +92,14 @@ class CodebookReference(_Figures):
     hash: str
 
 
+class LabelValueFigures(_Figures):
+    """A value in the label cells of a file, the name of its label (empty for "none"), and the number of its rows."""
+
+    value: str
+    name: str
+    rows: int
+
+
 class Report(_Figures):
     """What `report.json` holds: the figures on test, and what they refer to. None: undefined, or not known.
 
@@ -127,6 +135,7 @@ class Report(_Figures):
     artefact_bytes: int | None = None
     uncalibrated: dict[str, str] = {}
     notes: list[str] = []
+    label_values: list[LabelValueFigures] = []
     certificate: Certificate | None = None
     train_seconds: float | None = None
     validation_macro_f1: float | None = None

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from labels.files import output_folder, refuse_occupied
 from labels.records import Example
-from labels.text.examples import read_examples
+from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
@@ -117,9 +117,18 @@ class Evaluation:
 
 
 def evaluate_file(
-    model: Model, artefact: Path, data: Path, out: Path | None, *, overwrite: bool = False, track: bool = True
+    model: Model,
+    artefact: Path,
+    data: Path,
+    out: Path | None,
+    options: ReadingOptions | None = None,
+    *,
+    overwrite: bool = False,
+    track: bool = True,
 ) -> Evaluation:
     """Evaluate a model on a labelled file; unless `out` is None, write the report and plots to it.
+
+    Rows on which nobody decided are left out, and counted in the report's notes.
 
     Raises:
         DataError: the file cannot be read, or has labels that the model's codebook lacks.
@@ -127,10 +136,11 @@ def evaluate_file(
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
-    examples = read_examples(data, model.codebook, "test")
+    labelled = read_labelled([(data, "test")], model.codebook, options or ReadingOptions())
+    examples = labelled.examples[0]
     assert model.manifest is not None
     outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
-    report = _with_context(report, model, artefact, data)
+    report = _with_context(report, model, artefact, data, labelled)
     if track:
         _track(report, data)
     if out is not None:
@@ -140,7 +150,7 @@ def evaluate_file(
     return Evaluation(report, out)
 
 
-def _with_context(report: Report, model: Model, artefact: Path, data: Path) -> Report:
+def _with_context(report: Report, model: Model, artefact: Path, data: Path, labelled: LabelledFiles) -> Report:
     """Return the report with the model, codebook and data that its figures refer to."""
     manifest = model.manifest
     assert manifest is not None
@@ -152,7 +162,8 @@ def _with_context(report: Report, model: Model, artefact: Path, data: Path) -> R
         model_id=manifest.digest,
         artefact_bytes=folder_size(artefact),
         train_seconds=manifest.details.get("train_seconds"),
-        notes=[],
+        notes=list(labelled.notes),
+        label_values=[asdict(value) for value in labelled.values],
     )
 
 

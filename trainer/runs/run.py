@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -262,6 +262,7 @@ def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: M
         "model_id": manifest.digest,
         "uncalibrated": uncalibrated,
         "notes": [*dataset.notes, *notes, *model.classifier.notes],
+        "label_values": [asdict(value) for value in dataset.values],
         **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
     }
 

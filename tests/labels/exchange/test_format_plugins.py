@@ -150,7 +150,9 @@ def test_an_export_that_fails_leaves_no_file(store: Store, isolated: Path) -> No
 def test_options_that_a_format_does_not_have_are_refused(isolated: Path) -> None:
     with pytest.raises(InputError, match=r"format faulty has no option 'contrl' \(did you mean 'control'\?\)"):
         read_file(isolated / "in.jsonl", MULTI, "faulty", contrl="topic")
-    with pytest.raises(InputError, match=r"format csv has no option 'control'\. Available options: none"):
+    with pytest.raises(
+        InputError, match=r"format csv has no option 'control'\. Available options: text_column, label_column, blank"
+    ):
         read_file(isolated / "in.csv", MULTI, "csv", control="topic")
 
 

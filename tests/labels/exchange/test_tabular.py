@@ -123,7 +123,7 @@ def test_an_exported_table_reads_as_examples(store: Store, isolated: Path) -> No
 
 BAD_ROWS: list[tuple[str, Row, str]] = [
     ("no label column", {"text": "x"}, "the row has neither `label` nor `labels`. Its columns: text"),
-    ("both label columns", {"text": "x", "label": "aid", "labels": "aid"}, "the row has both `label` and `labels`"),
+    ("both label columns", {"text": "x", "label": "aid", "labels": "truce"}, "the row has both `label` and `labels`"),
     (
         "an unknown state",
         {"text": "x", "labels": "", "state": "skiped"},

@@ -1,0 +1,175 @@
+"""Files with decisions of annotators as training files: which rows count.
+
+Our own exports contain all events of a label store (native JSONL), or its standing decisions (CSV). A classifier needs
+one label set per sentence, so that undone and replaced decisions must not count, and an adjudication decides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from labels.errors import DataError
+from labels.gold import Standing, standing
+from labels.records import Annotation, EventKind, State
+from labels.text.cells import is_no_value
+from labels.text.characters import clean
+from labels.text.rows import Row
+
+STAMP = "communique"
+"""The column in which our exports repeat the decision of a row."""
+
+Numbered = tuple[int, Row]
+"""A row and its number in the file."""
+
+_KINDS = ("annotate", "undo", "adjudicate")
+_EQUAL_BY_CHANCE = 0.1
+"""The maximum share of texts that annotators may have in common without having decided on the same sentences."""
+_HISTORY = ("codebook", "codebook_migration")
+"""Keys of lines that contain a version of the codebook, or a change between versions."""
+
+
+@dataclass(frozen=True)
+class CountedRows:
+    """The rows of a file that count, and remarks on the other rows."""
+
+    rows: list[Numbered]
+    notes: tuple[str, ...] = ()
+
+
+def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
+    """Keep one row per sentence if the rows are decisions of annotators; other rows are all kept.
+
+    Raises:
+        DataError: two annotators decided on a sentence and nobody adjudicated, or the file has several versions of its
+            codebook.
+    """
+    found = list(rows)
+    _refuse_versions(path, found)
+    events = [(number, row, kind) for number, row in found if (kind := _kind(row))]
+    others = [(number, row) for number, row in found if not _kind(row)]
+    kept, notes = _standing(path, events)
+    in_order = sorted([*kept, *others], key=lambda numbered: numbered[0])
+    _refuse_two_annotators(path, in_order)
+    return CountedRows(in_order, tuple(notes))
+
+
+def row_state(row: Mapping[str, Any]) -> str:
+    """The state of a row in lower case; empty if the row has none. A reviewed row of our exports keeps its state."""
+    state = row.get("state")
+    if isinstance(state, str) and not is_no_value(state):
+        return clean(state).lower()
+    return "reviewed" if _stamp(row).get("state") == "reviewed" else ""
+
+
+def _stamp(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = row.get(STAMP)
+    if isinstance(value, str) and value[:1] == "{":
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _kind(row: Mapping[str, Any]) -> EventKind | None:
+    """The kind of the event in a row of our exports; None for any other row."""
+    of_log = "event_id" in row and "sentence_id" in row
+    kind = row.get("event") if of_log else _stamp(row).get("event")
+    # Tables of gold have no annotator: each row is the result for its sentence.
+    return cast(EventKind, kind) if kind in _KINDS and _annotator(row) else None
+
+
+def _annotator(row: Mapping[str, Any]) -> str:
+    value = row.get("annotator")
+    return "" if is_no_value(value) else clean(str(value))
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    """What identifies the sentence of a row: its id, otherwise its text."""
+    if is_no_value(row.get("sentence_id")):
+        return f"text:{row.get('document_id')}:{row.get('text')}"
+    return f"id:{row.get('document_id')}:{row['sentence_id']}"
+
+
+def _standing(path: Path, events: Sequence[tuple[int, Row, EventKind]]) -> tuple[list[Numbered], Iterator[str]]:
+    annotations = [_annotation(position, row, kind) for position, (_, row, kind) in enumerate(events)]
+    stands = standing(annotations)
+    chosen: dict[str, list[Annotation]] = {}
+    for annotation in stands.annotations.values():
+        chosen.setdefault(annotation.sentence_id, []).append(annotation)
+    for sentence, own in chosen.items():
+        # Of the annotators who skipped a sentence that others reviewed, or that all skipped, one row is enough.
+        reviewed = [annotation for annotation in own if annotation.state == "reviewed"]
+        chosen[sentence] = reviewed or own[:1]
+    chosen |= {sentence: [adjudication] for sentence, adjudication in stands.adjudications.items()}
+    positions = [int(annotation.event_id) for own in chosen.values() for annotation in own]
+    kept = [(number, row) for number, row, _ in (events[position] for position in positions)]
+    return kept, _standing_notes(path, annotations, stands)
+
+
+def _standing_notes(path: Path, annotations: Sequence[Annotation], stands: Standing) -> Iterator[str]:
+    sentences = {annotation.sentence_id for annotation in annotations}
+    undone = sentences - {sentence for sentence, _ in stands.annotations} - stands.adjudications.keys()
+    if undone:
+        yield f"{path}: {len(undone)} sentences left out, because their only decision was undone"
+    if stands.adjudications:
+        yield f"{path}: the labels of {len(stands.adjudications)} sentences are those of an adjudication"
+
+
+def _annotation(position: int, row: Row, kind: EventKind) -> Annotation:
+    """The event of a row, with its position as the id; the labels are read later."""
+    content = {**_stamp(row), **{key: value for key, value in row.items() if value not in (None, "")}}
+    probability = content.get("inclusion_probability")
+    return Annotation(
+        event_id=str(position),
+        sentence_id=_sentence(row),
+        annotator=_annotator(row),
+        event=kind,
+        state=cast(State | None, content.get("state")),
+        labels=(),
+        codebook_hash="",
+        created_at="",
+        strategy=str(content.get("strategy") or ""),
+        inclusion_probability=probability if isinstance(probability, float | int) else None,
+        draw_id=str(content.get("draw_id") or ""),
+    )
+
+
+def _refuse_versions(path: Path, rows: list[Numbered]) -> None:
+    if any(key in row and "text" not in row for _, row in rows for key in _HISTORY):
+        raise DataError(
+            f"{path}: this export contains several versions of its codebook, with different labels. {_ADVICE}"
+        )
+
+
+def _refuse_two_annotators(path: Path, rows: Iterable[Numbered]) -> None:
+    """Refuse sentences on which two annotators decided: a choice between them would be arbitrary."""
+    first: dict[str, tuple[int, str]] = {}
+    shared: set[str] = set()
+    example = ""
+    for number, row in rows:
+        annotator = _annotator(row)
+        if not annotator or row_state(row) in ("skipped", "unseen"):
+            continue
+        earlier, other = first.setdefault(sentence := _sentence(row), (number, annotator))
+        if other != annotator:
+            shared.add(sentence)
+            example = example or f"row {earlier} by '{other}', row {number} by '{annotator}'"
+    # Without ids, a few short texts may be equal by chance, as "No comment." is.
+    by_id = any(sentence.startswith("id:") for sentence in shared)
+    if shared and (by_id or len(shared) > _EQUAL_BY_CHANCE * len(first)):
+        raise DataError(
+            f"{path}: {len(shared)} sentences have decisions of two or more annotators ({example}), but a classifier "
+            f"needs one label set per sentence. {_ADVICE}"
+        )
+
+
+_ADVICE = (
+    'Train on the gold of a label store (remove data.train and set data.source = "store"; to fill a store, use '
+    "`communique annotations import`), or use an export of gold: `communique annotations export gold.parquet --format "
+    "huggingface`."
+)

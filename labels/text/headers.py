@@ -1,0 +1,186 @@
+"""The header of a table: the character that separates its columns, and the columns that have a meaning for us.
+
+Tables from other sources often have `;` or a tab as the separator, ` Text` for `text`, or columns with other names.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labels.errors import DataError, did_you_mean
+from labels.text.characters import clean
+
+OUR_COLUMNS = (
+    *("text", "label", "labels", "state", "annotator", "note", "seconds", "created_at", "suggestion"),
+    *("example_id", "sentence_id", "document_id", "id", "source", "url", "title", "date", "language", "synthetic"),
+)
+"""Columns that have a meaning for us."""
+_READ_AS_LABELS = ("text", "label", "labels", "state")
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_DECLARATION = re.compile(r"\ufeff?\"?sep=(.)\"?,*\s*", re.IGNORECASE)
+"""The first line that Excel needs to open a file with another separator; a program may have added commas to it."""
+
+
+# -- the separator
+
+
+@dataclass(frozen=True)
+class CsvForm:
+    """The separator of a CSV file, and whether its first line declares the separator (`sep=;`)."""
+
+    delimiter: str = ","
+    declared: bool = False
+
+    @property
+    def name(self) -> str:
+        """The separator in words, as a plural."""
+        return _SEPARATORS.get(self.delimiter, f"`{self.delimiter}`")
+
+
+def csv_form(path: Path) -> CsvForm:
+    """Find the separator of a CSV file: declared, or the only one of `,`, `;` and tab that fits the header.
+
+    Raises:
+        OSError, UnicodeDecodeError: the file cannot be read.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        if declaration := _DECLARATION.fullmatch(lines.readline()):
+            return CsvForm(declaration[1], declared=True)
+    headers = {delimiter: _header(path, delimiter) for delimiter in _SEPARATORS}
+    if _has_our_column(headers[","]):
+        return CsvForm()
+    several = [delimiter for delimiter in (";", "\t") if len(headers[delimiter]) > 1]
+    ours = [delimiter for delimiter in several if _has_our_column(headers[delimiter])]
+    for found in (ours, several if len(headers[","]) == 1 else []):
+        if len(found) == 1:
+            return CsvForm(found[0])
+    return CsvForm()
+
+
+def separator_note(path: Path) -> tuple[str, ...]:
+    """A remark on the separator of a CSV file; empty for a file with commas, and for other formats."""
+    if path.suffix.lower() != ".csv":
+        return ()
+    form = csv_form(path)
+    return () if form.delimiter == "," else (f"{path}: the columns are separated by {form.name}",)
+
+
+def check_header(names: Sequence[str], path: Path) -> None:
+    """Refuse a header that names a column twice, because one of the two columns would be ignored.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
+    counts = Counter(name for name in map(clean, names) if name)
+    if repeated := next((name for name, count in counts.items() if count > 1), ""):
+        raise DataError(
+            f"{path}: the header names the column `{repeated}` {counts[repeated]} times. Rename or remove all but one "
+            "of these columns."
+        )
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        try:
+            return next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+        except csv.Error:
+            return []
+
+
+def _has_our_column(names: Iterable[str]) -> bool:
+    return any(_column_key(name) in OUR_COLUMNS for name in names)
+
+
+# -- the columns
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """The columns that the user names for a file; an empty name stands for `text`, and for `label` or `labels`."""
+
+    text: str = ""
+    label: str = ""
+
+
+class ColumnFinder:
+    """Gives the columns of rows the names that we use: the columns chosen by the user, and ` Text` for `text`.
+
+    Args:
+        path: the file, for messages.
+        names: the columns chosen by the user.
+    """
+
+    def __init__(self, path: Path | str, names: ColumnNames | None = None) -> None:
+        self._path = path
+        self._chosen = names or ColumnNames()
+        self._renamings: dict[tuple[str, ...], Mapping[str, str]] = {}
+        self._notes: dict[str, None] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the columns of the rows so far."""
+        return tuple(self._notes)
+
+    def rename(self, row: Mapping[str, Any], place: str) -> dict[str, Any]:
+        """Return the row under our names. Columns that a choice of the user replaces are left out.
+
+        Raises:
+            DataError: a chosen column does not exist, or several columns could be the same column.
+        """
+        columns = tuple(row)
+        if columns not in self._renamings:
+            self._renamings[columns] = self._renaming(columns, place)
+        renaming = self._renamings[columns]
+        return {name: value for column, value in row.items() if (name := renaming.get(column, column))}
+
+    def _renaming(self, columns: Sequence[str], place: str) -> Mapping[str, str]:
+        """The new names of columns that change; an empty name removes a column."""
+        renaming: dict[str, str] = {}
+        if self._chosen.text:
+            renaming |= dict.fromkeys(_other_names(columns, "text"), "")
+            renaming[self._find(self._chosen.text, "--text-column", columns, place)] = "text"
+        if self._chosen.label:
+            found = self._find(self._chosen.label, "--label-column", columns, place)
+            renaming |= dict.fromkeys(_other_names(columns, "label", "labels"), "")
+            renaming[found] = "labels" if _column_key(found) == "labels" else "label"
+        return renaming | self._near_names([name for name in columns if name not in renaming], renaming, place)
+
+    def _find(self, chosen: str, option: str, columns: Sequence[str], place: str) -> str:
+        found = [name for name in columns if clean(name) == clean(chosen)]
+        if found:
+            return found[0]
+        raise DataError(
+            f"{place}: there is no column `{chosen}`{did_you_mean(chosen, columns)}. The columns are: "
+            f"{', '.join(columns)}. Fix {option} (in an experiment: data.{option[2:].replace('-', '_')})."
+        )
+
+    def _near_names(self, columns: Sequence[str], renaming: Mapping[str, str], place: str) -> dict[str, str]:
+        taken = {*columns, *renaming.values()}
+        near: dict[str, list[str]] = {}
+        for column in columns:
+            if column not in OUR_COLUMNS and (name := _column_key(column)) in OUR_COLUMNS:
+                near.setdefault(name, []).append(column)
+        for name, found in near.items():
+            shown = " and ".join(f"`{column}`" for column in found)
+            if name in taken:
+                self._notes[f"{self._path}: {shown} not read, because there is also a column `{name}`"] = None
+            elif len(found) > 1 and name in _READ_AS_LABELS:
+                raise DataError(f"{place}: the columns {shown} could both be `{name}`. Rename one of the columns.")
+            elif len(found) == 1:
+                self._notes[f"{self._path}: the column {shown} is read as `{name}`"] = None
+        return {found[0]: name for name, found in near.items() if name not in taken and len(found) == 1}
+
+
+def _column_key(name: str) -> str:
+    return clean(name).casefold()
+
+
+def _other_names(columns: Iterable[str], *ours: str) -> list[str]:
+    return [column for column in columns if _column_key(column) in ours]
