@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from labels.codebook.inferred import infer_codebook
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, InputError
 from labels.records import Example
-from labels.codebook.inferred import infer_codebook
 from labels.text.examples import infer_codebook_of, read_examples
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
