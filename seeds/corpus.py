@@ -27,6 +27,7 @@ from labels.gold import resolve, standing
 from labels.records import Document, Sentence
 from labels.text.documents import find_files, read_file, read_front_matter
 from labels.text.sentences import split_sentences
+from labels.text.spans import fill_gaps
 from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import count
 
@@ -60,7 +61,10 @@ class LabelledDocument:
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """The content of a folder, split by the current splitter. `gold`: labels by the id of each decided sentence."""
+    """The content of a folder. `gold`: labels by the id of each decided sentence.
+
+    The sentences are the annotated spans; the current splitter divides only the text between them.
+    """
 
     documents: tuple[LabelledDocument, ...]
     lines: tuple[Line, ...]
@@ -78,18 +82,24 @@ def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
     Raises:
         DataError: documents/ or annotations/ is missing or empty, or one of the files is not valid.
     """
-    documents = tuple(own for path in find_files([folder / "documents"]) for own in _labelled_documents(path))
+    paths = find_files([folder / "documents"])
     files = sorted((folder / "annotations").glob("*.jsonl"))
     if not files:
         raise DataError(f"{folder / 'annotations'}: there are no .jsonl files. Use a folder with the layout of seeds.")
     lines = tuple(line for path in files for line in read_annotations(path, codebook))
+    spans: defaultdict[str, dict[str, Sentence]] = defaultdict(dict)
+    for line in lines:
+        spans[line.sentence.document_id][line.sentence.id] = line.sentence
+    documents = tuple(own for path in paths for own in _labelled_documents(path, spans))
     return LabelledCorpus(documents, lines, resolve([line.event for line in lines], codebook).gold)
 
 
-def _labelled_documents(path: Path) -> Iterator[LabelledDocument]:
+def _labelled_documents(path: Path, spans: Mapping[str, Mapping[str, Sentence]]) -> Iterator[LabelledDocument]:
     matter = read_front_matter(path)
     for document in read_file(path, reject=_refuse):
-        sentences = tuple(sentence for sentence in split_sentences(document) if not sentence.boilerplate)
+        annotated = spans.get(document.id, {}).values()
+        found = fill_gaps(annotated, split_sentences(document))
+        sentences = tuple(sentence for sentence in found if not sentence.boilerplate)
         form, region = (str(matter.get(name) or "unknown") for name in ("form", "region"))
         yield LabelledDocument(path, document, form, region, sentences)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -18,6 +18,7 @@ from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.store import tables
 from labels.store.database import Part, batches, insert_new, rows_among
+from labels.text.spans import Span, without_overlaps
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -47,6 +48,8 @@ class Documents(Part):
     def add(self, documents: Iterable[tuple[Document, Sequence[Sentence]]]) -> tuple[int, int]:
         """Add documents with their sentences. Documents and sentences that are already stored do not change.
 
+        A sentence that overlaps a stored sentence of its document is left out: the store keeps its spans.
+
         Returns:
             The numbers of new documents and new sentences.
         """
@@ -55,7 +58,7 @@ class Documents(Part):
         with self._database.writing() as connection:
             return (
                 insert_documents(connection, [document for document, _ in documents]),
-                insert_sentences(connection, sentences),
+                insert_sentences(connection, _without_stored_spans(connection, sentences)),
             )
 
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
@@ -118,6 +121,16 @@ class Documents(Part):
         """Document id -> date, for documents that have a date."""
         table = tables.documents
         return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
+
+
+def _without_stored_spans(connection: sa.Connection, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+    """The sentences that do not overlap the sentences of their document in the store."""
+    table = schema.sentences
+    query = sa.select(table.c.document_id, table.c.start, table.c.end)
+    taken: defaultdict[str, list[Span]] = defaultdict(list)
+    for row in rows_among(connection, query, table.c.document_id, {one.document_id for one in sentences}):
+        taken[row.document_id].append((row.start, row.end))
+    return without_overlaps(sentences, taken) if taken else sentences
 
 
 def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -> int:

@@ -1,8 +1,9 @@
 """Split documents into sentences with offsets, and mark boilerplate with the reason.
 
-The library sentencex splits the text. This module prepares its input (lines and paragraphs), trims list and emphasis
-marks at the edges of spans, and recognizes boilerplate of scraped pages. A line is boilerplate because of its words
-(see `boilerplate.toml`) or because it is repeated, never because of its website. Boilerplate is kept, not deleted.
+This module finds lines and paragraphs, trims list and emphasis marks at the edges of spans, and recognizes boilerplate
+of scraped pages. `labels.text.cuts` cuts a paragraph into sentences. A line is boilerplate because of its words (see
+`boilerplate.toml`), because it is repeated, or because it is a title (`labels.text.headings`), never because of its
+website. Boilerplate is kept, not deleted.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from labels.records import Document, Sentence
+from labels.text.cuts import cut_paragraph
+from labels.text.headings import is_speaker_caption, is_title
+from labels.text.leads import is_page_date, lead_length
 
-RULES_VERSION = "2"
-"""Increased when the rules for blocks, splitter input or trimming change; every sentence records the version."""
+RULES_VERSION = "3"
+"""Increased when the rules for blocks, cuts or trimming change; every sentence records the version."""
 
 _PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![^\S\n]*\n)[^\n]+)*")
 _LEADING_MARKS = re.compile(r"(?:\s|[*_]+(?=[\s\w\"“'‘(])|#+(?=\s)|[•▪●◦‣–—*>\-+]+(?=\s))+")
 _TRAILING_MARKS = "*_#"
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
-_INLINE_SPACE = re.compile(r"[^\S\n]")
+_FINISHED = re.compile(r"[.!?…][\"'”’»)\]*]*$")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 """Lengths, in characters, of hard-wrapped lines. Shorter lines end intentionally; longer lines are not wrapped."""
 _REPEAT_MIN_WORDS = 4
@@ -39,38 +43,107 @@ _LONG = 320
 _BAR_PARTS, _BAR_WIDTH = 3, 60
 
 
+_PROSE_MIN_WORDS = 8
+"""The number of words from which a finished line is a paragraph, so that the line before may be its title."""
+
+
 @cache
-def splitter_name() -> str:
-    """Name and version of the sentence splitter that `split_sentences` uses."""
+def splitter_name(*, keep_quotes: bool = False) -> str:
+    """Name and version of the sentence splitter that `split_sentences` uses with these options."""
     from importlib.metadata import version
 
-    return f"sentencex/{version('sentencex')}+{RULES_VERSION}"
+    return f"sentencex/{version('sentencex')}+{RULES_VERSION}" + ("+keep-quotes" if keep_quotes else "")
 
 
-def split_sentences(document: Document) -> list[Sentence]:
+def split_sentences(document: Document, *, keep_quotes: bool = False) -> list[Sentence]:
     """Split a document into sentences, in order, including boilerplate, which is marked.
+
+    Lines may end with `\\n`, `\\r\\n` or `\\r`. With `keep_quotes`, a quotation of several sentences is one sentence.
 
     Returns sentences that do not overlap, with `text == document.text[start:end]`. White space and list or emphasis
     marks at the edges are trimmed.
     """
-    identifier, splitter = document.id, splitter_name()  # outside the loop: the id is a hash of the whole text
-    sentences: list[Sentence] = []
+    identifier = document.id  # outside the loop: the id is a hash of the whole text
+    splitter = splitter_name(keep_quotes=keep_quotes)
+    # The rules see `\n` at each line end. Both replacements keep the offsets.
+    text = document.text.replace("\r\n", " \n").replace("\r", "\n")
+    return [
+        Sentence(identifier, start, end, document.text[start:end], splitter, reason, document.synthetic)
+        for start, end, reason in _spans(text, document.language or "en", keep_quotes)
+    ]
+
+
+def _spans(text: str, language: str, keep_quotes: bool) -> Iterator[tuple[int, int, str]]:
+    """Yield the start and end of each sentence and the reason why the sentence is boilerplate, "" if it is text."""
+    blocks = [(start, end) for start, end in (_trim(text, *block) for block in _blocks(text)) if start < end]
+    lines = [text[start:end] for start, end in blocks]
+    reasons = _line_reasons(lines)
+    if language[:2].lower() == "en":
+        reasons = _with_titles(lines, reasons)
+    for (start, _), line, reason in zip(blocks, lines, reasons, strict=True):
+        for left, right, own_reason in [(0, len(line), reason)] if reason else _paragraph(line, language, keep_quotes):
+            yield start + left, start + right, own_reason
+
+
+def _paragraph(line: str, language: str, keep_quotes: bool) -> Iterator[tuple[int, int, str]]:
+    """Yield the sentences of a line that is not boilerplate, and the page date or dateline before the first."""
+    lead = lead_length(line)
+    if lead:
+        yield 0, len(line[:lead].rstrip()), "byline"
+    rest = line[lead:]
+    if lead and (reason := boilerplate_reason(rest)):
+        yield lead, len(line), reason
+        return
+    is_first = True
+    for left, right in cut_paragraph(rest, language, keep_quotes=keep_quotes):
+        left, right = _trim(rest, left, right)
+        if left < right:
+            reason = _glued_reason(rest[left:right])
+            if not reason and not is_first and language[:2].lower() == "en" and is_speaker_caption(rest[left:right]):
+                reason = "caption"
+            is_first = False
+            yield lead + left, lead + right, reason
+
+
+def _line_reasons(lines: Iterable[str]) -> list[str]:
+    """The reason why each line is boilerplate because of its words or because it is repeated; "" for text."""
+    reasons: list[str] = []
     seen: set[str] = set()
-    for start, end in _blocks(document.text):
-        start, end = _trim(document.text, start, end)
-        if start == end:
-            continue
-        block = document.text[start:end]
-        folded = " ".join(block.casefold().split())
+    for line in lines:
+        folded = " ".join(line.casefold().split())
         repeated = folded in seen and folded.count(" ") + 1 >= _REPEAT_MIN_WORDS
-        reason = boilerplate_reason(block) or ("repeated line" if repeated else "")
+        reason = boilerplate_reason(line) or ("repeated line" if repeated else "")
         if not reason:
             seen.add(folded)
-        for left, right in [(start, end)] if reason else _cut(document, start, end):
-            text = document.text[left:right]
-            own_reason = reason or _glued_reason(text)
-            sentences.append(Sentence(identifier, left, right, text, splitter, own_reason, document.synthetic))
-    return sentences
+        reasons.append(reason)
+    return reasons
+
+
+def _with_titles(lines: Sequence[str], reasons: Sequence[str]) -> list[str]:
+    """The reasons, extended by captions that name a speaker and by section titles.
+
+    A section title stands before a paragraph, and after a paragraph or the first line. Other short lines are lists.
+    """
+    found = list(reasons)
+    texts = [index for index, reason in enumerate(reasons) if not reason]
+    for place, index in enumerate(texts):
+        line = lines[index]
+        before = lines[texts[place - 1]] if place else ""
+        after = lines[texts[place + 1]] if place + 1 < len(texts) else ""
+        if is_speaker_caption(line):
+            found[index] = "caption"
+        elif _is_prose(after) and (_is_prose(before) or _is_first(place, before)) and is_title(line):
+            found[index] = "section title"
+    return found
+
+
+def _is_first(place: int, before: str) -> bool:
+    """Whether a line is the headline, or follows the headline."""
+    return place == 0 or (place == 1 and not before.endswith(":"))
+
+
+def _is_prose(line: str) -> bool:
+    return bool(_FINISHED.search(line)) and len(line.split(maxsplit=_PROSE_MIN_WORDS)) >= _PROSE_MIN_WORDS
 
 
 def whole_sentence(document: Document) -> Sentence:
@@ -120,7 +193,9 @@ def _is_bar(line: str) -> bool:
 def _glued_reason(sentence: str) -> str:
     """The reason for a boilerplate sentence that a scraper appended to a paragraph; "" if it must be labelled."""
     reason = boilerplate_reason(sentence)
-    return reason if reason in _GLUED_REASONS else ""
+    if reason in _GLUED_REASONS:
+        return reason
+    return "byline" if is_page_date(sentence) else ""
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
@@ -144,19 +219,6 @@ def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, 
     unfinished = not _SENTENCE_END.search(current)
     starts_item = bool(re.match(r"[•▪●◦‣*#>\-]|\d{1,2}[.)]\s", after))
     return long_enough and unfinished and not starts_item and after[:1] != ""
-
-
-def _cut(document: Document, start: int, end: int) -> Iterator[tuple[int, int]]:
-    from sentencex import segment
-
-    position = start
-    # sentencex crashes on multi-byte white space before a full stop. Replacing each by one space keeps the offsets.
-    spaced = _INLINE_SPACE.sub(" ", document.text[start:end])
-    for piece in segment(document.language or "en", spaced):
-        left, right = _trim(document.text, position, position + len(piece))
-        position += len(piece)
-        if left < right:
-            yield left, right
 
 
 def _trim_space(text: str) -> tuple[int, int]:

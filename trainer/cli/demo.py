@@ -57,10 +57,10 @@ def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
 
 def print_corpus(corpus: Corpus) -> None:
     """Step 1: print the numbers of documents, sentences and annotations read."""
-    report = corpus.report
+    texts = corpus.texts
     console.print(
-        f"1. Read {report.documents_added} documents into {corpus.store}: {report.sentences_added} sentences, "
-        f"{sum(report.boilerplate.values())} of them set aside as boilerplate; {corpus.events} annotations."
+        f"1. Read {texts.documents} documents into {corpus.store}: {texts.sentences} sentences, "
+        f"{texts.boilerplate} of them set aside as boilerplate; {corpus.events} annotations."
     )
 
 

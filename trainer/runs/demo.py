@@ -10,8 +10,8 @@ from labels.codebook.schema import load_codebook
 from labels.exchange.driver import import_file
 from labels.files import refuse_occupied
 from labels.progress import progress_stage, report_progress
-from labels.store import Store
-from labels.store.documents import IngestReport, ingest
+from labels.store import Store, TextCounts
+from labels.store.documents import ingest
 from trainer.config.experiment import Experiment, load_experiment
 from trainer.data.corpus import store_examples
 from trainer.data.dataset import read_ids
@@ -29,10 +29,10 @@ EXPERIMENT = "communique-demo"
 
 @dataclass(frozen=True)
 class Corpus:
-    """The store filled by `read_corpus`, the report of the ingest, and the number of annotation events."""
+    """The store filled by `read_corpus`, the numbers of its texts, and the number of annotation events."""
 
     store: Path
-    report: IngestReport
+    texts: TextCounts
     events: int
 
 
@@ -47,13 +47,14 @@ def read_corpus(out: Path) -> Corpus:
     path = out / "communique.db"
     codebook = load_codebook(STARTER_CODEBOOK)
     with Store(path) as store:
-        report = ingest(store, [shipped("seeds") / "documents"])
         files = sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
         events = 0
         for done, file in enumerate(files):
             report_progress("Importing annotations", done, len(files))
             events += import_file(store, file, codebook).new
-    return Corpus(path, report, events)
+        # After the annotations: their spans stay, and the splitter divides only the text between them.
+        ingest(store, [shipped("seeds") / "documents"])
+        return Corpus(path, store.counts.texts(), events)
 
 
 def freeze_split(out: Path, corpus: Corpus) -> Split:

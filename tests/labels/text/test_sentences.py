@@ -34,6 +34,11 @@ PIECES = [
     "...",
     "¶",
     "Share this article\n",
+    "\r\n",
+    "\r",
+    "“We go. We stay and fight on,” he said. ",
+    "KYIV, June 8 (Reuters) - ",
+    "Military aid\n\n",
     "three\nwords that run on over the end of one line into another one\nuntil it stops.",
 ]
 TEXTS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.text(max_size=80))
@@ -139,6 +144,18 @@ def test_a_long_run_of_marks_inside_a_sentence_is_read_past(mark: str) -> None:
     assert "".join(texts(form)).endswith("date")
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_any_line_end_is_read_as_a_newline(end: str) -> None:
+    text = (
+        "Talks resume in the valley\n\n2024-06-08\nThe envoy told the council on Tuesday that both of the sides had\n"
+        "agreed to meet. The council\ttook note.\n\n• “We go.”\nShare this article\n"
+    )
+    found, expected = split(text.replace("\n", end)), split(text)
+    assert [(one.text, one.boilerplate) for one in found] == [
+        (one.text.replace("\n", end), one.boilerplate) for one in expected
+    ]
+
+
 def test_a_hard_wrapped_paragraph_is_read_as_one() -> None:
     text = (
         "The envoy told the council on Tuesday that both of the sides had\n"
@@ -234,3 +251,75 @@ def test_boilerplate_is_counted_by_reason() -> None:
 @pytest.mark.parametrize("text", ["", "  \n\n \t", "**", "- "])
 def test_a_text_without_words_has_no_sentence_to_label(text: str) -> None:
     assert not [sentence for sentence in split(text) if not sentence.boilerplate]
+
+
+PROSE = "The envoy told the council on Tuesday that both sides had agreed to meet."
+
+
+def test_a_date_before_the_first_sentence_is_set_aside_alone() -> None:
+    sentences = split(f"date 2024-06-08 On June 7, talks took place. {PROSE}")
+    assert [(one.text, one.boilerplate) for one in sentences] == [
+        ("date 2024-06-08", "byline"),
+        ("On June 7, talks took place.", ""),
+        (PROSE, ""),
+    ]
+
+
+def test_a_dateline_is_set_aside_alone() -> None:
+    sentences = split(f"MOSCOW, June 8. /TASS/. {PROSE}\n\nKYIV, June 8 (Reuters) - {PROSE}")
+    assert [(one.text, one.boilerplate) for one in sentences] == [
+        ("MOSCOW, June 8. /TASS/.", "byline"),
+        (PROSE, ""),
+        ("KYIV, June 8 (Reuters) -", "byline"),
+        (PROSE, ""),
+    ]
+
+
+@pytest.mark.parametrize("line", ["2024-06-08", "Published: June 8, 2024, 12:30", "08.06.2024 12:30 | Print this page"])
+def test_a_line_of_page_data_is_set_aside(line: str) -> None:
+    assert "" not in reasons(line)
+    assert reasons(f"{PROSE} Published: June 8, 2024, 12:30")[-1] == "byline"
+
+
+def test_a_name_and_office_after_a_quotation_is_a_caption() -> None:
+    text = f"{PROSE} Thank you for your support. Volodymyr Zelenskyi President of Ukraine\n\nKaja Kallas, EU diplomat"
+    assert reasons(text) == ["", "", "caption", "caption"]
+
+
+def test_a_title_without_a_verb_is_set_aside_before_a_paragraph() -> None:
+    text = f"Oslo calls for truce\n\nMilitary aid\n\n{PROSE}\n\n**The road to Geneva**\n\n{PROSE} It rained."
+    assert list(zip(texts(text), reasons(text), strict=True)) == [
+        ("Oslo calls for truce", ""),
+        ("Military aid", "section title"),
+        (PROSE, ""),
+        ("The road to Geneva", "section title"),
+        (PROSE, ""),
+        ("It rained.", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Military aid",
+        f"{PROSE}\n\nMilitary aid",
+        f"The plan has two points:\n\nMilitary aid\n\n{PROSE}",
+        f"The plan\n\nMilitary aid\n\nRelease of prisoners\n\n{PROSE}",
+        f"• Military aid\n\nIt rained.\n\n{PROSE}",
+    ],
+    ids=["alone", "last line", "after a colon", "list", "before a short line"],
+)
+def test_a_line_without_a_verb_that_is_no_title_stays(text: str) -> None:
+    assert "Military aid" in [one.text for one in split(text) if not one.boilerplate]
+
+
+def test_titles_are_recognized_in_english_only() -> None:
+    document = Document("test", f"Ayuda militar\n\n{PROSE}", language="es")
+    assert not [one for one in split_sentences(document) if one.boilerplate]
+
+
+def test_the_splitter_name_says_that_quotations_are_kept() -> None:
+    document = Document("test", "“We reject the offer. It is a trap,” he said.")
+    (kept,) = split_sentences(document, keep_quotes=True)
+    assert kept.splitter == splitter_name(keep_quotes=True) != splitter_name()
+    assert len(split_sentences(document)) == 2
