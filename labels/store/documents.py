@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -115,7 +116,7 @@ class Documents(Part):
         with self._database.reading() as connection:
             text = connection.execute(sa.select(piece).where(table.c.id == sentences[0].document_id)).scalar() or ""
         gaps = ((left.end - start, right.start - start) for left, right in pairwise(sentences))
-        return ["\n" in text[left:right] for left, right in gaps]
+        return [bool(re.search(r"[\r\n]", text[left:right])) for left, right in gaps]
 
     def dates(self) -> dict[str, str]:
         """Document id -> date, for documents that have a date."""
@@ -125,7 +126,7 @@ class Documents(Part):
 
 def _without_stored_spans(connection: sa.Connection, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
     """The sentences that do not overlap the sentences of their document in the store."""
-    table = schema.sentences
+    table = tables.sentences
     query = sa.select(table.c.document_id, table.c.start, table.c.end)
     taken: defaultdict[str, list[Span]] = defaultdict(list)
     for row in rows_among(connection, query, table.c.document_id, {one.document_id for one in sentences}):
