@@ -76,7 +76,8 @@ def test_only_runs_and_what_mlflow_itself_runs_import_mlflow() -> None:
     users = {
         name_of(path) for path in MODULES if any(name.split(".")[0] == "mlflow" for name in imported(parsed(path)))
     }
-    allowed = {"trainer.runs.tracking", "trainer.runs.registry", "trainer.model.pyfunc"}
+    rooms = ("connection", "locations", "registry", "tracker")
+    allowed = {f"trainer.runs.tracking.{name}" for name in rooms} | {"trainer.model.pyfunc"}
     assert users == allowed
 
 

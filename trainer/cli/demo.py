@@ -10,6 +10,7 @@ import typer
 
 from labels.cli.terminal import console, progress_bars, table
 from trainer.cli.leaderboard import print_results
+from trainer.cli.track import report_untracked
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from trainer.data.splits import Split
     from trainer.model.model import Model
     from trainer.predict import Row
-    from trainer.runs.demo import Corpus
-    from trainer.runs.run import RunResult
+    from trainer.runs.demo import Champion, Corpus
 
 
 def demo(
@@ -38,10 +38,11 @@ def demo(
     with progress_bars():
         results = steps.train_all(out, corpus)
     print_results(results)
-    best, uri = steps.register_champion(results)
-    print_champion(best, uri)
-    print_tagged(*tag_unseen(best.model))
-    print_next_steps(uri)
+    champion = steps.register_champion(results)
+    print_champion(champion)
+    print_tagged(*tag_unseen(champion.run.model))
+    print_next_steps(champion.reference)
+    report_untracked(*((result.folder, result.tracked) for result in results))
 
 
 def tag_unseen(model: Model) -> tuple[Document, list[Row]]:
@@ -73,9 +74,13 @@ def print_split(split: Split, path: Path) -> None:
     console.print("3. Training majority, keywords, tfidf and finetune; each is one MLflow run.")
 
 
-def print_champion(best: RunResult, uri: str) -> None:
-    """Step 4: print the best model and its URI."""
-    console.print(f"4. Best on validation: {best.report.kind}. Registered; {uri} points at it.")
+def print_champion(champion: Champion) -> None:
+    """Step 4: print the best model and its URI, or why it has none."""
+    best = f"4. Best on validation: {champion.run.report.kind}."
+    if champion.problem:
+        console.print(f"{best} Not registered, but saved in {champion.reference}: {champion.problem}")
+    else:
+        console.print(f"{best} Registered; {champion.reference} points at it.")
 
 
 def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from labels.cli.terminal import (
     number,
     table,
 )
+from trainer.cli.track import report_untracked
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +52,7 @@ def evaluate(
     from labels.text.examples import ReadingOptions
     from trainer.model.model import Model
     from trainer.runs.evaluate import evaluate_file
-    from trainer.runs.registry import fetch_artefact
+    from trainer.runs.tracking.registry import fetch_artefact
 
     folder = fetch_artefact(artefact)
     options = ReadingOptions(text_column, label_column, blank or "")
@@ -59,12 +60,13 @@ def evaluate(
     print_report(evaluation.report)
     if evaluation.folder is not None:
         console.print(f"Saved in {evaluation.folder}: report.json, predictions.parquet, plots/")
+    report_untracked((evaluation.folder, evaluation.tracked))
 
 
 def load_model(artefact: str) -> Model:
     """Load the saved model from the folder of a run or an artefact, or from an MLflow URI."""
     from trainer.model.model import Model
-    from trainer.runs.registry import fetch_artefact
+    from trainer.runs.tracking.registry import fetch_artefact
 
     return Model.load(fetch_artefact(artefact))
 

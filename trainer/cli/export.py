@@ -32,7 +32,7 @@ def export(
 ) -> None:
     """Export a transformer or cascade to a faster artefact, if it agrees with the original on labelled rows."""
     from trainer.model.export import export_artefact
-    from trainer.runs.registry import fetch_artefact
+    from trainer.runs.tracking.registry import fetch_artefact
 
     if not onnx:
         raise InputError("export: no format was given. Add --onnx; ONNX is the only supported format.")

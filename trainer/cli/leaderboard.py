@@ -13,8 +13,8 @@ from trainer.evaluation.curve_figures import Figure
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trainer.runs.registry import Board, RunRow
     from trainer.runs.run import RunResult
+    from trainer.runs.tracking.leaderboard import Board, RunRow
 
 _LABEL_COLUMNS_WIDTH = 36
 
@@ -23,15 +23,27 @@ def leaderboard(
     experiment: Annotated[str, typer.Option("--experiment", help="Name of the MLflow experiment.")] = "communique",
 ) -> None:
     """List the tracked runs, best on validation first; only runs on the same split are ranked together."""
-    from trainer.runs.registry import leaderboards
+    from trainer.runs.tracking.leaderboard import leaderboards
 
-    for board in leaderboards(experiment):
+    boards = leaderboards(experiment)
+    for board in boards:
         print_board(board)
+    statuses = {row.status for board in boards for row in board.rows}
+    if not boards:
+        console.print(
+            f"The MLflow experiment '{experiment}' has no runs yet. Train a model with `communique train`, log a "
+            "finished run with `communique track RUN`, or choose another experiment with --experiment."
+        )
+    elif "FINISHED" not in statuses:
+        console.print(
+            "No run has finished, so there are no figures. Repeat the command of a failed run; log a run whose folder "
+            "is complete with `communique track RUN`."
+        )
 
 
 def print_results(results: Sequence[RunResult]) -> None:
     """Print a leaderboard of new runs, best on validation first."""
-    from trainer.runs.evaluate import headline_metrics
+    from trainer.evaluation.report import headline_metrics
 
     reports = sorted((result.report for result in results), key=lambda report: -_or_last(report.validation_macro_f1))
     labels, intervals = reports[0].labels, reports[0].intervals

@@ -24,7 +24,7 @@ def score(
     """Score the sentences of a store with a saved model and store the probabilities; skips scored sentences."""
     from labels.store import Store
     from trainer.active.scoring import score_artefact
-    from trainer.runs.registry import fetch_artefact
+    from trainer.runs.tracking.registry import fetch_artefact
 
     # Open the store first: a wrong path must not cost the download of a model.
     with Store(load_settings(store=store).store, create=False) as opened:

@@ -12,6 +12,7 @@ import typer
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
 from labels.settings import command
 from trainer.cli.evaluate import print_report
+from trainer.cli.track import report_untracked
 from trainer.cli.train import ExperimentArgument, OutOption, SetOption, predict_command
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def sweep(
         console.print(f"Interrupted. Finished trials are kept in {folder}; the same command continues from there.")
         raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
     print_sweep(result)
+    report_untracked((result.folder, result.tracked), (result.folder / "best", result.best_tracked))
 
 
 def print_sweep(result: SweepResult) -> None:

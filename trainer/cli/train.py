@@ -23,6 +23,7 @@ from labels.cli.terminal import (
 )
 from labels.settings import command
 from trainer.cli.evaluate import print_report
+from trainer.cli.track import report_untracked
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,6 +77,7 @@ def train(
         result = run_experiment(loaded, folder, overwrite=overwrite)
     print_report(result.report)
     print_saved(result)
+    report_untracked((result.folder, result.tracked))
 
 
 def print_saved(result: RunResult) -> None:
@@ -107,6 +109,7 @@ def _draw_learning_curve(loaded: Experiment, out: Path | None, *, overwrite: boo
     with progress_bars():
         result = run_learning_curve(loaded, folder, overwrite=overwrite)
     print_learning_curve(result)
+    report_untracked((result.folder, result.tracked))
 
 
 def print_learning_curve(result: CurveResult) -> None:

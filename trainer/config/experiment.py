@@ -160,6 +160,14 @@ class TrackingSection(Section):
     experiment: str = "communique"
     register_as: str = ""
 
+    @model_validator(mode="after")
+    def _names_are_mlflows(self) -> Self:
+        if not self.experiment.strip():
+            raise ValueError("`tracking.experiment` must not be empty")
+        if self.register_as and (not self.register_as.strip() or set(self.register_as) & set("/:")):
+            raise ValueError("`tracking.register_as` must not be blank or contain '/' or ':'")
+        return self
+
 
 class Experiment(Section):
     """A whole experiment; every section except `model` is optional."""

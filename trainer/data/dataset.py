@@ -56,8 +56,13 @@ class Dataset:
         return self._hash_of("validation", "test")
 
     def _hash_of(self, *names: str) -> str:
-        rows = [(e.id, e.text, e.labels) for name in names for e in self.parts[name]]
-        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+        return hash_examples(example for name in names for example in self.parts[name])
+
+
+def hash_examples(examples: Iterable[Example]) -> str:
+    """16 hex digits that identify the texts and labels of examples, independent of their order."""
+    rows = [(example.id, example.text, example.labels) for example in examples]
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
 
 def load_dataset(experiment: Experiment) -> Dataset:

@@ -271,3 +271,29 @@ def _calibration(outcome: Outcome) -> CalibrationFigures:
     *own, means = (dict(zip(names, map(defined, row), strict=True)) for row in (*figures, figures.mean(axis=0)))
     per_label = {label: LabelCalibrationFigures(**row) for label, row in zip(outcome.labels, own, strict=True)}
     return CalibrationFigures(bins=metrics.CALIBRATION_BINS, per_label=per_label, **means)
+
+
+def headline_metrics(report: Report) -> dict[str, float | None]:
+    """Return the figures of a report that are logged to MLflow as metrics, by name."""
+    names = (
+        "macro_f1",
+        "micro_f1",
+        report.exact_match_name,
+        "train_seconds",
+        "sentences_per_second",
+        "validation_macro_f1",
+        "artefact_bytes",
+        "n_test",
+        "n_groups",
+        "n_train",
+    )
+    figures = {name: getattr(report, name) for name in names}
+    figures |= {f"f1.{label}": own.f1 for label, own in report.per_label.items()}
+    figures |= {
+        f"calibration.{name}": getattr(report.calibration, name)
+        for name in ("expected_calibration_error", "brier_score", "log_loss")
+    }
+    if report.intervals:
+        bounds = report.intervals.macro_f1
+        figures |= {"macro_f1.low": bounds.low, "macro_f1.high": bounds.high}
+    return figures

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labels.codebook.schema import load_codebook
+from labels.errors import TrackingError
 from labels.exchange.driver import import_file
 from labels.files import refuse_occupied
 from labels.progress import progress_stage, report_progress
@@ -17,9 +18,9 @@ from trainer.data.corpus import store_examples
 from trainer.data.dataset import read_ids
 from trainer.data.splits import Split, make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
-from trainer.runs.registry import point_champion, register
 from trainer.runs.run import RunResult, run_experiment
-from trainer.runs.tracking import connect
+from trainer.runs.tracking.connection import connect
+from trainer.runs.tracking.registry import point_champion, register
 
 KINDS = ("majority", "keywords", "tfidf", "finetune")
 SEED = 13
@@ -79,14 +80,28 @@ def train_all(out: Path, corpus: Corpus) -> list[RunResult]:
     return results
 
 
-def register_champion(results: Sequence[RunResult]) -> tuple[RunResult, str]:
-    """Register the best model on validation as `champion`; returns the model's run and URI."""
-    connect()
+@dataclass(frozen=True)
+class Champion:
+    """The run with the best model on validation, the model's URI or folder, and the reason if it is not registered."""
+
+    run: RunResult
+    reference: str
+    problem: str = ""
+
+
+def register_champion(results: Sequence[RunResult]) -> Champion:
+    """Register the best model on validation as `champion`. If MLflow fails, the model stays usable by its folder."""
     best = max(results, key=lambda result: float(result.report.validation_macro_f1 or 0))
+    if best.tracked.problem:
+        return Champion(best, str(best.folder), best.tracked.problem)
     name = load_codebook(STARTER_CODEBOOK).name
-    version = register(best.model_uri, name, {"kind": best.report.kind})
-    point_champion(name, version)
-    return best, f"models:/{name}@champion"
+    try:
+        connect()
+        version = register(best.model_uri, name, {"kind": best.report.kind})
+        point_champion(name, version)
+    except TrackingError as error:
+        return Champion(best, str(best.folder), str(error))
+    return Champion(best, f"models:/{name}@champion")
 
 
 def _experiment(kind: str, out: Path, corpus: Corpus) -> Experiment:

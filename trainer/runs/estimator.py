@@ -31,8 +31,8 @@ from trainer.evaluation.metrics import exact_match
 from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, save_artefact
 from trainer.runs.evaluate import calibration_shortfalls, codebook_reference, evaluate_model
-from trainer.runs.registry import fetch_artefact
 from trainer.runs.run import fit_model, fitted_manifest
+from trainer.runs.tracking.registry import fetch_artefact
 
 _LABELLING = "labelling"
 """Key of a manifest's details with the form of the labels that the model was fitted to."""

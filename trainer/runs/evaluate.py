@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from trainer.evaluation.metrics import count, defined
 from trainer.evaluation.plots import draw_plots
 from trainer.evaluation.report import CodebookReference
 from trainer.model.model import Manifest, Model, folder_size
-from trainer.runs.tracking import connect, tracked_run
+from trainer.runs.tracking.connection import connect
+from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record
+from trainer.runs.tracking.track import track_finished
 
 
 def evaluate_model(
@@ -79,41 +82,16 @@ def report_text(report: Report) -> str:
     return json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n"
 
 
-def headline_metrics(report: Report) -> dict[str, float | None]:
-    """Return the figures of a report that are logged to MLflow as metrics, by name."""
-    names = (
-        "macro_f1",
-        "micro_f1",
-        report.exact_match_name,
-        "train_seconds",
-        "sentences_per_second",
-        "validation_macro_f1",
-        "artefact_bytes",
-        "n_test",
-        "n_groups",
-        "n_train",
-    )
-    metrics = {name: getattr(report, name) for name in names}
-    metrics |= {f"f1.{label}": figures.f1 for label, figures in report.per_label.items()}
-    metrics |= {
-        f"calibration.{name}": getattr(report.calibration, name)
-        for name in ("expected_calibration_error", "brier_score", "log_loss")
-    }
-    if report.intervals:
-        bounds = report.intervals.macro_f1
-        metrics |= {"macro_f1.low": bounds.low, "macro_f1.high": bounds.high}
-    return metrics
-
-
 EXPERIMENT = "communique-evaluations"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report, and the folder with the report, predictions and plots (None if nothing was written)."""
+    """A report, the folder with the report, predictions and plots (None if nothing was written), and MLflow's run."""
 
     report: Report
     folder: Path | None
+    tracked: Tracked = UNTRACKED
 
 
 def evaluate_file(
@@ -132,22 +110,37 @@ def evaluate_file(
 
     Raises:
         DataError: the file cannot be read, or has labels that the model's codebook lacks.
-        TrackingError: MLflow reported an error.
+        TrackingError: MLflow cannot be reached. Later errors of MLflow are returned, because the report is finished.
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
     labelled = read_labelled([(data, "test")], model.codebook, options or ReadingOptions())
     examples = labelled.examples[0]
     assert model.manifest is not None
+    if track:
+        connect()
     outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
     report = _with_context(report, model, artefact, data, labelled)
-    if track:
-        _track(report, data)
-    if out is not None:
-        with output_folder(out, overwrite=overwrite) as draft:
-            predicted = Predicted(examples, outcome.predicted, outcome.probabilities)
-            write_report(draft, outcome, report, {"test": predicted})
-    return Evaluation(report, out)
+    record = _record(report, data)
+    if out is None:
+        return Evaluation(report, None, _track_report(record, report) if track else UNTRACKED)
+    with output_folder(out, overwrite=overwrite) as draft:
+        predicted = Predicted(examples, outcome.predicted, outcome.probabilities)
+        write_report(draft, outcome, report, {"test": predicted})
+        record.save(draft)
+    return Evaluation(report, out, track_finished(out, record) if track else UNTRACKED)
+
+
+def _track_report(record: Record, report: Report) -> Tracked:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "report.json").write_text(report_text(report), encoding="utf-8")
+        return track_finished(Path(folder), record)
+
+
+def _record(report: Report, data: Path) -> Record:
+    tags = {"model.id": report.model_id, "codebook.hash": report.codebook.hash if report.codebook else ""}
+    params = {"model": {"kind": report.kind}, "data": str(data)}
+    return new_record("evaluate", EXPERIMENT, f"{report.kind} on {data.name}", params, tags)
 
 
 def _with_context(report: Report, model: Model, artefact: Path, data: Path, labelled: LabelledFiles) -> Report:
@@ -187,12 +180,3 @@ def calibration_shortfalls(model: Model) -> tuple[dict[str, str], list[str]]:
             other.setdefault(own.reason, []).append(label)
     notes = [f"{', '.join(labels)}: {reason}" for reason, labels in other.items()]
     return {label: own.reason for label, own in reasons.items() if own.method == "none"}, notes
-
-
-def _track(report: Report, data: Path) -> None:
-    connect()
-    tags = {"model.id": report.model_id, "codebook.hash": report.codebook.hash if report.codebook else ""}
-    with tracked_run(EXPERIMENT, f"{report.kind} on {data.name}", tags) as tracker:
-        tracker.log_params({"model.kind": report.kind, "data": str(data)})
-        tracker.log_metrics(headline_metrics(report))
-        tracker.log_text(report_text(report), "report.json")

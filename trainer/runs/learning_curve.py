@@ -42,7 +42,8 @@ from trainer.evaluation.plots import draw_learning_curve
 from trainer.model.model import Model
 from trainer.runs.evaluate import predict_examples
 from trainer.runs.run import fit_model
-from trainer.runs.tracking import Tracker, track_experiment
+from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
+from trainer.runs.tracking.track import open_run
 
 REPEATS = 3
 SIZES = 6
@@ -230,11 +231,16 @@ def _problem(dataset: Dataset) -> str:
 
 @dataclass(frozen=True)
 class CurveResult:
-    """A curve, its folder, and the id of its MLflow run (empty if the run was not tracked)."""
+    """A curve, its folder, and the place of its run in MLflow."""
 
     folder: Path
     curve: LearningCurve
-    run_id: str = ""
+    tracked: Tracked = UNTRACKED
+
+    @property
+    def run_id(self) -> str:
+        """Id of the MLflow run; empty if the run is not tracked."""
+        return self.tracked.run_id
 
 
 def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = False) -> CurveResult:
@@ -245,23 +251,21 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
 
     Raises:
         InputError: the data or the model section do not allow a learning curve, or `out` is not empty.
-        TrackingError: MLflow reported an error.
+        TrackingError: MLflow is not available at the start. Later errors of MLflow are returned.
     """
     silence_libraries()
     if world_size() > 1:
         raise ExperimentError("a learning curve runs in one process: start it without torchrun or accelerate.")
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
-    with (
-        sole_writer(out),
-        track_experiment(experiment, dataset, beside="learning-curves") as tracker,
-        output_folder(out, overwrite=overwrite) as draft,
-    ):
-        curve = learning_curve(experiment, dataset)
-        _write(curve, draft)
-        if tracker:
-            _track(tracker, curve, draft)
-    return CurveResult(out, curve, tracker.run_id if tracker else "")
+    record = record_experiment("learning-curve", experiment, dataset, beside="learning-curves")
+    with sole_writer(out), open_run(record, enabled=experiment.tracking.enabled) as run:
+        with output_folder(out, overwrite=overwrite) as draft:
+            curve = learning_curve(experiment, dataset)
+            _write(curve, draft)
+            record.save(draft)
+        tracked = run.finish(out)
+    return CurveResult(out, curve, tracked)
 
 
 def _write(curve: LearningCurve, folder: Path) -> None:
@@ -291,17 +295,3 @@ def _row(curve: LearningCurve, fit: CurveFit) -> dict[str, Any]:
         "seconds": fit.seconds,
         "problem": fit.problem,
     }
-
-
-def _track(tracker: Tracker, curve: LearningCurve, folder: Path) -> None:
-    """Log the figures (with the number of labelled sentences as step), the gain and the files."""
-    for point in curve.points:
-        figures = {"macro_f1": point.macro_f1.value}
-        figures |= {"macro_f1.low": point.macro_f1.low, "macro_f1.high": point.macro_f1.high}
-        figures |= {f"f1.{label}": f1.value for label, f1 in point.per_label_f1.items()}
-        tracker.log_metrics(figures, step=point.labelled)
-    if curve.outlook:
-        gain = curve.outlook.gain
-        tracker.log_metrics({"gain": gain.value, "gain.low": gain.low, "gain.high": gain.high})
-    for name in ("plots", *FILES):
-        tracker.log_output(folder / name)

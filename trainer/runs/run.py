@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook.schema import dump_codebook
 from labels.errors import CommuniqueError, ExperimentError
 from labels.files import output_folder, refuse_occupied, sole_writer
 from labels.progress import progress_stage
@@ -38,13 +37,12 @@ from trainer.runs.evaluate import (
     calibration_shortfalls,
     codebook_reference,
     evaluate_model,
-    headline_metrics,
     macro_f1,
     predict_examples,
     write_report,
 )
-from trainer.runs.registry import register
-from trainer.runs.tracking import Tracker, log_model, published, track_experiment
+from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
+from trainer.runs.tracking.track import open_run
 
 _SECONDS_FOR_THE_LEADER = 10.0
 """Time that a follower waits before it raises an error, so that the leading process can report the error first."""
@@ -166,14 +164,27 @@ def _refuse_other_calibration(experiment: Experiment) -> None:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results of a run: folder, report, model, and the run's id and model URI in MLflow (empty if not tracked)."""
+    """The results of a run: folder, report, model, and the run's place in MLflow."""
 
     folder: Path
     report: Report
     model: Model
-    run_id: str = ""
-    model_uri: str = ""
-    registered_version: str = ""
+    tracked: Tracked = UNTRACKED
+
+    @property
+    def run_id(self) -> str:
+        """Id of the MLflow run; empty if the run is not tracked."""
+        return self.tracked.run_id
+
+    @property
+    def model_uri(self) -> str:
+        """URI of the model in MLflow; empty if the run is not tracked."""
+        return self.tracked.model_uri
+
+    @property
+    def registered_version(self) -> str:
+        """Version of the registered model; empty if the model is not registered."""
+        return self.tracked.registered_version
 
     @property
     def artefact(self) -> Path:
@@ -181,48 +192,38 @@ class RunResult:
         return self.folder / "artefact"
 
 
-def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False) -> RunResult:
+def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False, required: bool = True) -> RunResult:
     """Run an experiment.
 
-    Writes `artefact/`, `report.json`, `predictions.parquet`, `split.json` and `plots/` to `out`. The folder is created
-    only when all its files are complete. If tracking is on, all outputs are logged as one MLflow run. An interrupted
-    `finetune` run resumes from checkpoints in a hidden folder if it is started again with the same `out`.
+    Writes `artefact/`, `report.json`, `predictions.parquet`, `split.json`, `plots/` and `tracking.json` to `out`. The
+    folder is created only when all its files are complete. If tracking is on, all outputs are logged as one MLflow
+    run. An interrupted `finetune` run resumes from checkpoints in a hidden folder if it is started again with the same
+    `out`.
+
+    Args:
+        required: if true and tracking is on, MLflow must be available when the run starts. Errors of MLflow at the end
+            are returned, not raised: the folder is complete, and `track_later` logs it.
 
     Raises:
         InputError: the data, the codebook or the model section are not valid, or `out` is not empty.
-        TrackingError: MLflow reported an error.
+        TrackingError: MLflow is not available.
         DivergedError: the training loss became infinite or nan.
     """
     silence_libraries()
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
+    record = record_experiment("train", experiment, dataset)
     checkpoints = checkpoint_folder(out)
-    # The output folder is closed before the MLflow run: outputs that could not be logged do not appear, and an error
-    # while the outputs are moved into place still ends the run as FAILED.
-    with (
-        sole_writer(out),
-        track_experiment(experiment, dataset) as tracker,
-        output_folder(out, overwrite=overwrite) as draft,
-    ):
-        fitted = fit_model(experiment, dataset, checkpoints=checkpoints)
-        model, report = _write_outputs(experiment, dataset, fitted, draft)
-        model_uri = _track_outputs(tracker, experiment, dataset, report, draft) if tracker else ""
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    version = ""
-    if model_uri and experiment.tracking.register_as:
-        version = register(model_uri, experiment.tracking.register_as, {"kind": experiment.model.kind})
-    return RunResult(out, report, model, tracker.run_id if tracker else "", model_uri, version)
-
-
-def _track_outputs(tracker: Tracker, experiment: Experiment, dataset: Dataset, report: Report, folder: Path) -> str:
-    """Log the outputs in `folder` (figures, plots, files and the model); returns the model's URI."""
-    tracker.log_metrics(headline_metrics(report))
-    for name in ("plots", "report.json", "split.json", "predictions.parquet"):
-        tracker.log_output(folder / name)
-    tracker.log_text(dump_codebook(dataset.codebook), "codebook.toml")
-    tracker.log_text(json.dumps(published(experiment), indent=1) + "\n", "experiment.json")
-    tracker.set_tags({"model.id": report.model_id})
-    return log_model(folder / "artefact")
+    # The output folder is closed inside the MLflow run: an error while the outputs are moved into place still ends the
+    # run as FAILED. The outputs are logged only then, so that no error of MLflow can lose them.
+    with sole_writer(out), open_run(record, enabled=experiment.tracking.enabled, required=required) as run:
+        with output_folder(out, overwrite=overwrite) as draft:
+            fitted = fit_model(experiment, dataset, checkpoints=checkpoints)
+            model, report = _write_outputs(experiment, dataset, fitted, draft)
+            record.save(draft)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        tracked = run.finish(out)
+    return RunResult(out, report, model, tracked)
 
 
 def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path) -> tuple[Model, Report]:

@@ -23,7 +23,8 @@ from trainer.environment import silence_libraries, world_size
 from trainer.evaluation import Report
 from trainer.runs.run import run_experiment
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, open_study, require_optuna, require_ray, run_jobs
-from trainer.runs.tracking import Tracker, track_experiment
+from trainer.runs.tracking.record import UNTRACKED, Tracked, read_record, record_experiment
+from trainer.runs.tracking.track import OpenRun, open_run
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -45,7 +46,8 @@ class SweepResult:
 
     `resumed` is the number of trials that an earlier call finished. `tested` is the number of settings evaluated on the
     test part so far, including those of the best trial. `importances` are the result of `SweepStudy.importances`.
-    `run_id` identifies the MLflow run that is the parent of the trials (empty if the sweep was not tracked).
+    `tracked` is the place in MLflow of the run that is the parent of the trials, and `best_tracked` the place of the
+    best trial's run.
     """
 
     folder: Path
@@ -55,7 +57,13 @@ class SweepResult:
     importances: Mapping[str, float]
     resumed: int
     tested: int
-    run_id: str = ""
+    tracked: Tracked = UNTRACKED
+    best_tracked: Tracked = UNTRACKED
+
+    @property
+    def run_id(self) -> str:
+        """Id of the sweep's MLflow run; empty if the sweep is not tracked."""
+        return self.tracked.run_id
 
 
 def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> SweepResult:
@@ -67,7 +75,7 @@ def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> 
 
     Raises:
         InputError: the space or the data are not valid, `out` has other contents, or all trials failed.
-        TrackingError: MLflow reported an error.
+        TrackingError: MLflow is not available at the start. Later errors of MLflow are returned.
     """
     silence_libraries()
     if world_size() > 1:
@@ -96,13 +104,14 @@ def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overw
     )
     dataset.split.save(out / SPLIT)
     resumed = len(study.trials)
-    with track_experiment(experiment, dataset, beside="sweeps") as tracker:
-        _run_trials(experiment, dataset, study, tracker)
+    record = record_experiment("sweep", experiment, dataset, beside="sweeps")
+    with open_run(record, enabled=experiment.tracking.enabled) as run:
+        _run_trials(experiment, dataset, study, run)
         best = _best(study.trials, experiment.name)
         _write(experiment, study, best, out)
-        if tracker:
-            _track(tracker, best, out)
-    report = _run_best(experiment, study, best, out)
+        record.save(out)
+        tracked = run.finish(out)
+    report, best_tracked = _run_best(experiment, study, best, out)
     return SweepResult(
         folder=out,
         trials=tuple(study.trials),
@@ -111,7 +120,8 @@ def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overw
         importances=study.importances(),
         resumed=resumed,
         tested=len(set(study.tested)),
-        run_id=tracker.run_id if tracker else "",
+        tracked=tracked,
+        best_tracked=best_tracked,
     )
 
 
@@ -154,19 +164,14 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _run_trials(experiment: Experiment, dataset: Dataset, study: SweepStudy, tracker: Tracker | None) -> None:
+def _run_trials(experiment: Experiment, dataset: Dataset, study: SweepStudy, run: OpenRun) -> None:
     settings = experiment.sweep
     end = time.monotonic() + settings.timeout_minutes * 60 if settings.timeout_minutes else None
     missing = settings.trials - len(study.trials)
     for job, outcome in run_jobs(experiment, dataset, _propose(study, missing, end)):
         trial = study.record(job.number, outcome)
-        if tracker:
-            tracker.log_nested(
-                f"{experiment.name} {trial.number}",
-                {"model.kind": experiment.model.kind, **trial.values},
-                {"validation_macro_f1": outcome.score, "train_seconds": outcome.seconds},
-                problem=outcome.problem,
-            )
+        figures = {"validation_macro_f1": outcome.score, "train_seconds": outcome.seconds}
+        run.log_trial(trial.number, trial.values, figures, outcome.problem)
         report_progress("Trials", len(study.trials), settings.trials)
 
 
@@ -212,22 +217,17 @@ def _winner(experiment: Experiment, best: Trial) -> Experiment:
     return with_values(experiment, {"name": name, **best.values}, name)
 
 
-def _track(tracker: Tracker, best: Trial, out: Path) -> None:
-    tracker.log_metrics({"validation_macro_f1": best.outcome.score})
-    for name in (TRIALS, BEST_FILE, SPLIT):
-        tracker.log_output(out / name)
-
-
-def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> Report:
-    """Run the best trial and return its report; if its settings were tested last, return the existing report."""
-    report = out / BEST / "report.json"
-    if study.tested[-1:] == [best.number] and report.is_file():
-        return Report.read(report)
+def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> tuple[Report, Tracked]:
+    """Run the best trial; returns its report and its place in MLflow, both as they are if it was tested last."""
+    folder = out / BEST
+    if study.tested[-1:] == [best.number] and (folder / "report.json").is_file():
+        return Report.read(folder / "report.json"), read_record(folder).tracked
     winner = _on_split(_winner(experiment, best), out)
     with progress_stage("Best trial"):
-        result = run_experiment(winner, out / BEST, overwrite=True)
+        # Not required: the trials took long, and MLflow may have failed since the sweep began.
+        result = run_experiment(winner, folder, overwrite=True, required=False)
     study.note_tested(best.number)
-    return result.report
+    return result.report, result.tracked
 
 
 def read_space(experiment: Experiment) -> dict[str, BaseDistribution]:

@@ -30,9 +30,10 @@ from trainer.data.splits import Split
 from trainer.evaluation import Report
 from trainer.model.model import Model
 from trainer.predict import PredictReport
-from trainer.runs.demo import Corpus
-from trainer.runs.registry import Board, RunRow
+from trainer.runs.demo import Champion, Corpus
 from trainer.runs.run import RunResult
+from trainer.runs.tracking.leaderboard import Board, RunRow
+from trainer.runs.tracking.record import UNTRACKED
 
 SHIPPED = ("aid_pledge", "ceasefire_call", "weapons_request", "dismissal")
 LONG = ("threatening", "negotiation", "condemnation", "cooperation", "mobilisation", "recognition")
@@ -258,7 +259,7 @@ def test_saved_run_says_where_it_is_and_what_to_type(said: Any, result: RunResul
 
 
 def test_untracked_run_names_no_mlflow_run(said: Any, result: RunResult) -> None:
-    print_saved(replace(result, run_id="", model_uri=""))
+    print_saved(replace(result, tracked=UNTRACKED))
     assert "MLflow" not in " ".join(said())
 
 
@@ -372,8 +373,10 @@ def test_demo_says_what_it_read_and_froze(said: Any) -> None:
 
 
 def test_demo_says_which_model_was_crowned_and_how_to_go_on(said: Any, result: RunResult) -> None:
-    print_champion(result, "models:/small@champion")
+    print_champion(Champion(result, "models:/small@champion"))
     assert re.search(r"Best on validation: tfidf\..*models:/small@champion", " ".join(said()))
+    print_champion(Champion(result, "demo/runs/tfidf", "the server is down."))
+    assert "Not registered, but saved in demo/runs/tfidf: the server is down." in " ".join(said())
     print_next_steps("models:/small@champion")
     shown = " ".join(said())
     for command in (

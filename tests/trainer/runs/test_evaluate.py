@@ -15,8 +15,8 @@ from tests.trainer.conftest import TrackedRun, disturbed, write_examples
 from trainer.data.splits import Split
 from trainer.model.model import Model, read_manifest
 from trainer.runs.evaluate import evaluate_file
-from trainer.runs.registry import RunRow, list_runs
 from trainer.runs.run import RunResult
+from trainer.runs.tracking.leaderboard import RunRow, list_runs
 
 MlflowClient = Lazy("mlflow:MlflowClient")
 
@@ -67,7 +67,7 @@ def test_outputs_are_kept_where_asked(tracked_run: TrackedRun, tfidf_model: Mode
     out = Path("deep/report")
     evaluation = evaluate_file(tfidf_model, tracked_run.result.artefact, held_out, out, track=False)
     assert evaluation.folder == out
-    assert {path.name for path in out.iterdir()} == {"report.json", "predictions.parquet", "plots"}
+    assert {path.name for path in out.iterdir()} == {"report.json", "predictions.parquet", "plots", "tracking.json"}
     assert json.loads((out / "report.json").read_text("utf-8")) == evaluation.report.to_dict()
     assert {path.suffix for path in (out / "plots").iterdir()} == {".png"}
     rows = pq.read_table(out / "predictions.parquet").to_pylist()
@@ -158,7 +158,12 @@ def test_overwriting_replaces_the_whole_folder(tracked_run: TrackedRun, tfidf_mo
         Path("out", old).write_text("old")
     artefact = tracked_run.result.artefact
     evaluate_file(tfidf_model, artefact, held_out, Path("out"), overwrite=True, track=False)
-    assert {path.name for path in Path("out").iterdir()} == {"report.json", "predictions.parquet", "plots"}
+    assert {path.name for path in Path("out").iterdir()} == {
+        "report.json",
+        "predictions.parquet",
+        "plots",
+        "tracking.json",
+    }
 
 
 def test_overwriting_spares_a_folder_that_holds_the_model_or_the_rows(

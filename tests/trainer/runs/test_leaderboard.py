@@ -11,8 +11,9 @@ import pytest
 from labels.errors import TrackingError
 from tests.lazy import Lazy
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
-from trainer.runs import tracking
-from trainer.runs.registry import Board, leaderboards, point_champion
+from trainer.runs.tracking import tracker
+from trainer.runs.tracking.leaderboard import Board, leaderboards
+from trainer.runs.tracking.registry import point_champion
 
 MlflowClient = Lazy("mlflow:MlflowClient")
 
@@ -29,10 +30,10 @@ def log(
 ) -> None:
     """One run as `run_experiment` tags it, with these figures."""
     tags = {"split.hash": split, "data.judging_hash": judging, "codebook.hash": codebook}
-    with tracking.tracked_run("work", name, tags | {"synthetic": str(synthetic).lower()}) as tracker:
-        tracker.log_params({"model.kind": name, "data.source": "seeds", "data.train": ""})
-        tracker.log_params({"evaluation.confidence": confidence})
-        tracker.log_metrics(figures)
+    with tracker.tracked_run("work", name, tags | {"synthetic": str(synthetic).lower()}) as mlflow_run:
+        mlflow_run.log_params({"model.kind": name, "data.source": "seeds", "data.train": ""})
+        mlflow_run.log_params({"evaluation.confidence": confidence})
+        mlflow_run.log_metrics(figures)
 
 
 def names() -> list[list[str]]:
@@ -49,7 +50,7 @@ def test_best_on_validation_comes_first_whatever_the_test_says(mlflow_store: str
 def test_runs_without_figures_come_last(mlflow_store: str) -> None:
     log("worst", validation_macro_f1=0.0)
     tags = {"split.hash": "s1", "data.judging_hash": "j1", "codebook.hash": "c1"}
-    with pytest.raises(ValueError), tracking.tracked_run("work", "failed", tags):
+    with pytest.raises(ValueError), tracker.tracked_run("work", "failed", tags):
         raise ValueError
     log("best", validation_macro_f1=0.2)
     [board] = leaderboards("work")
@@ -123,7 +124,7 @@ def test_unknown_experiment_is_named(mlflow_store: str) -> None:
 def in_new_process(experiment: str) -> tuple[list[Board], bool]:
     """The boards that a process which has not imported MLflow gets, and whether it had to import it."""
     code = (
-        "import pickle, sys; from trainer.runs.registry import Board, leaderboards; "
+        "import pickle, sys; from trainer.runs.tracking.leaderboard import Board, leaderboards; "
         f"boards = leaderboards({experiment!r}); "
         "sys.stdout.buffer.write(pickle.dumps((boards, 'mlflow' in sys.modules)))"
     )
@@ -134,11 +135,11 @@ def in_new_process(experiment: str) -> tuple[list[Board], bool]:
 
 def test_the_file_of_the_store_gives_the_same_boards_as_mlflow(tracked_store: str, tracked_run: TrackedRun) -> None:
     point_champion(REGISTERED, tracked_run.result.registered_version)
-    with pytest.raises(ValueError), tracking.tracked_run(EXPERIMENT, "failed", {"split.hash": "other"}):
+    with pytest.raises(ValueError), tracker.tracked_run(EXPERIMENT, "failed", {"split.hash": "other"}):
         raise ValueError
-    with tracking.tracked_run(EXPERIMENT, "deleted", {}) as tracker:
+    with tracker.tracked_run(EXPERIMENT, "deleted", {}) as mlflow_run:
         pass
-    MlflowClient().delete_run(tracker.run_id)
+    MlflowClient().delete_run(mlflow_run.run_id)
     boards, imported = in_new_process(EXPERIMENT)
     assert not imported
     assert boards == leaderboards(EXPERIMENT)
@@ -164,7 +165,7 @@ def test_a_file_that_is_not_mlflows_is_left_to_mlflow_to_refuse(
 ) -> None:
     (isolated / "mlflow.db").write_text("not a database")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{isolated / 'mlflow.db'}")
-    code = "from trainer.runs.registry import Board, leaderboards; leaderboards('work')"
+    code = "from trainer.runs.tracking.leaderboard import Board, leaderboards; leaderboards('work')"
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert "TrackingError: the MLflow store at" in done.stderr

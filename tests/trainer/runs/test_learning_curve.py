@@ -44,8 +44,8 @@ from trainer.runs.learning_curve import (
     nested_subsets,
     run_learning_curve,
 )
-from trainer.runs.registry import list_runs
 from trainer.runs.run import fit_model
+from trainer.runs.tracking.leaderboard import list_runs
 
 MlflowClient = Lazy("mlflow:MlflowClient")
 curve_fit = Lazy("scipy.optimize:curve_fit")
@@ -444,7 +444,7 @@ def test_a_run_leaves_its_files_and_an_mlflow_run_beside_those_that_are_ranked(
     result = run_learning_curve(tracked, isolated / "out")
     curve = result.curve
     found = sorted(path.relative_to(result.folder).as_posix() for path in result.folder.rglob("*") if path.is_file())
-    assert found == ["learning_curve.csv", "learning_curve.json", "plots/learning_curve.png"]
+    assert found == ["learning_curve.csv", "learning_curve.json", "plots/learning_curve.png", "tracking.json"]
     content = json.loads((result.folder / "learning_curve.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert [point["macro_f1"]["value"] for point in content["points"]] == [p.macro_f1.value for p in curve.points]
     assert [len(point["fits"]) for point in content["points"]] == [3] * len(curve.points)

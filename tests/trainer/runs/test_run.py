@@ -31,15 +31,15 @@ from tests.trainer.conftest import (
 from trainer.config.experiment import SplitSection, TrackingSection
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
+from trainer.evaluation.report import headline_metrics
 from trainer.model.model import Model, read_manifest
-from trainer.runs.evaluate import headline_metrics
 from trainer.runs.run import RunResult, run_experiment
 
 mlflow = Lazy("mlflow")
 MlflowClient = Lazy("mlflow:MlflowClient")
 metrics = Lazy("sklearn.metrics")
 
-OUTPUTS = {"artefact", "plots", "predictions.parquet", "report.json", "split.json"}
+OUTPUTS = {"artefact", "plots", "predictions.parquet", "report.json", "split.json", "tracking.json"}
 TIMES = {"train_seconds", "sentences_per_second"}
 
 

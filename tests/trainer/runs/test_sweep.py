@@ -30,10 +30,10 @@ from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
 from trainer.environment import shipped, shipped_experiments
 from trainer.runs.evaluate import macro_f1, predict_examples
-from trainer.runs.registry import list_runs
 from trainer.runs.run import fit_model, run_experiment
 from trainer.runs.sweep import SweepResult, read_space, run_sweep
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, TrialOutcome, open_study, run_trial
+from trainer.runs.tracking.leaderboard import list_runs
 
 MlflowClient = Lazy("mlflow:MlflowClient")
 distributions = Lazy("optuna.distributions")
@@ -399,6 +399,7 @@ def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(data: Pa
     assert best.metrics["macro_f1"] == pytest.approx(result.report.macro_f1)
     assert {file.path for file in MlflowClient().list_artifacts(parent.run_id)} == {
         "best.toml",
+        "experiment.json",
         "split.json",
         "trials.csv",
     }

@@ -1,65 +1,19 @@
-"""Models registered in MLflow and fetched by URI; runs logged in MLflow and compared on leaderboards."""
+"""Runs logged in MLflow, compared on leaderboards."""
 
 from __future__ import annotations
 
-import io
 import os
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from labels.errors import ArtefactError, TrackingError
-from trainer.runs.tracking import ARTEFACT, DEFAULT_URI, connect, is_gone, mlflow_store, sqlite_file
-
-CHAMPION = "champion"
-
-
-def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
-    """Register a logged model under `name`; returns the new version."""
-    # Output is suppressed because MLflow prints a message about the registration, and so does the command.
-    with mlflow_store("written") as mlflow, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        return str(mlflow.register_model(model_uri, name, tags=dict(tags)).version)
-
-
-def point_champion(name: str, version: str) -> None:
-    """Point the alias `champion` of a registered model at a version."""
-    with mlflow_store("written") as mlflow:
-        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, version)
-
-
-def fetch_artefact(reference: str) -> Path:
-    """Return the local artefact folder for a path or an MLflow URI (`models:/...`, `runs:/...`).
-
-    A path may name the artefact folder or the folder of a run that contains it.
-
-    Raises:
-        ArtefactError: MLflow has no model with this URI, or the model does not contain an artefact.
-    """
-    if not reference.startswith(("models:/", "runs:/")):
-        path = Path(reference)
-        return path / ARTEFACT if (path / ARTEFACT / "manifest.json").is_file() else path
-    connect()
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference))
-    except (MlflowException, OSError) as error:
-        raise ArtefactError(
-            f"{reference}: MLflow at {mlflow.get_tracking_uri()} does not have this model "
-            f"({str(error).splitlines()[0][:200]}). Run `communique leaderboard` to list the logged models."
-        ) from error
-    for candidate in (folder, folder / ARTEFACT, *sorted(folder.glob("artifacts/*"))):
-        if (candidate / "manifest.json").is_file():
-            return candidate
-    raise ArtefactError(
-        f"{reference}: this model was not logged by communique: it does not contain manifest.json. "
-        "Use a model that `communique train` logged."
-    )
+from labels.errors import TrackingError, did_you_mean
+from trainer.runs.tracking.connection import DEFAULT_URI, connect, is_gone, mlflow_store, shown_store, sqlite_file
+from trainer.runs.tracking.locations import refuse_deleted
+from trainer.runs.tracking.registry import CHAMPION, champion_runs
 
 
 @dataclass(frozen=True)
@@ -96,10 +50,10 @@ class Board:
 def leaderboards(experiment: str) -> list[Board]:
     """Return the boards of an MLflow experiment; the board with the newest run comes first.
 
-    Runs without figures come last on their board.
+    Runs without figures come last on their board. The list is empty if the experiment has no runs.
 
     Raises:
-        TrackingError: the experiment does not exist.
+        TrackingError: there is no MLflow store, or the experiment does not exist or was deleted.
     """
     groups: dict[tuple[str, ...], list[RunRow]] = {}
     rows = _rows_of_file(experiment)
@@ -131,19 +85,15 @@ def list_runs(experiment: str) -> list[RunRow]:
     """Return all runs of an experiment, newest first.
 
     Raises:
-        TrackingError: the experiment does not exist.
+        TrackingError: there is no MLflow store, or the experiment does not exist or was deleted.
     """
-    connect()
+    connect(create=False)
     with mlflow_store("read") as mlflow:
         found = mlflow.get_experiment_by_name(experiment)
         if found is None:
-            raise TrackingError(
-                f"MLflow at {mlflow.get_tracking_uri()} has no experiment '{experiment}' yet. "
-                "Run `communique train finetune` first, or choose another experiment with --experiment."
-            )
-        client, models = mlflow.MlflowClient(), mlflow.search_registered_models()
-        named = [model.name for model in models if CHAMPION in model.aliases]
-        champions = {client.get_model_version_by_alias(name, CHAMPION).run_id for name in named}
+            raise TrackingError(_missing_experiment(experiment, [each.name for each in mlflow.search_experiments()]))
+        refuse_deleted(found)
+        champions = champion_runs()
         newest_first = ["attributes.start_time DESC"]
         runs = mlflow.search_runs([found.experiment_id], order_by=newest_first, output_format="list")
     return [
@@ -158,6 +108,15 @@ def list_runs(experiment: str) -> list[RunRow]:
         )
         for run in runs
     ]
+
+
+def _missing_experiment(name: str, known: Sequence[str]) -> str:
+    own = sorted(set(known) - {"Default"})
+    others = f" It has {', '.join(own)}." if own else ""
+    return (
+        f"MLflow at {shown_store()} has no experiment '{name}'{did_you_mean(name, own)}.{others} "
+        "Run `communique train` first, or choose another experiment with --experiment."
+    )
 
 
 def _rows_of_file(experiment: str) -> list[RunRow] | None:

@@ -1,0 +1,271 @@
+"""The connection to MLflow: where it logs, whether its server answers, and the experiments and files that it needs.
+
+MLflow's own setting MLFLOW_TRACKING_URI names the store; by default it is a SQLite file in the working folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from labels.errors import TrackingError
+from labels.files import cache_folder
+from trainer.environment import silence_libraries
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+_TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
+_CLOCK_STEP = 5.0
+"""Tolerance in seconds for the start time of a process, which shifts if the system clock is adjusted."""
+_PATIENCE, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_SECONDS_TO_ANSWER = 4
+_SECONDS_FOR_THE_PROBE = 7
+"""Limit that includes looking up the host name, which has no timeout of its own."""
+_SECONDS_TRUSTED = 2.0
+"""Time after an answer of the server during which the server is not asked again."""
+
+_answered: dict[str, float] = {}
+"""When each server answered last, by URI."""
+
+
+@contextmanager
+def mlflow_store(what: str) -> Iterator[Any]:
+    """Provide the MLflow module, and convert its errors to TrackingError.
+
+    MLflow is imported here because the import takes seconds, which commands without tracking need not spend. `what` is
+    the operation on the store, for messages: "read", "written"...
+
+    Raises:
+        TrackingError: the server does not answer, or MLflow reported an error.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        check_server(mlflow.get_tracking_uri())
+        yield mlflow
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(
+            f"the MLflow store at {shown_store()} could not be {what} ({first_line(error)}). Check MLFLOW_TRACKING_URI."
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, shortened, or the error's type if it has no message."""
+    return next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+
+
+def shown_store() -> str:
+    """Return the URI of the MLflow store without its password."""
+    import mlflow
+
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", str(mlflow.get_tracking_uri()))
+
+
+# -- a server
+
+
+def check_server(uri: str) -> None:
+    """Check that the MLflow server at an HTTP address answers; other stores are not checked.
+
+    MLflow itself would repeat a request for minutes before it reports an error. The user's own values of MLflow's
+    settings for the number of retries and the timeout are respected.
+
+    Raises:
+        TrackingError: the server does not answer within seconds, or a proxy reports that the server is down.
+    """
+    if not uri.startswith(("http://", "https://")) or time.monotonic() < _answered.get(uri, 0) + _SECONDS_TRUSTED:
+        return
+    problem = _problem_of_server(uri)
+    if problem:
+        raise TrackingError(
+            f"the MLflow server at {shown_store()} does not answer ({problem}). Start the server or correct "
+            "MLFLOW_TRACKING_URI. If this variable is not set, MLflow logs to mlflow.db in the working folder."
+        )
+    _answered[uri] = time.monotonic()
+
+
+def _problem_of_server(uri: str) -> str:
+    """Return the reason why a server does not answer; empty if it answers."""
+    found: list[str] = []
+    # In a thread, because no timeout limits the lookup of a host name or an answer that never ends.
+    thread = threading.Thread(target=lambda: found.append(_ask(uri)), daemon=True)
+    thread.start()
+    patient = os.environ.get(_PATIENCE) or os.environ.get(_TIMEOUT)
+    thread.join(None if patient else _SECONDS_FOR_THE_PROBE)
+    return found[0] if found else f"no answer within {_SECONDS_FOR_THE_PROBE} seconds"
+
+
+def _ask(uri: str) -> str:
+    """Request the health page of a server, with the credentials and certificates that MLflow uses."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    timeout = float(os.environ.get(_TIMEOUT) or _SECONDS_TO_ANSWER)
+    retries = int(os.environ.get(_PATIENCE) or 0)
+    try:
+        answer = http_request(
+            get_default_host_creds(uri), "/health", "GET", max_retries=retries, timeout=timeout, raise_on_status=False
+        )
+    except (MlflowException, OSError) as error:
+        return _reason(error, uri, timeout)
+    # Any other status comes from a server that is up: an old version of MLflow has no health page.
+    return f"status {answer.status_code}" if answer.status_code in (502, 503, 504) else ""
+
+
+def _reason(error: BaseException, uri: str, timeout: float) -> str:
+    """Explain a failed request: MLflow's message repeats the request and the names of several classes."""
+    text = str(error)
+    if re.search(r"timed? ?out", text, re.IGNORECASE):
+        return f"no answer within {timeout:g} seconds"
+    if re.search(r"resol(ve|ution)|Name or service not known|getaddrinfo", text):
+        return f"the host name {urlsplit(uri).hostname} is unknown"
+    if "refused" in text:
+        return "the connection was refused"
+    return first_line(error)
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Let MLflow give up after the first failed request, unless the user has set the number of retries."""
+    settings = {_PATIENCE: "0", _TIMEOUT: str(_SECONDS_TO_ANSWER)}
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+# -- the store
+
+
+def connect(*, create: bool = True) -> None:
+    """Point MLflow at its store, and mark runs whose process has ended as KILLED.
+
+    Args:
+        create: create the default or named SQLite file if it does not exist.
+
+    Raises:
+        TrackingError: the store cannot be reached, or does not exist while `create` is false.
+    """
+    silence_libraries()
+    if not create:
+        refuse_missing_store()
+    with mlflow_store("reached") as mlflow:
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            mlflow.set_tracking_uri(DEFAULT_URI)
+        _create_database(mlflow.get_tracking_uri())
+        mark_stale_runs()
+
+
+def refuse_missing_store() -> None:
+    """Raise TrackingError if MLflow's store is a SQLite file that does not exist: reading would create the file."""
+    path = sqlite_file(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    if path is not None and not path.exists():
+        raise TrackingError(
+            f"nothing has been logged to MLflow yet: there is no file {path}. Run `communique train` first. If your "
+            "runs are in another place, change to the folder with mlflow.db or set MLFLOW_TRACKING_URI."
+        )
+
+
+def _create_database(uri: str) -> None:
+    """Create a missing SQLite tracking database by copying an empty database.
+
+    MLflow itself would run all its schema migrations, which takes seconds. If the copy fails, MLflow creates the
+    database.
+    """
+    path = sqlite_file(uri)
+    if path is None or path.exists() or not path.parent.is_dir():
+        return
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        shutil.copyfile(_empty_database(), draft)
+        # Unlike a move, a link cannot replace a file that another process created in the meantime.
+        os.link(draft, path)
+    except (OSError, ImportError):  # the function that creates the tables is not part of MLflow's public API
+        return
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of a plain `sqlite:///PATH` tracking URI; None for any other URI."""
+    name = uri.removeprefix("sqlite:///")
+    return Path(name) if name and name != uri and name != ":memory:" and "?" not in name else None
+
+
+def _empty_database() -> Path:
+    """Return a SQLite file in the cache that has the empty tables of this version of MLflow."""
+    import mlflow
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
+
+    path = cache_folder() / "mlflow" / f"empty-{mlflow.__version__}.db"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        logger.info("Making an empty MLflow database in %s, to be copied from now on", path)
+        draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        try:
+            engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{draft}")
+            _initialize_tables(engine)
+            engine.dispose()
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    return path
+
+
+def mark_stale_runs() -> int:
+    """Mark RUNNING runs of this host whose process has ended as KILLED; returns the number of marked runs."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    running = mlflow.search_runs(
+        search_all_experiments=True, filter_string="attributes.status = 'RUNNING'", output_format="list"
+    )
+    stale = [run.info for run in running if is_gone(run.data.tags)]
+    for run in stale:
+        try:
+            mlflow.MlflowClient().set_terminated(run.run_id, status="KILLED")
+        except MlflowException as error:  # not a reason to refuse the run that starts now
+            logger.warning("Run %s could not be marked KILLED: %s", run.run_id, first_line(error))
+        else:
+            logger.info("Run %s (%s) was left open by a process that ended: marked KILLED", run.run_id, run.run_name)
+    return len(stale)
+
+
+def process_tags() -> dict[str, str]:
+    """Return the tags that identify this process, for `is_gone`."""
+    import psutil
+
+    process = psutil.Process()
+    started = f"{process.create_time():.2f}"
+    return {_TAG_HOST: socket.gethostname(), _TAG_PID: str(process.pid), _TAG_STARTED: started}
+
+
+def is_gone(tags: Mapping[str, str]) -> bool:
+    """Return whether a run's process ran on this host and has ended (another process may have the same id now)."""
+    import psutil
+
+    if tags.get(_TAG_HOST) != socket.gethostname() or _TAG_PID not in tags:
+        return False
+    try:
+        started: float = psutil.Process(int(tags[_TAG_PID])).create_time()
+        return abs(started - float(tags.get(_TAG_STARTED, 0))) > _CLOCK_STEP
+    except psutil.Error:
+        return True

@@ -1,0 +1,188 @@
+"""The record of a run: everything that MLflow logs about a run besides the other files of its folder.
+
+A run writes its record to its folder whether or not MLflow is available, so a run can be logged completely later.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from labels.errors import DataError
+from labels.files import read_text, write_whole
+from labels.settings import store_name
+from trainer.config.experiment import Experiment, TrackingSection
+from trainer.data.dataset import Dataset, hash_examples, read_gold
+from trainer.evaluation.report import Report
+from trainer.model.model import read_manifest
+
+RECORD = "tracking.json"
+RUN_TAG = "communique.run"
+"""MLflow tag with the id of a record, by which a run that is already logged is recognised."""
+
+Command = Literal["train", "learning-curve", "sweep", "evaluate"]
+
+
+class Tracked(BaseModel):
+    """The place of a run in MLflow; fields are empty if nothing was logged.
+
+    `problem` is the reason why the run, or its registered version, is missing in MLflow.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str = ""
+    model_uri: str = ""
+    registered_version: str = ""
+    problem: str = ""
+
+
+UNTRACKED = Tracked()
+
+
+class Record(BaseModel):
+    """The record of a run.
+
+    `id` identifies the run in every MLflow store; `experiment` and `name` are the names of its experiment and run in
+    MLflow; `params` are nested as in the experiment's file; `parts` has the number of rows of each part of the data,
+    which come from `source`. `tracked` is the run's place in MLflow when the record was saved. `older_model` is the id
+    of the model if an older version of communique wrote the folder, without a record.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    command: Command
+    experiment: str
+    name: str
+    params: dict[str, Any]
+    tags: dict[str, str]
+    parts: dict[str, int] = {}
+    source: str = ""
+    register_as: str = ""
+    older_model: str = ""
+    tracked: Tracked = UNTRACKED
+
+    def save(self, folder: Path) -> None:
+        """Write the record to the folder of its run.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        write_whole(folder / RECORD, [self.model_dump_json(indent=1) + "\n"])
+
+    def but(self, **changes: Any) -> Record:
+        """Return the record with changed values."""
+        return self.model_copy(update=changes)
+
+
+def new_record(
+    command: Command, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], **rest: Any
+) -> Record:
+    """Return the record of a new run; parameters are converted to the types of JSON."""
+    values = json.loads(json.dumps(params))
+    return Record(
+        id=uuid.uuid4().hex, command=command, experiment=experiment, name=name, params=values, tags=dict(tags), **rest
+    )
+
+
+def record_experiment(command: Command, experiment: Experiment, dataset: Dataset, *, beside: str = "") -> Record:
+    """Return the record of a run of an experiment.
+
+    Args:
+        beside: if given, the run is logged in the MLflow experiment `NAME-BESIDE`, separate from the runs that the
+            leaderboard ranks.
+    """
+    tags = {
+        "codebook.name": dataset.codebook.name,
+        "codebook.hash": dataset.codebook.hash,
+        "split.hash": dataset.split.hash,
+        "data.training_hash": dataset.training_hash,
+        # The tag keeps its original name, so that the leaderboard groups earlier runs with later runs.
+        "data.judging_hash": dataset.evaluation_hash,
+        "synthetic": str(dataset.synthetic).lower(),
+    }
+    return new_record(
+        command,
+        "-".join(part for part in (experiment.tracking.experiment, beside) if part),
+        experiment.name,
+        published(experiment),
+        tags,
+        parts={part: len(examples) for part, examples in dataset.parts.items()},
+        source=dataset.source,
+        register_as="" if beside else experiment.tracking.register_as,
+    )
+
+
+def published(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment's content without the password of its label store."""
+    content = experiment.model_dump()
+    if experiment.data.store:
+        content["data"]["store"] = store_name(experiment.data.store)
+    return content
+
+
+def read_record(folder: Path) -> Record:
+    """Return the record in the folder of a run.
+
+    Raises:
+        DataError: the folder is not the folder of a run, or its record is damaged.
+    """
+    if (folder / RECORD).is_file():
+        try:
+            return Record.model_validate_json(read_text(folder / RECORD))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(map(str, problem["loc"]))
+            raise DataError(
+                f"{folder / RECORD}: this record of a run is damaged ({key}: {problem['msg']}). Restore the file."
+            ) from error
+    if (folder / "report.json").is_file() and (folder / "artefact" / "manifest.json").is_file():
+        return _record_of_older_version(folder)
+    unfinished = (folder / "study.journal").is_file()
+    raise DataError(
+        f"{folder}: this sweep is not finished. Repeat its command to finish the sweep."
+        if unfinished
+        else f"{folder}: this is not the folder of a run: it has no {RECORD}. Name a folder that `communique train`, "
+        "`sweep` or `evaluate --out` has written."
+    )
+
+
+def _record_of_older_version(folder: Path) -> Record:
+    """Return the record of a training run whose version of communique saved none, as far as its files tell."""
+    report, manifest = Report.read(folder / "report.json"), read_manifest(folder / "artefact")
+    params: dict[str, Any] = {
+        "name": report.experiment or manifest.kind,
+        "seed": manifest.seed,
+        "data": {"source": report.data},
+        "model": manifest.details.get("model", {"kind": manifest.kind}),
+    }
+    if report.intervals:
+        params["evaluation"] = {"confidence": report.intervals.confidence}
+    tags = {
+        "codebook.name": manifest.codebook_name,
+        "codebook.hash": manifest.codebook_hash,
+        "split.hash": manifest.split_hash,
+        "data.training_hash": manifest.training_hash,
+        "synthetic": str(manifest.synthetic).lower(),
+    }
+    examples = {part: read_gold(folder / "predictions.parquet", part) for part in ("validation", "test")}
+    if all(examples.values()):
+        tags["data.judging_hash"] = hash_examples(example for part in examples.values() for example in part)
+    counts = {"train": report.n_train, "validation": report.n_validation, "test": report.n_test}
+    return Record(
+        id=f"{manifest.digest} {manifest.created_at}",
+        command="train",
+        experiment=TrackingSection().experiment,
+        name=params["name"],
+        params=params,
+        tags=tags,
+        parts={part: count for part, count in counts.items() if count is not None},
+        source=report.data,
+        older_model=manifest.digest,
+    )

@@ -1,0 +1,195 @@
+"""Models registered in MLflow, and artefacts fetched from MLflow by URI."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from labels.errors import ArtefactError, TrackingError, did_you_mean
+from trainer.runs.tracking.connection import connect, first_line, mlflow_store, shown_store
+from trainer.runs.tracking.locations import describe_move
+from trainer.runs.tracking.tracker import ARTEFACT
+
+CHAMPION = "champion"
+
+
+def check_registration(name: str) -> None:
+    """Check that a model can be registered under `name`; an empty name is not checked.
+
+    Raises:
+        TrackingError: MLflow does not allow the name, or has a prompt with this name.
+    """
+    if not name:
+        return
+    if "/" in name or ":" in name or not name.strip():
+        raise TrackingError(
+            f"a model cannot be registered as '{name}': MLflow does not allow '/' and ':' in names. Change "
+            "tracking.register_as, or for `communique track` the option --register-as."
+        )
+    with mlflow_store("read") as mlflow:
+        found = _registered_model(mlflow.MlflowClient(), name)
+    if found is not None and "mlflow.prompt.is_prompt" in found.tags:
+        raise TrackingError(
+            f"a model cannot be registered as '{name}': MLflow has a prompt with this name. Change "
+            "tracking.register_as, or for `communique track` the option --register-as."
+        )
+
+
+def _registered_model(client: Any, name: str) -> Any:
+    """Return a registered model, or None if MLflow has no model with this name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def find_version(name: str, run_id: str) -> str:
+    """Return the version of a registered model that comes from a run; empty if there is none."""
+    with mlflow_store("read") as mlflow:
+        quoted = name.replace("'", "''")
+        found = mlflow.MlflowClient().search_model_versions(f"name='{quoted}'")
+    return next((str(version.version) for version in found if version.run_id == run_id), "")
+
+
+def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
+    """Register a logged model under `name`; returns the new version."""
+    # Output is suppressed because MLflow prints a message about the registration, and so does the command.
+    with mlflow_store("written") as mlflow, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        return str(mlflow.register_model(model_uri, name, tags=dict(tags)).version)
+
+
+def point_champion(name: str, version: str) -> None:
+    """Point the alias `champion` of a registered model at a version."""
+    with mlflow_store("written") as mlflow:
+        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, version)
+
+
+def champion_runs() -> set[str]:
+    """Return the ids of the runs whose models are champions; a champion whose version was deleted is left out."""
+    from mlflow.exceptions import MlflowException
+
+    runs: set[str] = set()
+    with mlflow_store("read") as mlflow:
+        client = mlflow.MlflowClient()
+        for model in mlflow.search_registered_models():
+            if CHAMPION in model.aliases:
+                try:
+                    runs.add(client.get_model_version_by_alias(model.name, CHAMPION).run_id)
+                except MlflowException:
+                    continue
+    return runs
+
+
+def fetch_artefact(reference: str) -> Path:
+    """Return the local artefact folder for a path or an MLflow URI (`models:/...`, `runs:/...`).
+
+    A path may name the artefact folder or the folder of a run that contains it.
+
+    Raises:
+        ArtefactError: MLflow has no model with this URI, its files are missing, or it does not contain an artefact.
+        TrackingError: MLflow cannot be reached, or has no store yet.
+    """
+    if not reference.startswith(("models:/", "runs:/")):
+        path = Path(reference)
+        return path / ARTEFACT if (path / ARTEFACT / "manifest.json").is_file() else path
+    connect(create=False)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference))
+    except (MlflowException, OSError) as error:
+        raise ArtefactError(f"{reference}: {_explain(reference, error)}") from error
+    for candidate in (folder, folder / ARTEFACT, *sorted(folder.glob("artifacts/*"))):
+        if (candidate / "manifest.json").is_file():
+            return candidate
+    raise ArtefactError(
+        f"{reference}: this model was not logged by communique: it does not contain manifest.json. "
+        "Use a model that `communique train` logged."
+    )
+
+
+# -- why an artefact cannot be fetched
+
+
+def _explain(reference: str, error: Exception) -> str:
+    """Return what is wrong with a reference that MLflow could not resolve, and how to fix it."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    scheme, _, place = reference.partition(":/")
+    explain = _explain_run if scheme == "runs" else _explain_logged if place.startswith("m-") else _explain_registered
+    try:
+        found = explain(MlflowClient(), place.strip("/"))
+    except (MlflowException, ValueError):
+        found = ""
+    return found or (
+        f"MLflow at {shown_store()} does not have this model ({first_line(error)}). Run `communique leaderboard` to "
+        "list the logged models."
+    )
+
+
+def _explain_run(client: Any, place: str) -> str:
+    run_id = place.partition("/")[0]
+    run = client.get_run(run_id)
+    if run.info.lifecycle_stage == "deleted":
+        return f"this run was deleted. Restore the run with `mlflow runs restore --run-id {run_id}`."
+    if moved := describe_move(run.info.artifact_uri):
+        return moved
+    return ""
+
+
+def _explain_logged(client: Any, model_id: str) -> str:
+    return describe_move(client.get_logged_model(model_id).artifact_location)
+
+
+def _explain_registered(client: Any, place: str) -> str:
+    name, _, alias = place.partition("@")
+    name, _, number = name.partition("/")
+    model = _registered_model(client, name)
+    if model is None:
+        known = sorted(each.name for each in client.search_registered_models())
+        models = f"Registered models: {', '.join(known)}. " if known else ""
+        return (
+            f"MLflow at {shown_store()} has no registered model '{name}'{did_you_mean(name, known)}. {models}"
+            "Run `communique leaderboard` to list the logged models."
+        )
+    versions = sorted(int(each.version) for each in client.search_model_versions(f"name='{name}'"))
+    if alias:
+        number = str(model.aliases.get(alias, ""))
+    if number and int(number) in versions:
+        return _explain_version(client, name, number)
+    return _explain_missing_version(name, alias, number, versions)
+
+
+def _explain_missing_version(name: str, alias: str, number: str, versions: list[int]) -> str:
+    what = f"the alias '{alias}'" if alias else f"version {number}"
+    problem = f"MLflow at {shown_store()} has no {what} of the registered model '{name}'"
+    if alias and number:
+        problem = f"the alias '{alias}' points at version {number} of '{name}', which was deleted"
+    if not versions:
+        return f"{problem}, and no version is left. Register a model with `communique track RUN --register-as {name}`."
+    repair = f"Use a version that exists ({', '.join(f'models:/{name}/{each}' for each in versions[-5:])})"
+    if alias:
+        call = f"mlflow.MlflowClient().set_registered_model_alias('{name}', '{alias}', '{versions[-1]}')"
+        repair += f', or point the alias at a version: python -c "import mlflow; {call}"'
+    return f"{problem}. {repair}. Run `communique leaderboard` to list the logged models."
+
+
+def _explain_version(client: Any, name: str, number: str) -> str:
+    """Explain a version that exists: its files cannot be read."""
+    version = client.get_model_version(name, number)
+    source = str(version.source)
+    if source.startswith("models:/m-"):
+        source = client.get_logged_model(source.removeprefix("models:/")).artifact_location
+    return describe_move(source) or (
+        f"version {number} of '{name}' is registered, but its files in {source} cannot be read. Restore this folder, "
+        f"or use the folder of run {version.run_id} instead, such as runs/finetune."
+    )

@@ -1,0 +1,310 @@
+"""Log the folder of a run to MLflow: right after the run, or later if MLflow failed.
+
+What a run has computed is in its folder before anything is logged, so no failure of MLflow can lose a result.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from labels.errors import CommuniqueError, DataError, TrackingError
+from labels.files import read_text
+from trainer.evaluation.report import Report, headline_metrics
+from trainer.runs.tracking.connection import connect, first_line, mlflow_store
+from trainer.runs.tracking.record import RUN_TAG, Record, Tracked, read_record
+from trainer.runs.tracking.registry import check_registration, find_version, register
+from trainer.runs.tracking.tracker import ARTEFACT, Tracker, log_model, tracked_run
+
+logger = logging.getLogger(__name__)
+
+_TRIAL_TAG = "communique.trial"
+
+
+class OpenRun:
+    """A run that computes, and its open MLflow run, if there is one.
+
+    `problem` is the reason why the run could not be opened in MLflow.
+    """
+
+    def __init__(self, record: Record, tracker: Tracker | None = None, problem: str = "") -> None:
+        self.record = record
+        self._tracker = tracker
+        self._problem = problem
+
+    def log_trial(
+        self, number: int, values: Mapping[str, Any], metrics: Mapping[str, float | None], problem: str
+    ) -> None:
+        """Log a trial of a sweep as a child run. After a failure, trials wait for `finish`."""
+        if self._tracker is None or self._tracker.incomplete:
+            return
+        try:
+            _log_trial(self._tracker, self.record, number, values, metrics, problem)
+        except Exception as error:
+            logger.warning("Trial %s is not logged to MLflow yet: %s", number, describe(error))
+            self._tracker.incomplete = True
+
+    def finish(self, folder: Path) -> Tracked:
+        """Log the finished folder of the run; returns its place in MLflow, or the problem.
+
+        Nothing is raised: whatever MLflow reports now, the folder is complete and can be logged later.
+        """
+        if self._tracker is None:
+            return Tracked(problem=self._problem)
+        self._tracker.incomplete = True
+        try:
+            model_uri = log_folder(self._tracker, self.record, folder)
+            self._tracker.incomplete = False
+        except Exception as error:
+            return Tracked(problem=describe(error))
+        return _note(folder, self.record, _register(self.record, self._tracker.run_id, model_uri))
+
+
+def describe(error: Exception) -> str:
+    """Return an error of MLflow or of a library below it as a sentence."""
+    return str(error) if isinstance(error, CommuniqueError) else f"{type(error).__name__}: {first_line(error)}"
+
+
+@contextmanager
+def open_run(record: Record, *, enabled: bool = True, required: bool = True) -> Iterator[OpenRun]:
+    """Open an MLflow run for a computation, and log what is known before: parameters, data and tags.
+
+    All that can be checked is checked before the block: the server, the experiment, the place of its artifacts, and the
+    name of the registered model.
+
+    Args:
+        enabled: if false, nothing is logged.
+        required: if false, a run that cannot be opened is no error.
+
+    Raises:
+        TrackingError: the run is required and cannot be opened.
+    """
+    if not enabled:
+        yield OpenRun(record)
+        return
+    with ExitStack() as stack:
+        try:
+            tracker = _start(stack, record)
+        except TrackingError as error:
+            if required:
+                raise
+            yield OpenRun(record, problem=str(error))
+        else:
+            yield OpenRun(record, tracker)
+
+
+def _start(stack: ExitStack, record: Record) -> Tracker:
+    connect()
+    check_registration(record.register_as)
+    with ExitStack() as own:
+        tracker = own.enter_context(_logged_run(record))
+        _log_beginning(tracker, record)
+        stack.push(own.pop_all())
+    return tracker
+
+
+def _logged_run(record: Record, run_id: str = "") -> AbstractContextManager[Tracker]:
+    return tracked_run(record.experiment, record.name, {**record.tags, RUN_TAG: record.id}, run_id=run_id)
+
+
+def track_finished(folder: Path, record: Record) -> Tracked:
+    """Log the folder of a run that has just finished; returns its place in MLflow, or the problem."""
+    with open_run(record, required=False) as run:
+        return run.finish(folder)
+
+
+def track_later(folder: Path, *, experiment: str = "", register_as: str = "") -> tuple[Tracked, bool]:
+    """Log the folder of a run to MLflow, completely, unless it is logged already.
+
+    A run that was logged only in part is continued.
+
+    Args:
+        experiment: name of the MLflow experiment; empty for the experiment that the run names.
+        register_as: name under which the model is registered; empty for the name that the run asks for, if any.
+
+    Returns:
+        The run's place in MLflow, and whether the run was already logged.
+
+    Raises:
+        DataError: the folder is not the folder of a run, or is not complete.
+        TrackingError: MLflow reported an error.
+    """
+    record = read_record(folder)
+    record = record.but(experiment=experiment or record.experiment, register_as=register_as or record.register_as)
+    connect()
+    check_registration(record.register_as)
+    found = _find_run(record, anywhere=not experiment)
+    if found is not None and found.info.status == "FINISHED":
+        return _note(folder, record, _register(record, found.info.run_id, _model_of(found))), True
+    if found is not None:
+        record = record.but(experiment=_experiment_of(found))
+    with _logged_run(record, found.info.run_id if found else "") as tracker:
+        _log_beginning(tracker, record)
+        model_uri = log_folder(tracker, record, folder)
+    return _note(folder, record, _register(record, tracker.run_id, model_uri)), False
+
+
+def _find_run(record: Record, *, anywhere: bool) -> Any:
+    """Return the MLflow run that a record belongs to, or None; its experiment may have been renamed (`anywhere`)."""
+    with mlflow_store("read") as mlflow:
+        scope: dict[str, Any] = (
+            {"search_all_experiments": True} if anywhere else {"experiment_names": [record.experiment]}
+        )
+        for tag, value in ((RUN_TAG, record.id), ("model.id", record.older_model)):
+            query = f"tags.`{tag}` = '{value}'"
+            found = mlflow.search_runs(**scope, filter_string=query, output_format="list") if value else []
+            # A finished run comes first: an earlier attempt may have failed.
+            for run in sorted(found, key=lambda run: run.info.status != "FINISHED"):
+                return run
+    return None
+
+
+def _experiment_of(run: Any) -> str:
+    with mlflow_store("read") as mlflow:
+        return str(mlflow.get_experiment(run.info.experiment_id).name)
+
+
+def _model_of(run: Any) -> str:
+    """Return the URI of the model that a run logged last; empty if it logged none."""
+    models = run.outputs.model_outputs if run.outputs else []
+    return f"models:/{models[-1].model_id}" if models else ""
+
+
+def _register(record: Record, run_id: str, model_uri: str) -> Tracked:
+    """Register the model of a logged run, if the run asks for it and the model is not registered yet."""
+    if not (model_uri and record.register_as):
+        return Tracked(run_id=run_id, model_uri=model_uri)
+    try:
+        version = find_version(record.register_as, run_id) or register(
+            model_uri, record.register_as, {"kind": str(record.params["model"]["kind"])}
+        )
+    except Exception as error:
+        problem = f"its model could not be registered as '{record.register_as}': {describe(error)}"
+        return Tracked(run_id=run_id, model_uri=model_uri, problem=problem)
+    return Tracked(run_id=run_id, model_uri=model_uri, registered_version=version)
+
+
+def _note(folder: Path, record: Record, tracked: Tracked) -> Tracked:
+    """Save the place of a run in MLflow to its folder, if the folder can be written."""
+    try:
+        record.but(tracked=tracked).save(folder)
+    except DataError as error:
+        logger.warning("%s", error)
+    return tracked
+
+
+# -- what is logged
+
+
+def _log_beginning(tracker: Tracker, record: Record) -> None:
+    """Log what is known before a run. The file shows whether artifacts can be stored."""
+    tracker.log_params(_flattened(record.params))
+    for part, rows in record.parts.items():
+        tracker.log_examples(part, rows, record.source, record.tags.get("split.hash", ""))
+    if record.command != "evaluate":
+        tracker.log_text(json.dumps(record.params, indent=1) + "\n", "experiment.json")
+
+
+def _flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested sections to values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def log_folder(tracker: Tracker, record: Record, folder: Path) -> str:
+    """Log the outputs in the folder of a run; returns the URI of its model, or an empty string if there is none.
+
+    Raises:
+        DataError: a file of the run is missing or damaged.
+        TrackingError: MLflow reported an error.
+    """
+    try:
+        return _LOGS[record.command](tracker, record, folder)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise DataError(f"{folder}: a file of the run is missing or damaged ({error}). Restore the folder.") from error
+
+
+def _log_training(tracker: Tracker, _: Record, folder: Path) -> str:
+    report = Report.read(folder / "report.json")
+    tracker.log_metrics(headline_metrics(report))
+    for name in ("plots", "report.json", "split.json", "predictions.parquet", "artefact/codebook.toml"):
+        tracker.log_output(folder / name)
+    tracker.set_tags({"model.id": report.model_id})
+    return log_model(folder / ARTEFACT)
+
+
+def _log_evaluation(tracker: Tracker, _: Record, folder: Path) -> str:
+    tracker.log_metrics(headline_metrics(Report.read(folder / "report.json")))
+    tracker.log_output(folder / "report.json")
+    return ""
+
+
+def _log_curve(tracker: Tracker, _: Record, folder: Path) -> str:
+    """Log the figures (with the number of labelled sentences as step), the gain and the files of a learning curve."""
+    curve = json.loads(read_text(folder / "learning_curve.json"))
+    for point in curve["points"]:
+        figures = _interval("macro_f1", point["macro_f1"])
+        figures |= {f"f1.{label}": figure["value"] for label, figure in point["per_label_f1"].items()}
+        tracker.log_metrics(figures, step=point["labelled"])
+    if curve["outlook"]:
+        tracker.log_metrics(_interval("gain", curve["outlook"]["gain"]))
+    for name in ("plots", "learning_curve.json", "learning_curve.csv"):
+        tracker.log_output(folder / name)
+    return ""
+
+
+def _interval(name: str, figure: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: figure["value"], f"{name}.low": figure["low"], f"{name}.high": figure["high"]}
+
+
+def _log_sweep(tracker: Tracker, record: Record, folder: Path) -> str:
+    """Log the best score, the files, and the trials that are not logged yet."""
+    with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
+        trials = list(csv.DictReader(file))
+    logged, scores = _logged_trials(tracker), []
+    for trial in trials:
+        number, problem = int(trial.pop("trial")), trial.pop("problem")
+        score, seconds = trial.pop("validation_macro_f1"), trial.pop("seconds")
+        scores += [float(score)] if score else []
+        figures = {"validation_macro_f1": float(score) if score else None, "train_seconds": float(seconds)}
+        if number not in logged:
+            _log_trial(tracker, record, number, trial, figures, problem)
+    tracker.log_metrics({"validation_macro_f1": max(scores, default=None)})
+    for name in ("trials.csv", "best.toml", "split.json"):
+        tracker.log_output(folder / name)
+    return ""
+
+
+def _log_trial(
+    tracker: Tracker,
+    record: Record,
+    number: int,
+    values: Mapping[str, Any],
+    figures: Mapping[str, float | None],
+    problem: str,
+) -> None:
+    params = {"model.kind": record.params["model"]["kind"], **values}
+    tracker.log_nested(f"{record.name} {number}", params, figures, problem, {_TRIAL_TAG: str(number)})
+
+
+def _logged_trials(tracker: Tracker) -> set[int]:
+    """Return the numbers of the trials that are finished child runs of a sweep's run."""
+    query = f"tags.mlflow.parentRunId = '{tracker.run_id}'"
+    with mlflow_store("read") as mlflow:
+        children = mlflow.search_runs(search_all_experiments=True, filter_string=query, output_format="list")
+    return {int(child.data.tags.get(_TRIAL_TAG, -1)) for child in children if child.info.status != "RUNNING"}
+
+
+_LOGS: dict[str, Callable[[Tracker, Record, Path], str]] = {
+    "train": _log_training,
+    "evaluate": _log_evaluation,
+    "learning-curve": _log_curve,
+    "sweep": _log_sweep,
+}
