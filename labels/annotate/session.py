@@ -20,6 +20,7 @@ from labels.errors import CodebookError
 from labels.records import Annotation, EventKind, Sentence, State
 from labels.sampling.suggestions import Suggestion
 from labels.store import Context, Draft, Store, last_midnight, now
+from labels.typography import search_form
 
 
 @dataclass(frozen=True)
@@ -238,12 +239,13 @@ class Session(ABC):
         self._cursor, self._item = self._next_undecided(self._cursor or 0), None
 
     def find(self, words: str) -> bool:
-        """Go to the next sentence that contains `words`, ignoring case; returns False if the draw has none."""
+        """Go to the next sentence that contains `words`, ignoring case and typography; returns False if none does."""
         # The search starts after the current sentence, which may contain the words itself and so comes last.
         start = 0 if self._cursor is None else self._cursor + 1
-        texts = {sentence.id: sentence.text.casefold() for sentence in self._store.documents.sentences(self._order)}
+        wanted = search_form(words)
+        texts = {sentence.id: sentence.text for sentence in self._store.documents.sentences(self._order)}
         for place in [*range(start, len(self._order)), *range(start)]:
-            if words.casefold() in texts[self._order[place]]:
+            if wanted and wanted in search_form(texts[self._order[place]]):
                 return self.go_to(place + 1)
         return False
 

@@ -18,7 +18,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from labels.errors import CodebookError, did_you_mean
+from labels.errors import CodebookError, DataError, did_you_mean
+from labels.inputs import read_toml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 BY_NAME = "#"
@@ -28,8 +29,6 @@ RESERVED_KEYS = frozenset(f"nsuq?!/:{BY_NAME}")
 _FREE_KEYS = "123456789abcdefghijklmoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LISTED = 12
 """The maximum number of labels listed in an error message."""
-# Lazy, to match the nearest next word, and bounded, to avoid matches across distant clauses.
-_GAP = r"(?:\W+\w+){0,6}?\W+"
 
 
 class _Strict(BaseModel):
@@ -46,7 +45,7 @@ class LabelExample(_Strict):
 class Label(_Strict):
     """A statement type: a name for files and columns, a title for readers, and the rules for choosing the label.
 
-    `key` selects the label while labelling. `cues` are phrases that `compile_cue` turns into search patterns.
+    `key` selects the label while labelling. `cues` are phrases that `labels.codebook.cues.Cue` finds in texts.
     `crosswalk` maps the name of another scheme, such as "cameo", to its codes.
     """
 
@@ -205,23 +204,6 @@ class Codebook(_Strict):
         return found[0]
 
 
-def compile_cue(cue: str) -> re.Pattern[str]:
-    r"""Compile a cue into a pattern that matches at word boundaries and ignores case.
-
-    `*` at the end of a word matches any ending; `...` matches up to six words.
-
-    >>> bool(compile_cue("pledg* ... million").search("Oslo pledged another 40 million."))
-    True
-    """
-    parts = [r"\s+".join(_word(word) for word in part.split()) for part in cue.split("...")]
-    # Not \b: a cue may begin with a sign such as "$".
-    return re.compile(r"(?<!\w)" + _GAP.join(parts), re.IGNORECASE)
-
-
-def _word(word: str) -> str:
-    return re.escape(word.removesuffix("*")) + (r"\w*" if word.endswith("*") else r"(?!\w)")
-
-
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
@@ -252,14 +234,15 @@ def load_codebook(name_or_path: str | Path) -> Codebook:
         text = (resources.files("labels.codebook") / "shipped" / f"{name_or_path}.toml").read_text(encoding="utf-8")
         return parse_codebook(text, f"{name_or_path}.toml")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        content = read_toml(path)
+    except DataError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise CodebookError(str(error)) from error
         raise CodebookError(
-            f"{name_or_path}: cannot read this codebook ({reason}). "
+            f"{name_or_path}: cannot read this codebook ({error.__cause__.strerror}). "
             f"Give a TOML file, or a shipped codebook: {', '.join(shipped_codebooks())}."
         ) from error
-    return parse_codebook(text, str(path))
+    return codebook_from_dict(content, str(path))
 
 
 def names_stored(reference: str) -> bool:

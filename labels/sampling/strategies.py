@@ -17,6 +17,7 @@ from labels.errors import InputError, StoreError, did_you_mean
 from labels.records import RANDOM_STRATEGIES
 from labels.settings import command
 from labels.store import Draw, DrawItem, Store, Uncertainty, now
+from labels.typography import fold
 
 STRATEGIES = ("random", "uncertainty", "diverse", "uncertain-diverse", "search", "audit", "retest", "relabel")
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
@@ -248,7 +249,8 @@ def representatives(
 
 def _search(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
     """Sentences that contain all words of the query."""
-    words = [phrase or word for phrase, word in _TERM.findall(request.query)]
+    # Folded: typographic quotes enclose a phrase too.
+    words = [phrase or word for phrase, word in _TERM.findall(fold(request.query))]
     if not words:
         raise InputError("strategy 'search' needs words to look for. Add them, e.g. --strategy 'search air defence'.")
     return _Plan({"search": [DrawItem(found) for found in store.unseen.matching(words, request.size)]})

@@ -21,6 +21,8 @@ import sqlalchemy as sa
 from labels.errors import InputError, StoreError
 from labels.settings import command, shown_url, sqlite_file, store_name, store_url
 from labels.store import tables
+from labels.store.search import SEARCH_FORM
+from labels.typography import search_form
 
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: the transaction takes the write lock when it begins.
@@ -66,8 +68,7 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
     # Turn off the driver's own transactions, which begin at the first write and end at each CREATE TABLE.
     # `_begin_sqlite` begins transactions instead.
     connection.isolation_level = None
-    # SQLite's `lower` changes only ASCII letters, so a search for “örebro” would not find “Örebro”.
-    connection.create_function("lower", 1, lambda text: None if text is None else text.lower(), deterministic=True)
+    connection.create_function(SEARCH_FORM, 1, search_form, deterministic=True)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     with suppress(sqlite3.OperationalError):

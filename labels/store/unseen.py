@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from labels.store import tables
 from labels.store.database import Part, count_rows, now, rows_among
 from labels.store.events import decided_by_anyone
+from labels.store.search import SearchForm
+from labels.typography import search_form
 
 Uncertainty = Literal["entropy", "margin"]
 """Measure of uncertainty: entropy grows with uncertainty; the margin between the two most likely labels shrinks."""
@@ -104,9 +106,9 @@ class Unseen(Part):
         return None
 
     def matching(self, words: Sequence[str], count: int) -> list[str]:
-        """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case."""
+        """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case and typography."""
         table = tables.sentences
-        contains = [table.c.text.icontains(word, autoescape=True) for word in words]
+        contains = [SearchForm(table.c.text).contains(search_form(word), autoescape=True) for word in words]
         # Ids are hashes, so ordering by id mixes the documents.
         query = sa.select(table.c.id).where(*_free_to_label(now()), *contains).order_by(table.c.id).limit(count)
         return self._column(query)

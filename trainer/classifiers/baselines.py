@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.codebook.schema import Codebook, compile_cue
+from labels.codebook.cues import Cue
+from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
+from labels.typography import Folded
 from trainer.calibration.calibration import Floats, Probabilities
 from trainer.classifiers.base import Classifier, label_matrix
 from trainer.config.models import KeywordsSection, MajoritySection
@@ -86,7 +88,7 @@ class KeywordsClassifier(_RatesClassifier):
             )
         self.labels = codebook.label_names
         self._exclusive, self._allows_none = codebook.exclusive, codebook.allow_none
-        self._patterns = [[compile_cue(cue) for cue in label.cues] for label in codebook.labels]
+        self._cues = [[Cue(phrase) for phrase in label.cues] for label in codebook.labels]
         self.rates_ = np.zeros((len(self.labels), MOST_CUES + 1))
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
@@ -117,10 +119,11 @@ class KeywordsClassifier(_RatesClassifier):
 
     def _count_cues(self, texts: Sequence[str]) -> NDArray[np.int64]:
         counts = [
-            [min(sum(1 for cue in cues if cue.search(text)), MOST_CUES) for cues in self._patterns] for text in texts
+            [min(sum(1 for cue in cues if cue.is_in(text)), MOST_CUES) for cues in self._cues]
+            for text in map(Folded, texts)
         ]
         return np.array(counts, dtype=np.int64).reshape(len(texts), len(self.labels))
 
     def describe(self) -> dict[str, Any]:
         """Number of cues per label."""
-        return {"cues": {name: len(cues) for name, cues in zip(self.labels, self._patterns, strict=True)}}
+        return {"cues": {name: len(cues) for name, cues in zip(self.labels, self._cues, strict=True)}}

@@ -515,6 +515,36 @@ def test_search_draws_what_holds_all_words_and_phrases(store: Store, query: str,
     assert {item.inclusion_probability for item in draw.items} == {None}
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("won't", {"They won’t sign the “cease\u2011ﬁre”."}),
+        ("WON’T", {"They won’t sign the “cease\u2011ﬁre”."}),
+        ("cease-fire", {"They won’t sign the “cease\u2011ﬁre”."}),
+        ("“sign the”", {"They won’t sign the “cease\u2011ﬁre”."}),
+        ("“the sign”", set()),
+        ("«40 million»", {"Oslo gave 40\u00a0mil\u00adlion to\nLwo\u0301w."}),
+        ("Lwów", {"Oslo gave 40\u00a0mil\u00adlion to\nLwo\u0301w."}),
+        ('"to lwów"', {"Oslo gave 40\u00a0mil\u00adlion to\nLwo\u0301w."}),
+        ("ＡＩＤ", {"More ａｉｄ for the Straße of Σάμος."}),
+        ("strasse", {"More ａｉｄ for the Straße of Σάμος."}),
+        ("ΣΆΜΟΣ", {"More ａｉｄ for the Straße of Σάμος."}),
+    ],
+)
+def test_search_finds_words_however_they_are_typed(store: Store, query: str, found: set[str]) -> None:
+    rows = [
+        "They won’t sign the “cease\u2011ﬁre”.",
+        "Oslo gave 40\u00a0mil\u00adlion to\nLwo\u0301w.",
+        "More ａｉｄ for the Straße of Σάμος.",
+    ]
+    store.add_annotated([Sentence(text, 0, len(text), text) for text in rows], [])
+
+    assignment = next_assignment(store, "ana", DrawRequest("search", query=query))
+
+    pending = assignment.pending if assignment else ()
+    assert {sentence.text for sentence in store.documents.sentences(pending)} == found
+
+
 def test_search_draws_no_more_than_asked_for_and_nothing_twice(store: Store) -> None:
     samples = [set(drawn(store, name, 15, "search", query="text")) for name in ("ana", "ben")]
 
@@ -524,7 +554,7 @@ def test_search_draws_no_more_than_asked_for_and_nothing_twice(store: Store) -> 
     assert next_assignment(store, "eva", DrawRequest("search", query="nowhere")) is None
 
 
-@pytest.mark.parametrize("query", ["", "  "])
+@pytest.mark.parametrize("query", ["", "  ", "\u200b \u00ad"])
 def test_search_needs_words(store: Store, query: str) -> None:
     with pytest.raises(InputError, match="'search' needs words to look for"):
         next_assignment(store, "ana", DrawRequest("search", query=query))
