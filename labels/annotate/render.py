@@ -5,7 +5,6 @@ The functions are pure. Two widgets follow them: the help page with all keys, an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from os.path import commonprefix
 from typing import Literal
@@ -19,8 +18,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from labels.annotate.session import Item, Opinion, Session, in_words, named
-from labels.codebook.schema import BY_NAME, Codebook, Label, compile_cue
+from labels.annotate.shown import ShownText, TypedText
+from labels.codebook.cues import Cue
+from labels.codebook.schema import BY_NAME, Codebook, Label
 from labels.records import Sentence
+from labels.typography import Folded
+from labels.visible import visible
 
 CUE_STYLE = "underline bold yellow"
 _MANY_LABELS = 12
@@ -31,13 +34,14 @@ class CueMarker:
     """Marks a codebook's cue words in a text."""
 
     def __init__(self, codebook: Codebook) -> None:
-        self._patterns: list[re.Pattern[str]] = [compile_cue(cue) for label in codebook.labels for cue in label.cues]
+        self._cues = [Cue(phrase) for label in codebook.labels for phrase in label.cues]
 
     def mark(self, text: str) -> Text:
-        """Return the text with every cue underlined."""
-        marked = Text(text, style="bold")
-        for pattern in self._patterns:
-            marked.highlight_regex(pattern, CUE_STYLE)
+        """Return the text with every cue underlined; control characters are visible."""
+        marked = ShownText(text, style="bold")
+        folded = Folded(text)
+        for start, end in (span for cue in self._cues for span in cue.spans(folded)):
+            marked.stylize(CUE_STYLE, len(visible(text[:start])), len(visible(text[:end])))
         return marked
 
 
@@ -53,7 +57,7 @@ def after(item: Item) -> Text:
 
 def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
     """Join sentences into one text; `breaks` is True at each position after which a new paragraph begins."""
-    text = Text(style="dim")
+    text = ShownText(style="dim")
     for position, sentence in enumerate(sentences):
         # A sentence may contain line breaks from its file; on the screen, only paragraphs start a new line.
         text.append(" ".join(sentence.text.split()))
@@ -65,25 +69,25 @@ def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
 def heading(item: Item) -> Text:
     """The sentence's number in the draw, then its document's title (the id if there is no title) and date."""
     title = item.context.title or f"document {item.sentence.document_id}"
-    return Text(
+    return ShownText(
         f"{item.position} · {title}  {item.context.date}".rstrip(), style="italic", no_wrap=True, overflow="ellipsis"
     )
 
 
 def remarks(item: Item, note: str) -> Text:
     """Lines about the sentence: news, reason for labelling again, opinions, own decision, suggestion and note."""
-    lines = [Text(item.news, style="magenta")] if item.news else []
+    lines = [ShownText(item.news, style="magenta")] if item.news else []
     if item.previous is not None:
         why = f"Label again ({item.reason}). " if item.reason else "Label again. "
-        lines.append(Text(f"{why}Earlier labels: {named(item.previous)}", style="magenta"))
-    lines += [Text(_opinion(opinion), style="cyan") for opinion in item.opinions]
+        lines.append(ShownText(f"{why}Earlier labels: {named(item.previous)}", style="magenta"))
+    lines += [ShownText(_opinion(opinion), style="cyan") for opinion in item.opinions]
     if item.decision is not None:
-        lines.append(Text(f"Your earlier decision: {in_words(item.decision, item.reading)}", style="green"))
+        lines.append(ShownText(f"Your earlier decision: {in_words(item.decision, item.reading)}", style="green"))
     if item.suggestion is not None:
-        lines.append(Text(f"A model suggests: {named(item.suggestion.labels)}", style="blue"))
+        lines.append(ShownText(f"A model suggests: {named(item.suggestion.labels)}", style="blue"))
     if note:
-        lines.append(Text(f"! {note}", style="bold magenta"))
-    return Text("\n").join(lines)
+        lines.append(ShownText(f"! {note}", style="bold magenta"))
+    return ShownText("\n").join(lines)
 
 
 def _opinion(opinion: Opinion) -> str:
@@ -99,16 +103,16 @@ def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: st
     keys = codebook.shown_keys
     cells = [_choice(keys[name], name, item, name in chosen) for name in codebook.labels_beginning(beginning)]
     if not cells:
-        return Text(f"No label's name begins with '{beginning}'.", style="bold red")
+        return ShownText(f"No label's name begins with '{beginning}'.", style="bold red")
     if len(cells) <= _MANY_LABELS:
-        return Text("\n").join(cells)
+        return ShownText("\n").join(cells)
     # The columns scroll, but the chosen labels must stay visible.
     head = f"Chosen: {', '.join(chosen)}" if chosen else "Nothing is chosen yet."
-    return Group(Text(head, style="green"), Columns(cells, padding=(0, 3)))
+    return Group(ShownText(head, style="green"), Columns(cells, padding=(0, 3)))
 
 
 def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
-    cell = Text.assemble((f" {key} ", "reverse"), " ", ("[x] " if ticked else "[ ] ", "bold"))
+    cell = ShownText.assemble((f" {key} ", "reverse"), " ", ("[x] " if ticked else "[ ] ", "bold"))
     cell.append(name, style="bold green" if ticked else "")
     if item.suggestion is not None:
         probability = item.suggestion.probabilities[name]
@@ -134,7 +138,7 @@ def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
 
 def codebook_page(codebook: Codebook, *, full: bool) -> Text:
     """The codebook's definitions; if `full`, also its rules and examples."""
-    page = Text.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
+    page = ShownText.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
     keys = codebook.shown_keys
     for label in codebook.labels:
         page.append("\n")
@@ -151,7 +155,7 @@ def codebook_page(codebook: Codebook, *, full: bool) -> Text:
 
 
 def _rules(label: Label) -> Text:
-    page = Text()
+    page = ShownText()
     for mark, style, rules in (("+", "green", label.include), ("-", "red", label.exclude)):
         for rule in rules:
             page.append(f" {mark} ", style=f"bold {style}")
@@ -167,10 +171,10 @@ def _rules(label: Label) -> Text:
 def top_bar(session: Session, annotator: str) -> Text:
     """The top bar: annotator, task, progress and pace."""
     done = round(_BAR * session.decided / session.total) if session.total else 0
-    bar = Text.assemble(("━" * done, "green"), ("━" * (_BAR - done), "dim"))
+    bar = ShownText.assemble(("━" * done, "green"), ("━" * (_BAR - done), "dim"))
     pace = f"{3600 / session.seconds:.0f}/h" if session.seconds else "–/h"
     progress = f" {session.decided}/{session.total}  {pace}  today {session.today}"
-    return Text.assemble((annotator, "bold"), f" · {session.task}  ", bar, progress)
+    return ShownText.assemble((annotator, "bold"), f" · {session.task}  ", bar, progress)
 
 
 def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
@@ -189,12 +193,17 @@ def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
         ("?", "help"),
         ("q", "quit"),
     ]
-    bar = Text(no_wrap=True, overflow="ellipsis")
+    bar = ShownText(no_wrap=True, overflow="ellipsis")
     for key, what in keys:
         bar.append(f"{key} ", style="bold")
         bar.append(f"{what}  ")
     bar.rstrip()
     return bar
+
+
+def remark(words: str, *, wrong: bool) -> Text:
+    """The line above the bottom bar: an answer to a key, red if something is `wrong`."""
+    return ShownText(words, style="bold red" if wrong else "dim")
 
 
 HELP = """\
@@ -246,7 +255,7 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Yield one page of text."""
-        yield Static(Text(f"{HELP}\nAny key closes this."), id="help")
+        yield Static(ShownText(f"{HELP}\nAny key closes this."), id="help")
 
 
 class TextLine(Input):
@@ -257,6 +266,9 @@ class TextLine(Input):
 
     DEFAULT_CSS = "TextLine { height: 3; display: none; }"
     asking: Question | None = None
+
+    def __init__(self) -> None:
+        super().__init__(id="line", select_on_focus=False, highlighter=TypedText())
 
     def ask(self, question: Question, value: str = "") -> None:
         """Show the line with a question and the initial text `value`."""

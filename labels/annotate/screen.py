@@ -102,7 +102,7 @@ class CodingApp(App[None]):
                 yield Static(id="choices")
             with VerticalScroll(id="codebook", can_focus=False):
                 yield Static(id="rules")
-        yield render.TextLine(id="line", select_on_focus=False)
+        yield render.TextLine()
         yield Static(id="message")
         yield Static(id="keys")
 
@@ -122,7 +122,7 @@ class CodingApp(App[None]):
         self.query_one(f"#{name}", Static).update(content)
 
     def _say(self, message: str, *, wrong: bool = False) -> None:
-        self._set("message", Text(message, style="bold red" if wrong else "dim"))
+        self._set("message", render.remark(message, wrong=wrong))
 
     def _show(self) -> None:
         """Show the current sentence with its draft.

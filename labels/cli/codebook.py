@@ -16,7 +16,9 @@ from labels.cli.terminal import (
     console,
     find_codebook,
     print_next,
+    say,
     table,
+    write_out,
 )
 from labels.codebook.changes import KINDS, diff, parse_step, titled
 from labels.codebook.schema import BY_NAME, dump_codebook
@@ -46,7 +48,7 @@ def codebook_show(
     if brief:
         _print_definitions(codebook)
     else:
-        typer.echo(dump_codebook(codebook), nl=False)
+        write_out(dump_codebook(codebook))
 
 
 @app.command("check", epilog="Example: communique codebook check mine.toml")
@@ -76,10 +78,10 @@ def codebook_infer(
     reading = infer_labels([file], ReadingOptions(label_column=label_column, blank=blank or ""))
     text = dump_codebook(reading.codebook)
     if out is None:
-        typer.echo(text, nl=False)
+        write_out(text)
         # Standard output is the codebook, so that it can be redirected into a file.
         for note in reading.notes:
-            typer.echo(f"Note: {note}.", err=True)
+            say(f"Note: {note}.", err=True)
     else:
         write_whole(out, [text])
         if reading.values:

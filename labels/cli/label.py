@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next
+from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next, say
 from labels.errors import InputError
 from labels.settings import command
 
@@ -150,7 +150,7 @@ def run_session(
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from labels.annotate.prompt import run_prompt
 
-        run_prompt(session, codebook, _ask, typer.echo)
+        run_prompt(session, codebook, _ask, say)
         return session
     from labels.annotate.screen import CodingApp
 
@@ -160,7 +160,7 @@ def run_session(
 
 
 def _ask(prompt: str) -> str:
-    typer.echo(prompt, nl=False)
+    say(prompt, newline=False)
     return input()
 
 

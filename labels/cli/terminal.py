@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,6 +14,7 @@ import typer
 from labels.errors import CommuniqueError
 from labels.progress import progress_to
 from labels.settings import load_settings
+from labels.visible import visible
 
 if TYPE_CHECKING:
     from rich.align import VerticalAlignMethod
@@ -36,44 +38,56 @@ class _Lazy:
     def _console(self) -> Console:
         from rich.console import Console
 
-        found = Console(highlight=False)
+        plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+        found = Console(**plain)
         # In a file or a pipe a line is as long as it is, and a table needs a width that does not depend on a window.
         if not found.is_terminal:
-            found = Console(highlight=False, soft_wrap=True, width=max(found.width, _WIDTH_IN_FILES))
+            found = Console(**plain, soft_wrap=True, width=max(found.width, _WIDTH_IN_FILES))
         return found
 
     def print(self, *values: Any, **options: Any) -> None:
-        """As `rich.console.Console.print`, but text is never markup, and unpaired surrogates are shown escaped."""
-        self._console.print(*map(_printable, values), **({"markup": False} | options))
+        """As `rich.console.Console.print`, but text is never markup, and control characters are visible."""
+        self._console.print(*map(_shown, values), **options)
 
 
-def _printable(value: Any) -> Any:
-    """Escape unpaired surrogates in a string, which occur in file names that are not UTF-8."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+def _shown(value: Any) -> Any:
+    """A string with visible control characters; any other value unchanged."""
+    return visible(value) if isinstance(value, str) else value
 
 
 console = _Lazy()
+
+
+def say(line: str, *, newline: bool = True, err: bool = False) -> None:
+    """Print a line without layout, as the plain labelling prompt does; control characters are visible."""
+    typer.echo(visible(line), nl=newline, err=err)
+
+
+def write_out(content: str) -> None:
+    """Write the content of a file to standard output: unchanged, except that a terminal shows control characters."""
+    typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, align: str = "", **options: Any) -> Table:
     """A table without lines.
 
     Args:
-        rows: the cells of each row; text is never read as markup when `console` prints it.
+        rows: the cells of each row; their control characters are made visible, except in a `Text`.
         align: a letter for each column: `t` is text that may be wrapped, `l` and `r` are aligned left and right and
             kept whole. By default text, then figures: `trrr`.
         options: further arguments of `rich.table.Table`.
     """
     from rich.table import Table
 
+    options = {name: _shown(value) for name, value in options.items()}
     made = Table(**({"box": None, "pad_edge": False, "padding": (0, 2, 0, 0), "title_justify": "left"} | options))
     # A heading of several lines ends just above its figures.
     vertical: VerticalAlignMethod = "bottom" if any("\n" in heading for heading in headings) else "top"
     for heading, letter in zip(headings, align or "t" + "r" * (len(headings) - 1), strict=True):
         justify: JustifyMethod = "right" if letter == "r" else "left"
-        made.add_column(heading, justify=justify, vertical=vertical, no_wrap=letter != "t", overflow="fold")
+        made.add_column(_shown(heading), justify=justify, vertical=vertical, no_wrap=letter != "t", overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(_shown, row))
     return made
 
 
@@ -118,7 +132,7 @@ def reporting_errors() -> Iterator[None]:
         yield
     except CommuniqueError as error:
         typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
-        typer.echo(str(error), err=True)
+        typer.echo(visible(str(error)), err=True)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
         # The reader (such as `head`) has closed the pipe. Discard further output, or Python reports an error at exit.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labels.cli.terminal import console, progress_bars, table
+from labels.visible import visible
 from trainer.cli.leaderboard import print_results
 from trainer.cli.track import report_untracked
 
@@ -94,11 +95,12 @@ def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:
 def _tagged_cells(row: Mapping[str, Any]) -> tuple[Text, Text]:
     from rich.text import Text
 
+    text = visible(row["text"])
     found = row["probabilities"]
     if not row["labels"]:
         likeliest = max(found, key=found.__getitem__)
-        return Text(f"{found[likeliest]:.2f} ({likeliest})", style="dim"), Text(row["text"], style="dim")
-    return Text("\n".join(f"{found[label]:.2f} {label}" for label in row["labels"]), style="bold"), Text(row["text"])
+        return Text(f"{found[likeliest]:.2f} ({likeliest})", style="dim"), Text(text, style="dim")
+    return Text("\n".join(f"{found[label]:.2f} {label}" for label in row["labels"]), style="bold"), Text(text)
 
 
 def print_next_steps(uri: str) -> None:

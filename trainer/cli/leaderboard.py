@@ -70,13 +70,10 @@ def _run_name(row: RunRow) -> str:
 def _board_table(
     labels: Sequence[str], confidence: float | None, rows: Iterable[Sequence[str]], title: str = ""
 ) -> Table:
-    from rich.text import Text
-
     interval = "interval" if confidence is None else f"{confidence:.0%}\ninterval"
     of_labels = (label.replace("_", "\n") for label in _shown(labels))
     headings = ("model", "val.\nF1", "test\nF1", interval, *of_labels, "train\ns", "sent.\n/s", "MB")
-    # rich interprets a plain string as markup, but the title may contain a path with brackets.
-    return table(headings, rows, title=Text(title) if title else None, padding=(0, 1, 0, 0))
+    return table(headings, rows, title=title or None, padding=(0, 1, 0, 0))
 
 
 def _shown(labels: Sequence[str]) -> Sequence[str]:

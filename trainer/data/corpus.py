@@ -24,6 +24,7 @@ from labels.settings import command, relabel_command
 from labels.store import Store
 from labels.text.documents import read_documents
 from labels.text.sentences import split_sentences
+from labels.visible import visible
 from trainer.data.columns import Labelling, build_examples, read_texts
 from trainer.data.splits import make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
@@ -198,8 +199,12 @@ def load_gold(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.D
     """
     gold = store_examples(store, _codebook(codebook, store))
     for note in gold.notes:
-        logger.warning("%s: %s.", store.name, note)
+        _warn(f"{store.name}: {note}.")
     return _table(gold.examples)
+
+
+def _warn(message: str) -> None:
+    logger.warning("%s", visible(message))
 
 
 def measure_agreement(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.DataFrame:
@@ -251,7 +256,7 @@ def read_sentences(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
             "title": document.title,
             "date": document.date,
         }
-        for document in read_documents(given, logger.warning)
+        for document in read_documents(given, _warn)
         for sentence in split_sentences(document)
         if not sentence.boilerplate
     ]

@@ -1,0 +1,25 @@
+"""Show control characters instead of obeying them: a text must not move the cursor, change colours or reverse lines."""
+
+from __future__ import annotations
+
+_KEPT = "\t\n"
+_DELETE = 0x7F
+_REVERSING = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""Characters that change the direction in which the rest of a line is shown."""
+_LINE_ENDS = (0x85, 0x2028, 0x2029)
+
+_SHOWN: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in _KEPT}
+_SHOWN |= {_DELETE: "\u2421"}
+_SHOWN |= {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
+_SHOWN |= {code: f"\\u{code:04x}" for code in (*_REVERSING, *range(0xD800, 0xE000))}
+_SHOWN |= dict.fromkeys(_LINE_ENDS, "\u2424")
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters as pictures or escapes; line feeds and tabs stay.
+
+    C0 controls and DEL become Unicode's control pictures (ESC is shown as "␛"); unusual line ends become "␤"; C1
+    controls, characters that reverse the direction of a line, and unpaired surrogates become escapes such as `\u202e`.
+    Characters are replaced one by one, so `len(visible(text[:offset]))` is the position of an offset.
+    """
+    return text.translate(_SHOWN)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labels.visible import visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "␛[31mred␛[0m"),
+        ("safe\rrm -rf", "safe␍rm -rf"),
+        ("abc\b\b\bxyz", "abc␈␈␈xyz"),
+        ("bell\a nul\0 del\x7f", "bell␇ nul␀ del␡"),
+        ("\x9b31m", "\\x9b31m"),
+        ("invoice\u202efdp.txt", "invoice\\u202efdp.txt"),
+        ("a\u2066b\u2069", "a\\u2066b\\u2069"),
+        ("a\u2028b\x85c", "a␤b␤c"),
+        ("caf\udce9", "caf\\udce9"),
+        ("one\ntwo\tthree", "one\ntwo\tthree"),
+        ("naïve “quote” שלום 😀", "naïve “quote” שלום 😀"),
+    ],
+)
+def test_control_characters_are_shown(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@given(st.text())
+def test_nothing_shown_controls_a_terminal(text: str) -> None:
+    shown = visible(text)
+    assert not [character for character in shown if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+                and character not in "\n\t"]  # fmt: skip
+    assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@given(st.text(), st.text())
+def test_characters_are_shown_one_by_one(left: str, right: str) -> None:
+    assert visible(left + right) == visible(left) + visible(right)
