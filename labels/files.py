@@ -22,20 +22,6 @@ _LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<ending>partial|old)", 
 """Names made by `_beside`."""
 
 
-def read_text(path: Path) -> str:
-    """The text of a file, without a byte order mark.
-
-    Raises:
-        DataError: the file cannot be read or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: the file is not UTF-8 text (byte {error.start}). Save the file as UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path}: the file cannot be read ({error.strerror}). Check the path.") from error
-
-
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text file completely or not at all.
 

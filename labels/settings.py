@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labels.errors import InputError, did_you_mean
+from labels.inputs import read_toml
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -53,10 +53,7 @@ def load_settings(*, store: str | None = None, codebook: str | None = None, fold
 def _from_file(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}. Fix or remove the file.") from error
+    content = read_toml(path)
     known = [field.name for field in fields(Settings)]
     for key, value in content.items():
         if key not in known:

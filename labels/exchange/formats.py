@@ -50,7 +50,8 @@ from labels.exchange import foreign
 from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
 from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
 from labels.exchange.lines import Line
-from labels.files import read_text, whole_file, write_whole
+from labels.files import whole_file, write_whole
+from labels.inputs import read_text
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence
 from labels.text.rows import Row, read_rows

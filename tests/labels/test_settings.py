@@ -44,7 +44,7 @@ def test_settings_of_another_folder_can_be_loaded(isolated: Path) -> None:
     ("content", "problems"),
     [
         (b"store = \n", ["not valid TOML", "line 1"]),
-        ('store = "é"'.encode("latin-1"), ["not valid TOML"]),
+        ('store = "é"'.encode("latin-1"), ["not UTF-8 text (byte 9)"]),
         (b'stor = "x.db"\n', ["unknown key 'stor'", "did you mean 'store'", "store, codebook"]),
         (b"store = 3\n", ["`store` must be a string", "quotes"]),
         (b'[codebook]\nname = "x"\n', ["`codebook` must be a string"]),

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from labels.errors import ExperimentError, did_you_mean
+from labels.errors import DataError, ExperimentError, did_you_mean
+from labels.inputs import read_toml
 from trainer.config.models import Count, Fraction, ModelSection, Section, find_section, kind_names
 from trainer.environment import shipped, shipped_experiments
 
@@ -286,9 +287,9 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     """
     file = find_experiment(path)
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: not valid TOML: {error}. Correct this line of the file.") from error
+        content = read_toml(file)
+    except DataError as error:
+        raise ExperimentError(str(error)) from error
     for override in overrides:
         apply_override(content, override)
     content["name"] = content.get("name") or file.stem

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.errors import CodebookError, DataError, ExperimentError
+from labels.inputs import read_text
 from labels.records import Example
 from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
@@ -189,9 +190,9 @@ def read_ids(path: Path) -> list[str]:
         ExperimentError: the file cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: this list of ids cannot be read ({error}). Check `data.only`.") from error
+        return read_text(path).split()
+    except DataError as error:
+        raise ExperimentError(f"{path}: this list of ids cannot be read ({error}) Check `data.only`.") from error
 
 
 def _listed(examples: Sequence[Example], only: str) -> Sequence[Example]:

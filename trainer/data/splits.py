@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.errors import ExperimentError
+from labels.errors import DataError, ExperimentError
 from labels.files import write_whole
+from labels.inputs import read_text
 from labels.records import Example
 from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
 from trainer.evaluation.metrics import group_sums
@@ -59,10 +60,10 @@ class Split:
             ExperimentError: the file is missing or not a manifest, or its hash does not match its ids.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_text(path))
             split = cls(*(tuple(content[name]) for name in PARTS))
             stated, found = content["hash"], split.hash
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (DataError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(
                 f"{path}: not a split manifest ({error}). Remove `split.manifest` to make a new split."
             ) from error

@@ -108,10 +108,13 @@ def test_the_name_of_the_file_is_the_name_of_an_experiment_that_has_none() -> No
     assert load_experiment(write('name = "winter"\n[model]\nkind = "majority"\n')).name == "winter"
 
 
-@pytest.mark.parametrize("content", [b"[model\nkind = 1\n", b'name = "\xff"\n'])
-def test_a_file_that_is_no_toml_raises_with_its_name(content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"[model\nkind = 1\n", "not valid TOML"), (b'name = "\xff"\n', "the file is not UTF-8")],
+)
+def test_a_file_that_is_no_toml_raises_with_its_name(content: bytes, problem: str) -> None:
     Path("mine.toml").write_bytes(content)
-    with pytest.raises(ExperimentError, match=r"^mine\.toml: not valid TOML"):
+    with pytest.raises(ExperimentError, match=rf"^mine\.toml: {problem}"):
         load_experiment("mine.toml")
 
 

@@ -1,0 +1,74 @@
+"""Read text and TOML files, whether or not a byte order mark announces their encoding."""
+
+from __future__ import annotations
+
+import codecs
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from labels.errors import DataError
+
+_ENCODINGS = (
+    # UTF-32 first: its mark begins with the mark of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks and the encodings that they announce. Without such a mark, a file is UTF-8."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, without a byte order mark and with `\\n` as line ends.
+
+    Raises:
+        DataError: the file cannot be read, or see `decode`.
+    """
+    return decode(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: the file cannot be read ({error.strerror}). Check the path.") from error
+
+
+def decode(content: bytes, path: Path) -> str:
+    """Decode the content of the file at `path`: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+
+    Raises:
+        DataError: the content is not text in one of these encodings.
+    """
+    encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), "utf-8-sig")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        raise DataError(f"{path}: the file is not {name} text (byte {error.start}). Save the file as UTF-8.") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        DataError: the file is not valid TOML, or see `read_text`.
+    """
+    text = read_text(path)
+    if "\0" in text:
+        raise DataError(
+            f"{path}: not valid TOML: the file contains NUL characters, like UTF-16 text without a byte order mark. "
+            "Save the file as UTF-8."
+        )
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = "its values are nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise DataError(f"{path}: not valid TOML: {reason}. Fix the file.") from error
