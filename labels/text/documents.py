@@ -1,33 +1,32 @@
 """Read documents from plain text, Markdown, HTML, and from rows of JSONL, CSV and Parquet files.
 
-A file or row that cannot be read is reported and skipped, and reading continues. `labels.text.sentences` splits the
-documents into sentences; `labels.store` stores them.
+A file that contains something else than its extension says is read as what it is, or refused by name. The export of a
+news archive is several documents. A file or row that cannot be read is reported and skipped, and reading continues.
+`labels.text.sentences` splits the documents into sentences; `labels.store` stores them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from html.parser import HTMLParser
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError, refuse_lone_string
-from labels.files import read_text
+from labels.inputs import decode, read_bytes, read_text
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
+from labels.text.articles import Article
+from labels.text.factiva import read_factiva
+from labels.text.front_matter import Matter, split_front_matter
+from labels.text.markup import html_fragment_text, markdown_text, read_page, rtf_text
+from labels.text.nexis import read_nexis
+from labels.text.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
 from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows, row_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
 
-Matter = dict[str, Any]
-"""Metadata of a text: `source`, `url`, `title`, `date`, `language`, `synthetic`, and any other keys in the file."""
-
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
-_WORDLESS = ("image", "html_inline")
-_SILENT_TAGS = ("script", "style")
-_INLINE_TAG = re.compile("a|abbr|b|big|cite|code|del|em|font|i|img|ins|mark|q|s|small|span|strong|su[bp]|time|tt|u|wbr")
 _PROVENANCE = ("source", "url", "title", "date", "language")
+_TRUE = ("true", "yes", "on", "1")
 _LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
 
 
@@ -92,7 +91,7 @@ def read_file(path: Path, reject: Reject) -> Iterator[Document]:
         if path.suffix.lower() in ROW_SUFFIXES:
             yield from _row_documents(path, reject)
         else:
-            yield _file_document(path)
+            yield from _file_documents(path, reject)
     except DataError as error:
         reject(str(error))
 
@@ -103,18 +102,47 @@ def read_front_matter(path: Path) -> Matter:
     Empty if the file has no front matter or has another extension.
 
     Raises:
-        DataError: the front matter is not valid YAML, or the file cannot be read.
+        DataError: the front matter is not valid, or the file cannot be read.
     """
-    return _front_matter(read_text(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
+    return split_front_matter(read_text(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
 
 
-def _file_document(path: Path) -> Document:
-    parsers: dict[str, Callable[[str, Path], tuple[Matter, str]]] = {".md": _markdown, ".html": _html, ".htm": _html}
-    parse = parsers.get(path.suffix.lower(), _front_matter)
-    matter, text = parse(read_text(path), path)
+def _file_documents(path: Path, reject: Reject) -> Iterator[Document]:
+    content = read_bytes(path)
+    refuse_binary(content, path)
+    matter, text = ({}, rtf_text(content, path)) if is_rtf(content) else _parse(decode(content, path), path)
     if not text.strip():
         raise DataError(f"{path}: the file contains no text. Remove the file, or check how it was saved.")
-    return _document(matter, text, path, str(path))
+    articles = None if matter else read_nexis(text) or read_factiva(text)
+    if articles is None:
+        yield _document(matter, text, path, str(path))
+    else:
+        yield from _article_documents(articles, path, reject)
+
+
+def _parse(content: str, path: Path) -> tuple[Matter, str]:
+    """The metadata and the text of a file that is not binary."""
+    refuse_web_archive(content, path)
+    suffix = path.suffix.lower()
+    if suffix in (".html", ".htm") or is_page(content):
+        return read_page(content, path)
+    matter, body = split_front_matter(content, path)
+    if suffix == ".md":
+        return matter, markdown_text(body)
+    return matter, html_fragment_text(body) if is_html_fragment(body) else body
+
+
+def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) -> Iterator[Document]:
+    """Yield the articles of a news archive's export; `reject` is called for each article that cannot be read."""
+    for article in articles:
+        place = DataError.place(path, article.line)
+        if article.problem:
+            reject(f"{place}: {article.problem}. Correct the export, or move the text to a file of its own.")
+            continue
+        try:
+            yield _document(article.matter, article.text, path, place)
+        except DataError as error:
+            reject(str(error))
 
 
 def _row_documents(path: Path, reject: Reject) -> Iterator[Document]:
@@ -136,12 +164,24 @@ def _row_document(path: Path, number: int, row: Row) -> Document:
 
 
 def _document(matter: Matter, text: str, path: Path, place: str) -> Document:
-    given = {key: str(matter[key]) for key in _PROVENANCE if matter.get(key) not in (None, "")}
+    given = {key: _provenance(key, matter[key], place) for key in _PROVENANCE if _is_given(matter.get(key))}
     if "source" not in given:
         given["source"] = _file_name(path)
-    document = Document(text=text, synthetic=matter.get("synthetic") in (True, "true", "True"), **given)
+    document = Document(text=text, synthetic=str(matter.get("synthetic")).lower() in _TRUE, **given)
     _check_storable(document, place)
     return document
+
+
+def _is_given(value: Any) -> bool:
+    return value not in (None, "") and value == value  # NaN is a missing value, and the only one unequal to itself
+
+
+def _provenance(key: str, value: Any, place: str) -> str:
+    if isinstance(value, dict | list | tuple):
+        raise DataError(
+            f"{place}: `{key}` must be one value, but it is a list or an object. Put text with brackets in quotes."
+        )
+    return str(value)
 
 
 def _file_name(path: Path) -> str:
@@ -166,92 +206,3 @@ def _check_storable(document: Document, place: str) -> None:
             raise DataError(
                 f"{place}: `{name}` has {length} characters, but at most {longest} are allowed. Shorten the value."
             )
-
-
-# -- parsing: file content -> (front matter, text)
-
-
-def _front_matter(content: str, path: Path) -> tuple[Matter, str]:
-    """The YAML block between `---` lines at the top of a file, and the remaining text."""
-    import yaml
-
-    match = _FRONT_MATTER.match(content)
-    if match is None:
-        return {}, content
-    try:
-        matter = yaml.safe_load(match.group(1))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        row = mark.line + 2 if mark is not None else None  # marks start at 0 and do not include the first `---` line
-        raise DataError(
-            f"{DataError.place(path, row)}: the front matter is not valid YAML. Fix or remove the front matter."
-        ) from error
-    if not isinstance(matter, dict):
-        return {}, content  # not front matter: the text begins with a horizontal rule
-    return matter, content[match.end() :].lstrip("\n")
-
-
-def _markdown(content: str, path: Path) -> tuple[Matter, str]:
-    """The plain text of Markdown, one paragraph per block.
-
-    Link texts are kept; images, tags and fenced code are removed. Indented blocks are kept, because in articles most of
-    them are paragraphs, not code.
-    """
-    from markdown_it import MarkdownIt
-
-    matter, body = _front_matter(content, path)
-    blocks: list[str] = []
-    for token in MarkdownIt("commonmark").parse(body):
-        if token.type == "inline":
-            words = {"softbreak": "\n", "hardbreak": "\n"}
-            pieces = (words.get(part.type, part.content) for part in token.children or () if part.type not in _WORDLESS)
-            blocks.append("".join(pieces))
-        elif token.type == "html_block":
-            blocks += _html_paragraphs(token.content)
-        elif token.type == "code_block":
-            blocks.append(token.content)
-    return matter, "\n\n".join(block.strip() for block in blocks if block.strip())
-
-
-class _HtmlWords(HTMLParser):
-    """Collects the text of HTML; every tag that is not inline starts a new paragraph."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.paragraphs = [""]
-        self._silent = False
-
-    def handle_starttag(self, tag: str, _: object) -> None:
-        self._silent = tag in _SILENT_TAGS
-        self._break_at(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent = False
-        self._break_at(tag)
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.paragraphs[-1] += data
-
-    def _break_at(self, tag: str) -> None:
-        if not _INLINE_TAG.fullmatch(tag):
-            self.paragraphs.append("")
-
-
-def _html_paragraphs(block: str) -> list[str]:
-    words = _HtmlWords()
-    words.feed(block.replace("<![", "<!"))  # the parser raises an error on unknown marked sections
-    words.close()
-    return words.paragraphs
-
-
-def _html(content: str, path: Path) -> tuple[Matter, str]:
-    from trafilatura import bare_extraction
-
-    page = bare_extraction(content, include_comments=False, include_tables=False, with_metadata=True)
-    if page is None or not page.text:
-        raise DataError(f"{path}: this page contains no article text. Save the text of the page as a .txt file.")
-    title = page.title or ""
-    # A headline is often a statement, so it becomes the first paragraph.
-    text = page.text if not title or page.text.startswith(title) else f"{title}\n\n{page.text}"
-    return {"source": page.sitename, "url": page.url, "title": title, "date": page.date}, text

@@ -140,6 +140,51 @@ def test_empty_keys_of_front_matter_are_ignored() -> None:
     assert document == Document(source="a.txt", text="Guns fell silent.")
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("language: no", "language", "no"),
+        ("source: off", "source", "off"),
+        ("source: Yes", "source", "Yes"),
+        ("title: 12:30", "title", "12:30"),
+        ("title: 007", "title", "007"),
+        ("title: 1_000", "title", "1_000"),
+        ("title: 1e3", "title", "1e3"),
+        ("title: 0x1F", "title", "0x1F"),
+        ("title: .inf", "title", ".inf"),
+        ("title: 'no'", "title", "no"),
+        ("date: 2024-06-08", "date", "2024-06-08"),
+        ("date: 2024-06-08T10:15:00Z", "date", "2024-06-08T10:15:00Z"),
+        ("title: |\n  Two\n  lines", "title", "Two\nlines"),
+        ("title: null", "title", ""),
+        ("title: 'null'", "title", "null"),
+        ("title: ~", "title", ""),
+    ],
+)
+def test_values_of_front_matter_are_text_as_written(line: str, name: str, value: str) -> None:
+    assert getattr(read_one(write("a.txt", f"---\n{line}\n---\nGuns fell silent.")), name) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "synthetic"),
+    [("true", True), ("True", True), ("yes", True), ("on", True), ("'true'", True), ("false", False), ("no", False)],
+)
+def test_the_mark_of_synthetic_text_is_read_as_yaml_writes_it(value: str, synthetic: bool) -> None:
+    assert read_one(write("a.txt", f"---\nsynthetic: {value}\n---\nGuns fell silent.")).synthetic is synthetic
+
+
+@pytest.mark.parametrize("value", ["[[BBC]]", "\n  name: BBC", "{name: BBC}"])
+def test_a_list_or_an_object_is_not_taken_for_a_source(value: str) -> None:
+    assert read(write("a.txt", f"---\nsource: {value}\n---\nGuns fell silent."))[1] == [
+        "a.txt: `source` must be one value, but it is a list or an object. Put text with brackets in quotes."
+    ]
+
+
+def test_missing_numbers_in_rows_are_missing_provenance() -> None:
+    document = read_one(write("a.jsonl", '{"text": "Guns fell silent.", "source": "radio", "date": NaN, "title": NaN}'))
+    assert (document.date, document.title) == ("", "")
+
+
 @pytest.mark.parametrize("text", ["---\nA rule opened this.\n---\nGuns fell silent.", "---\nno end of it", "--- x"])
 def test_a_text_that_begins_with_a_rule_is_kept_whole(text: str) -> None:
     assert read_one(write("a.txt", text)).text == text
@@ -153,8 +198,9 @@ def test_a_text_that_begins_with_a_rule_is_kept_whole(text: str) -> None:
         ("title: one\nbad: \x01", "a.txt"),
         ("title: one\ndate: 2024-02-30", "a.txt"),
         ("title: " + "[" * 2000 + "]" * 2000, "a.txt"),
+        ("title: one\ndate: 2024\ntitle: two", "a.txt:4"),
     ],
-    ids=["open bracket", "two colons", "control character", "no such day", "nested too deeply"],
+    ids=["open bracket", "two colons", "control character", "no such day", "nested too deeply", "key twice"],
 )
 def test_front_matter_that_is_not_yaml_is_rejected_with_its_place(matter: str, place: str) -> None:
     documents, rejected = read(write("a.txt", f"---\n{matter}\n---\nGuns fell silent."))
@@ -165,6 +211,7 @@ def test_front_matter_that_is_not_yaml_is_rejected_with_its_place(matter: str, p
 
 def test_byte_order_mark_and_line_ends_are_normalised() -> None:
     assert read_one(write("a.txt", b"\xef\xbb\xbfOne.\r\nTwo.\rThree.\n")).text == "One.\nTwo.\nThree.\n"
+    assert read_one(write("a.txt", "One.\r\nÉlan.\n".encode("utf-16"))).text == "One.\nÉlan.\n"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +248,10 @@ def test_a_folder_in_place_of_a_file_is_rejected() -> None:
         ("Guns fell silent.\n\n```\nx = 1\n```\n\nIt rained.", "Guns fell silent.\n\nIt rained."),
         ("Guns fell.\n\n    Oslo pledged\n    aid.\n\nIt rained.", "Guns fell.\n\nOslo pledged\naid.\n\nIt rained."),
         ("- One came.\n- Two went.\n\n> They met.", "One came.\n\nTwo went.\n\nThey met."),
-        ("Guns fell\nsilent  \nat noon.", "Guns fell\nsilent\nat noon."),
+        ("Guns fell\nsilent  \nat noon.", "Guns fell silent\nat noon."),
+        ("Guns fell<br>silent <br/> at\nnoon.", "Guns fell\nsilent\nat noon."),
+        ("> Guns\n> fell\n\n- One\n  more", "Guns fell\n\nOne more"),
+        ("<p>Guns\n  fell\nsilent.</p>", "Guns fell silent."),
         ("Arms &amp; men, 2 \\* 3.", "Arms & men, 2 * 3."),
         ("Guns <b>fell</b> silent <!-- check -->at noon.", "Guns fell silent at noon."),
         ("<p>Guns <b>fell</b> silent.</p><p>R&amp;D.</p>\nIt rained.", "Guns fell silent.\n\nR&D.\n\nIt rained."),
@@ -216,6 +266,9 @@ def test_a_folder_in_place_of_a_file_is_rejected() -> None:
         "indented block",
         "list",
         "breaks",
+        "breaks of html",
+        "breaks in quotations and lists",
+        "breaks in a block of html",
         "signs",
         "tags",
         "block of html",
@@ -292,6 +345,7 @@ def test_a_rows_source_is_its_own_else_its_id_else_the_files_name(
         ("a.jsonl", '{"text": "x", "synthetic": false}', False),
         ("a.csv", "text,synthetic\nx,true\n", True),
         ("a.csv", "text,synthetic\nx,True\n", True),
+        ("a.csv", "text,synthetic\nx,TRUE\n", True),
         ("a.csv", "text,synthetic\nx,False\n", False),
         ("a.csv", "text,synthetic\nx,\n", False),
     ],

@@ -1,0 +1,133 @@
+"""The plain text of Markdown, HTML and RTF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labels.errors import DataError
+from labels.text.front_matter import Matter
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_LINE_BREAK = re.compile(r"<br\b[^>]*>", re.IGNORECASE)
+_BLANKS_AROUND_BREAK = re.compile(r"[^\S\n]*\n\s*")
+_SILENT_TAGS = ("script", "style")
+_INLINE_TAG = re.compile("a|abbr|b|big|cite|code|del|em|font|i|img|ins|mark|q|s|small|span|strong|su[bp]|time|tt|u|wbr")
+_RTF_LINK = re.compile(r'HYPERLINK\s+"[^"{}]*"')
+_CODE_PAGE = re.compile(rb"\\ansicpg(\d+)")
+
+
+# -- Markdown
+
+
+def markdown_text(body: str) -> str:
+    """The plain text of Markdown, one paragraph per block.
+
+    Link texts are kept; images, tags and fenced code are removed. A line break within a paragraph is a space, unless
+    Markdown asks for a new line. Indented blocks are kept, because in articles most of them are paragraphs, not code.
+    """
+    from markdown_it import MarkdownIt
+
+    blocks: list[str] = []
+    for token in MarkdownIt("commonmark").parse(body):
+        if token.type == "inline":
+            blocks.append(_BLANKS_AROUND_BREAK.sub("\n", "".join(_words(token))))
+        elif token.type == "html_block":
+            blocks.append(html_fragment_text(token.content))
+        elif token.type == "code_block":
+            blocks.append(token.content)
+    return "\n\n".join(block.strip() for block in blocks if block.strip())
+
+
+def _words(block: Token) -> Iterator[str]:
+    for part in block.children or ():
+        if part.type == "softbreak":
+            yield " "
+        elif part.type == "hardbreak" or (part.type == "html_inline" and _LINE_BREAK.fullmatch(part.content)):
+            yield "\n"
+        elif part.type not in ("image", "html_inline"):
+            yield part.content
+
+
+# -- HTML
+
+
+class _HtmlWords(HTMLParser):
+    """Collects the text of HTML; every tag that is not inline starts a new paragraph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paragraphs = [""]
+        self._silent = False
+
+    def handle_starttag(self, tag: str, _: object) -> None:
+        self._silent = tag in _SILENT_TAGS
+        self._break_at(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = False
+        self._break_at(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.paragraphs[-1] += data
+
+    def _break_at(self, tag: str) -> None:
+        if not _INLINE_TAG.fullmatch(tag):
+            self.paragraphs.append("")
+
+
+def _html_paragraphs(block: str) -> list[str]:
+    words = _HtmlWords()
+    words.feed(block.replace("<![", "<!"))  # the parser raises an error on unknown marked sections
+    words.close()
+    return words.paragraphs
+
+
+def html_fragment_text(content: str) -> str:
+    """The words of a part of a page, one paragraph per block; white space is as a browser shows it."""
+    paragraphs = (" ".join(paragraph.split()) for paragraph in _html_paragraphs(content))
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def read_page(content: str, path: Path) -> tuple[Matter, str]:
+    """The metadata and the article of a web page.
+
+    Raises:
+        DataError: the page contains no article.
+    """
+    from trafilatura import bare_extraction
+
+    page = bare_extraction(content, include_comments=False, include_tables=False, with_metadata=True)
+    if page is None or not page.text:
+        raise DataError(f"{path}: this page contains no article text. Save the text of the page as a .txt file.")
+    title = page.title or ""
+    # A headline is often a statement, so it becomes the first paragraph.
+    text = page.text if not title or page.text.startswith(title) else f"{title}\n\n{page.text}"
+    return {"source": page.sitename, "url": page.url, "title": title, "date": page.date}, text
+
+
+# -- RTF
+
+
+def rtf_text(content: bytes, path: Path) -> str:
+    """The plain text of an RTF document, one line per paragraph; the addresses of links are removed.
+
+    Raises:
+        DataError: the document is damaged, or its character set is unknown.
+    """
+    from striprtf.striprtf import rtf_to_text
+
+    code_page = _CODE_PAGE.search(content)
+    try:
+        document = content.decode(f"cp{code_page[1].decode()}" if code_page else "cp1252", errors="replace")
+        text: str = rtf_to_text(_RTF_LINK.sub("", document))
+        # RTF writes characters such as emoji as two halves.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16").replace("\r\n", "\n").replace("\r", "\n")
+    except (UnicodeError, LookupError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: the RTF document cannot be read ({error}). Save its text as UTF-8.") from error

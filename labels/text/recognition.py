@@ -1,0 +1,83 @@
+"""Recognise what a file contains, whatever its name says: HTML or RTF saved as .txt, or a file without plain text."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from labels.errors import DataError
+
+_SIGNATURES = (
+    (b"%PDF-", "a PDF file", "Extract its text, for example with `pdftotext FILE.pdf FILE.txt`."),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office file (such as .doc)", "Save it as plain text."),
+    (b"\x1f\x8b", "a gzip archive", "Unpack the archive."),
+    (b"BZh91AY&SY", "a bzip2 archive", "Unpack the archive."),
+    (b"\xfd7zXZ\0", "an xz archive", "Unpack the archive."),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack the archive."),
+    (b"Rar!\x1a\x07", "a RAR archive", "Unpack the archive."),
+    (b"\x89PNG\r\n", "a picture (PNG)", "Save the text itself, not a picture of it."),
+    (b"\xff\xd8\xff", "a picture (JPEG)", "Save the text itself, not a picture of it."),
+    (b"GIF87a", "a picture (GIF)", "Save the text itself, not a picture of it."),
+    (b"GIF89a", "a picture (GIF)", "Save the text itself, not a picture of it."),
+    (b"PAR1", "a Parquet file", "Give the file the extension .parquet."),
+    (b"SQLite format 3\0", "a SQLite database", "Export its texts to a .csv or .jsonl file."),
+)
+"""The first bytes of a file, its name in messages, and the repair."""
+
+_ZIPPED = (
+    ("word/", "a Word document (.docx)", "Save it as plain text."),
+    ("xl/", "an Excel workbook (.xlsx)", "Save it as CSV, and give the file the extension .csv."),
+    ("content.xml", "an OpenDocument file (such as .odt)", "Save it as plain text."),
+    ("META-INF/container.xml", "an e-book (EPUB)", "Save it as plain text."),
+)
+"""A part of a ZIP archive, the archive's name in messages, and the repair."""
+
+_HEAD = 4096
+# Atomic and possessive, because a pattern that backtracks over comments would take exponential time.
+_PAGE = re.compile(r"(?>\s|<\?xml[^>]*>|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_FRAGMENT = re.compile(r"\s*<(p|div|article|section|main|span|table|h[1-6]|ul|ol)\b[^<>]*>", re.IGNORECASE)
+_WEB_ARCHIVE = re.compile(r"(?=.*^MIME-Version:).*^Content-Type:\s*multipart/related", re.IGNORECASE | re.M | re.S)
+
+
+def refuse_binary(content: bytes, path: Path) -> None:
+    """Raise DataError, with the kind of the file and the repair, if the content is a known kind without plain text."""
+    head = content[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip()
+    for signature, name, repair in _SIGNATURES:
+        if head.startswith(signature):
+            raise DataError(f"{path}: this is {name}, not text. {repair}")
+    if head.startswith(b"PK\x03\x04"):
+        name, repair = _zipped(content)
+        raise DataError(f"{path}: this is {name}, not text. {repair}")
+
+
+def _zipped(content: bytes) -> tuple[str, str]:
+    try:
+        parts = ZipFile(BytesIO(content)).namelist()
+    except BadZipFile:
+        parts = []
+    found = (known[1:] for known in _ZIPPED if any(part.startswith(known[0]) for part in parts))
+    return next(found, ("a ZIP archive", "Unpack the archive."))
+
+
+def is_rtf(content: bytes) -> bool:
+    """Whether the content is an RTF document."""
+    return content[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{\\rtf")
+
+
+def is_page(content: str) -> bool:
+    """Whether the content is an HTML page with a head or a body."""
+    return _PAGE.match(content[:_HEAD]) is not None
+
+
+def is_html_fragment(content: str) -> bool:
+    """Whether the content is a part of an HTML page: it begins with the tag of a block that is closed later."""
+    opened = _FRAGMENT.match(content[:_HEAD])
+    return opened is not None and f"</{opened[1].lower()}>" in content.lower()
+
+
+def refuse_web_archive(content: str, path: Path) -> None:
+    """Raise DataError if the content is a page with its pictures in one file, as some browsers save it (MHTML)."""
+    if _WEB_ARCHIVE.match(content[:_HEAD]):
+        raise DataError(f"{path}: this is a web archive (MHTML), not text. Save the page as HTML only.")

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import gzip
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from labels.records import Document
+from labels.text.documents import read_file
+from tests.labels.text.test_documents import PARAGRAPHS, page
+
+RTF = r"""{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fcharset0 Times;}}{\info{\title Draft}}
+\f0\b Talks resume\b0\par
+The envoy said they won\'92t sign, \ldblquote not yet\rdblquote .\par
+{\field{\*\fldinst{HYPERLINK "https://news.example/truce"}}{\fldrslt{A truce}}}
+ was offered in Lw\u243?w. \u55357?\u56832?\par
+}"""
+
+
+def read(name: str, content: str | bytes) -> tuple[list[Document], list[str]]:
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    rejected: list[str] = []
+    return list(read_file(Path(name), rejected.append)), rejected
+
+
+def zipped(*names: str) -> bytes:
+    content = BytesIO()
+    with ZipFile(content, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html"])
+def test_a_web_page_is_read_as_its_article_whatever_its_name(name: str) -> None:
+    documents, rejected = read(name, "\ufeff\n<!-- saved -->\n" + page("<h1>Envoy asks for a truce</h1>"))
+    assert rejected == []
+    assert [document.text.splitlines() for document in documents] == [["Envoy asks for a truce", *PARAGRAPHS]]
+
+
+def test_a_part_of_a_page_is_read_as_its_words() -> None:
+    ((document,), rejected) = read("a.txt", "<p>Guns <b>fell</b>\nsilent.</p>\n<p>R&amp;D stopped.<br>It rained.</p>")
+    assert rejected == []
+    assert document.text == "Guns fell silent.\n\nR&D stopped.\n\nIt rained."
+
+
+def test_a_part_of_a_page_after_front_matter_is_read_as_its_words() -> None:
+    ((document,), _) = read("a.txt", "---\nsource: radio\n---\n<div>Guns fell.</div>")
+    assert (document.source, document.text) == ("radio", "Guns fell.")
+
+
+@pytest.mark.parametrize("text", ["<p> is a tag of HTML.", "a < b, b > c", "<Applause> Guns fell.", "<html5> was new."])
+def test_text_with_angle_brackets_stays_as_it_is(text: str) -> None:
+    ((document,), rejected) = read("a.txt", text)
+    assert (document.text, rejected) == (text, [])
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html"])
+def test_rtf_is_read_as_its_words(name: str) -> None:
+    ((document,), rejected) = read(name, RTF)
+    assert rejected == []
+    assert document.text.splitlines() == [
+        "Talks resume",
+        "The envoy said they won’t sign, “not yet”.",
+        "A truce was offered in Lwów. 😀",
+    ]
+
+
+def test_rtf_in_another_code_page_is_read_as_written() -> None:
+    body = "Перемирие".encode("cp1251")
+    content = rb"{\rtf1\ansi\ansicpg1251 " + b"".join(b"\\'%02x" % byte for byte in body) + b"}"
+    ((document,), rejected) = read("a.txt", content)
+    assert (document.text, rejected) == ("Перемирие", [])
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "a PDF file"),
+        (b"\xef\xbb\xbf\n%PDF-1.4", "a PDF file"),
+        (zipped("[Content_Types].xml", "word/document.xml"), "a Word document (.docx)"),
+        (zipped("xl/workbook.xml"), "an Excel workbook (.xlsx)"),
+        (zipped("mimetype", "content.xml"), "an OpenDocument file (such as .odt)"),
+        (zipped("META-INF/container.xml"), "an e-book (EPUB)"),
+        (zipped("a.txt"), "a ZIP archive"),
+        (b"PK\x03\x04 cut short", "a ZIP archive"),
+        (gzip.compress(b"Guns fell silent."), "a gzip archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 50, "an old Microsoft Office file (such as .doc)"),
+        (b"\x89PNG\r\n\x1a\n", "a picture (PNG)"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html"])
+def test_a_file_without_plain_text_is_refused_by_kind_with_the_repair(name: str, content: bytes, kind: str) -> None:
+    documents, (rejected,) = read(name, content)
+    assert documents == []
+    assert rejected.startswith(f"{name}: this is {kind}, not text. ")
+    assert rejected.endswith(".")
+
+
+def test_a_web_archive_is_refused_with_the_repair() -> None:
+    content = "From: <Saved by a browser>\nMIME-Version: 1.0\nContent-Type: multipart/related;\n\n<html></html>"
+    assert read("a.txt", content) == (
+        [],
+        ["a.txt: this is a web archive (MHTML), not text. Save the page as HTML only."],
+    )
+
+
+def test_recognition_is_quick_on_hostile_beginnings() -> None:
+    # A pattern that backtracks over the comments would not come to an end.
+    text = "<!-- x -->" * 4000 + "Guns fell silent."
+    ((document,), _) = read("a.txt", text)
+    assert document.text == text
