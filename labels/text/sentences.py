@@ -13,6 +13,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from labels.records import Document, Sentence
@@ -30,6 +31,9 @@ _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
 _FINISHED = re.compile(r"[.!?…][\"'”’»)\]*]*$")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 """Lengths, in characters, of hard-wrapped lines. Shorter lines end intentionally; longer lines are not wrapped."""
+_NARROWEST = 20
+"""Minimum width, in characters, of a hard-wrapped paragraph."""
+_ITEM = re.compile(r"[•▪●◦‣*#>\-]|\d{1,2}[.)]\s")
 _REPEAT_MIN_WORDS = 4
 # Scrapers often append lines of these kinds to a paragraph. The patterns of other kinds also match real sentences.
 _GLUED_REASONS = frozenset({"share line", "comments", "advertisement", "newsletter", "cookie notice", "mark"})
@@ -204,21 +208,45 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         offset, paragraph = match.start(), match.group()
         lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
         wrapped = max(end - start for start, end in lines) <= _SOFT_WRAP_MAX
+        prose = wrapped and _reads_as_prose([paragraph[left:right].strip() for left, right in lines])
         start = lines[0][0]
         for (left, right), following in zip(lines, [*lines[1:], None], strict=True):
-            if following is not None and wrapped and _is_soft_break(paragraph, (left, right), following):
+            if following is not None and wrapped and _is_soft_break(paragraph, (left, right), following, prose):
                 continue
             yield offset + start, offset + right
             start = following[0] if following else right
 
 
-def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, int]) -> bool:
-    """Whether the next line continues this line: the line is long and unfinished, and the next is not a list item."""
+def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, int], prose: bool) -> bool:
+    """Whether the next line continues this line, because both are long, or because the paragraph reads as prose."""
     current, after = paragraph[slice(*line)].strip(), paragraph[slice(*following)].strip()
-    long_enough = len(current) >= _SOFT_WRAP_MIN
-    unfinished = not _SENTENCE_END.search(current)
-    starts_item = bool(re.match(r"[•▪●◦‣*#>\-]|\d{1,2}[.)]\s", after))
-    return long_enough and unfinished and not starts_item and after[:1] != ""
+    if _ITEM.match(after) or not after:
+        return False
+    if _SENTENCE_END.search(current):
+        return prose and current.endswith(".") and after[0].islower()  # "the U.S." at the end of a line
+    if len(current) >= _SOFT_WRAP_MIN:
+        return True
+    # A headline above a paragraph without a blank line is shorter than the paragraph's lines.
+    return prose and (after[0].islower() or _is_full(current, after, len(max(paragraph.split("\n"), key=len))))
+
+
+def _reads_as_prose(lines: list[str]) -> bool:
+    """Whether short lines are a hard-wrapped paragraph, and not a list, an address, a poem or a menu.
+
+    In prose, most lines that do not end a sentence go on with a small letter, each line is filled until the next word
+    no longer fits, and there is a sentence end.
+    """
+    width = len(max(lines, key=len))
+    if width < _NARROWEST or any(_ITEM.match(line) for line in lines) or not any(map(_SENTENCE_END.search, lines)):
+        return False
+    unfinished = [(line, after) for line, after in pairwise(lines) if line and after and not _SENTENCE_END.search(line)]
+    going_on = [(line, after) for line, after in unfinished if after[0].islower()]
+    return 2 * len(going_on) >= len(unfinished) > 0 and all(_is_full(*pair, width) for pair in going_on)
+
+
+def _is_full(line: str, after: str, width: int) -> bool:
+    """Whether the first word of the next line would not have fitted on this line."""
+    return len(line) + 1 + len(after.split(maxsplit=1)[0]) > width
 
 
 def _trim_space(text: str) -> tuple[int, int]:
