@@ -44,6 +44,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from labels.characters.encoding import read_text
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
 from labels.exchange import foreign
@@ -51,7 +52,6 @@ from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
 from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
 from labels.exchange.lines import Line
 from labels.files import whole_file, write_whole
-from labels.inputs import read_text
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence
 from labels.text.rows import Row, read_rows

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from labels.characters.encoding import decode, read_bytes, read_text
 from labels.errors import DataError, refuse_lone_string
-from labels.inputs import decode, read_bytes, read_text
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
-from labels.text.articles import Article
-from labels.text.factiva import read_factiva
-from labels.text.front_matter import Matter, split_front_matter
-from labels.text.markup import html_fragment_text, markdown_text, read_page, rtf_text
-from labels.text.nexis import read_nexis
-from labels.text.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
+from labels.text.parsing.articles import Article
+from labels.text.parsing.factiva import read_factiva
+from labels.text.parsing.front_matter import Matter, split_front_matter
+from labels.text.parsing.markup import html_fragment_text, markdown_text, read_page, rtf_text
+from labels.text.parsing.nexis import read_nexis
+from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
 from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows, row_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")

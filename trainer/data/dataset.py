@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.characters.encoding import read_text
 from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.errors import CodebookError, DataError, ExperimentError
-from labels.inputs import read_text
 from labels.records import Example
 from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled

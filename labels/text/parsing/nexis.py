@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from labels.text.articles import Article, Lines, blocks, iso_date, language_code, left_over, make_article, one_line
+from labels.text.parsing.articles import (
+    Article,
+    Lines,
+    blocks,
+    iso_date,
+    language_code,
+    left_over,
+    make_article,
+    one_line,
+)
 
 # -- the classic export: fields in capitals before and after the text
 

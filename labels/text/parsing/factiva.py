@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import re
 
-from labels.text.articles import Article, Lines, blocks, iso_date, language_code, left_over, make_article, one_line
+from labels.text.parsing.articles import (
+    Article,
+    Lines,
+    blocks,
+    iso_date,
+    language_code,
+    left_over,
+    make_article,
+    one_line,
+)
 
 _END = re.compile(r"\s*(?:\*?AN\*?[\s|]+)?(?:Document|Dokument)\s+([A-Za-z][A-Za-z0-9]{17,39})[\s|]*")
 _PAGE_LINE = re.compile(r"\s*(Page \d+ of \d+.*|(©|\(c\))\s*\d{4} Factiva.*)", re.IGNORECASE)

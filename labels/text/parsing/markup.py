@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labels.errors import DataError
-from labels.text.front_matter import Matter
+from labels.text.parsing.front_matter import Matter
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -1,0 +1,1 @@
+"""The characters of texts: how files encode them, how people type them, how screens show them."""
