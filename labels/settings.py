@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labels.characters.encoding import read_toml
 from labels.errors import InputError, did_you_mean
+from labels.unicode.encoding import read_toml
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

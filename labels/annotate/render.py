@@ -19,11 +19,11 @@ from textual.widgets import Input, Static
 
 from labels.annotate.session import Item, Opinion, Session, in_words, named
 from labels.annotate.shown import ShownText, TypedText
-from labels.characters.typography import Folded
-from labels.characters.visible import visible
 from labels.codebook.cues import Cue
 from labels.codebook.schema import BY_NAME, Codebook, Label
 from labels.records import Sentence
+from labels.unicode.typography import Folded
+from labels.unicode.visible import visible
 
 CUE_STYLE = "underline bold yellow"
 _MANY_LABELS = 12

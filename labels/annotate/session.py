@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 
-from labels.characters.typography import search_form
 from labels.codebook.reading import Reading, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError
 from labels.records import Annotation, EventKind, Sentence, State
 from labels.sampling.suggestions import Suggestion
 from labels.store import Context, Draft, Store, last_midnight, now
+from labels.unicode.typography import search_form
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rich.highlighter import Highlighter
 from rich.style import Style
 from rich.text import Text
 
-from labels.characters.visible import visible
+from labels.unicode.visible import visible
 
 
 class ShownText(Text):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 
-from labels.characters.visible import visible
 from labels.errors import CommuniqueError
 from labels.progress import progress_to
 from labels.settings import load_settings
+from labels.unicode.visible import visible
 
 if TYPE_CHECKING:
     from rich.align import VerticalAlignMethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from labels.characters.typography import Folded, fold
+from labels.unicode.typography import Folded, fold
 
 # Lazy, to match the nearest next word, and bounded, to avoid matches across distant clauses.
 _GAP = r"(?:\W+\w+){0,6}?\W+"
@@ -12,7 +12,7 @@ _NEVER = r"(?!)"
 
 
 class Cue:
-    r"""A phrase that is found at word boundaries, whatever its case and typography (see `labels.characters.typography`).
+    r"""A phrase that is found at word boundaries, whatever its case and typography (see `labels.unicode.typography`).
 
     `*` at the end of a word matches any ending; `...` matches up to six words. A blank cue is never found.
 

@@ -44,7 +44,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from labels.characters.encoding import read_text
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
 from labels.exchange import foreign
@@ -55,6 +54,7 @@ from labels.files import whole_file, write_whole
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence
 from labels.text.rows import Row, read_rows
+from labels.unicode.encoding import read_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

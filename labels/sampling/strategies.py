@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
 
-from labels.characters.typography import fold
 from labels.errors import InputError, StoreError, did_you_mean
 from labels.records import RANDOM_STRATEGIES
 from labels.settings import command
 from labels.store import Draw, DrawItem, Store, Uncertainty, now
+from labels.unicode.typography import fold
 
 STRATEGIES = ("random", "uncertainty", "diverse", "uncertain-diverse", "search", "audit", "retest", "relabel")
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from labels.characters.typography import search_form
 from labels.errors import InputError, StoreError
 from labels.settings import command, shown_url, sqlite_file, store_name, store_url
 from labels.store import tables
 from labels.store.search import SEARCH_FORM
+from labels.unicode.typography import search_form
 
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: the transaction takes the write lock when it begins.

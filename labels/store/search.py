@@ -1,4 +1,4 @@
-"""The search form of a text (`labels.characters.typography.search_form`) in the queries of both databases."""
+"""The search form of a text (`labels.unicode.typography.search_form`) in the queries of both databases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from labels.characters.typography import IGNORED, REPLACED
+from labels.unicode.typography import IGNORED, REPLACED
 
 SEARCH_FORM = "search_form"
 """The name under which SQLite knows the Python function."""

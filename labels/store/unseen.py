@@ -10,11 +10,11 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from labels.characters.typography import search_form
 from labels.store import tables
 from labels.store.database import Part, count_rows, now, rows_among
 from labels.store.events import decided_by_anyone
 from labels.store.search import SearchForm
+from labels.unicode.typography import search_form
 
 Uncertainty = Literal["entropy", "margin"]
 """Measure of uncertainty: entropy grows with uncertainty; the margin between the two most likely labels shrinks."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from labels.characters.encoding import decode, read_bytes, read_text
 from labels.errors import DataError, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
 from labels.text.parsing.articles import Article
@@ -21,6 +20,7 @@ from labels.text.parsing.markup import html_fragment_text, markdown_text, read_p
 from labels.text.parsing.nexis import read_nexis
 from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
 from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows, row_text
+from labels.unicode.encoding import decode, read_bytes, read_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.characters.typography import Folded
 from labels.codebook.cues import Cue
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
+from labels.unicode.typography import Folded
 from trainer.calibration.calibration import Floats, Probabilities
 from trainer.classifiers.base import Classifier, label_matrix
 from trainer.config.models import KeywordsSection, MajoritySection

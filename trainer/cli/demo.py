@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.characters.visible import visible
 from labels.cli.terminal import console, progress_bars, table
+from labels.unicode.visible import visible
 from trainer.cli.leaderboard import print_results
 from trainer.cli.track import report_untracked
 

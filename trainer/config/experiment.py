@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from labels.characters.encoding import read_toml
 from labels.errors import DataError, ExperimentError, did_you_mean
+from labels.unicode.encoding import read_toml
 from trainer.config.models import Count, Fraction, ModelSection, Section, find_section, kind_names
 from trainer.environment import shipped, shipped_experiments
 

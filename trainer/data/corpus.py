@@ -15,7 +15,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from labels.agreement.report import agreement
-from labels.characters.visible import visible
 from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
@@ -25,6 +24,7 @@ from labels.settings import command, relabel_command
 from labels.store import Store
 from labels.text.documents import read_documents
 from labels.text.sentences import split_sentences
+from labels.unicode.visible import visible
 from trainer.data.columns import Labelling, build_examples, read_texts
 from trainer.data.splits import make_split
 from trainer.environment import STARTER_CODEBOOK, shipped

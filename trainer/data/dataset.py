@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.characters.encoding import read_text
 from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.errors import CodebookError, DataError, ExperimentError
 from labels.records import Example
 from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from labels.text.label_reading import LabelValue
+from labels.unicode.encoding import read_text
 from trainer.config.experiment import Experiment
 from trainer.data.splits import PARTS, Parts, Split, apply_split, leaked_examples, make_split
 from trainer.environment import STARTER_CODEBOOK

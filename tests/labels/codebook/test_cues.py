@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labels.characters.typography import Folded
 from labels.codebook.cues import Cue
 from labels.codebook.schema import load_codebook
+from labels.unicode.typography import Folded
 
 WORDS = ["aid", "aide", "pledge", "pledged", "new"]
 

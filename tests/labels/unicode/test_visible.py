@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labels.characters.visible import visible
+from labels.unicode.visible import visible
 
 
 @pytest.mark.parametrize(
