@@ -14,8 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import DataError
-from labels.files import read_text, write_whole
+from labels.files import write_whole
 from labels.settings import store_name
+from labels.unicode.encoding import read_text
 from trainer.config.experiment import Experiment, TrackingSection
 from trainer.data.dataset import Dataset, hash_examples, read_gold
 from trainer.evaluation.report import Report

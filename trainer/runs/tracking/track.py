@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import CommuniqueError, DataError, TrackingError
-from labels.files import read_text
+from labels.unicode.encoding import read_text
 from trainer.evaluation.report import Report, headline_metrics
 from trainer.runs.tracking.connection import connect, first_line, mlflow_store
 from trainer.runs.tracking.record import RUN_TAG, Record, Tracked, read_record
