@@ -1,4 +1,4 @@
-"""Honest figures: metrics, intervals, reports and plots, from arrays alone."""
+"""Metrics, intervals, reports and plots, computed from arrays alone."""
 
 from trainer.evaluation.report import Outcome, Report, build_report
 

@@ -1,9 +1,9 @@
-"""The figures of a learning curve from counts alone: means over repeats, intervals, the gain from more examples.
+"""The figures of a learning curve, from counts alone: means over repeats, intervals, and the gain from more examples.
 
-Every draw of the bootstrap takes test groups with replacement, the same ones at all sizes, and repeats with
-replacement, whole curves at a time, so that sizes stay as correlated as they are. Inverse power laws,
-score(n) = ceiling - scale * n ** -rate, are fitted to each draw, from a random size on: small data often score below
-the law that larger data follow.
+Each bootstrap draw resamples test groups, and resamples repeats as whole curves: all sizes use the same drawn groups
+and repeats, which keeps the correlation between sizes. An inverse power law, score(n) = ceiling - scale * n ** -rate,
+is fitted to each draw. The fit starts at a randomly chosen size, because small data often score below the law that
+larger data follow.
 """
 
 from __future__ import annotations
@@ -19,48 +19,54 @@ from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import Counts, defined
 
 RATES = np.geomspace(0.02, 1.5, 100)
-"""Exponents that are tried; near 0 the law is a logarithm, above 1.5 practically a step."""
+"""Exponents to try: near 0 the law is close to a logarithm, above 1.5 to a step."""
 
 
 @dataclass(frozen=True)
 class PowerLaws:
-    """Laws fitted to several draws of the same points; each field (draws,), ceiling <= 1, scale >= 0, rate > 0."""
+    """Laws fitted to several draws of the same points.
+
+    Each field has the shape (draws,), with ceiling <= 1, scale >= 0 and rate > 0.
+    """
 
     ceiling: Floats
     scale: Floats
     rate: Floats
 
     def at(self, n: float) -> Floats:
-        """(draws,) scores at n examples."""
+        """Return the scores at n examples, of shape (draws,)."""
         return np.asarray(self.ceiling - self.scale * float(n) ** -self.rate)
 
 
 def fit_power_laws(sizes: Floats, scores: Floats, weights: Floats) -> PowerLaws:
-    """The laws of least weighted squares.
+    """Fit one law per draw by weighted least squares.
 
     Args:
-        sizes: (points,) numbers of examples, at least 1.
-        scores: (draws, points) in [0, 1]; anything where the weight is 0.
-        weights: (draws, points), 0 for a point that a draw lacks; each draw has a point.
+        sizes: numbers of examples, at least 1, of shape (points,).
+        scores: scores in [0, 1], of shape (draws, points); a score with weight 0 is ignored and may have any value.
+        weights: weights of shape (draws, points), 0 for a point that is missing from a draw. Every draw has at least
+            one point.
 
-    For a given rate the law is a straight line in n ** -rate, whose best ceiling and scale under their bounds are known
-    in closed form; so only the rate is searched (variable projection, Golub and Pereyra 1973), and no start value is
-    needed.
+    For a given rate, the law is a straight line in n ** -rate, whose best ceiling and scale within their bounds have a
+    closed form. Therefore only the rate is searched (variable projection, Golub and Pereyra 1973), and no start value
+    is needed.
     """
     scores = np.where(weights > 0, scores, 0.0)
     lines = [_fit_line(sizes**-rate, scores, weights) for rate in RATES]
     ceiling, scale, missed = (np.array(values) for values in zip(*lines, strict=True))  # (rates, draws) each
-    # Rounded, so that among laws that fit equally well (level ones) the lowest rate is taken on every machine.
+    # Rounded: several rates may fit equally well (e.g. level curves), and every machine must choose the lowest of them.
     best = missed.round(12).argmin(axis=0)
     draw = np.arange(len(scores))
     return PowerLaws(ceiling[best, draw], scale[best, draw], RATES[best])
 
 
 def _fit_line(x: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """(draws,) ceiling <= 1 and scale >= 0 of least squares for scores = ceiling - scale * x, and those squares.
+    """Fit scores = ceiling - scale * x by least squares, with ceiling <= 1 and scale >= 0.
 
-    The squares are convex, so that a bound which the free optimum crosses holds with equality; it never crosses both.
+    Returns the ceilings, the scales and the sums of squared errors, each of shape (draws,).
     """
+    # The sum of squares is convex. If the unbounded optimum violates a bound, the bounded optimum lies on this bound.
+    # It never violates both bounds: scores are at most 1, so a ceiling above 1 implies a positive scale.
     total = weights.sum(axis=1)
     middle = weights @ x / total
     mean = (weights * scores).sum(axis=1) / total
@@ -69,22 +75,24 @@ def _fit_line(x: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Float
     slope = (weights * away * scores).sum(axis=1) / np.where(spread > 0, spread, 1)
     scale = np.maximum(-slope, 0)
     ceiling = mean + scale * middle
-    bound_scale = (weights * x * (1 - scores)).sum(axis=1) / (weights @ x**2)
+    bound_scale = (weights * x * (1 - scores)).sum(axis=1) / (weights @ x**2)  # the best scale if the ceiling is 1
     scale, ceiling = np.where(ceiling > 1, bound_scale, scale), np.minimum(ceiling, 1)
     missed = (weights * (scores - ceiling[:, None] + scale[:, None] * x) ** 2).sum(axis=1)
     return ceiling, scale, missed
 
 
 FEWEST_SIZES = 4
-"""A law with three parameters fits any three points."""
+"""Minimum number of sizes for a law: with its three parameters, a law fits any three points."""
 
 
 @dataclass(frozen=True)
 class CurveCounts:
-    """True and false decisions of all fits of a curve on the same test examples, by test group.
+    """Counts of correct and wrong decisions, by test group, of all fits of a curve on the same test examples.
 
-    counts: (repeats, sizes, groups, labels) each. fitted: (repeats, sizes), whether there was a fit at all. labelled:
-    (repeats, sizes) examples that each fit was given.
+    Attributes:
+        counts: tp, fp and fn, each of shape (repeats, sizes, groups, labels).
+        fitted: whether the model could be fitted, of shape (repeats, sizes).
+        labelled: number of train and validation examples of each fit, of shape (repeats, sizes).
     """
 
     counts: Counts
@@ -94,9 +102,12 @@ class CurveCounts:
 
 @dataclass(frozen=True)
 class CurveFigures:
-    """Macro-F1 (draws, sizes) and F1 (draws, sizes, labels), means over the drawn repeats; nan where undefined.
+    """Means over the drawn repeats; nan if undefined.
 
-    `laws` go through the points of each draw; None where fewer than `FEWEST_SIZES` sizes could be fitted.
+    Attributes:
+        macro_f1: shape (draws, sizes).
+        per_label: F1 per label, of shape (draws, sizes, labels).
+        laws: one law per draw; None if fewer than `FEWEST_SIZES` sizes could be fitted.
     """
 
     macro_f1: Floats
@@ -106,7 +117,7 @@ class CurveFigures:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure and the bounds of its interval; None where undefined, or where there is no interval."""
+    """A figure (None if undefined) and the bounds of its interval (None if there is no interval)."""
 
     value: float | None
     low: float | None = None
@@ -115,9 +126,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Outlook:
-    """The expected effect of `more` examples beyond the `labelled` ones: macro-F1 now, and the gain.
+    """The expected gain in macro-F1 from `more` examples in addition to the `labelled` examples.
 
-    `ceiling`, `scale` and `rate` are those of its law, ceiling - scale * labelled ** -rate.
+    `macro_f1` is the value of the law at `labelled`. The law is ceiling - scale * n ** -rate for n examples.
     """
 
     labelled: int
@@ -131,10 +142,13 @@ class Outlook:
 
 @dataclass(frozen=True)
 class CurveFit:
-    """One model, fitted to `train` and calibrated on `validation` sentences; `problem` says why it could not be.
+    """One model of a curve, fitted to `train` sentences and calibrated on `validation` sentences.
 
-    counts: (test groups, labels), None where it could not be fitted. `uncalibrated` labels had too few validation
-    positives to be calibrated.
+    Attributes:
+        counts: counts on test, each of shape (test groups, labels); None if the model could not be fitted.
+        uncalibrated: number of labels with too few validation positives for calibration.
+        seconds: time for fitting and calibration.
+        problem: reason for which the model could not be fitted; empty if it was fitted.
     """
 
     repeat: int
@@ -147,20 +161,21 @@ class CurveFit:
 
     @property
     def macro_f1(self) -> float | None:
-        """Macro-F1 on test; None where undefined or not fitted."""
+        """Macro-F1 on test; None if undefined or if the model could not be fitted."""
         return defined(self.counts.summed().macro_f1) if self.counts else None
 
     @property
     def per_label_f1(self) -> tuple[float | None, ...]:
-        """F1 of each label on test; empty where it could not be fitted."""
+        """F1 per label on test; empty if the model could not be fitted."""
         return tuple(map(defined, self.counts.summed().f1)) if self.counts else ()
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One size: means over the repeats that could be fitted, of the sentences too, since groups differ in size.
+    """One size of a curve: means over the repeats that could be fitted.
 
-    `labelled` is what people had to label for it: `train` and `validation` together.
+    `train` and `validation` are also means, because subsets consist of whole groups, which differ in size. `labelled`
+    is their sum: the number of sentences that people had to label.
     """
 
     labelled: int
@@ -173,9 +188,12 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Points in order of size, and the outlook; that is None if it cannot be estimated, for the given `reason`.
+    """A complete learning curve, with its points in order of size.
 
-    `intervals_reason` says why there are no intervals, where there are none.
+    Attributes:
+        outlook: expected gain from more examples; None if it cannot be estimated.
+        reason: reason for which there is no outlook; empty if there is one.
+        intervals_reason: reason for which there are no intervals; empty if there are intervals.
     """
 
     experiment: str
@@ -196,28 +214,30 @@ class LearningCurve:
 
 
 def measured_figures(curve: CurveCounts) -> CurveFigures:
-    """The measured figures: one "draw" with every test group and repeat once, and the law through all points."""
+    """Return the measured figures: one "draw" that contains each test group and repeat once, with a law through all
+    points.
+    """
     repeats, _, n_groups, _ = curve.counts.tp.shape
     return _figures(curve, np.ones((1, n_groups)), np.ones((1, repeats)), np.zeros(1, dtype=int))
 
 
 def drawn_figures(curve: CurveCounts, *, draws: int, seed: int) -> CurveFigures:
-    """The figures of bootstrap draws.
+    """Return the figures of bootstrap draws.
 
-    One repeat fewer than there are is drawn, which gives the variance of a mean over few repeats without the bias of
+    A draw has one repeat fewer than the curve: this gives the variance of a mean over few repeats without the bias of
     the plain bootstrap (Rao and Wu 1988).
     """
     generator = np.random.default_rng(seed)
     repeats, _, n_groups, _ = curve.counts.tp.shape
     weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
     times = generator.multinomial(max(repeats - 1, 1), np.full(repeats, 1 / repeats), size=draws)
-    # From 0 to the most sizes that can be left out: how far the smallest ones follow the law is uncertain, too.
+    # Each draw omits a random number of the smallest sizes: it is uncertain from which size on scores follow the law.
     starts = generator.integers(0, max(int(curve.fitted.any(axis=0).sum()) - FEWEST_SIZES, 0) + 1, size=draws)
     return _figures(curve, weights.astype(float), times.astype(float), starts)
 
 
 def figure(value: float, draws: Floats | None, confidence: float) -> Figure:
-    """A measured value (nan: undefined) with the percentile interval of its defined draws, if there are any."""
+    """Return a measured value (nan if undefined) with the percentile interval of its draws, without undefined draws."""
     interval = None if draws is None else percentile_interval(draws, confidence)
     return Figure(defined(value), *(interval or ()))
 
@@ -225,7 +245,7 @@ def figure(value: float, draws: Floats | None, confidence: float) -> Figure:
 def look_ahead(
     measured: CurveFigures, drawn: CurveFigures | None, *, labelled: int, more: int, confidence: float
 ) -> tuple[Outlook | None, str]:
-    """The outlook for `more` examples beyond `labelled`; or None, and why it cannot be estimated."""
+    """Return the outlook for `more` examples in addition to `labelled`, or None and the reason for having none."""
     law = measured.laws
     if law is None:
         return None, f"fewer than {FEWEST_SIZES} sizes could be fitted"
@@ -239,10 +259,14 @@ def look_ahead(
 
 
 def _figures(curve: CurveCounts, weights: Floats, times: Floats, starts: NDArray[np.int_]) -> CurveFigures:
-    """Figures where test groups count as `weights` (draws, groups) say, and repeats as `times` (draws, repeats).
+    """Compute the figures of several draws at once.
 
-    `starts` (draws,): how many of the smallest sizes the law leaves out.
+    Args:
+        weights: how often each draw contains each test group, of shape (draws, groups).
+        times: how often each draw contains each repeat, of shape (draws, repeats).
+        starts: number of the smallest sizes that the law omits, of shape (draws,).
     """
+    # Counts are summed over the drawn groups first, because a mean of F1s per group would be biased.
     drawn = curve.counts.changed(lambda each: np.asarray(np.einsum("dg,rsgl->drsl", weights, each, optimize=True)))
     macro_f1 = np.where(curve.fitted, drawn.macro_f1, np.nan)
     return CurveFigures(
@@ -253,7 +277,7 @@ def _figures(curve: CurveCounts, weights: Floats, times: Floats, starts: NDArray
 
 
 def _mean_over_repeats(values: Floats, times: Floats) -> Floats:
-    """Mean over axis 1, each repeat as often as it was drawn; undefined values are left out."""
+    """Mean over axis 1, weighted by how often each repeat was drawn; undefined values are ignored."""
     counted = np.where(np.isnan(values), 0.0, times)
     total = counted.sum(axis=1)
     summed = (counted * np.nan_to_num(values)).sum(axis=1)
@@ -261,17 +285,19 @@ def _mean_over_repeats(values: Floats, times: Floats) -> Floats:
 
 
 def _laws(curve: CurveCounts, macro_f1: Floats, times: Floats, starts: NDArray[np.int_]) -> PowerLaws | None:
-    """A law for each draw with enough points; each point is weighted by the number of examples of its fit.
+    """Fit a law to each draw that has enough sizes; a point's weight is the number of examples of its fit.
 
-    Points with more examples vary less, and are nearer to the size that is asked about (Figueroa et al. 2012).
+    Points with more examples vary less, and are closer to the size of the forecast (Figueroa et al. 2012).
     """
     fitted = curve.fitted.any(axis=0)
     if fitted.sum() < FEWEST_SIZES:
         return None
     flat = (len(macro_f1), -1)
+    # Position of each size among the sizes that could be fitted, so that `starts` never counts a size without a fit.
     begun = (np.cumsum(fitted) - 1)[None, :] >= starts[:, None]
     weights = times[:, :, None] * curve.labelled * begun[:, None, :]
     weights = np.where(np.isnan(macro_f1), 0.0, weights)
+    # A draw may contain only repeats that failed at some sizes: such a draw has too few sizes for a law.
     usable = (weights > 0).any(axis=1).sum(axis=1) >= FEWEST_SIZES
     if not usable.any():
         return None

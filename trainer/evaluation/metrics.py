@@ -1,6 +1,6 @@
-"""Figures of merit from arrays, and how sure they are: percentile bootstrap over groups. Pure: no model is known here.
+"""Metrics computed from arrays, with percentile bootstrap intervals over groups. This module does not use models.
 
-Throughout, `gold` and `predicted` are (n, labels) booleans and `probabilities` (n, labels) floats in [0, 1].
+Unless stated otherwise, `gold` and `predicted` are boolean arrays of shape (n, labels).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Counts:
-    """True positives, false positives and false negatives; each (..., labels)."""
+    """True positives, false positives and false negatives, each of shape (..., labels)."""
 
     tp: Floats
     fp: Floats
@@ -28,22 +28,22 @@ class Counts:
 
     @property
     def f1(self) -> Floats:
-        """F1 = 2TP / (2TP + FP + FN); nan where a label neither occurs nor is predicted."""
+        """F1 = 2TP / (2TP + FP + FN); nan if a label neither occurs nor is predicted."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def precision(self) -> Floats:
-        """TP / (TP + FP); nan where the label is never predicted."""
+        """TP / (TP + FP); nan if the label is never predicted."""
         return _ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> Floats:
-        """TP / (TP + FN); nan where the label never occurs."""
+        """TP / (TP + FN); nan if the label never occurs."""
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def macro_f1(self) -> Floats:
-        """Mean F1 over the labels for which it is defined; nan where it is for none."""
+        """Mean F1 over the labels whose F1 is defined; nan if no F1 is defined."""
         f1 = self.f1
         defined = ~np.isnan(f1)
         return _ratio(np.where(defined, f1, 0).sum(axis=-1), defined.sum(axis=-1).astype(float))
@@ -54,48 +54,51 @@ class Counts:
         return self.changed(lambda each: each.sum(axis=-1)).f1
 
     def summed(self) -> Counts:
-        """The counts of all groups together, from (groups, labels) counts: (labels,) each."""
+        """Sum counts of shape (groups, labels) over the groups; returns counts of shape (labels,)."""
         return self.changed(lambda each: each.sum(axis=0))
 
     def changed(self, change: Callable[[Floats], Floats]) -> Counts:
-        """The counts with a function applied to each of the three, such as a sum or the weights of a resample."""
+        """Apply a function, such as a sum or a weighted sum, to each of the three arrays."""
         return Counts(change(self.tp), change(self.fp), change(self.fn))
 
 
 def count(gold: Bools, predicted: Bools) -> Counts:
-    """Counts over all rows: (labels,) each."""
+    """Count over all rows; returns counts of shape (labels,)."""
     return Counts(*(each.sum(axis=0).astype(float) for each in _outcomes(gold, predicted)))
 
 
 def group_counts(gold: Bools, predicted: Bools, groups: Sequence[int]) -> Counts:
-    """Counts (groups, labels) from the group number of each of n examples."""
+    """Count within groups; returns counts of shape (groups, labels). `groups` has the group number of each row."""
     return Counts(*(group_sums(each, groups) for each in _outcomes(gold, predicted)))
 
 
 def _outcomes(gold: Bools, predicted: Bools) -> tuple[Bools, Bools, Bools]:
-    """True positives, false positives and false negatives."""
+    """Return whether each decision is a true positive, a false positive or a false negative."""
     return gold & predicted, ~gold & predicted, gold & ~predicted
 
 
 def exact_match(gold: Bools, predicted: Bools) -> NDArray[np.bool_]:
-    """(n,) whether the whole label set is right: its mean is accuracy (exclusive) or subset accuracy."""
+    """Return whether the whole label set of each row is correct, of shape (n,).
+
+    The mean is accuracy for an exclusive codebook, and subset accuracy for other codebooks.
+    """
     return np.asarray((gold == predicted).all(axis=1))
 
 
 def reliability_bins(probabilities: Floats, gold: Bools, bins: int = CALIBRATION_BINS) -> tuple[Floats, Floats, Floats]:
-    """Mean probability, frequency and rows of each bin of equal mass, by rising probability.
-
-    Rows of equal probability may fall into different bins; each counts with the frequency of all of them, so that the
-    order of rows has no influence.
+    """Divide the rows of one label into bins of equal mass, in order of probability.
 
     Args:
-        probabilities, gold: (n,) of one label, n at least 1.
+        probabilities, gold: arrays of shape (n,) with n >= 1.
 
     Returns:
-        Three arrays of as many bins, or of n where that is less.
+        The mean probability, the frequency of the label and the number of rows of each bin. There are min(bins, n)
+        bins.
     """
     order = np.argsort(probabilities, kind="stable")
     _, group = np.unique(probabilities, return_inverse=True)
+    # Rows with equal probabilities may be in different bins. Each of these rows gets the frequency of all of them;
+    # otherwise the result would depend on the order of the rows.
     frequency = (np.bincount(group, weights=gold) / np.bincount(group))[group]
     parts = np.array_split(order, min(bins, len(order)))
     means = np.array([(probabilities[part].mean(), frequency[part].mean(), len(part)) for part in parts])
@@ -103,10 +106,10 @@ def reliability_bins(probabilities: Floats, gold: Bools, bins: int = CALIBRATION
 
 
 def expected_calibration_error(probabilities: Floats, gold: Bools, bins: int = CALIBRATION_BINS) -> float:
-    """Mean gap between probability and frequency of one label, in [0, 1], over `reliability_bins`.
+    """Mean difference, in [0, 1], between the probability and the frequency of one label over `reliability_bins`.
 
     Args:
-        probabilities, gold: (n,) of one label.
+        probabilities, gold: arrays of shape (n,); returns nan if n is 0.
 
     Source: Naeini et al. (2015), with equal-mass bins as in Nguyen and O'Connor (2015).
     """
@@ -117,35 +120,40 @@ def expected_calibration_error(probabilities: Floats, gold: Bools, bins: int = C
 
 
 def brier_score(probabilities: Floats, gold: Bools) -> float:
-    """Mean squared distance of one label's probabilities from 0/1, in [0, 1]."""
+    """Mean squared difference, in [0, 1], between the probabilities (n,) and gold (n,) of one label."""
     return float(((probabilities - gold) ** 2).mean()) if len(gold) else float("nan")
 
 
 def log_loss(probabilities: Floats, gold: Bools) -> float:
-    """Mean negative log likelihood of one label, in nats, probabilities clipped to 1e-6."""
+    """Mean negative log-likelihood of one label, in nats, from arrays of shape (n,)."""
     if not len(gold):
         return float("nan")
+    # Clipped: a single confident error with probability 0 or 1 would make the mean infinite.
     clipped = np.clip(probabilities, 1e-6, 1 - 1e-6)
     return float(-np.where(gold, np.log(clipped), np.log1p(-clipped)).mean())
 
 
 def average_precision(probabilities: Floats, gold: Bools) -> float:
-    """Area under precision and recall of one label; nan where it never occurs."""
+    """Area under the precision-recall curve of one label, from arrays of shape (n,); nan if the label never occurs."""
     from sklearn.metrics import average_precision_score
 
     return float(average_precision_score(gold, probabilities)) if gold.any() else float("nan")
 
 
 def group_sums(values: Bools, groups: Sequence[int] | NDArray[np.int_]) -> Floats:
-    """(groups, columns) sums of (n, columns); `groups` is the group number of each of n."""
+    """Sum the rows of each group: an array of shape (n, columns) becomes (groups, columns).
+
+    Args:
+        groups: the group number of each row, of shape (n,).
+    """
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.zeros((int(index.max()) + 1, values.shape[1]))
-    np.add.at(sums, index, values.astype(float))
+    np.add.at(sums, index, values.astype(float))  # unlike `sums[index] += ...`, this counts repeated indices
     return sums
 
 
 def defined(value: float | Floats) -> float | None:
-    """A figure as JSON has it, which has no nan: undefined is None."""
+    """Return a figure as a float, or None if it is nan: JSON does not have nan."""
     return None if math.isnan(value) else float(value)
 
 
@@ -158,7 +166,10 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds of a figure, or a `reason` why there are none; and in how many draws it was undefined."""
+    """The bounds of a figure (None if there is no interval, for the given `reason`).
+
+    `undefined_draws` is the number of bootstrap draws in which the figure was undefined.
+    """
 
     low: float | None
     high: float | None
@@ -168,7 +179,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Bootstrap intervals of the main figures; `per_label` in label order."""
+    """Bootstrap intervals of the main figures; `per_label` has the F1 intervals in label order."""
 
     macro_f1: Interval
     micro_f1: Interval
@@ -186,21 +197,21 @@ def bootstrap_intervals(
     min_groups: int,
     seed: int,
 ) -> Intervals:
-    """Draw groups with replacement, all examples of a drawn group with it, and take percentiles of each figure.
+    """Compute percentile bootstrap intervals by drawing whole groups with replacement.
 
     Args:
-        gold, predicted: (n, labels).
-        groups: (n,) group number of each example.
-        draws: how many resamples.
-        confidence: e.g. 0.95.
-        min_groups: the F1 of a label that occurs or is predicted in fewer than half as many groups has no bounds:
-            resampled, so few would make figures look far more certain than they are.
+        groups: the group number of each example, of shape (n,).
+        draws: number of resamples.
+        confidence: confidence level in (0, 1), e.g. 0.95.
+        min_groups: a label that occurs or is predicted in fewer than half of this number of groups gets no F1 interval,
+            because resampling so few groups would make the F1 look far more certain than it is.
 
-    A label undefined in a draw (neither occurring nor predicted) counts in that draw's macro-F1 as it was measured.
+    If a label neither occurs nor is predicted in a draw, the draw's macro-F1 uses the measured F1 of this label.
+
     Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
     """
     weights = _draw_weights(groups, draws, np.random.default_rng(seed))
-    # Counts add up, so that a resample is a weighted sum of the groups' counts: no row is copied.
+    # Counts are additive: a resample is a weighted sum of the counts of the groups, and no row needs to be copied.
     by_group = group_counts(gold, predicted, groups)
     counts = by_group.changed(lambda each: weights @ each)
     right = group_sums(exact_match(gold, predicted)[:, None], groups)
@@ -223,12 +234,15 @@ def bootstrap_intervals(
 def paired_difference(
     gold: Bools, ours: Bools, theirs: Bools, groups: Sequence[int], *, draws: int, confidence: float, seed: int
 ) -> Interval:
-    """Bounds of one model's macro-F1 minus another's, with both resampled together as in `bootstrap_intervals`.
+    """Return the interval of the difference between the macro-F1 of two models (`ours` minus `theirs`).
 
     Args:
-        gold, ours, theirs: (n, labels), the same examples in the same order.
-        groups: (n,) group number of each example.
+        gold, ours, theirs: gold and the predictions of the two models for the same n examples, each of shape
+            (n, labels).
+        groups: the group number of each example, of shape (n,).
+        draws, confidence, seed: see `bootstrap_intervals`.
     """
+    # The same draws for both models: their scores rise and fall together, so the difference varies less.
     weights = _draw_weights(groups, draws, np.random.default_rng(seed))
     drawn = [_drawn_macro_f1(gold, predicted, groups, weights) for predicted in (ours, theirs)]
     return _interval(drawn[0] - drawn[1], confidence)
@@ -240,22 +254,24 @@ def _drawn_macro_f1(gold: Bools, predicted: Bools, groups: Sequence[int], weight
 
 
 def _groups_with(counts: Counts) -> list[int]:
-    """In how many groups each label occurs or is predicted."""
+    """Return the number of groups in which each label occurs or is predicted."""
     return [int(n) for n in ((counts.tp + counts.fp + counts.fn) > 0).sum(axis=0)]
 
 
 def _macro_f1(f1: Floats, measured: Floats) -> Floats:
-    """(draws,) means of (draws, labels). A label that is undefined in a draw counts as (labels,) `measured` there; one
-    that is undefined in `measured` is left out.
+    """Mean of F1s of shape (draws, labels) over the labels; `measured`, of shape (labels,), replaces undefined F1s.
+
+    Labels whose measured F1 is undefined are ignored.
     """
+    # Without the replacement, draws that lack a rare and difficult label would have too high a macro-F1.
     held = np.where(np.isnan(f1), measured, f1)[:, ~np.isnan(measured)]
     return held.mean(axis=1) if held.shape[1] else np.full(len(f1), np.nan)
 
 
 def _draw_weights(groups: Sequence[int], draws: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """(draws, groups): how often each group was drawn."""
+    """Return how often each draw contains each group, of shape (draws, groups)."""
     n_groups = len(set(groups))
-    # A multinomial draw is the same as drawing groups one by one with replacement.
+    # A multinomial count has the same distribution as drawing groups one by one with replacement.
     return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(float)
 
 

@@ -1,4 +1,4 @@
-"""A report as a pandas table, as text and as plots; the plot of a learning curve."""
+"""Reports as pandas tables, text and plots, and the plot of a learning curve."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _between(low: float, high: float) -> str:
 
 
 def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Each reason and the labels that it applies to; at most `_MANY_LABELS` labels are named."""
+    """Yield each reason with its labels as text; the text names at most `_MANY_LABELS` labels."""
     for reason in filter(None, dict.fromkeys(reasons.values())):
         labels = [label for label, own in reasons.items() if own == reason]
         more = len(labels) - _MANY_LABELS
@@ -117,16 +117,19 @@ def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 _MANY = 12
 _MOST_BARS = 100
-"""Of more labels only the most frequent ones are drawn: a taller picture cannot be read."""
+"""Maximum number of bars. If there are more labels, only the most frequent are shown, to keep the plot readable."""
 _MOST_CLASSES = 40
-"""With more classes the numbers in a confusion matrix cannot be read."""
+"""Maximum number of classes in a confusion matrix with readable numbers."""
 _BEYOND = 1.25
-"""How far past the data the law of a learning curve is drawn, at least."""
+"""The law of a learning curve is drawn at least up to this multiple of the number of labelled sentences."""
 BLUE, GREY, INK = "#2b5c8a", "#b8c4d0", "#222222"
 
 
 def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
-    """Write the plots that fit the codebook as PNG files into `folder`; their paths."""
+    """Write the plots as PNG files into `folder`; returns their paths.
+
+    Exclusive codebooks also get a confusion matrix, unless they have too many classes.
+    """
     tall = max(4.5, 0.35 * min(len(outcome.labels), _MOST_BARS) + 1.5)
     drawn = [
         _save(folder / "f1_per_label.png", lambda axes: draw_f1(axes, report), height=tall),
@@ -140,7 +143,7 @@ def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
 
 
 def draw_learning_curve(curve: LearningCurve, path: Path) -> None:
-    """Write a curve as a PNG: means with intervals, every repeat, and the law through them drawn out."""
+    """Write a learning curve as a PNG file: every repeat, the means with intervals, and the extrapolated law."""
 
     def draw(axes: Any) -> None:
         _draw_points(axes, curve)
@@ -152,7 +155,7 @@ def draw_learning_curve(curve: LearningCurve, path: Path) -> None:
 
 
 def _save(path: Path, draw: Callable[[Any], None], *, width: float = 6.5, height: float = 4.5) -> Path:
-    # A canvas of its own instead of pyplot: pyplot would choose a backend and keep every figure in memory.
+    # Not pyplot: it would choose a backend, which may need a display, and keep every figure in memory.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -161,14 +164,14 @@ def _save(path: Path, draw: Callable[[Any], None], *, width: float = 6.5, height
     axes = figure.subplots()
     draw(axes)
     axes.spines[["top", "right"]].set_visible(False)
-    # Without the name of the software the same figures give the same bytes.
+    # matplotlib writes its version into the file. Without it, equal figures give equal bytes.
     figure.savefig(path, metadata={"Software": None})
     return path
 
 
 def draw_f1(axes: Any, report: Report) -> None:
-    """Draw a bar for the F1 of each label (the most frequent ones, if there are very many), and a line for its
-    interval.
+    """Draw a bar for the F1 of each label, with a line for its interval; only the most frequent labels if there are
+    more than `_MOST_BARS`.
     """
     labels = _most_frequent(report)
     values = [report.per_label[label].f1 for label in labels]
@@ -193,7 +196,7 @@ def draw_f1(axes: Any, report: Report) -> None:
 
 
 def _most_frequent(report: Report) -> list[str]:
-    """The labels to be drawn, in the codebook's order."""
+    """Return the labels to draw, in codebook order."""
     by_support = sorted(report.labels, key=lambda label: -report.per_label[label].support)
     drawn = set(by_support[:_MOST_BARS])
     return [label for label in report.labels if label in drawn]
@@ -209,15 +212,16 @@ def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:
         gold, predicted = outcome.gold[:, i], outcome.predicted[:, i]
         if predicted.any():
             hits = (gold & predicted).sum()
+            # For an exclusive codebook this point is off the curve: the decision is the argmax, not a threshold.
             axes.plot(hits / gold.sum(), hits / predicted.sum(), "o", color=line.get_color(), markersize=7)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-    axes.set_title("Precision and recall; dots: what is assigned", loc="left")
+    axes.set_title("Precision and recall; dots: the assigned labels", loc="left")
     if shown:
         axes.legend(frameon=False, fontsize=8, loc="lower left")
 
 
 def _draw_reliability(axes: Any, outcome: Outcome) -> None:
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)  # perfect calibration
     order = np.argsort(-outcome.gold.sum(axis=0))
     for i in order[:_MANY]:
         predicted, observed, _ = reliability_bins(outcome.probabilities[:, i], outcome.gold[:, i])
@@ -226,7 +230,7 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
         xlim=(0, 1),
         ylim=(0, 1.02),
         xlabel=f"mean predicted probability ({CALIBRATION_BINS} bins of equal mass)",
-        ylabel="share that has the label",
+        ylabel="observed share of the label",
     )
     axes.set_title("Reliability on test", loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
@@ -265,7 +269,7 @@ def _draw_points(axes: Any, curve: LearningCurve) -> None:
 
 
 def _draw_law(axes: Any, first: int, law: Outlook) -> None:
-    """The power law from the smallest size on, and beyond the data."""
+    """Draw the power law: solid within the data, dashed beyond the data."""
     last = law.labelled
     end = max(last + law.more, _BEYOND * last)
     for start, stop, line, label in ((first, last, "-", "power law"), (last, end, "--", "beyond the data")):

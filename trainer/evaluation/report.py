@@ -1,4 +1,4 @@
-"""The report of a model on labelled examples: figures from arrays alone, and their form in `report.json`."""
+"""The report of a model on labelled examples: computed from arrays, and stored as `report.json`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was predicted for n labelled examples.
+    """The predictions for n labelled examples.
 
-    gold, predicted: (n, labels) booleans; probabilities: (n, labels) in [0, 1]; groups: (n,) numbers of the groups
-    (documents and near-duplicates) that examples belong to; thresholds: (labels,).
+    Attributes:
+        gold, predicted: booleans of shape (n, labels).
+        probabilities: calibrated probabilities in [0, 1], of shape (n, labels).
+        groups: the group number of each example: documents connected by near-duplicates form one group.
+        thresholds: shape (labels,).
     """
 
     labels: tuple[str, ...]
@@ -39,13 +42,13 @@ class Outcome:
 
 
 class _Figures(BaseModel):
-    """Part of a report. Keys of newer versions are kept, so that their reports can be read and written back."""
+    """Base class of the parts of a report. Unknown keys from newer versions are kept on reading and writing."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class LabelFigures(_Figures):
-    """One label on test. None: undefined, as precision is where the label is never predicted."""
+    """The figures of one label on test; None if undefined, such as the precision of a label that is never predicted."""
 
     precision: float | None
     recall: float | None
@@ -57,7 +60,7 @@ class LabelFigures(_Figures):
 
 
 class LabelCalibrationFigures(_Figures):
-    """How far one label's probabilities are from the frequencies: each 0 at best."""
+    """Measures of the error of one label's probabilities; 0 is the best value of each."""
 
     expected_calibration_error: float | None
     brier_score: float | None
@@ -65,14 +68,14 @@ class LabelCalibrationFigures(_Figures):
 
 
 class CalibrationFigures(LabelCalibrationFigures):
-    """Means over the labels, and each label. `bins` are the calibration error's, of equal mass."""
+    """Means over the labels, and the figures of each label. `bins` is the number of bins of the calibration error."""
 
     bins: int
     per_label: dict[str, LabelCalibrationFigures]
 
 
 class IntervalFigures(_Figures):
-    """Bootstrap intervals; of the exact-match figures the one that the report has."""
+    """Bootstrap intervals. `accuracy` is set for exclusive codebooks, `subset_accuracy` for other codebooks."""
 
     method: str
     draws: int
@@ -85,7 +88,7 @@ class IntervalFigures(_Figures):
 
 
 class CodebookReference(_Figures):
-    """Which codebook a report is about."""
+    """The codebook of a report."""
 
     name: str
     version: str
@@ -101,11 +104,11 @@ class LabelValueFigures(_Figures):
 
 
 class Report(_Figures):
-    """What `report.json` holds: the figures on test, and what they refer to. None: undefined, or not known.
+    """The contents of `report.json`: the figures on test, with the experiment, data and model behind them.
 
-    `accuracy` is there for exclusive codebooks, `subset_accuracy` for multi-label ones. `intervals` is None where there
-    are too few groups to resample, as `intervals_reason` says. The keys from `sentences_per_second` on are set by the
-    run or evaluation that the report comes from.
+    None means undefined or unknown. `accuracy` is set for exclusive codebooks, `subset_accuracy` for other codebooks.
+    `intervals` is None if there are too few groups to resample; `intervals_reason` gives their number. The run or
+    evaluation that makes the report sets the keys from `sentences_per_second` onwards.
     """
 
     labels: list[str]
@@ -142,24 +145,27 @@ class Report(_Figures):
 
     @property
     def exact_match_name(self) -> str:
-        """The key of the share of sentences whose whole label set is right."""
+        """The key of the share of sentences whose whole label set is correct."""
         return "accuracy" if self.exclusive else "subset_accuracy"
 
     @property
     def exact_match(self) -> float | None:
-        """The share of sentences whose whole label set is right."""
+        """The share of sentences whose whole label set is correct."""
         return self.accuracy if self.exclusive else self.subset_accuracy
 
-    # What shows a report reads it, and so can only be imported here.
+    # `plots` imports this module, so the methods below import `plots` only when they are called.
 
     def to_frame(self) -> pd.DataFrame:
-        """A pandas table: a row for each label, then `micro avg` and `macro avg`; `low` and `high` bound the F1."""
+        """Return a pandas table with one row per label, then `micro avg` and `macro avg`.
+
+        `low` and `high` are the bounds of the F1 interval.
+        """
         from trainer.evaluation.plots import report_frame
 
         return report_frame(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the F1 of each label with its interval into `ax`, or into a new pyplot figure."""
+        """Plot the F1 of each label with its interval on `ax`, or on a new pyplot figure."""
         from matplotlib import pyplot
 
         from trainer.evaluation.plots import draw_f1
@@ -171,26 +177,26 @@ class Report(_Figures):
         return ax
 
     def __str__(self) -> str:
-        """A table like that of scikit-learn's `classification_report`, with intervals of F1, and remarks."""
+        """Return a table like scikit-learn's `classification_report`, with F1 intervals and remarks."""
         from trainer.evaluation.plots import report_text
 
         return report_text(self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What a notebook shows."""
+        """Show the table in a notebook."""
         printer.text(str(self))
 
     def extended(self, **values: Any) -> Self:
-        """The report with more keys, or other values of them."""
+        """Return a copy of the report with these values; validates the values."""
         return type(self).model_validate(self.to_dict() | values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: exactly the keys that were set, as `report.json` has them."""
+        """Return plain values as in `report.json`, which contains only the keys that were set."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The report in a `report.json`.
+        """Read a `report.json`.
 
         Raises:
             DataError: the file cannot be read, or is not a report.
@@ -204,13 +210,13 @@ class Report(_Figures):
 
 
 def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_groups: int, seed: int) -> Report:
-    """Metrics with intervals; what is undefined is None.
+    """Compute the figures of a report, with intervals.
 
     Args:
-        bootstrap: draws.
-        confidence: of the intervals, in (0, 1).
-        min_groups: below this many groups there are no intervals. The F1 of a label that occurs or is predicted in
-            fewer than half as many has none either, and a `reason`.
+        bootstrap: number of bootstrap draws.
+        confidence: confidence level of the intervals, in (0, 1).
+        min_groups: minimum number of groups for intervals. A label that occurs or is predicted in fewer than half of
+            this number of groups has no F1 interval, but a `reason`.
     """
     counts = metrics.count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))
@@ -264,7 +270,8 @@ def _per_label(outcome: Outcome, counts: metrics.Counts) -> dict[str, LabelFigur
 
 
 def _calibration(outcome: Outcome) -> CalibrationFigures:
-    """Each measure of `metrics` for each label, by the name that it has in a report, and the means over the labels."""
+    """Compute the calibration figures of each label and their means."""
+    # The fields of the report have the same names as the functions in `metrics`.
     names = tuple(LabelCalibrationFigures.model_fields)
     columns = zip(outcome.probabilities.T, outcome.gold.T, strict=True)
     figures = np.array([[getattr(metrics, name)(*column) for name in names] for column in columns])
