@@ -23,6 +23,7 @@ from trainer.runs.tracking.connection import connect
 from trainer.runs.tracking.registry import point_champion, register
 
 KINDS = ("majority", "keywords", "tfidf", "finetune")
+# The list of sentences, the seed and the shares are fixed, so that everybody gets the same figures.
 SEED = 13
 FRACTIONS = (0.4, 0.2, 0.4)
 EXPERIMENT = "communique-demo"
@@ -91,6 +92,7 @@ class Champion:
 
 def register_champion(results: Sequence[RunResult]) -> Champion:
     """Register the best model on validation as `champion`. If MLflow fails, the model stays usable by its folder."""
+    # On validation: a choice by the test scores would make the test score of the champion too good.
     best = max(results, key=lambda result: float(result.report.validation_macro_f1 or 0))
     if best.tracked.problem:
         return Champion(best, str(best.folder), best.tracked.problem)

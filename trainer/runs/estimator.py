@@ -40,7 +40,7 @@ _LABELLING = "labelling"
 
 @dataclass(eq=False, repr=False)
 class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """The parameters of all kinds: the codebook, and experiment keys that do not depend on the kind."""
+    """The parameters that all kinds share: the codebook, and the experiment keys outside [model]."""
 
     kind: str
     _: KW_ONLY
@@ -54,10 +54,12 @@ class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     allow_large_groups: bool = False
 
     def _content(self) -> dict[str, Any]:
-        """The parameters as the content of an experiment file."""
+        """Return the parameters as the content of an experiment file."""
+        # Every parameter that is not shared by all kinds is a key of [model].
         common = {field.name for field in fields(_Parameters)} - {"kind"}
         given = {name: getattr(self, name) for name in self._get_param_names() if name not in common}
         own = {name: value for name, value in given.items() if value is not None}  # None: left out, as in a file
+        # A cascade accepts the name of a kind in place of a whole section.
         nested = {name: {"kind": own[name]} for name in ("cheap", "expensive") if isinstance(own.get(name), str)}
         calibration = {name: getattr(self, name) for name in ("holdout", "min_positives", "crossfit", "folds")}
         return {
@@ -92,6 +94,8 @@ class Classifier(_Parameters):
         Raises:
             ExperimentError: the kind does not exist, or it lacks one of the parameters.
         """
+        # Python then calls `__init__` of the subclass with the same arguments, so that `Classifier("tfidf", C=3.0)` has
+        # the parameters of its kind, as scikit-learn's `clone` and `get_params` need.
         target = _class_of(kind) if cls is Classifier else cls
         target._refuse_unknown(parameters)
         created: Self = super().__new__(target)
@@ -120,6 +124,7 @@ class Classifier(_Parameters):
         dataset = dataset_of(examples, labelling.codebook, experiment, "y")
         fitted = fit_model(experiment, dataset)
         manifest = fitted_manifest(experiment, dataset, fitted)
+        # Stored with the model, so that a loaded estimator predicts in the form in which `y` was written.
         written = {_LABELLING: {"form": labelling.form, "classes": list(labelling.classes)}}
         self._adopt(fitted.model, manifest.model_copy(update={"details": manifest.details | written}), labelling)
         self.notes_ = (*dataset.notes, *fitted.model.classifier.notes)
@@ -144,6 +149,7 @@ class Classifier(_Parameters):
         """Return the share of texts whose labels are all correct: accuracy, or subset accuracy for several labels."""
         check_is_fitted(self, "model_")
         decided = self.model_.decide(self.predict_proba(X))
+        # Converted to names of the codebook first: labels may be written in another order or form than in `fit`.
         examples = build_examples(read_texts(X), self._labelling.label_sets(y))
         return float(exact_match(label_matrix(examples, self.model_.labels), decided).mean())
 
@@ -171,6 +177,7 @@ class Classifier(_Parameters):
         """
         check_is_fitted(self, "model_")
         content = {"bootstrap": bootstrap, "confidence": confidence, "min_groups": min_groups}
+        # Validated as the section [evaluation] of an experiment, so that limits and messages are the same.
         settings = _validated({**self._content(), "evaluation": content}, "evaluate").evaluation
         examples = build_examples(read_texts(X), self._labelling.label_sets(y), groups, "test")
         _, report = evaluate_model(self.model_, examples, settings, self.seed)
@@ -195,6 +202,7 @@ class Classifier(_Parameters):
         refuse_occupied(out, overwrite=overwrite, repair="Choose another folder, or pass overwrite=True.")
         with output_folder(out, overwrite=overwrite) as draft:
             manifest = save_artefact(draft, self._manifest, self.codebook_, self.model_.classifier)
+        # The model's id is a digest of its files, which are known only now.
         self._adopt(replace(self.model_, manifest=manifest), manifest, self._labelling)
 
     @classmethod
@@ -211,6 +219,7 @@ class Classifier(_Parameters):
         target = _class_of(manifest.kind)
         if not issubclass(target, cls):
             raise ArtefactError(f"{source}: the model is of kind {manifest.kind}. Open the model with Classifier.load.")
+        # A model of another version may have parameters that no longer exist.
         known = set(target._get_param_names())
         saved = {name: value for name, value in manifest.details.get("model", {}).items() if name in known}
         estimator = target(**saved, seed=manifest.seed, codebook=model.codebook)
@@ -247,6 +256,7 @@ class Classifier(_Parameters):
                 )
 
     def _experiment(self) -> Experiment:
+        # scikit-learn allows `set_params(kind=...)`, but an object cannot change its class.
         if self.kind != (own := _kind_of(type(self))):
             raise ExperimentError(f"{type(self).__name__} is of kind '{own}'. Use Classifier({self.kind!r}).")
         return _validated(self._content(), type(self).__name__)
@@ -276,6 +286,6 @@ def _validated(content: dict[str, Any], place: str) -> Experiment:
 
 
 def _saved_labelling(codebook: Codebook, manifest: Manifest) -> Labelling:
-    """The labelling that the model was fitted with; for models trained by a command, sets of the codebook's labels."""
+    """Return the labelling of the fitted columns; for a model trained by a command, sets of the codebook's labels."""
     written = manifest.details.get(_LABELLING, {"form": "set", "classes": codebook.label_names})
     return Labelling(codebook, written["form"], tuple(written["classes"]))

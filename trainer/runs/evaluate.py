@@ -35,6 +35,7 @@ def evaluate_model(
     model: Model, examples: Sequence[Example], settings: EvaluationSection, seed: int
 ) -> tuple[Outcome, Report]:
     """Evaluate a model on labelled examples; returns the outcome, and the report with the prediction speed."""
+    # Only the prediction is timed: the speed on the leaderboard must not depend on the size of the report.
     start = time.perf_counter()
     predictions = predict_examples(model, examples)
     seconds = time.perf_counter() - start
@@ -43,6 +44,7 @@ def evaluate_model(
         exclusive=model.codebook.exclusive,
         gold=label_matrix(examples, model.labels),
         predicted=predictions.predicted,
+        # The metrics clip probabilities to 1 - 1e-6, which float32 cannot represent exactly.
         probabilities=predictions.probabilities.astype(np.float64),
         # A large group is no reason to stop: an evaluation divides nothing, and the intervals only become wider.
         groups=group_examples(examples, allow_large=True),
@@ -83,6 +85,7 @@ def report_text(report: Report) -> str:
 
 
 EXPERIMENT = "communique-evaluations"
+"""The MLflow experiment of evaluations, separate from training runs, so that leaderboards rank only runs."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from labels.errors import ExperimentError, did_you_mean
 from trainer.config.models import Section, find_section, kind_names
 from trainer.runs.estimator import Classifier
 
+# `eq=False` and `repr=False` keep the comparison and the representation of scikit-learn's estimators.
+
 
 @dataclass(eq=False, repr=False)
 class MajorityClassifier(Classifier):
@@ -170,11 +172,12 @@ def estimator_class(kind: str) -> type[Classifier]:
 
 
 def _estimator_of(kind: str, section: type[Section]) -> type[Classifier]:
-    """An estimator with one parameter per key of the section; None represents a default that is not hashable."""
+    """Create an estimator class with one parameter per key of the section."""
     parameters: list[Any] = [("kind", str, kind)]
     for name, info in section.model_fields.items():
         default = None if info.is_required() else info.get_default(call_default_factory=True)
         if name != "kind":
+            # A dataclass refuses mutable defaults such as lists; None is left out of the experiment, as in a file.
             plain = default if isinstance(default, Hashable) else None
             parameters.append((name, Any, field(default=plain, kw_only=True)))
     made = make_dataclass(f"{kind.title()}Classifier", parameters, bases=(Classifier,), eq=False, repr=False)

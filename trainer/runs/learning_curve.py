@@ -52,6 +52,7 @@ MORE = 200
 HANDFUL = 5
 """Number of examples of the rarest label that the smallest subset should have."""
 _FEWEST = 20
+"""Number of examples that the smallest subset should have."""
 _LARGEST_START = 0.25
 FILES = ("learning_curve.json", "learning_curve.csv")
 
@@ -68,6 +69,7 @@ def curve_shares(gold: NDArray[np.bool_], n_groups: int, number: int) -> list[fl
     """
     rarest = max(int(gold.sum(axis=0).min()), 1)
     start = min(max(_FEWEST / len(gold), HANDFUL / rarest), _LARGEST_START)
+    # Geometric steps, because the score changes less and less as the set grows: equal steps would waste fits.
     counts = {round(count) for count in np.geomspace(max(start * n_groups, 1), n_groups, number)}
     return [count / n_groups for count in sorted(counts)]
 
@@ -84,6 +86,7 @@ def nested_subsets(
         groups: group number of each example.
         shares: shares of the groups, in (0, 1].
     """
+    # Whole groups, as in every other division: a sentence in train must not help to calibrate on its near-duplicate.
     order = np.random.default_rng(seed).permutation(sorted(set(groups)))
     wanted = [max(round(share * len(order)), 1) for share in shares]
     rank = {int(group): position for position, group in enumerate(order)}
@@ -163,6 +166,7 @@ def _points(
 ) -> tuple[CurvePoint, ...]:
     points = []
     for size, own in enumerate(zip(*fits, strict=True)):
+        # If no fit of this size was possible, the sizes of the failed fits still tell where the gap in the curve is.
         usable = [fit for fit in own if not fit.problem] or own
         train, validation = (round(np.mean([getattr(fit, part) for fit in usable])) for part in ("train", "validation"))
         macro_f1 = figure(measured.macro_f1[0, size], drawn.macro_f1[:, size] if drawn else None, confidence)
@@ -179,11 +183,14 @@ def fit_subsets(experiment: Experiment, dataset: Dataset, *, repeats: int, sizes
 
     Each repeat has its own order of the groups and its own seed. The first repeat has the experiment's seed.
     """
+    # Large groups are allowed: the dataset is already split, and here they only make the steps of the curve uneven.
     groups = {part: group_examples(dataset.parts[part], allow_large=True) for part in PARTS}
     gold = label_matrix(dataset.parts["train"], dataset.codebook.label_names)
     shares = curve_shares(gold, len(set(groups["train"])), sizes)
     fits: list[list[CurveFit]] = []
     for repeat in range(repeats):
+        # The seed also changes the order of the examples and the initial weights, so that the repeats show all the
+        # variation between training runs.
         seeded = experiment.model_copy(update={"seed": experiment.seed + repeat})
         train, validation = (
             nested_subsets(dataset.parts[part], groups[part], shares, seeded.seed) for part in ("train", "validation")
@@ -201,6 +208,7 @@ def _fit(experiment: Experiment, dataset: Dataset, groups: Sequence[int], repeat
     """Fit and test one model; if the model cannot be fitted, the result has a `problem`."""
     train, validation, test = (dataset.parts[part] for part in PARTS)
     fit = CurveFit(repeat, len(train), len(validation))
+    # Small subsets may lack a label or have no validation sentences: a gap in the curve, not an error.
     problem = _problem(dataset)
     if problem:
         return replace(fit, problem=problem)
@@ -254,6 +262,7 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
         TrackingError: MLflow is not available at the start. Later errors of MLflow are returned.
     """
     silence_libraries()
+    # Each process would fit the whole curve: only the training of one model can be distributed.
     if world_size() > 1:
         raise ExperimentError("a learning curve runs in one process: start it without torchrun or accelerate.")
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
@@ -273,9 +282,10 @@ def _write(curve: LearningCurve, folder: Path) -> None:
     import pandas as pd
 
     rows = [[_row(curve, fit) for fit in point.fits] for point in curve.points]
+    # The counts of a fit are arrays, which JSON cannot store: the fits are removed first, then added as plain rows.
     content = asdict(replace(curve, points=tuple(replace(point, fits=()) for point in curve.points)))
     for point, own in zip(content["points"], rows, strict=True):
-        point["fits"] = own  # the files have the figures of each fit, but not its counts
+        point["fits"] = own
     table = [{"labelled": point.labelled} | row for point, own in zip(curve.points, rows, strict=True) for row in own]
     write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
     write_whole(folder / FILES[1], [pd.DataFrame(table, dtype=object).to_csv(index=False, lineterminator="\n")])

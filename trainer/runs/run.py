@@ -65,6 +65,7 @@ def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | N
     """
     start = time.perf_counter()
     classifier = _unfitted(experiment, dataset, checkpoints)
+    # Before `fit`: a setting without effect must be reported at once, not after hours of training.
     if isinstance(classifier, CalibratedClassifier):
         _refuse_other_calibration(experiment)
     classifier.fit(dataset.parts["train"], dataset.parts["validation"])
@@ -113,6 +114,7 @@ def _calibrate(
         return classifier.calibration_
     if not classifier.needs_calibration:
         return not_calibrated(codebook)
+    # Calibration needs examples that the model was not fitted to, because a model is overconfident on the others.
     if settings.crossfit:
         raw, gold = _crossfitted(experiment, dataset, checkpoints)
     else:
@@ -130,9 +132,11 @@ def _crossfitted(
     """
     pool = [*dataset.parts["train"], *dataset.parts["validation"]]
     n_folds = experiment.calibration.folds
+    # Large groups are allowed, because folds may be uneven: no fold is a test set.
     folds = make_split(pool, [1 / n_folds] * n_folds, experiment.seed, allow_large=True)
     held_out = []
     for number, fold in enumerate(folds):
+        # Each fold has its own checkpoints: a fold must never resume from a model that has learned its examples.
         own = checkpoints / f"fold-{number + 1}" if checkpoints else None
         classifier = _unfitted(experiment, dataset, own)
         # Early stopping on the held-out fold would choose the epoch that fits this fold best and bias the calibration.
@@ -210,6 +214,7 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
         DivergedError: the training loss became infinite or nan.
     """
     silence_libraries()
+    # Checked now as well as at the end, because training may take hours.
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
     dataset = load_dataset(experiment)
     record = record_experiment("train", experiment, dataset)
@@ -221,6 +226,7 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
             fitted = fit_model(experiment, dataset, checkpoints=checkpoints)
             model, report = _write_outputs(experiment, dataset, fitted, draft)
             record.save(draft)
+        # Only now: if an output could not be written, the next call resumes from the checkpoints.
         shutil.rmtree(checkpoints, ignore_errors=True)
         tracked = run.finish(out)
     return RunResult(out, report, model, tracked)
@@ -230,12 +236,14 @@ def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, dra
     """Write the artefact, split, report, predictions and plots; returns the saved model and its report on test."""
     artefact = draft / "artefact"
     artefact.mkdir()
+    # Saved before it is evaluated: the report contains the model's id, which is a digest of the saved files.
     content = fitted_manifest(experiment, dataset, fitted)
     manifest = save_artefact(artefact, content, dataset.codebook, fitted.model.classifier)
     model = replace(fitted.model, manifest=manifest)
     dataset.split.save(draft / "split.json")
     outcome, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
     test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
+    # Validation decides between models (leaderboard, champion), and `export` checks exported models on these rows.
     validation = predict_examples(model, dataset.parts["validation"])
     report = report.extended(
         **_context(experiment, dataset, model, manifest),

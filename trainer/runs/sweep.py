@@ -84,6 +84,7 @@ def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> 
     if experiment.sweep.executor == "ray":
         require_ray()
     space = read_space(experiment)
+    # A sweep that continues deletes nothing, so its inputs (such as its own split) may be in the folder.
     refuse_occupied(
         out, overwrite=overwrite or (out / STUDY).is_file(), reads=files_read(experiment) if overwrite else ()
     )
@@ -92,6 +93,7 @@ def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> 
 
 
 def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overwrite: bool) -> SweepResult:
+    # Before the folder is emptied: data that cannot be read must not cost the results of an earlier sweep.
     dataset = load_dataset(experiment if overwrite else _on_split(experiment, out))
     _make_folder(out, overwrite=overwrite)
     study = open_study(
@@ -102,6 +104,7 @@ def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overw
         parallel=experiment.sweep.workers > 1,
         identity=_identity(experiment, dataset),
     )
+    # After the study has checked its identity: a refused call must not replace the split.
     dataset.split.save(out / SPLIT)
     resumed = len(study.trials)
     record = record_experiment("sweep", experiment, dataset, beside="sweeps")
@@ -111,6 +114,7 @@ def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overw
         _write(experiment, study, best, out)
         record.save(out)
         tracked = run.finish(out)
+    # Outside the sweep's MLflow run: the best trial has a run of its own, and MLflow keeps only one run open.
     report, best_tracked = _run_best(experiment, study, best, out)
     return SweepResult(
         folder=out,
@@ -151,6 +155,7 @@ def _identity(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
     """Return the seed and the hashes that all trials of a sweep must share to be comparable."""
     sections = ("data", "split", "model", "calibration")
     return {
+        # Hashes of the data as well as of the settings: the same file name may have other rows today.
         "seed": str(experiment.seed),
         "codebook": dataset.codebook.hash,
         "split": dataset.split.hash,
@@ -176,7 +181,8 @@ def _run_trials(experiment: Experiment, dataset: Dataset, study: SweepStudy, run
 
 
 def _propose(study: SweepStudy, missing: int, end: float | None) -> Iterator[Job]:
-    """Yield the missing jobs until the timeout; the first job is yielded in any case."""
+    """Yield the missing jobs until the timeout."""
+    # The first job ignores the timeout, so that every call makes progress.
     for proposed in range(missing):
         if proposed and end is not None and time.monotonic() >= end:
             return
@@ -218,8 +224,9 @@ def _winner(experiment: Experiment, best: Trial) -> Experiment:
 
 
 def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> tuple[Report, Tracked]:
-    """Run the best trial; returns its report and its place in MLflow, both as they are if it was tested last."""
+    """Run the best trial and return its report and its place in MLflow; if it was tested last, read both from its run."""
     folder = out / BEST
+    # Every further evaluation on test makes its scores less trustworthy, so an existing report is used again.
     if study.tested[-1:] == [best.number] and (folder / "report.json").is_file():
         return Report.read(folder / "report.json"), read_record(folder).tracked
     winner = _on_split(_winner(experiment, best), out)
@@ -262,6 +269,7 @@ def _distribution(experiment: Experiment, key: str) -> BaseDistribution:
             f"{place}: this key cannot be swept. Only keys of [model] except model.kind can be swept."
         )
     asked = experiment.sweep.space[key]
+    # Valid ends are enough for a range: the limits of every key are an interval.
     ends = (asked.low, asked.high) if isinstance(asked, SweepRange) else asked
     # The experiment converts each value to the type of the key, e.g. 9.0 to 9 for a key of type int.
     taken = [reduce(getattr, key.split("."), with_values(experiment, {key: end}, f"{place} = {end}")) for end in ends]

@@ -92,6 +92,8 @@ class SweepStudy:
         """Propose a new trial; returns its number and values."""
         from optuna.samplers import TPESampler
 
+        # A new sampler for every proposal: the state of a kept sampler would be lost when the process ends, and a
+        # resumed sweep would then propose other values than an uninterrupted one.
         place = len(self.trials) + len(self._open)
         seed = int(np.random.SeedSequence([self._seed, place]).generate_state(1)[0])
         self._study.sampler = TPESampler(n_startup_trials=self._startup, seed=seed, constant_liar=self._parallel)
@@ -103,6 +105,7 @@ class SweepStudy:
         """Store the outcome of a proposed trial and mark the trial as finished."""
         from optuna.trial import TrialState
 
+        # The attributes first: once a trial has a final state, Optuna refuses changes.
         trial = self._open.pop(number)
         trial.set_user_attr(_SECONDS, outcome.seconds)
         trial.set_user_attr(_PROBLEM, outcome.problem)
@@ -119,6 +122,7 @@ class SweepStudy:
         """
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
+        # Failed trials have no score, and a forest fitted to a handful of scores explains only noise.
         scores = [trial.score for trial in self.trials if trial.outcome.score is not None]
         if len(scores) < _FEWEST_FOR_IMPORTANCES or len(set(scores)) < 2 or len(self._space) < 2:
             return {}
@@ -156,6 +160,8 @@ def open_study(
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # A journal instead of SQLite: only whole lines are appended, so a killed process loses at most its current trial,
+    # and the file also works on network drives. This lock does not need symbolic links, which Windows may forbid.
     try:
         storage = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
         study = optuna.create_study(storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True)
@@ -167,7 +173,7 @@ def open_study(
 
 def _check_identity(study: Study, path: Path, identity: Mapping[str, str]) -> None:
     stated = study.user_attrs.get(_IDENTITY)
-    if stated is None:
+    if stated is None:  # a new study
         study.set_user_attr(_IDENTITY, dict(identity))
         return
     other = [name for name, value in identity.items() if stated.get(name) != value]
@@ -212,6 +218,7 @@ def run_jobs(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> I
 
 def run_trial(experiment: Experiment, dataset: Dataset, job: Job) -> TrialOutcome:
     """Fit and calibrate a model and score it on validation; a failure is returned as an outcome, not raised."""
+    # The journal stores outcomes, not models: only the best settings are run again and saved.
     start = time.perf_counter()
     score: float | None = None
     problem = ""
@@ -241,9 +248,9 @@ def require_ray() -> None:
 
 
 def _run_on_ray(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -> Iterator[tuple[Job, TrialOutcome]]:
-    """Run jobs as Ray tasks, each on one core and a share of the GPUs; the data are sent once.
+    """Run jobs as Ray tasks, each on one core and a share of the GPUs.
 
-    Ray joins the cluster that RAY_ADDRESS names, or starts a cluster on this machine.
+    Ray joins the cluster at RAY_ADDRESS, or starts a cluster on this machine.
     """
     ray: Any = import_module("ray")
     workers = experiment.sweep.workers
@@ -255,9 +262,10 @@ def _run_on_ray(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -
         gpus = min(1.0, ray.cluster_resources().get("GPU", 0) / workers)
         # A task whose process died is not repeated: it would most likely run out of memory again.
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(run_trial)
-        sent = ray.put(dataset)
+        sent = ray.put(dataset)  # once, instead of once per task
         running: dict[Any, tuple[Job, float]] = {}
         while True:
+            # Proposals are requested as late as possible, because each learns from all trials that have ended.
             while len(running) < workers and (job := next(jobs, None)) is not None:
                 running[task.remote(experiment, sent, job)] = (job, time.perf_counter())
             if not running:
