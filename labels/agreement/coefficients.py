@@ -96,9 +96,14 @@ def alpha_sums(codes: Integers, distances: Floats, groups: Integers, n_groups: i
 
 
 def alpha_of(sums: Floats, distances: Floats) -> Floats:
-    """Alpha of each row of (draws, 1 + values) sums: 1 - observed / expected disagreement, at most 1.
+    """Compute alpha from each row of sums: 1 - observed / expected disagreement, at most 1.
 
-    nan where it is undefined: no pairs, or the same value throughout.
+    Args:
+        sums: sums from `alpha_sums`, summed over the documents of each draw, of shape (draws, 1 + values).
+
+    Returns:
+        Alpha of each draw; nan if it is undefined: there are no pairs, or all annotators gave the same value
+        throughout.
 
     Source: Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability"; Krippendorff (2018), "Content Analysis",
     4th edition, chapter 12.
@@ -110,11 +115,15 @@ def alpha_of(sums: Floats, distances: Floats) -> Floats:
 
 
 def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
-    """The sums of each document from which Cohen's kappa is computed; `codes` is (units, 2).
+    """The sums per document that are needed to compute Cohen's kappa.
+
+    Args:
+        codes: value numbers of two raters, or `MISSING`, of shape (units, 2).
+        groups: document number of each unit, below `n_groups`, of shape (units,).
 
     Returns:
-        (documents, 1 + 2 * values): the number of units on which the two raters agree; how often the first gave each
-        value; how often the second did. Only units that both rated count.
+        Sums of shape (documents, 1 + 2 * values) over the units that both raters rated: the number of units with equal
+        values, then the count of each value of the first rater, then of the second rater.
     """
     if not codes.size:
         return np.zeros((n_groups, 1 + 2 * n_values))
@@ -125,16 +134,21 @@ def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) 
 
 
 def kappa_of(sums: Floats) -> Floats:
-    """Kappa of each row of (draws, 1 + 2 * values) sums, at most 1.
+    """Compute kappa, at most 1, from each row of sums.
 
-    nan where it is undefined: no units, or the same value throughout.
+    Args:
+        sums: sums from `kappa_sums`, summed over the documents of each draw, of shape (draws, 1 + 2 * values).
+
+    Returns:
+        Kappa of each draw; nan if it is undefined: there are no units, or both raters gave the same value throughout.
 
     Source: Cohen (1960), "A coefficient of agreement for nominal scales".
     """
     n_values = (sums.shape[1] - 1) // 2
     first, second = sums[:, 1 : 1 + n_values], sums[:, 1 + n_values :]
     n = first.sum(axis=1)
-    # Numerator and denominator are multiplied by n squared: whole numbers, so that "no variation" is exactly 0.
+    # Numerator and denominator are multiplied by n squared, which makes them integers: without variation, the
+    # denominator is then exactly 0.
     by_chance = (first * second).sum(axis=1)
     return ratio(n * sums[:, 0] - by_chance, n * n - by_chance)
 
@@ -154,9 +168,9 @@ def mean_of_defined(figures: Sequence[Floats]) -> Floats:
 
 
 def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
-    """How often each value occurs in each group, without `MISSING`; of shape (groups, values)."""
+    """Count each value in each group, without `MISSING`; returns an array of shape (groups, values)."""
     given = codes >= 0
-    # One number for each (group, value), so that one pass of `bincount` fills the table.
+    # One cell number per pair (group, value), so that a single call of `bincount` fills the table.
     cells = groups[given] * n_values + codes[given]
     return np.bincount(cells, minlength=n_groups * n_values).reshape(n_groups, n_values).astype(float)
 
@@ -165,7 +179,7 @@ def _counts(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> 
 
 
 def percentile_interval(drawn: Floats, confidence: float) -> tuple[float, float] | None:
-    """The bounds of the central `confidence` (0 to 1, exclusive) of bootstrap draws (n,).
+    """The bounds of the central share `confidence`, in (0, 1), of bootstrap draws of shape (n,).
 
     Draws that are nan are ignored; returns None if all draws are nan.
     """
@@ -248,7 +262,7 @@ def resample(documents: Sequence[str], bootstrap: Bootstrap) -> Resampling:
     groups = np.array([number[document] for document in documents], dtype=np.int64)
     weights = np.ones((1, len(number)))
     if len(number) >= FEWEST_DOCUMENTS:
-        # Counts of a multinomial: the same as drawing documents one by one with replacement.
+        # Multinomial counts have the same distribution as drawing documents one by one with replacement.
         shares = np.full(len(number), 1 / len(number))
         drawn = np.random.default_rng(bootstrap.seed).multinomial(len(number), shares, size=bootstrap.draws)
         weights = np.vstack([weights, drawn.astype(float)])

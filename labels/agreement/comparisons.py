@@ -36,8 +36,9 @@ class Unit:
 class Coefficients:
     """Agreement on one label, or on whole label sets.
 
-    `prevalence` is the share of decisions with the label, None without decisions. `kappa` is Cohen's kappa; for several
-    pairs of annotators, the mean over the pairs (Light 1971). `alpha` is Krippendorff's nominal alpha.
+    `prevalence` is the share of decisions with the label; None if there are no decisions. `kappa` is Cohen's kappa; if
+    there are several pairs of annotators, the mean over the pairs (Light 1971). `alpha` is Krippendorff's nominal
+    alpha.
     """
 
     prevalence: float | None
@@ -51,7 +52,7 @@ _NO_COEFFICIENTS = Coefficients(None, _UNDEFINED, _UNDEFINED)
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """Cohen's kappa of two annotators on `n_sentences` reviewed by both, for whole label sets and per label."""
+    """Cohen's kappa of two annotators for whole label sets and per label, on `n_sentences` that both reviewed."""
 
     annotators: tuple[str, str]
     n_sentences: int
@@ -142,10 +143,14 @@ class _Ratings:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two raters: the numbers of units on which they agree and that they share, and kappa, each in every draw.
+    """Two raters, with figures in every draw, for the units that both rated (the shared units).
 
-    `n_documents` is the number of documents in which they share a unit; `with_label`, by label, the number in which
-    either gave the label to a shared unit.
+    Attributes:
+        n_documents: number of documents with a shared unit.
+        with_label: for each label, the number of documents in which at least one of the two raters gave the label to a
+            shared unit.
+        agreed, shared: numbers of equal and of all pairs of label sets, of shape (draws,).
+        kappa, per_label: kappa for whole label sets and for each label, of shape (draws,).
     """
 
     raters: tuple[str, str]
@@ -170,14 +175,14 @@ def _ratings(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) ->
         raters=raters,
         values=values,
         codes=codes,
-        # `MISSING` indexes the last value here; `where` then puts it back.
+        # `MISSING` is -1 and selects the last value in `has[codes]`; `where` then restores it.
         columns={label: np.where(codes == MISSING, MISSING, has[codes]) for label, has in has_label.items()},
         resampling=coefficients.resample([unit.sentence.document_id for unit in units], bootstrap),
     )
 
 
 def _documents_with(codes: Integers, resampling: Resampling) -> int:
-    """The number of documents in which any rater gave a label, from its (units, raters) codes."""
+    """The number of documents in which a rater gave a label, from the codes of the label (units, raters)."""
     return len(set(resampling.groups[(codes == 1).any(axis=1)].tolist()))
 
 
@@ -187,14 +192,14 @@ def _shared(codes: Integers) -> Integers:
 
 
 def _pairs(ratings: _Ratings) -> Iterator[_Pair]:
-    """All pairs of raters who share a unit."""
+    """Yield all pairs of raters who rated a common unit."""
     groups, weights, columns = ratings.resampling.groups, ratings.resampling.weights, ratings.columns
     n_documents = ratings.resampling.n_documents
     for first, second in combinations(range(len(ratings.raters)), 2):
         pair = [first, second]
         sums = coefficients.kappa_sums(ratings.codes[:, pair], len(ratings.values), groups, n_documents)
         shared = sums[:, 1 : 1 + len(ratings.values)].sum(axis=1)
-        # Two who share no sentence would count in the means as an undefined pair.
+        # Two raters who share no sentence are not a pair: they would add an undefined kappa to the means.
         if not shared.any():
             continue
         yield _Pair(

@@ -39,9 +39,9 @@ class ConfusedSentence:
 
 @dataclass(frozen=True)
 class Confusion:
-    """The number of pairs of decisions on a sentence in which one had the first label and the other the second.
+    """The number of pairs of decisions on a sentence that differ in these two labels: one label per decision.
 
-    A label of None means that the decision had no label in place of the other decision's label.
+    None in place of a label means that one decision had a label and the other decision had none in its place.
     """
 
     labels: tuple[str | None, str | None]
@@ -71,8 +71,8 @@ class AgreementReport:
     """Agreement between annotators, in two blocks.
 
     `unbiased`: decisions on randomly drawn sentences, made without seeing a suggestion. `other`: all other sentences
-    that two annotators reviewed (picked, suggested, or of unknown draw); this block is not representative of new
-    sentences. `undecided` counts standing decisions excluded because a codebook change left their labels undecided.
+    that at least two annotators reviewed; this block is not representative of new sentences. `undecided` counts the
+    standing decisions that are excluded because a codebook change left their labels undecided.
     """
 
     unbiased: Block
@@ -97,16 +97,17 @@ def agreement(
     history: CodebookHistory | None = None,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> AgreementReport:
-    """Agreement between annotators: unbiased decisions, and all others.
+    """Measure the agreement between annotators, in two blocks: unbiased decisions, and all other decisions.
 
-    A decision is unbiased if the sentence was drawn at random (`RANDOM_STRATEGIES`, or no strategy and inclusion
-    probability 1: all sentences were read) and no suggestion was shown. A sentence with unbiased decisions of two
-    annotators is in the first block, with these decisions alone. Any other sentence that two annotators reviewed is in
-    the second block, with all standing decisions. Undone decisions, retests and adjudications never count.
+    A decision is unbiased if no suggestion was shown and the sentence was drawn at random: by one of
+    `RANDOM_STRATEGIES`, or without a strategy but with inclusion probability 1, because all sentences were read. The
+    first block has the sentences with unbiased decisions by at least two annotators, and only these decisions. The
+    second block has all other sentences that at least two annotators reviewed, with their standing decisions. Undone
+    decisions, retests and adjudications never count.
 
-    Each annotator has one decision per sentence, the last. In the first block it is their last unbiased one, even if a
-    later one has replaced it: sentences picked for a second look are the hard ones, and agreement would seem to rise
-    if they dropped out.
+    Only the last decision of an annotator on a sentence counts. In the first block this is the last unbiased decision,
+    even if a later decision has replaced it: sentences chosen for a second decision are often difficult, and agreement
+    would seem to rise if they were excluded.
 
     Args:
         events: annotations in the order in which they were appended.
@@ -121,7 +122,7 @@ def agreement(
         DataError: a decision's sentence is not in `sentences`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
-    # A retest is a decision made twice on purpose; it must not replace the first.
+    # A retest repeats a decision on purpose, and must not replace the first decision.
     firsthand = ([event for event in kept if event.strategy != RETEST] for kept in kept_annotations(events))
     decided = [decisions for decisions in firsthand if decisions]
     standing = [decisions[-1] for decisions in decided]
@@ -144,11 +145,11 @@ def retest_agreement(
     history: CodebookHistory | None = None,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> tuple[Retest, ...]:
-    """Agreement of annotators with themselves: every retest is compared with their previous review of the sentence.
+    """Measure the agreement of annotators with themselves: every retest is compared with the previous review.
 
-    If an annotator decided several times on a sentence in the same draw, only the last decision counts: the others were
-    corrected. Reviews that cannot be read under `codebook`, or whose labels it leaves undecided, are excluded. For the
-    arguments and the other errors, see `agreement`.
+    If an annotator decided several times on a sentence in the same draw, only the last decision counts: it corrects the
+    earlier decisions. Reviews are excluded if they cannot be read under `codebook`, or if a codebook change left their
+    labels undecided. For the arguments and the other errors, see `agreement`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
     units: dict[str, list[Unit]] = {}
@@ -200,7 +201,7 @@ def _readable(decisions: Iterable[Annotation], reader: VersionReader) -> Iterato
 def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator[tuple[LabelSet, LabelSet]]:
     """Yield, for each retest, the last labels before the retest and the labels in the retest."""
     before: LabelSet | None = None
-    # Decisions come in order, so that those of one draw follow each other.
+    # Decisions are in order, so the decisions of one draw are adjacent.
     for (strategy, _), group in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
         same_draw = list(group)
         for _, labels in _readable(same_draw[-1:] if strategy == RETEST else same_draw, reader):
@@ -231,7 +232,7 @@ def _units(readings: Iterable[_Reading], sentences: Mapping[str, Sentence]) -> d
 
 
 def _is_unbiased(decision: Annotation) -> bool:
-    # With a strategy, probability 1 does not mean that all were read: an audit takes all of a stratum.
+    # With a strategy, probability 1 does not mean that all sentences were read: an audit may draw a whole stratum.
     all_were_read = not decision.strategy and decision.inclusion_probability == 1
     drawn = decision.strategy in RANDOM_STRATEGIES or all_were_read
     return drawn and (decision.suggestion is None or decision.blind)

@@ -68,16 +68,16 @@ def suggestion_effect(
 ) -> SuggestionEffect:
     """Measure how much more often annotators agree with a suggestion if they see it.
 
-    For each annotator and sentence, one review counts: the last that had a suggestion and was not undone. If the
-    suggestion was ever shown, the review that counts is the last one made with it visible, because a suggestion once
-    seen cannot be forgotten. Reviews in draws that withhold every suggestion (`labels.sampling.strategies.BLIND`) do
-    not count: they are about other sentences, and chance did not decide what was withheld.
+    One review per annotator and sentence counts: the last review with a suggestion that was not undone. If the
+    annotator ever saw the suggestion, the last review with a visible suggestion counts, because a suggestion cannot be
+    forgotten. Reviews in draws that withhold every suggestion (`labels.sampling.strategies.BLIND`) do not count: these
+    draws choose other sentences, and their suggestions were not withheld at random.
 
-    Args and errors are those of `labels.agreement.report.agreement`, but decisions that cannot be read are counted
-    instead of raising a CodebookError.
+    For the arguments and errors, see `labels.agreement.report.agreement`. Unlike there, decisions that cannot be read
+    are counted instead of raising a CodebookError.
     """
     histories = [[event for event in kept if _has_suggestion(event)] for kept in kept_annotations(events)]
-    # Where chance decided whether the suggestion was shown.
+    # Only decisions for which chance determined whether the suggestion was shown.
     by_chance = [[event for event in history if event.strategy not in BLIND] for history in histories]
     decisions = [_last_shown(history) for history in by_chance if history]
     readable = list(_read(decisions, VersionReader(codebook, history or CodebookHistory())))
@@ -130,11 +130,11 @@ def _contrast(
     among, hit = np.array(counted, dtype=bool), np.array(hits, dtype=bool)
     columns = [among & ~blind, among & ~blind & hit, among & blind, among & blind & hit]
     groups, n_documents = resampling.groups, resampling.n_documents
-    # Sums over documents, so that each bootstrap draw is one row of weights times these sums.
+    # Sums per document: a bootstrap draw only multiplies them by its weights.
     sums = np.column_stack([np.bincount(groups, column.astype(float), n_documents) for column in columns])
     n_shown, hits_shown, n_blind, hits_blind = (resampling.weights @ sums).T
     shown, withheld = ratio(hits_shown, n_shown), ratio(hits_blind, n_blind)
-    # A difference is no more certain than the side with fewer documents.
+    # The side with fewer documents limits the certainty of the difference.
     documents = int(min((sums[:, 0] > 0).sum(), (sums[:, 2] > 0).sum()))
     missing = "shown" if not n_shown[0] else "withheld"
     return Contrast(
@@ -143,6 +143,6 @@ def _contrast(
         shown=float(shown[0]) if n_shown[0] else None,
         blind=float(withheld[0]) if n_blind[0] else None,
         difference=resampling.estimate(
-            shown - withheld, f"no decision of this kind had its suggestion {missing}", n_documents=documents
+            shown - withheld, f"there is no decision of this kind with a {missing} suggestion", n_documents=documents
         ),
     )

@@ -1,4 +1,4 @@
-"""`communique agreement`."""
+"""`communique agreement`: print the agreement of annotators."""
 
 from __future__ import annotations
 
@@ -87,20 +87,22 @@ def _print_report(report: AgreementReport, codebook: Codebook, settings: Setting
         f"{codebook.name} {codebook.version} ({codebook.hash}). "
         f"Intervals: {bootstrap.confidence:.0%}, {bootstrap.draws} bootstrap draws of documents, seed {bootstrap.seed}."
     )
-    _print_block("Randomly drawn, no suggestion shown", report.unbiased, codebook)
+    _print_block("Randomly drawn sentences, no suggestion shown", report.unbiased, codebook)
     if report.other.figures.n_sentences:
-        _print_block("Other sentences (picked, suggested, or of unknown draw): biased", report.other, codebook)
+        _print_block("Other sentences (not drawn at random, or with a suggestion): biased", report.other, codebook)
     elif not report.unbiased.figures.n_sentences:
-        console.print("Agreement needs sentences that two annotators reviewed: see --overlap of `communique label`.")
+        console.print(
+            "Agreement needs sentences that two annotators reviewed. `communique label --overlap` draws such sentences."
+        )
     if report.undecided:
         console.print(
-            f"Left out: {counted(report.undecided, 'decision')} left undecided by a codebook change. "
+            f"Left out: {counted(report.undecided, 'decision')} that a codebook change left undecided. "
             f"Next: {relabel_command(store=settings.store, codebook=settings.codebook)}",
             soft_wrap=True,
         )
     if report.responses:
         console.print()
-        console.print("Sentences reviewed and skipped (skipped ones do not count in kappa and alpha):")
+        console.print("Reviewed and skipped sentences (kappa and alpha ignore skipped sentences):")
     for response in report.responses:
         share = response.skipped / (response.reviewed + response.skipped)
         console.print(f"  {response.annotator}: {response.reviewed} reviewed, {response.skipped} skipped ({share:.1%})")
@@ -109,7 +111,7 @@ def _print_report(report: AgreementReport, codebook: Codebook, settings: Setting
 def _print_block(title: str, block: Block, codebook: Codebook) -> None:
     console.print()
     if not block.figures.n_sentences:
-        console.print(f"{title}: no sentence has such decisions by two annotators.")
+        console.print(f"{title}: no sentence has decisions of this kind by two annotators.")
         return
     _print_figures(title, block.figures, codebook)
     if len(block.figures.pairs) > 1:
@@ -159,7 +161,7 @@ def _row_cells(n: int, name: str, prevalence: float | None, kappa: Estimate | No
 
 def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
     def worst_first(pair: PairAgreement) -> tuple[bool, float]:
-        # Undefined ones last.
+        # Pairs with an undefined kappa come last.
         return pair.kappa.value is None, pair.kappa.value or 0.0
 
     shown = {" / ".join(pair.annotators): pair for pair in sorted(pairs, key=worst_first)[:_MANY_PAIRS]}
@@ -167,7 +169,9 @@ def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
     console.print("Pairs of annotators, over whole sets:")
     console.print(table(("annotators", "n", "kappa", "interval"), rows))
     if len(pairs) > _MANY_PAIRS:
-        console.print(f"{counted(len(pairs) - _MANY_PAIRS, 'pair')} with higher kappa not shown; --json writes all.")
+        console.print(
+            f"{counted(len(pairs) - _MANY_PAIRS, 'pair')} with a higher kappa not shown; --json writes all pairs."
+        )
     _print_notes({name: pair.kappa for name, pair in shown.items()})
 
 
@@ -192,15 +196,15 @@ def _print_suggestion_effect(effect: SuggestionEffect) -> None:
         )
     if effect.unreadable:
         console.print(
-            f"Left out: {counted(effect.unreadable, 'decision')} with a label, given or suggested, that this codebook "
-            "lacks or its changes left undecided."
+            f"Left out: {counted(effect.unreadable, 'decision')} with a chosen or suggested label that this codebook "
+            "lacks or that its changes left undecided."
         )
     if not exact.n_shown and not exact.n_blind:
-        console.print("Suggestions: no decision had one shown, or withheld at random.")
+        console.print("Suggestions: there are no decisions with a shown or randomly withheld suggestion.")
         return
     console.print(
-        f"Suggestions: {counted(exact.n_shown, 'decision')} with one shown, {exact.n_blind} with one withheld, "
-        f"{counted(effect.n_documents, 'document')}."
+        f"Suggestions: {counted(exact.n_shown, 'decision')} with a shown suggestion, {exact.n_blind} with a withheld "
+        f"suggestion, in {counted(effect.n_documents, 'document')}."
     )
     contrasts = {"equal to the suggestion": exact}
     for label, both in effect.per_label.items():

@@ -1,4 +1,4 @@
-"""`communique label`: a session on the screen, or line by line."""
+"""`communique label`: label sentences on the full screen, or line by line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BLIND = 0.2
 """The default share of withheld suggestions."""
 _CENTURY = 100 * 365 * 24
-"""In hours: a limit that keeps dates in the range of the calendar."""
+"""A hundred years in hours: the maximum of --retest-after, because earlier dates may not exist in the calendar."""
 
 
 def _checked_name(annotator: str) -> str:
@@ -73,7 +73,7 @@ RetestOption = Annotated[
 ]
 RetestAfterOption = Annotated[
     float,
-    typer.Option("--retest-after", min=0, max=_CENTURY, help="Hours that must pass before a decision is retested."),
+    typer.Option("--retest-after", min=0, max=_CENTURY, help="Minimum age in hours of a decision to retest."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
 
@@ -146,7 +146,7 @@ def run_session(
     Returns:
         The last session that ran.
     """
-    # A screen needs keys and a terminal; scripts and tests have neither.
+    # The full screen needs a terminal with a keyboard, which scripts and tests do not have.
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from labels.annotate.prompt import run_prompt
 
@@ -182,7 +182,9 @@ def _checked_strategy(strategy: str | None, *, retest: bool) -> tuple[str, str]:
     """
     kind, _, query = (strategy or ("retest" if retest else "random")).strip().partition(" ")
     if retest and kind != "retest":
-        raise InputError(f"--retest means --strategy retest, but --strategy {kind} is given too. Remove one of them.")
+        raise InputError(
+            f"--retest means --strategy retest and cannot be combined with --strategy {kind}. Remove one of them."
+        )
     return kind, query.strip()
 
 
@@ -193,7 +195,7 @@ def _checked_blind(blind: float | None, *, suggest: bool) -> float:
         InputError: --blind is used without --suggest.
     """
     if blind is not None and not suggest:
-        raise InputError("--blind withholds suggestions, but none are asked for. Add --suggest, or remove --blind.")
+        raise InputError("--blind withholds suggestions, but --suggest is missing. Add --suggest, or remove --blind.")
     return _BLIND if blind is None else blind
 
 
@@ -203,8 +205,8 @@ def _checked_blind(blind: float | None, *, suggest: bool) -> float:
 def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
     reasons = {
         "random": f"Add text with `{command('ingest', 'PATH', store=store.name)}`.",
-        "retest": "None of your random decisions is old enough; --retest-after 0 takes any.",
-        "relabel": "`communique doubts --queue` and `communique codebook migrate` fill this queue.",
+        "retest": "None of your decisions on randomly drawn sentences is old enough. --retest-after 0 allows any age.",
+        "relabel": "`communique doubts --queue` and `communique codebook migrate` add sentences to this queue.",
         "search": "No unseen sentence contains these words.",
     }
     reason = reasons.get(strategy, "Every sentence that has scores is labelled or reserved.")
@@ -220,7 +222,7 @@ def _count_reserved(store: Store, strategy: str, annotator: str) -> int:
     from labels.sampling.strategies import lease_end
     from labels.store import SHARED
 
-    # Shared strategies draw sentences that others have, so that reservations leave nothing out.
+    # Shared strategies also draw reserved sentences, so reservations do not exclude any.
     if strategy == "relabel":
         left = [entry.sentence_id for entry in store.relabelling.waiting()]
     else:
@@ -235,12 +237,12 @@ def _reserved_by(store: Store, annotator: str, reserved: int) -> str:
 
     others = [one for one in store.counts.annotators(today=last_midnight()) if one.annotator != annotator]
     holders = [one.annotator for one in others if one.reserved]
-    # The counts know only annotators with decisions.
+    # The counts contain only annotators with decisions.
     if sum(one.reserved for one in others) < reserved:
-        holders.append("an annotator without decisions so far")
+        holders.append("an annotator without decisions")
     hours = LEASE / timedelta(hours=1)
     return (
-        f"Reserved for {', '.join(holders)}: {counted(reserved, 'sentence')}, until labelled or until {hours:g} hours "
-        "after they last started labelling. Wait until then. A smaller --size in everyone's draw leaves more for the "
-        "others, and --overlap in a random draw gives the same sentences to two annotators."
+        f"{counted(reserved, 'sentence')} reserved for {', '.join(holders)}. A reservation ends {hours:g} hours after "
+        "its annotator last started labelling. Try again later. Next time, a smaller --size leaves more sentences to "
+        "other annotators, and --overlap in a random draw gives the same sentences to two annotators."
     )

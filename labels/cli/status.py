@@ -1,4 +1,4 @@
-"""`communique status`."""
+"""`communique status`: print the progress of labelling."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _print_labels(store: Store) -> None:
         return
     counts: Counter[str] = Counter()
     for labels, n in sets.items():
-        # A set of several labels counts for each of them, so that the shares can add up to more than 1.
+        # An annotation counts for each of its labels, so the shares can add up to more than 1.
         counts.update(dict.fromkeys(labels or ("none",), n))
     ordered = sorted(counts.items(), key=lambda count: (count[0] == "none", -count[1]))
     rows = ((label, str(n), f"{n / total:.1%}") for label, n in ordered)

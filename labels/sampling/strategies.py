@@ -27,7 +27,7 @@ BLIND = frozenset({"overlap", "audit", "retest"})
 LEASE = timedelta(hours=12)
 """Time for which a drawn sentence is reserved for its annotator."""
 AUDIT_EDGES = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0)
-"""Bounds of the audit strata, in terms of the highest label probability of a sentence."""
+"""Bounds of the audit strata: a sentence belongs to a stratum by its highest label probability."""
 
 _ATTEMPTS = 10
 _POOL = 4000
@@ -94,10 +94,13 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         hint = did_you_mean(request.strategy, STRATEGIES)
         raise InputError(f"unknown strategy '{request.strategy}'{hint}. Use one of {', '.join(STRATEGIES)}.")
     if request.query and request.strategy != "search":
-        raise InputError(f"strategy '{request.strategy}' takes no words ('{request.query}'); only 'search' does.")
+        raise InputError(
+            f"strategy '{request.strategy}' does not use search words ('{request.query}'). Remove the words, or use "
+            "--strategy 'search WORDS'."
+        )
     if request.overlap and request.strategy != "random":
         raise InputError(
-            f"strategy '{request.strategy}' draws no overlap; only 'random' does. "
+            f"strategy '{request.strategy}' cannot be combined with --overlap. "
             "Remove --overlap, or use --strategy random."
         )
     unfinished = _unfinished(store, annotator, request)
@@ -105,11 +108,11 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         return unfinished
     for attempt in range(_ATTEMPTS):
         frame_hash = store.unseen.frame_hash()
-        # The attempt is part of the seed: the same sentences would be taken again by the others.
+        # The attempt is part of the seed: with the same seed, the draw would collide with the same other draw again.
         generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
         plan = _PLANS[request.strategy](store, annotator, request, generator)
         draws = _draws(plan, annotator, request)
-        # Nothing was drawn although the frame is as it was: there is nothing left. If it changed meanwhile, try again.
+        # If nothing was drawn from an unchanged frame, no sentence is left. If the frame has changed, try again.
         if not draws and store.unseen.frame_hash() == frame_hash:
             return None
         if draws and store.draws.add(draws, expires_at=lease_end(), second_readings=plan.second_readings):
@@ -155,20 +158,20 @@ def _draws(plan: _Plan, annotator: str, request: DrawRequest) -> tuple[Draw, ...
 
 
 def _random(store: Store, annotator: str, request: DrawRequest, generator: Random) -> _Plan:
-    """A simple random sample of the frame; a share of it, also random, is for two annotators.
+    """A simple random sample of the frame, of which a random share is labelled by two annotators.
 
-    The share is filled with overlap sentences that another annotator already has; if they are too few, some of the new
-    sentences are opened for others.
+    The share consists of overlap sentences that another annotator already has. If there are too few, some of the new
+    sentences become overlap sentences, which other annotators can draw as well.
     """
     shared = round(request.overlap * request.size)
     candidates = store.draws.overlap_candidates(annotator) if shared else []
     second_readings = generator.sample(candidates, min(shared, len(candidates)))
     frame = store.unseen.frame()
     ids = store.unseen.random(request.size - len(second_readings), generator)
-    # The frame may have grown since it was counted.
+    # The frame may have grown since its size was read, and a probability must not exceed 1.
     probability = len(ids) / max(frame.size, len(ids)) if ids else None
     fresh = [DrawItem(identifier, probability) for identifier in ids]
-    # A share of what was found, not of `size`: otherwise the last few sentences of a store would all be overlap.
+    # A share of the drawn sentences, not of `size`: otherwise the last few sentences of a store would all be overlap.
     opened = max(0, round(request.overlap * (len(second_readings) + len(fresh))) - len(second_readings))
     kinds = {item.sentence_id: "overlap" for item in [*second_readings, *fresh[:opened]]}
     mixed = [*second_readings, *fresh]
@@ -195,7 +198,7 @@ def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -
     """Cluster representatives of the most uncertain sentences, weighted by uncertainty."""
     found = dict(store.unseen.uncertain(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
     vectors = store.scores.embeddings(request.model_id, found)
-    # A small margin means uncertain, a small entropy means certain.
+    # A small margin means high uncertainty, but a small entropy means low uncertainty.
     uncertainty = [1 - found[key] if request.by == "margin" else found[key] for key in vectors]
     return _clusters(store, request, vectors, uncertainty)
 
@@ -204,7 +207,7 @@ def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], wei
     if not vectors and store.unseen.frame().size:
         raise InputError(
             f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, but no unseen "
-            f"sentence has one. Write them with `{command('score', 'ARTEFACT', '--embed', store=store.name)}`."
+            f"sentence has one. Write embeddings with `{command('score', 'ARTEFACT', '--embed', store=store.name)}`."
         )
     ids = list(vectors)
     chosen = representatives(list(vectors.values()), request.size, weights=weights, seed=request.seed)
@@ -220,7 +223,7 @@ def representatives(
 
     Args:
         vectors: n little-endian float16 vectors of the same length.
-        weights: 0 or more for each vector; heavier ones pull the centres towards them.
+        weights: a weight >= 0 per vector; the centres move towards vectors with large weights.
         seed: the seed of k-means.
 
     Source: Zhdanov (2019), "Diverse mini-batch Active Learning".
@@ -240,9 +243,9 @@ def representatives(
         clusters = KMeans(n_clusters=count, n_init=1, random_state=seed % 2**32).fit(matrix, sample_weight=mass)
     distances = np.linalg.norm(matrix - clusters.cluster_centers_[clusters.labels_], axis=1)
     order = np.argsort(distances, kind="stable").tolist()
-    # From the farthest to the nearest: the last one of a cluster to be written stays.
+    # From the farthest to the nearest: a nearer vector of the same cluster overwrites a farther one.
     chosen = set({int(clusters.labels_[position]): position for position in reversed(order)}.values())
-    # Equal vectors leave clusters empty: the vectors next nearest to their centres fill up.
+    # Equal vectors leave clusters empty: add the vectors that are next nearest to their centres.
     chosen.update([position for position in order if position not in chosen][: count - len(chosen)])
     return [position for position in order if position in chosen]
 
@@ -252,7 +255,7 @@ def _search(store: Store, _: str, request: DrawRequest, __: Random) -> _Plan:
     # Folded: typographic quotes enclose a phrase too.
     words = [phrase or word for phrase, word in _TERM.findall(fold(request.query))]
     if not words:
-        raise InputError("strategy 'search' needs words to look for. Add them, e.g. --strategy 'search air defence'.")
+        raise InputError("strategy 'search' needs search words. Add words, e.g. --strategy 'search air defence'.")
     return _Plan({"search": [DrawItem(found) for found in store.unseen.matching(words, request.size)]})
 
 
@@ -267,7 +270,7 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Pl
     if missing:
         raise InputError(
             f"{store.name}: sentences without a score by model {request.model_id}: {missing}. An audit must be able to "
-            f"draw every sentence, so run `{command('score', 'ARTEFACT', store=store.name)}` first."
+            f"draw every sentence. Run `{command('score', 'ARTEFACT', store=store.name)}` first."
         )
     bands = list(pairwise(AUDIT_EDGES))
     strata = [store.scores.numbers_by_top(request.model_id, low, high) for low, high in bands]
@@ -281,11 +284,14 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> _Pl
 
 
 def _shares(sizes: Sequence[int], total: int) -> list[int]:
-    """`total` divided equally over strata of these sizes; larger strata take what smaller ones cannot fill."""
+    """Divide `total` equally among strata of these sizes.
+
+    If a stratum is smaller than its share, the larger strata get the rest of the share.
+    """
     shares = [0] * len(sizes)
     left = min(total, sum(sizes))
     open_ = sorted((i for i, size in enumerate(sizes) if size), key=sizes.__getitem__)
-    # From the smallest on: what it cannot fill is divided among those that are left.
+    # Start with the smallest stratum: the rest of its share is divided among the larger strata.
     for turn, stratum in enumerate(open_):
         shares[stratum] = min(sizes[stratum], left // (len(open_) - turn))
         left -= shares[stratum]

@@ -47,7 +47,7 @@ class Suggester:
             limits = dict(zip(self.model.labels, self.model.thresholds, strict=True))
             return tuple(label for label, probability in probabilities.items() if probability >= limits[label])
         likeliest = max(probabilities, key=probabilities.__getitem__)
-        # Zero, but for rounding, where the codebook allows no "none".
+        # If the codebook does not allow "none", this is 0 except for rounding.
         none = 1 - sum(probabilities.values())
         return (likeliest,) if probabilities[likeliest] >= none else ()
 
@@ -69,13 +69,13 @@ def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringM
         known = ", ".join(model.id for model in models) or "none"
         which = f"model '{wanted}'" if wanted else "any model"
         raise InputError(
-            f"{store.name}: there are no scores by {which} (models: {known}). "
+            f"{store.name}: there are no scores by {which} (models with scores: {known}). "
             f"Write scores with `{command('score', 'ARTEFACT', store=store.name)}`."
         )
     if found[0].labels != codebook.label_names:
         raise InputError(
             f"model {found[0].id} has the labels {', '.join(found[0].labels)}, but codebook "
             f"'{codebook.name}' has {', '.join(codebook.label_names)}. "
-            "Score with a model of this codebook, or choose another with --model."
+            "Score with a model of this codebook, or choose another model with --model."
         )
     return found[0]

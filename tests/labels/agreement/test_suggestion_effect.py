@@ -68,7 +68,7 @@ def test_without_both_kinds_there_is_no_difference(blind: bool, missing: str) ->
     assert (found.blind if blind else found.shown) == 1
     assert (found.shown if blind else found.blind) is None
     assert found.difference.value is None
-    assert found.difference.undefined == f"no decision of this kind had its suggestion {missing}"
+    assert found.difference.undefined == f"there is no decision of this kind with a {missing} suggestion"
 
 
 def test_without_suggestions_figures_are_undefined() -> None:

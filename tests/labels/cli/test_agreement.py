@@ -75,7 +75,7 @@ def test_the_table_has_prevalence_kappa_and_alpha_with_intervals(book: Path) -> 
 
     codebook = parse_codebook(BOOK, "book")
     assert text.startswith(f"small 1 ({codebook.hash}). Intervals: 95%, 1000 bootstrap draws of documents, seed 13.")
-    assert "Randomly drawn, no suggestion shown." in text
+    assert "Randomly drawn sentences, no suggestion shown." in text
     assert "24 sentences of 24 documents, 48 decisions (ana, ben)." in text
     assert cells(text, "label") == ["n", "prevalence", "kappa", "interval", "alpha", "interval"]
     n, prevalence, kappa, low, to, high, alpha, *_ = cells(text, "aid ")
@@ -102,8 +102,11 @@ def test_other_items_are_shown_apart_and_called_biased(book: Path) -> None:
 
     text = printed()
 
-    assert "Randomly drawn, no suggestion shown: no sentence has such decisions by two annotators." in text
-    assert "Other sentences (picked, suggested, or of unknown draw): biased." in text
+    assert (
+        "Randomly drawn sentences, no suggestion shown: no sentence has decisions of this kind by two annotators."
+        in text
+    )
+    assert "Other sentences (not drawn at random, or with a suggestion): biased." in text
     assert "No interval (fewer than 20 documents: 1)" in text
 
 
@@ -122,7 +125,7 @@ def test_of_many_pairs_only_the_worst_are_listed(book: Path) -> None:
     text = printed()
 
     assert sum(" / " in line for line in text.splitlines()) == 12
-    assert "3 pairs with higher kappa not shown; --json writes all." in text
+    assert "3 pairs with a higher kappa not shown; --json writes all pairs." in text
 
 
 def test_draws_that_leave_a_figure_undefined_are_counted(book: Path) -> None:
@@ -168,7 +171,7 @@ def test_suggestions_are_compared_shown_and_withheld(book: Path) -> None:
 
     text = printed("--suggestions")
 
-    assert "Suggestions: 4 decisions with one shown, 4 with one withheld, 4 documents." in text
+    assert "Suggestions: 4 decisions with a shown suggestion, 4 with a withheld suggestion, in 4 documents." in text
     assert cells(text, "equal to the suggestion") == ["4", "4", "1.000", "0.500", "0.500", "–"]
     assert cells(text, "aid given, suggested") == ["4", "4", "1.000", "0.500", "0.500", "–"]
     assert cells(text, "aid given, not suggested") == ["0", "0", "–", "–", "undefined", "–"]
@@ -181,7 +184,7 @@ def test_always_blind_decisions_are_left_out_and_counted(book: Path) -> None:
     text = printed("--suggestions")
 
     assert "Left out: 4 decisions from audit, overlap or retest draws, which withhold every suggestion" in text
-    assert "Suggestions: 1 decision with one shown, 0 with one withheld, 1 document." in text
+    assert "Suggestions: 1 decision with a shown suggestion, 0 with a withheld suggestion, in 1 document." in text
 
 
 def test_suggestions_under_an_older_codebook_are_read(book: Path) -> None:
@@ -197,7 +200,7 @@ def test_suggestions_under_an_older_codebook_are_read(book: Path) -> None:
 
     text = printed("--suggestions")
 
-    assert "Suggestions: 1 decision with one shown, 1 with one withheld, 1 document." in text
+    assert "Suggestions: 1 decision with a shown suggestion, 1 with a withheld suggestion, in 1 document." in text
     assert cells(text, "aid given, suggested")[:4] == ["1", "1", "1.000", "0.000"]
 
 
@@ -206,7 +209,7 @@ def test_without_suggestions_or_retests_the_options_say_so(book: Path) -> None:
 
     text = printed("--suggestions", "--retest")
 
-    assert "Suggestions: no decision had one shown, or withheld at random." in text
+    assert "Suggestions: there are no decisions with a shown or randomly withheld suggestion." in text
     assert "Retests: no annotator has decided twice on the same sentence yet." in text
     assert "Suggestions" not in printed()
 
@@ -236,7 +239,7 @@ def test_decisions_that_wait_for_relabelling_are_counted(book: Path) -> None:
 
     text = printed()
 
-    assert "Left out: 2 decisions left undecided by a codebook change." in text
+    assert "Left out: 2 decisions that a codebook change left undecided." in text
     assert "Next: communique label --annotator YOUR_NAME --strategy relabel\n" in text
 
 

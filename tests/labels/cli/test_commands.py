@@ -370,8 +370,8 @@ def test_label_says_who_holds_the_rest_and_how_long(filled: Path, book: str) -> 
 
     printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
 
-    assert "Nothing to label in communique.db now. Reserved for ana: 1 sentence, until labelled" in printed
-    assert "12 hours after they last started labelling" in printed
+    assert "Nothing to label in communique.db now. 1 sentence reserved for ana. A reservation ends 12 hours" in printed
+    assert "after its annotator last started labelling" in printed
     assert "--size" in printed
     assert "--overlap" in printed
     assert "ingest" not in printed
@@ -383,7 +383,7 @@ def test_label_names_reservations_of_annotators_without_decisions(filled: Path, 
 
     printed = succeed("label", "--annotator", "ben", "--codebook", book, typed="")
 
-    assert "Reserved for an annotator without decisions so far: 2 sentences," in printed
+    assert "2 sentences reserved for an annotator without decisions." in printed
 
 
 def test_label_again_says_who_holds_the_queue(town: Store) -> None:
@@ -393,7 +393,7 @@ def test_label_again_says_who_holds_the_queue(town: Store) -> None:
 
     printed = succeed("label", "--annotator", "ben", "--codebook", "book.toml", "--strategy", "relabel", typed="")
 
-    assert "now. Reserved for ana: 1 sentence," in printed
+    assert "now. 1 sentence reserved for ana." in printed
     assert "doubts" not in printed
 
 
@@ -403,7 +403,7 @@ def test_label_by_search_says_why_and_who_holds_what_else_there_is(town: Store) 
     options = ("--annotator", "ben", "--codebook", "book.toml", "--strategy", "search absent")
     printed = succeed("label", *options, typed="")
 
-    assert "No unseen sentence contains these words. Reserved for ana: 2 sentences," in printed
+    assert "No unseen sentence contains these words. 2 sentences reserved for ana." in printed
 
 
 def test_label_asks_for_more_text_if_nothing_is_reserved(filled: Path, book: str) -> None:
@@ -625,19 +625,22 @@ def test_a_missing_store_is_named_with_the_command_that_fills_it(town: Store) ->
     ("arguments", "message"),
     [
         (["--strategy", "uncertain"], "unknown strategy 'uncertain' (did you mean"),
-        (["--strategy", "search"], "'search' needs words to look for"),
+        (["--strategy", "search"], "'search' needs search words"),
         (["--strategy", "uncertainty"], "there are no scores by any model (models: none). Write scores with"),
         (["--suggest"], "there are no scores by any model"),
         (["--by", "surprise"], "'surprise' is not one of 'entropy', 'margin'"),
         (["--overlap", "1.5"], "--overlap"),
         (
             ["--strategy", "relabel", "--overlap", "0.1"],
-            "'relabel' draws no overlap; only 'random' does. Remove --overlap",
+            "'relabel' cannot be combined with --overlap. Remove --overlap",
         ),
-        (["--retest", "--overlap", "0.1"], "strategy 'retest' draws no overlap"),
+        (["--retest", "--overlap", "0.1"], "strategy 'retest' cannot be combined with --overlap"),
         (["--blind", "-1"], "--blind"),
-        (["--blind", "0.5"], "--blind withholds suggestions, but none are asked for. Add --suggest, or remove"),
-        (["--retest", "--strategy", "audit"], "--retest means --strategy retest, but --strategy audit is given too."),
+        (["--blind", "0.5"], "--blind withholds suggestions, but --suggest is missing. Add --suggest, or remove"),
+        (
+            ["--retest", "--strategy", "audit"],
+            "--retest means --strategy retest and cannot be combined with --strategy audit.",
+        ),
         (["--retest", "--strategy", "random"], "Remove one of them."),
         (["--retest-after", "-1"], "--retest-after"),
         (["--retest", "--retest-after", "99999999999"], "--retest-after"),
@@ -668,7 +671,7 @@ def test_label_refuses_the_scores_of_a_model_of_other_labels(town: Store) -> Non
     message = refuse("label", "--annotator", "ana", "--codebook", "book.toml", "--suggest")
 
     assert "model m has the labels aid, threat, but codebook 'small' has aid, truce" in message
-    assert "or choose another with --model" in message
+    assert "or choose another model with --model" in message
 
 
 # -- adjudicate

@@ -556,7 +556,7 @@ def test_search_draws_no_more_than_asked_for_and_nothing_twice(store: Store) -> 
 
 @pytest.mark.parametrize("query", ["", "  ", "\u200b \u00ad"])
 def test_search_needs_words(store: Store, query: str) -> None:
-    with pytest.raises(InputError, match="'search' needs words to look for"):
+    with pytest.raises(InputError, match="'search' needs search words"):
         next_assignment(store, "ana", DrawRequest("search", query=query))
 
 
@@ -724,5 +724,5 @@ def test_an_imported_decision_makes_no_draw_to_go_on_with(store: Store) -> None:
 
 @pytest.mark.parametrize("strategy", ["random", "audit", "relabel"])
 def test_words_are_for_search_alone(store: Store, strategy: str) -> None:
-    with pytest.raises(InputError, match=rf"strategy '{strategy}' takes no words \('truce'\)"):
+    with pytest.raises(InputError, match=rf"strategy '{strategy}' does not use search words \('truce'\)"):
         next_assignment(store, "ana", DrawRequest(strategy, query="truce"))
