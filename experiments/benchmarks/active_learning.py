@@ -36,14 +36,14 @@ Positions = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Ask = Callable[[Vectors], Floats]
 Scores = tuple[float, float]
-"""Macro-F1 at 0.5, and at the best cut-offs."""
+"""Macro-F1 with thresholds of 0.5, and with the thresholds that are best on the test sentences."""
 POOL = 10
-"""As `labels.sampling.strategies`: uncertain-diverse clusters this many times what it draws."""
+"""uncertain-diverse clusters this many sentences per sentence to draw, as in `labels.sampling.strategies`."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Vectors (n, dimensions), gold (n, labels), and the document of each sentence."""
+    """The sentences of a corpus: vectors (n, dimensions), gold (n, labels), and the document of each sentence."""
 
     vectors: Vectors
     gold: NDArray[np.bool_]
@@ -56,8 +56,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--budget", type=int, default=6000, help="labels after which a strategy is given up")
-    parser.add_argument("--share", type=float, default=0.9, help="of the full data's macro-F1 that is to be reached")
+    parser.add_argument("--budget", type=int, default=6000, help="maximum number of labels of a strategy")
+    parser.add_argument("--share", type=float, default=0.9, help="target, as a share of the macro-F1 on the full data")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/active_learning"))
     arguments = parser.parse_args()
     corpus = read_corpus(arguments.data)
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def read_corpus(path: Path) -> Corpus:
-    """Read and encode."""
+    """Read the file and encode its sentences."""
     codebook = infer_codebook_of([path])
     examples = read_examples(path, codebook)
     vectors = cached_encode(Embedder(), [example.text for example in examples])
@@ -82,7 +82,7 @@ def read_corpus(path: Path) -> Corpus:
 
 
 def hold_out(documents: NDArray[np.str_], seed: int) -> tuple[Positions, Positions]:
-    """Positions of train and test; a third of the documents is test."""
+    """The positions of the train and test sentences; a third of the documents is test."""
     names = np.unique(documents)
     chosen = np.random.default_rng(seed).choice(names, len(names) // 3, replace=False)
     held = np.isin(documents, chosen)
@@ -90,7 +90,7 @@ def hold_out(documents: NDArray[np.str_], seed: int) -> tuple[Positions, Positio
 
 
 def fit(corpus: Corpus, train: Positions, test: Positions) -> tuple[Callable[[Vectors], Floats], Scores]:
-    """A model fitted to `train`, as a function vectors -> probabilities, and its scores on `test`."""
+    """Fit a model to `train`; returns a function from vectors to probabilities, and the scores on `test`."""
     section = EmbeddingSection(kind="embedding")
     model = build_regression(exclusive=False, C=section.C, class_weight="none", seed=0)
     present = corpus.gold[train].any(axis=0)
@@ -106,7 +106,7 @@ def fit(corpus: Corpus, train: Positions, test: Positions) -> tuple[Callable[[Ve
 
 
 def score(gold: NDArray[np.bool_], probabilities: Floats) -> Scores:
-    """Both figures."""
+    """Compute the two figures."""
     from sklearn.metrics import precision_recall_curve
 
     best = []
@@ -124,7 +124,7 @@ def learn(
     arguments: argparse.Namespace,
     seed: int,
 ) -> list[Scores]:
-    """Scores on test after each batch."""
+    """The scores on test after each batch."""
     generator = np.random.default_rng(1000 + seed)
     pool = generator.permutation(train)
     labelled, scores = pool[: arguments.batch], []
@@ -144,12 +144,12 @@ def at_random(_: Floats, vectors: Vectors, size: int, __: int) -> Sequence[int]:
 
 
 def uncertain(probabilities: Floats, _: Vectors, size: int, __: int) -> Sequence[int]:
-    """The sentences of the highest entropy."""
+    """The sentences with the highest entropy."""
     return list(np.argsort(-entropy(probabilities), kind="stable")[:size])
 
 
 def uncertain_diverse(probabilities: Floats, vectors: Vectors, size: int, seed: int) -> Sequence[int]:
-    """One of each cluster of the most uncertain sentences, weighted by entropy."""
+    """One sentence from each cluster of the most uncertain sentences, weighted by entropy."""
     doubt = entropy(probabilities)
     pool = np.argsort(-doubt, kind="stable")[: POOL * size]
     packed = [vectors[i].astype("<f2").tobytes() for i in pool]
@@ -161,12 +161,12 @@ def entropy(probabilities: Floats) -> Floats:
     return uncertainty(probabilities, thresholds=halves, exclusive=False, allow_none=True).entropy
 
 
-FIGURES = ("Macro-F1 at 0.5", "Macro-F1 at the best cut-offs")
+FIGURES = ("Macro-F1 at 0.5", "Macro-F1 at the best thresholds")
 STRATEGIES = {"random": at_random, "uncertainty": uncertain, "uncertain-diverse": uncertain_diverse}
 
 
 def needed(scores: Sequence[float], target: float, batch: int) -> int | None:
-    """Labels at which the target is reached for the first time, None if it never is."""
+    """The number of labels at which the target is first reached; None if it is never reached."""
     return next(((step + 1) * batch for step, score in enumerate(scores) if score >= target), None)
 
 
@@ -195,9 +195,9 @@ def report(
 
 
 def table(arguments: argparse.Namespace, full: list[float], curves: dict[str, list[list[float]]]) -> list[str]:
-    """Labels until the share of the full data's figure is reached, and the figure on the way."""
+    """The lines of a table with one row per strategy: labels needed to reach the target, and intermediate figures."""
     lines = [
-        f"| strategy | labels to {arguments.share:.0%} of that: median | least | most | seeds that never did | "
+        f"| strategy | labels to {arguments.share:.0%} of this figure: median | lowest | highest | seeds below it | "
         "at 500 labels | at 1,000 | at 2,000 |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -221,7 +221,7 @@ def _mean_at(runs: list[list[float]], labels: int, batch: int) -> str:
 
 
 def plot(arguments: argparse.Namespace, full: list[Scores], curves: dict[str, list[list[Scores]]]) -> None:
-    """Mean curves with the range of the middle 80% of seeds, a panel for each figure."""
+    """Plot mean curves with the range of the middle 80% of the seeds, in one panel per figure."""
     import matplotlib
 
     matplotlib.use("Agg")

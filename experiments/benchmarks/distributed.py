@@ -27,7 +27,7 @@ from few_shot import difference
 
 SET = "cameo_class"
 LAUNCHERS = {1: [], 2: [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
-"""By the number of processes."""
+"""The start of the command, by number of processes."""
 Row = dict[str, Any]
 
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, seed: int, n: int) -> Row:
-    """Train with `n` processes in a folder of its own; read from there where that was done before."""
+    """Train with `n` processes in a new folder; if the folder has the results already, read them."""
     folder = arguments.work / f"{n}-{seed}"
     kept = folder / "row.json"
     if kept.is_file():
@@ -66,7 +66,7 @@ def measure(arguments: argparse.Namespace, seed: int, n: int) -> Row:
 
 
 def runs(folder: Path) -> int:
-    """How many runs MLflow's database holds."""
+    """The number of runs in MLflow's database."""
     with sqlite3.connect(folder / "runs.db") as database:
         return int(database.execute("select count(*) from runs").fetchone()[0])
 
@@ -82,9 +82,9 @@ def report(out: Path, rows: Sequence[Row]) -> None:
         "",
         f"`python experiments/benchmarks/distributed.py FOLDER`: `communique train finetune` on {SET}, "
         f"{len(own[1])} seeds. MiniLM; {packages}, Python {platform.python_version()}, {platform.machine()}, "
-        f"{os.cpu_count()} cores, no GPU, one thread a process; seconds are those of the whole command.",
+        f"{os.cpu_count()} cores, no GPU, one thread per process; seconds are for the whole command.",
         "",
-        "| processes | macro-F1 | least | most | seconds as a share of one's | MLflow runs for each training |",
+        "| processes | macro-F1 | lowest | highest | seconds / seconds of one process | MLflow runs per training run |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for n in LAUNCHERS:

@@ -39,16 +39,16 @@ from trainer.environment import silence_libraries
 SETS = ("customer_reviews", "ag_news", "trec", "cameo_class", "banking77")
 METHODS = ("embedding", "contrastive", "setfit")
 SETFIT_STEPS = {"banking77": 500}
-"""SetFit makes a pair of every two sentences: 374,528 of 77 classes of 8. There it gets so many steps and no more."""
+"""Maximum number of SetFit's steps: it pairs all sentences, which gives 374,528 pairs for 77 classes of 8 sentences."""
 Row = dict[str, Any]
 Cell = dict[str, dict[int, Row]]
-"""What is known of one set and number of shots: by method, then by seed."""
+"""The results for one set and number of shots: by method, then by seed."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is done")
+    parser.add_argument("--work", type=Path, required=True, help="folder for finished results")
     parser.add_argument("--sets", nargs="+", default=SETS[:4], choices=SETS)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--shots", nargs="+", type=int, default=[8, 16])
@@ -65,14 +65,14 @@ def main() -> None:
 
 
 def one_thread() -> None:
-    """So that a process's CPU seconds are those that a quiet core takes."""
+    """Limit all libraries to one thread, so that CPU seconds equal the seconds on a quiet core."""
     import torch
 
     torch.set_num_threads(1)
 
 
 def measure(arguments: argparse.Namespace, name: str, shots: int, seed: int, method: str) -> None:
-    """Accuracy and seconds of one method on one sample, into `--work`, where that was not measured before."""
+    """Measure the accuracy and seconds of one method on one sample, and write them to `--work`; skips known results."""
     kept = arguments.work / f"{name}-{shots}-{seed}-{method}.json"
     if kept.is_file():
         return
@@ -104,7 +104,7 @@ def embedding(
 def contrastive(
     codebook: Codebook, sample: Sequence[Example], texts: Sequence[str], seed: int, _: str
 ) -> tuple[np.ndarray, float]:
-    """The kind `contrastive` with its defaults."""
+    """The kind `contrastive` with default settings."""
     start = time.process_time()
     model = ContrastiveClassifier(codebook, ContrastiveSection(kind="contrastive"), seed).fit(sample, ())
     seconds = time.process_time() - start
@@ -114,7 +114,7 @@ def contrastive(
 def setfit(
     codebook: Codebook, sample: Sequence[Example], texts: Sequence[str], seed: int, name: str
 ) -> tuple[np.ndarray, float]:
-    """SetFit with its defaults on the same encoder, nothing logged or saved."""
+    """SetFit with default settings and the same encoder; nothing is logged or saved."""
     from datasets import Dataset
     from setfit import SetFitModel, Trainer, TrainingArguments
 
@@ -141,7 +141,7 @@ METHOD = {"embedding": embedding, "contrastive": contrastive, "setfit": setfit}
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write the table of what `--work` holds: accuracy by set and shots, paired differences, and seconds."""
+    """Write a table of the results in `--work`: accuracy by set and shots, paired differences, and seconds."""
     cells: dict[tuple[int, str], Cell] = {}
     for path in sorted(arguments.work.glob("*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
@@ -152,11 +152,11 @@ def report(arguments: argparse.Namespace) -> None:
         "# Few labels",
         "",
         "`python experiments/benchmarks/few_shot.py FOLDER`: the same samples for all methods, tested on the set's "
-        f"test part, or on 1,000 rows held out where it has none. MiniLM; {packages}, Python "
+        f"test part or, if a set has none, on 1,000 held-out rows. MiniLM; {packages}, Python "
         f"{platform.python_version()}, {platform.machine()}, no GPU, CPU time of one thread. Accuracy in points; "
-        "differences are `contrastive` minus the other, mean over samples with the 95% interval of a paired t test. "
-        "SetFit has its defaults, but of banking77 "
-        f"`max_steps={SETFIT_STEPS['banking77']}`, and stays out of the sum there.",
+        "differences are `contrastive` minus the other method, as means over samples with the 95% interval of a paired "
+        f"t test. SetFit has its default settings, except for `max_steps={SETFIT_STEPS['banking77']}` on banking77, "
+        "which is not part of the summary.",
         "",
         f"| set | shots | samples | {' | '.join(METHODS)} | minus setfit | minus embedding | seconds: setfit / "
         "contrastive |",
@@ -180,18 +180,18 @@ def line(name: str, shots: int, cell: Cell) -> str:
 
 
 def paired(cell: Cell, other: str) -> list[tuple[Row, Row]]:
-    """`contrastive` and another method on the samples that both learnt from."""
+    """The results of `contrastive` and of another method, for the samples with results of both methods."""
     return [(cell["contrastive"][seed], row) for seed, row in cell[other].items() if seed in cell["contrastive"]]
 
 
 def share_of_time(pairs: Sequence[tuple[Row, Row]]) -> float:
-    """Seconds of the first of each pair as a share of the second's, both in sum."""
+    """The total seconds of the first method divided by the total seconds of the second method."""
     seconds = np.array([[row["seconds"] for row in pair] for pair in pairs]).sum(axis=0)
     return float(seconds[0] / seconds[1])
 
 
 def difference(values: np.ndarray) -> str:
-    """Mean in points, with its 95% interval from two values on; empty without values."""
+    """The mean in points, with a 95% interval if there are at least two values; empty if there are no values."""
     if len(values) < 2:
         return "".join(f"{100 * value:+.1f}" for value in values)
     half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
@@ -199,7 +199,7 @@ def difference(values: np.ndarray) -> str:
 
 
 def summary(cells: Sequence[Cell]) -> list[str]:
-    """What these sets come to together, on the samples that both learnt from."""
+    """The summary row of several sets, for the samples with results of both methods."""
     pairs = [pair for cell in cells for pair in paired(cell, "setfit")]
     if not pairs:
         return []

@@ -34,14 +34,14 @@ from trainer.runs.run import run_experiment
 SETS = ("cameo_class", "banking77", "india_police_events")
 KINDS = ("majority", "tfidf", "embedding", "contrastive", "finetune", "cascade")
 BASE, DRAWS = "tfidf", 1000
-"""What the others are compared with, and how often documents are drawn for that."""
+"""The kind with which the other kinds are compared, and the number of bootstrap draws of the comparison."""
 Row = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is done")
+    parser.add_argument("--work", type=Path, required=True, help="folder for finished runs")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/full_data.md"))
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def in_own_process(arguments: argparse.Namespace, name: str, kind: str) -> None:
-    """Measure in a fresh process, so that its peak of memory is its own."""
+    """Measure in a new process, so that its peak memory is the memory of this run alone."""
     own = ["--sets", name, "--kinds", kind, "--work", str(arguments.work), "--one"]
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"COMMUNIQUE_CACHE": cache}
@@ -86,26 +86,25 @@ def described(folder: Path, name: str, kind: str) -> Experiment:
 
 
 def run_folder(work: Path, name: str, kind: str) -> Path:
-    """Where a run lies."""
+    """The folder of a run."""
     return work / f"{name}-{kind}"
 
 
 def kept(work: Path, name: str, kind: str) -> Path:
-    """Where a report is kept."""
+    """The file of a report."""
     return work / f"{name}-{kind}.json"
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write the tables of what `--work` holds."""
+    """Write tables of the reports in `--work`."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("scikit-learn", "torch", "transformers"))
     lines = [
         "# All labels",
         "",
         f"`python experiments/benchmarks/full_data.py FOLDER`: seed 13. MiniLM; {packages}, Python "
         f"{platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, no GPU. 95% intervals by "
-        "bootstrap over documents, or rows where there are none; differences in points, both models on the same draws. "
-        "Seconds include calibration; predicting is timed on "
-        "the test part.",
+        "bootstrap over documents, or over rows if there are no documents. Differences are in points, with both models "
+        "on the same draws. Seconds include calibration; the prediction speed is measured on the test part.",
     ]
     for name in SETS:
         paths = [kept(arguments.work, name, kind) for kind in KINDS]
@@ -117,7 +116,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def table(work: Path, name: str, rows: Sequence[Row]) -> list[str]:
-    """A set's section; labels have columns of their own where there are few."""
+    """The section of a set, with one column per label if there are few labels."""
     labels = list(rows[0]["per_label"]) if len(rows[0]["per_label"]) <= 6 else []
     heads = ["kind", "macro-F1", f"minus {BASE}", "accuracy", *labels, "seconds to fit", "sentences/s", "peak MB"]
     lines = [
@@ -141,14 +140,14 @@ def table(work: Path, name: str, rows: Sequence[Row]) -> list[str]:
 
 
 def with_bounds(figure: float, interval: Row | None) -> str:
-    """A figure, with the bounds of its interval where it has them."""
+    """A figure, with the bounds of its interval if there are any."""
     if not interval or interval["low"] is None:
         return f"{figure:.3f}"
     return f"{figure:.3f} ({interval['low']:.3f}–{interval['high']:.3f})"
 
 
 def above_base(work: Path, name: str, row: Row) -> str:
-    """How many points of macro-F1 a run is above that of `BASE`, both on the same resampled documents."""
+    """The macro-F1 of a run minus the macro-F1 of `BASE`, in points, with both on the same resampled documents."""
     if row["kind"] == BASE or not kept(work, name, BASE).is_file():
         return ""
     rows = {kind: tested(work, name, kind) for kind in (row["kind"], BASE)}
@@ -165,13 +164,13 @@ def above_base(work: Path, name: str, row: Row) -> str:
 
 
 def tested(work: Path, name: str, kind: str) -> list[Row]:
-    """The test rows as a run predicted them, by id."""
+    """The predictions of a run for the test rows, in order of id."""
     rows = pq.read_table(run_folder(work, name, kind) / "predictions.parquet").to_pylist()
     return sorted((row for row in rows if row["split"] == "test"), key=lambda row: str(row["example_id"]))
 
 
 def label_sets(rows: Sequence[Row], column: str, labels: Sequence[str]) -> NDArray[np.bool_]:
-    """(rows, labels)."""
+    """The label sets in a column, as booleans of shape (rows, labels)."""
     return np.array([[label in row[column] for label in labels] for row in rows])
 
 

@@ -39,14 +39,14 @@ from trainer.runs.run import run_experiment
 SET = "india_police_events"
 WAYS = ("pipeline, batch 1", "pipeline, batch 32", "torch", "onnxruntime", "onnxruntime, int8", "cascade")
 ONE_BY_ONE = 300
-"""Sentences for the pipeline that takes them singly."""
+"""Number of sentences for the slowest way: the pipeline with batches of one sentence."""
 Row = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="folder for models, and for what is done")
+    parser.add_argument("--work", type=Path, required=True, help="folder for models and results")
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/inference.md"))
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def make_models(arguments: argparse.Namespace) -> dict[str, str]:
-    """Train the cascade, take its expensive model out, export that; what was refused, with the reason."""
+    """Train the cascade, and save and export its expensive model; returns the reasons for refused exports."""
     work = arguments.work
     experiment = described(arguments.folder, SET, "cascade")
     if not place(work, "cascade").is_dir():
@@ -90,7 +90,7 @@ def make_models(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def save_expensive(work: Path) -> None:
-    """The cascade's expensive model, as an artefact of its own."""
+    """Save the expensive model of the cascade as a separate artefact."""
     model = Model.load(place(work, "cascade"))
     assert isinstance(model.classifier, CascadeClassifier)
     assert model.classifier.fitted_ is not None
@@ -103,14 +103,14 @@ def save_expensive(work: Path) -> None:
 
 
 def place(work: Path, way: str) -> Path:
-    """The artefact of a way to ask."""
+    """The folder of the artefact that a way uses."""
     if way == "cascade":
         return run_folder(work, SET, "cascade") / "artefact"
     return work / {"onnxruntime": "onnx", "onnxruntime, int8": "int8"}.get(way, "torch")
 
 
 def in_own_process(arguments: argparse.Namespace, way: str) -> Row:
-    """Measure one way in a fresh process of one thread."""
+    """Measure one way in a new process with one thread."""
     own = [str(arguments.folder), "--work", str(arguments.work), "--one", way]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
@@ -122,7 +122,7 @@ def in_own_process(arguments: argparse.Namespace, way: str) -> Row:
 
 
 def measure(work: Path, way: str) -> Row:
-    """Sentences a second of CPU time, the share of what the machine can multiply, and the peak of memory."""
+    """Measure sentences per second of CPU time, the share of the machine's limit, and the peak memory."""
     texts = json.loads((work / "texts.json").read_text(encoding="utf-8"))
     if way == "pipeline, batch 1":
         texts = texts[:ONE_BY_ONE]
@@ -138,12 +138,12 @@ def measure(work: Path, way: str) -> Row:
 
 
 def model(work: Path, way: str) -> Callable[[Sequence[str]], object]:
-    """Texts to calibrated probabilities, by an artefact."""
+    """A function from texts to calibrated probabilities that uses an artefact."""
     return Model.load(place(work, way)).predict_proba
 
 
 def pipeline(work: Path, batch: int) -> Callable[[Sequence[str]], object]:
-    """Texts to pooled states, by transformers' pipeline as its documentation has it."""
+    """A function from texts to pooled states that uses transformers' pipeline as in its documentation."""
     import torch
     from transformers import pipeline as plain
 
@@ -153,7 +153,7 @@ def pipeline(work: Path, batch: int) -> Callable[[Sequence[str]], object]:
 
 
 def multiplications(encoder: Path, texts: Sequence[str]) -> float:
-    """Floating-point operations of an encoder's matrix products, for tokens that are no padding."""
+    """The number of floating-point operations in an encoder's matrix products, without padding."""
     from transformers import AutoConfig, AutoTokenizer
 
     config, tokenizer = AutoConfig.from_pretrained(encoder), AutoTokenizer.from_pretrained(encoder)
@@ -167,7 +167,7 @@ def multiplications(encoder: Path, texts: Sequence[str]) -> float:
 
 
 def flops_a_second() -> float:
-    """What one thread multiplies in float32: the best of several shapes like the encoder's, of half a second each."""
+    """Floating-point operations per second of one thread in float32: the best of several shapes of the encoder."""
     import torch
 
     best = 0.0
@@ -187,15 +187,15 @@ def report(arguments: argparse.Namespace, rows: Mapping[str, Sequence[Row]], ref
     middle = {way: {key: statistics.median(row[key] for row in own) for key in own[0]} for way, own in rows.items()}
     base = middle["torch"]["rate"]
     lines = [
-        "# Asking one model in every way",
+        "# Speed of one model in several runtimes",
         "",
         f"`python experiments/benchmarks/inference.py FOLDER`: {arguments.sentences:,} test sentences of {SET} (the "
-        f"pipeline one by one: {ONE_BY_ONE}), median of {arguments.rounds} rounds. MiniLM; {packages}, Python "
-        f"{platform.python_version()}, {platform.machine()}, no GPU, CPU time of one thread. The limit is what "
-        "the same process multiplies in float32, for the encoder's matrix products without padding; 8 bits and the "
-        "cascade may pass it.",
+        f"pipeline with batches of one: {ONE_BY_ONE}), median of {arguments.rounds} rounds. MiniLM; {packages}, Python "
+        f"{platform.python_version()}, {platform.machine()}, no GPU, CPU time of one thread. The limit is the speed at "
+        "which the same process computes the encoder's matrix products in float32, without padding. 8-bit models and "
+        "the cascade may exceed the limit.",
         "",
-        "| asked by | sentences/s | share of the float32 limit | times ours in torch | peak MB |",
+        "| runtime | sentences/s | share of the float32 limit | speed relative to torch | peak MB |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for way, own in middle.items():
@@ -209,7 +209,7 @@ def report(arguments: argparse.Namespace, rows: Mapping[str, Sequence[Row]], ref
 
 
 def certificate(work: Path) -> list[str]:
-    """What the cascade may differ from its expensive model, and what it does on the test sentences."""
+    """The certificate of the cascade, and its differences from its expensive model on the test sentences."""
     cascade, alone = (Model.load(place(work, way)) for way in ("cascade", "torch"))
     texts = json.loads((work / "texts.json").read_text(encoding="utf-8"))
     assert isinstance(cascade.classifier, CascadeClassifier)
@@ -218,8 +218,9 @@ def certificate(work: Path) -> list[str]:
     return [
         "## The cascade",
         "",
-        f"tfidf answers {answered:.1%} of the sentences. Label sets that differ from finetune's alone on these test "
-        f"sentences: {float((said != says).any(axis=1).mean()):.2%}. Lost of its positives: "
+        f"tfidf answers {answered:.1%} of the sentences. On these test sentences, "
+        f"{float((said != says).any(axis=1).mean()):.2%} of the label sets differ from those of finetune alone. Lost "
+        "positives of finetune: "
         + ", ".join(
             f"{label} {(says[:, i] & ~said[:, i]).sum()} of {says[:, i].sum()}" for i, label in enumerate(alone.labels)
         )

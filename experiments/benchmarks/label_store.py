@@ -32,7 +32,7 @@ from labels.store.documents import ingest
 MODEL = "0123456789abcdef"
 PER_DOCUMENT = 20
 STEPS = 500
-"""Decisions timed for each strategy; a draw holds 100, so that five draws are among them."""
+"""Number of timed decisions per strategy. A draw has 100 sentences, so five draws are included."""
 LIMITS = {
     "next sentence, p95": (50.0, "ms"),
     "key press, p95": (100.0, "ms"),
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def fill(url: str, sentences: int, annotations: int) -> dict[str, float]:
-    """Make the store; seconds for its parts."""
+    """Fill the store; returns the seconds that each part took."""
     book = load_codebook("diplomatic")
     generator = random.Random(13)
     seconds = {}
@@ -94,7 +94,7 @@ def fill(url: str, sentences: int, annotations: int) -> dict[str, float]:
 
 
 def documents(sentences: int, generator: random.Random) -> Iterator[list[tuple[Document, list[Sentence]]]]:
-    """Batches of 500 documents of `PER_DOCUMENT` sentences."""
+    """Yield batches of 500 documents with `PER_DOCUMENT` sentences each."""
     batch: list[tuple[Document, list[Sentence]]] = []
     for number in range(sentences // PER_DOCUMENT):
         texts = [prose(generator) for _ in range(PER_DOCUMENT)]
@@ -118,7 +118,7 @@ winter clinic convoy radar battery agreement proposal demanded urged both sides 
 
 
 def prose(generator: random.Random) -> str:
-    """A sentence of 8 to 30 words, invented."""
+    """An invented sentence of 8 to 30 words."""
     return " ".join(generator.choices(WORDS.split(), k=generator.randint(8, 30))).capitalize() + "."
 
 
@@ -134,7 +134,7 @@ def decision(sentence: str, annotator: str, book: Codebook, generator: random.Ra
 
 
 def in_fresh_process(name: str, store: str) -> list[tuple[str, float, str, float | None]]:
-    """What `measure` printed in a process of its own, so that memory is that of labelling alone."""
+    """Run `measure` in a new process, whose memory is the memory of labelling alone; returns its rows."""
     command = [sys.executable, __file__, "--measure", name, "--store", store]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [tuple(row) for row in json.loads(done.stdout.splitlines()[-1])]
@@ -158,7 +158,7 @@ def measure(name: str, url: str) -> None:
 
 
 def label(store: Store, book: Codebook, strategy: str) -> list[float]:
-    """Seconds from one decision's being kept to the next sentence's being there, new draws included."""
+    """The seconds between a saved decision and the next sentence, including new draws."""
     request = DrawRequest(strategy, size=100, model_id=MODEL if strategy != "random" else "")
     session = LabellingSession(store, book, f"timed-{strategy}", request)
     session.current()
@@ -174,7 +174,7 @@ def label(store: Store, book: Codebook, strategy: str) -> list[float]:
 
 
 async def press_keys(store: Store, book: Codebook) -> list[float]:
-    """Seconds from a key press to the next screen, the decision kept and everything drawn."""
+    """The seconds between a key press and the next complete screen, after the decision is saved."""
     from labels.annotate.screen import CodingApp
 
     app = CodingApp(LabellingSession(store, book, "timed-screen", DrawRequest(size=250)), book, "timed-screen")
@@ -194,13 +194,13 @@ async def press_keys(store: Store, book: Codebook) -> list[float]:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has had resident, in MB (Linux keeps it since the program started)."""
+    """The peak resident memory of this process in MB; works only on Linux."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 1024
 
 
 def ingest_speed(folder: Path) -> float:
-    """Sentences a second from article files into a new SQLite store."""
+    """Sentences per second when article files are read into a new SQLite store."""
     generator = random.Random(14)
     rows = folder / "articles.jsonl"
     with rows.open("w", encoding="utf-8") as file:
@@ -213,7 +213,7 @@ def ingest_speed(folder: Path) -> float:
 
 
 def time_status(url: str) -> float:
-    """Seconds of `communique status`, the start of Python included."""
+    """The seconds that `communique status` takes, including the start of Python."""
     command = [sys.executable, "-c", "from trainer.cli import app; app()", "status", "--store", url]
     return min(timed(lambda: subprocess.run(command, capture_output=True, check=True)) for _ in range(3))
 

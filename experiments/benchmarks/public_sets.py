@@ -21,11 +21,11 @@ from labels.records import Example
 from labels.text.examples import infer_codebook_of, read_examples
 
 TEST_ROWS = 1000
-"""Held out of a set that has no test part of its own, by a fixed seed."""
+"""Number of rows to hold out, with a fixed seed, from a set without a test part."""
 
 
 def read_set(folder: Path, name: str) -> tuple[Codebook, list[Example], list[Example]]:
-    """Codebook, train and test of a set; texts that also stand in test are left out of train."""
+    """The codebook, train and test of a set; train has no text that also occurs in test."""
     files = [folder / f"{name}.{part}.jsonl" for part in ("train", "test")]
     whole = folder / f"{name}.jsonl"
     if whole.is_file():
@@ -41,7 +41,7 @@ def read_set(folder: Path, name: str) -> tuple[Codebook, list[Example], list[Exa
 
 
 def read_filled(path: Path, codebook: Codebook) -> list[Example]:
-    """The examples of a file but for rows without text, of which customer_reviews has four."""
+    """The examples of a file, except rows without text; customer_reviews has four such rows."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     with tempfile.TemporaryDirectory() as folder:
         filled = Path(folder, path.name)
@@ -59,6 +59,6 @@ def few_shot(examples: Sequence[Example], shots: int, seed: int) -> list[Example
 
 
 def peak() -> float:
-    """This process's largest resident memory so far, in MB; Linux alone tells."""
+    """The peak resident memory of this process in MB; works only on Linux."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

@@ -31,7 +31,7 @@ Row = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="folder for data and models, a few gigabytes")
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and models (a few gigabytes)")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/scaling.md"))
     parser.add_argument("--one", nargs=2, metavar=("WHAT", "N"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def write_data(source: Path, work: Path) -> None:
-    """`N.jsonl` with N rows for each size."""
+    """Write `N.jsonl` with N rows for each size N."""
     rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     for n in {*FIT, *PREDICT}:
         path = work / f"{n}.jsonl"
@@ -69,7 +69,7 @@ def in_own_process(arguments: argparse.Namespace, what: str, n: int) -> Row:
 
 
 def fit(work: Path, n: int) -> Row:
-    """Fit, calibrate and save `tfidf` on n rows; a fifth of the documents is validation, a twentieth test."""
+    """Fit, calibrate and save `tfidf` on n rows, with 20% of the documents for validation and 5% for test."""
     from trainer.config.experiment import load_experiment
     from trainer.runs.run import run_experiment
 
@@ -80,7 +80,7 @@ def fit(work: Path, n: int) -> Row:
 
 
 def predict(work: Path, n: int) -> Row:
-    """Predict n rows from file to file with the model of 10,000."""
+    """Predict n rows, from file to file, with the model that was fitted to 10,000 rows."""
     from trainer.model.model import Model
     from trainer.predict import predict_files
 
@@ -98,12 +98,12 @@ def report(out: Path, fitted: Sequence[Row], predicted: Sequence[Row]) -> None:
     lines = [
         "# `tfidf` as data grow",
         "",
-        f"`python experiments/benchmarks/scaling.py FOLDER`: sentences of {SET}, dealt again and again with a number "
-        f"added. scikit-learn {version('scikit-learn')}, Python {platform.python_version()}, {platform.machine()}. "
-        "Each measurement is a process of its own.",
+        f"`python experiments/benchmarks/scaling.py FOLDER`: sentences of {SET}, repeated with an added number. "
+        f"scikit-learn {version('scikit-learn')}, Python {platform.python_version()}, {platform.machine()}. "
+        "Each measurement runs in a new process.",
     ]
     for title, rows in (("Fitting", fitted), ("Predicting, from file to file", predicted)):
-        lines += ["", f"## {title}", "", "| sentences | sentences/s | seconds as a multiple of the first's | peak MB |"]
+        lines += ["", f"## {title}", "", "| sentences | sentences/s | seconds relative to the first row | peak MB |"]
         lines.append("| ---: | ---: | ---: | ---: |")
         for row in rows:
             times = row["seconds"] / rows[0]["seconds"]

@@ -44,7 +44,7 @@ Row = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is done")
+    parser.add_argument("--work", type=Path, required=True, help="folder for finished results")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/standard_recipe.md"))
@@ -52,13 +52,13 @@ def main() -> None:
     silence_libraries()
     one_thread()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    arguments.methods = list(dict.fromkeys(["finetune", *arguments.methods]))  # which all are compared with
+    arguments.methods = list(dict.fromkeys(["finetune", *arguments.methods]))  # all others are compared with finetune
     rows = [measure(arguments, seed, method) for seed in range(arguments.seeds) for method in arguments.methods]
     report(arguments, rows)
 
 
 def measure(arguments: argparse.Namespace, seed: int, method: str) -> Row:
-    """Macro-F1 and seconds of one method with one seed; read from `--work` where it was measured before."""
+    """Measure the macro-F1 and seconds of one method with one seed; known results are read from `--work`."""
     kept = arguments.work / f"{method.replace(', ', '-').replace(' ', '-')}-{seed}.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
@@ -76,7 +76,7 @@ def measure(arguments: argparse.Namespace, seed: int, method: str) -> Row:
 
 
 def ours(folder: Path, texts: Sequence[str], seed: int) -> tuple[np.ndarray, float]:
-    """(n, labels) decisions of `finetune` as `communique train` fits and calibrates it."""
+    """Fit and calibrate `finetune` as `communique train` does; returns its decisions (n, labels) and the seconds."""
     files = [f"data.{part}={folder / f'{SET}.{part}.jsonl'}" for part in ("train", "test")]
     experiment = load_experiment("finetune", [*files, "data.codebook=infer", f"seed={seed}", "tracking.enabled=false"])
     dataset = load_dataset(experiment)
@@ -89,7 +89,7 @@ def ours(folder: Path, texts: Sequence[str], seed: int) -> tuple[np.ndarray, flo
 def recipe(
     codebook: Codebook, train: Sequence[Example], texts: Sequence[str], seed: int, method: str
 ) -> tuple[np.ndarray, float]:
-    """(n, labels) decisions of the standard recipe, as the documentation of transformers has it."""
+    """Train the recipe in the documentation of transformers; returns its decisions (n, labels) and the seconds."""
     import torch
     from datasets import Dataset
     from transformers import (
@@ -137,7 +137,7 @@ def recipe(
 
 
 def logits_of(model: Any, tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
-    """(n, classes) by a model of transformers."""
+    """The logits, of shape (n, classes), of a model from transformers."""
     import torch
 
     model.eval()
@@ -152,7 +152,7 @@ def logits_of(model: Any, tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
 
 
 def column(rows: Sequence[Row], method: str, key: str) -> np.ndarray:
-    """(seeds,) of a method, in the order of seeds."""
+    """The values of a method, of shape (seeds,), in order of seed."""
     own = sorted((row for row in rows if row["method"] == method), key=lambda row: row["seed"])
     return np.array([row[key] for row in own])
 
@@ -161,13 +161,13 @@ def report(arguments: argparse.Namespace, rows: Sequence[Row]) -> None:
     """Write the table."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
     lines = [
-        "# `finetune` against the standard recipe",
+        "# `finetune` compared with the standard recipe",
         "",
         f"`python experiments/benchmarks/standard_recipe.py FOLDER`: {SET}, {arguments.seeds} seeds. MiniLM; "
         f"{packages}, Python {platform.python_version()}, {platform.machine()}, no GPU, CPU time of one thread. "
         "Differences are `finetune` minus the recipe, in points, with the 95% interval of a paired t test.",
         "",
-        "| method | macro-F1 | least | most | `finetune` minus this | `finetune`'s seconds as a share of this one's |",
+        "| method | macro-F1 | lowest | highest | `finetune` minus method | seconds of `finetune` / of method |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     own = {key: column(rows, "finetune", key) for key in ("f1", "seconds")}

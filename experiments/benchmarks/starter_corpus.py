@@ -62,14 +62,14 @@ def main() -> None:
 
 
 def document_folds(examples: Sequence[Example]) -> Iterator[tuple[str, list[Example], list[Example]]]:
-    """Name, train and test of each fold; whole documents and near-duplicates together."""
+    """Yield the name, train and test of each fold; documents and near-duplicates are never divided."""
     parts = make_split(examples, [1 / FOLDS] * FOLDS, seed=13)
     for number, test in enumerate(parts):
         yield f"fold-{number}", [e for other, part in enumerate(parts) if other != number for e in part], test
 
 
 def region_folds(examples: Sequence[Example]) -> Iterator[tuple[str, list[Example], list[Example]]]:
-    """Name, train and test with the region's documents in test."""
+    """Yield the name, train and test of each region; test has the documents of the region."""
     regions = document_regions()
     for name, held in HELD_OUT.items():
         inside = [example for example in examples if regions[example.document_id] in held]
@@ -77,7 +77,7 @@ def region_folds(examples: Sequence[Example]) -> Iterator[tuple[str, list[Exampl
 
 
 def document_regions() -> dict[str, str]:
-    """Document id -> region."""
+    """The region of each document, by document id."""
     folder, regions = shipped("seeds") / "documents", {}
     for path in sorted(folder.glob("*.txt")):
         (document,) = read_documents([path], reject=print)
@@ -87,19 +87,19 @@ def document_regions() -> dict[str, str]:
 
 
 def cross_validate(kind: str, folds: Sequence[tuple[str, list[Example], list[Example]]], work: Path) -> list[Row]:
-    """A row for each test sentence of all folds: its gold, labels, probabilities and fold."""
+    """One row per test sentence of all folds, with gold, labels, probabilities and fold."""
     rows: list[Row] = []
     for name, train, test in folds:
         kept = work / f"{kind}-{name.replace(', ', '-')}.json"
         if not kept.is_file():
-            print(f"{kind}, {name}: {len(train)} to learn from, {len(test)} to test", flush=True)
+            print(f"{kind}, {name}: {len(train)} train sentences, {len(test)} test sentences", flush=True)
             kept.write_text(json.dumps(fold_rows(kind, name, train, test)), encoding="utf-8")
         rows += json.loads(kept.read_text(encoding="utf-8"))
     return rows
 
 
 def fold_rows(kind: str, name: str, rest: list[Example], test: list[Example]) -> list[Row]:
-    """Fit on four fifths of the rest, calibrate on the fifth, predict the test sentences."""
+    """Fit to four fifths of `rest`, calibrate on one fifth, and predict the test sentences."""
     experiment = load_experiment(kind, ["tracking.enabled=false"])
     train, validation = make_split(rest, [0.8, 0.2], experiment.seed)
     parts = {"train": train, "validation": validation, "test": test}
@@ -121,7 +121,7 @@ def fold_rows(kind: str, name: str, rest: list[Example], test: list[Example]) ->
 
 
 def figures(rows: Sequence[Row]) -> dict[str, Any]:
-    """The report of pooled rows."""
+    """The report on pooled rows, as plain values."""
     examples = [Example(row["id"], row["document_id"], row["text"], tuple(row["gold"])) for row in rows]
     predicted = [Example(row["id"], row["document_id"], row["text"], tuple(row["labels"])) for row in rows]
     outcome = Outcome(
@@ -157,8 +157,8 @@ def report(out: Path, examples: Sequence[Example], results: dict[str, list[Row]]
             "",
             "## finetune, each region held out",
             "",
-            "Beside each region never seen: the same sentences in the folds by document, with others of the region in "
-            "train.",
+            "For comparison, the rows marked as seen have the same sentences in the folds by document, where train "
+            "contains other documents from the region.",
             "",
             f"| region | macro-F1 | interval | {' | '.join(CODEBOOK.label_names)} |",
             "| --- | ---: | ---: |" + " ---: |" * len(CODEBOOK.labels),
@@ -170,7 +170,7 @@ def report(out: Path, examples: Sequence[Example], results: dict[str, list[Row]]
 
 
 def region_rows(by_document: list[Row], regions: list[Row]) -> Iterator[str]:
-    """Two lines for each region, and two for all."""
+    """Yield two lines per region, and two lines for all regions together."""
     seen = {row["id"]: row for row in by_document}
     for name in [*HELD_OUT, "all of these"]:
         held = [row for row in regions if name in (row["fold"], "all of these")]

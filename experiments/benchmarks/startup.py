@@ -40,7 +40,7 @@ LEFT_BEHIND = ("new.db", "new.db-wal", "new.db-shm", "labels.jsonl", "tagged.jso
 
 
 def main() -> None:
-    """Print a row for each command, a column for each checkout."""
+    """Print one row per command, with one column per checkout."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkouts", nargs="*", type=Path, default=[ROOT])
     parser.add_argument("--runs", type=int, default=5)
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def prepare(checkout: Path, place: Path) -> None:
-    """A working folder with articles, a store with decisions, labelled rows, and a model that has scored the store."""
+    """Fill a working folder with articles, labelled rows, a store with decisions, and a model that scored the store."""
     (place / "articles").mkdir(parents=True)
     documents = sorted((checkout / "seeds" / "documents").glob("*.txt"))[:5]
     for number, document in enumerate(documents):
@@ -81,7 +81,7 @@ def prepare(checkout: Path, place: Path) -> None:
 
 
 def timed(checkout: Path, place: Path, arguments: Sequence[str]) -> float:
-    """Seconds of one command; what it leaves is removed first."""
+    """The seconds that one command takes; its earlier output is removed first."""
     for name in LEFT_BEHIND:
         path = place / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ def timed(checkout: Path, place: Path, arguments: Sequence[str]) -> float:
 
 
 def run(checkout: Path, place: Path, arguments: Sequence[str]) -> None:
-    """Run one command of a checkout in a folder; stop with its output where it fails."""
+    """Run one command of a checkout in a folder; if the command fails, stop and print its output."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "COMMUNIQUE_CACHE": str(place / "cache")}
     done = subprocess.run(
         [*COMMUNIQUE, *arguments], cwd=place, env=environment, capture_output=True, text=True, check=False

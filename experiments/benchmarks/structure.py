@@ -1,12 +1,14 @@
 """Size and depth of the code: modules, lines, functions, comments, entries per room, and functions used in training.
 
-    python experiments/benchmarks/structure.py [CHECKOUT ...]
+    python experiments/benchmarks/structure.py [--functions] [CHECKOUT ...]
 
-Several checkouts are shown side by side, so that a change can be compared with the previous version.
+Several checkouts are shown side by side, so that a change can be compared with the previous version. `--functions` also
+lists the functions used in training, by module.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
 import statistics
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,28 +51,36 @@ sys.setprofile(note)
 result = CliRunner().invoke(app, arguments)
 sys.setprofile(None)
 assert result.exit_code == 0, result.output
-print(len({name for name, _ in ran}), len(ran))
+for file, name in sorted(ran):
+    print(Path(file).relative_to(root), name)
 """
 ROW = '{{"text": "{} number {} {}.", "label": "{}"}}\n'
 
 
 def main() -> None:
-    """Print a row for each figure, a column for each checkout."""
-    checkouts = [Path(name).resolve() for name in sys.argv[1:]] or [Path(__file__).resolve().parents[2]]
-    tables = [figures(checkout) for checkout in checkouts]
+    """Print one row per figure, with one column per checkout."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("checkouts", nargs="*", type=Path, default=[Path(__file__).parents[2]])
+    parser.add_argument("--functions", action="store_true", help="list the functions used in training")
+    options = parser.parse_args()
+    checkouts = [checkout.resolve() for checkout in options.checkouts]
+    trained = [run_to_train(checkout) for checkout in checkouts]
+    tables = [figures(checkout, ran) for checkout, ran in zip(checkouts, trained, strict=True)]
     for name in tables[0]:
         print(f"{name:<58}", *(f"{table[name]:>10}" for table in tables))
+    for checkout, ran in zip(checkouts, trained, strict=True):
+        for module, functions in ran.items() if options.functions else ():
+            print(f"\n{checkout / module}: {', '.join(functions)}")
 
 
-def figures(checkout: Path) -> dict[str, str]:
-    """Every figure of a checkout, by its name, as it is printed."""
+def figures(checkout: Path, trained: dict[str, list[str]]) -> dict[str, str]:
+    """The figures of a checkout as printed text, by name."""
     modules = [path for package in PACKAGES for path in sorted((checkout / package).rglob("*.py"))]
     code = {path: code_lines(path) for path in modules}
     lengths = [n for path in modules for n in function_lengths(path)]
     comments = sum(comment_lines(path) for path in modules)
     rooms = [path.parent for path in modules if path.name == "__init__.py"]
     longest = max(modules, key=lambda path: len(path.read_text(encoding="utf-8").splitlines()))
-    trained = run_to_train(checkout)
     return {
         "modules": str(len(modules)),
         "lines of code (no comments, docstrings, blank lines)": f"{sum(code.values()):,}",
@@ -80,13 +91,13 @@ def figures(checkout: Path) -> dict[str, str]:
         "comment lines per hundred lines of code": f"{100 * comments / sum(code.values()):.1f}",
         "dict[str, Any]": str(sum(path.read_text(encoding="utf-8").count("dict[str, Any]") for path in modules)),
         "entries of the fullest room": str(max(len(entries(room)) for room in rooms)),
-        "modules whose functions run to train tfidf": trained[0],
-        "functions that run to train tfidf": trained[1],
+        "modules whose functions run to train tfidf": str(len(trained)),
+        "functions that run to train tfidf": str(sum(map(len, trained.values()))),
     }
 
 
 def code_lines(path: Path) -> int:
-    """Lines that hold code: neither blank, nor a comment, nor part of a docstring."""
+    """The number of lines with code, without blank lines, comments and docstrings."""
     text = path.read_text(encoding="utf-8")
     lines: set[int] = set()
     with path.open("rb") as file:
@@ -99,21 +110,21 @@ def code_lines(path: Path) -> int:
 
 
 def docstrings(tree: ast.AST) -> Iterator[ast.Expr]:
-    """Strings that stand alone as statements: docstrings of modules, classes, functions and attributes."""
+    """Yield the docstrings of modules, classes, functions and attributes: strings that are statements."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node
 
 
 def comment_lines(path: Path) -> int:
-    """Comments, directives for tools (`type: ignore`, `noqa`) not counted."""
+    """The number of comments, without directives for tools such as `type: ignore` and `noqa`."""
     with path.open("rb") as file:
         comments = [token.string for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT]
     return sum(not comment.lstrip("# ").startswith(("type:", "noqa", "pragma")) for comment in comments)
 
 
 def function_lengths(path: Path) -> Iterator[int]:
-    """Lines of each function without its decorators and docstring."""
+    """Yield the number of lines of each function, without its decorators and docstring."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             own = next(docstrings(ast.Module(body=node.body[:1], type_ignores=[])), None)
@@ -122,7 +133,7 @@ def function_lengths(path: Path) -> Iterator[int]:
 
 
 def entries(room: Path) -> list[str]:
-    """Modules and rooms at the top of a room; `__init__.py` is the room itself."""
+    """The names of the modules and rooms at the top of a room, without `__init__.py`, which is the room itself."""
     return [
         path.name
         for path in room.iterdir()
@@ -130,8 +141,8 @@ def entries(room: Path) -> list[str]:
     ]
 
 
-def run_to_train(checkout: Path) -> tuple[str, str]:
-    """How many of our modules run a function in `communique train tfidf` on a JSONL file, and how many functions do."""
+def run_to_train(checkout: Path) -> dict[str, list[str]]:
+    """The functions that `communique train tfidf` on a JSONL file calls, by module."""
     with tempfile.TemporaryDirectory() as folder:
         kinds = (("Aid", "aid"), ("Truce", "truce"))
         rows = [ROW.format(word, i, "pledged" * (i % 3 + 1), label) for i in range(40) for word, label in kinds]
@@ -139,8 +150,11 @@ def run_to_train(checkout: Path) -> tuple[str, str]:
         environment = os.environ | {"PYTHONPATH": str(checkout), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
         command = [sys.executable, "-c", TRACE, str(checkout)]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-    modules, functions = done.stdout.split()
-    return modules, functions
+    called = defaultdict(list)
+    for line in done.stdout.splitlines():
+        module, function = line.split(" ", 1)
+        called[module].append(function)
+    return called
 
 
 if __name__ == "__main__":
