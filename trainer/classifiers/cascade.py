@@ -190,7 +190,7 @@ class CascadeClassifier(Classifier):
             )
 
     def _breaches(self, certificate: Certificate) -> Iterator[str]:
-        """Lines of a message, one for each limit that is exceeded."""
+        """Yield a line of a message for each exceeded limit."""
         limits, of_labels = self._limits, [label for label in certificate.labels if label.upper_bound is not None]
         figures = [("label sets that differ", "max_disagreement", certificate.disagreements, certificate.cases)]
         figures += [(f"lost positives of {label.name}", "max_lost", label.lost, label.positives) for label in of_labels]
@@ -214,7 +214,7 @@ class CascadeClassifier(Classifier):
         return probabilities
 
     def answered(self, texts: Sequence[str]) -> Bools:
-        """(n,): which texts the cheap classifier answers."""
+        """(n,) true for texts that the cheap classifier answers."""
         fitted = base.fitted(self.fitted_)
         return fitted.rule.sure(self._classes(fitted.cheap.predict_proba(texts)))
 
@@ -224,7 +224,7 @@ class CascadeClassifier(Classifier):
         return classifier if isinstance(classifier, Exportable) else None
 
     def save(self, folder: Path) -> None:
-        """Write `cheap/` and `expensive/` with each kind's own files, and `cascade.json` with all else."""
+        """Write `cheap/` and `expensive/` with the files of each kind, and `cascade.json` with everything else."""
         self._write(folder, exported=False)
 
     def is_exported(self) -> bool:
@@ -243,8 +243,8 @@ class CascadeClassifier(Classifier):
         if int8:
             return (
                 f"a cascade cannot be exported in int8, because its certificate holds for {kind} in float32. "
-                f"Export it without --int8, or train {kind} alone "
-                f'(model.kind = "{kind}") and export that.'
+                f"Export the cascade without --int8, or train {kind} alone "
+                f'(model.kind = "{kind}") and export this model.'
             )
         return exportable.why_not_exported(int8=False)
 

@@ -141,7 +141,7 @@ def open_session(graph: Path) -> InferenceSession:
     try:
         # Without external data: a graph can name any file on this computer as its weights.
         model = onnx.load(graph, load_external_data=False)
-        _refuse_what_is_no_plain_graph(graph, model)
+        _refuse_unusual_graph(graph, model)
         return onnxruntime.InferenceSession(str(graph), options, providers=_providers(model))
     except ArtefactError:
         raise
@@ -153,7 +153,7 @@ def open_session(graph: Path) -> InferenceSession:
         ) from error
 
 
-def _refuse_what_is_no_plain_graph(path: Path, model: ModelProto) -> None:
+def _refuse_unusual_graph(path: Path, model: ModelProto) -> None:
     """Refuse graphs that are nested, have custom operators or external weights: they could read other files."""
     nodes = model.graph.node
     foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes if node.domain not in ("", "ai.onnx")})

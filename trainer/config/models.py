@@ -150,7 +150,7 @@ SingleSection = Annotated[
 
 
 class CascadeSection(Section):
-    """A cheap model that passes texts it is unsure about to an expensive model; their disagreement is certified."""
+    """A cheap model that passes uncertain texts to an expensive model; a certificate limits their disagreement."""
 
     kind: Literal["cascade"]
     cheap: SingleSection = TfidfSection(kind="tfidf")

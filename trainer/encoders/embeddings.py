@@ -97,7 +97,7 @@ class Embedder:
 
 
 def best_device() -> str:
-    """Where torch computes: on a GPU where there is one."""
+    """The device on which torch computes: a GPU if there is one."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -46,7 +46,7 @@ def find_encoder(name: str) -> Path:
     """
     if name == BUNDLED:
         return bundled_encoder()
-    # A folder comes before a hub name that is spelt the same: what lies here was put here.
+    # A local folder takes precedence over a hub name with the same spelling: the user put the folder there.
     if Path(name).is_dir():
         return _checked_folder(Path(name))
     return _from_hub(name)

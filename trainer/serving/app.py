@@ -97,7 +97,7 @@ class Batcher:
         return None
 
     async def _answer(self, batch: Sequence[_Request]) -> None:
-        """Answer a batch. If it fails, predict each request alone, so that only the faulty one fails."""
+        """Answer a batch. If the batch fails, predict each request alone, so that only the faulty request fails."""
         try:
             probabilities = await self._predict([text for request in batch for text in request.texts])
         except Exception as error:  # the error affects only these requests; the worker must continue
