@@ -76,12 +76,12 @@ def print_split(split: Split, path: Path) -> None:
 
 
 def print_champion(champion: Champion) -> None:
-    """Step 4: print the best model and its URI, or why it has none."""
-    best = f"4. Best on validation: {champion.run.report.kind}."
+    """Step 4: print the best model and its URI, or the reason for not registering it."""
+    best = f"4. Best on validation: {champion.run.report.kind}"
     if champion.problem:
-        console.print(f"{best} Not registered, but saved in {champion.reference}: {champion.problem}")
+        console.print(f"{best}, saved in {champion.reference}, but not registered: {champion.problem}")
     else:
-        console.print(f"{best} Registered; {champion.reference} points at it.")
+        console.print(f"{best}, registered as {champion.reference}.")
 
 
 def print_tagged(document: Document, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -224,7 +224,7 @@ def _winner(experiment: Experiment, best: Trial) -> Experiment:
 
 
 def _run_best(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> tuple[Report, Tracked]:
-    """Run the best trial and return its report and its place in MLflow; if it was tested last, read both from its run."""
+    """Run the best trial; returns its report and its place in MLflow. If it was tested last, read both from its run."""
     folder = out / BEST
     # Every further evaluation on test makes its scores less trustworthy, so an existing report is used again.
     if study.tested[-1:] == [best.number] and (folder / "report.json").is_file():

@@ -197,7 +197,7 @@ def test_eight_bits_are_refused_for_the_certificate(exported: Exported) -> None:
     said = " ".join(result.stderr.split())
     assert result.exit_code == 2
     assert "a cascade cannot be exported in int8, because its certificate holds for finetune in float32. " in said
-    assert said.endswith('Export it without --int8, or train finetune alone (model.kind = "finetune") and export that.')
+    assert said.endswith('or train finetune alone (model.kind = "finetune") and export this model.')
     assert not Path("out").exists()
 
 
