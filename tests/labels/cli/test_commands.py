@@ -549,7 +549,7 @@ def test_label_takes_the_scores_of_the_model_that_is_named(town: Store) -> None:
 @pytest.mark.parametrize("option", [("--retest",), ("--strategy", "retest"), ("--retest", "--strategy", "retest")])
 def test_label_asks_for_old_decisions_again_without_showing_them(town: Store, option: tuple[str, ...]) -> None:
     first = shown(label("--size", "3", typed="a\na\na\nq\n"))
-    assert "--retest-after 0 takes any" in label(*option, typed="")
+    assert "--retest-after 0 allows any age" in label(*option, typed="")
 
     printed = label(*option, "--retest-after", "0", typed="t\nt\nt\nq\n")
 
@@ -626,7 +626,7 @@ def test_a_missing_store_is_named_with_the_command_that_fills_it(town: Store) ->
     [
         (["--strategy", "uncertain"], "unknown strategy 'uncertain' (did you mean"),
         (["--strategy", "search"], "'search' needs search words"),
-        (["--strategy", "uncertainty"], "there are no scores by any model (models: none). Write scores with"),
+        (["--strategy", "uncertainty"], "there are no scores by any model (models with scores: none). Write scores with"),
         (["--suggest"], "there are no scores by any model"),
         (["--by", "surprise"], "'surprise' is not one of 'entropy', 'margin'"),
         (["--overlap", "1.5"], "--overlap"),
@@ -653,7 +653,7 @@ def test_label_refuses_a_draw_that_cannot_be_made(town: Store, arguments: list[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--suggest", "--model", "zz"], "no scores by model 'zz' (models: m)"),
+        (["--suggest", "--model", "zz"], "no scores by model 'zz' (models with scores: m)"),
         (["--strategy", "diverse"], "'diverse' needs embeddings by model m"),
         (["--strategy", "audit"], "sentences without a score by model m: 1"),
     ],

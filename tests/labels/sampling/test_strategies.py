@@ -613,7 +613,7 @@ def test_an_audit_needs_every_sentence_scored(store: Store) -> None:
     score_all(store, TOPS)
     store.add_annotated(texts(3, "d3"), [])
 
-    with pytest.raises(InputError, match=r"sentences without a score by model m: 3.*run `communique score ARTEFACT"):
+    with pytest.raises(InputError, match=r"sentences without a score by model m: 3.*Run `communique score ARTEFACT"):
         next_assignment(store, "ana", DrawRequest("audit", 5, model_id="m"))
 
 
