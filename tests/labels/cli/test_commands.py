@@ -626,7 +626,10 @@ def test_a_missing_store_is_named_with_the_command_that_fills_it(town: Store) ->
     [
         (["--strategy", "uncertain"], "unknown strategy 'uncertain' (did you mean"),
         (["--strategy", "search"], "'search' needs search words"),
-        (["--strategy", "uncertainty"], "there are no scores by any model (models with scores: none). Write scores with"),
+        (
+            ["--strategy", "uncertainty"],
+            "there are no scores by any model (models with scores: none). Write scores with",
+        ),
         (["--suggest"], "there are no scores by any model"),
         (["--by", "surprise"], "'surprise' is not one of 'entropy', 'margin'"),
         (["--overlap", "1.5"], "--overlap"),

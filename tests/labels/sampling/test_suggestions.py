@@ -107,7 +107,9 @@ def test_the_model_added_last_is_chosen_unless_another_is_named(store: Store, co
 
 
 def test_a_model_that_is_not_there_is_named_with_those_that_are(store: Store, codebook: Codebook) -> None:
-    with pytest.raises(InputError, match=r"no scores by any model \(models with scores: none\).*communique score ARTEFACT"):
+    with pytest.raises(
+        InputError, match=r"no scores by any model \(models with scores: none\).*communique score ARTEFACT"
+    ):
         choose_model(store, codebook)
     store.scores.add_model(model("abc"))
     with pytest.raises(InputError, match=r"no scores by model 'xyz' \(models with scores: abc\)"):
