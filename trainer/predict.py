@@ -35,7 +35,8 @@ class PredictReport:
     """The counts of a call of `predict_files`.
 
     `boilerplate` counts the sentences set aside, by reason; `assigned` counts sentences by label. `left_out` is the
-    number of files and rows that could not be read; `rejected` has the messages for the first `SAID` of them.
+    number of files and rows that could not be read; `rejected` has the messages for the first `SAID` of them. `notes`
+    are remarks on how tables were read.
     """
 
     documents: int = 0
@@ -44,6 +45,7 @@ class PredictReport:
     boilerplate: Counter[str] = field(default_factory=Counter)
     assigned: Counter[str] = field(default_factory=Counter)
     rejected: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def reject(self, message: str) -> None:
         """Count a file or row that could not be read; only the first `SAID` messages are kept."""
@@ -53,7 +55,13 @@ class PredictReport:
 
 
 def predict_files(
-    model: Model, inputs: Iterable[Path], output: Path, *, split: bool = True, keep_boilerplate: bool = False
+    model: Model,
+    inputs: Iterable[Path],
+    output: Path,
+    *,
+    split: bool = True,
+    keep_boilerplate: bool = False,
+    text_column: str = "",
 ) -> PredictReport:
     """Predict every sentence of the inputs and write one row per sentence. An incomplete output is never left behind.
 
@@ -62,6 +70,7 @@ def predict_files(
         output: the .jsonl, .csv or .parquet file to write.
         split: split documents into sentences; if false, every document (row) is one sentence.
         keep_boilerplate: also predict boilerplate, instead of setting it aside.
+        text_column: the column with the texts of tables; empty for `text`.
 
     Raises:
         DataError: an input does not exist or is also the output, nothing could be read, or the output cannot be
@@ -73,7 +82,8 @@ def predict_files(
         )
     files = _files_but(output, inputs)
     report = PredictReport()
-    sentences = _sentences(files, report, split=split, keep_boilerplate=keep_boilerplate)
+    documents = _documents(files, report, text_column)
+    sentences = _sentences(documents, report, split=split, keep_boilerplate=keep_boilerplate)
     with whole_file(output) as draft:
         with _writer(draft, output.suffix.lower(), model.labels) as write:
             # Chunks are large enough for batching, and small enough for the memory.
@@ -120,19 +130,23 @@ def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -
     ]
 
 
-def _sentences(
-    files: Sequence[Path], report: PredictReport, *, split: bool, keep_boilerplate: bool
-) -> Iterator[tuple[Document, Sentence]]:
+def _documents(files: Sequence[Path], report: PredictReport, text_column: str) -> Iterator[Document]:
     for done, path in enumerate(files):
         report_progress("Predicting", done, len(files))
-        for document in read_file(path, report.reject):
-            report.documents += 1
-            sentences = split_sentences(document) if split else [whole_sentence(document)]
-            if not keep_boilerplate:
-                report.boilerplate += count_boilerplate(sentences)
-                sentences = [sentence for sentence in sentences if not sentence.boilerplate]
-            yield from ((document, sentence) for sentence in sentences)
+        yield from read_file(path, report.reject, text_column, report.notes.append)
     report_progress("Predicting", len(files), len(files))
+
+
+def _sentences(
+    documents: Iterable[Document], report: PredictReport, *, split: bool, keep_boilerplate: bool
+) -> Iterator[tuple[Document, Sentence]]:
+    for document in documents:
+        report.documents += 1
+        sentences = split_sentences(document) if split else [whole_sentence(document)]
+        if not keep_boilerplate:
+            report.boilerplate += count_boilerplate(sentences)
+            sentences = [sentence for sentence in sentences if not sentence.boilerplate]
+        yield from ((document, sentence) for sentence in sentences)
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, counted, print_next, progress_bars
+from labels.cli.terminal import StoreOption, TextColumnOption, console, counted, print_next, progress_bars
 from labels.settings import command, load_settings
 
 
 def ingest_command(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders to read: txt, md, html, jsonl, csv, parquet.")],
+    text_column: TextColumnOption = "",
     store: StoreOption = None,
 ) -> None:
     """Read documents into the store and split them into sentences; boilerplate is set aside and counted."""
@@ -23,10 +24,12 @@ def ingest_command(
     settings = load_settings(store=store)
     find_files(paths)  # check the paths before the store is created
     with Store(settings.store) as opened, progress_bars():
-        report = ingest(opened, paths)
+        report = ingest(opened, paths, text_column)
         counts = opened.counts.texts()
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
+    for note in report.notes:
+        console.print(f"Note: {note}.")
     console.print(
         f"Read {counted(report.documents_read, 'document')}: {report.documents_added} new, "
         f"with {counted(report.sentences_added, 'sentence')}."

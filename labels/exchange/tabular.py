@@ -32,12 +32,12 @@ from labels.exchange.formats import Content, Note, Placed, RecordFormat, arrow_c
 from labels.files import whole_file, whole_folder
 from labels.records import Annotation, Sentence, State
 from labels.text.cells import SEPARATOR, LabelNames, is_no_value
-from labels.text.characters import clean
 from labels.text.examples import label_column
 from labels.text.exported import row_state
 from labels.text.headers import ColumnFinder, ColumnNames, separator_note
 from labels.text.label_reading import Blank, LabelCell, LabelSet, read_labels
 from labels.text.rows import Row, class_features, class_names
+from labels.unicode.edges import clean
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
@@ -185,7 +185,7 @@ class IngestReport:
     """The result of `ingest`.
 
     `boilerplate` counts the sentences that must not be labelled, by reason; `rejected` has a message for every file or
-    document that was left out.
+    document that was left out; `notes` are remarks on how tables were read.
     """
 
     documents_read: int = 0
@@ -193,10 +193,14 @@ class IngestReport:
     sentences_added: int = 0
     boilerplate: Counter[str] = field(default_factory=Counter)
     rejected: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def ingest(store: Store, paths: Iterable[Path]) -> IngestReport:
+def ingest(store: Store, paths: Iterable[Path], text_column: str = "") -> IngestReport:
     """Add the documents under `paths` with their sentences. Documents that are already stored do not change.
+
+    Args:
+        text_column: the column with the texts of tables; empty for `text`.
 
     Raises:
         DataError: a path does not exist, or it contains no readable file.
@@ -207,9 +211,8 @@ def ingest(store: Store, paths: Iterable[Path]) -> IngestReport:
     from labels.text.sentences import count_boilerplate, split_sentences
 
     report = IngestReport()
-    found = (
-        (document, split_sentences(document)) for document in _documents(find_files(paths), report.rejected.append)
-    )
+    documents_read = _documents(find_files(paths), report, text_column)
+    found = ((document, split_sentences(document)) for document in documents_read)
     for batch in batches(found, _DOCUMENTS_PER_TRANSACTION):
         documents, sentences = store.documents.add(batch)
         report.documents_read += len(batch)
@@ -220,10 +223,10 @@ def ingest(store: Store, paths: Iterable[Path]) -> IngestReport:
     return report
 
 
-def _documents(files: Sequence[Path], reject: Callable[[str], None]) -> Iterator[Document]:
+def _documents(files: Sequence[Path], report: IngestReport, text_column: str) -> Iterator[Document]:
     from labels.text.documents import read_file
 
     for done, path in enumerate(files):
         report_progress("Reading", done, len(files))
-        yield from read_file(path, reject)
+        yield from read_file(path, report.rejected.append, text_column, report.notes.append)
     report_progress("Reading", len(files), len(files))

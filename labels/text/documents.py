@@ -7,19 +7,20 @@ news archive is several documents. A file or row that cannot be read is reported
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
+from labels.text.headers import ColumnNames
 from labels.text.parsing.articles import Article
 from labels.text.parsing.factiva import read_factiva
 from labels.text.parsing.front_matter import Matter, split_front_matter
 from labels.text.parsing.markup import html_fragment_text, markdown_text, read_page, rtf_text
 from labels.text.parsing.nexis import read_nexis
 from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
-from labels.text.rows import ROW_SUFFIXES, Reject, Row, is_unicode, read_rows, row_text
+from labels.text.rows import ROW_SUFFIXES, NamedRows, Reject, Row, is_unicode, row_text
 from labels.unicode.encoding import decode, read_bytes, read_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
@@ -85,11 +86,22 @@ def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Docu
         yield from read_file(path, reject)
 
 
-def read_file(path: Path, reject: Reject) -> Iterator[Document]:
-    """Yield the documents of one file; `reject` is called with a message if the file or a row cannot be read."""
+def read_file(
+    path: Path, reject: Reject, text_column: str = "", note: Callable[[str], object] = lambda _: None
+) -> Iterator[Document]:
+    """Yield the documents of one file.
+
+    Args:
+        reject: called with a message if the file or a row cannot be read.
+        text_column: the column with the texts of a table; empty for `text`.
+        note: called with each remark on how a table was read, such as its separator.
+    """
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
-            yield from _row_documents(path, reject)
+            rows = NamedRows(path, ColumnNames(text_column), reject)
+            yield from _row_documents(rows, reject)
+            for remark in rows.notes:
+                note(remark)
         else:
             yield from _file_documents(path, reject)
     except DataError as error:
@@ -145,10 +157,10 @@ def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) 
             reject(str(error))
 
 
-def _row_documents(path: Path, reject: Reject) -> Iterator[Document]:
-    for number, row in read_rows(path, reject):
+def _row_documents(rows: NamedRows, reject: Reject) -> Iterator[Document]:
+    for number, row in rows:
         try:
-            document = _row_document(path, number, row)
+            document = _row_document(rows.path, number, row)
         except DataError as error:
             reject(str(error))
         else:

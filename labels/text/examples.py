@@ -20,7 +20,7 @@ from labels.text.cells import is_no_value, merge_key, parse_cell
 from labels.text.exported import counted_rows, row_state
 from labels.text.headers import ColumnNames
 from labels.text.label_reading import Blank, LabelCell, LabelReading, LabelValue, read_labels
-from labels.text.rows import NamedRows, Row, is_unicode, row_text
+from labels.text.rows import NamedRows, Row, is_unicode, row_text, separator_advice
 
 _NOTHING = (None, "")
 
@@ -217,7 +217,8 @@ def label_column(row: Row, place: str) -> str:
     if not present:
         raise DataError(
             f"{place}: the row has neither `label` nor `labels`. Its columns: {', '.join(map(str, row)) or 'none'}. "
-            "Use `label` for exactly one label, `labels` for any number, or choose the column with --label-column."
+            f"{separator_advice(row)}Use `label` for exactly one label, `labels` for any number, or choose the column "
+            "with --label-column (in an experiment: data.label_column)."
         )
     filled = [column for column in present if not is_no_value(row[column])] or present
     if len(filled) == 2 and _label_keys(row["label"], place) != _label_keys(row["labels"], place):

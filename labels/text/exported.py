@@ -16,8 +16,8 @@ from labels.errors import DataError
 from labels.gold import Standing, standing
 from labels.records import Annotation, EventKind, State
 from labels.text.cells import is_no_value
-from labels.text.characters import clean
 from labels.text.rows import Row
+from labels.unicode.edges import clean
 
 STAMP = "communique"
 """The column in which our exports repeat the decision of a row."""

@@ -243,7 +243,7 @@ class _Values:
             shown = [f"{self._canonical[group[0]]}: {self._shown(group)}" for group in merged.values()]
             more = f"; and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
             groups = "; ".join(shown[:_LISTED]) + more
-            yield f"values that differ only in case, white space or '.0' are one label ({groups})"
+            yield f"values that differ only in case, white space or '.0' are one label (rows per value: {groups})"
         if none := sum(rows for value, rows in self._rows.items() if self._is_none(value)):
             yield f"label cells with 'none' were read as no label ({none} rows)"
 
@@ -257,7 +257,7 @@ class _Values:
         return merge_key(value) == "none" and not (self._names and self._names.knows(value))
 
     def _shown(self, group: Sequence[str]) -> str:
-        return ", ".join(f"'{value[:60]}' {self._rows[value]} times" for value in group)
+        return ", ".join(f"'{value[:60]}' {self._rows[value]}" for value in group)
 
     def _is_compound(self, value: str, cell: Cell) -> bool:
         return not cell.is_list and has_separator(value) and not (self._names and self._names.knows(value))
@@ -279,10 +279,14 @@ class _Values:
     def _grouped(self) -> dict[str, list[str]]:
         """The values that mean the same label, in order of frequency."""
         groups: dict[str, list[str]] = {}
-        for value, _ in sorted(self._rows.items(), key=lambda item: (-item[1], item[0])):
+        for value in sorted(self._rows, key=self._preference):
             name = self._names.find(value) if self._names else None
             groups.setdefault(merge_key(value) if name is None else f"\0{name}", []).append(value)
         return groups
+
+    def _preference(self, value: str) -> tuple[int, bool, bool, str]:
+        """The sort key of spellings: frequent ones first, then those in lower case, then those with single spaces."""
+        return -self._rows[value], value != value.lower(), value != " ".join(value.split()), value
 
     def _chosen(self, group: Sequence[str]) -> str:
         return (self._names.find(group[0]) if self._names else None) or group[0]

@@ -222,6 +222,13 @@ def class_name(value: int | None, feature: Any) -> str | None:
 # -- texts
 
 
+def separator_advice(row: Row) -> str:
+    """Advice for a row in which all columns became one, because the separator of the file was not recognized."""
+    if len(row) == 1 and any(separator in name for name in row for separator in ";\t|"):
+        return "If another separator than a comma divides the columns, save the file with commas. "
+    return ""
+
+
 def row_text(row: Row, place: str) -> str:
     """The value of a row's column `text`.
 
@@ -231,12 +238,10 @@ def row_text(row: Row, place: str) -> str:
     text = row.get("text")
     if not isinstance(text, str):
         columns = ", ".join(map(str, row)) or "none"
-        advice = "Rename the column with the text to `text`, or choose it with --text-column."
-        # All columns in one: the file has a separator that we did not recognize.
-        if len(row) == 1 and any(separator in columns for separator in ";\t|"):
-            advice = "If another separator than a comma divides the columns, save the file with commas. " + advice
         raise DataError(
-            f"{place}: this row has no column `text` that contains a string. Its columns: {columns}. {advice}"
+            f"{place}: this row has no column `text` that contains a string. Its columns: {columns}. "
+            f"{separator_advice(row)}Rename the column with the text to `text`, or choose it with --text-column "
+            "(in an experiment: data.text_column)."
         )
     if not text.strip():
         raise DataError(f"{place}: `text` is empty. Add the text or remove the row.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import console, progress_bars
+from labels.cli.terminal import TextColumnOption, console, progress_bars
 from trainer.cli.evaluate import ArtefactArgument, load_model
 
 if TYPE_CHECKING:
@@ -25,13 +25,16 @@ def predict(
         bool, typer.Option(help="Split texts into sentences; with --no-split, every text is one sentence.")
     ] = True,
     keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")] = False,
+    text_column: TextColumnOption = "",
 ) -> None:
     """Label every sentence of a corpus of any size; writes one row per sentence, with labels and probabilities."""
     from trainer.predict import predict_files
 
     model = load_model(artefact)
     with progress_bars():
-        report = predict_files(model, inputs, output, split=split, keep_boilerplate=keep_boilerplate)
+        report = predict_files(
+            model, inputs, output, split=split, keep_boilerplate=keep_boilerplate, text_column=text_column
+        )
     print_predicted(report, model, output)
 
 
@@ -41,6 +44,8 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
         console.print(f"Left out: {message}", style="yellow")
     if more := report.left_out - len(report.rejected):
         console.print(f"Left out: {more:,} more, for similar reasons.", style="yellow")
+    for note in report.notes:
+        console.print(f"Note: {note}.")
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
     console.print(
         f"{report.documents} documents, {report.sentences} sentences labelled; "

@@ -18,9 +18,9 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, ColumnError, DataError, refuse_lone_string
 from labels.records import Example
 from labels.text.cells import SEPARATOR, LabelNames, is_blank, is_no_value, merge_key, parse_cell
-from labels.text.characters import clean
 from labels.text.examples import row_id
 from labels.text.rows import is_unicode
+from labels.unicode.edges import clean
 from trainer.calibration.calibration import Bools
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Characters that readers do not see: white space, control characters, zero-width characters."""
+"""The characters at the ends of a value that readers do not see: white space, controls, zero-width characters."""
 
 from __future__ import annotations
 
