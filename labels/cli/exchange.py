@@ -20,10 +20,12 @@ from labels.cli.terminal import (
 )
 from labels.errors import InputError
 from labels.settings import load_settings
+from labels.unicode.edges import clean
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")
 _NAMES = (
-    "jsonl (the native format), csv, standoff (without texts), prodigy, label-studio, label-studio-min, doccano, "
+    "jsonl (the native format, or rows with `text` and `label`), csv, standoff (without texts), prodigy, label-studio, "
+    "label-studio-min, doccano, "
     "argilla, activetigger, huggingface, or a plug-in format (see `communique annotations formats`)"
 )
 _CARRIED = {"events": "all events", "decisions": "standing decisions", "gold": "gold labels"}
@@ -40,26 +42,37 @@ def annotations_import(
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     blank: BlankOption = None,
+    control: Annotated[
+        str,
+        typer.Option(
+            "--control",
+            help="The control, question or key of the other tool that has the labels, if the file has several. "
+            "Separate several names with commas.",
+            metavar="NAME",
+        ),
+    ] = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
-    """Add all annotations from a file, or none if there is an error. Importing a file again adds nothing."""
+    """Add all annotations from a file, or none if there is an error. Importing a file again adds nothing.
+
+    The texts of records without a decision are added as unseen sentences.
+    """
     from labels.exchange.driver import add_batch, read_file
-    from labels.exchange.formats import find_format
     from labels.store import Store
 
-    unit = find_format(format).unit
     settings = load_settings(store=store, codebook=codebook)
     book = find_codebook(settings.codebook, settings.store)
-    columns = {"text_column": text_column, "label_column": label_column, "blank": blank or ""}
-    options = {name: value for name, value in columns.items() if value}
+    given = {"control": control, "text_column": text_column, "label_column": label_column, "blank": blank or ""}
+    options = {name: value for name, value in given.items() if value.strip()}
     # The file is read before the store is opened, so an invalid file does not create a new store.
-    batch = read_file(file, book, format, annotator.strip(), **options)
+    batch = read_file(file, book, format, annotator, **options)
     with Store(settings.store) as opened:
-        new, known, left_out = add_batch(opened, batch, book)
-    console.print(f"{unit.capitalize()} added to {opened.name}: {new} (already there: {known}).")
-    _print_left_out(left_out)
-    for note in batch.notes:
+        done = add_batch(opened, batch, book)
+    console.print(f"{batch.unit.capitalize()} added to {opened.name}: {done.new} (already there: {done.known}).")
+    _print_counts("Without a decision, kept as unseen sentences", done.unseen)
+    _print_counts("Left out", done.left_out)
+    for note in done.notes:
         console.print(f"Note: {note}.")
 
 
@@ -80,9 +93,9 @@ def annotations_export(
 
     found = find_format(format)
     with opened_store(store, codebook) as (opened, book, _):
-        written, left_out = export_file(opened, file, book, format, annotator.strip())
+        written, left_out = export_file(opened, file, book, format, clean(annotator))
     console.print(f"{found.unit.capitalize()} written to {file}: {written}.")
-    _print_left_out(left_out)
+    _print_counts("Left out", left_out)
     _print_phrases("Not included in this format:", found.lost)
 
 
@@ -124,6 +137,6 @@ def _print_phrases(title: str, phrases: Sequence[str]) -> None:
         console.print("\n".join([title, *(f"  - {phrase}" for phrase in phrases)]))
 
 
-def _print_left_out(left_out: Mapping[str, int]) -> None:
-    if left_out:
-        console.print("Left out: " + ", ".join(f"{reason} ({number})" for reason, number in left_out.items()) + ".")
+def _print_counts(title: str, counts: Mapping[str, int]) -> None:
+    if counts:
+        console.print(f"{title}: " + ", ".join(f"{reason} ({number})" for reason, number in counts.items()) + ".")

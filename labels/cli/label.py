@@ -13,6 +13,7 @@ import typer
 from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next, say
 from labels.errors import InputError
 from labels.settings import command
+from labels.unicode.edges import clean
 
 if TYPE_CHECKING:
     from labels.annotate.session import Session
@@ -28,9 +29,9 @@ _CENTURY = 100 * 365 * 24
 
 
 def _checked_name(annotator: str) -> str:
-    if not annotator.strip():
+    if not (name := clean(annotator)):
         raise typer.BadParameter("a name is needed", param_hint="--annotator")
-    return annotator.strip()
+    return name
 
 
 AnnotatorOption = Annotated[

@@ -1,27 +1,30 @@
 """doccano's JSONL or CSV, chosen by file extension: one text per record with its labels (`A#B` in a CSV cell).
 
 Only the file name identifies the annotator (`ana.jsonl`; `all.jsonl` has the records of all annotators). An empty list
-of labels can mean "reviewed, none" or "never opened", so unlabelled records are left out unless communique wrote them.
+of labels can mean "reviewed, none" or "never opened", so the texts of unlabelled records are unseen unless communique
+wrote the records. Spans, relations and texts are not labels, unless their key is named with `--control`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
+from labels.exchange import controls
 from labels.exchange.decisions import Selection
-from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader, label_list
-from labels.exchange.formats import RecordFormat
-from labels.exchange.tabular import UNLABELLED
+from labels.exchange.fields import KEY, label_list
+from labels.exchange.foreign import ForeignDecision, Reader, Unseen
+from labels.exchange.formats import Content, Note, Placed, RecordFormat
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
 _SEPARATOR = "#"  # doccano's separator of labels in CSV cells
-_EVERYONE = "all"
+_NOBODY = ("all", "unknown")
+"""Names of files with the records of all annotators, and with the records that nobody labelled."""
 
 
 class Doccano(RecordFormat):
@@ -31,22 +34,41 @@ class Doccano(RecordFormat):
     endings = (".jsonl", ".csv")
     carries = "gold"
     not_written = (f"time, seconds, suggestion and draw: they are only in `{KEY}`, which doccano ignores",)
-    not_read = ("records without labels, unless exported by communique: they may never have been opened",)
+    options = (controls.OPTION,)
+    not_read = (
+        "records without labels, unless exported by communique: their texts become unseen sentences",
+        "spans, relations and texts, unless their key is named with --control",
+    )
 
     def default_annotator(self, path: Path) -> str:
-        """The stem of the file name; empty for a file with the records of all annotators."""
-        return "" if path.stem == _EVERYONE else path.stem
+        """The stem of the file name; empty for a file that is not named after an annotator."""
+        return "" if path.stem in _NOBODY else path.stem
+
+    def is_own(self, record: Row) -> bool:
+        """Whether the record has the comments of doccano."""
+        return isinstance(record.get("Comments"), list) and "label" in record
+
+    def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
+        """Convert each record, and say if the annotator is taken from the name of the file."""
+        yield from super().parse(placed, reader)
+        if reader.used_fallback:
+            name = self.default_annotator(reader.path)
+            yield Note(f"The annotator '{name}' is the name of the file. To record another name, use --annotator NAME")
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """The columns of doccano."""
         return ("text", "label")
 
-    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | Unseen:
         """The decision in a labelled record."""
-        labels = _labels(record, place)
+        control = reader.options.get(controls.OPTION, "")
+        value = record[_key(record, control, place)]
+        if not control and _is_span(value):
+            return Unseen.of(record, "records with spans")
+        labels = controls.names_in(value, place) if control else _labels(value, place)
         # A stamp shows that an annotator decided on no label.
         if not labels and not ours:
-            return UNLABELLED
+            return Unseen.of(record, "rows without labels")
         return ForeignDecision.of(record, "reviewed", labels, note=_note(_comments(record.get("Comments"))))
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
@@ -74,13 +96,24 @@ class Doccano(RecordFormat):
 DOCCANO = Doccano()
 
 
-def _labels(record: Row, place: str) -> list[str]:
-    if "label" not in record:
-        found = ", ".join(map(str, record))
+def _key(record: Row, control: str, place: str) -> str:
+    key = control or "label"
+    # A record that we wrote has its labels under `label`.
+    key = key if key in record or KEY not in record else "label"
+    if key not in record:
         raise DataError(
-            f"{place}: this record has no key `label`, only: {found}. Rename the key with the labels to `label`."
+            f"{place}: this record has no key `{key}`, only: {', '.join(map(str, record))}. Name the key with the "
+            "labels with `--control NAME`."
         )
-    value = record["label"]
+    return key
+
+
+def _is_span(value: Any) -> bool:
+    """Whether a value is a list of spans, [start, end, name]."""
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, list) for entry in value)
+
+
+def _labels(value: Any, place: str) -> list[str]:
     if isinstance(value, str):
         return [name.strip() for name in value.split(_SEPARATOR) if name.strip()]
     return label_list(value, place)

@@ -6,22 +6,26 @@ are not decisions, adds lines to the store (all or none), and selects and writes
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
 from labels.exchange.decisions import select
+from labels.exchange.fields import KEY
 from labels.exchange.foreign import LeftOut, Reader
-from labels.exchange.formats import PLUGINS, Format, Note, find_format
-from labels.exchange.lines import Line
+from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, find_format
+from labels.exchange.lines import Line, UnseenLine, check_measures
 from labels.gold import standing
 from labels.records import CodebookMigration, Sentence
 from labels.settings import command
 from labels.store import Store
+from labels.text.rows import Row
 
 REPLACED = "decisions that have since been replaced or undone (export again to change them)"
 REPEATED = "repeated records"
@@ -32,9 +36,11 @@ REPEATED = "repeated records"
 class Batch:
     """The contents of one file.
 
-    - `left_out`: numbers of records that are not decisions, by reason
-    - `codebooks`, `migrations`: codebook versions in the file, and the changes between them
+    - `unseen`: texts on which nobody decided in the file
+    - `left_out`: numbers of records that are neither, by reason
     - `notes`: remarks on how the file was read
+    - `unit`: the plural noun for the decisions, for messages
+    - `codebooks`, `migrations`: codebook versions in the file, and the changes between them
     - `is_log`: whether the lines are a full history, including replaced and undone decisions
     """
 
@@ -44,15 +50,30 @@ class Batch:
     codebooks: Sequence[Codebook] = ()
     migrations: Sequence[CodebookMigration] = ()
     is_log: bool = False
+    unseen: Sequence[UnseenLine] = ()
     notes: Sequence[str] = ()
+    unit: str = "decisions"
 
 
-class Imported(NamedTuple):
-    """Numbers of new and already known decisions, and of records left out or without effect, by reason."""
+@dataclass(frozen=True)
+class Imported:
+    """The result of an import. It unpacks to `new, known, left_out`.
+
+    - `new`, `known`: numbers of decisions that were added, and that were already in the store
+    - `left_out`: numbers of records left out or without effect, by reason
+    - `unseen`: numbers of records without a decision, by reason; their texts are now sentences of the store
+    - `notes`: remarks on how the file was read, and on annotators with similar names
+    """
 
     new: int
     known: int
     left_out: Mapping[str, int]
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        # Earlier versions returned a tuple of these three.
+        return iter((self.new, self.known, self.left_out))
 
 
 class Exported(NamedTuple):
@@ -103,15 +124,18 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         InputError: the format or an option is unknown, the file has the wrong extension or cannot be read, or a record
             is invalid; the message names file and row.
     """
-    found = find_format(format)
-    _checked_ending(path, found)
-    _check_options(options, found)
+    named = find_format(format)
+    _checked_ending(path, named)
     with PLUGINS.blaming(format):
-        reader = Reader(path, format, codebook, annotator, found.default_annotator(path), **options)
+        found = named.for_file(path)
+        _check_options(options, found)
+        reader = Reader(path, found.name, codebook, annotator, found.default_annotator(path), **options)
         # Read the whole file before storing anything, because even the last line may be invalid.
-        contents = list(found.parse(found.read(path), reader))
+        contents = list(found.parse(_of_this_tool(found.read(path), found, format), reader))
     is_log = found.carries == "events"
     lines = [content for content in contents if isinstance(content, Line)]
+    if is_log:
+        _refuse_repeated_events(lines, path)
     left_out = Counter(content.reason for content in contents if isinstance(content, LeftOut))
     # A repeated event id is an error in a log, but only a copied record in other formats.
     kept = lines if is_log else _without_repeats(lines)
@@ -124,8 +148,35 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         codebooks=[content for content in contents if isinstance(content, Codebook)],
         migrations=[content for content in contents if isinstance(content, CodebookMigration)],
         is_log=is_log,
-        notes=[content.text for content in contents if isinstance(content, Note)],
+        unseen=[content for content in contents if isinstance(content, UnseenLine)],
+        notes=list(dict.fromkeys(content.text for content in contents if isinstance(content, Note))),
+        unit=found.unit,
     )
+
+
+def _of_this_tool(placed: Iterable[Placed], format: Format, named: str) -> Iterator[Placed]:
+    """The records, after checking that they are not those of another tool, whose answers this format would misread.
+
+    Records of plug-in formats are not checked, and native lines need no check: they have columns of their own.
+
+    Args:
+        named: the name that the user gave for the format.
+    """
+    checked = format.name in BUILTINS and format.carries != "events"
+    others = [find_format(name) for name in BUILTINS if name != format.name] if checked else []
+    for place, record in placed:
+        if KEY not in record and not format.is_own(record):
+            _refuse_record_of(others, record, place, named)
+        yield place, record
+
+
+def _refuse_record_of(others: Iterable[Format], record: Row, place: str, named: str) -> None:
+    for other in others:
+        if other.is_own(record):
+            repair = f"Import the file with `--format {other.name}`, or remove the keys of this format."
+            if other.name == named:
+                repair = "The first record of the file is not. Import records of two kinds in separate files."
+            raise DataError(f"{place}: this record is in the format {other.name}. {repair}")
 
 
 def _without_repeats(lines: Iterable[Line]) -> list[Line]:
@@ -160,24 +211,42 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     store is only counted.
 
     Raises:
-        DataError: a sentence has a different text in the store, a required sentence is not in the store, or an event id
-            occurs twice in the file.
+        DataError: a sentence has a different text in the store, a required sentence is not in the store, an event id
+            occurs twice in the file, or a new event of a native file has an invalid time or duration.
     """
     # Checked before the transaction, where messages can name the file.
-    lines = _about_stored_sentences(store, batch.lines)
+    stored = _stored_sentences(store, [*batch.lines, *batch.unseen])
+    lines = [_about(line, stored.get(line.stored_id), store) for line in batch.lines]
+    unseen = [_text_about(line, stored.get(line.stored_id)) for line in batch.unseen]
+    texts: list[Line | UnseenLine] = [*lines, *unseen]
     _refuse_repeated_events(lines, batch.path)
-    _refuse_other_texts(store, lines, batch.path)
+    _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
+    notes = (*batch.notes, *_similar_names(store, lines))
+    if batch.is_log:
+        _check_new_events(store, lines)
     # A log always contains undone and replaced events, so they count as already known.
     replaced = 0 if batch.is_log else _count_replaced(store, lines)
     new = store.add_annotated(
-        [line.sentence for line in lines],
+        [line.sentence for line in texts],
         [line.event for line in lines],
-        documents=[line.document for line in lines if line.document is not None],
+        documents=[line.document for line in texts if line.document is not None],
         codebooks=[*batch.codebooks, codebook],
         migrations=batch.migrations,
     )
     left_out = {**batch.left_out, **({REPLACED: replaced} if replaced else {})}
-    return Imported(new, len(lines) - new - replaced, left_out)
+    reasons = Counter(line.reason for line in unseen)
+    return Imported(new, len(lines) - new - replaced, left_out, reasons, notes)
+
+
+def _check_new_events(store: Store, lines: Sequence[Line]) -> None:
+    """Check times and durations of native lines, except those that this store already has from an earlier version."""
+    for line in lines:
+        try:
+            check_measures(line.event, line.place)
+        except DataError:
+            known = store.events.all(sentence_ids=[line.event.sentence_id])
+            if all(event.event_id != line.event.event_id for event in known):
+                raise
 
 
 def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
@@ -191,10 +260,9 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
 
 
-def _about_stored_sentences(store: Store, lines: Sequence[Line]) -> list[Line]:
+def _stored_sentences(store: Store, lines: Iterable[Line | UnseenLine]) -> dict[str, Sentence]:
     ids = {line.stored_id for line in lines if line.stored_id}
-    stored = {sentence.id: sentence for sentence in store.documents.sentences(ids)}
-    return [_about(line, stored.get(line.stored_id), store) for line in lines]
+    return {sentence.id: sentence for sentence in store.documents.sentences(ids)}
 
 
 def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
@@ -210,6 +278,32 @@ def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
     return Line(replace(line.event, sentence_id=stored.id), stored, place=line.place)
 
 
+def _text_about(line: UnseenLine, stored: Sentence | None) -> UnseenLine:
+    """As `_about`, for a text without a decision."""
+    if stored is None or stored.text != line.sentence.text:
+        return line
+    return replace(line, sentence=stored, document=None)
+
+
+def _similar_names(store: Store, lines: Iterable[Line]) -> Iterator[str]:
+    """A note for each group of annotators, with at least one in the file, whose names differ only in case or spaces."""
+    in_file = {line.event.annotator for line in lines}
+    groups: dict[str, set[str]] = {}
+    for name in in_file.union(store.events.annotators() if in_file else ()):
+        groups.setdefault(_folded(name), set()).add(name)
+    for group in groups.values():
+        if len(group) > 1 and group & in_file:
+            names = " and ".join(f"'{name}'" for name in sorted(group))
+            yield (
+                f"The annotators {names} have similar names and count as different people. If they are one person, "
+                "write the name the same way everywhere"
+            )
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
+
+
 def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
     seen: set[str] = set()
     for line in lines:
@@ -218,13 +312,13 @@ def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
         seen.add(line.event.event_id)
 
 
-def _refuse_other_texts(store: Store, lines: Iterable[Line], path: Path) -> None:
+def _refuse_other_texts(store: Store, sentences: Iterable[Sentence], path: Path) -> None:
     texts: dict[str, str] = {}
-    for line in lines:
-        if texts.setdefault(line.sentence.id, line.sentence.text) != line.sentence.text:
+    for sentence in sentences:
+        if texts.setdefault(sentence.id, sentence.text) != sentence.text:
             raise DataError(
-                f"{path}: sentence {line.sentence.id} has the text '{texts[line.sentence.id][:60]}' in one line and "
-                f"'{line.sentence.text[:60]}' in another line. Keep only the lines from one version of the document."
+                f"{path}: sentence {sentence.id} has the text '{texts[sentence.id][:60]}' in one line and "
+                f"'{sentence.text[:60]}' in another line. Keep only the lines from one version of the document."
             )
     for sentence in store.documents.sentences(texts):
         if sentence.text != texts[sentence.id]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,14 +22,22 @@ from typing import Any, Self
 
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
-from labels.exchange.lines import COLUMNS, Line, format_line, parse_line
+
+# Part of the interface for plug-ins, which import these names from this module.
+from labels.exchange.fields import KEY as KEY
+from labels.exchange.fields import extra_of as extra_of
+from labels.exchange.fields import foreign_fields as foreign_fields
+from labels.exchange.fields import json_value as json_value
+from labels.exchange.fields import label_list as label_list
+from labels.exchange.fields import object_at as object_at
+from labels.exchange.fields import with_foreign_fields as with_foreign_fields
+from labels.exchange.fields import without_stamp
+from labels.exchange.lines import COLUMNS, Line, UnseenLine, check_measures, format_line, parse_line
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import now
 from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
-
-KEY = "communique"
-"""The key or column for our stamp in records of other tools."""
+from labels.unicode.edges import clean
 
 _STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 _PROVENANCE = ("url", "title", "date", "language")
@@ -38,9 +45,28 @@ _PROVENANCE = ("url", "title", "date", "language")
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A record that is not a decision, counted by `reason`, a plural phrase such as "rows without labels"."""
+    """A record that is not a decision, counted by `reason`, a plural phrase such as "drafts"; see also `Unseen`."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A text on which nobody decided, counted by `reason`, a plural phrase. The text becomes an unseen sentence.
+
+    The other attributes have the same meaning as in `ForeignDecision`.
+    """
+
+    reason: str
+    text: Any
+    identifier: Any = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    stored_id: str = ""
+
+    @classmethod
+    def of(cls, record: Row, reason: str, stored_id: str = "") -> Self:
+        """Create an unseen text from a flat record with its text under `text` and the tool's own id under `id`."""
+        return cls(reason, record.get("text"), record.get("id"), record, stored_id)
 
 
 @dataclass(frozen=True)
@@ -48,7 +74,8 @@ class ForeignDecision:
     """One decision from a record of another tool, converted to our terms.
 
     - `record`: the JSON value that distinguishes this decision from other decisions on the same text
-    - `annotator`, `created_at` (ISO 8601): empty if the format does not have them
+    - `annotator`, `created_at` (ISO 8601): empty if the format does not have them; white space around the annotator's
+      name is removed
     - `seconds`, `suggestion`: None if the format does not have them
     - `metadata`: may contain the source, url, title, date and language of the text
     - `identifier`: the tool's own id of the text
@@ -89,6 +116,8 @@ class Reader:
         annotator: annotator to record if a record does not name one.
         fallback: annotator to record if `annotator` is empty too.
         options: values of the format's own options, by name.
+
+    `used_fallback` is true if `fallback` was recorded for a decision.
     """
 
     def __init__(
@@ -98,8 +127,9 @@ class Reader:
         self.codebook = codebook
         self.options = options
         self._format = format
-        self._annotator = annotator
-        self._fallback = fallback
+        self.annotator = clean(annotator)
+        self._fallback = clean(fallback)
+        self.used_fallback = False
         self._now = now()
 
     def line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row] = ()) -> Line:
@@ -114,17 +144,32 @@ class Reader:
             stamps: the stamps in the record.
 
         Raises:
-            DataError: the text or the annotator is missing, a label is not in the codebook, a stamp was altered, or an
-                adjudication was changed to skipped; the message starts with `place`.
+            DataError: the text or the annotator is missing, a label is not in the codebook, the time is invalid, the
+                seconds are negative, a stamp was altered, or an adjudication was changed to skipped; the message
+                starts with `place`.
         """
         left = list(stamps)  # each stamp is used for one decision only: two annotators may agree
         found = []
-        for decision in decisions:
+        for given in decisions:
+            decision = replace(given, annotator=_named(given.annotator, place))
             # Decisions without a stamp of their own were added in the other tool, on the same sentence.
             line, used = self._line(decision, place, left or stamps)
             left = [stamp for stamp in left if stamp is not used]
             found.append(line)
         return found
+
+    def unseen(self, unseen: Unseen, place: str, stamps: Sequence[Row] = ()) -> UnseenLine | LeftOut:
+        """Convert a text without a decision to a sentence; a record without a text is left out.
+
+        Raises:
+            DataError: the text is not a string or cannot be encoded as UTF-8; the message starts with `place`.
+        """
+        if unseen.text is None or (isinstance(unseen.text, str) and not unseen.text.strip()):
+            return LeftOut("records without text or decision")
+        if not isinstance(unseen.text, str) or not is_unicode(unseen.text):
+            raise DataError(f"{place}: the text of this record is not a valid string. Fix or remove the record.")
+        document, sentence = self._sentence(unseen, place, stamps)
+        return UnseenLine(unseen.reason, sentence, document, place, "" if stamps else unseen.stored_id)
 
     def with_extra(self, line: Line, extra: Row) -> Line:
         """A copy of the line with its format's own data, if there is any.
@@ -146,8 +191,10 @@ class Reader:
         if own is not None:
             return self._parsed(own, decision, place), own
         document, sentence = self._sentence(decision, place, stamps)
-        changed = next((stamp for stamp in stamps if decision.annotator in ("", stamp.get("annotator"))), None)
-        line = self._parsed(self._new_row(decision, sentence, place, stamps, changed), decision, place)
+        changed = next((stamp for stamp in stamps if decision.annotator in ("", _annotator_of(stamp))), None)
+        row = self._new_row(decision, sentence, place, stamps, changed)
+        line = self._parsed(row, decision, place)
+        check_measures(line.event, place)
         stored_id = "" if stamps else decision.stored_id
         return replace(line, sentence=sentence, document=document, stored_id=stored_id), changed
 
@@ -163,15 +210,15 @@ class Reader:
             ) from None
 
     def _is_of(self, stamp: Row, decision: ForeignDecision) -> bool:
-        who = decision.annotator or self._annotator
-        return _is_unchanged(stamp, decision) and who in ("", stamp.get("annotator"))
+        who = decision.annotator or self.annotator
+        return _is_unchanged(stamp, decision) and who in ("", _annotator_of(stamp))
 
-    def _parsed(self, row: Row, decision: ForeignDecision, place: str) -> Line:
+    def _parsed(self, row: Row, decision: ForeignDecision | Unseen, place: str) -> Line:
         text = decision.text if row.get("text") is None else row["text"]
         return parse_line(row | {"text": text}, place, self.codebook)
 
     def _sentence(
-        self, decision: ForeignDecision, place: str, stamps: Sequence[Row]
+        self, decision: ForeignDecision | Unseen, place: str, stamps: Sequence[Row]
     ) -> tuple[Document | None, Sentence]:
         """The sentence of a new decision: from the stamps or, without stamps, the whole text as a document."""
         if stamps:
@@ -190,7 +237,8 @@ class Reader:
     def _new_row(
         self, decision: ForeignDecision, sentence: Sentence, place: str, stamps: Sequence[Row], changed: Row | None
     ) -> Row:
-        annotator = decision.annotator or self._annotator or self._fallback
+        annotator = decision.annotator or self.annotator or self._fallback
+        self.used_fallback = self.used_fallback or not (decision.annotator or self.annotator)
         if not annotator:
             raise DataError(f"{place}: this record does not name an annotator. Give a name with --annotator NAME.")
         kind = _kind(decision, changed, place)
@@ -216,6 +264,17 @@ class Reader:
         )
         # Convert back to a row, because `parse_line` validates rows and the tool's values are still unchecked.
         return format_line(Line(event, sentence))
+
+
+def _named(annotator: Any, place: str) -> str:
+    """The name of an annotator, who may be known by a number."""
+    if not isinstance(annotator, str | int) or isinstance(annotator, bool):
+        raise DataError(f"{place}: the annotator must be a name or a number, not {annotator!r:.80}. Fix the record.")
+    return clean(str(annotator))
+
+
+def _annotator_of(stamp: Row) -> str:
+    return clean(str(stamp.get("annotator")))
 
 
 def _is_unchanged(stamp: Row, decision: ForeignDecision) -> bool:
@@ -268,83 +327,3 @@ def native_stamps(value: Any, place: str) -> list[Row]:
     if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in stamps):
         raise DataError(f"{place}: the value of `{KEY}` was altered. Export the file again, or remove the value.")
     return list(stamps)
-
-
-def without_stamp(value: Any) -> Any:
-    """A copy of a record without our stamp, also removed from nested objects."""
-    if not isinstance(value, dict):
-        return value
-    return {key: without_stamp(entry) for key, entry in value.items() if key != KEY}
-
-
-def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
-    """The fields of a record that the record we would write lacks or has with another value.
-
-    See `with_foreign_fields`.
-    """
-    left: Row = {}
-    for key, value in record.items():
-        if key == KEY:
-            continue
-        if isinstance(value, dict):
-            inner = foreign_fields(value, rebuilt[key] if isinstance(rebuilt.get(key), dict) else {})
-            # An empty object is also kept, unless we would write an object under the same key.
-            if inner or not (value or key in rebuilt):
-                left[key] = inner
-        elif key not in rebuilt or rebuilt[key] != value:
-            left[key] = json_value(value)
-    return left
-
-
-def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """Add the tool's own fields to the record that we write: the reverse of `foreign_fields`."""
-    record = dict(rebuilt)
-    for key, value in extra.items():
-        both = isinstance(value, dict) and isinstance(record.get(key), dict)
-        record[key] = with_foreign_fields(record[key], value) if both else value
-    return record
-
-
-def extra_of(event: Annotation, format: str) -> Row:
-    """The extra data of an event in this format; empty if there is none."""
-    extra = (event.extra or {}).get(format)
-    return dict(extra) if isinstance(extra, dict) else {}
-
-
-def json_value(value: Any) -> Any:
-    """Convert a value to JSON types: dates and similar types become text, numbers that are not finite become null."""
-    if isinstance(value, dict):
-        return {str(key): json_value(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(entry) for entry in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
-
-
-def label_list(value: Any, place: str) -> list[str]:
-    """Convert one label name or a list of names to a list; null becomes an empty list.
-
-    Raises:
-        DataError: the value has another type.
-    """
-    names = [value] if isinstance(value, str) else value
-    if names is None:
-        return []
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{place}: expected a label name or a list of label names, not {value!r:.80}. Fix the record.")
-    return [name for name in names if name]
-
-
-def object_at(record: Mapping[str, Any], key: str, place: str) -> Row:
-    """The object under `key` in a record; empty if the key is missing or null.
-
-    Raises:
-        DataError: the value is not an object.
-    """
-    value = record.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise DataError(f"{place}: `{key}` must be an object, not {type(value).__name__}. Fix the record.")
-    return value

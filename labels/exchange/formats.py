@@ -9,7 +9,7 @@ instance of a subclass of `Format`. If each record has one decision, `RecordForm
 
     # communique_brat.py
     from labels.exchange.formats import RecordFormat
-    from labels.exchange.foreign import ForeignDecision, LeftOut
+    from labels.exchange.foreign import ForeignDecision, Unseen
 
     class Brat(RecordFormat):
         api = 1
@@ -19,7 +19,7 @@ instance of a subclass of `Format`. If each record has one decision, `RecordForm
 
         def decide(self, record, place, reader, *, ours):
             if "tags" not in record:
-                return LeftOut("records without tags")
+                return Unseen.of(record, "records without tags")  # the text becomes an unseen sentence
             return ForeignDecision.of(record, "reviewed", record["tags"], annotator=record["who"])
 
         def record(self, event, sentence, codebook):
@@ -29,8 +29,9 @@ instance of a subclass of `Format`. If each record has one decision, `RecordForm
 
 `api` is the version of this interface that the plug-in was written for, currently 1. Every plug-in must set `api`; a
 plug-in written for a newer interface is rejected. The interface consists of the public names in this module, in
-`labels.exchange.foreign` and in `labels.exchange.decisions.Selection`. A plug-in cannot replace a built-in format. If a
-plug-in cannot be loaded or fails, a one-line message names its package; other formats are not affected.
+`labels.exchange.foreign` and in `labels.exchange.decisions.Selection`. New names do not raise the version, because
+plug-ins that do not use them work as before. A plug-in cannot replace a built-in format. If a plug-in cannot be loaded
+or fails, a one-line message names its package; other formats are not affected.
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
-from labels.exchange import foreign
+from labels.exchange import fields, foreign
 from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
-from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
-from labels.exchange.lines import Line
+from labels.exchange.fields import KEY
+from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
+from labels.exchange.lines import Line, UnseenLine
 from labels.files import whole_file, write_whole
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence
@@ -70,9 +72,12 @@ class Note:
     text: str
 
 
-Content = Line | LeftOut | Note | Codebook | CodebookMigration
-"""The content of a record: a decision, a record that was left out, a remark on the file, a codebook version or a change
-between versions.
+Decided = ForeignDecision | Unseen | LeftOut
+"""The decision in a record, a text without a decision, or a record that was left out."""
+
+Content = Line | UnseenLine | LeftOut | Note | Codebook | CodebookMigration
+"""The content of a record: a decision, a text without a decision, a record that was left out, a remark on the file, a
+codebook version, or a change between versions.
 
 Only native files contain codebook versions and changes.
 """
@@ -117,6 +122,18 @@ class Format(ABC):
     @abstractmethod
     def build(self, selection: Selection, ending: str) -> Iterable[Row]:
         """Build the records for the decisions in `selection`, for a file with the extension `ending`."""
+
+    def for_file(self, path: Path) -> Format:
+        """The format that reads this file, for a name that stands for several formats; usually the format itself.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return self
+
+    def is_own(self, record: Row) -> bool:
+        """Whether a record without our stamp can only come from this tool, so that other formats would misread it."""
+        return False
 
     def default_annotator(self, path: Path) -> str:
         """The annotator to record if neither the records nor `--annotator` name one; empty if the path names none."""
@@ -180,8 +197,8 @@ class RecordFormat(Format):
     """
 
     @abstractmethod
-    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
-        """Convert a record to a decision, or leave it out; `ours` is true if the record has our stamp."""
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> Decided:
+        """Convert a record to a decision or to an unseen text, or leave it out; `ours`: the record has our stamp."""
 
     @abstractmethod
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
@@ -192,7 +209,7 @@ class RecordFormat(Format):
 
         These fields are stored in the annotation's `extra`.
         """
-        return foreign.foreign_fields(record | {"text": built["text"]}, built)
+        return fields.foreign_fields(record | {"text": built["text"]}, built)
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Convert each record to a line, or leave it out."""
@@ -201,12 +218,12 @@ class RecordFormat(Format):
             decision = self.decide(record, place, reader, ours=bool(stamps))
             yield self.content(decision, record, place, reader, stamps)
 
-    def content(
-        self, decision: ForeignDecision | LeftOut, record: Row, place: str, reader: Reader, stamps: Sequence[Row]
-    ) -> Content:
-        """Convert the decision in a record to a line; a record that was left out is returned unchanged."""
+    def content(self, decision: Decided, record: Row, place: str, reader: Reader, stamps: Sequence[Row]) -> Content:
+        """Convert the decision in a record to a line, and an unseen text to a sentence."""
         if isinstance(decision, LeftOut):
             return decision
+        if isinstance(decision, Unseen):
+            return reader.unseen(decision, place, stamps)
         line = reader.line(decision, place, stamps)
         return reader.with_extra(line, self.beyond(record, self.record(line.event, line.sentence, reader.codebook)))
 
@@ -215,7 +232,7 @@ class RecordFormat(Format):
         for event, sentence in selection.decisions:
             built = self.record(event, sentence, selection.codebook)
             stamp = {KEY: foreign.native_stamp(event, sentence)}
-            yield foreign.with_foreign_fields(built, foreign.extra_of(event, self.name)) | stamp
+            yield fields.with_foreign_fields(built, fields.extra_of(event, self.name)) | stamp
 
 
 BUILTINS = {
@@ -224,7 +241,7 @@ BUILTINS = {
     "standoff": "labels.exchange.jsonl:STANDOFF",
     "prodigy": "labels.exchange.prodigy:PRODIGY",
     "label-studio": "labels.exchange.label_studio:LABEL_STUDIO",
-    "label-studio-min": "labels.exchange.label_studio:LABEL_STUDIO_MIN",
+    "label-studio-min": "labels.exchange.label_studio_min:LABEL_STUDIO_MIN",
     "doccano": "labels.exchange.doccano:DOCCANO",
     "argilla": "labels.exchange.argilla:ARGILLA",
     "activetigger": "labels.exchange.tabular:ACTIVETIGGER",

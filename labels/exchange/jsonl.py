@@ -5,6 +5,9 @@ Recipients need the documents and ingest them first. Their sentences then have t
 
 If a store has several codebook versions, the file starts with one line per version and one line per change between
 versions.
+
+Other people's JSONL files often have only the columns `text` and `label`. Such a file is read as a table
+(`labels.exchange.tabular`), so that its rows become decisions.
 """
 
 from __future__ import annotations
@@ -20,11 +23,15 @@ from labels.exchange.decisions import Selection
 from labels.exchange.foreign import Reader, native_stamp
 from labels.exchange.formats import Content, Format, Placed
 from labels.exchange.lines import Line, format_line, parse_line
+from labels.exchange.tabular import PLAIN
 from labels.records import CodebookMigration
-from labels.text.rows import Row
+from labels.text.rows import Row, read_rows
 
 CODEBOOK, MIGRATION = "codebook", "codebook_migration"
 """Keys that mark a line with a codebook version or a change between versions; the content is under the key."""
+
+_NATIVE = ("event_id", "event", "codebook_hash")
+"""Columns of native lines that no table has."""
 
 
 class NativeFormat(Format):
@@ -59,9 +66,9 @@ class NativeFormat(Format):
             yield format_line(Line(event, sentence)) if self.texts else native_stamp(event, sentence)
 
     def _event(self, row: Row, place: str, codebook: Codebook) -> Line:
+        line = parse_line(row if self.texts else row | {"text": ""}, place, codebook)
         if self.texts:
-            return parse_line(row, place, codebook)
-        line = parse_line(row | {"text": ""}, place, codebook)
+            return line
         return replace(line, stored_id=line.sentence.id, must_be_stored=True)
 
 
@@ -73,6 +80,16 @@ class JSONLines(NativeFormat):
         "documents: a sentence is written without the surrounding text",
         "model scores, and all data on draws except strategy and inclusion probability",
     )
+
+    def for_file(self, path: Path) -> Format:
+        """The native format, or the format of tables if the first row has no native columns."""
+        first = next((row for _, row in read_rows(path)), {})
+        return PLAIN if first and not self.is_own(first) else self
+
+    def is_own(self, record: Row) -> bool:
+        """Whether the row is a native line."""
+        # Data on events can have an `event_id` of their own.
+        return CODEBOOK in record or MIGRATION in record or sum(column in record for column in _NATIVE) > 1
 
 
 class Standoff(NativeFormat):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, did_you_mean
 from labels.records import Annotation, Document, Sentence
 from labels.text.rows import Row, is_unicode
+from labels.unicode.edges import clean
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "event_id": (str,),
@@ -73,6 +75,17 @@ class Line:
     must_be_stored: bool = False
 
 
+@dataclass(frozen=True)
+class UnseenLine:
+    """A sentence on which nobody decided in the file, counted by `reason`; the other attributes are as in `Line`."""
+
+    reason: str
+    sentence: Sentence
+    document: Document | None = None
+    place: str = ""
+    stored_id: str = ""
+
+
 def format_line(line: Line) -> Row:
     """Convert a line to a row with the columns in `COLUMNS`, in order."""
     values: Row = {field.name: getattr(line.sentence, field.name) for field in fields(Sentence)}
@@ -107,10 +120,35 @@ def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
         raise DataError(str(error)) from None
     values: dict[str, Any] = {column: row[column] for column in _EVENT_COLUMNS if column in row}
     values["labels"] = labels
+    values["annotator"] = clean(row["annotator"])
+    if not values["annotator"]:
+        raise DataError(f"{place}: `annotator` is empty. Fill in a name.")
     # Null (no model was asked) differs from an empty list (a model suggested no label).
     if values.get("suggestion") is not None:
         values["suggestion"] = tuple(values["suggestion"])
     return Line(Annotation(**values), sentence, place=place)
+
+
+def check_measures(event: Annotation, place: str) -> None:
+    """Check the time and the duration of a decision that is new to the store.
+
+    Not part of `parse_line`, because stores and exports of earlier versions may contain invalid values.
+
+    Raises:
+        DataError: `created_at` is not a time in ISO 8601, or `seconds` is negative.
+    """
+    try:
+        datetime.fromisoformat(event.created_at)
+    except ValueError:
+        raise DataError(
+            f"{place}: `created_at` must be a time such as 2026-01-31T10:00:00+00:00, not '{event.created_at:.40}'. "
+            "Fix the value."
+        ) from None
+    if (event.seconds or 0) < 0:
+        raise DataError(
+            f"{place}: the seconds that a decision took (`seconds` or `lead_time`) must not be negative, but they are "
+            f"{event.seconds}. Fix the value."
+        )
 
 
 def _check_types(row: Row, place: str) -> None:

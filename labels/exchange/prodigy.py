@@ -4,24 +4,33 @@ We write `choice` records and read both kinds. `ignore` means skipped; `accept` 
 A rejected `choice` does not show the correct labels, so it counts as skipped. All binary records by one annotator on
 one text become one decision. The decision is reviewed if any record was accepted or rejected, and its labels are the
 accepted labels. A later answer to the same label replaces the earlier answer.
+
+Records of other interfaces (spans, relations, text fields) are not decisions on labels, unless the key with the labels
+is named with `--control`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.exchange import foreign
+from labels.exchange import controls, fields, foreign
 from labels.exchange.decisions import Selection
-from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
-from labels.exchange.formats import Content, Format, Placed
+from labels.exchange.fields import KEY
+from labels.exchange.foreign import ForeignDecision, Reader, Unseen
+from labels.exchange.formats import Content, Format, Note, Placed
 from labels.exchange.lines import Line
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
 _ANSWERS = ("accept", "reject", "ignore")
+_NO_CONTROLS = ("text", "answer", "meta", "config", "options", "tokens", "priority", "score", "html", "style")
+"""Keys that never have the labels, like all keys that begin with `_`."""
+_START_TIME = re.compile(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
+"""The name of a session that the annotator started without a name."""
 
 
 class Prodigy(Format):
@@ -31,39 +40,97 @@ class Prodigy(Format):
     endings = (".jsonl",)
     carries = "decisions"
     not_written = (f"note, seconds, suggestion and draw: they are only in `meta.{KEY}`, which Prodigy ignores",)
-    not_read = ("records without an answer", "labels of rejected choices: such decisions count as skipped")
+    options = (controls.OPTION,)
+    not_read = (
+        "records without an answer: their texts become unseen sentences",
+        "records without `accept` or `label`, such as spans, unless their key is named with --control",
+        "labels of rejected choices: such decisions count as skipped",
+    )
+
+    def is_own(self, record: Row) -> bool:
+        """Whether the record has an answer or a hash of Prodigy."""
+        return record.get("answer") in _ANSWERS or "_task_hash" in record or "_input_hash" in record
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """Read the decisions; records without an answer are left out."""
+        """Read the decisions; the texts of records without a decision are unseen."""
         # Binary answers on one text can be anywhere in the file, so all records are read first.
+        placed = list(placed)
+        control = _control([row for _, row in placed], reader)
         groups: dict[tuple[str, ...], list[Placed]] = {}
         for place, row in placed:
-            if row.get("answer") is None:
-                yield LeftOut("unanswered records")
-                continue
-            if row["answer"] not in _ANSWERS:
-                answers = " or ".join(_ANSWERS)
-                raise DataError(f"{place}: `answer` must be {answers}, not {row['answer']!r}. Fix the record.")
-            groups.setdefault(_group(row, place), []).append((place, row))
+            if reason := _undecided(row, control, place):
+                meta = fields.object_at(row, "meta", place)
+                unseen = Unseen(reason, row.get("text"), row.get("_input_hash"), meta)
+                yield reader.unseen(unseen, place, foreign.native_stamps(meta.get(KEY), place))
+            else:
+                groups.setdefault((place,) if control else _group(row, place), []).append((place, row))
         for group in groups.values():
-            yield _line(reader, group)
+            yield _line(reader, group, control)
+        yield from _notes([[row for _, row in group] for group in groups.values()], control, reader)
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """Build one choice record per decision; decisions imported from binary records become binary records again."""
         for event, sentence in selection.decisions:
-            extra = foreign.extra_of(event, self.name)
+            extra = fields.extra_of(event, self.name)
             binary = extra.get("binary")
             if isinstance(binary, list):
                 # Each binary record has its own label and answer; one choice record cannot store them all.
                 shared = {"text": sentence.text, "_annotator_id": event.annotator}
                 built = [shared | record for record in binary]
             else:
-                built = [foreign.with_foreign_fields(_choice(event, sentence, selection.codebook), extra)]
+                built = [fields.with_foreign_fields(_choice(event, sentence, selection.codebook), extra)]
             ours = {"meta": {KEY: foreign.native_stamp(event, sentence)}}
-            yield from (foreign.with_foreign_fields(record, ours) for record in built)
+            yield from (fields.with_foreign_fields(record, ours) for record in built)
 
 
 PRODIGY = Prodigy()
+
+
+def _control(rows: Sequence[Row], reader: Reader) -> str:
+    """The key with the labels that the user names; empty for `accept` and `label`, which are read anyway."""
+    found = {key: "" for row in rows for key in row if key[:1] != "_" and key not in _NO_CONTROLS}
+    named = controls.wanted_controls(reader.options.get(controls.OPTION, ""), found, reader.path)
+    if len(named) > 1:
+        raise DataError(f"{reader.path}: --control must name one key of the records, not several: {', '.join(named)}.")
+    return "" if not named or named[0] in ("accept", "label") else named[0]
+
+
+def _undecided(row: Row, control: str, place: str) -> str:
+    """The reason why a record is not a decision on labels; empty if the record is a decision."""
+    answer, label = row.get("answer"), row.get("label")
+    if answer is None:
+        return "unanswered records"
+    if answer not in _ANSWERS:
+        raise DataError(f"{place}: `answer` must be {' or '.join(_ANSWERS)}, not {answer!r}. Fix the record.")
+    if control:
+        return f"records without `{control}`" if answer == "accept" and row.get(control) is None else ""
+    if _is_choice(row):
+        return "choice records without `accept`" if answer == "accept" and row.get("accept") is None else ""
+    if label is None:
+        view = row.get("_view_id")
+        return f"records of the interface {view}" if view else "records without `accept` or `label`"
+    if not isinstance(label, str):
+        raise DataError(f"{place}: `label` must be a label name, not {label!r:.80}. Fix or remove the record.")
+    return ""
+
+
+def _notes(groups: Sequence[Sequence[Row]], control: str, reader: Reader) -> Iterator[Note]:
+    binary = [rows for rows in groups if not (control or _is_choice(rows[0]) or _skipped(rows))]
+    names = set(reader.codebook.label_names)
+    if partly := sum(not names <= {str(row["label"]) for row in rows} for rows in binary):
+        yield Note(
+            f"Binary records: for {partly} of {len(binary)} texts, not every label of the codebook was asked. Labels "
+            "that were not asked count as not assigned"
+        )
+    if not reader.annotator and any(_START_TIME.fullmatch(_annotator(row)) for rows in groups for row in rows):
+        yield Note(
+            "Sessions without a name are recorded under their start time, each as an annotator of its own. To record "
+            "them under one name, import the file with --annotator NAME"
+        )
+
+
+def _skipped(rows: Sequence[Row]) -> bool:
+    return all(row["answer"] == "ignore" for row in rows)
 
 
 def _is_choice(row: Row) -> bool:
@@ -74,43 +141,51 @@ def _group(row: Row, place: str) -> tuple[str, ...]:
     """The key that groups binary records by annotator and text; each choice record is a separate group."""
     if _is_choice(row):
         return (place,)
-    if not isinstance(row.get("label"), str):
-        raise DataError(f"{place}: this record has neither `accept` nor `label`. Fix or remove the record.")
-    stamps = foreign.native_stamps(foreign.object_at(row, "meta", place).get(KEY), place)
+    stamps = foreign.native_stamps(fields.object_at(row, "meta", place).get(KEY), place)
     # Two documents can have equal texts. The stamp distinguishes them; without a stamp, use Prodigy's hash.
     text = stamps[0].get("sentence_id") if stamps else row.get("_input_hash") or row.get("text")
     return (_annotator(row), str(text))
 
 
-def _line(reader: Reader, group: Sequence[Placed]) -> Line:
+def _line(reader: Reader, group: Sequence[Placed], control: str) -> Line:
     place, first = group[0]
-    meta = foreign.object_at(first, "meta", place)
-    choice = _is_choice(first)
+    meta = fields.object_at(first, "meta", place)
+    choice = bool(control) or _is_choice(first)
     rows = [row for _, row in group]
     answers = {row["answer"] for row in rows}
     # A rejected choice leaves the correct labels unknown; a rejected binary label is a decision on that label.
     reviewed = answers == {"accept"} if choice else answers != {"ignore"}
-    labels = _chosen(first, reader.codebook, place) if choice else _accepted(rows)
+    named = _annotator(first)
+    annotator = reader.annotator if reader.annotator and _START_TIME.fullmatch(named) else named
     decision = ForeignDecision(
         text=first.get("text"),
         state="reviewed" if reviewed else "skipped",
-        labels=labels if reviewed else (),
-        record=[foreign.without_stamp(row) for row in rows],
-        annotator=_annotator(first),
+        labels=_labels(rows, control, reader, place) if reviewed else (),
+        record=[fields.without_stamp(row) for row in rows],
+        annotator=annotator,
         # The decision was complete with the last answer.
-        created_at=max(_time(row) for row in rows),
+        created_at=max(_time(row, at) for at, row in group),
         identifier=first.get("_input_hash"),
         metadata=meta,
     )
     line = reader.line(decision, place, foreign.native_stamps(meta.get(KEY), place))
+    # If the option replaces the name of a session, the name in the exported record must be the new name.
+    known = {} if annotator == named else {"_annotator_id": annotator}
     if choice:
         built = _choice(line.event, line.sentence, reader.codebook)
-        return reader.with_extra(line, foreign.foreign_fields(first | {"text": built["text"]}, built))
+        return reader.with_extra(line, fields.foreign_fields(first | known | {"text": built["text"]}, built))
     binary = [
-        {key: foreign.json_value(value) for key, value in foreign.without_stamp(row).items() if key != "text"}
+        {key: fields.json_value(value) for key, value in fields.without_stamp(row | known).items() if key != "text"}
         for row in rows
     ]
     return reader.with_extra(line, {"binary": binary})
+
+
+def _labels(rows: Sequence[Row], control: str, reader: Reader, place: str) -> list[str]:
+    if control:
+        titles = reader.codebook.names_by_value
+        return [titles.get(name, name) for name in controls.names_in(rows[0].get(control), place)]
+    return _chosen(rows[0], reader.codebook, place) if _is_choice(rows[0]) else _accepted(rows)
 
 
 def _annotator(row: Row) -> str:
@@ -140,15 +215,19 @@ def _accepted(rows: Sequence[Row]) -> list[str]:
     return [label for label, answer in answers.items() if answer == "accept"]
 
 
-def _time(row: Row) -> str:
+def _time(row: Row, place: str) -> str:
     """The record's time, ISO 8601 in UTC; empty if the record has no time."""
     seconds = row.get("_timestamp")
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+    if seconds is None:
         return ""
     try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
-    except (OverflowError, ValueError, OSError):  # the number is not a valid time: use the time of the import
-        return ""
+        if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+            return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+    except (OverflowError, ValueError, OSError):
+        pass  # the number is not a valid time
+    raise DataError(
+        f"{place}: `_timestamp` must be a time in seconds since 1970, not {seconds!r:.40}. Fix or remove the value."
+    )
 
 
 def _timestamp(created_at: str) -> int | None:

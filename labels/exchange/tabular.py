@@ -1,8 +1,8 @@
 """Table formats with one decision or sentence per row: plain CSV, ActiveTigger tables and Hugging Face datasets.
 
 *csv* has one decision per row, with labels joined by `|`. Any table with `text` and `labels` (or `label`) can be
-imported. Without a column `state`, an empty cell of labels is ambiguous, so the row is left out: the sentence may be
-unseen or have no label.
+imported, also as JSONL. Without a column `state`, an empty cell of labels is ambiguous, because the sentence may be
+unseen or have no label: nobody decided, and the sentence is unseen.
 
 *activetigger* tables are CSV or Parquet, with one sentence and its gold labels (`a|b`) per row. The tool asks for the
 meaning of the columns; here they are `id`, `text`, and `label` (exclusive codebooks) or `labels`. The tool may drop
@@ -21,45 +21,50 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from labels.codebook.schema import Codebook, dump_codebook
 from labels.errors import DataError, did_you_mean
-from labels.exchange import foreign
+from labels.exchange import fields, foreign
 from labels.exchange.decisions import Selection
-from labels.exchange.foreign import KEY, ForeignDecision, LeftOut, Reader
-from labels.exchange.formats import Content, Note, Placed, RecordFormat, arrow_column, columns_of
+from labels.exchange.fields import KEY
+from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
+from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, arrow_column, columns_of
 from labels.files import whole_file, whole_folder
-from labels.records import Annotation, Sentence, State
+from labels.records import Annotation, Sentence
 from labels.text.cells import SEPARATOR, LabelNames, is_no_value
 from labels.text.examples import label_column
 from labels.text.exported import row_state
 from labels.text.headers import ColumnFinder, ColumnNames, separator_note
-from labels.text.label_reading import Blank, LabelCell, LabelSet, read_labels
+from labels.text.label_reading import (
+    DECIDED_STATES,
+    UNDECIDED_STATES,
+    Blank,
+    LabelCell,
+    LabelSet,
+    read_labels,
+)
 from labels.text.rows import Row, class_features, class_names
 from labels.unicode.edges import clean
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-UNLABELLED = LeftOut("rows without labels")
-"""A row with an empty cell of labels: the sentence may be unseen or have no label."""
-
-_STATES = ("reviewed", "skipped", "unseen")
+_STATES = (*DECIDED_STATES, *UNDECIDED_STATES)
 
 
 class Table(RecordFormat):
     """A table that keeps the tool's own data in separate columns, in which empty cells have no meaning."""
 
-    not_read = ("rows without labels, unless exported by communique: the sentences may be unseen",)
+    not_read = ("rows without labels, unless exported by communique: their texts become unseen sentences",)
     options = ("text_column", "label_column", "blank")
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
-        """Convert each row to a line, or leave it out; all label cells are read together."""
+        """Convert each row to a line or to an unseen sentence; all label cells are read together."""
         finder = ColumnFinder(reader.path, ColumnNames(*(reader.options.get(name, "") for name in self.options[:2])))
         rows = [(place, finder.rename(record, place)) for place, record in placed]
         cells = [LabelCell(place, found := label_column(row, place), row[found], row_state(row)) for place, row in rows]
-        # Importing part of a table is common: without a choice, rows with a blank cell are left out.
+        # Importing part of a table is common: without a choice, nobody decided on rows with a blank cell.
         blank = cast(Blank, reader.options.get("blank") or "undecided")
         reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
         for note in (*separator_note(reader.path), *finder.notes, *reading.notes):
@@ -68,19 +73,19 @@ class Table(RecordFormat):
             stamps = foreign.native_stamps(row.get(KEY), place)
             yield self.content(self.labelled(row, labels, place, reader), row, place, reader, stamps)
 
-    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> ForeignDecision | LeftOut:
+    def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> Decided:
         """The decision of a single row."""
         labels = LabelNames(reader.codebook).read(record[label_column(record, place)], place)
         return self.labelled(record, () if labels is None and ours else labels, place, reader)
 
     @abstractmethod
-    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> ForeignDecision | LeftOut:
+    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> Decided:
         """The decision of a row with these labels; None means that nobody decided."""
 
     def beyond(self, record: Row, built: Row) -> Row:
         """The columns that communique does not use, and the tool's own id."""
         ours = {*built, KEY, "label", "labels"}
-        rest = foreign.json_value({k: v for k, v in record.items() if k not in ours and v not in (None, "")})
+        rest = fields.json_value({k: v for k, v in record.items() if k not in ours and v not in (None, "")})
         # An `id` that equals the sentence's id was written by us; any other `id` is the tool's own and is kept.
         own_id = ("id", built["sentence_id"])
         return {key: value for key, value in rest.items() if value is not None and (key, value) != own_id}
@@ -89,7 +94,7 @@ class Table(RecordFormat):
         """Build one row per decision, with the tool's own columns and the stamp as JSON text."""
         for event, sentence in selection.decisions:
             row = self.record(event, sentence, selection.codebook)
-            extra = foreign.extra_of(event, self.name)
+            extra = fields.extra_of(event, self.name)
             beside = {key: value for key, value in extra.items() if key not in row or key == "id"}
             yield row | beside | {KEY: json.dumps(foreign.native_stamp(event, sentence), ensure_ascii=False)}
 
@@ -106,21 +111,21 @@ class PlainTable(Table):
         decision = ("labels", "state", "annotator", "note", "seconds", "created_at", "suggestion")
         return ("text", *decision, "document_id", "sentence_id")
 
-    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> ForeignDecision | LeftOut:
-        """The decision of a row; rows that no annotator has seen are left out."""
-        state, suggestion = "skipped" if _state(record, place) == "skipped" else "reviewed", record.get("suggestion")
-        if labels is None and state == "reviewed":
-            return UNLABELLED
+    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> Decided:
+        """The decision of a row; the texts of rows that no annotator has seen are unseen."""
+        state, stored_id = _state(record, place), str(record.get("sentence_id") or "")
+        if labels is None and state != "skipped":
+            return _undecided(record, state, stored_id)
         return ForeignDecision.of(
             record,
-            cast(State, state),
+            "skipped" if state == "skipped" else "reviewed",
             labels or (),
-            annotator=record.get("annotator") or "",
+            annotator=_annotator(record),
             created_at=record.get("created_at") or "",
             seconds=_seconds(record, place),
             note=record.get("note") or "",
-            suggestion=LabelNames(reader.codebook).read(suggestion, place),
-            stored_id=record.get("sentence_id") or "",
+            suggestion=LabelNames(reader.codebook).read(record.get("suggestion"), place),
+            stored_id=stored_id,
         )
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
@@ -148,14 +153,24 @@ class GoldTable(Table):
         """The columns of a sentence: `label` for exclusive codebooks, otherwise `labels`."""
         return ("text", "label" if codebook.exclusive else "labels", "document_id", "sentence_id")
 
-    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> ForeignDecision | LeftOut:
-        """The decision of a row with labels; an empty list means "reviewed, none"."""
-        if labels is None:
-            return UNLABELLED
+    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> Decided:
+        """The decision of a row with labels; an empty list means "reviewed, none".
+
+        We do not write the columns `state` and `annotator`, but a table of other origin may have them.
+        """
         # Some tools keep only the column `id`, in which we wrote the id of the sentence.
-        stored_id = str(record.get("sentence_id") or record.get("id") or "")
-        # Parquet has types that JSON lacks; after conversion to JSON, equal rows get equal ids.
-        return ForeignDecision.of(record, "reviewed", labels, record=foreign.json_value(record), stored_id=stored_id)
+        state, stored_id = row_state(record), str(record.get("sentence_id") or record.get("id") or "")
+        if labels is None and state != "skipped":
+            return _undecided(record, state, stored_id)
+        return ForeignDecision.of(
+            record,
+            "skipped" if state == "skipped" else "reviewed",
+            labels or (),
+            # Parquet has types that JSON lacks; after conversion to JSON, equal rows get equal ids.
+            record=fields.json_value(record),
+            annotator=_annotator(record),
+            stored_id=stored_id,
+        )
 
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
         """Build a row with one name or null under `label`, or with a list under `labels`."""
@@ -219,7 +234,24 @@ class HuggingFace(GoldTable):
                 (draft / "README.md").write_text(dataset_card(codebook, len(written)), encoding="utf-8")
 
 
-CSV, ACTIVETIGGER, HUGGINGFACE = PlainTable(), ActiveTigger(), HuggingFace()
+class PlainLines(PlainTable):
+    """The rows of `PlainTable` as JSONL, for files without native lines."""
+
+    endings = (".jsonl",)
+
+
+CSV, PLAIN, ACTIVETIGGER, HUGGINGFACE = PlainTable(), PlainLines(), ActiveTigger(), HuggingFace()
+
+
+def _undecided(record: Row, state: str, stored_id: str) -> Unseen | LeftOut:
+    if state == "not_a_sentence":
+        return LeftOut("rows that are not sentences")
+    return Unseen.of(record, "rows without labels", stored_id)
+
+
+def _annotator(row: Row) -> Any:
+    value = row.get("annotator")
+    return "" if is_no_value(value) else value
 
 
 def _state(row: Row, place: str) -> str:
@@ -232,12 +264,12 @@ def _state(row: Row, place: str) -> str:
 
 
 def _seconds(row: Row, place: str) -> float | None:
-    value = row.get("seconds") or ""
-    if not value:
+    value = row.get("seconds")
+    if value is None or value == "":
         return None
     try:
-        seconds = float(value)
-    except ValueError:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
         seconds = math.nan
     if not math.isfinite(seconds):
         raise DataError(f"{place}: `seconds` must be a number, not '{value}'. Fix or clear the cell.")

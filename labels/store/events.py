@@ -77,6 +77,11 @@ class Events(Part):
         with self._database.reading() as connection:
             return count_rows(connection, events, *decided, events.c.created_at >= moment)
 
+    def annotators(self) -> list[str]:
+        """The names of all annotators who made an event, sorted."""
+        column = tables.events.c.annotator
+        return self._column(sa.select(column).distinct().order_by(column))
+
     def shared_sentences(self) -> list[str]:
         """Ids of the sentences that at least two annotators have reviewed."""
         table = tables.decisions

@@ -19,9 +19,23 @@ EXCLUSIVE = codebook_from_dict(
 )
 
 
-def bring_in(store: Store, format: str, path: Path, codebook: Codebook = MULTI, annotator: str = "") -> Imported:
-    """Import a file."""
-    return import_file(store, path, codebook, format, annotator)
+Counts = tuple[int, int, dict[str, int]]
+
+
+def bring_in(
+    store: Store, format: str, path: Path, codebook: Codebook = MULTI, annotator: str = "", control: str = ""
+) -> Counts:
+    """Import a file: the numbers of new and known decisions, and of all records that are not decisions, by reason."""
+    done = imported(store, format, path, codebook, annotator, control)
+    return done.new, done.known, {**done.left_out, **done.unseen}
+
+
+def imported(
+    store: Store, format: str, path: Path, codebook: Codebook = MULTI, annotator: str = "", control: str = ""
+) -> Imported:
+    """Import a file, with all that is reported."""
+    options = {"control": control} if control else {}
+    return import_file(store, path, codebook, format, annotator, **options)
 
 
 def export(store: Store, format: str, path: Path, codebook: Codebook = MULTI, annotator: str = "") -> Exported:
@@ -33,6 +47,12 @@ def decided(store: Store) -> list[tuple[str, str, str | None, tuple[str, ...]]]:
     """(text, annotator, state, labels) of each event, in order."""
     texts = {sentence.id: sentence.text for sentence in store.documents.sentences()}
     return [(texts[event.sentence_id], event.annotator, event.state, event.labels) for event in store.events.all()]
+
+
+def unseen(store: Store) -> list[str]:
+    """The texts on which nobody decided, in order."""
+    decided_ids = {event.sentence_id for event in store.events.all()}
+    return [sentence.text for sentence in store.documents.sentences() if sentence.id not in decided_ids]
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -45,13 +45,13 @@ def test_all_codebook_versions_and_changes_come_back(migrated: Store) -> None:
     export_file(migrated, Path("out.jsonl"), NEW)
 
     with Store("again.db") as again:
-        assert import_file(again, Path("out.jsonl"), NEW) == (3, 0, {})
+        assert tuple(import_file(again, Path("out.jsonl"), NEW)) == (3, 0, {})
         assert again.events.all() == migrated.events.all()
         assert again.codebooks.all() == migrated.codebooks.all()
         assert again.codebooks.migrations() == migrated.codebooks.migrations()
         gold = resolve(again.events.all(), NEW, again.codebooks.history()).gold
         assert gold == {SENTENCES[0].id: ("help",), SENTENCES[1].id: ("truce",), SENTENCES[2].id: ("help",)}
-        assert import_file(again, Path("out.jsonl"), NEW) == (0, 3, {})
+        assert tuple(import_file(again, Path("out.jsonl"), NEW)) == (0, 3, {})
         export_file(again, Path("again.jsonl"), NEW)
     assert Path("again.jsonl").read_text() == Path("out.jsonl").read_text()
 

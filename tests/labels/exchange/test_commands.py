@@ -19,6 +19,7 @@ Write = Callable[[str, list[Row]], Path]
 BOOK = 'name = "small"\n[[labels]]\nname = "aid"\n[[labels]]\nname = "truce"\n'
 RECORDS: list[Row] = [
     {"text": "Oslo will send fuel.", "label": "aid", "answer": "accept"},
+    {"text": "Oslo will send fuel.", "label": "truce", "answer": "reject"},
     {"text": "It rained.", "label": "aid", "answer": "ignore"},
     {"text": "New.", "label": "aid"},
 ]
@@ -41,7 +42,8 @@ def test_a_file_of_another_tool_is_imported_and_exported(write_jsonl: Write, iso
     done = run("import", "in.jsonl", "--format", "prodigy", "--annotator", " ana ")
     assert done.exit_code == 0, done.output
     assert done.stdout == (
-        "Decisions added to communique.db: 2 (already there: 0).\nLeft out: unanswered records (1).\n"
+        "Decisions added to communique.db: 2 (already there: 0).\n"
+        "Without a decision, kept as unseen sentences: unanswered records (1).\n"
     )
     done = run("export", "out", "--format", "huggingface", "--annotator", "ana")
     assert done.exit_code == 0, done.output
@@ -59,7 +61,7 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
     assert run("export", "native.jsonl").stdout.startswith("Events written to native.jsonl: 2.\nNot included")
     lines = [json.loads(line) for line in (isolated / "native.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["extra"]["prodigy"] for line in lines] == [
-        {"binary": [{"label": "aid", "answer": "accept"}]},
+        {"binary": [{"label": "aid", "answer": "accept"}, {"label": "truce", "answer": "reject"}]},
         {"binary": [{"label": "aid", "answer": "ignore"}]},
     ]
 

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from labels.errors import InputError
 from labels.exchange import formats
-from labels.exchange.driver import import_file, read_file
+from labels.exchange.driver import read_file
 from labels.store import Store
-from tests.labels.exchange.steps import MULTI, decided, export, lines_of, without_stamps
+from tests.labels.exchange.steps import MULTI, bring_in, decided, export, lines_of, unseen, without_stamps
 from tests.labels.plugin_package import install_plugin
 from trainer.cli import app
 
@@ -85,12 +85,13 @@ def run(*arguments: str) -> Any:
 def test_the_documented_plugin_reads_and_writes(store: Store, isolated: Path) -> None:
     (isolated / "in.jsonl").write_text(RECORDS, encoding="utf-8")
 
-    assert import_file(store, isolated / "in.jsonl", MULTI, "brat") == (1, 0, {"records without tags": 1})
-    assert import_file(store, isolated / "in.jsonl", MULTI, "brat") == (0, 1, {"records without tags": 1})
+    assert bring_in(store, "brat", isolated / "in.jsonl") == (1, 0, {"records without tags": 1})
+    assert bring_in(store, "brat", isolated / "in.jsonl") == (0, 1, {"records without tags": 1})
     assert decided(store) == [("Oslo will send fuel.", "ana", "reviewed", ("aid",))]
+    assert unseen(store) == ["New."]
     assert export(store, "brat", isolated / "out.jsonl") == (1, {})
     assert without_stamps(lines_of(isolated / "out.jsonl")) == [json.loads(RECORDS.splitlines()[0])]
-    assert import_file(store, isolated / "out.jsonl", MULTI, "brat") == (0, 1, {})
+    assert bring_in(store, "brat", isolated / "out.jsonl") == (0, 1, {})
 
 
 def test_a_plugin_cannot_replace_a_built_in_format() -> None:

@@ -128,12 +128,12 @@ def test_a_round_trip_gives_the_same_store_and_a_second_import_adds_nothing(
         first.events.add([line.event for line in lines])
 
         assert export_file(first, file, BOOK) == (len(lines), {})
-        assert import_file(second, file, BOOK) == (len(lines), 0, {})
+        assert tuple(import_file(second, file, BOOK)) == (len(lines), 0, {})
         assert second.events.all() == first.events.all()
         assert second.documents.sentences() == first.documents.sentences()
 
         before = dump(folder / "b.db")
-        assert import_file(second, file, BOOK) == (0, len(lines), {})
+        assert tuple(import_file(second, file, BOOK)) == (0, len(lines), {})
         assert dump(folder / "b.db") == before
 
 
@@ -201,7 +201,7 @@ def test_importing_a_stores_own_export_changes_nothing(store: Store, isolated: P
     export_file(store, isolated / "out.jsonl", BOOK)
     before = dump(store.url)
 
-    assert import_file(store, isolated / "out.jsonl", BOOK) == (0, 1, {})
+    assert tuple(import_file(store, isolated / "out.jsonl", BOOK)) == (0, 1, {})
     assert dump(store.url) == before
 
 
@@ -235,7 +235,7 @@ def test_an_export_to_a_missing_folder_names_it(store: Store, isolated: Path) ->
 def test_a_line_is_stored_with_its_sentence_and_codebook(store: Store, write_jsonl: Write) -> None:
     line = row(suggestion=["truce"], blind=True, note="a note", synthetic=True, extra={"doccano": {"id": 7}})
 
-    assert import_file(store, write_jsonl("in.jsonl", [line]), BOOK) == (1, 0, {})
+    assert tuple(import_file(store, write_jsonl("in.jsonl", [line]), BOOK)) == (1, 0, {})
 
     (event,) = store.events.all()
     assert (event.annotator, event.state, event.labels, event.suggestion) == ("ana", "reviewed", ("aid",), ("truce",))
@@ -269,7 +269,7 @@ def test_only_the_lines_that_are_new_are_added(store: Store, write_jsonl: Write)
     import_file(store, write_jsonl("one.jsonl", [row()]), BOOK)
     more = write_jsonl("two.jsonl", [row(), row(event_id="e2", annotator="ben", labels=[])])
 
-    assert import_file(store, more, BOOK) == (1, 1, {})
+    assert tuple(import_file(store, more, BOOK)) == (1, 1, {})
     assert [event.event_id for event in store.events.all()] == ["e1", "e2"]
 
 
@@ -406,6 +406,6 @@ def test_a_value_that_no_store_can_hold_is_refused_with_its_line(store: Store, i
 def test_the_starter_annotations_are_native_and_whole(store: Store, path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
 
-    assert import_file(store, path, load_codebook("diplomatic")) == (len(lines), 0, {})
+    assert tuple(import_file(store, path, load_codebook("diplomatic"))) == (len(lines), 0, {})
     states = Counter(json.loads(line)["state"] for line in lines)
     assert Counter(event.state for event in store.events.all()) == states

@@ -174,7 +174,7 @@ BAD: list[tuple[str, Row, str]] = [
     ("a result in a string", task(annotation(result="aid")), "`result` must be a list of objects"),
     (
         "choices in a string",
-        task(annotation(result=[{"type": "choices", "value": {"choices": "aid"}}])),
+        task(annotation(result=[{"type": "choices", "from_name": "topic", "value": {"choices": "aid"}}])),
         "`choices` must",
     ),
     ("an unknown label", task(annotation("trce")), "label 'trce' is not in codebook 'small'"),
@@ -275,9 +275,7 @@ def test_the_only_key_with_choices_is_taken_for_label(store: Store, isolated: Pa
 def test_a_file_without_a_key_for_labels_is_refused(store: Store, isolated: Path) -> None:
     record = {key: value for key, value in flat(topic="aid").items() if key != "label"}
 
-    with pytest.raises(
-        DataError, match=r"in\.json: no record has the key `label`, and the keys with `choices` are: none"
-    ):
+    with pytest.raises(DataError, match=r"in\.json: no record has the key `label`.*Keys in this file: page, topic"):
         bring_in(store, "label-studio-min", write_json(isolated / "in.json", [record]))
 
 

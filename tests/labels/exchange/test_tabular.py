@@ -288,7 +288,7 @@ def test_splits_are_imported_one_by_one(store: Store, isolated: Path) -> None:
 
     with pytest.raises(DataError, match=r"has several splits\. Import each split separately: .*in/train, .*in/test"):
         bring_in(store, "huggingface", isolated / "in", annotator="ana")
-    assert bring_in(store, "huggingface", isolated / "in" / "train", annotator="ana").new == 1
+    assert bring_in(store, "huggingface", isolated / "in" / "train", annotator="ana")[0] == 1
 
 
 @pytest.mark.parametrize(

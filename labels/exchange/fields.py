@@ -1,0 +1,94 @@
+"""Fields of records from other tools: kept in the round trip, and read as JSON values, objects and lists of labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from labels.errors import DataError
+from labels.records import Annotation
+from labels.text.rows import Row
+
+KEY = "communique"
+"""The key or column for our stamp in records of other tools."""
+
+
+def without_stamp(value: Any) -> Any:
+    """A copy of a record without our stamp, also removed from nested objects."""
+    if not isinstance(value, dict):
+        return value
+    return {key: without_stamp(entry) for key, entry in value.items() if key != KEY}
+
+
+def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
+    """The fields of a record that the record we would write lacks or has with another value.
+
+    See `with_foreign_fields`.
+    """
+    left: Row = {}
+    for key, value in record.items():
+        if key == KEY:
+            continue
+        if isinstance(value, dict):
+            inner = foreign_fields(value, rebuilt[key] if isinstance(rebuilt.get(key), dict) else {})
+            # An empty object is also kept, unless we would write an object under the same key.
+            if inner or not (value or key in rebuilt):
+                left[key] = inner
+        elif key not in rebuilt or rebuilt[key] != value:
+            left[key] = json_value(value)
+    return left
+
+
+def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
+    """Add the tool's own fields to the record that we write: the reverse of `foreign_fields`."""
+    record = dict(rebuilt)
+    for key, value in extra.items():
+        both = isinstance(value, dict) and isinstance(record.get(key), dict)
+        record[key] = with_foreign_fields(record[key], value) if both else value
+    return record
+
+
+def extra_of(event: Annotation, format: str) -> Row:
+    """The extra data of an event in this format; empty if there is none."""
+    extra = (event.extra or {}).get(format)
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def json_value(value: Any) -> Any:
+    """Convert a value to JSON types: dates and similar types become text, numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(key): json_value(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def label_list(value: Any, place: str) -> list[str]:
+    """Convert one label name or a list of names to a list; null becomes an empty list.
+
+    Raises:
+        DataError: the value has another type.
+    """
+    names = [value] if isinstance(value, str) else value
+    if names is None:
+        return []
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{place}: expected a label name or a list of label names, not {value!r:.80}. Fix the record.")
+    return [name for name in names if name]
+
+
+def object_at(record: Mapping[str, Any], key: str, place: str) -> Row:
+    """The object under `key` in a record; empty if the key is missing or null.
+
+    Raises:
+        DataError: the value is not an object.
+    """
+    value = record.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: `{key}` must be an object, not {type(value).__name__}. Fix the record.")
+    return value
