@@ -52,7 +52,8 @@ result = CliRunner().invoke(app, arguments)
 sys.setprofile(None)
 assert result.exit_code == 0, result.output
 for file, name in sorted(ran):
-    print(Path(file).relative_to(root), name)
+    if not name.endswith(("comp>", "expr>")):  # comprehensions are no functions, and have no frames since Python 3.12
+        print(Path(file).relative_to(root), name)
 """
 ROW = '{{"text": "{} number {} {}.", "label": "{}"}}\n'
 

@@ -188,7 +188,8 @@ def find_plugin(kind: str) -> ClassifierPlugin | None:
     Raises:
         InputError: the plug-in cannot be used; the one-line message names its package.
     """
-    plugin = PLUGINS.load(kind)
+    # Built-in kinds, the usual case, do not need the metadata of the installed packages.
+    plugin = None if kind in SECTIONS else PLUGINS.load(kind)
     if plugin is not None:
         is_section = isinstance(plugin.section, type) and issubclass(plugin.section, Section)
         field = plugin.section.model_fields.get("kind") if is_section else None
