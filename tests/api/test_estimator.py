@@ -16,8 +16,9 @@ import communique
 from labels.codebook.schema import dump_codebook
 from labels.errors import ArtefactError, ColumnError, DataError, ExperimentError
 from tests.lazy import Lazy
-from trainer.config.experiment import CalibrationSection, Experiment, SplitSection, parse_experiment
+from trainer.config.experiment import Experiment, parse_experiment
 from trainer.config.models import SECTIONS
+from trainer.config.sections import CalibrationSection, SplitSection
 from trainer.runs.run import run_experiment
 
 clone = Lazy("sklearn.base:clone")

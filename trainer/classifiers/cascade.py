@@ -25,8 +25,8 @@ from trainer.calibration.calibration import Bools, Calibration, Floats, LabelCal
 from trainer.calibration.certificate import Certificate, DeferralRule
 from trainer.classifiers import base
 from trainer.classifiers.base import Classifier, Exportable
-from trainer.config.experiment import CalibrationSection
 from trainer.config.models import CascadeSection
+from trainer.config.sections import CalibrationSection
 from trainer.data.splits import make_split
 
 FILE, CHEAP, EXPENSIVE = "cascade.json", "cheap", "expensive"

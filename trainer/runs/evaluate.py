@@ -18,7 +18,7 @@ from labels.files import output_folder, refuse_occupied
 from labels.records import Example
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from trainer.classifiers.base import label_matrix
-from trainer.config.experiment import EvaluationSection
+from trainer.config.sections import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
 from trainer.evaluation import Outcome, Report, build_report

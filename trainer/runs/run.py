@@ -27,7 +27,8 @@ from trainer.classifiers.base import (
     classifier_class,
     label_matrix,
 )
-from trainer.config.experiment import CalibrationSection, Experiment
+from trainer.config.experiment import Experiment
+from trainer.config.sections import CalibrationSection
 from trainer.data.dataset import Dataset, Predicted, files_read, load_dataset
 from trainer.data.splits import make_split
 from trainer.environment import silence_libraries

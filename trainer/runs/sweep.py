@@ -17,7 +17,8 @@ from labels.errors import DataError, ExperimentError
 from labels.files import refuse_occupied, sole_writer, write_whole
 from labels.progress import progress_stage, report_progress
 from labels.settings import command
-from trainer.config.experiment import Experiment, SweepRange, dump_experiment, with_values
+from trainer.config.experiment import Experiment, dump_experiment, with_values
+from trainer.config.sections import SweepRange
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.environment import silence_libraries, world_size
 from trainer.evaluation import Report

@@ -28,7 +28,7 @@ from tests.trainer.conftest import (
     plain_codebook,
     write_examples,
 )
-from trainer.config.experiment import SplitSection, TrackingSection
+from trainer.config.sections import SplitSection, TrackingSection
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
 from trainer.evaluation.report import headline_metrics

@@ -17,7 +17,8 @@ from labels.errors import DataError
 from labels.files import write_whole
 from labels.settings import store_name
 from labels.unicode.encoding import read_text
-from trainer.config.experiment import Experiment, TrackingSection
+from trainer.config.experiment import Experiment
+from trainer.config.sections import TrackingSection
 from trainer.data.dataset import Dataset, hash_examples, read_gold
 from trainer.evaluation.report import Report
 from trainer.model.model import read_manifest

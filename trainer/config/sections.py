@@ -1,0 +1,161 @@
+"""The sections of an experiment, except `[model]`, whose sections are in `models`."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from trainer.config.models import Count, Fraction, Section
+
+
+class SweepRange(Section):
+    """The range of one key in a sweep: numbers from `low` to `high`, both included."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: Annotated[int | float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not (self.low < self.high and math.isfinite(self.high - self.low)):
+            raise ValueError("`low` must be less than `high`, and both must be finite")
+        if self.log and (self.step is not None or self.low <= 0):
+            raise ValueError("`log` needs a `low` above 0 and cannot be combined with `step`")
+        if self.step is not None and abs((steps := (self.high - self.low) / self.step) - round(steps)) > 1e-6:
+            raise ValueError("`high` must be a whole number of steps away from `low`")
+        return self
+
+
+SweepChoices = Annotated[tuple[bool | int | float | str, ...], Field(min_length=2)]
+
+
+class SweepSection(Section):
+    """The settings that `communique sweep` tries: a range or a list of choices for each key of `space`."""
+
+    trials: Count = 20
+    timeout_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    startup: Count = 5
+    executor: Literal["local", "ray"] = "local"
+    workers: Count = 1
+    space: dict[
+        str,
+        Annotated[
+            Annotated[SweepRange, Tag("range")] | Annotated[SweepChoices, Tag("choices")],
+            Discriminator(lambda value: "range" if isinstance(value, dict | SweepRange) else "choices"),
+        ],
+    ] = Field(default_factory=dict)
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _join_keys(cls, space: Any) -> Any:
+        return _dotted(space) if isinstance(space, dict) else space
+
+    @model_validator(mode="after")
+    def _workers_are_rays(self) -> Self:
+        if self.workers > 1 and self.executor == "local":
+            raise ValueError('`sweep.workers` above 1 needs `sweep.executor = "ray"`')
+        return self
+
+
+def _dotted(space: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten a space to dotted keys: TOML reads an unquoted `model.C = {...}` as nested tables."""
+    found: dict[str, Any] = {}
+    for key, value in space.items():
+        if isinstance(value, dict) and value and all(isinstance(item, dict | list) for item in value.values()):
+            found |= _dotted(value, f"{prefix}{key}.")
+        elif isinstance(value, dict | list | tuple | SweepRange):
+            found[f"{prefix}{key}"] = value
+        else:
+            raise ValueError(f"`{prefix}{key}` needs a range, {{ low = 1, high = 9 }}, or a list of choices")
+    return found
+
+
+class DataSection(Section):
+    """The origin of the examples. Files take precedence over `source`."""
+
+    source: Literal["seeds", "store"] = "seeds"
+    store: str = ""
+    train: str = ""
+    validation: str = ""
+    test: str = ""
+    codebook: str = ""
+    only: str = ""
+    text_column: str = ""
+    label_column: str = ""
+    blank: Literal["", "none", "undecided"] = ""
+
+    @model_validator(mode="after")
+    def _train_comes_first(self) -> Self:
+        if (self.validation or self.test) and not self.train:
+            raise ValueError("`data.validation` and `data.test` need `data.train`")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_of_a_file(self) -> Self:
+        given = [key for key in ("text_column", "label_column", "blank") if getattr(self, key)]
+        if given and not self.train:
+            raise ValueError(f"`data.{given[0]}` is about the files of rows: set `data.train`, or remove this key")
+        return self
+
+    @model_validator(mode="after")
+    def _only_is_of_a_source(self) -> Self:
+        if self.only and self.train:
+            raise ValueError(
+                "`data.only` selects from `data.source`, not from the file `data.train`: remove `data.only`, and "
+                "delete the unwanted rows from the file"
+            )
+        return self
+
+
+class SplitSection(Section):
+    """The division of the examples if there is no test file."""
+
+    train: Fraction = 0.6
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+    manifest: str = ""
+    allow_large_groups: bool = False
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"`split.train`, `split.validation` and `split.test` must sum to 1, not {total:g}")
+        return self
+
+
+class CalibrationSection(Section):
+    """Settings for fitting probabilities and thresholds on validation."""
+
+    method: Literal["platt", "isotonic", "none"] = "platt"
+    holdout: Fraction = 0.15
+    min_positives: Count = 20
+    crossfit: bool = False
+    folds: Annotated[int, Field(ge=3, le=20)] = 5
+
+
+class EvaluationSection(Section):
+    """Settings for the figures on test."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    confidence: Fraction = 0.95
+    min_groups: Annotated[int, Field(ge=2)] = 20
+
+
+class TrackingSection(Section):
+    """Settings for logging to MLflow. MLflow's own setting MLFLOW_TRACKING_URI names the location of the logs."""
+
+    enabled: bool = True
+    experiment: str = "communique"
+    register_as: str = ""
+
+    @model_validator(mode="after")
+    def _names_are_mlflows(self) -> Self:
+        if not self.experiment.strip():
+            raise ValueError("`tracking.experiment` must not be empty")
+        if self.register_as and (not self.register_as.strip() or set(self.register_as) & set("/:")):
+            raise ValueError("`tracking.register_as` must not be blank or contain '/' or ':'")
+        return self
