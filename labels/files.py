@@ -15,9 +15,10 @@ from pathlib import Path
 
 from labels.errors import DataError
 
-OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal")
-"""Files that identify an output folder: of a run or evaluation, an export, a learning curve, or a sweep."""
-
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_LONGEST_NAME = 255
+"""Longest file name, in bytes, on common file systems."""
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<ending>partial|old)", re.DOTALL)
 """Names made by `_beside`."""
 
@@ -37,15 +38,34 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield the path of a draft file next to `path`; if the block ends without an error, the draft replaces `path`.
 
     Raises:
-        DataError: the folder does not exist or is not writable, or `path` is a folder.
+        DataError: the folder does not exist or is not writable, the name is too long, the disk is full, or `path` is a
+            folder.
     """
-    if path.is_dir() or not path.name:
-        raise DataError(f"{path}: this is a folder, but a file is needed. Choose a file in this folder.")
+    with explained(path):
+        _refuse_place_of_file(path)
     remove_leftovers(path)
     with _draft(path, Path.touch) as draft:
         yield draft
-        with _explained(path):
+        with explained(path):
             draft.replace(path)
+
+
+def check_file(path: Path) -> None:
+    """Check that a file can be written at `path`; call it before long computations.
+
+    Raises:
+        DataError: see `whole_file`.
+    """
+    with explained(path):
+        _refuse_place_of_file(path)
+        _try_writing(path)
+
+
+def _refuse_place_of_file(path: Path) -> None:
+    if path.is_dir() or not path.name:
+        raise DataError(f"{path}: this is a folder, but a file is needed. Choose a file in this folder.")
+    path.parent.stat()  # unlike a folder, a file does not create the folders above it
+    _try_name(path)
 
 
 @contextmanager
@@ -60,11 +80,11 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     check_folder(path, overwrite=overwrite)
     remove_leftovers(path)
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with _draft(path, Path.mkdir) as draft:
         yield draft
-        with _explained(path):
+        with explained(path):
             _take_place(draft, path, overwrite=overwrite)
 
 
@@ -73,57 +93,26 @@ def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Choose a
 
     Raises:
         DataError: `path` is the working folder or contains it, is a file, or is a folder that is not empty while
-            `overwrite` is false.
+            `overwrite` is false; or a folder cannot be created there.
     """
-    if Path.cwd().is_relative_to(path.resolve()):
+    with explained(path):
+        _refuse_place_of_folder(path, overwrite=overwrite, repair=repair)
+        _try_name(path)
+        _try_writing(path)
+
+
+def _refuse_place_of_folder(path: Path, *, overwrite: bool, repair: str) -> None:
+    if Path.cwd().is_relative_to(os.path.realpath(path)):
         raise DataError(
             f"{path}: this folder is or contains the working folder and cannot be replaced. Choose a folder inside the "
             "working folder."
         )
     if path.is_file():
         raise DataError(f"{path}: this is a file, but a folder is needed. Choose a folder.")
+    if path.is_mount():
+        raise DataError(f"{path}: this folder is a mount point and cannot be replaced. Choose a folder inside it.")
     if not overwrite and path.is_dir() and any(path.iterdir()):
         raise DataError(f"{path}: this folder is not empty. {repair}")
-
-
-@contextmanager
-def output_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield the path of a draft folder; if the block ends without an error, the draft replaces `path`.
-
-    Raises:
-        DataError: see `refuse_occupied` and `whole_folder`.
-    """
-    refuse_occupied(path, overwrite=overwrite)
-    with whole_folder(path, overwrite=overwrite) as draft:
-        yield draft
-
-
-def refuse_occupied(
-    path: Path,
-    *,
-    overwrite: bool = False,
-    reads: Iterable[str | Path] = (),
-    repair: str = "Choose another folder with --out, or add --overwrite.",
-) -> None:
-    """Raise DataError if no output folder can be created at `path`; call it before long computations.
-
-    `overwrite` replaces only the output of an earlier command. It never replaces the working folder or its parents, a
-    folder without one of the `OUTPUT_MARKS`, or a folder that contains one of the input files `reads`.
-    """
-    check_folder(path, overwrite=overwrite, repair=repair)
-    if not path.is_dir() or not any(path.iterdir()):
-        return
-    # A mistyped --out must not delete another folder of the user.
-    if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
-        raise DataError(
-            f"{path}: --overwrite replaces only the output of an earlier command, but this folder contains none of "
-            f"{', '.join(OUTPUT_MARKS)}. Choose another folder with --out, or empty this folder yourself."
-        )
-    for read in map(Path, reads):
-        if read.resolve().is_relative_to(path.resolve()):
-            raise DataError(
-                f"{path}: --overwrite would delete {read}, which this command reads. Choose another folder with --out."
-            )
 
 
 @contextmanager
@@ -141,22 +130,21 @@ def sole_writer(out: Path) -> Iterator[None]:
     path = _lock_file(out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        yield
-        return
-    try:
         lock = FileLock(path).acquire(timeout=0)
     except Timeout:
         raise DataError(
             f"{out}: another process is writing to this folder. Wait until it has finished, or choose another folder "
             "with --out."
         ) from None
+    except (OSError, NotImplementedError):  # the cache folder is not writable, or its file system has no locks
+        yield
+        return
     with lock:
         yield
 
 
 def _lock_file(out: Path) -> Path:
-    name = hashlib.sha256(str(out.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    name = hashlib.sha256(os.path.realpath(out).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return cache_folder() / "locks" / f"{name}.lock"
 
 
@@ -172,20 +160,20 @@ def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
         return
     # The last check may be hours old. A result that took hours must not be lost, so it is kept under another name.
     if not overwrite and any(path.iterdir()):
-        aside = path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}")
+        aside = _named_beside(path, "", f"-{uuid.uuid4().hex[:8]}")
         draft.replace(aside)
         raise DataError(
             f"{path}: another process has written to this folder in the meantime. The new folder is {aside}."
         )
-    old = _beside(path, "old")  # moving is faster than deleting: `path` is missing only for an instant
-    path.replace(old)
-    draft.replace(path)
+    old = _beside(path, "old")
+    path.replace(old)  # moving is faster than deleting: `path` is missing only for an instant
+    try:
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            old.replace(path)
+        raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _beside(path: Path, ending: str) -> Path:
-    """A hidden, unused name in the same folder, because a move within a file system is atomic."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
 # -- drafts
@@ -201,12 +189,12 @@ def _draft(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     fresh, draft = _beside(path, "new"), _beside(path, "partial")
     with ExitStack() as locks:
         try:  # starts here, because an interrupt can occur at any time
-            with _explained(path):
+            with explained(path):
                 make(fresh)
                 with suppress(OSError):
                     locks.enter_context(_locked(fresh))
                 fresh.rename(draft)  # not earlier: other processes remove a draft that is not locked
-            with _explained(path, draft):
+            with explained(path, draft):
                 yield draft
         finally:
             _remove(fresh)
@@ -238,10 +226,10 @@ def _remove_unused(entry: Path, locks: Iterable[Path]) -> None:
 
 def _remove(path: Path) -> None:
     """Remove a file or folder if possible: an error here must not replace an earlier error."""
-    if _is_folder(path):
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
+    with suppress(OSError):
+        if _is_folder(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink()
 
 
@@ -267,20 +255,86 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+# -- names, and errors of the file system
+
+
+def _named_beside(path: Path, before: str, after: str) -> Path:
+    """A path in the same folder: the name with text before and after; a long name is cut and gets a hash."""
+    whole = os.fsencode(path.name)
+    room = _LONGEST_NAME - len(before) - len(after)
+    if len(whole) <= room:
+        return path.with_name(f"{before}{path.name}{after}")
+    digest = hashlib.sha256(whole).hexdigest()[:16]
+    start = whole[: room - len(digest) - 1].decode("utf-8", "ignore")
+    return path.with_name(f"{before}{start}-{digest}{after}")
+
+
+def hidden_beside(path: Path, ending: str) -> Path:
+    """The hidden path `.NAME.ENDING` in the same folder, see `_named_beside`."""
+    return _named_beside(path, ".", f".{ending}")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A hidden, unused name in the same folder, because a move within a file system is atomic."""
+    return hidden_beside(path, f"{uuid.uuid4().hex[:8]}.{ending}")
+
+
+def _try_name(path: Path) -> None:
+    """Raise OSError if the file system does not accept the path, for example because its name is too long."""
+    with suppress(FileNotFoundError):
+        os.lstat(path)
+
+
+def _try_writing(path: Path) -> None:
+    """Create and remove a hidden file in the first existing folder above `path`; raises OSError if that fails."""
+    place = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    trial = _beside(place / "communique", "partial")
+    trial.touch()
+    with suppress(OSError):
+        trial.unlink()
+
+
 @contextmanager
-def _explained(path: Path, draft: Path | None = None) -> Iterator[None]:
+def explained(path: Path, draft: Path | None = None) -> Iterator[None]:
     """Convert file system errors into a DataError for `path`; if `draft` is given, only errors about the draft."""
     try:
         yield
-    except OSError as error:
-        if draft is not None and not _concerns(error, draft):
+    except DataError:
+        raise
+    except Exception as error:
+        found = _system_error(error)
+        if found is None or (draft is not None and not _concerns(found, draft)):
             raise
-        if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
-            raise DataError(f"{path}: the folder {path.parent} does not exist. Create the folder first.") from error
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}). Nothing was changed.") from error
+        raise DataError(f"{path}: {_reason(path, found)}") from error
+
+
+def _system_error(error: Exception) -> OSError | None:
+    if isinstance(error, OSError):
+        return error
+    # Libraries written in Rust (safetensors, tokenizers) only mention the error in their message.
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
+
+
+def _reason(path: Path, error: OSError) -> str:
+    if error.errno == errno.ENOENT and not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist. Create the folder first."
+    repair = "Choose another path."
+    if error.errno == errno.ENAMETOOLONG:
+        repair = "Choose a shorter name."
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        repair = "A part of this path is a file, but a folder is needed. Choose another path."
+    elif error.errno in _NOT_ALLOWED:
+        repair = "Choose a folder in which you may write."
+    elif error.errno in _NO_ROOM:
+        repair = "Free some space, or choose a path on another disk."
+    reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+    return f"cannot be written ({reason}). Nothing was changed. {repair}"
 
 
 def _concerns(error: OSError, draft: Path) -> bool:
     # The error for a full disk has no file name; only the draft is being written at that time.
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-    return full or (isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(draft))
+    if error.errno in (*_NO_ROOM, errno.EROFS) or not os.path.lexists(draft):
+        return True
+    name = error.filename
+    return isinstance(name, str | Path) and Path(name).absolute().is_relative_to(draft.absolute())

@@ -61,8 +61,8 @@ class Document:
 
     @property
     def id(self) -> str:
-        """Content hash of `source` and `text`."""
-        return document_id(self.source, self.text)
+        """Content hash of `source` and `text`; `\r\n` counts as `\n`."""
+        return document_id(self.source, self.text.replace("\r\n", "\n"))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,9 +12,12 @@ from typing import Any
 
 from labels.errors import DataError
 from labels.files import whole_file
+from labels.output.table_files import check_spreadsheet, csv_writer, json_lines
+from labels.output.text_files import text_folder
 from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.text.documents import find_files, read_file
+from labels.text.rows import Row
 from labels.text.sentences import count_boilerplate, split_sentences, whole_sentence
 from trainer.model.model import Model
 
@@ -26,8 +27,6 @@ SAID = 20
 _CHUNK = 2048
 _SENTENCE = ("document_id", "sentence_id", "source", "start", "end", "text")
 _MODEL = ("model_id", "codebook_hash")
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -62,6 +61,8 @@ def predict_files(
     split: bool = True,
     keep_boilerplate: bool = False,
     text_column: str = "",
+    for_spreadsheet: bool = False,
+    texts: Path | None = None,
 ) -> PredictReport:
     """Predict every sentence of the inputs and write one row per sentence. An incomplete output is never left behind.
 
@@ -71,42 +72,63 @@ def predict_files(
         split: split documents into sentences; if false, every document (row) is one sentence.
         keep_boilerplate: also predict boilerplate, instead of setting it aside.
         text_column: the column with the texts of tables; empty for `text`.
+        for_spreadsheet: put an apostrophe before cells of a .csv file that a spreadsheet would execute.
+        texts: folder for the texts of the documents (see `labels.output.text_files`); an earlier one is replaced.
 
     Raises:
         DataError: an input does not exist or is also the output, nothing could be read, or the output cannot be
             written.
     """
-    if output.suffix.lower() not in OUTPUT_SUFFIXES:
+    _check_suffix(output, for_spreadsheet=for_spreadsheet)
+    if texts is not None and output.resolve().is_relative_to(texts.resolve()):
         raise DataError(
-            f"{output}: predictions can be written to {', '.join(OUTPUT_SUFFIXES)} files. Change the file extension."
+            f"{output}: the folder {texts} is replaced as a whole. Choose another place with --out or --texts."
         )
-    files = _files_but(output, inputs)
+    outputs = {"--out": output} if texts is None else {"--out": output, "--texts": texts}
+    files = _files_but(outputs, inputs)
     report = PredictReport()
-    documents = _documents(files, report, text_column)
-    sentences = _sentences(documents, report, split=split, keep_boilerplate=keep_boilerplate)
-    with whole_file(output) as draft:
-        with _writer(draft, output.suffix.lower(), model.labels) as write:
+    with ExitStack() as drafts:
+        keep_text = drafts.enter_context(text_folder(texts)) if texts else None
+        draft = drafts.enter_context(whole_file(output))
+        documents = _documents(files, report, text_column)
+        kept = _with_texts(documents, report, keep_text) if keep_text else documents
+        sentences = _sentences(kept, report, split=split, keep_boilerplate=keep_boilerplate)
+        with _writer(draft, output, model.labels, for_spreadsheet=for_spreadsheet) as write:
             # Chunks are large enough for batching, and small enough for the memory.
             while chunk := list(islice(sentences, _CHUNK)):
                 rows = predict_rows(model, chunk)
                 write(rows)
                 report.sentences += len(rows)
                 report.assigned.update(label for row in rows for label in row["labels"])
-        # Inside `whole_file`, an error discards the draft, so that no empty output is left.
+        # Inside the block, an error discards the drafts, so that no empty output is left.
         if not report.documents:
             problems = "\n  ".join(report.rejected[:5]) or "no text"
             raise DataError(f"Nothing could be read, so {output} was not written:\n  {problems}")
     return report
 
 
-def _files_but(output: Path, inputs: Iterable[Path]) -> list[Path]:
-    """The input files, without the output of an earlier call in one of the input folders."""
-    inputs, own = list(inputs), output.resolve()
-    if own in {path.resolve() for path in inputs}:
+def _check_suffix(output: Path, *, for_spreadsheet: bool) -> None:
+    suffix = output.suffix.lower()
+    if suffix not in OUTPUT_SUFFIXES:
         raise DataError(
-            f"{output}: this file is an input, so it cannot also be the output. Choose another file with --out."
+            f"{output}: predictions can be written to {', '.join(OUTPUT_SUFFIXES)} files. Change the file extension."
         )
-    return [file for file in find_files(inputs) if file.resolve() != own]
+    if for_spreadsheet:
+        check_spreadsheet(output)
+
+
+def _files_but(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> list[Path]:
+    """The input files, without the outputs (by option) that an earlier call left in one of the input folders."""
+    inputs, own = list(inputs), {option: path.resolve() for option, path in outputs.items()}
+    for option, place in own.items():
+        for given in inputs:
+            if given.resolve().is_relative_to(place):
+                raise DataError(
+                    f"{outputs[option]}: this is or contains the input {given}, so it cannot also be an output. Choose "
+                    f"another place with {option}."
+                )
+    found = ((file, file.resolve()) for file in find_files(inputs))
+    return [file for file, place in found if not any(place.is_relative_to(other) for other in own.values())]
 
 
 def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -> list[Row]:
@@ -137,6 +159,19 @@ def _documents(files: Sequence[Path], report: PredictReport, text_column: str) -
     report_progress("Predicting", len(files), len(files))
 
 
+def _with_texts(
+    documents: Iterable[Document], report: PredictReport, keep_text: Callable[[Document], None]
+) -> Iterator[Document]:
+    """Write the text of each document; a document whose text cannot be kept is left out."""
+    for document in documents:
+        try:
+            keep_text(document)
+        except DataError as error:
+            report.reject(str(error))
+        else:
+            yield document
+
+
 def _sentences(
     documents: Iterable[Document], report: PredictReport, *, split: bool, keep_boilerplate: bool
 ) -> Iterator[tuple[Document, Sentence]]:
@@ -150,25 +185,25 @@ def _sentences(
 
 
 @contextmanager
-def _writer(path: Path, suffix: str, labels: Sequence[str]) -> Iterator[Callable[[list[Row]], object]]:
-    """Open the file at `path`; yields a function that appends rows in the format of a file extension."""
-    if suffix == ".parquet":
+def _writer(
+    draft: Path, output: Path, labels: Sequence[str], *, for_spreadsheet: bool
+) -> Iterator[Callable[[list[Row]], object]]:
+    """Open the file `draft`; yields a function that appends rows in the format of the extension of `output`."""
+    if output.suffix.lower() == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         schema = _parquet_schema(labels)
-        with pq.ParquetWriter(path, schema) as parquet:
+        with pq.ParquetWriter(draft, schema) as parquet:
             yield lambda rows: parquet.write_table(pa.Table.from_pylist(rows, schema=schema))
-        return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if suffix == ".jsonl":
-            yield lambda rows: file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            return
+    elif output.suffix.lower() == ".jsonl":
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            yield lambda rows: file.writelines(json_lines(rows))
+    else:
         # In CSV, every label has a probability column of its own; the `probabilities` mapping is ignored.
         columns = [*_SENTENCE, "labels", *(f"p:{label}" for label in labels), *_MODEL]
-        table = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
-        table.writeheader()
-        yield lambda rows: table.writerows(map(_csv_row, rows))
+        with csv_writer(draft, columns, output, for_spreadsheet=for_spreadsheet) as write:
+            yield lambda rows: write(map(_csv_row, rows))
 
 
 def _csv_row(row: Row) -> Row:

@@ -45,8 +45,11 @@ def agreement_command(
     """Measure the agreement of annotators: Cohen's kappa and Krippendorff's alpha per label, with intervals."""
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
+    from labels.files import check_file
 
     with opened_store(store, codebook) as (opened, book, settings):
+        if json is not None:
+            check_file(json)  # before the bootstrap, which can take minutes
         events = opened.events.all()
         found = opened.documents.sentences({event.sentence_id for event in events})
         history = opened.codebooks.history()

@@ -12,6 +12,7 @@ from labels.cli.terminal import (
     BlankOption,
     CodebookOption,
     LabelColumnOption,
+    SpreadsheetOption,
     StoreOption,
     TextColumnOption,
     console,
@@ -84,6 +85,7 @@ def annotations_export(
         str,
         typer.Option("--annotator", help="Export only this annotator's decisions (default: all).", metavar="NAME"),
     ] = "",
+    for_spreadsheet: SpreadsheetOption = False,
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
@@ -93,7 +95,7 @@ def annotations_export(
 
     found = find_format(format)
     with opened_store(store, codebook) as (opened, book, _):
-        written, left_out = export_file(opened, file, book, format, clean(annotator))
+        written, left_out = export_file(opened, file, book, format, clean(annotator), for_spreadsheet=for_spreadsheet)
     console.print(f"{found.unit.capitalize()} written to {file}: {written}.")
     _print_counts("Left out", left_out)
     _print_phrases("Not included in this format:", found.lost)

@@ -127,17 +127,39 @@ def print_next(*commands: str) -> None:
 
 @contextmanager
 def reporting_errors() -> Iterator[None]:
-    """Print a `CommuniqueError` as one message on standard error and exit with the code of its class."""
+    """Print a `CommuniqueError` as one message on standard error and exit with the code of its class.
+
+    Other errors of the file system are also printed as one message; the exit code is 1.
+    """
     try:
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk is reported here, and not by Python at exit
     except CommuniqueError as error:
-        typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
-        typer.echo(visible(str(error)), err=True)
+        _print_error(str(error))
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
-        # The reader (such as `head`) has closed the pipe. Discard further output, or Python reports an error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # The reader (such as `head`) has closed the pipe.
+        _discard_output()
         raise typer.Exit(0) from None
+    except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else "A file or the standard output"
+        _print_error(f"{place}: cannot be read or written ({error.strerror or error}). Check the path and the disk.")
+        _discard_output()
+        raise typer.Exit(1) from error
+
+
+def _print_error(message: str) -> None:
+    typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(visible(message), err=True)
+
+
+def _discard_output() -> None:
+    """Discard output that cannot be written, or Python reports a second error at exit."""
+    try:
+        sys.stdout.flush()
+    except (OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @contextmanager
@@ -212,6 +234,13 @@ BlankOption = Annotated[
         "--blank",
         help="Meaning of blank label cells: no label applies (none), or nobody decided, so the rows are left out "
         "(undecided).",
+    ),
+]
+SpreadsheetOption = Annotated[
+    bool,
+    typer.Option(
+        "--for-spreadsheet",
+        help="In a .csv file, put an apostrophe before cells that a spreadsheet would execute, such as =1+1.",
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier call.")]

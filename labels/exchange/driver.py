@@ -95,21 +95,29 @@ def import_file(
 
 
 def export_file(
-    store: Store, path: str | Path, codebook: Codebook, format: str = "jsonl", annotator: str = ""
+    store: Store,
+    path: str | Path,
+    codebook: Codebook,
+    format: str = "jsonl",
+    annotator: str = "",
+    *,
+    for_spreadsheet: bool = False,
 ) -> Exported:
     """Write the decisions in the store, or only the decisions of `annotator`, to a file or folder.
 
-    The file or folder is written completely or not at all.
+    The file or folder is written completely or not at all. With `for_spreadsheet`, cells of a CSV file that a
+    spreadsheet would execute get an apostrophe, which importing the file removes again.
 
     Raises:
-        InputError: the format is unknown, or the file has the wrong extension or cannot be written; also as for
-            `labels.exchange.decisions.select`.
+        InputError: the format is unknown, the file has the wrong extension or cannot be written, or `for_spreadsheet`
+            is true for a file that is not CSV; also as for `labels.exchange.decisions.select`.
     """
     path, found = Path(path), find_format(format)
     ending = _checked_ending(path, found)
     selection = select(store, codebook, found.carries, annotator, skipped=found.carries_skipped)
     with PLUGINS.blaming(format):
-        found.write(path, found.build(selection, ending), codebook)
+        write = found.write_for_spreadsheet if for_spreadsheet else found.write
+        write(path, found.build(selection, ending), codebook)
     return Exported(len(selection.decisions), selection.left_out)
 
 
@@ -273,14 +281,14 @@ def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
             f"First add the documents with `{command('ingest', 'PATH', store=store.name)}`."
         )
     # An id alone may be copied or reused; the sentence is the same only if the text is also equal.
-    if stored is None or not (line.must_be_stored or stored.text == line.sentence.text):
+    if stored is None or not (line.must_be_stored or _is_same_text(stored.text, line.sentence.text)):
         return line
     return Line(replace(line.event, sentence_id=stored.id), stored, place=line.place)
 
 
 def _text_about(line: UnseenLine, stored: Sentence | None) -> UnseenLine:
     """As `_about`, for a text without a decision."""
-    if stored is None or stored.text != line.sentence.text:
+    if stored is None or not _is_same_text(stored.text, line.sentence.text):
         return line
     return replace(line, sentence=stored, document=None)
 
@@ -302,6 +310,12 @@ def _similar_names(store: Store, lines: Iterable[Line]) -> Iterator[str]:
 
 def _folded(name: str) -> str:
     return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
+
+
+def _is_same_text(one: str, other: str) -> bool:
+    # Other tools may change the line ends of a text.
+    ends = re.compile(r"\r\n?")
+    return one == other or ends.sub("\n", one) == ends.sub("\n", other)
 
 
 def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:

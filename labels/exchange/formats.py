@@ -36,7 +36,6 @@ or fails, a one-line message names its package; other formats are not affected.
 
 from __future__ import annotations
 
-import csv
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,6 +52,7 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.lines import Line, UnseenLine
 from labels.files import whole_file, write_whole
+from labels.output.table_files import csv_cell, json_lines, json_text, write_csv
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence
 from labels.text.rows import Row, read_rows
@@ -161,10 +161,25 @@ class Format(ABC):
         ending = path.suffix.lower()
         if ending in (".csv", ".parquet"):
             rows = list(rows)  # the columns of a table depend on all rows
-            write = _write_csv if ending == ".csv" else _write_parquet
+            write = write_csv if ending == ".csv" else _write_parquet
             write(path, rows, columns_of(rows, self.columns(codebook)))
         else:
-            write_whole(path, _array(rows) if ending == ".json" else _json_lines(rows))
+            write_whole(path, _array(rows) if ending == ".json" else json_lines(rows))
+
+    def write_for_spreadsheet(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
+        """Write records to a CSV file in which a spreadsheet executes no cell (see `labels.output.apostrophes`).
+
+        Raises:
+            InputError: the format does not write this file as CSV.
+            DataError: the file cannot be written.
+        """
+        if path.suffix.lower() != ".csv" or type(self).write is not Format.write:
+            raise InputError(
+                f"{path}: --for-spreadsheet is only for CSV files, but format {self.name} writes another file here. "
+                "Export to a .csv file, for example with --format csv, or leave out --for-spreadsheet."
+            )
+        rows = list(rows)
+        write_csv(path, rows, columns_of(rows, self.columns(codebook)), for_spreadsheet=True)
 
     @property
     def unit(self) -> str:
@@ -288,7 +303,7 @@ def arrow_column(values: Sequence[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([None if value is None else _cell(value) for value in values])
+        return pa.array([None if value is None else csv_cell(value) for value in values])
 
 
 def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
@@ -311,32 +326,13 @@ def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
         yield number, record
 
 
-def _json_lines(rows: Iterable[Row]) -> Iterator[str]:
-    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 def _array(rows: Iterable[Row]) -> Iterator[str]:
     """The chunks of a JSON array, with one record per line."""
     before = "[\n"
     for row in rows:
-        yield before + json.dumps(row, ensure_ascii=False)
+        yield before + json_text(row)
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
-
-
-def _write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        # The line terminator of RFC 4180; with it, the writer also puts quotes around a lone carriage return.
-        writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
-
-
-def _cell(value: Any) -> str:
-    """Convert a value to a CSV cell: text is unchanged, null becomes empty, other values become JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _write_parquet(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -281,12 +282,18 @@ def _seconds(row: Row, place: str) -> float | None:
 
 def dataset_card(codebook: Codebook, size: int) -> str:
     """Build the README.md of a dataset folder, which describes the rows and includes the codebook."""
+    import yaml
+
+    # YAML puts a language such as `no` in quotes, which would otherwise be a boolean.
+    head = yaml.safe_dump({"language": codebook.language, "task_categories": ["text-classification"]}, sort_keys=False)
+    toml = dump_codebook(codebook)
+    fence = "~" * max([4, *(len(run) + 1 for run in re.findall("~+", toml))])
     column = "`label`, one class or null" if codebook.exclusive else "`labels`, a list of names"
     return (
-        f"---\nlanguage: {codebook.language}\ntask_categories:\n- text-classification\n---\n\n"
+        f"---\n{head}---\n\n"
         f"# {codebook.name} {codebook.version}\n\n{codebook.description}\n\n"
         f"{size} sentences with their gold labels ({column}; empty means that the sentence was reviewed and "
-        f"has no label). Codebook hash: {codebook.hash}.\n\n## Codebook\n\n~~~~toml\n{dump_codebook(codebook)}~~~~\n"
+        f"has no label). Codebook hash: {codebook.hash}.\n\n## Codebook\n\n{fence}toml\n{toml}{fence}\n"
     )
 
 

@@ -172,7 +172,7 @@ def _row_document(path: Path, number: int, row: Row) -> Document:
     text = row_text(row, place)
     names = (row.get("source"), row.get("document_id"), row.get("id"))
     source = next((name for name in names if name not in (None, "")), None)
-    return _document(row | {"source": source}, text.replace("\r\n", "\n"), path, place)
+    return _document(row | {"source": source}, text, path, place)
 
 
 def _document(matter: Matter, text: str, path: Path, place: str) -> Document:

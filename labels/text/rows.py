@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
+from labels.output.apostrophes import without_apostrophes
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form, separator_note
 
 Row = dict[str, Any]
@@ -170,6 +171,11 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
                     f"{place}: the header has {len(names)} fields, but this row has more or fewer. "
                     f"Put fields that contain {form.name} in quotes."
                 )
+                continue
+            try:
+                row = without_apostrophes(row, place)
+            except DataError as error:
+                reject(str(error))
                 continue
             yield number, row
 

@@ -13,6 +13,7 @@ import pytest
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.records import Document, document_id, sentence_id
+from labels.text.rows import read_rows
 from labels.text.sentences import split_sentences, whole_sentence
 from tests.conftest import make_examples, progress_reports
 from trainer.calibration.calibration import Calibration, LabelCalibration
@@ -192,6 +193,103 @@ def test_progress_counts_files_up_to_all(model: Model, article: Path) -> None:
     with progress_reports() as reports:
         predict_files(model, [article, Path("second.txt")], Path("out.jsonl"))
     assert reports == [("Predicting", done, 2) for done in (0, 1, 2)]
+
+
+# -- offsets and texts
+
+
+def text_of(folder: Path, row: dict[str, Any]) -> str:
+    with (folder / f"{row['document_id']}.txt").open(encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_offsets_index_the_written_texts(model: Model, write_jsonl: WriteJsonl, suffix: str) -> None:
+    Path("plain.txt").write_bytes(ARTICLE.replace("\n", "\r\n").encode())
+    Path("page.md").write_text("---\ntitle: A title\n---\n# Oslo pledged\n\n*Rain* fell.\n", encoding="utf-8")
+    cell = "Oslo pledged fuel.\r\nThe envoy called for a truce.\rRain 🕊 fell."
+    rows = write_jsonl("rows.jsonl", [{"text": cell, "source": "wire"}])
+    predict_files(model, [Path("plain.txt"), Path("page.md"), rows], Path(f"out{suffix}"), texts=Path("texts"))
+    predicted = read_back(Path(f"out{suffix}"))
+    assert [row["text"] for row in predicted][:3] == SENTENCES
+    assert [text_of(Path("texts"), row)[row["start"] : row["end"]] for row in predicted] == [
+        row["text"] for row in predicted
+    ]
+    in_cell = [row for row in predicted if row["source"] == "wire"]
+    assert [cell[row["start"] : row["end"]] for row in in_cell] == [
+        "Oslo pledged fuel.",
+        "The envoy called for a truce.",
+        "Rain 🕊 fell.",
+    ]
+    assert len({row["document_id"] for row in predicted}) == 3
+    index = json.loads(Path("texts/texts.json").read_text(encoding="utf-8"))
+    assert [(entry["source"], entry["title"]) for entry in index] == [
+        ("plain.txt", ""),
+        ("page.md", "A title"),
+        ("wire", ""),
+    ]
+    assert {entry["file"] for entry in index} | {"texts.json"} == {path.name for path in Path("texts").iterdir()}
+
+
+def test_a_folder_of_texts_is_replaced_by_the_next_call_but_never_read_or_mixed_with_other_files(
+    model: Model, isolated: Path
+) -> None:
+    (isolated / "news").mkdir()
+    (isolated / "news" / "one.txt").write_text(ARTICLE, encoding="utf-8")
+    for _ in range(2):
+        report = predict_files(model, [Path("news")], Path("out.jsonl"), texts=Path("news/texts"))
+        assert report.documents == 1
+        assert len(list(Path("news/texts").iterdir())) == 2
+    (isolated / "news" / "texts" / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(DataError, match=r"texts: this folder is not empty\. Choose another folder with --texts\."):
+        predict_files(model, [Path("news/one.txt")], Path("out.jsonl"), texts=Path("news/texts"))
+    assert Path("news/texts/mine.txt").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("output", "texts"),
+    [("texts/out.jsonl", "texts"), ("a.jsonl", "a.jsonl"), ("out.jsonl", "news"), ("out.jsonl", "news/one")],
+)
+def test_outputs_that_overlap_with_each_other_or_the_inputs_are_refused(
+    model: Model, isolated: Path, output: str, texts: str
+) -> None:
+    (isolated / "news" / "one").mkdir(parents=True)
+    (isolated / "news" / "one" / "a.txt").write_text(ARTICLE, encoding="utf-8")
+    with pytest.raises(DataError, match="Choose another place with "):
+        predict_files(model, [Path("news/one")], Path(output), texts=Path(texts))
+    assert sorted(str(path) for path in Path().rglob("*")) == ["news", "news/one", "news/one/a.txt"]
+
+
+def test_one_text_with_two_line_ends_is_written_once(model: Model, write_jsonl: WriteJsonl) -> None:
+    texts = ["Oslo pledged.\nRain fell.", "Oslo pledged.\nRain fell.", "Oslo pledged.\r\nRain fell."]
+    rows = write_jsonl("rows.jsonl", [{"text": text, "source": "wire"} for text in texts])
+    report = predict_files(model, [rows], Path("out.jsonl"), texts=Path("texts"))
+    assert report.left_out == 1
+    assert "the same text with other line ends" in report.rejected[0]
+    assert all(text_of(Path("texts"), row) == texts[0] for row in read_back(Path("out.jsonl")))
+
+
+# -- files for spreadsheets
+
+
+def test_predictions_for_a_spreadsheet_have_apostrophes_and_plain_numbers(
+    model: Model, write_jsonl: WriteJsonl
+) -> None:
+    texts = ["=1+1 pledged.", "Rain fell."]
+    path = write_jsonl("rows.jsonl", [{"text": text} for text in texts])
+    predict_files(model, [path], Path("out.csv"), split=False, for_spreadsheet=True)
+    with Path("out.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["text"] for row in rows] == ["'=1+1 pledged.", "Rain fell."]
+    assert all(0 <= float(row["p:aid"]) <= 1 for row in rows)
+    assert [row["text"] for _, row in read_rows(Path("out.csv"))] == texts
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_other_files_are_not_written_for_spreadsheets(model: Model, article: Path, suffix: str) -> None:
+    with pytest.raises(DataError, match=rf"out\{suffix}: --for-spreadsheet is only for \.csv files"):
+        predict_files(model, [article], Path(f"out{suffix}"), for_spreadsheet=True)
+    assert [path.name for path in Path().iterdir()] == ["article.txt"]
 
 
 # -- what cannot be read or written

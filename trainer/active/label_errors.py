@@ -9,9 +9,6 @@ Data".
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +20,8 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, ExperimentError
-from labels.files import write_whole
+from labels.files import check_file, write_whole
+from labels.output.table_files import check_spreadsheet, json_lines, write_csv
 from labels.progress import report_progress
 from labels.records import Example
 from labels.settings import command
@@ -130,35 +128,38 @@ def queue_relabelling(store: Store, errors: Iterable[LabelError]) -> int:
     return store.relabelling.add([(error.sentence_id, error.reason, error.labels) for error in errors], source=_SOURCE)
 
 
-def write_label_errors(path: Path, errors: Sequence[LabelError]) -> None:
+def write_label_errors(path: Path, errors: Sequence[LabelError], *, for_spreadsheet: bool = False) -> None:
     """Write label errors to a .jsonl or .csv file; in CSV, labels are joined by `|`. Never leaves a partial file.
+
+    Args:
+        for_spreadsheet: put an apostrophe before cells of a .csv file that a spreadsheet would execute.
+
+    Raises:
+        DataError: see `check_output`.
+    """
+    check_output(path, for_spreadsheet=for_spreadsheet)
+    if path.suffix.lower() == ".jsonl":
+        write_whole(path, json_lines(map(asdict, errors)))
+        return
+    rows = (
+        asdict(error) | {"labels": "|".join(error.labels), "suggested": "|".join(error.suggested)} for error in errors
+    )
+    write_csv(path, rows, list(LabelError.__dataclass_fields__), for_spreadsheet=for_spreadsheet)
+
+
+def check_output(path: Path, *, for_spreadsheet: bool = False) -> None:
+    """Check that `write_label_errors` can write this file, before a long computation.
 
     Raises:
         DataError: the file has another extension, or it cannot be written.
-    """
-    check_output(path)
-    if path.suffix.lower() == ".jsonl":
-        write_whole(path, (json.dumps(asdict(error), ensure_ascii=False) + "\n" for error in errors))
-        return
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(LabelError.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        asdict(error) | {"labels": "|".join(error.labels), "suggested": "|".join(error.suggested)} for error in errors
-    )
-    write_whole(path, [table.getvalue()])
-
-
-def check_output(path: Path) -> None:
-    """Check that `write_label_errors` can write a file with this extension, before a long computation.
-
-    Raises:
-        DataError: the file has another extension.
     """
     if path.suffix.lower() not in OUTPUT_SUFFIXES:
         raise DataError(
             f"{path}: the list can be written to {' or '.join(OUTPUT_SUFFIXES)} files. Change the file extension."
         )
+    if for_spreadsheet:
+        check_spreadsheet(path)
+    check_file(path)
 
 
 def out_of_sample(examples: Sequence[Example], codebook: Codebook, *, kind: Kind, folds: int, seed: int) -> Floats:

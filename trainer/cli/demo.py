@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from labels.records import Document
+    from labels.text.rows import Row
     from trainer.data.splits import Split
     from trainer.model.model import Model
-    from trainer.predict import Row
     from trainer.runs.demo import Champion, Corpus
 
 

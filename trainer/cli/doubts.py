@@ -10,6 +10,7 @@ import typer
 
 from labels.cli.terminal import (
     CodebookOption,
+    SpreadsheetOption,
     StoreOption,
     console,
     number,
@@ -18,6 +19,7 @@ from labels.cli.terminal import (
     progress_bars,
     table,
 )
+from labels.errors import InputError
 from labels.settings import relabel_command
 
 if TYPE_CHECKING:
@@ -36,13 +38,16 @@ def doubts(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of sentences to list.")] = 100,
     queue: Annotated[bool, typer.Option("--queue", help="Queue the listed sentences for labelling again.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write the list to a .jsonl or .csv file.")] = None,
+    for_spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """List labels that are likely wrong: cross-validated models contradict them."""
     from trainer.active import label_errors
 
     # Checked first, because cross-validation can take minutes.
+    if for_spreadsheet and out is None:
+        raise InputError("--for-spreadsheet needs a file. Add --out FILE.csv.")
     if out is not None:
-        label_errors.check_output(out)
+        label_errors.check_output(out, for_spreadsheet=for_spreadsheet)
     with opened_store(store, codebook) as (opened, book, settings):
         with progress_bars():
             report = label_errors.store_label_errors(
@@ -50,7 +55,7 @@ def doubts(
             )
         queued = label_errors.queue_relabelling(opened, report.errors) if queue else None
     if out is not None:
-        label_errors.write_label_errors(out, report.errors)
+        label_errors.write_label_errors(out, report.errors, for_spreadsheet=for_spreadsheet)
     print_doubts(report, out, queued, settings)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import TextColumnOption, console, progress_bars
+from labels.cli.terminal import SpreadsheetOption, TextColumnOption, console, progress_bars
 from trainer.cli.evaluate import ArtefactArgument, load_model
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ def predict(
     ] = True,
     keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")] = False,
     text_column: TextColumnOption = "",
+    for_spreadsheet: SpreadsheetOption = False,
+    texts: Annotated[
+        Path | None,
+        typer.Option("--texts", help="Also write the text of each document to DOCUMENT_ID.txt in this folder."),
+    ] = None,
 ) -> None:
     """Label every sentence of a corpus of any size; writes one row per sentence, with labels and probabilities."""
     from trainer.predict import predict_files
@@ -33,12 +38,19 @@ def predict(
     model = load_model(artefact)
     with progress_bars():
         report = predict_files(
-            model, inputs, output, split=split, keep_boilerplate=keep_boilerplate, text_column=text_column
+            model,
+            inputs,
+            output,
+            split=split,
+            keep_boilerplate=keep_boilerplate,
+            for_spreadsheet=for_spreadsheet,
+            texts=texts,
+            text_column=text_column,
         )
-    print_predicted(report, model, output)
+    print_predicted(report, model, output, texts)
 
 
-def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
+def print_predicted(report: PredictReport, model: Model, output: Path, texts: Path | None = None) -> None:
     """Print the counts of documents, sentences, boilerplate and labels, and the inputs left out."""
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
@@ -54,4 +66,4 @@ def print_predicted(report: PredictReport, model: Model, output: Path) -> None:
     for label in model.labels:
         if assigned := report.assigned[label]:
             console.print(f"  {label:<24} {assigned:>6}  {assigned / report.sentences:6.1%}")
-    console.print(f"Written to {output}.")
+    console.print(f"Written to {output}{f', the texts of the documents to {texts}' if texts else ''}.")

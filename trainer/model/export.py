@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from labels.errors import ArtefactError, DataError
-from labels.files import output_folder, refuse_occupied
+from labels.output.folders import output_folder, refuse_occupied
 from labels.progress import report_progress
 from labels.records import Example
 from labels.text.examples import read_examples

@@ -9,7 +9,7 @@ from pathlib import Path
 from labels.codebook.schema import load_codebook
 from labels.errors import TrackingError
 from labels.exchange.driver import import_file
-from labels.files import refuse_occupied
+from labels.output.folders import make_folder, refuse_occupied
 from labels.progress import progress_stage, report_progress
 from labels.store import Store, TextCounts
 from labels.store.documents import ingest
@@ -45,7 +45,7 @@ def read_corpus(out: Path) -> Corpus:
         DataError: the folder `out` is not empty.
     """
     refuse_occupied(out, repair="Choose another folder with --out, or delete this folder.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / "communique.db"
     codebook = load_codebook(STARTER_CODEBOOK)
     with Store(path) as store:

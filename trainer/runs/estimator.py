@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import ArtefactError, ExperimentError, did_you_mean
-from labels.files import output_folder, refuse_occupied
+from labels.output.folders import output_folder, refuse_occupied
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import Experiment, describe_problems

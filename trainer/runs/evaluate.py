@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from labels.files import output_folder, refuse_occupied
+from labels.output.folders import output_folder, refuse_occupied
 from labels.records import Example
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from trainer.classifiers.base import label_matrix

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError, ExperimentError
-from labels.files import output_folder, refuse_occupied, sole_writer, write_whole
+from labels.files import sole_writer, write_whole
+from labels.output.folders import output_folder, refuse_occupied
+from labels.output.table_files import write_csv_table
 from labels.progress import progress_to, report_progress
 from labels.records import Example
 from trainer.classifiers.base import CalibratedClassifier, label_matrix
@@ -279,8 +281,6 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
 
 def _write(curve: LearningCurve, folder: Path) -> None:
     """Write the curve as JSON, all fits as CSV (one row per fit), and the plot."""
-    import pandas as pd
-
     rows = [[_row(curve, fit) for fit in point.fits] for point in curve.points]
     # The counts of a fit are arrays, which JSON cannot store: the fits are removed first, then added as plain rows.
     content = asdict(replace(curve, points=tuple(replace(point, fits=()) for point in curve.points)))
@@ -288,7 +288,7 @@ def _write(curve: LearningCurve, folder: Path) -> None:
         point["fits"] = own
     table = [{"labelled": point.labelled} | row for point, own in zip(curve.points, rows, strict=True) for row in own]
     write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
-    write_whole(folder / FILES[1], [pd.DataFrame(table, dtype=object).to_csv(index=False, lineterminator="\n")])
+    write_csv_table(folder / FILES[1], table)
     (folder / "plots").mkdir()
     draw_learning_curve(curve, folder / "plots" / "learning_curve.png")
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError, ExperimentError
-from labels.files import output_folder, refuse_occupied, sole_writer
+from labels.files import hidden_beside, sole_writer
+from labels.output.folders import output_folder, refuse_occupied
 from labels.progress import progress_stage
 from labels.records import Example
 from trainer.calibration.calibration import Calibration, Probabilities, fit_calibration, not_calibrated
@@ -77,7 +78,7 @@ def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | N
 
 def checkpoint_folder(out: Path) -> Path:
     """Return the folder that holds the checkpoints of a run with output folder `out` until its training is complete."""
-    return out.with_name(f".{out.name}.checkpoints")
+    return hidden_beside(out, "checkpoints")
 
 
 def help_train(experiment: Experiment, out: Path) -> None:

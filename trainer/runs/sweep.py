@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +12,10 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labels.errors import DataError, ExperimentError
-from labels.files import refuse_occupied, sole_writer, write_whole
+from labels.errors import ExperimentError
+from labels.files import sole_writer, write_whole
+from labels.output.folders import make_folder, refuse_occupied
+from labels.output.table_files import write_csv_table
 from labels.progress import progress_stage, report_progress
 from labels.settings import command
 from trainer.config.experiment import Experiment, dump_experiment, with_values
@@ -96,7 +97,7 @@ def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> 
 def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overwrite: bool) -> SweepResult:
     # Before the folder is emptied: data that cannot be read must not cost the results of an earlier sweep.
     dataset = load_dataset(experiment if overwrite else _on_split(experiment, out))
-    _make_folder(out, overwrite=overwrite)
+    make_folder(out, empty=overwrite)
     study = open_study(
         out / STUDY,
         space,
@@ -128,17 +129,6 @@ def _sweep(experiment: Experiment, out: Path, space: Mapping[str, Any], *, overw
         tracked=tracked,
         best_tracked=best_tracked,
     )
-
-
-def _make_folder(out: Path, *, overwrite: bool) -> None:
-    try:
-        if overwrite and out.is_dir():
-            shutil.rmtree(out)
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror or error}). Choose another folder with --out."
-        ) from error
 
 
 def _on_split(experiment: Experiment, out: Path) -> Experiment:
@@ -201,11 +191,7 @@ def _best(trials: Sequence[Trial], name: str) -> Trial:
 
 
 def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> None:
-    import pandas as pd
-
-    # With dtype object, pandas does not convert the integer in the choices 1 and 0.5 to a float.
-    table = pd.DataFrame(map(_row, study.trials), dtype=object)
-    write_whole(out / TRIALS, [table.to_csv(index=False, lineterminator="\n")])
+    write_csv_table(out / TRIALS, [_row(trial) for trial in study.trials])
     head = (
         f"# The best of {len(study.trials)} trials by macro-F1 on validation ({best.score:.4f}, optimistic).\n"
         f"#   {command('train', out / BEST_FILE, '--out', f'runs/{experiment.name}-best')}\n\n"

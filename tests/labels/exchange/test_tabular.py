@@ -10,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from labels.codebook.schema import dump_codebook
 from labels.errors import DataError
+from labels.exchange.tabular import dataset_card
 from labels.records import Annotation, Document, Sentence
 from labels.store import Store
 from labels.text.examples import read_examples
@@ -309,3 +311,10 @@ def test_documents_keep_their_provenance_from_the_table(store: Store, isolated: 
     assert (sentence.text, sentence.start, sentence.splitter) == ("Stop.", 1, "whole")
     expected = Document("wire", " Stop. ", url="u", title="t", date="2026-01-01")
     assert stored_document(store.url, sentence.document_id) == expected
+
+
+def test_the_dataset_card_keeps_any_language_and_codebook_readable() -> None:
+    codebook = MULTI.model_copy(update={"language": "no", "rules": ("~~~~~ is not the end.",)})
+    card = dataset_card(codebook, 3)
+    assert yaml.safe_load(card.split("---")[1]) == {"language": "no", "task_categories": ["text-classification"]}
+    assert card.endswith(f"\n~~~~~~toml\n{dump_codebook(codebook)}~~~~~~\n")

@@ -357,7 +357,7 @@ def test_the_mark_of_synthetic_text_is_read_as_tables_write_it(name: str, conten
 def test_rows_without_text_are_rejected_with_their_columns(write_jsonl: WriteJsonl) -> None:
     rows = [{"txt": "x", "id": 1}, {"text": 3}, {}, {"text": " \n"}, {"text": "Guns fell silent.\r\nIt rained."}]
     documents, rejected = read(write_jsonl("a.jsonl", rows))
-    assert [document.text for document in documents] == ["Guns fell silent.\nIt rained."]
+    assert [document.text for document in documents] == ["Guns fell silent.\r\nIt rained."]
     assert [message.split(": ")[0] for message in rejected] == [
         f"{Path.cwd() / 'a.jsonl'}:{row}" for row in (1, 2, 3, 4)
     ]

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -195,13 +195,13 @@ def _create_database(uri: str) -> None:
         return
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        shutil.copyfile(_empty_database(), draft)
-        # Unlike a move, a link cannot replace a file that another process created in the meantime.
-        os.link(draft, path)
-    except (OSError, ImportError):  # the function that creates the tables is not part of MLflow's public API
-        return
+        # ImportError: the function that creates the tables is not part of MLflow's public API.
+        with suppress(OSError, ImportError):
+            shutil.copyfile(_empty_database(), draft)
+            os.link(draft, path)  # unlike a move, a link cannot replace a file that another process has just created
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -226,7 +226,8 @@ def _empty_database() -> Path:
             engine.dispose()
             draft.replace(path)
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labels.errors import DataError
-from labels.files import output_folder, refuse_occupied
+from labels.output.folders import output_folder, refuse_occupied
 
 
 def test_an_occupied_folder_is_refused_with_the_options_that_help(full_folder: Path) -> None:

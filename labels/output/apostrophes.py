@@ -1,0 +1,74 @@
+"""Apostrophes before the cells of a CSV file that a spreadsheet would execute.
+
+Excel, LibreOffice and Google Sheets execute cells that begin with `=` or a similar character (OWASP, "CSV Injection").
+In a file for spreadsheets, such cells get an apostrophe, and the column `APOSTROPHES` lists the changed columns of each
+row. Reading removes exactly these apostrophes: other cells, and files without this column, keep theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from labels.errors import DataError
+
+APOSTROPHES = "communique:apostrophes"
+"""The last column of a file for spreadsheets: a JSON list of the columns that got an apostrophe; empty if none did."""
+
+# Some programs skip white space and invisible characters before they look for a formula. East Asian versions of Excel
+# also execute the full-width characters.
+_EXECUTED = re.compile(
+    r"[\t\r\n]|[\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*[=+\-@＝＋－＠]"
+)
+
+
+def spreadsheet_header(columns: Sequence[str]) -> list[str]:
+    """The header of a file for spreadsheets."""
+    return [*(f"'{name}" if name.startswith("'") or _EXECUTED.match(name) else name for name in columns), APOSTROPHES]
+
+
+def spreadsheet_cells(columns: Sequence[str], cells: Sequence[str], values: Sequence[Any]) -> list[str]:
+    """The cells of a row, with apostrophes where they are needed, and the cell of the column `APOSTROPHES`.
+
+    Args:
+        values: the values of the cells. Only strings can be formulas; a number such as -0.5 stays a number.
+    """
+    changed = [
+        isinstance(value, str) and _EXECUTED.match(text) is not None for value, text in zip(values, cells, strict=True)
+    ]
+    names = [name for name, own in zip(columns, changed, strict=True) if own]
+    safe = [f"'{text}" if own else text for text, own in zip(cells, changed, strict=True)]
+    return [*safe, json.dumps(names, ensure_ascii=False) if names else ""]
+
+
+def without_apostrophes(row: dict[str, Any], place: str) -> dict[str, Any]:
+    """The row of a CSV file as it was before `spreadsheet_header` and `spreadsheet_cells`.
+
+    Rows of other files are returned unchanged. A cell that lost its apostrophe in a spreadsheet is also unchanged.
+
+    Raises:
+        DataError: the cell of the column `APOSTROPHES` is not a list of names.
+    """
+    if APOSTROPHES not in row:
+        return row
+    cells = {name.removeprefix("'"): value for name, value in row.items() if name != APOSTROPHES}
+    for name in _listed(row[APOSTROPHES], place):
+        cell = cells.get(name)
+        if isinstance(cell, str) and cell.startswith("'") and _EXECUTED.match(cell, 1):
+            cells[name] = cell[1:]
+    return cells
+
+
+def _listed(cell: Any, place: str) -> list[str]:
+    try:
+        names = json.loads(cell or "[]")
+    except (TypeError, ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f"{place}: the column `{APOSTROPHES}` must be empty or a list of columns such as "
+            '["text"]. Restore the cell, or export the file again.'
+        )
+    return names

@@ -1,0 +1,138 @@
+"""Write rows as CSV and JSON that other programs read back unchanged; `labels.text.rows` reads them.
+
+CSV files are UTF-8 with commas, line feeds and a header. Quotes are used only where a cell needs them. NUL characters
+and unpaired surrogates are refused, because pandas, R and spreadsheets cut or change a cell that contains them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from labels.errors import DataError
+from labels.files import whole_file
+from labels.output.apostrophes import APOSTROPHES, spreadsheet_cells, spreadsheet_header
+
+Row = Mapping[str, Any]
+
+
+def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str], *, for_spreadsheet: bool = False) -> None:
+    """Write a CSV file completely or not at all.
+
+    Args:
+        rows: values by column. Missing values and None become empty cells; other columns are ignored.
+        for_spreadsheet: put an apostrophe before cells that a spreadsheet would execute (`labels.output.apostrophes`),
+            and write a byte order mark, by which Excel recognizes UTF-8.
+
+    Raises:
+        DataError: the file cannot be written, or a cell contains a NUL character or an unpaired surrogate.
+    """
+    with whole_file(path) as draft, csv_writer(draft, columns, path, for_spreadsheet=for_spreadsheet) as write:
+        write(rows)
+
+
+def check_spreadsheet(path: Path) -> None:
+    """Check that a file for spreadsheets has the extension .csv.
+
+    Raises:
+        DataError: the file has another extension.
+    """
+    if path.suffix.lower() != ".csv":
+        raise DataError(
+            f"{path}: --for-spreadsheet is only for .csv files. Change the file extension, or leave out "
+            "--for-spreadsheet."
+        )
+
+
+@contextmanager
+def csv_writer(
+    draft: Path, columns: Sequence[str], path: Path, *, for_spreadsheet: bool = False
+) -> Iterator[Callable[[Iterable[Row]], None]]:
+    """Open the file `draft` and write the header; yields a function that appends rows. See `write_csv`.
+
+    Args:
+        path: the final path of the file, for messages.
+    """
+    if APOSTROPHES in columns:
+        raise DataError(f"{path}: the column name `{APOSTROPHES}` is reserved. Rename the column.")
+    written = 0
+    with draft.open("wb") as file:
+        file.write(codecs.BOM_UTF8 if for_spreadsheet else b"")
+        file.write(_line(spreadsheet_header(columns) if for_spreadsheet else columns, DataError.place(path)))
+
+        def write(rows: Iterable[Row]) -> None:
+            nonlocal written
+            for written, row in enumerate(rows, start=written + 1):  # noqa: B020
+                values = [row.get(name) for name in columns]
+                cells = [csv_cell(value) for value in values]
+                if for_spreadsheet:
+                    cells = spreadsheet_cells(columns, cells, values)
+                file.write(_line(cells, DataError.place(path, written)))
+
+        yield write
+
+
+def write_csv_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write figures as `pandas.DataFrame.to_csv` does: the columns of all rows, values as text, empty cells for None.
+
+    Raises:
+        DataError: as for `write_csv`.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    # Only NaN differs from itself.
+    write_csv(path, ({n: str(v) for n, v in row.items() if v is not None and v == v} for row in rows), columns)
+
+
+def csv_cell(value: Any) -> str:
+    """Convert a value to a CSV cell: text is unchanged, null becomes empty, other values become JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON on one line; in ASCII if a text contains an unpaired surrogate, which UTF-8 cannot encode."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if _encoded(text) is not None else json.dumps(value)
+
+
+def json_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """The lines of a JSONL file."""
+    return (json_text(row) + "\n" for row in rows)
+
+
+class _Echo:
+    """The csv module writes to this object; `writerow` returns what `write` returns."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+# With this line end, the csv module quotes carriage returns and line feeds. pandas would end a row at either character.
+_LINE_END = "\r\n"
+_format_row = csv.writer(_Echo(), lineterminator=_LINE_END).writerow
+
+
+def _line(cells: Sequence[str], place: str) -> bytes:
+    line = _encoded(_format_row(cells).removesuffix(_LINE_END) + "\n")
+    if line is None or b"\0" in line:
+        cell = next(cell for cell in cells if _encoded(cell) is None or "\0" in cell)
+        found = "a NUL character" if "\0" in cell else "an unpaired surrogate"
+        raise DataError(
+            f"{place}: the cell {cell[:40]!r} contains {found}, which a CSV file cannot contain. Remove the character, "
+            "or write a .jsonl file."
+        )
+    return line
+
+
+def _encoded(text: str) -> bytes | None:
+    """The text in UTF-8; None if it contains an unpaired surrogate."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None

@@ -1,0 +1,78 @@
+"""Write the texts of documents to a folder, for programs that use the offsets of sentences.
+
+The file `DOCUMENT_ID.txt` has the text of a document in UTF-8, with its own line ends: opened with `newline=""`, it
+gives `text[start:end]` for every sentence. The index lists the file, source, URL, title and date of each document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labels.errors import DataError
+from labels.files import check_folder, whole_folder
+from labels.output.table_files import json_text
+from labels.records import Document
+
+INDEX = "texts.json"
+_OURS = re.compile(r"[0-9a-f]{16}\.txt|texts\.json")
+
+
+@contextmanager
+def text_folder(path: Path) -> Iterator[Callable[[Document], None]]:
+    """Yield a function that writes the text of a document; the folder is replaced when the block ends without an error.
+
+    The function raises DataError if it has written another text for the same document: one id can belong to two texts
+    that differ only in line ends or in the Unicode form of accents.
+
+    Raises:
+        DataError: see `check_text_folder`.
+    """
+    check_text_folder(path)
+    with (
+        whole_folder(path, overwrite=True) as draft,
+        (draft / INDEX).open("w", encoding="utf-8", newline="\n") as index,
+    ):
+        before = "[\n"
+
+        def write(document: Document) -> None:
+            nonlocal before
+            if _write_text(draft / f"{document.id}.txt", document):
+                index.write(before + json_text(_entry(document)))
+                before = ",\n"
+
+        yield write
+        index.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def check_text_folder(path: Path) -> None:
+    """Check that `text_folder` can write the folder.
+
+    Raises:
+        DataError: the folder cannot be written, or it contains other files than those of an earlier call.
+    """
+    ours = path.is_dir() and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())
+    check_folder(path, overwrite=ours, repair="Choose another folder with --texts.")
+
+
+def _write_text(file: Path, document: Document) -> bool:
+    """Write a text to a new file; returns False if the file already has this text."""
+    try:
+        with file.open("x", encoding="utf-8", newline="") as opened:
+            opened.write(document.text)
+    except FileExistsError:
+        with file.open(encoding="utf-8", newline="") as opened:
+            if opened.read() == document.text:
+                return False
+        raise DataError(
+            f"{document.source}: an earlier document has the same text with other line ends or accents, and therefore "
+            f"the same document_id {document.id}. Remove one of the two documents, or leave out --texts."
+        ) from None
+    return True
+
+
+def _entry(document: Document) -> dict[str, str]:
+    named = {name: getattr(document, name) for name in ("source", "url", "title", "date")}
+    return {"document_id": document.id, "file": f"{document.id}.txt"} | named
