@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,7 +66,8 @@ def say(line: str, *, newline: bool = True, err: bool = False) -> None:
 
 def write_out(content: str) -> None:
     """Write the content of a file to standard output: unchanged, except that a terminal shows control characters."""
-    typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
+    # With colour, because Typer removes escape sequences from uncoloured output.
+    typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False, color=True)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, align: str = "", **options: Any) -> Table:
@@ -125,6 +127,23 @@ def print_next(*commands: str) -> None:
     console.print("Next: " + "\n      ".join(commands), soft_wrap=True)
 
 
+def print_error(message: str) -> None:
+    """Print a message on standard error, after the red word "Error"."""
+    typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+    say(message, err=True)
+
+
+class _VisibleRecords(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+def show_warnings() -> None:
+    """Print logged warnings with visible control characters: their messages name files and stores."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_VisibleRecords())
+
+
 @contextmanager
 def reporting_errors() -> Iterator[None]:
     """Print a `CommuniqueError` as one message on standard error and exit with the code of its class.
@@ -136,7 +155,7 @@ def reporting_errors() -> Iterator[None]:
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk is reported here, and not by Python at exit
     except CommuniqueError as error:
-        _print_error(str(error))
+        print_error(str(error))
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
         # The reader (such as `head`) has closed the pipe.
@@ -144,14 +163,9 @@ def reporting_errors() -> Iterator[None]:
         raise typer.Exit(0) from None
     except OSError as error:
         place = error.filename if isinstance(error.filename, str) else "A file or the standard output"
-        _print_error(f"{place}: cannot be read or written ({error.strerror or error}). Check the path and the disk.")
+        print_error(f"{place}: cannot be read or written ({error.strerror or error}). Check the path and the disk.")
         _discard_output()
         raise typer.Exit(1) from error
-
-
-def _print_error(message: str) -> None:
-    typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(visible(message), err=True)
 
 
 def _discard_output() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from labels.cli.terminal import reporting_errors
+from labels.cli.terminal import reporting_errors, say, show_warnings
 from labels.errors import did_you_mean
 from trainer.environment import silence_libraries
 
@@ -80,6 +80,7 @@ class Subcommands(TyperGroup):
         """Run the subcommand; turns the errors of communique into a message and an exit code."""
         # Before a subcommand imports the libraries: several libraries read their settings only on import.
         silence_libraries()
+        show_warnings()
         with reporting_errors():
             return super().invoke(ctx)
 
@@ -89,7 +90,7 @@ app = typer.Typer(cls=Subcommands, no_args_is_help=True, pretty_exceptions_show_
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"communique {version('communique')}")
+        say(f"communique {version('communique')}")
         raise typer.Exit
 
 

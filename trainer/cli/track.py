@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import console, counted
+from labels.cli.terminal import console, counted, print_error, say
 from labels.errors import CommuniqueError, InputError
 from labels.settings import command
 
@@ -62,12 +62,12 @@ def _track(folder: Path, experiment: str, register_as: str) -> int:
     try:
         tracked, known = track_later(folder, experiment=experiment, register_as=register_as)
     except CommuniqueError as error:  # the other runs are still logged
-        _print_error(str(error) if str(folder) in str(error) else f"{folder}: {error}")
+        print_error(str(error) if str(folder) in str(error) else f"{folder}: {error}")
         return error.exit_code
     what = "is already logged as" if known else "logged as"
     console.print(f"{folder}: {what} MLflow run {tracked.run_id}{_of_model(tracked)}.")
     if tracked.problem:
-        _print_error(f"{folder}: {tracked.problem}")
+        print_error(f"{folder}: {tracked.problem}")
     return 1 if tracked.problem else 0
 
 
@@ -86,14 +86,9 @@ def report_untracked(*runs: tuple[Path | None, Tracked]) -> None:
         return
     what = "is not registered" if all(tracked.run_id for _, tracked in failed) else "is not tracked in MLflow"
     problems = dict.fromkeys(tracked.problem for _, tracked in failed)
-    _print_error(f"the run {what}: {' '.join(problems)}")
+    print_error(f"the run {what}: {' '.join(problems)}")
     if folders := [folder for folder, _ in failed if folder]:
-        typer.echo(f"Its folder is complete. Log the run later with `{command('track', *folders)}`.", err=True)
+        say(f"Its folder is complete. Log the run later with `{command('track', *folders)}`.", err=True)
     else:
-        typer.echo("The report was not saved. To keep the report, repeat the command with --out.", err=True)
+        say("The report was not saved. To keep the report, repeat the command with --out.", err=True)
     raise typer.Exit(1)
-
-
-def _print_error(message: str) -> None:
-    typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(message, err=True)

@@ -24,7 +24,6 @@ from labels.settings import command, relabel_command
 from labels.store import Store
 from labels.text.documents import read_documents
 from labels.text.sentences import split_sentences
-from labels.unicode.visible import visible
 from trainer.data.columns import Labelling, build_examples, read_texts
 from trainer.data.splits import make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
@@ -199,12 +198,8 @@ def load_gold(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.D
     """
     gold = store_examples(store, _codebook(codebook, store))
     for note in gold.notes:
-        _warn(f"{store.name}: {note}.")
+        logger.warning("%s: %s.", store.name, note)
     return _table(gold.examples)
-
-
-def _warn(message: str) -> None:
-    logger.warning("%s", visible(message))
 
 
 def measure_agreement(store: Store, codebook: Codebook | str = STARTER_CODEBOOK) -> pd.DataFrame:
@@ -256,7 +251,7 @@ def read_sentences(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
             "title": document.title,
             "date": document.date,
         }
-        for document in read_documents(given, _warn)
+        for document in read_documents(given, logger.warning)
         for sentence in split_sentences(document)
         if not sentence.boilerplate
     ]

@@ -417,6 +417,18 @@ def test_find_goes_to_the_next_match_and_wraps(store: Store, codebook: Codebook)
     assert current(session).sentence.text == "One here."
 
 
+def test_find_ignores_the_typography(store: Store, codebook: Codebook) -> None:
+    typed = "They won’t keep the cease\u2011ﬁre\u00a0now."
+    store.documents.add([(Document("x", typed), [Sentence("x", 0, len(typed), typed)])])
+    session = LabellingSession(store, codebook, "ana")
+
+    for words in ("won't keep", "WON’T", "cease-fire now"):
+        session.go_to(1)
+        assert session.find(words)
+        assert current(session).sentence.text == typed
+    assert not session.find("\u200b")
+
+
 def test_find_stays_where_it_is_when_nothing_holds_the_words(store: Store, codebook: Codebook) -> None:
     session = LabellingSession(store, codebook, "ana")
     session.go_to(2)

@@ -68,6 +68,31 @@ def test_cues_are_marked_where_they_stand(codebook: Codebook, text: str, found: 
     assert marked(result) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "shown", "found"),
+    [
+        ("It \x1b[31mpledged\x1b[0m aid.", "It ␛[31mpledged␛[0m aid.", []),
+        ("\u202eIt\b pledged\r aid.", "\\u202eIt␈ pledged␍ aid.", ["pledged"]),
+        ("\u202e\x85ﬁne: it plﬆ pled\u00adged.", "\\u202e␤ﬁne: it plﬆ pled\u00adged.", ["pled\u00adged"]),
+        ("\x07“Oslo” will\u00a0send ﬂour.", "␇“Oslo” will\u00a0send ﬂour.", ["will\u00a0send"]),
+    ],
+)
+def test_cues_are_marked_in_their_place_beside_control_characters(
+    codebook: Codebook, text: str, shown: str, found: list[str]
+) -> None:
+    result = render.CueMarker(codebook).mark(text)
+
+    assert result.plain == shown
+    assert marked(result) == found
+
+
+def test_a_typographic_apostrophe_does_not_hide_a_cue() -> None:
+    label = {"name": "dismissal", "cues": ["won't", "cease-fire"]}
+    marker = render.CueMarker(codebook_from_dict({"name": "b", "labels": [label]}, "b"))
+
+    assert marked(marker.mark("“They won’t keep the cease‑ﬁre.”")) == ["won’t", "cease‑ﬁre"]
+
+
 def test_brackets_in_a_sentence_are_no_markup(codebook: Codebook) -> None:
     assert render.CueMarker(codebook).mark("It [red]pledged[/red] aid.").plain == "It [red]pledged[/red] aid."
 

@@ -10,6 +10,7 @@ import pytest
 from labels.annotate.tasks import AdjudicationSession, LabellingSession
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
+from labels.records import Document, Sentence
 from labels.sampling.strategies import DrawRequest
 from labels.sampling.suggestions import Suggester
 from labels.store import Draft, Store
@@ -65,6 +66,46 @@ def test_the_first_sentence_is_shown_in_its_context(store: Store, screen: Screen
     shown = f"{screen.text('before')} {screen.text('after')}".split()
     assert shown == " ".join(around).split()
     assert screen.text("heading") == "1 · Talks in Lindholm  2026-03-02"
+
+
+def test_texts_titles_names_and_notes_cannot_control_the_terminal(codebook: Codebook, open_screen: OpenScreen) -> None:
+    hostile = "\x1b[2J\u202e\x9b[bold]"
+    text = f"Oslo {hostile} pledged aid. Rain {hostile} fell."
+    cut = text.index("Rain")
+    with Store("hostile.db") as store:
+        document = Document("x", text, title=f"Title {hostile}")
+        spans = [(0, cut - 1), (cut, len(text))]
+        rows = [Sentence(document.id, left, right, text[left:right]) for left, right in spans]
+        store.documents.add([(document, rows)])
+        decisions = [decision(rows[0].id, name, note=f"why {hostile}") for name in (f"ana {hostile}", "ben")]
+        store.events.add([replace(decisions[0], labels=("aid",)), decisions[1]])
+        screen = open_screen(AdjudicationSession(store, codebook, f"eva {hostile}"), annotator=f"eva {hostile}")
+        screen.type_line("!", "a note")
+        screen.press("!", "\x1b")
+        picture = screen.picture()
+
+        shown = "␛[2J\\u202e\\x9b[bold]"
+        assert screen.text("sentence") == f"Oslo {shown} pledged aid."
+        assert screen.text("after") == f"Rain {shown} fell."
+        assert screen.text("heading") == f"1 · Title {shown}"
+        assert f"ana {shown}: aid  ! why {shown}" in screen.text("remarks")
+        assert screen.text("top").startswith(f"eva {shown} ")
+        assert not set(picture) & set("\x1b\u202e\x9b")
+
+
+def test_the_line_of_text_shows_control_characters_and_keeps_them(
+    store: Store, codebook: Codebook, open_screen: OpenScreen
+) -> None:
+    session = LabellingSession(store, codebook, "ana")
+    session.current()
+    session.keep_draft((), "a \x1b[2Jnote")
+    screen = open_screen(session)
+    screen.press("!")
+
+    assert screen.shows("a ␛[2Jnote", "line")
+    screen.press("enter")
+    assert session.current() is not None
+    assert drafts(store) == [Draft((), "a \x1b[2Jnote")]
 
 
 def test_label_keys_choose_and_unchoose(store: Store, screen: Screen) -> None:

@@ -64,6 +64,27 @@ def succeed(*arguments: str | Path, typed: str = "") -> str:
     return str(result.stdout)
 
 
+def test_texts_names_and_notes_cannot_control_the_terminal(book: str) -> None:
+    hostile = "\x1b[2J\u202e\b[bold]"
+    Path(f"{hostile}.txt").write_text(f"Oslo {hostile} pledged aid.", encoding="utf-8")
+    Path(f"{hostile}.csv").write_text("no\n1\n", encoding="utf-8")
+    printed = [succeed("ingest", "."), succeed("ingest", ".")]
+    for annotator, labels in ((f"ana{hostile}", "a"), ("ben", "t")):
+        options = ("--annotator", annotator, "--overlap", "1", "--plain", "--codebook", book)
+        printed.append(succeed("label", *options, typed=f"!{hostile}\n{labels}\n"))
+    printed += [succeed("status"), succeed("agreement", "--codebook", book)]
+    printed.append(succeed("adjudicate", "--annotator", "eva", "--plain", "--codebook", book, typed="q\n"))
+    result = run("ingest", f"{hostile}.pdf")
+    assert result.exit_code == 2
+    printed.append(result.stderr)
+    for text in printed:
+        assert not set(text) & set("\x1b\u202e\r\b"), text
+    assert "Left out: ␛[2J\\u202e␈[bold].csv" in printed[0]
+    assert "  > Oslo ␛[2J\\u202e␈[bold] pledged aid." in printed[2]
+    assert "ana␛[2J\\u202e␈[bold]" in printed[4]
+    assert "␛[2J\\u202e␈[bold].pdf: " in printed[-1]
+
+
 def refuse(*arguments: str | Path, code: int = 2) -> str:
     """The message, on one line, of a command that must fail, print no traceback and write nothing."""
     before = contents()

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
 import pytest
 import typer
 
-from labels.cli.terminal import console, counted, progress_bars, reporting_errors
+from labels.cli.terminal import console, counted, progress_bars, reporting_errors, say, show_warnings, table, write_out
 from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
 from labels.progress import report_progress
 
@@ -55,6 +56,66 @@ def test_text_is_never_read_as_markup(capsys: pytest.CaptureFixture[str]) -> Non
     console.print("a [bold]list[/bold] of [names] :warning:")
 
     assert "a [bold]list[/bold] of [names]" in capsys.readouterr().out
+
+
+def test_text_is_never_read_as_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("a :warning: at 10:smile:30")
+    console.print(table(("x",), [(":warning:",)]))
+
+    assert ":warning: at 10:smile:30" in capsys.readouterr().out
+
+
+HOSTILE = "\x1b[2J\x1b]0;title\a safe\rrm\b\b \u202egpj.exe \x9b31m [bold]x[/bold]"
+SHOWN = "␛[2J␛]0;title␇ safe␍rm␈␈ \\u202egpj.exe \\x9b31m [bold]x[/bold]"
+
+
+def test_printed_text_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print(HOSTILE)
+    say(HOSTILE)
+    say(HOSTILE, err=True)
+
+    assert capsys.readouterr() == (f"{SHOWN}\n{SHOWN}\n", f"{SHOWN}\n")
+
+
+def test_tables_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print(table((HOSTILE, "n"), [(HOSTILE, "1")], title=HOSTILE, caption=HOSTILE))
+
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", " ").count("␛[2J␛]0;title␇") == 4
+    assert not set(printed) & set("\x1b\a\r\b\u202e\x9b")
+
+
+def test_error_messages_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), reporting_errors():
+        raise DataError(f"{HOSTILE}.txt: remove the file.")
+
+    assert capsys.readouterr().err == f"Error: {SHOWN}.txt: remove the file.\n"
+
+
+def test_logged_warnings_cannot_control_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging, "lastResort", logging.StreamHandler(sys.stderr))
+    show_warnings()
+    logging.getLogger("labels.test").warning("%s: left out", HOSTILE)
+
+    assert capsys.readouterr().err == f"{SHOWN}: left out\n"
+
+
+def test_only_a_terminal_is_spared_the_control_characters_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    write_out(f"{HOSTILE}\r\n")
+
+    assert capsys.readouterr().out == f"{HOSTILE}\r\n"
+
+
+def test_a_file_on_a_terminal_shows_its_control_characters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    write_out(HOSTILE)
+
+    assert capsys.readouterr().out == SHOWN
 
 
 def test_half_a_character_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:

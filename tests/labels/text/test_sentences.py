@@ -170,6 +170,71 @@ def test_a_hard_wrapped_paragraph_is_read_as_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "The envoy told the council on\nTuesday that both sides had\nagreed to meet. The council\ntook note.\n",
+            ["The envoy told the council on\nTuesday that both sides had\nagreed to meet.", "The council\ntook note."],
+        ),
+        ("All guns fell silent in\nthe valley.", ["All guns fell silent in\nthe valley."]),
+        (
+            "> Guns fell silent.\n\nThe general said he would\nnot sign before winter,\n“whatever the price” of\nit.",
+            [
+                "Guns fell silent.",
+                "The general said he would\nnot sign before winter,\n“whatever the price” of\nit.",
+            ],
+        ),
+        (
+            "Talks resume in the valley\nThe envoy told the council on Tuesday\nthat both sides had agreed to meet\n"
+            "before the harvest begins.",
+            [
+                "Talks resume in the valley",
+                "The envoy told the council on Tuesday\nthat both sides had agreed to meet\nbefore the harvest begins.",
+            ],
+        ),
+        (
+            "The general thanked the U.S.\nenvoy and the council and then\nleft for the coast.",
+            ["The general thanked the U.S.\nenvoy and the council and then\nleft for the coast."],
+        ),
+    ],
+    ids=["paragraph", "two lines", "quotation mark", "headline above", "abbreviation at the end of a line"],
+)
+def test_short_lines_of_a_paragraph_that_reads_as_prose_are_one(text: str, expected: list[str]) -> None:
+    assert texts(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ministry of Foreign Affairs\n12 Harbour Street\nOberstadt",
+        "Ministry of Foreign Affairs\nthird floor, room 12\nOberstadt",
+        "Envoy asks for a truce\nCouncil promises grain\nFerries stay in port",
+        "bread and butter\nmilk\neggs\nsalt and pepper.",
+        "so much depends\nupon\n\na red wheel\nbarrow",
+        "an old silent pond\na frog jumps into the pond\nsplash! silence again.",
+        "home\nworld\nbusiness\ncontact",
+        "The guns fell silent here\nAnd rain came down at noon\nThe valley slept.",
+        "1. arms for the north\n2. grain for the south\n3. silence.",
+        "Present were the envoys:\n- one from the north\n- one from the south.",
+    ],
+    ids=[
+        "address",
+        "address with small letters",
+        "headlines",
+        "list",
+        "poem",
+        "haiku",
+        "menu",
+        "verses",
+        "numbered list",
+        "items",
+    ],
+)
+def test_short_lines_that_are_no_prose_stay_apart(text: str) -> None:
+    assert not [sentence for sentence in texts(text) if "\n" in sentence]
+
+
+@pytest.mark.parametrize(
     ("first", "second"),
     [
         ("Talks resume in the valley", "The envoy arrived at noon on Monday"),
