@@ -70,22 +70,28 @@ class Table(RecordFormat):
         reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
         for note in (*separator_note(reader.path), *finder.notes, *reading.notes):
             yield Note(note)
+        names = LabelNames(reader.codebook)
         for (place, row), labels in zip(rows, reading.label_sets[0], strict=True):
             stamps = foreign.native_stamps(row.get(KEY), place)
-            yield self.content(self.labelled(row, labels, place, reader), row, place, reader, stamps)
+            yield self.content(self.labelled(row, labels, place, names), row, place, reader, stamps)
 
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> Decided:
         """The decision of a single row."""
-        labels = LabelNames(reader.codebook).read(record[label_column(record, place)], place)
-        return self.labelled(record, () if labels is None and ours else labels, place, reader)
+        names = LabelNames(reader.codebook)
+        labels = names.read(record[label_column(record, place)], place)
+        return self.labelled(record, () if labels is None and ours else labels, place, names)
 
     @abstractmethod
-    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> Decided:
-        """The decision of a row with these labels; None means that nobody decided."""
+    def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
+        """The decision of a row with these labels; None means that nobody decided.
+
+        Args:
+            names: the labels of the codebook, to read other cells of the row.
+        """
 
     def beyond(self, record: Row, built: Row) -> Row:
         """The columns that communique does not use, and the tool's own id."""
-        ours = {*built, KEY, "label", "labels"}
+        ours = {*built, KEY, "label", "labels", *(["state"] if row_state(record) == "reviewed" else [])}
         rest = fields.json_value({k: v for k, v in record.items() if k not in ours and v not in (None, "")})
         # An `id` that equals the sentence's id was written by us; any other `id` is the tool's own and is kept.
         own_id = ("id", built["sentence_id"])
@@ -112,7 +118,7 @@ class PlainTable(Table):
         decision = ("labels", "state", "annotator", "note", "seconds", "created_at", "suggestion")
         return ("text", *decision, "document_id", "sentence_id")
 
-    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> Decided:
+    def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
         """The decision of a row; the texts of rows that no annotator has seen are unseen."""
         state, stored_id = _state(record, place), str(record.get("sentence_id") or "")
         if labels is None and state != "skipped":
@@ -125,7 +131,7 @@ class PlainTable(Table):
             created_at=record.get("created_at") or "",
             seconds=_seconds(record, place),
             note=record.get("note") or "",
-            suggestion=LabelNames(reader.codebook).read(record.get("suggestion"), place),
+            suggestion=names.read(record.get("suggestion"), place),
             stored_id=stored_id,
         )
 
@@ -154,10 +160,10 @@ class GoldTable(Table):
         """The columns of a sentence: `label` for exclusive codebooks, otherwise `labels`."""
         return ("text", "label" if codebook.exclusive else "labels", "document_id", "sentence_id")
 
-    def labelled(self, record: Row, labels: LabelSet, place: str, reader: Reader) -> Decided:
+    def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
         """The decision of a row with labels; an empty list means "reviewed, none".
 
-        We do not write the columns `state` and `annotator`, but a table of other origin may have them.
+        We do not write a column `annotator`, but a table of other origin may have it.
         """
         # Some tools keep only the column `id`, in which we wrote the id of the sentence.
         state, stored_id = row_state(record), str(record.get("sentence_id") or record.get("id") or "")
@@ -188,14 +194,14 @@ class ActiveTigger(GoldTable):
     endings = (".csv", ".parquet")
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
-        """The columns of a gold table, preceded by the tool's column `id`."""
-        return ("id", *super().columns(codebook))
+        """The columns of a gold table, with the tool's column `id` and the state, as a blank cell could mean unseen."""
+        return ("id", *super().columns(codebook), "state")
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """Build the rows of a gold table, with joined labels and the tool's own ids if there are any."""
         for row in super().build(selection, ending):
             labels = {"labels": SEPARATOR.join(row["labels"])} if "labels" in row else {}
-            yield {"id": row["sentence_id"]} | row | labels
+            yield {"id": row["sentence_id"]} | row | labels | {"state": "reviewed"}
 
 
 class HuggingFace(GoldTable):
