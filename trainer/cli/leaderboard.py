@@ -23,22 +23,30 @@ def leaderboard(
     experiment: Annotated[str, typer.Option("--experiment", help="Name of the MLflow experiment.")] = "communique",
 ) -> None:
     """List the tracked runs, best on validation first; only runs on the same split are ranked together."""
-    from trainer.runs.tracking.leaderboard import leaderboards
+    from trainer.runs.tracking.leaderboard import count_deleted_runs, leaderboards
 
     boards = leaderboards(experiment)
     for board in boards:
         print_board(board)
     statuses = {row.status for board in boards for row in board.rows}
     if not boards:
-        console.print(
-            f"The MLflow experiment '{experiment}' has no runs yet. Train a model with `communique train`, log a "
-            "finished run with `communique track RUN`, or choose another experiment with --experiment."
-        )
+        print_no_runs(experiment, count_deleted_runs(experiment))
     elif "FINISHED" not in statuses:
         console.print(
             "No run has finished, so there are no figures. Repeat the command of a failed run; log a run whose folder "
             "is complete with `communique track RUN`."
         )
+
+
+def print_no_runs(experiment: str, deleted: int) -> None:
+    """Print that an experiment has no runs, and how it gets some."""
+    console.print(
+        f"The MLflow experiment '{experiment}' has no runs yet. Train a model with `communique train`, log a finished "
+        "run with `communique track RUN`, or choose another experiment with --experiment."
+    )
+    if deleted:
+        were = "run was" if deleted == 1 else "runs were"
+        console.print(f"{deleted} {were} deleted; `mlflow runs restore --run-id ID` restores a run.")
 
 
 def print_results(results: Sequence[RunResult]) -> None:

@@ -110,6 +110,17 @@ def list_runs(experiment: str) -> list[RunRow]:
     ]
 
 
+def count_deleted_runs(experiment: str) -> int:
+    """Return the number of deleted runs of an experiment that exists."""
+    with mlflow_store("read") as mlflow:
+        found = mlflow.search_runs(
+            experiment_names=[experiment],
+            run_view_type=mlflow.entities.ViewType.DELETED_ONLY,
+            output_format="list",
+        )
+    return len(found)
+
+
 def _missing_experiment(name: str, known: Sequence[str]) -> str:
     own = sorted(set(known) - {"Default"})
     others = f" It has {', '.join(own)}." if own else ""

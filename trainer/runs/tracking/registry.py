@@ -30,8 +30,8 @@ def check_registration(name: str) -> None:
             "tracking.register_as, or for `communique track` the option --register-as."
         )
     with mlflow_store("read") as mlflow:
-        found = _registered_model(mlflow.MlflowClient(), name)
-    if found is not None and "mlflow.prompt.is_prompt" in found.tags:
+        prompt = mlflow.MlflowClient().get_prompt(name)
+    if prompt is not None:
         raise TrackingError(
             f"a model cannot be registered as '{name}': MLflow has a prompt with this name. Change "
             "tracking.register_as, or for `communique track` the option --register-as."
@@ -170,7 +170,7 @@ def _explain_registered(client: Any, place: str) -> str:
 
 
 def _explain_missing_version(name: str, alias: str, number: str, versions: list[int]) -> str:
-    what = f"the alias '{alias}'" if alias else f"version {number}"
+    what = f"alias '{alias}'" if alias else f"version {number}"
     problem = f"MLflow at {shown_store()} has no {what} of the registered model '{name}'"
     if alias and number:
         problem = f"the alias '{alias}' points at version {number} of '{name}', which was deleted"

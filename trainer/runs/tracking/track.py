@@ -180,11 +180,12 @@ def _register(record: Record, run_id: str, model_uri: str) -> Tracked:
     if not (model_uri and record.register_as):
         return Tracked(run_id=run_id, model_uri=model_uri)
     try:
+        check_registration(record.register_as)  # again: MLflow would add the model as a version of a prompt
         version = find_version(record.register_as, run_id) or register(
             model_uri, record.register_as, {"kind": str(record.params["model"]["kind"])}
         )
     except Exception as error:
-        problem = f"its model could not be registered as '{record.register_as}': {describe(error)}"
+        problem = f"its model could not be registered: {describe(error)}"
         return Tracked(run_id=run_id, model_uri=model_uri, problem=problem)
     return Tracked(run_id=run_id, model_uri=model_uri, registered_version=version)
 
@@ -231,11 +232,12 @@ def log_folder(tracker: Tracker, record: Record, folder: Path) -> str:
         raise DataError(f"{folder}: a file of the run is missing or damaged ({error}). Restore the folder.") from error
 
 
-def _log_training(tracker: Tracker, _: Record, folder: Path) -> str:
+def _log_training(tracker: Tracker, record: Record, folder: Path) -> str:
     report = Report.read(folder / "report.json")
     tracker.log_metrics(headline_metrics(report))
     for name in ("plots", "report.json", "split.json", "predictions.parquet", "artefact/codebook.toml"):
-        tracker.log_output(folder / name)
+        if not record.older_model or (folder / name).exists():  # older versions did not write all files
+            tracker.log_output(folder / name)
     tracker.set_tags({"model.id": report.model_id})
     return log_model(folder / ARTEFACT)
 
