@@ -1,7 +1,6 @@
 """A whole experiment, and functions to read, override, check and write its file.
 
-The other sections are in `sections`, the sections `[model]` of all kinds in `models`. Error messages name the keys of
-the file.
+`sections` and `models` define its sections. Error messages name the keys of the file.
 """
 
 from __future__ import annotations
@@ -80,6 +79,7 @@ def apply_override(content: dict[str, Any], override: str) -> None:
 
 def _literal(text: str) -> Any:
     """Parse text as a TOML literal; text that is not a TOML literal is a string."""
+    # Strings need no quotes on a command line, where a shell would remove them.
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -162,6 +162,7 @@ def find_experiment(path: str | Path) -> Path:
     """
     if Path(path).is_file():
         return Path(path)
+    # Only these two forms: a mistyped path to another folder must not silently select a shipped experiment.
     if Path(path).name and Path(path).parent in (Path(), Path("experiments")):
         candidate = shipped("experiments") / Path(path).with_suffix(".toml").name
         if candidate.is_file():

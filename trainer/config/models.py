@@ -113,6 +113,7 @@ class FinetuneSection(_EncoderSection):
     keep_layers: Annotated[int, Field(ge=0)] = 0
 
 
+# The kinds that can be a model of a cascade: all built-in kinds except the cascade itself.
 _BuiltinSingle = (
     MajoritySection | KeywordsSection | TfidfSection | EmbeddingSection | ContrastiveSection | FinetuneSection
 )
@@ -144,6 +145,8 @@ def section_with_plugins(value: Any, validate_builtin: ValidatorFunctionWrapHand
     return TypeAdapter[Any](union).validate_python(value)
 
 
+# A wrapping validator, because plug-ins are only known when a value names one. `SerializeAsAny` writes all keys of a
+# plug-in's section, although its class is not part of the union.
 SingleSection = Annotated[
     SerializeAsAny[Annotated[_BuiltinSingle, Field(discriminator="kind")]], WrapValidator(section_with_plugins)
 ]

@@ -130,6 +130,7 @@ def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
 
     Exclusive codebooks also get a confusion matrix, unless they have too many classes.
     """
+    # The height grows with the number of labels, so that label names do not overlap.
     tall = max(4.5, 0.35 * min(len(outcome.labels), _MOST_BARS) + 1.5)
     drawn = [
         _save(folder / "f1_per_label.png", lambda axes: draw_f1(axes, report), height=tall),
@@ -177,6 +178,7 @@ def draw_f1(axes: Any, report: Report) -> None:
     values = [report.per_label[label].f1 for label in labels]
     support = [report.per_label[label].support for label in labels]
     positions = np.arange(len(labels))[::-1]
+    # A label without F1 keeps its row, with the word "undefined" instead of a bar.
     axes.barh(positions, [value or 0 for value in values], color=GREY, height=0.6)
     if report.intervals:
         for position, label in zip(positions, labels, strict=True):
@@ -205,6 +207,7 @@ def _most_frequent(report: Report) -> list[str]:
 def _draw_precision_recall(axes: Any, outcome: Outcome) -> None:
     from sklearn.metrics import precision_recall_curve
 
+    # Recall is undefined without positives, and many curves in one plot cannot be told apart.
     shown = [i for i in range(len(outcome.labels)) if outcome.gold[:, i].any()]
     for i in sorted(shown, key=lambda i: -outcome.gold[:, i].sum())[:_MANY]:
         precision, recall, _ = precision_recall_curve(outcome.gold[:, i], outcome.probabilities[:, i])
@@ -245,6 +248,7 @@ def _draw_confusion(axes: Any, outcome: Outcome) -> None:
     # "none" is shown only if it occurs.
     used = len(names) if matrix[-1].any() or matrix[:, -1].any() else len(names) - 1
     matrix, names = matrix[:used, :used], names[:used]
+    # Colours show the share of each row: otherwise frequent classes would hide the confusion of rare classes.
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(matrix > 0):
@@ -280,6 +284,7 @@ def _draw_law(axes: Any, first: int, law: Outlook) -> None:
 def _label_curve(axes: Any, curve: LearningCurve) -> None:
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+    # Sizes grow geometrically, so on a logarithmic axis they have equal distances.
     axes.set_xscale("log")
     axes.set_xticks([point.labelled for point in curve.points])
     axes.xaxis.set_major_formatter(ScalarFormatter())

@@ -188,6 +188,7 @@ class Report(_Figures):
 
     def extended(self, **values: Any) -> Self:
         """Return a copy of the report with these values; validates the values."""
+        # Not `model_copy`, which does not validate the new values.
         return type(self).model_validate(self.to_dict() | values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,6 +238,7 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
             exact: drawn.exact_match,
             "per_label_f1": dict(zip(outcome.labels, drawn.per_label, strict=True)),
         }
+    # From a dictionary, because `to_dict` writes only the keys that were set: a key that does not apply stays absent.
     return Report.model_validate(
         {
             "labels": list(outcome.labels),

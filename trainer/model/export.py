@@ -44,6 +44,7 @@ class Recall:
     @property
     def too_low(self) -> bool:
         """Whether recall fell by more than `MOST_LOST`; a loss of exactly `MOST_LOST` is accepted."""
+        # 1e-9: in floating point, 0.90 - 0.88 is slightly more than 0.02.
         return self.before is not None and self.after is not None and self.before - self.after > MOST_LOST + 1e-9
 
 
@@ -125,6 +126,7 @@ def export_artefact(
         # Save to a temporary folder first: `out` is created only after the check has passed.
         report_progress("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
+        # Loaded from the written files, because these files are what will be used later.
         exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)
         before, speed_before = _ask(model, texts, 0)
         after, speed_after = _ask(exported, texts, len(texts))
@@ -181,6 +183,7 @@ def _recall(gold: Bools, old: Bools, new: Bools) -> Recall:
 
 def _refuse_place(source: Path, out: Path, data: Path | None, *, overwrite: bool) -> None:
     refuse_occupied(out, overwrite=overwrite, reads=[data] if data else ())
+    # An export inside its source would change the source; replacing a parent folder would delete the source.
     old, new = source.resolve(), out.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
         raise DataError(f"{out}: this folder overlaps with the artefact to export. Choose another folder with --out.")
@@ -229,6 +232,7 @@ def _validation_rows(run: Path, model_id: str) -> list[Example]:
         reported = json.loads((run / "report.json").read_text(encoding="utf-8"))["model_id"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+    # The id is compared, because the run in this folder may have been repeated after the artefact was copied here.
     predictions = run / "predictions.parquet"
     return read_gold(predictions, "validation") if reported == model_id and predictions.is_file() else []
 

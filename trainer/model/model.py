@@ -75,6 +75,7 @@ class Manifest(BaseModel):
 
         An optional section changes the id only if it is set and affects answers, so ids of format 1 stay valid.
         """
+        # Without seed, time and packages: models with the same answers have the same id, however they were made.
         content = self.model_dump(mode="json", include={"kind", "calibration", "files"})
         content |= {name: value for name in ("abstention", "screening") if (value := getattr(self, name))}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -107,6 +108,7 @@ class Model:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
+        # Before any file is opened: an altered file must not reach the code that reads it.
         _check_digests(folder, manifest)
         codebook = load_codebook(folder / CODEBOOK)
         classifier = classifier_class(manifest.kind).load(folder / CLASSIFIER, codebook)
@@ -133,6 +135,7 @@ class Model:
 
     def calibrated(self, raw: Probabilities) -> Probabilities:
         """(n, labels) calibrated probabilities from the classifier's raw probabilities."""
+        # float32 everywhere (files, server, exports), so that every way of predicting gives the same numbers.
         return self.calibration.apply(raw).astype(np.float32)
 
     def decide(self, probabilities: NDArray[np.floating]) -> Bools:
@@ -158,6 +161,7 @@ def save_artefact(folder: Path, manifest: Manifest, codebook: Codebook, classifi
         # safetensors files are readable only by their owner, but a server may run under another account.
         path.chmod((folder / CODEBOOK).stat().st_mode)
     digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(_files(folder))}
+    # The manifest comes last: a folder without a manifest is recognised as incomplete.
     complete = manifest.model_copy(update={"files": digests, "format": FORMAT, "minor": MINOR})
     (folder / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
     return complete
@@ -187,7 +191,7 @@ def _read_content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         for name, value in (("format", content["format"]), ("minor", content.get("minor", MINOR))):
-            if type(value) is not int:
+            if type(value) is not int:  # not `isinstance`, because True is an instance of int
                 raise TypeError(f"`{name}` is not a whole number")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(
@@ -226,6 +230,7 @@ def folder_size(folder: Path) -> int:
 def _refuse_other_places(folder: Path) -> None:
     """Refuse paths that are not a folder with a manifest."""
     if folder.is_file():
+        # Every pickle of protocol 2 or higher starts with this byte, whatever the name of the file.
         if folder.suffix.lower() in _PICKLES or folder.open("rb").read(1) == b"\x80":
             raise ArtefactError(
                 f"{folder}: this looks like a pickle. Loading a pickle can run any code, so communique never loads "
