@@ -284,6 +284,7 @@ def _calibration(outcome: Outcome) -> CalibrationFigures:
 
 def headline_metrics(report: Report) -> dict[str, float | None]:
     """Return the figures of a report that are logged to MLflow as metrics, by name."""
+    # Runs in existing MLflow stores have these names: under a new name, a figure would be missing from leaderboards.
     names = (
         "macro_f1",
         "micro_f1",

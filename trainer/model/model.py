@@ -161,7 +161,7 @@ def save_artefact(folder: Path, manifest: Manifest, codebook: Codebook, classifi
         # safetensors files are readable only by their owner, but a server may run under another account.
         path.chmod((folder / CODEBOOK).stat().st_mode)
     digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(_files(folder))}
-    # The manifest comes last: a folder without a manifest is recognised as incomplete.
+    # The manifest comes last: a folder without a manifest is refused.
     complete = manifest.model_copy(update={"files": digests, "format": FORMAT, "minor": MINOR})
     (folder / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
     return complete

@@ -122,6 +122,7 @@ def evaluate_file(
     assert model.manifest is not None
     if track:
         connect()
+    # The seed of the training run also seeds the bootstrap, so that a repeated evaluation gives the same intervals.
     outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
     report = _with_context(report, model, artefact, data, labelled)
     record = _record(report, data)
