@@ -17,14 +17,16 @@ from labels.text.headers import ColumnNames
 from labels.text.parsing.articles import Article
 from labels.text.parsing.factiva import read_factiva
 from labels.text.parsing.front_matter import Matter, split_front_matter
-from labels.text.parsing.markup import html_fragment_text, markdown_text, read_page, rtf_text
+from labels.text.parsing.markup import decode_page, html_fragment_text, markdown_text, read_page, rtf_text
 from labels.text.parsing.nexis import read_nexis
 from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
 from labels.text.rows import ROW_SUFFIXES, NamedRows, Reject, Row, is_unicode, row_text
-from labels.unicode.encoding import decode, read_bytes, read_text
+from labels.unicode.encoding import read_bytes, read_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
+
+Note = Callable[[str], object]
 
 _PROVENANCE = ("source", "url", "title", "date", "language")
 _TRUE = ("true", "yes", "on", "1")
@@ -86,15 +88,13 @@ def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Docu
         yield from read_file(path, reject)
 
 
-def read_file(
-    path: Path, reject: Reject, text_column: str = "", note: Callable[[str], object] = lambda _: None
-) -> Iterator[Document]:
+def read_file(path: Path, reject: Reject, text_column: str = "", note: Note = lambda _: None) -> Iterator[Document]:
     """Yield the documents of one file.
 
     Args:
         reject: called with a message if the file or a row cannot be read.
         text_column: the column with the texts of a table; empty for `text`.
-        note: called with each remark on how a table was read, such as its separator.
+        note: called with each remark on how a file was read, such as the separator of a table.
     """
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
@@ -103,7 +103,7 @@ def read_file(
             for remark in rows.notes:
                 note(remark)
         else:
-            yield from _file_documents(path, reject)
+            yield from _file_documents(path, reject, note)
     except DataError as error:
         reject(str(error))
 
@@ -119,29 +119,40 @@ def read_front_matter(path: Path) -> Matter:
     return split_front_matter(read_text(path), path)[0] if path.suffix.lower() in (".txt", ".md") else {}
 
 
-def _file_documents(path: Path, reject: Reject) -> Iterator[Document]:
+def _file_documents(path: Path, reject: Reject, note: Note) -> Iterator[Document]:
+    refuse_binary(path)
     content = read_bytes(path)
-    refuse_binary(content, path)
-    matter, text = ({}, rtf_text(content, path)) if is_rtf(content) else _parse(decode(content, path), path)
+    if is_rtf(content):
+        matter, text = Matter(), rtf_text(content, path)
+        note(f"{path}: this RTF file is read as its text")
+    else:
+        matter, text = _parse(decode_page(content, path), path, note)
     if not text.strip():
         raise DataError(f"{path}: the file contains no text. Remove the file, or check how it was saved.")
     articles = None if matter else read_nexis(text) or read_factiva(text)
     if articles is None:
         yield _document(matter, text, path, str(path))
     else:
+        note(f"{path}: this export of a news archive is read as {len(articles)} articles")
         yield from _article_documents(articles, path, reject)
 
 
-def _parse(content: str, path: Path) -> tuple[Matter, str]:
+def _parse(content: str, path: Path, note: Note) -> tuple[Matter, str]:
     """The metadata and the text of a file that is not binary."""
     refuse_web_archive(content, path)
     suffix = path.suffix.lower()
-    if suffix in (".html", ".htm") or is_page(content):
+    if suffix in (".html", ".htm"):
+        return read_page(content, path)
+    if is_page(content):
+        note(f"{path}: this web page is read as its article, although the extension is {suffix}")
         return read_page(content, path)
     matter, body = split_front_matter(content, path)
     if suffix == ".md":
         return matter, markdown_text(body)
-    return matter, html_fragment_text(body) if is_html_fragment(body) else body
+    if not is_html_fragment(body):
+        return matter, body
+    note(f"{path}: this part of a web page is read as its words, although the extension is {suffix}")
+    return matter, html_fragment_text(body)
 
 
 def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) -> Iterator[Document]:

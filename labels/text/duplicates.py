@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 
+from labels.unicode.typography import search_form
+
 MIN_WORDS = 8
 MIN_JACCARD = 0.6
 _SHINGLE = 3
@@ -86,7 +88,7 @@ def _similarities(texts: Sequence[str]) -> tuple[list[list[int]], list[tuple[int
 
 
 def _shingles(text: str) -> Shingles:
-    words = _WORD.findall(text.casefold())
+    words = _WORD.findall(search_form(text))
     if len(words) < MIN_WORDS:
         return frozenset()
     return frozenset(" ".join(words[i : i + _SHINGLE]) for i in range(len(words) - _SHINGLE + 1))

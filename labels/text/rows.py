@@ -15,6 +15,7 @@ from typing import Any
 from labels.errors import DataError
 from labels.output.apostrophes import without_apostrophes
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form, separator_note
+from labels.text.parsing.recognition import refuse_binary
 
 Row = dict[str, Any]
 Reject = Callable[[str], None]
@@ -53,6 +54,8 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
         raise DataError(f"{path}: this file does not exist. Check the path.")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty. Use a file with at least one row.")
+    if reader is not _read_parquet:
+        refuse_binary(path)
     # The `try` covers the whole iteration: the generator raises errors only when it reaches the faulty part.
     try:
         yield from reader(path, reject or _raise)

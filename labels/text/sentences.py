@@ -34,6 +34,8 @@ _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 _NARROWEST = 20
 """Minimum width, in characters, of a hard-wrapped paragraph."""
 _ITEM = re.compile(r"[•▪●◦‣*#>\-]|\d{1,2}[.)]\s")
+_ODD_SPACE = re.compile(r"[^\S\n ]")
+"""White space that pages use in place of plain spaces, such as non-breaking spaces."""
 _REPEAT_MIN_WORDS = 4
 # Scrapers often append lines of these kinds to a paragraph. The patterns of other kinds also match real sentences.
 _GLUED_REASONS = frozenset({"share line", "comments", "advertisement", "newsletter", "cookie notice", "mark"})
@@ -168,6 +170,7 @@ def boilerplate_reason(line: str) -> str:
     """
     if len(line) > _LONG:
         return ""
+    line = _ODD_SPACE.sub(" ", line)
     known = next((reason for reason, pattern in _boilerplate_patterns() if pattern.fullmatch(line)), "")
     if known != "caption" and _ATTRIBUTED.match(line):
         return ""

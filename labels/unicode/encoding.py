@@ -28,14 +28,15 @@ def read_text(path: Path) -> str:
     return decode(read_bytes(path), path)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file.
+def read_bytes(path: Path, count: int = -1) -> bytes:
+    """The content of a file, or its first `count` bytes.
 
     Raises:
         DataError: the file cannot be read.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(count)
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read ({error.strerror}). Check the path.") from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from labels.errors import DataError
 from labels.text.parsing.front_matter import Matter
+from labels.unicode.encoding import decode
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -19,6 +20,8 @@ _BLANKS_AROUND_BREAK = re.compile(r"[^\S\n]*\n\s*")
 _SILENT_TAGS = ("script", "style")
 _INLINE_TAG = re.compile("a|abbr|b|big|cite|code|del|em|font|i|img|ins|mark|q|s|small|span|strong|su[bp]|time|tt|u|wbr")
 _RTF_LINK = re.compile(r'HYPERLINK\s+"[^"{}]*"')
+_CHARSET = re.compile(rb"<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w-]{2,40})", re.IGNORECASE)
+_HEAD = 4096
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d+)")
 
 
@@ -93,6 +96,26 @@ def html_fragment_text(content: str) -> str:
     """The words of a part of a page, one paragraph per block; white space is as a browser shows it."""
     paragraphs = (" ".join(paragraph.split()) for paragraph in _html_paragraphs(content))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def decode_page(content: bytes, path: Path) -> str:
+    """As `labels.unicode.encoding.decode`, but a web page may also be in the encoding that it declares.
+
+    Raises:
+        DataError: the content is not text in any of these encodings.
+    """
+    try:
+        return decode(content, path)
+    except DataError:
+        declared = _CHARSET.search(content[:_HEAD])
+        name = declared[1].decode().lower() if declared else ""
+        if name in ("", "utf-8", "utf8"):
+            raise
+        try:
+            # As browsers do: pages that declare ISO 8859-1 mean its superset.
+            return content.decode("cp1252" if name == "iso-8859-1" else name)
+        except (UnicodeDecodeError, LookupError):
+            raise DataError(f"{path}: this page is not in its declared encoding {name}. Save it as UTF-8.") from None
 
 
 def read_page(content: str, path: Path) -> tuple[Matter, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from io import BytesIO
+from codecs import BOM_UTF8
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from labels.errors import DataError
+from labels.unicode.encoding import read_bytes
 
 _SIGNATURES = (
     (b"%PDF-", "a PDF file", "Extract its text, for example with `pdftotext FILE.pdf FILE.txt`."),
@@ -41,20 +42,21 @@ _FRAGMENT = re.compile(r"\s*<(p|div|article|section|main|span|table|h[1-6]|ul|ol
 _WEB_ARCHIVE = re.compile(r"(?=.*^MIME-Version:).*^Content-Type:\s*multipart/related", re.IGNORECASE | re.M | re.S)
 
 
-def refuse_binary(content: bytes, path: Path) -> None:
-    """Raise DataError, with the kind of the file and the repair, if the content is a known kind without plain text."""
-    head = content[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip()
+def refuse_binary(path: Path) -> None:
+    """Raise DataError, with the kind of the file and the repair, if a file is of a known kind without plain text."""
+    head = read_bytes(path, _HEAD).removeprefix(BOM_UTF8).lstrip()
     for signature, name, repair in _SIGNATURES:
         if head.startswith(signature):
             raise DataError(f"{path}: this is {name}, not text. {repair}")
     if head.startswith(b"PK\x03\x04"):
-        name, repair = _zipped(content)
+        name, repair = _zipped(path)
         raise DataError(f"{path}: this is {name}, not text. {repair}")
 
 
-def _zipped(content: bytes) -> tuple[str, str]:
+def _zipped(path: Path) -> tuple[str, str]:
     try:
-        parts = ZipFile(BytesIO(content)).namelist()
+        with ZipFile(path) as archive:
+            parts = archive.namelist()
     except BadZipFile:
         parts = []
     found = (known[1:] for known in _ZIPPED if any(part.startswith(known[0]) for part in parts))
@@ -63,7 +65,7 @@ def _zipped(content: bytes) -> tuple[str, str]:
 
 def is_rtf(content: bytes) -> bool:
     """Whether the content is an RTF document."""
-    return content[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{\\rtf")
+    return content[:_HEAD].removeprefix(BOM_UTF8).lstrip().startswith(b"{\\rtf")
 
 
 def is_page(content: str) -> bool:

@@ -266,3 +266,9 @@ def test_a_line_of_many_columns_is_judged_in_linear_time(line: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(str(labels.__file__)).parents[1])}
     # Without a limit this would hang for hours where a pattern backtracks; it takes a fraction of a second otherwise.
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=15)
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u2009", "\t"])
+def test_furniture_is_recognised_whatever_its_spaces(space: str) -> None:
+    assert boilerplate_reason("Share this article on Facebook".replace(" ", space)) == "share line"
+    assert boilerplate_reason("Home | World | Sport".replace(" ", space)) == "navigation"

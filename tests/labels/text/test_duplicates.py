@@ -132,3 +132,9 @@ def test_no_texts_have_no_clusters() -> None:
 def test_unpaired_surrogates_are_accepted() -> None:
     text = words(0, 9) + " a\ud83db"
     assert len(set(near_duplicate_clusters([text, text, text + " more"]))) == 1
+
+
+def test_the_same_words_typed_in_another_way_are_near_duplicates() -> None:
+    typed = "They won’t sign the oﬀered cease\u00adfire before the harvest in Lwo\u0301w."
+    plain = "They won't sign the offered ceasefire before the harvest in Lwów."
+    assert set(near_duplicate_pairs([typed, plain, plain.replace(" ", "\u00a0")])) == {(0, 1), (0, 2), (1, 2)}

@@ -57,6 +57,15 @@ def test_more_than_two_cues_count_like_two_and_the_same_cue_counts_once(codebook
     assert two == more > twice == one > none
 
 
+def test_cues_count_however_they_are_typed() -> None:
+    content = {"name": "x", "labels": [{"name": "aid", "cues": ["won't", "cease-fire"]}]}
+    book = codebook_from_dict(content, "x")
+    classifier = fitted(book, rows(("They won't.", 9, 5), ("They won't keep the cease-fire.", 9, 9), (NO_CUE, 9, 0)))
+    for typed in ("They won’t.", "They won＇t.", "They\u00a0won\u2019t."):
+        assert aid(classifier, typed) == aid(classifier, "They won't.")
+    assert aid(classifier, "They won’t keep the cease\u2011ﬁre.") == aid(classifier, "They won't keep the cease-fire.")
+
+
 def test_labels_without_cues_get_their_frequency(codebook: Codebook) -> None:
     partly = codebook_from_dict({"name": "x", "labels": [{"name": "aid", "cues": ["pledg*"]}, {"name": "truce"}]}, "x")
     examples = make_examples(40)

@@ -9,6 +9,7 @@ import pytest
 
 from labels.records import Document
 from labels.text.documents import read_file
+from tests.labels.text.parsing.samples import HEADED
 from tests.labels.text.test_documents import PARAGRAPHS, page
 
 RTF = r"""{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fcharset0 Times;}}{\info{\title Draft}}
@@ -38,6 +39,42 @@ def test_a_web_page_is_read_as_its_article_whatever_its_name(name: str) -> None:
     documents, rejected = read(name, "\ufeff\n<!-- saved -->\n" + page("<h1>Envoy asks for a truce</h1>"))
     assert rejected == []
     assert [document.text.splitlines() for document in documents] == [["Envoy asks for a truce", *PARAGRAPHS]]
+
+
+def test_what_a_file_is_read_as_is_reported() -> None:
+    notes: list[str] = []
+    for name, content in (("a.txt", page("")), ("b.txt", RTF), ("c.txt", "<p>Guns fell.</p>"), ("d.txt", HEADED)):
+        Path(name).write_text(content, encoding="utf-8")
+        list(read_file(Path(name), notes.append, note=notes.append))
+    assert notes == [
+        "a.txt: this web page is read as its article, although the extension is .txt",
+        "b.txt: this RTF file is read as its text",
+        "c.txt: this part of a web page is read as its words, although the extension is .txt",
+        "d.txt: this export of a news archive is read as 2 articles",
+    ]
+
+
+@pytest.mark.parametrize("charset", ["windows-1251", "koi8-r", "iso-8859-5"])
+def test_a_page_is_read_in_the_encoding_that_it_declares(charset: str) -> None:
+    words = "Посланник призвал обе стороны сложить оружие до начала жатвы в верхней долине этим летом."
+    content = page(f"<p>{words}</p>", f'<meta charset="{charset}">').replace("€", "")
+    ((document,), rejected) = read("a.html", content.encode(charset, "ignore"))
+    assert rejected == []
+    assert words in document.text
+
+
+def test_a_page_that_is_not_in_its_encoding_is_refused() -> None:
+    content = page("", '<meta charset="shift_jis">').encode() + b"\xff\xff"
+    assert read("a.html", content)[1] == [
+        "a.html: this page is not in its declared encoding shift_jis. Save it as UTF-8."
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_table_without_plain_text_is_refused_by_kind(name: str) -> None:
+    assert read(name, zipped("xl/workbook.xml"))[1] == [
+        f"{name}: this is an Excel workbook (.xlsx), not text. Save it as CSV, and give the file the extension .csv."
+    ]
 
 
 def test_a_part_of_a_page_is_read_as_its_words() -> None:
