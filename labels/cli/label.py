@@ -63,7 +63,7 @@ BlindOption = Annotated[
     ),
 ]
 ModelOption = Annotated[
-    str, typer.Option("--model", help="The model whose scores to use: the start of its id \\[default: the last added].")
+    str, typer.Option("--model", help="Beginning of the id of the scoring model \\[default: the model added last].")
 ]
 MeasureOption = Annotated[Literal["entropy", "margin"], typer.Option("--by", help="Measure of uncertainty.")]
 RetestOption = Annotated[

@@ -99,7 +99,8 @@ class Network(nn.Module):
         if recompute:
             if not self.encoder.supports_gradient_checkpointing:
                 raise ExperimentError(
-                    "model.activation_checkpointing = true: this encoder does not support it. Set it to false."
+                    "model.activation_checkpointing = true: this encoder cannot recompute activations. Set the key to "
+                    "false."
                 )
             # The reentrant variant loses gradients if no input requires a gradient, as with adapters.
             self.encoder.gradient_checkpointing_enable({"use_reentrant": False})

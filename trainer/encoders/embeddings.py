@@ -65,7 +65,7 @@ class Embedder:
 
     @cached_property
     def identity(self) -> str:
-        """16 hex digits that identify weights, tokenizer, pooling and maximum length; they decide every vector."""
+        """16 hex digits that identify the weights, tokenizer, pooling and maximum length: all that affects vectors."""
         content = f"{encoder_digest(self._folder)}\n{self.pooling}\n{self.max_length}"
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 

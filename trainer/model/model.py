@@ -256,7 +256,9 @@ def _check_digests(folder: Path, manifest: Manifest) -> None:
     if missing:
         raise ArtefactError(f"{folder}: the artefact is incomplete: {missing[0]} is missing. Copy the artefact again.")
     if added:
-        raise ArtefactError(f"{folder}: {added[0]} is not in the manifest: it was added after training. Remove it.")
+        raise ArtefactError(
+            f"{folder}: {added[0]} is not in the manifest: it was added after training. Remove this file."
+        )
     for name, digest in manifest.files.items():
         if not (folder / name).is_file() or _sha256(folder / name) != digest:
             raise ArtefactError(
