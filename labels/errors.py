@@ -1,7 +1,7 @@
 """Every error that communique raises on purpose.
 
 A message names the thing, the place (file, line, row, key) and the repair. Library code raises; only the `cli`
-modules print and exit, with the class's `exit_code`: 2 where the user can fix the input, 1 for other failures.
+modules print and exit, with the class's `exit_code`: 2 if the user can fix the input, 1 for other failures.
 
     CommuniqueError                 exit 1
     |-- InputError                  exit 2   usage or input

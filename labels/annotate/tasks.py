@@ -179,7 +179,7 @@ class AdjudicationSession(Session):
     def _first_undecided(self, places: Iterable[int]) -> int | None:
         """The first undecided place; places that other adjudicators are looking at come last.
 
-        Sentences that others have decided since the session began are passed over and reported in the next item's news.
+        Sentences that others have decided since the session began are skipped and reported in the next item's news.
         """
         held = self._store.draws.held_by_others(self._annotator)
         undecided = [place for place in places if not self._is_decided(self._order[place])]
@@ -234,4 +234,4 @@ class AdjudicationSession(Session):
 
 def _news(passed: list[Annotation]) -> str:
     names = ", ".join(sorted({verdict.annotator for verdict in passed}))
-    return f"Decided by {names} in the meantime and passed over: {len(passed)} of the disputed sentences."
+    return f"Disputed sentences that {names} decided in the meantime: {len(passed)}. They are not shown again."

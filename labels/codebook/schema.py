@@ -287,7 +287,7 @@ def _explain(error: ValidationError, place: str) -> str:
             lines.append(f"  {where}: unknown key{hint}")
         else:
             lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
-    lines.append("To compare it with a valid one, type `communique codebook show`.")
+    lines.append("For comparison, `communique codebook show` prints a valid codebook.")
     return "\n".join(lines)
 
 

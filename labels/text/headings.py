@@ -199,7 +199,7 @@ def _follows_modifier(words: list[str], index: int) -> bool:
 
 
 def _follows_plural(words: list[str], index: int) -> bool:
-    """Whether a plural, or two nouns, that may be the subject stand before."""
+    """Whether the words before contain a plural or two nouns, which may be the subject."""
     before = [word.lower() for word in words[:index]]
     plural = any(word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")) for word in before)
     joined = any(word in ("and", ",", "&") for word in before[:-1])

@@ -334,7 +334,7 @@ def test_disputes_decided_by_others_are_passed_over(
     item = shown(session)
 
     assert (item.sentence.id, item.decision) == (disputed[4], None)
-    assert item.news == "Decided by mia in the meantime and passed over: 1 of the disputed sentences."
+    assert item.news == "Disputed sentences that mia decided in the meantime: 1. They are not shown again."
     assert (session.decided, session.decided_by_others) == (2, 1)
     session.go_to(1)
     assert shown(session).news == ""

@@ -364,7 +364,7 @@ def test_the_prompt_shows_a_concurrent_adjudication_before_overruling(disputed: 
     assert later[:3] == [
         "",
         "[3/3] The title",
-        "    Decided by mia in the meantime and passed over: 1 of the disputed sentences.",
+        "    Disputed sentences that mia decided in the meantime: 1. They are not shown again.",
     ]
 
 

@@ -855,7 +855,7 @@ def test_disputes_decided_by_others_are_passed_over_with_news(
 
     assert screen.text("sentence").startswith("Norland will")
     assert screen.text("remarks").startswith(
-        "Decided by mia in the meantime and passed over: 1 of the disputed sentences.\n"
+        "Disputed sentences that mia decided in the meantime: 1. They are not shown again.\n"
     )
     assert " 1/2 " in screen.text("top")
 
