@@ -35,9 +35,9 @@ from labels.files import whole_file, whole_folder
 from labels.records import Annotation, Sentence
 from labels.text.cells import SEPARATOR, LabelNames, is_no_value
 from labels.text.examples import label_column
-from labels.text.exported import row_state
 from labels.text.headers import ColumnFinder, ColumnNames, separator_note
-from labels.text.label_reading import (
+from labels.text.labelled.exported import row_state
+from labels.text.labelled.label_reading import (
     DECIDED_STATES,
     UNDECIDED_STATES,
     Blank,

@@ -16,13 +16,12 @@ from typing import Any
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.records import Example
-from labels.text.cells import is_no_value, merge_key, parse_cell
-from labels.text.exported import counted_rows, row_state
+from labels.text.cells import is_blank, is_no_value, merge_key, parse_cell
 from labels.text.headers import ColumnNames
-from labels.text.label_reading import Blank, LabelCell, LabelReading, LabelValue, read_labels
+from labels.text.labelled.exported import counted_rows, row_state
+from labels.text.labelled.label_reading import Blank, LabelCell, LabelReading, read_labels
+from labels.text.labelled.label_values import LabelValue
 from labels.text.rows import NamedRows, Row, is_unicode, row_text, separator_advice
-
-_NOTHING = (None, "")
 
 
 @dataclass(frozen=True)
@@ -178,25 +177,36 @@ def _example(row: Row, number: int, place: str, labels: tuple[str, ...], part: s
     if not is_unicode(text):
         raise DataError(f"{place}: `text` contains an unpaired surrogate. Fix or remove the row.")
     identifier = _identifier(row, part, number, text)
-    document = row.get("document_id")
     return Example(
         id=identifier,
-        document_id=identifier if document in _NOTHING else str(document),
+        document_id=_written(row.get("document_id")) or identifier,
         text=text,
         labels=labels,
-        date="" if row.get("date") is None else str(row["date"]),
+        date=_written(row.get("date")),
         synthetic=row.get("synthetic") in (True, "true", "True"),
     )
 
 
 def _identifier(row: Row, part: str, number: int, text: str) -> str:
-    if row.get("example_id") not in _NOTHING:
-        return str(row["example_id"])
-    if row.get("sentence_id") not in _NOTHING:
+    if example := _written(row.get("example_id")):
+        return example
+    if sentence := _written(row.get("sentence_id")):
         # Other tools number sentences within a document, so `sentence_id` alone may not be unique.
-        document = "" if row.get("document_id") in _NOTHING else f"{row['document_id']}:"
-        return f"{document}{row['sentence_id']}"
+        document = _written(row.get("document_id"))
+        return f"{document}:{sentence}" if document else sentence
     return row_id(part, number, text)
+
+
+def _written(value: Any) -> str:
+    """An id or a date as text; empty if it is missing. Numbers that a program stored as floats are written as integers.
+
+    Rows without a document would otherwise all belong to one document, "nan".
+    """
+    if isinstance(value, str):
+        return "" if is_blank(value) else value
+    if is_no_value(value):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def row_id(part: str, number: int, text: str) -> str:
@@ -214,6 +224,8 @@ def label_column(row: Row, place: str) -> str:
         DataError: the row has neither column, or the two columns have different labels.
     """
     present = [column for column in ("labels", "label") if column in row]
+    if len(present) == 1:
+        return present[0]
     if not present:
         raise DataError(
             f"{place}: the row has neither `label` nor `labels`. Its columns: {', '.join(map(str, row)) or 'none'}. "

@@ -22,7 +22,7 @@ from labels.errors import CodebookError, DataError, ExperimentError
 from labels.records import Example
 from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
-from labels.text.label_reading import LabelValue
+from labels.text.labelled.label_values import LabelValue
 from labels.unicode.encoding import read_text
 from trainer.config.experiment import Experiment
 from trainer.data.splits import PARTS, Parts, Split, apply_split, leaked_examples, make_split

@@ -136,6 +136,9 @@ def test_a_file_that_cannot_be_read_is_refused(codebook: Codebook, name: str) ->
         ({"example_id": "", "sentence_id": "s", "document_id": None}, "s", "s"),
         ({"example_id": 0, "document_id": 0}, "0", "0"),
         ({"sentence_id": 2, "document_id": 1}, "1:2", "1"),
+        ({"sentence_id": 2.0, "document_id": 1.0}, "1:2", "1"),
+        ({"sentence_id": 2, "document_id": float("nan")}, "2", "2"),
+        ({"example_id": " ", "sentence_id": "s", "document_id": float("nan")}, "s", "s"),
     ],
 )
 def test_ids_are_those_of_the_row(
@@ -188,7 +191,9 @@ def test_synthetic_text_keeps_its_mark(
     assert example.synthetic is synthetic
 
 
-@pytest.mark.parametrize(("value", "date"), [(2024, "2024"), (None, ""), ("2024-05-01", "2024-05-01")])
+@pytest.mark.parametrize(
+    ("value", "date"), [(2024, "2024"), (None, ""), (float("nan"), ""), ("2024-05-01", "2024-05-01")]
+)
 def test_a_date_is_kept_as_text(codebook: Codebook, write_jsonl: WriteJsonl, value: object, date: str) -> None:
     (example,) = read_examples(write_jsonl("a.jsonl", [{"text": "x", "label": "aid", "date": value}]), codebook)
     assert example.date == date

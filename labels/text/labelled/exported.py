@@ -67,6 +67,8 @@ def row_state(row: Mapping[str, Any]) -> str:
 
 def _stamp(row: Mapping[str, Any]) -> Mapping[str, Any]:
     value = row.get(STAMP)
+    if value is None:
+        return {}
     if isinstance(value, str) and value[:1] == "{":
         try:
             value = json.loads(value)
