@@ -22,6 +22,8 @@ _QUOTE_MIN_WORDS = 6
 """Shorter quotations stay whole: they are titles and exclamations, such as “Oh! What a Lovely War”."""
 _OPENING, _CLOSING = "\"'“‘„‚«‹([", "\"'”’»›)]"
 _STRAIGHT = ('"', "'", "”", "’", "»")
+_WINDOW = 4000
+"""The number of characters that sentencex reads at once. Hardly any paragraph is longer."""
 _REACH = 40
 """The number of characters that the rules read before and after a cut."""
 _TOKEN = re.compile(r"\S+\Z")
@@ -90,14 +92,23 @@ def cut_paragraph(text: str, language: str, *, keep_quotes: bool = False) -> Ite
 
 
 def _segment(text: str, language: str) -> Iterator[int]:
-    """Yield the ends of sentencex's pieces without the white space after them, apart from the last."""
+    """Yield the ends of sentencex's pieces without the white space after them, apart from the end of the text.
+
+    sentencex takes quadratic time on some texts, such as many opening quotation marks, so it reads one window after the
+    other. The last piece of a window is incomplete: the next window begins with this piece.
+    """
     from sentencex import segment
 
-    position = 0
-    for piece in segment(language, text):
-        position += len(piece)
-        if position < len(text):
-            yield position - len(piece) + len(piece.rstrip())
+    start = 0
+    while start < len(text):
+        end = start + _WINDOW
+        *pieces, last = segment(language, text[start:end])
+        for piece in pieces:
+            start += len(piece)
+            yield start - len(piece) + len(piece.rstrip())
+        # A very long last piece is left behind too. Otherwise, each window might advance by only a few characters.
+        if end >= len(text) or len(last) > _WINDOW // 2:
+            start += len(last)
 
 
 # -- quotations
