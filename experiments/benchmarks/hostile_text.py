@@ -1,4 +1,4 @@
-"""Time the functions that read text on hostile input, at two lengths: linear work takes twice the time for twice the text.
+"""Time the functions that read text on hostile input of two lengths.
 
     python experiments/benchmarks/hostile_text.py [--length 20000]
 
@@ -10,25 +10,36 @@ ratio is not shown. A case that takes longer than `LIMIT` seconds is reported as
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import process_time
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from labels.codebook.schema import compile_cue, load_codebook
+from labels.codebook.cues import Cue
+from labels.codebook.schema import load_codebook
+from labels.errors import DataError
 from labels.records import Document
-from labels.text import documents
+from labels.text.cells import parse_cell
+from labels.text.parsing.factiva import read_factiva
+from labels.text.parsing.front_matter import split_front_matter
+from labels.text.parsing.markup import html_fragment_text, markdown_text, read_page
+from labels.text.parsing.nexis import read_nexis
 from labels.text.sentences import split_sentences
+from labels.unicode.typography import Folded
 
 LIMIT = 20
 """The most seconds for one call."""
+FACTIVA = "HD\nTruce\nWC 5 words\nPD 8 June 2024\nSN Reuters\nLP\n"
+FACTIVA_END = "Document REUT000020240608ek68000a1\n"
 LINE = 300
-"""The length of the lines of the cases named "lines": boilerplate is only looked for in lines of at most 320 characters."""
+"""The length of the lines of the cases named "lines". Boilerplate has at most 320 characters."""
 
 UNITS = {
     "quotation marks": '"',
@@ -74,6 +85,8 @@ UNITS = {
     "reference": "para. ",
     "share words": "share this on ",
     "photo": "photo ",
+    "cue word": "pledge ",
+    "cue with spaces": "pledge" + 90 * " ",
     "by names": "By Lind and ",
     "open tags": "<",
     "tags": "<b>",
@@ -101,18 +114,23 @@ Reader = Callable[[str], object]
 
 def readers() -> dict[str, Reader]:
     """The functions to time, by name."""
-    cues = [compile_cue(cue) for label in load_codebook("diplomatic").labels for cue in label.cues]
+    cues = [Cue(cue) for label in load_codebook("diplomatic").labels for cue in label.cues]
     path = Path("hostile.html")
     return {
         "split": lambda text: split_sentences(Document("hostile", text)),
         "split, kept quotations": lambda text: split_sentences(Document("hostile", text), keep_quotes=True),
         "split, French": lambda text: split_sentences(Document("hostile", text, language="fr")),
         "split, lines": lambda text: split_sentences(Document("hostile", in_lines(text))),
-        "cues": lambda text: [cue.search(text) for cue in cues],
-        "HTML in Markdown": documents._html_paragraphs,
-        "HTML": lambda text: attempt(documents._html, f"<html><body><p>{text}</p></body></html>", path),
-        "Markdown": lambda text: attempt(documents._markdown, text, path),
-        "front matter": lambda text: attempt(documents._front_matter, f"---\n{text}\n---\nText.", path),
+        "cues": lambda text: [cue.spans(folded) for folded in [Folded(text)] for cue in cues],
+        "HTML fragment": html_fragment_text,
+        "HTML page": lambda text: attempt(read_page, f"<html><body><p>{text}</p></body></html>", path),
+        "Markdown": markdown_text,
+        "label cell": lambda text: attempt(parse_cell, f"['{text}', 'b']", "row"),
+        "Nexis": lambda text: read_nexis(f"1 of 1 DOCUMENTS\n\nLENGTH: 5 words\n\n{text}\n\n{in_lines(text)}"),
+        "Factiva": lambda text: read_factiva(
+            f"{FACTIVA}\n{text}\n{in_lines(text)}\nDocument REUT000020240608ek68000a1\n"
+        ),
+        "front matter": lambda text: attempt(split_front_matter, f"---\n{text}\n---\nText.", path),
     }
 
 
@@ -121,12 +139,10 @@ def in_lines(text: str) -> str:
     return "\n".join(text[start : start + LINE] for start in range(0, len(text), LINE))
 
 
-def attempt(parse: Callable[[str, Path], object], text: str, path: Path) -> None:
+def attempt(parse: Callable[[str, Any], object], text: str, place: str | Path) -> None:
     """Parse a text that may be refused: a refusal is an answer too."""
-    try:
-        parse(text, path)
-    except documents.DataError:
-        pass
+    with contextlib.suppress(DataError):
+        parse(text, place)
 
 
 def hostile(unit: str, length: int) -> str:

@@ -211,26 +211,35 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         offset, paragraph = match.start(), match.group()
         lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
         wrapped = max(end - start for start, end in lines) <= _SOFT_WRAP_MAX
-        prose = wrapped and _reads_as_prose([paragraph[left:right].strip() for left, right in lines])
+        width = max(len(paragraph[left:right].rstrip()) for left, right in lines)
+        if not wrapped or not _reads_as_prose([paragraph[left:right].strip() for left, right in lines]):
+            width = 0
         start = lines[0][0]
         for (left, right), following in zip(lines, [*lines[1:], None], strict=True):
-            if following is not None and wrapped and _is_soft_break(paragraph, (left, right), following, prose):
+            if (
+                following is not None
+                and wrapped
+                and _is_soft_break(paragraph, (left, right), following, width if prose else 0)
+            ):
                 continue
             yield offset + start, offset + right
             start = following[0] if following else right
 
 
-def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, int], prose: bool) -> bool:
-    """Whether the next line continues this line, because both are long, or because the paragraph reads as prose."""
+def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, int], width: int) -> bool:
+    """Whether the next line continues this line, because the line is long, or because the paragraph reads as prose.
+
+    `width` is the length of the paragraph's longest line; 0 if the paragraph does not read as prose.
+    """
     current, after = paragraph[slice(*line)].strip(), paragraph[slice(*following)].strip()
     if _ITEM.match(after) or not after:
         return False
     if _SENTENCE_END.search(current):
-        return prose and current.endswith(".") and after[0].islower()  # "the U.S." at the end of a line
+        return width > 0 and current.endswith(".") and after[0].islower()  # "the U.S." at the end of a line
     if len(current) >= _SOFT_WRAP_MIN:
         return True
     # A headline above a paragraph without a blank line is shorter than the paragraph's lines.
-    return prose and (after[0].islower() or _is_full(current, after, len(max(paragraph.split("\n"), key=len))))
+    return width > 0 and (after[0].islower() or _is_full(current, after, width))
 
 
 def _reads_as_prose(lines: list[str]) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from labels.errors import DataError
 from labels.text.parsing.front_matter import Matter
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _LINE_BREAK = re.compile(r"<br\b[^>]*>", re.IGNORECASE)
-_BLANKS_AROUND_BREAK = re.compile(r"[^\S\n]*\n\s*")
+_BLANKS_AROUND_BREAK = re.compile(r"(?<![^\S\n])[^\S\n]*\n\s*")  # begins only at the first blank: linear time
 _SILENT_TAGS = ("script", "style")
 _INLINE_TAG = re.compile("a|abbr|b|big|cite|code|del|em|font|i|img|ins|mark|q|s|small|span|strong|su[bp]|time|tt|u|wbr")
 _RTF_LINK = re.compile(r'HYPERLINK\s+"[^"{}]*"')
@@ -60,40 +59,54 @@ def _words(block: Token) -> Iterator[str]:
 # -- HTML
 
 
-class _HtmlWords(HTMLParser):
-    """Collects the text of HTML; every tag that is not inline starts a new paragraph."""
+class _HtmlWords:
+    """Collects the text of HTML for lxml's parser; every tag that is not inline starts a new paragraph."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.paragraphs = [""]
+        self._paragraphs: list[list[str]] = [[]]
         self._silent = False
 
-    def handle_starttag(self, tag: str, _: object) -> None:
+    def start(self, tag: str, _: object) -> None:
         self._silent = tag in _SILENT_TAGS
         self._break_at(tag)
 
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
         self._silent = False
         self._break_at(tag)
 
-    def handle_data(self, data: str) -> None:
+    def data(self, data: str) -> None:
         if not self._silent:
-            self.paragraphs[-1] += data
+            self._paragraphs[-1].append(data)
+
+    def close(self) -> list[str]:
+        return ["".join(pieces) for pieces in self._paragraphs]
 
     def _break_at(self, tag: str) -> None:
         if not _INLINE_TAG.fullmatch(tag):
-            self.paragraphs.append("")
+            self._paragraphs.append([])
 
 
-def _html_paragraphs(block: str) -> list[str]:
-    words = _HtmlWords()
-    words.feed(block.replace("<![", "<!"))  # the parser raises an error on unknown marked sections
-    words.close()
-    return words.paragraphs
+def _html_paragraphs(content: str) -> list[str]:
+    # lxml rather than the standard library's parser, which takes quadratic time on unfinished tags and comments.
+    from lxml.etree import HTMLParser
+
+    parser = HTMLParser(target=_HtmlWords(), huge_tree=True)
+    parser.feed(_finished(content))
+    return cast(list[str], parser.close())
+
+
+def _finished(content: str) -> str:
+    """HTML in which an unfinished comment or tag at the end is text, so that the words after it are not lost."""
+    closed, arrow, rest = content.rpartition("-->")
+    content = closed + arrow + rest.replace("<!--", "&lt;!--")
+    end = content.rfind(">") + 1
+    return content[:end] + content[end:].replace("<", "&lt;")
 
 
 def html_fragment_text(content: str) -> str:
     """The words of a part of a page, one paragraph per block; white space is as a browser shows it."""
+    if "\0" in content:  # lxml would replace the NUL, but the user must hear of it: `Document` refuses the text
+        return content
     paragraphs = (" ".join(paragraph.split()) for paragraph in _html_paragraphs(content))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
