@@ -216,11 +216,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
             width = 0
         start = lines[0][0]
         for (left, right), following in zip(lines, [*lines[1:], None], strict=True):
-            if (
-                following is not None
-                and wrapped
-                and _is_soft_break(paragraph, (left, right), following, width if prose else 0)
-            ):
+            if following is not None and wrapped and _is_soft_break(paragraph, (left, right), following, width):
                 continue
             yield offset + start, offset + right
             start = following[0] if following else right
