@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
-from labels.files import whole_file
+from labels.output.drafts import whole_file
 from labels.output.table_files import check_spreadsheet, csv_writer, json_lines
 from labels.output.text_files import text_folder
 from labels.progress import report_progress

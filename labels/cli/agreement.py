@@ -45,7 +45,7 @@ def agreement_command(
     """Measure the agreement of annotators: Cohen's kappa and Krippendorff's alpha per label, with intervals."""
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
-    from labels.files import check_file
+    from labels.output.drafts import check_file
 
     with opened_store(store, codebook) as (opened, book, settings):
         if json is not None:
@@ -72,7 +72,7 @@ def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> N
     from dataclasses import asdict
     from json import dumps
 
-    from labels.files import write_whole
+    from labels.output.drafts import write_whole
 
     content: dict[str, Any] = {"codebook": codebook.name, "version": codebook.version, "codebook_hash": codebook.hash}
     for name, report in reports.items():

@@ -72,7 +72,7 @@ def codebook_infer(
     blank: BlankOption = None,
 ) -> None:
     """Make a codebook from the labels in a labelled file."""
-    from labels.files import write_whole
+    from labels.output.drafts import write_whole
     from labels.text.examples import ReadingOptions, infer_labels
 
     reading = infer_labels([file], ReadingOptions(label_column=label_column, blank=blank or ""))

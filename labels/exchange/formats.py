@@ -51,7 +51,7 @@ from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.lines import Line, UnseenLine
-from labels.files import whole_file, write_whole
+from labels.output.drafts import whole_file, write_whole
 from labels.output.table_files import csv_cell, json_lines, json_text, write_csv
 from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence

@@ -31,7 +31,7 @@ from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, arrow_column, columns_of
-from labels.files import whole_file, whole_folder
+from labels.output.drafts import whole_file, whole_folder
 from labels.records import Annotation, Sentence
 from labels.text.cells import SEPARATOR, LabelNames, is_no_value
 from labels.text.examples import label_column

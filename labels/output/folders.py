@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labels.errors import DataError
-from labels.files import check_folder, explained, whole_folder
+from labels.output.drafts import check_folder, explained, whole_folder
 
 OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal", "texts.json")
 """Files that identify an output folder: of a run or evaluation, an export, a learning curve, a sweep, or texts."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
-from labels.files import whole_file
 from labels.output.apostrophes import APOSTROPHES, spreadsheet_cells, spreadsheet_header
+from labels.output.drafts import whole_file
 
 Row = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labels.errors import DataError
-from labels.files import check_folder, whole_folder
+from labels.output.drafts import check_folder, whole_folder
 from labels.output.table_files import json_text
 from labels.records import Document
 

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from labels.errors import DataError
-from labels.files import (
+from labels.output.drafts import (
     check_file,
     check_folder,
     hidden_beside,

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 import trainer.environment
-from labels.files import cache_folder
+from labels.output.drafts import cache_folder
 from trainer.environment import shipped, shipped_experiments
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, ExperimentError
-from labels.files import check_file, write_whole
+from labels.output.drafts import check_file, write_whole
 from labels.output.table_files import check_spreadsheet, json_lines, write_csv
 from labels.progress import report_progress
 from labels.records import Example

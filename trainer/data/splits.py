@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import DataError, ExperimentError
-from labels.files import write_whole
+from labels.output.drafts import write_whole
 from labels.records import Example
 from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
 from labels.unicode.encoding import read_text

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError, ExperimentError
-from labels.files import sole_writer, write_whole
+from labels.output.drafts import sole_writer, write_whole
 from labels.output.folders import output_folder, refuse_occupied
 from labels.output.table_files import write_csv_table
 from labels.progress import progress_to, report_progress

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import CommuniqueError, ExperimentError
-from labels.files import hidden_beside, sole_writer
+from labels.output.drafts import hidden_beside, sole_writer
 from labels.output.folders import output_folder, refuse_occupied
 from labels.progress import progress_stage
 from labels.records import Example

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labels.errors import ExperimentError
-from labels.files import sole_writer, write_whole
+from labels.output.drafts import sole_writer, write_whole
 from labels.output.folders import make_folder, refuse_occupied
 from labels.output.table_files import write_csv_table
 from labels.progress import progress_stage, report_progress

@@ -11,7 +11,7 @@ import pytest
 
 from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError, EncoderError, ExperimentError
-from labels.files import cache_folder
+from labels.output.drafts import cache_folder
 from tests.conftest import make_examples
 from tests.lazy import Lazy
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of

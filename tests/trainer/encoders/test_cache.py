@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labels.files import cache_folder
+from labels.output.drafts import cache_folder
 from tests.conftest import progress_reports
 from trainer.encoders.embeddings import Embedder, EmbeddingCache, cached_encode
 

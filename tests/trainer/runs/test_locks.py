@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from labels.errors import DataError
-from labels.files import sole_writer
+from labels.output.drafts import sole_writer
 from tests.trainer.conftest import MakeExperiment
 from trainer.runs.run import run_experiment
 
 HOLDER = """
 import sys
 from pathlib import Path
-from labels.files import sole_writer
+from labels.output.drafts import sole_writer
 with sole_writer(Path("out")):
     print("held", flush=True)
     sys.stdin.read()

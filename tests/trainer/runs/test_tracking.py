@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from labels.errors import ArtefactError, TrackingError
-from labels.files import cache_folder
+from labels.output.drafts import cache_folder
 from tests.lazy import Lazy
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, TrackedRun
 from trainer.runs.tracking import connection, leaderboard, registry, tracker

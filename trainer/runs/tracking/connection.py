@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from labels.errors import TrackingError
-from labels.files import cache_folder
+from labels.output.drafts import cache_folder
 from trainer.environment import silence_libraries
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import DataError
-from labels.files import write_whole
+from labels.output.drafts import write_whole
 from labels.settings import store_name
 from labels.unicode.encoding import read_text
 from trainer.config.experiment import Experiment

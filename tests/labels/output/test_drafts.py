@@ -11,7 +11,7 @@ from subprocess import PIPE
 import pytest
 
 from labels.errors import DataError
-from labels.files import check_folder, sole_writer, whole_file, whole_folder, write_whole
+from labels.output.drafts import check_folder, sole_writer, whole_file, whole_folder, write_whole
 
 
 def names_in(folder: Path) -> list[str]:
@@ -196,7 +196,7 @@ def test_the_working_folder_is_refused_as_a_file() -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from labels.files import whole_file, whole_folder
+from labels.output.drafts import whole_file, whole_folder
 whole = {"folder": whole_folder, "file": whole_file}[sys.argv[1]]
 with whole(Path(sys.argv[2])) as draft:
     print("open", flush=True)
