@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -14,6 +15,9 @@ from trainer.runs.tracking.locations import describe_move
 from trainer.runs.tracking.tracker import ARTEFACT
 
 CHAMPION = "champion"
+MAX_COPY = 4 * 2**30
+"""Maximum size in bytes of an artefact that is copied from a registry."""
+_SCHEMES = ("models:/", "runs:/")
 
 
 def check_registration(name: str) -> None:
@@ -96,7 +100,7 @@ def fetch_artefact(reference: str) -> Path:
         ArtefactError: MLflow has no model with this URI, its files are missing, or it does not contain an artefact.
         TrackingError: MLflow cannot be reached, or has no store yet.
     """
-    if not reference.startswith(("models:/", "runs:/")):
+    if not reference.startswith(_SCHEMES):
         path = Path(reference)
         return path / ARTEFACT if (path / ARTEFACT / "manifest.json").is_file() else path
     connect(create=False)
@@ -113,6 +117,73 @@ def fetch_artefact(reference: str) -> Path:
     raise ArtefactError(
         f"{reference}: this model was not logged by communique: it does not contain manifest.json. "
         "Use a model that `communique train` logged."
+    )
+
+
+def current_version(reference: str) -> str:
+    """Return the model version that an MLflow URI with an alias refers to now; empty for other references.
+
+    Raises:
+        TrackingError: MLflow cannot be reached, or the alias does not exist.
+    """
+    name, separator, alias = reference.removeprefix("models:/").partition("@")
+    if not reference.startswith("models:/") or not separator:
+        return ""
+    connect()
+    with mlflow_store("read") as mlflow:
+        return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
+
+
+def copy_artefact(reference: str, folder: Path, max_bytes: int = MAX_COPY) -> Path:
+    """Return an artefact that a server can trust to stay as it is: the artefact of an MLflow URI is copied to `folder`.
+
+    Only plain files are copied, so that a model in a shared registry cannot make a server read other files of its
+    machine. An artefact on the local disk is returned as it is.
+
+    Raises:
+        ArtefactError: see `fetch_artefact`; also if the artefact contains a link or is larger than `max_bytes`.
+        TrackingError: see `fetch_artefact`.
+    """
+    if not reference.startswith(_SCHEMES):
+        return fetch_artefact(reference)
+    connect(create=False)
+    _check_size(reference, max_bytes)
+    source, size = fetch_artefact(reference), 0
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source)
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ArtefactError(f"{reference}: {name} is a link or a special file. Log the model again without it.")
+        if path.is_dir():
+            (folder / name).mkdir(parents=True)
+            continue
+        size += path.stat().st_size
+        if size > max_bytes:
+            raise _too_large(reference, max_bytes)
+        shutil.copyfile(path, folder / name, follow_symlinks=False)
+    return folder
+
+
+def _check_size(reference: str, max_bytes: int) -> None:
+    """Refuse an artefact that is too large before it is downloaded; stores that list no sizes are checked later."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    try:
+        repository = get_artifact_repository(reference)
+        folders, size = [""], 0
+        while folders:
+            for entry in repository.list_artifacts(folders.pop() or None):
+                folders += [entry.path] if entry.is_dir else []
+                size += entry.file_size or 0
+                if size > max_bytes:
+                    raise _too_large(reference, max_bytes)
+    except (MlflowException, OSError) as error:
+        raise ArtefactError(f"{reference}: {_explain(reference, error)}") from error
+
+
+def _too_large(reference: str, max_bytes: int) -> ArtefactError:
+    return ArtefactError(
+        f"{reference}: the model has more than {max_bytes / 2**30:g} GiB. Serve it from a folder on this machine."
     )
 
 
