@@ -43,6 +43,7 @@ SUBCOMMANDS = {
     "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "--experiment communique-demo"),
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),
     "serve": Subcommand("trainer.cli.serve:serve", "models:/diplomatic-statements@champion --port 8000"),
+    "keys": Subcommand("trainer.cli.keys:app"),
 }
 """The subcommands in the order of a user's workflow."""
 

@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labels.cli.terminal import console
-from trainer.cli.evaluate import ArtefactArgument, load_model
+from trainer.cli.evaluate import ArtefactArgument
+
+if TYPE_CHECKING:
+    from trainer.model.model import Model
+
+KeysOption = Annotated[Path, typer.Option("--keys", help="File of API keys; see `communique keys`.")]
+KEYS_FILE = Path("communique-keys.json")
 
 
 def serve(
     artefact: ArtefactArgument,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on. Other machines can reach 0.0.0.0; they need a key.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes, each with the model.")] = 1,
+    keys: KeysOption = KEYS_FILE,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option("--trusted-proxy", help="Address of a reverse proxy whose X-Forwarded-For names the client."),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option("--root-path", help="Path under which a reverse proxy publishes the server, e.g. /labels.")
+    ] = "",
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option("--allow-origin", help="Site whose pages may call the API with a key, e.g. https://example.org."),
+    ] = None,
+    max_batch: Annotated[
+        int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call of the model.")
+    ] = 64,
 ) -> None:
-    """Serve a saved model over HTTP, with a web page at /, predictions at POST /predict and documentation at /docs."""
-    from trainer.serving.app import run_server
+    """Serve a saved model over HTTP: a web page at /, predictions at POST /predict, documentation at /docs.
 
-    model = load_model(artefact)
-    run_server(model, host, port, lambda url: console.print(f"Serving {model.id} on {url}  (page: /, docs: /docs)"))
+    Requests need an API key (`communique keys add`), except on this machine itself. After SIGHUP, or when the alias of
+    an MLflow URI is moved, the server loads the new model without interruption.
+    """
+    from trainer.runs.tracking.registry import copy_artefact, current_version
+    from trainer.serving.served import Source
+    from trainer.serving.server import Options, run_server
+
+    source = Source(artefact, partial(copy_artefact, artefact), partial(current_version, artefact))
+    options = Options(
+        host=host,
+        port=port,
+        workers=workers,
+        keys=keys,
+        trusted_proxies=tuple(trusted_proxy or ()),
+        root_path=root_path,
+        origins=tuple(allow_origin or ()),
+        max_batch=max_batch,
+    )
+    run_server(source, options, _announce)
+
+
+def _announce(url: str, model: Model) -> None:
+    console.print(f"Serving {model.id} on {url}  (page: /, docs: /docs)")

@@ -1,272 +1,225 @@
-"""The web application of a saved model (POST /predict, GET /health, /codebook, /docs, a page at /), run by uvicorn.
+"""The web application of a saved model: routes for predictions, health, the codebook, metrics and documentation.
 
-Requests that arrive together are predicted together, on one worker thread (micro-batching).
+`create_app` puts the application together; each layer has a module of its own, from the outside to the inside:
+`requests` (ids, log, metrics), `gate` (keys), `limits` (bodies), the routes below, `answers`, `batching`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from importlib.metadata import version
+from typing import Any, TypeVar
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi_offline import FastAPIOffline
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
-from labels.errors import InputError
-from labels.text.rows import is_unicode
-from trainer.calibration.calibration import Probabilities
-from trainer.model.model import Model
+from trainer.serving.answers import ContentError, answer, assigned
+from trainer.serving.batching import DeadlineError, QueueFullError
+from trainer.serving.gate import Access, Gate
+from trainer.serving.invocations import read_invocation
+from trainer.serving.limits import BodyLimits
+from trainer.serving.monitoring import Metrics
+from trainer.serving.pages import add_pages
+from trainer.serving.requests import Requests
+from trainer.serving.schemas import Health, PredictRequest, PredictResponse, Refusal, problems_of, refusal
+from trainer.serving.served import Served
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class _Request:
-    texts: list[str]
-    answer: asyncio.Future[Probabilities]
-
-
-class Batcher:
-    """Collects the texts of concurrent requests and calls the model once for all of them.
-
-    While the model predicts a batch, new requests form the next batch. Batches therefore grow with the load, and a
-    single request is predicted without delay.
-
-    Args:
-        max_texts: maximum number of texts in a batch of several requests. A single request is never split.
-    """
-
-    def __init__(self, model: Model, *, max_texts: int = 256) -> None:
-        self._model = model
-        self._max_texts = max_texts
-        self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
-        self._under_way: list[_Request] = []
-        self._following: _Request | None = None  # taken from the queue, but too large for the current batch
-        # One thread: the model predicts one batch at a time while the event loop keeps accepting requests.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Start answering requests. Call this inside a running event loop."""
-        self._task = asyncio.create_task(self._work())
-
-    async def stop(self) -> None:
-        """Stop the worker and cancel unanswered requests."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        while not self._waiting.empty():
-            self._under_way.append(self._waiting.get_nowait())
-        for request in [*self._under_way, *filter(None, [self._following])]:
-            request.answer.cancel()
-        self._thread.shutdown()
-
-    async def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """Return calibrated probabilities of shape (n, labels) for n texts.
-
-        Raises:
-            Exception: any error that the model raises for these texts.
-        """
-        answer: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
-        await self._waiting.put(_Request(list(texts), answer))
-        return await answer
-
-    async def _work(self) -> None:
-        while True:
-            self._under_way = [self._following or await self._waiting.get()]
-            self._following = self._gather()
-            await self._answer(self._under_way)
-
-    def _gather(self) -> _Request | None:
-        """Add waiting requests to the batch up to the maximum size; return the first request that does not fit."""
-        size = len(self._under_way[0].texts)
-        while not self._waiting.empty():
-            request = self._waiting.get_nowait()
-            size += len(request.texts)
-            if size > self._max_texts:
-                return request
-            self._under_way.append(request)
-        return None
-
-    async def _answer(self, batch: Sequence[_Request]) -> None:
-        """Answer a batch. If the batch fails, predict each request alone, so that only the faulty request fails."""
-        try:
-            probabilities = await self._predict([text for request in batch for text in request.texts])
-        except Exception as error:  # the error affects only these requests; the worker must continue
-            if len(batch) == 1:
-                if not batch[0].answer.done():
-                    batch[0].answer.set_exception(error)
-                return
-            for request in batch:
-                await self._answer([request])
-            return
-        start = 0
-        for request in batch:
-            # The future is already done (cancelled) if the client has disconnected.
-            if not request.answer.done():
-                request.answer.set_result(probabilities[start : start + len(request.texts)])
-            start += len(request.texts)
-
-    async def _predict(self, texts: list[str]) -> Probabilities:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._model.predict_proba, texts)
-
-
-MAX_TEXTS, MAX_CHARACTERS = 1000, 20_000
-
-
-def _whole_characters(text: str) -> str:
-    if not is_unicode(text):
-        raise ValueError("contains an unpaired surrogate")
-    return text
-
-
-Text = Annotated[
-    str, AfterValidator(_whole_characters), StringConstraints(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S")
-]
-
-
-class PredictRequest(BaseModel):
-    """The sentences to label: 1 to 1,000 sentences of 1 to 20,000 characters."""
-
-    texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
-    model_config = {
-        "extra": "forbid",
-        "json_schema_extra": {"examples": [{"texts": ["Norway will provide $40 million for power repairs."]}]},
-    }
-
-
-class Prediction(BaseModel):
-    """The labels assigned to one sentence, and the calibrated probability of each label."""
-
-    labels: list[str]
-    probabilities: dict[str, float]
-
-
-class PredictResponse(BaseModel):
-    """Predictions in the order of the request, with the id of the model and the hash of the codebook."""
-
-    predictions: list[Prediction]
-    model_id: str
-    codebook_hash: str
-
-
-class Health(BaseModel):
-    """The state of the server and the model that it serves."""
-
-    status: str
-    kind: str
-    model_id: str
-    codebook: str
-    labels: list[str]
-    synthetic: bool
-
-
-def _response(model: Model, probabilities: Probabilities) -> PredictResponse:
-    return PredictResponse(
-        predictions=[
-            Prediction(labels=list(labels), probabilities=dict(zip(model.labels, map(float, row), strict=True)))
-            for labels, row in zip(model.label_sets(probabilities), probabilities, strict=True)
-        ],
-        model_id=model.id,
-        codebook_hash=model.codebook.hash,
+PROCESSING_SECONDS = 30.0
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refusal, "description": what}
+    for status, what in (
+        (401, "No key, or a key that is not valid"),
+        (403, "A key without the scope, or a request from another site"),
+        (408, "The body did not arrive in time"),
+        (413, "The body is too large, or takes too long to process"),
+        (415, "Wrong media type, or a compressed body"),
+        (422, "The content is not valid"),
+        (429, "Too many requests with a wrong key"),
+        (503, "The server is busy: try again after the seconds in Retry-After"),
     )
+}
 
 
-def create_app(model: Model) -> FastAPI:
-    """Create the web application that serves `model`. Its documentation pages work without network access."""
-    manifest = model.manifest
-    assert manifest is not None
-    batcher = Batcher(model)
+def create_app(served: Served, access: Access, metrics: Metrics, *, root_path: str = "") -> ASGIApp:
+    """Create the web application that serves the current model of `served`. Its pages work without network access."""
+    app = FastAPI(
+        title="communique",
+        version=version("communique"),
+        description="Labels sentences and documents with a trained model.",
+        lifespan=_lifespan(served),
+        docs_url=None,
+        redoc_url=None,
+        root_path=root_path,
+    )
+    _add_predictions(app, served, metrics)
+    _add_state(app, served, metrics)
+    _add_refusals(app)
+    add_pages(app)
+    routes = [path for route in app.routes if (path := getattr(route, "path", ""))]
+    # From the inside to the outside: a request without a valid key is refused before its body is read.
+    inner = Gate(BodyLimits(app), access=access)
+    return Requests(inner, metrics=metrics, routes=routes)
 
+
+def _lifespan(served: Served) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        batcher.start()
+        served.start()
         yield
-        await batcher.stop()
+        await served.stop()
 
-    app: FastAPI = FastAPIOffline(
-        title=f"communique: {manifest.codebook_name}",
-        version=manifest.codebook_version,
-        description=f"A {manifest.kind} model for the labels {', '.join(manifest.labels)}.",
-        lifespan=lifespan,
-    )
+    return lifespan
 
-    @app.exception_handler(RequestValidationError)
-    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-        """Report each problem and its location without the input, which may be long or not valid in JSON."""
-        problems = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()]
-        return JSONResponse({"detail": problems}, status_code=422)
 
-    @app.post("/predict")
-    async def predict(request: PredictRequest) -> PredictResponse:
-        """Label each text."""
-        probabilities = await batcher.predict_proba(request.texts)
-        return _response(model, probabilities)
+def _add_predictions(app: FastAPI, served: Served, metrics: Metrics) -> None:
+    def count(request: Request, response: PredictResponse) -> PredictResponse:
+        found = assigned(response)
+        metrics.sentences.inc(len(found))
+        for label in (label for labels in found for label in labels):
+            metrics.labels.labels(label).inc()
+        request.scope["log"] = {"sentences": len(found), "model": response.model_id}
+        return response
 
-    @app.get("/health")
-    async def health() -> Health:
-        """Report that the server is running, and the model that it serves."""
+    @app.post("/predict", responses=_REFUSALS, response_model=PredictResponse)
+    async def predict(content: PredictRequest, request: Request) -> Response:
+        """Label sentences, or split documents into sentences and label these."""
+        work = answer(content, served.current, seconds=PROCESSING_SECONDS)
+        response = count(request, await _unless_disconnected(request, work))
+        return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
+
+    @app.post("/invocations", responses=_REFUSALS, openapi_extra=_INVOCATION_BODY)
+    async def invocations(request: Request) -> JSONResponse:
+        """Label texts with MLflow's scoring protocol."""
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        texts = read_invocation(await request.body(), media_type)
+        work = answer(PredictRequest.model_construct(texts=texts), served.current, seconds=PROCESSING_SECONDS)
+        response = count(request, await _unless_disconnected(request, work))
+        return JSONResponse({"predictions": [prediction.model_dump() for prediction in response.predictions or ()]})
+
+
+_INVOCATION_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"dataframe_split": {"columns": ["text"], "data": [["The envoy urged a truce."]]}},
+            },
+            "text/csv": {"schema": {"type": "string"}, "example": "text\nThe envoy urged a truce.\n"},
+        },
+    }
+}
+
+
+def _add_state(app: FastAPI, served: Served, metrics: Metrics) -> None:
+    @app.get("/health/live", response_class=PlainTextResponse)
+    async def live() -> str:
+        """Report that the server is running."""
+        return "ok\n"
+
+    @app.get("/ping", response_class=PlainTextResponse)
+    async def ping() -> str:
+        """Report that the server is running, as `mlflow models serve` does."""
+        return "\n"
+
+    @app.get("/version", response_class=PlainTextResponse)
+    async def mlflow_version() -> str:
+        """Report the version of MLflow whose scoring protocol is answered."""
+        return version("mlflow")
+
+    @app.get("/health/ready")
+    @app.get("/health", include_in_schema=False)
+    async def ready() -> Health:
+        """Report that the server can answer, and the model that it serves."""
+        model = served.current.model
+        manifest = model.manifest
+        assert manifest is not None
         return Health(
             status="ok",
             kind=manifest.kind,
             model_id=model.id,
             codebook=f"{manifest.codebook_name} {manifest.codebook_version}",
             labels=list(manifest.labels),
+            exclusive=manifest.exclusive,
+            thresholds=manifest.thresholds,
             synthetic=manifest.synthetic,
         )
 
     @app.get("/codebook")
     async def codebook() -> dict[str, Any]:
         """Return the codebook and its hash."""
-        return {"hash": model.codebook.hash, **model.codebook.model_dump(mode="json")}
+        current = served.current.model.codebook
+        return {"hash": current.hash, **current.model_dump(mode="json")}
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> str:
-        return Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-
-    return app
-
-
-_BACKLOG = 2048
-"""Maximum number of connections waiting to be accepted: uvicorn's default."""
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics_text() -> Response:
+        """Return the metrics for Prometheus."""
+        metrics.queue.set(served.current.batcher.waiting)
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def run_server(model: Model, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve `model` until interrupted. Port 0 chooses a free port.
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse(problems_of(error.errors()), 422)
 
-    `announce` is called with the URL as soon as clients can connect.
+    @app.exception_handler(HTTPException)
+    async def no_route(request: Request, error: HTTPException) -> JSONResponse:
+        what = "has no such route" if error.status_code == 404 else f"does not accept {request.method} here"
+        message = f"the server {what}. See /docs for the routes" if error.status_code in (404, 405) else error.detail
+        return JSONResponse(refusal("route", message, ()), error.status_code, error.headers)
 
-    Raises:
-        InputError: the address is in use, or is not an address of this machine.
-    """
-    listener = _bind(host, port)
-    bound = listener.getsockname()[1]
-    announce(f"http://{f'[{host}]' if ':' in host else host}:{bound}")
-    # uvicorn gets a bound socket, so that the port is known before uvicorn starts, even if the port was 0.
-    server = uvicorn.Server(uvicorn.Config(create_app(model), log_level="warning", lifespan="on"))
-    server.run(sockets=[listener])
+    @app.exception_handler(ContentError)
+    async def not_answerable(_: Request, error: ContentError) -> JSONResponse:
+        return JSONResponse(refusal("content", str(error), error.location), 422)
+
+    @app.exception_handler(QueueFullError)
+    async def full(_: Request, error: QueueFullError) -> JSONResponse:
+        wait = str(max(1, math.ceil(error.retry_after)))
+        message = f"the server is busy: {error}. Try again in {wait} seconds"
+        return JSONResponse(refusal("queue_full", message, ()), 503, {"Retry-After": wait})
+
+    @app.exception_handler(DeadlineError)
+    async def late(_: Request, error: DeadlineError) -> JSONResponse:
+        if not error.started:
+            message = "the server is busy: the request waited too long. Try again in 10 seconds"
+            return JSONResponse(refusal("queue_full", message, ()), 503, {"Retry-After": "10"})
+        message = f"the request takes longer than {PROCESSING_SECONDS:g} seconds. Send fewer texts per request"
+        return JSONResponse(refusal("processing_time", message), 413)
+
+    @app.exception_handler(_DisconnectedError)
+    async def gone(_: Request, __: _DisconnectedError) -> Response:
+        return Response(status_code=499)  # the client has gone: nobody receives this
 
 
-def _bind(host: str, port: int) -> socket.socket:
+class _DisconnectedError(Exception):
+    """The client closed the connection before the answer."""
+
+
+async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled if the client disconnects: nobody would read the answer."""
+    working = asyncio.create_task(work)
+    listening = asyncio.create_task(_disconnected(request))
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        # A server that was just stopped leaves its port in TIME_WAIT.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)  # clients may connect as soon as the URL is announced
-    except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
-        raise InputError(
-            f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}). "
-            "Choose another address with --host or --port; --port 0 chooses a free port."
-        ) from error
-    return listener
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise _DisconnectedError
+        return working.result()
+    finally:
+        for task in (working, listening):
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

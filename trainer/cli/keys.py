@@ -1,0 +1,57 @@
+"""`communique keys`: API keys for `communique serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from labels.cli.terminal import console, table
+from trainer.cli.serve import KEYS_FILE, KeysOption
+
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys for `communique serve`.")
+NameArgument = Annotated[str, typer.Argument(help="Name of the key, e.g. of the person or program that uses it.")]
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    scope: Annotated[
+        str,
+        typer.Option("--scope", help="What the key may do, separated by commas: predict, correct, admin (metrics)."),
+    ] = "predict",
+    annotator: Annotated[
+        str, typer.Option("--annotator", help="Annotator that corrections with this key are recorded for.")
+    ] = "",
+    keys: KeysOption = KEYS_FILE,
+) -> None:
+    """Create a key and print it once. Only its SHA-256 digest is stored, so it cannot be shown again."""
+    from trainer.serving.keys import KeyFile
+
+    scopes = [part.strip() for part in scope.split(",") if part.strip()]
+    token = KeyFile(keys).add(name, scopes, annotator)
+    console.print(f"Key '{name}' ({', '.join(scopes)}), stored in {keys}. Copy it now: it cannot be shown again.")
+    console.print(token, soft_wrap=True)
+    console.print("Send it in the header `Authorization: Bearer KEY`, or enter it as the password in a browser.")
+
+
+@app.command("list")
+def list_keys(keys: KeysOption = KEYS_FILE) -> None:
+    """List the keys: name, scopes, annotator and date, but never the keys themselves."""
+    from trainer.serving.keys import KeyFile
+
+    found = KeyFile(keys).all()
+    if not found:
+        console.print(f"{keys}: there are no keys. Create one with `communique keys add NAME`.")
+        return
+    rows = [(key.name, ", ".join(key.scopes), key.annotator, key.created_at[:10]) for key in found]
+    console.print(table(["name", "scopes", "annotator", "created"], rows, align="llll"))
+
+
+@app.command()
+def revoke(name: NameArgument, keys: KeysOption = KEYS_FILE) -> None:
+    """Delete a key. Running servers refuse it from the next request on."""
+    from trainer.serving.keys import KeyFile
+
+    KeyFile(keys).revoke(name)
+    console.print(f"Revoked '{name}'. Running servers refuse it from now on.")

@@ -1,0 +1,213 @@
+"""Micro-batching: the texts of concurrent requests are predicted together, on one worker thread.
+
+While the model predicts a batch, new requests form the next batch, so batches grow with the load and a single request
+is predicted without delay. Long requests are predicted in pieces that alternate with other requests, so that a request
+with one text never waits for a request with a thousand. Within a batch, the model orders the texts by length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trainer.calibration.calibration import Probabilities
+
+Predict = Callable[[list[str]], Probabilities]
+
+MAX_BATCH = 64
+"""Maximum number of texts in one call of the model."""
+MAX_WAITING = 4000
+"""Maximum number of texts that wait for the model; further requests are refused."""
+_GATHERING = 0.25, 0.01
+"""Longest time to wait for the requests of a new batch: a share of the duration of the last batch, and in seconds."""
+
+
+class QueueFullError(Exception):
+    """Too many texts are waiting. `retry_after` is the estimated time in seconds until the queue has room."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("too many texts are waiting")
+        self.retry_after = retry_after
+
+
+class DeadlineError(Exception):
+    """A request was not finished in time; `started` tells whether some of its texts were predicted."""
+
+    def __init__(self, *, started: bool) -> None:
+        super().__init__("the request was not finished in time")
+        self.started = started
+
+
+@dataclass(eq=False)
+class _Job:
+    """The texts of one request; texts before `taken` were given to the model, and `rows` are the answers so far."""
+
+    texts: Sequence[str]
+    deadline: float
+    answer: asyncio.Future[Probabilities]
+    taken: int = 0
+    rows: list[Probabilities] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return len(self.texts) - self.taken
+
+
+_Piece = tuple[_Job, Sequence[str]]
+
+
+class Batcher:
+    """Collects the texts of concurrent requests and calls the model for many of them at once.
+
+    Args:
+        predict: returns probabilities of shape (n, labels) for n texts.
+        max_batch: maximum number of texts per call of the model.
+        max_waiting: maximum number of waiting texts; a request that exceeds this number is refused.
+        observe: called after each batch with the number of texts.
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        *,
+        max_batch: int = MAX_BATCH,
+        max_waiting: int = MAX_WAITING,
+        observe: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self._predict = predict
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._observe = observe
+        self._jobs: list[_Job] = []
+        self._arrived = asyncio.Event()
+        self._expected, self._seconds, self._rate = 0, 0.0, 0.0
+        # One thread: the model predicts one batch at a time while the event loop keeps accepting requests.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """The number of texts that wait for the model."""
+        return sum(job.left for job in self._jobs)
+
+    def start(self) -> None:
+        """Start answering requests. Call this inside a running event loop."""
+        self._task = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Stop the worker and cancel unanswered requests; call `drain` first to answer them."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        for job in self._jobs:
+            job.answer.cancel()
+        self._jobs.clear()
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def drain(self) -> None:
+        """Wait until all accepted requests are answered."""
+        while waiting := [job.answer for job in self._jobs]:
+            await asyncio.wait(waiting)
+
+    async def predict_proba(self, texts: Sequence[str], *, seconds: float = 30.0) -> Probabilities:
+        """Return probabilities of shape (n, labels) for n texts. If the caller is cancelled, the rest is not computed.
+
+        Raises:
+            QueueFullError: too many texts are waiting already.
+            DeadlineError: the texts were not predicted within `seconds`.
+            Exception: any error that the model raises for these texts.
+        """
+        waiting = self.waiting
+        # An empty queue accepts any request: the limits of the API bound its size.
+        if waiting and waiting + len(texts) > self._max_waiting:
+            raise QueueFullError(waiting / self._rate if self._rate else 1.0)
+        loop = asyncio.get_running_loop()
+        job = _Job(texts, loop.time() + seconds, loop.create_future())
+        self._jobs.append(job)
+        self._arrived.set()
+        try:
+            return await job.answer
+        finally:
+            job.answer.cancel()  # has no effect on an answer; otherwise the worker skips the job
+
+    async def _work(self) -> None:
+        while True:
+            await self._gather()
+            if pieces := self._take():
+                await self._answer(pieces)
+
+    async def _gather(self) -> None:
+        """Wait for a request, and a moment longer if clients that were just answered probably send the next request."""
+        if not self._jobs:
+            self._arrived.clear()
+            await self._arrived.wait()
+        if self._expected < 2:
+            return
+        share, longest = _GATHERING
+        loop = asyncio.get_running_loop()
+        end = loop.time() + min(share * self._seconds, longest)
+        while len(self._jobs) < self._expected and (left := end - loop.time()) > 0:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), left)
+
+    def _take(self) -> list[_Piece]:
+        """Take the texts of the next batch from the oldest requests; drop requests that are over."""
+        self._drop_late()
+        # Short requests come first: what they do not need of their equal share goes to the longer ones.
+        oldest = sorted(self._jobs[: self._max_batch], key=lambda job: job.left)
+        room, pieces = self._max_batch, list[_Piece]()
+        for position, job in enumerate(oldest):
+            size = min(job.left, room // (len(oldest) - position))
+            pieces.append((job, job.texts[job.taken : job.taken + size]))
+            job.taken += size
+            room -= size
+        return pieces
+
+    def _drop_late(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for job in self._jobs:
+            if not job.answer.done() and now > job.deadline:
+                job.answer.set_exception(DeadlineError(started=job.taken > 0))
+        self._jobs = [job for job in self._jobs if not job.answer.done()]
+
+    async def _answer(self, pieces: Sequence[_Piece]) -> None:
+        """Answer a batch. If it fails, predict each piece alone, so that only the faulty request fails."""
+        loop = asyncio.get_running_loop()
+        texts = [text for _, piece in pieces for text in piece]
+        start = time.perf_counter()
+        try:
+            rows = await loop.run_in_executor(self._thread, self._predict, texts)
+        except Exception as error:  # the error affects only these requests; the worker must continue
+            if len(pieces) == 1:
+                _finish(pieces[0][0], error)
+            else:
+                for alone in pieces:
+                    await self._answer([alone])
+            return
+        self._observe(len(texts))
+        self._expected, self._seconds = len(pieces), time.perf_counter() - start
+        self._rate = len(texts) / max(self._seconds, 1e-6)
+        position = 0
+        for job, piece in pieces:
+            job.rows.append(rows[position : position + len(piece)])
+            position += len(piece)
+            if not job.left:
+                _finish(job, None)
+
+
+def _finish(job: _Job, error: Exception | None) -> None:
+    job.taken = len(job.texts)
+    if job.answer.done():  # the client has gone, or the deadline has passed
+        return
+    if error is None:
+        job.answer.set_result(np.concatenate(job.rows))
+    else:
+        job.answer.set_exception(error)

@@ -1,0 +1,242 @@
+"""Decides which requests may reach the application: API keys, and guards for a server without keys.
+
+Without a key, a server answers only `OPEN_ROUTES`, unless it listens on a loopback address. There, requests without a
+key are answered only if they come from this machine itself: a web page of another site (cross-site requests, DNS
+rebinding) or a reverse proxy in front of the server must not pass a stranger's request on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from labels.errors import InputError
+from trainer.serving.keys import Key, KeyFile
+from trainer.serving.schemas import refusal
+
+OPEN_ROUTES = ("/health/live", "/ping")
+"""Routes that anybody may call: they reveal only that a server is running."""
+
+_ADMIN_ROUTES = ("/metrics",)
+_CORRECTION_ROUTES = ("/corrections",)
+_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_ATTEMPTS, _MINUTE, _ADDRESSES = 10, 60.0, 10_000
+_REALM = {"WWW-Authenticate": 'Basic realm="communique: any user name, the key as password", charset="UTF-8"'}
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may call the server.
+
+    - `keys`: the file of keys
+    - `keyless`: whether requests without a key are answered; only for a loopback address without a proxy
+    - `trusted_proxies`: addresses of proxies whose `X-Forwarded-For` names the client
+    - `origins`: origins of other sites whose pages may call the API with a key
+    """
+
+    keys: KeyFile
+    keyless: bool
+    trusted_proxies: Sequence[str] = ()
+    origins: Sequence[str] = ()
+
+
+@dataclass
+class _RefusedError(Exception):
+    status: int
+    kind: str
+    message: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Gate:
+    """ASGI middleware that refuses requests before their body is read. `scope["key"]` is the key of a request."""
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        self._app = app
+        self._access = access
+        self._failures = FailedAttempts()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a connection of an ASGI server."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        cross_site = _allowed_origin(headers, self._access.origins)
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and cross_site:
+            await _preflight(cross_site)(scope, receive, send)
+            return
+        try:
+            scope["key"] = self._admit(scope, headers)
+        except _RefusedError as refused:
+            content = refusal(refused.kind, refused.message, ("header",))
+            answer = JSONResponse(content, refused.status, {"Connection": "close", **refused.headers})
+            await answer(scope, receive, _with_cors(send, cross_site))
+            return
+        await self._app(scope, receive, _with_cors(send, cross_site))
+
+    def _admit(self, scope: Scope, headers: Headers) -> Key | None:
+        """Return the key of a request, or None if it needs no key.
+
+        Raises:
+            _RefusedError: the request must not reach the application.
+        """
+        path, token = scope["path"], _token(headers)
+        if path in OPEN_ROUTES:
+            return None
+        if token is None:
+            self._check_keyless(path, headers)
+            return None
+        address = client_address(scope, headers, self._access.trusted_proxies)
+        if wait := self._failures.seconds_left(address):
+            message = "too many requests with a wrong key. Wait a minute, then use a valid key"
+            raise _RefusedError(429, "too_many_failures", message, {"Retry-After": str(int(wait) + 1)})
+        try:
+            key = self._access.keys.find(token)
+        except InputError as error:
+            raise _RefusedError(
+                503, "keys_unavailable", "the server cannot read its keys. Ask its administrator"
+            ) from error
+        if key is None:
+            self._failures.add(address)
+            raise _RefusedError(401, "wrong_key", "this key is not valid: it is mistyped or revoked", _REALM)
+        if (needed := _needed_scope(path)) not in key.scopes:
+            raise _RefusedError(403, "scope", f"this key does not have the scope `{needed}`. Use a key with this scope")
+        _check_site(headers, self._access.origins)
+        return key
+
+    def _check_keyless(self, path: str, headers: Headers) -> None:
+        needs = "this server needs an API key. Send it in the header `Authorization: Bearer KEY`"
+        if not self._access.keyless or path in _CORRECTION_ROUTES:
+            raise _RefusedError(401, "no_key", needs, _REALM)
+        if forwarded := next((name for name in _FORWARDING if name in headers), None):
+            message = f"this request was forwarded by a proxy (header `{forwarded}`), so it needs an API key"
+            raise _RefusedError(403, "forwarded", f"{message}. Start the server with --trusted-proxy and make a key")
+        if not is_loopback_host(headers.get("host", "")):
+            message = "the Host of a request without an API key must be localhost, 127.0.0.1 or [::1]"
+            raise _RefusedError(403, "host", f"{message}. Open the server under one of these names, or send a key")
+        _check_site(headers, ())
+
+
+class FailedAttempts:
+    """Counts requests with wrong keys per address; after ten in a minute, an address must wait."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, list[float]] = OrderedDict()
+
+    def add(self, address: str) -> None:
+        """Count a failed attempt. The oldest address is forgotten if there are too many."""
+        recent = [*self._recent(address), monotonic()]
+        self._of[address] = recent
+        self._of.move_to_end(address)
+        while len(self._of) > _ADDRESSES:
+            self._of.popitem(last=False)
+
+    def seconds_left(self, address: str) -> float:
+        """The time that an address must wait; 0 if it may try."""
+        recent = self._recent(address)
+        return max(0.0, recent[-_ATTEMPTS] + _MINUTE - monotonic()) if len(recent) >= _ATTEMPTS else 0.0
+
+    def _recent(self, address: str) -> list[float]:
+        since = monotonic() - _MINUTE
+        return [moment for moment in self._of.get(address, []) if moment > since]
+
+
+def client_address(scope: Scope, headers: Headers, trusted_proxies: Sequence[str]) -> str:
+    """The address of the client: the last address in `X-Forwarded-For` that is not a trusted proxy.
+
+    Only a trusted proxy may name another address than its own.
+    """
+    client = scope.get("client")
+    address = client[0] if client else ""
+    forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    while address in trusted_proxies and forwarded:
+        address = forwarded.pop()
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address of a server can only be reached from this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether the header `Host` of a request, with or without a port, is a loopback name."""
+    name, _, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
+    if not name or not port.isdecimal():
+        name = host
+    return is_loopback(name)
+
+
+def _needed_scope(path: str) -> str:
+    if path in _ADMIN_ROUTES:
+        return "admin"
+    return "correct" if path in _CORRECTION_ROUTES else "predict"
+
+
+def _token(headers: Headers) -> str | None:
+    """The key in the header `Authorization`: a bearer token, or the password of basic authentication (browsers)."""
+    given = headers.get("authorization")
+    if given is None:
+        return None
+    kind, _, value = given.strip().partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip()
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return ""
+
+
+def _check_site(headers: Headers, origins: Sequence[str]) -> None:
+    """Refuse requests that a page of another site makes: a browser may add a remembered key to them."""
+    origin = headers.get("origin")
+    own = origin is None or origin.partition("://")[2] == headers.get("host")
+    if not own and origin not in origins:
+        message = f"pages of {origin[:100] if origin else ''} may not call this server"
+        raise _RefusedError(403, "origin", f"{message}. Allow them with --allow-origin, or call the server directly")
+    # Following a link from another site is harmless: the page of that site cannot read the answer.
+    embedded = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
+    if origin is None and embedded:
+        raise _RefusedError(403, "origin", "pages of another site may not call this server")
+
+
+def _allowed_origin(headers: Headers, origins: Sequence[str]) -> str:
+    origin = headers.get("origin", "")
+    return origin if origin in origins else ""
+
+
+def _preflight(origin: str) -> Response:
+    """The answer to the question of a browser whether a page of `origin` may send a request with a key."""
+    allowed = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "600"}
+    allowed["Access-Control-Allow-Headers"] = "authorization, content-type, x-request-id"
+    return Response(status_code=204, headers={"Access-Control-Allow-Origin": origin, "Vary": "Origin", **allowed})
+
+
+def _with_cors(send: Send, origin: str) -> Send:
+    if not origin:
+        return send
+
+    async def wrapped(message: dict[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            own = [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin")]
+            message = message | {"headers": [*message.get("headers", []), *own]}  # type: ignore[misc]
+        await send(message)
+
+    return wrapped  # type: ignore[return-value]

@@ -1,0 +1,46 @@
+"""Prometheus metrics of the server; with several workers, the values of all workers are added up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The metrics of one application. No label contains a text, a key or an address."""
+
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        self.requests = Counter(
+            "communique_requests", "Answered requests.", ["method", "route", "status"], registry=own
+        )
+        self.seconds = Histogram(
+            "communique_request_seconds", "Time until a request is answered.", ["route"], buckets=_SECONDS, registry=own
+        )
+        self.batch = Histogram("communique_batch_texts", "Texts per call of the model.", buckets=_BATCHES, registry=own)
+        self.queue = Gauge(
+            "communique_queue_texts", "Texts that wait for the model.", multiprocess_mode="livesum", registry=own
+        )
+        self.labels = Counter("communique_labels", "Assigned labels.", ["label"], registry=own)
+        self.sentences = Counter("communique_sentences", "Labelled sentences.", registry=own)
+        self.refusals = Counter("communique_refusals", "Refused requests.", ["reason"], registry=own)
+        self.reloads = Counter("communique_reloads", "Reloads of the model.", ["outcome"], registry=own)
+
+    def watch_queue(self, waiting: Callable[[], int]) -> None:
+        """Report the length of the queue when metrics are read; in multiprocess mode, call `queue.set` instead."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            self.queue.set_function(waiting)
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format, of all workers if there are several."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)

@@ -1,0 +1,204 @@
+"""Requests and responses of the API, their limits, and refusals in the words of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from labels.errors import did_you_mean
+
+MAX_TEXTS, MAX_CHARACTERS = 1000, 20_000
+MAX_DOCUMENTS, MAX_DOCUMENT_CHARACTERS = 50, 200_000
+MAX_SENTENCES = 5000
+"""Maximum number of sentences in all documents of a request."""
+
+
+def _short_text(length: int) -> Any:
+    return StringConstraints(min_length=1, max_length=length, pattern=r"\S")
+
+
+Text = Annotated[str, _short_text(MAX_CHARACTERS)]
+LongText = Annotated[str, _short_text(MAX_DOCUMENT_CHARACTERS)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class DocumentInput(BaseModel):
+    """A document: its plain `text`, or the `html` of its page; `title` becomes the first sentence of a text.
+
+    A string is a document with this text.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: LongText | None = None
+    html: LongText | None = None
+    title: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict):
+            raise PydanticCustomError("document_type", "must be a string or an object with `text` or `html`")
+        return {"text": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_one_body(self) -> Self:
+        if (self.text is None) == (self.html is None):
+            raise PydanticCustomError("one_body", "must have either `text` or `html`")
+        return self
+
+
+class PredictRequest(BaseModel):
+    """Sentences (`texts`) or whole documents to label.
+
+    - `texts`: 1 to 1,000 sentences of 1 to 20,000 characters
+    - `documents`: 1 to 50 documents of 1 to 200,000 characters, which are split into sentences
+    - `thresholds`: label -> probability in [0, 1] from which the label is assigned, instead of the model's threshold
+    - `top_k`: return only the probabilities of the k most probable labels, in descending order
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"texts": ["Norway will provide $40 million for power repairs."]},
+                {"documents": [{"title": "Talks in Oslo", "text": "The envoy urged both armies to stop. Rain fell."}]},
+            ]
+        },
+    )
+
+    texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)] | None = None
+    documents: Annotated[list[DocumentInput], Field(min_length=1, max_length=MAX_DOCUMENTS)] | None = None
+    thresholds: dict[str, Share] = {}
+    top_k: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_input(self) -> Self:
+        if (self.texts is None) == (self.documents is None):
+            raise PydanticCustomError("one_input", "must have either `texts` or `documents`")
+        return self
+
+
+class Prediction(BaseModel):
+    """The labels assigned to one sentence, and the calibrated probability of each label."""
+
+    labels: list[str]
+    probabilities: dict[str, float]
+
+
+class SentencePrediction(Prediction):
+    """The prediction for a sentence of a document; `start` and `end` are offsets in the document's text."""
+
+    start: int
+    end: int
+    text: str
+
+
+class SetAside(BaseModel):
+    """A span of a document that is boilerplate, with the reason."""
+
+    start: int
+    end: int
+    reason: str
+
+
+class DocumentPrediction(BaseModel):
+    """The sentences of a document; `text` is the text that the offsets refer to."""
+
+    text: str
+    sentences: list[SentencePrediction]
+    set_aside: list[SetAside]
+
+
+class PredictResponse(BaseModel):
+    """Predictions in the order of the request, with the id of the model and the hash of the codebook.
+
+    `predictions` answers `texts`, and `documents` answers `documents`.
+    """
+
+    predictions: list[Prediction] | None = None
+    documents: list[DocumentPrediction] | None = None
+    model_id: str
+    codebook_hash: str
+
+
+class Health(BaseModel):
+    """The state of the server and the model that it serves."""
+
+    status: str
+    kind: str
+    model_id: str
+    codebook: str
+    labels: list[str]
+    exclusive: bool
+    thresholds: dict[str, float]
+    synthetic: bool
+    corrections: bool = False
+
+
+class Problem(BaseModel):
+    """One reason for a refusal: the kind of the problem, its location in the request, and a message."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class Refusal(BaseModel):
+    """The response to a refused request."""
+
+    detail: list[Problem]
+
+
+def refusal(kind: str, message: str, location: Sequence[str | int] = ("body",)) -> dict[str, Any]:
+    """The JSON content of a refusal with one problem."""
+    return Refusal(detail=[Problem(type=kind, loc=list(location), msg=message)]).model_dump()
+
+
+def problems_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The JSON content of a refusal for validation errors of pydantic, in the words of the API.
+
+    The input is never repeated: it may be long, secret or not valid in JSON.
+    """
+    found = [Problem(type=error["type"], loc=list(error["loc"]), msg=_message(error)) for error in errors]
+    return Refusal(detail=found).model_dump()
+
+
+_PLAIN = {
+    "string_type": "{place} must be a string",
+    "string_unicode": "{place} contains an unpaired surrogate",
+    "list_type": "{place} must be a list",
+    "dict_type": "{place} must be an object",
+    "model_type": "{place} must be an object",
+    "model_attributes_type": "{place} must be an object",
+    "string_too_short": "{place} is blank",
+    "string_pattern_mismatch": "{place} is blank",
+    "too_short": "{place} is empty",
+    "missing": "{place} is missing",
+    "too_long": "{place} has {actual_length:,} entries, but at most {max_length:,} are allowed",
+    "string_too_long": "{place} is longer than {max_length:,} characters",
+    "greater_than_equal": "{place} must be at least {ge:g}",
+    "less_than_equal": "{place} must be at most {le:g}",
+    "json_invalid": "the body is not valid JSON ({error})",
+}
+"""Messages by pydantic's type of error."""
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    kind, place = error["type"], _place(error["loc"])
+    if kind == "extra_forbidden":
+        name = str(error["loc"][-1])
+        model = PredictRequest if len(error["loc"]) == 2 else DocumentInput
+        return f"'{name}' is not a key of this object{did_you_mean(name, model.model_fields)}"
+    if kind in _PLAIN:
+        return _PLAIN[kind].format_map({"place": place} | (error.get("ctx") or {}))
+    return f"{place} {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """The location of a problem as in JavaScript, e.g. `texts[3]` or `documents[0].title`."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:])
+    return path.lstrip(".") or "the request"
