@@ -8,20 +8,30 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.end_to_end.conftest import COMMUNIQUE, heed_interrupts
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running server: its address and its process."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+
 @contextmanager
-def serving(folder: Path, artefact: str) -> Iterator[str]:
-    """The URL of a server on a free port; it is interrupted, and must then end by itself."""
+def serving(folder: Path, artefact: str, *options: str) -> Iterator[Server]:
+    """A server on a free port; it is interrupted, and must then end by itself. Its log is `folder`/server.log."""
+    log = (folder / "server.log").open("w")
     process = subprocess.Popen(
-        [*COMMUNIQUE, "serve", artefact, "--port", "0"],
+        [*COMMUNIQUE, "serve", artefact, "--port", "0", *options],
         cwd=folder,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=log,
         text=True,
         preexec_fn=heed_interrupts,
     )
@@ -29,9 +39,10 @@ def serving(folder: Path, artefact: str) -> Iterator[str]:
     try:
         line = process.stdout.readline()
         match = re.search(r"http://[\d.:]+", line)
-        assert match, line + process.stdout.read()
-        yield match.group()
+        assert match, line + (folder / "server.log").read_text()
+        yield Server(match.group(), process)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
         process.stdout.close()
+        log.close()

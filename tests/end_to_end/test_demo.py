@@ -129,7 +129,8 @@ def test_evaluating_the_champion_on_its_own_test_part_gives_the_same_figures(
 
 def test_the_champion_serves_over_http_what_predict_writes(demo: tuple[Path, str]) -> None:
     text = "Norway will give another 40 million dollars for winter fuel, its minister said."
-    with serving(demo[0], CHAMPION) as url:
+    with serving(demo[0], CHAMPION) as server:
+        url = server.url
         health = httpx.get(f"{url}/health").json()
         assert health["status"] == "ok"
         assert health["kind"] == "finetune"

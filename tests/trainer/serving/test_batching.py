@@ -16,7 +16,7 @@ from tests.trainer.conftest import Finetuned, plain_codebook, texts_of
 from trainer.calibration.calibration import Probabilities, uncalibrated
 from trainer.classifiers.base import Classifier
 from trainer.model.model import Model
-from trainer.serving.app import Batcher
+from trainer.serving.batching import Batcher, DeadlineError, QueueFullError
 
 T = TypeVar("T")
 CODEBOOK = plain_codebook("short", "long")
@@ -85,14 +85,14 @@ async def queued(*requests: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]
 @settings(deadline=None, max_examples=25)
 @given(
     requests=st.lists(st.lists(st.text(min_size=1, max_size=30), max_size=6), min_size=1, max_size=12),
-    max_texts=st.integers(1, 12),
+    max_batch=st.integers(1, 12),
 )
-def test_every_asker_gets_its_own_answers_in_its_own_order(requests: list[list[str]], max_texts: int) -> None:
+def test_every_asker_gets_its_own_answers_in_its_own_order(requests: list[list[str]], max_batch: int) -> None:
     requests = [[text.replace("refused", "taken") for text in texts] for texts in requests]
     asked = [texts for texts in requests if texts]
 
     async def work() -> list[Probabilities]:
-        batcher = Batcher(model_of(LengthClassifier()), max_texts=max_texts)
+        batcher = Batcher(model_of(LengthClassifier()).predict_proba, max_batch=max_batch)
         batcher.start()
         try:
             return await asyncio.gather(*(batcher.predict_proba(texts) for texts in asked))
@@ -110,7 +110,7 @@ def test_answers_of_a_real_encoder_stay_with_their_askers(finetuned: Finetuned) 
     requests = [texts[:1], texts[1:8], texts[8:9], texts[9:24]]
 
     async def work() -> list[Probabilities]:
-        batcher = Batcher(model)
+        batcher = Batcher(model.predict_proba)
         batcher.start()
         try:
             return await asyncio.gather(*(batcher.predict_proba(request) for request in requests))
@@ -124,7 +124,7 @@ def test_lone_request_waits_for_nobody() -> None:
     classifier = LengthClassifier()
 
     async def work() -> None:
-        batcher = Batcher(model_of(classifier))
+        batcher = Batcher(model_of(classifier).predict_proba)
         batcher.start()
         await batcher.predict_proba(["one"])
         await batcher.predict_proba(["two", "three"])
@@ -138,7 +138,7 @@ def test_requests_that_come_while_one_is_predicted_are_predicted_together() -> N
     classifier = LengthClassifier()
 
     async def work() -> None:
-        batcher = Batcher(model_of(classifier))
+        batcher = Batcher(model_of(classifier).predict_proba)
         batcher.start()
         first = await held(classifier, batcher)
         others = await queued(*(batcher.predict_proba([text]) for text in ("a", "bb", "ccc")))
@@ -154,7 +154,7 @@ def test_no_batch_of_several_requests_exceeds_the_most_texts() -> None:
     classifier = LengthClassifier()
 
     async def work() -> None:
-        batcher = Batcher(model_of(classifier), max_texts=5)
+        batcher = Batcher(model_of(classifier).predict_proba, max_batch=5)
         batcher.start()
         first = await held(classifier, batcher)
         others = await queued(*(batcher.predict_proba([letter] * 3) for letter in "abc"))
@@ -169,7 +169,7 @@ def test_no_batch_of_several_requests_exceeds_the_most_texts() -> None:
 
 def test_error_reaches_its_asker_and_the_worker_goes_on() -> None:
     async def work() -> Probabilities:
-        batcher = Batcher(model_of(LengthClassifier()))
+        batcher = Batcher(model_of(LengthClassifier()).predict_proba)
         batcher.start()
         with pytest.raises(ValueError, match="this text is refused"):
             await batcher.predict_proba(["refused"])
@@ -184,7 +184,7 @@ def test_error_reaches_only_the_request_that_caused_it() -> None:
     classifier = LengthClassifier()
 
     async def work() -> list[Any]:
-        batcher = Batcher(model_of(classifier))
+        batcher = Batcher(model_of(classifier).predict_proba)
         batcher.start()
         first = await held(classifier, batcher)
         others = await queued(*(batcher.predict_proba([text]) for text in ("a", "refused", "ccc")))
@@ -204,7 +204,7 @@ def test_asker_that_has_gone_disturbs_nobody(fails: bool) -> None:
     classifier = LengthClassifier()
 
     async def work() -> Any:
-        batcher = Batcher(model_of(classifier))
+        batcher = Batcher(model_of(classifier).predict_proba)
         batcher.start()
         first = await held(classifier, batcher)
         gone, stays = await queued(
@@ -225,7 +225,7 @@ def test_stopping_cancels_the_requests_under_way() -> None:
     classifier = LengthClassifier()
 
     async def work() -> tuple[list[asyncio.Task[Any]], set[asyncio.Task[Any]]]:
-        batcher = Batcher(model_of(classifier))
+        batcher = Batcher(model_of(classifier).predict_proba)
         batcher.start()
         requests = [await held(classifier, batcher), *await queued(batcher.predict_proba(["queued"]))]
         classifier.gate.set()
@@ -242,7 +242,7 @@ def test_stopping_cancels_a_request_that_did_not_fit_into_the_batch_under_way() 
     classifier = LengthClassifier()
 
     async def work() -> tuple[list[asyncio.Task[Any]], set[asyncio.Task[Any]]]:
-        batcher = Batcher(model_of(classifier), max_texts=1)
+        batcher = Batcher(model_of(classifier).predict_proba, max_batch=1)
         requests = await queued(*(batcher.predict_proba([text]) for text in "abc"))
         classifier.gate.clear()
         batcher.start()
@@ -258,4 +258,104 @@ def test_stopping_cancels_a_request_that_did_not_fit_into_the_batch_under_way() 
 
 
 def test_stopping_what_never_started_is_quiet() -> None:
-    run(Batcher(model_of(LengthClassifier())).stop())
+    run(Batcher(model_of(LengthClassifier()).predict_proba).stop())
+
+
+def test_cancelled_request_is_not_computed() -> None:
+    classifier = LengthClassifier()
+
+    async def work() -> None:
+        batcher = Batcher(model_of(classifier).predict_proba)
+        batcher.start()
+        first = await held(classifier, batcher)
+        gone, stays = await queued(batcher.predict_proba(["gone"]), batcher.predict_proba(["stays"]))
+        gone.cancel()
+        await asyncio.sleep(0)
+        classifier.gate.set()
+        await asyncio.gather(first, stays)
+        await batcher.stop()
+
+    run(work())
+    assert classifier.batches == [["held"], ["stays"]]
+
+
+def test_long_request_is_predicted_in_pieces_that_leave_room_for_others() -> None:
+    classifier = LengthClassifier()
+    long = [letter * 3 for letter in "abcdefgh"]
+
+    async def work() -> tuple[Any, Any]:
+        batcher = Batcher(model_of(classifier).predict_proba, max_batch=4)
+        batcher.start()
+        first = await held(classifier, batcher)
+        slow, quick = await queued(batcher.predict_proba(long), batcher.predict_proba(["short"]))
+        classifier.gate.set()
+        await asyncio.gather(first, slow, quick)
+        await batcher.stop()
+        return slow.result(), quick.result()
+
+    slow, quick = run(work())
+    assert [len(batch) for batch in classifier.batches] == [1, 4, 4, 1]
+    assert "short" in classifier.batches[1]
+    assert (slow.shape, quick.shape) == ((8, 2), (1, 2))
+
+
+def test_request_beyond_the_waiting_limit_is_refused_at_once() -> None:
+    classifier = LengthClassifier()
+
+    async def work() -> None:
+        batcher = Batcher(model_of(classifier).predict_proba, max_waiting=3)
+        batcher.start()
+        first = await held(classifier, batcher)
+        [waiting] = await queued(batcher.predict_proba(["a", "b"]))
+        with pytest.raises(QueueFullError) as refused:
+            await batcher.predict_proba(["c", "d"])
+        assert refused.value.retry_after > 0
+        assert batcher.waiting == 2
+        classifier.gate.set()
+        await asyncio.gather(first, waiting)
+        assert batcher.waiting == 0
+        await batcher.predict_proba(["c", "d"])
+        await batcher.stop()
+
+    run(work())
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_request_past_its_deadline_ends(started: bool) -> None:
+    classifier = LengthClassifier()
+
+    async def work() -> DeadlineError:
+        batcher = Batcher(model_of(classifier).predict_proba, max_batch=1)
+        if started:
+            classifier.gate.clear()
+        else:
+            await asyncio.sleep(0)
+        batcher.start()
+        first = await held(classifier, batcher) if not started else None
+        [late] = await queued(batcher.predict_proba(["a", "b"], seconds=0.05))
+        await asyncio.sleep(0.2)
+        classifier.gate.set()
+        with pytest.raises(DeadlineError) as error:
+            await late
+        if first is not None:
+            await first
+        await batcher.stop()
+        return error.value
+
+    assert run(work()).started is started
+
+
+def test_drained_batcher_has_answered_all_requests() -> None:
+    classifier = LengthClassifier()
+
+    async def work() -> list[bool]:
+        batcher = Batcher(model_of(classifier).predict_proba, max_batch=2)
+        batcher.start()
+        requests = [await held(classifier, batcher), *await queued(*(batcher.predict_proba([x]) for x in "abc"))]
+        classifier.gate.set()
+        await batcher.drain()
+        await batcher.stop()
+        await asyncio.wait(requests)
+        return [request.cancelled() for request in requests]
+
+    assert run(work()) == [False] * 4
