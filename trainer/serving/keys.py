@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import InputError, did_you_mean
-from labels.files import whole_file
+from labels.output.drafts import whole_file
 
 Scope = Literal["predict", "correct", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
