@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def predict_files(
     *,
     split: bool = True,
     keep_boilerplate: bool = False,
+    keep_quotes: bool = False,
     text_column: str = "",
     for_spreadsheet: bool = False,
     texts: Path | None = None,
@@ -71,6 +73,7 @@ def predict_files(
         output: the .jsonl, .csv or .parquet file to write.
         split: split documents into sentences; if false, every document (row) is one sentence.
         keep_boilerplate: also predict boilerplate, instead of setting it aside.
+        keep_quotes: keep a quotation of several sentences as one sentence.
         text_column: the column with the texts of tables; empty for `text`.
         for_spreadsheet: put an apostrophe before cells of a .csv file that a spreadsheet would execute.
         texts: folder for the texts of the documents (see `labels.output.text_files`); an earlier one is replaced.
@@ -92,7 +95,8 @@ def predict_files(
         draft = drafts.enter_context(whole_file(output))
         documents = _documents(files, report, text_column)
         kept = _with_texts(documents, report, keep_text) if keep_text else documents
-        sentences = _sentences(kept, report, split=split, keep_boilerplate=keep_boilerplate)
+        cut = partial(split_sentences, keep_quotes=keep_quotes) if split else _whole
+        sentences = _sentences(kept, report, cut, keep_boilerplate=keep_boilerplate)
         with _writer(draft, output, model.labels, for_spreadsheet=for_spreadsheet) as write:
             # Chunks are large enough for batching, and small enough for the memory.
             while chunk := list(islice(sentences, _CHUNK)):
@@ -172,12 +176,20 @@ def _with_texts(
             yield document
 
 
+def _whole(document: Document) -> list[Sentence]:
+    return [whole_sentence(document)]
+
+
 def _sentences(
-    documents: Iterable[Document], report: PredictReport, *, split: bool, keep_boilerplate: bool
+    documents: Iterable[Document],
+    report: PredictReport,
+    cut: Callable[[Document], list[Sentence]],
+    *,
+    keep_boilerplate: bool,
 ) -> Iterator[tuple[Document, Sentence]]:
     for document in documents:
         report.documents += 1
-        sentences = split_sentences(document) if split else [whole_sentence(document)]
+        sentences = cut(document)
         if not keep_boilerplate:
             report.boilerplate += count_boilerplate(sentences)
             sentences = [sentence for sentence in sentences if not sentence.boilerplate]

@@ -239,6 +239,9 @@ CodebookOption = Annotated[str | None, typer.Option("--codebook", help=_CODEBOOK
 TextColumnOption = Annotated[
     str, typer.Option("--text-column", help="Column with the texts \\[default: text].", metavar="COLUMN")
 ]
+KeepQuotesOption = Annotated[
+    bool, typer.Option("--keep-quotes", help="Keep a quotation of several sentences as one sentence.")
+]
 LabelColumnOption = Annotated[
     str, typer.Option("--label-column", help="Column with the labels \\[default: label or labels].", metavar="COLUMN")
 ]

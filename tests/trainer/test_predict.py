@@ -83,6 +83,21 @@ def _from_csv(row: dict[str, str]) -> dict[str, Any]:
 # -- rows
 
 
+@pytest.mark.parametrize(
+    ("keep_quotes", "texts"),
+    [
+        (False, ["“Oslo pledged winter fuel.", "We want a truce now,” he said."]),
+        (True, ["“Oslo pledged winter fuel. We want a truce now,” he said."]),
+    ],
+)
+def test_a_quotation_is_cut_unless_quotations_are_kept(
+    model: Model, isolated: Path, keep_quotes: bool, texts: list[str]
+) -> None:
+    (isolated / "quote.txt").write_text("“Oslo pledged winter fuel. We want a truce now,” he said.", encoding="utf-8")
+    predict_files(model, [isolated / "quote.txt"], isolated / "out.jsonl", keep_quotes=keep_quotes)
+    assert [row["text"] for _, row in read_rows(isolated / "out.jsonl")] == texts
+
+
 def test_a_row_holds_provenance_labels_and_the_probability_of_each_label(model: Model, codebook: Codebook) -> None:
     document = Document("wire", ARTICLE)
     rows = predict_rows(model, [(document, sentence) for sentence in split_sentences(document)[:3]])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import SpreadsheetOption, TextColumnOption, console, progress_bars
+from labels.cli.terminal import KeepQuotesOption, SpreadsheetOption, TextColumnOption, console, progress_bars
 from trainer.cli.evaluate import ArtefactArgument, load_model
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def predict(
         bool, typer.Option(help="Split texts into sentences; with --no-split, every text is one sentence.")
     ] = True,
     keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")] = False,
+    keep_quotes: KeepQuotesOption = False,
     text_column: TextColumnOption = "",
     for_spreadsheet: SpreadsheetOption = False,
     texts: Annotated[
@@ -43,6 +44,7 @@ def predict(
             output,
             split=split,
             keep_boilerplate=keep_boilerplate,
+            keep_quotes=keep_quotes,
             for_spreadsheet=for_spreadsheet,
             texts=texts,
             text_column=text_column,

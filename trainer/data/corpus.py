@@ -227,12 +227,12 @@ def measure_agreement(store: Store, codebook: Codebook | str = STARTER_CODEBOOK)
     return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
 
-def read_sentences(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+def read_sentences(paths: str | Path | Iterable[str | Path], *, keep_quotes: bool = False) -> pd.DataFrame:
     """Read articles from files and folders, and split them into sentences without boilerplate.
 
     The table has one row per sentence, indexed by sentence id. The columns are `text`, `document_id`, `start`, `end`
     (offsets in the document's text), `source`, `title` and `date`. Files and rows that cannot be read are logged as
-    warnings.
+    warnings. With `keep_quotes`, a quotation of several sentences is one sentence.
 
     Raises:
         DataError: a path does not exist, or no file can be read.
@@ -252,7 +252,7 @@ def read_sentences(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
             "date": document.date,
         }
         for document in read_documents(given, logger.warning)
-        for sentence in split_sentences(document)
+        for sentence in split_sentences(document, keep_quotes=keep_quotes)
         if not sentence.boilerplate
     ]
     columns = ["id", "text", "document_id", "start", "end", "source", "title", "date"]
