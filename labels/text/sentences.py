@@ -210,8 +210,8 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
     for match in _PARAGRAPH.finditer(text):
         offset, paragraph = match.start(), match.group()
         lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
-        wrapped = max(end - start for start, end in lines) <= _SOFT_WRAP_MAX
         width = max(len(paragraph[left:right].rstrip()) for left, right in lines)
+        wrapped = width <= _SOFT_WRAP_MAX
         if not wrapped or not _reads_as_prose([paragraph[left:right].strip() for left, right in lines]):
             width = 0
         start = lines[0][0]

@@ -16,10 +16,10 @@ _SHOWN |= dict.fromkeys(_LINE_ENDS, "\u2424")
 
 
 def visible(text: str) -> str:
-    r"""The text with control characters as pictures or escapes; line feeds and tabs stay.
+    r"""The text with control characters as pictures or escapes; line feeds, `\r\n` and tabs stay white space.
 
     C0 controls and DEL become Unicode's control pictures (ESC is shown as "␛"); unusual line ends become "␤"; C1
     controls, characters that reverse the direction of a line, and unpaired surrogates become escapes such as `\u202e`.
     Characters are replaced one by one, so `len(visible(text[:offset]))` is the position of an offset.
     """
-    return text.translate(_SHOWN)
+    return text.replace("\r\n", " \n").translate(_SHOWN)

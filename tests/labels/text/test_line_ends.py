@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from labels.records import Document
@@ -68,6 +68,8 @@ def test_a_row_with_windows_line_ends_keeps_its_document_id() -> None:
 
 @PATIENT
 @given(TEXTS)
+@example(["x " * 50, "\r\n", "more words."])
+@example(["x" * 50 + " " + "y" * 49, "\r\n", "more words."])
 def test_the_line_ends_do_not_change_where_sentences_are_cut(pieces: list[str]) -> None:
     text = "".join(pieces)
     plain = Document("wire", fold_line_ends(text))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from labels.unicode.visible import visible
@@ -22,6 +22,7 @@ from labels.unicode.visible import visible
         ("a\u2028b\x85c", "a␤b␤c"),
         ("caf\udce9", "caf\\udce9"),
         ("one\ntwo\tthree", "one\ntwo\tthree"),
+        ("one\r\ntwo", "one \ntwo"),
         ("naïve “quote” שלום 😀", "naïve “quote” שלום 😀"),
     ],
 )
@@ -39,4 +40,5 @@ def test_nothing_shown_controls_a_terminal(text: str) -> None:
 
 @given(st.text(), st.text())
 def test_characters_are_shown_one_by_one(left: str, right: str) -> None:
+    assume(not (left.endswith("\r") and right.startswith("\n")))
     assert visible(left + right) == visible(left) + visible(right)
