@@ -22,8 +22,8 @@ from labels.annotate.shown import ShownText, TypedText
 from labels.codebook.cues import Cue
 from labels.codebook.schema import BY_NAME, Codebook, Label
 from labels.records import Sentence
+from labels.unicode.invisible import visible
 from labels.unicode.typography import Folded
-from labels.unicode.visible import visible
 
 CUE_STYLE = "underline bold yellow"
 _MANY_LABELS = 12

@@ -8,7 +8,7 @@ from rich.highlighter import Highlighter
 from rich.style import Style
 from rich.text import Text
 
-from labels.unicode.visible import visible
+from labels.unicode.invisible import visible
 
 
 class ShownText(Text):

@@ -21,7 +21,7 @@ from labels.cli.terminal import (
 )
 from labels.errors import InputError
 from labels.settings import load_settings
-from labels.unicode.edges import clean
+from labels.unicode.invisible import clean
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")
 _NAMES = (

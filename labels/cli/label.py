@@ -13,7 +13,7 @@ import typer
 from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next, say
 from labels.errors import InputError
 from labels.settings import command
-from labels.unicode.edges import clean
+from labels.unicode.invisible import clean
 
 if TYPE_CHECKING:
     from labels.annotate.session import Session

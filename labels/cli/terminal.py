@@ -15,7 +15,7 @@ import typer
 from labels.errors import CommuniqueError
 from labels.progress import progress_to
 from labels.settings import load_settings
-from labels.unicode.visible import visible
+from labels.unicode.invisible import visible
 
 if TYPE_CHECKING:
     from rich.align import VerticalAlignMethod

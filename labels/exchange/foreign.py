@@ -37,7 +37,7 @@ from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import now
 from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
-from labels.unicode.edges import clean
+from labels.unicode.invisible import clean
 
 _STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 _PROVENANCE = ("url", "title", "date", "language")

@@ -16,7 +16,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, did_you_mean
 from labels.records import Annotation, Document, Sentence
 from labels.text.rows import Row, is_unicode
-from labels.unicode.edges import clean
+from labels.unicode.invisible import clean
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "event_id": (str,),

@@ -1,8 +1,7 @@
 """Table formats with one decision or sentence per row: plain CSV, ActiveTigger tables and Hugging Face datasets.
 
 *csv* has one decision per row, with labels joined by `|`. Any table with `text` and `labels` (or `label`) can be
-imported, also as JSONL. Without a column `state`, an empty cell of labels is ambiguous, because the sentence may be
-unseen or have no label: nobody decided, and the sentence is unseen.
+imported, also as JSONL. Without a column `state`, an empty cell means that nobody decided: the sentence is unseen.
 
 *activetigger* tables are CSV or Parquet, with one sentence and its gold labels (`a|b`) per row. The tool asks for the
 meaning of the columns; here they are `id`, `text`, and `label` (exclusive codebooks) or `labels`. The tool may drop
@@ -46,7 +45,7 @@ from labels.text.labelled.label_reading import (
     read_labels,
 )
 from labels.text.rows import Row, class_features, class_names
-from labels.unicode.edges import clean
+from labels.unicode.invisible import clean
 
 if TYPE_CHECKING:
     from datasets import Dataset

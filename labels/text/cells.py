@@ -18,7 +18,7 @@ from typing import Any
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.text.rows import is_unicode
-from labels.unicode.edges import INVISIBLE, clean
+from labels.unicode.invisible import INVISIBLE, clean
 
 SEPARATOR = "|"
 """Separates several labels in one cell of a table."""

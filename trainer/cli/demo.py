@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labels.cli.terminal import console, progress_bars, table
-from labels.unicode.visible import visible
+from labels.unicode.invisible import visible
 from trainer.cli.leaderboard import print_results
 from trainer.cli.track import report_untracked
 

@@ -20,7 +20,7 @@ from labels.records import Example
 from labels.text.cells import SEPARATOR, LabelNames, is_blank, is_no_value, merge_key, parse_cell
 from labels.text.examples import row_id
 from labels.text.rows import is_unicode
-from labels.unicode.edges import clean
+from labels.unicode.invisible import clean
 from trainer.calibration.calibration import Bools
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from labels.gold import Standing, standing
 from labels.records import Annotation, EventKind, State
 from labels.text.cells import is_no_value
 from labels.text.rows import Row
-from labels.unicode.edges import clean
+from labels.unicode.invisible import clean
 
 STAMP = "communique"
 """The column in which our exports repeat the decision of a row."""

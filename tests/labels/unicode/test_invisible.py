@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from labels.unicode.visible import visible
+from labels.unicode.invisible import visible
 
 
 @pytest.mark.parametrize(
