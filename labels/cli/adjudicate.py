@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labels.cli.label import AnnotatorOption, PlainOption, run_session
+from labels.cli.label import AnnotatorOption, PlainOption, report_similar_names, run_session
 from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next
 from labels.settings import command
 
@@ -18,6 +18,7 @@ def adjudicate_command(
         if not session.total:
             console.print(f"Nothing to adjudicate in {opened.name}: annotators do not disagree on any sentence.")
             return
+        report_similar_names(opened, annotator)
         run_session(session, book, annotator, plain=plain)
         others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
         disputes = counted(session.total, "dispute")

@@ -68,9 +68,10 @@ def annotations_import(
     options = {name: value for name, value in given.items() if value.strip()}
     # The file is read before the store is opened, so an invalid file does not create a new store.
     batch = read_file(file, book, format, annotator, **options)
+    unit = batch.format.unit if batch.format else "decisions"
     with Store(settings.store) as opened:
         done = add_batch(opened, batch, book)
-    console.print(f"{batch.unit.capitalize()} added to {opened.name}: {done.new} (already there: {done.known}).")
+    console.print(f"{unit.capitalize()} added to {opened.name}: {done.new} (already there: {done.known}).")
     _print_counts("Without a decision, kept as unseen sentences", done.unseen)
     _print_counts("Left out", done.left_out)
     for note in done.notes:

@@ -118,6 +118,7 @@ def label_command(
         )
         suggester = Suggester(opened, chosen, annotator, withheld) if suggest and chosen else None
         draw = partial(_next_session, opened, book, annotator, request, suggester)
+        report_similar_names(opened, annotator)
         first = draw()
         if first is None:
             console.print(_nothing_left(opened, kind, annotator), soft_wrap=True)
@@ -129,6 +130,16 @@ def label_command(
         command("status", store=settings.store),
         command("annotations", "export", "labels.jsonl", store=settings.store, codebook=settings.codebook),
     )
+
+
+def report_similar_names(store: Store, annotator: str) -> None:
+    """Print a note if the store has decisions under similar names, but none under this name."""
+    from labels.exchange.driver import similar_names
+
+    names = store.events.annotators()
+    if annotator not in names:
+        for note in similar_names([annotator], names):
+            console.print(f"Note: {note}.")
 
 
 def run_session(

@@ -7,7 +7,6 @@ are not decisions, adds lines to the store (all or none), and selects and writes
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,14 +21,18 @@ from labels.exchange.foreign import LeftOut, Reader
 from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, find_format
 from labels.exchange.lines import Line, UnseenLine, check_measures
 from labels.gold import standing
-from labels.records import CodebookMigration, Sentence
+from labels.records import Annotation, CodebookMigration, Sentence
 from labels.settings import command
 from labels.store import Store
+from labels.text.cells import merge_key
 from labels.text.rows import Row
 
 REPLACED = "decisions that have since been replaced or undone (export again to change them)"
 REPEATED = "repeated records"
 """Reasons counted by this module: decisions in the store that no longer stand, and records that occur twice."""
+
+_LISTED = 10
+"""The maximum number of spellings listed in a note."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Batch:
     - `unseen`: texts on which nobody decided in the file
     - `left_out`: numbers of records that are neither, by reason
     - `notes`: remarks on how the file was read
-    - `unit`: the plural noun for the decisions, for messages
+    - `format`: the format of the file
     - `codebooks`, `migrations`: codebook versions in the file, and the changes between them
     - `is_log`: whether the lines are a full history, including replaced and undone decisions
     """
@@ -52,7 +55,7 @@ class Batch:
     is_log: bool = False
     unseen: Sequence[UnseenLine] = ()
     notes: Sequence[str] = ()
-    unit: str = "decisions"
+    format: Format | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         # Read the whole file before storing anything, because even the last line may be invalid.
         contents = list(found.parse(_of_this_tool(found.read(path), found, format), reader))
     is_log = found.carries == "events"
+    notes = [*(content.text for content in contents if isinstance(content, Note)), *_spelling_notes(reader.spellings)]
     lines = [content for content in contents if isinstance(content, Line)]
     if is_log:
         _refuse_repeated_events(lines, path)
@@ -157,9 +161,16 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         migrations=[content for content in contents if isinstance(content, CodebookMigration)],
         is_log=is_log,
         unseen=[content for content in contents if isinstance(content, UnseenLine)],
-        notes=list(dict.fromkeys(content.text for content in contents if isinstance(content, Note))),
-        unit=found.unit,
+        notes=list(dict.fromkeys(notes)),
+        format=found,
     )
+
+
+def _spelling_notes(spellings: Counter[tuple[str, str]]) -> Iterator[str]:
+    if spellings:
+        shown = [f"'{value}' as {name} ({count})" for (value, name), count in spellings.most_common(_LISTED)]
+        more = f", and {len(spellings) - _LISTED} more" if len(spellings) > _LISTED else ""
+        yield f"values in another spelling than the names of labels were read: {', '.join(shown)}{more}"
 
 
 def _of_this_tool(placed: Iterable[Placed], format: Format, named: str) -> Iterator[Placed]:
@@ -225,11 +236,13 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     # Checked before the transaction, where messages can name the file.
     stored = _stored_sentences(store, [*batch.lines, *batch.unseen])
     lines = [_about(line, stored.get(line.stored_id), store) for line in batch.lines]
+    lines, same_people = _under_stored_names(store, lines, batch.format)
     unseen = [_text_about(line, stored.get(line.stored_id)) for line in batch.unseen]
     texts: list[Line | UnseenLine] = [*lines, *unseen]
     _refuse_repeated_events(lines, batch.path)
     _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
-    notes = (*batch.notes, *_similar_names(store, lines))
+    names = {line.event.annotator for line in lines}
+    notes = (*batch.notes, *same_people, *(similar_names(names, store.events.annotators()) if names else ()))
     if batch.is_log:
         _check_new_events(store, lines)
     # A log always contains undone and replaced events, so they count as already known.
@@ -255,6 +268,41 @@ def _check_new_events(store: Store, lines: Sequence[Line]) -> None:
             known = store.events.all(sentence_ids=[line.event.sentence_id])
             if all(event.event_id != line.event.event_id for event in known):
                 raise
+
+
+def _under_stored_names(store: Store, lines: list[Line], format: Format | None) -> tuple[list[Line], list[str]]:
+    """The lines under the names that their annotators have in the store, and a remark for each changed name.
+
+    Some files of a tool have the names of its users and others have only their numbers. Two names are one person if the
+    store has the same decision of the tool under the other name.
+    """
+    if format is None or not any(format.origin(line.event) for line in lines):
+        return lines, []
+    stored = {
+        (event.sentence_id, origin): event
+        for event in store.events.all(sentence_ids={line.event.sentence_id for line in lines})
+        if (origin := format.origin(event))
+    }
+    same = [(line, stored.get((line.event.sentence_id, format.origin(line.event)))) for line in lines]
+    found: dict[str, set[str]] = {}
+    for line, event in same:
+        if event is not None:
+            found.setdefault(line.event.annotator, set()).add(event.annotator)
+    names = {name: next(iter(others)) for name, others in found.items() if len(others) == 1 and others != {name}}
+    notes = [
+        f"'{name}' is '{other}' in the store, by the same annotations of the tool" for name, other in names.items()
+    ]
+    return [_as_stored(line, event, names) for line, event in same], notes
+
+
+def _as_stored(line: Line, stored: Annotation | None, names: Mapping[str, str]) -> Line:
+    event = line.event
+    if event.annotator not in names:
+        return line
+    changed = replace(event, annotator=names[event.annotator])
+    if stored and (stored.state, stored.labels) == (event.state, event.labels):
+        changed = replace(changed, event_id=stored.event_id)  # the same decision, from a file with another name
+    return replace(line, event=changed)
 
 
 def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
@@ -293,23 +341,18 @@ def _text_about(line: UnseenLine, stored: Sentence | None) -> UnseenLine:
     return replace(line, sentence=stored, document=None)
 
 
-def _similar_names(store: Store, lines: Iterable[Line]) -> Iterator[str]:
-    """A note for each group of annotators, with at least one in the file, whose names differ only in case or spaces."""
-    in_file = {line.event.annotator for line in lines}
+def similar_names(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """A remark for each group of annotators whose names differ only in case or space, if one of them is in `names`."""
     groups: dict[str, set[str]] = {}
-    for name in in_file.union(store.events.annotators() if in_file else ()):
-        groups.setdefault(_folded(name), set()).add(name)
+    for name in sorted({*names, *known}):
+        groups.setdefault(merge_key(name), set()).add(name)
     for group in groups.values():
-        if len(group) > 1 and group & in_file:
-            names = " and ".join(f"'{name}'" for name in sorted(group))
+        if len(group) > 1 and group.intersection(names):
+            listed = " and ".join(f"'{name}'" for name in sorted(group))
             yield (
-                f"The annotators {names} have similar names and count as different people. If they are one person, "
+                f"the annotators {listed} have similar names and count as different people. If they are one person, "
                 "write the name the same way everywhere"
             )
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
 
 
 def _is_same_text(one: str, other: str) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from labels.exchange.fields import without_stamp
 from labels.exchange.lines import COLUMNS, Line, UnseenLine, check_measures, format_line, parse_line
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import now
+from labels.text.cells import LabelNames, without_none
 from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
 from labels.unicode.invisible import clean
@@ -117,7 +119,9 @@ class Reader:
         fallback: annotator to record if `annotator` is empty too.
         options: values of the format's own options, by name.
 
-    `used_fallback` is true if `fallback` was recorded for a decision.
+    `names` finds the labels of the codebook. `used_fallback` is true if `fallback` was recorded for a decision.
+    `spellings` counts the values that differ from the name of the label that they mean: titles, and names with other
+    case or white space.
     """
 
     def __init__(
@@ -130,6 +134,8 @@ class Reader:
         self.annotator = clean(annotator)
         self._fallback = clean(fallback)
         self.used_fallback = False
+        self.spellings: Counter[tuple[str, str]] = Counter()
+        self.names = LabelNames(codebook)
         self._now = now()
 
     def line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row] = ()) -> Line:
@@ -203,7 +209,7 @@ class Reader:
         made = stamp.get("codebook_hash")
         try:
             if decision.state == "reviewed" and made != self.codebook.hash:
-                self.codebook.check_labels(decision.labels, place)
+                self.codebook.check_labels(self._labels(decision.labels, place), place)
         except CodebookError as error:
             raise DataError(
                 f"{error} If the file was exported with another codebook version, import it with `--codebook {made}`."
@@ -247,6 +253,9 @@ class Reader:
         # The id must never change between releases; otherwise, a second import would add all records again.
         parts = [self._format, annotator, sentence.id, without_stamp(decision.record), *verdict, *before]
         content = _canonical(parts, place)
+        labels = self._labels(decision.labels, place)
+        named = ((value, name) for value in decision.labels if (name := self._find(value)) != value)
+        self.spellings.update(named)
         # A record changed in another tool may still have our time and seconds, which belong to the earlier decision.
         stale = any(decision.created_at == stamp.get("created_at") for stamp in stamps)
         event = Annotation(
@@ -255,15 +264,24 @@ class Reader:
             annotator=annotator,
             event=kind,
             state=decision.state,
-            labels=tuple(decision.labels),
+            labels=labels,
             codebook_hash=self.codebook.hash,
             created_at=self._now if stale or not decision.created_at else decision.created_at,
             note=decision.note,
             seconds=None if stale else decision.seconds,
-            suggestion=None if decision.suggestion is None else tuple(decision.suggestion),
+            suggestion=None if decision.suggestion is None else self._labels(decision.suggestion, place),
         )
         # Convert back to a row, because `parse_line` validates rows and the tool's values are still unchecked.
         return format_line(Line(event, sentence))
+
+    def _labels(self, labels: Sequence[str], place: str) -> tuple[str, ...]:
+        """The labels by name; values that the codebook does not have are unchanged, and `none` is the empty set."""
+        names = tuple(map(self._find, labels))
+        return without_none(names, place) if all(isinstance(name, str) for name in names) else names
+
+    def _find(self, label: Any) -> Any:
+        # A value of another type is refused later, with its place.
+        return (self.names.find(label) or label) if isinstance(label, str) else label
 
 
 def _named(annotator: Any, place: str) -> str:

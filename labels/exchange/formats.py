@@ -124,16 +124,16 @@ class Format(ABC):
         """Build the records for the decisions in `selection`, for a file with the extension `ending`."""
 
     def for_file(self, path: Path) -> Format:
-        """The format that reads this file, for a name that stands for several formats; usually the format itself.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
+        """The format that reads this file, if the name stands for several formats; usually the format itself."""
         return self
 
     def is_own(self, record: Row) -> bool:
         """Whether a record without our stamp can only come from this tool, so that other formats would misread it."""
         return False
+
+    def origin(self, event: Annotation) -> str:
+        """The tool's own id of the decision that became `event`; empty if the tool has none."""
+        return ""
 
     def default_annotator(self, path: Path) -> str:
         """The annotator to record if neither the records nor `--annotator` name one; empty if the path names none."""

@@ -46,6 +46,10 @@ class LabelStudio(Format):
         """Whether the record is a task."""
         return isinstance(record.get("data"), dict) and "annotations" in record
 
+    def origin(self, event: Annotation) -> str:
+        """The annotation's id and time."""
+        return origin_of(event)
+
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Read the decisions of each task."""
         # All tasks are needed to find the controls, and the users whose emails are in some annotations only.
@@ -67,6 +71,15 @@ def user_name(value: Any, emails: Mapping[str, str]) -> str:
     if isinstance(value, dict):
         return str(value.get("email") or user_name(value.get("id"), emails))
     return "" if value is None else emails.get(str(value), str(value))
+
+
+def origin_of(event: Annotation) -> str:
+    """Id and time of the annotation, from a task or a flat record, that became `event`; empty if it had none."""
+    annotation = fields.extra_of(event, "label-studio").get("annotation")
+    number = annotation.get("id") if isinstance(annotation, dict) else None
+    number = number or fields.extra_of(event, "label-studio-min").get("annotation_id")
+    # Two servers can have the same number, but not at the same microsecond.
+    return f"{number} {event.created_at}" if number else ""
 
 
 def emails_of(users: Iterable[Any]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from labels.exchange import controls, foreign
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Placed, RecordFormat
-from labels.exchange.label_studio import emails_of, user_name
+from labels.exchange.label_studio import emails_of, origin_of, user_name
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 
@@ -44,6 +44,10 @@ class LabelStudioMin(RecordFormat):
     def is_own(self, record: Row) -> bool:
         """Whether the record is a flat annotation."""
         return "annotation_id" in record and "lead_time" in record
+
+    def origin(self, event: Annotation) -> str:
+        """The annotation's id and time."""
+        return origin_of(event)
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Find the key with the labels, then convert each record."""
@@ -84,7 +88,7 @@ class _FlatProject:
         named = controls.wanted_controls(reader.options.get(controls.OPTION, ""), keys, reader.path)
         self.named, self.keys = bool(named), named or (_label_key(reader.path, others, keys),)
         self.emails = emails_of(record.get("annotator") for record in records)
-        self._names = reader.codebook.label_names
+        self._names = reader.names
         # If the file has ids of annotations, a record without an id is a task that nobody annotated.
         self._has_ids = any(record.get("annotation_id") is not None for record in records)
 
@@ -101,7 +105,7 @@ class _FlatProject:
             return Unseen.of(record, "records without a label")
         if not self.named and any(_is_other_result(value) for value in values):
             return Unseen.of(record, f"annotations whose `{keys[0]}` is not a choice")
-        names = controls.names_in if self.named else _flat_choices
+        names = controls.names_in if self.named else self._choices
         return ForeignDecision.of(
             record,
             "reviewed",
@@ -111,9 +115,15 @@ class _FlatProject:
             seconds=record.get("lead_time"),
         )
 
+    def _choices(self, value: Any, place: str) -> Sequence[str]:
+        """Label names from "A", {"choices": ["A", "B"]}, or a list of such values."""
+        if isinstance(value, list):
+            return [name for entry in value for name in self._choices(entry, place)]
+        return self._names.read(value, place) or ()
+
     def _has_other_label(self, record: Row) -> bool:
         rest = [value for key, value in record.items() if key not in _KEPT_KEYS]
-        return any(_has_choices(value) or (isinstance(value, str) and value in self._names) for value in rest)
+        return any(_has_choices(value) or (isinstance(value, str) and self._names.knows(value)) for value in rest)
 
 
 def _label_key(path: Path, records: Sequence[Row], keys: Mapping[str, str]) -> str:
@@ -144,16 +154,3 @@ def _is_other_result(value: Any) -> bool:
     """Whether a value comes from a control without choices, such as a rating or taxonomy, or from choices for spans."""
     entries = value if isinstance(value, list) else [value]
     return any(isinstance(entry, list) or (isinstance(entry, dict) and not _has_choices(entry)) for entry in entries)
-
-
-def _flat_choices(value: Any, place: str) -> list[str]:
-    """Label names from "A", {"choices": ["A", "B"]}, or a list of such values."""
-    if isinstance(value, dict):
-        value = value.get("choices")
-    if value in (None, ""):
-        return []
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return [name for entry in value for name in _flat_choices(entry, place)]
-    raise DataError(f'{place}: labels must be "A" or {{"choices": ["A", "B"]}}, not {value!r:.80}. Fix the record.')

@@ -69,16 +69,14 @@ class Table(RecordFormat):
         reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
         for note in (*separator_note(reader.path), *finder.notes, *reading.notes):
             yield Note(note)
-        names = LabelNames(reader.codebook)
         for (place, row), labels in zip(rows, reading.label_sets[0], strict=True):
             stamps = foreign.native_stamps(row.get(KEY), place)
-            yield self.content(self.labelled(row, labels, place, names), row, place, reader, stamps)
+            yield self.content(self.labelled(row, labels, place, reader.names), row, place, reader, stamps)
 
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> Decided:
         """The decision of a single row."""
-        names = LabelNames(reader.codebook)
-        labels = names.read(record[label_column(record, place)], place)
-        return self.labelled(record, () if labels is None and ours else labels, place, names)
+        labels = reader.names.read(record[label_column(record, place)], place)
+        return self.labelled(record, () if labels is None and ours else labels, place, reader.names)
 
     @abstractmethod
     def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
