@@ -134,7 +134,7 @@ def label_command(
 
 def report_similar_names(store: Store, annotator: str) -> None:
     """Print a note if the store has decisions under similar names, but none under this name."""
-    from labels.exchange.driver import similar_names
+    from labels.exchange.people import similar_names
 
     names = store.events.annotators()
     if annotator not in names:

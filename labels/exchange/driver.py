@@ -20,11 +20,11 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import LeftOut, Reader
 from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, find_format
 from labels.exchange.lines import Line, UnseenLine, check_measures
+from labels.exchange.people import similar_names, under_stored_names
 from labels.gold import standing
-from labels.records import Annotation, CodebookMigration, Sentence
+from labels.records import CodebookMigration, Sentence
 from labels.settings import command
 from labels.store import Store
-from labels.text.cells import merge_key
 from labels.text.rows import Row
 
 REPLACED = "decisions that have since been replaced or undone (export again to change them)"
@@ -236,7 +236,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     # Checked before the transaction, where messages can name the file.
     stored = _stored_sentences(store, [*batch.lines, *batch.unseen])
     lines = [_about(line, stored.get(line.stored_id), store) for line in batch.lines]
-    lines, same_people = _under_stored_names(store, lines, batch.format)
+    lines, same_people = under_stored_names(store, lines, batch.format)
     unseen = [_text_about(line, stored.get(line.stored_id)) for line in batch.unseen]
     texts: list[Line | UnseenLine] = [*lines, *unseen]
     _refuse_repeated_events(lines, batch.path)
@@ -268,41 +268,6 @@ def _check_new_events(store: Store, lines: Sequence[Line]) -> None:
             known = store.events.all(sentence_ids=[line.event.sentence_id])
             if all(event.event_id != line.event.event_id for event in known):
                 raise
-
-
-def _under_stored_names(store: Store, lines: list[Line], format: Format | None) -> tuple[list[Line], list[str]]:
-    """The lines under the names that their annotators have in the store, and a remark for each changed name.
-
-    Some files of a tool have the names of its users and others have only their numbers. Two names are one person if the
-    store has the same decision of the tool under the other name.
-    """
-    if format is None or not any(format.origin(line.event) for line in lines):
-        return lines, []
-    stored = {
-        (event.sentence_id, origin): event
-        for event in store.events.all(sentence_ids={line.event.sentence_id for line in lines})
-        if (origin := format.origin(event))
-    }
-    same = [(line, stored.get((line.event.sentence_id, format.origin(line.event)))) for line in lines]
-    found: dict[str, set[str]] = {}
-    for line, event in same:
-        if event is not None:
-            found.setdefault(line.event.annotator, set()).add(event.annotator)
-    names = {name: next(iter(others)) for name, others in found.items() if len(others) == 1 and others != {name}}
-    notes = [
-        f"'{name}' is '{other}' in the store, by the same annotations of the tool" for name, other in names.items()
-    ]
-    return [_as_stored(line, event, names) for line, event in same], notes
-
-
-def _as_stored(line: Line, stored: Annotation | None, names: Mapping[str, str]) -> Line:
-    event = line.event
-    if event.annotator not in names:
-        return line
-    changed = replace(event, annotator=names[event.annotator])
-    if stored and (stored.state, stored.labels) == (event.state, event.labels):
-        changed = replace(changed, event_id=stored.event_id)  # the same decision, from a file with another name
-    return replace(line, event=changed)
 
 
 def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
@@ -339,20 +304,6 @@ def _text_about(line: UnseenLine, stored: Sentence | None) -> UnseenLine:
     if stored is None or not _is_same_text(stored.text, line.sentence.text):
         return line
     return replace(line, sentence=stored, document=None)
-
-
-def similar_names(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
-    """A remark for each group of annotators whose names differ only in case or space, if one of them is in `names`."""
-    groups: dict[str, set[str]] = {}
-    for name in sorted({*names, *known}):
-        groups.setdefault(merge_key(name), set()).add(name)
-    for group in groups.values():
-        if len(group) > 1 and group.intersection(names):
-            listed = " and ".join(f"'{name}'" for name in sorted(group))
-            yield (
-                f"the annotators {listed} have similar names and count as different people. If they are one person, "
-                "write the name the same way everywhere"
-            )
 
 
 def _is_same_text(one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""Label Studio's JSON, an array of tasks with annotations. Its flat form is in `labels.exchange.label_studio_min`.
+"""Label Studio's JSON, an array of tasks with annotations. Module `label_studio_min` has its flat form.
 
 `was_cancelled` means skipped, an empty `result` means "reviewed, none", and a prediction is the suggestion that was
 shown. An adjudication is written as an annotation with `ground_truth`.

@@ -16,8 +16,9 @@ from labels.exchange import controls, foreign
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Placed, RecordFormat
-from labels.exchange.label_studio import emails_of, origin_of, user_name
+from labels.exchange.tools.label_studio import emails_of, origin_of, user_name
 from labels.records import Annotation, Sentence
+from labels.text.cells import cell_values
 from labels.text.rows import Row
 
 _UNANNOTATED = "tasks without annotation"
@@ -105,7 +106,7 @@ class _FlatProject:
             return Unseen.of(record, "records without a label")
         if not self.named and any(_is_other_result(value) for value in values):
             return Unseen.of(record, f"annotations whose `{keys[0]}` is not a choice")
-        names = controls.names_in if self.named else self._choices
+        names = controls.names_in if self.named else _choices
         return ForeignDecision.of(
             record,
             "reviewed",
@@ -114,12 +115,6 @@ class _FlatProject:
             created_at=str(record.get("created_at") or ""),
             seconds=record.get("lead_time"),
         )
-
-    def _choices(self, value: Any, place: str) -> Sequence[str]:
-        """Label names from "A", {"choices": ["A", "B"]}, or a list of such values."""
-        if isinstance(value, list):
-            return [name for entry in value for name in self._choices(entry, place)]
-        return self._names.read(value, place) or ()
 
     def _has_other_label(self, record: Row) -> bool:
         rest = [value for key, value in record.items() if key not in _KEPT_KEYS]
@@ -154,3 +149,10 @@ def _is_other_result(value: Any) -> bool:
     """Whether a value comes from a control without choices, such as a rating or taxonomy, or from choices for spans."""
     entries = value if isinstance(value, list) else [value]
     return any(isinstance(entry, list) or (isinstance(entry, dict) and not _has_choices(entry)) for entry in entries)
+
+
+def _choices(value: Any, place: str) -> Sequence[str]:
+    """Label names from "A", {"choices": ["A", "B"]}, or a list of such values."""
+    if isinstance(value, list):
+        return [name for entry in value for name in _choices(entry, place)]
+    return cell_values(value, place) or ()

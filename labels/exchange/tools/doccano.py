@@ -20,6 +20,7 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Note, Placed, RecordFormat
 from labels.records import Annotation, Sentence
+from labels.text.cells import cell_values
 from labels.text.rows import Row
 
 _SEPARATOR = "#"  # doccano's separator of labels in CSV cells
@@ -65,7 +66,7 @@ class Doccano(RecordFormat):
         value = record[_key(record, control, place)]
         if not control and _is_span(value):
             return Unseen.of(record, "records with spans")
-        labels = controls.names_in(value, place) if control else _labels(value, place, reader)
+        labels = controls.names_in(value, place) if control else _labels(value, place)
         # A stamp shows that an annotator decided on no label.
         if not labels and not ours:
             return Unseen.of(record, "rows without labels")
@@ -113,10 +114,10 @@ def _is_span(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(entry, list) for entry in value)
 
 
-def _labels(value: Any, place: str, reader: Reader) -> Sequence[str]:
+def _labels(value: Any, place: str) -> Sequence[str]:
     # Lists written as text, such as ["A", "B"], have another separator.
     joined = isinstance(value, str) and value.strip()[:1] not in ("[", "{")
-    return reader.names.read(value.split(_SEPARATOR) if joined else value, place) or ()
+    return cell_values(value.split(_SEPARATOR) if joined else value, place) or ()
 
 
 def _comments(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""The formats of other tools, one a module; `labels.exchange.formats` finds them by name."""
