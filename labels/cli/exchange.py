@@ -25,8 +25,7 @@ from labels.unicode.invisible import clean
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")
 _NAMES = (
-    "jsonl (the native format, or rows with `text` and `label`), csv, standoff (without texts), prodigy, label-studio, "
-    "label-studio-min, doccano, "
+    "jsonl (the native format), csv, standoff (without texts), prodigy, label-studio, label-studio-min, doccano, "
     "argilla, activetigger, huggingface, or a plug-in format (see `communique annotations formats`)"
 )
 _CARRIED = {"events": "all events", "decisions": "standing decisions", "gold": "gold labels"}
@@ -57,7 +56,8 @@ def annotations_import(
 ) -> None:
     """Add all annotations from a file, or none if there is an error. Importing a file again adds nothing.
 
-    The texts of records without a decision are added as unseen sentences.
+    A .jsonl file with `text` and `label` is read like a table. The texts of records without a decision are added as
+    unseen sentences.
     """
     from labels.exchange.driver import add_batch, read_file
     from labels.store import Store
