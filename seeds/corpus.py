@@ -82,7 +82,7 @@ def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
     Raises:
         DataError: documents/ or annotations/ is missing or empty, or one of the files is not valid.
     """
-    paths = find_files([folder / "documents"])
+    paths = find_files([folder / "documents"]).files
     files = sorted((folder / "annotations").glob("*.jsonl"))
     if not files:
         raise DataError(f"{folder / 'annotations'}: there are no .jsonl files. Use a folder with the layout of seeds.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from labels.output.table_files import check_spreadsheet, csv_writer, json_lines
 from labels.output.text_files import text_folder
 from labels.progress import report_progress
 from labels.records import Document, Sentence
-from labels.text.documents import find_files, read_file
+from labels.text.documents import FoundFiles, find_files, read_file
 from labels.text.rows import Row
 from labels.text.sentences import count_boilerplate, split_sentences, whole_sentence
 from trainer.model.model import Model
@@ -36,7 +36,7 @@ class PredictReport:
 
     `boilerplate` counts the sentences set aside, by reason; `assigned` counts sentences by label. `left_out` is the
     number of files and rows that could not be read; `rejected` has the messages for the first `SAID` of them. `notes`
-    are remarks on how tables were read.
+    are remarks on how tables were read, and on outputs of communique that were not read.
     """
 
     documents: int = 0
@@ -88,12 +88,12 @@ def predict_files(
             f"{output}: the folder {texts} is replaced as a whole. Choose another place with --out or --texts."
         )
     outputs = {"--out": output} if texts is None else {"--out": output, "--texts": texts}
-    files = _files_but(outputs, inputs)
-    report = PredictReport()
+    found = _files_but(outputs, inputs)
+    report = PredictReport(notes=list(found.notes))
     with ExitStack() as drafts:
         keep_text = drafts.enter_context(text_folder(texts)) if texts else None
         draft = drafts.enter_context(whole_file(output))
-        documents = _documents(files, report, text_column)
+        documents = _documents(found.files, report, text_column)
         kept = _with_texts(documents, report, keep_text) if keep_text else documents
         cut = partial(split_sentences, keep_quotes=keep_quotes) if split else _whole
         sentences = _sentences(kept, report, cut, keep_boilerplate=keep_boilerplate)
@@ -121,7 +121,7 @@ def _check_suffix(output: Path, *, for_spreadsheet: bool) -> None:
         check_spreadsheet(output)
 
 
-def _files_but(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> list[Path]:
+def _files_but(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> FoundFiles:
     """The input files, without the outputs (by option) that an earlier call left in one of the input folders."""
     inputs, own = list(inputs), {option: path.resolve() for option, path in outputs.items()}
     for option, place in own.items():
@@ -131,8 +131,10 @@ def _files_but(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> list[Path
                     f"{outputs[option]}: this is or contains the input {given}, so it cannot also be an output. Choose "
                     f"another place with {option}."
                 )
-    found = ((file, file.resolve()) for file in find_files(inputs))
-    return [file for file, place in found if not any(place.is_relative_to(other) for other in own.values())]
+    found = find_files(inputs)
+    places = ((file, file.resolve()) for file in found.files)
+    others = [file for file, place in places if not any(place.is_relative_to(output) for output in own.values())]
+    return replace(found, files=tuple(others))
 
 
 def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -> list[Row]:

@@ -185,7 +185,7 @@ class IngestReport:
     """The result of `ingest`.
 
     `boilerplate` counts the sentences that must not be labelled, by reason; `rejected` has a message for every file or
-    document that was left out; `notes` are remarks on how tables were read.
+    document that was left out; `notes` are remarks on how tables were read, and on outputs of communique that were not.
     """
 
     documents_read: int = 0
@@ -211,7 +211,9 @@ def ingest(store: Store, paths: Iterable[Path], text_column: str = "") -> Ingest
     from labels.text.sentences import count_boilerplate, split_sentences
 
     report = IngestReport()
-    documents_read = _documents(find_files(paths), report, text_column)
+    files = find_files(paths)
+    report.notes += files.notes
+    documents_read = _documents(files.files, report, text_column)
     found = ((document, split_sentences(document)) for document in documents_read)
     for batch in batches(found, _DOCUMENTS_PER_TRANSACTION):
         documents, sentences = store.documents.add(batch)

@@ -8,6 +8,7 @@ news archive is several documents. A file or row that cannot be read is reported
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from labels.text.parsing.factiva import read_factiva
 from labels.text.parsing.front_matter import Matter, split_front_matter
 from labels.text.parsing.markup import decode_page, html_fragment_text, markdown_text, read_page, rtf_text
 from labels.text.parsing.nexis import read_nexis
+from labels.text.parsing.own_outputs import describe_skipped, own_folder, own_table
 from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
 from labels.text.rows import ROW_SUFFIXES, NamedRows, Reject, Row, is_unicode, row_text
 from labels.unicode.encoding import read_bytes, read_text
@@ -36,10 +38,19 @@ _LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
 # -- finding files
 
 
-def find_files(paths: Iterable[str | Path]) -> list[Path]:
-    """List the files in `paths`, including the files inside folders, sorted within each folder.
+@dataclass(frozen=True)
+class FoundFiles:
+    """The files with documents in some paths, and notes on files and folders inside that are outputs of communique."""
 
-    Hidden files inside folders are skipped.
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_files(paths: Iterable[str | Path]) -> FoundFiles:
+    """Find the files in `paths`, including the files inside folders, sorted within each folder.
+
+    Hidden files inside folders are skipped, and so are outputs of communique and MLflow. A file or folder that is named
+    itself is always read.
 
     Raises:
         DataError: a path does not exist, a file has an unsupported extension, or no file was found.
@@ -47,9 +58,11 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
     refuse_lone_string(paths, "paths")
     given = [Path(path) for path in paths]
     found: list[Path] = []
+    skipped: list[tuple[Path, str]] = []
     for path in given:
         if path.is_dir():
-            found += _files_in(path)
+            for file, output in _files_in(path):
+                skipped.append((file, output)) if output else found.append(file)
         elif not path.exists():
             raise DataError(f"{path}: this file or folder does not exist. Check the path.")
         elif path.suffix.lower() not in DOCUMENT_SUFFIXES:
@@ -58,18 +71,26 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
             )
         else:
             found.append(path)
+    notes = tuple(describe_skipped(skipped))
     if not found:
+        others = "".join(f" Note: {note}. To read such a file, name the file itself." for note in notes)
         raise DataError(
             f"{', '.join(map(str, given))}: no documents found. Files must have one of the extensions "
-            f"{', '.join(DOCUMENT_SUFFIXES)}."
+            f"{', '.join(DOCUMENT_SUFFIXES)}.{others}"
         )
-    return found
+    return FoundFiles(tuple(found), notes)
 
 
-def _files_in(folder: Path) -> list[Path]:
-    inside = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in DOCUMENT_SUFFIXES and path.is_file()]
+def _files_in(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files inside a folder with an empty string, and outputs of communique with their content."""
     # Only names below the folder are checked: if the folder itself is hidden, the user chose it on purpose.
-    return [path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        if path.is_dir():
+            if not path.is_symlink():
+                output = own_folder(path)
+                yield from [(path, output)] if output else _files_in(path)
+        elif path.suffix.lower() in DOCUMENT_SUFFIXES and path.is_file():
+            yield path, own_table(path)
 
 
 # -- reading
@@ -84,7 +105,10 @@ def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Docu
     Raises:
         DataError: see `find_files`.
     """
-    for path in find_files(paths):
+    found = find_files(paths)
+    for note in found.notes:
+        reject(note)
+    for path in found.files:
         yield from read_file(path, reject)
 
 

@@ -70,17 +70,19 @@ def test_folders_are_searched_through_in_order_without_hidden_or_other_files() -
     for name in ("b/2.TXT", "b/1.md", "b/deep/3.jsonl", "b/.hidden/4.txt", "b/.5.txt", "b/6.pdf", "b/7", "a.html"):
         write(name, "x")
     found = find_files([Path("b"), Path("a.html")])
-    assert found == [Path("b/1.md"), Path("b/2.TXT"), Path("b/deep/3.jsonl"), Path("a.html")]
+    assert found.files == (Path("b/1.md"), Path("b/2.TXT"), Path("b/deep/3.jsonl"), Path("a.html"))
+    assert found.notes == ()
 
 
 def test_a_hidden_file_or_folder_that_is_named_is_read() -> None:
     write(".notes/1.txt", "x")
-    assert find_files([Path(".notes")]) == find_files([Path(".notes/1.txt")]) == [Path(".notes/1.txt")]
+    named = find_files([Path(".notes/1.txt")])
+    assert find_files([Path(".notes")]).files == named.files == (Path(".notes/1.txt"),)
 
 
 def test_a_folder_named_like_a_file_is_searched() -> None:
     write("b/notes.txt/1.md", "x")
-    assert find_files([Path("b")]) == [Path("b/notes.txt/1.md")]
+    assert find_files([Path("b")]).files == (Path("b/notes.txt/1.md"),)
 
 
 @pytest.mark.parametrize(
@@ -405,6 +407,7 @@ def test_a_file_whose_name_is_not_utf8_needs_another_source() -> None:
 
 def test_paths_may_be_strings_but_not_one_string(isolated: Path) -> None:
     (isolated / "a.txt").write_text("Rain fell.")
-    assert find_files(["a.txt"]) == find_files([Path("a.txt")]) == [Path("a.txt")]
+    assert find_files(["a.txt"]) == find_files([Path("a.txt")])
+    assert find_files(["a.txt"]).files == (Path("a.txt"),)
     with pytest.raises(DataError, match="paths is a single string, but a list is needed"):
         find_files("a.txt")

@@ -203,4 +203,4 @@ def _end_run(status: str) -> None:
         try:
             mlflow.end_run(status)
         except Exception as error:  # whatever happens here, the run's own error or result matters
-            logger.warning("The MLflow run could not be marked %s: %s", status, error)
+            logger.info("The MLflow run could not be marked %s: %s", status, error)
