@@ -13,7 +13,7 @@ from typing import Any
 from labels.errors import DataError
 from labels.output.folders import OUTPUT_MARKS
 from labels.output.text_files import INDEX
-from labels.text.exported import STAMP
+from labels.text.labelled.exported import STAMP
 from labels.text.rows import ROW_SUFFIXES, read_rows
 
 _MLFLOW = ("mlruns", "mlartifacts")
