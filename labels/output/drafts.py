@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labels.errors import DataError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _LONGEST_NAME = 255
 """Longest file name, in bytes, on common file systems."""
@@ -312,8 +312,11 @@ def _system_error(error: Exception) -> OSError | None:
     if isinstance(error, OSError):
         return error
     # Libraries written in Rust (safetensors, tokenizers) only mention the error in their message.
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(found[1]) if found else 0
+    if isinstance(error, RuntimeError) and "inline_container.cc" in str(error):
+        number = errno.EIO  # `torch.save` does not mention the error at all
+    return OSError(number, os.strerror(number)) if number else None
 
 
 def _reason(path: Path, error: OSError) -> str:

@@ -11,12 +11,14 @@ from typer.testing import CliRunner
 
 from labels.codebook.schema import dump_codebook
 from labels.errors import DataError
+from labels.output.drafts import whole_folder
 from tests.conftest import make_examples
 from tests.labels.test_unwritable import small_disk
 from tests.lazy import Lazy
 from tests.trainer.conftest import TrackedRun, fill_store, plain_codebook, write_examples
 from trainer.cli import app
 
+torch = Lazy("torch")
 MajorityClassifier = Lazy("trainer.runs.kinds:MajorityClassifier")
 
 MULTI = plain_codebook("aid", "truce")
@@ -93,6 +95,23 @@ def test_a_name_of_244_bytes_is_written(artefact: Path, name: str) -> None:
     code, message = run(artefact, name, place)
     assert code == 0, message
     assert Path(place).exists()
+
+
+@pytest.mark.parametrize("name", ["sweep", "ingest", "export csv"])
+def test_a_full_disk_under_a_study_or_a_store_is_one_line(artefact: Path, name: str) -> None:
+    with small_disk(3000):
+        code, message = run(artefact, name, "out" + ENDINGS.get(name, ""))
+    assert code in (1, 2), message
+    assert len(message.splitlines()) == 1
+    assert "disk I/O error" in message or "File too large" in message
+
+
+def test_a_full_disk_found_by_torch_is_one_line(isolated: Path) -> None:
+    zeros = torch.zeros(5000)
+    refused = pytest.raises(DataError, match=r"out: cannot be written .* Free some space")
+    with refused, small_disk(), whole_folder(isolated / "out") as draft:
+        torch.save({"optimizer": zeros}, draft / "optimizer.pt")
+    assert list(isolated.iterdir()) == []
 
 
 def test_a_notebook_gets_one_message_too(isolated: Path) -> None:
