@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from labels.codebook.schema import Codebook, dump_codebook
-from labels.errors import DataError, did_you_mean
+from labels.errors import DataError
 from labels.exchange import fields, foreign
 from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
@@ -36,21 +36,12 @@ from labels.text.cells import SEPARATOR, LabelNames, is_no_value
 from labels.text.examples import label_column
 from labels.text.headers import ColumnFinder, ColumnNames, separator_note
 from labels.text.labelled.exported import row_state
-from labels.text.labelled.label_reading import (
-    DECIDED_STATES,
-    UNDECIDED_STATES,
-    Blank,
-    LabelCell,
-    LabelSet,
-    read_labels,
-)
+from labels.text.labelled.label_reading import Blank, LabelCell, LabelSet, check_state, read_labels
 from labels.text.rows import Row, class_features, class_names
 from labels.unicode.invisible import clean
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-_STATES = (*DECIDED_STATES, *UNDECIDED_STATES)
 
 
 class Table(RecordFormat):
@@ -261,9 +252,7 @@ def _annotator(row: Row) -> Any:
 def _state(row: Row, place: str) -> str:
     """The value of `state`; empty if the row has none."""
     state = "" if is_no_value(row.get("state")) else clean(str(row["state"])).lower()
-    if state and state not in _STATES:
-        near = did_you_mean(state, _STATES)
-        raise DataError(f"{place}: `state` must be {' or '.join(_STATES)}, not '{state}'{near}. Fix the row.")
+    check_state(state, place)
     return state
 
 

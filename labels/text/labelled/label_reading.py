@@ -149,12 +149,19 @@ class _Parser:
         return self._texts[cell.value]
 
 
-def _decision(cell: LabelCell, state: str, parser: _Parser, blank: Blank) -> _Decision:
+def check_state(state: str, place: str) -> None:
+    """Check the state of a row; empty if the row has none.
+
+    Raises:
+        DataError: the state is unknown; the message starts with `place`.
+    """
     if state and state not in _STATES:
-        raise DataError(
-            f"{cell.place}: `state` must be {' or '.join(_STATES)}, not '{state}'{did_you_mean(state, _STATES)}. "
-            "Fix the row."
-        )
+        near = did_you_mean(state, _STATES)
+        raise DataError(f"{place}: `state` must be {' or '.join(_STATES)}, not '{state}'{near}. Fix the row.")
+
+
+def _decision(cell: LabelCell, state: str, parser: _Parser, blank: Blank) -> _Decision:
+    check_state(state, cell.place)
     content = parser.parse(cell)
     if state in UNDECIDED_STATES:
         if content and without_none(content.values, cell.place):
