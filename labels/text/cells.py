@@ -76,16 +76,16 @@ def parse_cell(value: Any, place: str, is_known: Known = lambda _: False) -> Cel
         DataError: the cell contains something else than labels; the message starts with `place`.
     """
     value = _plain(value)
-    if is_no_value(value):
-        return None
     if isinstance(value, str):
         return _parse_text(value, place, is_known)
+    if is_no_value(value):
+        return None
     if isinstance(value, Mapping):
-        return _parse_object(value, place)
+        return _parse_object(value, place, is_known)
     if isinstance(value, list | tuple):
-        return _parse_items(value, place)
+        return _parse_items(value, place, is_known)
     if isinstance(value, set | frozenset):
-        return _parse_items(sorted(value, key=str), place)
+        return _parse_items(sorted(value, key=str), place, is_known)
     return Cell((_scalar(value, place),))
 
 
@@ -197,34 +197,39 @@ def _parse_text(text: str, place: str, is_known: Known) -> Cell | None:
         return parse_cell(content, place, is_known)
     if found[:1] in _BRACKETS and _KEY_AND_VALUE.search(found):
         raise _no_labels(found, place)
-    values = tuple(dict.fromkeys(part for piece in found.split(SEPARATOR) if (part := clean(piece))))
-    decided = tuple(value for value in values if not is_no_value(value))
-    return Cell(decided) if decided else None
+    values = tuple(dict.fromkeys(_parts(found, is_known)))
+    return Cell(values) if values else None
 
 
-def _parse_object(value: Mapping[str, Any], place: str) -> Cell | None:
+def _parts(text: str, is_known: Known) -> list[str]:
+    """The values in a text, separated by `|`, without missing values; a known text is one value."""
+    pieces = [clean(text)] if is_known(clean(text)) else map(clean, text.split(SEPARATOR))
+    return [piece for piece in pieces if is_known(piece) or not is_no_value(piece)]
+
+
+def _parse_object(value: Mapping[str, Any], place: str, is_known: Known) -> Cell | None:
     """Parse the result of a choice, `{"choices": [...]}`; an empty object is the result of no decision."""
     choices = value.get("choices")
     if choices is None and (not value or "choices" in value):
         return None
     if isinstance(choices, str | list):
-        return _parse_items([choices] if isinstance(choices, str) else choices, place)
+        return _parse_items([choices] if isinstance(choices, str) else choices, place, is_known)
     raise _no_labels(value, place)
 
 
-def _parse_items(items: Iterable[Any], place: str) -> Cell | None:
+def _parse_items(items: Iterable[Any], place: str, is_known: Known) -> Cell | None:
     listed = list(map(_plain, items))
     _refuse_indicators(listed, place)
-    values = [part for item in listed if not is_no_value(item) for part in _item_values(item, place)]
+    values = [value for item in listed for value in _item_values(item, place, is_known)]
     # A list of nothing but missing values is not an empty list: nobody wrote that no label applies.
     return None if listed and not values else Cell(tuple(dict.fromkeys(values)), is_list=True)
 
 
-def _item_values(item: Any, place: str) -> Iterable[str]:
-    if not isinstance(item, str):
-        return [_scalar(item, place)]
-    _refuse_surrogates(item, place)
-    return [part for piece in item.split(SEPARATOR) if (part := clean(piece))]
+def _item_values(item: Any, place: str, is_known: Known) -> list[str]:
+    if isinstance(item, str):
+        _refuse_surrogates(item, place)
+        return _parts(item, is_known)
+    return [] if is_no_value(item) else [_scalar(item, place)]
 
 
 def _scalar(value: Any, place: str) -> str:

@@ -184,6 +184,13 @@ def test_none_is_a_label_if_the_codebook_has_one() -> None:
     assert LabelNames(book(("nothing", "None"), ("aid", ""))).read("none", "x") == ("nothing",)
 
 
+@pytest.mark.parametrize("title", ["A|B", "nan", "null", "[unclear]", "a, b", "{x}"])
+def test_a_title_is_one_value_whatever_its_characters(title: str) -> None:
+    names = LabelNames(book(("mine", title), ("other", "")))
+    for value in (title, [title], json.dumps([title, "other"]), {"choices": [title]}):
+        assert (names.read(value, "x") or ())[0] == "mine"
+
+
 def test_none_beside_a_label_is_refused() -> None:
     with pytest.raises(DataError, match=r"^a\.csv:3: the cell contains 'none' and also aid\. Remove"):
         NAMES.read("none|aid", "a.csv:3")
