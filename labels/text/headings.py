@@ -18,6 +18,8 @@ _TITLE_MAX_WORDS = 14
 _CAPTION_MAX_WORDS = 16
 _INNER_END = re.compile(r"(?<![A-Z])(?<![A-Z][a-z])(?<!vs)[.!?]\s")
 _ENDED = re.compile(r"[.!?…;,][\"'”’»)\]*]*\Z")
+_HEADING_MAX = 200
+_UNFINISHED = re.compile(r"[.…;,:][\"'”’»)\]*]*\Z")
 _NUMBERED = re.compile(r"(?:\d+|[IVXivx]+|[a-zA-Z])[.)]\s")
 _QUOTED = tuple("\"'“‘„«")
 _NAME = r"(?:[A-Z][\w.’'-]*|al-[A-Z]\w*)"
@@ -100,8 +102,8 @@ def is_title(line: str) -> bool:
 
 
 def is_heading(line: str) -> bool:
-    """Whether a line on its own looks like a headline: short and not ended by a punctuation mark."""
-    return len(line) <= 200 and not re.search(r"[.…;,:][\"'”’»)\]*]*\Z", line) and not _NUMBERED.match(line)
+    """Whether a line looks like a headline: short, not numbered, and without a full stop or another mark at the end."""
+    return len(line) <= _HEADING_MAX and _UNFINISHED.search(line) is None and not _NUMBERED.match(line)
 
 
 def is_speaker_caption(line: str) -> bool:

@@ -1,25 +1,24 @@
 """Split documents into sentences with offsets, and mark boilerplate with the reason.
 
-This module finds lines and paragraphs, trims list and emphasis marks at the edges of spans, and recognizes boilerplate
-of scraped pages. `labels.text.cuts` cuts a paragraph into sentences. A line is boilerplate because of its words (see
-`boilerplate.toml`), because it is repeated, or because it is a title (`labels.text.headings`), never because of its
-website. Boilerplate is kept, not deleted.
+This module finds lines and paragraphs, and trims list and emphasis marks at the edges of spans. It marks boilerplate:
+lines with typical words (`labels.text.boilerplate`), repeated lines, and titles without a verb
+(`labels.text.headings`). `labels.text.cuts` cuts a paragraph into sentences. Boilerplate is kept, not deleted.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 from labels.records import Document, Sentence
+from labels.text.boilerplate import boilerplate_reason, glued_reason
 from labels.text.cuts import cut_paragraph
-from labels.text.headings import is_speaker_caption, is_title
-from labels.text.leads import is_page_date, lead_length
+from labels.text.headings import is_heading, is_speaker_caption, is_title
+from labels.text.leads import lead_length
 
 RULES_VERSION = "3"
 """Increased when the rules for blocks, cuts or trimming change; every sentence records the version."""
@@ -29,26 +28,13 @@ _LEADING_MARKS = re.compile(r"(?:\s|[*_]+(?=[\s\w\"“'‘(])|#+(?=\s)|[•▪�
 _TRAILING_MARKS = "*_#"
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]*]*$")
 _FINISHED = re.compile(r"[.!?…][\"'”’»)\]*]*$")
+_ITEM_MARK = re.compile(r"[•▪●◦‣–—>+-]|\*(?=\s)")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 """Lengths, in characters, of hard-wrapped lines. Shorter lines end intentionally; longer lines are not wrapped."""
 _NARROWEST = 20
 """Minimum width, in characters, of a hard-wrapped paragraph."""
 _ITEM = re.compile(r"[•▪●◦‣*#>\-]|\d{1,2}[.)]\s")
-_ODD_SPACE = re.compile(r"[^\S\n ]")
-"""White space that pages use in place of plain spaces, such as non-breaking spaces."""
 _REPEAT_MIN_WORDS = 4
-# Scrapers often append lines of these kinds to a paragraph. The patterns of other kinds also match real sentences.
-_GLUED_REASONS = frozenset({"share line", "comments", "advertisement", "newsletter", "cookie notice", "mark"})
-# Reported speech is not boilerplate: "Sign up to the truce, the envoy urged". After a colon, it may be a link title.
-_ATTRIBUTED = re.compile(
-    r"[^:|]*,[”\"’']? ([\w’'-]+ ){0,5}"
-    r"(said|says|told|tells|urged|urges|asked|asks|begged|pleaded|demanded|ordered|warned|insisted|joked)\b"
-)
-_LONG = 320
-"""A line with more characters is always a paragraph; this also limits the time spent on matching patterns."""
-_BAR_PARTS, _BAR_WIDTH = 3, 60
-
-
 _PROSE_MIN_WORDS = 8
 """The number of words from which a finished line is a paragraph, so that the line before may be its title."""
 
@@ -74,41 +60,79 @@ def split_sentences(document: Document, *, keep_quotes: bool = False) -> list[Se
     # The rules see `\n` at each line end. Both replacements keep the offsets.
     text = document.text.replace("\r\n", " \n").replace("\r", "\n")
     return [
-        Sentence(identifier, start, end, document.text[start:end], splitter, reason, document.synthetic)
-        for start, end, reason in _spans(text, document.language or "en", keep_quotes)
+        Sentence(
+            identifier,
+            span.start,
+            span.end,
+            document.text[span.start : span.end],
+            splitter,
+            span.reason,
+            document.synthetic,
+        )
+        for span in _spans(text, document.language or "en", keep_quotes)
     ]
 
 
-def _spans(text: str, language: str, keep_quotes: bool) -> Iterator[tuple[int, int, str]]:
-    """Yield the start and end of each sentence and the reason why the sentence is boilerplate, "" if it is text."""
-    blocks = [(start, end) for start, end in (_trim(text, *block) for block in _blocks(text)) if start < end]
-    lines = [text[start:end] for start, end in blocks]
-    reasons = _line_reasons(lines)
+@dataclass(frozen=True)
+class _Line:
+    """A line or a hard-wrapped paragraph, without white space and marks at the edges; the first character's offset."""
+
+    text: str
+    start: int
+    is_item: bool
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A sentence of the text, the reason why it is boilerplate ("" if it is text), and whether it is a heading."""
+
+    start: int
+    end: int
+    reason: str = ""
+    heading: bool = False
+
+    def moved(self, offset: int) -> _Span:
+        return replace(self, start=self.start + offset, end=self.end + offset)
+
+
+def _spans(text: str, language: str, keep_quotes: bool) -> Iterator[_Span]:
+    lines = list(_lines(text))
+    reasons = _line_reasons(line.text for line in lines)
     if language[:2].lower() == "en":
         reasons = _with_titles(lines, reasons)
-    for (start, _), line, reason in zip(blocks, lines, reasons, strict=True):
-        for left, right, own_reason in [(0, len(line), reason)] if reason else _paragraph(line, language, keep_quotes):
-            yield start + left, start + right, own_reason
+    headings = _headings(lines, reasons)
+    for index, (line, reason) in enumerate(zip(lines, reasons, strict=True)):
+        own = [_Span(0, len(line.text), reason)] if reason else list(_paragraph(line.text, language, keep_quotes))
+        if index in headings and len(own) == 1:
+            own = [replace(own[0], heading=True)]
+        yield from (span.moved(line.start) for span in own)
 
 
-def _paragraph(line: str, language: str, keep_quotes: bool) -> Iterator[tuple[int, int, str]]:
+def _lines(text: str) -> Iterator[_Line]:
+    for left, right in _blocks(text):
+        start, end = _trim(text, left, right)
+        if start < end:
+            yield _Line(text[start:end], start, _ITEM_MARK.search(text, left, start) is not None)
+
+
+def _paragraph(line: str, language: str, keep_quotes: bool) -> Iterator[_Span]:
     """Yield the sentences of a line that is not boilerplate, and the page date or dateline before the first."""
     lead = lead_length(line)
     if lead:
-        yield 0, len(line[:lead].rstrip()), "byline"
+        yield _Span(0, len(line[:lead].rstrip()), "byline")
     rest = line[lead:]
     if lead and (reason := boilerplate_reason(rest)):
-        yield lead, len(line), reason
+        yield _Span(lead, len(line), reason)
         return
     is_first = True
     for left, right in cut_paragraph(rest, language, keep_quotes=keep_quotes):
         left, right = _trim(rest, left, right)
         if left < right:
-            reason = _glued_reason(rest[left:right])
+            reason = glued_reason(rest[left:right])
             if not reason and not is_first and language[:2].lower() == "en" and is_speaker_caption(rest[left:right]):
                 reason = "caption"
             is_first = False
-            yield lead + left, lead + right, reason
+            yield _Span(lead + left, lead + right, reason)
 
 
 def _line_reasons(lines: Iterable[str]) -> list[str]:
@@ -125,27 +149,34 @@ def _line_reasons(lines: Iterable[str]) -> list[str]:
     return reasons
 
 
-def _with_titles(lines: Sequence[str], reasons: Sequence[str]) -> list[str]:
-    """The reasons, extended by captions that name a speaker and by section titles.
-
-    A section title stands before a paragraph, and after a paragraph or the first line. Other short lines are lists.
-    """
+def _with_titles(lines: Sequence[_Line], reasons: Sequence[str]) -> list[str]:
+    """The reasons, extended by captions that name a speaker and by section titles."""
     found = list(reasons)
-    texts = [index for index, reason in enumerate(reasons) if not reason]
-    for place, index in enumerate(texts):
-        line = lines[index]
-        before = lines[texts[place - 1]] if place else ""
-        after = lines[texts[place + 1]] if place + 1 < len(texts) else ""
-        if is_speaker_caption(line):
-            found[index] = "caption"
-        elif _is_prose(after) and (_is_prose(before) or _is_first(place, before)) and is_title(line):
+    for index in _before_prose(lines, reasons):
+        if is_title(lines[index].text):
             found[index] = "section title"
+    for index, (line, reason) in enumerate(zip(lines, reasons, strict=True)):
+        if not reason and is_speaker_caption(line.text):
+            found[index] = "caption"
     return found
 
 
-def _is_first(place: int, before: str) -> bool:
-    """Whether a line is the headline, or follows the headline."""
-    return place == 0 or (place == 1 and not before.endswith(":"))
+def _headings(lines: Sequence[_Line], reasons: Sequence[str]) -> set[int]:
+    """The indices of the lines that are headings."""
+    return {index for index in _before_prose(lines, reasons) if is_heading(lines[index].text)}
+
+
+def _before_prose(lines: Sequence[_Line], reasons: Sequence[str]) -> Iterator[int]:
+    """Yield the indices of the lines that may be titles of the paragraph after them.
+
+    They stand after a paragraph or the first line. Other short lines are lists.
+    """
+    texts = [index for index, reason in enumerate(reasons) if not reason]
+    for place, (index, following) in enumerate(pairwise(texts)):
+        before = lines[texts[place - 1]].text if place else ""
+        is_top = place == 0 or (place == 1 and not before.endswith(":"))
+        if not lines[index].is_item and (is_top or _is_prose(before)) and _is_prose(lines[following].text):
+            yield index
 
 
 def _is_prose(line: str) -> bool:
@@ -161,48 +192,6 @@ def whole_sentence(document: Document) -> Sentence:
 def count_boilerplate(sentences: Iterable[Sentence]) -> Counter[str]:
     """The number of boilerplate sentences, by reason."""
     return Counter(sentence.boilerplate for sentence in sentences if sentence.boilerplate)
-
-
-def boilerplate_reason(line: str) -> str:
-    """The reason why `line` (a line of a page, with marks trimmed) is boilerplate; "" if it is text.
-
-    The reasons are "navigation" and the keys of `[patterns]` in `boilerplate.toml`. A "mark" is a line without letters.
-    """
-    if len(line) > _LONG:
-        return ""
-    line = _ODD_SPACE.sub(" ", line)
-    known = next((reason for reason, pattern in _boilerplate_patterns() if pattern.fullmatch(line)), "")
-    if known != "caption" and _ATTRIBUTED.match(line):
-        return ""
-    return known or ("navigation" if _is_bar(line) else "")
-
-
-@cache
-def _boilerplate_patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """The reasons and patterns from `boilerplate.toml`; compiled on first use, because compiling is slow."""
-    content = tomllib.loads(Path(__file__).with_name("boilerplate.toml").read_text(encoding="utf-8"))
-    words = {name: text if isinstance(text, str) else "|".join(text) for name, text in content["words"].items()}
-    found = []
-    for reason, lines in content["patterns"].items():
-        for pattern in lines.splitlines():
-            while named := re.search(r"<(\w+)>", pattern):  # word lists may refer to other word lists
-                pattern = pattern.replace(named.group(), words[named.group(1)])
-            found.append((reason, re.compile(pattern, re.IGNORECASE)))
-    return found
-
-
-def _is_bar(line: str) -> bool:
-    """Whether a line has three or more short parts and no sentence punctuation, such as `Home | World | Sport`."""
-    parts = [part.strip() for part in re.split(r"[|»>›]", line)]
-    return len(parts) >= _BAR_PARTS and not re.search(r"[.?!]", line) and all(0 < len(p) <= _BAR_WIDTH for p in parts)
-
-
-def _glued_reason(sentence: str) -> str:
-    """The reason for a boilerplate sentence that a scraper appended to a paragraph; "" if it must be labelled."""
-    reason = boilerplate_reason(sentence)
-    if reason in _GLUED_REASONS:
-        return reason
-    return "byline" if is_page_date(sentence) else ""
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:

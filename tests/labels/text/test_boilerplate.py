@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import labels
-from labels.text import sentences
-from labels.text.sentences import boilerplate_reason
+from labels.text import boilerplate
+from labels.text.boilerplate import boilerplate_reason
 
-REASONS = set(tomllib.loads(Path(sentences.__file__).with_name("boilerplate.toml").read_text("utf-8"))["patterns"])
+REASONS = set(tomllib.loads(Path(boilerplate.__file__).with_name("boilerplate.toml").read_text("utf-8"))["patterns"])
 
 FURNITURE = [
     ("share line", "Share"),
@@ -262,7 +262,7 @@ def test_the_answer_is_a_known_reason_or_empty(line: str) -> None:
     ids=["row of a table", "wide trail", "timetable"],
 )
 def test_a_line_of_many_columns_is_judged_in_linear_time(line: str) -> None:
-    code = f"from labels.text.sentences import boilerplate_reason; boilerplate_reason({line!r})"
+    code = f"from labels.text.boilerplate import boilerplate_reason; boilerplate_reason({line!r})"
     environment = os.environ | {"PYTHONPATH": str(Path(str(labels.__file__)).parents[1])}
     # Without a limit this would hang for hours where a pattern backtracks; it takes a fraction of a second otherwise.
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=15)

@@ -370,9 +370,11 @@ def test_a_title_without_a_verb_is_set_aside_before_a_paragraph() -> None:
         f"{PROSE}\n\nMilitary aid",
         f"The plan has two points:\n\nMilitary aid\n\n{PROSE}",
         f"The plan\n\nMilitary aid\n\nRelease of prisoners\n\n{PROSE}",
-        f"• Military aid\n\nIt rained.\n\n{PROSE}",
+        f"Military aid\n\nIt rained.\n\n{PROSE}",
+        f"• Military aid\n\n{PROSE}",
+        f"* Military aid\n\n{PROSE}",
     ],
-    ids=["alone", "last line", "after a colon", "list", "before a short line"],
+    ids=["alone", "last line", "after a colon", "list", "before a short line", "item", "Markdown item"],
 )
 def test_a_line_without_a_verb_that_is_no_title_stays(text: str) -> None:
     assert "Military aid" in [one.text for one in split(text) if not one.boilerplate]
