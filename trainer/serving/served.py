@@ -63,8 +63,8 @@ def check_model(model: Model) -> None:
     Raises:
         ArtefactError: the model fails, or its probabilities are not valid.
     """
-    examples = [example for label in model.codebook.labels for example in label.examples]
-    texts = [*_SELF_TEST, *map(str, examples[:20])]
+    examples = [example.text for label in model.codebook.labels for example in label.examples]
+    texts = [*_SELF_TEST, *examples[:20]]
     try:
         probabilities = model.predict_proba(texts)
         sets = model.label_sets(probabilities)

@@ -140,7 +140,7 @@ def test_documentation_describes_the_interface(tfidf_model: Model) -> None:
     assert [post(tfidf_model, example).status_code for example in examples] == [200, 200]
 
 
-def test_page_is_html_that_asks_only_this_server(tfidf_model: Model) -> None:
+def test_page_is_html(tfidf_model: Model) -> None:
     answer = get(tfidf_model, "/")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")

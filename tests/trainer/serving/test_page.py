@@ -1,0 +1,208 @@
+"""The page in a real browser: driven by keyboard, with hostile articles, checked by axe-core."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.server import Server, serving
+from tests.trainer.conftest import TrackedRun
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if "COMMUNIQUE_NO_BROWSER" in os.environ:
+    pytest.skip("COMMUNIQUE_NO_BROWSER is set", allow_module_level=True)
+
+SENTENCES = ["Norway pledged 40 trucks for homes in the valley.", "Rain fell 🕊.", "The envoy called for a truce."]
+ARTICLE = f"{SENTENCES[0]}\r\n\r\n{SENTENCES[1]} {SENTENCES[2]}\n\nShare this article"
+HOSTILE = (
+    "<script>window.hacked = 1</script> Norway pledged aid.\n\n"
+    '<img src=x onerror="window.hacked = 1"> The envoy called for a truce.\n\n"><svg onload=hacked=1>'
+)
+SIZES = [(390, 844), (1024, 768), (1920, 1080)]
+
+
+@pytest.fixture(scope="module")
+def server(tracked_run: TrackedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("page"), str(tracked_run.result.artefact)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: Server) -> Iterator[Any]:
+    """A new page. Messages in the console, such as a violated policy, errors and requests elsewhere fail the test."""
+    context = browser.new_context(viewport={"width": 1024, "height": 768}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    found, complaints = context.new_page(), list[str]()
+    found.on("console", lambda message: complaints.append(message.text))
+    found.on("pageerror", lambda error: complaints.append(str(error)))
+    found.on("request", lambda request: request.url.startswith(server.url) or complaints.append(request.url))
+    found.goto(f"{server.url}/")
+    found.wait_for_function("document.querySelectorAll('#definitions dt').length > 0")
+    yield found
+    context.close()
+    expected = ("blob:", "Failed to load resource: the server responded with a status of 422")
+    assert [complaint for complaint in complaints if not complaint.startswith(expected)] == []
+
+
+def label(page: Any, text: str) -> list[str]:
+    """Label an article; returns its sentences."""
+    page.fill("#text", text)
+    page.click("#label")
+    page.wait_for_selector("#article .sentence")
+    return [
+        element.evaluate("element => element.sentence.text")
+        for element in page.query_selector_all("#article .sentence")
+    ]
+
+
+def test_article_is_shown_whole_with_its_labels(page: Any) -> None:
+    sentences = label(page, ARTICLE)
+    assert sentences == [
+        "Norway pledged 40 trucks for homes in the valley.",
+        "Rain fell 🕊.",
+        "The envoy called for a truce.",
+    ]
+    first = page.locator("#article .sentence").first
+    assert first.locator(".chip").all_inner_texts() == ["aid"]
+    assert page.locator("#article .aside").inner_text() == "Share this article"
+    assert "2 of 3 sentences have a label; 1 line was set aside" in page.inner_text("#summary")
+    page.hover("#article .sentence")
+    assert "Probability and threshold" in page.inner_text("#detail")
+
+
+@pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("\n\n", " ")])
+def test_markup_in_an_article_is_only_text(page: Any, text: str) -> None:
+    label(page, text)
+    page.hover("#article .sentence")
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main script, main img, main svg").count() == 0
+    assert "<script>" in page.inner_text("#article")
+
+
+def test_page_can_be_used_by_keyboard_alone(page: Any) -> None:
+    page.focus("#title")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Norway pledged 40 trucks. The envoy called for a truce.")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#article .sentence")
+    page.wait_for_function("document.activeElement.id === 'result-heading'")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('sentence')"):
+            break
+    page.keyboard.press("ArrowRight")
+    assert "called for a truce" in page.inner_text("#detail")
+    page.keyboard.press("Home")
+    assert "40 trucks" in page.inner_text("#detail")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.type") == "range"
+    page.keyboard.press("End")
+    assert page.locator(".chip", has_text="aid").count() == 0
+
+
+def test_thresholds_and_filters_change_the_marks(page: Any) -> None:
+    label(page, ARTICLE)
+    page.locator("input[type=range]").first.fill("0")
+    assert page.locator(".chip", has_text="aid").count() == 3
+    page.locator("#labels input[type=checkbox]").first.uncheck()
+    assert page.locator(".chip", has_text="aid").count() == 0
+    page.locator("#labels input[type=checkbox]").first.check()
+    page.click("#reset")
+    assert page.locator(".chip", has_text="aid").count() == 1
+    page.check("#only-labelled")
+    assert page.locator("#article .sentence:visible").count() == 2
+
+
+def test_downloads_and_copy_have_every_sentence_with_its_labels(page: Any) -> None:
+    label(page, ARTICLE + '\n\nHe said "no, a truce", twice.')
+    with page.expect_download() as download:
+        page.click("#csv")
+    content = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(content, newline="")))
+    with page.expect_download() as download:
+        page.click("#jsonl")
+    records = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in rows] == [record["text"] for record in records]
+    assert rows[-1]["text"] == 'He said "no, a truce", twice.'
+    assert [row["labels"] for row in rows[:3]] == ["aid", "", "truce"]
+    assert float(rows[0]["p:aid"]) == records[0]["probabilities"]["aid"]
+    page.click("#copy")
+    assert "aid\tNorway pledged 40 trucks" in page.evaluate("navigator.clipboard.readText()")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "shown"),
+    [
+        ("a.txt", "Norway pledged aid.", "Norway pledged aid."),
+        (
+            "a.html",
+            "<html><body><article><p>Japan called for a truce, he said.</p></article></body></html>",
+            "Japan called",
+        ),
+        ("a.pdf", "%PDF", "only .txt and .html files can be opened"),
+        ("a.txt", b"\xff\xfe", "not UTF-8 text"),
+    ],
+)
+def test_file_is_opened_or_refused(page: Any, name: str, content: str | bytes, shown: str) -> None:
+    data = content if isinstance(content, bytes) else content.encode()
+    page.set_input_files("#file", {"name": name, "mimeType": "text/plain", "buffer": data})
+    page.wait_for_function("text => document.body.innerText.includes(text)", arg=shown)
+
+
+def test_refusal_of_the_server_is_shown(page: Any) -> None:
+    page.evaluate("document.getElementById('text').value = 'x'.repeat(200001)")
+    page.click("#label")
+    page.wait_for_function("document.getElementById('problem').innerText.includes('longer than 200,000 characters')")
+
+
+@pytest.fixture
+def page_of(browser: Any, server: Server) -> Iterator[Any]:
+    """Opens the page in a window of a given size and colour scheme."""
+    contexts = []
+
+    def open_page(size: tuple[int, int], scheme: str) -> Any:
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{server.url}/")
+        page.wait_for_function("document.querySelectorAll('#definitions dt').length > 0")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_page_has_no_fault_that_axe_finds_and_fits_its_window(page_of: Any, size: tuple[int, int], scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = page_of(size, scheme)
+    label(page, ARTICLE + " Unbreakable" + "x" * 300)
+    page.locator("#article .sentence").first.focus()
+    found = Axe().run(page).response["violations"]
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
