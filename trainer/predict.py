@@ -166,12 +166,12 @@ def _documents(files: Sequence[Path], report: PredictReport, text_column: str) -
 
 
 def _with_texts(
-    documents: Iterable[Document], report: PredictReport, keep_text: Callable[[Document], None]
+    documents: Iterable[Document], report: PredictReport, keep_text: Callable[[str, Document], None]
 ) -> Iterator[Document]:
     """Write the text of each document; a document whose text cannot be kept is left out."""
     for document in documents:
         try:
-            keep_text(document)
+            keep_text(document.id, document)
         except DataError as error:
             report.reject(str(error))
         else:

@@ -15,6 +15,7 @@ from labels.cli.terminal import (
     SpreadsheetOption,
     StoreOption,
     TextColumnOption,
+    TextsOption,
     console,
     find_codebook,
     opened_store,
@@ -87,6 +88,7 @@ def annotations_export(
         typer.Option("--annotator", help="Export only this annotator's decisions (default: all).", metavar="NAME"),
     ] = "",
     for_spreadsheet: SpreadsheetOption = False,
+    texts: TextsOption = None,
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
@@ -96,8 +98,12 @@ def annotations_export(
 
     found = find_format(format)
     with opened_store(store, codebook) as (opened, book, _):
-        written, left_out = export_file(opened, file, book, format, clean(annotator), for_spreadsheet=for_spreadsheet)
+        written, left_out = export_file(
+            opened, file, book, format, clean(annotator), for_spreadsheet=for_spreadsheet, texts=texts
+        )
     console.print(f"{found.unit.capitalize()} written to {file}: {written}.")
+    if texts is not None:
+        console.print(f"Texts of the documents written to {texts}.")
     _print_counts("Left out", left_out)
     _print_phrases("Not included in this format:", found.lost)
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
@@ -259,5 +260,9 @@ SpreadsheetOption = Annotated[
         "--for-spreadsheet",
         help="In a .csv file, put an apostrophe before cells that a spreadsheet would execute, such as =1+1.",
     ),
+]
+TextsOption = Annotated[
+    Path | None,
+    typer.Option("--texts", help="Also write the text of each document to DOCUMENT_ID.txt in this folder."),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier call.")]

@@ -22,6 +22,7 @@ from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, fin
 from labels.exchange.lines import Line, UnseenLine, check_measures
 from labels.exchange.people import similar_names, under_stored_names
 from labels.gold import standing
+from labels.output.text_files import check_text_folder, text_folder
 from labels.records import CodebookMigration, Sentence
 from labels.settings import command
 from labels.store import Store
@@ -105,22 +106,30 @@ def export_file(
     annotator: str = "",
     *,
     for_spreadsheet: bool = False,
+    texts: str | Path | None = None,
 ) -> Exported:
     """Write the decisions in the store, or only the decisions of `annotator`, to a file or folder.
 
     The file or folder is written completely or not at all. With `for_spreadsheet`, cells of a CSV file that a
-    spreadsheet would execute get an apostrophe, which importing the file removes again.
+    spreadsheet would execute get an apostrophe, which importing the file removes again. `texts` is a folder for the
+    texts of the documents that the decisions belong to (see `labels.output.text_files`).
 
     Raises:
-        InputError: the format is unknown, the file has the wrong extension or cannot be written, or `for_spreadsheet`
-            is true for a file that is not CSV; also as for `labels.exchange.decisions.select`.
+        InputError: the format is unknown, the file has the wrong extension, an output cannot be written, or
+            `for_spreadsheet` is true for a file that is not CSV; also as for `labels.exchange.decisions.select`.
     """
     path, found = Path(path), find_format(format)
     ending = _checked_ending(path, found)
+    if texts is not None:
+        check_text_folder(Path(texts))
     selection = select(store, codebook, found.carries, annotator, skipped=found.carries_skipped)
     with PLUGINS.blaming(format):
         write = found.write_for_spreadsheet if for_spreadsheet else found.write
         write(path, found.build(selection, ending), codebook)
+    if texts is not None:
+        with text_folder(Path(texts)) as write_text:
+            for identifier, document in store.documents.with_texts(one.document_id for _, one in selection.decisions):
+                write_text(identifier, document)
     return Exported(len(selection.decisions), selection.left_out)
 
 

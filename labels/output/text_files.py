@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labels.errors import DataError
-from labels.output.drafts import check_folder, whole_folder
+from labels.output.drafts import check_folder, explained, whole_folder
 from labels.output.table_files import json_text
 from labels.records import Document
 
@@ -21,11 +21,11 @@ _OURS = re.compile(r"[0-9a-f]{16}\.txt|texts\.json")
 
 
 @contextmanager
-def text_folder(path: Path) -> Iterator[Callable[[Document], None]]:
+def text_folder(path: Path) -> Iterator[Callable[[str, Document], None]]:
     """Yield a function that writes the text of a document; the folder is replaced when the block ends without an error.
 
-    The function raises DataError if it has written another text for the same document: one id can belong to two texts
-    that differ only in line ends or in the Unicode form of accents.
+    The function takes a document and the id by which its sentences refer to it. It raises DataError if it has written
+    another text under this id: two texts that differ only in line ends or in the Unicode form of accents have one id.
 
     Raises:
         DataError: see `check_text_folder`.
@@ -37,10 +37,10 @@ def text_folder(path: Path) -> Iterator[Callable[[Document], None]]:
     ):
         before = "[\n"
 
-        def write(document: Document) -> None:
+        def write(identifier: str, document: Document) -> None:
             nonlocal before
-            if _write_text(draft / f"{document.id}.txt", document):
-                index.write(before + json_text(_entry(document)))
+            if _write_text(draft, identifier, document):
+                index.write(before + json_text(_entry(identifier, document)))
                 before = ",\n"
 
         yield write
@@ -53,12 +53,14 @@ def check_text_folder(path: Path) -> None:
     Raises:
         DataError: the folder cannot be written, or it contains other files than those of an earlier call.
     """
-    ours = path.is_dir() and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())
+    with explained(path):
+        ours = path.is_dir() and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())
     check_folder(path, overwrite=ours, repair="Choose another folder with --texts.")
 
 
-def _write_text(file: Path, document: Document) -> bool:
+def _write_text(folder: Path, identifier: str, document: Document) -> bool:
     """Write a text to a new file; returns False if the file already has this text."""
+    file = folder / f"{identifier}.txt"
     try:
         with file.open("x", encoding="utf-8", newline="") as opened:
             opened.write(document.text)
@@ -68,11 +70,11 @@ def _write_text(file: Path, document: Document) -> bool:
                 return False
         raise DataError(
             f"{document.source}: an earlier document has the same text with other line ends or accents, and therefore "
-            f"the same document_id {document.id}. Remove one of the two documents, or leave out --texts."
+            f"the same document_id {identifier}. Remove one of the two documents, or leave out --texts."
         ) from None
     return True
 
 
-def _entry(document: Document) -> dict[str, str]:
+def _entry(identifier: str, document: Document) -> dict[str, str]:
     named = {name: getattr(document, name) for name in ("source", "url", "title", "date")}
-    return {"document_id": document.id, "file": f"{document.id}.txt"} | named
+    return {"document_id": identifier, "file": f"{identifier}.txt"} | named

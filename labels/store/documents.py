@@ -118,6 +118,15 @@ class Documents(Part):
         gaps = ((left.end - start, right.start - start) for left, right in pairwise(sentences))
         return [bool(re.search(r"[\r\n]", text[left:right])) for left, right in gaps]
 
+    def with_texts(self, ids: Iterable[str]) -> Iterator[tuple[str, Document]]:
+        """Yield the id and the content of each of these documents that the store has, in no particular order."""
+        table = tables.documents
+        names = ("source", "text", "url", "title", "date", "language", "synthetic")
+        query = sa.select(table.c.id, *(table.c[name] for name in names))
+        with self._database.reading() as connection:
+            for identifier, *values in rows_among(connection, query, table.c.id, ids):
+                yield identifier, Document(*values)
+
     def dates(self) -> dict[str, str]:
         """Document id -> date, for documents that have a date."""
         table = tables.documents

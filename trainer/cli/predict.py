@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import KeepQuotesOption, SpreadsheetOption, TextColumnOption, console, progress_bars
+from labels.cli.terminal import (
+    KeepQuotesOption,
+    SpreadsheetOption,
+    TextColumnOption,
+    TextsOption,
+    console,
+    progress_bars,
+)
 from trainer.cli.evaluate import ArtefactArgument, load_model
 
 if TYPE_CHECKING:
@@ -28,10 +35,7 @@ def predict(
     keep_quotes: KeepQuotesOption = False,
     text_column: TextColumnOption = "",
     for_spreadsheet: SpreadsheetOption = False,
-    texts: Annotated[
-        Path | None,
-        typer.Option("--texts", help="Also write the text of each document to DOCUMENT_ID.txt in this folder."),
-    ] = None,
+    texts: TextsOption = None,
 ) -> None:
     """Label every sentence of a corpus of any size; writes one row per sentence, with labels and probabilities."""
     from trainer.predict import predict_files

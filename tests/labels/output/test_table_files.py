@@ -203,6 +203,16 @@ def test_rows_that_a_person_changed_in_a_spreadsheet_are_read_as_typed() -> None
     assert read_with_ours(Path("a.csv")) == [{"note": note, "text": text} for note, text in rows]
 
 
+def test_a_file_that_a_spreadsheet_saved_with_semicolons_is_read_as_it_was() -> None:
+    rows: list[Row] = [{"text": "=1+1; a, b", "note": "-x"}, {"text": "plain; text", "note": ""}]
+    write_csv(Path("a.csv"), rows, ["text", "note"], for_spreadsheet=True)
+    with Path("a.csv").open(encoding="utf-8-sig", newline="") as file:
+        cells = list(csv.reader(file))
+    with Path("saved.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=";").writerows(cells)
+    assert read_with_ours(Path("saved.csv")) == rows
+
+
 @pytest.mark.parametrize("cell", ["text", "[1]", "{}"])
 def test_a_damaged_list_of_apostrophes_is_refused_with_its_row(cell: str) -> None:
     Path("a.csv").write_text(f"text,{APOSTROPHES}\nfine,\n'=1,{cell}\n", encoding="utf-8")

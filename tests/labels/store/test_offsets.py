@@ -10,7 +10,7 @@ from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.exchange.driver import export_file
-from labels.records import Annotation, Document
+from labels.records import Annotation, Document, Sentence
 from labels.store import Store
 from labels.store.documents import ingest
 from labels.text.sentences import split_sentences
@@ -45,6 +45,29 @@ def test_offsets_of_stored_sentences_and_of_exports_index_the_cell(
     export_file(store, "out.csv", codebook, "csv")
     with Path("out.csv").open(encoding="utf-8", newline="") as file:
         assert sorted(row["text"] for row in csv.DictReader(file)) == sorted(SENTENCES)
+
+
+def test_an_export_writes_the_texts_that_its_offsets_index(
+    store: Store, codebook: Codebook, write_jsonl: WriteJsonl
+) -> None:
+    Path("a.txt").write_bytes(CELL.encode())
+    Path("page.md").write_text("# Rain fell\n\n*Oslo* pledged **fuel** in winter.\n", encoding="utf-8")
+    ingest(store, [Path("a.txt"), Path("page.md"), write_jsonl("rows.jsonl", [{"text": CELL, "source": "wire"}])])
+    store.add_annotated([Sentence("elsewhere", 0, 5, "Rain.")], [])
+    decide_all(store, codebook)
+    for _ in range(2):  # the second call replaces the folder
+        export_file(store, "out.jsonl", codebook, texts="texts")
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]
+    texts = {
+        path.stem: path.open(encoding="utf-8", newline="").read()
+        for path in Path("texts").iterdir()
+        if path.suffix == ".txt"
+    }
+    assert len(texts) == 3
+    assert {row["document_id"] for row in rows} == {*texts, "elsewhere"}
+    found = [row for row in rows if row["document_id"] in texts]
+    assert [texts[row["document_id"]][row["start"] : row["end"]] for row in found] == [row["text"] for row in found]
+    assert len(json.loads(Path("texts/texts.json").read_text(encoding="utf-8"))) == 3
 
 
 def test_offsets_of_a_file_index_its_text_with_line_feeds(store: Store) -> None:
