@@ -15,7 +15,7 @@ import pytest
 
 from labels.records import Document
 from labels.settings import Settings
-from labels.store.documents import IngestReport
+from labels.store.counts import TextCounts
 from tests.trainer.conftest import TrackedRun
 from trainer.active.label_errors import LabelError, LabelErrorReport
 from trainer.active.scoring import ScoreReport
@@ -361,7 +361,7 @@ def test_names_of_runs_are_not_cut_at_80_columns() -> None:
 
 
 def test_demo_says_what_it_read_and_froze(said: Any) -> None:
-    read = IngestReport(3, 3, 40, Counter({"caption": 2, "share line": 5}))
+    read = TextCounts(documents=3, sentences=40, boilerplate=7)
     print_corpus(Corpus(Path("demo/communique.db"), read, 77))
     assert said() == [
         "1. Read 3 documents into demo/communique.db: 40 sentences, 7 of them set aside as boilerplate; 77 annotations."
