@@ -3,14 +3,27 @@
 Pure values: nothing here reads a file or a database. Documents and sentences are the texts to label; annotations are
 the decisions on them; examples are the input of classifiers. Draws, scoring models and codebook migrations exist only
 in a store.
+
+**Identity.** A document is identified by its text and by the provenance that the data themselves state (`Origin`): an
+id, a URL, a source, and the date if there is a source. The name of a file is never part of the identity, so a renamed
+table and the tables of two coders over the same texts have the same documents. Equal texts with different provenance
+are different documents: a syndicated article counts once for each newspaper. Equal texts without provenance are
+numbered within their file. Line ends and Unicode normalization (NFC) do not change the identity; the text itself is
+never changed.
+
+Earlier releases identified a document by `sha256(source + "\\n" + text)`, in which the source could be the name of a
+file. Documents keep such ids for ever (`Document.former_ids`); `labels.store.identity` recognizes both kinds of ids.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Self
 
 State = Literal["reviewed", "skipped"]
 """The state of a decision. A sentence without a decision is unseen; this state is never stored."""
@@ -21,13 +34,33 @@ EventKind = Literal["annotate", "undo", "adjudicate"]
 RANDOM_STRATEGIES = ("random", "overlap")
 """Strategies that draw simple random samples, which are suitable for estimates and for measuring agreement."""
 
+ID_COLUMNS = ("document_id", "sentence_id", "example_id", "id")
+"""Columns and keys with ids that are part of a document's provenance."""
+
 DATE_LENGTH, LANGUAGE_LENGTH = 40, 16
 """Maximum length of a document's `date` and `language` in characters: the widths of the store's columns."""
 
 
-def document_id(source: str, text: str) -> str:
-    """Return 16 hex digits that identify a document by its source and text."""
+def document_id(origin: Origin, text: str) -> str:
+    """Return 16 hex digits that identify a document by its provenance and text."""
+    return _digest(f"{origin.key}\n{plain_text(text)}")
+
+
+def former_document_id(source: str, text: str) -> str:
+    """Return the id that earlier releases gave to a document, in which `source` could be the name of a file."""
     return _digest(f"{source}\n{text}")
+
+
+def plain_text(text: str) -> str:
+    """The text with `\\n` line ends and in Unicode NFC: texts that are equal in this form are one text."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return unicodedata.normalize("NFC", text)
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two texts differ at most in line ends and Unicode normalization."""
+    return one == other or plain_text(one) == plain_text(other)
 
 
 def sentence_id(document: str, start: int, end: int) -> str:
@@ -44,11 +77,59 @@ def _digest(content: str) -> str:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The provenance that the data state about a text; empty values are not stated.
+
+    - `identifier`: the ids in the data (`ID_COLUMNS`), one per line
+    - `date`: part of the origin only if there is a `source`; a date alone may be the date of a decision
+    - `number`: position among the equal texts without provenance in the same file, from 1
+    """
+
+    identifier: str = ""
+    url: str = ""
+    source: str = ""
+    date: str = ""
+    number: int = 1
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], number: int = 1) -> Self:
+        """Create an origin from a row or a file's metadata; None, NaN and white space are not stated."""
+        ids = [value for name in ID_COLUMNS if (value := _stated(data.get(name)))]
+        source = _stated(data.get("source"))
+        date = _stated(data.get("date")) if source else ""
+        found = cls("\n".join(ids), _stated(data.get("url")), source, date)
+        return found if found.is_stated else cls(number=number)
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the data state any provenance."""
+        return bool(self.identifier or self.url or self.source)
+
+    @property
+    def key(self) -> str:
+        """The origin as JSON, the same for equal origins."""
+        stated = {name: value for name, value in vars(self).items() if value and name != "number"}
+        if self.number > 1:
+            stated["number"] = self.number
+        return json.dumps(stated, ensure_ascii=False, sort_keys=True)
+
+
+def _stated(value: Any) -> str:
+    """A value as text without surrounding white space; empty for None and NaN."""
+    if value is None or value != value:
+        return ""
+    # Tables often store ids as floats.
+    whole = isinstance(value, float) and value.is_integer()
+    return plain_text(str(int(value) if whole else value)).strip()
+
+
+@dataclass(frozen=True)
 class Document:
     """One article or transcript with its provenance.
 
     The offsets of all sentences refer to `text`. `synthetic` marks text that was written for a corpus and does not
-    report real events.
+    report real events. `source` is shown to people: it is the name of the file if the data state no source. `origin`
+    is the stated provenance; by default, it consists of `source`, `url` and `date`.
     """
 
     source: str
@@ -58,11 +139,23 @@ class Document:
     date: str = ""
     language: str = "en"
     synthetic: bool = False
+    origin: Origin | None = field(default=None, compare=False)
 
     @property
+    def stated_origin(self) -> Origin:
+        """The stated provenance; by default, `source`, `url` and `date`."""
+        return self.origin or Origin.of({"url": self.url, "source": self.source, "date": self.date})
+
+    @cached_property
     def id(self) -> str:
-        """Content hash of `source` and `text`; `\r\n` counts as `\n`."""
-        return document_id(self.source, self.text.replace("\r\n", "\n"))
+        """Hash of the provenance and the text, computed once: a transcript can be long and have many sentences."""
+        return document_id(self.stated_origin, self.text)
+
+    @property
+    def former_ids(self) -> tuple[str, ...]:
+        """The ids that earlier releases may have given to this document."""
+        texts = dict.fromkeys((self.text, self.text.replace("\r\n", "\n")))
+        return tuple(former_document_id(self.source, text) for text in texts)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def _size_checks(corpus: LabelledCorpus, codebook: Codebook, targets: Targets) -
     sets = [corpus.gold[sentence.id] for _, sentence in corpus.placed if sentence.id in corpus.gold]
     counts = Counter(label for labels in sets for label in labels)
     low, high = targets.without_label
-    yield Check("documents", len({own.document.id for own in corpus.documents}), targets.documents)
+    yield Check("documents", len({own.id for own in corpus.documents}), targets.documents)
     yield Check("sentences to label", sum(1 for _ in corpus.placed), targets.sentences)
     for label in codebook.label_names:
         yield Check(f"sentences with {label}", counts[label], targets.each_label)
@@ -191,7 +191,7 @@ def _mark_checks(corpus: LabelledCorpus) -> Iterator[Check]:
 
 def _span_checks(corpus: LabelledCorpus) -> Iterator[Check]:
     """Compare annotated spans with the spans of the splitter. Ids identify spans by document, start and end."""
-    texts = {own.document.id: own.document.text for own in corpus.documents}
+    texts = {own.id: own.document.text for own in corpus.documents}
     cut = {sentence.id for _, sentence in corpus.placed}
     annotated = {line.sentence.id: line for line in corpus.lines}
     unknown = [line.place for identifier, line in annotated.items() if identifier not in cut]
@@ -220,7 +220,7 @@ def _repetition_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Che
     ]
     words = [words_of(sentence.text) for _, sentence in placed]
     flat = [word for own in words for word in own]
-    homes = [own.document.id for own, _ in placed]
+    homes = [own.id for own, _ in placed]
     repeated = share_at_equal_size(words, homes)
     yield _none_allowed("near-duplicates across documents", pairs)
     yield Check("4-grams in more than one document, share", repeated, at_most=targets.repeated_ngrams)

@@ -10,7 +10,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import mean
@@ -50,9 +50,13 @@ Attribute = Literal["form", "region"]
 
 @dataclass(frozen=True)
 class LabelledDocument:
-    """A document, its form and region from the front matter, and its sentences to label, in order."""
+    """A document, its form and region from the front matter, and its sentences to label, in order.
+
+    `id` is the id of the document in the annotations, which an earlier release may have given.
+    """
 
     path: Path
+    id: str
     document: Document
     form: str
     region: str
@@ -97,11 +101,13 @@ def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
 def _labelled_documents(path: Path, spans: Mapping[str, Mapping[str, Sentence]]) -> Iterator[LabelledDocument]:
     matter = read_front_matter(path)
     for document in read_file(path, reject=_refuse):
-        annotated = spans.get(document.id, {}).values()
-        found = fill_gaps(annotated, split_sentences(document))
+        # The annotations of the corpus have ids that an earlier release gave.
+        identifier = next((one for one in (document.id, *document.former_ids) if one in spans), document.id)
+        cut = (replace(sentence, document_id=identifier) for sentence in split_sentences(document))
+        found = fill_gaps(spans.get(identifier, {}).values(), cut)
         sentences = tuple(sentence for sentence in found if not sentence.boilerplate)
         form, region = (str(matter.get(name) or "unknown") for name in ("form", "region"))
-        yield LabelledDocument(path, document, form, region, sentences)
+        yield LabelledDocument(path, identifier, document, form, region, sentences)
 
 
 def _refuse(message: str) -> None:
@@ -185,7 +191,7 @@ def surface_areas(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, dict[
     """Return label -> feature group ("length", "position", "form", "all") -> `surface_area`."""
     groups = surface_features(corpus)
     groups["all"] = np.hstack(list(groups.values()))
-    decided = [(own.document.id, corpus.gold[s.id]) for own, s in corpus.placed if s.id in corpus.gold]
+    decided = [(own.id, corpus.gold[s.id]) for own, s in corpus.placed if s.id in corpus.gold]
     documents = np.array([document for document, _ in decided], dtype=str)
     gold = {label: np.array([label in labels for _, labels in decided], dtype=bool) for label in codebook.label_names}
     return {

@@ -59,6 +59,7 @@ def main() -> None:
             ("made: sentences with scores", arguments.sentences / seconds["sentences"], "/s", None),
             ("made: annotations", arguments.annotations / seconds["annotations"], "/s", None),
             ("ingest of articles", ingest_speed(Path(folder)), "sentences/s", 3000.0),
+            *long_document(Path(folder)),
         ]
         for name in ("random", "uncertainty", "screen"):
             rows += [
@@ -210,6 +211,20 @@ def ingest_speed(folder: Path) -> float:
     with Store(folder / "ingest.db") as store:
         seconds = timed(lambda: ingest(store, [rows]))
         return store.counts.texts().sentences / seconds
+
+
+def long_document(folder: Path) -> list[tuple[str, float, str, float | None]]:
+    """Seconds for one transcript of 40,000 sentences (1.2 MB): into a new store, again, and into a table."""
+    from trainer.data.corpus import read_sentences
+
+    path = folder / "transcript.txt"
+    path.write_text("\n\n".join(f"Member {number} said no to aid." for number in range(40_000)), encoding="utf-8")
+    with Store(folder / "transcript.db") as store:
+        new = timed(lambda: ingest(store, [path]))
+        again = timed(lambda: ingest(store, [path]))
+    table = timed(lambda: read_sentences(path))
+    parts = {"ingest": new, "ingest again": again, "read_sentences": table}
+    return [(f"document of 40,000 sentences, {part}", seconds, "s", 3.0) for part, seconds in parts.items()]
 
 
 def time_status(url: str) -> float:

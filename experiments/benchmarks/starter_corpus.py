@@ -78,11 +78,13 @@ def region_folds(examples: Sequence[Example]) -> Iterator[tuple[str, list[Exampl
 
 def document_regions() -> dict[str, str]:
     """The region of each document, by document id."""
-    folder, regions = shipped("seeds") / "documents", {}
+    regions: dict[str, str] = {}
+    folder = shipped("seeds") / "documents"
     for path in sorted(folder.glob("*.txt")):
         (document,) = read_documents([path], reject=print)
         line = next(line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("region:"))
-        regions[document.id] = line.removeprefix("region:").strip()
+        # The annotations of the corpus have ids that an earlier release gave.
+        regions |= dict.fromkeys(document.former_ids, line.removeprefix("region:").strip())
     return regions
 
 

@@ -73,6 +73,8 @@ def annotations_import(
     with Store(settings.store) as opened:
         done = add_batch(opened, batch, book)
     console.print(f"{unit.capitalize()} added to {opened.name}: {done.new} (already there: {done.known}).")
+    if done.texts:
+        console.print(f"Sentences in the file: {done.texts}, of which {done.known_texts} were already in the store.")
     _print_counts("Without a decision, kept as unseen sentences", done.unseen)
     _print_counts("Left out", done.left_out)
     for note in done.notes:

@@ -34,6 +34,12 @@ def ingest_command(
         f"Read {counted(report.documents_read, 'document')}: {report.documents_added} new, "
         f"with {counted(report.sentences_added, 'sentence')}."
     )
+    if report.documents_present:
+        console.print(f"Already in the store: {counted(report.documents_present, 'document')}.")
+    for version in report.versions:
+        title = f" ({version.title})" if version.title else ""
+        changes = f"{counted(version.unchanged, 'sentence')} unchanged, {version.new} new"
+        console.print(f"New version of {version.document_id}{title}: {changes}.")
     if report.boilerplate:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
         console.print(f"Set aside as boilerplate: {report.boilerplate.total()} ({reasons}).")

@@ -6,10 +6,9 @@ are not decisions, adds lines to the store (all or none), and selects and writes
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,17 +19,19 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import LeftOut, Reader
 from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, find_format
 from labels.exchange.lines import Line, UnseenLine, check_measures
+from labels.exchange.matching import matched, without_removed
 from labels.exchange.people import similar_names, under_stored_names
 from labels.gold import standing
 from labels.output.text_files import check_text_folder, text_folder
-from labels.records import CodebookMigration, Sentence
-from labels.settings import command
+from labels.records import CodebookMigration, Sentence, same_text
 from labels.store import Store
 from labels.text.rows import Row
 
 REPLACED = "decisions that have since been replaced or undone (export again to change them)"
 REPEATED = "repeated records"
-"""Reasons counted by this module: decisions in the store that no longer stand, and records that occur twice."""
+REMOVED = "decisions on documents that were removed from the store (see `communique documents`)"
+"""Reasons counted by this module: decisions in the store that no longer stand, records that occur twice, and decisions
+on removed documents."""
 
 _LISTED = 10
 """The maximum number of spellings listed in a note."""
@@ -67,6 +68,7 @@ class Imported:
     - `left_out`: numbers of records left out or without effect, by reason
     - `unseen`: numbers of records without a decision, by reason; their texts are now sentences of the store
     - `notes`: remarks on how the file was read, and on annotators with similar names
+    - `texts`, `known_texts`: numbers of different sentences in the file, and of those that were already in the store
     """
 
     new: int
@@ -74,6 +76,8 @@ class Imported:
     left_out: Mapping[str, int]
     unseen: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    texts: int = 0
+    known_texts: int = 0
 
     def __iter__(self) -> Iterator[Any]:
         # Earlier versions returned a tuple of these three.
@@ -243,13 +247,15 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
             occurs twice in the file, or a new event of a native file has an invalid time or duration.
     """
     # Checked before the transaction, where messages can name the file.
-    stored = _stored_sentences(store, [*batch.lines, *batch.unseen])
-    lines = [_about(line, stored.get(line.stored_id), store) for line in batch.lines]
+    lines, unseen = matched(store, batch.lines, batch.unseen, batch.path)
     lines, same_people = under_stored_names(store, lines, batch.format)
-    unseen = [_text_about(line, stored.get(line.stored_id)) for line in batch.unseen]
+    read = len(lines)
+    lines = lines if batch.is_log else _without_repeats(lines)
+    distinct = len(lines)
+    lines, unseen = without_removed(store, lines), without_removed(store, unseen)
     texts: list[Line | UnseenLine] = [*lines, *unseen]
     _refuse_repeated_events(lines, batch.path)
-    _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
+    known_texts = _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
     names = {line.event.annotator for line in lines}
     notes = (*batch.notes, *same_people, *(similar_names(names, store.events.annotators()) if names else ()))
     if batch.is_log:
@@ -263,20 +269,19 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
         codebooks=[*batch.codebooks, codebook],
         migrations=batch.migrations,
     )
-    left_out = {**batch.left_out, **({REPLACED: replaced} if replaced else {})}
+    counts = Counter(batch.left_out)
+    counts.update({REPEATED: read - distinct, REMOVED: distinct - len(lines), REPLACED: replaced})
     reasons = Counter(line.reason for line in unseen)
-    return Imported(new, len(lines) - new - replaced, left_out, reasons, notes)
+    sizes = (len({line.sentence.id for line in texts}), known_texts)
+    return Imported(new, len(lines) - new - replaced, +counts, reasons, notes, *sizes)
 
 
 def _check_new_events(store: Store, lines: Sequence[Line]) -> None:
     """Check times and durations of native lines, except those that this store already has from an earlier version."""
+    known = store.events.known(line.event.event_id for line in lines)
     for line in lines:
-        try:
+        if line.event.event_id not in known:
             check_measures(line.event, line.place)
-        except DataError:
-            known = store.events.all(sentence_ids=[line.event.sentence_id])
-            if all(event.event_id != line.event.event_id for event in known):
-                raise
 
 
 def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
@@ -290,37 +295,6 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
 
 
-def _stored_sentences(store: Store, lines: Iterable[Line | UnseenLine]) -> dict[str, Sentence]:
-    ids = {line.stored_id for line in lines if line.stored_id}
-    return {sentence.id: sentence for sentence in store.documents.sentences(ids)}
-
-
-def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
-    """The line with the stored sentence that it refers to, if the texts are equal; otherwise the line unchanged."""
-    if stored is None and line.must_be_stored:
-        raise DataError(
-            f"{line.place}: sentence {line.stored_id} is not in the store, and this file has no texts. "
-            f"First add the documents with `{command('ingest', 'PATH', store=store.name)}`."
-        )
-    # An id alone may be copied or reused; the sentence is the same only if the text is also equal.
-    if stored is None or not (line.must_be_stored or _is_same_text(stored.text, line.sentence.text)):
-        return line
-    return Line(replace(line.event, sentence_id=stored.id), stored, place=line.place)
-
-
-def _text_about(line: UnseenLine, stored: Sentence | None) -> UnseenLine:
-    """As `_about`, for a text without a decision."""
-    if stored is None or not _is_same_text(stored.text, line.sentence.text):
-        return line
-    return replace(line, sentence=stored, document=None)
-
-
-def _is_same_text(one: str, other: str) -> bool:
-    # Other tools may change the line ends of a text.
-    ends = re.compile(r"\r\n?")
-    return one == other or ends.sub("\n", one) == ends.sub("\n", other)
-
-
 def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
     seen: set[str] = set()
     for line in lines:
@@ -329,17 +303,20 @@ def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
         seen.add(line.event.event_id)
 
 
-def _refuse_other_texts(store: Store, sentences: Iterable[Sentence], path: Path) -> None:
+def _refuse_other_texts(store: Store, sentences: Iterable[Sentence], path: Path) -> int:
+    """Check that each sentence has one text; returns the number of different sentences that are in the store."""
     texts: dict[str, str] = {}
     for sentence in sentences:
-        if texts.setdefault(sentence.id, sentence.text) != sentence.text:
+        if not same_text(texts.setdefault(sentence.id, sentence.text), sentence.text):
             raise DataError(
                 f"{path}: sentence {sentence.id} has the text '{texts[sentence.id][:60]}' in one line and "
                 f"'{sentence.text[:60]}' in another line. Keep only the lines from one version of the document."
             )
-    for sentence in store.documents.sentences(texts):
-        if sentence.text != texts[sentence.id]:
+    stored = store.documents.sentences(texts)
+    for sentence in stored:
+        if not same_text(sentence.text, texts[sentence.id]):
             raise DataError(
                 f"{path}: sentence {sentence.id} has the text '{texts[sentence.id][:60]}' in the file, but "
                 f"'{sentence.text[:60]}' in the store. Use the file for the version of the document in the store."
             )
+    return len(stored)

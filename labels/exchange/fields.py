@@ -1,4 +1,7 @@
-"""Fields of records from other tools: kept in the round trip, and read as JSON values, objects and lists of labels."""
+"""Fields of records from other tools: kept in the round trip, and read as JSON values, objects and lists of labels.
+
+`Texts` reads the text of a record as a document, with the provenance that the record states.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from labels.errors import DataError
-from labels.records import Annotation
-from labels.text.rows import Row
+from labels.exchange.lines import canonical_json
+from labels.records import Annotation, Document, Origin
+from labels.text.equal_texts import EqualTexts
+from labels.text.rows import Row, is_unicode
 
 KEY = "communique"
 """The key or column for our stamp in records of other tools."""
+
+_PROVENANCE = ("url", "title", "date", "language")
+_NUMBERING_TOOLS = ("argilla", "doccano", "label-studio-min")
+"""Formats with flat records, to each of which the tool gives a new `id` in every project."""
 
 
 def without_stamp(value: Any) -> Any:
@@ -92,3 +101,66 @@ def object_at(record: Mapping[str, Any], key: str, place: str) -> Row:
     if not isinstance(value, dict):
         raise DataError(f"{place}: `{key}` must be an object, not {type(value).__name__}. Fix the record.")
     return value
+
+
+class Texts:
+    """The texts of one file.
+
+    Args:
+        format: the name of the format.
+        file: the name of the file, shown as the source of texts without a source.
+    """
+
+    def __init__(self, format: str, file: str) -> None:
+        self._format = format
+        self._file = file
+        self._equal = EqualTexts()
+
+    def document(
+        self, text: Any, metadata: Mapping[str, Any], identifier: Any, place: str, *annotators: str
+    ) -> Document:
+        """The document with the text of a record. Call this method once per record, in order.
+
+        Args:
+            metadata: the metadata of the text, with any of `labels.records.ID_COLUMNS`, source, url, title, date and
+                language.
+            identifier: the tool's own id of the record, which is not part of the identity; "" or None if there is none.
+            place: the file and row, for messages.
+            annotators: the annotators who decided on the record, to number equal texts without provenance.
+
+        Raises:
+            DataError: the record has no text, or the text or metadata contain an unpaired surrogate.
+        """
+        text = check_text(text, place)
+        found = ((key, metadata.get(key)) for key in _PROVENANCE)
+        given: dict[str, Any] = {key: str(value) for key, value in found if value not in (None, "")}
+        own = "" if identifier in (None, "") else f"{self._format}:{identifier}"
+        named = (metadata.get("source"), metadata.get("document_id"))
+        source = next((str(name) for name in named if name not in (None, "")), own or self._file)
+        check_unicode([source, given, text], place)
+        numbered = self._format in _NUMBERING_TOOLS
+        origin = Origin.of({key: value for key, value in metadata.items() if not (numbered and key == "id")})
+        if not origin.is_stated:
+            origin = Origin(number=self._equal.number(text, *annotators, record=own))
+        return Document(source, text, origin=origin, **given)
+
+
+def check_text(text: Any, place: str) -> str:
+    """Return the text of a record.
+
+    Raises:
+        DataError: there is no text.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{place}: this record has no text. Fill in `text` or remove the record.")
+    return text
+
+
+def check_unicode(value: Any, place: str) -> None:
+    """Check that all strings in a JSON value can be stored.
+
+    Raises:
+        DataError: a string contains an unpaired surrogate.
+    """
+    if not is_unicode(canonical_json(value)):
+        raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.")

@@ -3,7 +3,9 @@
 Each record that we write has a *stamp*, under `KEY` in the metadata of its format: the native line of the decision,
 read under the codebook in use, without the text. On import, a record whose state and labels still equal the state and
 labels of its stamp is the same decision. A record changed in the other tool is a new decision on the same sentence, or
-a new adjudication if the stamp is an adjudication. A record without a stamp is a new decision on a new document.
+a new adjudication if the stamp is an adjudication. A record without a stamp is a decision on a document, which the text
+and the provenance in the record identify (see `labels.records`). Numbers that a tool gives to its own records, such as
+the task ids of Label Studio, are not provenance: they differ between two projects over the same texts.
 
 The id of a new decision depends on its content and on the decision that it changes. Importing the same record again
 therefore adds nothing, but a change back to earlier labels is a new decision.
@@ -13,7 +15,6 @@ The field names of a tool are only in the tool's own module.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,14 +27,14 @@ from labels.errors import CodebookError, DataError
 
 # Part of the interface for plug-ins, which import these names from this module.
 from labels.exchange.fields import KEY as KEY
+from labels.exchange.fields import Texts, check_text, check_unicode, without_stamp
 from labels.exchange.fields import extra_of as extra_of
 from labels.exchange.fields import foreign_fields as foreign_fields
 from labels.exchange.fields import json_value as json_value
 from labels.exchange.fields import label_list as label_list
 from labels.exchange.fields import object_at as object_at
 from labels.exchange.fields import with_foreign_fields as with_foreign_fields
-from labels.exchange.fields import without_stamp
-from labels.exchange.lines import COLUMNS, Line, UnseenLine, check_measures, format_line, parse_line
+from labels.exchange.lines import COLUMNS, Line, UnseenLine, check_measures, event_id, format_line, parse_line
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import now
 from labels.text.cells import LabelNames, without_none
@@ -42,7 +43,6 @@ from labels.text.sentences import whole_sentence
 from labels.unicode.invisible import clean
 
 _STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
-_PROVENANCE = ("url", "title", "date", "language")
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class ForeignDecision:
     - `annotator`, `created_at` (ISO 8601): empty if the format does not have them; white space around the annotator's
       name is removed
     - `seconds`, `suggestion`: None if the format does not have them
-    - `metadata`: may contain the source, url, title, date and language of the text
-    - `identifier`: the tool's own id of the text
+    - `metadata`: may contain the ids (`labels.records.ID_COLUMNS`), source, url, title, date and language of the text
+    - `identifier`: the tool's own id of the text; shown as its source if `metadata` has neither a source nor an id
     - `stored_id`: possibly the id of a sentence in the store
     """
 
@@ -112,7 +112,7 @@ class Reader:
     """Converter from the decisions of one file to native lines.
 
     Args:
-        path: the file, for messages and as the source of texts without a source.
+        path: the file, for messages and as the source that is shown for texts without a source.
         format: the name of the format.
         codebook: the codebook that labels are checked against.
         annotator: annotator to record if a record does not name one.
@@ -137,6 +137,7 @@ class Reader:
         self.spellings: Counter[tuple[str, str]] = Counter()
         self.names = LabelNames(codebook)
         self._now = now()
+        self._texts = Texts(format, path.name)
 
     def line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row] = ()) -> Line:
         """Convert the only decision of a record to a line; see `lines`."""
@@ -156,10 +157,11 @@ class Reader:
         """
         left = list(stamps)  # each stamp is used for one decision only: two annotators may agree
         found = []
-        for given in decisions:
-            decision = replace(given, annotator=_named(given.annotator, place))
+        decisions = [replace(given, annotator=_named(given.annotator, place)) for given in decisions]
+        document = None if stamps else self._document(decisions[0], place, *map(self._annotator_of, decisions))
+        for decision in decisions:
             # Decisions without a stamp of their own were added in the other tool, on the same sentence.
-            line, used = self._line(decision, place, left or stamps)
+            line, used = self._line(decision, place, left or stamps, document)
             left = [stamp for stamp in left if stamp is not used]
             found.append(line)
         return found
@@ -174,7 +176,8 @@ class Reader:
             return LeftOut("records without text or decision")
         if not isinstance(unseen.text, str) or not is_unicode(unseen.text):
             raise DataError(f"{place}: the text of this record is not a valid string. Fix or remove the record.")
-        document, sentence = self._sentence(unseen, place, stamps)
+        document = None if stamps else self._document(unseen, place, self.annotator or self._fallback)
+        sentence = whole_sentence(document) if document else self._parsed(stamps[0], unseen, place).sentence
         return UnseenLine(unseen.reason, sentence, document, place, "" if stamps else unseen.stored_id)
 
     def with_extra(self, line: Line, extra: Row) -> Line:
@@ -183,26 +186,33 @@ class Reader:
         Raises:
             DataError: a string cannot be encoded as UTF-8.
         """
-        _canonical(extra, line.place)
+        check_unicode(extra, line.place)
         return replace(line, event=replace(line.event, extra={self._format: extra} if extra else None))
 
-    def _line(self, decision: ForeignDecision, place: str, stamps: Sequence[Row]) -> tuple[Line, Row | None]:
+    def _document(self, decision: ForeignDecision | Unseen, place: str, *annotators: str) -> Document:
+        return self._texts.document(decision.text, decision.metadata, decision.identifier, place, *annotators)
+
+    def _annotator_of(self, decision: ForeignDecision) -> str:
+        return decision.annotator or self.annotator or self._fallback
+
+    def _line(
+        self, decision: ForeignDecision, place: str, stamps: Sequence[Row], document: Document | None
+    ) -> tuple[Line, Row | None]:
         """The line of one decision, and the stamp used for it."""
-        if not isinstance(decision.text, str) or not decision.text.strip():
-            raise DataError(f"{place}: this record has no text. Fill in `text` or remove the record.")
+        check_text(decision.text, place)
         # Checking one stamp is enough: all stamps were written in one export, under one version.
         if stamps:
             self._refuse_other_version(decision, stamps[0], place)
         own = next((stamp for stamp in stamps if self._is_of(stamp, decision)), None)
         if own is not None:
             return self._parsed(own, decision, place), own
-        document, sentence = self._sentence(decision, place, stamps)
+        sentence = whole_sentence(document) if document else self._parsed(stamps[0], decision, place).sentence
         changed = next((stamp for stamp in stamps if decision.annotator in ("", _annotator_of(stamp))), None)
-        row = self._new_row(decision, sentence, place, stamps, changed)
+        row, parts = self._new_row(decision, sentence, place, stamps, changed)
+        stored_id = "" if stamps else decision.stored_id
         line = self._parsed(row, decision, place)
         check_measures(line.event, place)
-        stored_id = "" if stamps else decision.stored_id
-        return replace(line, sentence=sentence, document=document, stored_id=stored_id), changed
+        return replace(line, sentence=sentence, document=document, stored_id=stored_id, event_parts=parts), changed
 
     def _refuse_other_version(self, decision: ForeignDecision, stamp: Row, place: str) -> None:
         """If labels are not in the codebook, report the version that the file may have been exported under."""
@@ -223,43 +233,26 @@ class Reader:
         text = decision.text if row.get("text") is None else row["text"]
         return parse_line(row | {"text": text}, place, self.codebook)
 
-    def _sentence(
-        self, decision: ForeignDecision | Unseen, place: str, stamps: Sequence[Row]
-    ) -> tuple[Document | None, Sentence]:
-        """The sentence of a new decision: from the stamps or, without stamps, the whole text as a document."""
-        if stamps:
-            return None, self._parsed(stamps[0], decision, place).sentence
-        given: dict[str, Any] = {
-            key: str(value) for key in _PROVENANCE if (value := decision.metadata.get(key)) not in (None, "")
-        }
-        named = (decision.metadata.get("source"), decision.metadata.get("document_id"))
-        # The provenance in the data takes precedence. The tool's ids are unique only within the tool, so add its name.
-        own = "" if decision.identifier in (None, "") else f"{self._format}:{decision.identifier}"
-        source = next((str(name) for name in named if name not in (None, "")), own or self.path.name)
-        _canonical([source, given], place)
-        document = Document(source, decision.text, **given)
-        return document, whole_sentence(document)
-
     def _new_row(
         self, decision: ForeignDecision, sentence: Sentence, place: str, stamps: Sequence[Row], changed: Row | None
-    ) -> Row:
-        annotator = decision.annotator or self.annotator or self._fallback
+    ) -> tuple[Row, tuple[Any, ...]]:
+        """The native row of a new decision, and the parts of its id."""
+        annotator = self._annotator_of(decision)
         self.used_fallback = self.used_fallback or not (decision.annotator or self.annotator)
         if not annotator:
             raise DataError(f"{place}: this record does not name an annotator. Give a name with --annotator NAME.")
         kind = _kind(decision, changed, place)
         verdict = [kind] if kind == "adjudicate" else []
         before = [] if changed is None else [changed.get("event_id")]
-        # The id must never change between releases; otherwise, a second import would add all records again.
-        parts = [self._format, annotator, sentence.id, without_stamp(decision.record), *verdict, *before]
-        content = _canonical(parts, place)
+        parts = (self._format, annotator, without_stamp(decision.record), *verdict, *before)
+        check_unicode(parts, place)
         labels = self._labels(decision.labels, place)
         named = ((value, name) for value in decision.labels if (name := self._find(value)) != value)
         self.spellings.update(named)
         # A record changed in another tool may still have our time and seconds, which belong to the earlier decision.
         stale = any(decision.created_at == stamp.get("created_at") for stamp in stamps)
         event = Annotation(
-            event_id=hashlib.sha256(content.encode()).hexdigest()[:32],
+            event_id=event_id(sentence.id, parts),
             sentence_id=sentence.id,
             annotator=annotator,
             event=kind,
@@ -272,7 +265,7 @@ class Reader:
             suggestion=None if decision.suggestion is None else self._labels(decision.suggestion, place),
         )
         # Convert back to a row, because `parse_line` validates rows and the tool's values are still unchecked.
-        return format_line(Line(event, sentence))
+        return format_line(Line(event, sentence)), parts
 
     def _labels(self, labels: Sequence[str], place: str) -> tuple[str, ...]:
         """The labels by name; values that the codebook does not have are unchanged, and `none` is the empty set."""
@@ -311,15 +304,6 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
             f"{place}: an adjudication cannot be changed to {decision.state}. Add labels to the record, or remove it."
         )
     return "adjudicate"
-
-
-def _canonical(value: Any, place: str) -> str:
-    """Convert a value to JSON that is the same for equal values."""
-    # Keys are sorted because tools do not keep their order.
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    if not is_unicode(text):
-        raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.")
-    return text
 
 
 def native_stamp(event: Annotation, sentence: Sentence) -> Row:

@@ -6,15 +6,18 @@ stamp. Each format converts its records to lines; `labels.exchange.driver` adds 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, did_you_mean
-from labels.records import Annotation, Document, Sentence
+from labels.records import Annotation, Document, Sentence, sentence_id
 from labels.text.rows import Row, is_unicode
 from labels.unicode.invisible import clean
 
@@ -65,6 +68,8 @@ class Line:
     - `place`: the file and the row, for messages
     - `stored_id`: id of a stored sentence, which replaces `sentence` if their texts are equal
     - `must_be_stored`: the stored sentence is required, and `sentence` has no text
+    - `event_parts`: JSON values that determine the id of the event, together with the sentence; None if the file has
+      the id
     """
 
     event: Annotation
@@ -73,6 +78,58 @@ class Line:
     place: str = ""
     stored_id: str = ""
     must_be_stored: bool = False
+    event_parts: tuple[Any, ...] | None = None
+
+    def about(self, sentence: Sentence) -> Line:
+        """The line about another sentence, such as the same text under its id in the store."""
+        return replace(self, event=replace(self.event, sentence_id=sentence.id), sentence=sentence)
+
+    def with_event_id(self, ids: Sequence[str], taken: dict[str, str], path: Path) -> Line:
+        """The line with the id of the same event in the store, or with an id that no other event has.
+
+        Args:
+            ids: the result of `event_ids` for the line as it was read.
+            taken: event id -> sentence id, for the events in the store and for earlier lines; extended by this line.
+            path: the file of the line.
+        """
+        sentence = self.event.sentence_id
+        # An id that an earlier release would have given is kept, unless the id depends on the name of the file.
+        by_file = self.document is not None and self.document.source == path.name
+        preferred = [self.event.event_id, *ids] if by_file else [*ids, self.event.event_id]
+        known = (one for one in preferred if taken.get(one) == sentence)
+        free = (one for one in preferred if one not in taken)
+        chosen = next(known, None) or next(free, self.event.event_id)
+        taken.setdefault(chosen, sentence)
+        return replace(self, event=replace(self.event, event_id=chosen))
+
+    def event_ids(self, stored: Sentence) -> list[str]:
+        """The ids that any release may have given to the event.
+
+        Args:
+            stored: the sentence under its id in the store.
+        """
+        if self.event_parts is None:
+            return [self.event.event_id]
+        span = (self.sentence.start, self.sentence.end)
+        former = self.document.former_ids if self.document else ()
+        sentences = [*(sentence_id(document, *span) for document in former), self.sentence.id, stored.id]
+        return [event_id(sentence, self.event_parts) for sentence in dict.fromkeys(sentences)]
+
+
+def event_id(sentence: str, parts: Sequence[Any]) -> str:
+    """32 hex digits that identify an event from another tool by its sentence and content.
+
+    Args:
+        parts: the name of the format, the annotator, and the JSON values that distinguish the decision.
+    """
+    # The id must never change between releases; otherwise, a second import would add all records again.
+    return hashlib.sha256(canonical_json([*parts[:2], sentence, *parts[2:]]).encode()).hexdigest()[:32]
+
+
+def canonical_json(value: Any) -> str:
+    """Convert a value to JSON that is the same for equal values."""
+    # Keys are sorted because tools do not keep their order.
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
 @dataclass(frozen=True)

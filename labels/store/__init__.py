@@ -2,12 +2,13 @@
 
 All SQL is in this package. A `Store` is composed of parts (`store.documents`, `store.events`, ...) that share one
 database; each part has its own module. Every public method of a part is one transaction: it succeeds completely or
-changes nothing. Events are never changed or deleted.
+changes nothing. Events are never changed or deleted, except that purging a document erases notes that quote it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,9 +16,11 @@ from labels.records import Annotation, CodebookMigration, Document, Draw, DrawIt
 from labels.store.codebooks import Codebooks, insert_codebooks, insert_migrations
 from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, TextCounts
 from labels.store.database import Database, last_midnight, now
-from labels.store.documents import Context, Documents, insert_documents, insert_sentences
+from labels.store.documents import Context, Documents
 from labels.store.draws import SHARED, Draws, QueuedSentence, Relabelling
 from labels.store.events import Draft, Events, insert_events
+from labels.store.identity import insert_documents, insert_sentences, stored_sentences
+from labels.store.removals import DocumentSummary, Removals
 from labels.store.scores import Scorable, Scores
 from labels.store.unseen import Frame, Uncertainty, Unseen
 
@@ -29,6 +32,7 @@ __all__ = [
     "AnnotatorProgress",
     "CodebookMigration",
     "Context",
+    "DocumentSummary",
     "Draft",
     "Draw",
     "DrawItem",
@@ -62,6 +66,7 @@ class Store:
     - `draws`: samples given to annotators, and reservations
     - `relabelling`: the queue of sentences to be labelled again
     - `scores`: probabilities and embeddings from models
+    - `removals`: the list of documents, and documents that were withdrawn
     - `counts`: the progress and speed of annotators
 
     Raises:
@@ -80,6 +85,7 @@ class Store:
         self.draws = Draws(self._database)
         self.relabelling = Relabelling(self._database)
         self.scores = Scores(self._database)
+        self.removals = Removals(self._database)
         self.counts = Counts(self._database)
 
     def __enter__(self) -> Self:
@@ -103,7 +109,8 @@ class Store:
     ) -> int:
         """Add sentences, their events, and related documents, codebooks and migrations, in one transaction.
 
-        Entries that are already in the store do not change.
+        Entries that are already in the store do not change. Sentences that the store knows under other ids, such as
+        ids from an earlier release, are recognized.
 
         Returns:
             The number of new events.
@@ -112,6 +119,9 @@ class Store:
         with self._database.writing() as connection:
             insert_codebooks(connection, codebooks)
             insert_migrations(connection, migrations)
-            insert_documents(connection, documents)
-            insert_sentences(connection, sentences)
-            return insert_events(connection, events)
+            insert_documents(connection, list(documents))
+            known = stored_sentences(connection, [(None, sentence) for sentence in sentences])
+            ids = {one.id: stored.id for one, stored in zip(sentences, known, strict=True)}
+            insert_sentences(connection, known)
+            moved = [replace(one, sentence_id=ids.get(one.sentence_id, one.sentence_id)) for one in events]
+            return insert_events(connection, moved)

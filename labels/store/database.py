@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from labels.errors import InputError, StoreError
 from labels.settings import command, shown_url, sqlite_file, store_name, store_url
 from labels.store import tables
-from labels.store.search import SEARCH_FORM
 from labels.unicode.typography import search_form
 
 WRITES = "communique_writes"
@@ -31,7 +30,7 @@ A transaction that first reads and then asks for the lock can fail midway: if an
 SQLite refuses the lock at once, whatever the busy timeout.
 """
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision of the tables; a test compares it with `labels.store.tables`."""
 
 _BUSY_SECONDS = 60
@@ -68,7 +67,7 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
     # Turn off the driver's own transactions, which begin at the first write and end at each CREATE TABLE.
     # `_begin_sqlite` begins transactions instead.
     connection.isolation_level = None
-    connection.create_function(SEARCH_FORM, 1, search_form, deterministic=True)
+    connection.create_function(tables.SEARCH_FORM, 1, search_form, deterministic=True)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     with suppress(sqlite3.OperationalError):
@@ -173,17 +172,19 @@ def upgrade(connection: sa.Connection, version: str) -> None:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
+    from labels.store.revisions import REVISIONS
+
     # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions run in the
     # caller's transaction: a failed upgrade leaves the store unchanged.
     with Operations.context(MigrationContext.configure(connection)) as operations:
-        for revision, make in tables.REVISIONS.items():
+        for revision, make in REVISIONS.items():
             if revision > version:
                 make(operations)
     connection.execute(sa.update(tables.revisions).values(version_num=HEAD))
 
 
 class Database:
-    """An open database of the newest schema. Close it with `close()`.
+    """An open database of the newest tables. Close it with `close()`.
 
     Args:
         store: path to a SQLite file, or a SQLAlchemy URL.
@@ -258,6 +259,21 @@ class Database:
         """
         with self._explained("written"), self._write_lock() as connection:
             yield connection
+
+    @contextmanager
+    def erasing(self) -> Iterator[sa.Connection]:
+        """As `writing`, but SQLite overwrites deleted content, also in its journal, when the transaction ends.
+
+        Raises:
+            StoreError: the database reports an error.
+        """
+        with self.writing() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            yield connection
+        if self._engine.dialect.name == "sqlite":
+            with self._explained("written"), closing(self._engine.raw_connection()) as outside:
+                outside.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _write_lock(self) -> Iterator[sa.Connection]:

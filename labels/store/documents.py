@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -18,8 +18,21 @@ import sqlalchemy as sa
 from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.store import tables
-from labels.store.database import Part, batches, insert_new, rows_among
-from labels.text.spans import Span, without_overlaps
+from labels.store.database import Part, batches, rows_among
+from labels.store.identity import (
+    Added,
+    add_batch,
+    insert_aliases_of,
+    insert_documents,
+    insert_sentences,
+    recognise,
+    resolve_sentences,
+    stored_sentences,
+    under,
+    without_common_keys,
+    without_stored_spans,
+)
+from labels.store.versions import NewVersion
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -55,12 +68,54 @@ class Documents(Part):
             The numbers of new documents and new sentences.
         """
         documents = list(documents)
-        sentences = [sentence for _, own in documents for sentence in own]
         with self._database.writing() as connection:
-            return (
-                insert_documents(connection, [document for document, _ in documents]),
-                insert_sentences(connection, _without_stored_spans(connection, sentences)),
-            )
+            stored = recognise(connection, [document for document, _ in documents])
+            sentences = [under(stored, one) for _, own in documents for one in own]
+            added = insert_documents(connection, [document for document, _ in documents], stored)
+            return added, insert_sentences(connection, without_stored_spans(connection, sentences))
+
+    def unknown(self, documents: Iterable[Document]) -> list[Document]:
+        """The documents that are not in the store yet, each once."""
+        by_id = {document.id: document for document in documents}
+        table = tables.documents
+        with self._database.reading() as connection:
+            stored = recognise(connection, by_id.values())
+            known = {row.id for row in rows_among(connection, sa.select(table.c.id), table.c.id, stored.values())}
+        return [document for own, document in by_id.items() if stored.get(own) not in known]
+
+    def add_new(
+        self, documents: Iterable[tuple[Document, Sequence[Sentence]]], present: Sequence[Document] = ()
+    ) -> Added:
+        """Add documents that are not in the store yet. Sentences that an earlier version has too are only linked.
+
+        Some sentences of a document can be in the store already, from an import; new sentences never overlap them.
+
+        Args:
+            present: documents that the store has, perhaps under other ids; these ids are added as aliases.
+        """
+        documents = list(documents)
+        result = Added()
+        with self._database.writing() as connection:
+            insert_aliases_of(connection, present, recognise(connection, present))
+            for batch in without_common_keys(documents):
+                add_batch(connection, batch, result)
+        return result
+
+    def stored(self, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
+        """The sentences under the ids by which the store knows them; see `labels.store.identity.stored_sentences`."""
+        with self._database.reading() as connection:
+            return stored_sentences(connection, pairs)
+
+    def resolve(self, ids: Iterable[str]) -> dict[str, str]:
+        """Other id of a sentence -> id in the store, for the ids that are not in the store but refer to a sentence."""
+        with self._database.reading() as connection:
+            return resolve_sentences(connection, ids)
+
+    def first_versions(self) -> dict[str, str]:
+        """Document id -> id of the first version, for later versions of documents."""
+        table = tables.documents
+        query = sa.select(table.c.id, table.c.version_of).where(table.c.version_of != "")
+        return {row.id: row.version_of for row in self._rows(query)}
 
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
         """Sentences by document and position, boilerplate included.
@@ -133,55 +188,6 @@ class Documents(Part):
         return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
 
 
-def _without_stored_spans(connection: sa.Connection, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
-    """The sentences that do not overlap the sentences of their document in the store."""
-    table = tables.sentences
-    query = sa.select(table.c.document_id, table.c.start, table.c.end)
-    taken: defaultdict[str, list[Span]] = defaultdict(list)
-    for row in rows_among(connection, query, table.c.document_id, {one.document_id for one in sentences}):
-        taken[row.document_id].append((row.start, row.end))
-    return without_overlaps(sentences, taken) if taken else sentences
-
-
-def insert_documents(connection: sa.Connection, documents: Iterable[Document]) -> int:
-    """Insert the documents that are not in the store yet; returns how many were inserted."""
-    # `vars` rather than `asdict`, which copies every value: there may be a million sentences.
-    rows = [{"id": document.id, **vars(document)} for document in documents]
-    return insert_new(connection, tables.documents, rows)
-
-
-def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
-    """Insert the sentences that are not in the store yet, under the next numbers; returns how many were inserted.
-
-    Numbers start at 1 and have no gaps, so a random number is a random sentence (`Unseen.random`). The caller holds the
-    write lock: no other process can take the same numbers.
-    """
-    table = tables.sentences
-    by_id = {sentence.id: sentence for sentence in sentences}
-    # Do not use "on conflict do nothing": a rejected row would leave its number unused.
-    known = list(rows_among(connection, sa.select(table.c.id), table.c.id, by_id))
-    for row in known:
-        del by_id[row.id]
-    if not by_id:
-        return 0
-    last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one())
-    rows = [
-        {"number": last + position, "id": identifier, **vars(sentence)}
-        for position, (identifier, sentence) in enumerate(by_id.items(), start=1)
-    ]
-    connection.execute(sa.insert(table), rows)
-    _mark_labellable(connection, last)
-    return len(rows)
-
-
-def _mark_labellable(connection: sa.Connection, last: int) -> None:
-    """Mark decisions that were imported before their sentences; the new sentences have numbers above `last`."""
-    table, decisions = tables.sentences, tables.decisions
-    new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
-    early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
-    connection.execute(sa.update(decisions).where(*early).values(labellable=True))
-
-
 def _sentence_query() -> sa.Select[Any]:
     return sa.select(*(tables.sentences.c[field.name] for field in fields(Sentence)))
 
@@ -193,8 +199,9 @@ def _sentence_query() -> sa.Select[Any]:
 class IngestReport:
     """The result of `ingest`.
 
-    `boilerplate` counts the sentences that must not be labelled, by reason; `rejected` has a message for every file or
-    document that was left out; `notes` are remarks on how tables were read, and on outputs of communique that were not.
+    `boilerplate` counts the sentences of new documents that must not be labelled, by reason; `rejected` has a message
+    for every file or document that was left out; `notes` are remarks on how tables were read, and on outputs of
+    communique that were not; `versions` has the new documents that are later versions of others.
     """
 
     documents_read: int = 0
@@ -203,6 +210,12 @@ class IngestReport:
     boilerplate: Counter[str] = field(default_factory=Counter)
     rejected: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    versions: list[NewVersion] = field(default_factory=list)
+
+    @property
+    def documents_present(self) -> int:
+        """The number of documents that were already in the store, or that occur again in the files."""
+        return self.documents_read - self.documents_added
 
 
 def ingest(store: Store, paths: Iterable[Path], text_column: str = "") -> IngestReport:
@@ -222,14 +235,16 @@ def ingest(store: Store, paths: Iterable[Path], text_column: str = "") -> Ingest
     report = IngestReport()
     files = find_files(paths)
     report.notes += files.notes
-    documents_read = _documents(files.files, report, text_column)
-    found = ((document, split_sentences(document)) for document in documents_read)
+    found = _documents(files.files, report, text_column)
     for batch in batches(found, _DOCUMENTS_PER_TRANSACTION):
-        documents, sentences = store.documents.add(batch)
+        new = [(document, split_sentences(document)) for document in store.documents.unknown(batch)]
+        added_ids = {document.id for document, _ in new}
+        added = store.documents.add_new(new, [document for document in batch if document.id not in added_ids])
         report.documents_read += len(batch)
-        report.documents_added += documents
-        report.sentences_added += sentences
-        for _, own in batch:
+        report.documents_added += added.documents
+        report.sentences_added += added.sentences
+        report.versions += added.versions
+        for _, own in new:
             report.boilerplate += count_boilerplate(own)
     return report
 

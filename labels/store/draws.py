@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
-from labels.store.events import decided_by_anyone, insert_draw
+from labels.store.events import insert_draw
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
 """Strategies that may give an annotator a sentence that another annotator has already decided on."""
@@ -31,7 +31,9 @@ class Draws(Part):
         query = (
             sa.select(items.c.sentence_id, sa.func.max(items.c.inclusion_probability))
             .join(draws, draws.c.id == items.c.draw_id)
-            .where(draws.c.strategy == "overlap", draws.c.annotator != "", ~mine)
+            .where(
+                draws.c.strategy == "overlap", draws.c.annotator != "", ~mine, ~tables.is_removed(items.c.sentence_id)
+            )
             .group_by(items.c.sentence_id)
             # Count annotators, not draws: one annotator may have received the sentence in two draws.
             .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
@@ -185,8 +187,9 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
         .scalar_subquery()
     )
     query = sa.select(items.c.sentence_id).where(items.c.draw_id == draw.id, balance <= 0)
+    query = query.where(~tables.is_removed(items.c.sentence_id))
     if draw.strategy not in SHARED:
-        query = query.where(~decided_by_anyone(items.c.sentence_id))
+        query = query.where(~tables.decided_by_anyone(items.c.sentence_id))
     if draw.strategy == "relabel":
         entries = tables.relabelling
         query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~_labelled_again()))
@@ -258,7 +261,7 @@ class Relabelling(Part):
 def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:
     table = tables.relabelling
     query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
-    query = query.where(~_labelled_again()).order_by(table.c.seq)
+    query = query.where(~_labelled_again(), ~tables.is_removed(table.c.sentence_id)).order_by(table.c.seq)
     if annotator is not None:
         query = query.where(~_held_by_another(table.c.sentence_id, annotator), _answers(annotator) <= 0)
     if limit is not None:

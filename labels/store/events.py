@@ -45,13 +45,13 @@ class Events(Part):
             return insert_events(connection, events)
 
     def all(self, *, annotator: str | None = None, sentence_ids: Iterable[str] | None = None) -> list[Annotation]:
-        """Events in the order in which they were appended.
+        """Events in the order in which they were appended, without events on documents that were removed.
 
         Args:
             annotator: return only the events of this annotator.
             sentence_ids: return only the events on these sentences.
         """
-        query = _event_query().order_by(tables.events.c.seq)
+        query = _event_query().where(~tables.is_removed(tables.events.c.sentence_id)).order_by(tables.events.c.seq)
         if annotator is not None:
             query = query.where(tables.events.c.annotator == annotator)
         if sentence_ids is None:
@@ -81,6 +81,13 @@ class Events(Part):
         """The names of all annotators who made an event, sorted."""
         column = tables.events.c.annotator
         return self._column(sa.select(column).distinct().order_by(column))
+
+    def known(self, event_ids: Iterable[str]) -> dict[str, str]:
+        """Event id -> sentence id, for the events among `event_ids` that are in the store."""
+        table = tables.events
+        query = sa.select(table.c.event_id, table.c.sentence_id)
+        with self._database.reading() as connection:
+            return {row.event_id: row.sentence_id for row in rows_among(connection, query, table.c.event_id, event_ids)}
 
     def shared_sentences(self) -> list[str]:
         """Ids of the sentences that at least two annotators have reviewed."""
@@ -112,11 +119,6 @@ class Events(Part):
         return Draft(*rows[0]) if rows else Draft()
 
 
-def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
-    """Condition: a decision of any annotator stands on the sentence."""
-    return sa.exists().where(tables.decisions.c.sentence_id == sentence_id)
-
-
 # -- writing, in the caller's transaction
 
 
@@ -133,7 +135,7 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
         insert_draw(connection, draw)
     insert_new(connection, tables.events, [_event_row(event) for event in new])
     _release(connection, [event for event in new if event.event != "undo"])
-    _fold(connection, {event.sentence_id for event in new})
+    fold(connection, {event.sentence_id for event in new})
     return len(new)
 
 
@@ -186,14 +188,15 @@ def _release(connection: sa.Connection, decided: Sequence[Annotation]) -> None:
             connection.execute(sa.delete(table).where(*own), keys)
 
 
-def _fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
+def fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
     """Rewrite `decisions` for some sentences from all of their events, folded by `labels.gold`.
 
-    An undo can restore any earlier event, so the last event alone does not determine the standing decision.
+    Sentences of removed documents have no decisions. An undo can restore any earlier event, so the last event alone
+    does not determine the standing decision.
     """
     events, decisions = tables.events, tables.decisions
     stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
-    query = _event_query(*stored, events.c.draw_id)
+    query = _event_query(*stored, events.c.draw_id).where(~tables.is_removed(events.c.sentence_id))
     for batch in batches(sorted(sentence_ids)):
         rows = connection.execute(query.where(events.c.sentence_id.in_(batch)).order_by(events.c.seq)).all()
         connection.execute(sa.delete(decisions).where(decisions.c.sentence_id.in_(batch)))

@@ -1,20 +1,21 @@
-"""The tables of the label store in SQLAlchemy Core, and the revisions that upgrade an older store.
+"""The tables of the label store in SQLAlchemy Core, and the conditions and functions that queries share.
 
-A new store is created from the tables; a test compares a new store with an upgraded store. Times are ISO 8601 in UTC
-with microseconds, so they sort correctly as text.
+A new store is created from the tables; `labels.store.revisions` upgrades an older store, and a test compares the two.
+Times are ISO 8601 in UTC with microseconds, so they sort correctly as text.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH
-
-if TYPE_CHECKING:
-    from alembic.operations import Operations
+from labels.unicode.typography import IGNORED, REPLACED
 
 metadata = sa.MetaData()
 _ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
@@ -55,7 +56,21 @@ documents = Table(
     *keys(id=_ID),
     *filled(source=Text, url=Text, title=Text, date=String(DATE_LENGTH), language=String(LANGUAGE_LENGTH)),
     *filled(text=Text, synthetic=Boolean),
+    # The earlier version of an article that was edited; empty if there is none.
+    Column("version_of", _ID, nullable=False, server_default=""),
+    Index("documents_by_version", "version_of"),
 )
+
+# Other ids of documents and sentences, see `labels.store.identity`.
+aliases = Table("aliases", metadata, *keys(alias=_ID), Column("id", _ID, nullable=False, index=True))
+
+# Hashes of the provenance without the text, by which a later version of a document is found.
+document_keys = Table(
+    "document_keys", metadata, *keys(key=_ID, document_id=_ID), Index("keys_by_document", "document_id")
+)
+
+# Documents that were withdrawn from the store. The text of a purged document was erased.
+removals = Table("removals", metadata, *keys(document_id=_ID), *filled(purged=Boolean, created_at=_MOMENT))
 
 sentences = Table(
     "sentences",
@@ -158,124 +173,54 @@ embeddings = Table(
 )
 
 
-# -- revisions that upgrade a store written by an older version of communique
-#
-# Each revision is a function in `REVISIONS`, run with Alembic's operations in the caller's transaction. Never change a
-# published revision, even if the tables above change.
+# -- conditions of queries that several parts of the store share
 
 
-def _to_0002(op: Operations) -> None:
-    """Add sentence numbers, standing decisions, drafts, relabelling, codebook changes and new tables of scores."""
-    _number_sentences(op)
-    _extend_events(op)
-    _fold_events(op)
-    _extend_draws(op)
-    _codebooks(op)
-    _models(op)
+def is_removed(sentence_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Condition: the sentence belongs to a removed or purged document."""
+    removed = sa.select(removals.c.document_id)
+    return sentence_id.in_(sa.select(sentences.c.id).where(sentences.c.document_id.in_(removed)))
 
 
-def _number_sentences(op: Operations) -> None:
-    """Rebuild the table of sentences with a gapless number as the primary key."""
-    op.drop_index("ix_sentences_document_id", "sentences")
-    op.rename_table("sentences", "old_sentences")
-    op.create_table(
-        "sentences",
-        Column("number", Integer, primary_key=True, autoincrement=False),
-        Column("id", _ID, nullable=False, unique=True),
-        *filled(document_id=_ID, start=Integer, end=Integer, text=Text),
-        *filled(splitter=String(80), boilerplate=String(40), synthetic=Boolean),
-    )
-    columns = 'id, document_id, start, "end", text, splitter, boilerplate, synthetic'
-    op.execute(
-        f"INSERT INTO sentences (number, {columns}) "  # noqa: S608  # names of our own columns
-        f"SELECT row_number() OVER (ORDER BY document_id, start, id), {columns} FROM old_sentences"
-    )
-    op.drop_table("old_sentences")
-    op.create_index("sentences_by_document", "sentences", ["document_id", "start"])
-    op.create_index("sentences_by_boilerplate", "sentences", ["boilerplate"])
+def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
+    """Condition: a decision of any annotator stands on the sentence."""
+    return sa.exists().where(decisions.c.sentence_id == sentence_id)
 
 
-def _extend_events(op: Operations) -> None:
-    op.add_column("events", Column("extra", sa.JSON(none_as_null=True)))
-    op.create_table(
-        "decisions",
-        *keys(sentence_id=_ID, annotator=_NAME, event=_WORD),
-        *filled(seq=Integer, labellable=Boolean),
-        *optional(state=_WORD),
-    )
-    op.create_table("drafts", *keys(sentence_id=_ID, annotator=_NAME), *filled(labels=sa.JSON, note=Text))
+# -- the search form of a text (`labels.unicode.typography.search_form`) in the queries of both databases
+
+SEARCH_FORM = "search_form"
+"""The name under which SQLite knows the Python function."""
+
+_CASELESS = {"ς": "σ", "ß": "ss"}
+"""Letters that `casefold` changes and PostgreSQL's `lower` does not."""
 
 
-def _fold_events(op: Operations) -> None:
-    """Fill `decisions`: an undo reverts the annotator's last standing event on the sentence.
+class SearchForm(FunctionElement[str]):
+    """The search form of a text column: compare it with the search form of the searched words."""
 
-    This code copies the folding used when the revision was written, because `labels.gold` may change.
-    """
-    connection = op.get_bind()
-    rows = connection.execute(sa.text("SELECT seq, sentence_id, annotator, event, state FROM events ORDER BY seq"))
-    stacks: dict[tuple[str, str], list[sa.Row[tuple[int, str, str, str, str]]]] = {}
-    for row in rows:
-        stack = stacks.setdefault((row.sentence_id, row.annotator), [])
-        if row.event != "undo":
-            stack.append(row)
-        elif stack:
-            stack.pop()
-    standing = {(*key, row.event): row for key, stack in stacks.items() for row in stack}
-    columns = ("sentence_id", "annotator", "event", "seq", "state", "labellable")
-    decisions = sa.table("decisions", *(sa.column(name) for name in columns))
-    labellable = set(connection.execute(sa.text("SELECT id FROM sentences WHERE boilerplate = ''")).scalars())
-    values = [
-        dict(zip(columns, (*key, row.seq, row.state, row.sentence_id in labellable), strict=True))
-        for key, row in standing.items()
-    ]
-    if values:
-        connection.execute(sa.insert(decisions), values)
+    type = sa.Text()
+    inherit_cache = True
+    name = SEARCH_FORM
 
 
-def _extend_draws(op: Operations) -> None:
-    op.add_column("draws", Column("query", Text, nullable=False, server_default=""))
-    with op.batch_alter_table("draw_items") as items:
-        # The column now also stores why a sentence is labelled again; the reason can have any length.
-        items.alter_column("stratum", type_=Text(), existing_type=String(80), existing_nullable=False)
-        items.add_column(Column("previous", sa.JSON(none_as_null=True)))
-    op.create_index("draw_items_by_sentence", "draw_items", ["sentence_id"])
-    op.create_table(
-        "relabelling",
-        Column("seq", Integer, primary_key=True, autoincrement=True),
-        Column("sentence_id", _ID, nullable=False, index=True),
-        *filled(source=String(40), reason=Text, previous=sa.JSON, after_seq=Integer, created_at=_MOMENT),
-    )
-    op.rename_table("reservations", "old_reservations")
-    op.create_table("reservations", *keys(sentence_id=_ID, annotator=_NAME), *filled(draw_id=_ID, expires_at=_MOMENT))
-    op.execute("INSERT INTO reservations SELECT sentence_id, annotator, draw_id, expires_at FROM old_reservations")
-    op.drop_table("old_reservations")
+@compiles(SearchForm)
+def _on_sqlite(element: SearchForm, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{SEARCH_FORM}({compiler.process(element.clauses, **options)})"
 
 
-def _codebooks(op: Operations) -> None:
-    op.create_table(
-        "codebook_migrations", *keys(old_hash=_ID, new_hash=_ID), *filled(steps=sa.JSON, created_at=_MOMENT)
-    )
+@compiles(SearchForm, "postgresql")
+def _on_postgresql(element: SearchForm, compiler: SQLCompiler, **options: Any) -> str:
+    """PostgreSQL has no Python functions, but `normalize` since version 13."""
+    (text,) = element.clauses
+    joined = sa.func.regexp_replace(text, "\u00ad[ \t]*\n[ \t]*", "", "g")
+    plain = _translated(sa.func.normalize(_translated(joined), sa.literal_column("NFKC")))
+    folded = sa.func.lower(sa.func.regexp_replace(plain, " +", " ", "g"))
+    for letter, other in _CASELESS.items():
+        folded = sa.func.replace(folded, letter, other)
+    return compiler.process(folded, **options)
 
 
-def _models(op: Operations) -> None:
-    """Replace the tables of scores, which were never filled before this revision."""
-    op.drop_table("scores")
-    op.drop_table("embeddings")
-    op.create_table(
-        "models",
-        *keys(id=_ID),
-        *filled(kind=String(80), labels=sa.JSON, thresholds=sa.JSON, exclusive=Boolean),
-        *filled(codebook_hash=_ID, encoder=Text, created_at=_MOMENT),
-    )
-    op.create_table(
-        "scores",
-        *keys(model_id=_ID, sentence_number=Integer),
-        *filled(probabilities=LargeBinary, entropy=Float, margin=Float, top=Float),
-    )
-    for column in ("entropy", "margin", "top"):
-        op.create_index(f"scores_by_{column}", "scores", ["model_id", column])
-    op.create_table("embeddings", *keys(model_id=_ID, sentence_number=Integer), *filled(vector=LargeBinary))
-
-
-REVISIONS = {"0002": _to_0002}
-"""Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""
+def _translated(text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    # `translate` deletes the characters that have no counterpart: those at the end.
+    return sa.func.translate(text, "".join(REPLACED) + IGNORED, "".join(REPLACED.values()))

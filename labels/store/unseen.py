@@ -12,8 +12,6 @@ import sqlalchemy as sa
 
 from labels.store import tables
 from labels.store.database import Part, count_rows, now, rows_among
-from labels.store.events import decided_by_anyone
-from labels.store.search import SearchForm
 from labels.unicode.typography import search_form
 
 Uncertainty = Literal["entropy", "margin"]
@@ -53,7 +51,7 @@ class Unseen(Part):
         # Adding "" keeps the query planner from using the index of boilerplate, which would read every sentence. The
         # planner starts from the few reserved ids instead.
         labellable = sentences.c.boilerplate + "" == ""
-        held = sa.select(sentences.c.id).where(labellable, ~decided_by_anyone(sentences.c.id))
+        held = sa.select(sentences.c.id).where(labellable, ~tables.decided_by_anyone(sentences.c.id))
         with self._database.reading() as connection:
             size = count_rows(connection, sentences, sentences.c.boilerplate == "")
             size -= int(connection.execute(decided).scalar_one())
@@ -63,14 +61,15 @@ class Unseen(Part):
     def frame_hash(self) -> str:
         """A hash (16 hex digits) that identifies the free sentences.
 
-        The hash covers the last sentence, the last event and the reservations. Sentences and events are only added, so
-        their last numbers represent all of them.
+        The hash covers the last sentence, the last event, the reservations and the removed documents. Sentences and
+        events are only added, so their last numbers represent all of them.
         """
         with self._database.reading() as connection:
+            removed = sorted(connection.execute(sa.select(tables.removals.c.document_id)).scalars())
             last = connection.execute(sa.select(sa.func.max(tables.sentences.c.number))).scalar()
             seq = connection.execute(sa.select(sa.func.max(tables.events.c.seq))).scalar()
             ids = sorted(_reserved(connection))
-        return hashlib.sha256("\n".join([str(last), str(seq), *ids]).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join([str(last), str(seq), *ids, *removed]).encode()).hexdigest()[:16]
 
     def random(self, count: int, generator: Random) -> list[str]:
         """Ids of a simple random sample of `count` free sentences, or of all free sentences if there are fewer."""
@@ -108,7 +107,7 @@ class Unseen(Part):
     def matching(self, words: Sequence[str], count: int) -> list[str]:
         """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case and typography."""
         table = tables.sentences
-        contains = [SearchForm(table.c.text).contains(search_form(word), autoescape=True) for word in words]
+        contains = [tables.SearchForm(table.c.text).contains(search_form(word), autoescape=True) for word in words]
         # Ids are hashes, so ordering by id mixes the documents.
         query = sa.select(table.c.id).where(*_free_to_label(now()), *contains).order_by(table.c.id).limit(count)
         return self._column(query)
@@ -132,7 +131,7 @@ def _free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement
     """Conditions: no decision stands on the sentence, and it is not reserved at the time `at`."""
     held = tables.reservations
     reserved = sa.exists().where(held.c.sentence_id == sentence_id, held.c.expires_at > at)
-    return ~decided_by_anyone(sentence_id), ~reserved
+    return ~tables.decided_by_anyone(sentence_id), ~reserved
 
 
 def _free_to_label(at: str) -> tuple[sa.ColumnElement[bool], ...]:

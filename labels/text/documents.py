@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError, refuse_lone_string
-from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document
+from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document, Origin
+from labels.text.equal_texts import EqualTexts
 from labels.text.headers import ColumnNames
 from labels.text.parsing.articles import Article
 from labels.text.parsing.factiva import read_factiva
@@ -100,7 +101,7 @@ def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Docu
     """Yield the documents of all files in order; `reject` is called with a message for each skipped file or row.
 
     `source` comes from the front matter or the row, otherwise from the row's `document_id` or `id`, otherwise it is
-    the file name.
+    the file name. A file name is not part of a document's identity (see `labels.records`).
 
     Raises:
         DataError: see `find_files`.
@@ -193,28 +194,33 @@ def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) 
 
 
 def _row_documents(rows: NamedRows, reject: Reject) -> Iterator[Document]:
+    equal = EqualTexts()
     for number, row in rows:
         try:
-            document = _row_document(rows.path, number, row)
+            document = _row_document(rows.path, number, row, equal)
         except DataError as error:
             reject(str(error))
         else:
             yield document
 
 
-def _row_document(path: Path, number: int, row: Row) -> Document:
+def _row_document(path: Path, number: int, row: Row, equal: EqualTexts) -> Document:
     place = DataError.place(path, number)
     text = row_text(row, place)
     names = (row.get("source"), row.get("document_id"), row.get("id"))
     source = next((name for name in names if name not in (None, "")), None)
-    return _document(row | {"source": source}, text, path, place)
+    origin = Origin.of(row)
+    if not origin.is_stated:
+        origin = Origin(number=equal.number(text))
+    return _document(row | {"source": source}, text, path, place, origin)
 
 
-def _document(matter: Matter, text: str, path: Path, place: str) -> Document:
+def _document(matter: Matter, text: str, path: Path, place: str, origin: Origin | None = None) -> Document:
     given = {key: _provenance(key, matter[key], place) for key in _PROVENANCE if _is_given(matter.get(key))}
+    stated = origin or Origin.of(matter)
     if "source" not in given:
         given["source"] = _file_name(path)
-    document = Document(text=text, synthetic=str(matter.get("synthetic")).lower() in _TRUE, **given)
+    document = Document(text=text, synthetic=str(matter.get("synthetic")).lower() in _TRUE, origin=stated, **given)
     _check_storable(document, place)
     return document
 

@@ -1,6 +1,6 @@
 """Fold the ways of typing the same words, so that cues and searches match texts as people type them.
 
-`fold` is the only place that decides which characters count as equal. `labels.store.search` states the same rules in
+`fold` is the only place that decides which characters count as equal. `labels.store.tables` states the same rules in
 SQL, built from the tables below. Stored texts never change: only the compared copies are folded.
 """
 

@@ -39,9 +39,10 @@ def filled(isolated: Path) -> Store:
     store = Store("communique.db")
     articles = sorted((shipped("seeds") / "documents").glob("*.txt"))[:2]
     assert ingest(store, articles).documents_added == 2
-    known = {sentence.id for sentence in store.documents.sentences()}
     for path in sorted((shipped("seeds") / "annotations").glob("*.jsonl")):
-        lines = [line for line in read_file(path, book).lines if line.sentence.id in known]
+        lines = read_file(path, book).lines
+        known = store.documents.resolve(line.sentence.id for line in lines)
+        lines = [line for line in lines if line.sentence.id in known]
         store.add_annotated([line.sentence for line in lines], [line.event for line in lines], codebooks=[book])
     return store
 

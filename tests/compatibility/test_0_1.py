@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from labels.store import Store
 from tests.compatibility.doors import (
     DATA,
     DRAWS,
@@ -95,14 +97,49 @@ def test_what_no_command_shows_is_there() -> None:
     assert drafts() == STATE["drafts"]
 
 
-def test_the_same_texts_are_cut_into_sentences_with_the_same_ids() -> None:
+def test_the_same_texts_are_cut_into_the_same_sentences_under_their_old_ids() -> None:
+    said = run("ingest", "articles")
     run("predict", DATA / "runs" / "majority", "articles", "--keep-boilerplate", "--out", "cut.jsonl")
 
-    span = ("document_id", "start", "end", "text")
-    cut = {row["sentence_id"]: [row[key] for key in span] for row in records(Path("cut.jsonl"))}
-    known = {text["id"]: [text[key] for key in span] for text in STATE["texts"]}
+    assert "Already in the store: 8 documents." in said
+    assert texts() == STATE["texts"]
+    cut = {row["sentence_id"]: [row[key] for key in ("start", "end", "text")] for row in records(Path("cut.jsonl"))}
+    known = {text["id"]: [text[key] for key in ("start", "end", "text")] for text in STATE["texts"]}
     imported = {json.loads(line)["text"] for line in Path("prodigy.jsonl").read_text(encoding="utf-8").splitlines()}
-    assert cut == {key: values for key, values in known.items() if values[-1] not in imported}
+    with Store("store.sqlite") as store:
+        old = store.documents.resolve(cut)
+    assert {old[new]: values for new, values in cut.items()} == {
+        key: values for key, values in known.items() if values[-1] not in imported
+    }
+
+
+def test_renamed_files_are_recognized() -> None:
+    Path("articles").rename("renamed")
+    for path in list(Path("renamed").iterdir()):
+        if path.suffix != ".jsonl":  # its rows have ids, which 0.1.0 did not keep beside a source
+            path.rename(path.with_stem(f"{path.stem}-copy"))
+    Path("prodigy.jsonl").rename("dora.jsonl")
+
+    assert "Already in the store: 8 documents." in run("ingest", "renamed")
+    said = run("annotations", "import", "dora.jsonl", "--format", "prodigy")
+    assert "Decisions added to store.sqlite: 0 (already there: 3)." in said
+    assert "Sentences in the file: 3, of which 3 were already in the store." in said
+    assert texts() == STATE["texts"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "label-studio", "standoff"])
+def test_old_exports_and_articles_meet_in_a_new_store(form: str) -> None:
+    into = ("--store", "new.sqlite")
+    run("ingest", "articles", *into)
+    run("annotations", "import", "prodigy.jsonl", "--format", "prodigy", *into)
+    (name,) = EXPORTS[form]
+    path = DATA / "exports" / form / name
+    run("annotations", "import", path, "--format", form, *into)
+    exported = set(re.findall(r'"sentence_id": "([0-9a-f]{16})"', path.read_text(encoding="utf-8")))
+    with Store("new.sqlite") as new:
+        assert sorted(one.text for one in new.documents.sentences()) == sorted(text["text"] for text in STATE["texts"])
+        ids = new.documents.resolve(text["id"] for text in STATE["texts"])
+        assert {event.sentence_id for event in new.events.all()} == {ids[one] for one in exported}
 
 
 @pytest.mark.parametrize("name", DRAWS)

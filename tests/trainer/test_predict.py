@@ -12,7 +12,7 @@ import pytest
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
-from labels.records import Document, document_id, sentence_id
+from labels.records import Document, Origin, sentence_id
 from labels.text.rows import read_rows
 from labels.text.sentences import split_sentences, whole_sentence
 from tests.conftest import make_examples, progress_reports
@@ -109,7 +109,7 @@ def test_a_row_holds_provenance_labels_and_the_probability_of_each_label(model: 
         assert list(row["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-6)
         assert list(row["probabilities"]) == ["aid", "truce"]
         assert ARTICLE[row["start"] : row["end"]] == row["text"]
-        assert row["document_id"] == document_id("wire", ARTICLE)
+        assert row["document_id"] == Document("wire", ARTICLE).id
         assert row["sentence_id"] == sentence_id(row["document_id"], row["start"], row["end"])
         assert (row["source"], row["model_id"], row["codebook_hash"]) == ("wire", model.id, codebook.hash)
 
@@ -177,7 +177,7 @@ def test_rows_that_are_sentences_already_are_not_cut(model: Model, write_jsonl: 
     predict_files(model, [path], Path("out.jsonl"), split=False)
     rows = read_back(Path("out.jsonl"))
     assert [row["text"] for row in rows] == [text.strip() for text in texts]
-    document = Document("row-0", texts[0])
+    document = Document("row-0", texts[0], origin=Origin(identifier="row-0"))
     assert (rows[0]["source"], rows[0]["sentence_id"]) == ("row-0", whole_sentence(document).id)
 
 

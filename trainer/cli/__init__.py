@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "demo": Subcommand("trainer.cli.demo:demo", "--out demo"),
     "codebook": Subcommand("labels.cli.codebook:app"),
     "ingest": Subcommand("labels.cli.ingest:ingest_command", "articles/ more.jsonl"),
+    "documents": Subcommand("labels.cli.documents:app"),
     "label": Subcommand("labels.cli.label:label_command", "--annotator ana --size 50"),
     "status": Subcommand("labels.cli.status:status_command", "--store team.db"),
     "agreement": Subcommand("labels.cli.agreement:agreement_command", "--suggestions --json agreement.json"),

@@ -8,8 +8,8 @@ sentences has one row per sentence, indexed by sentence id, with the columns `te
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -37,17 +37,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gold:
-    """Examples with their gold labels, and notes on excluded sentences and on annotations made under other versions."""
+    """Examples with their gold labels, and notes on excluded sentences and on annotations made under other versions.
+
+    `aliases` maps other ids of examples, which occur in older files, to their ids.
+    """
 
     examples: list[Example]
     notes: tuple[str, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
-def source_examples(source: str, store: str, codebook: Codebook, reference: str) -> tuple[Gold, str]:
+def source_examples(
+    source: str, store: str, codebook: Codebook, reference: str, named: Iterable[str] = ()
+) -> tuple[Gold, str]:
     """Return the gold of the starter corpus ("seeds") or of the label store at `store` ("store"), and its name.
 
     Args:
         reference: name of the codebook in the experiment, for messages.
+        named: example ids that the experiment's files name, for `Gold.aliases`.
 
     Raises:
         ExperimentError: no sentence has agreed labels, or as for `seed_examples`.
@@ -57,7 +64,7 @@ def source_examples(source: str, store: str, codebook: Codebook, reference: str)
         gold, name, place = seed_examples(codebook), "seeds", ""
     else:
         with Store(store, create=False) as opened:
-            gold, name, place = store_examples(opened, codebook), opened.name, opened.name
+            gold, name, place = store_examples(opened, codebook, named), opened.name, opened.name
     if not gold.examples:
         label = command("label", "--annotator", "YOUR_NAME", store=place, codebook=reference)
         raise ExperimentError(f"{name}: no sentence has agreed labels yet. Label sentences with `{label}`.")
@@ -93,18 +100,23 @@ def _refuse_other_codebook(codebook: Codebook) -> None:
         )
 
 
-def store_examples(store: Store, codebook: Codebook) -> Gold:
+def store_examples(store: Store, codebook: Codebook, named: Iterable[str] = ()) -> Gold:
     """Return the gold of a label store under `codebook`; annotations may come from any version of the codebook.
 
     Sentences are excluded, and counted in the notes, if their annotators differ or if a change of the codebook left
-    their annotations undecided.
+    their annotations undecided. Examples of all versions of an article have the first version as their document.
+
+    Args:
+        named: example ids that files name, for `Gold.aliases`.
 
     Raises:
         CodebookError: an annotation cannot be read under `codebook`; see `labels.gold.resolve`.
     """
     events = store.events.all()
     sentences = store.documents.sentences({event.sentence_id for event in events})
-    return _gold_examples(events, sentences, codebook, store)
+    gold = _gold_examples(events, sentences, codebook, store)
+    known = {example.id for example in gold.examples}
+    return replace(gold, aliases=store.documents.resolve(one for one in named if one not in known))
 
 
 def _gold_examples(
@@ -115,12 +127,13 @@ def _gold_examples(
 ) -> Gold:
     resolution = resolve(events, codebook, store.codebooks.history() if store else None)
     dates = store.documents.dates() if store else {}
+    first = store.documents.first_versions() if store else {}
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
     drawn = _draws(events)
     examples = [
         Example(
             id=s.id,
-            document_id=s.document_id,
+            document_id=first.get(s.document_id, s.document_id),
             text=s.text,
             labels=resolution.gold[s.id],
             date=dates.get(s.document_id, ""),

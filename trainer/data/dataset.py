@@ -23,9 +23,8 @@ from labels.records import Example
 from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from labels.text.labelled.label_values import LabelValue
-from labels.unicode.encoding import read_text
 from trainer.config.experiment import Experiment
-from trainer.data.splits import PARTS, Parts, Split, apply_split, leaked_examples, make_split
+from trainer.data.splits import PARTS, Parts, Split, apply_split, leaked_examples, listed_examples, make_split, read_ids
 from trainer.environment import STARTER_CODEBOOK
 
 
@@ -81,9 +80,9 @@ def load_dataset(experiment: Experiment) -> Dataset:
         return replace(dataset, values=files.values)
     from trainer.data.corpus import source_examples
 
-    codebook = _codebook(experiment)
-    gold, source = source_examples(data.source, _store(experiment), codebook, data.codebook)
-    parts = _corpus_parts(experiment, _listed(gold.examples, data.only))
+    codebook, named = _codebook(experiment), _named_ids(experiment)
+    gold, source = source_examples(data.source, _store(experiment), codebook, data.codebook, named)
+    parts = _corpus_parts(experiment, listed_examples(gold.examples, data.only, gold.aliases), gold.aliases)
     return _described(codebook, parts, source, gold.notes, divided=True)
 
 
@@ -183,39 +182,19 @@ def _store(experiment: Experiment) -> str:
     return experiment.data.store or load_settings().store
 
 
-def read_ids(path: Path) -> list[str]:
-    """Read example ids from a file with one id per line.
-
-    Raises:
-        ExperimentError: the file cannot be read.
-    """
-    try:
-        return read_text(path).split()
-    except DataError as error:
-        raise ExperimentError(f"{path}: this list of ids cannot be read ({error}) Check `data.only`.") from error
+def _named_ids(experiment: Experiment) -> list[str]:
+    """Return the example ids in the files that an experiment names: the id list and the split manifest."""
+    only, manifest = experiment.data.only, experiment.split.manifest
+    listed = read_ids(Path(only)) if only else []
+    return [*listed, *(Split.load(Path(manifest)).ids if manifest else ())]
 
 
-def _listed(examples: Sequence[Example], only: str) -> Sequence[Example]:
-    """Return the examples whose ids a file lists, in the order of the file; all examples if no file is named."""
-    if not only:
-        return examples
-    ids = list(dict.fromkeys(read_ids(Path(only))))
-    if not ids:
-        raise ExperimentError(f"{only}: this list of ids is empty. Put one id on each line, or remove `data.only`.")
-    by_id = {example.id: example for example in examples}
-    missing = [identifier for identifier in ids if identifier not in by_id]
-    if missing:
-        raise ExperimentError(
-            f"{only}: {len(missing)} of its {len(ids)} ids are not in the data, e.g. '{missing[0]}'. "
-            "Use an id list made from these data."
-        )
-    return [by_id[identifier] for identifier in ids]
-
-
-def _corpus_parts(experiment: Experiment, examples: Sequence[Example]) -> Parts:
+def _corpus_parts(
+    experiment: Experiment, examples: Sequence[Example], aliases: Mapping[str, str] | None = None
+) -> Parts:
     split = experiment.split
     if split.manifest:
-        return apply_split(Split.load(Path(split.manifest)), examples, split.manifest)
+        return apply_split(Split.load(Path(split.manifest)), examples, split.manifest, aliases)
     shares = (split.train, split.validation, split.test)
     parts = make_split(examples, shares, experiment.seed, allow_large=split.allow_large_groups)
     return dict(zip(PARTS, parts, strict=True))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -40,6 +40,11 @@ class Split:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all parts."""
+        return (*self.train, *self.validation, *self.test)
 
     @property
     def hash(self) -> str:
@@ -75,13 +80,64 @@ class Split:
         return split
 
 
-def apply_split(split: Split, examples: Iterable[Example], place: str) -> Parts:
-    """Return the examples of each part, in the order of the manifest.
+def by_any_id(examples: Iterable[Example], aliases: Mapping[str, str]) -> dict[str, Example]:
+    """Id or alias -> example, with this id or alias as its id: hashes over the ids of a file then stay the same.
+
+    Args:
+        aliases: other id -> id of an example; an example may also have the other id already.
+    """
+    found = {example.id: example for example in examples}
+    for alias, identifier in aliases.items():
+        for one, other in ((alias, identifier), (identifier, alias)):
+            if other in found:
+                found.setdefault(one, replace(found[other], id=one))
+    return found
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read example ids from a file with one id per line.
+
+    Raises:
+        ExperimentError: the file cannot be read.
+    """
+    try:
+        return read_text(path).split()
+    except DataError as error:
+        raise ExperimentError(f"{path}: this list of ids cannot be read ({error}) Check `data.only`.") from error
+
+
+def listed_examples(examples: Sequence[Example], only: str, aliases: Mapping[str, str]) -> Sequence[Example]:
+    """Return the examples whose ids a file lists, in the order of the file; all examples if no file is named.
+
+    The examples get the ids of the file, which may be aliases.
+    """
+    if not only:
+        return examples
+    ids = list(dict.fromkeys(read_ids(Path(only))))
+    if not ids:
+        raise ExperimentError(f"{only}: this list of ids is empty. Put one id on each line, or remove `data.only`.")
+    by_id = by_any_id(examples, aliases)
+    missing = [identifier for identifier in ids if identifier not in by_id]
+    if missing:
+        raise ExperimentError(
+            f"{only}: {len(missing)} of its {len(ids)} ids are not in the data, e.g. '{missing[0]}'. "
+            "Use an id list made from these data."
+        )
+    return [by_id[identifier] for identifier in ids]
+
+
+def apply_split(
+    split: Split, examples: Iterable[Example], place: str, aliases: Mapping[str, str] | None = None
+) -> Parts:
+    """Return the examples of each part, in the order and with the ids of the manifest.
+
+    Args:
+        aliases: other id -> id of an example, for a manifest with ids that an earlier release gave.
 
     Raises:
         ExperimentError: `examples` lacks an example that the manifest names.
     """
-    by_id = {example.id: example for example in examples}
+    by_id = by_any_id(examples, aliases or {})
     parts: Parts = {}
     for name, ids in asdict(split).items():
         missing = [identifier for identifier in ids if identifier not in by_id]

@@ -15,8 +15,7 @@ from labels.store import Store, TextCounts
 from labels.store.documents import ingest
 from trainer.config.experiment import Experiment, load_experiment
 from trainer.data.corpus import store_examples
-from trainer.data.dataset import read_ids
-from trainer.data.splits import Split, make_split
+from trainer.data.splits import Split, by_any_id, make_split, read_ids
 from trainer.environment import STARTER_CODEBOOK, shipped
 from trainer.runs.run import RunResult, run_experiment
 from trainer.runs.tracking.connection import connect
@@ -61,9 +60,11 @@ def read_corpus(out: Path) -> Corpus:
 
 def freeze_split(out: Path, corpus: Corpus) -> Split:
     """Divide the demo's frozen list of sentences 40 / 20 / 40 and save the manifest as `out/split.json`."""
+    ids = read_ids(shipped("seeds") / "demo.txt")
     with Store(corpus.store) as store:
-        by_id = {example.id: example for example in store_examples(store, load_codebook(STARTER_CODEBOOK)).examples}
-    chosen = [by_id[identifier] for identifier in read_ids(shipped("seeds") / "demo.txt")]
+        gold = store_examples(store, load_codebook(STARTER_CODEBOOK), ids)
+    by_id = by_any_id(gold.examples, gold.aliases)
+    chosen = [by_id[identifier] for identifier in ids]
     parts = make_split(chosen, FRACTIONS, SEED)
     split = Split(*(tuple(example.id for example in part) for part in parts))
     split.save(out / "split.json")

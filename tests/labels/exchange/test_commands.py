@@ -43,6 +43,7 @@ def test_a_file_of_another_tool_is_imported_and_exported(write_jsonl: Write, iso
     assert done.exit_code == 0, done.output
     assert done.stdout == (
         "Decisions added to communique.db: 2 (already there: 0).\n"
+        "Sentences in the file: 3, of which 0 were already in the store.\n"
         "Without a decision, kept as unseen sentences: unanswered records (1).\n"
     )
     done = run("export", "out", "--format", "huggingface", "--annotator", "ana")

@@ -95,7 +95,7 @@ def stored_document(url: str, document_id: str) -> Document:
     """What another connection to the database finds of a document."""
     table = tables.documents
     (row,) = rows_of(url, sa.select(table).where(table.c.id == document_id))
-    return Document(**{key: value for key, value in row._mapping.items() if key != "id"})
+    return Document(**{key: value for key, value in row._mapping.items() if key not in ("id", "version_of")})
 
 
 def rows_of(url: str, query: sa.Select[Any]) -> list[sa.Row[Any]]:

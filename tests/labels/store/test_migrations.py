@@ -15,6 +15,7 @@ from labels.gold import standing
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import Draw, DrawItem, Store, TextCounts, tables
 from labels.store.database import HEAD, schema_version
+from labels.store.revisions import REVISIONS
 from tests.labels.store.builders import make_first_store, stored_document
 
 Shape = dict[str, dict[str, Any]]
@@ -65,7 +66,7 @@ def dump(path: str) -> list[str]:
 
 
 def test_head_is_the_one_newest_revision() -> None:
-    assert list(tables.REVISIONS)[-1] == max(tables.REVISIONS) == HEAD
+    assert list(REVISIONS)[-1] == max(REVISIONS) == HEAD
 
 
 def test_the_first_store_upgraded_has_exactly_the_tables_of_a_new_one(empty_url: str, engine: sa.Engine) -> None:

@@ -1,0 +1,257 @@
+"""Recognition of documents and sentences that are already in the store, and insertion of new ones.
+
+A stored document keeps its id for ever, so that no id in a user's files and no hash over ids ever changes. The table
+`aliases` holds the other ids of documents and sentences:
+
+- an older document has as aliases the ids that `labels.records` gives to the same data today;
+- a newer document has as aliases its `former_ids`, which occur in files written by earlier releases;
+- a sentence that a later version of a document repeats has as alias the id of its span in that version.
+
+Ids in the two schemes never coincide. The alias of a sentence follows from the alias of its document, so it is
+computed when it is needed. Every function here runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import sqlalchemy as sa
+
+from labels.records import Document, Sentence, sentence_id
+from labels.store import tables
+from labels.store.database import insert_new, rows_among
+from labels.store.versions import NewVersion, insert_keys, keys_of, link_version
+from labels.text.spans import Span, without_overlaps
+
+_DOCUMENT_COLUMNS = ("source", "text", "url", "title", "date", "language", "synthetic")
+_OUR_ID = re.compile("[0-9a-f]{16}")
+
+
+def recognise(connection: sa.Connection, documents: Iterable[Document]) -> dict[str, str]:
+    """Document id -> id in the store, for the documents that the store has or whose sentences it has."""
+    documents = list(documents)
+    present = _present(connection, [key for one in documents for key in (one.id, *one.former_ids)])
+    aliases = aliases_among(connection, (one.id for one in documents if one.id not in present))
+    found: dict[str, str] = {}
+    for one in documents:
+        former = next((key for key in one.former_ids if key in present), "")
+        stored = one.id if one.id in present else aliases.get(one.id) or former
+        if stored:
+            found[one.id] = stored
+    return found
+
+
+def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+    """The ids that a stored document or sentence has as its document."""
+    # Sentences can be imported without their documents.
+    columns = (tables.documents.c.id, tables.sentences.c.document_id)
+    found = (rows_among(connection, sa.select(column).distinct(), column, ids) for column in columns)
+    return {row[0] for rows in found for row in rows}
+
+
+def aliases_among(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
+    """Alias -> id in the store, for the aliases among `ids`."""
+    table = tables.aliases
+    return {row.alias: row.id for row in rows_among(connection, sa.select(table), table.c.alias, ids)}
+
+
+def insert_aliases(connection: sa.Connection, aliases: Iterable[tuple[str, str]]) -> None:
+    """Insert pairs of an alias and an id; an alias that the store already has does not change."""
+    insert_new(connection, tables.aliases, [{"alias": alias, "id": one} for alias, one in aliases if alias != one])
+
+
+def insert_aliases_of(connection: sa.Connection, documents: Iterable[Document], stored: Mapping[str, str]) -> None:
+    """Insert the other ids of documents; `stored` maps the ids of recognized documents to their ids in the store."""
+    other = ((one.former_ids if stored.get(one.id, one.id) == one.id else (one.id,), one) for one in documents)
+    insert_aliases(connection, ((alias, stored.get(one.id, one.id)) for ids, one in other for alias in ids))
+
+
+def stored_sentences(connection: sa.Connection, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
+    """The sentences under the ids by which the store knows them; sentences that it does not know are unchanged.
+
+    Args:
+        pairs: a sentence and its document; None if only the sentence is given.
+    """
+    documents = {one.id: one for one, _ in pairs if one is not None}
+    stored = recognise(connection, documents.values())
+    bare = {sentence.document_id for one, sentence in pairs if one is None}
+    stored |= aliases_among(connection, bare - _present(connection, sorted(bare)))
+    texts = _texts(connection, [key for own, key in stored.items() if own in documents])
+    moved = [_moved(sentence, stored.get(sentence.document_id, ""), one, texts) for one, sentence in pairs]
+    carried = aliases_among(connection, (sentence.id for sentence in moved))
+    known = {sentence.id: sentence for sentence in sentences_among(connection, carried.values())}
+    return [known.get(carried.get(sentence.id, ""), sentence) for sentence in moved]
+
+
+def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
+    table = tables.documents
+    rows = rows_among(connection, sa.select(table.c.id, table.c.text), table.c.id, ids)
+    return {row.id: row.text for row in rows}
+
+
+def _moved(sentence: Sentence, stored: str, document: Document | None, texts: Mapping[str, str]) -> Sentence:
+    """The sentence in the stored document."""
+    if not stored:
+        return sentence
+    start, end, text = sentence.start, sentence.end, sentence.text
+    given = texts.get(stored, "")
+    if document is not None and given and given != document.text:
+        # Line ends or normalization differ, and so do the offsets. Sentences that come with a document are whole texts.
+        text = given.strip()
+        start = given.index(text)
+        end = start + len(text)
+    more = (sentence.splitter, sentence.boilerplate, sentence.synthetic)
+    return Sentence(stored, start, end, text, *more)
+
+
+def sentences_among(connection: sa.Connection, ids: Iterable[str]) -> list[Sentence]:
+    """The stored sentences with these ids, in any order."""
+    table = tables.sentences
+    query = sa.select(*(table.c[one.name] for one in fields(Sentence)))
+    return [Sentence(*row) for row in rows_among(connection, query, table.c.id, ids)]
+
+
+def resolve_sentences(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
+    """Other id of a sentence -> id in the store, for the ids that are not in the store but refer to a stored sentence.
+
+    If some ids are left, this function computes the aliases of all sentences in documents with aliases.
+    """
+    left = {one for one in ids if _OUR_ID.fullmatch(one)}
+    table, aliases = tables.sentences, tables.aliases
+    left -= {row.id for row in rows_among(connection, sa.select(table.c.id), table.c.id, left)}
+    found = aliases_among(connection, left)
+    left -= found.keys()
+    if left:
+        query = sa.select(aliases.c.alias, table.c.id, table.c.start, table.c.end)
+        for row in connection.execute(query.join(table, table.c.document_id == aliases.c.id)):
+            alias = sentence_id(row.alias, row.start, row.end)
+            if alias in left:
+                found[alias] = row.id
+    repeated = aliases_among(connection, found.values())
+    return {alias: repeated.get(one, one) for alias, one in found.items()}
+
+
+# -- insertion
+
+
+@dataclass
+class Added:
+    """Numbers of new documents and sentences, and the new documents that are later versions of others.
+
+    `sentences` does not count the sentences that an earlier version has too.
+    """
+
+    documents: int = 0
+    sentences: int = 0
+    versions: list[NewVersion] = field(default_factory=list)
+
+
+def under(stored: Mapping[str, str], sentence: Sentence) -> Sentence:
+    """The sentence under the id by which the store knows its document."""
+    return replace(sentence, document_id=stored.get(sentence.document_id, sentence.document_id))
+
+
+def without_common_keys(
+    documents: Iterable[tuple[Document, Sequence[Sentence]]],
+) -> Iterator[list[tuple[Document, Sequence[Sentence]]]]:
+    """Divide documents into batches, so that two versions of one document are never in the same batch."""
+    batch: list[tuple[Document, Sequence[Sentence]]] = []
+    seen: set[str] = set()
+    for document, sentences in documents:
+        keys = keys_of(document)
+        if not seen.isdisjoint(keys):
+            yield batch
+            batch, seen = [], set()
+        batch.append((document, sentences))
+        seen.update(keys)
+    if batch:
+        yield batch
+
+
+def add_batch(connection: sa.Connection, batch: Sequence[tuple[Document, Sequence[Sentence]]], result: Added) -> None:
+    """Add documents to the store and to the result. No two of them are versions of one document."""
+    stored = recognise(connection, [document for document, _ in batch])
+    cut = without_stored_spans(connection, [under(stored, one) for _, sentences in batch for one in sentences])
+    by_document: defaultdict[str, list[Sentence]] = defaultdict(list)
+    for sentence in cut:
+        by_document[sentence.document_id].append(sentence)
+    own = [by_document[stored.get(document.id, document.id)] for document, _ in batch]
+    links = [link_version(connection, one, sentences) for (one, _), sentences in zip(batch, own, strict=True)]
+    roots = {document.id: link.root for (document, _), link in zip(batch, links, strict=True)}
+    result.documents += insert_documents(connection, [document for document, _ in batch], stored, roots)
+    new = insert_sentences(connection, [one for link in links for one in link.sentences])
+    result.sentences += new - sum(len(link.aliases) for link in links)
+    insert_aliases(connection, (alias for link in links for alias in link.aliases))
+    result.versions += [link.version for link in links if link.version is not None]
+
+
+def without_stored_spans(connection: sa.Connection, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+    """The sentences that do not overlap the sentences of their document in the store."""
+    table = tables.sentences
+    query = sa.select(table.c.document_id, table.c.start, table.c.end)
+    taken: defaultdict[str, list[Span]] = defaultdict(list)
+    for row in rows_among(connection, query, table.c.document_id, {one.document_id for one in sentences}):
+        taken[row.document_id].append((row.start, row.end))
+    return without_overlaps(sentences, taken) if taken else sentences
+
+
+def insert_documents(
+    connection: sa.Connection,
+    documents: Sequence[Document],
+    stored: Mapping[str, str] | None = None,
+    roots: Mapping[str, str] | None = None,
+) -> int:
+    """Insert the documents that are not in the store yet; returns how many were inserted.
+
+    Args:
+        stored: the result of `labels.store.identity.recognise` for these documents; computed if None.
+        roots: document id -> id of its first version; empty or missing for documents that are not later versions.
+    """
+    found = recognise(connection, documents) if stored is None else stored
+    table = tables.documents
+    known = {row.id for row in rows_among(connection, sa.select(table.c.id), table.c.id, found.values())}
+    new = [document for document in documents if found.get(document.id) not in known]
+    rows = [
+        {"id": found.get(one.id, one.id), "version_of": (roots or {}).get(one.id, "")}
+        | {name: getattr(one, name) for name in _DOCUMENT_COLUMNS}
+        for one in new
+    ]
+    added = insert_new(connection, table, rows)
+    insert_aliases_of(connection, documents, found)
+    insert_keys(connection, [(found.get(one.id, one.id), one) for one in new])
+    return added
+
+
+def insert_sentences(connection: sa.Connection, sentences: Sequence[Sentence]) -> int:
+    """Insert the sentences that are not in the store yet, under the next numbers; returns how many were inserted.
+
+    Numbers start at 1 and have no gaps, so a random number is a random sentence (`Unseen.random`). The caller holds the
+    write lock: no other process can take the same numbers.
+    """
+    table = tables.sentences
+    by_id = {sentence.id: sentence for sentence in sentences}
+    # Do not use "on conflict do nothing": a rejected row would leave its number unused.
+    known = list(rows_among(connection, sa.select(table.c.id), table.c.id, by_id))
+    for row in known:
+        del by_id[row.id]
+    if not by_id:
+        return 0
+    last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one())
+    rows = [
+        {"number": last + position, "id": identifier, **vars(sentence)}
+        for position, (identifier, sentence) in enumerate(by_id.items(), start=1)
+    ]
+    connection.execute(sa.insert(table), rows)
+    _mark_labellable(connection, last)
+    return len(rows)
+
+
+def _mark_labellable(connection: sa.Connection, last: int) -> None:
+    """Mark decisions that were imported before their sentences; the new sentences have numbers above `last`."""
+    table, decisions = tables.sentences, tables.decisions
+    new = sa.select(table.c.id).where(table.c.number > last, table.c.boilerplate == "")
+    early = (~decisions.c.labellable, decisions.c.sentence_id.in_(new))
+    connection.execute(sa.update(decisions).where(*early).values(labellable=True))

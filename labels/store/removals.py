@@ -1,0 +1,213 @@
+"""Documents that are withdrawn from the store: removed for a time, or purged for good.
+
+The sentences of a removed document get the reason `REMOVED` not to be labelled, and its decisions leave the derived
+table `decisions`; reservations, scores and embeddings are deleted. Events stay, so that `restore` brings every decision
+back. `purge` also erases the text, for legal reasons: title, URL, text, embeddings, drafts, notes that quote the text,
+and records of other tools. States and labels stay. All versions of an article are withdrawn together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from labels.errors import InputError
+from labels.store import tables
+from labels.store.database import Part, batches, insert_new, now, rows_among
+from labels.store.events import fold
+from labels.store.identity import aliases_among
+
+REMOVED = "removed document"
+"""Reason not to label the sentences of a removed document."""
+
+_QUOTED_WORDS = 3
+"""A note quotes a text if they have this many consecutive words in common."""
+_FILES = (".txt", ".md", ".html", ".htm", ".jsonl", ".csv", ".parquet", ".json")
+
+
+@dataclass(frozen=True)
+class DocumentSummary:
+    """A document in a list.
+
+    - `source`, `title`, `date`: empty if unknown or erased
+    - `to_label`: number of sentences to label, without those that an earlier version has too
+    - `decisions`: number of standing decisions; 0 while the document is removed
+    - `state`: "", "removed" or "purged"
+    - `version_of`: the id of the first version; empty if this is the first version
+    """
+
+    id: str
+    source: str
+    title: str
+    date: str
+    to_label: int
+    decisions: int
+    state: str
+    version_of: str
+
+
+class Removals(Part):
+    """The part of the store that lists, withdraws and restores documents."""
+
+    def summaries(self, *, source: str = "", state: str = "") -> list[DocumentSummary]:
+        """The documents by source, date and title.
+
+        Args:
+            source: only documents whose source contains this text, ignoring case.
+            state: only documents in this state: "stored", "removed" or "purged".
+        """
+        query = _summaries()
+        if source:
+            query = query.where(tables.documents.c.source.icontains(source, autoescape=True))
+        found = [_summary(row) for row in self._rows(query)]
+        return [one for one in found if not state or one.state == state.replace("stored", "")]
+
+    def find(self, reference: str) -> list[DocumentSummary]:
+        """The document with this id or the only document whose id begins with `reference`, and its other versions.
+
+        Raises:
+            InputError: no document or several documents match.
+        """
+        table = tables.documents
+        with self._database.reading() as connection:
+            known = aliases_among(connection, [reference]).get(reference, reference)
+            query = sa.select(table.c.id, table.c.version_of).where(table.c.id.startswith(known, autoescape=True))
+            rows = connection.execute(query.limit(3)).all() if known else []
+            exact = [row for row in rows if row.id == known] or rows
+            if len(exact) != 1:
+                some = f"matches several documents, e.g. {', '.join(row.id for row in rows)}" if rows else "is unknown"
+                raise InputError(
+                    f"{self._database.name}: the document id '{reference}' {some}. Use an id that "
+                    "`communique documents` shows."
+                )
+            root = exact[0].version_of or exact[0].id
+            family = sa.or_(table.c.id == root, table.c.version_of == root)
+            return [_summary(row) for row in connection.execute(_summaries().where(family))]
+
+    def among(self, document_ids: Collection[str]) -> set[str]:
+        """Ids of the documents that are removed or purged."""
+        column = tables.removals.c.document_id
+        with self._database.reading() as connection:
+            return {row[0] for row in rows_among(connection, sa.select(column), column, document_ids)}
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Withdraw documents; documents that are already withdrawn do not change."""
+        with self._database.writing() as connection:
+            _withdraw(connection, ids, purged=False)
+
+    def restore(self, ids: Sequence[str]) -> None:
+        """Bring removed documents back with all decisions. The caller checks that they are not purged."""
+        removals, sentences = tables.removals, tables.sentences
+        with self._database.writing() as connection:
+            for batch in batches(ids):
+                connection.execute(sa.delete(removals).where(removals.c.document_id.in_(batch), ~removals.c.purged))
+                back = (sentences.c.document_id.in_(batch), sentences.c.boilerplate == REMOVED)
+                connection.execute(sa.update(sentences).where(*back).values(boilerplate=""))
+                fold(connection, set(_sentence_ids(connection, batch)))
+
+    def purge(self, ids: Sequence[str]) -> int:
+        """Erase the text of documents and of everything that quotes it; decisions stay.
+
+        SQLite overwrites the erased text in the file. Other databases free the space at their next vacuum.
+
+        Returns:
+            The number of notes that were erased because they quote the text.
+        """
+        with self._database.erasing() as connection:
+            _withdraw(connection, ids, purged=True)
+            return sum(_erase(connection, identifier) for identifier in ids)
+
+
+# -- in the caller's transaction
+
+
+def _withdraw(connection: sa.Connection, ids: Sequence[str], *, purged: bool) -> None:
+    """Record the removal, and take the documents' sentences out of everything that is derived from them."""
+    sentences = tables.sentences
+    rows = [{"document_id": identifier, "purged": purged, "created_at": now()} for identifier in ids]
+    insert_new(connection, tables.removals, rows)
+    for batch in batches(ids):
+        if purged:
+            of_batch = tables.removals.c.document_id.in_(batch)
+            connection.execute(sa.update(tables.removals).where(of_batch).values(purged=True))
+        to_label = (sentences.c.document_id.in_(batch), sentences.c.boilerplate == "")
+        connection.execute(sa.update(sentences).where(*to_label).values(boilerplate=REMOVED))
+        of_documents = sa.select(sentences.c.id).where(sentences.c.document_id.in_(batch))
+        for table in (tables.decisions, tables.reservations):
+            connection.execute(sa.delete(table).where(table.c.sentence_id.in_(of_documents)))
+        numbers = sa.select(sentences.c.number).where(sentences.c.document_id.in_(batch))
+        for table in (tables.scores, tables.embeddings):
+            connection.execute(sa.delete(table).where(table.c.sentence_number.in_(numbers)))
+
+
+def _erase(connection: sa.Connection, document_id: str) -> int:
+    """Erase a document's text; returns the number of erased notes."""
+    documents, sentences, events, drafts = tables.documents, tables.sentences, tables.events, tables.drafts
+    row = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one()
+    # A file's name often is the headline; a source that the data state is only the name of a newspaper.
+    source = "" if row.source.endswith(_FILES) else row.source
+    erased = {"text": "", "title": "", "url": "", "source": source}
+    connection.execute(sa.update(documents).where(documents.c.id == document_id).values(**erased))
+    connection.execute(sa.update(sentences).where(sentences.c.document_id == document_id).values(text=""))
+    keys = tables.document_keys
+    connection.execute(sa.delete(keys).where(keys.c.document_id == document_id))
+    notes = 0
+    words = _runs(f"{row.title}\n{row.text}")
+    for batch in batches(_sentence_ids(connection, [document_id])):
+        of_batch = events.c.sentence_id.in_(batch)
+        connection.execute(sa.delete(drafts).where(drafts.c.sentence_id.in_(batch)))
+        connection.execute(sa.update(events).where(of_batch).values(extra=None))
+        noted = sa.select(events.c.seq, events.c.note).where(of_batch, events.c.note != "")
+        quoting = [found.seq for found in connection.execute(noted) if _runs(found.note) & words]
+        connection.execute(sa.update(events).where(events.c.seq.in_(quoting)).values(note=""))
+        notes += len(quoting)
+    return notes
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """All runs of `_QUOTED_WORDS` words in a text."""
+    words = re.findall(r"\w+", text.casefold())
+    return set(zip(*(words[start:] for start in range(_QUOTED_WORDS)), strict=False))
+
+
+def _sentence_ids(connection: sa.Connection, document_ids: Sequence[str]) -> Sequence[str]:
+    table = tables.sentences
+    return connection.execute(sa.select(table.c.id).where(table.c.document_id.in_(document_ids))).scalars().all()
+
+
+def _summaries() -> sa.Select[Any]:
+    """A query for the documents with their numbers of sentences and decisions."""
+    documents, sentences, removals = tables.documents, tables.sentences, tables.removals
+    to_label = (
+        sa.select(sa.func.count())
+        .where(sentences.c.document_id == documents.c.id, sentences.c.boilerplate.in_(("", REMOVED)))
+        .correlate(documents)
+    )
+    decided = (
+        sa.select(sa.func.count())
+        .select_from(tables.decisions)
+        .join(sentences, sentences.c.id == tables.decisions.c.sentence_id)
+        .where(sentences.c.document_id == documents.c.id)
+        .correlate(documents)
+    )
+    columns = (documents.c[name] for name in ("id", "source", "title", "date", "version_of"))
+    return (
+        sa.select(
+            *columns,
+            to_label.scalar_subquery().label("to_label"),
+            decided.scalar_subquery().label("decisions"),
+            removals.c.purged,
+        )
+        .outerjoin(removals, removals.c.document_id == documents.c.id)
+        .order_by(documents.c.source, documents.c.date, documents.c.title, documents.c.id)
+    )
+
+
+def _summary(row: sa.Row[Any]) -> DocumentSummary:
+    values = dict(row._mapping)
+    state = {None: "", False: "removed", True: "purged"}[values.pop("purged")]
+    return DocumentSummary(state=state, **values)

@@ -1,0 +1,219 @@
+"""The revisions that upgrade a store written by an older version of communique.
+
+Each revision is a function in `REVISIONS`, run with Alembic's operations in the caller's transaction. Never change a
+published revision, even if the tables or the rules of `labels.records` change: this module has its own copies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, String, Text
+
+from labels.store.tables import filled, keys, optional
+
+if TYPE_CHECKING:
+    from alembic.operations import Operations
+
+_ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
+_FILES = (".txt", ".md", ".html", ".htm")
+_TABLES = (".jsonl", ".csv", ".parquet", ".json")
+_TOOLS = ("prodigy:", "label-studio:", "label-studio-min:", "doccano:", "argilla:")
+_BATCH = 400
+
+
+def _to_0002(op: Operations) -> None:
+    """Add sentence numbers, standing decisions, drafts, relabelling, codebook changes and new tables of scores."""
+    _number_sentences(op)
+    _extend_events(op)
+    _fold_events(op)
+    _extend_draws(op)
+    _codebooks(op)
+    _models(op)
+
+
+def _number_sentences(op: Operations) -> None:
+    """Rebuild the table of sentences with a gapless number as the primary key."""
+    op.drop_index("ix_sentences_document_id", "sentences")
+    op.rename_table("sentences", "old_sentences")
+    op.create_table(
+        "sentences",
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("id", _ID, nullable=False, unique=True),
+        *filled(document_id=_ID, start=Integer, end=Integer, text=Text),
+        *filled(splitter=String(80), boilerplate=String(40), synthetic=Boolean),
+    )
+    columns = 'id, document_id, start, "end", text, splitter, boilerplate, synthetic'
+    op.execute(
+        f"INSERT INTO sentences (number, {columns}) "  # noqa: S608  # names of our own columns
+        f"SELECT row_number() OVER (ORDER BY document_id, start, id), {columns} FROM old_sentences"
+    )
+    op.drop_table("old_sentences")
+    op.create_index("sentences_by_document", "sentences", ["document_id", "start"])
+    op.create_index("sentences_by_boilerplate", "sentences", ["boilerplate"])
+
+
+def _extend_events(op: Operations) -> None:
+    op.add_column("events", Column("extra", sa.JSON(none_as_null=True)))
+    op.create_table(
+        "decisions",
+        *keys(sentence_id=_ID, annotator=_NAME, event=_WORD),
+        *filled(seq=Integer, labellable=Boolean),
+        *optional(state=_WORD),
+    )
+    op.create_table("drafts", *keys(sentence_id=_ID, annotator=_NAME), *filled(labels=sa.JSON, note=Text))
+
+
+def _fold_events(op: Operations) -> None:
+    """Fill `decisions`: an undo reverts the annotator's last standing event on the sentence.
+
+    This code copies the folding used when the revision was written, because `labels.gold` may change.
+    """
+    connection = op.get_bind()
+    rows = connection.execute(sa.text("SELECT seq, sentence_id, annotator, event, state FROM events ORDER BY seq"))
+    stacks: dict[tuple[str, str], list[sa.Row[tuple[int, str, str, str, str]]]] = {}
+    for row in rows:
+        stack = stacks.setdefault((row.sentence_id, row.annotator), [])
+        if row.event != "undo":
+            stack.append(row)
+        elif stack:
+            stack.pop()
+    standing = {(*key, row.event): row for key, stack in stacks.items() for row in stack}
+    columns = ("sentence_id", "annotator", "event", "seq", "state", "labellable")
+    decisions = sa.table("decisions", *(sa.column(name) for name in columns))
+    labellable = set(connection.execute(sa.text("SELECT id FROM sentences WHERE boilerplate = ''")).scalars())
+    values = [
+        dict(zip(columns, (*key, row.seq, row.state, row.sentence_id in labellable), strict=True))
+        for key, row in standing.items()
+    ]
+    if values:
+        connection.execute(sa.insert(decisions), values)
+
+
+def _extend_draws(op: Operations) -> None:
+    op.add_column("draws", Column("query", Text, nullable=False, server_default=""))
+    with op.batch_alter_table("draw_items") as items:
+        # The column now also stores why a sentence is labelled again; the reason can have any length.
+        items.alter_column("stratum", type_=Text(), existing_type=String(80), existing_nullable=False)
+        items.add_column(Column("previous", sa.JSON(none_as_null=True)))
+    op.create_index("draw_items_by_sentence", "draw_items", ["sentence_id"])
+    op.create_table(
+        "relabelling",
+        Column("seq", Integer, primary_key=True, autoincrement=True),
+        Column("sentence_id", _ID, nullable=False, index=True),
+        *filled(source=String(40), reason=Text, previous=sa.JSON, after_seq=Integer, created_at=_MOMENT),
+    )
+    op.rename_table("reservations", "old_reservations")
+    op.create_table("reservations", *keys(sentence_id=_ID, annotator=_NAME), *filled(draw_id=_ID, expires_at=_MOMENT))
+    op.execute("INSERT INTO reservations SELECT sentence_id, annotator, draw_id, expires_at FROM old_reservations")
+    op.drop_table("old_reservations")
+
+
+def _codebooks(op: Operations) -> None:
+    op.create_table(
+        "codebook_migrations", *keys(old_hash=_ID, new_hash=_ID), *filled(steps=sa.JSON, created_at=_MOMENT)
+    )
+
+
+def _models(op: Operations) -> None:
+    """Replace the tables of scores, which were never filled before this revision."""
+    op.drop_table("scores")
+    op.drop_table("embeddings")
+    op.create_table(
+        "models",
+        *keys(id=_ID),
+        *filled(kind=String(80), labels=sa.JSON, thresholds=sa.JSON, exclusive=Boolean),
+        *filled(codebook_hash=_ID, encoder=Text, created_at=_MOMENT),
+    )
+    op.create_table(
+        "scores",
+        *keys(model_id=_ID, sentence_number=Integer),
+        *filled(probabilities=LargeBinary, entropy=Float, margin=Float, top=Float),
+    )
+    for column in ("entropy", "margin", "top"):
+        op.create_index(f"scores_by_{column}", "scores", ["model_id", column])
+    op.create_table("embeddings", *keys(model_id=_ID, sentence_number=Integer), *filled(vector=LargeBinary))
+
+
+def _to_0003(op: Operations) -> None:
+    """Add aliases of ids, keys to find versions of documents, and removals.
+
+    Documents keep the ids that earlier releases gave them, so no other table changes. Each document gets the ids that
+    `labels.records` now gives to the same data as aliases. The store does not record whether a source was stated by the
+    data or was the name of a file, so every possible id is added; an id that no data ever has does no harm.
+    """
+    op.add_column("documents", Column("version_of", _ID, nullable=False, server_default=""))
+    op.create_index("documents_by_version", "documents", ["version_of"])
+    op.create_table("aliases", Column("alias", _ID, primary_key=True), Column("id", _ID, nullable=False, index=True))
+    op.create_table("document_keys", Column("key", _ID, primary_key=True), Column("document_id", _ID, primary_key=True))
+    op.create_index("keys_by_document", "document_keys", ["document_id"])
+    op.create_table(
+        "removals",
+        Column("document_id", _ID, primary_key=True),
+        Column("purged", Boolean, nullable=False),
+        Column("created_at", _MOMENT, nullable=False),
+    )
+    _fill_aliases(op.get_bind())
+
+
+def _fill_aliases(connection: sa.Connection) -> None:
+    ids = list(connection.execute(sa.text("SELECT id FROM documents ORDER BY id")).scalars())
+    taken = set(ids)
+    documents = sa.table("documents", *(sa.column(name) for name in ("id", "source", "url", "title", "date", "text")))
+    for first in range(0, len(ids), _BATCH):
+        batch = sa.select(documents).where(documents.c.id.in_(ids[first : first + _BATCH]))
+        aliases, keys = [], []
+        for row in connection.execute(batch.order_by(documents.c.id)).all():
+            for alias in dict.fromkeys(_new_ids(row)):
+                if alias not in taken:
+                    taken.add(alias)
+                    aliases.append({"alias": alias, "id": row.id})
+            keys += [{"key": key, "document_id": row.id} for key in dict.fromkeys(_keys(row))]
+        for name, rows in (("aliases", aliases), ("document_keys", keys)):
+            if rows:
+                connection.execute(sa.insert(sa.table(name, *map(sa.column, rows[0]))), rows)
+
+
+def _new_ids(row: Any) -> Iterator[str]:
+    """The ids that the document can have today, the most probable first."""
+    text, source, url, date = (_plain(value) for value in (row.text, row.source, row.url, row.date))
+    source, url, date = source.strip(), url.strip(), date.strip()
+    if source.endswith((*_FILES, *_TABLES)) or source.startswith(_TOOLS):
+        yield _id_of(text, url=url)
+    yield _id_of(text, url=url, source=source, date=date if source else "")
+    yield _id_of(text, url=url, identifier=source)
+
+
+def _id_of(text: str, **origin: str) -> str:
+    stated = {name: value for name, value in origin.items() if value}
+    return _digest(f"{json.dumps(stated, ensure_ascii=False, sort_keys=True)}\n{text}")
+
+
+def _keys(row: Any) -> Iterator[str]:
+    """The keys by which a later version of the document is found; see `labels.store.versions`."""
+    source, url, title, date = (_plain(value).strip() for value in (row.source, row.url, row.title, row.date))
+    if url:
+        yield "url:" + _digest(url)
+    if title:
+        yield "title:" + _digest(f"{source}\n{title}")
+    if date and not url and not title:
+        yield "date:" + _digest(f"{source}\n{date}")
+    if not source.endswith(_TABLES):
+        yield "name:" + _digest(source)
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+REVISIONS = {"0002": _to_0002, "0003": _to_0003}
+"""Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""

@@ -1,0 +1,177 @@
+"""Later versions of a document: recognition of an article that was edited, and links to its unchanged sentences.
+
+A new document is a later version of a stored document if the data state the same provenance for both (an id, a URL, or
+a source with a title or date), or if both are the text of a file with the same name, and if the texts largely agree:
+at least two sentences and half of all sentences are equal. Half of the shorter text is enough if id or URL are equal,
+because an article may grow. Documents that state different ids or URLs are never versions of each other.
+
+The sentences that a version repeats are stored with the reason `UNCHANGED`, as part of the context; decisions are made
+on the sentence of the earlier version. Only the other sentences are new sentences to label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+
+from labels.records import Document, Sentence, plain_text
+from labels.store import tables
+from labels.store.database import insert_new, rows_among
+
+UNCHANGED = "unchanged"
+"""Reason not to label a sentence of a later version: an earlier version of the document has the same sentence."""
+
+_STRONG = ("id:", "url:")
+_TABLES = (".jsonl", ".csv", ".parquet", ".json")
+_FEWEST, _SHARE = 2, 0.5
+_CANDIDATES = 20
+"""Maximum number of stored documents that a new document is compared with."""
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A later version of a stored document.
+
+    - `document_id`, `title`: the earlier version and the title of the new version
+    - `unchanged`: number of sentences to label that the earlier version has too; `new`: number of other sentences
+    """
+
+    document_id: str
+    title: str
+    unchanged: int
+    new: int
+
+
+def keys_of(document: Document) -> list[str]:
+    """Hashes of the stated provenance without the text, and of the name of a file that is one document.
+
+    The format of these keys is stored: never change it without a new revision of the store.
+    """
+    origin, source = document.stated_origin, plain_text(document.source).strip()
+    title, date = plain_text(document.title).strip(), plain_text(document.date).strip()
+    keys = {"id": origin.identifier, "url": origin.url, "title": f"{source}\n{title}" if title else ""}
+    # A newspaper has many articles of one date, so the date counts only if nothing else is known.
+    if date and not any(keys.values()):
+        keys["date"] = f"{source}\n{date}"
+    # Rows of one table have the name of its file in common.
+    if not origin.source and not source.endswith(_TABLES):
+        keys["name"] = source
+    return [f"{kind}:{_digest(value)}" for kind, value in keys.items() if value]
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def insert_keys(connection: sa.Connection, documents: Iterable[tuple[str, Document]]) -> None:
+    """Insert the keys of documents, given with their ids in the store."""
+    rows = [{"key": key, "document_id": identifier} for identifier, one in documents for key in keys_of(one)]
+    insert_new(connection, tables.document_keys, rows)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A stored document, its first version, and pairs of (sentence of the new document, sentence in the store)."""
+
+    document_id: str
+    root: str
+    pairs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The sentences of a document to store; if it is a version of another document, also its links.
+
+    - `root`: the first version; `aliases`: pairs of the id of a repeated sentence and the id of the earlier sentence
+    """
+
+    sentences: list[Sentence]
+    version: NewVersion | None = None
+    root: str = ""
+    aliases: tuple[tuple[str, str], ...] = ()
+
+
+def link_version(connection: sa.Connection, document: Document, sentences: Sequence[Sentence]) -> Linked:
+    """Compare a new document with the stored documents, and mark the sentences that it repeats as their version."""
+    to_label = [sentence for sentence in sentences if not sentence.boilerplate]
+    match = _best_match(connection, document, to_label) if len(to_label) >= _FEWEST else None
+    if match is None:
+        return Linked(list(sentences))
+    marked = [replace(one, boilerplate=UNCHANGED) if one.id in match.pairs else one for one in sentences]
+    unchanged = len(match.pairs)
+    version = NewVersion(match.document_id, document.title, unchanged, len(to_label) - unchanged)
+    return Linked(marked, version, match.root, tuple(match.pairs.items()))
+
+
+def _best_match(connection: sa.Connection, document: Document, to_label: Sequence[Sentence]) -> _Match | None:
+    candidates = dict(_candidates(connection, document))
+    if not candidates:
+        return None
+    own = Counter(plain_text(one.text) for one in to_label)
+    shares: dict[str, int] = {}
+    for identifier, texts in _texts(connection, candidates).items():
+        sizes = (texts.total(), own.total())
+        needed = _SHARE * (min(sizes) if candidates[identifier] else max(sizes))
+        if (shared := (own & texts).total()) >= max(_FEWEST, needed):
+            shares[identifier] = shared
+    if not shares:
+        return None
+    best = max(shares, key=shares.__getitem__)
+    root = _root(connection, best)
+    return _Match(best, root, _pairs(connection, root, to_label))
+
+
+def _candidates(connection: sa.Connection, document: Document) -> Iterator[tuple[str, bool]]:
+    """Ids of the stored documents with a common key, and whether the key is an id or a URL."""
+    table, removals = tables.document_keys, tables.removals
+    own = keys_of(document)
+    removed = sa.exists().where(removals.c.document_id == table.c.document_id)
+    sharing = sa.select(table.c.document_id).where(table.c.key.in_(own), ~removed).distinct().limit(_CANDIDATES)
+    keys: dict[str, list[str]] = {}
+    for row in connection.execute(sa.select(table).where(table.c.document_id.in_(sharing))):
+        keys.setdefault(row.document_id, []).append(row.key)
+    for identifier, theirs in sorted(keys.items()):
+        common = set(own) & set(theirs)
+        if not any(_differs(own, theirs, kind) for kind in _STRONG):
+            yield identifier, any(key.startswith(_STRONG) for key in common)
+
+
+def _differs(own: Iterable[str], theirs: Iterable[str], kind: str) -> bool:
+    """Whether both documents state an id (or a URL), but not the same."""
+    ours, others = ({key for key in keys if key.startswith(kind)} for keys in (own, theirs))
+    return bool(ours and others and ours != others)
+
+
+def _root(connection: sa.Connection, document_id: str) -> str:
+    """The id of a document's first version."""
+    table = tables.documents
+    found = connection.execute(sa.select(table.c.version_of).where(table.c.id == document_id)).scalar()
+    return found or document_id
+
+
+def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Counter[str]]:
+    """Document id -> the texts of its sentences to label, including the sentences that it repeats."""
+    table = tables.sentences
+    query = sa.select(table.c.document_id, table.c.text).where(table.c.boilerplate.in_(("", UNCHANGED)))
+    texts: dict[str, Counter[str]] = {}
+    for row in rows_among(connection, query, table.c.document_id, ids):
+        texts.setdefault(row.document_id, Counter())[plain_text(row.text)] += 1
+    return texts
+
+
+def _pairs(connection: sa.Connection, root: str, to_label: Sequence[Sentence]) -> dict[str, str]:
+    """Id of a new sentence -> id of an equal sentence in any version of the document, each used once."""
+    sentences, documents = tables.sentences, tables.documents
+    family = sa.select(documents.c.id).where(sa.or_(documents.c.id == root, documents.c.version_of == root))
+    query = sa.select(sentences.c.id, sentences.c.text).where(
+        sentences.c.document_id.in_(family), sentences.c.boilerplate == ""
+    )
+    by_text: dict[str, list[str]] = {}
+    for row in connection.execute(query.order_by(sentences.c.number.desc())):
+        by_text.setdefault(plain_text(row.text), []).append(row.id)
+    matched = ((one.id, by_text.get(plain_text(one.text))) for one in to_label)
+    return {identifier: equal.pop() for identifier, equal in matched if equal}
