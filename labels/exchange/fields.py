@@ -12,8 +12,7 @@ from typing import Any
 from labels.errors import DataError
 from labels.exchange.lines import canonical_json
 from labels.records import Annotation, Document, Origin
-from labels.text.equal_texts import EqualTexts
-from labels.text.rows import Row, is_unicode
+from labels.text.rows import EqualTexts, Row, is_unicode
 
 KEY = "communique"
 """The key or column for our stamp in records of other tools."""

@@ -14,7 +14,6 @@ from typing import Any
 
 from labels.errors import DataError, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document, Origin
-from labels.text.equal_texts import EqualTexts
 from labels.text.headers import ColumnNames
 from labels.text.parsing.articles import Article
 from labels.text.parsing.factiva import read_factiva
@@ -23,7 +22,7 @@ from labels.text.parsing.markup import decode_page, html_fragment_text, markdown
 from labels.text.parsing.nexis import read_nexis
 from labels.text.parsing.own_outputs import describe_skipped, own_folder, own_table
 from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
-from labels.text.rows import ROW_SUFFIXES, NamedRows, Reject, Row, is_unicode, row_text
+from labels.text.rows import ROW_SUFFIXES, EqualTexts, NamedRows, Reject, Row, is_unicode, row_text
 from labels.unicode.encoding import read_bytes, read_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")

@@ -14,6 +14,7 @@ from typing import Any
 
 from labels.errors import DataError
 from labels.output.apostrophes import without_apostrophes
+from labels.records import plain_text
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form, separator_note
 from labels.text.parsing.recognition import refuse_binary
 
@@ -255,3 +256,37 @@ def row_text(row: Row, place: str) -> str:
     if not text.strip():
         raise DataError(f"{place}: `text` is empty. Add the text or remove the row.")
     return text
+
+
+class EqualTexts:
+    """Numbers the equal texts of one file: two rows with one text and without provenance are two documents.
+
+    Needs about 100 bytes of memory per different text.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
+
+    def number(self, text: str, *annotators: str, record: str = "") -> int:
+        """The number of a text among the equal texts so far, from 1.
+
+        Args:
+            annotators: the annotators who labelled this text. Their texts are counted separately, so that two
+                annotators who label the same text in one table get the same number.
+            record: the number that a tool gave to the record, if any. Equal texts in records with the same number are
+                one text.
+        """
+        text = plain_text(text)
+        if not record:
+            return self._next(text, annotators or ("",))
+        key = hash((text, record))
+        if key not in self._numbers:
+            self._numbers[key] = self._next(text, ("",))
+        return self._numbers[key]
+
+    def _next(self, text: str, counters: tuple[str, ...]) -> int:
+        keys = [hash((text, counter)) for counter in counters]
+        number = 1 + max(self._counts.get(key, 0) for key in keys)
+        self._counts.update(dict.fromkeys(keys, number))
+        return number

@@ -12,13 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labels.codebook.schema import load_codebook
-from labels.exchange.driver import import_file
+from labels.exchange.driver import Imported, import_file
 from labels.records import former_document_id, sentence_id
 from labels.store import Store
 from labels.store.documents import ingest
-from tests.labels.exchange.steps import MULTI, Row, bring_in, decided, export, write_json
+from tests.labels.exchange.steps import MULTI, Row, decided, export, write_json
 
 TEXTS = ["Take this.", "Stop.", "It rained.", "Stop."]
+
+
+def load(store: Store, format: str, path: Path, annotator: str = "") -> Imported:
+    return import_file(store, path, MULTI, format, annotator)
 
 
 def write_table(path: Path, rows: list[Row]) -> Path:
@@ -39,18 +43,18 @@ def sentences(store: Store) -> int:
 
 
 def test_a_renamed_table_adds_nothing(store: Store, isolated: Path) -> None:
-    first = bring_in(store, "csv", write_table(isolated / "one.csv", coded("aid")), annotator="ana")
-    again = bring_in(store, "csv", write_table(isolated / "other.csv", coded("aid")), annotator="ana")
+    first = load(store, "csv", write_table(isolated / "one.csv", coded("aid")), annotator="ana")
+    again = load(store, "csv", write_table(isolated / "other.csv", coded("aid")), annotator="ana")
 
-    assert (first, first.texts, first.known_texts) == ((4, 0, {}), 4, 0)
-    assert (again, again.texts, again.known_texts) == ((0, 4, {}), 4, 4)
+    assert (*first, first.texts, first.known_texts) == (4, 0, {}, 4, 0)
+    assert (*again, again.texts, again.known_texts) == (0, 4, {}, 4, 4)
     assert sentences(store) == 4
 
 
 def test_coders_with_a_table_each_share_all_sentences(store: Store, isolated: Path) -> None:
     ana = coded("aid", note="clear", created_at="2026-01-01T00:00:00Z")
-    bring_in(store, "csv", write_table(isolated / "ana.csv", ana), annotator="ana")
-    ben = bring_in(store, "csv", write_table(isolated / "ben.csv", coded("truce")), annotator="ben")
+    load(store, "csv", write_table(isolated / "ana.csv", ana), annotator="ana")
+    ben = load(store, "csv", write_table(isolated / "ben.csv", coded("truce")), annotator="ben")
 
     assert (ben.new, ben.known_texts, sentences(store)) == (4, 4, 4)
     assert len(store.events.shared_sentences()) == 4
@@ -61,13 +65,13 @@ def test_coders_in_one_long_table_share_all_sentences(store: Store, isolated: Pa
         row for pair in zip(coded("aid", annotator="ana"), coded("truce", annotator="ben"), strict=True) for row in pair
     ]
 
-    assert bring_in(store, "csv", write_table(isolated / "all.csv", rows)) == (8, 0, {})
+    assert load(store, "csv", write_table(isolated / "all.csv", rows)).new == 8
     assert sentences(store) == 4
     assert len(store.events.shared_sentences()) == 4
 
 
 def test_equal_texts_of_one_coder_are_separate_sentences(store: Store, isolated: Path) -> None:
-    bring_in(store, "csv", write_table(isolated / "ana.csv", coded("aid")), annotator="ana")
+    load(store, "csv", write_table(isolated / "ana.csv", coded("aid")), annotator="ana")
 
     assert sorted(text for text, *_ in decided(store)) == sorted(TEXTS)
     assert len({event.sentence_id for event in store.events.all()}) == 4
@@ -76,14 +80,14 @@ def test_equal_texts_of_one_coder_are_separate_sentences(store: Store, isolated:
 @pytest.mark.parametrize("column", ["id", "document_id", "url", "source"])
 def test_syndicated_copies_stay_separate(store: Store, isolated: Path, column: str) -> None:
     rows = [{"text": "Stop.", "label": "truce", column: value} for value in ("one", "two")]
-    bring_in(store, "csv", write_table(isolated / "rows.csv", rows), annotator="ana")
+    load(store, "csv", write_table(isolated / "rows.csv", rows), annotator="ana")
 
     assert sentences(store) == 2
 
 
 def test_articles_and_a_table_of_their_texts_meet(store: Store, isolated: Path) -> None:
     ingest(store, [write_table(isolated / "articles.csv", [{"text": text} for text in TEXTS])])
-    result = bring_in(store, "csv", write_table(isolated / "ana.csv", coded("aid")), annotator="ana")
+    result = load(store, "csv", write_table(isolated / "ana.csv", coded("aid")), annotator="ana")
 
     assert (result.new, result.known_texts, sentences(store)) == (4, 4, 4)
 
@@ -96,7 +100,7 @@ def task(number: int, text: str, who: str) -> Row:
 def test_two_projects_of_label_studio_over_the_same_texts_meet(store: Store, isolated: Path) -> None:
     for who, first in (("ana", 1), ("ben", 70)):
         tasks = [task(first + number, text, who) for number, text in enumerate(TEXTS)]
-        bring_in(store, "label-studio", write_json(isolated / f"{who}.json", tasks))
+        load(store, "label-studio", write_json(isolated / f"{who}.json", tasks))
 
     assert sentences(store) == 4
     assert len(store.events.shared_sentences()) == 4
@@ -106,8 +110,8 @@ def test_files_of_different_tools_meet(store: Store, isolated: Path) -> None:
     (isolated / "ben.jsonl").write_text(
         "".join(json.dumps({"id": 9 + i, "text": text, "label": ["aid"]}) + "\n" for i, text in enumerate(TEXTS))
     )
-    bring_in(store, "csv", write_table(isolated / "ana.csv", coded("aid")), annotator="ana")
-    bring_in(store, "doccano", isolated / "ben.jsonl")
+    load(store, "csv", write_table(isolated / "ana.csv", coded("aid")), annotator="ana")
+    load(store, "doccano", isolated / "ben.jsonl")
 
     assert len(store.events.shared_sentences()) == 4
 
@@ -117,7 +121,7 @@ def test_line_ends_and_normalization_do_not_separate_coders(store: Store, isolat
         (isolated / "rows.parquet").unlink(missing_ok=True)
         path = isolated / f"{who}.jsonl"
         path.write_text(json.dumps({"text": text, "label": ["aid"]}) + "\n", encoding="utf-8")
-        bring_in(store, "doccano", path)
+        load(store, "doccano", path)
 
     assert sentences(store) == 1
     assert len(store.events.shared_sentences()) == 1
@@ -126,7 +130,7 @@ def test_line_ends_and_normalization_do_not_separate_coders(store: Store, isolat
 def test_events_with_equal_content_on_two_documents_are_both_kept(store: Store, isolated: Path) -> None:
     for number, name in enumerate(("one.csv", "two.csv")):
         rows = [{"text": "Stop.", "label": "truce", "source": "Wire", "date": f"2024-05-0{number + 1}"}]
-        assert bring_in(store, "csv", write_table(isolated / name, rows), annotator="ana").new == 1
+        assert load(store, "csv", write_table(isolated / name, rows), annotator="ana").new == 1
     assert sentences(store) == 2
 
 
@@ -135,9 +139,9 @@ def test_events_with_equal_content_on_two_documents_are_both_kept(store: Store, 
 def test_the_order_of_rows_does_not_matter(new_store: Any, isolated: Path, order: list[int]) -> None:
     rows = [{"text": text, "label": "aid", "source": f"paper {number}"} for number, text in enumerate(TEXTS)]
     with new_store() as store:
-        bring_in(store, "csv", write_table(isolated / "one.csv", rows), annotator="ana")
+        load(store, "csv", write_table(isolated / "one.csv", rows), annotator="ana")
         ben = write_table(isolated / "two.csv", [rows[number] for number in order])
-        assert bring_in(store, "csv", ben, annotator="ben").known_texts == 4
+        assert load(store, "csv", ben, annotator="ben").known_texts == 4
         assert len(store.events.shared_sentences()) == 4
 
 
@@ -181,7 +185,7 @@ def test_decisions_on_a_later_version_are_decisions_on_the_first(store: Store, n
     with new_store() as other:
         ingest(other, paths[1:])
         rows = [{"text": one.text, "label": "aid", "sentence_id": one.id} for one in other.documents.sentences()]
-        bring_in(other, "csv", write_table(isolated / "labels.csv", rows), annotator="ana")
+        load(other, "csv", write_table(isolated / "labels.csv", rows), annotator="ana")
         export(other, "jsonl", isolated / "labels.jsonl")
 
     result = import_file(store, isolated / "labels.jsonl", MULTI)
