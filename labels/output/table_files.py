@@ -90,9 +90,12 @@ def write_csv_table(path: Path, rows: Sequence[Row]) -> None:
 
 def csv_cell(value: Any) -> str:
     """Convert a value to a CSV cell: text is unchanged, null becomes empty, other values become JSON."""
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
-    return value if isinstance(value, str) else json_text(value)
+    # `str` writes these numbers as JSON does, and much faster.
+    return str(value) if type(value) in (int, float) else json_text(value)
 
 
 def json_text(value: Any) -> str:

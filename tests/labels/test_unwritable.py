@@ -8,7 +8,7 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,19 @@ def small_disk(size: int = 1000) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nothing can be written into the folder. Root may write anywhere, and becomes another user."""
+    user = os.geteuid()
+    folder.chmod(0o500)
+    try:
+        os.seteuid(user or 65534)
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
 
 
 def message_of(action: Callable[[], object]) -> str:
@@ -127,6 +140,23 @@ def test_a_folder_in_which_nobody_may_write_is_found_before_long_work(check: Cal
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_mount_point_cannot_be_replaced() -> None:
     assert "is a mount point" in message_of(lambda: check_folder(Path("/proc"), overwrite=True))
+
+
+@pytest.mark.parametrize("write", [check_file, check_folder, whole_file, whole_folder])
+def test_a_read_only_folder_is_one_message(
+    isolated: Path, write: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    (isolated / "shared").mkdir()
+
+    def enter() -> None:
+        with read_only(isolated / "shared"), write(isolated / "shared" / "out") or nullcontext():
+            pass
+
+    said = message_of(enter)
+    assert said.endswith(
+        "cannot be written (Permission denied). Nothing was changed. Choose a folder in which you may write."
+    )
+    assert list((isolated / "shared").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_one_message(isolated: Path) -> None:

@@ -58,11 +58,7 @@ def test_an_export_writes_the_texts_that_its_offsets_index(
     for _ in range(2):  # the second call replaces the folder
         export_file(store, "out.jsonl", codebook, texts="texts")
     rows = [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]
-    texts = {
-        path.stem: path.open(encoding="utf-8", newline="").read()
-        for path in Path("texts").iterdir()
-        if path.suffix == ".txt"
-    }
+    texts = {path.stem: path.read_bytes().decode() for path in Path("texts").glob("*.txt")}
     assert len(texts) == 3
     assert {row["document_id"] for row in rows} == {*texts, "elsewhere"}
     found = [row for row in rows if row["document_id"] in texts]

@@ -40,6 +40,7 @@ COMMANDS = {
     "export huggingface": (
         *("annotations", "export", "--store", "s.db", "--codebook", "book.toml", "--format", "huggingface"),
     ),
+    "export --texts": ("annotations", "export", "out.jsonl", "--store", "s.db", "--codebook", "book.toml", "--texts"),
     "ingest": ("ingest", "article.txt", "--store"),
 }
 ENDINGS = {"predict": ".csv", "doubts": ".csv", "export csv": ".csv", "export jsonl": ".jsonl", "ingest": ".db"}
