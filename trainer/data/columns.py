@@ -97,6 +97,7 @@ class Labelling:
         classes = np.asarray(self.classes)
         if self.form == "set":
             return [tuple(classes[row].tolist()) for row in assigned]
+        # One name per row. The type is object only if "" is needed, which an array of numbers cannot contain.
         names = classes[assigned.argmax(axis=1)]
         return names if assigned.any(axis=1).all() else np.where(assigned.any(axis=1), names.astype(object), "")
 
@@ -208,6 +209,7 @@ def _indicator(rows: Sequence[Sequence[Any]], columns: tuple[Value, ...]) -> _Gi
 def _label(value: Any, number: int) -> Value:
     plain: Any = value.item() if isinstance(value, np.generic) else value
     whole = isinstance(plain, float) and plain.is_integer()
+    # `plain == plain` excludes nan, which pandas uses for a missing label.
     if isinstance(plain, float) and not whole and plain == plain:
         raise ColumnError(f"y[{number}] is {plain!r}, a continuous value, not a label. Use names or whole numbers.")
     if not whole and not isinstance(plain, str | int):

@@ -128,6 +128,7 @@ def _gold_examples(
     resolution = resolve(events, codebook, store.codebooks.history() if store else None)
     dates = store.documents.dates() if store else {}
     first = store.documents.first_versions() if store else {}
+    # In document order, so that the examples do not depend on the order of labelling or on the database.
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
     drawn = _draws(events)
     examples = [
@@ -297,6 +298,7 @@ def train_test_split(
     y = table[column]
     label_sets = Labelling.of(y).label_sets(y)
     examples = build_examples(read_texts(table.text), label_sets, table.get("document_id"))
+    # The same division as in experiments: a random split of rows would put near-duplicates into both tables.
     _, test = make_split(examples, (1 - test_size, test_size), seed)
     held_out = {example.id for example in test}
     is_test = [example.id in held_out for example in examples]

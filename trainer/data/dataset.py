@@ -53,6 +53,7 @@ class Dataset:
     @property
     def evaluation_hash(self) -> str:
         """16 hex digits of the texts and labels of validation and test. Figures with equal hashes can be compared."""
+        # With validation, because the choice between runs is made on validation.
         return self._hash_of("validation", "test")
 
     def _hash_of(self, *names: str) -> str:
@@ -78,6 +79,7 @@ def load_dataset(experiment: Experiment) -> Dataset:
         parts = _file_parts(experiment, files)
         dataset = _described(files.codebook, parts, data.train, files.notes, divided=not data.test)
         return replace(dataset, values=files.values)
+    # Imported here, so that training on files does not load the label store.
     from trainer.data.corpus import source_examples
 
     codebook, named = _codebook(experiment), _named_ids(experiment)
@@ -103,6 +105,7 @@ def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Expe
 
 def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool) -> Dataset:
     """Build a dataset from its parts, and append notes on the parts to the given notes."""
+    # Refused before training: such a label could never be predicted, and a report with F1 = 0 would not say why.
     if absent := absent_labels(codebook, parts["train"]):
         raise ExperimentError(
             f"{source}: no train example has the label {', '.join(absent)}. Label some sentences with it, remove it "
@@ -275,6 +278,7 @@ def write_predictions(path: Path, labels: Sequence[str], parts: Mapping[str, Pre
     import pyarrow as pa
     from pyarrow import parquet
 
+    # An explicit schema: from rows without a label, pyarrow would infer the type null for the lists.
     columns = {
         **dict.fromkeys(("example_id", "document_id", "text"), pa.string()),
         **dict.fromkeys(("gold", "labels"), pa.list_(pa.string())),

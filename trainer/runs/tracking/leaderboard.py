@@ -55,6 +55,7 @@ def leaderboards(experiment: str) -> list[Board]:
     Raises:
         TrackingError: there is no MLflow store, or the experiment does not exist or was deleted.
     """
+    # Scores can be compared only if the runs have the same split, gold and codebook.
     groups: dict[tuple[str, ...], list[RunRow]] = {}
     rows = _rows_of_file(experiment)
     for row in list_runs(experiment) if rows is None else rows:

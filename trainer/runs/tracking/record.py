@@ -87,6 +87,7 @@ def new_record(
     command: Command, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], **rest: Any
 ) -> Record:
     """Return the record of a new run; parameters are converted to the types of JSON."""
+    # As they are after saving and reading, so that a run is logged with the same values now and later.
     values = json.loads(json.dumps(params))
     return Record(
         id=uuid.uuid4().hex, command=command, experiment=experiment, name=name, params=values, tags=dict(tags), **rest

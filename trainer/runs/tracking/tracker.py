@@ -88,6 +88,7 @@ class Tracker:
         """Log one part of the data as an MLflow dataset: its size, columns and digest, but not its texts."""
         import pandas as pd
 
+        # MLflow stores only the schema and the number of rows, so the cells can be empty.
         columns = {"text": [""] * rows, "labels": [""] * rows}
         with mlflow_store("written") as mlflow:
             dataset = mlflow.data.from_pandas(pd.DataFrame(columns), source=source, name=part, digest=digest)
@@ -121,6 +122,7 @@ class _ArtefactFlavor:
         from mlflow.models import ModelSignature
         from mlflow.types.schema import AnyType, ColSpec, Schema
 
+        # Links instead of copies: an encoder may have gigabytes, and MLflow copies this folder to its store anyway.
         root = Path(path)
         shutil.copytree(folder, root / "artifacts" / ARTEFACT, copy_function=_link_or_copy)
         shutil.copyfile(_LOADING_CODE, root / _LOADING_CODE.name)
@@ -158,7 +160,7 @@ def _environment(mlflow_version: str) -> dict[str, str]:
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """Make a hard link if the file system allows it, else a copy: MLflow copies the content to its store anyway."""
+    """Make a hard link if the file system allows it, else a copy."""
     try:
         os.link(source, target)
     except OSError:
