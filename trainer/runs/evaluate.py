@@ -26,7 +26,7 @@ from trainer.evaluation.metrics import count, defined
 from trainer.evaluation.plots import draw_plots
 from trainer.evaluation.report import CodebookReference
 from trainer.model.model import Manifest, Model, folder_size
-from trainer.runs.tracking.connection import connect
+from trainer.runs.tracking.connection import check_server, connect
 from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record
 from trainer.runs.tracking.track import track_finished
 
@@ -117,6 +117,8 @@ def evaluate_file(
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
+    if track:
+        check_server()
     labelled = read_labelled([(data, "test")], model.codebook, options or ReadingOptions())
     examples = labelled.examples[0]
     assert model.manifest is not None

@@ -44,6 +44,7 @@ from trainer.evaluation.plots import draw_learning_curve
 from trainer.model.model import Model
 from trainer.runs.evaluate import predict_examples
 from trainer.runs.run import fit_model
+from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
 from trainer.runs.tracking.track import open_run
 
@@ -268,6 +269,8 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
     if world_size() > 1:
         raise ExperimentError("a learning curve runs in one process: start it without torchrun or accelerate.")
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
+    if experiment.tracking.enabled:
+        check_server()
     dataset = load_dataset(experiment)
     record = record_experiment("learning-curve", experiment, dataset, beside="learning-curves")
     with sole_writer(out), open_run(record, enabled=experiment.tracking.enabled) as run:

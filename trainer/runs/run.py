@@ -43,6 +43,7 @@ from trainer.runs.evaluate import (
     predict_examples,
     write_report,
 )
+from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
 from trainer.runs.tracking.track import open_run
 
@@ -218,6 +219,8 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     silence_libraries()
     # Checked now as well as at the end, because training may take hours.
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
+    if experiment.tracking.enabled and required:
+        check_server()
     dataset = load_dataset(experiment)
     record = record_experiment("train", experiment, dataset)
     checkpoints = checkpoint_folder(out)

@@ -25,6 +25,7 @@ from trainer.environment import silence_libraries, world_size
 from trainer.evaluation import Report
 from trainer.runs.run import run_experiment
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, open_study, require_optuna, require_ray, run_jobs
+from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, read_record, record_experiment
 from trainer.runs.tracking.track import OpenRun, open_run
 
@@ -90,6 +91,8 @@ def run_sweep(experiment: Experiment, out: Path, *, overwrite: bool = False) -> 
     refuse_occupied(
         out, overwrite=overwrite or (out / STUDY).is_file(), reads=files_read(experiment) if overwrite else ()
     )
+    if experiment.tracking.enabled:
+        check_server()
     with sole_writer(out):
         return _sweep(experiment, out, space, overwrite=overwrite)
 

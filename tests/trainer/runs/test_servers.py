@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -53,11 +54,12 @@ def tracked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @contextmanager
-def listening(answer: bytes | None = None, *, endless: bool = False) -> Iterator[str]:
-    """A server that answers each request with these bytes, or accepts connections and never answers.
+def listening(*answers: bytes, endless: bool = False) -> Iterator[str]:
+    """A server that gives these answers in turn, the last again and again; without answers it only accepts connections.
 
     With `endless`, the server goes on sending headers.
     """
+    left = list(answers)
     ended = threading.Event()
 
     def serve(server: socket.socket) -> None:
@@ -68,9 +70,9 @@ def listening(answer: bytes | None = None, *, endless: bool = False) -> Iterator
             except OSError:
                 return
             held.append(connected)
-            if answer is not None:
+            if left:
                 connected.recv(65536)
-                connected.sendall(answer)
+                connected.sendall(left.pop(0) if len(left) > 1 else left[0])
                 while endless and not ended.wait(0.2):
                     connected.sendall(b"X-More: 1\r\n")
                 connected.close()
@@ -127,6 +129,18 @@ def test_any_other_answer_comes_from_a_server_that_is_up(tracked_at: Any, code: 
         check_server(tracked_at(uri))
 
 
+def test_an_unknown_certificate_is_left_to_mlflow(tracked_at: Any) -> None:
+    with listening(b"not TLS") as uri:
+        check_server(tracked_at(uri.replace("http:", "https:")))
+
+
+def test_the_users_own_number_of_retries_is_respected(tracked_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    answers = [status("503 Service Unavailable"), status("503 Service Unavailable"), status("200 OK")]
+    with listening(*answers) as uri:
+        check_server(tracked_at(uri))
+
+
 def test_the_users_own_patience_is_respected(tracked_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")  # above the limits of `quick`
     with listening() as uri, pytest.raises(TrackingError, match=r"\(no answer within 4 seconds\)"):
@@ -147,58 +161,55 @@ def test_nothing_is_trained_or_listed_with_a_server_that_is_down(
 
 
 @pytest.fixture
-def server(isolated: Path, mlflow_template: Path) -> Iterator[Any]:
-    """Start and stop a real MLflow server on one port."""
+def server(isolated: Path, mlflow_template: Path) -> Iterator[tuple[str, int]]:
+    """The address and the process group of a real MLflow server."""
     shutil.copy(mlflow_template, isolated / "server.db")
     port = closed_port()
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> str:
-        place = ("--backend-store-uri", f"sqlite:///{isolated / 'server.db'}", "--artifacts-destination", "artifacts")
-        options = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
-        command = [sys.executable, "-m", "mlflow", "server", *place, *options]
-        with (isolated / "server.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=isolated, stdout=log, stderr=log, start_new_session=True)
-        started.append(process)
-        while True:
+    place = ("--backend-store-uri", f"sqlite:///{isolated / 'server.db'}", "--artifacts-destination", "artifacts")
+    options = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
+    command = [sys.executable, "-m", "mlflow", "server", *place, *options]
+    with (isolated / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=isolated, stdout=log, stderr=log, start_new_session=True)
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
             assert process.poll() is None, (isolated / "server.log").read_text()
-            with socket.socket() as probe:
-                if not probe.connect_ex(("127.0.0.1", port)):
-                    return f"http://127.0.0.1:{port}"
-
-    def stop() -> None:
-        process = started.pop()
-        os.killpg(process.pid, 9)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-    yield start, stop
-    if started:
-        stop()
 
 
 @pytest.mark.slow
-def test_a_run_outlives_a_server_that_goes_away_and_is_logged_when_the_server_is_back(
-    experiment_of: MakeExperiment, isolated: Path, server: Any, tracked_at: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_run_outlives_a_server_that_stops_answering_and_is_logged_when_the_server_goes_on(
+    experiment_of: MakeExperiment,
+    isolated: Path,
+    server: tuple[str, int],
+    tracked_at: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    start, stop = server
-    monkeypatch.setattr(connection, "_SECONDS_TO_ANSWER", 20)  # a loaded machine starts a server slowly
-    monkeypatch.setattr(connection, "_SECONDS_FOR_THE_PROBE", 40)
-    tracked_at(start())
+    uri, group = server
+    tracked_at(uri)
+    with monkeypatch.context() as patient:
+        patient.setattr(connection, "_SECONDS_FOR_THE_PROBE", 60)  # a loaded machine starts a server slowly
+        patient.setattr(connection, "_SECONDS_TO_ANSWER", 60)
+        check_server(uri)
     original = runs.fit_model
 
     def fit_model(*arguments: Any, **options: Any) -> Any:
         fitted = original(*arguments, **options)
-        stop()
+        os.killpg(group, signal.SIGSTOP)
         return fitted
 
     monkeypatch.setattr(runs, "fit_model", fit_model)
+    monkeypatch.setattr(connection, "_SECONDS_TO_ANSWER", 3)
+    monkeypatch.setattr(connection, "_SECONDS_FOR_THE_PROBE", 5)
     experiment = experiment_of("majority", tracking={"enabled": True, "register_as": "m"})
     result = run_experiment(experiment, isolated / "out")
-    assert "the connection was refused" in result.tracked.problem
+    assert "no answer within 3 seconds" in result.tracked.problem
     assert result.run_id == ""
     assert mlflow.active_run() is None
+    os.killpg(group, signal.SIGCONT)
 
-    start()
     printed = run("track", "out")
     assert "registered as version 1." in printed
     [logged] = mlflow.search_runs(search_all_experiments=True, output_format="list")

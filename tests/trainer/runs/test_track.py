@@ -119,6 +119,30 @@ def test_a_deleted_database_loses_no_run(
     assert [run.info.status for run in logged_runs()] == ["FINISHED"]
 
 
+def test_an_interrupt_while_a_run_is_logged_loses_no_run(
+    experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(track, "log_model", interrupt)
+        result = run_experiment(experiment_of("majority", tracking=TRACKED), isolated / "out")
+    assert result.tracked.problem == "logging was interrupted."
+    assert "logged as MLflow run" in run("track", "out")
+    assert [run.info.status for run in logged_runs()] == ["FINISHED"]
+
+
+def test_a_database_of_another_version_of_mlflow_is_explained(
+    experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect("mlflow.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'acf3f17fdcc7'")
+    said = nothing_was_fitted(experiment_of("majority", tracking=TRACKED), isolated / "out", monkeypatch)
+    assert "Another version of MLflow wrote this database." in said
+    assert f"`mlflow db upgrade {mlflow_store}`" in said
+
+
 def test_a_model_that_cannot_be_registered_is_tracked(
     experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, after_fitting: Any
 ) -> None:

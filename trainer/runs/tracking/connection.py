@@ -10,11 +10,13 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +31,9 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
 _CLOCK_STEP = 5.0
 """Tolerance in seconds for the start time of a process, which shifts if the system clock is adjusted."""
-_PATIENCE, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_LONGEST = 300
+"""Maximum length of another program's message in a message of ours."""
 _SECONDS_TO_ANSWER = 4
 _SECONDS_FOR_THE_PROBE = 7
 """Limit that includes looking up the host name, which has no timeout of its own."""
@@ -59,40 +63,62 @@ def mlflow_store(what: str) -> Iterator[Any]:
         yield mlflow
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingError(
-            f"the MLflow store at {shown_store()} could not be {what} ({first_line(error)}). Check MLFLOW_TRACKING_URI."
+            f"the MLflow store at {shown_store()} could not be {what} ({first_line(error)}). {_repair(error)}"
         ) from error
+
+
+def _repair(error: Exception) -> str:
+    """Return what to do about an error of MLflow's store."""
+    text = str(error)
+    if "out-of-date database schema" in text or "Can't locate revision" in text:
+        return (
+            "Another version of MLflow wrote this database. Copy the database, then upgrade it with "
+            f"`mlflow db upgrade {shown_store()}`, or install that version of MLflow."
+        )
+    if isinstance(error, OSError) and error.filename:
+        return f"Check that {error.filename} can be written."
+    return "Check MLFLOW_TRACKING_URI."
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened, or the error's type if it has no message."""
-    return next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+    return next(iter(str(error).splitlines()), "")[:_LONGEST] or type(error).__name__
 
 
 def shown_store() -> str:
     """Return the URI of the MLflow store without its password."""
     import mlflow
 
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", str(mlflow.get_tracking_uri()))
+    return without_password(str(mlflow.get_tracking_uri()))
+
+
+def without_password(uri: str) -> str:
+    """Return a URI with its password replaced by asterisks."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
 # -- a server
 
 
-def check_server(uri: str) -> None:
+def check_server(uri: str = "") -> None:
     """Check that the MLflow server at an HTTP address answers; other stores are not checked.
 
-    MLflow itself would repeat a request for minutes before it reports an error. The user's own values of MLflow's
-    settings for the number of retries and the timeout are respected.
+    MLflow itself would repeat a request for minutes before it reports an error, and its import takes seconds. The
+    user's own values of MLflow's settings for the number of retries and the timeout are respected.
+
+    Args:
+        uri: address of the server; empty for the address in MLFLOW_TRACKING_URI.
 
     Raises:
         TrackingError: the server does not answer within seconds, or a proxy reports that the server is down.
     """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri.startswith(("http://", "https://")) or time.monotonic() < _answered.get(uri, 0) + _SECONDS_TRUSTED:
         return
     problem = _problem_of_server(uri)
     if problem:
         raise TrackingError(
-            f"the MLflow server at {shown_store()} does not answer ({problem}). Start the server or correct "
+            f"the MLflow server at {without_password(uri)} does not answer ({problem}). Start the server or correct "
             "MLFLOW_TRACKING_URI. If this variable is not set, MLflow logs to mlflow.db in the working folder."
         )
     _answered[uri] = time.monotonic()
@@ -102,47 +128,59 @@ def _problem_of_server(uri: str) -> str:
     """Return the reason why a server does not answer; empty if it answers."""
     found: list[str] = []
     # In a thread, because no timeout limits the lookup of a host name or an answer that never ends.
-    thread = threading.Thread(target=lambda: found.append(_ask(uri)), daemon=True)
+    thread = threading.Thread(target=lambda: found.append(_ask_often(uri)), daemon=True)
     thread.start()
-    patient = os.environ.get(_PATIENCE) or os.environ.get(_TIMEOUT)
+    patient = os.environ.get(_RETRIES) or os.environ.get(_TIMEOUT)
     thread.join(None if patient else _SECONDS_FOR_THE_PROBE)
     return found[0] if found else f"no answer within {_SECONDS_FOR_THE_PROBE} seconds"
 
 
+def _ask_often(uri: str) -> str:
+    """Ask a server once, or as often as the user has set for MLflow, with growing pauses."""
+    problem = _ask(uri)
+    for attempt in range(int(os.environ.get(_RETRIES) or 0)):
+        if not problem:
+            break
+        time.sleep(2**attempt)
+        problem = _ask(uri)
+    return problem
+
+
 def _ask(uri: str) -> str:
-    """Request the health page of a server, with the credentials and certificates that MLflow uses."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
+    """Request the health page of a server; returns the problem, or an empty string."""
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
 
+    address = urlsplit(uri)
+    place = address._replace(netloc=address.netloc.rpartition("@")[2], path=f"{address.path.rstrip('/')}/health")
     timeout = float(os.environ.get(_TIMEOUT) or _SECONDS_TO_ANSWER)
-    retries = int(os.environ.get(_PATIENCE) or 0)
     try:
-        answer = http_request(
-            get_default_host_creds(uri), "/health", "GET", max_retries=retries, timeout=timeout, raise_on_status=False
-        )
-    except (MlflowException, OSError) as error:
-        return _reason(error, uri, timeout)
-    # Any other status comes from a server that is up: an old version of MLflow has no health page.
-    return f"status {answer.status_code}" if answer.status_code in (502, 503, 504) else ""
+        with urlopen(Request(place.geturl()), timeout=timeout):  # noqa: S310  # http or https, see `check_server`
+            return ""
+    except HTTPError as error:
+        # Any other status comes from a server that is up: it asks for a password, or is old and has no health page.
+        return f"status {error.code}" if error.code in (502, 503, 504) else ""
+    except (OSError, HTTPException) as error:
+        return _reason(getattr(error, "reason", error), address.hostname or "", timeout)
 
 
-def _reason(error: BaseException, uri: str, timeout: float) -> str:
-    """Explain a failed request: MLflow's message repeats the request and the names of several classes."""
-    text = str(error)
-    if re.search(r"timed? ?out", text, re.IGNORECASE):
+def _reason(error: object, host: str, timeout: float) -> str:
+    """Explain a failed request; empty if only the certificate is unknown, because MLflow has settings of its own."""
+    if isinstance(error, ssl.SSLError):
+        return ""
+    if isinstance(error, TimeoutError):
         return f"no answer within {timeout:g} seconds"
-    if re.search(r"resol(ve|ution)|Name or service not known|getaddrinfo", text):
-        return f"the host name {urlsplit(uri).hostname} is unknown"
-    if "refused" in text:
+    if isinstance(error, socket.gaierror):
+        return f"the host name {host} is unknown"
+    if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
-    return first_line(error)
+    return str(error)[:_LONGEST] or type(error).__name__
 
 
 @contextmanager
 def impatient() -> Iterator[None]:
     """Let MLflow give up after the first failed request, unless the user has set the number of retries."""
-    settings = {_PATIENCE: "0", _TIMEOUT: str(_SECONDS_TO_ANSWER)}
+    settings = {_RETRIES: "0", _TIMEOUT: str(_SECONDS_TO_ANSWER)}
     added = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -165,6 +203,7 @@ def connect(*, create: bool = True) -> None:
         TrackingError: the store cannot be reached, or does not exist while `create` is false.
     """
     silence_libraries()
+    check_server()
     if not create:
         refuse_missing_store()
     with mlflow_store("reached") as mlflow:

@@ -60,6 +60,8 @@ class OpenRun:
         try:
             model_uri = log_folder(self._tracker, self.record, folder)
             self._tracker.incomplete = False
+        except KeyboardInterrupt:
+            return Tracked(problem="logging was interrupted.")
         except Exception as error:
             return Tracked(problem=describe(error))
         return _note(folder, self.record, _register(self.record, self._tracker.run_id, model_uri))
