@@ -225,3 +225,37 @@ def test_groups_are_documents_and_a_blank_is_a_group_of_its_own() -> None:
 def test_examples_are_made_of_whole_rows_only(texts: Any, labels: Any, groups: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         build_examples(texts, labels, groups)
+
+
+# -- labels as they come from files
+
+
+def test_lists_written_as_text_are_sets_of_labels() -> None:
+    column = pd.Series(["['aid', 'truce']", '["aid"]', "[]"])
+    labelling = Labelling.of(column)
+    assert (labelling.form, labelling.classes) == ("set", ("aid", "truce"))
+    assert labelling.label_sets(column) == [("aid", "truce"), ("aid",), ()]
+
+
+def test_names_that_differ_in_case_or_white_space_are_one_label(caplog: pytest.LogCaptureFixture) -> None:
+    labelling = Labelling.of(["aid", "aid", "Aid", " aid\u00a0", "truce"])
+    assert labelling.classes == ("aid", "truce")
+    assert "y: 'Aid' and 'aid' differ only in case or white space, and are one label: 'aid'." in caplog.text
+    assert labelling.label_sets(["AID", "Truce "]) == [("aid",), ("truce",)]
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "<NA>", None, float("nan"), pd.NA])
+def test_a_missing_label_is_refused_never_none(value: Any) -> None:
+    with pytest.raises(ColumnError, match=r"^y\[1\] is .*, not a label\. Write \"\" if no label applies, and remove"):
+        Labelling.of(["aid", value, "truce"])
+
+
+def test_a_cell_that_is_not_a_label_is_refused_with_its_row() -> None:
+    with pytest.raises(ColumnError, match=r"^y\[1\]: a label cell must contain the name of a label"):
+        Labelling.of(["aid", '{"start": 1}'])
+
+
+def test_minus_1_and_1_have_names_of_their_own() -> None:
+    labelling = Labelling.of([-1, 1, 0])
+    assert labelling.codebook.label_names == ("minus_1", "0", "1")
+    assert labelling.label_sets([1, -1]) == [("1",), ("minus_1",)]
