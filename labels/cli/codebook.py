@@ -14,9 +14,9 @@ from labels.cli.terminal import (
     LabelColumnOption,
     StoreOption,
     console,
+    error_console,
     find_codebook,
     print_next,
-    say,
     table,
     write_out,
 )
@@ -79,15 +79,15 @@ def codebook_infer(
     text = dump_codebook(reading.codebook)
     if out is None:
         write_out(text)
-        # Standard output is the codebook, so that it can be redirected into a file.
-        for note in reading.notes:
-            say(f"Note: {note}.", err=True)
     else:
         write_whole(out, [text])
-        if reading.values:
-            console.print(label_value_table(reading.values))
-        for note in reading.notes:
-            console.print(f"Note: {note}.")
+    # Without --out, standard output is the codebook, which may be redirected into a file.
+    remarks = error_console if out is None else console
+    if reading.values:
+        remarks.print(label_value_table(reading.values))
+    for note in reading.notes:
+        remarks.print(f"Note: {note}.")
+    if out is not None:
         following = command("codebook", "check", out)
         console.print(f"Wrote {out}. Next: write the definitions, then type `{following}`.", soft_wrap=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from labels.cli.terminal import table
+from labels.unicode.invisible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +32,7 @@ class NamedValue(Protocol):
 
 def label_value_table(values: Sequence[NamedValue], rest: str = "") -> Table:
     """Build the table with at most 20 values; `rest` is the file that contains the others."""
-    rows = ((found.value, found.name or "(no label)", f"{found.rows:,}") for found in values[:_SHOWN])
+    rows = ((visible(found.value), found.name or "(no label)", f"{found.rows:,}") for found in values[:_SHOWN])
     more = len(values) - _SHOWN
     caption = f"{more} more values{f' are in {rest}' if rest else ''}" if more > 0 else None
     return table(("value in the file", "label", "rows"), rows, align="tlr", caption=caption)

@@ -34,13 +34,16 @@ _WIDTH_IN_FILES = 110
 
 
 class _Lazy:
-    """A rich console for standard output, created on first use because importing rich is slow."""
+    """A rich console, created on first use because importing rich is slow."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
 
     @cached_property
     def _console(self) -> Console:
         from rich.console import Console
 
-        plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+        plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "stderr": self._stderr}
         found = Console(**plain)
         # In a file or a pipe a line is as long as it is, and a table needs a width that does not depend on a window.
         if not found.is_terminal:
@@ -58,6 +61,9 @@ def _shown(value: Any) -> Any:
 
 
 console = _Lazy()
+"""The console for standard output."""
+error_console = _Lazy(stderr=True)
+"""The console for standard error, for remarks beside output that can be redirected into a file."""
 
 
 def say(line: str, *, newline: bool = True, err: bool = False) -> None:

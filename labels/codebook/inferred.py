@@ -51,7 +51,8 @@ def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusiv
     if exclusive and len(values) == 1 and not some_empty:
         raise CodebookError(
             f"{name}: every row has the label '{next(iter(values))}', so there is nothing to distinguish. "
-            "Add rows with other labels, or write `none` in rows to which the label does not apply."
+            "Add rows with other labels, or write `none` in rows to which the label does not apply (rows with a blank "
+            "cell are left out)."
         )
     content = {
         "name": name,

@@ -273,6 +273,6 @@ def test_settings_of_an_evaluation_are_checked(table: pd.DataFrame) -> None:
     with pytest.raises(ExperimentError, match=r"evaluate: a parameter is not valid\.\n  evaluation.confidence: "):
         classifier.evaluate(table.text, table.labels, confidence=95)
     with pytest.raises(
-        ColumnError, match=r"y\[0\]: label 'Aid' is not in codebook 'labels' 1 \(did you mean 'aid'\?\)"
+        ColumnError, match=r"y\[0\]: label 'Aidd' is not in codebook 'labels' 1 \(did you mean 'aid'\?\)"
     ):
-        classifier.evaluate(["a"], [["Aid"]])
+        classifier.evaluate(["a"], [["Aidd"]])

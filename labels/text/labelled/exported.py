@@ -44,11 +44,13 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
     """Keep one row per sentence if the rows are decisions of annotators; other rows are all kept.
 
     Raises:
-        DataError: two annotators decided on a sentence and nobody adjudicated, or the file has several versions of its
-            codebook.
+        DataError: two annotators decided on a sentence and nobody adjudicated; or the file has several versions of its
+            codebook, is an export without texts, or has answers of Prodigy that are not labels.
     """
     found = list(rows)
     _refuse_versions(path, found)
+    _refuse_without_texts(path, found)
+    _refuse_answers(path, found)
     events = [(number, row, kind) for number, row in found if (kind := _kind(row))]
     others = [(number, row) for number, row in found if not _kind(row)]
     kept, notes = _standing(path, events)
@@ -146,6 +148,22 @@ def _refuse_versions(path: Path, rows: list[Numbered]) -> None:
         raise DataError(
             f"{path}: this export contains several versions of its codebook, with different labels. {_ADVICE}"
         )
+
+
+def _refuse_without_texts(path: Path, rows: list[Numbered]) -> None:
+    if any("event_id" in row and "sentence_id" in row and "text" not in row for _, row in rows):
+        raise DataError(f"{path}: this export has no texts. Export the annotations with --format jsonl.")
+
+
+def _refuse_answers(path: Path, rows: list[Numbered]) -> None:
+    """Refuse records of Prodigy whose label was rejected or ignored: the label is only the question there."""
+    for number, row in rows:
+        if row.get("answer") in ("reject", "ignore") and ("_task_hash" in row or "_input_hash" in row):
+            raise DataError(
+                f"{DataError.place(path, number)}: the answer of this Prodigy record is '{row['answer']}', so nobody "
+                "decided that its label applies. Import the file with `communique annotations import FILE --format "
+                'prodigy`, and train with data.source = "store".'
+            )
 
 
 def _refuse_two_annotators(path: Path, rows: Iterable[Numbered]) -> None:

@@ -78,6 +78,7 @@ def read_labels(
     names = None if codebook is None else LabelNames(codebook)
     decisions = [(path, _decide(cells, names, blank)) for path, cells in files]
     everything = [decision for _, own in decisions for decision in own]
+    _refuse_indicators(everything)
     values = LabelValues([decision.content for decision in everything if decision.content], names)
     sets = [None if d.content is None else values.labels(d.content, d.cell.place) for d in everything]
     multi_label = _is_multi_label(everything, sets, codebook)
@@ -186,6 +187,17 @@ def _refuse_mostly_blank(decisions: Sequence[_FileDecisions]) -> None:
                 f"  nobody decided: {len(own) - blank} rows count. Set data.blank = "
                 '"undecided" in the experiment, or use --blank undecided.'
             )
+
+
+def _refuse_indicators(decisions: Sequence[_Decision]) -> None:
+    """Refuse lists that are all [0, 1] or [1, 0]: one 0 or 1 per label. `parse_cell` refuses all other such lists."""
+    contents = {decision.content for decision in decisions if decision.content is not None}
+    if contents and all(content.is_list and sorted(content.values) == ["0", "1"] for content in contents):
+        place = next(decision.cell.place for decision in decisions if decision.content is not None)
+        raise DataError(
+            f"{place}: all lists contain one 0 and one 1, which look like one number per label. Write the names of the "
+            "labels instead."
+        )
 
 
 def _is_multi_label(decisions: Iterable[_Decision], sets: Iterable[LabelSet], codebook: Codebook | None) -> bool:

@@ -190,6 +190,23 @@ def test_equal_short_texts_of_two_annotators_are_not_one_sentence() -> None:
     assert len(read(write(rows)).examples[0]) == 22
 
 
+def test_an_export_without_texts_is_refused(store: Store) -> None:
+    fill(store, one_annotator)
+    with pytest.raises(DataError, match=r"a\.jsonl: this export has no texts\. Export .* with --format jsonl"):
+        read(exported(store, "a.jsonl", "standoff"))
+
+
+@pytest.mark.parametrize("answer", ["reject", "ignore"])
+def test_a_label_that_an_annotator_rejected_is_refused(write_jsonl: Callable[..., Path], answer: str) -> None:
+    record = {"text": "x", "label": "aid", "answer": "accept", "_task_hash": 1}
+    assert len(read(write_jsonl("a.jsonl", [record])).examples[0]) == 1
+    path = write_jsonl("a.jsonl", [record, record | {"answer": answer}])
+    with pytest.raises(
+        DataError, match=rf"a\.jsonl:2: the answer of this Prodigy record is '{answer}'.*--format prodigy"
+    ):
+        read(path)
+
+
 @pytest.mark.parametrize("stamp", ["{", "[]", "3", "null", '{"event": 1}'])
 def test_a_broken_stamp_is_ignored(stamp: str) -> None:
     rows = [{"text": "x", "labels": "aid", "annotator": "ana", "communique": stamp}]

@@ -71,6 +71,7 @@ def test_infer_prints_the_codebook_alone_and_its_notes_beside() -> None:
     assert load_codebook("shown.toml").label_names == ("Truce", "pomoshch")
     assert "Note: a.csv: 1 of 62 rows left out" in result.stderr
     assert "'Truce' 30, 'truce' 1" in result.stderr
+    assert "помощь pomoshch 30" in " ".join(result.stderr.split())
     printed = run(*arguments, "--blank", "none", "--out", "mine.toml")
     assert load_codebook("mine.toml").allow_none
     assert "помощь pomoshch 30 truce Truce 1" in printed
