@@ -98,9 +98,17 @@ def csv_cell(value: Any) -> str:
     return str(value) if type(value) in (int, float) else json_text(value)
 
 
+_UNICODE_LINE_ENDS = "\x85\u2028\u2029"
+
+
 def json_text(value: Any) -> str:
-    """A value as JSON on one line; in ASCII if a text contains an unpaired surrogate, which UTF-8 cannot encode."""
+    """A value as JSON on one line; in ASCII if a text contains an unpaired surrogate, which UTF-8 cannot encode.
+
+    Unicode's own line ends are escaped: `str.splitlines` and other programs would end the line there.
+    """
     text = json.dumps(value, ensure_ascii=False)
+    for end in _UNICODE_LINE_ENDS:
+        text = text.replace(end, f"\\u{ord(end):04x}")
     return text if _encoded(text) is not None else json.dumps(value)
 
 

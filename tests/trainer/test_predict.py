@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -282,6 +283,15 @@ def test_one_text_with_two_line_ends_is_written_once(model: Model, write_jsonl: 
     assert report.left_out == 1
     assert "the same text with other line ends" in report.rejected[0]
     assert all(text_of(Path("texts"), row) == texts[0] for row in read_back(Path("out.jsonl")))
+
+
+def test_pandas_reads_a_csv_as_it_was_predicted(model: Model, write_jsonl: WriteJsonl) -> None:
+    texts = ["Oslo\rpledged", 'say "no",\r\nthen go', "\u2028=1+1 \ufeff", "'quoted'"]
+    path = write_jsonl("rows.jsonl", [{"text": text, "source": "a\rb"} for text in texts])
+    predict_files(model, [path], Path("out.csv"), split=False)
+    frame = pd.read_csv("out.csv", dtype=str, keep_default_na=False)
+    assert frame.text.tolist() == [text.strip() for text in texts]
+    assert frame.source.tolist() == ["a\rb"] * 4
 
 
 # -- files for spreadsheets

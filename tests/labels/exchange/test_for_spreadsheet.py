@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
 from typer.testing import CliRunner
 
 from labels.codebook.schema import dump_codebook
@@ -15,8 +17,11 @@ from labels.errors import InputError
 from labels.exchange.driver import export_file, import_file
 from labels.gold import standing
 from labels.output.apostrophes import APOSTROPHES
+from labels.records import Annotation, Sentence
 from labels.store import Store
+from labels.text.rows import read_rows
 from tests.labels.exchange.steps import MULTI, Row, bring_in, export
+from tests.labels.exchange.test_round_trips import fill, histories
 from trainer.cli import app
 
 Write = Callable[[str, list[Row]], Path]
@@ -67,17 +72,38 @@ def test_another_store_gets_the_same_decisions(filled: Store, new_store: Callabl
     assert sorted(stores[0][1]) == sorted(TEXTS)
 
 
-def test_a_plain_export_is_unchanged(filled: Store) -> None:
-    export(filled, "csv", Path("plain.csv"))
+@pytest.mark.parametrize("format", ["csv", "doccano", "activetigger"])
+def test_other_programs_read_a_plain_export_as_it_is_in_the_store(filled: Store, format: str) -> None:
+    export(filled, format, Path("plain.csv"))
     with Path("plain.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(file, strict=True))
     assert [row["text"] for row in rows] == TEXTS
     assert APOSTROPHES not in rows[0]
+    assert pd.read_csv("plain.csv", dtype=str, keep_default_na=False).to_dict("records") == rows
+    assert [row for _, row in read_rows(Path("plain.csv"))] == rows
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories(MULTI))
+def test_any_history_comes_back_from_a_spreadsheet_as_from_a_plain_file(
+    new_store: Callable[[], Store], history: tuple[list[Sentence], list[Annotation]]
+) -> None:
+    stores = []
+    for name in ("plain.csv", "safe.csv"):
+        with new_store() as store, new_store() as other:
+            fill(store, history)
+            export_file(store, name, MULTI, "csv", for_spreadsheet=name == "safe.csv")
+            import_file(other, name, MULTI, "csv")
+            stores.append((other.events.all(), other.documents.sentences()))
+    assert stores[0] == stores[1]
 
 
 @pytest.mark.parametrize(
     ("format", "name"),
-    [("jsonl", "a.jsonl"), ("doccano", "a.jsonl"), ("activetigger", "a.parquet"), ("huggingface", "a")],
+    [
+        *(("jsonl", "a.jsonl"), ("doccano", "a.jsonl"), ("activetigger", "a.parquet")),
+        *(("huggingface", "a"), ("huggingface", "a.csv")),
+    ],
 )
 def test_other_files_refuse_the_option(filled: Store, format: str, name: str) -> None:
     with pytest.raises(InputError, match=rf"{name}: --for-spreadsheet is only for CSV files.*--format csv"):
