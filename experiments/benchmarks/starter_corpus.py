@@ -29,7 +29,7 @@ from trainer.data.corpus import seed_examples
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, group_examples, make_split
 from trainer.environment import shipped, silence_libraries
-from trainer.evaluation import Outcome, build_report
+from trainer.evaluation.report import Outcome, build_report
 from trainer.runs.run import fit_model
 
 KINDS = ("majority", "keywords", "tfidf", "embedding", "finetune")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trainer.calibration.certificate import Certificate
-    from trainer.evaluation import Report
+    from trainer.evaluation.report import Report
     from trainer.model.model import Model
 
 _MANY_LABELS = 12

@@ -1,5 +1,6 @@
 """The saved model: files, prediction, export to ONNX, and the MLflow wrapper."""
 
+# Models that were logged to MLflow contain a copy of `pyfunc.py`, which imports this name.
 from trainer.model.model import Model
 
 __all__ = ["Model"]

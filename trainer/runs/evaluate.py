@@ -21,10 +21,9 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
-from trainer.evaluation import Outcome, Report, build_report
 from trainer.evaluation.metrics import count, defined
 from trainer.evaluation.plots import draw_plots
-from trainer.evaluation.report import CodebookReference
+from trainer.evaluation.report import CodebookReference, Outcome, Report, build_report
 from trainer.model.model import Manifest, Model, folder_size
 from trainer.runs.tracking.connection import check_server, connect
 from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record

@@ -33,7 +33,7 @@ from trainer.config.sections import CalibrationSection
 from trainer.data.dataset import Dataset, Predicted, files_read, load_dataset
 from trainer.data.splits import make_split
 from trainer.environment import silence_libraries
-from trainer.evaluation import Report
+from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact
 from trainer.runs.evaluate import (
     calibration_shortfalls,

@@ -22,7 +22,7 @@ from trainer.config.experiment import Experiment, dump_experiment, with_values
 from trainer.config.sections import SweepRange
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.environment import silence_libraries, world_size
-from trainer.evaluation import Report
+from trainer.evaluation.report import Report
 from trainer.runs.run import run_experiment
 from trainer.runs.sweep_trials import Job, SweepStudy, Trial, open_study, require_optuna, require_ray, run_jobs
 from trainer.runs.tracking.connection import check_server

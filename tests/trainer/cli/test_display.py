@@ -27,7 +27,7 @@ from trainer.cli.predict import print_predicted
 from trainer.cli.score import print_scored
 from trainer.cli.train import print_saved
 from trainer.data.splits import Split
-from trainer.evaluation import Report
+from trainer.evaluation.report import Report
 from trainer.model.model import Model
 from trainer.predict import PredictReport
 from trainer.runs.demo import Champion, Corpus

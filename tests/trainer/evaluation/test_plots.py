@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.evaluation import Outcome, build_report
 from trainer.evaluation.plots import _most_frequent, draw_plots
+from trainer.evaluation.report import Outcome, build_report
 
 MULTILABEL = ["f1_per_label.png", "precision_recall.png", "reliability.png"]
 

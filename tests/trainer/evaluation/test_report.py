@@ -10,8 +10,8 @@ import pytest
 
 from labels.errors import DataError
 from tests.lazy import Lazy
-from trainer.evaluation import Outcome, Report, build_report
 from trainer.evaluation.metrics import Interval, expected_calibration_error
+from trainer.evaluation.report import Outcome, Report, build_report
 
 sk = Lazy("sklearn.metrics")
 

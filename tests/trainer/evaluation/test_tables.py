@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.lazy import Lazy, needed
-from trainer.evaluation import Outcome, Report, build_report
+from trainer.evaluation.report import Outcome, Report, build_report
 
 mpl = Lazy("matplotlib")
 
