@@ -129,7 +129,8 @@ class Document:
 
     The offsets of all sentences refer to `text`. `synthetic` marks text that was written for a corpus and does not
     report real events. `source` is shown to people: it is the name of the file if the data state no source. `origin`
-    is the stated provenance; by default, it consists of `source`, `url` and `date`.
+    is the stated provenance; by default, it consists of `source`, `url` and `date`. `former_text` is the text that
+    communique 0.1 read from the same file, if it may differ; it only serves to recognise a document in an old store.
     """
 
     source: str
@@ -140,6 +141,7 @@ class Document:
     language: str = "en"
     synthetic: bool = False
     origin: Origin | None = field(default=None, compare=False)
+    former_text: str = field(default="", compare=False, repr=False)
 
     @property
     def stated_origin(self) -> Origin:
@@ -154,7 +156,7 @@ class Document:
     @property
     def former_ids(self) -> tuple[str, ...]:
         """The ids that earlier releases may have given to this document."""
-        texts = dict.fromkeys((self.text, self.text.replace("\r\n", "\n")))
+        texts = dict.fromkeys((self.text, self.text.replace("\r\n", "\n"), self.former_text or self.text))
         return tuple(former_document_id(self.source, text) for text in texts)
 
 

@@ -8,9 +8,9 @@ news archive is several documents. A file or row that cannot be read is reported
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labels.errors import DataError, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document, Origin
@@ -147,36 +147,43 @@ def _file_documents(path: Path, reject: Reject, note: Note) -> Iterator[Document
     refuse_binary(path)
     content = read_bytes(path)
     if is_rtf(content):
-        matter, text = Matter(), rtf_text(content, path)
+        found = _Content({}, rtf_text(content, path))
         note(f"{path}: this RTF file is read as its text")
     else:
-        matter, text = _parse(decode_page(content, path), path, note)
-    if not text.strip():
+        found = _parse(decode_page(content, path), path, note)
+    if not found.text.strip():
         raise DataError(f"{path}: the file contains no text. Remove the file, or check how it was saved.")
-    articles = None if matter else read_nexis(text) or read_factiva(text)
+    articles = None if found.matter else read_nexis(found.text) or read_factiva(found.text)
     if articles is None:
-        yield _document(matter, text, path, str(path))
+        document = _document(found.matter, found.text, path, str(path))
+        yield replace(document, former_text=found.former_text) if found.former_text else document
     else:
         note(f"{path}: this export of a news archive is read as {len(articles)} articles")
         yield from _article_documents(articles, path, reject)
 
 
-def _parse(content: str, path: Path, note: Note) -> tuple[Matter, str]:
+class _Content(NamedTuple):
+    matter: Matter
+    text: str
+    former_text: str = ""
+
+
+def _parse(content: str, path: Path, note: Note) -> _Content:
     """The metadata and the text of a file that is not binary."""
     refuse_web_archive(content, path)
     suffix = path.suffix.lower()
     if suffix in (".html", ".htm"):
-        return read_page(content, path)
+        return _Content(*read_page(content, path))
     if is_page(content):
         note(f"{path}: this web page is read as its article, although the extension is {suffix}")
-        return read_page(content, path)
+        return _Content(*read_page(content, path))
     matter, body = split_front_matter(content, path)
     if suffix == ".md":
-        return matter, markdown_text(body)
+        return _Content(matter, markdown_text(body), markdown_text(body, soft_break="\n"))
     if not is_html_fragment(body):
-        return matter, body
+        return _Content(matter, body)
     note(f"{path}: this part of a web page is read as its words, although the extension is {suffix}")
-    return matter, html_fragment_text(body)
+    return _Content(matter, html_fragment_text(body))
 
 
 def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) -> Iterator[Document]:

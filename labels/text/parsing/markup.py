@@ -27,18 +27,21 @@ _CODE_PAGE = re.compile(rb"\\ansicpg(\d+)")
 # -- Markdown
 
 
-def markdown_text(body: str) -> str:
+def markdown_text(body: str, *, soft_break: str = " ") -> str:
     """The plain text of Markdown, one paragraph per block.
 
     Link texts are kept; images, tags and fenced code are removed. A line break within a paragraph is a space, unless
     Markdown asks for a new line. Indented blocks are kept, because in articles most of them are paragraphs, not code.
+
+    Args:
+        soft_break: the text for a line break within a paragraph; communique 0.1 used a line feed.
     """
     from markdown_it import MarkdownIt
 
     blocks: list[str] = []
     for token in MarkdownIt("commonmark").parse(body):
         if token.type == "inline":
-            blocks.append(_BLANKS_AROUND_BREAK.sub("\n", "".join(_words(token))))
+            blocks.append(_BLANKS_AROUND_BREAK.sub("\n", "".join(_words(token, soft_break))))
         elif token.type == "html_block":
             blocks.append(html_fragment_text(token.content))
         elif token.type == "code_block":
@@ -46,10 +49,10 @@ def markdown_text(body: str) -> str:
     return "\n\n".join(block.strip() for block in blocks if block.strip())
 
 
-def _words(block: Token) -> Iterator[str]:
+def _words(block: Token, soft_break: str) -> Iterator[str]:
     for part in block.children or ():
         if part.type == "softbreak":
-            yield " "
+            yield soft_break
         elif part.type == "hardbreak" or (part.type == "html_inline" and _LINE_BREAK.fullmatch(part.content)):
             yield "\n"
         elif part.type not in ("image", "html_inline"):

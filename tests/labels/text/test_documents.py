@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labels.errors import DataError
-from labels.records import Document
+from labels.records import Document, former_document_id
 from labels.text.documents import find_files, read_documents, read_file
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
@@ -280,6 +280,14 @@ def test_a_folder_in_place_of_a_file_is_rejected() -> None:
 )
 def test_markdown_is_read_as_its_words_one_block_a_paragraph(markdown: str, text: str) -> None:
     assert read_one(write("a.md", markdown)).text == text
+
+
+def test_a_markdown_file_in_an_old_store_is_recognised() -> None:
+    matter = "---\nsource: Hill Almanac\n---\n"
+    document = read_one(write("a.md", f"{matter}The snow is deep, and the post takes\nnine days.\n\nIt rained.\n"))
+    former = "The snow is deep, and the post takes\nnine days.\n\nIt rained."
+    assert document.text == former.replace("takes\nnine", "takes nine")
+    assert former_document_id("Hill Almanac", former) in document.former_ids
 
 
 def test_a_page_is_read_as_its_article_with_provenance() -> None:
