@@ -21,7 +21,8 @@ OUR_COLUMNS = (
     *("example_id", "sentence_id", "document_id", "id", "source", "url", "title", "date", "language", "synthetic"),
 )
 """Columns that have a meaning for us."""
-_READ_AS_LABELS = ("text", "label", "labels", "state")
+_REQUIRED = {"text", "label", "labels"}
+_WITHOUT_EFFECT_ON_IDS = {"state", "annotator"}
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _DECLARATION = re.compile(r"\ufeff?\"?sep=(.)\"?,*\s*", re.IGNORECASE)
@@ -162,20 +163,24 @@ class ColumnFinder:
         )
 
     def _near_names(self, columns: Sequence[str], renaming: Mapping[str, str], place: str) -> dict[str, str]:
+        """The columns whose names differ from ours only in case and in characters at the ends."""
         taken = {*columns, *renaming.values()}
         near: dict[str, list[str]] = {}
         for column in columns:
             if column not in OUR_COLUMNS and (name := _column_key(column)) in OUR_COLUMNS:
                 near.setdefault(name, []).append(column)
+        if "text" not in taken and len(near.get("text", ())) > 1:
+            shown = " and ".join(f"`{column}`" for column in near["text"])
+            raise DataError(f"{place}: the columns {shown} could both be `text`. Choose one with --text-column.")
+        single = {name: found[0] for name, found in near.items() if name not in taken and len(found) == 1}
+        # A file that was readable without them keeps its ids: other provenance would identify other documents.
+        readable = not renaming and not _REQUIRED & single.keys()
+        read = {name: column for name, column in single.items() if not readable or name in _WITHOUT_EFFECT_ON_IDS}
         for name, found in near.items():
-            shown = " and ".join(f"`{column}`" for column in found)
-            if name in taken:
-                self._notes[f"{self._path}: {shown} not read, because there is also a column `{name}`"] = None
-            elif len(found) > 1 and name in _READ_AS_LABELS:
-                raise DataError(f"{place}: the columns {shown} could both be `{name}`. Rename one of the columns.")
-            elif len(found) == 1:
-                self._notes[f"{self._path}: the column {shown} is read as `{name}`"] = None
-        return {found[0]: name for name, found in near.items() if name not in taken and len(found) == 1}
+            for column in found:
+                how = f"is read as `{name}`" if read.get(name) == column else f"is not read; its name is not `{name}`"
+                self._notes[f"{self._path}: the column `{column}` {how}"] = None
+        return {column: name for name, column in read.items()}
 
 
 def _column_key(name: str) -> str:

@@ -113,16 +113,31 @@ def test_a_column_with_almost_our_name_is_found_and_reported(name: str) -> None:
 def test_our_exact_name_wins_and_the_other_column_is_reported() -> None:
     rows, notes = read(write("a.csv", "text,Label,label\none,A,b\n"))
     assert rows == [{"text": "one", "Label": "A", "label": "b"}]
-    assert notes == ("a.csv: `Label` not read, because there is also a column `label`",)
+    assert notes == ("a.csv: the column `Label` is not read; its name is not `label`",)
 
 
 def test_two_columns_that_could_be_ours_are_refused() -> None:
     message = refusal(write("a.csv", "Text,TEXT\none,two\n"))
-    assert message == "a.csv:1: the columns `Text` and `TEXT` could both be `text`. Rename one of the columns."
+    assert message == "a.csv:1: the columns `Text` and `TEXT` could both be `text`. Choose one with --text-column."
+
+
+def test_a_file_that_was_readable_keeps_its_ids_and_dates() -> None:
+    rows, notes = read(write("a.csv", "text,label,Date,Sentence_ID,State\none,aid,2024,s1,skipped\n"))
+    assert rows == [{"text": "one", "label": "aid", "Date": "2024", "Sentence_ID": "s1", "state": "skipped"}]
+    assert notes == (
+        "a.csv: the column `Date` is not read; its name is not `date`",
+        "a.csv: the column `Sentence_ID` is not read; its name is not `sentence_id`",
+        "a.csv: the column `State` is read as `state`",
+    )
+
+
+def test_all_columns_of_a_file_that_was_not_readable_are_found() -> None:
+    rows, _ = read(write("a.csv", "id, text, label, document_id\n1,one,aid,d1\n"))
+    assert rows == [{"id": "1", "text": "one", "label": "aid", "document_id": "d1"}]
 
 
 def test_other_columns_that_differ_only_in_case_are_left_alone() -> None:
-    assert read(write("a.csv", "text,Date,DATE\none,1,2\n"))[0] == [{"text": "one", "Date": "1", "DATE": "2"}]
+    assert read(write("a.csv", "Text,Date,DATE\none,1,2\n"))[0] == [{"text": "one", "Date": "1", "DATE": "2"}]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
