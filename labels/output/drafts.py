@@ -202,7 +202,7 @@ def _draft(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left next to `path`: drafts of `path`, and drafts of other folders.
+    """Remove the leftovers of killed processes next to `path`: drafts of `path`, and drafts of other folders.
 
     A draft that a living process is writing is kept. Failing to remove a draft is no reason to stop.
     """

@@ -161,7 +161,7 @@ class Batcher:
     def _take(self) -> list[_Piece]:
         """Take the texts of the next batch from the oldest requests; drop requests that are over."""
         self._drop_late()
-        # Short requests come first: what they do not need of their equal share goes to the longer ones.
+        # Short requests come first: the unused part of their equal share goes to longer requests.
         oldest = sorted(self._jobs[: self._max_batch], key=lambda job: job.left)
         room, pieces = self._max_batch, list[_Piece]()
         for position, job in enumerate(oldest):
@@ -179,7 +179,7 @@ class Batcher:
         self._jobs = [job for job in self._jobs if not job.answer.done()]
 
     async def _answer(self, pieces: Sequence[_Piece]) -> None:
-        """Answer a batch. If it fails, predict each piece alone, so that only the faulty request fails."""
+        """Answer a batch. If the batch fails, predict each piece alone, so that only the faulty request fails."""
         loop = asyncio.get_running_loop()
         texts = [text for _, piece in pieces for text in piece]
         start = time.perf_counter()

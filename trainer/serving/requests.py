@@ -101,7 +101,7 @@ class JsonLines(logging.Formatter):
     """Formats a log record as one line of JSON with the time, the level and the fields of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The JSON of a record; of an error, only its type and place, because its message may quote a text."""
+        """The JSON of a record; for an error, only its type and place, because its message may quote a text."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         content: dict[str, Any] = {"time": moment, "level": record.levelname.lower()}
         content |= getattr(record, "fields", {"event": record.name, "message": record.getMessage()})

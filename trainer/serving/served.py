@@ -33,7 +33,7 @@ _SELF_TEST = (
 
 @dataclass(frozen=True)
 class Source:
-    """Where the model comes from.
+    """The origin of a model.
 
     - `reference`: the folder or MLflow URI, for messages
     - `fetch`: returns the folder of the artefact; called with an empty folder to which it may copy the artefact

@@ -41,7 +41,7 @@ _SECONDS_TRUSTED = 2.0
 """Time after an answer of the server during which the server is not asked again."""
 
 _answered: dict[str, float] = {}
-"""When each server answered last, by URI."""
+"""Time of the last answer of each server, by URI."""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def mlflow_store(what: str) -> Iterator[Any]:
 
 
 def _repair(error: Exception) -> str:
-    """Return what to do about an error of MLflow's store."""
+    """Return the advice for an error of MLflow's store."""
     text = str(error)
     if "out-of-date database schema" in text or "Can't locate revision" in text:
         return (
@@ -257,7 +257,7 @@ def _empty_database() -> Path:
     path = cache_folder() / "mlflow" / f"empty-{mlflow.__version__}.db"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        logger.info("Making an empty MLflow database in %s, to be copied from now on", path)
+        logger.info("Creating an empty MLflow database in %s as a template", path)
         draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}")
         try:
             engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{draft}")

@@ -1,4 +1,4 @@
-"""Places of MLflow's artifacts: an experiment that was deleted, or files that were moved, is noticed before a run.
+"""Locations of MLflow's artifacts: deleted experiments and moved files are detected before a run.
 
 MLflow records absolute paths in its SQLite file, so they are wrong after the project folder was moved or copied.
 """
@@ -28,7 +28,7 @@ _COLUMNS = (
 
 
 def use_experiment(name: str) -> None:
-    """Make an MLflow experiment, created if it is missing, the one to which runs are logged.
+    """Set the MLflow experiment to which runs are logged; creates the experiment if it is missing.
 
     Raises:
         TrackingError: the experiment was deleted, or its artifacts were moved.
@@ -53,7 +53,7 @@ def refuse_deleted(experiment: Any) -> None:
 
 
 def refuse_moved(experiment: Any) -> None:
-    """Raise TrackingError if the files of an MLflow experiment are no longer where its SQLite file says."""
+    """Raise TrackingError if the files of an MLflow experiment are no longer at their recorded location."""
     problem = describe_move(experiment.artifact_location)
     if problem:
         raise TrackingError(f"the MLflow experiment '{experiment.name}': {problem}")

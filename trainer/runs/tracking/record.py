@@ -157,7 +157,7 @@ def read_record(folder: Path) -> Record:
 
 
 def _record_of_older_version(folder: Path) -> Record:
-    """Return the record of a training run whose version of communique saved none, as far as its files tell."""
+    """Reconstruct the record of a training run from its files: older versions of communique did not save records."""
     report, manifest = Report.read(folder / "report.json"), read_manifest(folder / "artefact")
     params: dict[str, Any] = {
         "name": report.experiment or manifest.kind,

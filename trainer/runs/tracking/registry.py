@@ -135,7 +135,11 @@ def current_version(reference: str) -> str:
 
 
 def copy_artefact(reference: str, folder: Path, max_bytes: int = MAX_COPY) -> Path:
-    """Return an artefact that a server can trust to stay as it is: the artefact of an MLflow URI is copied to `folder`.
+    """Return an artefact that does not change while a server uses it: the artefact of an MLflow URI is copied.
+
+    Args:
+        folder: the empty folder for the copy.
+        max_bytes: maximum size of the artefact.
 
     Only plain files are copied, so that a model in a shared registry cannot make a server read other files of its
     machine. An artefact on the local disk is returned as it is.
@@ -187,11 +191,11 @@ def _too_large(reference: str, max_bytes: int) -> ArtefactError:
     )
 
 
-# -- why an artefact cannot be fetched
+# -- explanations of failed fetches
 
 
 def _explain(reference: str, error: Exception) -> str:
-    """Return what is wrong with a reference that MLflow could not resolve, and how to fix it."""
+    """Explain why MLflow could not resolve a reference, and how to fix the problem."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -1,6 +1,6 @@
 """Log the folder of a run to MLflow: right after the run, or later if MLflow failed.
 
-What a run has computed is in its folder before anything is logged, so no failure of MLflow can lose a result.
+The results of a run are in its folder before anything is logged, so no failure of MLflow can lose them.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def describe(error: Exception) -> str:
 
 @contextmanager
 def open_run(record: Record, *, enabled: bool = True, required: bool = True) -> Iterator[OpenRun]:
-    """Open an MLflow run for a computation, and log what is known before: parameters, data and tags.
+    """Open an MLflow run for a computation, and log its parameters, data and tags.
 
-    All that can be checked is checked before the block: the server, the experiment, the place of its artifacts, and the
-    name of the registered model.
+    Everything that can be checked is checked before the block: the server, the experiment, the location of its
+    artifacts, and the name of the registered model.
 
     Args:
         enabled: if false, nothing is logged.
-        required: if false, a run that cannot be opened is no error.
+        required: if false, no error is raised if the run cannot be opened.
 
     Raises:
         TrackingError: the run is required and cannot be opened.
@@ -201,11 +201,11 @@ def _note(folder: Path, record: Record, tracked: Tracked) -> Tracked:
     return tracked
 
 
-# -- what is logged
+# -- the contents of a run
 
 
 def _log_beginning(tracker: Tracker, record: Record) -> None:
-    """Log what is known before a run. The file shows whether artifacts can be stored."""
+    """Log the parameters and data of a run. The logged file also shows whether artifacts can be stored."""
     tracker.log_params(_flattened(record.params))
     for part, rows in record.parts.items():
         tracker.log_examples(part, rows, record.source, record.tags.get("split.hash", ""))

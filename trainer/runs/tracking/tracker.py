@@ -204,5 +204,5 @@ def _end_run(status: str) -> None:
     with impatient():
         try:
             mlflow.end_run(status)
-        except Exception as error:  # whatever happens here, the run's own error or result matters
+        except Exception as error:  # must not replace the result or the error of the run
             logger.info("The MLflow run could not be marked %s: %s", status, error)
