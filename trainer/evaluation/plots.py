@@ -143,6 +143,22 @@ def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
     return drawn
 
 
+def attempt_plots(draw: Callable[[], object]) -> tuple[str, ...]:
+    """Call a function that draws plots; returns a note if it fails, so that figures are not lost with their plots.
+
+    Raises:
+        OSError: a plot cannot be written.
+    """
+    try:
+        draw()
+    except OSError:
+        raise
+    except Exception as error:  # such as a setting in the user's matplotlibrc
+        reason = next(iter(str(error).splitlines()), "")[:200]
+        return (f"the plots could not be drawn ({type(error).__name__}: {reason}); the figures are complete",)
+    return ()
+
+
 def draw_learning_curve(curve: LearningCurve, path: Path) -> None:
     """Write a learning curve as a PNG file: every repeat, the means with intervals, and the extrapolated law."""
 

@@ -22,7 +22,7 @@ from trainer.config.sections import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
 from trainer.evaluation.metrics import count, defined
-from trainer.evaluation.plots import draw_plots
+from trainer.evaluation.plots import attempt_plots, draw_plots
 from trainer.evaluation.report import CodebookReference, Outcome, Report, build_report
 from trainer.model.model import Manifest, Model, folder_size
 from trainer.runs.tracking.connection import check_server, connect
@@ -70,12 +70,18 @@ def macro_f1(labels: Sequence[str], predictions: Predicted) -> float | None:
     return defined(count(label_matrix(predictions.examples, labels), predictions.predicted).macro_f1)
 
 
-def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[str, Predicted]) -> None:
-    """Write `report.json`, `predictions.parquet` with these parts, and `plots/` of the outcome into a new folder."""
+def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[str, Predicted]) -> Report:
+    """Write `report.json`, `predictions.parquet` with these parts, and `plots/` of the outcome into a new folder.
+
+    Returns:
+        The report as written, with a note if the plots could not be drawn.
+    """
+    (folder / "plots").mkdir()
+    notes = attempt_plots(lambda: draw_plots(outcome, report, folder / "plots"))
+    report = report.extended(notes=[*report.notes, *notes])
     (folder / "report.json").write_text(report_text(report), encoding="utf-8")
     write_predictions(folder / "predictions.parquet", outcome.labels, parts)
-    (folder / "plots").mkdir()
-    draw_plots(outcome, report, folder / "plots")
+    return report
 
 
 def report_text(report: Report) -> str:
@@ -131,7 +137,7 @@ def evaluate_file(
         return Evaluation(report, None, _track_report(record, report) if track else UNTRACKED)
     with output_folder(out, overwrite=overwrite) as draft:
         predicted = Predicted(examples, outcome.predicted, outcome.probabilities)
-        write_report(draft, outcome, report, {"test": predicted})
+        report = write_report(draft, outcome, report, {"test": predicted})
         record.save(draft)
     return Evaluation(report, out, track_finished(out, record) if track else UNTRACKED)
 

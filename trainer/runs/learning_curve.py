@@ -40,7 +40,7 @@ from trainer.evaluation.curve_figures import (
     measured_figures,
 )
 from trainer.evaluation.metrics import Counts, group_counts
-from trainer.evaluation.plots import draw_learning_curve
+from trainer.evaluation.plots import attempt_plots, draw_learning_curve
 from trainer.model.model import Model
 from trainer.runs.evaluate import predict_examples
 from trainer.runs.run import fit_model
@@ -276,14 +276,21 @@ def run_learning_curve(experiment: Experiment, out: Path, *, overwrite: bool = F
     with sole_writer(out), open_run(record, enabled=experiment.tracking.enabled) as run:
         with output_folder(out, overwrite=overwrite) as draft:
             curve = learning_curve(experiment, dataset)
-            _write(curve, draft)
+            curve = _write(curve, draft)
             record.save(draft)
         tracked = run.finish(out)
     return CurveResult(out, curve, tracked)
 
 
-def _write(curve: LearningCurve, folder: Path) -> None:
-    """Write the curve as JSON, all fits as CSV (one row per fit), and the plot."""
+def _write(curve: LearningCurve, folder: Path) -> LearningCurve:
+    """Write the curve as JSON, all fits as CSV (one row per fit), and the plot.
+
+    Returns:
+        The curve as written, with a note if the plot could not be drawn.
+    """
+    (folder / "plots").mkdir()
+    drawn, plot = curve, folder / "plots" / "learning_curve.png"
+    curve = replace(curve, notes=(*curve.notes, *attempt_plots(lambda: draw_learning_curve(drawn, plot))))
     rows = [[_row(curve, fit) for fit in point.fits] for point in curve.points]
     # The counts of a fit are arrays, which JSON cannot store: the fits are removed first, then added as plain rows.
     content = asdict(replace(curve, points=tuple(replace(point, fits=()) for point in curve.points)))
@@ -292,8 +299,7 @@ def _write(curve: LearningCurve, folder: Path) -> None:
     table = [{"labelled": point.labelled} | row for point, own in zip(curve.points, rows, strict=True) for row in own]
     write_whole(folder / FILES[0], [json.dumps(content, indent=1) + "\n"])
     write_csv_table(folder / FILES[1], table)
-    (folder / "plots").mkdir()
-    draw_learning_curve(curve, folder / "plots" / "learning_curve.png")
+    return curve
 
 
 def _row(curve: LearningCurve, fit: CurveFit) -> dict[str, Any]:

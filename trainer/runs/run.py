@@ -256,7 +256,7 @@ def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, dra
         train_seconds=fitted.seconds,
         validation_macro_f1=macro_f1(model.labels, validation),
     )
-    write_report(draft, outcome, report, {"test": test, "validation": validation})
+    report = write_report(draft, outcome, report, {"test": test, "validation": validation})
     return model, report
 
 

@@ -20,6 +20,7 @@ from tests.lazy import Lazy
 from tests.trainer.cli.test_commands import run
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, MakeExperiment, TrackedRun
 from trainer.config.experiment import Experiment, parse_experiment
+from trainer.evaluation.report import Report
 from trainer.model.model import Model
 from trainer.runs import run as runs
 from trainer.runs.learning_curve import run_learning_curve
@@ -31,6 +32,7 @@ from trainer.runs.tracking.record import RECORD, read_record
 from trainer.runs.tracking.registry import fetch_artefact
 from trainer.runs.tracking.track import track_later
 
+matplotlib = Lazy("matplotlib")
 mlflow = Lazy("mlflow")
 mlflow_cli = Lazy("mlflow.cli")
 MlflowClient = Lazy("mlflow:MlflowClient")
@@ -119,6 +121,16 @@ def test_a_deleted_database_loses_no_run(
     assert [run.info.status for run in logged_runs()] == ["FINISHED"]
 
 
+def test_plots_that_cannot_be_drawn_lose_no_run(experiment_of: MakeExperiment, isolated: Path) -> None:
+    with matplotlib.rc_context({"text.usetex": True, "text.latex.preamble": r"\usepackage{no-such-package}"}):
+        result = run_experiment(experiment_of("majority"), isolated / "out")
+        curve = run_learning_curve(experiment_of("majority"), isolated / "curve").curve
+    for notes in (result.report.notes, curve.notes):
+        assert notes[-1].startswith("the plots could not be drawn (")
+    assert Model.load(result.artefact).labels == ("aid", "truce")
+    assert Report.read(isolated / "out" / "report.json") == result.report
+
+
 def test_an_interrupt_while_a_run_is_logged_loses_no_run(
     experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,8 +214,6 @@ def test_an_evaluation_is_kept_when_mlflow_fails(
 
 
 def read_report(folder: Path) -> float | None:
-    from trainer.evaluation.report import Report
-
     return Report.read(folder / "report.json").macro_f1
 
 
@@ -320,11 +330,11 @@ def test_a_faulty_folder_does_not_keep_the_others_from_being_logged(
     (isolated / "cut" / RECORD).write_text(
         read_record(isolated / "one").but(id="third").model_dump_json(), encoding="utf-8"
     )
-    (isolated / "cut" / "report.json").unlink()
+    (isolated / "cut" / "split.json").unlink()
     said = run("track", "empty", "torn", "one", "cut", "two", code=2)
     assert "empty: this is not the folder of a run: it has no tracking.json" in said
     assert "torn/tracking.json: this record of a run is damaged" in said
-    assert "cut/report.json: not a report" in said
+    assert "cut/split.json: this output of the run is missing" in said
     assert sorted(run.info.status for run in logged_runs()) == ["FAILED", "FINISHED", "FINISHED"]
 
 

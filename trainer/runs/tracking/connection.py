@@ -76,7 +76,7 @@ def _repair(error: Exception) -> str:
             f"`mlflow db upgrade {shown_store()}`, or install that version of MLflow."
         )
     if isinstance(error, OSError) and error.filename:
-        return f"Check that {error.filename} can be written."
+        return f"Check that {error.filename} can be written, or correct MLFLOW_TRACKING_URI."
     return "Check MLFLOW_TRACKING_URI."
 
 

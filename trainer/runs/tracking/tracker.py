@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labels.errors import TrackingError
+from labels.errors import DataError, TrackingError
 from trainer.model.model import folder_size
 from trainer.runs.tracking.connection import impatient, mlflow_store, process_tags
 from trainer.runs.tracking.locations import use_experiment
@@ -72,7 +72,13 @@ class Tracker:
             mlflow.set_tags(dict(tags))
 
     def log_output(self, path: Path) -> None:
-        """Log a file, or a folder with all its files, as run artifacts under its own name."""
+        """Log a file, or a folder with all its files, as run artifacts under its own name.
+
+        Raises:
+            DataError: the file or folder does not exist.
+        """
+        if not path.exists():
+            raise DataError(f"{path}: this output of the run is missing. Restore it, or repeat the run.")
         with mlflow_store("written") as mlflow:
             if path.is_dir():
                 mlflow.log_artifacts(str(path), path.name)
