@@ -32,6 +32,8 @@ COMMANDS = {
     "learning curve": ("train", "majority", "--learning-curve", *UNTRACKED, "--out"),
     "sweep": ("sweep", "sweep", *UNTRACKED, "--out"),
     "demo": ("demo", "--out"),
+    "export": ("export", "ARTEFACT", "--onnx", "--out"),
+    "keys": ("keys", "add", "ana", "--keys"),
     "doubts": ("doubts", "--store", "s.db", "--codebook", "book.toml", "--out"),
     "agreement": ("agreement", "--store", "s.db", "--codebook", "book.toml", "--json"),
     "codebook infer": ("codebook", "infer", "data.jsonl", "--out"),
