@@ -36,8 +36,10 @@ _LANGUAGE = ("LANGUAGE", "SPRACHE", "LANGUE")
 _GRAPHIC = ("GRAPHIC", "GRAFIK")
 _MOST_CAPTIONS = 10
 """Maximum number of paragraphs after a GRAPHIC field that belong to it."""
-_RIGHTS = re.compile(r"\s*(copyright\b|©|all rights reserved|alle rechte vorbehalten|tous droits)", re.IGNORECASE)
-_EDITION = re.compile(r".*\b(edition|ausgabe|final|correction appended)\b.*|edition \d+;?", re.IGNORECASE)
+_RIGHTS = re.compile(
+    r"\s*(copyright\s+(\(c\)\s*|©\s*)?\d{4}|©|all rights reserved|alle rechte vorbehalten|tous droits r)", re.IGNORECASE
+)
+_EDITION = re.compile(r"(.*\b(edition|ausgabe)( \d+)?( - final)?;?|final|correction appended)", re.IGNORECASE)
 
 
 def read_nexis(text: str) -> list[Article] | None:
@@ -62,11 +64,12 @@ def _classic_article(part: list[tuple[int, list[str]]], line: int) -> Article:
         return Article(line, problem="this article has no line `LENGTH:`, so its header cannot be told from its text")
     start = next((i for i in range(length, len(names)) if names[i] == "BODY" or names[i] not in _HEADER), len(names))
     end = _trailer_start(paragraphs, names, start)
-    fields = {name: _value(own) for name, own in zip(names, paragraphs, strict=True) if name not in ("", "BODY")}
+    outside = [*range(start), *range(end, len(names))]
+    fields = {names[index]: _value(paragraphs[index]) for index in outside if names[index]}
     opening = paragraphs[: next(index for index, name in enumerate(names) if name)]
     source, date, title = _opening([row for own in opening if not _RIGHTS.match(own[0]) for row in own])
     title = _first(fields, ("HEADLINE", "ÜBERSCHRIFT", "TITRE")) or title
-    body = [paragraph for paragraph in paragraphs[start:end] if not _RIGHTS.match(paragraph[0])]
+    body = paragraphs[start:end]
     if body and names[start] == "BODY":
         body[:1] = [rest] if (rest := [_FIELD.sub("", body[0][0], count=1), *body[0][1:]]) != [""] else []
     if "HIGHLIGHT" in fields:
@@ -101,6 +104,8 @@ def _trailer_start(paragraphs: list[list[str]], names: list[str], start: int) ->
             break  # a line of the text that looks like a field
         elif not _RIGHTS.match(paragraphs[index][0]):
             captions += 1
+        elif index == found - 1:
+            found = index  # a copyright notice after the text
     return found
 
 
@@ -109,9 +114,10 @@ def _opening(rows: list[str]) -> tuple[str, str, str]:
     at = next((index for index, row in enumerate(rows) if iso_date(row.strip())), None)
     if at is None:
         return one_line(rows[:1]), "", one_line(rows[1:])
-    after = [row for row in rows[at + 1 :] if not _EDITION.fullmatch(row.strip())]
     # Nexis centres everything but the headline. Some programs remove the spaces.
-    headline = [row for row in after if not row.startswith(" ")] or after
+    headline = [row for row in rows[at + 1 :] if not row.startswith(" ")]
+    if not rows[at].startswith(" "):
+        headline = [row for row in headline if not _EDITION.fullmatch(row)]
     return one_line(rows[max(at - 1, 0) : at]), iso_date(rows[at].strip()), one_line(headline)
 
 

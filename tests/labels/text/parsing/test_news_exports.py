@@ -46,6 +46,23 @@ def test_a_classic_nexis_export_is_several_documents() -> None:
     ]
 
 
+def test_a_classic_export_without_centred_lines_is_read_alike() -> None:
+    flat = "\n".join(line.strip() for line in CLASSIC.split("\n")).replace(
+        "Edition 1;\nScotland\n", "Late Edition - Final\n"
+    )
+    assert [(one.text, one.source) for one in read(flat)[0]] == [(one.text, one.source) for one in read(CLASSIC)[0]]
+
+
+def test_words_of_an_article_that_resemble_its_header_stay() -> None:
+    export = CLASSIC.replace("Headline without a field", "Final push for the last edition of peace").replace(
+        "It rained.", "Copyright was not discussed.\n\nLANGUAGE: the envoy spoke French.\n\nIt rained."
+    )
+    first, second = read(export)[0]
+    assert "Copyright was not discussed.\n\nLANGUAGE: the envoy spoke French.\n\nIt rained." in first.text
+    assert first.language == "en"
+    assert second.title == "Final push for the last edition of peace"
+
+
 def test_a_nexis_uni_export_is_several_documents() -> None:
     documents, rejected = read(UNI)
     assert rejected == []
