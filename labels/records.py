@@ -34,6 +34,9 @@ EventKind = Literal["annotate", "undo", "adjudicate"]
 RANDOM_STRATEGIES = ("random", "overlap")
 """Strategies that draw simple random samples, which are suitable for estimates and for measuring agreement."""
 
+PAGE = "page"
+"""The strategy of corrections on the server's page: readers chose the sentences and saw the model's labels."""
+
 ID_COLUMNS = ("document_id", "sentence_id", "example_id", "id")
 """Columns and keys with ids that are part of a document's provenance."""
 

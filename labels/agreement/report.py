@@ -17,7 +17,7 @@ from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
 from labels.gold import kept_annotations
-from labels.records import RANDOM_STRATEGIES, Annotation, Sentence
+from labels.records import PAGE, RANDOM_STRATEGIES, Annotation, Sentence
 
 RETEST = "retest"
 """The strategy that shows annotators sentences that they have labelled before."""
@@ -103,7 +103,7 @@ def agreement(
     `RANDOM_STRATEGIES`, or without a strategy but with inclusion probability 1, because all sentences were read. The
     first block has the sentences with unbiased decisions by at least two annotators, and only these decisions. The
     second block has all other sentences that at least two annotators reviewed, with their standing decisions. Undone
-    decisions, retests and adjudications never count.
+    decisions, retests, adjudications and corrections on the server's page never count.
 
     Only the last decision of an annotator on a sentence counts. In the first block this is the last unbiased decision,
     even if a later decision has replaced it: sentences chosen for a second decision are often difficult, and agreement
@@ -122,8 +122,9 @@ def agreement(
         DataError: a decision's sentence is not in `sentences`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
-    # A retest repeats a decision on purpose, and must not replace the first decision.
-    firsthand = ([event for event in kept if event.strategy != RETEST] for kept in kept_annotations(events))
+    # A retest repeats a decision on purpose, and must not replace the first decision. A correction on the page is made
+    # by someone who saw the labels of a model.
+    firsthand = ([event for event in kept if event.strategy not in (RETEST, PAGE)] for kept in kept_annotations(events))
     decided = [decisions for decisions in firsthand if decisions]
     standing = [decisions[-1] for decisions in decided]
     readings = _read_standing(standing, reader)

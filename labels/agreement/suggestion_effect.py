@@ -17,7 +17,7 @@ from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError
 from labels.gold import kept_annotations
-from labels.records import Annotation, Sentence
+from labels.records import PAGE, Annotation, Sentence
 from labels.sampling.strategies import BLIND
 
 
@@ -93,7 +93,8 @@ def suggestion_effect(
 
 
 def _has_suggestion(event: Annotation) -> bool:
-    return event.state == "reviewed" and event.suggestion is not None
+    # On the server's page, readers decide only on labels that they see and want to change.
+    return event.state == "reviewed" and event.suggestion is not None and event.strategy != PAGE
 
 
 def _last_shown(history: Sequence[Annotation]) -> Annotation:

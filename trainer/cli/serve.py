@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import console
+from labels.cli.terminal import StoreOption, console
+from labels.settings import load_settings
 from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ def serve(
         list[str] | None,
         typer.Option("--allow-origin", help="Site whose pages may call the API with a key, e.g. https://example.org."),
     ] = None,
+    corrections: Annotated[
+        bool,
+        typer.Option("--corrections", help="Accept corrections from the page; they need a key with scope `correct`."),
+    ] = False,
+    store: StoreOption = None,
     max_batch: Annotated[
         int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call of the model.")
     ] = 64,
@@ -60,6 +66,7 @@ def serve(
         root_path=root_path,
         origins=tuple(allow_origin or ()),
         max_batch=max_batch,
+        store=load_settings(store=store).store if corrections else "",
     )
     run_server(source, options, _announce)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.errors import CodebookError, DataError, ExperimentError
-from labels.records import Example
+from labels.records import PAGE, Example
 from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from labels.text.labelled.label_values import LabelValue
@@ -200,7 +200,15 @@ def _corpus_parts(
         return apply_split(Split.load(Path(split.manifest)), examples, split.manifest, aliases)
     shares = (split.train, split.validation, split.test)
     parts = make_split(examples, shares, experiment.seed, allow_large=split.allow_large_groups)
-    return dict(zip(PARTS, parts, strict=True))
+    return {name: _without_corrections(name, part) for name, part in zip(PARTS, parts, strict=True)}
+
+
+def _without_corrections(part: str, examples: Sequence[Example]) -> list[Example]:
+    """The examples of a part; corrections from the server's page are only for training.
+
+    Readers correct sentences on which the model is wrong, so these sentences would distort every figure.
+    """
+    return [example for example in examples if part == "train" or example.drawn != PAGE]
 
 
 def _read_files(experiment: Experiment) -> LabelledFiles:

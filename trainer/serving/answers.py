@@ -116,21 +116,24 @@ def _split_all(documents: Sequence[DocumentInput]) -> list[_Split]:
 
 
 def _split(document: DocumentInput, number: int) -> _Split:
-    text = _text_of(document, number)
+    text = text_of(document, f"documents[{number}]")
     sentences = split_sentences(Document(source="request", text=text))
     labellable = [sentence for sentence in sentences if not sentence.boilerplate]
     return _Split(text, labellable, [sentence for sentence in sentences if sentence.boilerplate])
 
 
-def _text_of(document: DocumentInput, number: int) -> str:
-    """The text of a document; of a page, the text of its article."""
+def text_of(document: DocumentInput, place: str) -> str:
+    """The text of a document that offsets refer to; of a page, the text of its article.
+
+    Raises:
+        ContentError: a page contains no article; the message begins with `place`.
+    """
     if document.html is None:
         text = document.text or ""
         return f"{document.title}\n\n{text}" if document.title else text
     text = _html_text(document.html)
     if not text.strip():
-        message = f"documents[{number}].html contains no article text. Send the text of the article as `text`"
-        raise ContentError(["documents", number, "html"], message)
+        raise ContentError([place, "html"], f"{place}.html contains no article text. Send the article as `text`")
     return text
 
 

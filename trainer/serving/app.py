@@ -7,32 +7,40 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TypeVar
 
+import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from labels.errors import StoreError
 from trainer.serving.answers import ContentError, answer, assigned
 from trainer.serving.batching import DeadlineError, QueueFullError
+from trainer.serving.corrections import Corrections, CorrectionsRequest, CorrectionsResponse
 from trainer.serving.gate import Access, Gate
 from trainer.serving.invocations import read_invocation
 from trainer.serving.limits import BodyLimits
 from trainer.serving.monitoring import Metrics
-from trainer.serving.pages import add_pages
 from trainer.serving.requests import Requests
 from trainer.serving.schemas import Health, PredictRequest, PredictResponse, Refusal, problems_of, refusal
 from trainer.serving.served import Served
 
 T = TypeVar("T")
+logger = logging.getLogger("communique.serving")
 
 PROCESSING_SECONDS = 30.0
+_PAGE = Path(__file__).with_name("page")
+_SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal, "description": what}
     for status, what in (
@@ -48,8 +56,13 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(served: Served, access: Access, metrics: Metrics, *, root_path: str = "") -> ASGIApp:
-    """Create the web application that serves the current model of `served`. Its pages work without network access."""
+def create_app(
+    served: Served, access: Access, metrics: Metrics, *, root_path: str = "", corrections: Corrections | None = None
+) -> ASGIApp:
+    """Create the web application that serves the current model of `served`. Its pages work without network access.
+
+    Corrections are accepted only if `corrections` is given.
+    """
     app = FastAPI(
         title="communique",
         version=version("communique"),
@@ -60,9 +73,11 @@ def create_app(served: Served, access: Access, metrics: Metrics, *, root_path: s
         root_path=root_path,
     )
     _add_predictions(app, served, metrics)
-    _add_state(app, served, metrics)
+    _add_state(app, served, metrics, corrections is not None)
+    if corrections is not None:
+        _add_corrections(app, served, corrections)
     _add_refusals(app)
-    add_pages(app)
+    _add_pages(app)
     routes = [path for route in app.routes if (path := getattr(route, "path", ""))]
     # From the inside to the outside: a request without a valid key is refused before its body is read.
     inner = Gate(BodyLimits(app), access=access)
@@ -119,7 +134,15 @@ _INVOCATION_BODY = {
 }
 
 
-def _add_state(app: FastAPI, served: Served, metrics: Metrics) -> None:
+def _add_corrections(app: FastAPI, served: Served, corrections: Corrections) -> None:
+    @app.post("/corrections", responses=_REFUSALS)
+    async def correct(content: CorrectionsRequest, request: Request) -> CorrectionsResponse:
+        """Record the right labels of sentences in the label store, under the annotator of the key."""
+        codebook, key = served.current.model.codebook, request.scope["key"]
+        return await asyncio.to_thread(corrections.record, content, codebook, key)
+
+
+def _add_state(app: FastAPI, served: Served, metrics: Metrics, accepts_corrections: bool) -> None:
     @app.get("/health/live", response_class=PlainTextResponse)
     async def live() -> str:
         """Report that the server is running."""
@@ -151,6 +174,7 @@ def _add_state(app: FastAPI, served: Served, metrics: Metrics) -> None:
             exclusive=manifest.exclusive,
             thresholds=manifest.thresholds,
             synthetic=manifest.synthetic,
+            corrections=accepts_corrections,
         )
 
     @app.get("/codebook")
@@ -181,6 +205,12 @@ def _add_refusals(app: FastAPI) -> None:
     async def not_answerable(_: Request, error: ContentError) -> JSONResponse:
         return JSONResponse(refusal("content", str(error), error.location), 422)
 
+    @app.exception_handler(StoreError)
+    async def store_failed(_: Request, error: StoreError) -> JSONResponse:
+        logger.error("store", extra={"fields": {"event": "store failed", "reason": str(error)}})
+        message = "the label store cannot be written, so nothing was recorded. Try again later"
+        return JSONResponse(refusal("store", message, ()), 503, {"Retry-After": "10"})
+
     @app.exception_handler(QueueFullError)
     async def full(_: Request, error: QueueFullError) -> JSONResponse:
         wait = str(max(1, math.ceil(error.retry_after)))
@@ -198,6 +228,22 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(_DisconnectedError)
     async def gone(_: Request, __: _DisconnectedError) -> Response:
         return Response(status_code=499)  # the client has gone: nobody receives this
+
+
+def _add_pages(app: FastAPI) -> None:
+    """Add the routes of the pages. Links in the pages are relative, so they work below any root path."""
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_PAGE / "index.html")
+
+    # FastAPI's own documentation page contains an inline script, which the content security policy forbids.
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> FileResponse:
+        return FileResponse(_PAGE / "docs.html")
+
+    app.mount("/assets/swagger-ui", StaticFiles(directory=_SWAGGER_UI))
+    app.mount("/assets", StaticFiles(directory=_PAGE))
 
 
 class _DisconnectedError(Exception):

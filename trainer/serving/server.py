@@ -23,6 +23,7 @@ from labels.errors import InputError
 from trainer.model.model import Model
 from trainer.serving.app import create_app
 from trainer.serving.batching import MAX_BATCH
+from trainer.serving.corrections import Corrections
 from trainer.serving.gate import Access, is_loopback
 from trainer.serving.keys import KEYS_FILE, KeyFile
 from trainer.serving.monitoring import Metrics
@@ -47,6 +48,7 @@ class Options:
     - `root_path`: the path under which a proxy publishes the server
     - `origins`: origins of sites whose pages may call the API with a key
     - `max_batch`: maximum number of texts per call of the model
+    - `store`: the label store that corrections are recorded in; empty to accept no corrections
     """
 
     host: str = "127.0.0.1"
@@ -57,6 +59,7 @@ class Options:
     root_path: str = ""
     origins: Sequence[str] = ()
     max_batch: int = MAX_BATCH
+    store: str = ""
 
     @property
     def keyless(self) -> bool:
@@ -76,6 +79,8 @@ def run_server(source: Source, options: Options, announce: Callable[[str, Model]
         ArtefactError: the model cannot be loaded, or fails its self-test.
     """
     check_options(options)
+    if options.store:
+        Corrections(options.store)  # fails now rather than in a worker
     model = source.load()
     listener = _bind(options.host, options.port)
     bound = listener.getsockname()[1]
@@ -109,9 +114,11 @@ def _serve(source: Source, options: Options, listener: socket.socket, model: Mod
     metrics = Metrics()
     access = Access(KeyFile(options.keys), options.keyless, options.trusted_proxies, options.origins)
 
+    corrections = Corrections(options.store) if options.store else None
+
     async def run() -> None:
         served = Served(source, model, metrics, max_batch=options.max_batch)
-        app = create_app(served, access, metrics, root_path=options.root_path)
+        app = create_app(served, access, metrics, root_path=options.root_path, corrections=corrections)
         config = uvicorn.Config(
             app,
             log_level="warning",

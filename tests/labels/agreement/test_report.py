@@ -551,3 +551,15 @@ def test_retests_have_intervals_per_annotator() -> None:
     assert [retest.annotator for retest in retests] == ["x", "y"]
     assert retests[0].figures.n_documents >= 20
     assert (retests[0].figures.sets.kappa.low, retests[0].figures.sets.kappa.high) == (1, 1)
+
+
+def test_corrections_on_the_page_do_not_count() -> None:
+    page = {"strategy": "page", "suggestion": ("aid",)}
+    events = [
+        says("ana", 0, "aid"),
+        says("bo", 0, "aid", **page),
+        says("ana", 1, **page),
+        says("bo", 1, "truce", **page),
+    ]
+    assert sizes(events) == (0, 0)
+    assert sizes([*events, says("bo", 0, "truce")]) == (1, 0)

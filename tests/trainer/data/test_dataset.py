@@ -520,3 +520,12 @@ def test_what_was_drawn_at_random_by_anyone_or_in_an_unknown_way_is_not_warned_o
     assert not [note for note in dataset.notes if "at random" in note]
     known = {strategy for strategy in strategies.values() if strategy} & {"random", "overlap"}
     assert {e.drawn for part in dataset.parts.values() for e in part} == ({"random"} if known else {""})
+
+
+def test_corrections_on_the_page_are_only_for_training(
+    filled_store: Path, codebook: Codebook, codebook_file: str
+) -> None:
+    store = drawn_store(filled_store, codebook, {"ann": "page", "ben": "page"})
+    parts = store_dataset(codebook_file, store=store).parts
+    assert (parts["validation"], parts["test"]) == ([], [])
+    assert {example.drawn for example in parts["train"]} == {"page"}

@@ -32,6 +32,7 @@ def with_client(
     keyless: bool = True,
     source: Any = None,
     client: str = "127.0.0.1",
+    corrections: Any = None,
     **access: Any,
 ) -> T:
     """What `work` returns, given a client of a running application at http://localhost."""
@@ -39,7 +40,7 @@ def with_client(
     async def run() -> T:
         metrics = Metrics()
         served = Served(source or Source("a model", Path), model, metrics, poll_seconds=0.02 if source else 0)
-        app = create_app(served, Access(KeyFile(keys), keyless, **access), metrics)
+        app = create_app(served, Access(KeyFile(keys), keyless, **access), metrics, corrections=corrections)
         served.start()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(client, 40000))
         try:

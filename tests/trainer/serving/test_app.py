@@ -180,7 +180,7 @@ def test_sentence_of_a_document_has_the_answer_of_the_same_text(tfidf_model: Mod
         ({"documents": [{"titel": "x", "text": "a"}]}, "'titel' is not a key of this object (did you mean 'title'?)"),
         ({"documents": [{"title": "x"}]}, "documents[0] must have either `text` or `html`"),
         ({"documents": ["x" * 200_001]}, "documents[0].text is longer than 200,000 characters"),
-        ({"documents": [{"html": "<p>"}]}, "documents[0].html contains no article text. Send the text of the article"),
+        ({"documents": [{"html": "<p>"}]}, "documents[0].html contains no article text. Send the article"),
         ({"documents": ["Rain fell. " * 6000]}, "the documents have more than 5,000 sentences. Send fewer documents"),
         ({"texts": ["a"], "thresholds": {"aid": 2}}, "thresholds.aid must be at most 1"),
         (

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from labels.store import Store
 from tests.end_to_end.server import Server, serving
 from tests.trainer.conftest import TrackedRun
+from trainer.serving.keys import KeyFile
 
 pytestmark = pytest.mark.slow
 
@@ -206,3 +208,43 @@ def test_page_has_no_fault_that_axe_finds_and_fits_its_window(page_of: Any, size
     found = Axe().run(page).response["violations"]
     assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.fixture
+def correcting(tracked_run: TrackedRun, tmp_path: Path) -> Iterator[tuple[Server, str]]:
+    """A server that accepts corrections, and a key of annotator ana."""
+    Store(tmp_path / "communique.db").close()
+    token = KeyFile(tmp_path / "communique-keys.json").add("ana", ["predict", "correct"], annotator="ana")
+    with serving(tmp_path, str(tracked_run.result.artefact), "--corrections") as running:
+        yield running, token
+
+
+def test_correction_on_the_page_arrives_in_the_store(
+    browser: Any, correcting: tuple[Server, str], tmp_path: Path
+) -> None:
+    server, token = correcting
+    context = browser.new_context(http_credentials={"username": "ana", "password": token})
+    page = context.new_page()
+    page.goto(f"{server.url}/")
+    page.wait_for_function("document.querySelectorAll('#definitions dt').length > 0")
+    label(page, ARTICLE)
+    page.click("#article .sentence")
+    page.check("fieldset input[value=truce]")
+    page.click("text=Save correction")  # the browser asks for the consent that is missing
+    with Store(tmp_path / "communique.db") as store:
+        assert not store.events.all()
+    page.check("[name=store]")
+    page.click("text=Save correction")
+    page.wait_for_selector("text=Saved as a decision of ana.")
+    assert page.locator(".chip.corrected").inner_text() == "corrected: aid, truce"
+    context.close()
+    with Store(tmp_path / "communique.db") as store:
+        [event] = store.events.all()
+        [sentence] = store.documents.sentences([event.sentence_id])
+    assert (event.annotator, event.strategy, event.labels, event.suggestion) == (
+        "ana",
+        "page",
+        ("aid", "truce"),
+        ("aid",),
+    )
+    assert sentence.text == SENTENCES[0]

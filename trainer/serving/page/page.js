@@ -3,7 +3,7 @@
 // text, never as HTML. Thresholds that are moved here apply to this page only.
 
 const $ = id => document.getElementById(id);
-const state = { health: null, codebook: null, labels: [], thresholds: {}, document: null, html: "", shown: new Set() };
+const state = { health: null, codebook: null, labels: [], thresholds: {}, document: null, input: null, mayStore: false, html: "", shown: new Set() };
 
 function make(tag, className, ...children) {
   const element = document.createElement(tag);
@@ -41,6 +41,7 @@ async function start() {
     return tell(error.message);
   }
   const { codebook, kind, model_id, synthetic } = state.health;
+  if (state.health.corrections) $("text-hint").textContent = "The article is labelled on this server. It is stored only with your first correction, if you agree.";
   $("about").textContent = `${codebook}, a ${kind} model (${model_id})` +
     (synthetic ? ", trained on invented text: check it on labels of your own." : "");
   state.labels = state.codebook.labels;
@@ -61,7 +62,7 @@ async function label() {
   try {
     const input = html ? { html } : title ? { title, text } : { text };
     const content = await ask("predict", { documents: [input] });
-    state.document = content.documents[0];
+    Object.assign(state, { document: content.documents[0], input, mayStore: false });
     $("result").hidden = $("side").hidden = false;
     show();
     $("result-heading").focus();
@@ -146,7 +147,9 @@ function update() {
     labelled += names.length > 0;
     element.classList.toggle("labelled", visible.length > 0);
     element.classList.toggle("plain", visible.length === 0);
-    element.replaceChildren(element.sentence.text, ...visible.map(name => coloured(make("span", "chip", titleOf(name)), name)));
+    const chips = visible.map(name => coloured(make("span", "chip", titleOf(name)), name));
+    if (element.corrected) chips.push(make("span", "chip corrected", `corrected: ${element.corrected.map(titleOf).join(", ") || "none"}`));
+    element.replaceChildren(element.sentence.text, ...chips);
     if (visible.length) coloured(element, visible[0]);
   }
   const total = state.document.sentences.length, aside = state.document.set_aside.length;
@@ -154,7 +157,7 @@ function update() {
     (aside ? `; ${aside} ${aside === 1 ? "line was" : "lines were"} set aside as boilerplate.` : ".");
   showLabels(counts);
   const current = document.querySelector(".sentence.current");
-  if (current) detail(current);
+  if (current && !current.corrected) detail(current);
 }
 
 function showLabels(counts) {
@@ -215,6 +218,51 @@ function detail(element) {
   }
   const hint = state.health.exclusive ? "Probability of each label." : "Probability and threshold of each label.";
   $("detail-body").replaceChildren(make("blockquote", "", sentence.text), make("p", "soft", hint), bars);
+  if (state.health.corrections) $("detail-body").append(correctionForm(element, names));
+}
+
+// -- corrections, if the server accepts them
+
+function correctionForm(element, names) {
+  const chosen = element.corrected || names, boxes = make("fieldset"), form = make("form", "correction");
+  boxes.append(make("legend", "", "Correct labels"));
+  const kind = state.health.exclusive ? "radio" : "checkbox";
+  const choices = state.labels.map(label => [label.name, titleOf(label.name)]);
+  if (state.health.exclusive && state.codebook.allow_none) choices.push(["", "None"]);
+  for (const [name, title] of choices) {
+    const box = make("input");
+    Object.assign(box, { type: kind, name: "correction", value: name, checked: name ? chosen.includes(name) : !chosen.length });
+    boxes.append(make("label", "check", box, title));
+  }
+  const save = make("button", "", "Save correction"), said = make("p", "soft");
+  said.setAttribute("role", "status");
+  said.textContent = element.corrected ? "Saved." : "";
+  form.append(boxes, storeQuestion(), save, said);
+  form.addEventListener("submit", event => { event.preventDefault(); correct(element, form, said); });
+  return form;
+}
+
+function storeQuestion() {
+  // Nothing is stored before the reader agrees to it, once for each article.
+  const box = make("input");
+  Object.assign(box, { type: "checkbox", name: "store", checked: state.mayStore, required: true });
+  box.addEventListener("change", () => { state.mayStore = box.checked; });
+  return make("label", "check", box, "Store this article and my correction in the label store");
+}
+
+async function correct(element, form, said) {
+  const labels = [...form.querySelectorAll("[name=correction]:checked")].map(box => box.value).filter(Boolean);
+  const { start, end } = element.sentence, suggestion = assigned(element.sentence);
+  try {
+    const answer = await ask("corrections", {
+      document: state.input, store_document: state.mayStore, corrections: [{ start, end, labels, suggestion }],
+    });
+    element.corrected = labels;
+    said.textContent = `Saved as a decision of ${answer.annotator}.`;
+    update();
+  } catch (error) {
+    said.textContent = error.message;
+  }
 }
 
 // -- the codebook
