@@ -178,7 +178,11 @@ class ColumnFinder:
         read = {name: column for name, column in single.items() if not readable or name in _WITHOUT_EFFECT_ON_IDS}
         for name, found in near.items():
             for column in found:
-                how = f"is read as `{name}`" if read.get(name) == column else f"is not read; its name is not `{name}`"
+                how = (
+                    f"is read as `{name}`"
+                    if read.get(name) == column
+                    else f"is not read (its name is not exactly `{name}`)"
+                )
                 self._notes[f"{self._path}: the column `{column}` {how}"] = None
         return {column: name for name, column in read.items()}
 

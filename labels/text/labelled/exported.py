@@ -121,7 +121,7 @@ def _standing_notes(path: Path, annotations: Sequence[Annotation], stands: Stand
     if undone:
         yield f"{path}: {len(undone)} sentences left out, because their only decision was undone"
     if stands.adjudications:
-        yield f"{path}: the labels of {len(stands.adjudications)} sentences are those of an adjudication"
+        yield f"{path}: {len(stands.adjudications)} sentences have the labels of an adjudication"
 
 
 def _annotation(position: int, row: Row, kind: EventKind) -> Annotation:

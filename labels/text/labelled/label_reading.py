@@ -221,7 +221,7 @@ def _decision_notes(decisions: Sequence[_FileDecisions]) -> Iterator[str]:
             yield f"{path}: blank label cells were read as no label, as chosen ({filled} rows)"
         states = {decision.cell.state for decision in own} - {""}
         if states and not states & set(_STATES):
-            yield f"{path}: the column `state` was ignored, because its values are not {', '.join(_STATES)}"
+            yield f"{path}: the column `state` was ignored, because it has none of the values {', '.join(_STATES)}"
 
 
 def _form_notes(decisions: Iterable[_Decision], sets: Iterable[LabelSet]) -> Iterator[str]:

@@ -27,6 +27,7 @@ ClassLabel = Lazy("datasets:ClassLabel")
 Dataset = Lazy("datasets:Dataset")
 DatasetDict = Lazy("datasets:DatasetDict")
 Features = Lazy("datasets:Features")
+List = Lazy("datasets:List")
 Value = Lazy("datasets:Value")
 load_from_disk = Lazy("datasets:load_from_disk")
 
@@ -317,3 +318,17 @@ def test_the_dataset_card_keeps_any_language_and_codebook_readable() -> None:
     card = dataset_card(codebook, 3)
     assert yaml.safe_load(card.split("---")[1]) == {"language": "no", "task_categories": ["text-classification"]}
     assert card.endswith(f"\n~~~~~~toml\n{dump_codebook(codebook)}~~~~~~\n")
+
+
+@pytest.mark.parametrize("name", ["in", "in.parquet"])
+def test_lists_of_classes_are_read_by_their_names(store: Store, isolated: Path, name: str) -> None:
+    features = Features({"text": Value("string"), "labels": List(ClassLabel(names=["truce", "aid"]))})
+    rows = {"text": ["Stop.", "Take this.", "It rained.", "New."], "labels": [[0], [0, 1], [], [-1]]}
+    dataset = Dataset.from_dict(rows, features=features)
+    if name == "in":
+        dataset.save_to_disk(str(isolated / name))
+    else:
+        dataset.to_parquet(str(isolated / name))
+
+    assert bring_in(store, "huggingface", isolated / name, annotator="ana")[0] == 3
+    assert [labels for *_, labels in decided(store)] == [("truce",), ("aid", "truce"), ()]

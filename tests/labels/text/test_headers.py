@@ -113,7 +113,7 @@ def test_a_column_with_almost_our_name_is_found_and_reported(name: str) -> None:
 def test_our_exact_name_wins_and_the_other_column_is_reported() -> None:
     rows, notes = read(write("a.csv", "text,Label,label\none,A,b\n"))
     assert rows == [{"text": "one", "Label": "A", "label": "b"}]
-    assert notes == ("a.csv: the column `Label` is not read; its name is not `label`",)
+    assert notes == ("a.csv: the column `Label` is not read (its name is not exactly `label`)",)
 
 
 def test_two_columns_that_could_be_ours_are_refused() -> None:
@@ -125,8 +125,8 @@ def test_a_file_that_was_readable_keeps_its_ids_and_dates() -> None:
     rows, notes = read(write("a.csv", "text,label,Date,Sentence_ID,State\none,aid,2024,s1,skipped\n"))
     assert rows == [{"text": "one", "label": "aid", "Date": "2024", "Sentence_ID": "s1", "state": "skipped"}]
     assert notes == (
-        "a.csv: the column `Date` is not read; its name is not `date`",
-        "a.csv: the column `Sentence_ID` is not read; its name is not `sentence_id`",
+        "a.csv: the column `Date` is not read (its name is not exactly `date`)",
+        "a.csv: the column `Sentence_ID` is not read (its name is not exactly `sentence_id`)",
         "a.csv: the column `State` is read as `state`",
     )
 
