@@ -7,13 +7,28 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, TextColumnOption, console, counted, print_next, progress_bars
+from labels.cli.terminal import (
+    KeepQuotesOption,
+    StoreOption,
+    TextColumnOption,
+    console,
+    counted,
+    print_next,
+    progress_bars,
+)
 from labels.settings import command, load_settings
 
 
 def ingest_command(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders to read: txt, md, html, jsonl, csv, parquet.")],
     text_column: TextColumnOption = "",
+    keep_quotes: KeepQuotesOption = False,
+    resplit: Annotated[
+        bool,
+        typer.Option(
+            "--resplit", help="Also split documents that are already in the store; sentences with decisions stay."
+        ),
+    ] = False,
     store: StoreOption = None,
 ) -> None:
     """Read documents into the store and split them into sentences; boilerplate is set aside and counted."""
@@ -24,7 +39,7 @@ def ingest_command(
     settings = load_settings(store=store)
     find_files(paths)  # check the paths before the store is created
     with Store(settings.store) as opened, progress_bars():
-        report = ingest(opened, paths, text_column)
+        report = ingest(opened, paths, text_column, keep_quotes=keep_quotes, resplit=resplit)
         counts = opened.counts.texts()
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
@@ -40,6 +55,12 @@ def ingest_command(
         title = f" ({version.title})" if version.title else ""
         changes = f"{counted(version.unchanged, 'sentence')} unchanged, {version.new} new"
         console.print(f"New version of {version.document_id}{title}: {changes}.")
+    if resplit:
+        console.print(
+            f"Split again: {counted(report.resplit.documents, 'stored document')} changed, with "
+            f"{counted(report.resplit.added, 'new sentence')}; {report.resplit.replaced} no longer offered, and "
+            f"{counted(report.resplit.kept, 'sentence')} with decisions kept."
+        )
     if report.boilerplate:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
         console.print(f"Set aside as boilerplate: {report.boilerplate.total()} ({reasons}).")

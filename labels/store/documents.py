@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from labels.store.identity import (
     without_common_keys,
     without_stored_spans,
 )
+from labels.store.resplit import Cut, Resplit, family, resplit, stored_documents
 from labels.store.versions import NewVersion
 
 if TYPE_CHECKING:
@@ -117,6 +119,21 @@ class Documents(Part):
         query = sa.select(table.c.id, table.c.version_of).where(table.c.version_of != "")
         return {row.id: row.version_of for row in self._rows(query)}
 
+    def resplit(self, documents: Iterable[Document], cut: Cut) -> Resplit:
+        """Split stored documents again, with their other versions; see `labels.store.resplit`.
+
+        Documents that are not in the store, or were removed, are ignored.
+
+        Args:
+            cut: function that splits a document; applied to the text in the store, to which the offsets refer.
+        """
+        with self._database.reading() as connection:
+            ids = family(connection, recognise(connection, documents).values())
+            stored = stored_documents(connection, ids)
+        sentences = [(identifier, cut(document)) for identifier, document in stored.items()]
+        with self._database.writing() as connection:
+            return resplit(connection, sentences)
+
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
         """Sentences by document and position, boilerplate included.
 
@@ -201,7 +218,8 @@ class IngestReport:
 
     `boilerplate` counts the sentences of new documents that must not be labelled, by reason; `rejected` has a message
     for every file or document that was left out; `notes` are remarks on how tables were read, and on outputs of
-    communique that were not; `versions` has the new documents that are later versions of others.
+    communique that were not; `versions` has the new documents that are later versions of others; `resplit` counts the
+    changes in documents that were split again.
     """
 
     documents_read: int = 0
@@ -211,6 +229,7 @@ class IngestReport:
     rejected: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     versions: list[NewVersion] = field(default_factory=list)
+    resplit: Resplit = field(default_factory=Resplit)
 
     @property
     def documents_present(self) -> int:
@@ -218,11 +237,15 @@ class IngestReport:
         return self.documents_read - self.documents_added
 
 
-def ingest(store: Store, paths: Iterable[Path], text_column: str = "") -> IngestReport:
+def ingest(
+    store: Store, paths: Iterable[Path], text_column: str = "", *, keep_quotes: bool = False, resplit: bool = False
+) -> IngestReport:
     """Add the documents under `paths` with their sentences. Documents that are already stored do not change.
 
     Args:
         text_column: the column with the texts of tables; empty for `text`.
+        keep_quotes: keep a quotation of several sentences as one sentence.
+        resplit: split the documents that are already stored again; see `labels.store.resplit`.
 
     Raises:
         DataError: a path does not exist, or it contains no readable file.
@@ -236,14 +259,17 @@ def ingest(store: Store, paths: Iterable[Path], text_column: str = "") -> Ingest
     files = find_files(paths)
     report.notes += files.notes
     found = _documents(files.files, report, text_column)
+    cut = partial(split_sentences, keep_quotes=keep_quotes)
     for batch in batches(found, _DOCUMENTS_PER_TRANSACTION):
-        new = [(document, split_sentences(document)) for document in store.documents.unknown(batch)]
+        new = [(document, cut(document)) for document in store.documents.unknown(batch)]
         added_ids = {document.id for document, _ in new}
         added = store.documents.add_new(new, [document for document in batch if document.id not in added_ids])
         report.documents_read += len(batch)
         report.documents_added += added.documents
         report.sentences_added += added.sentences
         report.versions += added.versions
+        if resplit:
+            report.resplit += store.documents.resplit(batch, cut)
         for _, own in new:
             report.boilerplate += count_boilerplate(own)
     return report

@@ -16,6 +16,7 @@ from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import insert_draw
+from labels.store.overlaps import is_replaced
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
 """Strategies that may give an annotator a sentence that another annotator has already decided on."""
@@ -31,9 +32,8 @@ class Draws(Part):
         query = (
             sa.select(items.c.sentence_id, sa.func.max(items.c.inclusion_probability))
             .join(draws, draws.c.id == items.c.draw_id)
-            .where(
-                draws.c.strategy == "overlap", draws.c.annotator != "", ~mine, ~tables.is_removed(items.c.sentence_id)
-            )
+            .where(draws.c.strategy == "overlap", draws.c.annotator != "", ~mine)
+            .where(~tables.is_removed(items.c.sentence_id), ~is_replaced(items.c.sentence_id))
             .group_by(items.c.sentence_id)
             # Count annotators, not draws: one annotator may have received the sentence in two draws.
             .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
@@ -187,7 +187,7 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
         .scalar_subquery()
     )
     query = sa.select(items.c.sentence_id).where(items.c.draw_id == draw.id, balance <= 0)
-    query = query.where(~tables.is_removed(items.c.sentence_id))
+    query = query.where(~tables.is_removed(items.c.sentence_id), ~is_replaced(items.c.sentence_id))
     if draw.strategy not in SHARED:
         query = query.where(~tables.decided_by_anyone(items.c.sentence_id))
     if draw.strategy == "relabel":

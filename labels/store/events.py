@@ -13,6 +13,7 @@ from labels.gold import standing_of_each
 from labels.records import Annotation, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
+from labels.store.overlaps import replace_overlapped, restore_decided
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,12 @@ def fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
         connection.execute(sa.delete(decisions).where(decisions.c.sentence_id.in_(batch)))
         standing = [{column.name: row._mapping[column] for column in stored} for row in standing_of_each(rows)]
         if standing:
+            decided = sorted({row["sentence_id"] for row in standing})
+            restore_decided(connection, decided)
             labellable = _labellable(connection, batch)
             marked = [row | {"labellable": row["sentence_id"] in labellable} for row in standing]
             connection.execute(sa.insert(decisions), marked)
+            replace_overlapped(connection, decided)
 
 
 def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:

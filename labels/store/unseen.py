@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from labels.store import tables
 from labels.store.database import Part, count_rows, now, rows_among
+from labels.store.overlaps import replaced_state
 from labels.unicode.typography import search_form
 
 Uncertainty = Literal["entropy", "margin"]
@@ -61,15 +62,17 @@ class Unseen(Part):
     def frame_hash(self) -> str:
         """A hash (16 hex digits) that identifies the free sentences.
 
-        The hash covers the last sentence, the last event, the reservations and the removed documents. Sentences and
-        events are only added, so their last numbers represent all of them.
+        The hash covers the last sentence, the last event, the reservations, the removed documents and the replaced
+        sentences. Sentences and events are only added, so their last numbers represent all of them.
         """
         with self._database.reading() as connection:
             removed = sorted(connection.execute(sa.select(tables.removals.c.document_id)).scalars())
             last = connection.execute(sa.select(sa.func.max(tables.sentences.c.number))).scalar()
             seq = connection.execute(sa.select(sa.func.max(tables.events.c.seq))).scalar()
             ids = sorted(_reserved(connection))
-        return hashlib.sha256("\n".join([str(last), str(seq), *ids, *removed]).encode()).hexdigest()[:16]
+            replaced = replaced_state(connection)
+        parts = [str(last), str(seq), *ids, *removed, *([replaced] if replaced else [])]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def random(self, count: int, generator: Random) -> list[str]:
         """Ids of a simple random sample of `count` free sentences, or of all free sentences if there are fewer."""

@@ -122,7 +122,7 @@ def _best_match(connection: sa.Connection, document: Document, to_label: Sequenc
         return None
     best = max(shares, key=shares.__getitem__)
     root = _root(connection, best)
-    return _Match(best, root, _pairs(connection, root, to_label))
+    return _Match(best, root, equal_sentences(connection, root, to_label))
 
 
 def _candidates(connection: sa.Connection, document: Document) -> Iterator[tuple[str, bool]]:
@@ -163,10 +163,17 @@ def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Counter[s
     return texts
 
 
-def _pairs(connection: sa.Connection, root: str, to_label: Sequence[Sentence]) -> dict[str, str]:
-    """Id of a new sentence -> id of an equal sentence in any version of the document, each used once."""
+def equal_sentences(
+    connection: sa.Connection, root: str, to_label: Sequence[Sentence], *, but: str = ""
+) -> dict[str, str]:
+    """Id of a new sentence -> id of an equal sentence in any version of the document, each used once.
+
+    Args:
+        but: id of a version that is left out.
+    """
     sentences, documents = tables.sentences, tables.documents
     family = sa.select(documents.c.id).where(sa.or_(documents.c.id == root, documents.c.version_of == root))
+    family = family.where(documents.c.id != but)
     query = sa.select(sentences.c.id, sentences.c.text).where(
         sentences.c.document_id.in_(family), sentences.c.boilerplate == ""
     )
