@@ -60,9 +60,13 @@ def _is_bar(line: str) -> bool:
     return len(parts) >= _BAR_PARTS and not re.search(r"[.?!]", line) and all(0 < len(p) <= _BAR_WIDTH for p in parts)
 
 
-def glued_reason(sentence: str) -> str:
-    """The reason for a boilerplate sentence that a scraper appended to a paragraph; "" if it must be labelled."""
-    reason = boilerplate_reason(sentence)
-    if reason in _GLUED_REASONS:
+def glued_reason(sentence: str, *, is_line: bool = False) -> str:
+    """The reason for a boilerplate sentence that a scraper appended to a paragraph; "" if it must be labelled.
+
+    Args:
+        is_line: whether the sentence is a whole line for which `boilerplate_reason` found no reason.
+    """
+    # Most of the time for splitting goes into these patterns, so no line is matched twice.
+    if not is_line and (reason := boilerplate_reason(sentence)) in _GLUED_REASONS:
         return reason
     return "byline" if is_page_date(sentence) else ""

@@ -128,7 +128,7 @@ def _paragraph(line: str, language: str, keep_quotes: bool) -> Iterator[_Span]:
     for left, right in cut_paragraph(rest, language, keep_quotes=keep_quotes):
         left, right = _trim(rest, left, right)
         if left < right:
-            reason = glued_reason(rest[left:right])
+            reason = glued_reason(rest[left:right], is_line=right - left == len(line))
             if not reason and not is_first and language[:2].lower() == "en" and is_speaker_caption(rest[left:right]):
                 reason = "caption"
             is_first = False
