@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from labels.records import Document, Sentence, sentence_id
 from labels.store import tables
 from labels.store.database import insert_new, rows_among
-from labels.store.versions import NewVersion, insert_keys, keys_of, link_version
+from labels.store.versions import NewVersion, insert_keys, keys_of, link_versions
 from labels.text.spans import Span, without_overlaps
 
 _DOCUMENT_COLUMNS = ("source", "text", "url", "title", "date", "language", "synthetic")
@@ -151,7 +151,9 @@ class Added:
 
 def under(stored: Mapping[str, str], sentence: Sentence) -> Sentence:
     """The sentence under the id by which the store knows its document."""
-    return replace(sentence, document_id=stored.get(sentence.document_id, sentence.document_id))
+    identifier = stored.get(sentence.document_id, sentence.document_id)
+    # `replace` is slow, and nearly all documents of a corpus are new.
+    return sentence if identifier == sentence.document_id else replace(sentence, document_id=identifier)
 
 
 def without_common_keys(
@@ -179,7 +181,7 @@ def add_batch(connection: sa.Connection, batch: Sequence[tuple[Document, Sequenc
     for sentence in cut:
         by_document[sentence.document_id].append(sentence)
     own = [by_document[stored.get(document.id, document.id)] for document, _ in batch]
-    links = [link_version(connection, one, sentences) for (one, _), sentences in zip(batch, own, strict=True)]
+    links = link_versions(connection, [(one, sentences) for (one, _), sentences in zip(batch, own, strict=True)])
     roots = {document.id: link.root for (document, _), link in zip(batch, links, strict=True)}
     result.documents += insert_documents(connection, [document for document, _ in batch], stored, roots)
     new = insert_sentences(connection, [one for link in links for one in link.sentences])

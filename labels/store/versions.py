@@ -95,8 +95,19 @@ class Linked:
     aliases: tuple[tuple[str, str], ...] = ()
 
 
-def link_version(connection: sa.Connection, document: Document, sentences: Sequence[Sentence]) -> Linked:
-    """Compare a new document with the stored documents, and mark the sentences that it repeats as their version."""
+def link_versions(connection: sa.Connection, documents: Sequence[tuple[Document, Sequence[Sentence]]]) -> list[Linked]:
+    """Compare new documents with the stored documents, and mark the sentences that they repeat as later versions."""
+    column = tables.document_keys.c.key
+    keys = [keys_of(document) for document, _ in documents]
+    query = sa.select(column).distinct()
+    known = {row.key for row in rows_among(connection, query, column, (key for own in keys for key in own))}
+    return [
+        _link_version(connection, document, sentences) if known.intersection(own) else Linked(list(sentences))
+        for (document, sentences), own in zip(documents, keys, strict=True)
+    ]
+
+
+def _link_version(connection: sa.Connection, document: Document, sentences: Sequence[Sentence]) -> Linked:
     to_label = [sentence for sentence in sentences if not sentence.boilerplate]
     match = _best_match(connection, document, to_label) if len(to_label) >= _FEWEST else None
     if match is None:
