@@ -230,8 +230,8 @@ def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, 
 def _reads_as_prose(lines: list[str]) -> bool:
     """Whether short lines are a hard-wrapped paragraph, and not a list, an address, a poem or a menu.
 
-    In prose, most lines that do not end a sentence go on with a small letter, each line is filled until the next word
-    no longer fits, and there is a sentence end.
+    In prose, most lines that do not end a sentence are continued with a small letter, each line is filled until the
+    next word no longer fits, and there is a sentence end.
     """
     width = len(max(lines, key=len))
     if width < _NARROWEST or any(_ITEM.match(line) for line in lines) or not any(map(_SENTENCE_END.search, lines)):

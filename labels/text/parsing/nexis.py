@@ -61,7 +61,7 @@ def _classic_article(part: list[tuple[int, list[str]]], line: int) -> Article:
     names = [_field(paragraph) for paragraph in paragraphs]
     length = next((index for index, name in enumerate(names) if name in _LENGTH), None)
     if length is None:
-        return Article(line, problem="this article has no line `LENGTH:`, so its header cannot be told from its text")
+        return Article(line, problem="this article has no line `LENGTH:`, so its header has no clear end")
     start = next((i for i in range(length, len(names)) if names[i] == "BODY" or names[i] not in _HEADER), len(names))
     end = _trailer_start(paragraphs, names, start)
     outside = [*range(start), *range(end, len(names))]
@@ -152,7 +152,7 @@ def _uni_article(part: Lines, first: int) -> Article:
     rows = [line.strip() for line in part if not _PAGE_LINE.fullmatch(line)]
     line = first + 1 + next((index for index, row in enumerate(part) if row.strip()), 0)
     if "Body" not in rows:
-        return Article(line, problem="this article has no line `Body`, so its header cannot be told from its text")
+        return Article(line, problem="this article has no line `Body`, so its header has no clear end")
     body_at = rows.index("Body")
     end = _uni_end(rows, body_at)
     header = [row for row in rows[:body_at] if row]
