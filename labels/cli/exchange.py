@@ -60,7 +60,8 @@ def annotations_import(
     A .jsonl file with `text` and `label` is read like a table. The texts of records without a decision are added as
     unseen sentences.
     """
-    from labels.exchange.driver import add_batch, read_file
+    from labels.exchange.batches import read_file
+    from labels.exchange.driver import add_batch
     from labels.store import Store
 
     settings = load_settings(store=store, codebook=codebook)

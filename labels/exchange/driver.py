@@ -1,7 +1,7 @@
 """Import and export of files in any format.
 
-A format converts records to lines, and decisions to records. This module checks file extensions, counts records that
-are not decisions, adds lines to the store (all or none), and selects and writes decisions.
+A format converts records to lines, and decisions to records; `labels.exchange.batches` reads the lines of a file. This
+module adds them to the store (all or none), and selects and writes decisions.
 """
 
 from __future__ import annotations
@@ -13,51 +13,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError, InputError, did_you_mean
+from labels.errors import DataError
+from labels.exchange.batches import (
+    REPEATED,
+    Batch,
+    checked_ending,
+    in_order_of_time,
+    read_file,
+    refuse_repeated_events,
+    without_repeats,
+)
 from labels.exchange.decisions import select
-from labels.exchange.fields import KEY
-from labels.exchange.foreign import LeftOut, Reader
-from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, find_format
+from labels.exchange.formats import PLUGINS, find_format
 from labels.exchange.lines import Line, UnseenLine, check_measures
 from labels.exchange.matching import matched, without_removed
 from labels.exchange.people import similar_names, under_stored_names
 from labels.gold import standing
 from labels.output.text_files import check_text_folder, text_folder
-from labels.records import CodebookMigration, Sentence, same_text
+from labels.records import Sentence, same_text
 from labels.store import Store
-from labels.text.rows import Row
 
 REPLACED = "decisions that have since been replaced or undone (export again to change them)"
-REPEATED = "repeated records"
 REMOVED = "decisions on documents that were removed from the store (see `communique documents`)"
-"""Reasons counted by this module: decisions in the store that no longer stand, records that occur twice, and decisions
-on removed documents."""
-
-_LISTED = 10
-"""The maximum number of spellings listed in a note."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The contents of one file.
-
-    - `unseen`: texts on which nobody decided in the file
-    - `left_out`: numbers of records that are neither, by reason
-    - `notes`: remarks on how the file was read
-    - `format`: the format of the file
-    - `codebooks`, `migrations`: codebook versions in the file, and the changes between them
-    - `is_log`: whether the lines are a full history, including replaced and undone decisions
-    """
-
-    path: Path
-    lines: Sequence[Line]
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    codebooks: Sequence[Codebook] = ()
-    migrations: Sequence[CodebookMigration] = ()
-    is_log: bool = False
-    unseen: Sequence[UnseenLine] = ()
-    notes: Sequence[str] = ()
-    format: Format | None = None
+"""Reasons counted by this module: decisions in the store that no longer stand, and decisions on removed documents."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +101,7 @@ def export_file(
             `for_spreadsheet` is true for a file that is not CSV; also as for `labels.exchange.decisions.select`.
     """
     path, found = Path(path), find_format(format)
-    ending = _checked_ending(path, found)
+    ending = checked_ending(path, found)
     if texts is not None:
         check_text_folder(Path(texts))
     selection = select(store, codebook, found.carries, annotator, skipped=found.carries_skipped)
@@ -135,105 +113,6 @@ def export_file(
             for identifier, document in store.documents.with_texts(one.document_id for _, one in selection.decisions):
                 write_text(identifier, document)
     return Exported(len(selection.decisions), selection.left_out)
-
-
-def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: str = "", **options: str) -> Batch:
-    """Read a file or folder.
-
-    Args:
-        annotator: annotator to record if the records do not name one.
-        options: values for the format's own options.
-
-    Raises:
-        InputError: the format or an option is unknown, the file has the wrong extension or cannot be read, or a record
-            is invalid; the message names file and row.
-    """
-    named = find_format(format)
-    _checked_ending(path, named)
-    with PLUGINS.blaming(format):
-        found = named.for_file(path)
-        _check_options(options, found)
-        reader = Reader(path, found.name, codebook, annotator, found.default_annotator(path), **options)
-        # Read the whole file before storing anything, because even the last line may be invalid.
-        contents = list(found.parse(_of_this_tool(found.read(path), found, format), reader))
-    is_log = found.carries == "events"
-    notes = [*(content.text for content in contents if isinstance(content, Note)), *_spelling_notes(reader.spellings)]
-    lines = [content for content in contents if isinstance(content, Line)]
-    if is_log:
-        _refuse_repeated_events(lines, path)
-    left_out = Counter(content.reason for content in contents if isinstance(content, LeftOut))
-    # A repeated event id is an error in a log, but only a copied record in other formats.
-    kept = lines if is_log else _without_repeats(lines)
-    if len(kept) < len(lines):
-        left_out[REPEATED] = len(lines) - len(kept)
-    return Batch(
-        path,
-        kept,
-        left_out,
-        codebooks=[content for content in contents if isinstance(content, Codebook)],
-        migrations=[content for content in contents if isinstance(content, CodebookMigration)],
-        is_log=is_log,
-        unseen=[content for content in contents if isinstance(content, UnseenLine)],
-        notes=list(dict.fromkeys(notes)),
-        format=found,
-    )
-
-
-def _spelling_notes(spellings: Counter[tuple[str, str]]) -> Iterator[str]:
-    if spellings:
-        shown = [f"'{value}' as {name} ({count})" for (value, name), count in spellings.most_common(_LISTED)]
-        more = f", and {len(spellings) - _LISTED} more" if len(spellings) > _LISTED else ""
-        yield f"values in another spelling than the names of labels were read: {', '.join(shown)}{more}"
-
-
-def _of_this_tool(placed: Iterable[Placed], format: Format, named: str) -> Iterator[Placed]:
-    """The records, after checking that they are not those of another tool, whose answers this format would misread.
-
-    Records of plug-in formats are not checked, and native lines need no check: they have columns of their own.
-
-    Args:
-        named: the name that the user gave for the format.
-    """
-    checked = format.name in BUILTINS and format.carries != "events"
-    others = [find_format(name) for name in BUILTINS if name != format.name] if checked else []
-    for place, record in placed:
-        if KEY not in record and not format.is_own(record):
-            _refuse_record_of(others, record, place, named)
-        yield place, record
-
-
-def _refuse_record_of(others: Iterable[Format], record: Row, place: str, named: str) -> None:
-    for other in others:
-        if other.is_own(record):
-            repair = f"Import the file with `--format {other.name}`, or remove the keys of this format."
-            if other.name == named:
-                repair = "The first record of the file is not. Import records of two kinds in separate files."
-            raise DataError(f"{place}: this record is in the format {other.name}. {repair}")
-
-
-def _without_repeats(lines: Iterable[Line]) -> list[Line]:
-    first: dict[str, Line] = {}
-    for line in lines:
-        first.setdefault(line.event.event_id, line)
-    return list(first.values())
-
-
-def _checked_ending(path: Path, format: Format) -> str:
-    ending = path.suffix.lower()
-    if format.endings and ending not in format.endings:
-        raise DataError(
-            f"{path}: files in format {format.name} have the extension {' or '.join(format.endings)}, not "
-            f"'{path.suffix}'. Rename the file, or choose its format with --format."
-        )
-    return ending
-
-
-def _check_options(options: Mapping[str, str], format: Format) -> None:
-    for name in options:
-        if name not in format.options:
-            known = ", ".join(format.options) or "none"
-            near = did_you_mean(name, format.options)
-            raise InputError(f"format {format.name} has no option '{name}'{near}. Available options: {known}.")
 
 
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
@@ -250,11 +129,11 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     lines, unseen = matched(store, batch.lines, batch.unseen, batch.path)
     lines, same_people = under_stored_names(store, lines, batch.format)
     read = len(lines)
-    lines = lines if batch.is_log else _without_repeats(lines)
+    lines = lines if batch.is_log else in_order_of_time(without_repeats(lines))
     distinct = len(lines)
     lines, unseen = without_removed(store, lines), without_removed(store, unseen)
     texts: list[Line | UnseenLine] = [*lines, *unseen]
-    _refuse_repeated_events(lines, batch.path)
+    refuse_repeated_events(lines, batch.path)
     known_texts = _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
     names = {line.event.annotator for line in lines}
     notes = (*batch.notes, *same_people, *(similar_names(names, store.events.annotators()) if names else ()))
@@ -293,14 +172,6 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
         in_file.setdefault((event.sentence_id, event.annotator, event.event), set()).add(event.event_id)
     # If one event of a group still stands, the other events are only its history.
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
-
-
-def _refuse_repeated_events(lines: Iterable[Line], path: Path) -> None:
-    seen: set[str] = set()
-    for line in lines:
-        if line.event.event_id in seen:
-            raise DataError(f"{path}: event_id '{line.event.event_id}' occurs twice. Keep one of the lines.")
-        seen.add(line.event.event_id)
 
 
 def _refuse_other_texts(store: Store, sentences: Iterable[Sentence], path: Path) -> int:

@@ -30,6 +30,7 @@ from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, arrow_column, columns_of
+from labels.exchange.people import possible_annotators
 from labels.output.drafts import whole_file, whole_folder
 from labels.records import Annotation, Sentence
 from labels.text.cells import SEPARATOR, LabelNames, is_no_value
@@ -58,7 +59,8 @@ class Table(RecordFormat):
         # Importing part of a table is common: without a choice, nobody decided on rows with a blank cell.
         blank = cast(Blank, reader.options.get("blank") or "undecided")
         reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
-        for note in (*separator_note(reader.path), *finder.notes, *reading.notes):
+        people = possible_annotators([row for _, row in rows])
+        for note in (*separator_note(reader.path), *finder.notes, *reading.notes, *people):
             yield Note(note)
         for (place, row), labels in zip(rows, reading.label_sets[0], strict=True):
             stamps = foreign.native_stamps(row.get(KEY), place)

@@ -93,6 +93,10 @@ def _question(placed: Sequence[Placed], reader: Reader) -> tuple[str, bool]:
                 f"{place}: this record is in the nested form, which lacks the status of responses. Export the "
                 "flattened form: `dataset.records.to_list(flatten=True)`, one record per line."
             )
+        if "annotation_agent" in record:
+            raise DataError(
+                f"{place}: this record is from Argilla 1. Move the dataset to Argilla 2, and export the flattened form."
+            )
         if KEY not in record:
             asked |= _asked(record)
     wanted = controls.wanted_controls(reader.options.get(controls.OPTION, ""), asked, reader.path)

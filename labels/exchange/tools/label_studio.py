@@ -105,6 +105,11 @@ class _Task(NamedTuple):
 
 def _task_at(place: str, record: Row) -> _Task:
     data = fields.object_at(record, "data", place)
+    if "completions" in record and "annotations" not in record:
+        raise DataError(
+            f"{place}: the key `completions` is from a version of Label Studio before 1.0. Load the file into a newer "
+            "version, and export it again."
+        )
     annotations = _objects(record.get("annotations"), "annotations", place)
     for annotation in annotations:
         if not isinstance(annotation.get("was_cancelled"), bool | None):

@@ -44,7 +44,8 @@ class LabelStudioMin(RecordFormat):
 
     def is_own(self, record: Row) -> bool:
         """Whether the record is a flat annotation."""
-        return "annotation_id" in record and "lead_time" in record
+        # In a CSV file from Label Studio, which is read as a table, the numbers are text.
+        return isinstance(record.get("annotation_id"), int) and "lead_time" in record
 
     def origin(self, event: Annotation) -> str:
         """The annotation's id and time."""

@@ -29,7 +29,14 @@ OPTION = {"id": 0, "text": "aid"}
 META = {"source": "wire", "communique": STAMP}
 HEAD = {"text": "Nine long", "communique": STAMP}
 RESPONSES = {"label.responses": [["aid"], None], "label.responses.users": ["ana", "ben"]}
+SPAN = {"type": "labels", "from_name": "a", "value": {"start": 0, "end": 4, "text": "Nine", "labels": ["aid"]}}
 RECORDS: list[tuple[str, Row]] = [
+    ("jsonl", HEAD | {"label": "aid", "state": "reviewed", "seconds": 2.0, "suggestion": ["aid"], "annotator": "ana"}),
+    ("prodigy", {"text": "x", "a": [{"label": "aid"}], "answer": "accept", "meta": META}),
+    ("label-studio", {"data": {"text": "x"}, "annotations": [ANNOTATION | {"result": [SPAN, CHOICES]}]}),
+    ("label-studio-min", {"text": "x", "a": [{"taxonomy": [["b", "aid"]]}], "annotator": 1, "annotation_id": 7}),
+    ("doccano", {"text": "x", "a": [[0, 4, "aid"]], "label": []}),
+    ("argilla", {"text": "x", "a.responses": [4], "a.responses.users": ["ana"], "a.responses.status": ["submitted"]}),
     ("jsonl", STAMP | {"text": "Nine long", "extra": {"csv": {"page": 1}}}),
     ("standoff", STAMP),
     ("prodigy", {"text": "x", "options": [OPTION], "accept": [0], "answer": "accept", "meta": META, "_timestamp": 1}),
@@ -59,15 +66,18 @@ CELLS = st.sampled_from(["aid", "Nine long", "skipped", "2", "aid|truce", "aid#t
 )
 
 
-def read_or_refuse(format: str, path: Path) -> None:
+def read_or_refuse(format: str, path: Path, control: str = "") -> None:
     """Nothing but InputError may come of reading a file, and what is read can be hashed, stored and sent."""
     try:
-        batch = read_file(path, MULTI, format, "ben")
+        batch = read_file(path, MULTI, format, "ben", **({"control": control} if control else {}))
     except InputError:
         return
     for line in batch.lines:
         assert line.event.sentence_id == line.sentence.id
         json.dumps(format_line(line), allow_nan=False, ensure_ascii=False).encode()
+    for unseen in batch.unseen:
+        assert unseen.sentence.text.strip()
+        unseen.sentence.text.encode()
 
 
 @st.composite
@@ -98,7 +108,7 @@ def test_records_of_any_shape_are_read_or_refused(
     lines = [json.dumps(entry) for entry in records]
     path.write_text(f"[{','.join(lines)}]" if path.suffix == ".json" else "\n".join(lines), encoding="utf-8")
 
-    read_or_refuse(format, path)
+    read_or_refuse(format, path, data.draw(st.sampled_from(["", "", "a", "label"])))
 
 
 @pytest.mark.parametrize("format", sorted(COLUMNS))

@@ -263,3 +263,35 @@ def test_labels_in_another_spelling_are_read_and_reported(
 
     assert [labels for *_, labels in decided(store)] == [("aid", "truce")]
     assert any("'TRUCE" in note and "as truce (1)" in note for note in notes)
+
+
+# -- several decisions of one person
+
+
+@pytest.mark.parametrize(("times", "last"), [(("01", "02"), "truce"), (("02", "01"), "aid")])
+def test_the_newest_of_two_decisions_stands_whatever_their_order(
+    store: Store, isolated: Path, times: tuple[str, str], last: str
+) -> None:
+    records = [
+        {"text": TEXT, "label": label, "annotator": 1, "annotation_id": number, "created_at": f"2026-01-{day}"}
+        for number, (label, day) in enumerate(zip(("aid", "truce"), times, strict=True))
+    ]
+    bring_in(store, "label-studio-min", write_json(isolated / "in.json", records))
+
+    assert [event.labels for event in store.events.all()][-1] == (last,)
+
+
+@pytest.mark.parametrize("column", ["coder", "Rater", "user"])
+def test_a_column_that_may_name_the_annotators_is_reported(store: Store, write_jsonl: Write, column: str) -> None:
+    rows = [{"text": TEXT, "label": "aid", column: "ben"}]
+    (note,) = imported(store, "jsonl", write_jsonl("in.jsonl", rows), annotator="ana").notes
+
+    assert note.startswith(f"the column `{column}` was not read. If it names the annotators, rename it to `annotator`")
+
+
+def test_an_annotator_from_the_name_of_the_file_is_reported(store: Store, write_jsonl: Write) -> None:
+    path = write_jsonl("export-2.jsonl", [{"text": TEXT, "label": ["aid"]}])
+
+    (note,) = imported(store, "doccano", path).notes
+    assert note.startswith("The annotator 'export-2' is the name of the file.")
+    assert imported(store, "doccano", path, annotator="ana").notes == ()

@@ -198,7 +198,9 @@ def test_a_record_of_another_tool_is_not_read_as_a_row(store: Store, isolated: P
 def test_answers_in_a_table_are_not_ignored(store: Store, isolated: Path) -> None:
     path = write_table(isolated / "in.csv", [{"text": NEW, "label": "aid", "answer": "reject"}])
 
-    with pytest.raises(DataError, match=r"in\.csv:1: this record is in the format prodigy"):
+    with pytest.raises(
+        DataError, match=r"in\.csv:1: this record is in the format prodigy\. Convert the file to \.jsonl\."
+    ):
         bring_in(store, "csv", path, annotator="ana")
 
 
@@ -333,3 +335,34 @@ def test_an_invalid_time_of_a_native_line_is_refused_unless_the_store_has_it(
     assert bring_in(store, "jsonl", isolated / "out.jsonl") == (0, 1, {})
     with new_store() as other, pytest.raises(DataError, match=r"out\.jsonl:1: .*(must be a time|must not be negative)"):
         bring_in(other, "jsonl", isolated / "out.jsonl")
+
+
+# -- files of older versions of the tools, and of other kinds
+
+
+def test_tasks_of_an_old_label_studio_are_not_unannotated(store: Store, isolated: Path) -> None:
+    path = write_json(isolated / "in.json", [{"data": {"text": NEW}, "completions": [{"result": [CHOICE]}]}])
+
+    with pytest.raises(DataError, match=r"in\.json:1: the key `completions` is from .* Label Studio before 1\.0"):
+        bring_in(store, "label-studio", path)
+
+
+def test_records_of_argilla_1_are_not_unanswered(store: Store, isolated: Path) -> None:
+    path = write(isolated / "in.jsonl", [{"text": NEW, "annotation": "aid", "annotation_agent": "ana"}])
+
+    with pytest.raises(DataError, match=r"in\.jsonl:1: this record is from Argilla 1"):
+        bring_in(store, "argilla", path)
+
+
+def test_a_table_from_label_studio_is_a_table(store: Store, isolated: Path) -> None:
+    row = {"text": LABELLED, "label": "aid", "annotator": "3", "annotation_id": "7", "lead_time": "2.5"}
+
+    assert bring_in(store, "csv", write_table(isolated / "in.csv", [row])) == (1, 0, {})
+    assert decided(store) == [(LABELLED, "3", "reviewed", ("aid",))]
+
+
+def test_a_flat_file_is_not_read_as_tasks(store: Store, isolated: Path) -> None:
+    path = write_json(isolated / "in.json", [{"text": NEW, "label": "aid", "annotation_id": 1, "lead_time": 2.0}])
+
+    with pytest.raises(DataError, match=r"in\.json:1: this record is in the format label-studio-min"):
+        bring_in(store, "label-studio", path)
