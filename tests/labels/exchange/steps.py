@@ -50,9 +50,9 @@ def decided(store: Store) -> list[tuple[str, str, str | None, tuple[str, ...]]]:
 
 
 def unseen(store: Store) -> list[str]:
-    """The texts on which nobody decided, in order."""
+    """The texts on which nobody decided, sorted."""
     decided_ids = {event.sentence_id for event in store.events.all()}
-    return [sentence.text for sentence in store.documents.sentences() if sentence.id not in decided_ids]
+    return sorted(sentence.text for sentence in store.documents.sentences() if sentence.id not in decided_ids)
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -438,5 +438,6 @@ def test_the_command_names_the_controls(isolated: Path) -> None:
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines() == [
         "Decisions added to communique.db: 1 (already there: 0).",
+        "Sentences in the file: 1, of which 0 were already in the store.",
         "Left out: results of tone (choices) (1).",
     ]

@@ -273,7 +273,7 @@ def test_the_newest_of_two_decisions_stands_whatever_their_order(
     store: Store, isolated: Path, times: tuple[str, str], last: str
 ) -> None:
     records = [
-        {"text": TEXT, "label": label, "annotator": 1, "annotation_id": number, "created_at": f"2026-01-{day}"}
+        {"id": 5, "text": TEXT, "label": label, "annotator": 1, "annotation_id": number, "created_at": f"2026-01-{day}"}
         for number, (label, day) in enumerate(zip(("aid", "truce"), times, strict=True))
     ]
     bring_in(store, "label-studio-min", write_json(isolated / "in.json", records))
