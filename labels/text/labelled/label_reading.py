@@ -204,8 +204,8 @@ def _is_multi_label(decisions: Iterable[_Decision], sets: Iterable[LabelSet], co
     if codebook is not None:
         return not codebook.exclusive
     several = any(labels is not None and len(labels) > 1 for labels in sets)
-    listed = any(decision.content is not None and decision.content.is_list for decision in decisions)
-    return several or listed or any(decision.cell.column == "labels" for decision in decisions)
+    # A list alone says little: tools also write a single choice as a list.
+    return several or any(decision.cell.column == "labels" for decision in decisions)
 
 
 # -- notes

@@ -94,6 +94,13 @@ def test_two_labels_of_an_exclusive_codebook_are_refused(exclusive_codebook: Cod
     )
 
 
+@pytest.mark.parametrize("none", ["[]", '{"choices": []}', "none", []])
+def test_one_label_or_none_in_the_column_label_is_exclusive(none: Any) -> None:
+    reading = read('{"choices": ["aid"]}', "['truce']", none)
+    assert reading.label_sets == ((AID, TRUCE, NONE),)
+    assert (reading.codebook.exclusive, reading.codebook.allow_none) == (True, True)
+
+
 # -- values that are the same label
 
 
@@ -189,7 +196,7 @@ def test_more_than_half_blank_rows_of_a_multi_label_file_stop_with_both_readings
     assert message.startswith("a.csv: 3 of 5 rows have a blank label cell, and the file is multi-label.")
     assert 'no label applies: all 5 rows count, 3 of them without a label. Set data.blank = "none"' in message
     assert 'nobody decided: 2 rows count. Set data.blank = "undecided"' in message
-    for values in (("aid", "aid|truce", "", "", ""), ("aid", "['truce']", "", "", "")):
+    for values in (("aid", "aid|truce", "", "", ""), ("aid", "['truce', 'aid']", "", "", "")):
         assert "3 of 5 rows have a blank label cell" in refusal(*values)
 
 
