@@ -137,12 +137,12 @@ def current_version(reference: str) -> str:
 def copy_artefact(reference: str, folder: Path, max_bytes: int = MAX_COPY) -> Path:
     """Return an artefact that does not change while a server uses it: the artefact of an MLflow URI is copied.
 
+    Only plain files are copied, so that a model in a shared registry cannot make a server read other files of its
+    machine. An artefact on the local disk is returned as it is.
+
     Args:
         folder: the empty folder for the copy.
         max_bytes: maximum size of the artefact.
-
-    Only plain files are copied, so that a model in a shared registry cannot make a server read other files of its
-    machine. An artefact on the local disk is returned as it is.
 
     Raises:
         ArtefactError: see `fetch_artefact`; also if the artefact contains a link or is larger than `max_bytes`.
