@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import InputError, did_you_mean
-from labels.output.drafts import explained, hidden_beside, whole_file
+from labels.output.drafts import explained, whole_file
 
 Scope = Literal["predict", "correct", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -109,7 +109,7 @@ class KeyFile:
         from filelock import FileLock
 
         with explained(self.path):
-            lock = FileLock(hidden_beside(self.path, "lock"), mode=0o600).acquire()
+            lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), mode=0o600).acquire()
         with lock:
             keys = list(self.all())
             yield keys
