@@ -169,6 +169,7 @@ class Sentence:
 
     - `splitter`: name and version of the code that split the document
     - `boilerplate`: the reason not to label the span ("share line", "caption"...); empty for a sentence to label
+    - `heading`: whether the span is a headline: a short line before a paragraph, to be labelled like any sentence
     """
 
     document_id: str
@@ -178,6 +179,7 @@ class Sentence:
     splitter: str = ""
     boilerplate: str = ""
     synthetic: bool = False
+    heading: bool = False
 
     @property
     def id(self) -> str:

@@ -28,6 +28,7 @@ SAID = 20
 _CHUNK = 2048
 _SENTENCE = ("document_id", "sentence_id", "source", "start", "end", "text")
 _MODEL = ("model_id", "codebook_hash")
+_MARKS = ("splitter", "heading")
 
 
 @dataclass
@@ -153,6 +154,8 @@ def predict_rows(model: Model, sentences: Sequence[tuple[Document, Sentence]]) -
             "probabilities": {name: round(float(p), 6) for name, p in zip(model.labels, row, strict=True)},
             "model_id": model.id,
             "codebook_hash": model.codebook.hash,
+            "splitter": sentence.splitter,
+            "heading": sentence.heading,
         }
         for (document, sentence), labels, row in zip(sentences, label_sets, probabilities, strict=True)
     ]
@@ -215,7 +218,7 @@ def _writer(
             yield lambda rows: file.writelines(json_lines(rows))
     else:
         # In CSV, every label has a probability column of its own; the `probabilities` mapping is ignored.
-        columns = [*_SENTENCE, "labels", *(f"p:{label}" for label in labels), *_MODEL]
+        columns = [*_SENTENCE, "labels", *(f"p:{label}" for label in labels), *_MODEL, *_MARKS]
         with csv_writer(draft, columns, output, for_spreadsheet=for_spreadsheet) as write:
             yield lambda rows: write(map(_csv_row, rows))
 
@@ -237,5 +240,7 @@ def _parquet_schema(labels: Sequence[str]) -> Any:
             ("labels", pa.list_(text)),
             ("probabilities", pa.struct([(label, pa.float32()) for label in labels])),
             *((name, text) for name in _MODEL),
+            ("splitter", text),
+            ("heading", pa.bool_()),
         ]
     )

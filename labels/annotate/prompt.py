@@ -119,7 +119,8 @@ def _named(answer: str, codebook: Codebook) -> set[str]:
 
 def _show(item: Item, session: Session, say: Say) -> None:
     say("")
-    say(f"[{item.position}/{session.total}] {item.context.title}".rstrip())
+    mark = " (heading)" if item.sentence.heading else ""
+    say(f"[{item.position}/{session.total}] {item.context.title}".rstrip() + mark)
     if item.news:
         say(f"    {item.news}")
     if item.previous is not None:

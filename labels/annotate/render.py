@@ -67,11 +67,14 @@ def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
 
 
 def heading(item: Item) -> Text:
-    """The sentence's number in the draw, then its document's title (the id if there is no title) and date."""
+    """The sentence's number in the draw, its document's title (the id if there is no title) and date.
+
+    A sentence that is a headline is marked.
+    """
     title = item.context.title or f"document {item.sentence.document_id}"
-    return ShownText(
-        f"{item.position} · {title}  {item.context.date}".rstrip(), style="italic", no_wrap=True, overflow="ellipsis"
-    )
+    place = f"{item.position} · {title}  {item.context.date}".rstrip()
+    mark = "  [heading]" if item.sentence.heading else ""
+    return ShownText(place + mark, style="italic", no_wrap=True, overflow="ellipsis")
 
 
 def remarks(item: Item, note: str) -> Text:

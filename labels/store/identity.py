@@ -103,8 +103,7 @@ def _moved(sentence: Sentence, stored: str, document: Document | None, texts: Ma
         text = given.strip()
         start = given.index(text)
         end = start + len(text)
-    more = (sentence.splitter, sentence.boilerplate, sentence.synthetic)
-    return Sentence(stored, start, end, text, *more)
+    return replace(sentence, document_id=stored, start=start, end=end, text=text)
 
 
 def sentences_among(connection: sa.Connection, ids: Iterable[str]) -> list[Sentence]:

@@ -22,6 +22,7 @@ from labels.store.overlaps import REPLACED_SPAN, decided_among, replace_sentence
 from labels.store.versions import UNCHANGED, equal_sentences
 from labels.text.spans import without_overlaps
 
+_MARKS = ("boilerplate", "splitter", "heading")
 Cut = Callable[[Document], list[Sentence]]
 """A function that splits a document into sentences."""
 
@@ -134,13 +135,12 @@ def _resplit_document(
 
 
 def _update_marks(connection: sa.Connection, still: Iterable[tuple[Any, Sentence]]) -> None:
-    """Store today's reason and splitter of spans that do not change."""
-    ids: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    """Store today's marks of spans that do not change."""
+    ids: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
     for row, one in still:
-        if (row.boilerplate, row.splitter) != (one.boilerplate, one.splitter):
-            ids[one.boilerplate, one.splitter].append(row.id)
+        ids[tuple(getattr(one, name) for name in _MARKS)].append(row.id)
     table = tables.sentences
-    for (boilerplate, splitter), own in ids.items():
+    for values, own in ids.items():
         for batch in batches(own):
-            values = {"boilerplate": boilerplate, "splitter": splitter}
-            connection.execute(sa.update(table).where(table.c.id.in_(batch)).values(**values))
+            marks = dict(zip(_MARKS, values, strict=True))
+            connection.execute(sa.update(table).where(table.c.id.in_(batch)).values(**marks))

@@ -215,5 +215,10 @@ def _digest(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-REVISIONS = {"0002": _to_0002, "0003": _to_0003}
+def _to_0004(op: Operations) -> None:
+    """Add the mark of headings; stored sentences get it when their document is split again."""
+    op.add_column("sentences", Column("heading", Boolean, nullable=False, server_default=sa.false()))
+
+
+REVISIONS = {"0002": _to_0002, "0003": _to_0003, "0004": _to_0004}
 """Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""

@@ -81,6 +81,7 @@ sentences = Table(
     # `document_id` is not a foreign key: annotations can be imported without documents that may not be shared.
     *filled(document_id=_ID, start=Integer, end=Integer, text=Text),
     *filled(splitter=String(80), boilerplate=String(40), synthetic=Boolean),
+    Column("heading", Boolean, nullable=False, server_default=sa.false()),
     Index("sentences_by_document", "document_id", "start"),
     Index("sentences_by_boilerplate", "boilerplate"),
 )

@@ -68,6 +68,7 @@ def split_sentences(document: Document, *, keep_quotes: bool = False) -> list[Se
             splitter,
             span.reason,
             document.synthetic,
+            span.heading,
         )
         for span in _spans(text, document.language or "en", keep_quotes)
     ]

@@ -39,6 +39,8 @@ COLUMNS = [
     "probabilities",
     "model_id",
     "codebook_hash",
+    "splitter",
+    "heading",
 ]
 SUFFIXES = [".jsonl", ".csv", ".parquet"]
 
@@ -78,6 +80,7 @@ def _from_csv(row: dict[str, str]) -> dict[str, Any]:
         "end": int(row["end"]),
         "labels": row["labels"].split("|") if row["labels"] else [],
         "probabilities": probabilities,
+        "heading": row["heading"] == "true",
     }
 
 

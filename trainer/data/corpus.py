@@ -245,8 +245,9 @@ def read_sentences(paths: str | Path | Iterable[str | Path], *, keep_quotes: boo
     """Read articles from files and folders, and split them into sentences without boilerplate.
 
     The table has one row per sentence, indexed by sentence id. The columns are `text`, `document_id`, `start`, `end`
-    (offsets in the document's text), `source`, `title` and `date`. Files and rows that cannot be read are logged as
-    warnings. With `keep_quotes`, a quotation of several sentences is one sentence.
+    (offsets in the document's text), `heading` (whether the sentence is a headline), `source`, `title` and `date`.
+    Files and rows that cannot be read are logged as warnings. With `keep_quotes`, a quotation of several sentences is
+    one sentence.
 
     Raises:
         DataError: a path does not exist, or no file can be read.
@@ -261,6 +262,7 @@ def read_sentences(paths: str | Path | Iterable[str | Path], *, keep_quotes: boo
             "document_id": document.id,
             "start": sentence.start,
             "end": sentence.end,
+            "heading": sentence.heading,
             "source": document.source,
             "title": document.title,
             "date": document.date,
@@ -269,7 +271,7 @@ def read_sentences(paths: str | Path | Iterable[str | Path], *, keep_quotes: boo
         for sentence in split_sentences(document, keep_quotes=keep_quotes)
         if not sentence.boilerplate
     ]
-    columns = ["id", "text", "document_id", "start", "end", "source", "title", "date"]
+    columns = ["id", "text", "document_id", "start", "end", "heading", "source", "title", "date"]
     return pd.DataFrame(rows, columns=columns).set_index("id")
 
 

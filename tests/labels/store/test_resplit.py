@@ -11,6 +11,7 @@ from labels.records import Document, Sentence
 from labels.store import Store
 from labels.store.documents import ingest
 from labels.store.overlaps import REPLACED_SPAN
+from labels.text.sentences import split_sentences
 from tests.labels.store.builders import FUTURE, decision, draw, score_all
 
 _numbers = count()
@@ -178,6 +179,19 @@ def test_removed_documents_are_not_split_again(store: Store, article: Path) -> N
     ingest(store, [article], resplit=True)
     assert store.documents.sentences() == before
     assert offered(store) == []
+
+
+def test_headings_are_stored_and_marked_when_a_document_is_split_again(store: Store, isolated: Path) -> None:
+    text = "Oslo calls for truce\n\nThe envoy told the council on Tuesday that both sides had agreed to meet."
+    document = Document("made up", text)
+    old = [Sentence(document.id, 0, 20, text[:20]), Sentence(document.id, 22, len(text), text[22:])]
+    store.documents.add([(document, old)])
+    assert not any(one.heading for one in store.documents.sentences())
+
+    store.documents.resplit([document], split_sentences)
+
+    assert [one.text for one in store.documents.sentences() if one.heading] == ["Oslo calls for truce"]
+    assert len(offered(store)) == 2
 
 
 def cut_at(text: str, ends: set[int]) -> list[tuple[int, int]]:

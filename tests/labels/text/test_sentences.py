@@ -390,3 +390,22 @@ def test_the_splitter_name_says_that_quotations_are_kept() -> None:
     (kept,) = split_sentences(document, keep_quotes=True)
     assert kept.splitter == splitter_name(keep_quotes=True) != splitter_name()
     assert len(split_sentences(document)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        (f"Oslo calls for truce\n\n{PROSE}", ["Oslo calls for truce"]),
+        (f"{PROSE}\n\n## Will the guns fall silent?\n\n{PROSE} It rained.", ["Will the guns fall silent?"]),
+        (f"Military aid\n\n{PROSE}", []),
+        (f"Oslo calls for truce.\n\n{PROSE}", []),
+        (f"• Oslo calls for truce\n\n{PROSE}", []),
+        (f"1. Oslo calls for truce\n\n{PROSE}", []),
+        ("Oslo calls for truce", []),
+        (f"{PROSE}\n\nOslo calls for truce", []),
+    ],
+    ids=["headline", "subheading", "title", "sentence", "item", "numbered", "alone", "last line"],
+)
+def test_a_headline_is_a_sentence_marked_as_heading(text: str, headings: list[str]) -> None:
+    assert [one.text for one in split(text) if one.heading] == headings
+    assert not any(one.boilerplate for one in split(text) if one.heading)
