@@ -51,9 +51,8 @@ def agreement_command(
         if json is not None:
             check_file(json)  # before the bootstrap, which can take minutes
         events = opened.events.all()
-        found = opened.documents.sentences({event.sentence_id for event in events})
+        sentences = opened.documents.by_first_version({event.sentence_id for event in events})
         history = opened.codebooks.history()
-    sentences = {sentence.id: sentence for sentence in found}
     report = agreement(events, sentences, book, history)
     effect = suggestion_effect(events, sentences, book, history) if suggestions else None
     retests = retest_agreement(events, sentences, book, history) if retest else None

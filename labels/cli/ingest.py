@@ -51,6 +51,9 @@ def ingest_command(
     )
     if report.documents_present:
         console.print(f"Already in the store: {counted(report.documents_present, 'document')}.")
+    if report.documents_removed:
+        listing = command("documents", "list", "--state", "removed", store=settings.store)
+        console.print(f"Not added again, because they were removed: {report.documents_removed} (see `{listing}`).")
     for version in report.versions:
         title = f" ({version.title})" if version.title else ""
         changes = f"{counted(version.unchanged, 'sentence')} unchanged, {version.new} new"

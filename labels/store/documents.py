@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -113,6 +113,13 @@ class Documents(Part):
         with self._database.reading() as connection:
             return resolve_sentences(connection, ids)
 
+    def count_removed(self, documents: Iterable[Document]) -> int:
+        """The number of the documents that were removed from the store or purged."""
+        column = tables.removals.c.document_id
+        with self._database.reading() as connection:
+            stored = recognise(connection, documents)
+            return sum(1 for _ in rows_among(connection, sa.select(column), column, stored.values()))
+
     def first_versions(self) -> dict[str, str]:
         """Document id -> id of the first version, for later versions of documents."""
         table = tables.documents
@@ -151,6 +158,12 @@ class Documents(Part):
             found = [Sentence(*row) for row in rows_among(connection, query, table.c.id, ids)]
         # Rows are sorted within each batch of ids, but not across batches.
         return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
+
+    def by_first_version(self, ids: Iterable[str]) -> dict[str, Sentence]:
+        """Sentence id -> sentence, for figures over documents: all versions of an article are its first version."""
+        first = self.first_versions()
+        found = self.sentences(ids)
+        return {one.id: replace(one, document_id=first.get(one.document_id, one.document_id)) for one in found}
 
     def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
         """Sentence ids in the order of `numbers`."""
@@ -219,7 +232,8 @@ class IngestReport:
     `boilerplate` counts the sentences of new documents that must not be labelled, by reason; `rejected` has a message
     for every file or document that was left out; `notes` are remarks on how tables were read, and on outputs of
     communique that were not; `versions` has the new documents that are later versions of others; `resplit` counts the
-    changes in documents that were split again.
+    changes in documents that were split again; `documents_removed` counts documents that the store has, but that were
+    removed or purged.
     """
 
     documents_read: int = 0
@@ -230,6 +244,7 @@ class IngestReport:
     notes: list[str] = field(default_factory=list)
     versions: list[NewVersion] = field(default_factory=list)
     resplit: Resplit = field(default_factory=Resplit)
+    documents_removed: int = 0
 
     @property
     def documents_present(self) -> int:
@@ -263,7 +278,9 @@ def ingest(
     for batch in batches(found, _DOCUMENTS_PER_TRANSACTION):
         new = [(document, cut(document)) for document in store.documents.unknown(batch)]
         added_ids = {document.id for document, _ in new}
-        added = store.documents.add_new(new, [document for document in batch if document.id not in added_ids])
+        present = [document for document in batch if document.id not in added_ids]
+        added = store.documents.add_new(new, present)
+        report.documents_removed += store.documents.count_removed(present) if present else 0
         report.documents_read += len(batch)
         report.documents_added += added.documents
         report.sentences_added += added.sentences

@@ -230,8 +230,8 @@ def measure_agreement(store: Store, codebook: Codebook | str = STARTER_CODEBOOK)
 
     book = _codebook(codebook, store)
     events = store.events.all()
-    found = store.documents.sentences({event.sentence_id for event in events})
-    report = agreement(events, {sentence.id: sentence for sentence in found}, book, store.codebooks.history())
+    found = store.documents.by_first_version({event.sentence_id for event in events})
+    report = agreement(events, found, book, store.codebooks.history())
     blocks = {"unbiased": report.unbiased.figures, "other": report.other.figures}
     compared = {name: own for name, own in blocks.items() if own.n_sentences}
     rows = {(name, label): row for name, own in compared.items() for label, row in _agreement_rows(own)}

@@ -64,6 +64,7 @@ def test_a_removed_document_leaves_exports_and_comes_back(ids: dict[str, str], i
     assert "Removed: 1 document, with 3 decisions." in said
     assert f"Next: communique documents restore {ids['Wire'][:8]}" in said
     assert "communique.db: 1 document, 1 sentence to label." in run("status")
+    assert "Not added again, because they were removed: 1 (see" in run("ingest", "rows.jsonl")
     run("annotations", "export", "labels.jsonl")
     assert (isolated / "labels.jsonl").read_text(encoding="utf-8") == ""
     assert "Unchanged: 1 document" in run("documents", "remove", ids["Wire"])

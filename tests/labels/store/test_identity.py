@@ -112,6 +112,18 @@ def test_a_document_of_an_old_store_is_recognized(
         assert store.documents.sentences() == spans(identifier)
 
 
+@pytest.mark.parametrize("stated", [{"url": "http://x"}, {"title": "Aid"}, {"date": "2024-05-01"}])
+def test_an_edited_document_of_an_old_store_is_a_new_version(
+    empty_url: str, write_jsonl: Write, stated: dict[str, str]
+) -> None:
+    old_store(empty_url, "Wire", **stated)
+    path = write_jsonl("rows.jsonl", [{"text": f"{TEXT} It rained.", "source": "Wire", **stated}])
+    with Store(empty_url) as store:
+        report = ingest(store, [path])
+
+    assert [(one.unchanged, one.new) for one in report.versions] == [(2, 1)]
+
+
 def test_the_upgrade_changes_no_id(empty_url: str) -> None:
     identifier = old_store(empty_url, "Wire", date="2024-05-01")
     with Store(empty_url) as store:

@@ -118,7 +118,7 @@ def test_a_removed_document_is_not_added_again(store: Store, url: str, two: tupl
     store.removals.purge([two[1]])
 
     report = ingest(store, [isolated / "rows.jsonl"])
-    assert (report.documents_added, report.documents_present) == (0, 2)
+    assert (report.documents_added, report.documents_present, report.documents_removed) == (0, 2, 2)
     assert "Bergen" not in str(rows_of(url, sa.select(tables.documents)))
 
 

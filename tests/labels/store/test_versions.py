@@ -118,6 +118,17 @@ def test_an_id_from_the_new_version_refers_to_the_first_sentence(store: Store, w
     assert store.documents.stored([(None, one) for one in repeated]) == [before[one.text] for one in repeated]
 
 
+def test_the_versions_of_an_article_are_one_document_in_figures(store: Store, write_jsonl: Write) -> None:
+    for sentences in (SENTENCES, EDITED):
+        read(store, write_jsonl, sentences, url="http://x")
+    ids = [one.id for one in store.documents.sentences()]
+
+    grouped = store.documents.by_first_version(ids)
+    assert list(grouped) == ids
+    assert len({one.document_id for one in grouped.values()}) == 1
+    assert {one.document_id for one in grouped.values()} == set(store.documents.first_versions().values())
+
+
 def test_a_third_version_repeats_sentences_of_both(store: Store, write_jsonl: Write) -> None:
     for sentences in (SENTENCES, EDITED):
         read(store, write_jsonl, sentences, url="http://x")
