@@ -399,6 +399,16 @@ def test_artifacts_that_cannot_be_stored_are_found_before_training(
     assert "Not a directory" in nothing_was_fitted(experiment, isolated / "out", monkeypatch)
 
 
+def test_a_missing_package_for_the_storage_is_named_before_training(
+    experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    MlflowClient().create_experiment("mine", artifact_location="s3://bucket/place")
+    said = nothing_was_fitted(experiment_of("majority", tracking=TRACKED), isolated / "out", monkeypatch)
+    assert "ModuleNotFoundError: " in said
+    assert said.endswith("Install the missing package: `pip install boto3`.")
+
+
 @pytest.fixture
 def project(isolated: Path, mlflow_store: str, experiment_of: MakeExperiment, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder with a run, tracked in its own mlflow.db as `communique train` does by default."""

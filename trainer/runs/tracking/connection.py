@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from labels.errors import TrackingError
+from labels.errors import CommuniqueError, TrackingError
 from labels.output.drafts import cache_folder
 from trainer.environment import silence_libraries
 
@@ -55,15 +55,15 @@ def mlflow_store(what: str) -> Iterator[Any]:
         TrackingError: the server does not answer, or MLflow reported an error.
     """
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         check_server(mlflow.get_tracking_uri())
         yield mlflow
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except CommuniqueError:
+        raise
+    except Exception as error:  # of MLflow, the database, or the library of a storage service: they have no common base
         raise TrackingError(
-            f"the MLflow store at {shown_store()} could not be {what} ({first_line(error)}). {_repair(error)}"
+            f"the MLflow store at {shown_store()} could not be {what} ({describe(error)}). {_repair(error)}"
         ) from error
 
 
@@ -75,9 +75,22 @@ def _repair(error: Exception) -> str:
             "Another version of MLflow wrote this database. Copy the database, then upgrade it with "
             f"`mlflow db upgrade {shown_store()}`, or install that version of MLflow."
         )
+    if isinstance(error, ImportError) and error.name:
+        return f"Install the missing package: `pip install {error.name}`."
     if isinstance(error, OSError) and error.filename:
         return f"Check that {error.filename} can be written, or correct MLFLOW_TRACKING_URI."
     return "Check MLFLOW_TRACKING_URI."
+
+
+def describe(error: Exception) -> str:
+    """Return an error as text: the first line of its message, with its type unless it comes from MLflow or a file."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if isinstance(error, CommuniqueError):
+        return str(error)
+    plain = isinstance(error, MlflowException | SQLAlchemyError | OSError)
+    return first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"
 
 
 def first_line(error: BaseException) -> str:

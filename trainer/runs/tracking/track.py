@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from labels.errors import CommuniqueError, DataError, TrackingError
+from labels.errors import DataError, TrackingError
 from labels.unicode.encoding import read_text
 from trainer.evaluation.report import Report, headline_metrics
-from trainer.runs.tracking.connection import connect, first_line, mlflow_store
+from trainer.runs.tracking.connection import connect, describe, mlflow_store
 from trainer.runs.tracking.record import RUN_TAG, Record, Tracked, read_record
 from trainer.runs.tracking.registry import check_registration, find_version, register
 from trainer.runs.tracking.tracker import ARTEFACT, Tracker, log_model, tracked_run
@@ -60,16 +60,11 @@ class OpenRun:
         try:
             model_uri = log_folder(self._tracker, self.record, folder)
             self._tracker.incomplete = False
+            return _note(folder, self.record, _register(self.record, self._tracker.run_id, model_uri))
         except KeyboardInterrupt:
             return Tracked(problem="logging was interrupted.")
         except Exception as error:
             return Tracked(problem=describe(error))
-        return _note(folder, self.record, _register(self.record, self._tracker.run_id, model_uri))
-
-
-def describe(error: Exception) -> str:
-    """Return an error of MLflow or of a library below it as a sentence."""
-    return str(error) if isinstance(error, CommuniqueError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 @contextmanager
