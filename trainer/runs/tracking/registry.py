@@ -109,7 +109,7 @@ def fetch_artefact(reference: str) -> Path:
 
     try:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference))
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         raise ArtefactError(f"{reference}: {_explain(reference, error)}") from error
     for candidate in (folder, folder / ARTEFACT, *sorted(folder.glob("artifacts/*"))):
         if (candidate / "manifest.json").is_file():
@@ -129,7 +129,7 @@ def current_version(reference: str) -> str:
     name, separator, alias = reference.removeprefix("models:/").partition("@")
     if not reference.startswith("models:/") or not separator:
         return ""
-    connect()
+    connect(create=False)
     with mlflow_store("read") as mlflow:
         return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
 
