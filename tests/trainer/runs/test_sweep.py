@@ -319,7 +319,7 @@ def scores_of(trials: Sequence[Trial]) -> list[tuple[dict[str, Any], float | Non
 
 def test_a_sweep_leaves_its_files(finished: Finished) -> None:
     names = {path.name for path in (finished.folder / "out").iterdir()}
-    assert names == {"best", "best.toml", "split.json", "study.journal", "trials.csv"}
+    assert names == {"best", "best.toml", "split.json", "study.journal", "tracking.json", "trials.csv"}
     assert [
         (float(row["model.C"]), float(row["validation_macro_f1"])) for row in table_of(finished.folder / "out")
     ] == [(trial.values["model.C"], trial.outcome.score) for trial in finished.result.trials]
