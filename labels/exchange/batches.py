@@ -135,9 +135,10 @@ def in_order_of_time(lines: list[Line]) -> list[Line]:
 
     Label Studio's JSON_MIN begins with the newest annotation of a task.
     """
-    positions: dict[tuple[str, str], list[int]] = {}
+    positions: dict[tuple[str, str, str], list[int]] = {}
     for position, line in enumerate(lines):
-        positions.setdefault((line.event.sentence_id, line.event.annotator), []).append(position)
+        event = line.event
+        positions.setdefault((event.sentence_id, event.annotator, event.event), []).append(position)
     ordered = list(lines)
     for own in positions.values():
         for position, line in zip(own, sorted((lines[place] for place in own), key=_time), strict=True):

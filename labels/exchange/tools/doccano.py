@@ -54,7 +54,7 @@ class Doccano(RecordFormat):
         yield from super().parse(placed, reader)
         if reader.used_fallback:
             name = self.default_annotator(reader.path)
-            yield Note(f"The annotator '{name}' is the name of the file. To record another name, use --annotator NAME")
+            yield Note(f"the annotator '{name}' is the name of the file. To record another name, use --annotator NAME")
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """The columns of doccano."""

@@ -192,7 +192,7 @@ def _contents(task: _Task, project: _Project, reader: Reader) -> Iterator[Conten
         if labels is None:
             yield LeftOut("annotations without choices")
             yield Note(
-                f"No labels were read from the controls {controls.listed(project.kinds)}. If one of them has the "
+                f"no labels were read from the controls {controls.listed(project.kinds)}. If one of them has the "
                 "labels, import the file again with `--control NAME`"
             )
         else:

@@ -119,12 +119,12 @@ def _notes(groups: Sequence[Sequence[Row]], control: str, reader: Reader) -> Ite
     names = set(reader.codebook.label_names)
     if partly := sum(not names <= {str(row["label"]) for row in rows} for rows in binary):
         yield Note(
-            f"Binary records: for {partly} of {len(binary)} texts, not every label of the codebook was asked. Labels "
+            f"binary records: for {partly} of {len(binary)} texts, not every label of the codebook was asked. Labels "
             "that were not asked count as not assigned"
         )
     if not reader.annotator and any(_START_TIME.fullmatch(_annotator(row)) for rows in groups for row in rows):
         yield Note(
-            "Sessions without a name are recorded under their start time, each as an annotator of its own. To record "
+            "sessions without a name are recorded under their start time, each as an annotator of its own. To record "
             "them under one name, import the file with --annotator NAME"
         )
 

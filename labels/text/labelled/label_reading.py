@@ -68,7 +68,8 @@ def read_labels(
         codebook: the codebook with the labels; None to infer a codebook from the values.
         blank: the meaning of blank cells.
         name: the name of an inferred codebook.
-        check: whether to check the label sets against the codebook; otherwise, unknown values are kept unchanged.
+        check: whether to check the label sets against the codebook, and to count undecided rows in a note. An import
+            does both itself; it keeps unknown values unchanged.
 
     Raises:
         DataError: a cell cannot be read, a label is not in the codebook, or more than half of the rows of a multi-label
@@ -92,7 +93,7 @@ def read_labels(
         sets = _checked(sets, everything, codebook, final)
     rest = iter(sets)
     found = tuple(tuple(islice(rest, len(own))) for _, own in decisions)
-    notes = (*_decision_notes(decisions), *_form_notes(everything, sets), *values.notes())
+    notes = (*_decision_notes(decisions, count=check), *_form_notes(everything, sets), *values.notes())
     return LabelReading(codebook, found, tuple(values.renamed(final)), notes)
 
 
@@ -211,10 +212,10 @@ def _is_multi_label(decisions: Iterable[_Decision], sets: Iterable[LabelSet], co
 # -- notes
 
 
-def _decision_notes(decisions: Sequence[_FileDecisions]) -> Iterator[str]:
+def _decision_notes(decisions: Sequence[_FileDecisions], *, count: bool) -> Iterator[str]:
     for path, own in decisions:
         reasons = Counter(decision.reason for decision in own if decision.content is None)
-        if reasons:
+        if reasons and count:
             why = ", ".join(f"{reason} {rows}" for reason, rows in reasons.most_common())
             yield f"{path}: {reasons.total()} of {len(own)} rows left out, because nobody decided on them ({why})"
         if filled := sum(decision.content is not None and decision.reason == "blank" for decision in own):

@@ -67,7 +67,7 @@ def test_a_result_that_is_not_a_choice_is_left_out_and_counted(
     assert done.new == 0
     assert done.left_out == {f"results of tone ({named})": 1, "annotations without choices": 1}
     assert done.unseen == {"tasks without choices": 1}
-    assert [note.partition(". ")[0] for note in done.notes] == [f"No labels were read from the controls tone ({named})"]
+    assert [note.partition(". ")[0] for note in done.notes] == [f"no labels were read from the controls tone ({named})"]
     assert "--control NAME" in done.notes[0]
     assert (store.events.all(), unseen(store)) == ([], [TEXT])
 
@@ -308,7 +308,7 @@ def test_labels_that_were_not_asked_are_reported(store: Store, write_jsonl: Writ
     ]
 
     (note,) = imported(store, "prodigy", write_jsonl("in.jsonl", records), annotator="ana").notes
-    assert note.startswith("Binary records: for 1 of 2 texts, not every label of the codebook was asked.")
+    assert note.startswith("binary records: for 1 of 2 texts, not every label of the codebook was asked.")
 
 
 # -- Argilla

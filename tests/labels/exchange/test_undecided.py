@@ -366,3 +366,10 @@ def test_a_flat_file_is_not_read_as_tasks(store: Store, isolated: Path) -> None:
 
     with pytest.raises(DataError, match=r"in\.json:1: this record is in the format label-studio-min"):
         bring_in(store, "label-studio", path)
+
+
+def test_rows_without_a_decision_are_counted_once(store: Store, isolated: Path) -> None:
+    rows = [{"text": LABELLED, "labels": "aid", "state": ""}, {"text": NEW, "labels": "", "state": ""}]
+    skipped = {"text": "What?", "labels": "", "state": "skipped"}
+
+    assert imported(store, "csv", write_table(isolated / "in.csv", [*rows, skipped]), annotator="ana").notes == ()
