@@ -28,8 +28,12 @@ def matched(
     moved = store.documents.stored([(line.document, line.sentence) for line in texts])
     stored = _stored_sentences(store, texts)
     n = len(lines)
+    required = zip(lines, moved[:n], strict=True)
+    absent = [own for line, own in required if line.must_be_stored and line.stored_id not in stored]
+    # An earlier version of the splitter may have cut the document at other places.
+    passages = {one.id: one for one in store.documents.with_passages(absent)}
     found = [
-        _about(line.about(sentence), stored.get(line.stored_id), store)
+        _about(line.about(sentence), stored.get(line.stored_id) or passages.get(sentence.id), store)
         for line, sentence in zip(lines, moved[:n], strict=True)
     ]
     found_texts = [

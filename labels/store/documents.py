@@ -173,6 +173,22 @@ class Documents(Part):
             found = {row.number: row.id for row in rows_among(connection, query, table.c.number, numbers)}
         return [found[number] for number in numbers]
 
+    def with_passages(self, sentences: Iterable[Sentence]) -> list[Sentence]:
+        """The sentences whose documents are in the store, with the text of their span."""
+        by_document: dict[str, list[Sentence]] = {}
+        for sentence in sentences:
+            by_document.setdefault(sentence.document_id, []).append(sentence)
+        table = tables.documents
+        query = sa.select(table.c.id, table.c.text, table.c.synthetic)
+        with self._database.reading() as connection:
+            rows = list(rows_among(connection, query, table.c.id, by_document))
+        return [
+            replace(one, text=row.text[one.start : one.end], synthetic=row.synthetic)
+            for row in rows
+            for one in by_document[row.id]
+            if one.start < one.end <= len(row.text)
+        ]
+
     def context(self, sentence: Sentence, reach: int = 2) -> Context:
         """The context of a sentence: up to `reach` sentences on each side, and the document's title and date."""
         table, documents = tables.sentences, tables.documents

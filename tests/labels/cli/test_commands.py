@@ -280,6 +280,15 @@ def test_ingesting_again_adds_nothing(filled: Path) -> None:
     assert contents() == before
 
 
+def test_ingest_splits_again_on_demand_and_says_what_changed(isolated: Path) -> None:
+    (isolated / "a.txt").write_text("Rain fell. “We reject the offer. It is a trap for our army,” he said.", "utf-8")
+    assert "with 2 sentences" in succeed("ingest", "a.txt", "--keep-quotes")
+    assert "with 0 sentences" in succeed("ingest", "a.txt")
+    printed = succeed("ingest", "a.txt", "--resplit")
+    assert "1 stored document changed, with 2 new sentences; 1 no longer offered" in printed
+    assert "3 sentences to label" in printed
+
+
 def test_ingest_reports_what_it_left_out_by_its_name(isolated: Path) -> None:
     (isolated / "[red]a.txt").write_bytes(b"\xfa\xfb")
     (isolated / "b.txt").write_text("Rain fell.", encoding="utf-8")

@@ -10,6 +10,7 @@ from labels.errors import DataError
 from labels.exchange.lines import COLUMNS
 from labels.records import Annotation, Sentence
 from labels.store import Store
+from labels.store.documents import ingest
 from tests.labels.exchange.steps import Row, bring_in, export, lines_of
 
 Write = Callable[[str, list[Row]], Path]
@@ -64,3 +65,21 @@ def test_only_one_annotators_events_are_written_when_asked(file: Path, store: St
 
     assert export(store, "standoff", isolated / "ben.jsonl", annotator="ben") == (1, {})
     assert [line["event_id"] for line in lines_of(isolated / "ben.jsonl")] == ["e2"]
+
+
+def test_a_span_that_the_splitter_no_longer_makes_is_taken_from_its_document(
+    store: Store, new_store: NewStore, isolated: Path
+) -> None:
+    quote = "“We reject the offer. It is a trap for our army,” he said."
+    (isolated / "article.txt").write_text(f"Rain fell on Oslo. {quote}", encoding="utf-8")
+    ingest(store, [isolated / "article.txt"], keep_quotes=True)
+    (sentence,) = [one for one in store.documents.sentences() if one.text == quote]
+    moment = "2026-01-31T10:00:00+00:00"
+    store.events.add([replace(EVENT, sentence_id=sentence.id, created_at=moment)])
+    export(store, "standoff", isolated / "out.jsonl")
+
+    with new_store() as other:
+        ingest(other, [isolated / "article.txt"])
+        bring_in(other, "standoff", isolated / "out.jsonl")
+        assert [one.text for one in other.documents.sentences([sentence.id])] == [quote]
+        assert [one.text for one in other.documents.sentences(other.unseen.ids())] == ["Rain fell on Oslo."]
