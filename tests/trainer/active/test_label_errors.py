@@ -15,6 +15,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import DataError, ExperimentError
 from labels.records import Example
 from labels.store import Store
+from labels.text.rows import read_rows
 from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import examples_for, fill_store, plain_codebook
 from trainer.active.label_errors import (
@@ -245,6 +246,16 @@ def test_doubts_are_written_as_a_table(isolated: Path) -> None:
     assert [row["labels"] for row in rows] == ["aid|truce", ""]
     assert rows[0]["text"] == DOUBT.text
     assert rows[0]["suggested"] == "truce"
+
+
+def test_doubts_for_a_spreadsheet_read_back_as_they_were(isolated: Path) -> None:
+    doubt = replace(DOUBT, text="=1+1")
+    write_label_errors(isolated / "d.csv", [doubt], for_spreadsheet=True)
+    assert "'=1+1" in (isolated / "d.csv").read_text(encoding="utf-8-sig")
+    [(_, row)] = read_rows(isolated / "d.csv")
+    assert (row["text"], row["probability"]) == ("=1+1", "0.02")
+    with pytest.raises(DataError, match=r"d\.jsonl: --for-spreadsheet is only for \.csv files"):
+        write_label_errors(isolated / "d.jsonl", [doubt], for_spreadsheet=True)
 
 
 def test_another_ending_is_refused(isolated: Path) -> None:

@@ -92,6 +92,7 @@ def test_doubts_take_a_version_of_the_codebook_that_the_store_keeps(labelled: st
         (["--out", "d.txt"], "d.txt: the list can be written to .jsonl or .csv"),
         (["--folds", "20"], "too few to split into 20 parts"),
         (["--folds", "1"], "--folds"),
+        (["--for-spreadsheet"], "--for-spreadsheet needs a file. Add --out FILE.csv."),
     ],
 )
 def test_doubts_refuse_what_cannot_be_done(isolated: Path, arguments: list[str], message: str) -> None:
