@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -32,19 +34,28 @@ def corpus() -> pd.DataFrame:
     return load_starter_corpus(documents=20)
 
 
-@pytest.fixture
-def filled(isolated: Path) -> Store:
-    """A store with two documents of the starter corpus and all annotations on them."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a store with two documents of the starter corpus and all annotations on them."""
     book = load_codebook("diplomatic")
-    store = Store("communique.db")
+    path = tmp_path_factory.mktemp("filled") / "communique.db"
     articles = sorted((shipped("seeds") / "documents").glob("*.txt"))[:2]
-    assert ingest(store, articles).documents_added == 2
-    for path in sorted((shipped("seeds") / "annotations").glob("*.jsonl")):
-        lines = read_file(path, book).lines
-        known = store.documents.resolve(line.sentence.id for line in lines)
-        lines = [line for line in lines if line.sentence.id in known]
-        store.add_annotated([line.sentence for line in lines], [line.event for line in lines], codebooks=[book])
-    return store
+    with Store(path) as store:
+        assert ingest(store, articles).documents_added == 2
+        for file in sorted((shipped("seeds") / "annotations").glob("*.jsonl")):
+            lines = read_file(file, book).lines
+            known = store.documents.resolve(line.sentence.id for line in lines)
+            lines = [line for line in lines if line.sentence.id in known]
+            store.add_annotated([line.sentence for line in lines], [line.event for line in lines], codebooks=[book])
+    return path
+
+
+@pytest.fixture
+def filled(template: Path, isolated: Path) -> Iterator[Store]:
+    """A copy of that store."""
+    shutil.copy(template, isolated / "communique.db")
+    with Store("communique.db") as store:
+        yield store
 
 
 def test_the_starter_corpus_is_a_table_of_whole_documents(corpus: pd.DataFrame) -> None:

@@ -130,8 +130,8 @@ def test_two_processes_leave_one_run_that_is_as_good_as_that_of_one(
     assert _runs(isolated) == ["FINISHED"]
     assert not [path.name for path in isolated.glob(".*")]
 
-    alone = _run(isolated, COMMUNIQUE, *arguments, "--out", "alone", "--set", "tracking.enabled=false")
-    assert alone.returncode == 0, alone.stderr
+    alone = CliRunner().invoke(app, [*arguments, "--out", "alone", "--set", "tracking.enabled=false"])
+    assert alone.exit_code == 0, alone.output
     reports = [json.loads((isolated / name / "report.json").read_text()) for name in ("together", "alone")]
     assert reports[0]["macro_f1"] == pytest.approx(reports[1]["macro_f1"], abs=0.12)
     assert reports[0]["macro_f1"] > 0.7
