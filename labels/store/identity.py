@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from labels.records import Document, Sentence, sentence_id
 from labels.store import tables
 from labels.store.database import insert_new, rows_among
-from labels.store.versions import NewVersion, insert_keys, keys_of, link_versions
+from labels.store.versions import NewVersion, insert_keys, keys_of, link_versions, other_day
 from labels.text.spans import Span, without_overlaps
 
 _DOCUMENT_COLUMNS = ("source", "text", "url", "title", "date", "language", "synthetic")
@@ -35,13 +35,27 @@ def recognise(connection: sa.Connection, documents: Iterable[Document]) -> dict[
     documents = list(documents)
     present = _present(connection, [key for one in documents for key in (one.id, *one.former_ids)])
     aliases = aliases_among(connection, (one.id for one in documents if one.id not in present))
+    older = _provenance(connection, (key for one in documents for key in one.former_ids if key in present))
     found: dict[str, str] = {}
     for one in documents:
-        former = next((key for key in one.former_ids if key in present), "")
+        formers = (key for key in one.former_ids if key in present)
+        former = next((key for key in formers if not _contradicts(one, *older.get(key, ("", "")))), "")
         stored = one.id if one.id in present else aliases.get(one.id) or former
         if stored:
             found[one.id] = stored
     return found
+
+
+def _provenance(connection: sa.Connection, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Document id -> URL and date."""
+    table = tables.documents
+    rows = rows_among(connection, sa.select(table.c.id, table.c.url, table.c.date), table.c.id, ids)
+    return {row.id: (row.url, row.date) for row in rows}
+
+
+def _contradicts(document: Document, url: str, date: str) -> bool:
+    """Whether a document has another URL or date than a stored document with the same source and text."""
+    return bool(url and document.url and url != document.url) or other_day(date, document.date)
 
 
 def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:

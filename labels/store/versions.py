@@ -132,8 +132,23 @@ def _best_match(connection: sa.Connection, document: Document, to_label: Sequenc
     if not shares:
         return None
     best = max(shares, key=shares.__getitem__)
+    if not candidates[best] and shares[best] == own.total() and _is_repetition(connection, best, document):
+        return None
     root = _root(connection, best)
     return _Match(best, root, equal_sentences(connection, root, to_label))
+
+
+def _is_repetition(connection: sa.Connection, document_id: str, document: Document) -> bool:
+    """Whether a document has another date than a stored document with the same sentences, as repeated statements do."""
+    table = tables.documents
+    date = connection.execute(sa.select(table.c.date).where(table.c.id == document_id)).scalar()
+    return other_day(date or "", document.date)
+
+
+def other_day(one: str, other: str) -> bool:
+    """Whether both dates are known and are different days."""
+    # Earlier releases wrote the time of a date in another form.
+    return bool(one and other and one[:10] != other[:10])
 
 
 def _candidates(connection: sa.Connection, document: Document) -> Iterator[tuple[str, bool]]:

@@ -112,6 +112,18 @@ def test_a_document_of_an_old_store_is_recognized(
         assert store.documents.sentences() == spans(identifier)
 
 
+@pytest.mark.parametrize(("date", "added"), [("2024-05-01", 0), ("2024-05-01 12:30", 0), ("2024-05-02", 1), ("", 0)])
+def test_an_old_document_of_another_day_is_another_document(
+    empty_url: str, write_jsonl: Write, date: str, added: int
+) -> None:
+    old_store(empty_url, "Wire", date="2024-05-01", title="Aid")
+    path = write_jsonl("rows.jsonl", [{"text": TEXT, "source": "Wire", "date": date, "title": "Aid"}])
+    with Store(empty_url) as store:
+        report = ingest(store, [path])
+
+    assert (report.documents_added, report.sentences_added, report.versions) == (added, 2 * added, [])
+
+
 @pytest.mark.parametrize("stated", [{"url": "http://x"}, {"title": "Aid"}, {"date": "2024-05-01"}])
 def test_an_edited_document_of_an_old_store_is_a_new_version(
     empty_url: str, write_jsonl: Write, stated: dict[str, str]

@@ -118,6 +118,15 @@ def test_an_id_from_the_new_version_refers_to_the_first_sentence(store: Store, w
     assert store.documents.stored([(None, one) for one in repeated]) == [before[one.text] for one in repeated]
 
 
+def test_a_statement_that_is_repeated_on_another_day_is_another_document(store: Store, write_jsonl: Write) -> None:
+    for day in ("2024-05-01", "2024-05-02"):
+        report = read(store, write_jsonl, SENTENCES, source="Ministry", title="No comment", date=day)
+        assert (report.versions, report.sentences_added) == ([], 4)
+
+    edited = read(store, write_jsonl, EDITED, source="Ministry", title="No comment", date="2024-05-03")
+    assert [(one.unchanged, one.new) for one in edited.versions] == [(3, 1)]
+
+
 def test_the_versions_of_an_article_are_one_document_in_figures(store: Store, write_jsonl: Write) -> None:
     for sentences in (SENTENCES, EDITED):
         read(store, write_jsonl, sentences, url="http://x")
