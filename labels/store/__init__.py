@@ -19,9 +19,9 @@ from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents
 from labels.store.draws import SHARED, Draws, QueuedSentence, Relabelling
 from labels.store.events import Draft, Events, insert_events
-from labels.store.identity import insert_documents, insert_sentences, stored_sentences
-from labels.store.removals import DocumentSummary, Removals
 from labels.store.scores import Scorable, Scores
+from labels.store.texts.identity import insert_documents, insert_sentences, stored_sentences
+from labels.store.texts.removals import DocumentSummary, Removals
 from labels.store.unseen import Frame, Uncertainty, Unseen
 
 if TYPE_CHECKING:

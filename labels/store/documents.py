@@ -20,7 +20,7 @@ from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.store import tables
 from labels.store.database import Part, batches, rows_among
-from labels.store.identity import (
+from labels.store.texts.identity import (
     Added,
     add_batch,
     insert_aliases_of,
@@ -33,8 +33,8 @@ from labels.store.identity import (
     without_common_keys,
     without_stored_spans,
 )
-from labels.store.resplit import Cut, Resplit, family, resplit, stored_documents
-from labels.store.versions import NewVersion
+from labels.store.texts.resplit import Cut, Resplit, family, resplit, stored_documents
+from labels.store.texts.versions import NewVersion
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -104,7 +104,7 @@ class Documents(Part):
         return result
 
     def stored(self, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
-        """The sentences under the ids by which the store knows them; see `labels.store.identity.stored_sentences`."""
+        """The sentences under the ids by which the store knows them; see `texts.identity.stored_sentences`."""
         with self._database.reading() as connection:
             return stored_sentences(connection, pairs)
 
@@ -127,7 +127,7 @@ class Documents(Part):
         return {row.id: row.version_of for row in self._rows(query)}
 
     def resplit(self, documents: Iterable[Document], cut: Cut) -> Resplit:
-        """Split stored documents again, with their other versions; see `labels.store.resplit`.
+        """Split stored documents again, with their other versions; see `labels.store.texts.resplit`.
 
         Documents that are not in the store, or were removed, are ignored.
 
@@ -276,7 +276,7 @@ def ingest(
     Args:
         text_column: the column with the texts of tables; empty for `text`.
         keep_quotes: keep a quotation of several sentences as one sentence.
-        resplit: split the documents that are already stored again; see `labels.store.resplit`.
+        resplit: split the documents that are already stored again; see `labels.store.texts.resplit`.
 
     Raises:
         DataError: a path does not exist, or it contains no readable file.

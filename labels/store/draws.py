@@ -16,7 +16,7 @@ from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import insert_draw
-from labels.store.overlaps import is_replaced
+from labels.store.texts.overlaps import is_replaced
 
 SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
 """Strategies that may give an annotator a sentence that another annotator has already decided on."""

@@ -13,7 +13,7 @@ from labels.gold import standing_of_each
 from labels.records import Annotation, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
-from labels.store.overlaps import replace_overlapped, restore_decided
+from labels.store.texts.overlaps import replace_overlapped, restore_decided
 
 
 @dataclass(frozen=True)

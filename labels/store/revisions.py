@@ -195,7 +195,7 @@ def _id_of(text: str, **origin: str) -> str:
 
 
 def _keys(row: Any) -> Iterator[str]:
-    """The keys by which a later version of the document is found; see `labels.store.versions`."""
+    """The keys by which a later version of the document is found; see `labels.store.texts.versions`."""
     source, url, title, date = (_plain(value).strip() for value in (row.source, row.url, row.title, row.date))
     if url:
         yield "url:" + _digest(url)

@@ -61,7 +61,7 @@ documents = Table(
     Index("documents_by_version", "version_of"),
 )
 
-# Other ids of documents and sentences, see `labels.store.identity`.
+# Other ids of documents and sentences, see `labels.store.texts.identity`.
 aliases = Table("aliases", metadata, *keys(alias=_ID), Column("id", _ID, nullable=False, index=True))
 
 # Hashes of the provenance without the text, by which a later version of a document is found.

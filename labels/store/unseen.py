@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from labels.store import tables
 from labels.store.database import Part, count_rows, now, rows_among
-from labels.store.overlaps import replaced_state
+from labels.store.texts.overlaps import replaced_state
 from labels.unicode.typography import search_form
 
 Uncertainty = Literal["entropy", "margin"]

@@ -9,7 +9,7 @@ import pytest
 from labels.sampling.strategies import DrawRequest, next_assignment
 from labels.store import Store, TextCounts
 from labels.store.documents import IngestReport, ingest
-from labels.store.versions import UNCHANGED, NewVersion
+from labels.store.texts.versions import UNCHANGED, NewVersion
 from tests.labels.store.builders import decision
 
 Write = Callable[[str, list[dict[str, Any]]], Path]

@@ -1,8 +1,8 @@
 """Split stored documents again with today's rules. Sentences with a decision keep their spans.
 
-Sentences without a decision that the rules no longer make are replaced (`labels.store.overlaps`). New sentences that
-overlap a sentence with a decision are left out, so that no passage is offered twice. All versions of an article are
-split together: a sentence that an earlier version has too stays linked to the earlier sentence.
+Sentences without a decision that the rules no longer make are replaced (`labels.store.texts.overlaps`). New sentences
+that overlap a sentence with a decision are left out, so that no passage is offered twice. All versions of an article
+are split together: a sentence that an earlier version has too stays linked to the earlier sentence.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from labels.records import Document, Sentence
 from labels.store import tables
 from labels.store.database import batches, rows_among
-from labels.store.identity import aliases_among, insert_aliases, insert_sentences
-from labels.store.overlaps import REPLACED_SPAN, decided_among, replace_sentences
-from labels.store.versions import UNCHANGED, equal_sentences
+from labels.store.texts.identity import aliases_among, insert_aliases, insert_sentences
+from labels.store.texts.overlaps import REPLACED_SPAN, decided_among, replace_sentences
+from labels.store.texts.versions import UNCHANGED, equal_sentences
 from labels.text.spans import without_overlaps
 
 _MARKS = ("boilerplate", "splitter", "heading")

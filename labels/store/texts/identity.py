@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from labels.records import Document, Sentence, sentence_id
 from labels.store import tables
 from labels.store.database import insert_new, rows_among
-from labels.store.versions import NewVersion, insert_keys, keys_of, link_versions, other_day
+from labels.store.texts.versions import NewVersion, insert_keys, keys_of, link_versions, other_day
 from labels.text.spans import Span, without_overlaps
 
 _DOCUMENT_COLUMNS = ("source", "text", "url", "title", "date", "language", "synthetic")
@@ -222,7 +222,7 @@ def insert_documents(
     """Insert the documents that are not in the store yet; returns how many were inserted.
 
     Args:
-        stored: the result of `labels.store.identity.recognise` for these documents; computed if None.
+        stored: the result of `labels.store.texts.identity.recognise` for these documents; computed if None.
         roots: document id -> id of its first version; empty or missing for documents that are not later versions.
     """
     found = recognise(connection, documents) if stored is None else stored

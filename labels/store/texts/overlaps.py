@@ -2,8 +2,8 @@
 
 A document can be cut twice: by two versions of the splitter, or by the splitter and by another tool. A sentence with a
 decision stays. Sentences without a decision that overlap it get the reason `REPLACED_SPAN` not to be labelled. The same
-is true of the sentences that `labels.store.resplit` replaces. A replaced sentence that gets a decision, from an import
-or from an open screen, becomes a sentence to label again. Sentences are never deleted: draws refer to them.
+is true of the sentences that `labels.store.texts.resplit` replaces. A replaced sentence that gets a decision, from an
+import or from an open screen, becomes a sentence to label again. Sentences are never deleted: draws refer to them.
 """
 
 from __future__ import annotations

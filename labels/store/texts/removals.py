@@ -19,7 +19,7 @@ from labels.errors import InputError
 from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import fold
-from labels.store.identity import aliases_among
+from labels.store.texts.identity import aliases_among
 
 REMOVED = "removed document"
 """Reason not to label the sentences of a removed document."""

@@ -1,0 +1,1 @@
+"""The identity, versions, removal and division of the documents in a store."""
