@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from labels.text.headings import is_finite
+
 _INLINE_SPACE = re.compile(r"[^\S\n]")
 # Quotation marks. An apostrophe between letters is not a mark.
 _QUOTE = re.compile(r"[“”„‟«»\"]|(?<!\w)['‘‚]|['’](?!\w)")
@@ -40,6 +42,7 @@ _MISSED = re.compile(r"(?<=[\w.])(?:[.…]|\.[)\]])(?=\s+[\"“‘'(]?[A-Z])")
 _HEADLINE = 160
 """The greatest length of a headline in characters."""
 _FINISHED = re.compile(r"[.!?…][\"'”’»)\]]*\Z")
+_HOUR = re.compile(r"\d ?[aApP]\.?[mM]\.\Z")
 _INITIALS = re.compile(r"(?:[A-Z]\.){2,}|[apAP]\.[mM]\.")
 
 
@@ -59,6 +62,7 @@ class _Words:
     abbreviations: frozenset[str]
     starters: frozenset[str]
     articles: frozenset[str]
+    countries: frozenset[str]
 
 
 @cache
@@ -148,11 +152,11 @@ def _continues(text: str, end: int) -> bool:
     if token == before:
         return False
     follower = _follower(after)[1]
-    if token in lists.before_name:
+    if _is_title(token) or (before == "P.M." and not _HOUR.search(text, max(0, end - _REACH), end)):
         return follower[:1].isupper() and (follower not in lists.starters or follower in lists.surnames)
     if token in lists.time:
         return follower in lists.after_time or _names_a_zone(after)
-    if _INITIALS.fullmatch(before) and (after.lstrip().startswith(tuple(lists.names)) or _is_headline(text)):
+    if _INITIALS.fullmatch(before) and (after.lstrip().startswith(tuple(lists.names)) or _is_headline(text, after)):
         return True
     if _DAY.fullmatch(before):
         return follower in lists.months
@@ -165,9 +169,17 @@ def _follower(after: str) -> tuple[str, str]:
     return (match.group(1), match.group(2)) if match else ("", "")
 
 
-def _is_headline(text: str) -> bool:
-    """Whether a paragraph is a short line without a full stop at its end; it is one sentence."""
-    return len(text) <= _HEADLINE and not _FINISHED.search(text.rstrip())
+def _is_title(token: str) -> bool:
+    """Whether a token is a title or a rank, as in "MS. LIND" or "Lt.-Gen. Lind"."""
+    titles, last = _words().before_name, token.rpartition("-")[2]
+    return token in titles or last in titles or (last.isupper() and len(last) > 1 and last.capitalize() in titles)
+
+
+def _is_headline(text: str, after: str) -> bool:
+    """Whether a paragraph is a short line without a full stop at its end, with capital letters after a cut."""
+    if len(text) > _HEADLINE or _FINISHED.search(text.rstrip()):
+        return False
+    return all(word[:1].isupper() for word in after.split()[:2])
 
 
 def _around(text: str, end: int) -> tuple[str, str]:
@@ -194,8 +206,10 @@ def _ends(text: str, end: int) -> bool:
         return True
     if token not in lists.abbreviations and not _INITIALS.fullmatch(before) and not before.endswith("…"):
         return False
-    if _is_headline(text):
+    if _is_headline(text, after):
         return False
     marks, follower = _follower(after)
     rest = after.lstrip()[len(marks) + len(follower) :].lstrip()
+    if follower in lists.countries:  # "the U.S. Israel rejected it", not "the U.S. Ukraine envoy"
+        return is_finite(re.split(r"\W", rest, maxsplit=1)[0])
     return follower in lists.starters or (follower in lists.articles and rest[:1].islower())

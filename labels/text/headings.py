@@ -174,6 +174,11 @@ def _ends_in_s(word: str) -> bool:
     return word.endswith("s") and not word.endswith(("ss", "us", "is", "'s", "s'")) and word not in _lexicon().compounds
 
 
+def is_finite(word: str) -> bool:
+    """Whether a word after a noun is a finite verb, not a noun or an adjective."""
+    return word.lower() in _lexicon().finite or _is_clear_verb(word.lower())
+
+
 def _is_clear_verb(word: str) -> bool:
     """Whether a word after a noun is a past form in -ed, or a third person that is not also a plural noun."""
     lexicon = _lexicon()
