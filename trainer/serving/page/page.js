@@ -3,7 +3,10 @@
 // text, never as HTML. Thresholds that are moved here apply to this page only.
 
 const $ = id => document.getElementById(id);
-const state = { health: null, codebook: null, labels: [], thresholds: {}, document: null, input: null, mayStore: false, html: "", shown: new Set() };
+const state = {
+  health: null, codebook: null, labels: [], thresholds: {}, shown: new Set(),
+  document: null, input: null, model: "", mayStore: false, html: null, pinned: null,
+};
 
 function make(tag, className, ...children) {
   const element = document.createElement(tag);
@@ -12,58 +15,81 @@ function make(tag, className, ...children) {
   return element;
 }
 
-function hue(name) {
-  // The golden angle keeps neighbouring labels apart, however many there are.
-  return String(Math.round((210 + state.labels.findIndex(label => label.name === name) * 137.5) % 360));
-}
-
 function coloured(element, name) {
-  element.style.setProperty("--hue", hue(name));
+  // The golden angle keeps neighbouring labels apart, however many there are.
+  const hue = Math.round((250 + state.labels.findIndex(label => label.name === name) * 137.5) % 360);
+  element.style.setProperty("--hue", String(hue));
+  element.classList.add("hued");
   return element;
 }
+
+const labelOf = name => state.labels.find(label => label.name === name);
+const titleOf = name => labelOf(name).title || name;
+const inTitles = text => state.labels.reduce((found, label) => found.replaceAll(label.name, titleOf(label.name)), text);
+const plural = (count, one, several) => `${count} ${count === 1 ? one : several}`;
 
 // -- requests
 
 async function ask(path, body) {
   const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const answer = await fetch(path, options);
+  const answer = await fetch(path, options).catch(() => {
+    throw new Error("The server does not answer. Check the connection and try again.");
+  });
   const content = await answer.json().catch(() => null);
   if (answer.ok) return content;
-  const problems = (content && content.detail || []).map(problem => problem.msg);
+  const problems = (content && content.detail || []).map(problem => inPlainWords(problem.msg));
   throw new Error(problems.join("\n") || `The server answered with status ${answer.status}.`);
+}
+
+function inPlainWords(message) {
+  const names = { "documents[0].text": "The text", "documents[0].html": "The page", "documents[0].title": "The title" };
+  for (const [name, words] of Object.entries(names)) message = message.replace(name, words);
+  return `${message[0].toUpperCase()}${message.slice(1)}${/[.!?]$/.test(message) ? "" : "."}`;
 }
 
 async function start() {
   try {
     [state.health, state.codebook] = await Promise.all([ask("health"), ask("codebook")]);
   } catch (error) {
-    $("about").textContent = "The server cannot be reached.";
+    $("about").textContent = "";
     return tell(error.message);
   }
-  const { codebook, kind, model_id, synthetic } = state.health;
-  if (state.health.corrections) $("text-hint").textContent = "The article is labelled on this server. It is stored only with your first correction, if you agree.";
-  $("about").textContent = `${codebook}, a ${kind} model (${model_id})` +
-    (synthetic ? ", trained on invented text: check it on labels of your own." : "");
+  const { codebook, kind, model_id, synthetic, corrections } = state.health;
+  $("about").textContent = `${codebook}, a ${kind} model (${model_id})`;
+  $("warning").hidden = !synthetic;
+  if (corrections) $("text-hint").textContent = "The article is labelled on this server. It is stored only with your first correction, if you agree.";
   state.labels = state.codebook.labels;
   state.shown = new Set(state.labels.map(label => label.name));
-  resetThresholds();
+  state.thresholds = { ...state.health.thresholds };
   showCodebook();
 }
 
-function tell(message) { $("problem").textContent = message; }
+function tell(message) {
+  $("problem").textContent = message;
+  $("text").setAttribute("aria-invalid", String(Boolean(message)));
+  if (message) $("text").focus();
+}
+
+function stale(isStale) {
+  $("stale").hidden = !isStale;
+  $("result").classList.toggle("stale", isStale);
+  for (const name of ["copy", "csv", "jsonl"]) $(name).disabled = isStale;
+}
 
 async function label() {
   const title = $("title").value.trim(), text = $("text").value;
-  const html = state.html && state.html.text === text ? state.html.source : "";
   if (!text.trim()) return tell("Paste an article first, or open a file.");
   tell("");
   $("label").disabled = true;
   $("label").textContent = "Labelling …";
   try {
-    const input = html ? { html } : title ? { title, text } : { text };
+    const isPage = state.html && state.html.shown === text;
+    const input = isPage ? { html: state.html.source } : title ? { title, text } : { text };
     const content = await ask("predict", { documents: [input] });
-    Object.assign(state, { document: content.documents[0], input, mayStore: false });
+    Object.assign(state, { document: content.documents[0], model: content.model_id, input, mayStore: false, pinned: null });
     $("result").hidden = $("side").hidden = false;
+    $("label-panel").open = matchMedia("(min-width: 60rem)").matches;
+    stale(false);
     show();
     $("result-heading").focus();
     $("result").scrollIntoView({ block: "start" });
@@ -82,38 +108,33 @@ function assigned(sentence) {
   return state.labels.map(label => label.name).filter(name => sentence.probabilities[name] >= state.thresholds[name]);
 }
 
-function resetThresholds() {
-  state.thresholds = { ...state.health.thresholds };
-}
-
-const titleOf = name => { const found = state.labels.find(label => label.name === name); return found.title || name; };
+const isMoved = name => state.thresholds[name] !== state.health.thresholds[name];
 
 // -- the article
 
 function show() {
   const { text, sentences, set_aside } = state.document;
-  const spans = [
-    ...sentences.map(sentence => ({ ...sentence, sentence })), ...set_aside,
-  ].sort((left, right) => left.start - right.start);
+  const spans = [...sentences.map(sentence => ({ ...sentence, sentence })), ...set_aside].sort((a, b) => a.start - b.start);
   const article = $("article");
   article.replaceChildren();
-  let position = 0;
+  clearDetail();
   // Offsets count characters; JavaScript counts UTF-16 units, of which an emoji has two.
-  const characters = Array.from(text), piece = (start, end) => characters.slice(start, end).join("");
+  const characters = Array.from(text), piece = (from, to) => characters.slice(from, to).join("");
+  let position = 0;
   for (const span of spans) {
-    const gap = piece(position, span.start);
-    // A space is kept as it is; marks such as bullets and line breaks are kept too.
-    if (gap) article.append(make("span", "gap", gap));
-    article.append(span.sentence ? sentenceElement(span.sentence) : asideElement(piece(span.start, span.end), span.reason));
+    const gap = piece(position, span.start).replace(/\r/g, "");
+    if (gap) article.append(make("span", /\S/.test(gap) ? "gap aside" : "gap", gap));
+    article.append(span.sentence ? sentenceElement(span.sentence) : make("span", "aside", piece(span.start, span.end)));
     position = span.end;
   }
+  showAside(set_aside.map(span => `${piece(span.start, span.end)} (${span.reason})`));
   update();
 }
 
-function asideElement(text, reason) {
-  const element = make("span", "aside", text);
-  element.title = `Set aside: ${reason}`;
-  return element;
+function showAside(lines) {
+  $("aside-list").hidden = !lines.length;
+  $("aside-summary").textContent = `${plural(lines.length, "line was", "lines were")} not labelled (titles, captions, share links and other boilerplate)`;
+  $("aside-list").querySelector("ul").replaceChildren(...lines.map(line => make("li", "soft", line)));
 }
 
 function sentenceElement(sentence) {
@@ -122,9 +143,26 @@ function sentenceElement(sentence) {
   element.setAttribute("role", "button");
   element.setAttribute("aria-controls", "detail");
   element.sentence = sentence;
-  for (const event of ["mouseenter", "focus", "click"]) element.addEventListener(event, () => detail(element));
+  // Hovering only previews: a sentence that was chosen stays until another one is chosen.
+  element.addEventListener("mousemove", () => { if (!state.pinned && !element.classList.contains("current")) detail(element); });
+  for (const event of ["focus", "click"]) element.addEventListener(event, () => { if (state.pinned !== element) pin(element); });
   element.addEventListener("keydown", event => move(event, element));
   return element;
+}
+
+function pin(element) {
+  state.pinned = element;
+  detail(element);
+  $("detail").classList.add("open");
+  $("detail").scrollTop = $("side").scrollTop = 0;
+  element.scrollIntoView({ block: "nearest" });
+}
+
+function unpin() {
+  const element = state.pinned;
+  $("detail").classList.remove("open");
+  if (element) element.focus({ preventScroll: true }); // `pinned` is still set, so the focus does not open it again
+  state.pinned = null;
 }
 
 function move(event, element) {
@@ -132,7 +170,7 @@ function move(event, element) {
   const all = [...document.querySelectorAll("#article .sentence")].filter(other => other.offsetParent);
   const position = all.indexOf(element), last = all.length - 1;
   const steps = { ArrowRight: position + 1, ArrowDown: position + 1, ArrowLeft: position - 1, ArrowUp: position - 1, Home: 0, End: last };
-  if (event.key === "Enter" || event.key === " ") $("detail").scrollIntoView({ block: "nearest" });
+  if (event.key === "Enter" || event.key === " ") pin(element);
   else if (event.key in steps) all[Math.max(0, Math.min(last, steps[event.key]))].focus();
   else return;
   event.preventDefault();
@@ -140,85 +178,100 @@ function move(event, element) {
 
 function update() {
   const counts = Object.fromEntries(state.labels.map(label => [label.name, 0]));
-  let labelled = 0;
+  let labelled = 0, shown = 0;
   for (const element of document.querySelectorAll("#article .sentence")) {
     const names = assigned(element.sentence), visible = names.filter(name => state.shown.has(name));
     names.forEach(name => { counts[name] += 1; });
     labelled += names.length > 0;
-    element.classList.toggle("labelled", visible.length > 0);
-    element.classList.toggle("plain", visible.length === 0);
-    const chips = visible.map(name => coloured(make("span", "chip", titleOf(name)), name));
-    if (element.corrected) chips.push(make("span", "chip corrected", `corrected: ${element.corrected.map(titleOf).join(", ") || "none"}`));
-    element.replaceChildren(element.sentence.text, ...chips);
-    if (visible.length) coloured(element, visible[0]);
+    shown += visible.length > 0;
+    mark(element, visible);
   }
-  const total = state.document.sentences.length, aside = state.document.set_aside.length;
-  $("summary").textContent = `${labelled} of ${total} ${total === 1 ? "sentence has" : "sentences have"} a label` +
-    (aside ? `; ${aside} ${aside === 1 ? "line was" : "lines were"} set aside as boilerplate.` : ".");
+  const total = state.document.sentences.length, moved = state.labels.map(label => label.name).filter(isMoved);
+  $("summary").textContent = (labelled ? `${labelled} of ${plural(total, "sentence", "sentences")} labelled` : "No sentence has a label") +
+    (shown < labelled ? `, ${shown} shown.` : ".") + (moved.length ? ` Thresholds changed: ${moved.map(titleOf).join(", ")}.` : "");
+  $("nothing").hidden = shown > 0 || !$("only-labelled").checked;
+  $("reset").disabled = !moved.length;
   showLabels(counts);
   const current = document.querySelector(".sentence.current");
   if (current && !current.corrected) detail(current);
 }
 
+function mark(element, names) {
+  element.classList.toggle("labelled", names.length > 0);
+  element.classList.toggle("several", names.length > 1);
+  element.classList.toggle("plain", names.length === 0);
+  // Chips stand before the sentence: after it, a chip on a new line would seem to belong to the next sentence.
+  const chips = names.map(name => coloured(make("span", "chip", titleOf(name)), name));
+  if (element.corrected) chips.push(make("span", "chip corrected", `corrected: ${element.corrected.map(titleOf).join(", ") || "none"}`));
+  element.replaceChildren(...chips, element.sentence.text);
+  if (names.length) coloured(element, names[0]);
+}
+
 function showLabels(counts) {
-  const list = $("labels");
   $("reset").hidden = state.health.exclusive;
-  if (list.children.length) {
-    for (const item of list.children) {
-      item.querySelector(".count").textContent = counts[item.dataset.name];
-      const slider = item.querySelector("input[type=range]");
-      if (slider) { slider.value = state.thresholds[item.dataset.name]; item.querySelector(".number").textContent = Number(slider.value).toFixed(2); }
-    }
-    return;
-  }
-  for (const label of state.labels) {
-    const item = coloured(make("li"), label.name);
-    item.dataset.name = label.name;
-    const box = make("input");
-    box.type = "checkbox";
-    box.checked = true;
-    box.addEventListener("change", () => { state.shown[box.checked ? "add" : "delete"](label.name); update(); });
-    const head = make("label", "check head", box, make("span", "swatch"), titleOf(label.name), make("span", "count", String(counts[label.name])));
-    head.title = label.definition;
-    item.append(head);
-    if (!state.health.exclusive) item.append(slider(label));
-    list.append(item);
+  if (!$("labels").children.length) $("labels").append(...state.labels.map(labelItem));
+  for (const item of $("labels").children) {
+    const name = item.dataset.name, range = item.querySelector("input[type=range]");
+    item.querySelector(".count").textContent = counts[name];
+    if (!range) continue;
+    range.value = state.thresholds[name];
+    item.querySelector(".number").textContent = state.thresholds[name].toFixed(2) +
+      (isMoved(name) ? ` (model: ${state.health.thresholds[name].toFixed(2)})` : "");
   }
 }
 
+function labelItem(label) {
+  const item = coloured(make("li"), label.name), box = make("input");
+  item.dataset.name = label.name;
+  Object.assign(box, { type: "checkbox", checked: true });
+  box.addEventListener("change", () => { state.shown[box.checked ? "add" : "delete"](label.name); update(); });
+  const head = make("label", "check head", box, make("span", "swatch"), titleOf(label.name), make("span", "count"));
+  head.title = label.definition;
+  item.append(head);
+  if (!state.health.exclusive) item.append(slider(label));
+  return item;
+}
+
 function slider(label) {
-  const range = make("input"), number = make("output", "number", state.thresholds[label.name].toFixed(2));
-  Object.assign(range, { type: "range", min: 0, max: 1, step: 0.01, value: state.thresholds[label.name] });
+  const range = make("input");
+  Object.assign(range, { type: "range", min: 0, max: 1, step: 0.01 });
   range.addEventListener("input", () => { state.thresholds[label.name] = Number(range.value); update(); });
   range.setAttribute("aria-label", `Threshold for ${titleOf(label.name)}`);
-  return make("div", "slide", make("span", "soft", "threshold"), range, number);
+  return make("div", "slide", range, make("output", "number"));
+}
+
+// -- one sentence
+
+function clearDetail() {
+  $("detail").classList.remove("open");
+  $("detail-body").replaceChildren(make("p", "soft", "Choose a sentence (click, tap or arrow keys) to see its probabilities."));
 }
 
 function detail(element) {
   document.querySelectorAll(".sentence.current").forEach(other => other.classList.remove("current"));
   element.classList.add("current");
-  if (document.activeElement === element) $("detail").classList.add("open");
   document.querySelectorAll("#article .sentence").forEach(other => { other.tabIndex = other === element ? 0 : -1; });
-  const sentence = element.sentence, names = assigned(sentence), bars = make("ul", "bars");
-  for (const [name, probability] of Object.entries(sentence.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 12)) {
-    const fill = make("div", "fill"), track = make("div", "track", fill);
-    fill.style.width = `${100 * probability}%`;
-    let numbers = probability.toFixed(2);
-    if (!state.health.exclusive) {
-      const tick = make("div", "tick");
-      tick.style.left = `calc(${100 * state.thresholds[name]}% - 1px)`;
-      track.append(tick);
-      numbers += ` / ${state.thresholds[name].toFixed(2)}`;
-    }
-    const title = names.includes(name) ? make("strong", "", titleOf(name)) : make("span", "soft", titleOf(name));
-    const item = coloured(make("li", "", make("div", "line", title, make("span", "number", numbers)), track), name);
-    const definition = state.labels.find(label => label.name === name).definition;
-    if (names.includes(name) && definition) item.append(make("p", "soft", definition));
-    bars.append(item);
-  }
-  const hint = state.health.exclusive ? "Probability of each label." : "Probability and threshold of each label.";
-  $("detail-body").replaceChildren(make("blockquote", "", sentence.text), make("p", "soft", hint), bars);
+  const sentence = element.sentence, names = assigned(sentence);
+  const ranked = Object.entries(sentence.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 12);
+  const bars = make("ul", "bars", ...ranked.map(([name, probability]) => bar(name, probability, names.includes(name))));
+  const meanings = names.filter(name => labelOf(name).definition)
+    .map(name => make("p", "soft meaning", make("strong", "", `${titleOf(name)}: `), labelOf(name).definition));
+  $("detail-body").replaceChildren(make("blockquote", "", sentence.text), bars, ...meanings);
   if (state.health.corrections) $("detail-body").append(correctionForm(element, names));
+}
+
+function bar(name, probability, isAssigned) {
+  const fill = make("div", "fill"), track = make("div", "track", fill), threshold = state.thresholds[name];
+  fill.style.width = `${100 * probability}%`;
+  let numbers = probability.toFixed(2);
+  if (!state.health.exclusive) {
+    const tick = make("div", "tick"), digits = Math.abs(probability - threshold) < 0.005 ? 4 : 2;
+    tick.style.left = `calc(${100 * threshold}% - 1px)`;
+    track.append(tick);
+    numbers = `${probability.toFixed(digits)} (needs ${threshold.toFixed(digits)})`;
+  }
+  const title = isAssigned ? make("strong", "", titleOf(name)) : make("span", "soft", titleOf(name));
+  return coloured(make("li", "", make("div", "line", title, make("span", "number", numbers)), track), name);
 }
 
 // -- corrections, if the server accepts them
@@ -226,19 +279,17 @@ function detail(element) {
 function correctionForm(element, names) {
   const chosen = element.corrected || names, boxes = make("fieldset"), form = make("form", "correction");
   boxes.append(make("legend", "", "Correct labels"));
-  const kind = state.health.exclusive ? "radio" : "checkbox";
   const choices = state.labels.map(label => [label.name, titleOf(label.name)]);
   if (state.health.exclusive && state.codebook.allow_none) choices.push(["", "None"]);
   for (const [name, title] of choices) {
-    const box = make("input");
-    Object.assign(box, { type: kind, name: "correction", value: name, checked: name ? chosen.includes(name) : !chosen.length });
+    const box = make("input"), type = state.health.exclusive ? "radio" : "checkbox";
+    Object.assign(box, { type, name: "correction", value: name, checked: name ? chosen.includes(name) : !chosen.length });
     boxes.append(make("label", "check", box, title));
   }
-  const save = make("button", "", "Save correction"), said = make("p", "soft");
+  const said = make("p", "soft", element.corrected ? "Saved." : ""), input = state.input;
   said.setAttribute("role", "status");
-  said.textContent = element.corrected ? "Saved." : "";
-  form.append(boxes, storeQuestion(), save, said);
-  form.addEventListener("submit", event => { event.preventDefault(); correct(element, form, said); });
+  form.append(boxes, storeQuestion(), make("button", "", "Save correction"), said);
+  form.addEventListener("submit", event => { event.preventDefault(); correct(element, input, form, said); });
   return form;
 }
 
@@ -250,12 +301,12 @@ function storeQuestion() {
   return make("label", "check", box, "Store this article and my correction in the label store");
 }
 
-async function correct(element, form, said) {
+async function correct(element, input, form, said) {
   const labels = [...form.querySelectorAll("[name=correction]:checked")].map(box => box.value).filter(Boolean);
   const { start, end } = element.sentence, suggestion = assigned(element.sentence);
   try {
     const answer = await ask("corrections", {
-      document: state.input, store_document: state.mayStore, corrections: [{ start, end, labels, suggestion }],
+      document: input, store_document: state.mayStore, corrections: [{ start, end, labels, suggestion }],
     });
     element.corrected = labels;
     said.textContent = `Saved as a decision of ${answer.annotator}.`;
@@ -270,25 +321,37 @@ async function correct(element, form, said) {
 function showCodebook() {
   $("codebook-description").textContent = state.codebook.description;
   for (const label of state.labels) {
-    const term = coloured(make("dt", "", make("span", "swatch"), titleOf(label.name)), label.name);
-    const parts = [make("p", "", label.definition)];
-    for (const [word, rules] of [["Include", label.include], ["Exclude", label.exclude]])
-      if (rules.length) parts.push(make("p", "", make("strong", "", `${word}: `), rules.join("; ")));
-    $("definitions").append(term, make("dd", "", ...parts));
+    const summary = make("summary", "", coloured(make("span", "swatch"), label.name), titleOf(label.name));
+    const entry = make("details", "", summary, make("p", "", inTitles(label.definition)));
+    entry.append(...list("Include", label.include), ...list("Exclude", label.exclude));
+    entry.append(...list("Examples", label.examples.map(example => example.text)));
+    $("definitions").append(entry);
   }
+  $("definitions").append(...list("For all labels", state.codebook.rules));
+}
+
+function list(heading, rules) {
+  if (!rules.length) return [];
+  return [make("h3", "", heading), make("ul", "", ...rules.map(rule => make("li", "", inTitles(rule))))];
 }
 
 function example() {
+  if ($("text").value.trim() && !confirm("Replace the text by examples from the codebook?")) return;
   const found = state.labels.flatMap(label => label.examples.slice(0, 2).map(entry => entry.text));
   const others = state.labels.flatMap(label => label.counterexamples.slice(0, 1).map(entry => entry.text));
   const sentences = [...found, ...others].slice(0, 12);
-  $("title").value = "";
-  $("text").value = sentences.length ? sentences.join("\n\n") :
-    "The envoy urged both armies to stop shelling the valley before Friday.\n\nRain fell for most of the morning.";
+  fill(sentences.length ? sentences.join("\n\n") :
+    "The envoy urged both armies to stop shelling the valley before Friday.\n\nRain fell for most of the morning.");
   label();
 }
 
 // -- files, copies, downloads
+
+function fill(text) {
+  $("title").value = "";
+  $("text").value = text;
+  state.html = null;
+}
 
 async function open(file) {
   if (!file) return;
@@ -299,39 +362,65 @@ async function open(file) {
   } catch {
     return tell(`${file.name}: the file is not UTF-8 text. Save it as UTF-8.`);
   }
-  state.html = /\.html?$/i.test(file.name) ? { text: $("text").value, source: text } : "";
-  $("title").value = "";
-  $("text").value = text;
-  if (state.html) state.html.text = $("text").value;
+  if ($("text").value.trim() && !confirm(`Replace the text by ${file.name}?`)) return;
+  fill(text);
+  if (/\.html?$/i.test(file.name)) readAsPage(text);
   label();
 }
 
-const rows = () => state.document.sentences.map(sentence => ({ ...sentence, labels: assigned(sentence) }));
+function readAsPage(source) { state.html = { shown: $("text").value, source }; }
+
+function offerPage() {
+  const text = $("text").value;
+  const isPage = /^\s*<(!doctype|html|head|body|article|div|p)[\s>]/i.test(text);
+  if (isPage && !state.html && confirm("This looks like the source of a web page. Read it as a page?")) readAsPage(text);
+}
+
+const rows = () => state.document.sentences.map(sentence => ({
+  start: sentence.start, end: sentence.end, text: sentence.text, labels: assigned(sentence),
+  probabilities: sentence.probabilities, thresholds: state.health.exclusive ? {} : state.thresholds,
+  model_id: state.model, codebook: state.health.codebook,
+}));
 
 function csv() {
-  // Quotes around every cell, doubled inside, as RFC 4180 says. The mark at the beginning tells spreadsheets that it is UTF-8.
+  // Quotes around every cell, doubled inside, as in RFC 4180; the mark at the beginning tells spreadsheets that it is UTF-8.
   const cell = value => `"${String(value).replaceAll('"', '""')}"`;
-  const names = state.labels.map(label => label.name);
-  const head = ["start", "end", "text", "labels", ...names.map(name => `p:${name}`)];
-  const lines = rows().map(row => [row.start, row.end, row.text, row.labels.join("|"), ...names.map(name => row.probabilities[name] ?? "")]);
+  const names = state.labels.map(label => label.name), by = (values, of) => names.map(name => of[name] ?? "");
+  const limits = state.health.exclusive ? [] : names.map(name => `threshold:${name}`);
+  const head = ["start", "end", "text", "labels", ...names.map(name => `p:${name}`), ...limits, "model_id", "codebook"];
+  const lines = rows().map(row => [
+    row.start, row.end, row.text, row.labels.join("|"), ...by(names, row.probabilities),
+    ...(limits.length ? by(names, row.thresholds) : []), row.model_id, row.codebook,
+  ]);
   return "\ufeff" + [head, ...lines].map(line => line.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
 const jsonl = () => rows().map(row => JSON.stringify(row) + "\n").join("");
 
-function download(name, type, content) {
+function download(ending, type, content) {
+  const name = ($("title").value.trim() || state.document.text.trim().slice(0, 40)).replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60);
   const link = make("a");
   link.href = URL.createObjectURL(new Blob([content], { type }));
-  link.download = name;
+  link.download = `labels-${name.replace(/^-|-$/g, "") || "article"}.${ending}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
 async function copy() {
-  const lines = rows().filter(row => row.labels.length).map(row => `${row.labels.join("|")}\t${row.text.replaceAll(/\s+/g, " ")}`);
-  await navigator.clipboard.writeText(lines.join("\n"));
-  $("copy").textContent = "Copied";
-  setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
+  const lines = rows().filter(row => row.labels.length).map(row => `${row.labels.map(titleOf).join(", ")}\t${row.text.replaceAll(/\s+/g, " ")}`);
+  try {
+    await navigator.clipboard.writeText(lines.join("\n"));
+    $("copy").textContent = `Copied ${plural(lines.length, "sentence", "sentences")}`;
+  } catch {
+    // Browsers offer the clipboard only to pages that are local or encrypted.
+    $("copy").textContent = "Not allowed here: download instead";
+  }
+  setTimeout(() => { $("copy").textContent = "Copy labelled sentences"; }, 2500);
+}
+
+function resetThresholds() {
+  state.thresholds = { ...state.health.thresholds };
+  update();
 }
 
 $("label").addEventListener("click", label);
@@ -339,12 +428,15 @@ $("example").addEventListener("click", example);
 $("choose").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", event => { open(event.target.files[0]); event.target.value = ""; });
 $("copy").addEventListener("click", copy);
-$("csv").addEventListener("click", () => download("labels.csv", "text/csv;charset=utf-8", csv()));
-$("jsonl").addEventListener("click", () => download("labels.jsonl", "application/jsonl;charset=utf-8", jsonl()));
-$("close").addEventListener("click", () => $("detail").classList.remove("open"));
-$("reset").addEventListener("click", () => { resetThresholds(); update(); });
-$("only-labelled").addEventListener("change", event => $("article").classList.toggle("only-labelled", event.target.checked));
+$("csv").addEventListener("click", () => download("csv", "text/csv;charset=utf-8", csv()));
+$("jsonl").addEventListener("click", () => download("jsonl", "application/jsonl;charset=utf-8", jsonl()));
+$("close").addEventListener("click", unpin);
+$("reset").addEventListener("click", resetThresholds);
+$("only-labelled").addEventListener("change", event => { $("article").classList.toggle("only-labelled", event.target.checked); update(); });
 $("text").addEventListener("keydown", event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) label(); });
+$("text").addEventListener("paste", () => setTimeout(offerPage));
+for (const name of ["title", "text"]) $(name).addEventListener("input", () => { if (state.document) stale(true); });
+document.addEventListener("keydown", event => { if (event.key === "Escape") unpin(); });
 for (const name of ["dragenter", "dragover"]) $("input").addEventListener(name, event => { event.preventDefault(); $("input").classList.add("dropping"); });
 for (const name of ["dragleave", "drop"]) $("input").addEventListener(name, event => { event.preventDefault(); $("input").classList.remove("dropping"); });
 $("input").addEventListener("drop", event => open(event.dataTransfer.files[0]));
