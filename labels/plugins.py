@@ -57,7 +57,7 @@ class PluginGroup(Generic[T]):
         found = list(entry_points(group=self.name, name=name))
         if len(found) > 1:
             packages = " and ".join(sorted(map(package_of, found)))
-            raise InputError(f"{self.noun} '{name}' is added by {packages}. Uninstall one of them.")
+            raise InputError(f"{self.noun} '{name}' is added by {packages}. Uninstall one of these packages.")
         return self._loaded(found[0]) if found else None
 
     def shadowed(self) -> list[str]:
@@ -86,7 +86,7 @@ class PluginGroup(Generic[T]):
                 raise
             package = " and ".join(package_of(entry) for entry in entry_points(group=self.name, name=name))
             raise InputError(
-                f"{self.noun} '{name}' of {package} failed ({_one_line(error)}). Report this to its authors."
+                f"{self.noun} '{name}' of {package} failed ({_one_line(error)}). Report the error to its authors."
             ) from error
 
     def describe(self, name: str) -> str:
@@ -109,8 +109,8 @@ class PluginGroup(Generic[T]):
         api = getattr(found, "api", None)
         if isinstance(api, int) and api > self.api:
             raise InputError(
-                f"{who} needs version {api} of the plug-in interface, and this communique has version {self.api}. "
-                "Update communique, or install an older version of that package."
+                f"{who} needs version {api} of the plug-in interface, but this version of communique has version "
+                f"{self.api}. Update communique, or install an older version of that package."
             )
         if not isinstance(found, self.type) or not isinstance(api, int) or api < 1:
             raise InputError(

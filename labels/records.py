@@ -12,7 +12,7 @@ numbered within their file. Line ends and Unicode normalization (NFC) do not cha
 never changed.
 
 Earlier releases identified a document by `sha256(source + "\\n" + text)`, in which the source could be the name of a
-file. Documents keep such ids for ever (`Document.former_ids`); `labels.store.texts.identity` recognizes both kinds of
+file. Documents keep such ids forever (`Document.former_ids`); `labels.store.texts.identity` recognizes both kinds of
 ids.
 """
 

@@ -89,7 +89,9 @@ def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
     paths = find_files([folder / "documents"]).files
     files = sorted((folder / "annotations").glob("*.jsonl"))
     if not files:
-        raise DataError(f"{folder / 'annotations'}: there are no .jsonl files. Use a folder with the layout of seeds.")
+        raise DataError(
+            f"{folder / 'annotations'}: this folder contains no .jsonl files. Use a folder with the layout of `seeds`."
+        )
     lines = tuple(line for path in files for line in read_annotations(path, codebook))
     spans: defaultdict[str, dict[str, Sentence]] = defaultdict(dict)
     for line in lines:

@@ -129,8 +129,8 @@ def _files_but(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> FoundFile
         for given in inputs:
             if given.resolve().is_relative_to(place):
                 raise DataError(
-                    f"{outputs[option]}: this is or contains the input {given}, so it cannot also be an output. Choose "
-                    f"another place with {option}."
+                    f"{outputs[option]}: this path is or contains the input {given}, so it cannot also be an output. "
+                    f"Choose another place with {option}."
                 )
     found = find_files(inputs)
     places = ((file, file.resolve()) for file in found.files)

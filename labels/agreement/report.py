@@ -170,8 +170,8 @@ def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentenc
     found = sentences.get(event.sentence_id)
     if found is None:
         raise DataError(
-            f"sentence {event.sentence_id}: annotator '{event.annotator}' labelled it, but its text is missing. "
-            "Import its document, or the annotations with their texts."
+            f"sentence {event.sentence_id}: annotator '{event.annotator}' labelled this sentence, but its text is "
+            "missing. Import its document, or the annotations with their texts."
         )
     return found
 

@@ -99,8 +99,8 @@ def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[st
     if not typed.issubset(keys) or not (typed or answer == NONE):
         listed = ", ".join(f"{key} {what}" for key, what in others.items())
         raise CodebookError(
-            f"'{answer}' is not a key here. Type label keys ({' '.join(keys)}), {BY_NAME}name for a label by its name, "
-            f"{listed}."
+            f"'{answer}' is not one of the keys. Type label keys ({' '.join(keys)}), {BY_NAME}name for a label by its "
+            f"name, {listed}."
         )
     return {keys[key] for key in typed}
 
@@ -141,7 +141,7 @@ def _show(item: Item, session: Session, say: Say) -> None:
 def _menu(codebook: Codebook, session: Session) -> str:
     labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
     more = f"  [{BY_NAME}name] {len(codebook.keyless)} more labels" if codebook.keyless else ""
-    several = "" if codebook.exclusive else " (several keys at once: several labels)"
+    several = "" if codebook.exclusive else " (type several keys to choose several labels)"
     others = "  ".join(f"[{key}] {what}" for key, what in _other_keys(codebook, session).items())
     return f"{labels}{more}  {others}{several}\n: "
 

@@ -215,7 +215,7 @@ label keys   choose a label or remove it; exclusive codebook: decide
 Enter        save the chosen labels and go on
 n            none: you read the sentence, and no label applies
 s            skip: you cannot decide
-u            undo the last decision; again for the one before
+u            undo the last decision; press again for earlier decisions
 !            add a note, saved with the decision
 left, right  go to the previous or next sentence, decided or not
 End          go to the next undecided sentence

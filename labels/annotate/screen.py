@@ -198,7 +198,7 @@ class CodingApp(App[None]):
         elif key in self._commands:
             self._guarded(self._commands[key])
         elif event.is_printable:
-            self._say(f"'{key}' is not a key here; ? lists the keys.", wrong=True)
+            self._say(f"'{key}' is not one of the keys; ? lists all keys.", wrong=True)
         else:
             return False
         return True

@@ -228,7 +228,7 @@ class AdjudicationSession(Session):
             verdict = self._opinion(self._by_others[identifier])
             raise DecidedMeanwhileError(
                 f"{verdict.annotator} decided this sentence in the meantime: {named(verdict.labels)}. "
-                "Your decision was not recorded. Decide again to overrule theirs, or press s to leave it as it is."
+                "Your decision was not recorded. Decide again to overrule this decision, or press s to keep it."
             )
 
 

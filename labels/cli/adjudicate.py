@@ -22,5 +22,5 @@ def adjudicate_command(
         run_session(session, book, annotator, plain=plain)
         others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
         disputes = counted(session.total, "dispute")
-        console.print(f"{session.decided} of {disputes} decided{others}. All saved in {opened.name}.")
+        console.print(f"{session.decided} of {disputes} decided{others}. All decisions are saved in {opened.name}.")
     print_next(command("agreement", store=settings.store, codebook=settings.codebook))

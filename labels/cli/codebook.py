@@ -176,7 +176,9 @@ def _print_plan(plan: MigrationPlan) -> None:
         f"undecided: {plan.count('undecided'):,}."
     )
     if plan.adopted:
-        console.print(f"Made under a version that the store lacks, but whose labels fit the old one: {plan.adopted:,}.")
+        console.print(
+            f"Made under a version that is not in the store, with labels that the old version allows: {plan.adopted:,}."
+        )
     console.print(f"Sentences to label again: {len(plan.relabel):,}.")
     for text, moved in plan.examples:
         console.print(f"  {text}")

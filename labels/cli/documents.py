@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _STATES = ("stored", "removed", "purged")
 
-app = typer.Typer(invoke_without_command=True, help="List the documents in a store; remove, restore or purge some.")
+app = typer.Typer(invoke_without_command=True, help="List, remove, restore or purge the documents in a store.")
 IdsArgument = Annotated[list[str], typer.Argument(help="Ids of documents, or the first characters of ids.")]
 
 
 @app.callback()
 def documents(context: typer.Context) -> None:
-    """List the documents in a store; remove, restore or purge some."""
+    """List, remove, restore or purge the documents in a store."""
     if context.invoked_subcommand is None:
         documents_list()
 
@@ -76,7 +76,9 @@ def documents_restore(ids: IdsArgument, store: StoreOption = None) -> None:
         found = _found(opened, ids)
         purged = [one.id for one in found if one.state == "purged"]
         if purged:
-            raise InputError(f"{opened.name}: the text of document {purged[0]} was erased. It cannot be restored.")
+            raise InputError(
+                f"{opened.name}: the text of document {purged[0]} was erased and cannot be restored. Omit this id."
+            )
         removed = [one.id for one in found if one.state]
         opened.removals.restore(removed)
         restored = [one for one in _found(opened, ids) if one.id in removed] if removed else []
@@ -89,7 +91,7 @@ def documents_purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Erase the text of documents for legal reasons. Decisions are kept; the text cannot be brought back."""
+    """Erase the text of documents for legal reasons. Decisions are kept; the text cannot be restored."""
     from labels.store import Store
 
     with Store(load_settings(store=store).store, create=False) as opened:
@@ -97,7 +99,7 @@ def documents_purge(
         for one in found:
             console.print(f"{one.id}  {one.source}  {one.title}")
         if not yes:
-            typer.confirm(f"Erase the text of {counted(len(found), 'document')} for good?", abort=True)
+            typer.confirm(f"Erase the text of {counted(len(found), 'document')} permanently?", abort=True)
         notes = opened.removals.purge([one.id for one in found])
     _print_extent("Purged", found, 0)
     if notes:

@@ -47,7 +47,7 @@ def annotations_import(
         str,
         typer.Option(
             "--control",
-            help="The control, question or key of the other tool that has the labels, if the file has several. "
+            help="Name of the control, question or key that contains the labels, if the file has several. "
             "Separate several names with commas.",
             metavar="NAME",
         ),

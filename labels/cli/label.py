@@ -38,7 +38,7 @@ AnnotatorOption = Annotated[
     str, typer.Option("--annotator", callback=_checked_name, help="Your name, recorded with each decision.")
 ]
 PlainOption = Annotated[
-    bool, typer.Option("--plain", help="Line by line instead of the full screen: for screen readers and scripts.")
+    bool, typer.Option("--plain", help="Ask line by line instead of on a full screen, for screen readers and scripts.")
 ]
 StrategyOption = Annotated[
     str | None,
@@ -124,7 +124,9 @@ def label_command(
             console.print(_nothing_left(opened, kind, annotator), soft_wrap=True)
             return
         last = run_session(first, book, annotator, plain=plain, more=draw)
-        console.print(f"{last.decided} decided, {last.remaining} left in this draw. All saved in {opened.name}.")
+        console.print(
+            f"{last.decided} decided, {last.remaining} left in this draw. All decisions are saved in {opened.name}."
+        )
     print_next(
         command("label", "--annotator", annotator, store=settings.store, codebook=settings.codebook),
         command("status", store=settings.store),

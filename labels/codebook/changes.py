@@ -251,12 +251,12 @@ def _wrong_names(step: Step, old: Codebook, new: Codebook) -> Iterator[str]:
                 yield f"`{step}`: the {which} version has no label '{name}'{hint}. Its labels: {known}."
     for name in step.old:
         if name in new.label_names and name not in step.new:
-            yield f"`{step}`: the new version still has '{name}'. Remove the label there, or omit the step."
+            yield f"`{step}`: the new version still has '{name}'. Remove this label there, or omit the step."
     for name in step.new:
         if name in old.label_names and name not in step.old:
             advice = {
-                "rename": f"To make both one label, type `--merge {','.join((*step.old, name))}={name}`.",
-                "merge": f"To merge into it, type `--merge {','.join((*step.old, name))}={name}`.",
+                "rename": f"To merge both labels into one, type `--merge {','.join((*step.old, name))}={name}`.",
+                "merge": f"To merge into this label, type `--merge {','.join((*step.old, name))}={name}`.",
                 "split": "The parts of a split are new labels: give this part another name.",
             }.get(step.kind, "Omit the step.")
             yield f"`{step}`: the old version already has '{name}'. {advice}"
@@ -281,10 +281,10 @@ def _unexplained(steps: Sequence[Step], old: Codebook, new: Codebook) -> Iterato
     for name in lost:
         options = [f"--retire {name}", *(f"--rename {name}={other}" for other in found[:1])]
         others = f"--merge {name},OTHER=NEW, --split {name}=NEW,NEW"
-        yield f"'{name}' is not in the new version: what became of it? `{'` or `'.join(options)}` ({others})."
+        yield f"'{name}' is not in the new version. Explain the change with `{'` or `'.join(options)}` ({others})."
     for name in found:
         options = [f"--add {name}", *(f"--rename {other}={name}" for other in lost[:1])]
-        yield f"'{name}' is not in the old version: where does it come from? `{'` or `'.join(options)}`."
+        yield f"'{name}' is not in the old version. Explain the change with `{'` or `'.join(options)}`."
 
 
 def _quoted(names: Sequence[str], word: str) -> str:

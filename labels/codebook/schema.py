@@ -156,7 +156,7 @@ class Codebook(_Strict):
             )
         if self.requires_label and not wanted:
             raise CodebookError(
-                f"{place}: codebook '{self.name}' requires a label, and there is none. "
+                f"{place}: codebook '{self.name}' requires a label, but none is given. "
                 "Add the label, or set `allow_none = true`."
             )
         return tuple(name for name in self.label_names if name in wanted)
@@ -260,7 +260,7 @@ def parse_codebook(text: str, place: str) -> Codebook:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise CodebookError(f"{place}: not valid TOML: {error}. Fix that line.") from error
+        raise CodebookError(f"{place}: not valid TOML: {error}. Fix the line.") from error
     return codebook_from_dict(content, place)
 
 

@@ -118,7 +118,7 @@ def _refuse_record_of(others: Iterable[Format], record: Row, place: str, ending:
             convert = "" if ending in other.endings else f"Convert the file to {other.endings[0]}. "
             repair = f"{convert}Import the file with `--format {other.name}`, or remove the keys of this format."
             if other.name == named:
-                repair = "The first record of the file is not. Import records of two kinds in separate files."
+                repair = "The first record of the file is in another format. Use a separate file for each format."
             raise DataError(f"{place}: this record is in the format {other.name}. {repair}")
 
 

@@ -1,7 +1,7 @@
-"""The controls of a project in another tool: which of them has the labels, and the labels in a control's value.
+"""The controls of a project in another tool: find the control with the labels, and read the labels in its value.
 
 A project can ask several questions about a text, and only one of them is about the labels of the codebook. A format
-reads the control that can only be meant. For all other controls, the user names the control with `--control NAME`.
+reads the only control that can contain the labels. Otherwise, the user names a control with `--control NAME`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def wanted_controls(option: str, found: Mapping[str, str], path: Path) -> tuple[
         found: name -> kind of each control in the file, for the check and for the message.
 
     Raises:
-        DataError: the file has controls, but not one of this name.
+        DataError: the file has controls, but none with this name.
     """
     # The name of a control may itself contain a comma.
     names = [option] if option in found else [name.strip() for name in option.split(",") if name.strip()]
@@ -62,7 +62,7 @@ def choose(controls: Mapping[str, str], what: str, path: Path) -> str:
 
 
 def names_in(value: Any, place: str) -> list[str]:
-    """The label names in the value of a control that the user has chosen, whatever its kind.
+    """The label names in the value of a control that the user has chosen, regardless of its kind.
 
     - texts and choices: as they are; numbers and ratings: their digits
     - spans and relations: the label of each span or relation, regardless of its position

@@ -15,22 +15,22 @@ from labels.records import Annotation, Document, Origin
 from labels.text.rows import EqualTexts, Row, is_unicode
 
 KEY = "communique"
-"""The key or column for our stamp in records of other tools."""
+"""The key or column for the stamp of communique in records of other tools."""
 
 _PROVENANCE = ("url", "title", "date", "language")
 _NUMBERING_TOOLS = ("argilla", "doccano", "label-studio-min")
-"""Formats with flat records, to each of which the tool gives a new `id` in every project."""
+"""Formats with flat records in which the tool sets a new `id` in every project."""
 
 
 def without_stamp(value: Any) -> Any:
-    """A copy of a record without our stamp, also removed from nested objects."""
+    """A copy of a record without the stamp, which is also removed from nested objects."""
     if not isinstance(value, dict):
         return value
     return {key: without_stamp(entry) for key, entry in value.items() if key != KEY}
 
 
 def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row:
-    """The fields of a record that the record we would write lacks or has with another value.
+    """The fields of a record that are missing or different in the record that an export would write.
 
     See `with_foreign_fields`.
     """

@@ -84,7 +84,7 @@ Only native files contain codebook versions and changes.
 
 _GOLD_ONLY = (
     "single annotations: a record is a sentence with its gold labels, or with one annotator's labels (--annotator)",
-    "sentences that were skipped or on which annotators disagree: they have no gold",
+    "sentences that were skipped or on which annotators disagree: they have no gold labels",
 )
 
 
@@ -175,8 +175,8 @@ class Format(ABC):
         """
         if path.suffix.lower() != ".csv" or type(self).write is not Format.write:
             raise InputError(
-                f"{path}: --for-spreadsheet is only for CSV files, but format {self.name} writes another file here. "
-                "Export to a .csv file, for example with --format csv, or leave out --for-spreadsheet."
+                f"{path}: --for-spreadsheet is only for CSV files, but format {self.name} does not write this file as "
+                "CSV. Export to a .csv file, for example with --format csv, or leave out --for-spreadsheet."
             )
         rows = list(rows)
         write_csv(path, rows, columns_of(rows, self.columns(codebook)), for_spreadsheet=True)
@@ -213,14 +213,14 @@ class RecordFormat(Format):
 
     @abstractmethod
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> Decided:
-        """Convert a record to a decision or to an unseen text, or leave it out; `ours`: the record has our stamp."""
+        """Convert a record to a decision or an unseen text, or leave it out; `ours` is true if it has a stamp."""
 
     @abstractmethod
     def record(self, event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
         """Build the record for a decision, without the stamp."""
 
     def beyond(self, record: Row, built: Row) -> Row:
-        """The fields of a record that differ from `built`, the record that we would write.
+        """The fields of a record that differ from `built`, the record that an export would write.
 
         These fields are stored in the annotation's `extra`.
         """
@@ -312,7 +312,7 @@ def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{path}:{error.lineno}: this file is not valid JSON ({error.msg}). Export it again."
+            f"{path}:{error.lineno}: this file is not valid JSON ({error.msg}). Export the file again."
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(

@@ -81,7 +81,7 @@ class Line:
     event_parts: tuple[Any, ...] | None = None
 
     def about(self, sentence: Sentence) -> Line:
-        """The line about another sentence, such as the same text under its id in the store."""
+        """The same line for another sentence, such as the stored sentence with the same text."""
         return replace(self, event=replace(self.event, sentence_id=sentence.id), sentence=sentence)
 
     def with_event_id(self, ids: Sequence[str], taken: dict[str, str], path: Path) -> Line:
@@ -229,7 +229,7 @@ def _check_decision(row: Row, place: str) -> None:
             f"not '{row['state']}'. Fix the line."
         )
     if row["labels"] and row["state"] != "reviewed":
-        raise DataError(f"{place}: `state` {row['state']} allows no labels, but the line has some. Fix the line.")
+        raise DataError(f"{place}: `state` {row['state']} allows no labels, but the line has labels. Fix the line.")
     for name in ("labels", "suggestion"):
         for label in row.get(name) or ():
             if not isinstance(label, str):

@@ -1,4 +1,4 @@
-"""Match the lines of a file with the sentences and events that the store has, whatever ids the file gives them."""
+"""Match the lines of a file with the sentences and events that the store has, regardless of their ids in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One person under one name: names in files that may mean the same annotator."""
+"""Record each person under one name: find names in files that may mean the same annotator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labels.text.cells import merge_key
 from labels.text.rows import Row
 
 _ANNOTATOR_COLUMNS = ("coder", "rater", "user", "username", "annotator_id", "annotator_name", "labeler", "labeller")
-"""Columns that often name annotators in tables of other people."""
+"""Columns that often name annotators in tables from other sources."""
 
 
 def possible_annotators(rows: Sequence[Row]) -> Iterator[str]:
@@ -22,8 +22,8 @@ def possible_annotators(rows: Sequence[Row]) -> Iterator[str]:
     for column in _ANNOTATOR_COLUMNS:
         if column in columns and any(row.get(columns[column]) not in (None, "") for row in rows):
             yield (
-                f"the column `{columns[column]}` was not read. If it names the annotators, rename it to `annotator`, "
-                "because all rows are recorded under one name otherwise"
+                f"the column `{columns[column]}` was not read. If this column names the annotators, rename it to "
+                "`annotator`; otherwise, all rows are recorded under one name"
             )
 
 
@@ -37,7 +37,7 @@ def similar_names(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
             listed = " and ".join(f"'{name}'" for name in sorted(group))
             yield (
                 f"the annotators {listed} have similar names and count as different people. If they are one person, "
-                "write the name the same way everywhere"
+                "write the name in the same way everywhere"
             )
 
 

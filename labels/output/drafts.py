@@ -204,7 +204,7 @@ def _draft(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 def remove_leftovers(path: Path) -> None:
     """Remove the leftovers of killed processes next to `path`: drafts of `path`, and drafts of other folders.
 
-    A draft that a living process is writing is kept. Failing to remove a draft is no reason to stop.
+    A draft that a living process is writing is kept. A draft that cannot be removed is skipped.
     """
     with suppress(OSError):
         for entry in list(path.parent.iterdir()):
@@ -239,7 +239,7 @@ def _is_folder(path: Path) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock on an existing file or folder; does nothing if `path` does not exist.
+    """Hold the lock on an existing file or folder, or do nothing if `path` does not exist.
 
     Raises:
         OSError: another process holds the lock, or the file system has no locks.

@@ -1,4 +1,4 @@
-"""Folders that a command writes, which never replace anything but the output of an earlier command."""
+"""Output folders of commands: they replace only the output of an earlier command, never anything else."""
 
 from __future__ import annotations
 

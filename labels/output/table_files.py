@@ -89,7 +89,7 @@ def write_csv_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 def csv_cell(value: Any) -> str:
-    """Convert a value to a CSV cell: text is unchanged, null becomes empty, other values become JSON."""
+    """Convert a value to a CSV cell: text stays unchanged, null becomes an empty cell, other values become JSON."""
     if isinstance(value, str):
         return value
     if value is None:

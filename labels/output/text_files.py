@@ -25,7 +25,8 @@ def text_folder(path: Path) -> Iterator[Callable[[str, Document], None]]:
     """Yield a function that writes the text of a document; the folder is replaced when the block ends without an error.
 
     The function takes a document and the id by which its sentences refer to it. It raises DataError if it has written
-    another text under this id: two texts that differ only in line ends or in the Unicode form of accents have one id.
+    another text under this id: two texts that differ only in line ends or in the Unicode form of accents have the same
+    id.
 
     Raises:
         DataError: see `check_text_folder`.
@@ -51,7 +52,7 @@ def check_text_folder(path: Path) -> None:
     """Check that `text_folder` can write the folder.
 
     Raises:
-        DataError: the folder cannot be written, or it contains other files than those of an earlier call.
+        DataError: the folder cannot be written, or it contains files that no earlier call wrote.
     """
     with explained(path):
         ours = path.is_dir() and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())

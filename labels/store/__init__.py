@@ -70,7 +70,7 @@ class Store:
     - `counts`: the progress and speed of annotators
 
     Raises:
-        InputError: the SQLite file is missing or empty and `create` is false; also as for `labels.settings.store_url`.
+        InputError: the SQLite file is missing or empty and `create` is false; see also `labels.settings.store_url`.
         StoreError: the store cannot be opened, has a newer schema version, or is not a communique store.
     """
 

@@ -180,7 +180,8 @@ def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> 
             steps = " ".join(str(step) for step in edge.steps) or "none"
             raise CodebookError(
                 f"the change from {change.old_hash} to {change.new_hash} is already recorded with other steps: "
-                f"{steps}. Annotations are read by these steps. To read them differently, make another version."
+                f"{steps}. Annotations are read with these steps. To read annotations differently, create another "
+                "version."
             )
     return bool(same)
 

@@ -99,8 +99,8 @@ def read_only_url(file: Path) -> sa.URL:
         log = file.with_name(f"{file.name}-wal")
         if log.is_file() and log.stat().st_size:
             raise StoreError(
-                f"{file}: this store is read-only, and its newest changes are in {log.name}, which cannot be read "
-                f"there. Copy {file.name} and {log.name} to a writable folder and open the copy with --store."
+                f"{file}: this store is read-only, and its newest changes are in {log.name}, which cannot be read in "
+                f"this folder. Copy {file.name} and {log.name} to a writable folder and open the copy with --store."
             ) from None
         query["immutable"] = "1"
     return sa.URL.create("sqlite", database=place, query=query)
@@ -150,7 +150,8 @@ def migrate(connection: sa.Connection, url: str) -> None:
     found = set(sa.inspect(connection).get_table_names()) - {tables.revisions.name}
     if found and not (version and found >= _OURS):
         raise StoreError(
-            f"{url}: this database is not a communique store: it has tables of another program. Choose another store."
+            f"{url}: this database is not a communique store: it contains tables of another program. Choose another "
+            "store."
         )
     if version is not None and version > HEAD:
         raise StoreError(
@@ -184,7 +185,7 @@ def upgrade(connection: sa.Connection, version: str) -> None:
 
 
 class Database:
-    """An open database of the newest tables. Close it with `close()`.
+    """An open database with the newest tables. Close it with `close()`.
 
     Args:
         store: path to a SQLite file, or a SQLAlchemy URL.
@@ -195,7 +196,7 @@ class Database:
     A SQLite file that this process may not write is opened for reading only.
 
     Raises:
-        InputError: the SQLite file is missing or empty and `create` is false; also as for `labels.settings.store_url`.
+        InputError: the SQLite file is missing or empty and `create` is false; see also `labels.settings.store_url`.
         StoreError: the store cannot be opened, has a newer schema version, is not a communique store, or has an older
             schema version and is read-only.
     """
@@ -262,7 +263,7 @@ class Database:
 
     @contextmanager
     def erasing(self) -> Iterator[sa.Connection]:
-        """As `writing`, but SQLite overwrites deleted content, also in its journal, when the transaction ends.
+        """Like `writing`, but SQLite overwrites deleted content, also in its journal, when the transaction ends.
 
         Raises:
             StoreError: the database reports an error.

@@ -88,7 +88,7 @@ class Documents(Part):
     def add_new(
         self, documents: Iterable[tuple[Document, Sequence[Sentence]]], present: Sequence[Document] = ()
     ) -> Added:
-        """Add documents that are not in the store yet. Sentences that an earlier version has too are only linked.
+        """Add documents that are not in the store yet. Sentences that an earlier version also has are only linked.
 
         Some sentences of a document can be in the store already, from an import; new sentences never overlap them.
 

@@ -61,7 +61,7 @@ class Events(Part):
             return _events_on(connection, sentence_ids, query)
 
     def of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
-        """The annotator's events from some draws, in the order in which they were appended."""
+        """The annotator's events from the given draws, in the order in which they were appended."""
         items, events = tables.draw_items, tables.events
         query = (
             _event_query()
@@ -233,7 +233,7 @@ def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
 
 
 def _events_on(connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any]) -> list[Annotation]:
-    """The events found by `query` on some sentences, in the order in which they were appended."""
+    """The events found by `query` on the given sentences, in the order in which they were appended."""
     found = rows_among(connection, query, tables.events.c.sentence_id, sentence_ids)
     return [_event_of(row) for row in sorted(found, key=lambda row: int(row.seq))]
 

@@ -145,7 +145,7 @@ def _to_0003(op: Operations) -> None:
 
     Documents keep the ids that earlier releases gave them, so no other table changes. Each document gets the ids that
     `labels.records` now gives to the same data as aliases. The store does not record whether a source was stated by the
-    data or was the name of a file, so every possible id is added; an id that no data ever has does no harm.
+    data or was the name of a file, so every possible id is added; unused ids are harmless.
     """
     op.add_column("documents", Column("version_of", _ID, nullable=False, server_default=""))
     op.create_index("documents_by_version", "documents", ["version_of"])

@@ -212,7 +212,7 @@ def _on_sqlite(element: SearchForm, compiler: SQLCompiler, **options: Any) -> st
 
 @compiles(SearchForm, "postgresql")
 def _on_postgresql(element: SearchForm, compiler: SQLCompiler, **options: Any) -> str:
-    """PostgreSQL has no Python functions, but `normalize` since version 13."""
+    """PostgreSQL has no Python functions, but has `normalize` since version 13."""
     (text,) = element.clauses
     joined = sa.func.regexp_replace(text, "\u00ad[ \t]*\n[ \t]*", "", "g")
     plain = _translated(sa.func.normalize(_translated(joined), sa.literal_column("NFKC")))

@@ -24,11 +24,11 @@ SEPARATOR = "|"
 """Separates several labels in one cell of a table."""
 
 Known = Callable[[str], bool]
-"""Whether a text is a value that a codebook or a file has on its own."""
+"""Function that returns whether a text is a single value in a codebook or a file."""
 
 _DELETE_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
 _NO_VALUE = frozenset({"nan", "<na>", "nat", "null"})
-"""How programs write a missing value as text, in lower case."""
+"""Texts that programs write for a missing value, in lower case."""
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _OTHER_SEPARATORS = re.compile(r"[,;#\n]")
@@ -46,7 +46,7 @@ _CONTROL_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 @dataclass(frozen=True)
 class Cell:
-    """The values of a label cell; empty for "none". `is_list` is true if the cell was a list, also one in text."""
+    """The values of a label cell; empty for "none". `is_list` is true if the cell was a list or the text of a list."""
 
     values: tuple[str, ...]
     is_list: bool = False
@@ -56,7 +56,7 @@ def cell_values(value: Any, place: str) -> tuple[str, ...] | None:
     """The label values in a cell, without repeats and in order; None if nobody decided. See `parse_cell`.
 
     Raises:
-        DataError: the cell contains something else than labels; the message starts with `place`.
+        DataError: the cell contains something other than labels; the message starts with `place`.
     """
     cell = parse_cell(value, place)
     return None if cell is None else cell.values
@@ -65,15 +65,15 @@ def cell_values(value: Any, place: str) -> tuple[str, ...] | None:
 def parse_cell(value: Any, place: str, is_known: Known = lambda _: False) -> Cell | None:
     """Parse a label cell; None if nobody decided: null, NaN, a blank cell, or text such as `nan`.
 
-    Lists are lists, also in text: `["aid"]`, `['aid', 'truce']`, `{"choices": ["aid"]}`. An empty list means that no
+    Lists may be written as text: `["aid"]`, `['aid', 'truce']`, `{"choices": ["aid"]}`. An empty list means that no
     label applies. `|` separates labels. Values are stripped of white space and invisible characters, in Unicode NFC.
 
     Args:
         place: the file and the row, for messages.
-        is_known: texts that are one value whatever they look like, such as the title "[unclear]" of a label.
+        is_known: texts that are one value even if they look like a list, such as the title "[unclear]" of a label.
 
     Raises:
-        DataError: the cell contains something else than labels; the message starts with `place`.
+        DataError: the cell contains something other than labels; the message starts with `place`.
     """
     value = _plain(value)
     if isinstance(value, str):
@@ -208,7 +208,7 @@ def _parts(text: str, is_known: Known) -> list[str]:
 
 
 def _parse_object(value: Mapping[str, Any], place: str, is_known: Known) -> Cell | None:
-    """Parse the result of a choice, `{"choices": [...]}`; an empty object is the result of no decision."""
+    """Parse the result of a choice, `{"choices": [...]}`; an empty object means that nobody decided."""
     choices = value.get("choices")
     if choices is None and (not value or "choices" in value):
         return None
@@ -286,9 +286,9 @@ def _python_choices(text: str) -> dict[str, Any] | None:
 
 
 def _python_items(text: str) -> list[Any] | None:
-    """The items of a flat Python list, tuple or set, also as numpy prints an array; None if the text is something else.
+    """The items of a flat Python list, tuple or set, or of an array as numpy prints it; None if the text is neither.
 
-    Python's own parser would join the neighbours in numpy's `['aid' 'truce']` to one string.
+    Python's own parser would join the adjacent strings in numpy's `['aid' 'truce']` into one string.
     """
     if len(text) < 2 or text[-1] != _BRACKETS.get(text[0]):
         return None

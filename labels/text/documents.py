@@ -1,8 +1,8 @@
 """Read documents from plain text, Markdown, HTML, and from rows of JSONL, CSV and Parquet files.
 
-A file that contains something else than its extension says is read as what it is, or refused by name. The export of a
-news archive is several documents. A file or row that cannot be read is reported and skipped, and reading continues.
-`labels.text.sentences` splits the documents into sentences; `labels.store` stores them.
+If the content of a file does not match its extension, the content decides how it is read, or it is refused. The export
+of a news archive is several documents. A file or row that cannot be read is reported and skipped, and reading
+continues. `labels.text.sentences` splits the documents into sentences; `labels.store` stores them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def find_files(paths: Iterable[str | Path]) -> FoundFiles:
     """Find the files in `paths`, including the files inside folders, sorted within each folder.
 
     Hidden files inside folders are skipped, and so are outputs of communique and MLflow. A file or folder that is named
-    itself is always read.
+    in `paths` is always read.
 
     Raises:
         DataError: a path does not exist, a file has an unsupported extension, or no file was found.
@@ -73,7 +73,7 @@ def find_files(paths: Iterable[str | Path]) -> FoundFiles:
             found.append(path)
     notes = tuple(describe_skipped(skipped))
     if not found:
-        others = "".join(f" Note: {note}. To read such a file, name the file itself." for note in notes)
+        others = "".join(f" Note: {note}. To read such a file anyway, pass its own path." for note in notes)
         raise DataError(
             f"{', '.join(map(str, given))}: no documents found. Files must have one of the extensions "
             f"{', '.join(DOCUMENT_SUFFIXES)}.{others}"
@@ -148,7 +148,7 @@ def _file_documents(path: Path, reject: Reject, note: Note) -> Iterator[Document
     content = read_bytes(path)
     if is_rtf(content):
         found = _Content({}, rtf_text(content, path))
-        note(f"{path}: this RTF file is read as its text")
+        note(f"{path}: this RTF file is read as plain text")
     else:
         found = _parse(decode_page(content, path), path, note)
     if not found.text.strip():
@@ -191,7 +191,7 @@ def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) 
     for article in articles:
         place = DataError.place(path, article.line)
         if article.problem:
-            reject(f"{place}: {article.problem}. Correct the export, or move the text to a file of its own.")
+            reject(f"{place}: {article.problem}. Correct the export, or move the text to a separate file.")
             continue
         try:
             yield _document(article.matter, article.text, path, place)

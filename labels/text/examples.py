@@ -26,7 +26,7 @@ from labels.text.rows import NamedRows, Row, is_unicode, row_text, separator_adv
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What the user says about a labelled file: the columns of texts and labels, and the meaning of blank cells."""
+    """The user's choices for a labelled file: the columns of texts and labels, and the meaning of blank cells."""
 
     text_column: str = ""
     label_column: str = ""
@@ -90,8 +90,8 @@ def read_labelled(
     for table, own in zip(tables, examples, strict=True):
         if not own:
             raise DataError(
-                f"{table.path}: nobody decided on any of the {len(table.rows)} rows. Fill in the label column, or "
-                "write `none` in the rows to which no label applies."
+                f"{table.path}: no annotator has decided on any of the {len(table.rows)} rows. Fill in the label "
+                "column, or write `none` in the rows to which no label applies."
             )
     return LabelledFiles(reading.codebook, examples, reading.values, (*_table_notes(tables), *reading.notes))
 
@@ -119,7 +119,7 @@ def infer_labels(paths: Sequence[Path], options: ReadingOptions = ReadingOptions
 
 @dataclass(frozen=True)
 class _Table:
-    """The rows of a file that count, with their numbers, and remarks on the file."""
+    """The rows of a file that become examples, with their numbers, and remarks on the file."""
 
     path: Path
     rows: list[tuple[int, Row]]

@@ -1,4 +1,4 @@
-"""The header of a table: the character that separates its columns, and the columns that have a meaning for us.
+"""The header of a table: the character that separates its columns, and the columns that communique reads.
 
 Tables from other sources often have `;` or a tab as the separator, ` Text` for `text`, or columns with other names.
 """
@@ -20,7 +20,7 @@ OUR_COLUMNS = (
     *("text", "label", "labels", "state", "annotator", "note", "seconds", "created_at", "suggestion"),
     *("example_id", "sentence_id", "document_id", "id", "source", "url", "title", "date", "language", "synthetic"),
 )
-"""Columns that have a meaning for us."""
+"""Columns that communique reads."""
 _REQUIRED = {"text", "label", "labels"}
 _WITHOUT_EFFECT_ON_IDS = {"state", "annotator"}
 
@@ -46,7 +46,7 @@ class CsvForm:
 
 
 def csv_form(path: Path) -> CsvForm:
-    """Find the separator of a CSV file: declared, or the only one of `,`, `;` and tab that fits the header.
+    """Find the separator of a CSV file: as declared, or the only one of `,`, `;` and tab that fits the header.
 
     Raises:
         OSError, UnicodeDecodeError: the file cannot be read.
@@ -111,7 +111,7 @@ class ColumnNames:
 
 
 class ColumnFinder:
-    """Gives the columns of rows the names that we use: the columns chosen by the user, and ` Text` for `text`.
+    """Gives the columns of rows the names that communique uses: the columns chosen by the user, and ` Text` for `text`.
 
     Args:
         path: the file, for messages.
@@ -130,7 +130,7 @@ class ColumnFinder:
         return tuple(self._notes)
 
     def rename(self, row: Mapping[str, Any], place: str) -> dict[str, Any]:
-        """Return the row under our names. Columns that a choice of the user replaces are left out.
+        """Return the row under the names that communique uses. Columns that a choice of the user replaces are left out.
 
         Raises:
             DataError: a chosen column does not exist, or several columns could be the same column.
@@ -163,7 +163,7 @@ class ColumnFinder:
         )
 
     def _near_names(self, columns: Sequence[str], renaming: Mapping[str, str], place: str) -> dict[str, str]:
-        """The columns whose names differ from ours only in case and in characters at the ends."""
+        """The columns whose names differ from known names only in case and in characters at the ends."""
         taken = {*columns, *renaming.values()}
         near: dict[str, list[str]] = {}
         for column in columns:

@@ -1,4 +1,4 @@
-"""Find what scrapers and news agencies put before the first sentence of a text: page dates and datelines.
+"""Find page dates and datelines, which scrapers and news agencies put before the first sentence of a text.
 
 "date 2024-06-08 On June 7, ..." and "KYIV, June 8 (Reuters) - Oslo ..." begin with words that belong to no sentence.
 """

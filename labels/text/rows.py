@@ -71,7 +71,7 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
 
 
 class NamedRows:
-    """The rows of a file under our column names: chosen by the user, or found by `labels.text.headers`.
+    """The rows of a file under the column names of communique: chosen by the user, or found by `labels.text.headers`.
 
     Iterating yields (row number, row), and raises errors, as `read_rows` does; see also `ColumnFinder.rename`.
     """
@@ -144,7 +144,7 @@ def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise RepeatedKeyError(f"an object has the key '{repeated}' twice. Remove one of them")
+        raise RepeatedKeyError(f"an object has the key '{repeated}' twice. Remove one of the two")
     return found
 
 
@@ -218,14 +218,14 @@ def class_features(features: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def class_names(value: int | list[int] | None, feature: Any) -> str | list[str | None] | None:
-    """The class name for a number, or the names for a list; None instead of None and of -1, which mean "unlabelled"."""
+    """The class name for a number, or the names for a list; None and -1, which mean "unlabelled", become None."""
     if isinstance(value, list):
         return [class_name(item, feature.feature) for item in value]
     return class_name(value, feature)
 
 
 def class_name(value: int | None, feature: Any) -> str | None:
-    """The class name for a number of a Hugging Face ClassLabel; None for None and for -1 (unlabelled)."""
+    """The class name for a number of a Hugging Face ClassLabel; None for None or -1 (unlabelled)."""
     return None if value is None or value < 0 else str(feature.int2str(value))
 
 
@@ -235,7 +235,7 @@ def class_name(value: int | None, feature: Any) -> str | None:
 def separator_advice(row: Row) -> str:
     """Advice for a row in which all columns became one, because the separator of the file was not recognized."""
     if len(row) == 1 and any(separator in name for name in row for separator in ";\t|"):
-        return "If another separator than a comma divides the columns, save the file with commas. "
+        return "If the columns are separated by a character other than a comma, save the file with commas. "
     return ""
 
 

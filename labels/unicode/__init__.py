@@ -1,1 +1,1 @@
-"""The characters of texts: how files encode them, how people type them, how screens show them."""
+"""The characters of texts: their encoding in files, their typing variants, and their display on screens."""

@@ -71,5 +71,5 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reason = "its values are nested too deeply" if isinstance(error, RecursionError) else str(error)
+        reason = "the values are nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise DataError(f"{path}: not valid TOML: {reason}. Fix the file.") from error

@@ -1,7 +1,7 @@
 """Characters that readers do not see: white space, control characters, characters without a width.
 
-`clean` removes them from the ends of a value. `visible` shows control characters instead of obeying them: a text must
-not move the cursor, change colours or reverse lines.
+`clean` removes them from the ends of a value. `visible` makes control characters visible instead of executing them: a
+text must not move the cursor, change colours or reverse lines.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _IGNORED = (
     (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE01EF),
 )  # fmt: skip
 IGNORED = "".join(chr(code) for first, last in _IGNORED for code in range(first, last + 1))
-"""Characters without a form of their own; `fold` removes them."""
+"""Characters without a visible form of their own; `fold` removes them."""
 REPLACED = dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_QUOTES, '"') | dict.fromkeys(_HYPHENS, "-")
 REPLACED |= dict.fromkeys(_SPACES, " ")
 """Typographic characters -> the characters on every keyboard."""
@@ -48,12 +48,12 @@ def fold(text: str) -> str:
 
 
 def search_form(text: str) -> str:
-    """The text folded and without case: a text contains the searched words if its search form contains theirs."""
+    """The folded text without case: a text contains words if its search form contains their search form."""
     return fold(text).casefold()
 
 
 class Folded:
-    """A folded text that still knows where its characters stand in the original text.
+    """A folded text with the positions of its characters in the original text.
 
     `text` is the result of `fold`; `span` converts offsets in `text` to offsets in the original.
     """
@@ -97,6 +97,6 @@ def _pieces(text: str) -> list[tuple[int, int]]:
 
 
 def _modifies(character: str) -> bool:
-    """Whether a character can combine with the one before it: an accent, a vowel sign, or the rest of a syllable."""
+    """Whether a character can combine with the previous one: an accent, a vowel sign, or the rest of a syllable."""
     first = unicodedata.normalize("NFKD", character)[0]
     return unicodedata.category(first).startswith("M") or "\u1160" <= first <= "\u11ff"

@@ -240,7 +240,7 @@ def test_lists_written_as_text_are_sets_of_labels() -> None:
 def test_names_that_differ_in_case_or_white_space_are_one_label(caplog: pytest.LogCaptureFixture) -> None:
     labelling = Labelling.of(["aid", "aid", "Aid", " aid\u00a0", "truce"])
     assert labelling.classes == ("aid", "truce")
-    assert "y: 'Aid' and 'aid' differ only in case or white space, and are one label: 'aid'." in caplog.text
+    assert "y: 'Aid' and 'aid' differ only in case or white space, and count as one label: 'aid'." in caplog.text
     assert labelling.label_sets(["AID", "Truce "]) == [("aid",), ("truce",)]
 
 

@@ -163,7 +163,7 @@ def test_kill_9_loses_no_decision_and_no_choice_that_was_not_confirmed(
     finally:
         again.close()
 
-    assert "20 decided, 0 left in this draw. All saved in communique.db." in again.text
+    assert "20 decided, 0 left in this draw. All decisions are saved in communique.db." in again.text
     exported = communique("annotations", "export", "labels.jsonl")
     assert exported.returncode == 0, exported.stderr
     found = [json.loads(line) for line in (isolated / "labels.jsonl").read_text(encoding="utf-8").splitlines()]

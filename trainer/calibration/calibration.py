@@ -24,6 +24,7 @@ Probabilities = NDArray[np.float32]
 DEFAULT_THRESHOLD = 0.5
 ISOTONIC_MIN_ROWS, ISOTONIC_MIN_POSITIVES = 1000, 100
 _EPSILON = 1e-6
+_NOT_ISOTONIC = "isotonic calibration is for multi-label codebooks; temperature and biases were used instead"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def not_calibrated(codebook: Codebook) -> Calibration:
     """The calibration for kinds of model that do not need one: probabilities stay unchanged."""
     return uncalibrated(
         len(codebook.labels),
-        "this kind is not calibrated",
+        "this kind of model is not calibrated",
         exclusive=codebook.exclusive,
         allow_none=codebook.allow_none,
     )
@@ -140,7 +141,7 @@ def fit_exclusive(
         reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
         return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
     free = counts >= min_positives  # the other classes keep bias 0
-    instead = "isotonic is for multi-label codebooks: used temperature and biases" if method == "isotonic" else ""
+    instead = _NOT_ISOTONIC if method == "isotonic" else ""
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         """The loss and its gradient; a numerical gradient would need one evaluation per class."""
@@ -248,7 +249,7 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
         x, y = _middles(scores, np.asarray(steps, dtype=np.float64))
         return LabelCalibration("isotonic", n, positives, x=x, y=y)
     a, b = _fit_platt(_logit(scores), gold)
-    needs = f"isotonic needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives"
+    needs = f"isotonic calibration needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives"
     too_few = f"{needs}; Platt scaling was used instead"
     return LabelCalibration("platt", n, positives, a=a, b=b, reason=too_few if method == "isotonic" else "")
 

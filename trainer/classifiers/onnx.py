@@ -166,7 +166,7 @@ def _refuse_unusual_graph(path: Path, model: ModelProto) -> None:
     ):
         if found:
             raise ArtefactError(
-                f"{path}: the graph has {what}, which communique never writes and refuses to load. "
+                f"{path}: the graph contains {what}, which communique never writes and refuses to load. "
                 "Export the model again with `communique export`."
             )
 

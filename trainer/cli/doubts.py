@@ -71,7 +71,7 @@ def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None,
         console.print(f"Note: {note}.")
     if report.errors:
         console.print(table(("labels", "in doubt", "p", "sentence"), _rows(report), align="ttrt"))
-        console.print("p: probability of the label in doubt, from a model fitted without the document.")
+        console.print("p: probability of the label in doubt, from a model fitted without the sentence's document.")
     shown = len(report.errors)
     console.print(
         f"{report.found} of {report.sentences} labelled sentences are in doubt"

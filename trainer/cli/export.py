@@ -51,7 +51,7 @@ def print_exported(report: ExportReport) -> None:
         f"the largest difference between probabilities is {check.largest_difference:.2g}."
     )
     if check.unjudged:
-        console.print(f"Recall not compared because no row has the label: {', '.join(check.unjudged)}.")
+        console.print(f"Recall was not compared for labels without a row: {', '.join(check.unjudged)}.")
     console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, for onnxruntime.")
     print_next(command("serve", report.folder))
 

@@ -18,21 +18,21 @@ def add(
     name: NameArgument,
     scope: Annotated[
         str,
-        typer.Option("--scope", help="What the key may do, separated by commas: predict, correct, admin (metrics)."),
+        typer.Option("--scope", help="Scopes of the key, separated by commas: predict, correct, admin (read metrics)."),
     ] = "predict",
     annotator: Annotated[
-        str, typer.Option("--annotator", help="Annotator that corrections with this key are recorded for.")
+        str, typer.Option("--annotator", help="Annotator under whose name corrections with this key are recorded.")
     ] = "",
     keys: KeysOption = KEYS_FILE,
 ) -> None:
-    """Create a key and print it once. Only its SHA-256 digest is stored, so it cannot be shown again."""
+    """Create a key and print it once. Only its SHA-256 digest is stored, so the key cannot be shown again."""
     from trainer.serving.keys import KeyFile
 
     scopes = [part.strip() for part in scope.split(",") if part.strip()]
     token = KeyFile(keys).add(name, scopes, annotator)
-    console.print(f"Key '{name}' ({', '.join(scopes)}), stored in {keys}. Copy it now: it cannot be shown again.")
+    console.print(f"Key '{name}' ({', '.join(scopes)}), stored in {keys}. Copy the key now: it cannot be shown again.")
     console.print(token, soft_wrap=True)
-    console.print("Send it in the header `Authorization: Bearer KEY`, or enter it as the password in a browser.")
+    console.print("Send the key in the header `Authorization: Bearer KEY`, or enter it as the password in a browser.")
 
 
 @app.command("list")

@@ -33,13 +33,13 @@ def leaderboard(
         print_no_runs(experiment, count_deleted_runs(experiment))
     elif "FINISHED" not in statuses:
         console.print(
-            "No run has finished, so there are no figures. Repeat the command of a failed run; log a run whose folder "
-            "is complete with `communique track RUN`."
+            "No run has finished, so there are no figures. Repeat the command of a failed run. If the folder of "
+            "a run is complete, log the run with `communique track RUN`."
         )
 
 
 def print_no_runs(experiment: str, deleted: int) -> None:
-    """Print that an experiment has no runs, and how it gets some."""
+    """Print that an experiment has no runs, and how to add runs."""
     console.print(
         f"The MLflow experiment '{experiment}' has no runs yet. Train a model with `communique train`, log a finished "
         "run with `communique track RUN`, or choose another experiment with --experiment."
@@ -50,7 +50,7 @@ def print_no_runs(experiment: str, deleted: int) -> None:
 
 
 def print_results(results: Sequence[RunResult]) -> None:
-    """Print a leaderboard of new runs, best on validation first."""
+    """Print a leaderboard of new runs, sorted by validation score, best first."""
     from trainer.evaluation.report import headline_metrics
 
     reports = sorted((result.report for result in results), key=lambda report: -_or_last(report.validation_macro_f1))

@@ -22,7 +22,10 @@ KEYS_FILE = Path("communique-keys.json")
 def serve(
     artefact: ArtefactArgument,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on. Other machines can reach 0.0.0.0; they need a key.")
+        str,
+        typer.Option(
+            "--host", help="Address to listen on. With 0.0.0.0, other machines can reach the server if they have a key."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes, each with the model.")] = 1,

@@ -1,4 +1,5 @@
-"""`communique track`: log finished runs to MLflow later. Other commands report with it that a run is not tracked."""
+"""`communique track`: log finished runs to MLflow later; also the report of other commands that a run is not
+tracked."""
 
 from __future__ import annotations
 
@@ -88,7 +89,7 @@ def report_untracked(*runs: tuple[Path | None, Tracked]) -> None:
     problems = dict.fromkeys(tracked.problem for _, tracked in failed)
     print_error(f"the run {what}: {' '.join(problems)}")
     if folders := [folder for folder, _ in failed if folder]:
-        say(f"Its folder is complete. Log the run later with `{command('track', *folders)}`.", err=True)
+        say(f"The folder of the run is complete. Log the run later with `{command('track', *folders)}`.", err=True)
     else:
         say("The report was not saved. To keep the report, repeat the command with --out.", err=True)
     raise typer.Exit(1)

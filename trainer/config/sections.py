@@ -97,7 +97,7 @@ class DataSection(Section):
     def _columns_are_of_a_file(self) -> Self:
         given = [key for key in ("text_column", "label_column", "blank") if getattr(self, key)]
         if given and not self.train:
-            raise ValueError(f"`data.{given[0]}` is about the files of rows: set `data.train`, or remove this key")
+            raise ValueError(f"`data.{given[0]}` applies only to files of rows: set `data.train`, or remove this key")
         return self
 
     @model_validator(mode="after")

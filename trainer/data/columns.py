@@ -189,7 +189,7 @@ def _merged(rows: list[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
     for group in several:
         others = ", ".join(f"'{value}'" for value in group[1:])
         logger.warning(
-            "y: %s and '%s' differ only in case or white space, and are one label: '%s'.", others, *group[:1] * 2
+            "y: %s and '%s' differ only in case or white space, and count as one label: '%s'.", others, *group[:1] * 2
         )
     canonical: dict[Value, str] = {value: group[0] for group in several for value in group}
     return [tuple(dict.fromkeys(canonical.get(value, value) for value in row)) for row in rows]

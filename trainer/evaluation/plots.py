@@ -155,7 +155,7 @@ def attempt_plots(draw: Callable[[], object]) -> tuple[str, ...]:
         raise
     except Exception as error:  # such as a setting in the user's matplotlibrc
         reason = next(iter(str(error).splitlines()), "")[:200]
-        return (f"the plots could not be drawn ({type(error).__name__}: {reason}); the figures are complete",)
+        return (f"the plots could not be drawn ({type(error).__name__}: {reason}); the report is complete",)
     return ()
 
 

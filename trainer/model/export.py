@@ -277,7 +277,7 @@ def _figures(agreement: Agreement) -> str:
         if recall.before is not None and recall.after is not None
     )
     return (
-        f"on {agreement.rows} rows ({agreement.origin}) {agreement.agreeing:.2%} of the label sets agree, and "
+        f"on {agreement.rows} rows ({agreement.origin}), {agreement.agreeing:.2%} of the label sets agree, and "
         f"probabilities differ by up to {agreement.largest_difference:.2g}; recall before and after: "
         f"{recalls or 'unknown, as no row has a gold label'}."
     )

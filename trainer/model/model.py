@@ -205,8 +205,8 @@ def _refuse_other_versions(path: Path, content: dict[str, Any]) -> None:
     major, minor = content["format"], content.get("minor", MINOR)
     if not 1 <= major <= FORMAT:
         raise ArtefactError(
-            f"{path}: artefact format {major} is not supported; this communique version reads formats 1 to {FORMAT}. "
-            "Use the version that wrote the artefact" + (", or a newer version." if major > FORMAT else ".")
+            f"{path}: artefact format {major} is not supported; this version of communique reads formats 1 to "
+            f"{FORMAT}. Use the version that wrote the artefact" + (", or a newer version." if major > FORMAT else ".")
         )
     unknown = sorted(set(content) - set(Manifest.model_fields))
     # Sections may change the answers of a model, so an unknown section must not be ignored.

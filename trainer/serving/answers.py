@@ -86,7 +86,7 @@ def check_thresholds(thresholds: Mapping[str, float], model: Model) -> None:
 
 
 def label_sets(model: Model, probabilities: Probabilities, thresholds: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """The labels assigned to each row, with the given thresholds instead of those of the model."""
+    """The labels assigned to each row, with the given thresholds in place of the model's thresholds."""
     decided = model.decide(probabilities)
     for name, threshold in thresholds.items():
         column = model.labels.index(name)
@@ -123,7 +123,7 @@ def _split(document: DocumentInput, number: int) -> _Split:
 
 
 def text_of(document: DocumentInput, place: str) -> str:
-    """The text of a document that offsets refer to; of a page, the text of its article.
+    """The text of a document to which offsets refer; for a web page, the text of its article.
 
     Raises:
         ContentError: a page contains no article; the message begins with `place`.

@@ -45,13 +45,13 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal, "description": what}
     for status, what in (
         (401, "No key, or a key that is not valid"),
-        (403, "A key without the scope, or a request from another site"),
+        (403, "A key without the required scope, or a request from another site"),
         (408, "The body did not arrive in time"),
         (413, "The body is too large, or takes too long to process"),
         (415, "Wrong media type, or a compressed body"),
         (422, "The content is not valid"),
         (429, "Too many requests with a wrong key"),
-        (503, "The server is busy: try again after the seconds in Retry-After"),
+        (503, "The server is busy: try again after the number of seconds in Retry-After"),
     )
 }
 
@@ -105,7 +105,7 @@ def _add_predictions(app: FastAPI, served: Served, metrics: Metrics) -> None:
 
     @app.post("/predict", responses=_REFUSALS, response_model=PredictResponse)
     async def predict(content: PredictRequest, request: Request) -> Response:
-        """Label sentences, or split documents into sentences and label these."""
+        """Label sentences, or split documents into sentences and label the sentences."""
         work = answer(content, served.current, seconds=PROCESSING_SECONDS)
         response = count(request, await _unless_disconnected(request, work))
         return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
@@ -197,7 +197,7 @@ def _add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:
-        what = "has no such route" if error.status_code == 404 else f"does not accept {request.method} here"
+        what = "has no such route" if error.status_code == 404 else f"does not accept {request.method} on this route"
         message = f"the server {what}. See /docs for the routes" if error.status_code in (404, 405) else error.detail
         return JSONResponse(refusal("route", message, ()), error.status_code, error.headers)
 

@@ -37,7 +37,7 @@ class QueueFullError(Exception):
 
 
 class DeadlineError(Exception):
-    """A request was not finished in time; `started` tells whether some of its texts were predicted."""
+    """A request was not finished in time; `started` is true if some of its texts were predicted."""
 
     def __init__(self, *, started: bool) -> None:
         super().__init__("the request was not finished in time")
@@ -93,7 +93,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """The number of texts that wait for the model."""
+        """The number of texts waiting for the model."""
         return sum(job.left for job in self._jobs)
 
     def start(self) -> None:
@@ -144,7 +144,7 @@ class Batcher:
                 await self._answer(pieces)
 
     async def _gather(self) -> None:
-        """Wait for a request, and a moment longer if clients that were just answered probably send the next request."""
+        """Wait for a request, and slightly longer if recently answered clients will probably send another request."""
         if not self._jobs:
             self._arrived.clear()
             await self._arrived.wait()
@@ -159,7 +159,7 @@ class Batcher:
                 await asyncio.wait_for(self._arrived.wait(), left)
 
     def _take(self) -> list[_Piece]:
-        """Take the texts of the next batch from the oldest requests; drop requests that are over."""
+        """Take the texts of the next batch from the oldest requests; drop requests that have ended."""
         self._drop_late()
         # Short requests come first: the unused part of their equal share goes to longer requests.
         oldest = sorted(self._jobs[: self._max_batch], key=lambda job: job.left)

@@ -74,8 +74,8 @@ class Corrections:
         """Record all corrections, or none.
 
         Raises:
-            ContentError: a correction is not of a sentence of the document or has labels that the codebook does not
-                allow, or the document is not in the store and must not be stored.
+            ContentError: a correction does not refer to a sentence of the document or has labels that the codebook does
+                not allow, or the document is not in the store and must not be stored.
             StoreError: the store cannot be written.
         """
         document = Document(source="page", text=text_of(request.document, "document"), origin=Origin())

@@ -1,4 +1,4 @@
-"""Decides which requests may reach the application: API keys, and guards for a server without keys.
+"""Decide which requests may reach the application: API keys, and guards for a server without keys.
 
 Without a key, a server answers only `OPEN_ROUTES`, unless it listens on a loopback address. There, requests without a
 key are answered only if they come from this machine itself: a web page of another site (cross-site requests, DNS
@@ -120,7 +120,7 @@ class Gate:
             raise _RefusedError(401, "no_key", needs, _REALM)
         if forwarded := next((name for name in _FORWARDING if name in headers), None):
             message = f"this request was forwarded by a proxy (header `{forwarded}`), so it needs an API key"
-            raise _RefusedError(403, "forwarded", f"{message}. Start the server with --trusted-proxy and make a key")
+            raise _RefusedError(403, "forwarded", f"{message}. Start the server with --trusted-proxy and create a key")
         if not is_loopback_host(headers.get("host", "")):
             message = "the Host of a request without an API key must be localhost, 127.0.0.1 or [::1]"
             raise _RefusedError(403, "host", f"{message}. Open the server under one of these names, or send a key")
@@ -205,12 +205,14 @@ def _token(headers: Headers) -> str | None:
 
 
 def _check_site(headers: Headers, origins: Sequence[str]) -> None:
-    """Refuse requests that a page of another site makes: a browser may add a remembered key to them."""
+    """Refuse requests that a page of another site makes: a browser may add a stored key to such requests."""
     origin = headers.get("origin")
     own = origin is None or origin.partition("://")[2] == headers.get("host")
     if not own and origin not in origins:
         message = f"pages of {origin[:100] if origin else ''} may not call this server"
-        raise _RefusedError(403, "origin", f"{message}. Allow them with --allow-origin, or call the server directly")
+        raise _RefusedError(
+            403, "origin", f"{message}. Allow this site with --allow-origin, or call the server directly"
+        )
     # Following a link from another site is harmless: the page of that site cannot read the answer.
     embedded = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
     if origin is None and embedded:
@@ -223,7 +225,7 @@ def _allowed_origin(headers: Headers, origins: Sequence[str]) -> str:
 
 
 def _preflight(origin: str) -> Response:
-    """The answer to the question of a browser whether a page of `origin` may send a request with a key."""
+    """The response to a preflight request, in which a browser asks whether a page of `origin` may send a key."""
     allowed = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "600"}
     allowed["Access-Control-Allow-Headers"] = "authorization, content-type, x-request-id"
     return Response(status_code=204, headers={"Access-Control-Allow-Origin": origin, "Vary": "Origin", **allowed})

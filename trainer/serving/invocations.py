@@ -110,5 +110,6 @@ def _csv_texts(body: bytes) -> list[Any]:
 def _position_of_text(columns: Sequence[Any], place: str) -> int:
     if "text" not in columns:
         found = ", ".join(str(column)[:40] for column in columns[:10]) or "none"
-        raise ContentError([], f"{place} has no column `text`, only: {found}. Name the column with the texts `text`")
+        problem = f"{place} has no column `text`. Its columns: {found}. Rename the column with the texts to `text`"
+        raise ContentError([], problem)
     return list(columns).index("text")

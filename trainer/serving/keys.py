@@ -83,7 +83,9 @@ class KeyFile:
         token = PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         with self._changing() as keys:
             if any(key.name == name for key in keys):
-                raise InputError(f"{self.path}: there is already a key '{name}'. Choose another name, or revoke it.")
+                raise InputError(
+                    f"{self.path}: there is already a key '{name}'. Choose another name, or revoke this key."
+                )
             created = datetime.now(UTC).isoformat(timespec="seconds")
             keys.append(
                 Key(name=name, annotator=annotator.strip(), scopes=wanted, sha256=_digest(token), created_at=created)

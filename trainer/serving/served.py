@@ -1,4 +1,4 @@
-"""The model that a server currently answers with, and its replacement without interruption.
+"""The current model of a server, and its replacement without interruption.
 
 A new model answers only after it has passed a self-test; until then, and if anything fails, the old model keeps
 answering. Requests that the old model has accepted are still answered by it.

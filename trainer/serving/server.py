@@ -63,7 +63,7 @@ class Options:
 
     @property
     def keyless(self) -> bool:
-        """Whether requests without a key are answered: only on a loopback address, and without a proxy."""
+        """Whether requests without a key are answered: only on a loopback address without a proxy."""
         return is_loopback(self.host) and not self.trusted_proxies and not self.root_path
 
 

@@ -1,1 +1,1 @@
-"""The formats of other tools, one a module; `labels.exchange.formats` finds them by name."""
+"""The formats of other tools, one per module; `labels.exchange.formats` finds them by name."""

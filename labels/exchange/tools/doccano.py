@@ -103,8 +103,8 @@ def _key(record: Row, control: str, place: str) -> str:
     key = key if key in record or KEY not in record else "label"
     if key not in record:
         raise DataError(
-            f"{place}: this record has no key `{key}`, only: {', '.join(map(str, record))}. Name the key with the "
-            "labels with `--control NAME`."
+            f"{place}: this record has no key `{key}`. Its keys: {', '.join(map(str, record))}. Name the key with "
+            "the labels: `--control NAME`."
         )
     return key
 

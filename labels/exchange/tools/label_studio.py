@@ -24,9 +24,9 @@ from labels.exchange.lines import Line
 from labels.records import Annotation
 from labels.text.rows import Row
 
-_UNANNOTATED = "tasks without annotation"
+_UNANNOTATED = "tasks without an annotation"
 _OURS = "label"
-"""The control that we write, and the name of a control that a result does not name."""
+"""Name of the control in exported files, and of the control of a result without a name."""
 
 
 class LabelStudio(Format):
@@ -38,7 +38,7 @@ class LabelStudio(Format):
     options = (controls.OPTION,)
     not_written = (f"note and draw: they are only in `data.{KEY}`, which Label Studio ignores",)
     not_read = (
-        "tasks without annotation: their texts become unseen sentences",
+        "tasks without an annotation: their texts become unseen sentences",
         "results of types other than choices, unless their control is named with --control",
     )
 
@@ -67,7 +67,7 @@ LABEL_STUDIO = LabelStudio()
 
 
 def user_name(value: Any, emails: Mapping[str, str]) -> str:
-    """The annotator: the email of the user who completed the annotation, or the id if no annotation has the email."""
+    """The annotator: the email of the user who completed the annotation, or the user's id if the email is unknown."""
     if isinstance(value, dict):
         return str(value.get("email") or user_name(value.get("id"), emails))
     return "" if value is None else emails.get(str(value), str(value))
@@ -83,7 +83,7 @@ def origin_of(event: Annotation) -> str:
 
 
 def emails_of(users: Iterable[Any]) -> dict[str, str]:
-    """User id -> email, from the users of a file who are objects with both."""
+    """User id -> email, from users in the file that are objects with an id and an email."""
     found: dict[str, set[str]] = {}
     for user in users:
         if isinstance(user, dict) and user.get("id") is not None and user.get("email"):
@@ -120,7 +120,7 @@ def _task_at(place: str, record: Row) -> _Task:
 class _Project:
     """The controls and users of a file, found in its annotations.
 
-    `named` are the controls that the user names; `read` are the controls that can only have the labels.
+    `named` are the controls that the user names; `read` are the controls from which labels are read.
     """
 
     def __init__(self, tasks: Sequence[_Task], reader: Reader) -> None:
@@ -143,7 +143,7 @@ class _Project:
         self.emails = emails_of(annotation.get("completed_by") for task in tasks for annotation in task.annotations)
 
     def labels(self, results: Sequence[Row], task: _Task) -> list[str] | None:
-        """The label names in the results of an annotation or prediction; None if nobody chose from the labels."""
+        """The label names in the results of an annotation or prediction; None if they do not concern labels."""
         chosen = [result for result in results if self.reads(result, task)]
         asked_others = self.kinds and not self.read and not task.stamps
         if not self.named and not chosen and (results or asked_others):
@@ -157,7 +157,7 @@ class _Project:
 
 
 def _is_ours(result: Row, task: _Task) -> bool:
-    """Whether we wrote the result: results from Label Studio have an id."""
+    """Whether communique wrote the result: results from Label Studio have an id."""
     return bool(task.stamps) and "id" not in result and _control(result) == _OURS
 
 
@@ -192,8 +192,8 @@ def _contents(task: _Task, project: _Project, reader: Reader) -> Iterator[Conten
         if labels is None:
             yield LeftOut("annotations without choices")
             yield Note(
-                f"no labels were read from the controls {controls.listed(project.kinds)}. If one of them has the "
-                "labels, import the file again with `--control NAME`"
+                f"no labels were read from the controls {controls.listed(project.kinds)}. If one of these controls "
+                "contains the labels, import the file again with `--control NAME`"
             )
         else:
             decided.append((annotation, _foreign_decision(task, annotation, labels, project)))
@@ -236,7 +236,7 @@ def _foreign_decision(task: _Task, annotation: Row, labels: Sequence[str], proje
 
 
 def _suggestion(task: _Task, annotation: Row, project: _Project) -> list[str] | None:
-    """The labels of the prediction that the annotation started from, or of the last prediction if that is unknown.
+    """The labels of the prediction that the annotation started from, or of the last prediction if the start is unknown.
 
     None if there is no prediction, or if it is not about the labels.
     """

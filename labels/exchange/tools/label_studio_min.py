@@ -21,9 +21,9 @@ from labels.records import Annotation, Sentence
 from labels.text.cells import cell_values
 from labels.text.rows import Row
 
-_UNANNOTATED = "tasks without annotation"
+_UNANNOTATED = "tasks without an annotation"
 _OURS = "label"
-"""The key that we write."""
+"""The key for the labels in exported files."""
 _KEPT_KEYS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "text", KEY)
 """Keys that are not controls."""
 
@@ -38,7 +38,7 @@ class LabelStudioMin(RecordFormat):
     options = (controls.OPTION,)
     not_written = (f"note, suggestion and draw: they are only in `{KEY}`, which Label Studio ignores",)
     not_read = (
-        "tasks without annotation: their texts become unseen sentences",
+        "tasks without an annotation: their texts become unseen sentences",
         "results that are not under `label`, unless their key is named with --control",
     )
 
@@ -130,7 +130,7 @@ def _label_key(path: Path, records: Sequence[Row], keys: Mapping[str, str]) -> s
     """
     found = {key: "choices" for record in records for key, value in record.items() if _has_choices(value)}
     if not records or any(_OURS in record for record in records):
-        controls.choose({_OURS: "key", **found} if found else {}, "keys that may have labels", path)
+        controls.choose({_OURS: "key", **found} if found else {}, "keys that may contain labels", path)
         return _OURS
     if key := controls.choose(found, "keys with choices", path):
         return key

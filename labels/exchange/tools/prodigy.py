@@ -30,7 +30,7 @@ _ANSWERS = ("accept", "reject", "ignore")
 _NO_CONTROLS = ("text", "answer", "meta", "config", "options", "tokens", "priority", "score", "html", "style")
 """Keys that never have the labels, like all keys that begin with `_`."""
 _START_TIME = re.compile(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
-"""The name of a session that the annotator started without a name."""
+"""The name that Prodigy gives to a session without a name."""
 
 
 class Prodigy(Format):
@@ -48,7 +48,7 @@ class Prodigy(Format):
     )
 
     def is_own(self, record: Row) -> bool:
-        """Whether the record has an answer or a hash of Prodigy."""
+        """Whether the record has an answer or a hash from Prodigy."""
         return record.get("answer") in _ANSWERS or "_task_hash" in record or "_input_hash" in record
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
@@ -87,7 +87,7 @@ PRODIGY = Prodigy()
 
 
 def _control(rows: Sequence[Row], reader: Reader) -> str:
-    """The key with the labels that the user names; empty for `accept` and `label`, which are read anyway."""
+    """The key with the labels that the user names; empty for `accept` and `label`, which are always read."""
     found = {key: "" for row in rows for key in row if key[:1] != "_" and key not in _NO_CONTROLS}
     named = controls.wanted_controls(reader.options.get(controls.OPTION, ""), found, reader.path)
     if len(named) > 1:
@@ -119,13 +119,13 @@ def _notes(groups: Sequence[Sequence[Row]], control: str, reader: Reader) -> Ite
     names = set(reader.codebook.label_names)
     if partly := sum(not names <= {str(row["label"]) for row in rows} for rows in binary):
         yield Note(
-            f"binary records: for {partly} of {len(binary)} texts, not every label of the codebook was asked. Labels "
-            "that were not asked count as not assigned"
+            f"binary records: for {partly} of {len(binary)} texts, annotators were not asked about every label. Labels "
+            "without a question count as not assigned"
         )
     if not reader.annotator and any(_START_TIME.fullmatch(_annotator(row)) for rows in groups for row in rows):
         yield Note(
-            "sessions without a name are recorded under their start time, each as an annotator of its own. To record "
-            "them under one name, import the file with --annotator NAME"
+            "sessions without a name are recorded under their start time, each as a separate annotator. To record "
+            "these sessions under one name, import the file with --annotator NAME"
         )
 
 

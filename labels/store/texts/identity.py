@@ -1,6 +1,6 @@
 """Recognition of documents and sentences that are already in the store, and insertion of new ones.
 
-A stored document keeps its id for ever, so that no id in a user's files and no hash over ids ever changes. The table
+A stored document keeps its id forever, so that no id in a user's files and no hash over ids ever changes. The table
 `aliases` holds the other ids of documents and sentences:
 
 - an older document has as aliases the ids that `labels.records` gives to the same data today;
@@ -59,7 +59,7 @@ def _contradicts(document: Document, url: str, date: str) -> bool:
 
 
 def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-    """The ids that a stored document or sentence has as its document."""
+    """The ids under which a document may be stored."""
     # Sentences can be imported without their documents.
     columns = (tables.documents.c.id, tables.sentences.c.document_id)
     found = (rows_among(connection, sa.select(column).distinct(), column, ids) for column in columns)
@@ -84,7 +84,7 @@ def insert_aliases_of(connection: sa.Connection, documents: Iterable[Document], 
 
 
 def stored_sentences(connection: sa.Connection, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
-    """The sentences under the ids by which the store knows them; sentences that it does not know are unchanged.
+    """The sentences under the ids by which the store knows them; unknown sentences stay unchanged.
 
     Args:
         pairs: a sentence and its document; None if only the sentence is given.
@@ -154,7 +154,7 @@ def resolve_sentences(connection: sa.Connection, ids: Iterable[str]) -> dict[str
 class Added:
     """Numbers of new documents and sentences, and the new documents that are later versions of others.
 
-    `sentences` does not count the sentences that an earlier version has too.
+    `sentences` does not count sentences that an earlier version also has.
     """
 
     documents: int = 0
@@ -187,7 +187,7 @@ def without_common_keys(
 
 
 def add_batch(connection: sa.Connection, batch: Sequence[tuple[Document, Sequence[Sentence]]], result: Added) -> None:
-    """Add documents to the store and to the result. No two of them are versions of one document."""
+    """Add documents to the store and to the result. No two documents are versions of the same document."""
     stored = recognise(connection, [document for document, _ in batch])
     cut = without_stored_spans(connection, [under(stored, one) for _, sentences in batch for one in sentences])
     by_document: defaultdict[str, list[Sentence]] = defaultdict(list)

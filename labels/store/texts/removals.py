@@ -1,4 +1,4 @@
-"""Documents that are withdrawn from the store: removed for a time, or purged for good.
+"""Documents that are withdrawn from the store: removed temporarily, or purged permanently.
 
 The sentences of a removed document get the reason `REMOVED` not to be labelled, and its decisions leave the derived
 table `decisions`; reservations, scores and embeddings are deleted. Events stay, so that `restore` brings every decision
@@ -34,7 +34,7 @@ class DocumentSummary:
     """A document in a list.
 
     - `source`, `title`, `date`: empty if unknown or erased
-    - `to_label`: number of sentences to label, without those that an earlier version has too
+    - `to_label`: number of sentences to label, not counting sentences that an earlier version also has
     - `decisions`: number of standing decisions; 0 while the document is removed
     - `state`: "", "removed" or "purged"
     - `version_of`: the id of the first version; empty if this is the first version
@@ -126,7 +126,7 @@ class Removals(Part):
 
 
 def _withdraw(connection: sa.Connection, ids: Sequence[str], *, purged: bool) -> None:
-    """Record the removal, and take the documents' sentences out of everything that is derived from them."""
+    """Record the removal, and delete the data derived from the documents' sentences."""
     sentences = tables.sentences
     rows = [{"document_id": identifier, "purged": purged, "created_at": now()} for identifier in ids]
     insert_new(connection, tables.removals, rows)

@@ -1,8 +1,8 @@
 """Split stored documents again with today's rules. Sentences with a decision keep their spans.
 
-Sentences without a decision that the rules no longer make are replaced (`labels.store.texts.overlaps`). New sentences
-that overlap a sentence with a decision are left out, so that no passage is offered twice. All versions of an article
-are split together: a sentence that an earlier version has too stays linked to the earlier sentence.
+Sentences without a decision that the rules no longer produce are replaced (`labels.store.texts.overlaps`). New
+sentences that overlap a sentence with a decision are left out, so that no passage is offered twice. All versions of an
+article are split together: a sentence that an earlier version also has stays linked to the earlier sentence.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Cut = Callable[[Document], list[Sentence]]
 class Resplit:
     """The result of splitting documents again.
 
-    - `documents`: documents whose sentences changed
-    - `added`, `replaced`: sentences to label that are new, and that are no longer offered
-    - `kept`: sentences with a decision that today's rules would cut differently
+    - `documents`: number of documents whose sentences changed
+    - `added`, `replaced`: numbers of new sentences to label, and of sentences that are no longer offered
+    - `kept`: number of sentences with a decision that today's rules would cut differently
     """
 
     documents: int = 0
@@ -100,7 +100,7 @@ def _kept(connection: sa.Connection, rows: Iterable[Any]) -> set[str]:
 
 
 def _with_links(connection: sa.Connection, identifier: str, sentences: list[Sentence]) -> list[Sentence]:
-    """The sentences of a document; those of a later version that an earlier version has too are marked and linked."""
+    """The sentences of a document; sentences that an earlier version also has are marked and linked."""
     table = tables.documents
     root = connection.execute(sa.select(table.c.version_of).where(table.c.id == identifier)).scalar()
     if not root:

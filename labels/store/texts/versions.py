@@ -37,7 +37,7 @@ class NewVersion:
     """A later version of a stored document.
 
     - `document_id`, `title`: the earlier version and the title of the new version
-    - `unchanged`: number of sentences to label that the earlier version has too; `new`: number of other sentences
+    - `unchanged`: number of sentences to label that the earlier version also has; `new`: number of other sentences
     """
 
     document_id: str
@@ -47,7 +47,7 @@ class NewVersion:
 
 
 def keys_of(document: Document) -> list[str]:
-    """Hashes of the stated provenance without the text, and of the name of a file that is one document.
+    """Hashes of the stated provenance without the text, and of the name of a file that contains a single document.
 
     The format of these keys is stored: never change it without a new revision of the store.
     """
@@ -139,7 +139,7 @@ def _best_match(connection: sa.Connection, document: Document, to_label: Sequenc
 
 
 def _is_repetition(connection: sa.Connection, document_id: str, document: Document) -> bool:
-    """Whether a document has another date than a stored document with the same sentences, as repeated statements do."""
+    """Whether the date differs from the date of a stored document with the same sentences: a repeated statement."""
     table = tables.documents
     date = connection.execute(sa.select(table.c.date).where(table.c.id == document_id)).scalar()
     return other_day(date or "", document.date)
@@ -167,7 +167,7 @@ def _candidates(connection: sa.Connection, document: Document) -> Iterator[tuple
 
 
 def _differs(own: Iterable[str], theirs: Iterable[str], kind: str) -> bool:
-    """Whether both documents state an id (or a URL), but not the same."""
+    """Whether both documents state an id (or a URL) and the two differ."""
     ours, others = ({key for key in keys if key.startswith(kind)} for keys in (own, theirs))
     return bool(ours and others and ours != others)
 

@@ -1,1 +1,1 @@
-"""Labelled files as a whole: which rows count, and what their label cells mean together."""
+"""Labelled files as a whole: select the rows that count, and read their label cells together."""

@@ -23,7 +23,7 @@ STAMP = "communique"
 """The column in which our exports repeat the decision of a row."""
 
 Numbered = tuple[int, Row]
-"""A row and its number in the file."""
+"""Pairs of a row and its number in the file."""
 
 _KINDS = ("annotate", "undo", "adjudicate")
 _EQUAL_BY_CHANCE = 0.1
@@ -34,7 +34,7 @@ _HISTORY = ("codebook", "codebook_migration")
 
 @dataclass(frozen=True)
 class CountedRows:
-    """The rows of a file that count, and remarks on the other rows."""
+    """The rows of a file that become examples, and remarks on the other rows."""
 
     rows: list[Numbered]
     notes: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ def _annotator(row: Mapping[str, Any]) -> str:
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
-    """What identifies the sentence of a row: its id, otherwise its text."""
+    """The identity of a row's sentence: its id, otherwise its text."""
     if is_no_value(row.get("sentence_id")):
         return f"text:{row.get('document_id')}:{row.get('text')}"
     return f"id:{row.get('document_id')}:{row['sentence_id']}"
@@ -119,7 +119,7 @@ def _standing_notes(path: Path, annotations: Sequence[Annotation], stands: Stand
     sentences = {annotation.sentence_id for annotation in annotations}
     undone = sentences - {sentence for sentence, _ in stands.annotations} - stands.adjudications.keys()
     if undone:
-        yield f"{path}: {len(undone)} sentences left out, because their only decision was undone"
+        yield f"{path}: {len(undone)} sentences were left out, because their only decision was undone"
     if stands.adjudications:
         yield f"{path}: {len(stands.adjudications)} sentences have the labels of an adjudication"
 
@@ -156,7 +156,7 @@ def _refuse_without_texts(path: Path, rows: list[Numbered]) -> None:
 
 
 def _refuse_answers(path: Path, rows: list[Numbered]) -> None:
-    """Refuse records of Prodigy whose label was rejected or ignored: the label is only the question there."""
+    """Refuse records of Prodigy whose label was rejected or ignored: in such a record, the label is only a question."""
     for number, row in rows:
         if row.get("answer") in ("reject", "ignore") and ("_task_hash" in row or "_input_hash" in row):
             raise DataError(

@@ -1,4 +1,4 @@
-"""Read all label cells of labelled files together: what one cell alone cannot tell.
+"""Read all label cells of labelled files together, because one cell alone can be ambiguous.
 
 Whether `aid, truce` is one label or two, whether `Aid` and `aid` are the same label, whether a file is multi-label, and
 what its blank cells mean is decided once, from all cells and the codebook. Every such decision is reported.
@@ -69,7 +69,7 @@ def read_labels(
         blank: the meaning of blank cells.
         name: the name of an inferred codebook.
         check: whether to check the label sets against the codebook, and to count undecided rows in a note. An import
-            does both itself; it keeps unknown values unchanged.
+            does both itself, and keeps unknown values unchanged.
 
     Raises:
         DataError: a cell cannot be read, a label is not in the codebook, or more than half of the rows of a multi-label
@@ -167,7 +167,7 @@ def _decision(cell: LabelCell, state: str, parser: _Parser, blank: Blank) -> _De
     content = parser.parse(cell)
     if state in UNDECIDED_STATES:
         if content and without_none(content.values, cell.place):
-            raise DataError(f"{cell.place}: `state` {state} allows no labels, but the row has some. Fix the row.")
+            raise DataError(f"{cell.place}: `state` {state} allows no labels, but the row has labels. Fix the row.")
         return _Decision(cell, None, state.replace("_", " "))
     if content is not None:
         return _Decision(cell, content)
@@ -217,9 +217,9 @@ def _decision_notes(decisions: Sequence[_FileDecisions], *, count: bool) -> Iter
         reasons = Counter(decision.reason for decision in own if decision.content is None)
         if reasons and count:
             why = ", ".join(f"{reason} {rows}" for reason, rows in reasons.most_common())
-            yield f"{path}: {reasons.total()} of {len(own)} rows left out, because nobody decided on them ({why})"
+            yield f"{path}: {reasons.total()} of {len(own)} rows were left out, because nobody decided on them ({why})"
         if filled := sum(decision.content is not None and decision.reason == "blank" for decision in own):
-            yield f"{path}: blank label cells were read as no label, as chosen ({filled} rows)"
+            yield f"{path}: blank label cells were read as no label, as requested ({filled} rows)"
         states = {decision.cell.state for decision in own} - {""}
         if states and not states & set(_STATES):
             yield f"{path}: the column `state` was ignored, because it has none of the values {', '.join(_STATES)}"

@@ -83,12 +83,12 @@ class LabelValues:
             shown = [f"{self._canonical[group[0]]}: {self._shown(group)}" for group in merged.values()]
             more = f"; and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
             groups = "; ".join(shown[:_LISTED]) + more
-            yield f"values that differ only in case, white space or '.0' are one label (rows per value: {groups})"
+            yield f"values that differ only in case, white space or '.0' count as one label (rows per value: {groups})"
         if none := sum(rows for value, rows in self._rows.items() if self._is_none(value)):
             yield f"label cells with 'none' were read as no label ({none} rows)"
 
     def _is_merged(self, group: Sequence[str]) -> bool:
-        """Whether values of different spelling mean one label; the name and the title of a label do not count."""
+        """Whether values of different spelling mean one label, apart from the name and the title of the label."""
         if self._is_none(group[0]):
             return False
         return len(group) > 1 if self._names is None else not all(map(self._names.has, group))
@@ -125,7 +125,7 @@ class LabelValues:
         return groups
 
     def _preference(self, value: str) -> tuple[int, bool, bool, str]:
-        """The sort key of spellings: frequent ones first, then those in lower case, then those with single spaces."""
+        """The sort key of spellings: by descending frequency, then lower case first, then single spaces first."""
         return -self._rows[value], value != value.lower(), value != " ".join(value.split()), value
 
     def _chosen(self, group: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The articles of a news archive's export: what the readers of `nexis` and `factiva` share.
+"""The articles of a news archive's export: shared code of the readers `nexis` and `factiva`.
 
 An export is recognised by its structure. Its header lines, such as length and byline, become metadata or are set aside:
 they are not sentences of the article.
@@ -20,7 +20,7 @@ class Article:
     """One article of an export.
 
     `line` is the line of the file on which the article begins, from 1; `text` is the headline and the body. `problem`
-    is the reason why the article cannot be read; empty if it can.
+    is the reason why the article cannot be read; empty if there is none.
     """
 
     line: int
@@ -51,7 +51,7 @@ _LANGUAGE_NAME = re.compile(r"[^\W\d_]+")
 
 
 _SUMMARY = re.compile(r"\s*(Search Summary|Text\b|Page \d+ of \d+|©|\(c\)|Factiva\b)", re.IGNORECASE)
-"""What archives print after the last article."""
+"""Lines that archives print after the last article."""
 
 
 def iso_date(line: str) -> str:

@@ -140,6 +140,6 @@ def _header_end(rows: Lines, candidates: list[int]) -> int | None:
 
 
 def _headline(above: list[str]) -> str:
-    """The headline in the lines above the word count; a section or a byline beside it is shorter."""
+    """The headline in the lines above the word count; a section or a byline next to the headline is shorter."""
     found = [row for row in above[-_HEADLINE_LINES:] if not _BYLINE.match(row)]
     return one_line([max(found, key=len)]) if found else ""

@@ -107,7 +107,7 @@ def _finished(content: str) -> str:
 
 
 def html_fragment_text(content: str) -> str:
-    """The words of a part of a page, one paragraph per block; white space is as a browser shows it."""
+    """The words of a part of a page, one paragraph per block; white space is collapsed as in a browser."""
     if "\0" in content:  # lxml would replace the NUL, but the user must hear of it: `Document` refuses the text
         return content
     paragraphs = (" ".join(paragraph.split()) for paragraph in _html_paragraphs(content))

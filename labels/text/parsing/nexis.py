@@ -1,4 +1,4 @@
-"""Read the text exports of Nexis: the classic one ("1 of 25 DOCUMENTS") and that of Nexis Uni ("End of Document")."""
+"""Read the text exports of Nexis, in the classic form ("1 of 25 DOCUMENTS"), and of Nexis Uni ("End of Document")."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ _PAGE_LINE = re.compile(r"\s*Page \d+ of \d+\s*")
 _AFTER_BODY = ("Classification", "Notes", "Graphic")
 """Headings after the text, from the last one to the first."""
 _LONGEST_APPENDIX = 60
-"""Maximum number of lines under such a heading; a heading further up belongs to the text."""
+"""Maximum number of lines under such a heading; an earlier heading belongs to the text."""
 
 
 def _read_uni(lines: Lines) -> list[Article] | None:

@@ -1,6 +1,7 @@
-"""Recognise outputs of communique and MLflow in a folder of documents: they are not documents.
+"""Recognise outputs of communique and MLflow in a folder of documents, so that they are not read as documents.
 
-Files are recognised by their columns and folders by a file that only we write, never by the name of an article.
+Files are recognised by their columns and folders by a file that only communique or MLflow writes, never by the name of
+an article.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _COLUMNS = {
     "exported annotations": ({STAMP}, {"event_id", "sentence_id"}, {"codebook"}, {"codebook_migration"}),
     "doubtful labels": ({"sentence_id", "suggested", "score", "reason"},),
 }
-"""What a table contains -> sets of columns of which it has one."""
+"""Kind of table -> sets of columns; a table of this kind has all columns of one set."""
 
 
 def own_folder(folder: Path) -> str:
-    """What a folder contains if communique or MLflow has written the folder; otherwise an empty string."""
+    """The kind of output in a folder written by communique or MLflow; empty for any other folder."""
     if folder.name in _MLFLOW:
         return "files of MLflow"
     found = (what for name, (what, keys) in _FOLDERS.items() if _has_keys(folder / name, keys))
@@ -45,7 +46,7 @@ def own_folder(folder: Path) -> str:
 
 
 def own_table(path: Path) -> str:
-    """What a table contains if communique has written the table; otherwise an empty string."""
+    """The kind of output in a table written by communique; empty for any other table."""
     if path.suffix.lower() not in ROW_SUFFIXES:
         return ""
     try:
@@ -59,7 +60,7 @@ def own_table(path: Path) -> str:
 
 
 def _has_keys(path: Path, keys: frozenset[str]) -> bool:
-    """Whether a file exists and, if there are keys, is a JSON object with these keys, or a list of such objects."""
+    """Whether a file exists and, if `keys` are given, is a JSON object with these keys or a list of such objects."""
     if not path.is_file() or not keys:
         return path.is_file()
     try:

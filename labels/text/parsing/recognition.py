@@ -1,4 +1,4 @@
-"""Recognise what a file contains, whatever its name says: HTML or RTF saved as .txt, or a file without plain text."""
+"""Recognise the kind of a file by its content, not its name: HTML or RTF saved as .txt, or no plain text."""
 
 from __future__ import annotations
 
@@ -80,6 +80,6 @@ def is_html_fragment(content: str) -> bool:
 
 
 def refuse_web_archive(content: str, path: Path) -> None:
-    """Raise DataError if the content is a page with its pictures in one file, as some browsers save it (MHTML)."""
+    """Raise DataError if the content is a web page saved with its images in one file (MHTML)."""
     if _WEB_ARCHIVE.match(content[:_HEAD]):
         raise DataError(f"{path}: this is a web archive (MHTML), not text. Save the page as HTML only.")

@@ -166,7 +166,7 @@ def test_undo_takes_decisions_back_one_by_one(store: Store, screen: Screen) -> N
 def test_a_key_that_means_nothing_is_named(store: Store, screen: Screen) -> None:
     screen.press("x")
 
-    assert screen.text("message") == "'x' is not a key here; ? lists the keys."
+    assert screen.text("message") == "'x' is not one of the keys; ? lists all keys."
     assert stored(store) == []
 
 
@@ -207,7 +207,7 @@ def test_none_is_refused_where_the_codebook_demands_a_label(store: Store, open_s
 
     screen.press("n")
 
-    assert "codebook 'b' requires a label, and there is none" in screen.text("message")
+    assert "codebook 'b' requires a label, but none is given" in screen.text("message")
     assert screen.shows("Add the label, or set `allow_none = true`.")
     assert stored(store) == []
 
@@ -664,7 +664,7 @@ def test_arrows_scroll_a_codebook_that_is_too_long(store: Store, open_screen: Op
 def test_any_key_closes_help_and_does_nothing_else(store: Store, screen: Screen) -> None:
     for key in ("n", "enter", "?", "tab"):
         screen.press("?")
-        assert screen.shows("undo the last decision; again for the one before")
+        assert screen.shows("undo the last decision; press again for earlier decisions")
         screen.press(key)
         assert not screen.shows("undo the last decision")
 

@@ -287,8 +287,8 @@ def test_migrate_apply_twice_changes_nothing_more_and_says_so() -> None:
 def test_migrate_without_steps_lists_the_options_to_type() -> None:
     message = refuse("codebook", "migrate", "old.toml", "new.toml")
 
-    assert "'aid' is not in the new version: what became of it? `--retire aid`" in message
-    assert "'halt' is not in the old version: where does it come from? `--add halt`" in message
+    assert "'aid' is not in the new version. Explain the change with `--retire aid`" in message
+    assert "'halt' is not in the old version. Explain the change with `--add halt`" in message
 
 
 @pytest.mark.usefixtures("filled")

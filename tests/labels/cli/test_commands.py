@@ -368,7 +368,7 @@ def test_label_keeps_what_is_typed(filled: Path, book: str) -> None:
     assert decisions(filled) == [("ana", "reviewed", ("aid", "truce")), ("ana", "reviewed", ())]
     assert "[1/2]" in printed
     assert "[2/2]" in printed
-    assert "2 decided, 0 left in this draw. All saved in communique.db." in printed
+    assert "2 decided, 0 left in this draw. All decisions are saved in communique.db." in printed
     assert "Leave a Comment" not in [line.removeprefix("  > ") for line in printed.splitlines()]
 
 
@@ -732,7 +732,7 @@ def test_adjudicate_shows_what_was_said_and_keeps_what_is_decided(town: Store, d
 
     assert shown(printed) == ["Text 0000", "Text 0001"]
     assert "    ana: aid (clear)\n    ben: none\n" in printed
-    assert "2 of 2 disputes decided. All saved in communique.db." in printed
+    assert "2 of 2 disputes decided. All decisions are saved in communique.db." in printed
     verdicts = [(event.sentence_id, event.event, event.labels) for event in town.events.all()[6:]]
     assert verdicts == [(divided[0], "adjudicate", ("truce",)), (divided[1], "adjudicate", ())]
     assert "Nothing to adjudicate in communique.db" in adjudicate()
@@ -756,7 +756,7 @@ def test_adjudicate_counts_disputes_decided_by_others(
     answers = iter([answer, lambda: "q"])
     monkeypatch.setattr("builtins.input", lambda: next(answers)())
 
-    assert "2 of 2 disputes decided, 1 of them by others. All saved in communique.db." in adjudicate()
+    assert "2 of 2 disputes decided, 1 of them by others. All decisions are saved in communique.db." in adjudicate()
 
 
 def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:

@@ -93,7 +93,7 @@ def test_purging_asks_first_and_cannot_be_undone(ids: dict[str, str]) -> None:
 
     said = run("documents", "purge", ids["Wire"], typed="y\n")
     assert f"{ids['Wire']}  Wire  Aid" in said
-    assert "Erase the text of 1 document for good?" in said
+    assert "Erase the text of 1 document permanently?" in said
     assert "Purged: 1 document, with 3 decisions." in said
     assert "still contain the text" in said
     assert "Aid" not in run("documents")

@@ -208,8 +208,8 @@ def test_steps_that_explain_every_label_once_pass(old: str, new: str, typed: lis
 @pytest.mark.parametrize(
     ("old", "new", "typed", "message"),
     [
-        ("a b", "b", [], "'a' is not in the new version: what became of it? `--retire a`"),
-        ("a", "a b", [], "'b' is not in the old version: where does it come from? `--add b`"),
+        ("a b", "b", [], "'a' is not in the new version. Explain the change with `--retire a`"),
+        ("a", "a b", [], "'b' is not in the old version. Explain the change with `--add b`"),
         ("a b", "c b", [], "`--retire a` or `--rename a=c`"),
         ("a b", "c b", ["retire a"], "`--add c`."),
         (
@@ -219,7 +219,12 @@ def test_steps_that_explain_every_label_once_pass(old: str, new: str, typed: lis
             "the old version has no label 'ade' (did you mean 'aid'?). Its labels: aid, b",
         ),
         ("a b", "truce b", ["rename a=truse"], "the new version has no label 'truse' (did you mean 'truce'?)"),
-        ("a b", "b", ["rename a=b"], "the old version already has 'b'. To make both one label, type `--merge a,b=b`"),
+        (
+            "a b",
+            "b",
+            ["rename a=b"],
+            "the old version already has 'b'. To merge both labels into one, type `--merge a,b=b`",
+        ),
         ("a b c", "c", ["merge a,b=c"], "type `--merge a,b,c=c`"),
         ("a b", "b c", ["split a=b,c"], "the old version already has 'b'. The parts of a split are new"),
         ("a b", "a b", ["add a"], "the old version already has 'a'. Omit the step"),

@@ -222,7 +222,7 @@ def test_choices_under_two_keys_need_a_name(store: Store, isolated: Path) -> Non
         isolated / "in.json", [flat(label="aid"), flat(topic={"choices": ["aid", "truce"]}, text="Stop.")]
     )
 
-    with pytest.raises(DataError, match=r"in\.json: there are several keys that may have labels: label.*, topic"):
+    with pytest.raises(DataError, match=r"in\.json: there are several keys that may contain labels: label.*, topic"):
         bring_in(store, "label-studio-min", path)
     assert bring_in(store, "label-studio-min", path, control="label,topic") == (2, 0, {})
     assert decided(store)[1] == ("Stop.", "1", "reviewed", ("aid", "truce"))
@@ -238,7 +238,7 @@ def test_a_label_under_another_key_than_the_other_records_is_not_none(store: Sto
 def test_a_label_in_the_data_of_a_task_without_annotation_is_no_decision(store: Store, isolated: Path) -> None:
     path = write_json(isolated / "in.json", [flat(label="aid"), flat(label="truce", text="Stop.", annotation_id=None)])
 
-    assert bring_in(store, "label-studio-min", path) == (1, 0, {"tasks without annotation": 1})
+    assert bring_in(store, "label-studio-min", path) == (1, 0, {"tasks without an annotation": 1})
 
 
 def test_a_null_label_is_no_decision(store: Store, isolated: Path) -> None:
@@ -308,7 +308,7 @@ def test_labels_that_were_not_asked_are_reported(store: Store, write_jsonl: Writ
     ]
 
     (note,) = imported(store, "prodigy", write_jsonl("in.jsonl", records), annotator="ana").notes
-    assert note.startswith("binary records: for 1 of 2 texts, not every label of the codebook was asked.")
+    assert note.startswith("binary records: for 1 of 2 texts, annotators were not asked about every label.")
 
 
 # -- Argilla
@@ -404,7 +404,7 @@ def test_another_key_of_doccano_needs_its_name(store: Store, write_jsonl: Write)
     path = write_jsonl("ana.jsonl", [{"id": 1, "text": TEXT, "entities": [], "cats": ["aid"]}])
 
     with pytest.raises(
-        DataError, match=r"ana\.jsonl:1: this record has no key `label`, only: id, text, entities, cats"
+        DataError, match=r"ana\.jsonl:1: this record has no key `label`\. Its keys: id, text, entities, cats"
     ):
         bring_in(store, "doccano", path)
     assert bring_in(store, "doccano", path, control="cats") == (1, 0, {})

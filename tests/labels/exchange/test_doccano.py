@@ -117,7 +117,7 @@ def test_a_plain_note_in_a_cell_of_csv_is_unchanged(store: Store, isolated: Path
 
 BAD: list[tuple[str, Row, str]] = [
     ("no text", {"label": ["aid"]}, "this record has no text"),
-    ("no label", {"text": "x", "labels": ["aid"]}, "this record has no key `label`, only: text, labels"),
+    ("no label", {"text": "x", "labels": ["aid"]}, "this record has no key `label`. Its keys: text, labels"),
     ("an unknown label", {"text": "x", "label": ["trce"]}, "label 'trce' is not in codebook 'small'"),
 ]
 

@@ -74,8 +74,8 @@ def test_the_annotations_of_a_task_are_decisions_on_one_sentence(store: Store, i
     ]
 
     path = write_json(isolated / "in.json", tasks)
-    assert bring_in(store, "label-studio", path) == (5, 0, {"tasks without annotation": 1})
-    assert bring_in(store, "label-studio", path) == (0, 5, {"tasks without annotation": 1})
+    assert bring_in(store, "label-studio", path) == (5, 0, {"tasks without an annotation": 1})
+    assert bring_in(store, "label-studio", path) == (0, 5, {"tasks without an annotation": 1})
     assert decided(store) == [
         ("Oslo will send winter fuel.", "1", "reviewed", ("aid",)),
         ("Oslo will send winter fuel.", "ben@example.org", "reviewed", ("aid", "truce")),
@@ -242,8 +242,8 @@ def test_flat_records_are_decisions(store: Store, isolated: Path) -> None:
     records = [flat(), flat(annotator="ben", label={"choices": ["aid", "truce"]}), unlabelled, unseen]
 
     path = write_json(isolated / "in.json", records)
-    assert bring_in(store, "label-studio-min", path) == (3, 0, {"tasks without annotation": 1})
-    assert bring_in(store, "label-studio-min", path) == (0, 3, {"tasks without annotation": 1})
+    assert bring_in(store, "label-studio-min", path) == (3, 0, {"tasks without an annotation": 1})
+    assert bring_in(store, "label-studio-min", path) == (0, 3, {"tasks without an annotation": 1})
     assert decided(store) == [
         ("Oslo will send winter fuel.", "1", "reviewed", ("aid",)),
         ("Oslo will send winter fuel.", "ben", "reviewed", ("aid", "truce")),

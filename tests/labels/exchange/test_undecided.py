@@ -58,13 +58,13 @@ FILES: list[tuple[str, str, list[Row], str]] = [
             {"data": {"text": LABELLED}, "annotations": [NATIVE | {"result": [CHOICE]}]},
             {"data": {"text": NEW}, "annotations": []},
         ],
-        "tasks without annotation",
+        "tasks without an annotation",
     ),
     (
         "label-studio-min",
         "in.json",
         [{"text": LABELLED, "label": "aid", "annotator": 1, "annotation_id": 1}, {"text": NEW, "annotation_id": None}],
-        "tasks without annotation",
+        "tasks without an annotation",
     ),
     ("argilla", "in.jsonl", [{"text": LABELLED} | RESPONDED, {"text": NEW}], "unanswered records"),
 ]
@@ -263,7 +263,7 @@ def test_a_native_line_among_rows_is_refused(store: Store, isolated: Path) -> No
     path = write(isolated / "in.jsonl", [{"text": LABELLED, "label": "aid"}, native])
 
     with pytest.raises(
-        DataError, match=r"in\.jsonl:2: this record is in the format jsonl\. The first record .* is not"
+        DataError, match=r"in\.jsonl:2: this record is in the format jsonl\. The first record .* another format"
     ):
         bring_in(store, "jsonl", path, annotator="ana")
 

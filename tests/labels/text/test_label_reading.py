@@ -123,8 +123,8 @@ def test_a_value_means_the_label_of_the_codebook_whatever_its_case(codebook: Cod
     reading = read("AID", "aid", "Truce ", codebook=codebook)
     assert reading.label_sets == ((AID, AID, TRUCE),)
     assert noted(reading, "one label") == (
-        "values that differ only in case, white space or '.0' are one label (rows per value: aid: 'aid' 1, 'AID' 1; "
-        "truce: 'Truce' 1)"
+        "values that differ only in case, white space or '.0' count as one label (rows per value: aid: 'aid' 1, "
+        "'AID' 1; truce: 'Truce' 1)"
     )
 
 
@@ -181,14 +181,14 @@ def test_a_blank_or_missing_value_is_no_decision() -> None:
     assert reading.label_sets == ((AID, None, None, None, None, None, TRUCE),)
     assert not reading.codebook.allow_none
     assert noted(reading, "left out") == (
-        "a.csv: 5 of 7 rows left out, because nobody decided on them (no value (null, NaN, -1) 3, blank 2)"
+        "a.csv: 5 of 7 rows were left out, because nobody decided on them (no value (null, NaN, -1) 3, blank 2)"
     )
 
 
 def test_a_blank_cell_is_none_if_the_user_says_so() -> None:
     reading = read("aid", "", "\u00a0", None, "truce", blank="none")
     assert reading.label_sets == ((AID, NONE, NONE, None, TRUCE),)
-    assert "blank label cells were read as no label, as chosen (2 rows)" in noted(reading, "as chosen")
+    assert "blank label cells were read as no label, as requested (2 rows)" in noted(reading, "as chosen")
 
 
 def test_more_than_half_blank_rows_of_a_multi_label_file_stop_with_both_readings(codebook: Codebook) -> None:
@@ -221,7 +221,7 @@ def test_the_state_decides_before_the_cell(codebook: Codebook, value: Any, blank
 
 def test_labels_in_a_skipped_row_are_refused(codebook: Codebook) -> None:
     message = refusal("truce", "aid", codebook=codebook, states=("", "skipped"))
-    assert message == "a.csv:2: `state` skipped allows no labels, but the row has some. Fix the row."
+    assert message == "a.csv:2: `state` skipped allows no labels, but the row has labels. Fix the row."
 
 
 def test_a_misspelt_state_is_refused(codebook: Codebook) -> None:
@@ -333,7 +333,7 @@ def test_the_message_about_a_missing_text_column_names_separator_or_column(codeb
 
 def test_a_file_without_any_decision_is_refused(codebook: Codebook, write_jsonl: WriteJsonl) -> None:
     path = write_jsonl("a.jsonl", [{"text": "x", "label": None}, {"text": "y", "label": None}])
-    with pytest.raises(DataError, match=r"a\.jsonl: nobody decided on any of the 2 rows"):
+    with pytest.raises(DataError, match=r"a\.jsonl: no annotator has decided on any of the 2 rows"):
         read_examples(path, codebook)
 
 

@@ -139,7 +139,7 @@ def test_isotonic_regression_needs_many_rows_and_positives_and_falls_back_to_pla
     raw, gold = few(positives, n)
     (label,) = fit_multilabel(raw, gold, method="isotonic", min_positives=20).labels
     assert label.method == "platt"
-    assert label.reason == "isotonic needs 1000 rows with 100 positives; Platt scaling was used instead"
+    assert label.reason == "isotonic calibration needs 1000 rows with 100 positives; Platt scaling was used instead"
 
 
 @settings(deadline=None, max_examples=40)
@@ -275,7 +275,7 @@ def test_isotonic_is_not_for_exclusive_codebooks_and_that_is_said() -> None:
         fit_exclusive(raw, gold, allow_none=False, method=method, min_positives=20) for method in ("isotonic", "platt")
     ]
     assert {label.reason for label in fits[0].labels} == {
-        "isotonic is for multi-label codebooks: used temperature and biases"
+        "isotonic calibration is for multi-label codebooks; temperature and biases were used instead"
     }
     np.testing.assert_array_equal(fits[0].apply(raw), fits[1].apply(raw))
 

@@ -52,7 +52,7 @@ def test_a_plain_graph_is_run() -> None:
 
 def test_weights_in_another_file_are_refused() -> None:
     graph = write_graph(helper.make_node("Add", ["x", "w"], ["y"]), elsewhere(ones()))
-    with pytest.raises(ArtefactError, match=r"model\.onnx: the graph has weights outside the file"):
+    with pytest.raises(ArtefactError, match=r"model\.onnx: the graph contains weights outside the file"):
         open_session(graph)
 
 

@@ -47,17 +47,17 @@ def test_train_and_evaluate_read_a_table_of_other_origin_and_report_how() -> Non
     printed = run("train", "majority.toml", *settings, *COLUMNS, "--out", "run")
     values = [{"value": "помощь", "name": "pomoshch", "rows": 30}]
     assert "value in the file label rows помощь pomoshch 30" in printed
-    assert "Note: a.csv: 1 of 61 rows left out, because nobody decided on them (blank 1)." in printed
+    assert "Note: a.csv: 1 of 61 rows were left out, because nobody decided on them (blank 1)." in printed
     assert report("run")["label_values"] == values
     assert any("separated by semicolons" in note for note in report("run")["notes"])
 
     write("b.csv", ("Rain fell.", ""), ("Snow fell.", "none"))
     message = run("evaluate", "run", "b.csv", *COLUMNS, code=2)
-    assert "b.csv:62: codebook 'a' requires a label, and there is none" in message
+    assert "b.csv:62: codebook 'a' requires a label, but none is given" in message
     write("b.csv", ("Rain fell.", ""))
     printed = run("evaluate", "run", "b.csv", *COLUMNS, "--out", "report")
     assert "value in the file label rows помощь pomoshch 30" in printed
-    assert "Note: b.csv: 1 of 61 rows left out, because nobody decided on them (blank 1)." in printed
+    assert "Note: b.csv: 1 of 61 rows were left out, because nobody decided on them (blank 1)." in printed
     assert report("report")["label_values"] == values
     assert report("report")["n_test"] == 60
     assert "requires a label" in run("evaluate", "run", "b.csv", *COLUMNS, "--blank", "none", code=2)
@@ -85,7 +85,7 @@ def test_import_reads_the_named_columns_and_says_what_is_left_out(format: str) -
     arguments = ("annotations", "import", "a.csv", "--format", format, "--annotator", "ana", "--codebook", "b.toml")
     printed = run(*arguments, *COLUMNS)
     assert "Decisions added to communique.db: 61" in printed
-    assert "Note: a.csv: 1 of 62 rows left out, because nobody decided on them (blank 1)." in printed
+    assert "Note: a.csv: 1 of 62 rows were left out, because nobody decided on them (blank 1)." in printed
     assert "Note: label cells such as 'truce, помощь' were split into labels" in printed
     with Store("communique.db") as store:
         assert store.events.all()[-1].labels == ("aid", "truce")

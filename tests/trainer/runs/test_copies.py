@@ -49,7 +49,7 @@ def test_link_in_a_registered_model_is_refused(stored: Path, empty: Path) -> Non
 
 
 def test_model_that_is_too_large_is_refused(stored: Path, empty: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"the model has more than"):
+    with pytest.raises(ArtefactError, match=r"the model is larger than"):
         copy_artefact(URI, empty, max_bytes=1000)
     assert not list(empty.iterdir())
 

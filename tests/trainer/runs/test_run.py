@@ -331,7 +331,7 @@ def test_too_few_test_groups_give_no_intervals_and_the_reason(floor: RunResult) 
 
 
 def test_kind_that_is_not_calibrated_says_so(floor: RunResult) -> None:
-    assert floor.report.uncalibrated == dict.fromkeys(("aid", "truce"), "this kind is not calibrated")
+    assert floor.report.uncalibrated == dict.fromkeys(("aid", "truce"), "this kind of model is not calibrated")
     assert {figures.threshold for figures in floor.report.per_label.values()} == {0.5}
 
 
@@ -341,7 +341,10 @@ def test_labels_that_were_calibrated_in_another_way_than_asked_are_noted_as_such
     asked = experiment_of("tfidf", calibration={"method": "isotonic", "min_positives": 5})
     report = run_experiment(asked, isolated / "out").report
     assert report.uncalibrated == {}
-    assert "aid, truce: isotonic needs 1000 rows with 100 positives; Platt scaling was used instead" in report.notes
+    assert (
+        "aid, truce: isotonic calibration needs 1000 rows with 100 positives; Platt scaling was used instead"
+        in report.notes
+    )
 
 
 def test_without_tracking_mlflow_is_not_touched(floor: RunResult) -> None:

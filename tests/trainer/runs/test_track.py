@@ -104,7 +104,7 @@ def test_the_command_says_that_a_run_is_not_tracked_and_what_to_type(
     experiment_of("majority")  # writes the data
     said = run("train", "own.toml", "--out", "out", code=1)
     assert "Error: the run is not tracked in MLflow: the MLflow store at" in said
-    assert said.endswith("Its folder is complete. Log the run later with `communique track out`.")
+    assert said.endswith("The folder of the run is complete. Log the run later with `communique track out`.")
     (isolated / "mlruns").unlink()
     run("track", "out")
 
@@ -341,7 +341,7 @@ def test_a_faulty_folder_does_not_keep_the_others_from_being_logged(
 def test_a_sweep_that_is_not_finished_is_named_as_such(isolated: Path, mlflow_store: str) -> None:
     (isolated / "out").mkdir()
     (isolated / "out" / "study.journal").touch()
-    with pytest.raises(DataError, match=r"out: this sweep is not finished\. Repeat its command"):
+    with pytest.raises(DataError, match=r"out: this sweep is not finished\. Repeat the command"):
         track_later(isolated / "out")
 
 

@@ -47,7 +47,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "no-form": ({"texts": ["a"]}, "exactly one of the keys dataframe_split"),
     "two-forms": ({"inputs": ["a"], "instances": ["a"]}, "exactly one of the keys"),
     "list": (["a"], "exactly one of the keys"),
-    "no-column": ({"dataframe_split": {"columns": ["Text"], "data": [["a"]]}}, "has no column `text`, only: Text"),
+    "no-column": (
+        {"dataframe_split": {"columns": ["Text"], "data": [["a"]]}},
+        "has no column `text`. Its columns: Text",
+    ),
     "no-data": ({"dataframe_split": {"columns": ["text"]}}, "the lists `columns` and `data`"),
     "short-row": ({"dataframe_split": {"columns": ["text"], "data": [[]]}}, "one value per column"),
     "no-rows": ({"inputs": []}, "the body has no rows"),

@@ -33,7 +33,7 @@ _CLOCK_STEP = 5.0
 """Tolerance in seconds for the start time of a process, which shifts if the system clock is adjusted."""
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _LONGEST = 300
-"""Maximum length of another program's message in a message of ours."""
+"""Maximum length of another program's message within a message of communique."""
 _SECONDS_TO_ANSWER = 4
 _SECONDS_FOR_THE_PROBE = 7
 """Limit that includes looking up the host name, which has no timeout of its own."""
@@ -192,7 +192,7 @@ def _reason(error: object, host: str, timeout: float) -> str:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Let MLflow give up after the first failed request, unless the user has set the number of retries."""
+    """Make MLflow give up after the first failed request, unless the user has set the number of retries."""
     settings = {_RETRIES: "0", _TIMEOUT: str(_SECONDS_TO_ANSWER)}
     added = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(added)

@@ -89,7 +89,7 @@ class _Place:
 
     @staticmethod
     def of(location: str) -> _Place | None:
-        """The place of an artifact location; None if it is not a local folder that MLflow has chosen."""
+        """The parts of an artifact location; None if it is not a local folder that MLflow has chosen."""
         parts = urlsplit(location)
         path = Path(unquote(parts.path)) if parts.scheme in ("", "file") else Path()
         if not path.is_absolute() or "mlruns" not in path.parts:
@@ -103,7 +103,7 @@ class _Place:
 
 
 def _is_elsewhere(recorded: _Place, here: _Place) -> bool:
-    """Whether a recorded place is gone, or there is another folder next to the SQLite file."""
+    """Whether a recorded place no longer exists, or there is another folder next to the SQLite file."""
     if not recorded.root.is_dir():
         return True
     if not here.folder.is_dir():

@@ -156,7 +156,9 @@ def copy_artefact(reference: str, folder: Path, max_bytes: int = MAX_COPY) -> Pa
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise ArtefactError(f"{reference}: {name} is a link or a special file. Log the model again without it.")
+            raise ArtefactError(
+                f"{reference}: {name} is a link or special file. Log the model again without this file."
+            )
         if path.is_dir():
             (folder / name).mkdir(parents=True)
             continue
@@ -187,7 +189,7 @@ def _check_size(reference: str, max_bytes: int) -> None:
 
 def _too_large(reference: str, max_bytes: int) -> ArtefactError:
     return ArtefactError(
-        f"{reference}: the model has more than {max_bytes / 2**30:g} GiB. Serve it from a folder on this machine."
+        f"{reference}: the model is larger than {max_bytes / 2**30:g} GiB. Serve it from a folder on this machine."
     )
 
 
@@ -259,7 +261,7 @@ def _explain_missing_version(name: str, alias: str, number: str, versions: list[
 
 
 def _explain_version(client: Any, name: str, number: str) -> str:
-    """Explain a version that exists: its files cannot be read."""
+    """Explain why an existing version cannot be used: its files cannot be read."""
     version = client.get_model_version(name, number)
     source = str(version.source)
     if source.startswith("models:/m-"):

@@ -27,7 +27,7 @@ _TRIAL_TAG = "communique.trial"
 
 
 class OpenRun:
-    """A run that computes, and its open MLflow run, if there is one.
+    """A running computation, and its open MLflow run, if there is one.
 
     `problem` is the reason why the run could not be opened in MLflow.
     """
@@ -76,7 +76,7 @@ def open_run(record: Record, *, enabled: bool = True, required: bool = True) -> 
 
     Args:
         enabled: if false, nothing is logged.
-        required: if false, no error is raised if the run cannot be opened.
+        required: if false, a run that cannot be opened raises no error.
 
     Raises:
         TrackingError: the run is required and cannot be opened.

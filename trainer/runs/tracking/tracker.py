@@ -78,7 +78,7 @@ class Tracker:
             DataError: the file or folder does not exist.
         """
         if not path.exists():
-            raise DataError(f"{path}: this output of the run is missing. Restore it, or repeat the run.")
+            raise DataError(f"{path}: this output of the run is missing. Restore the file, or repeat the run.")
         with mlflow_store("written") as mlflow:
             if path.is_dir():
                 mlflow.log_artifacts(str(path), path.name)

@@ -147,7 +147,7 @@ def test_an_article_that_cannot_be_read_is_left_out_with_its_line() -> None:
     line = no_length.split("\n").index("                               2 of 2 DOCUMENTS") + 1
     assert rejected == [
         f"export.txt:{line}: this article has no line `LENGTH:`, so its header has no clear end. Correct "
-        "the export, or move the text to a file of its own."
+        "the export, or move the text to a separate file."
     ]
 
 

@@ -48,7 +48,7 @@ def test_what_a_file_is_read_as_is_reported() -> None:
         list(read_file(Path(name), notes.append, note=notes.append))
     assert notes == [
         "a.txt: this web page is read as its article, although the extension is .txt",
-        "b.txt: this RTF file is read as its text",
+        "b.txt: this RTF file is read as plain text",
         "c.txt: this part of a web page is read as its words, although the extension is .txt",
         "d.txt: this export of a news archive is read as 2 articles",
     ]
