@@ -107,6 +107,6 @@ def refuse_lone_string(values: object, name: str) -> None:
         DataError: `values` is a string or path. The message calls it `name`.
     """
     if isinstance(values, str | bytes):
-        raise DataError(f"{name} is a single string, but a list is needed. Put it in a list: [{values[:40]!r}].")
+        raise DataError(f"{name} is a single string, but a list is needed. Pass a list: [{values[:40]!r}].")
     if isinstance(values, PathLike):
-        raise DataError(f"{name} is a single path, but a list is needed. Put it in a list: [{str(values)!r}].")
+        raise DataError(f"{name} is a single path, but a list is needed. Pass a list: [{str(values)!r}].")

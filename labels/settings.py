@@ -59,7 +59,7 @@ def _from_file(path: Path) -> dict[str, str]:
         if key not in known:
             raise InputError(f"{path}: unknown key '{key}'{did_you_mean(key, known)}. Known keys: {', '.join(known)}.")
         if not isinstance(value, str):
-            raise InputError(f"{path}: `{key}` must be a string. Put it in quotes.")
+            raise InputError(f"{path}: `{key}` must be a string. Put the value in quotes.")
     return content
 
 
@@ -107,7 +107,7 @@ def sqlite_file(url: sa.URL) -> Path | None:
 
 
 def shown_url(url: sa.URL) -> str:
-    """The URL with all passwords removed, also those in its query parameters."""
+    """The URL without passwords, including passwords in query parameters."""
     hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
     return url.update_query_dict(hidden).render_as_string()
 

@@ -12,7 +12,7 @@ from labels.unicode.invisible import visible
 
 
 class ShownText(Text):
-    """As `rich.text.Text`, but control characters in its strings are visible.
+    """Like `rich.text.Text`, but control characters in its strings are visible.
 
     Rich itself removes some control characters, such as backspaces, and passes others, such as ESC, to the terminal.
     """

@@ -51,7 +51,7 @@ class _Lazy:
         return found
 
     def print(self, *values: Any, **options: Any) -> None:
-        """As `rich.console.Console.print`, but text is never markup, and control characters are visible."""
+        """Like `rich.console.Console.print`, but text is never markup, and control characters are visible."""
         self._console.print(*map(_shown, values), **options)
 
 
@@ -213,7 +213,7 @@ def progress_bars() -> Iterator[None]:
 
 
 def find_codebook(reference: str, store: str) -> Codebook:
-    """As `labels.store.codebooks.find_codebook`, but without importing the database for a codebook in a file."""
+    """Like `labels.store.codebooks.find_codebook`, but without importing the database for a codebook in a file."""
     from labels.codebook.schema import load_codebook, names_stored
 
     if not names_stored(reference):
@@ -228,7 +228,7 @@ def opened_store(store: str | None, codebook: str | None) -> Iterator[tuple[Stor
     """Open the existing store of the settings, with its codebook; `store` and `codebook` are the options given.
 
     Raises:
-        InputError: as `load_settings`, `find_codebook` and `Store`.
+        InputError: see `load_settings`, `find_codebook` and `Store`.
     """
     from labels.store import Store
 

@@ -12,7 +12,7 @@ _NEVER = r"(?!)"
 
 
 class Cue:
-    r"""A phrase that is found at word boundaries, whatever its case and typography (see `labels.unicode.typography`).
+    r"""A phrase that is found at word boundaries, regardless of case and typography (see `labels.unicode.typography`).
 
     `*` at the end of a word matches any ending; `...` matches up to six words. A blank cue is never found.
 

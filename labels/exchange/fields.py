@@ -49,7 +49,7 @@ def foreign_fields(record: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Row
 
 
 def with_foreign_fields(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """Add the tool's own fields to the record that we write: the reverse of `foreign_fields`."""
+    """Add the tool's own fields to the record for an export: the reverse of `foreign_fields`."""
     record = dict(rebuilt)
     for key, value in extra.items():
         both = isinstance(value, dict) and isinstance(record.get(key), dict)

@@ -1,11 +1,11 @@
 """Conversion of other tools' records to native lines, and preservation of the tools' own fields in the round trip.
 
-Each record that we write has a *stamp*, under `KEY` in the metadata of its format: the native line of the decision,
-read under the codebook in use, without the text. On import, a record whose state and labels still equal the state and
-labels of its stamp is the same decision. A record changed in the other tool is a new decision on the same sentence, or
-a new adjudication if the stamp is an adjudication. A record without a stamp is a decision on a document, which the text
-and the provenance in the record identify (see `labels.records`). Numbers that a tool gives to its own records, such as
-the task ids of Label Studio, are not provenance: they differ between two projects over the same texts.
+Each exported record has a *stamp*, under `KEY` in the metadata of its format: the native line of the decision, read
+under the codebook in use, without the text. On import, a record whose state and labels still equal the state and labels
+of its stamp is the same decision. A record changed in the other tool is a new decision on the same sentence, or a new
+adjudication if the stamp is an adjudication. A record without a stamp is a decision on a document, which the text and
+the provenance in the record identify (see `labels.records`). Numbers that a tool gives to its own records, such as the
+task ids of Label Studio, are not provenance: they differ between two projects over the same texts.
 
 The id of a new decision depends on its content and on the decision that it changes. Importing the same record again
 therefore adds nothing, but a change back to earlier labels is a new decision.
@@ -73,7 +73,7 @@ class Unseen:
 
 @dataclass(frozen=True)
 class ForeignDecision:
-    """One decision from a record of another tool, converted to our terms.
+    """One decision from a record of another tool, converted to the terms of communique.
 
     - `record`: the JSON value that distinguishes this decision from other decisions on the same text
     - `annotator`, `created_at` (ISO 8601): empty if the format does not have them; white space around the annotator's

@@ -128,7 +128,7 @@ class Format(ABC):
         return self
 
     def is_own(self, record: Row) -> bool:
-        """Whether a record without our stamp can only come from this tool, so that other formats would misread it."""
+        """Whether a record without a stamp can only come from this tool, so that other formats would misread it."""
         return False
 
     def origin(self, event: Annotation) -> str:

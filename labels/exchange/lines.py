@@ -64,7 +64,7 @@ _STATES: dict[str, tuple[str | None, ...]] = {
 class Line:
     """One event and its sentence.
 
-    - `document`: set if the text is new and not a sentence that we exported
+    - `document`: set if the text is new and not a sentence exported by communique
     - `place`: the file and the row, for messages
     - `stored_id`: id of a stored sentence, which replaces `sentence` if their texts are equal
     - `must_be_stored`: the stored sentence is required, and `sentence` has no text

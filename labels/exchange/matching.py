@@ -73,7 +73,7 @@ def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
 
 
 def _text_about(line: UnseenLine, stored: Sentence | None) -> UnseenLine:
-    """As `_about`, for a text without a decision."""
+    """Like `_about`, for a text without a decision."""
     if stored is None or not same_text(stored.text, line.sentence.text):
         return line
     return replace(line, sentence=stored, document=None)

@@ -153,7 +153,7 @@ class GoldTable(Table):
     def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
         """The decision of a row with labels; an empty list means "reviewed, none".
 
-        We do not write a column `annotator`, but a table from another source may have this column.
+        An export has no column `annotator`, but a table from another source may have this column.
         """
         # Some tools keep only the column `id`, in which we wrote the id of the sentence.
         state, stored_id = row_state(record), str(record.get("sentence_id") or record.get("id") or "")

@@ -2,7 +2,7 @@
 
 Excel, LibreOffice and Google Sheets execute cells that begin with `=` or a similar character (OWASP, "CSV Injection").
 In a file for spreadsheets, such cells get an apostrophe, and the column `APOSTROPHES` lists the changed columns of each
-row. Reading removes exactly these apostrophes: other cells, and files without this column, keep theirs.
+row. Reading removes exactly these apostrophes: apostrophes in other cells, and in files without this column, are kept.
 """
 
 from __future__ import annotations

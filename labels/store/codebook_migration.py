@@ -148,8 +148,8 @@ def _adopted(
 ) -> set[str]:
     """Hashes of versions that are not in the store and whose annotations have only label sets that `old` allows.
 
-    Annotations under unknown versions are read as if made under the codebook in use. Under the new version, this would
-    treat them as decisions on labels that their annotators never saw.
+    Annotations under unknown versions are read as if made under the codebook in use. Under the new version, such a
+    reading would invent decisions on labels that the annotators never saw.
     """
     placed = {edge.old_hash for edge in edges}  # adopted by an earlier migration
     sets: dict[str, set[tuple[str, ...]]] = {}

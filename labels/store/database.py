@@ -27,7 +27,7 @@ WRITES = "communique_writes"
 """Execution option of a transaction that will write: the transaction takes the write lock when it begins.
 
 A transaction that first reads and then asks for the lock can fail midway: if another process wrote since the read,
-SQLite refuses the lock at once, whatever the busy timeout.
+SQLite refuses the lock at once, regardless of the busy timeout.
 """
 
 HEAD = "0004"

@@ -22,7 +22,7 @@ _ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
 
 
 class _Tuple(sa.TypeDecorator[tuple[Any, ...]]):
-    """A JSON array that is read as a tuple, the type used in our records."""
+    """A JSON array that is read as a tuple, the type used in `labels.records`."""
 
     impl = sa.JSON
     cache_ok = True

@@ -1,8 +1,8 @@
 """Read documents from plain text, Markdown, HTML, and from rows of JSONL, CSV and Parquet files.
 
-If the content of a file does not match its extension, the content decides how it is read, or it is refused. The export
-of a news archive is several documents. A file or row that cannot be read is reported and skipped, and reading
-continues. `labels.text.sentences` splits the documents into sentences; `labels.store` stores them.
+If the content of a file does not match its extension, the content decides how the file is read, or the file is refused.
+The export of a news archive is several documents. A file or row that cannot be read is reported and skipped, and
+reading continues. `labels.text.sentences` splits the documents into sentences; `labels.store` stores them.
 """
 
 from __future__ import annotations

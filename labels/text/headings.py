@@ -1,8 +1,8 @@
 """Recognize titles and captions: lines without a finite verb.
 
 A title such as "Military aid" or "The road to Geneva" asserts nothing. A headline such as "Oslo calls for truce" is a
-statement. Without a parser, word lists (`headings.toml`) and the neighbours of a word decide. In doubt a line has a
-verb, because a statement that is set aside is lost to the study. The rules are for English.
+statement. Without a parser, word lists (`headings.toml`) and the neighbours of a word decide. If these leave a doubt, a
+line counts as having a verb, because a statement that is set aside is lost for the study. The rules are for English.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def is_speaker_caption(line: str) -> bool:
 
 
 def has_finite_verb(line: str) -> bool:
-    """Whether a line of English may contain a finite verb; True in doubt."""
+    """Whether a line of English may contain a finite verb; True if uncertain."""
     words = _WORD.findall(line.replace("’", "'"))
     return any(_may_be_verb(words, index) for index in range(len(words)))
 
@@ -191,7 +191,7 @@ def _word_at(words: list[str], index: int) -> str:
 
 
 def _follows_noun(words: list[str], index: int) -> bool:
-    """Whether the word before may be the subject of a verb: no article, preposition, adjective or genitive."""
+    """Whether the previous word may be the subject of a verb: no article, preposition, adjective or genitive."""
     before = _word_at(words, index - 1)
     lexicon = _lexicon()
     if before.lower().endswith("ly") and index > 1:  # an adverb: "Oslo firmly rejects"
@@ -201,12 +201,12 @@ def _follows_noun(words: list[str], index: int) -> bool:
 
 
 def _follows_modifier(words: list[str], index: int) -> bool:
-    """Whether the word before makes a compound noun, as in "peace talks"."""
+    """Whether the previous word makes a compound noun, as in "peace talks"."""
     return _word_at(words, index - 1).lower() in _lexicon().modifiers
 
 
 def _follows_plural(words: list[str], index: int) -> bool:
-    """Whether the words before contain a plural or two nouns, which may be the subject."""
+    """Whether the previous words contain a plural or two nouns, which may be the subject."""
     before = [word.lower() for word in words[:index]]
     plural = any(word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")) for word in before)
     joined = any(word in ("and", ",", "&") for word in before[:-1])

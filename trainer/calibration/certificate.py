@@ -206,8 +206,8 @@ def choose_rule(
 
     The rule has the largest tolerance for which the disagreements, and the losses of each common label, are at most
     `likely_failures`. A label that is not common is deferred. At most the share `limits.max_lost` of its positives,
-    rounded up, may be lost here, since a single loss proves nothing. A cut-off per label would answer more of these
-    sentences but would overfit.
+    rounded up, may be lost on the given sentences, because a single loss proves nothing. A cut-off per label would
+    answer more of these sentences but would overfit.
 
     Args:
         probabilities: (n, classes) calibrated probabilities from the cheap model; for an exclusive codebook including

@@ -33,7 +33,9 @@ GRAPH, ENCODER, HEAD, SETTINGS = "onnx/model.onnx", "encoder", "head.safetensors
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "pooled"
 OPSET = 20
 """The first ONNX opset with a GELU operator."""
-NOT_INSTALLED = 'onnxruntime, onnx or onnxscript is not installed. Install them with `pip install "communique[onnx]"`.'
+NOT_INSTALLED = (
+    'onnxruntime, onnx or onnxscript is not installed. Install all three with `pip install "communique[onnx]"`.'
+)
 
 
 class NetworkSettings(BaseModel):

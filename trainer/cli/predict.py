@@ -61,7 +61,7 @@ def print_predicted(report: PredictReport, model: Model, output: Path, texts: Pa
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
     if more := report.left_out - len(report.rejected):
-        console.print(f"Left out: {more:,} more, for similar reasons.", style="yellow")
+        console.print(f"Left out: {more:,} more files or rows, for similar reasons.", style="yellow")
     for note in report.notes:
         console.print(f"Note: {note}.")
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))

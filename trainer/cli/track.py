@@ -1,5 +1,4 @@
-"""`communique track`: log finished runs to MLflow later; also the report of other commands that a run is not
-tracked."""
+"""`communique track`: log finished runs to MLflow later, and report runs that are not tracked."""
 
 from __future__ import annotations
 

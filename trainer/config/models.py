@@ -181,7 +181,7 @@ PLUGINS = PluginGroup(
 
 
 def kind_names() -> list[str]:
-    """Return the names of the built-in kinds, then those of plug-ins, without importing the plug-ins."""
+    """Return the names of the built-in kinds, then the names from plug-ins, without importing the plug-ins."""
     return [*SECTIONS, *PLUGINS.names()]
 
 

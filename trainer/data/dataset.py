@@ -172,7 +172,7 @@ def _codebook(experiment: Experiment) -> Codebook:
 
 
 def _codebook_name(experiment: Experiment) -> str:
-    """Return the experiment's codebook; by default that of the settings for a label store, else `STARTER_CODEBOOK`."""
+    """Return the experiment's codebook; by default the store's codebook from the settings, or `STARTER_CODEBOOK`."""
     of_data = load_settings().codebook if _from_store(experiment) else STARTER_CODEBOOK
     return experiment.data.codebook or of_data
 

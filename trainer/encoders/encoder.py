@@ -81,11 +81,11 @@ def _checked_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise EncoderError(
             f"{folder}: the folder has no config.json, so it is not an encoder's folder. Save the model and the "
-            "tokenizer in it with `save_pretrained`."
+            "tokenizer in this folder with `save_pretrained`."
         )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")):
         raise EncoderError(
-            f"{folder}: the folder has no tokenizer. Save the encoder's tokenizer in it with `save_pretrained`."
+            f"{folder}: the folder has no tokenizer. Save the tokenizer in this folder with `save_pretrained`."
         )
     if not list(folder.glob("*.safetensors")):
         raise EncoderError(

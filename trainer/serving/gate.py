@@ -1,8 +1,8 @@
 """Decide which requests may reach the application: API keys, and guards for a server without keys.
 
 Without a key, a server answers only `OPEN_ROUTES`, unless it listens on a loopback address. There, requests without a
-key are answered only if they come from this machine itself: a web page of another site (cross-site requests, DNS
-rebinding) or a reverse proxy in front of the server must not pass a stranger's request on.
+key are answered only if they come from the same machine: a web page of another site (cross-site requests, DNS
+rebinding) or a reverse proxy in front of the server must not forward the request of a stranger.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Prodigy's JSONL: one answer per line, from the `choice` interface or the binary interface.
 
-We write `choice` records and read both kinds. `ignore` means skipped; `accept` without a choice means "reviewed, none".
-A rejected `choice` does not show the correct labels, so it counts as skipped. All binary records by one annotator on
-one text become one decision. The decision is reviewed if any record was accepted or rejected, and its labels are the
-accepted labels. A later answer to the same label replaces the earlier answer.
+An export has `choice` records; an import reads both kinds. `ignore` means skipped; `accept` without a choice means
+"reviewed, none". A rejected `choice` does not show the correct labels, so it counts as skipped. All binary records by
+one annotator on one text become one decision. The decision is reviewed if any record was accepted or rejected, and its
+labels are the accepted labels. A later answer to the same label replaces the earlier answer.
 
 Records of other interfaces (spans, relations, text fields) are not decisions on labels, unless the key with the labels
 is named with `--control`.

@@ -59,7 +59,7 @@ def _contradicts(document: Document, url: str, date: str) -> bool:
 
 
 def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-    """The ids under which a document may be stored."""
+    """The ids among `ids` that belong to a stored document, or to the document of a stored sentence."""
     # Sentences can be imported without their documents.
     columns = (tables.documents.c.id, tables.sentences.c.document_id)
     found = (rows_among(connection, sa.select(column).distinct(), column, ids) for column in columns)

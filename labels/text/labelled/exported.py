@@ -1,7 +1,8 @@
 """Files with decisions of annotators as training files: which rows count.
 
-Our own exports contain all events of a label store (native JSONL), or its standing decisions (CSV). A classifier needs
-one label set per sentence, so that undone and replaced decisions must not count, and an adjudication decides.
+The exports of communique contain all events of a label store (native JSONL), or its standing decisions (CSV). A
+classifier needs one label set per sentence, so undone and replaced decisions must not count, and an adjudication takes
+precedence.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from labels.text.rows import Row
 from labels.unicode.invisible import clean
 
 STAMP = "communique"
-"""The column in which our exports repeat the decision of a row."""
+"""The column in which exports of communique repeat the decision of a row."""
 
 Numbered = tuple[int, Row]
 """Pairs of a row and its number in the file."""
@@ -60,7 +61,7 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
 
 
 def row_state(row: Mapping[str, Any]) -> str:
-    """The state of a row in lower case; empty if the row has none. A reviewed row of our exports keeps its state."""
+    """The state of a row in lower case; empty if the row has none. A reviewed row of our own export keeps its state."""
     state = row.get("state")
     if isinstance(state, str) and not is_no_value(state):
         return clean(state).lower()
@@ -80,7 +81,7 @@ def _stamp(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _kind(row: Mapping[str, Any]) -> EventKind | None:
-    """The kind of the event in a row of our exports; None for any other row."""
+    """The kind of the event in a row exported by communique; None for any other row."""
     of_log = "event_id" in row and "sentence_id" in row
     kind = row.get("event") if of_log else _stamp(row).get("event")
     # Tables of gold have no annotator: each row is the result for its sentence.

@@ -115,7 +115,7 @@ def html_fragment_text(content: str) -> str:
 
 
 def decode_page(content: bytes, path: Path) -> str:
-    """As `labels.unicode.encoding.decode`, but a web page may also be in the encoding that it declares.
+    """Like `labels.unicode.encoding.decode`, but a web page may also be in the encoding that it declares.
 
     Raises:
         DataError: the content is not text in any of these encodings.

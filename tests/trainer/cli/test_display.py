@@ -424,7 +424,7 @@ def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: 
     )
     print_predicted(report, tfidf_model, Path("tagged.csv"))
     lines = said()
-    assert lines[:2] == ["Left out: bad.html: no text", "Left out: 1,299 more, for similar reasons."]
+    assert lines[:2] == ["Left out: bad.html: no text", "Left out: 1,299 more files or rows, for similar reasons."]
     assert lines[2] == ("2 documents, 8 sentences labelled; 4 set aside as boilerplate (caption 1, share line 3).")
     assert words(lines, "  aid") == ["aid", "2", "25.0%"]
     assert not any("truce" in line for line in lines)

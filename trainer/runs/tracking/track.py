@@ -147,7 +147,7 @@ def track_later(folder: Path, *, experiment: str = "", register_as: str = "") ->
 
 
 def _find_run(record: Record, *, anywhere: bool) -> Any:
-    """Return the MLflow run that a record belongs to, or None; its experiment may have been renamed (`anywhere`)."""
+    """Return the MLflow run of a record, or None. With `anywhere`, search all experiments: names may change."""
     with mlflow_store("read") as mlflow:
         scope: dict[str, Any] = (
             {"search_all_experiments": True} if anywhere else {"experiment_names": [record.experiment]}
