@@ -163,7 +163,7 @@ def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) ->
     version = f"{codebook.name} {codebook.version}"
     for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
         if left_out:
-            yield f"{len(left_out)} sentences left out: their annotators {what}"
+            yield f"{len(left_out)} sentences were left out: their annotators {what}"
     if resolution.undecided:
         following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
         yield f"{len(resolution.undecided)} sentences must be relabelled under codebook {version}: run `{following}`"

@@ -454,7 +454,7 @@ def test_label_trims_the_annotators_name(filled: Path, book: str) -> None:
 def test_label_with_an_unknown_key_decides_nothing(filled: Path, book: str) -> None:
     printed = label(typed="x\nq\n")
 
-    assert "'x' is not a key here" in printed
+    assert "'x' is not one of the keys" in printed
     assert decisions(filled) == []
 
 

@@ -170,7 +170,7 @@ def test_states_and_annotators_of_a_dataset_are_kept(store: Store, isolated: Pat
 def test_a_row_with_labels_that_nobody_has_seen_is_refused(store: Store, isolated: Path, format: str) -> None:
     path = write_table(isolated / "in.csv", [{"text": NEW, "labels": "aid", "state": "unseen"}])
 
-    with pytest.raises(DataError, match=r"in\.csv:1: `state` unseen allows no labels, but the row has some"):
+    with pytest.raises(DataError, match=r"in\.csv:1: `state` unseen allows no labels, but the row has labels"):
         bring_in(store, format, path, annotator="ana")
 
 

@@ -110,7 +110,7 @@ def test_unseen_rows_of_a_table_are_left_out(store: Store) -> None:
         writer.writerows(rows)
     found = read(path)
     assert labels_of(found.examples[0]) == DECIDED
-    assert any("3 of 6 rows left out" in note and "blank 1" in note and "unseen 1" in note for note in found.notes)
+    assert any("3 of 6 rows were left out" in note and "blank 1" in note and "unseen 1" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

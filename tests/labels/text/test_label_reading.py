@@ -188,7 +188,7 @@ def test_a_blank_or_missing_value_is_no_decision() -> None:
 def test_a_blank_cell_is_none_if_the_user_says_so() -> None:
     reading = read("aid", "", "\u00a0", None, "truce", blank="none")
     assert reading.label_sets == ((AID, NONE, NONE, None, TRUCE),)
-    assert "blank label cells were read as no label, as requested (2 rows)" in noted(reading, "as chosen")
+    assert "blank label cells were read as no label, as requested (2 rows)" in noted(reading, "as requested")
 
 
 def test_more_than_half_blank_rows_of_a_multi_label_file_stop_with_both_readings(codebook: Codebook) -> None:
@@ -216,7 +216,7 @@ def test_the_state_decides_before_the_cell(codebook: Codebook, value: Any, blank
     states = ("reviewed", "reviewed", "skipped", "unseen", "not_a_sentence")
     reading = read("aid", *[value] * 4, codebook=codebook, blank=blank, states=states)
     assert reading.label_sets == ((AID, NONE, None, None, None),)
-    assert "3 of 5 rows left out" in noted(reading, "left out")
+    assert "3 of 5 rows were left out" in noted(reading, "left out")
 
 
 def test_labels_in_a_skipped_row_are_refused(codebook: Codebook) -> None:
@@ -324,7 +324,7 @@ def test_files_of_other_people_are_read_by_naming_columns() -> None:
 
 def test_the_message_about_a_missing_text_column_names_separator_or_column(codebook: Codebook) -> None:
     Path("a.csv").write_text("tweet|label\nx|aid\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"label.*separator|separator.*label"):
+    with pytest.raises(DataError, match=r"label.*separated|separated.*label"):
         read_examples(Path("a.csv"), codebook)
     Path("b.csv").write_text("tweet,label\nx,aid\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"Its columns: tweet, label\. Rename .* or choose it with --text-column"):

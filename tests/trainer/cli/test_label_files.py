@@ -69,7 +69,7 @@ def test_infer_prints_the_codebook_alone_and_its_notes_beside() -> None:
     result = CliRunner().invoke(app, list(arguments))
     Path("shown.toml").write_text(result.stdout, encoding="utf-8")
     assert load_codebook("shown.toml").label_names == ("Truce", "pomoshch")
-    assert "Note: a.csv: 1 of 62 rows left out" in result.stderr
+    assert "Note: a.csv: 1 of 62 rows were left out" in result.stderr
     assert "'Truce' 30, 'truce' 1" in result.stderr
     assert "помощь pomoshch 30" in " ".join(result.stderr.split())
     printed = run(*arguments, "--blank", "none", "--out", "mine.toml")
@@ -85,7 +85,7 @@ def test_import_reads_the_named_columns_and_says_what_is_left_out(format: str) -
     arguments = ("annotations", "import", "a.csv", "--format", format, "--annotator", "ana", "--codebook", "b.toml")
     printed = run(*arguments, *COLUMNS)
     assert "Decisions added to communique.db: 61" in printed
-    assert "Note: a.csv: 1 of 62 rows were left out, because nobody decided on them (blank 1)." in printed
+    assert "Without a decision, kept as unseen sentences: rows without labels (1)." in printed
     assert "Note: label cells such as 'truce, помощь' were split into labels" in printed
     with Store("communique.db") as store:
         assert store.events.all()[-1].labels == ("aid", "truce")
