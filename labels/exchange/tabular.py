@@ -36,7 +36,7 @@ from labels.records import Annotation, Sentence
 from labels.text.cells import SEPARATOR, LabelNames, is_no_value
 from labels.text.examples import label_column
 from labels.text.headers import ColumnFinder, ColumnNames, separator_note
-from labels.text.labelled.exported import row_state
+from labels.text.labelled.exported import prediction_notes, row_state
 from labels.text.labelled.label_reading import Blank, LabelCell, LabelSet, check_state, read_labels
 from labels.text.rows import Row, class_features, class_names
 from labels.unicode.invisible import clean
@@ -55,12 +55,14 @@ class Table(RecordFormat):
         """Convert each row to a line or to an unseen sentence; all label cells are read together."""
         finder = ColumnFinder(reader.path, ColumnNames(*(reader.options.get(name, "") for name in self.options[:2])))
         rows = [(place, finder.rename(record, place)) for place, record in placed]
-        cells = [LabelCell(place, found := label_column(row, place), row[found], row_state(row)) for place, row in rows]
+        cells = [
+            LabelCell(place, column := label_column(row, place), row[column], row_state(row)) for place, row in rows
+        ]
         # Importing part of a table is common: without a choice, nobody decided on rows with a blank cell.
         blank = cast(Blank, reader.options.get("blank") or "undecided")
         reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
-        people = possible_annotators([row for _, row in rows])
-        for note in (*separator_note(reader.path), *finder.notes, *reading.notes, *people):
+        remarks = (*prediction_notes(reader.path, found := [row for _, row in rows]), *possible_annotators(found))
+        for note in (*separator_note(reader.path), *finder.notes, *reading.notes, *remarks):
             yield Note(note)
         for (place, row), labels in zip(rows, reading.label_sets[0], strict=True):
             stamps = foreign.native_stamps(row.get(KEY), place)

@@ -46,7 +46,7 @@ class Argilla(Format):
 
     def is_own(self, record: Row) -> bool:
         """Whether the record has responses."""
-        return any(key.endswith(_RESPONSES) for key in record) or isinstance(record.get("responses"), dict)
+        return any(key.endswith(_RESPONSES) for key in record) or isinstance(record.get("responses"), dict | list)
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Read the submitted and discarded responses."""
@@ -88,7 +88,7 @@ def _question(placed: Sequence[Placed], reader: Reader) -> tuple[str, bool]:
     """The question to read, and whether the user named it; the question is empty if none was asked."""
     asked: dict[str, str] = {}
     for place, record in placed:
-        if isinstance(record.get("responses"), dict):
+        if isinstance(record.get("responses"), dict | list):
             raise DataError(
                 f"{place}: this record is in the nested form, which lacks the status of responses. Export the "
                 "flattened form: `dataset.records.to_list(flatten=True)`, one record per line."

@@ -8,6 +8,7 @@ precedence.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from labels.unicode.invisible import clean
 
 STAMP = "communique"
 """The column in which exports of communique repeat the decision of a row."""
+
+PREDICTED = frozenset({"sentence_id", "start", "end", "model_id", "codebook_hash"})
+"""The columns by which a row of `predict` is recognised."""
 
 Numbered = tuple[int, Row]
 """Pairs of a row and its number in the file."""
@@ -57,15 +61,28 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
     kept, notes = _standing(path, events)
     in_order = sorted([*kept, *others], key=lambda numbered: numbered[0])
     _refuse_two_annotators(path, in_order)
-    return CountedRows(in_order, tuple(notes))
+    return CountedRows(in_order, (*notes, *prediction_notes(path, (row for _, row in in_order))))
+
+
+def prediction_notes(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A remark on rows whose labels a model has predicted, as in files written by `predict`."""
+    models = Counter(str(row["model_id"]) for row in rows if row.keys() >= PREDICTED)
+    if models:
+        yield (
+            f"{path}: the labels in {models.total()} rows are predictions of the model {', '.join(sorted(models))}, "
+            "unless somebody corrected them. Figures that count predictions as decisions of annotators are too good"
+        )
 
 
 def row_state(row: Mapping[str, Any]) -> str:
-    """The state of a row in lower case; empty if the row has none. A reviewed row of our own export keeps its state."""
+    """The state of a row in lower case; empty if the row has none. A reviewed row of our own export keeps its state.
+
+    A prediction counts as reviewed: a blank label cell means that the model predicted no label.
+    """
     state = row.get("state")
     if isinstance(state, str) and not is_no_value(state):
         return clean(state).lower()
-    return "reviewed" if _stamp(row).get("state") == "reviewed" else ""
+    return "reviewed" if row.keys() >= PREDICTED or _stamp(row).get("state") == "reviewed" else ""
 
 
 def _stamp(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from labels.errors import DataError
 from labels.output.folders import OUTPUT_MARKS
 from labels.output.text_files import INDEX
-from labels.text.labelled.exported import STAMP
+from labels.text.labelled.exported import PREDICTED, STAMP
 from labels.text.rows import ROW_SUFFIXES, read_rows
 
 _MLFLOW = ("mlruns", "mlartifacts")
@@ -30,7 +30,7 @@ _FOLDERS: dict[str, tuple[str, frozenset[str]]] = {
 }
 """File that marks a folder -> the contents of the folder, and the keys that the file must have."""
 _COLUMNS = {
-    "predictions": ({"sentence_id", "start", "end", "model_id", "codebook_hash"}, {"example_id", "gold", "split"}),
+    "predictions": (PREDICTED, {"example_id", "gold", "split"}),
     "exported annotations": ({STAMP}, {"event_id", "sentence_id"}, {"codebook"}, {"codebook_migration"}),
     "doubtful labels": ({"sentence_id", "suggested", "score", "reason"},),
 }

@@ -130,6 +130,11 @@ def test_an_exported_record_has_the_responses_of_all_annotators(store: Store, is
 BAD: list[tuple[str, Row, str]] = [
     ("no text", record(text=None), "this record has no text"),
     ("the nested form", {"text": "x", "responses": {"label": []}}, "is in the nested form.*flatten=True"),
+    (
+        "the nested form of Argilla 1",
+        {"text": "x", "responses": [{"values": {}}]},
+        "is in the nested form.*flatten=True",
+    ),
     ("lists that differ in length", record(**{"label.responses.users": [ANA]}), "must be lists of the same length"),
     ("responses in a string", record(**{"label.responses": "aid"}), "must be lists of the same length"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -220,3 +221,31 @@ def test_a_native_export_can_be_imported_and_trained_on_alike(store: Store) -> N
         import_file(other, path, MULTI)
         gold = exported(other, "gold.parquet", "huggingface")
     assert labels_of(read_examples(gold, MULTI)) == labels_of(read_examples(path, MULTI))
+
+
+# -- predictions
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_predictions_count_with_none_and_are_reported(isolated: Path, ending: str) -> None:
+    labels: list[list[str]] = [["aid"], [], ["aid", "truce"], []]
+    rows = [
+        {"sentence_id": f"s{number}", "start": 0, "end": 5, "text": TEXTS[number], "labels": own}
+        | {"model_id": "m1", "codebook_hash": "h"}
+        for number, own in enumerate(labels)
+    ]
+    path = Path(f"tagged.{ending}")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if ending == "jsonl":
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        else:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(row | {"labels": "|".join(own)} for row, own in zip(rows, labels, strict=True))
+    found = read_labelled([(path, "test")], MULTI)
+    assert [example.labels for example in found.examples[0]] == [tuple(own) for own in labels]
+    assert any("4 rows are predictions of the model m1" in note for note in found.notes)
+    with Store("new.db") as store:
+        imported = import_file(store, path, MULTI, "csv" if ending == "csv" else "jsonl", annotator="ana")
+        assert imported.new == len(rows)
+    assert any("4 rows are predictions of the model m1" in note for note in imported.notes)
