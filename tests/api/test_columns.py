@@ -51,7 +51,7 @@ def test_texts_and_label_sets_are_read_from_columns_of_a_dataset() -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ("Oslo", r"X is a single string, but a list is needed. Put it in a list: \['Oslo'\]"),
+        ("Oslo", r"X is a single string, but a list is needed. Pass a list: \['Oslo'\]"),
         (pd.DataFrame({"text": TEXTS}), "X has 2 dimensions. Pass a single column, e.g. table"),
         ({"text": TEXTS}, "X is of type dict. Pass a list or another column"),
         (7, "X is of type int"),

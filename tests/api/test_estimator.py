@@ -258,7 +258,7 @@ def test_sets_of_labels_can_be_cross_validated_with_given_folds(table: pd.DataFr
 def test_a_single_text_is_not_a_column(method: str, table: pd.DataFrame) -> None:
     classifier = communique.MajorityClassifier().fit(table.text, table.labels)
     arguments = ("Oslo pledged aid.",) if method.startswith("predict") else ("Oslo pledged aid.", [["aid"]])
-    with pytest.raises(DataError, match=r"X is a single string, but a list is needed. Put it in a list: \['Oslo"):
+    with pytest.raises(DataError, match=r"X is a single string, but a list is needed. Pass a list: \['Oslo"):
         getattr(classifier, method)(*arguments)
 
 

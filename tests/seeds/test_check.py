@@ -287,7 +287,7 @@ def test_an_id_that_is_not_its_spans_is_refused_with_its_line() -> None:
     ("lacking", "message"),
     [
         ("documents", "documents: this file or folder does not exist"),
-        ("annotations", r"annotations: there are no \.jsonl files"),
+        ("annotations", r"annotations: this folder contains no \.jsonl files"),
     ],
 )
 def test_a_folder_that_lacks_a_part_is_refused(lacking: str, message: str) -> None:

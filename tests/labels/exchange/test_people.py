@@ -286,7 +286,9 @@ def test_a_column_that_may_name_the_annotators_is_reported(store: Store, write_j
     rows = [{"text": TEXT, "label": "aid", column: "ben"}]
     (note,) = imported(store, "jsonl", write_jsonl("in.jsonl", rows), annotator="ana").notes
 
-    assert note.startswith(f"the column `{column}` was not read. If it names the annotators, rename it to `annotator`")
+    assert note.startswith(
+        f"the column `{column}` was not read. If this column names the annotators, rename it to `annotator`"
+    )
 
 
 def test_an_annotator_from_the_name_of_the_file_is_reported(store: Store, write_jsonl: Write) -> None:

@@ -30,7 +30,7 @@ def classifier(codebook: Codebook) -> KeywordsClassifier:
 
 def test_a_single_string_is_not_a_list_of_texts(codebook: Codebook) -> None:
     model = Model(codebook, classifier(codebook), STEEP)
-    with pytest.raises(DataError, match=r"texts is a single string, but a list is needed. Put it in a list: \['abc'\]"):
+    with pytest.raises(DataError, match=r"texts is a single string, but a list is needed. Pass a list: \['abc'\]"):
         model.predict_proba("abc")
 
 
