@@ -63,7 +63,7 @@ class Standing:
 
     @property
     def with_labels(self) -> list[Annotation]:
-        """All reviews and adjudications, including those with an empty label set, but no skips."""
+        """All reviews and adjudications, including reviews with an empty label set, but no skips."""
         reviews = [annotation for annotation in self.annotations.values() if annotation.state == "reviewed"]
         return [*reviews, *self.adjudications.values()]
 

@@ -248,7 +248,7 @@ _EDITS = {
 
 
 class HelpScreen(ModalScreen[None]):
-    """The help page with all keys. The screen below it handles the key press that closes it."""
+    """The help page with all keys. The screen below handles the key press that closes the page."""
 
     CSS = """
     HelpScreen { align: center middle; }

@@ -17,7 +17,7 @@ from labels.sampling.suggestions import Suggester, Suggestion
 from labels.store import Draw, DrawItem, Store
 
 LOOK = timedelta(minutes=10)
-"""After a sentence is shown to one adjudicator: how long it stays last in the queue for the others."""
+"""Time for which a sentence shown to one adjudicator stays last in the queue of other adjudicators."""
 
 
 # -- labelling

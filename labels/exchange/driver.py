@@ -40,7 +40,7 @@ REMOVED = "decisions on documents that were removed from the store (see `communi
 
 @dataclass(frozen=True)
 class Imported:
-    """The result of an import. It unpacks to `new, known, left_out`.
+    """The result of an import, which unpacks to `new, known, left_out`.
 
     - `new`, `known`: numbers of decisions that were added, and that were already in the store
     - `left_out`: numbers of records left out or without effect, by reason
@@ -156,7 +156,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
 
 
 def _check_new_events(store: Store, lines: Sequence[Line]) -> None:
-    """Check times and durations of native lines, except those that this store already has from an earlier version."""
+    """Check times and durations of native lines, except lines that this store already has from an earlier version."""
     known = store.events.known(line.event.event_id for line in lines)
     for line in lines:
         if line.event.event_id not in known:

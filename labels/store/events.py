@@ -141,7 +141,7 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
 
 
 def insert_draw(connection: sa.Connection, draw: Draw) -> None:
-    """Insert a draw and its items, except those that are already in the store."""
+    """Insert a draw and its items; entries that are already in the store do not change."""
     row = asdict(draw)
     items = [
         item | {"draw_id": draw.id, "position": position if item["position"] is None else item["position"]}

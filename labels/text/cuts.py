@@ -189,7 +189,7 @@ def _around(text: str, end: int) -> tuple[str, str]:
 
 
 def _names_a_zone(after: str) -> bool:
-    """Whether a zone such as "Moscow time" follows."""
+    """Whether a time zone such as "Moscow time" follows."""
     match = _NEXT_TWO.match(after)
     return match is not None and match.group(2).lower() == "time"
 

@@ -170,7 +170,7 @@ def _is_verb_after_noun(words: list[str], index: int) -> bool:
 
 
 def _ends_in_s(word: str) -> bool:
-    """Whether a word may be a third person: any word in -s, because no list has all verbs."""
+    """Whether a word may be a verb in the third person: any word that ends in -s, because no list has all verbs."""
     return word.endswith("s") and not word.endswith(("ss", "us", "is", "'s", "s'")) and word not in _lexicon().compounds
 
 

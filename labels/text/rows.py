@@ -250,8 +250,8 @@ def row_text(row: Row, place: str) -> str:
         columns = ", ".join(map(str, row)) or "none"
         raise DataError(
             f"{place}: this row has no column `text` that contains a string. Its columns: {columns}. "
-            f"{separator_advice(row)}Rename the column with the text to `text`, or choose it with --text-column "
-            "(in an experiment: data.text_column)."
+            f"{separator_advice(row)}Rename the column with the text to `text`, or choose the column with "
+            "--text-column (in an experiment: data.text_column)."
         )
     if not text.strip():
         raise DataError(f"{place}: `text` is empty. Add the text or remove the row.")

@@ -36,7 +36,7 @@ _NARROWEST = 20
 _ITEM = re.compile(r"[•▪●◦‣*#>\-]|\d{1,2}[.)]\s")
 _REPEAT_MIN_WORDS = 4
 _PROSE_MIN_WORDS = 8
-"""The number of words from which a finished line is a paragraph, so that the line before may be its title."""
+"""Minimum number of words of a finished line that counts as a paragraph; the previous line may be its title."""
 
 
 @cache
@@ -76,7 +76,7 @@ def split_sentences(document: Document, *, keep_quotes: bool = False) -> list[Se
 
 @dataclass(frozen=True)
 class _Line:
-    """A line or a hard-wrapped paragraph, without white space and marks at the edges; the first character's offset."""
+    """A line or a hard-wrapped paragraph, without white space and marks at the edges, and its offset."""
 
     text: str
     start: int

@@ -171,7 +171,7 @@ class Exportable(Protocol):
         """Whether the classifier already runs on onnxruntime."""
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """Why this classifier cannot be exported in this precision, and what to do instead; empty if it can."""
+        """The reason not to export this classifier in this precision, with an alternative; empty if there is none."""
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
         """(n,) true for texts that reach the exported part; only these texts can check the export."""

@@ -64,7 +64,7 @@ class _Fitted(BaseModel):
 
 
 class CascadeClassifier(Classifier):
-    """The cheap classifier reads every sentence; the expensive classifier reads those where the cheap one is not sure.
+    """The cheap classifier reads every sentence; the expensive classifier reads the uncertain rest.
 
     Each classifier is calibrated on validation, as it would be alone. Then validation is split into two halves that
     keep documents and near-duplicates together. The rule is chosen on the first half and certified once on the second.
@@ -204,7 +204,7 @@ class CascadeClassifier(Classifier):
                 )
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities: from the cheap classifier if sure, else from the expensive one."""
+        """(n, labels) calibrated probabilities: from the cheap classifier if sure, else from the other."""
         fitted = base.fitted(self.fitted_)
         probabilities = fitted.cheap.predict_proba(texts)
         # A cascade is fast because the expensive classifier encodes only these texts.
@@ -249,7 +249,7 @@ class CascadeClassifier(Classifier):
         return exportable.why_not_exported(int8=False)
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """(n,) true for texts that the cheap classifier leaves to the expensive one."""
+        """(n,) true for texts that the cheap classifier leaves to the expensive classifier."""
         return ~self.answered(texts)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:

@@ -48,7 +48,7 @@ class Network(nn.Module):
     """
 
     accepts_loss_kwargs = False
-    """Tells transformers' `Trainer` to divide the loss, a mean over one batch, by the number of batches per step."""
+    """Makes transformers' `Trainer` divide the loss, a mean over one batch, by the number of batches per step."""
 
     def __init__(
         self, encoder: Any, n_outputs: int, *, pooling: str, dropout: float = 0.0, normalise: bool = False

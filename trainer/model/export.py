@@ -255,7 +255,7 @@ def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities,
 
 
 def why_refused(agreement: Agreement, precision: str) -> str:
-    """Why an export with this agreement is refused, with the figures; empty if the export is accepted."""
+    """The reason to refuse an export with this agreement, with the figures; empty if the export is accepted."""
     if precision == "float32":
         same = agreement.largest_difference <= TOLERANCE and not agreement.apart
         wanted = (

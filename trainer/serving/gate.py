@@ -35,7 +35,7 @@ _REALM = {"WWW-Authenticate": 'Basic realm="communique: any user name, the key a
 
 @dataclass(frozen=True)
 class Access:
-    """Who may call the server.
+    """The callers that a server accepts.
 
     - `keys`: the file of keys
     - `keyless`: whether requests without a key are answered; only for a loopback address without a proxy
@@ -142,7 +142,7 @@ class FailedAttempts:
             self._of.popitem(last=False)
 
     def seconds_left(self, address: str) -> float:
-        """The time that an address must wait; 0 if it may try."""
+        """The time that an address must wait; 0 if the address may try now."""
         recent = self._recent(address)
         return max(0.0, recent[-_ATTEMPTS] + _MINUTE - monotonic()) if len(recent) >= _ATTEMPTS else 0.0
 

@@ -23,7 +23,7 @@ Scope = Literal["predict", "correct", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 KEYS_FILE = "communique-keys.json"
 PREFIX = "communique_"
-"""Makes leaked keys easy to find with secret scanners."""
+"""Prefix of every key, by which secret scanners find leaked keys."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 

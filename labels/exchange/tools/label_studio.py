@@ -74,7 +74,7 @@ def user_name(value: Any, emails: Mapping[str, str]) -> str:
 
 
 def origin_of(event: Annotation) -> str:
-    """Id and time of the annotation, from a task or a flat record, that became `event`; empty if it had none."""
+    """Id and time of the annotation, from a task or a flat record, that became `event`; empty if there was none."""
     annotation = fields.extra_of(event, "label-studio").get("annotation")
     number = annotation.get("id") if isinstance(annotation, dict) else None
     number = number or fields.extra_of(event, "label-studio-min").get("annotation_id")

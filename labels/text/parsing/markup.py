@@ -131,7 +131,9 @@ def decode_page(content: bytes, path: Path) -> str:
             # As browsers do: pages that declare ISO 8859-1 mean its superset.
             return content.decode("cp1252" if name == "iso-8859-1" else name)
         except (UnicodeDecodeError, LookupError):
-            raise DataError(f"{path}: this page is not in its declared encoding {name}. Save it as UTF-8.") from None
+            raise DataError(
+                f"{path}: this page is not in its declared encoding {name}. Save the page as UTF-8."
+            ) from None
 
 
 def read_page(content: str, path: Path) -> tuple[Matter, str]:

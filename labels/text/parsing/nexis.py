@@ -129,7 +129,7 @@ _COVER = re.compile(r".*\bAbout LexisNexis\b.*|\s*[-_]{20,}\s*")
 _COVER_FIELD = re.compile(r"\s*(Job Number|User Name|Client/Matter|Documents \(\d+\))\b.*")
 _PAGE_LINE = re.compile(r"\s*Page \d+ of \d+\s*")
 _AFTER_BODY = ("Classification", "Notes", "Graphic")
-"""Headings after the text, from the last one to the first."""
+"""Headings after the text, from last to first."""
 _LONGEST_APPENDIX = 60
 """Maximum number of lines under such a heading; an earlier heading belongs to the text."""
 

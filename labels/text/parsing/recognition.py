@@ -12,7 +12,11 @@ from labels.unicode.encoding import read_bytes
 
 _SIGNATURES = (
     (b"%PDF-", "a PDF file", "Extract its text, for example with `pdftotext FILE.pdf FILE.txt`."),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office file (such as .doc)", "Save it as plain text."),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "an old Microsoft Office file (such as .doc)",
+        "Save the document as plain text.",
+    ),
     (b"\x1f\x8b", "a gzip archive", "Unpack the archive."),
     (b"BZh91AY&SY", "a bzip2 archive", "Unpack the archive."),
     (b"\xfd7zXZ\0", "an xz archive", "Unpack the archive."),
@@ -28,10 +32,10 @@ _SIGNATURES = (
 """The first bytes of a file, its name in messages, and the repair."""
 
 _ZIPPED = (
-    ("word/", "a Word document (.docx)", "Save it as plain text."),
-    ("xl/", "an Excel workbook (.xlsx)", "Save it as CSV, and give the file the extension .csv."),
-    ("content.xml", "an OpenDocument file (such as .odt)", "Save it as plain text."),
-    ("META-INF/container.xml", "an e-book (EPUB)", "Save it as plain text."),
+    ("word/", "a Word document (.docx)", "Save the document as plain text."),
+    ("xl/", "an Excel workbook (.xlsx)", "Save the workbook as CSV, with the extension .csv."),
+    ("content.xml", "an OpenDocument file (such as .odt)", "Save the document as plain text."),
+    ("META-INF/container.xml", "an e-book (EPUB)", "Save the document as plain text."),
 )
 """A part of a ZIP archive, the archive's name in messages, and the repair."""
 

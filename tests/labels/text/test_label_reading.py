@@ -327,7 +327,9 @@ def test_the_message_about_a_missing_text_column_names_separator_or_column(codeb
     with pytest.raises(DataError, match=r"label.*separated|separated.*label"):
         read_examples(Path("a.csv"), codebook)
     Path("b.csv").write_text("tweet,label\nx,aid\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"Its columns: tweet, label\. Rename .* or choose it with --text-column"):
+    with pytest.raises(
+        DataError, match=r"Its columns: tweet, label\. Rename .* or choose the column with --text-column"
+    ):
         read_examples(Path("b.csv"), codebook)
 
 

@@ -207,7 +207,7 @@ def test_a_label_without_a_train_example_raises_with_its_name(write_jsonl: Write
         "test": str(write_jsonl("test.jsonl", as_rows(make_examples(4)))),
         "codebook": codebook_file,
     }
-    with pytest.raises(ExperimentError, match=r"train\.jsonl: no train example has the label aid\. Label some"):
+    with pytest.raises(ExperimentError, match=r"train\.jsonl: no train example has the label aid\. Add examples"):
         load_dataset(experiment(data=data))
 
 

@@ -48,7 +48,7 @@ _answered: dict[str, float] = {}
 def mlflow_store(what: str) -> Iterator[Any]:
     """Provide the MLflow module, and convert its errors to TrackingError.
 
-    MLflow is imported here because the import takes seconds, which commands without tracking need not spend. `what` is
+    MLflow is imported here, because the import takes seconds and would slow down commands without tracking. `what` is
     the operation on the store, for messages: "read", "written"...
 
     Raises:

@@ -138,7 +138,7 @@ def copy_artefact(reference: str, folder: Path, max_bytes: int = MAX_COPY) -> Pa
     """Return an artefact that does not change while a server uses it: the artefact of an MLflow URI is copied.
 
     Only plain files are copied, so that a model in a shared registry cannot make a server read other files of its
-    machine. An artefact on the local disk is returned as it is.
+    machine. The path of an artefact on the local disk is returned unchanged.
 
     Args:
         folder: the empty folder for the copy.
@@ -189,7 +189,7 @@ def _check_size(reference: str, max_bytes: int) -> None:
 
 def _too_large(reference: str, max_bytes: int) -> ArtefactError:
     return ArtefactError(
-        f"{reference}: the model is larger than {max_bytes / 2**30:g} GiB. Serve it from a folder on this machine."
+        f"{reference}: the model is larger than {max_bytes / 2**30:g} GiB. Serve a folder on this machine."
     )
 
 

@@ -336,7 +336,7 @@ function list(heading, rules) {
 }
 
 function example() {
-  if ($("text").value.trim() && !confirm("Replace the text by examples from the codebook?")) return;
+  if ($("text").value.trim() && !confirm("Replace the text with examples from the codebook?")) return;
   const found = state.labels.flatMap(label => label.examples.slice(0, 2).map(entry => entry.text));
   const others = state.labels.flatMap(label => label.counterexamples.slice(0, 1).map(entry => entry.text));
   const sentences = [...found, ...others].slice(0, 12);
@@ -360,9 +360,9 @@ async function open(file) {
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
   } catch {
-    return tell(`${file.name}: the file is not UTF-8 text. Save it as UTF-8.`);
+    return tell(`${file.name}: the file is not UTF-8 text. Save the file as UTF-8.`);
   }
-  if ($("text").value.trim() && !confirm(`Replace the text by ${file.name}?`)) return;
+  if ($("text").value.trim() && !confirm(`Replace the text with ${file.name}?`)) return;
   fill(text);
   if (/\.html?$/i.test(file.name)) readAsPage(text);
   label();
@@ -413,7 +413,7 @@ async function copy() {
     $("copy").textContent = `Copied ${plural(lines.length, "sentence", "sentences")}`;
   } catch {
     // Browsers offer the clipboard only to pages that are local or encrypted.
-    $("copy").textContent = "Not allowed here: download instead";
+    $("copy").textContent = "The browser does not allow copying: download instead";
   }
   setTimeout(() => { $("copy").textContent = "Copy labelled sentences"; }, 2500);
 }

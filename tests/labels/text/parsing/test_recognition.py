@@ -66,14 +66,14 @@ def test_a_page_is_read_in_the_encoding_that_it_declares(charset: str) -> None:
 def test_a_page_that_is_not_in_its_encoding_is_refused() -> None:
     content = page("", '<meta charset="shift_jis">').encode() + b"\xff\xff"
     assert read("a.html", content)[1] == [
-        "a.html: this page is not in its declared encoding shift_jis. Save it as UTF-8."
+        "a.html: this page is not in its declared encoding shift_jis. Save the page as UTF-8."
     ]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_table_without_plain_text_is_refused_by_kind(name: str) -> None:
     assert read(name, zipped("xl/workbook.xml"))[1] == [
-        f"{name}: this is an Excel workbook (.xlsx), not text. Save it as CSV, and give the file the extension .csv."
+        f"{name}: this is an Excel workbook (.xlsx), not text. Save the workbook as CSV, with the extension .csv."
     ]
 
 
