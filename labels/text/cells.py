@@ -31,7 +31,7 @@ _NO_VALUE = frozenset({"nan", "<na>", "nat", "null"})
 """Texts that programs write for a missing value, in lower case."""
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
-_OTHER_SEPARATORS = re.compile(r"[,;#\n]")
+_OTHER_SEPARATORS = re.compile(r"(?:[,;\n]\s*)+|#")
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _CALL = re.compile(r"(?:array|frozenset|list|set|tuple)\((.*)\)", re.DOTALL)
 _DTYPE = re.compile(r",\s*dtype=[^,]*\Z")
@@ -113,9 +113,14 @@ def merge_key(value: str) -> str:
 def split_parts(value: str, is_known: Known) -> tuple[str, ...]:
     """The parts of a value such as `aid, truce`, `aid;truce` or `[aid]` if each part is known; otherwise the value."""
     inner = value[1:-1] if value[:1] in "[{" and value[-1:] == _BRACKETS.get(value[:1]) else value
-    parts = [clean(part) for part in _OTHER_SEPARATORS.split(inner)]
-    separated = len(parts) > 1 or inner != value
+    parts = [clean(part) for part in _OTHER_SEPARATORS.split(without_edges(inner))]
+    separated = parts != [value]
     return tuple(dict.fromkeys(parts)) if separated and all(part and is_known(part) for part in parts) else (value,)
+
+
+def without_edges(value: str) -> str:
+    """The value without separators at its ends, which some forms write after each label: `aid;`."""
+    return clean(value.strip(",; \n"))
 
 
 def has_separator(value: str) -> bool:

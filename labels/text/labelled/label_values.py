@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from labels.text.cells import Cell, LabelNames, has_separator, merge_key, split_parts, without_none
+from labels.text.cells import Cell, LabelNames, has_separator, merge_key, split_parts, without_edges, without_none
 
 _LISTED = 5
 """The maximum number of merged values listed in a note."""
@@ -38,8 +38,8 @@ class LabelValues:
     def __init__(self, cells: Sequence[Cell], names: LabelNames | None) -> None:
         self._names = names
         distinct = Counter(cells)
-        alone = (value for cell in distinct for value in cell.values if not has_separator(value))
-        self._alone = {merge_key(value) for value in alone}
+        alone = (without_edges(value) for cell in distinct for value in cell.values)
+        self._alone = {merge_key(value) for value in alone if not has_separator(value)} - {""}
         self._split: dict[str, tuple[str, ...]] = {}
         self._compounds: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()

@@ -172,7 +172,11 @@ NAMES = LabelNames(book(("aid", "Aid pledge"), ("truce", "Truce, or pause"), ("u
         (["none"], ()),
         ("aid, other", ("aid, other",)),
         (["aid, truce"], ("aid, truce",)),
-        ("aid,", ("aid,",)),
+        ("aid,", ("aid",)),
+        (";aid;; truce;", ("aid", "truce")),
+        ("other;", ("other;",)),
+        (",", (",",)),
+        ("#aid", ("#aid",)),
         ("nan", None),
     ],
 )

@@ -65,6 +65,12 @@ def test_parts_that_also_occur_alone_are_labels(value: str) -> None:
     assert "were split into labels, because each part also occurs alone" in noted(reading, "split")
 
 
+def test_separators_at_the_ends_of_cells_make_no_labels() -> None:
+    reading = read("aid;", "truce,", "aid; truce;", ";;")
+    assert reading.label_sets[0][:3] == (("aid",), ("truce",), ("aid", "truce"))
+    assert "such as ';;' were kept as one label" in noted(reading, "kept")
+
+
 def test_parts_that_do_not_occur_alone_stay_together() -> None:
     reading = read("Trade, aid", "aid", "aid, truce")
     assert [label.title for label in reading.codebook.labels] == ["Trade, aid", "aid", "aid, truce"]
