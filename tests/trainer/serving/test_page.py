@@ -89,7 +89,7 @@ def test_article_is_shown_whole_with_its_labels(page: Any) -> None:
     assert first.locator(".chip").all_inner_texts() == ["aid"]
     assert page.locator("#article .aside").inner_text() == "Share this article"
     assert page.inner_text("#summary") == "2 of 3 sentences labelled."
-    assert "1 line was not labelled" in page.inner_text("#aside-summary")
+    assert "1 line was left out" in page.inner_text("#aside-summary")
     page.hover("#article .sentence")
     assert "(needs " in page.inner_text("#detail")
 
@@ -108,6 +108,13 @@ def test_changed_text_marks_the_result_as_old(page: Any) -> None:
     page.fill("#text", "Another text.")
     assert page.is_visible("#stale")
     assert page.is_disabled("#csv")
+    page.fill("#text", ARTICLE.replace("\r", ""))
+    assert not page.is_visible("#stale")
+    page.fill("#text", "")
+    page.click("#label")
+    assert page.is_visible("#problem")
+    page.fill("#text", "Text.")
+    assert not page.is_visible("#problem")
 
 
 @pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("\n\n", " ")])
@@ -154,6 +161,10 @@ def test_thresholds_and_filters_change_the_marks(page: Any) -> None:
     assert page.locator(".chip", has_text="aid").count() == 1
     page.check("#only-labelled")
     assert page.locator("#article .sentence:visible").count() == 2
+    page.uncheck("#only-labelled")
+    page.locator("#article .sentence").nth(1).click()
+    page.check("#only-labelled")
+    assert page.locator('#article .sentence[tabindex="0"]:visible').count() == 1
 
 
 def test_downloads_and_copy_have_every_sentence_with_its_labels(page: Any) -> None:
@@ -250,7 +261,9 @@ def test_correction_on_the_page_arrives_in_the_store(
     page.wait_for_selector("#definitions details", state="attached")
     label(page, ARTICLE)
     page.click("#article .sentence")
+    page.click("text=Correct this sentence")
     page.check("fieldset input[value=truce]")
+    page.locator("input[type=range]").first.fill("0.01")  # must not discard the tick
     page.click("text=Save correction")  # the browser asks for the consent that is missing
     with Store(tmp_path / "communique.db") as store:
         assert not store.events.all()

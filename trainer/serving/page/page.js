@@ -5,7 +5,7 @@
 const $ = id => document.getElementById(id);
 const state = {
   health: null, codebook: null, labels: [], thresholds: {}, shown: new Set(),
-  document: null, input: null, model: "", mayStore: false, html: null, pinned: null,
+  document: null, input: null, model: "", mayStore: false, isStored: false, html: null, pinned: null, labelled: "",
 };
 
 function make(tag, className, ...children) {
@@ -55,7 +55,8 @@ async function start() {
     return tell(error.message);
   }
   const { codebook, kind, model_id, synthetic, corrections } = state.health;
-  $("about").textContent = `${codebook}, a ${kind} model (${model_id})`;
+  $("about").textContent = `Codebook: ${codebook}. Model: ${kind}.`;
+  $("about").title = `Model id: ${model_id}`;
   $("warning").hidden = !synthetic;
   if (corrections) $("text-hint").textContent = "The article is labelled on this server. It is stored only with your first correction, if you agree.";
   state.labels = state.codebook.labels;
@@ -70,10 +71,13 @@ function tell(message) {
   if (message) $("text").focus();
 }
 
+const given = () => `${$("title").value}\n${$("text").value}`;
+
 function stale(isStale) {
   $("stale").hidden = !isStale;
   $("result").classList.toggle("stale", isStale);
   for (const name of ["copy", "csv", "jsonl"]) $(name).disabled = isStale;
+  document.querySelectorAll(".correction button").forEach(button => { button.disabled = isStale; });
 }
 
 async function label() {
@@ -86,7 +90,8 @@ async function label() {
     const isPage = state.html && state.html.shown === text;
     const input = isPage ? { html: state.html.source } : title ? { title, text } : { text };
     const content = await ask("predict", { documents: [input] });
-    Object.assign(state, { document: content.documents[0], model: content.model_id, input, mayStore: false, pinned: null });
+    Object.assign(state, { document: content.documents[0], model: content.model_id, input, mayStore: false, isStored: false, pinned: null });
+    state.labelled = given();
     $("result").hidden = $("side").hidden = false;
     $("label-panel").open = matchMedia("(min-width: 60rem)").matches;
     stale(false);
@@ -133,7 +138,7 @@ function show() {
 
 function showAside(lines) {
   $("aside-list").hidden = !lines.length;
-  $("aside-summary").textContent = `${plural(lines.length, "line was", "lines were")} not labelled (titles, captions, share links and other boilerplate)`;
+  $("aside-summary").textContent = `${plural(lines.length, "line was", "lines were")} left out (titles, captions, share links and other boilerplate)`;
   $("aside-list").querySelector("ul").replaceChildren(...lines.map(line => make("li", "soft", line)));
 }
 
@@ -178,34 +183,52 @@ function move(event, element) {
 
 function update() {
   const counts = Object.fromEntries(state.labels.map(label => [label.name, 0]));
-  let labelled = 0, shown = 0;
+  let labelled = 0, shown = 0, corrected = 0;
   for (const element of document.querySelectorAll("#article .sentence")) {
     const names = assigned(element.sentence), visible = names.filter(name => state.shown.has(name));
     names.forEach(name => { counts[name] += 1; });
     labelled += names.length > 0;
     shown += visible.length > 0;
+    corrected += Boolean(element.corrected);
     mark(element, visible);
   }
   const total = state.document.sentences.length, moved = state.labels.map(label => label.name).filter(isMoved);
   $("summary").textContent = (labelled ? `${labelled} of ${plural(total, "sentence", "sentences")} labelled` : "No sentence has a label") +
-    (shown < labelled ? `, ${shown} shown.` : ".") + (moved.length ? ` Thresholds changed: ${moved.map(titleOf).join(", ")}.` : "");
-  $("nothing").hidden = shown > 0 || !$("only-labelled").checked;
+    (shown < labelled ? `, ${shown} shown.` : ".") + (corrected ? ` ${corrected} corrected.` : "") + (moved.length ? ` Thresholds changed: ${moved.map(titleOf).join(", ")}.` : "");
+  $("nothing").hidden = shown + corrected > 0 || !$("only-labelled").checked;
+  $("nothing").textContent = labelled ? "All labels are hidden. Tick one under Labels." : "No sentence has a label.";
   $("reset").disabled = !moved.length;
   showLabels(counts);
+  keepReachable();
   const current = document.querySelector(".sentence.current");
-  if (current && !current.corrected) detail(current);
+  if (current) showBars(current);
+}
+
+function keepReachable() {
+  // The only stop of the Tab key must be visible.
+  const stop = document.querySelector('#article .sentence[tabindex="0"]');
+  if (!stop || stop.offsetParent) return;
+  const first = [...document.querySelectorAll("#article .sentence")].find(other => other.offsetParent);
+  stop.tabIndex = -1;
+  stop.classList.remove("current");
+  state.pinned = null;
+  clearDetail();
+  if (first) first.tabIndex = 0;
 }
 
 function mark(element, names) {
   element.classList.toggle("labelled", names.length > 0);
   element.classList.toggle("several", names.length > 1);
-  element.classList.toggle("plain", names.length === 0);
+  element.classList.toggle("plain", names.length === 0 && !element.corrected);
+  element.classList.toggle("corrected-sentence", Boolean(element.corrected));
   // Chips stand before the sentence: after it, a chip on a new line would seem to belong to the next sentence.
-  const chips = names.map(name => coloured(make("span", "chip", titleOf(name)), name));
+  const chips = strongest(element.sentence, names).map(name => coloured(make("span", "chip", titleOf(name)), name));
   if (element.corrected) chips.push(make("span", "chip corrected", `corrected: ${element.corrected.map(titleOf).join(", ") || "none"}`));
   element.replaceChildren(...chips, element.sentence.text);
-  if (names.length) coloured(element, names[0]);
+  if (names.length) coloured(element, strongest(element.sentence, names)[0]);
 }
+
+const strongest = (sentence, names) => [...names].sort((a, b) => sentence.probabilities[b] - sentence.probabilities[a]);
 
 function showLabels(counts) {
   $("reset").hidden = state.health.exclusive;
@@ -251,13 +274,22 @@ function detail(element) {
   document.querySelectorAll(".sentence.current").forEach(other => other.classList.remove("current"));
   element.classList.add("current");
   document.querySelectorAll("#article .sentence").forEach(other => { other.tabIndex = other === element ? 0 : -1; });
+  const parts = [make("blockquote", "", element.sentence.text), make("div", "measured")];
+  // Only for a chosen sentence: a form must not change while the pointer moves to it.
+  if (state.health.corrections && state.pinned === element) parts.push(correctionForm(element));
+  $("detail-body").replaceChildren(...parts);
+  showBars(element);
+}
+
+function showBars(element) {
+  // Leaves the form alone, in which labels may be ticked and not saved yet.
   const sentence = element.sentence, names = assigned(sentence);
   const ranked = Object.entries(sentence.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 12);
   const bars = make("ul", "bars", ...ranked.map(([name, probability]) => bar(name, probability, names.includes(name))));
   const meanings = names.filter(name => labelOf(name).definition)
     .map(name => make("p", "soft meaning", make("strong", "", `${titleOf(name)}: `), labelOf(name).definition));
-  $("detail-body").replaceChildren(make("blockquote", "", sentence.text), bars, ...meanings);
-  if (state.health.corrections) $("detail-body").append(correctionForm(element, names));
+  const place = $("detail-body").querySelector(".measured");
+  if (place) place.replaceChildren(bars, ...meanings);
 }
 
 function bar(name, probability, isAssigned) {
@@ -276,9 +308,9 @@ function bar(name, probability, isAssigned) {
 
 // -- corrections, if the server accepts them
 
-function correctionForm(element, names) {
-  const chosen = element.corrected || names, boxes = make("fieldset"), form = make("form", "correction");
-  boxes.append(make("legend", "", "Correct labels"));
+function correctionForm(element) {
+  const chosen = element.draft || element.corrected || assigned(element.sentence);
+  const boxes = make("fieldset", "", make("legend", "", "Which labels are right?")), form = make("form", "correction");
   const choices = state.labels.map(label => [label.name, titleOf(label.name)]);
   if (state.health.exclusive && state.codebook.allow_none) choices.push(["", "None"]);
   for (const [name, title] of choices) {
@@ -286,33 +318,47 @@ function correctionForm(element, names) {
     Object.assign(box, { type, name: "correction", value: name, checked: name ? chosen.includes(name) : !chosen.length });
     boxes.append(make("label", "check", box, title));
   }
-  const said = make("p", "soft", element.corrected ? "Saved." : ""), input = state.input;
+  const said = make("p", "soft", element.draft ? "Not saved yet." : element.corrected ? "Saved." : ""), input = state.input;
   said.setAttribute("role", "status");
-  form.append(boxes, storeQuestion(), make("button", "", "Save correction"), said);
+  boxes.addEventListener("change", () => { element.draft = ticked(form); said.textContent = "Not saved yet."; });
+  form.append(boxes, ...storeQuestion(), said, make("button", "", "Save correction"));
   form.addEventListener("submit", event => { event.preventDefault(); correct(element, input, form, said); });
-  return form;
+  const folded = make("details", "", make("summary", "", "Correct this sentence"), form);
+  folded.open = Boolean(element.draft || element.corrected);
+  return folded;
 }
+
+const ticked = form => [...form.querySelectorAll("[name=correction]:checked")].map(box => box.value).filter(Boolean);
 
 function storeQuestion() {
   // Nothing is stored before the reader agrees to it, once for each article.
-  const box = make("input");
-  Object.assign(box, { type: "checkbox", name: "store", checked: state.mayStore, required: true });
-  box.addEventListener("change", () => { state.mayStore = box.checked; });
-  return make("label", "check", box, "Store this article and my correction in the label store");
+  if (state.isStored) return [make("p", "soft", "This article is in the label store.")];
+  const box = make("input"), advise = () => box.setCustomValidity(box.checked ? "" : "To save a correction, agree that the article is stored.");
+  Object.assign(box, { type: "checkbox", name: "store", checked: state.mayStore });
+  box.addEventListener("change", () => { state.mayStore = box.checked; advise(); });
+  advise();
+  return [make("label", "check", box, "Store this article and my correction in the label store")];
 }
 
 async function correct(element, input, form, said) {
-  const labels = [...form.querySelectorAll("[name=correction]:checked")].map(box => box.value).filter(Boolean);
+  const labels = ticked(form), save = form.querySelector("button");
   const { start, end } = element.sentence, suggestion = assigned(element.sentence);
+  save.disabled = true;
+  said.textContent = "Saving …";
   try {
     const answer = await ask("corrections", {
       document: input, store_document: state.mayStore, corrections: [{ start, end, labels, suggestion }],
     });
-    element.corrected = labels;
+    Object.assign(element, { corrected: labels, draft: null });
+    state.isStored = true;
     said.textContent = `Saved as a decision of ${answer.annotator}.`;
     update();
+    element.scrollIntoView({ block: "nearest" });
   } catch (error) {
     said.textContent = error.message;
+  } finally {
+    save.disabled = false;
+    form.scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -376,8 +422,9 @@ function offerPage() {
   if (isPage && !state.html && confirm("This looks like the source of a web page. Read it as a page?")) readAsPage(text);
 }
 
-const rows = () => state.document.sentences.map(sentence => ({
-  start: sentence.start, end: sentence.end, text: sentence.text, labels: assigned(sentence),
+// The labels are those of the model with the thresholds of this page; `corrected` has the labels of the reader.
+const rows = () => [...document.querySelectorAll("#article .sentence")].map(({ sentence, corrected }) => ({
+  start: sentence.start, end: sentence.end, text: sentence.text, labels: assigned(sentence), corrected: corrected || null,
   probabilities: sentence.probabilities, thresholds: state.health.exclusive ? {} : state.thresholds,
   model_id: state.model, codebook: state.health.codebook,
 }));
@@ -387,10 +434,10 @@ function csv() {
   const cell = value => `"${String(value).replaceAll('"', '""')}"`;
   const names = state.labels.map(label => label.name), by = (values, of) => names.map(name => of[name] ?? "");
   const limits = state.health.exclusive ? [] : names.map(name => `threshold:${name}`);
-  const head = ["start", "end", "text", "labels", ...names.map(name => `p:${name}`), ...limits, "model_id", "codebook"];
+  const head = ["start", "end", "text", "labels", ...names.map(name => `p:${name}`), ...limits, "corrected", "model_id", "codebook"];
   const lines = rows().map(row => [
     row.start, row.end, row.text, row.labels.join("|"), ...by(names, row.probabilities),
-    ...(limits.length ? by(names, row.thresholds) : []), row.model_id, row.codebook,
+    ...(limits.length ? by(names, row.thresholds) : []), row.corrected ? row.corrected.join("|") || "none" : "", row.model_id, row.codebook,
   ]);
   return "\ufeff" + [head, ...lines].map(line => line.map(cell).join(",")).join("\r\n") + "\r\n";
 }
@@ -435,7 +482,10 @@ $("reset").addEventListener("click", resetThresholds);
 $("only-labelled").addEventListener("change", event => { $("article").classList.toggle("only-labelled", event.target.checked); update(); });
 $("text").addEventListener("keydown", event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) label(); });
 $("text").addEventListener("paste", () => setTimeout(offerPage));
-for (const name of ["title", "text"]) $(name).addEventListener("input", () => { if (state.document) stale(true); });
+for (const name of ["title", "text"]) $(name).addEventListener("input", () => {
+  if ($("problem").textContent) tell("");
+  if (state.document) stale(given() !== state.labelled);
+});
 document.addEventListener("keydown", event => { if (event.key === "Escape") unpin(); });
 for (const name of ["dragenter", "dragover"]) $("input").addEventListener(name, event => { event.preventDefault(); $("input").classList.add("dropping"); });
 for (const name of ["dragleave", "drop"]) $("input").addEventListener(name, event => { event.preventDefault(); $("input").classList.remove("dropping"); });
