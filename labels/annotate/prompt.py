@@ -58,7 +58,7 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
     note = item.draft.note if item else ""
     if answer.startswith(NOTE):
         session.keep_draft(item.draft.labels if item else (), answer.removeprefix(NOTE).strip())
-        say("Note saved. It will be recorded with your decision.")
+        say("The note is saved and will be recorded with your decision.")
         return False
     if answer == SKIP:
         session.skip(note)

@@ -258,7 +258,7 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Yield one page of text."""
-        yield Static(ShownText(f"{HELP}\nAny key closes this."), id="help")
+        yield Static(ShownText(f"{HELP}\nAny key closes this page."), id="help")
 
 
 class TextLine(Input):

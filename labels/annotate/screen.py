@@ -285,7 +285,7 @@ class CodingApp(App[None]):
         self._show()
 
     def _show_or_say(self, moved: bool, otherwise: str) -> None:
-        """Show the new current sentence if `moved`, else the message `otherwise`."""
+        """Show the new current sentence if `moved` is true; otherwise, show the message `otherwise`."""
         if moved:
             self._show()
         else:

@@ -86,7 +86,8 @@ class Counts(Part):
         return int(once), int(twice)
 
     def annotators(self, *, today: str) -> list[AnnotatorProgress]:
-        """The progress of each annotator, most reviewed first; `today` is the start of today, ISO 8601 in UTC."""
+        """The progress of each annotator, in descending order of reviewed sentences; `today` is the start of today, ISO
+        8601 in UTC."""
         events, decisions = tables.events, tables.decisions
         reviewed = events.c.state == "reviewed"
         query = (
@@ -135,7 +136,7 @@ class Counts(Part):
         return dict(counts)
 
     def strategies(self) -> list[StrategyProgress]:
-        """The progress of each strategy, most drawn sentences first."""
+        """The progress of each strategy, in descending order of drawn sentences."""
         draws, items, events, decisions = tables.draws, tables.draw_items, tables.events, tables.decisions
         drawn = (
             sa.select(draws.c.strategy, sa.func.count().label("n"))

@@ -62,7 +62,7 @@ class TfidfClassifier(LinearClassifier):
             if not str(error).startswith(_NOTHING_LEFT):
                 raise
             raise ExperimentError(
-                f"model.min_df = {self._section.min_df}: no n-gram occurs in that many of the {len(examples)} train "
+                f"model.min_df = {self._section.min_df}: no n-gram occurs in enough of the {len(examples)} train "
                 "examples. Lower model.min_df, or check that the texts contain words."
             ) from error
         self.scorer_ = Scorer.of(union, self._fit_layer(features, targets))

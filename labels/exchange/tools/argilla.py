@@ -36,7 +36,7 @@ class Argilla(Format):
     name = "argilla"
     endings = (".jsonl",)
     carries = "decisions"
-    not_written = (f"time, seconds, note and draw: they are only in the metadata `{KEY}`, which Argilla ignores",)
+    not_written = (f"time, seconds, note and draw: kept only in the metadata `{KEY}`, which Argilla ignores",)
     options = (controls.OPTION,)
     not_read = (
         "drafts; the texts of unanswered records become unseen sentences",

@@ -34,7 +34,7 @@ class Doccano(RecordFormat):
     name = "doccano"
     endings = (".jsonl", ".csv")
     carries = "gold"
-    not_written = (f"time, seconds, suggestion and draw: they are only in `{KEY}`, which doccano ignores",)
+    not_written = (f"time, seconds, suggestion and draw: kept only in `{KEY}`, which doccano ignores",)
     options = (controls.OPTION,)
     not_read = (
         "records without labels, unless exported by communique: their texts become unseen sentences",

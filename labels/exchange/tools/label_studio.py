@@ -36,7 +36,7 @@ class LabelStudio(Format):
     endings = (".json",)
     carries = "decisions"
     options = (controls.OPTION,)
-    not_written = (f"note and draw: they are only in `data.{KEY}`, which Label Studio ignores",)
+    not_written = (f"note and draw: kept only in `data.{KEY}`, which Label Studio ignores",)
     not_read = (
         "tasks without an annotation: their texts become unseen sentences",
         "results of types other than choices, unless their control is named with --control",

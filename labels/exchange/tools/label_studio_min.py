@@ -36,7 +36,7 @@ class LabelStudioMin(RecordFormat):
     carries = "decisions"
     carries_skipped = False
     options = (controls.OPTION,)
-    not_written = (f"note, suggestion and draw: they are only in `{KEY}`, which Label Studio ignores",)
+    not_written = (f"note, suggestion and draw: kept only in `{KEY}`, which Label Studio ignores",)
     not_read = (
         "tasks without an annotation: their texts become unseen sentences",
         "results that are not under `label`, unless their key is named with --control",

@@ -39,7 +39,7 @@ class Prodigy(Format):
     name = "prodigy"
     endings = (".jsonl",)
     carries = "decisions"
-    not_written = (f"note, seconds, suggestion and draw: they are only in `meta.{KEY}`, which Prodigy ignores",)
+    not_written = (f"note, seconds, suggestion and draw: kept only in `meta.{KEY}`, which Prodigy ignores",)
     options = (controls.OPTION,)
     not_read = (
         "records without an answer: their texts become unseen sentences",

@@ -686,7 +686,7 @@ def test_help_fits_a_small_screen(session: LabellingSession, open_screen: OpenSc
 
     assert screen.shows("label keys choose a label")
     if size == NARROW:
-        assert screen.shows("Any key closes this.")
+        assert screen.shows("Any key closes this page.")
 
 
 # -- a draw that is done

@@ -416,7 +416,7 @@ def test_a_curve_of_nothing_but_problems_is_an_error_that_names_them(experiment:
 def test_what_a_kind_refuses_is_reported_at_its_size(experiment_of: MakeExperiment) -> None:
     experiment = experiment_of("tfidf", model={"min_df": 30})
     curve = learning_curve(experiment, load_dataset(experiment), repeats=1, sizes=4)
-    assert "model.min_df = 30: no n-gram occurs in that many" in curve.points[0].fits[0].problem
+    assert "model.min_df = 30: no n-gram occurs in enough" in curve.points[0].fits[0].problem
     assert curve.points[-1].fits[0].problem == ""
 
 
