@@ -301,6 +301,11 @@ def ingest(
         report.documents_added += added.documents
         report.sentences_added += added.sentences
         report.versions += added.versions
+        report.notes += (
+            f"document {new} was added, but looks like a version of the removed document {old}. If this version must "
+            f"not be used either, type `communique documents remove {new}`"
+            for new, old in added.like_removed
+        )
         if resplit:
             report.resplit += store.documents.resplit(batch, cut)
         for _, own in new:

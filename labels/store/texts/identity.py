@@ -154,12 +154,14 @@ def resolve_sentences(connection: sa.Connection, ids: Iterable[str]) -> dict[str
 class Added:
     """Numbers of new documents and sentences, and the new documents that are later versions of others.
 
-    `sentences` does not count sentences that an earlier version also has.
+    `sentences` does not count sentences that an earlier version also has. `like_removed` has the id of each new
+    document that looks like a version of a removed document, with the id of the removed document.
     """
 
     documents: int = 0
     sentences: int = 0
     versions: list[NewVersion] = field(default_factory=list)
+    like_removed: list[tuple[str, str]] = field(default_factory=list)
 
 
 def under(stored: Mapping[str, str], sentence: Sentence) -> Sentence:
@@ -201,6 +203,7 @@ def add_batch(connection: sa.Connection, batch: Sequence[tuple[Document, Sequenc
     result.sentences += new - sum(len(link.aliases) for link in links)
     insert_aliases(connection, (alias for link in links for alias in link.aliases))
     result.versions += [link.version for link in links if link.version is not None]
+    result.like_removed += [(one.id, link.removed) for (one, _), link in zip(batch, links, strict=True) if link.removed]
 
 
 def without_stored_spans(connection: sa.Connection, sentences: Sequence[Sentence]) -> Sequence[Sentence]:

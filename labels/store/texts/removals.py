@@ -20,9 +20,7 @@ from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import fold
 from labels.store.texts.identity import aliases_among
-
-REMOVED = "removed document"
-"""Reason not to label the sentences of a removed document."""
+from labels.store.texts.versions import REMOVED
 
 _QUOTED_WORDS = 3
 """A note quotes a text if they have this many consecutive words in common."""

@@ -25,6 +25,9 @@ from labels.store.database import insert_new, rows_among
 UNCHANGED = "unchanged"
 """Reason not to label a sentence of a later version: an earlier version of the document has the same sentence."""
 
+REMOVED = "removed document"
+"""Reason not to label the sentences of a removed document."""
+
 _STRONG = ("id:", "url:")
 _TABLES = (".jsonl", ".csv", ".parquet", ".json")
 _FEWEST, _SHARE = 2, 0.5
@@ -87,12 +90,14 @@ class Linked:
     """The sentences of a document to store; if it is a version of another document, also its links.
 
     - `root`: the first version; `aliases`: pairs of the id of a repeated sentence and the id of the earlier sentence
+    - `removed`: id of a removed document of which this document looks like a version; empty if there is none
     """
 
     sentences: list[Sentence]
     version: NewVersion | None = None
     root: str = ""
     aliases: tuple[tuple[str, str], ...] = ()
+    removed: str = ""
 
 
 def link_versions(connection: sa.Connection, documents: Sequence[tuple[Document, Sequence[Sentence]]]) -> list[Linked]:
@@ -111,7 +116,8 @@ def _link_version(connection: sa.Connection, document: Document, sentences: Sequ
     to_label = [sentence for sentence in sentences if not sentence.boilerplate]
     match = _best_match(connection, document, to_label) if len(to_label) >= _FEWEST else None
     if match is None:
-        return Linked(list(sentences))
+        like = _closest(connection, document, to_label, removed=True) if len(to_label) >= _FEWEST else ""
+        return Linked(list(sentences), removed=like)
     marked = [replace(one, boilerplate=UNCHANGED) if one.id in match.pairs else one for one in sentences]
     unchanged = len(match.pairs)
     version = NewVersion(match.document_id, document.title, unchanged, len(to_label) - unchanged)
@@ -119,9 +125,20 @@ def _link_version(connection: sa.Connection, document: Document, sentences: Sequ
 
 
 def _best_match(connection: sa.Connection, document: Document, to_label: Sequence[Sentence]) -> _Match | None:
-    candidates = dict(_candidates(connection, document))
-    if not candidates:
+    best = _closest(connection, document, to_label)
+    if not best:
         return None
+    root = _root(connection, best)
+    return _Match(best, root, equal_sentences(connection, root, to_label))
+
+
+def _closest(
+    connection: sa.Connection, document: Document, to_label: Sequence[Sentence], *, removed: bool = False
+) -> str:
+    """The id of the document that has the most sentences in common, if the texts largely agree; otherwise empty."""
+    candidates = dict(_candidates(connection, document, removed=removed))
+    if not candidates:
+        return ""
     own = Counter(plain_text(one.text) for one in to_label)
     shares: dict[str, int] = {}
     for identifier, texts in _texts(connection, candidates).items():
@@ -130,12 +147,11 @@ def _best_match(connection: sa.Connection, document: Document, to_label: Sequenc
         if (shared := (own & texts).total()) >= max(_FEWEST, needed):
             shares[identifier] = shared
     if not shares:
-        return None
+        return ""
     best = max(shares, key=shares.__getitem__)
     if not candidates[best] and shares[best] == own.total() and _is_repetition(connection, best, document):
-        return None
-    root = _root(connection, best)
-    return _Match(best, root, equal_sentences(connection, root, to_label))
+        return ""
+    return best
 
 
 def _is_repetition(connection: sa.Connection, document_id: str, document: Document) -> bool:
@@ -151,12 +167,13 @@ def other_day(one: str, other: str) -> bool:
     return bool(one and other and one[:10] != other[:10])
 
 
-def _candidates(connection: sa.Connection, document: Document) -> Iterator[tuple[str, bool]]:
-    """Ids of the stored documents with a common key, and whether the key is an id or a URL."""
+def _candidates(connection: sa.Connection, document: Document, *, removed: bool) -> Iterator[tuple[str, bool]]:
+    """Ids of the stored (or removed) documents with a common key, and whether the key is an id or a URL."""
     table, removals = tables.document_keys, tables.removals
     own = keys_of(document)
-    removed = sa.exists().where(removals.c.document_id == table.c.document_id)
-    sharing = sa.select(table.c.document_id).where(table.c.key.in_(own), ~removed).distinct().limit(_CANDIDATES)
+    gone = sa.exists().where(removals.c.document_id == table.c.document_id)
+    wanted = (table.c.key.in_(own), gone if removed else ~gone)
+    sharing = sa.select(table.c.document_id).where(*wanted).distinct().limit(_CANDIDATES)
     keys: dict[str, list[str]] = {}
     for row in connection.execute(sa.select(table).where(table.c.document_id.in_(sharing))):
         keys.setdefault(row.document_id, []).append(row.key)
@@ -182,7 +199,7 @@ def _root(connection: sa.Connection, document_id: str) -> str:
 def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Counter[str]]:
     """Document id -> the texts of its sentences to label, including the sentences that it repeats."""
     table = tables.sentences
-    query = sa.select(table.c.document_id, table.c.text).where(table.c.boilerplate.in_(("", UNCHANGED)))
+    query = sa.select(table.c.document_id, table.c.text).where(table.c.boilerplate.in_(("", UNCHANGED, REMOVED)))
     texts: dict[str, Counter[str]] = {}
     for row in rows_among(connection, query, table.c.document_id, ids):
         texts.setdefault(row.document_id, Counter())[plain_text(row.text)] += 1

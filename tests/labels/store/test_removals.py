@@ -122,6 +122,22 @@ def test_a_removed_document_is_not_added_again(store: Store, url: str, two: tupl
     assert "Bergen" not in str(rows_of(url, sa.select(tables.documents)))
 
 
+def test_an_edited_version_of_a_removed_document_is_reported(store: Store, write_jsonl: Write) -> None:
+    text, stated = f"{SECRET} Rain fell in Bergen.", {"url": "http://x"}
+    ingest(store, [write_jsonl("rows.jsonl", [{"text": text, **stated}])])
+    (first,) = store.removals.summaries()
+    store.removals.remove([first.id])
+
+    report = ingest(store, [write_jsonl("rows.jsonl", [{"text": text.replace("forty", "fifty"), **stated}])])
+    (new,) = store.removals.summaries(state="stored")
+    assert (report.sentences_added, report.versions, new.version_of) == (3, [], "")
+    (note,) = report.notes
+    assert f"document {new.id} was added, but looks like a version of the removed document {first.id}" in note
+    assert (
+        ingest(store, [write_jsonl("rows.jsonl", [{"text": "Snow fell. Ice melted.", "url": "http://y"}])]).notes == []
+    )
+
+
 def test_purging_erases_the_text_and_keeps_the_decisions(store: Store, url: str, two: tuple[str, str]) -> None:
     sentence = min(ids_of(store, two[0]))
     store.events.add([decision(sentence, "ben", labels=("truce",), note="It says: the MAYOR of Ostrey!")])
