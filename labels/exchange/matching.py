@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from labels.errors import DataError
 from labels.exchange.lines import Line, UnseenLine
+from labels.output.apostrophes import is_safe_form
 from labels.records import Sentence, same_text
 from labels.settings import command
 from labels.store import Store
@@ -67,13 +68,18 @@ def _about(line: Line, stored: Sentence | None, store: Store) -> Line:
             f"First add the documents with `{command('ingest', 'PATH', store=store.name)}`."
         )
     # An id alone may be copied or reused; the sentence is the same only if the text is also equal.
-    if stored is None or not (line.must_be_stored or same_text(stored.text, line.sentence.text)):
+    if stored is None or not (line.must_be_stored or _is_text_of(stored, line)):
         return line
     return replace(line.about(stored), document=None)
 
 
 def _text_about(line: UnseenLine, stored: Sentence | None) -> UnseenLine:
     """Like `_about`, for a text without a decision."""
-    if stored is None or not same_text(stored.text, line.sentence.text):
+    if stored is None or not _is_text_of(stored, line):
         return line
     return replace(line, sentence=stored, document=None)
+
+
+def _is_text_of(stored: Sentence, line: Line | UnseenLine) -> bool:
+    # A file for spreadsheets may have lost the column that lists its apostrophes.
+    return same_text(stored.text, line.sentence.text) or is_safe_form(line.sentence.text, stored.text)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from labels.errors import DataError
+from labels.records import same_text
 
 APOSTROPHES = "communique:apostrophes"
 """The last column of a file for spreadsheets: a JSON list of the columns that got an apostrophe; empty if none did."""
@@ -59,6 +60,11 @@ def without_apostrophes(row: dict[str, Any], place: str) -> dict[str, Any]:
         if isinstance(cell, str) and cell.startswith("'") and _EXECUTED.match(cell, 1):
             cells[name] = cell[1:]
     return cells
+
+
+def is_safe_form(cell: str, text: str) -> bool:
+    """Whether a cell is a text with the apostrophe that a file for spreadsheets puts before the text."""
+    return cell.startswith("'") and _EXECUTED.match(cell, 1) is not None and same_text(cell[1:], text)
 
 
 def _listed(cell: Any, place: str) -> list[str]:

@@ -57,6 +57,18 @@ def test_no_cell_is_executed_and_the_import_recognises_every_decision(filled: St
     assert (imported.new, imported.known) == (0, len(TEXTS))
 
 
+def test_a_file_without_its_list_of_apostrophes_adds_no_sentences(filled: Store) -> None:
+    export_file(filled, "safe.csv", MULTI, "csv", for_spreadsheet=True)
+    kept = ["text", "labels", "state", "annotator", "sentence_id"]
+    table = pd.read_csv("safe.csv", dtype=str, keep_default_na=False)[kept]
+    table.to_csv("kept.csv", index=False, quoting=csv.QUOTE_ALL)
+    before = {sentence.id: sentence.text for sentence in filled.documents.sentences()}
+
+    imported = import_file(filled, "kept.csv", MULTI, "csv")
+    assert imported.texts == imported.known_texts == len(TEXTS)
+    assert {sentence.id: sentence.text for sentence in filled.documents.sentences()} == before
+
+
 @pytest.mark.parametrize("format", ["csv", "doccano", "activetigger"])
 def test_another_store_gets_the_same_decisions(filled: Store, new_store: Callable[[], Store], format: str) -> None:
     export_file(filled, "safe.csv", MULTI, format, for_spreadsheet=True)
