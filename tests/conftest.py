@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.progress import progress_to
@@ -23,6 +24,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several workers with several threads each would starve one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# On a busy machine, an example may take longer than the default of 0.2 s. No test asserts a duration.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 HEAVY_ROOMS = (
     *("api", "compatibility", "end_to_end", "seeds", "trainer/active", "trainer/classifiers", "trainer/cli"),
