@@ -130,4 +130,4 @@ def test_unknown_champion(communique: Command, tracked: Path) -> None:
 
 
 def test_leaderboard_without_runs_says_what_to_do(communique: Command, tracked: Path) -> None:
-    _refused(communique("leaderboard"), "no experiment 'communique' yet", "communique train", code=1)
+    _refused(communique("leaderboard"), "no experiment 'communique'", "communique train", code=1)
