@@ -10,16 +10,14 @@ from labels.exchange.lines import Line
 from labels.records import Annotation
 from labels.store import Store
 from labels.text.cells import merge_key
+from labels.text.labelled.exported import ANNOTATOR_COLUMNS
 from labels.text.rows import Row
-
-_ANNOTATOR_COLUMNS = ("coder", "rater", "user", "username", "annotator_id", "annotator_name", "labeler", "labeller")
-"""Columns that often name annotators in tables from other sources."""
 
 
 def possible_annotators(rows: Sequence[Row]) -> Iterator[str]:
     """A remark on a column that may name the annotators, if the rows have no column `annotator`."""
     columns = {} if not rows or "annotator" in rows[0] else {str(name).strip().lower(): name for name in rows[0]}
-    for column in _ANNOTATOR_COLUMNS:
+    for column in ANNOTATOR_COLUMNS:
         if column in columns and any(row.get(columns[column]) not in (None, "") for row in rows):
             yield (
                 f"the column `{columns[column]}` was not read. If this column names the annotators, rename it to "

@@ -37,6 +37,10 @@ _HISTORY = ("codebook", "codebook_migration")
 """Keys of lines that contain a version of the codebook, or a change between versions."""
 
 
+ANNOTATOR_COLUMNS = ("coder", "rater", "user", "username", "annotator_id", "annotator_name", "labeler", "labeller")
+"""Columns that often name annotators in tables from other sources."""
+
+
 @dataclass(frozen=True)
 class CountedRows:
     """The rows of a file that become examples, and remarks on the other rows."""
@@ -61,7 +65,8 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
     kept, notes = _standing(path, events)
     in_order = sorted([*kept, *others], key=lambda numbered: numbered[0])
     _refuse_two_annotators(path, in_order)
-    return CountedRows(in_order, (*notes, *prediction_notes(path, (row for _, row in in_order))))
+    kept_rows = [row for _, row in in_order]
+    return CountedRows(in_order, (*notes, *prediction_notes(path, kept_rows), *_coder_notes(path, kept_rows)))
 
 
 def prediction_notes(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -72,6 +77,22 @@ def prediction_notes(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[
             f"{path}: the labels in {models.total()} rows are predictions of the model {', '.join(sorted(models))}, "
             "unless somebody corrected them. Figures that count predictions as decisions of annotators are too good"
         )
+
+
+def _coder_notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A remark if texts occur once per value of a column that may name the annotators."""
+    columns = {} if not rows or "annotator" in rows[0] else {str(name).strip().lower(): name for name in rows[0]}
+    for column in (columns[name] for name in ANNOTATOR_COLUMNS if name in columns):
+        coders: dict[str, set[str]] = {}
+        for row in rows:
+            coders.setdefault(str(row.get("text")), set()).add(str(row.get(column)))
+        repeated = sum(len(found) > 1 for found in coders.values())
+        if repeated:
+            yield (
+                f"{path}: {repeated} texts occur several times, with different values in the column `{column}`, "
+                "and each row counts as an example. If this column names the annotators, rename it to `annotator`, import the "
+                "file with `communique annotations import`, and train with data.source=store"
+            )
 
 
 def row_state(row: Mapping[str, Any]) -> str:

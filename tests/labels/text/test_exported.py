@@ -249,3 +249,13 @@ def test_predictions_count_with_none_and_are_reported(isolated: Path, ending: st
         imported = import_file(store, path, MULTI, "csv" if ending == "csv" else "jsonl", annotator="ana")
         assert imported.new == len(rows)
     assert any("4 rows are predictions of the model m1" in note for note in imported.notes)
+
+
+@pytest.mark.parametrize(("coders", "is_reported"), [(("ana", "bo"), True), (("ana", "ana"), False)])
+def test_texts_of_several_coders_are_reported(isolated: Path, coders: Sequence[str], is_reported: bool) -> None:
+    path = Path("coded.csv")
+    rows = [f"{text},aid,{coder}" for text in TEXTS[:3] for coder in coders]
+    path.write_text("\n".join(["text,label,Coder", *rows]), encoding="utf-8")
+    notes = read_labelled([(path, "train")], MULTI).notes
+    expected = "3 texts occur several times, with different values in the column `Coder`"
+    assert any(expected in note for note in notes) is is_reported
