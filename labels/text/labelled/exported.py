@@ -90,8 +90,8 @@ def _coder_notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]
         if repeated:
             yield (
                 f"{path}: {repeated} texts occur several times, with different values in the column `{column}`, "
-                "and each row counts as an example. If this column names the annotators, rename it to `annotator`, import the "
-                "file with `communique annotations import`, and train with data.source=store"
+                "and each row counts as an example. If this column names the annotators, rename it to `annotator`, "
+                "import the file with `communique annotations import`, and train with data.source=store"
             )
 
 
