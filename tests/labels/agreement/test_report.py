@@ -419,7 +419,7 @@ def test_decisions_from_which_no_change_leads_here_are_an_error() -> None:
 
 
 def test_a_sentence_without_its_text_is_an_error() -> None:
-    with pytest.raises(DataError, match=rf"sentence {SENTENCES[0].id}: annotator 'x' labelled it"):
+    with pytest.raises(DataError, match=rf"sentence {SENTENCES[0].id}: annotator 'x' labelled this sentence"):
         agreement([says("x", 0), says("y", 0)], {}, BOOK)
 
 

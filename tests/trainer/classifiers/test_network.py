@@ -249,7 +249,7 @@ def test_dropout_of_the_encoder_can_be_set_to_nothing() -> None:
 def test_an_encoder_that_cannot_compute_twice_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     network = small_network()
     monkeypatch.setattr(type(network.encoder), "supports_gradient_checkpointing", False)
-    with pytest.raises(ExperimentError, match=r"activation_checkpointing.*Set it to false"):
+    with pytest.raises(ExperimentError, match=r"activation_checkpointing.*Set the key to false"):
         network.prepare(lora_rank=0, recompute=True)
 
 

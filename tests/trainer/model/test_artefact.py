@@ -155,7 +155,7 @@ def test_a_missing_file_is_named(artefact: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["notes.txt", "classifier/model.pkl", ".hidden"])
 def test_an_added_file_is_refused_by_name(artefact: Path, name: str) -> None:
     (artefact / name).write_text("x", encoding="utf-8")
-    with pytest.raises(ArtefactError, match=f"{name} is not in the manifest.*Remove it"):
+    with pytest.raises(ArtefactError, match=f"{name} is not in the manifest.*Remove this file"):
         Model.load(artefact)
 
 

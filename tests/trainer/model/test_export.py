@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -12,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +22,7 @@ from labels.errors import ArtefactError, DataError
 from labels.text.examples import read_examples
 from tests.lazy import Lazy
 from tests.trainer.conftest import TrackedRun, examples_for, make_experiment, plain_codebook, texts_of, write_examples
+from tests.trainer.serving.application import post
 from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.cli import app
@@ -34,7 +33,6 @@ from trainer.runs.run import RunResult, run_experiment
 
 PythonModelContext = Lazy("mlflow.pyfunc:PythonModelContext")
 CommuniqueModel = Lazy("trainer.model.pyfunc:CommuniqueModel")
-create_app = Lazy("trainer.serving.app:create_app")
 
 MULTI = plain_codebook("aid", "truce")
 ONE_OF_OR_NONE = plain_codebook("aid", "truce", "threat", exclusive=True)
@@ -183,20 +181,11 @@ def test_it_predicts_files_and_serves(exported: Exported, isolated: Path) -> Non
     (isolated / "article.txt").write_text(TEXTS[2], encoding="utf-8")
     predict_files(model, [isolated / "article.txt"], isolated / "tagged.jsonl")
     [row] = [json.loads(line) for line in (isolated / "tagged.jsonl").read_text("utf-8").splitlines()]
-    [served] = asyncio.run(ask_server(model, TEXTS[2]))["predictions"]
+    [served] = post(model, {"texts": [TEXTS[2]]}).json()["predictions"]
     [probabilities] = model.predict_proba(TEXTS[2:])
     assert row["model_id"] == model.id
     for said in (row, served):
         assert list(said["probabilities"].values()) == pytest.approx(probabilities.tolist(), abs=1e-5)
-
-
-async def ask_server(model: Model, text: str) -> Any:
-    application = create_app(model)
-    async with (
-        application.router.lifespan_context(application),
-        httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://communique") as client,
-    ):
-        return (await client.post("/predict", json={"texts": [text]})).json()
 
 
 def test_mlflow_opens_it(bytewise: Exported) -> None:
@@ -343,7 +332,7 @@ def test_eight_bits_that_change_too_many_label_sets_are_refused(alone: Path, iso
     data = write_examples(isolated / "rows.jsonl", examples)
     hard = hard_to_round(alone, isolated / "hard", texts_of(examples))
     said = run_command("export", hard, "--onnx", "--int8", "--out", "out", "--data", data, code=2)
-    [share] = re.findall(r"hard: int8 is refused: on 600 rows \(rows.jsonl\) ([\d.]+)% of the label sets agree", said)
+    [share] = re.findall(r"hard: int8 is refused: on 600 rows \(rows.jsonl\), ([\d.]+)% of the label sets agree", said)
     assert float(share) < 99
     assert re.search(r"aid \d\.\d+ -> \d\.\d+", said)
     assert said.endswith("Nothing was written. Export the model in float32, without --int8.")
