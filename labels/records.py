@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 State = Literal["reviewed", "skipped"]
 """The state of a decision. A sentence without a decision is unseen; this state is never stored."""
@@ -40,6 +42,8 @@ PAGE = "page"
 
 ID_COLUMNS = ("document_id", "sentence_id", "example_id", "id")
 """Columns and keys with ids that are part of a document's provenance."""
+
+_WHOLE_FLOAT = re.compile(r"-?\d{1,15}\.0")
 
 DATE_LENGTH, LANGUAGE_LENGTH = 40, 16
 """Maximum length of a document's `date` and `language` in characters: the widths of the store's columns."""
@@ -101,7 +105,7 @@ class Origin:
         ids = [value for name in ID_COLUMNS if (value := _stated(data.get(name)))]
         source = _stated(data.get("source"))
         date = _stated(data.get("date")) if source else ""
-        found = cls("\n".join(ids), _stated(data.get("url")), source, date)
+        found = cls("\n".join(ids), plain_url(_stated(data.get("url"))), source, date)
         return found if found.is_stated else cls(number=number)
 
     @property
@@ -122,9 +126,20 @@ def _stated(value: Any) -> str:
     """A value as text without surrounding white space; empty for None and NaN."""
     if value is None or value != value:
         return ""
-    # Tables often store ids as floats.
-    whole = isinstance(value, float) and value.is_integer()
-    return plain_text(str(int(value) if whole else value)).strip()
+    text = plain_text(str(value)).strip()
+    # Tables with a missing value store whole numbers as floats.
+    return text[:-2] if _WHOLE_FLOAT.fullmatch(text) else text
+
+
+def plain_url(url: str) -> str:
+    """A URL without the differences that do not change the page: http or https, a last slash, the part after `#`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # not a URL
+        return url
+    if parts.scheme.lower() not in ("http", "https"):
+        return url
+    return urlunsplit(("https", parts.netloc.lower(), parts.path.rstrip("/"), parts.query, ""))
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, String, Text
@@ -182,11 +184,11 @@ def _fill_aliases(connection: sa.Connection) -> None:
 def _new_ids(row: Any) -> Iterator[str]:
     """The ids that the document can have today, the most probable first."""
     text, source, url, date = (_plain(value) for value in (row.text, row.source, row.url, row.date))
-    source, url, date = source.strip(), url.strip(), date.strip()
+    source, url, date = source.strip(), _plain_url(url.strip()), date.strip()
     if source.endswith((*_FILES, *_TABLES)) or source.startswith(_TOOLS):
         yield _id_of(text, url=url)
     yield _id_of(text, url=url, source=source, date=date if source else "")
-    yield _id_of(text, url=url, identifier=source)
+    yield _id_of(text, url=url, identifier=re.sub(r"\A(-?\d{1,15})\.0\Z", r"\1", source))
 
 
 def _id_of(text: str, **origin: str) -> str:
@@ -198,13 +200,23 @@ def _keys(row: Any) -> Iterator[str]:
     """The keys by which a later version of the document is found; see `labels.store.texts.versions`."""
     source, url, title, date = (_plain(value).strip() for value in (row.source, row.url, row.title, row.date))
     if url:
-        yield "url:" + _digest(url)
+        yield "url:" + _digest(_plain_url(url))
     if title:
         yield "title:" + _digest(f"{source}\n{title}")
     if date and not url and not title:
         yield "date:" + _digest(f"{source}\n{date}")
     if not source.endswith(_TABLES):
         yield "name:" + _digest(source)
+
+
+def _plain_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if parts.scheme.lower() not in ("http", "https"):
+        return url
+    return urlunsplit(("https", parts.netloc.lower(), parts.path.rstrip("/"), parts.query, ""))
 
 
 def _plain(text: str) -> str:

@@ -53,7 +53,7 @@ def test_equal_texts_without_provenance_are_numbered() -> None:
         ({"id": float("nan"), "url": None, "source": " "}, Origin()),
         (
             {"url": "http://x", "title": "T", "annotator": "ana", "note": "n", "created_at": "now"},
-            Origin(url="http://x"),
+            Origin(url="https://x"),
         ),
         ({"source": "Wire", "date": "2024-05-01"}, Origin(source="Wire", date="2024-05-01")),
         ({"date": "2024-05-01"}, Origin()),
@@ -108,3 +108,22 @@ def test_a_text_with_a_lone_surrogate_has_an_id() -> None:
 def test_records_cannot_be_changed(record: object, field: str) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(record, field, "other")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ({"id": 8}, {"id": "8.0"}, True),
+        ({"id": "8"}, {"id": 8.0}, True),
+        ({"id": "1.0.0"}, {"id": "1.0"}, False),
+        ({"url": "http://X.org/a"}, {"url": "https://x.org/a/#part"}, True),
+        ({"url": "https://x.org/a?n=1"}, {"url": "https://x.org/a?n=2"}, False),
+        ({"url": "https://x.org/A"}, {"url": "https://x.org/a"}, False),
+        ({"url": "page 3"}, {"url": "page 3/"}, False),
+        ({"url": "http://[half"}, {"url": "http://[half"}, True),
+    ],
+)
+def test_spellings_of_one_id_or_url_are_one_origin(
+    one: dict[str, object], other: dict[str, object], is_same: bool
+) -> None:
+    assert (Origin.of(one).key == Origin.of(other).key) is is_same

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import sqlalchemy as sa
 
-from labels.records import Document, Sentence, sentence_id
+from labels.records import Document, Sentence, plain_url, sentence_id
 from labels.store import tables
 from labels.store.database import insert_new, rows_among
 from labels.store.texts.versions import NewVersion, insert_keys, keys_of, link_versions, other_day
@@ -55,7 +55,8 @@ def _provenance(connection: sa.Connection, ids: Iterable[str]) -> dict[str, tupl
 
 def _contradicts(document: Document, url: str, date: str) -> bool:
     """Whether a document has another URL or date than a stored document with the same source and text."""
-    return bool(url and document.url and url != document.url) or other_day(date, document.date)
+    differ = url and document.url and plain_url(url) != plain_url(document.url)
+    return bool(differ) or other_day(date, document.date)
 
 
 def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
