@@ -82,6 +82,11 @@ def read_labelled(
         CodebookError: no codebook can be inferred.
     """
     tables = [_Table.read(path, options.columns) for path, _ in files]
+    for table in tables:
+        # A wrong column is reported before labels that may be in the wrong column, too.
+        if not any("text" in row for _, row in table.rows):
+            number, first = table.rows[0]
+            row_text(first, DataError.place(table.path, number))
     reading = _reading(tables, codebook, options.blank)
     examples = tuple(
         list(_examples(table, part, label_sets))

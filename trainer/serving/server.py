@@ -102,7 +102,8 @@ def check_options(options: Options) -> None:
                 f"--allow-origin: '{origin}' is not the origin of one site. Use a value such as https://example.org"
             )
     if not options.keyless and not KeyFile(options.keys).all():
-        reason = "behind a proxy" if is_loopback(options.host) else f"on {options.host}, which other machines can reach"
+        reached = f"on {options.host}, which other machines can reach,"
+        reason = "behind a proxy" if is_loopback(options.host) else reached
         raise InputError(
             f"{options.keys}: there are no API keys. Serving {reason} needs a key: run "
             f"`communique keys add NAME --scope predict --keys {options.keys}`, or use --host 127.0.0.1."

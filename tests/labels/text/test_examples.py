@@ -300,3 +300,10 @@ def test_none_is_never_inferred_as_a_label() -> None:
 def test_one_label_in_every_row_is_refused_as_an_exclusive_codebook() -> None:
     with pytest.raises(CodebookError, match=r"rows: every row has the label 'a'.*Add rows with other labels"):
         infer_codebook("rows", [("a",), ("a",)], exclusive=True)
+
+
+def test_missing_texts_are_reported_before_unknown_labels(codebook: Codebook, isolated: Path) -> None:
+    path = Path("rows.jsonl")
+    path.write_text('{"txt": "a", "label": "bogus"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"rows\.jsonl:1: this row has no column `text`.*txt, label"):
+        read_examples(path, codebook)
