@@ -26,7 +26,7 @@ def add(
     keys: KeysOption = KEYS_FILE,
 ) -> None:
     """Create a key and print it once. Only its SHA-256 digest is stored, so the key cannot be shown again."""
-    from trainer.serving.keys import KeyFile
+    from trainer.serving.access.keys import KeyFile
 
     scopes = [part.strip() for part in scope.split(",") if part.strip()]
     token = KeyFile(keys).add(name, scopes, annotator)
@@ -38,7 +38,7 @@ def add(
 @app.command("list")
 def list_keys(keys: KeysOption = KEYS_FILE) -> None:
     """List the keys: name, scopes, annotator and date, but never the keys themselves."""
-    from trainer.serving.keys import KeyFile
+    from trainer.serving.access.keys import KeyFile
 
     found = KeyFile(keys).all()
     if not found:
@@ -51,7 +51,7 @@ def list_keys(keys: KeysOption = KEYS_FILE) -> None:
 @app.command()
 def revoke(name: NameArgument, keys: KeysOption = KEYS_FILE) -> None:
     """Delete a key. Running servers refuse it from the next request on."""
-    from trainer.serving.keys import KeyFile
+    from trainer.serving.access.keys import KeyFile
 
     KeyFile(keys).revoke(name)
     console.print(f"Revoked '{name}'. Running servers refuse it from now on.")

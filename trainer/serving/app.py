@@ -24,12 +24,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from labels.errors import StoreError
+from trainer.serving.access.gate import Access, Gate
+from trainer.serving.access.limits import BodyLimits
 from trainer.serving.answers import ContentError, answer, assigned
 from trainer.serving.batching import DeadlineError, QueueFullError
 from trainer.serving.corrections import Corrections, CorrectionsRequest, CorrectionsResponse
-from trainer.serving.gate import Access, Gate
 from trainer.serving.invocations import read_invocation
-from trainer.serving.limits import BodyLimits
 from trainer.serving.monitoring import Metrics
 from trainer.serving.requests import Requests
 from trainer.serving.schemas import Health, PredictRequest, PredictResponse, Refusal, problems_of, refusal

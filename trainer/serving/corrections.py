@@ -19,8 +19,8 @@ from labels.errors import CodebookError
 from labels.records import PAGE, Annotation, Document, Origin, Sentence, same_text
 from labels.store import Store, now
 from labels.text.sentences import split_sentences
+from trainer.serving.access.keys import Key
 from trainer.serving.answers import ContentError, text_of
-from trainer.serving.keys import Key
 from trainer.serving.schemas import DocumentInput
 
 MAX_CORRECTIONS = 500

@@ -21,11 +21,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from labels.errors import InputError
 from trainer.model.model import Model
+from trainer.serving.access.gate import Access, is_loopback
+from trainer.serving.access.keys import KEYS_FILE, KeyFile
 from trainer.serving.app import create_app
 from trainer.serving.batching import MAX_BATCH
 from trainer.serving.corrections import Corrections
-from trainer.serving.gate import Access, is_loopback
-from trainer.serving.keys import KEYS_FILE, KeyFile
 from trainer.serving.monitoring import Metrics
 from trainer.serving.requests import log_to_stderr
 from trainer.serving.served import Served, Source

@@ -16,8 +16,8 @@ create_app = Lazy("trainer.serving.app:create_app")
 Served = Lazy("trainer.serving.served:Served")
 Source = Lazy("trainer.serving.served:Source")
 Metrics = Lazy("trainer.serving.monitoring:Metrics")
-Access = Lazy("trainer.serving.gate:Access")
-KeyFile = Lazy("trainer.serving.keys:KeyFile")
+Access = Lazy("trainer.serving.access.gate:Access")
+KeyFile = Lazy("trainer.serving.access.keys:KeyFile")
 
 T = TypeVar("T")
 Client = httpx.AsyncClient

@@ -16,7 +16,7 @@ import pytest
 from labels.store import Store
 from tests.end_to_end.server import Server, serving
 from tests.trainer.conftest import TrackedRun
-from trainer.serving.keys import KeyFile
+from trainer.serving.access.keys import KeyFile
 
 pytestmark = pytest.mark.slow
 

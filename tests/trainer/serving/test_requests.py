@@ -9,7 +9,7 @@ import pytest
 
 from tests.trainer.serving.application import JSON, Client, get, post, with_client
 from trainer.model.model import Model
-from trainer.serving.keys import KeyFile
+from trainer.serving.access.keys import KeyFile
 from trainer.serving.requests import JsonLines, Requests
 
 

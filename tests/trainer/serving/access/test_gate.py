@@ -11,8 +11,8 @@ import pytest
 from tests.trainer.serving.application import JSON, Client, with_client
 from tests.trainer.serving.test_app import ROUTES
 from trainer.model.model import Model
-from trainer.serving.gate import FailedAttempts, is_loopback, is_loopback_host
-from trainer.serving.keys import KeyFile
+from trainer.serving.access.gate import FailedAttempts, is_loopback, is_loopback_host
+from trainer.serving.access.keys import KeyFile
 
 OPEN = {"/health/live", "/ping"}
 PAGES = {"/", "/docs", "/openapi.json", "/health", "/assets/docs.js", "/assets/swagger-ui/swagger-ui.css", "/nothing"}

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from labels.errors import InputError
 from trainer.cli import app
-from trainer.serving.keys import KeyFile
+from trainer.serving.access.keys import KeyFile
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labels.errors import InputError
-from trainer.serving.keys import Key, KeyFile
+from trainer.serving.access.keys import Key, KeyFile
 from trainer.serving.schemas import refusal
 
 OPEN_ROUTES = ("/health/live", "/ping")
