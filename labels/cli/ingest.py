@@ -20,7 +20,9 @@ from labels.settings import command, load_settings
 
 
 def ingest_command(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders to read: txt, md, html, jsonl, csv, parquet.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files and folders to read: txt, md, html, docx, pdf, jsonl, csv, parquet.")
+    ],
     text_column: TextColumnOption = "",
     keep_quotes: KeepQuotesOption = False,
     resplit: Annotated[

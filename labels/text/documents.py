@@ -1,4 +1,4 @@
-"""Read documents from plain text, Markdown, HTML, and from rows of JSONL, CSV and Parquet files.
+"""Read documents from plain text, Markdown, HTML, Word, PDF, and from rows of JSONL, CSV and Parquet files.
 
 If the content of a file does not match its extension, the content decides how the file is read, or the file is refused.
 The export of a news archive is several documents. A file or row that cannot be read is reported and skipped, and
@@ -20,12 +20,13 @@ from labels.text.parsing.factiva import read_factiva
 from labels.text.parsing.front_matter import Matter, split_front_matter
 from labels.text.parsing.markup import decode_page, html_fragment_text, markdown_text, read_page, rtf_text
 from labels.text.parsing.nexis import read_nexis
+from labels.text.parsing.office import MAX_BYTES, is_office, read_office
 from labels.text.parsing.own_outputs import describe_skipped, own_folder, own_table
 from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
 from labels.text.rows import ROW_SUFFIXES, EqualTexts, NamedRows, Reject, Row, is_unicode, row_text
 from labels.unicode.encoding import read_bytes, read_text
 
-FILE_SUFFIXES = (".txt", ".md", ".html", ".htm")
+FILE_SUFFIXES = (".txt", ".md", ".html", ".htm", ".docx", ".pdf")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
 
 Note = Callable[[str], object]
@@ -144,16 +145,20 @@ def read_front_matter(path: Path) -> Matter:
 
 
 def _file_documents(path: Path, reject: Reject, note: Note) -> Iterator[Document]:
-    refuse_binary(path)
-    content = read_bytes(path)
-    if is_rtf(content):
+    office = is_office(read_bytes(path, 1024))
+    if not office:
+        refuse_binary(path)
+    content = read_bytes(path, MAX_BYTES + 1 if office else -1)
+    if office:
+        found = _read_office(content, path, note)
+    elif is_rtf(content):
         found = _Content({}, rtf_text(content, path))
         note(f"{path}: this RTF file is read as plain text")
     else:
         found = _parse(decode_page(content, path), path, note)
     if not found.text.strip():
         raise DataError(f"{path}: the file contains no text. Remove the file, or check how it was saved.")
-    articles = None if found.matter else read_nexis(found.text) or read_factiva(found.text)
+    articles = None if found.matter and not office else read_nexis(found.text) or read_factiva(found.text)
     if articles is None:
         document = _document(found.matter, found.text, path, str(path))
         yield replace(document, former_text=found.former_text) if found.former_text else document
@@ -166,6 +171,15 @@ class _Content(NamedTuple):
     matter: Matter
     text: str
     former_text: str = ""
+
+
+def _read_office(content: bytes, path: Path, note: Note) -> _Content:
+    found = read_office(content, path)
+    if path.suffix.lower() not in (".docx", ".pdf"):
+        note(f"{path}: this Word or PDF file is read as its text, although the extension is {path.suffix}")
+    for remark in found.notes:
+        note(f"{path}: {remark}")
+    return _Content({"title": found.title} if found.title else {}, found.text)
 
 
 def _parse(content: str, path: Path, note: Note) -> _Content:

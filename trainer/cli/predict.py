@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def predict(
     artefact: ArtefactArgument,
     inputs: Annotated[
-        list[Path], typer.Argument(help="Files and folders to read: txt, md, html, jsonl, csv, parquet.")
+        list[Path], typer.Argument(help="Files and folders to read: txt, md, html, docx, pdf, jsonl, csv, parquet.")
     ],
     output: Annotated[Path, typer.Option("--out", "--output", "-o", help="File to write: .jsonl, .csv or .parquet.")],
     split: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
+from collections.abc import Collection
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -11,11 +12,11 @@ from labels.errors import DataError
 from labels.unicode.encoding import read_bytes
 
 _SIGNATURES = (
-    (b"%PDF-", "a PDF file", "Extract its text, for example with `pdftotext FILE.pdf FILE.txt`."),
+    (b"%PDF-", "a PDF file", "Give the file the extension .pdf."),
     (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        "an old Microsoft Office file (such as .doc)",
-        "Save the document as plain text.",
+        "an old Microsoft Office file (such as .doc) or a document with a password",
+        "Save the document as .docx without a password, or as plain text.",
     ),
     (b"\x1f\x8b", "a gzip archive", "Unpack the archive."),
     (b"BZh91AY&SY", "a bzip2 archive", "Unpack the archive."),
@@ -32,9 +33,10 @@ _SIGNATURES = (
 """The first bytes of a file, its name in messages, and the repair."""
 
 _ZIPPED = (
-    ("word/", "a Word document (.docx)", "Save the document as plain text."),
+    ("word/", "a Word document (.docx)", "Give the file the extension .docx."),
     ("xl/", "an Excel workbook (.xlsx)", "Save the workbook as CSV, with the extension .csv."),
-    ("content.xml", "an OpenDocument file (such as .odt)", "Save the document as plain text."),
+    ("ppt/", "a PowerPoint presentation (.pptx)", "Save its text as a .txt file."),
+    ("content.xml", "an OpenDocument file (such as .odt)", "Save the document as .docx or as plain text."),
     ("META-INF/container.xml", "an e-book (EPUB)", "Save the document as plain text."),
 )
 """A part of a ZIP archive, the archive's name in messages, and the repair."""
@@ -53,18 +55,22 @@ def refuse_binary(path: Path) -> None:
         if head.startswith(signature):
             raise DataError(f"{path}: this is {name}, not text. {repair}")
     if head.startswith(b"PK\x03\x04"):
-        name, repair = _zipped(path)
-        raise DataError(f"{path}: this is {name}, not text. {repair}")
+        raise DataError(f"{path}: {_describe_archive(path)}")
 
 
-def _zipped(path: Path) -> tuple[str, str]:
+def _describe_archive(path: Path) -> str:
     try:
         with ZipFile(path) as archive:
-            parts = archive.namelist()
+            return describe_zip(archive.namelist())
     except BadZipFile:
-        parts = []
-    found = (known[1:] for known in _ZIPPED if any(part.startswith(known[0]) for part in parts))
-    return next(found, ("a ZIP archive", "Unpack the archive."))
+        return describe_zip(())
+
+
+def describe_zip(names: Collection[str]) -> str:
+    """A sentence on the kind of a ZIP archive, from the names of its entries, and the repair."""
+    found = (known[1:] for known in _ZIPPED if any(name.startswith(known[0]) for name in names))
+    name, repair = next(found, ("a ZIP archive", "Unpack the archive."))
+    return f"this is {name}, not text. {repair}"
 
 
 def is_rtf(content: bytes) -> bool:
