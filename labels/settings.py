@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labels.errors import InputError, did_you_mean
 from labels.unicode.encoding import read_toml
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 SETTINGS_FILE = "communique.toml"
+_STRINGS = ("store", "codebook")
 _SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
 """URL parameters of Python's SQLite driver; with `uri`, all other parameters are passed to SQLite itself."""
 
@@ -28,39 +30,70 @@ _SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_
 
 
 @dataclass(frozen=True)
+class Team:
+    """The table `[team]`, which all members of a team share.
+
+    - `overlap`: share (0 to 1) of every random draw that several coders label independently of each other
+    - `coders_per_sentence`: number of coders (at least 2) of each of these sentences
+    """
+
+    overlap: float = 0.0
+    coders_per_sentence: int = 2
+
+
+@dataclass(frozen=True)
 class Settings:
     """`store`: SQLite path or database URL; `codebook`: shipped name, TOML file, or NAME@VERSION in the store."""
 
     store: str = "communique.db"
     codebook: str = "diplomatic"
+    team: Team = Team()
 
 
 def load_settings(*, store: str | None = None, codebook: str | None = None, folder: Path | None = None) -> Settings:
     """Load the settings for `folder` (default: the working folder); options passed here take precedence.
 
     Raises:
-        InputError: `communique.toml` is not valid TOML, has an unknown key, or has a value that is not a string.
+        InputError: `communique.toml` is not valid TOML, has an unknown key, or has a value of another type.
     """
     values = _from_file((folder or Path.cwd()) / SETTINGS_FILE)
-    for field in fields(Settings):
-        from_environment = os.environ.get(f"COMMUNIQUE_{field.name.upper()}")
-        if from_environment:
-            values[field.name] = from_environment
+    for name in _STRINGS:
+        if from_environment := os.environ.get(f"COMMUNIQUE_{name.upper()}"):
+            values[name] = from_environment
     given = {"store": store, "codebook": codebook}
     return Settings(**(values | {key: value for key, value in given.items() if value}))
 
 
-def _from_file(path: Path) -> dict[str, str]:
+def _from_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     content = read_toml(path)
-    known = [field.name for field in fields(Settings)]
-    for key, value in content.items():
-        if key not in known:
-            raise InputError(f"{path}: unknown key '{key}'{did_you_mean(key, known)}. Known keys: {', '.join(known)}.")
-        if not isinstance(value, str):
+    _check_known(content, Settings, f"{path}: ")
+    for key in _STRINGS:
+        if not isinstance(content.get(key, ""), str):
             raise InputError(f"{path}: `{key}` must be a string. Put the value in quotes.")
-    return content
+    return content | {"team": _team(content.get("team", {}), path)}
+
+
+def _team(content: Any, path: Path) -> Team:
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: `team` must be a table. Write [team] on a line of its own, and its keys below.")
+    _check_known(content, Team, f"{path}: [team]: ")
+    team = Team(**content)
+    # `True` is an int to Python.
+    if isinstance(team.overlap, bool) or not (isinstance(team.overlap, int | float) and 0 <= team.overlap <= 1):
+        raise InputError(f"{path}: [team]: `overlap` must be a number from 0 to 1, such as 0.2.")
+    coders = team.coders_per_sentence
+    if isinstance(coders, bool) or not (isinstance(coders, int) and coders >= 2):
+        raise InputError(f"{path}: [team]: `coders_per_sentence` must be a whole number of at least 2.")
+    return team
+
+
+def _check_known(content: Mapping[str, Any], kind: type[Settings | Team], place: str) -> None:
+    known = [field.name for field in fields(kind)]
+    for key in content:
+        if key not in known:
+            raise InputError(f"{place}unknown key '{key}'{did_you_mean(key, known)}. Known keys: {', '.join(known)}.")
 
 
 # -- stores

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.sampling.strategies import representatives
+from labels.sampling.clusters import representatives
 from labels.text.examples import infer_codebook_of, read_examples
 from trainer.active.scoring import uncertainty
 from trainer.calibration.calibration import Floats

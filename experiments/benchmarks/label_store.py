@@ -25,7 +25,7 @@ from pathlib import Path
 from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook, load_codebook
 from labels.records import Annotation, Document, Sentence
-from labels.sampling.strategies import DrawRequest
+from labels.sampling.drawing import DrawRequest
 from labels.store import ScoringModel, Store, now
 from labels.store.documents import ingest
 

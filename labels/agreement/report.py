@@ -21,6 +21,8 @@ from labels.records import PAGE, RANDOM_STRATEGIES, Annotation, Sentence
 
 RETEST = "retest"
 """The strategy that shows annotators sentences that they have labelled before."""
+ALSO_BY = "also-by"
+"""The strategy that draws at random among the sentences that another annotator has decided."""
 MOST_CONFUSED = 10
 EXAMPLES_EACH = 2
 
@@ -100,10 +102,11 @@ def agreement(
     """Measure the agreement between annotators, in two blocks: unbiased decisions, and all other decisions.
 
     A decision is unbiased if no suggestion was shown and the sentence was drawn at random: by one of
-    `RANDOM_STRATEGIES`, or without a strategy but with inclusion probability 1, because all sentences were read. The
-    first block has the sentences with unbiased decisions by at least two annotators, and only these decisions. The
-    second block has all other sentences that at least two annotators reviewed, with their standing decisions. Undone
-    decisions, retests, adjudications and corrections on the server's page never count.
+    `RANDOM_STRATEGIES`, or without a strategy but with inclusion probability 1, because all sentences were read. A
+    decision from an "also-by" draw is unbiased if another decision on the sentence is. The first block has the
+    sentences with unbiased decisions by at least two annotators, and only these decisions. The second block has all
+    other sentences that at least two annotators reviewed, with their standing decisions. Undone decisions, retests,
+    adjudications and corrections on the server's page never count.
 
     Only the last decision of an annotator on a sentence counts. In the first block this is the last unbiased decision,
     even if a later decision has replaced it: sentences chosen for a second decision are often difficult, and agreement
@@ -211,10 +214,16 @@ def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator
             before = labels
 
 
-def _last_unbiased(decided: Iterable[Sequence[Annotation]], reader: VersionReader) -> Iterator[_Reading]:
+def _last_unbiased(decided: Sequence[Sequence[Annotation]], reader: VersionReader) -> Iterator[_Reading]:
     """The last unbiased decision of each annotator on each sentence, if it is a review that can be read."""
+    drawn = {one.sentence_id for decisions in decided for one in decisions if _is_unbiased(one)}
     for decisions in decided:
-        unbiased = [decision for decision in decisions if _is_unbiased(decision)]
+        # "also-by" draws at random among another annotator's sentences, which may come from a search.
+        unbiased = [
+            one
+            for one in decisions
+            if _is_unbiased(one) or (one.strategy == ALSO_BY and one.sentence_id in drawn and not _saw_suggestion(one))
+        ]
         yield from _readable(unbiased[-1:], reader)
 
 
@@ -236,7 +245,11 @@ def _is_unbiased(decision: Annotation) -> bool:
     # With a strategy, probability 1 does not mean that all sentences were read: an audit may draw a whole stratum.
     all_were_read = not decision.strategy and decision.inclusion_probability == 1
     drawn = decision.strategy in RANDOM_STRATEGIES or all_were_read
-    return drawn and (decision.suggestion is None or decision.blind)
+    return drawn and not _saw_suggestion(decision)
+
+
+def _saw_suggestion(decision: Annotation) -> bool:
+    return decision.suggestion is not None and not decision.blind
 
 
 def _in_order(units: Iterable[Unit]) -> list[Unit]:

@@ -12,7 +12,8 @@ from labels.codebook.schema import Codebook
 from labels.errors import DecidedMeanwhileError
 from labels.gold import not_undone, resolve, standing
 from labels.records import Annotation, EventKind
-from labels.sampling.strategies import BLIND, Assignment, DrawRequest, lease_end, next_assignment
+from labels.sampling.drawing import DrawRequest
+from labels.sampling.strategies import BLIND, Assignment, lease_end, next_assignment
 from labels.sampling.suggestions import Suggester, Suggestion
 from labels.store import Draw, DrawItem, Store
 

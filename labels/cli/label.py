@@ -18,7 +18,7 @@ from labels.unicode.invisible import clean
 if TYPE_CHECKING:
     from labels.annotate.session import Session
     from labels.codebook.schema import Codebook
-    from labels.sampling.strategies import DrawRequest
+    from labels.sampling.drawing import DrawRequest
     from labels.sampling.suggestions import Suggester
     from labels.store import Store
 
@@ -44,16 +44,32 @@ StrategyOption = Annotated[
     str | None,
     typer.Option(
         "--strategy",
-        help="How to choose sentences: random, uncertainty, diverse, uncertain-diverse, 'search WORDS', audit, retest, "
-        "relabel \\[default: random].",
+        help="How to choose sentences: random, uncertainty, diverse, uncertain-diverse, 'search WORDS', overlap, "
+        "'also-by NAME', skipped, audit, retest, relabel \\[default: random].",
     ),
 ]
 SizeOption = Annotated[int, typer.Option("--size", min=1, help="Number of sentences to draw if no draw is unfinished.")]
 OverlapOption = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--overlap", min=0, max=1, help="Share of a random draw that two annotators label independently of each other."
+        "--overlap",
+        min=0,
+        max=1,
+        help="Share of a random draw that several annotators label independently of each other \\[default: `overlap` "
+        "under \\[team] in communique.toml, or 0].",
     ),
+]
+AlsoByOption = Annotated[
+    str,
+    typer.Option(
+        "--also-by",
+        metavar="NAME",
+        help="Label sentences that this annotator has decided, drawn at random, without seeing their labels.",
+    ),
+]
+ShareOption = Annotated[
+    float | None,
+    typer.Option("--share", min=0, max=1, help="Share of that annotator's sentences to draw, instead of --size."),
 ]
 SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show the labels that a model suggests (see `score`).")]
 BlindOption = Annotated[
@@ -83,7 +99,9 @@ def label_command(
     annotator: AnnotatorOption,
     strategy: StrategyOption = None,
     size: SizeOption = 100,
-    overlap: OverlapOption = 0.0,
+    overlap: OverlapOption = None,
+    also_by: AlsoByOption = "",
+    share: ShareOption = None,
     suggest: SuggestOption = False,
     blind: BlindOption = None,
     model: ModelOption = "",
@@ -96,21 +114,28 @@ def label_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentences one by one, one key per label; every key press is saved at once."""
-    from labels.sampling.strategies import SCORED, DrawRequest
+    from labels.sampling.drawing import DrawRequest
+    from labels.sampling.strategies import SCORED
     from labels.sampling.suggestions import Suggester, choose_model
     from labels.store.codebook_migration import refuse_replaced
 
-    kind, query = _checked_strategy(strategy, retest=retest)
+    kind, query = _checked_strategy(strategy, retest=retest, also_by=clean(also_by))
+    if share is not None and kind != "also-by":
+        raise InputError("--share is a share of another annotator's sentences. Add --also-by NAME, or remove --share.")
     withheld = _checked_blind(blind, suggest=suggest)
     with opened_store(store, codebook) as (opened, book, settings):
         if kind == "relabel":
             refuse_replaced(opened, book, annotator)
-        chosen = choose_model(opened, book, model) if suggest or kind in SCORED else None
+        # Without scores, an audit is a simple random sample.
+        scored = kind in SCORED and (kind != "audit" or bool(model or opened.scores.models()))
+        chosen = choose_model(opened, book, model) if suggest or scored else None
         request = DrawRequest(
             strategy=kind,
             size=size,
             seed=seed,
-            overlap=overlap,
+            share=share,
+            coders=settings.team.coders_per_sentence,
+            overlap=(settings.team.overlap if kind == "random" else 0.0) if overlap is None else overlap,
             model_id=chosen.id if chosen and kind in SCORED else "",
             by=by,
             query=query,
@@ -188,17 +213,22 @@ def _next_session(
     return session if session.remaining else None
 
 
-def _checked_strategy(strategy: str | None, *, retest: bool) -> tuple[str, str]:
-    """The strategy and its search words.
+def _checked_strategy(strategy: str | None, *, retest: bool, also_by: str) -> tuple[str, str]:
+    """The strategy, and its search words or name.
 
     Raises:
-        InputError: --retest is combined with another strategy.
+        InputError: --retest or --also-by are combined with another strategy.
     """
-    kind, _, query = (strategy or ("retest" if retest else "random")).strip().partition(" ")
-    if retest and kind != "retest":
-        raise InputError(
-            f"--retest means --strategy retest and cannot be combined with --strategy {kind}. Remove one of them."
-        )
+    options = {"--retest": "retest" if retest else "", "--also-by": f"also-by {also_by}" if also_by else ""}
+    chosen = [own for own in (strategy, *options.values()) if own] or ["random"]
+    kind, _, query = chosen[0].strip().partition(" ")
+    for option, own in options.items():
+        if own and own != f"{kind} {query}".strip():
+            other = f"--strategy {kind}" if strategy else f"--{kind}"
+            raise InputError(
+                f"{option} means --strategy {own.partition(' ')[0]} and cannot be combined with {other}. "
+                "Remove one of them."
+            )
     return kind, query.strip()
 
 

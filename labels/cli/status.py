@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from labels.cli.terminal import StoreOption, console, counted, number, table
+from labels.cli.terminal import CodebookOption, StoreOption, console, counted, find_codebook, number, table
+from labels.errors import CodebookError, CommuniqueError
 from labels.settings import command, load_settings, relabel_command
 
 if TYPE_CHECKING:
+    from labels.codebook.schema import Codebook
+    from labels.gold import Resolution
+    from labels.settings import Settings
     from labels.store import Store
 
 
-def status_command(store: StoreOption = None) -> None:
-    """Show the progress of each annotator, the numbers of labels, and the queue for relabelling."""
+def status_command(store: StoreOption = None, codebook: CodebookOption = None) -> None:
+    """Show the progress of each annotator, the numbers of labels, and everything that waits."""
     from labels.store import Store, last_midnight
 
-    with Store(load_settings(store=store).store, create=False) as opened:
+    settings = load_settings(store=store, codebook=codebook)
+    given = find_codebook(settings.codebook, settings.store) if codebook else None
+    with Store(settings.store, create=False) as opened:
         _print_extent(opened)
         _print_annotators(opened, last_midnight())
         _print_labels(opened)
         _print_strategies(opened)
-        _print_waiting(opened)
+        _print_waiting(opened, settings)
+        _print_disputes(opened, given, settings)
+        _print_relabelling(opened)
+        _print_scores(opened)
 
 
 def _print_extent(store: Store) -> None:
@@ -47,6 +57,9 @@ def _print_annotators(store: Store, today: str) -> None:
         counts = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
         rows.append((one.annotator, *map(str, counts), number(one.seconds, 1), _local(one.last)))
     console.print(table(headings, rows))
+    if adjudicators := [one for one in found if one.adjudicated]:
+        rows = [(one.annotator, str(one.adjudicated)) for one in adjudicators]
+        console.print(table(("adjudicator", "adjudicated"), rows))
 
 
 def _print_labels(store: Store) -> None:
@@ -72,7 +85,66 @@ def _print_strategies(store: Store) -> None:
         console.print(table(("drawn by", "sentences", "reviewed", "skipped"), rows))
 
 
-def _print_waiting(store: Store) -> None:
+# -- what waits
+
+
+def _print_waiting(store: Store, settings: Settings) -> None:
+    """Print the sentences that wait for another coder, the skipped sentences, and the drafts."""
+    coders = settings.team.coders_per_sentence
+    label = partial(command, "label", store=settings.store, codebook=settings.codebook)
+    anyone = ("--annotator", "YOUR_NAME", "--strategy")
+    if waiting := len(store.draws.overlap_candidates(coders=coders)):
+        which = "a second coder" if coders == 2 else f"another of {coders} coders"
+        _print_line(f"Waiting for {which}: {counted(waiting, 'sentence')}", label(*anyone, "overlap"))
+    if skipped := len(store.waiting.skipped()):
+        _print_line(f"Skipped and not decided by anyone: {counted(skipped, 'sentence')}", label(*anyone, "skipped"))
+    for annotator, drafts in store.waiting.drafts().items():
+        what = f"Choices and notes that {annotator} has not confirmed: {counted(drafts, 'sentence')}"
+        _print_line(what, label("--annotator", annotator))
+
+
+def _print_line(what: str, following: str) -> None:
+    console.print(f"{what}. Next: {following}", soft_wrap=True)
+
+
+def _print_disputes(store: Store, given: Codebook | None, settings: Settings) -> None:
+    """Print the number of disputes under the codebook given, or under a codebook that can read the annotations."""
+    shared = store.events.shared_sentences()
+    if not shared:
+        return
+    try:
+        reference, found = _resolved(store, shared, given, settings)
+    except CodebookError:
+        if given is not None:
+            raise
+        console.print("Disputes: not counted, because the codebook in use cannot read all decisions. Add --codebook.")
+        return
+    if found.disputed:
+        following = command("adjudicate", "--annotator", "YOUR_NAME", store=settings.store, codebook=reference)
+        _print_line(f"Disputed: {counted(len(found.disputed), 'sentence')}", following)
+
+
+def _resolved(store: Store, shared: list[str], given: Codebook | None, settings: Settings) -> tuple[str, Resolution]:
+    """The resolution of the shared sentences, and the reference of the codebook under which they were read.
+
+    Without a codebook, the codebook in the settings is used, or else the codebook of the last decision.
+    """
+    from labels.gold import resolve
+
+    events, history = store.events.all(sentence_ids=shared), store.codebooks.history()
+    if given is not None:
+        return settings.codebook, resolve(events, given, history)
+    try:
+        used = find_codebook(settings.codebook, settings.store)
+        return settings.codebook, resolve(events, used, history)
+    except CommuniqueError:
+        last = history.versions.get(store.waiting.last_codebook())
+        if last is None:
+            raise
+        return f"{last.name}@{last.hash}", resolve(events, last, history)
+
+
+def _print_relabelling(store: Store) -> None:
     waiting = {entry.sentence_id for entry in store.relabelling.waiting()}
     if waiting:
         from labels.store.codebook_migration import awaited_codebooks
@@ -80,6 +152,9 @@ def _print_waiting(store: Store) -> None:
         awaited = next(iter(awaited_codebooks(store, waiting)), "")
         following = relabel_command(store=store.name, codebook=awaited)
         console.print(f"To be labelled again: {counted(len(waiting), 'sentence')}. Next: {following}", soft_wrap=True)
+
+
+def _print_scores(store: Store) -> None:
     for model in store.scores.models():
         missing = store.scores.count_unscored(model.id)
         unscored = f"; {counted(missing, 'sentence')} without a score." if missing else "."

@@ -17,12 +17,14 @@ from labels.store.codebooks import Codebooks, insert_codebooks, insert_migration
 from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, TextCounts
 from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents
-from labels.store.draws import SHARED, Draws, QueuedSentence, Relabelling
 from labels.store.events import Draft, Events, insert_events
+from labels.store.queues.draws import SHARED, Draws
+from labels.store.queues.relabelling import QueuedSentence, Relabelling
+from labels.store.queues.unseen import Frame, Uncertainty, Unseen
+from labels.store.queues.waiting import Waiting
 from labels.store.scores import Scorable, Scores
 from labels.store.texts.identity import insert_documents, insert_sentences, stored_sentences
 from labels.store.texts.removals import DocumentSummary, Removals
-from labels.store.unseen import Frame, Uncertainty, Unseen
 
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
@@ -65,6 +67,7 @@ class Store:
     - `unseen`: the sentences that are free to be drawn
     - `draws`: samples given to annotators, and reservations
     - `relabelling`: the queue of sentences to be labelled again
+    - `waiting`: skipped sentences and drafts
     - `scores`: probabilities and embeddings from models
     - `removals`: the list of documents, and documents that were withdrawn
     - `counts`: the progress and speed of annotators
@@ -84,6 +87,7 @@ class Store:
         self.unseen = Unseen(self._database)
         self.draws = Draws(self._database)
         self.relabelling = Relabelling(self._database)
+        self.waiting = Waiting(self._database)
         self.scores = Scores(self._database)
         self.removals = Removals(self._database)
         self.counts = Counts(self._database)

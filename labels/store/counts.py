@@ -26,9 +26,10 @@ class AnnotatorProgress:
     """The progress of one annotator.
 
     - `reviewed`, `skipped`: standing decisions by state
+    - `adjudicated`: standing adjudications
     - `none`: reviewed sentences without a label
     - `noted`: decisions with a note
-    - `today`: decisions made today
+    - `today`: decisions made today, adjudications included
     - `reserved`: sentences reserved for the annotator
     - `seconds`: median time per decision, None if no time was measured
     - `last`: time of the latest decision, ISO 8601 in UTC
@@ -37,6 +38,7 @@ class AnnotatorProgress:
     annotator: str
     reviewed: int
     skipped: int
+    adjudicated: int
     none: int
     noted: int
     today: int
@@ -72,6 +74,11 @@ class Counts(Part):
                 boilerplate=set_aside - removed,
             )
 
+    def labellable(self) -> int:
+        """The number of sentences to label, decided or not."""
+        with self._database.reading() as connection:
+            return count_rows(connection, tables.sentences, tables.sentences.c.boilerplate == "")
+
     def reviewed(self) -> tuple[int, int]:
         """Numbers of sentences reviewed by at least one annotator, and by at least two annotators."""
         decisions = tables.decisions
@@ -89,12 +96,14 @@ class Counts(Part):
         """The progress of each annotator, in descending order of reviewed sentences; `today` is the start of today, ISO
         8601 in UTC."""
         events, decisions = tables.events, tables.decisions
-        reviewed = events.c.state == "reviewed"
+        own = decisions.c.event == "annotate"
+        reviewed = own & (events.c.state == "reviewed")
         query = (
             sa.select(
                 decisions.c.annotator,
                 _count_if(reviewed).label("reviewed"),
-                _count_if(events.c.state == "skipped").label("skipped"),
+                _count_if(own & (events.c.state == "skipped")).label("skipped"),
+                _count_if(decisions.c.event == "adjudicate").label("adjudicated"),
                 # Compared as text: PostgreSQL has no equality of JSON values.
                 _count_if(reviewed & (sa.cast(events.c.labels, sa.Text) == "[]")).label("none"),
                 _count_if(events.c.note != "").label("noted"),
@@ -102,7 +111,6 @@ class Counts(Part):
                 sa.func.max(events.c.created_at).label("last"),
             )
             .join(events, events.c.seq == decisions.c.seq)
-            .where(decisions.c.event == "annotate")
             .group_by(decisions.c.annotator)
             .order_by(sa.desc("reviewed"), decisions.c.annotator)
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labels.errors import InputError
-from labels.settings import SETTINGS_FILE, Settings, command, load_settings, relabel_command, store_name
+from labels.settings import SETTINGS_FILE, Settings, Team, command, load_settings, relabel_command, store_name
 from labels.store import Store
 
 SECRET = "postgresql://ana:S3CRET@db.example/coding"
@@ -24,6 +24,11 @@ def test_a_later_source_wins_key_by_key(isolated: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("COMMUNIQUE_CODEBOOK", "env.toml")
     assert load_settings(store="option.db") == Settings("option.db", "env.toml")
     assert load_settings(codebook="option.toml") == Settings("env.db", "option.toml")
+
+
+def test_a_team_sets_how_much_is_coded_twice(isolated: Path) -> None:
+    (isolated / SETTINGS_FILE).write_text("[team]\noverlap = 0.2\ncoders_per_sentence = 3\n", encoding="utf-8")
+    assert load_settings().team == Team(overlap=0.2, coders_per_sentence=3)
 
 
 def test_an_empty_variable_or_option_is_ignored(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +53,12 @@ def test_settings_of_another_folder_can_be_loaded(isolated: Path) -> None:
         (b'stor = "x.db"\n', ["unknown key 'stor'", "did you mean 'store'", "store, codebook"]),
         (b"store = 3\n", ["`store` must be a string", "quotes"]),
         (b'[codebook]\nname = "x"\n', ["`codebook` must be a string"]),
+        (b"team = 3\n", ["`team` must be a table", "[team]"]),
+        (b"[team]\noverlaps = 0.2\n", ["[team]: unknown key 'overlaps'", "did you mean 'overlap'"]),
+        (b"[team]\noverlap = 2\n", ["[team]: `overlap` must be a number from 0 to 1"]),
+        (b"[team]\noverlap = true\n", ["[team]: `overlap` must be a number"]),
+        (b"[team]\ncoders_per_sentence = 1\n", ["`coders_per_sentence` must be a whole number of at least 2"]),
+        (b"[team]\ncoders_per_sentence = 2.5\n", ["`coders_per_sentence` must be a whole number"]),
     ],
 )
 def test_an_invalid_settings_file_is_refused(isolated: Path, content: bytes, problems: list[str]) -> None:

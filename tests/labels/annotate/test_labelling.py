@@ -13,7 +13,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, InputError
 from labels.gold import standing
 from labels.records import Annotation, Document, Sentence
-from labels.sampling.strategies import DrawRequest
+from labels.sampling.drawing import DrawRequest
 from labels.sampling.suggestions import Suggester
 from labels.store import Draft, Draw, DrawItem, Store, last_midnight
 from tests.labels.store.builders import PAST, added, decision, model, score_all

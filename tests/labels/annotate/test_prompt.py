@@ -13,7 +13,7 @@ from labels.annotate.tasks import AdjudicationSession, LabellingSession
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Document, Sentence
-from labels.sampling.strategies import DrawRequest
+from labels.sampling.drawing import DrawRequest
 from labels.store import Draft, Store
 from labels.store.codebook_migration import apply_migration, plan_migration
 from tests.labels.store.builders import decision

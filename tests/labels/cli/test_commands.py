@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,25 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from labels.codebook.schema import load_codebook, parse_codebook
 from labels.gold import resolve
 from labels.store import Store
+from tests.labels.cli.running import BOOK, contents, next_commands, refuse, run, succeed
 from tests.labels.store.builders import added, decision, model, score_all
-from trainer.cli import app
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 
-BOOK = """name = "small"
-[[labels]]
-name = "aid"
-key = "a"
-definition = "Help is promised."
-[[labels]]
-name = "truce"
-key = "t"
-"""
 ARTICLE = "Oslo pledged 40 trucks.\n\nLeave a Comment\n\nThe envoy called for a truce."
 
 
@@ -50,18 +39,6 @@ def filled(isolated: Path) -> Path:
     (isolated / "article.txt").write_text(ARTICLE, encoding="utf-8")
     succeed("ingest", "article.txt")
     return isolated / "communique.db"
-
-
-def run(*arguments: str | Path, typed: str = "") -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=typed)
-
-
-def succeed(*arguments: str | Path, typed: str = "") -> str:
-    """What the command printed."""
-    result = run(*arguments, typed=typed)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return str(result.stdout)
 
 
 def test_texts_names_and_notes_cannot_control_the_terminal(book: str) -> None:
@@ -83,35 +60,6 @@ def test_texts_names_and_notes_cannot_control_the_terminal(book: str) -> None:
     assert "  > Oslo ␛[2J\\u202e␈[bold] pledged aid." in printed[2]
     assert "ana␛[2J\\u202e␈[bold]" in printed[4]
     assert "␛[2J\\u202e␈[bold].pdf: " in printed[-1]
-
-
-def refuse(*arguments: str | Path, code: int = 2) -> str:
-    """The message, on one line, of a command that must fail, print no traceback and write nothing."""
-    before = contents()
-    result = run(*arguments)
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    assert contents() == before
-    return " ".join(result.stderr.replace("│", " ").split())
-
-
-def contents() -> dict[str, Any]:
-    """What lies in the working folder: files by name, stores by what they hold."""
-    found: dict[str, Any] = {}
-    for path in Path().rglob("*"):
-        if path.suffix == ".db":
-            with closing(sqlite3.connect(path)) as connection:
-                found[str(path)] = list(connection.iterdump())
-        else:
-            found[str(path)] = path.read_bytes() if path.is_file() else None
-    return found
-
-
-def next_commands(printed: str) -> list[list[str]]:
-    """The words of the commands that are to be typed next, `communique` left out."""
-    return [shlex.split(found) for found in re.findall(r"\bcommunique ([a-z][^\n`]+)", printed)]
 
 
 # -- codebook show

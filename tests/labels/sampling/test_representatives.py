@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from labels.sampling.strategies import representatives
+from labels.sampling.clusters import representatives
 from tests.labels.store.builders import vector
 
 

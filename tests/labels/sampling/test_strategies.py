@@ -10,13 +10,8 @@ import pytest
 
 from labels.errors import InputError, StoreError
 from labels.records import Annotation, Sentence
-from labels.sampling.strategies import (
-    AUDIT_EDGES,
-    LEASE,
-    Assignment,
-    DrawRequest,
-    next_assignment,
-)
+from labels.sampling.drawing import AUDIT_EDGES, DrawRequest
+from labels.sampling.strategies import LEASE, Assignment, next_assignment
 from labels.store import Draw, DrawItem, Frame, Store, Uncertainty, now
 from tests.labels.store.builders import PAST, decision, embed_all, model, score_all, vector
 
@@ -173,13 +168,15 @@ class Contested(Store):
         self.rivals = 0
         self.keep, self.draws.add = self.draws.add, self.add  # type: ignore[method-assign]
 
-    def add(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
+    def add(
+        self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = (), coders: int = 2
+    ) -> bool:
         if self.rivals:
             self.rivals -= 1
             taken = tuple(DrawItem(item.sentence_id) for draw in draws for item in draw.items)
             rival = Draw(f"rival {self.rivals}", "random", f"rival {self.rivals}", "f", None, None, now(), taken)
             assert self.keep([rival], expires_at=expires_at)
-        return self.keep(draws, expires_at=expires_at, second_readings=second_readings)
+        return self.keep(draws, expires_at=expires_at, second_readings=second_readings, coders=coders)
 
 
 def test_who_was_too_late_draws_again_from_what_is_left() -> None:
@@ -214,8 +211,8 @@ class Emptied(Store):
         self.rival = "eva"
         self.find, self.draws.overlap_candidates = self.draws.overlap_candidates, self.candidates  # type: ignore[method-assign]
 
-    def candidates(self, annotator: str) -> list[DrawItem]:
-        found = self.find(annotator)
+    def candidates(self, annotator: str = "", *, coders: int = 2) -> list[DrawItem]:
+        found = self.find(annotator, coders=coders)
         if self.rival and annotator != self.rival:
             rival, self.rival = self.rival, ""
             assigned(self, rival, DrawRequest(size=100, overlap=1.0))

@@ -15,7 +15,8 @@ from alembic import command  # noqa: F401  # imported early, so that all are rea
 from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import codebook_from_dict
 from labels.records import Annotation, Document, Sentence
-from labels.sampling.strategies import DrawRequest, next_assignment
+from labels.sampling.drawing import DrawRequest
+from labels.sampling.strategies import next_assignment
 from labels.store import Store, tables
 from tests.labels.store.builders import rows_of, score_all
 

@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from labels.errors import InputError
-from labels.sampling.strategies import DrawRequest, next_assignment
+from labels.sampling.drawing import DrawRequest
+from labels.sampling.strategies import next_assignment
 from labels.store import Draft, Store, TextCounts, tables
 from labels.store.documents import ingest
 from tests.labels.store.builders import decision, draw, embed_all, rows_of, score_all, stored_document, vector

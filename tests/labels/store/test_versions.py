@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labels.sampling.strategies import DrawRequest, next_assignment
+from labels.sampling.drawing import DrawRequest
+from labels.sampling.strategies import next_assignment
 from labels.store import Store, TextCounts
 from labels.store.documents import IngestReport, ingest
 from labels.store.texts.versions import UNCHANGED, NewVersion

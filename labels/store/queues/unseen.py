@@ -74,38 +74,22 @@ class Unseen(Part):
         parts = [str(last), str(seq), *ids, *removed, *([replaced] if replaced else [])]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
-    def random(self, count: int, generator: Random) -> list[str]:
-        """Ids of a simple random sample of `count` free sentences, or of all free sentences if there are fewer."""
-        table = tables.sentences
-        with self._database.reading() as connection:
-            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
-            found = self._guessed(connection, count, int(last), generator)
-            if found is not None:
-                return found
-            query = sa.select(table.c.id).where(*_free_to_label(now())).order_by(table.c.number)
-            ids = list(connection.execute(query).scalars())
-        return generator.sample(ids, min(count, len(ids)))
+    def random(self, count: int, generator: Random, *, decided: bool = False) -> list[str]:
+        """Ids of a simple random sample of `count` free sentences, or of all free sentences if there are fewer.
 
-    def _guessed(self, connection: sa.Connection, count: int, last: int, generator: Random) -> list[str] | None:
-        """Draw sentence numbers until enough of them are free; None if too few are free.
-
-        Numbers are dense, and numbers that are not free are rejected. The result is a simple random sample without
-        replacement (rejection sampling). The time does not depend on the size of the store.
+        Args:
+            decided: draw from all sentences to label, also from those that are decided or reserved.
         """
         table = tables.sentences
-        query = sa.select(table.c.number, table.c.id).where(*_free_to_label(now()))
-        found: list[str] = []
-        tried: set[int] = set()
-        for _ in range(_ROUNDS):
-            drawn = (generator.randint(1, last) for _ in range(2 * count) if last)
-            guesses = [number for number in dict.fromkeys(drawn) if number not in tried]
-            tried.update(guesses)
-            free = {row.number: row.id for row in rows_among(connection, query, table.c.number, guesses)}
-            # Keep the order of the guesses: the order of the database would favour old documents.
-            found += [free[number] for number in guesses if number in free]
-            if len(found) >= count:
-                return found[:count]
-        return None
+        conditions = (table.c.boilerplate == "",) if decided else _free_to_label(now())
+        with self._database.reading() as connection:
+            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
+            found = _guessed(connection, count, int(last), generator, conditions)
+            if found is not None:
+                return found
+            query = sa.select(table.c.id).where(*conditions).order_by(table.c.number)
+            ids = list(connection.execute(query).scalars())
+        return generator.sample(ids, min(count, len(ids)))
 
     def matching(self, words: Sequence[str], count: int) -> list[str]:
         """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case and typography."""
@@ -128,6 +112,34 @@ class Unseen(Part):
             .limit(count)
         )
         return [(identifier, float(value)) for identifier, value in self._rows(query)]
+
+
+def _guessed(
+    connection: sa.Connection,
+    count: int,
+    last: int,
+    generator: Random,
+    conditions: Sequence[sa.ColumnElement[bool]],
+) -> list[str] | None:
+    """Draw sentence numbers until enough sentences meet the conditions; None if too few do.
+
+    Numbers are dense, and numbers of other sentences are rejected. The result is a simple random sample without
+    replacement (rejection sampling). The time does not depend on the size of the store.
+    """
+    table = tables.sentences
+    query = sa.select(table.c.number, table.c.id).where(*conditions)
+    found: list[str] = []
+    tried: set[int] = set()
+    for _ in range(_ROUNDS):
+        drawn = (generator.randint(1, last) for _ in range(2 * count) if last)
+        guesses = [number for number in dict.fromkeys(drawn) if number not in tried]
+        tried.update(guesses)
+        free = {row.number: row.id for row in rows_among(connection, query, table.c.number, guesses)}
+        # Keep the order of the guesses: the order of the database would favour old documents.
+        found += [free[number] for number in guesses if number in free]
+        if len(found) >= count:
+            return found[:count]
+    return None
 
 
 def _free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement[bool], ...]:

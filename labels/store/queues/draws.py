@@ -1,4 +1,4 @@
-"""Draws, reservations, and the queue of sentences to be labelled again.
+"""Draws and reservations.
 
 `labels.sampling.strategies` chooses a sample. This module stores samples and ensures that two annotators never get the
 same sentence, unless the strategy shares sentences.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,19 +16,28 @@ from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import insert_draw
+from labels.store.queues.relabelling import count_standing, held_by_another, labelled_again
+from labels.store.queues.waiting import decided_on
 from labels.store.texts.overlaps import is_replaced
 
-SHARED = frozenset({"overlap", "audit", "retest", "relabel"})
+SHARED = frozenset({"overlap", "also-by", "skipped", "audit", "retest", "relabel"})
 """Strategies that may give an annotator a sentence that another annotator has already decided on."""
+
+ALONE = frozenset({"skipped", "relabel"})
+"""Shared strategies that give a sentence to one annotator at a time."""
 
 
 class Draws(Part):
     """The part of the store with draws and reservations."""
 
-    def overlap_candidates(self, annotator: str) -> list[DrawItem]:
-        """Sentences of overlap draws that one other annotator has received and `annotator` has not decided on."""
+    def overlap_candidates(self, annotator: str = "", *, coders: int = 2) -> list[DrawItem]:
+        """Sentences of overlap draws that fewer than `coders` annotators have received.
+
+        Sentences that `annotator` has received or decided on are left out; an empty name leaves out none.
+        """
         draws, items, decisions = tables.draws, tables.draw_items, tables.decisions
         mine = sa.exists().where(decisions.c.sentence_id == items.c.sentence_id, decisions.c.annotator == annotator)
+        own = sa.case((draws.c.annotator == annotator, 1), else_=0)
         query = (
             sa.select(items.c.sentence_id, sa.func.max(items.c.inclusion_probability))
             .join(draws, draws.c.id == items.c.draw_id)
@@ -36,10 +45,27 @@ class Draws(Part):
             .where(~tables.is_removed(items.c.sentence_id), ~is_replaced(items.c.sentence_id))
             .group_by(items.c.sentence_id)
             # Count annotators, not draws: one annotator may have received the sentence in two draws.
-            .having(sa.func.count(draws.c.annotator.distinct()) == 1, sa.func.max(draws.c.annotator) != annotator)
+            .having(sa.func.count(draws.c.annotator.distinct()) < coders, sa.func.sum(own) == 0)
             .order_by(items.c.sentence_id)
         )
         return [DrawItem(*row) for row in self._rows(query)]
+
+    def decided_by(self, annotator: str) -> list[str]:
+        """Sorted ids of the sentences to label that the annotator has decided on, without skipped sentences."""
+        decisions = tables.decisions
+        query = (
+            sa.select(decisions.c.sentence_id)
+            .where(decisions.c.annotator == annotator, decisions.c.event == "annotate", decisions.c.labellable)
+            .where(decisions.c.state != "skipped")
+            .order_by(decisions.c.sentence_id)
+        )
+        return self._column(query)
+
+    def seen_by(self, annotator: str) -> set[str]:
+        """Ids of the sentences on which a decision or a skip of the annotator stands."""
+        decisions = tables.decisions
+        own = (decisions.c.annotator == annotator, decisions.c.event == "annotate")
+        return set(self._column(sa.select(decisions.c.sentence_id).where(*own)))
 
     def own_decisions(self, annotator: str, *, before: str) -> list[str]:
         """Ids of the sentences whose latest review by the annotator is older than `before` (ISO 8601 in UTC).
@@ -58,7 +84,9 @@ class Draws(Part):
         )
         return self._column(query)
 
-    def add(self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = ()) -> bool:
+    def add(
+        self, draws: Sequence[Draw], *, expires_at: str, second_readings: Collection[str] = (), coders: int = 2
+    ) -> bool:
         """Store draws of one annotator and reserve their sentences until `expires_at`.
 
         A sample is chosen before this transaction begins, and another annotator may take its sentences in the meantime.
@@ -67,10 +95,11 @@ class Draws(Part):
         Args:
             second_readings: sentences of an overlap draw that another annotator has already received. Sentences of
                 other shared strategies (`SHARED`) are not checked.
+            coders: number of annotators who receive each sentence of an overlap draw.
 
         Returns:
             False, with nothing written, if in the meantime a sentence was reserved or decided on, one of the
-            `second_readings` went to a second annotator, or another annotator began to label a sentence again.
+            `second_readings` went to its last annotator, or another annotator received a sentence of a draw in `ALONE`.
         """
         fresh = [
             item.sentence_id
@@ -82,9 +111,9 @@ class Draws(Part):
         with self._database.writing() as connection:
             # Expired reservations are deleted here because the lock is held anyway; queries ignore them by time.
             connection.execute(sa.delete(table).where(table.c.expires_at <= now()))
-            if _taken(connection, fresh) or _twice_taken(connection, second_readings):
+            if _taken(connection, fresh) or _fully_coded(connection, second_readings, coders):
                 return False
-            if any(_held_by_others(connection, draw) for draw in draws if draw.strategy == "relabel"):
+            if any(_held_by_others(connection, draw) for draw in draws if draw.strategy in ALONE):
                 return False
             for draw in draws:
                 _renew(connection, [item.sentence_id for item in draw.items], draw.annotator, draw.id, expires_at)
@@ -103,14 +132,26 @@ class Draws(Part):
         return set(self._column(query))
 
     def last(
-        self, annotator: str, strategies: Sequence[str], *, query: str = "", model_id: str | None = None
+        self,
+        annotator: str,
+        strategies: Sequence[str],
+        *,
+        query: str = "",
+        model_id: str | None = None,
+        before: str | None = None,
     ) -> list[Draw]:
-        """The annotator's latest draws by these strategies, with all items. The draws have the same creation time."""
+        """The annotator's latest draws by these strategies, with all items. The draws have the same creation time.
+
+        Args:
+            before: only draws made before this time (ISO 8601 in UTC).
+        """
         draws = tables.draws
         wanted = sa.select(draws).where(draws.c.annotator == annotator, draws.c.strategy.in_(strategies))
         wanted = wanted.where(draws.c.query == query)
         if model_id is not None:
             wanted = wanted.where(draws.c.model_id == model_id)
+        if before is not None:
+            wanted = wanted.where(draws.c.created_at < before)
         with self._database.reading() as connection:
             last = connection.execute(wanted.order_by(draws.c.created_at.desc()).limit(1)).mappings().first()
             if last is None:
@@ -150,15 +191,15 @@ def _held_by_others(connection: sa.Connection, draw: Draw) -> bool:
     return _any_among(connection, query, held.c.sentence_id, (item.sentence_id for item in draw.items))
 
 
-def _twice_taken(connection: sa.Connection, ids: Iterable[str]) -> bool:
-    """Whether two annotators have received one of the sentences in overlap draws."""
+def _fully_coded(connection: sa.Connection, ids: Iterable[str], coders: int) -> bool:
+    """Whether `coders` annotators have received one of the sentences in overlap draws."""
     draws, items = tables.draws, tables.draw_items
     query = (
         sa.select(items.c.sentence_id)
         .join(draws, draws.c.id == items.c.draw_id)
         .where(draws.c.strategy == "overlap", draws.c.annotator != "")
         .group_by(items.c.sentence_id)
-        .having(sa.func.count(draws.c.annotator.distinct()) > 1)
+        .having(sa.func.count(draws.c.annotator.distinct()) >= coders)
     )
     return _any_among(connection, query, items.c.sentence_id, ids)
 
@@ -181,7 +222,7 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
     items, events = tables.draw_items, tables.events
     # Count only in this draw: a retest repeats sentences that the annotator decided on in an earlier draw.
     balance = (
-        sa.select(_count_standing())
+        sa.select(count_standing())
         .where(events.c.sentence_id == items.c.sentence_id, events.c.annotator == draw.annotator)
         .where(events.c.draw_id == items.c.draw_id)
         .scalar_subquery()
@@ -192,10 +233,11 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
         query = query.where(~tables.decided_by_anyone(items.c.sentence_id))
     if draw.strategy == "relabel":
         entries = tables.relabelling
-        query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~_labelled_again()))
-    # Of the shared strategies, only "relabel" gives a sentence to one annotator at a time.
-    if draw.strategy not in SHARED - {"relabel"}:
-        query = query.where(~_held_by_another(items.c.sentence_id, draw.annotator))
+        query = query.where(sa.exists().where(entries.c.sentence_id == items.c.sentence_id, ~labelled_again()))
+    if draw.strategy == "skipped":
+        query = query.where(~decided_on(items.c.sentence_id))
+    if draw.strategy not in SHARED - ALONE:
+        query = query.where(~held_by_another(items.c.sentence_id, draw.annotator))
     return list(connection.execute(query).scalars())
 
 
@@ -209,101 +251,3 @@ def _renew(connection: sa.Connection, ids: Sequence[str], annotator: str, draw_i
         for identifier in ids
     ]
     insert_new(connection, table, rows)
-
-
-# -- to be labelled again
-
-
-class QueuedSentence(NamedTuple):
-    """A sentence to be labelled again, with the reason and its previous labels."""
-
-    sentence_id: str
-    reason: str
-    previous: tuple[str, ...]
-
-
-class Relabelling(Part):
-    """The part of the store with the queue of sentences to be labelled again."""
-
-    def add(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
-        """Queue sentences (id, reason, current labels) that are not waiting yet.
-
-        The first annotator who draws with the strategy "relabel" gets the sentences. An entry is done once its
-        sentence has a standing review from a "relabel" draw; a skipped sentence is left for other annotators.
-
-        Args:
-            source: name of the process that queues the sentences, such as "migrate".
-
-        Returns:
-            The number of sentences added to the queue.
-        """
-        table, events = tables.relabelling, tables.events
-        with self._database.writing() as connection:
-            waiting = {entry.sentence_id for entry in _waiting(connection)}
-            # Only a later review completes the entry: the sentence may have been labelled again before.
-            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one()
-            new = {entry[0]: QueuedSentence(*entry) for entry in entries if entry[0] not in waiting}
-            shared = {"source": source, "after_seq": last, "created_at": now()}
-            rows = [entry._asdict() | shared for entry in new.values()]
-            if rows:
-                connection.execute(sa.insert(table), rows)
-            return len(rows)
-
-    def waiting(self, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:
-        """Sentences that are still waiting to be labelled again, oldest first.
-
-        If `annotator` is given, sentences reserved for other annotators or skipped by this annotator are left out.
-        """
-        with self._database.reading() as connection:
-            return _waiting(connection, annotator, limit)
-
-
-def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:
-    table = tables.relabelling
-    query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
-    query = query.where(~_labelled_again(), ~tables.is_removed(table.c.sentence_id)).order_by(table.c.seq)
-    if annotator is not None:
-        query = query.where(~_held_by_another(table.c.sentence_id, annotator), _answers(annotator) <= 0)
-    if limit is not None:
-        query = query.limit(limit)
-    return [QueuedSentence(*row) for row in connection.execute(query)]
-
-
-# -- conditions
-
-
-def _held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Exists:
-    """Condition: the sentence is currently reserved for another annotator."""
-    held = tables.reservations
-    return sa.exists().where(
-        held.c.sentence_id == sentence_id, held.c.annotator != annotator, held.c.expires_at > now()
-    )
-
-
-def _labelled_again() -> sa.Exists:
-    """Condition on an entry of `relabelling`: a later review from a "relabel" draw stands on its sentence."""
-    entries, decisions, events, draws = tables.relabelling, tables.decisions, tables.events, tables.draws
-    return (
-        sa.exists()
-        .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
-        .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
-        .where(decisions.c.state == "reviewed")
-        .correlate(entries)
-    )
-
-
-def _answers(annotator: str) -> sa.ScalarSelect[int]:
-    """The number of the annotator's decisions on an entry of `relabelling` that were not undone, skips included."""
-    entries, events, draws = tables.relabelling, tables.events, tables.draws
-    return (
-        sa.select(_count_standing())
-        .where(events.c.sentence_id == entries.c.sentence_id, events.c.annotator == annotator)
-        .where(events.c.seq > entries.c.after_seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
-        .correlate(entries)
-        .scalar_subquery()
-    )
-
-
-def _count_standing() -> sa.ColumnElement[int]:
-    """The number of selected decisions that were not undone: each undo reverts one decision."""
-    return sa.func.coalesce(sa.func.sum(sa.case((tables.events.c.event == "undo", -1), else_=1)), 0)

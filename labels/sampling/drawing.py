@@ -1,0 +1,264 @@
+"""The strategies: each makes a plan of what to draw, from the store alone."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+
+from labels.errors import InputError, did_you_mean
+from labels.sampling.clusters import representatives
+from labels.settings import command
+from labels.store import DrawItem, Store, Uncertainty
+from labels.unicode.typography import fold
+
+AUDIT_EDGES = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0)
+"""Bounds of the audit strata: a sentence belongs to a stratum by its highest label probability."""
+
+_POOL = 4000
+"""Number of randomly chosen sentences that `diverse` clusters; limits the time needed for large stores."""
+_UNCERTAIN_POOL = 10
+"""`uncertain-diverse` clusters this many sentences per sentence to draw."""
+_TERM = re.compile(r'"([^"]+)"|(\S+)')
+
+
+@dataclass(frozen=True)
+class DrawRequest:
+    """The options of a draw.
+
+    Args:
+        strategy: one of `STRATEGIES`.
+        size: the number of sentences to draw if no draw is unfinished.
+        share: for `also-by`, the share (0 to 1) of the other annotator's sentences to draw, instead of `size`.
+        coders: the number of annotators who label each sentence of an overlap draw.
+        seed: the seed for all random choices.
+        overlap: the share (0 to 1) of a random draw that several annotators label without suggestions.
+        model_id: the model whose scores are used (`uncertainty`, `diverse`, `uncertain-diverse`, `audit`). An `audit`
+            without a model is a simple random sample.
+        by: the measure of uncertainty.
+        query: words or quoted phrases for `search`; the name of the other annotator for `also-by`.
+        retest_after: the minimum age of decisions that `retest` draws.
+    """
+
+    strategy: str = "random"
+    size: int = 100
+    share: float | None = None
+    coders: int = 2
+    seed: int = 13
+    overlap: float = 0.0
+    model_id: str = ""
+    by: Uncertainty = "entropy"
+    query: str = ""
+    retest_after: timedelta = timedelta(hours=24)
+
+
+@dataclass
+class Plan:
+    """A planned draw: items by strategy, and the overlap sentences already drawn for another annotator."""
+
+    items: dict[str, list[DrawItem]]
+    frame_size: int | None = None
+    frame_hash: str = ""
+    second_readings: list[str] = field(default_factory=list)
+
+
+def _random(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
+    """A simple random sample of the frame, of which a random share is labelled by several annotators.
+
+    The share consists of overlap sentences that another annotator already has. If there are too few, some of the new
+    sentences become overlap sentences, which other annotators can draw as well.
+    """
+    shared = round(request.overlap * request.size)
+    candidates = store.draws.overlap_candidates(annotator, coders=request.coders) if shared else []
+    second_readings = generator.sample(candidates, min(shared, len(candidates)))
+    frame = store.unseen.frame()
+    ids = store.unseen.random(request.size - len(second_readings), generator)
+    # The frame may have grown since its size was read, and a probability must not exceed 1.
+    probability = len(ids) / max(frame.size, len(ids)) if ids else None
+    fresh = [DrawItem(identifier, probability) for identifier in ids]
+    # A share of the drawn sentences, not of `size`: otherwise the last few sentences of a store would all be overlap.
+    opened = max(0, round(request.overlap * (len(second_readings) + len(fresh))) - len(second_readings))
+    kinds = {item.sentence_id: "overlap" for item in [*second_readings, *fresh[:opened]]}
+    mixed = [*second_readings, *fresh]
+    generator.shuffle(mixed)
+    items: dict[str, list[DrawItem]] = {"random": [], "overlap": []}
+    for position, item in enumerate(mixed):
+        items[kinds.get(item.sentence_id, "random")].append(replace(item, position=position))
+    return Plan(items, frame.size, frame.hash, [item.sentence_id for item in second_readings])
+
+
+def _overlap(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
+    """A random sample of the overlap sentences that wait for another annotator; no new sentences."""
+    waiting = store.draws.overlap_candidates(annotator, coders=request.coders)
+    chosen = generator.sample(waiting, min(request.size, len(waiting)))
+    return Plan({"overlap": chosen}, second_readings=[item.sentence_id for item in chosen])
+
+
+def _also_by(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
+    """A simple random sample of the sentences that another annotator has decided and `annotator` has not.
+
+    The frame is these sentences, and the inclusion probability refers to it. With `share`, sentences that both have
+    decided already count towards the share.
+    """
+    other = _other_annotator(store, annotator, request)
+    decided = store.draws.decided_by(other)
+    seen = store.draws.seen_by(annotator)
+    frame = [identifier for identifier in decided if identifier not in seen]
+    wanted = request.size
+    if request.share is not None:
+        wanted = max(0, round(request.share * len(decided)) - (len(decided) - len(frame)))
+    ids = generator.sample(frame, min(wanted, len(frame)))
+    frame_hash = hashlib.sha256("\n".join(frame).encode()).hexdigest()[:16]
+    return Plan({"also-by": [DrawItem(one, len(ids) / len(frame)) for one in ids]}, len(frame), frame_hash)
+
+
+def _other_annotator(store: Store, annotator: str, request: DrawRequest) -> str:
+    """The annotator whose sentences are drawn.
+
+    Raises:
+        InputError: no name is given, the name is the annotator's own, or the store has no decisions under it.
+    """
+    name, names = request.query, store.events.annotators()
+    if not name:
+        raise InputError("strategy 'also-by' needs the name of an annotator. Add the name, e.g. --also-by ana.")
+    if name == annotator:
+        raise InputError(
+            f"'{name}' is the annotator. Give the name of another annotator, or label your own sentences again with "
+            "--retest."
+        )
+    if name not in names:
+        raise InputError(
+            f"'{name}' has no decisions in {store.name}{did_you_mean(name, names)}. "
+            f"Annotators: {', '.join(names) or 'none'}."
+        )
+    return name
+
+
+def _skipped(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
+    """A random sample of the sentences that someone skipped and nobody has decided on."""
+    waiting = store.waiting.skipped(annotator)
+    ids = generator.sample(waiting, min(request.size, len(waiting)))
+    return Plan({"skipped": [DrawItem(one, len(ids) / len(waiting)) for one in ids]}, len(waiting))
+
+
+def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
+    """The sentences with the highest model uncertainty."""
+    found = store.unseen.uncertain(request.model_id, request.by, request.size)
+    return Plan({"uncertainty": [DrawItem(identifier, stratum=request.by) for identifier, _ in found]})
+
+
+def _diverse(store: Store, _: str, request: DrawRequest, generator: Random) -> Plan:
+    """Cluster representatives of a random subset of the unseen sentences."""
+    vectors = store.scores.embeddings(request.model_id, store.unseen.random(_POOL, generator))
+    return _clusters(store, request, vectors, None)
+
+
+def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
+    """Cluster representatives of the most uncertain sentences, weighted by uncertainty."""
+    found = dict(store.unseen.uncertain(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
+    vectors = store.scores.embeddings(request.model_id, found)
+    # A small margin means high uncertainty, but a small entropy means low uncertainty.
+    uncertainty = [1 - found[key] if request.by == "margin" else found[key] for key in vectors]
+    return _clusters(store, request, vectors, uncertainty)
+
+
+def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], weights: Sequence[float] | None) -> Plan:
+    if not vectors and store.unseen.frame().size:
+        raise InputError(
+            f"{store.name}: strategy '{request.strategy}' needs embeddings by model {request.model_id}, but no unseen "
+            f"sentence has one. Write embeddings with `{command('score', 'ARTEFACT', '--embed', store=store.name)}`."
+        )
+    ids = list(vectors)
+    chosen = representatives(list(vectors.values()), request.size, weights=weights, seed=request.seed)
+    return Plan({request.strategy: [DrawItem(ids[position]) for position in chosen]})
+
+
+def _search(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
+    """Sentences that contain all words of the query."""
+    # Folded: typographic quotes enclose a phrase too.
+    words = [phrase or word for phrase, word in _TERM.findall(fold(request.query))]
+    if not words:
+        raise InputError("strategy 'search' needs search words. Add words, e.g. --strategy 'search air defence'.")
+    return Plan({"search": [DrawItem(found) for found in store.unseen.matching(words, request.size)]})
+
+
+def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> Plan:
+    """A stratified probability sample of all sentences with a score, labelled or not.
+
+    Strata are bands of the largest probability of any label. Each stratum gets an equal share of the draw, or all its
+    sentences if it has fewer, so that rare labels are drawn too. The inclusion probability of an item is the number
+    drawn from its stratum divided by the stratum's size. Without a model, the audit has one stratum.
+    """
+    if not request.model_id:
+        return _simple_audit(store, request, generator)
+    missing = store.scores.count_unscored(request.model_id)
+    if missing:
+        raise InputError(
+            f"{store.name}: sentences without a score by model {request.model_id}: {missing}. An audit must be able to "
+            f"draw every sentence. Run `{command('score', 'ARTEFACT', store=store.name)}` first."
+        )
+    bands = list(pairwise(AUDIT_EDGES))
+    strata = [store.scores.numbers_by_top(request.model_id, low, high) for low, high in bands]
+    items: list[DrawItem] = []
+    for (low, high), numbers, share in zip(bands, strata, _shares([len(s) for s in strata], request.size), strict=True):
+        ids = store.documents.ids_of_numbers(generator.sample(list(numbers), share))
+        probability = share / len(numbers) if share else None
+        items += [DrawItem(identifier, probability, f"{low:g}-{high:g}") for identifier in ids]
+    generator.shuffle(items)
+    return Plan({"audit": items}, sum(map(len, strata)), store.unseen.frame_hash())
+
+
+def _simple_audit(store: Store, request: DrawRequest, generator: Random) -> Plan:
+    """A simple random sample of all sentences to label, decided or not."""
+    size = store.counts.labellable()
+    ids = store.unseen.random(request.size, generator, decided=True)
+    probability = len(ids) / max(size, len(ids)) if ids else None
+    return Plan({"audit": [DrawItem(one, probability) for one in ids]}, size, store.unseen.frame_hash())
+
+
+def _shares(sizes: Sequence[int], total: int) -> list[int]:
+    """Divide `total` equally among strata of these sizes.
+
+    If a stratum is smaller than its share, the larger strata get the rest of the share.
+    """
+    shares = [0] * len(sizes)
+    left = min(total, sum(sizes))
+    open_ = sorted((i for i, size in enumerate(sizes) if size), key=sizes.__getitem__)
+    # Start with the smallest stratum: the rest of its share is divided among the larger strata.
+    for turn, stratum in enumerate(open_):
+        shares[stratum] = min(sizes[stratum], left // (len(open_) - turn))
+        left -= shares[stratum]
+    return shares
+
+
+def _retest(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
+    """A random sample of the annotator's own earlier decisions."""
+    before = (datetime.now(UTC) - request.retest_after).isoformat(timespec="microseconds")
+    own = store.draws.own_decisions(annotator, before=before)
+    ids = generator.sample(own, min(request.size, len(own)))
+    return Plan({"retest": [DrawItem(identifier, len(ids) / len(own)) for identifier in ids]}, len(own))
+
+
+def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> Plan:
+    """The queued sentences for relabelling, oldest first."""
+    found = {entry.sentence_id: entry for entry in store.relabelling.waiting(annotator, request.size)}
+    return Plan({"relabel": [DrawItem(key, None, entry.reason, entry.previous) for key, entry in found.items()]})
+
+
+PLANS: dict[str, Callable[[Store, str, DrawRequest, Random], Plan]] = {
+    "random": _random,
+    "overlap": _overlap,
+    "also-by": _also_by,
+    "skipped": _skipped,
+    "uncertainty": _uncertainty,
+    "diverse": _diverse,
+    "uncertain-diverse": _uncertain_diverse,
+    "search": _search,
+    "audit": _audit,
+    "retest": _retest,
+    "relabel": _relabel,
+}
