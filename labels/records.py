@@ -172,7 +172,7 @@ class Document:
         """Hash of the provenance and the text, computed once: a transcript can be long and have many sentences."""
         return document_id(self.stated_origin, self.text)
 
-    @property
+    @cached_property
     def former_ids(self) -> tuple[str, ...]:
         """The ids that earlier releases may have given to this document."""
         texts = dict.fromkeys((self.text, self.text.replace("\r\n", "\n"), self.former_text or self.text))

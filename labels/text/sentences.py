@@ -93,7 +93,7 @@ class _Span:
     heading: bool = False
 
     def moved(self, offset: int) -> _Span:
-        return replace(self, start=self.start + offset, end=self.end + offset)
+        return _Span(self.start + offset, self.end + offset, self.reason, self.heading)  # `replace` takes far longer
 
 
 def _spans(text: str, language: str, keep_quotes: bool) -> Iterator[_Span]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,8 @@ import labels
 from labels.text import boilerplate
 from labels.text.boilerplate import boilerplate_reason
 
-REASONS = set(tomllib.loads(Path(boilerplate.__file__).with_name("boilerplate.toml").read_text("utf-8"))["patterns"])
+RULES = tomllib.loads(Path(boilerplate.__file__).with_name("boilerplate.toml").read_text("utf-8"))
+REASONS = set(RULES["patterns"])
 
 FURNITURE = [
     ("share line", "Share"),
@@ -272,3 +274,16 @@ def test_a_line_of_many_columns_is_judged_in_linear_time(line: str) -> None:
 def test_furniture_is_recognised_whatever_its_spaces(space: str) -> None:
     assert boilerplate_reason("Share this article on Facebook".replace(" ", space)) == "share line"
     assert boilerplate_reason("Home | World | Sport".replace(" ", space)) == "navigation"
+
+
+def slow_patterns() -> list[tuple[str, str]]:
+    return [(reason, line) for reason, own in RULES["slow"].items() for line in own["patterns"].splitlines()]
+
+
+@pytest.mark.parametrize(("reason", "pattern"), slow_patterns(), ids=[reason for reason, _ in slow_patterns()])
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_line_of_a_slow_pattern_has_a_required_word(reason: str, pattern: str, data: st.DataObject) -> None:
+    short = re.sub(r"\{0,\d{2,}\}", "{0,2}", pattern.replace("<which>", RULES["words"]["which"]))
+    line = data.draw(st.from_regex(re.compile(short), fullmatch=True, alphabet=st.characters(codec="ascii")))
+    assert any(word in line.casefold() for word in RULES["slow"][reason]["words"])
