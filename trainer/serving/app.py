@@ -29,10 +29,19 @@ from trainer.serving.access.limits import BodyLimits
 from trainer.serving.answers import ContentError, answer, assigned
 from trainer.serving.batching import DeadlineError, QueueFullError
 from trainer.serving.corrections import Corrections, CorrectionsRequest, CorrectionsResponse
+from trainer.serving.files import FILE_BODY, FileReader
 from trainer.serving.invocations import read_invocation
 from trainer.serving.monitoring import Metrics
 from trainer.serving.requests import Requests
-from trainer.serving.schemas import Health, PredictRequest, PredictResponse, Refusal, problems_of, refusal
+from trainer.serving.schemas import (
+    DocumentInput,
+    Health,
+    PredictRequest,
+    PredictResponse,
+    Refusal,
+    problems_of,
+    refusal,
+)
 from trainer.serving.served import Served
 
 T = TypeVar("T")
@@ -108,6 +117,19 @@ def _add_predictions(app: FastAPI, served: Served, metrics: Metrics) -> None:
         """Label sentences, or split documents into sentences and label the sentences."""
         work = answer(content, served.current, seconds=PROCESSING_SECONDS)
         response = count(request, await _unless_disconnected(request, work))
+        return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
+
+    reader = FileReader()
+
+    @app.post("/predict/file", responses=_REFUSALS, response_model=PredictResponse, openapi_extra=FILE_BODY)
+    async def predict_file(request: Request) -> Response:
+        """Read a Word or PDF file, split its text into sentences and label the sentences."""
+        found = await reader.read(await request.body())
+        content = PredictRequest(documents=[DocumentInput(text=found.text)])
+        work = answer(content, served.current, seconds=PROCESSING_SECONDS)
+        response = count(request, await _unless_disconnected(request, work))
+        for document in response.documents or ():
+            document.notes = list(found.notes)
         return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
 
     @app.post("/invocations", responses=_REFUSALS, openapi_extra=_INVOCATION_BODY)

@@ -29,10 +29,10 @@ _GATHERING = 0.25, 0.01
 
 
 class QueueFullError(Exception):
-    """Too many texts are waiting. `retry_after` is the estimated time in seconds until the queue has room."""
+    """Too many texts or files are waiting. `retry_after` is the estimated time in seconds until the queue has room."""
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("too many texts are waiting")
+    def __init__(self, retry_after: float, what: str = "texts") -> None:
+        super().__init__(f"too many {what} are waiting")
         self.retry_after = retry_after
 
 

@@ -106,11 +106,15 @@ class SetAside(BaseModel):
 
 
 class DocumentPrediction(BaseModel):
-    """The sentences of a document; `text` is the text that the offsets refer to."""
+    """The sentences of a document; `text` is the text that the offsets refer to.
+
+    `notes` are remarks on the parts of a file that could not be read.
+    """
 
     text: str
     sentences: list[SentencePrediction]
     set_aside: list[SetAside]
+    notes: list[str] | None = None
 
 
 class PredictResponse(BaseModel):

@@ -14,7 +14,17 @@ from trainer.model.model import Model
 from trainer.runs.run import RunResult
 
 TEXTS = ["Norway pledged 40 trucks.", "Rain fell.", "Japan pledged a loan and called for a truce.", "Ça va?"]
-ROUTES = {"/predict", "/invocations", "/codebook", "/health/live", "/health/ready", "/ping", "/version", "/metrics"}
+ROUTES = {
+    "/predict",
+    "/predict/file",
+    "/invocations",
+    "/codebook",
+    "/health/live",
+    "/health/ready",
+    "/ping",
+    "/version",
+    "/metrics",
+}
 
 
 def test_predictions_are_those_of_the_model_in_the_order_of_the_texts(tfidf_model: Model) -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from labels.store import Store
 from tests.end_to_end.server import Server, serving
+from tests.labels.text.parsing.office_samples import word
 from tests.trainer.conftest import TrackedRun
+from tests.trainer.serving.test_files import GUNS
 from trainer.serving.access.keys import KeyFile
 
 pytestmark = pytest.mark.slow
@@ -195,7 +197,10 @@ def test_downloads_and_copy_have_every_sentence_with_its_labels(page: Any) -> No
             "<html><body><article><p>Japan called for a truce, he said.</p></article></body></html>",
             "Japan called",
         ),
-        ("a.pdf", "%PDF", "only .txt and .html files can be opened"),
+        ("a.odt", "PK", "only .txt, .html, .docx and .pdf files can be opened"),
+        ("a.docx", word(GUNS), "The envoy called for a truce."),
+        ("a.docx", word("<w:p/>"), "a.docx: the Word file has no text"),
+        ("a.pdf", b"%PDF" + bytes(9 * 2**20), "a.pdf: the file is larger than 8 MB"),
         ("a.txt", b"\xff\xfe", "not UTF-8 text"),
     ],
 )
@@ -203,6 +208,16 @@ def test_file_is_opened_or_refused(page: Any, name: str, content: str | bytes, s
     data = content if isinstance(content, bytes) else content.encode()
     page.set_input_files("#file", {"name": name, "mimeType": "text/plain", "buffer": data})
     page.wait_for_selector(f"#article :text('{shown}'), #problem:has-text('{shown}')")
+
+
+def test_page_that_the_browser_printed_is_read_and_can_be_labelled_again(page: Any, browser: Any) -> None:
+    printed = browser.new_page()
+    printed.set_content(f"<title>Talks</title><h1>Talks</h1><p>{SENTENCES[0]} {SENTENCES[2]}</p>")
+    page.set_input_files("#file", {"name": "b.PDF", "mimeType": "", "buffer": printed.pdf()})
+    page.wait_for_selector(f"#article :text('{SENTENCES[2]}')")
+    assert page.input_value("#text") == f"Talks\n\n{SENTENCES[0]} {SENTENCES[2]}\n"
+    assert not page.is_visible("#stale")
+    printed.close()
 
 
 def test_refusal_of_the_server_is_shown(page: Any) -> None:

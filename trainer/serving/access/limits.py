@@ -15,7 +15,11 @@ from trainer.serving.schemas import refusal
 MAX_BYTES = 8 * 2**20
 BODY_SECONDS = 10.0
 
-MEDIA_TYPES: Mapping[str, tuple[str, ...]] = {"/invocations": ("application/json", "text/csv")}
+FILE_TYPES = ("application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+MEDIA_TYPES: Mapping[str, tuple[str, ...]] = {
+    "/invocations": ("application/json", "text/csv"),
+    "/predict/file": FILE_TYPES,
+}
 """Accepted media types of request bodies by path; all other paths accept only JSON."""
 
 
@@ -73,7 +77,9 @@ class BodyLimits:
 
     def _too_large(self) -> _RefusedBodyError:
         return _RefusedBodyError(
-            413, "too_large", f"the body is larger than {self._max_bytes:,} bytes. Send fewer texts per request"
+            413,
+            "too_large",
+            f"the body is larger than {self._max_bytes:,} bytes. Send fewer texts per request, or a smaller file",
         )
 
     async def _read(self, receive: Receive) -> bytes | None:

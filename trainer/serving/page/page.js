@@ -30,8 +30,11 @@ const plural = (count, one, several) => `${count} ${count === 1 ? one : several}
 
 // -- requests
 
-async function ask(path, body) {
-  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+const FILE_TYPES = { pdf: "application/pdf", docx: "application/vnd.openxmlformats-officedocument.wordprocessingml.document" };
+const MAX_FILE_BYTES = 8 * 2 ** 20;
+
+async function ask(path, body, type = "application/json") {
+  const options = body && { method: "POST", headers: { "Content-Type": type }, body: type === "application/json" ? JSON.stringify(body) : body };
   const answer = await fetch(path, options).catch(() => {
     throw new Error("The server does not answer. Check the connection and try again.");
   });
@@ -83,13 +86,18 @@ function stale(isStale) {
 async function label() {
   const title = $("title").value.trim(), text = $("text").value;
   if (!text.trim()) return tell("Paste an article first, or open a file.");
+  const isPage = state.html && state.html.shown === text;
+  const input = isPage ? { html: state.html.source } : title ? { title, text } : { text };
+  await labelWith(async () => [await ask("predict", { documents: [input] }), input]);
+}
+
+async function labelWith(answer) {
+  // Shows the answer of the server; `answer` gives it with the input that corrections repeat.
   tell("");
   $("label").disabled = true;
   $("label").textContent = "Labelling …";
   try {
-    const isPage = state.html && state.html.shown === text;
-    const input = isPage ? { html: state.html.source } : title ? { title, text } : { text };
-    const content = await ask("predict", { documents: [input] });
+    const [content, input] = await answer();
     Object.assign(state, { document: content.documents[0], model: content.model_id, input, mayStore: false, isStored: false, pinned: null });
     state.labelled = given();
     $("result").hidden = $("side").hidden = false;
@@ -401,7 +409,8 @@ function fill(text) {
 
 async function open(file) {
   if (!file) return;
-  if (!/\.(txt|html?)$/i.test(file.name)) return tell(`${file.name}: only .txt and .html files can be opened. Save the article as text.`);
+  if (/\.(docx|pdf)$/i.test(file.name)) return openDocument(file);
+  if (!/\.(txt|html?)$/i.test(file.name)) return tell(`${file.name}: only .txt, .html, .docx and .pdf files can be opened. Save the article as text.`);
   let text;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
@@ -412,6 +421,19 @@ async function open(file) {
   fill(text);
   if (/\.html?$/i.test(file.name)) readAsPage(text);
   label();
+}
+
+async function openDocument(file) {
+  if (file.size > MAX_FILE_BYTES) return tell(`${file.name}: the file is larger than 8 MB. Paste its text instead.`);
+  if ($("text").value.trim() && !confirm(`Replace the text with ${file.name}?`)) return;
+  const type = FILE_TYPES[file.name.split(".").pop().toLowerCase()];
+  await labelWith(async () => {
+    const content = await ask("predict/file", file, type).catch(error => { throw new Error(error.message.replace(/^Body: /, `${file.name}: `)); });
+    const { text, notes } = content.documents[0];
+    fill(text);
+    if (notes.length) tell(`${file.name}: ${notes.join("; ")}.`);
+    return [content, { text }];
+  });
 }
 
 function readAsPage(source) { state.html = { shown: $("text").value, source }; }

@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.labels.text.parsing.office_samples import word
 from tests.trainer.serving.application import JSON, Client, with_client
 from tests.trainer.serving.test_app import ROUTES
+from tests.trainer.serving.test_files import DOCX, GUNS
 from trainer.model.model import Model
 from trainer.serving.access.gate import FailedAttempts, is_loopback, is_loopback_host
 from trainer.serving.access.keys import KeyFile
@@ -29,6 +31,8 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def ask(client: Client, path: str, headers: dict[str, str]) -> httpx.Response:
+    if path == "/predict/file":
+        return await client.post(path, content=word(GUNS), headers=DOCX | headers)
     if path in POSTED:
         return await client.post(path, json=POSTED[path], headers=headers)
     return await client.get(path, headers=headers)
