@@ -150,6 +150,7 @@ class Document:
     report real events. `source` is shown to people: it is the name of the file if the data state no source. `origin`
     is the stated provenance; by default, it consists of `source`, `url` and `date`. `former_text` is the text that
     communique 0.1 read from the same file, if it may differ; it only serves to recognise a document in an old store.
+    `kept` has the cells of further columns, by name, if the reader was asked to keep them.
     """
 
     source: str
@@ -161,6 +162,7 @@ class Document:
     synthetic: bool = False
     origin: Origin | None = field(default=None, compare=False)
     former_text: str = field(default="", compare=False, repr=False)
+    kept: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def stated_origin(self) -> Origin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -210,6 +210,26 @@ def progress_bars() -> Iterator[None]:
 
         with progress_to(show):
             yield
+
+
+@contextmanager
+def share_bar(stage: str) -> Iterator[Callable[[float, str], None]]:
+    """Show a bar on standard error for work of which only the finished share is known.
+
+    Yields a function that takes the share, from 0 to 1, and a text to show behind the bar. The bar disappears at the
+    end. Nothing is shown if standard error is not a terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda share, text: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(stage, total=1.0, text="")
+        yield lambda share, text: progress.update(task, completed=share, text=text)
 
 
 def find_codebook(reference: str, store: str) -> Codebook:

@@ -85,7 +85,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     with _draft(path, Path.mkdir) as draft:
         yield draft
         with explained(path):
-            _take_place(draft, path, overwrite=overwrite)
+            take_place(draft, path, overwrite=overwrite)
 
 
 def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Choose another folder.") -> None:
@@ -154,7 +154,8 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "communique"
 
 
-def _take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
+def take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
+    """Move a complete draft folder to `path`, next to it; `overwrite` replaces any folder there."""
     if not path.exists():
         draft.replace(path)
         return

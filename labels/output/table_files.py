@@ -58,23 +58,41 @@ def csv_writer(
     Args:
         path: the final path of the file, for messages.
     """
-    if APOSTROPHES in columns:
-        raise DataError(f"{path}: the column name `{APOSTROPHES}` is reserved. Rename the column.")
     written = 0
     with draft.open("wb") as file:
-        file.write(codecs.BOM_UTF8 if for_spreadsheet else b"")
-        file.write(_line(spreadsheet_header(columns) if for_spreadsheet else columns, DataError.place(path)))
+        file.write(csv_header(columns, path, for_spreadsheet=for_spreadsheet))
 
         def write(rows: Iterable[Row]) -> None:
             nonlocal written
-            for written, row in enumerate(rows, start=written + 1):  # noqa: B020
-                values = [row.get(name) for name in columns]
-                cells = [csv_cell(value) for value in values]
-                if for_spreadsheet:
-                    cells = spreadsheet_cells(columns, cells, values)
-                file.write(_line(cells, DataError.place(path, written)))
+            for line in csv_lines(rows, columns, path, written + 1, for_spreadsheet=for_spreadsheet):
+                file.write(line)
+                written += 1
 
         yield write
+
+
+def csv_header(columns: Sequence[str], path: Path, *, for_spreadsheet: bool = False) -> bytes:
+    """The first line of a CSV file, after the byte order mark of a file for spreadsheets. See `write_csv`."""
+    if APOSTROPHES in columns:
+        raise DataError(f"{path}: the column name `{APOSTROPHES}` is reserved. Rename the column.")
+    line = _line(spreadsheet_header(columns) if for_spreadsheet else columns, DataError.place(path))
+    return codecs.BOM_UTF8 + line if for_spreadsheet else line
+
+
+def csv_lines(
+    rows: Iterable[Row], columns: Sequence[str], path: Path, first: int = 1, *, for_spreadsheet: bool = False
+) -> Iterator[bytes]:
+    """The lines of a CSV file after the header. See `write_csv`.
+
+    Args:
+        first: the number of the first row, for messages.
+    """
+    for number, row in enumerate(rows, start=first):
+        values = [row.get(name) for name in columns]
+        cells = [csv_cell(value) for value in values]
+        if for_spreadsheet:
+            cells = spreadsheet_cells(columns, cells, values)
+        yield _line(cells, DataError.place(path, number))
 
 
 def write_csv_table(path: Path, rows: Sequence[Row]) -> None:

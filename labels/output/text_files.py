@@ -24,9 +24,7 @@ _OURS = re.compile(r"[0-9a-f]{16}\.txt|texts\.json")
 def text_folder(path: Path) -> Iterator[Callable[[str, Document], None]]:
     """Yield a function that writes the text of a document; the folder is replaced when the block ends without an error.
 
-    The function takes a document and the id by which its sentences refer to it. It raises DataError if it has written
-    another text under this id: two texts that differ only in line ends or in the Unicode form of accents have the same
-    id.
+    The function takes a document and the id by which its sentences refer to it; see `write_text`.
 
     Raises:
         DataError: see `check_text_folder`.
@@ -40,8 +38,8 @@ def text_folder(path: Path) -> Iterator[Callable[[str, Document], None]]:
 
         def write(identifier: str, document: Document) -> None:
             nonlocal before
-            if _write_text(draft, identifier, document):
-                index.write(before + json_text(_entry(identifier, document)))
+            if entry := write_text(draft, identifier, document):
+                index.write(before + entry)
                 before = ",\n"
 
         yield write
@@ -59,8 +57,13 @@ def check_text_folder(path: Path) -> None:
     check_folder(path, overwrite=ours, repair="Choose another folder with --texts.")
 
 
-def _write_text(folder: Path, identifier: str, document: Document) -> bool:
-    """Write a text to a new file; returns False if the file already has this text."""
+def write_text(folder: Path, identifier: str, document: Document) -> str:
+    """Write a text to a new file; returns the line of the index, or an empty string if the file already has this text.
+
+    Raises:
+        DataError: the file has another text under this id: two texts that differ only in line ends or in the Unicode
+            form of accents have the same id.
+    """
     file = folder / f"{identifier}.txt"
     try:
         with file.open("x", encoding="utf-8", newline="") as opened:
@@ -68,12 +71,12 @@ def _write_text(folder: Path, identifier: str, document: Document) -> bool:
     except FileExistsError:
         with file.open(encoding="utf-8", newline="") as opened:
             if opened.read() == document.text:
-                return False
+                return ""
         raise DataError(
             f"{document.source}: an earlier document has the same text with other line ends or accents, and therefore "
             f"the same document_id {identifier}. Remove one of the two documents, or leave out --texts."
         ) from None
-    return True
+    return json_text(_entry(identifier, document))
 
 
 def _entry(identifier: str, document: Document) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from labels.records import Annotation, CodebookMigration, Document, Draw, DrawItem, ScoringModel, Sentence
 from labels.store.codebooks import Codebooks, insert_codebooks, insert_migrations
+from labels.store.contents import Contents, Extent
 from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, TextCounts
 from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents
@@ -38,6 +39,7 @@ __all__ = [
     "Draft",
     "Draw",
     "DrawItem",
+    "Extent",
     "Frame",
     "QueuedSentence",
     "Scorable",
@@ -71,6 +73,7 @@ class Store:
     - `scores`: probabilities and embeddings from models
     - `removals`: the list of documents, and documents that were withdrawn
     - `counts`: the progress and speed of annotators
+    - `contents`: all sentences to label, document by document
 
     Raises:
         InputError: the SQLite file is missing or empty and `create` is false; see also `labels.settings.store_url`.
@@ -91,6 +94,7 @@ class Store:
         self.scores = Scores(self._database)
         self.removals = Removals(self._database)
         self.counts = Counts(self._database)
+        self.contents = Contents(self._database)
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ reading continues. `labels.text.sentences` splits the documents into sentences; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,18 +113,25 @@ def read_documents(paths: Iterable[str | Path], reject: Reject) -> Iterator[Docu
         yield from read_file(path, reject)
 
 
-def read_file(path: Path, reject: Reject, text_column: str = "", note: Note = lambda _: None) -> Iterator[Document]:
+def read_file(
+    path: Path,
+    reject: Reject,
+    text_column: str = "",
+    note: Note = lambda _: None,
+    columns: Sequence[str] = (),
+) -> Iterator[Document]:
     """Yield the documents of one file.
 
     Args:
         reject: called with a message if the file or a row cannot be read.
         text_column: the column with the texts of a table; empty for `text`.
         note: called with each remark on how a file was read, such as the separator of a table.
+        columns: the columns of a table that each document keeps in `Document.kept`, where a row has them.
     """
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
             rows = NamedRows(path, ColumnNames(text_column), reject)
-            yield from _row_documents(rows, reject)
+            yield from _row_documents(rows, reject, columns)
             for remark in rows.notes:
                 note(remark)
         else:
@@ -213,7 +220,7 @@ def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) 
             reject(str(error))
 
 
-def _row_documents(rows: NamedRows, reject: Reject) -> Iterator[Document]:
+def _row_documents(rows: NamedRows, reject: Reject, columns: Sequence[str]) -> Iterator[Document]:
     equal = EqualTexts()
     for number, row in rows:
         try:
@@ -221,7 +228,8 @@ def _row_documents(rows: NamedRows, reject: Reject) -> Iterator[Document]:
         except DataError as error:
             reject(str(error))
         else:
-            yield document
+            kept = {name: row[name] for name in columns if name in row}
+            yield replace(document, kept=kept) if kept else document
 
 
 def _row_document(path: Path, number: int, row: Row, equal: EqualTexts) -> Document:
@@ -236,7 +244,8 @@ def _row_document(path: Path, number: int, row: Row, equal: EqualTexts) -> Docum
 
 
 def _document(matter: Matter, text: str, path: Path, place: str, origin: Origin | None = None) -> Document:
-    given = {key: _provenance(key, matter[key], place) for key in _PROVENANCE if _is_given(matter.get(key))}
+    provided = (key for key in _PROVENANCE if _is_given(matter.get(key)))
+    given: dict[str, Any] = {key: _provenance(key, matter[key], place) for key in provided}
     stated = origin or Origin.of(matter)
     if "source" not in given:
         given["source"] = _file_name(path)

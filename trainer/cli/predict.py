@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,21 +14,35 @@ from labels.cli.terminal import (
     TextColumnOption,
     TextsOption,
     console,
-    progress_bars,
+    counted,
+    share_bar,
 )
-from trainer.cli.evaluate import ArtefactArgument, load_model
+from labels.errors import InputError
+from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:
-    from trainer.model.model import Model
-    from trainer.predict import PredictReport
+    from trainer.model.model import Manifest, Model
+    from trainer.predict import PredictReport, Progress
+
+_STOPPED = 130
+"""The exit code of a command that Ctrl-C ended, as shells give it."""
 
 
 def predict(
     artefact: ArtefactArgument,
-    inputs: Annotated[
-        list[Path], typer.Argument(help="Files and folders to read: txt, md, html, docx, pdf, jsonl, csv, parquet.")
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "--output",
+            "-o",
+            help="File to write: .jsonl, .csv or .parquet; with --engine ray, a folder of Parquet files.",
+        ),
     ],
-    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="File to write: .jsonl, .csv or .parquet.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders and patterns to read: txt, md, html, docx, pdf, jsonl, csv, parquet."),
+    ] = None,
     split: Annotated[
         bool, typer.Option(help="Split texts into sentences; with --no-split, every text is one sentence.")
     ] = True,
@@ -36,34 +51,77 @@ def predict(
     text_column: TextColumnOption = "",
     for_spreadsheet: SpreadsheetOption = False,
     texts: TextsOption = None,
+    columns: Annotated[
+        str, typer.Option("--columns", help="Columns of tables to keep, separated by commas.", metavar="NAMES")
+    ] = "",
+    by: Annotated[
+        Literal["sentence", "document"],
+        typer.Option("--by", help="With document, also write one row per document to STEM.documents.SUFFIX."),
+    ] = "sentence",
+    store: Annotated[
+        str, typer.Option("--store", help="Label the sentences of this label store instead of files.", metavar="STORE")
+    ] = "",
+    workers: Annotated[int, typer.Option("--workers", help="Number of processes, each with the model.")] = 1,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin again instead of continuing an interrupted run.")
+    ] = False,
 ) -> None:
-    """Label every sentence of a corpus of any size; writes one row per sentence, with labels and probabilities."""
-    from trainer.predict import predict_files
+    """Label every sentence of a corpus of any size; writes one row per sentence, with labels and probabilities.
 
-    model = load_model(artefact)
-    with progress_bars():
-        report = predict_files(
-            model,
-            inputs,
-            output,
-            split=split,
-            keep_boilerplate=keep_boilerplate,
-            keep_quotes=keep_quotes,
-            for_spreadsheet=for_spreadsheet,
-            texts=texts,
-            text_column=text_column,
-        )
-    print_predicted(report, model, output, texts)
+    After an interruption, even a kill or a full disk, the same command continues where it was.
+    """
+    from trainer.model.model import read_manifest
+    from trainer.predict import Interrupted, predict_files
+    from trainer.predict.writing import documents_output
+    from trainer.runs.tracking.registry import fetch_artefact
+
+    if not inputs and not store:
+        raise InputError("There is nothing to label. Name files or folders, or a label store with --store.")
+    folder = fetch_artefact(artefact)
+    try:
+        with share_bar("Predicting") as show:
+            report = predict_files(
+                folder,
+                inputs or [],
+                output,
+                split=split,
+                keep_boilerplate=keep_boilerplate,
+                keep_quotes=keep_quotes,
+                text_column=text_column,
+                for_spreadsheet=for_spreadsheet,
+                texts=texts,
+                columns=[name.strip() for name in columns.split(",") if name.strip()],
+                by=by,
+                store=store or None,
+                workers=workers,
+                restart=restart,
+                watch=lambda progress: show(progress.share, _pace(progress)),
+            )
+    except Interrupted as stopped:
+        console.print(f"Interrupted. {stopped.sentences:,} sentences are kept: the same command continues after them.")
+        raise typer.Exit(_STOPPED) from None
+    print_predicted(report, read_manifest(folder), output, texts)
+    if by == "document":
+        console.print(f"One row per document is in {documents_output(output)}.")
 
 
-def print_predicted(report: PredictReport, model: Model, output: Path, texts: Path | None = None) -> None:
+def _pace(progress: Progress) -> str:
+    left = timedelta(seconds=round(progress.seconds_left))
+    return f"{progress.sentences:,} sentences, {progress.rate:,.0f}/s, {left} left"
+
+
+def print_predicted(report: PredictReport, model: Model | Manifest, output: Path, texts: Path | None = None) -> None:
     """Print the counts of documents, sentences, boilerplate and labels, and the inputs left out."""
+    from trainer.predict.writing import rejects_output
+
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
     if more := report.left_out - len(report.rejected):
         console.print(f"Left out: {more:,} more files or rows, for similar reasons.", style="yellow")
     for note in report.notes:
         console.print(f"Note: {note}.")
+    if report.continued:
+        console.print(f"Continued an interrupted run, which had labelled {counted(report.continued, 'sentence')}.")
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
     console.print(
         f"{report.documents} documents, {report.sentences} sentences labelled; "
@@ -72,4 +130,20 @@ def print_predicted(report: PredictReport, model: Model, output: Path, texts: Pa
     for label in model.labels:
         if assigned := report.assigned[label]:
             console.print(f"  {label:<24} {assigned:>6}  {assigned / report.sentences:6.1%}")
-    console.print(f"Written to {output}{f', the texts of the documents to {texts}' if texts else ''}.")
+    if report.repeated:
+        console.print(f"Repeated sentences, predicted once: {report.repeated:,} ({_share(report)}).")
+    console.print(f"Written to {output}{f', the texts of the documents to {texts}' if texts else ''}{_speed(report)}.")
+    if report.left_out:
+        console.print(f"All files and rows that were left out are listed in {rejects_output(output)}.")
+
+
+def _share(report: PredictReport) -> str:
+    return f"{report.repeated / report.sentences:.1%}"
+
+
+def _speed(report: PredictReport) -> str:
+    """The duration and the rate of this call; nothing for a call too short to have a rate."""
+    if report.seconds < 1:
+        return ""
+    rate = (report.sentences - report.continued) / report.seconds
+    return f" in {timedelta(seconds=round(report.seconds))} ({rate:,.0f} sentences/s)"

@@ -27,6 +27,9 @@ STAMP = "communique"
 PREDICTED = frozenset({"sentence_id", "start", "end", "model_id", "codebook_hash"})
 """The columns by which a row of `predict` is recognised."""
 
+PREDICTED_DOCUMENTS = frozenset({"document_id", "sentences", "model_id", "codebook_hash"})
+"""The columns by which a row of `predict --by document` is recognised."""
+
 Numbered = tuple[int, Row]
 """Pairs of a row and its number in the file."""
 

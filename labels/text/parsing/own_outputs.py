@@ -14,7 +14,7 @@ from typing import Any
 from labels.errors import DataError
 from labels.output.folders import OUTPUT_MARKS
 from labels.output.text_files import INDEX
-from labels.text.labelled.exported import PREDICTED, STAMP
+from labels.text.labelled.exported import PREDICTED, PREDICTED_DOCUMENTS, STAMP
 from labels.text.rows import ROW_SUFFIXES, read_rows
 
 _MLFLOW = ("mlruns", "mlartifacts")
@@ -30,11 +30,13 @@ _FOLDERS: dict[str, tuple[str, frozenset[str]]] = {
 }
 """File that marks a folder -> the contents of the folder, and the keys that the file must have."""
 _COLUMNS = {
-    "predictions": (PREDICTED, {"example_id", "gold", "split"}),
+    "predictions": (PREDICTED, PREDICTED_DOCUMENTS, {"example_id", "gold", "split"}),
     "exported annotations": ({STAMP}, {"event_id", "sentence_id"}, {"codebook"}, {"codebook_migration"}),
     "doubtful labels": ({"sentence_id", "suggested", "score", "reason"},),
 }
 """Kind of table -> sets of columns; a table of this kind has all columns of one set."""
+REJECTED = {"file", "row", "reason"}
+"""The keys of a line of `OUT.rejects.jsonl`, the files and rows that `predict` left out; there are no other keys."""
 
 
 def own_folder(folder: Path) -> str:
@@ -53,6 +55,8 @@ def own_table(path: Path) -> str:
         _, row = next(iter(read_rows(path)), (0, {}))
     except DataError:  # reported when the file is read
         return ""
+    if set(row) == REJECTED:
+        return "rows that predict left out"
     # A first line with a codebook has no text; documents may have a column `codebook` of their own.
     given = set(row) - ({"codebook", "codebook_migration"} if "text" in row else set())
     given |= set(meta) & {STAMP} if isinstance(meta := row.get("meta"), dict) else set()  # Prodigy keeps it there

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trainer.data.corpus import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.environment import shipped
     from trainer.evaluation.report import Report
+    from trainer.predict.bulk import predict_files
     from trainer.runs.estimator import Classifier
     from trainer.runs.kinds import (
         CascadeClassifier,
@@ -57,6 +58,7 @@ __all__ = [
     "load_gold",
     "load_starter_corpus",
     "measure_agreement",
+    "predict_files",
     "read_sentences",
     "shipped",
     "train_test_split",
@@ -76,6 +78,7 @@ _PLACES = {
     ),
     "trainer.environment": ("shipped",),
     "trainer.evaluation.report": ("Report",),
+    "trainer.predict.bulk": ("predict_files",),
     "trainer.runs.estimator": ("Classifier",),
     "trainer.runs.kinds": tuple(name for name in __all__ if name.endswith("Classifier") and name != "Classifier"),
 }

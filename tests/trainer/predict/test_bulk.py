@@ -3,25 +3,28 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError
-from labels.records import Document, Origin, sentence_id
+from labels.errors import CommuniqueError, DataError
+from labels.records import Document, Origin, Sentence, sentence_id
+from labels.store import Store
+from labels.store.documents import ingest
 from labels.text.rows import read_rows
 from labels.text.sentences import split_sentences, whole_sentence
-from tests.conftest import make_examples, progress_reports
-from trainer.calibration.calibration import Calibration, LabelCalibration
-from trainer.classifiers.baselines import KeywordsClassifier
-from trainer.config.models import KeywordsSection
+from tests.conftest import progress_reports
+from tests.trainer.conftest import TrackedRun
 from trainer.model.model import Model
-from trainer.predict import SAID, predict_files, predict_rows
+from trainer.predict import SAID, Progress, bulk, predict_files, predict_rows
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
 
@@ -43,15 +46,6 @@ COLUMNS = [
     "heading",
 ]
 SUFFIXES = [".jsonl", ".csv", ".parquet"]
-
-
-@pytest.fixture
-def model(codebook: Codebook) -> Model:
-    """Cues with thresholds between the rates of no cue and one."""
-    classifier = KeywordsClassifier(codebook, KeywordsSection(kind="keywords"), seed=1).fit(make_examples(60), [])
-    without, one = classifier.rates_[:, 0], classifier.rates_[:, 1]
-    thresholds = [LabelCalibration("none", 0, 0, threshold=float(t)) for t in (without + one) / 2]
-    return Model(codebook, classifier, Calibration(False, tuple(thresholds)))
 
 
 @pytest.fixture
@@ -401,3 +395,229 @@ def test_what_an_earlier_call_left_in_a_folder_is_not_read_again(model: Model, i
     (isolated / "news" / "one.txt").write_text(ARTICLE, encoding="utf-8")
     reports = [predict_files(model, [Path("news")], Path("news/tagged.jsonl")) for _ in range(2)]
     assert [(report.documents, report.sentences) for report in reports] == [(1, 3), (1, 3)]
+
+
+# -- inputs
+
+
+def test_a_pattern_finds_files_in_folders_once(model: Model, isolated: Path) -> None:
+    for name in ("a.txt", "deep/b.txt", "deep/c.md"):
+        (isolated / "news" / name).parent.mkdir(parents=True, exist_ok=True)
+        (isolated / "news" / name).write_text(f"Oslo pledged {name}.", encoding="utf-8")
+    predict_files(model, ["news/**/*.txt", "news/a.t?t"], "out.jsonl")
+    assert [row["source"] for row in read_back(Path("out.jsonl"))] == ["a.txt", "b.txt"]
+    with pytest.raises(DataError, match=r"^news/\*\.csv: no file or folder matches this pattern"):
+        predict_files(model, ["news/*.csv"], "out.jsonl")
+
+
+def test_a_single_path_instead_of_a_list_is_refused(model: Model, article: Path) -> None:
+    with pytest.raises(DataError, match="inputs is a single path"):
+        predict_files(model, article, "out.jsonl")  # type: ignore[arg-type]
+
+
+def test_a_folder_of_parquet_parts_is_read_but_for_the_broken_part(model: Model, isolated: Path) -> None:
+    (isolated / "set").mkdir()
+    for part in range(3):
+        pq.write_table(pa.table({"text": [f"Oslo pledged item {part}."]}), f"set/part-{part}.parquet")
+    Path("set/part-1.parquet").write_bytes(Path("set/part-1.parquet").read_bytes()[:-7])
+    Path("set/_SUCCESS").touch()
+    report = predict_files(model, ["set"], "out.parquet")
+    assert [row["text"] for row in read_back(Path("out.parquet"))] == ["Oslo pledged item 0.", "Oslo pledged item 2."]
+    assert report.left_out == 1
+    assert "set/part-1.parquet: the file cannot be read as Parquet" in report.rejected[0]
+
+
+def test_what_is_left_out_is_listed_in_a_file(model: Model, corpus: Path) -> None:
+    report = predict_files(model, [corpus], "out.jsonl")
+    lines = [json.loads(line) for line in Path("out.jsonl.rejects.jsonl").read_text("utf-8").splitlines()]
+    assert [(line["file"], line["row"]) for line in lines] == [(f"{corpus}/a.jsonl", 8), (f"{corpus}/a.jsonl", 24)]
+    assert lines[0]["reason"].startswith("this line is not valid JSON")
+    assert lines[1]["reason"] == "`text` is empty. Add the text or remove the row."
+    assert report.left_out == 2
+    (corpus / "a.jsonl").unlink()
+    predict_files(model, [corpus], "out.jsonl")
+    assert not Path("out.jsonl.rejects.jsonl").exists()
+
+
+def test_outputs_in_the_input_folder_are_not_read(model: Model, corpus: Path) -> None:
+    reports = [predict_files(model, [corpus], corpus / "out.jsonl", by="document") for _ in range(2)]
+    first, second = (report.to_json() | {"notes": []} for report in reports)
+    assert first == second
+    found = predict_files(model, [corpus], "other.jsonl")
+    assert found.documents == reports[0].documents
+    assert any("rows that predict left out" in note for note in found.notes)
+
+
+# -- repeats, columns, documents
+
+
+def test_repeated_sentences_are_predicted_once(model: Model, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    predict = Model.predict_proba
+    monkeypatch.setattr(Model, "predict_proba", lambda self, texts: asked.extend(texts) or predict(self, texts))
+    report = predict_files(model, [corpus], "out.jsonl")
+    rows = read_back(Path("out.jsonl"))
+    assert len(asked) == len(set(asked)) == report.sentences - report.repeated
+    assert sorted(set(asked)) == sorted({row["text"] for row in rows})
+    assert all(row["labels"] == (["aid"] if "pledged" in row["text"] else row["labels"]) for row in rows)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_columns_are_kept(model: Model, corpus: Path, suffix: str) -> None:
+    predict_files(model, [corpus], f"out{suffix}", columns=["speaker", "page"])
+    rows = read_back(Path(f"out{suffix}"))
+    as_text = suffix != ".jsonl"
+    assert [name for name in rows[0] if name != "probabilities"][-2:] == ["speaker", "page"]
+    assert (rows[0]["speaker"], rows[0]["page"]) == ("Speaker 0", "0" if as_text else 0)
+    assert rows[-1]["speaker"] == ("" if suffix == ".csv" else None)  # of an article, which has no columns
+
+
+def test_columns_of_parquet_files_keep_their_types(model: Model) -> None:
+    day = datetime(2024, 5, 1, tzinfo=UTC).date()
+    table = {"text": ["Oslo pledged fuel."], "n": [3], "day": [day], "tags": [["a", "b"]]}
+    pq.write_table(pa.table(table), "in.parquet")
+    predict_files(model, ["in.parquet"], "out.parquet", columns=["n", "day", "tags"])
+    predict_files(model, ["in.parquet"], "out.jsonl", columns=["n", "day", "tags"])
+    (row,) = read_back(Path("out.parquet"))
+    assert (row["n"], row["day"], row["tags"]) == (3, day, '["a", "b"]')
+    (row,) = read_back(Path("out.jsonl"))
+    assert (row["n"], row["day"], row["tags"]) == (3, "2024-05-01", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("speeker", r"--columns speeker: no input has a column `speeker` \(did you mean 'speaker'\?\)\. The columns"),
+        ("text", "--columns text: the output has a column `text` of its own"),
+    ],
+)
+def test_columns_that_cannot_be_kept_are_refused_before_work(
+    model: Model, corpus: Path, name: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        predict_files(model, [corpus], "out.csv", columns=["page", name])
+    assert [path.name for path in Path().iterdir()] == ["news"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_documents_get_a_row_each(model: Model, suffix: str) -> None:
+    Path("news").mkdir()
+    Path("news/a.txt").write_text(f"---\ntitle: Fuel\ndate: 2024-05-01\n---\n{ARTICLE}", encoding="utf-8")
+    Path("news/b.txt").write_text("Share this article\n", encoding="utf-8")
+    predict_files(model, ["news"], f"out{suffix}", by="document")
+    first, second = read_documents(Path(f"out.documents{suffix}"))
+    rows = read_back(Path(f"out{suffix}"))
+    assert first["document_id"] == rows[0]["document_id"]
+    assert (first["title"], first["date"], first["sentences"], first["labels"]) == (
+        *("Fuel", "2024-05-01", 3),
+        ["aid", "truce"],
+    )
+    assert first["shares"] == pytest.approx({"aid": 1 / 3, "truce": 1 / 3}, abs=1e-6)
+    highest = {label: max(row["probabilities"][label] for row in rows) for label in ("aid", "truce")}
+    assert first["probabilities"] == pytest.approx(highest, abs=1e-6)
+    assert (second["sentences"], second["labels"]) == (0, [])
+    assert second["shares"] == second["probabilities"] == {"aid": None, "truce": None}
+
+
+def read_documents(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file with one row per document, in the shape of JSONL."""
+    if path.suffix != ".csv":
+        return read_back(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    for row in rows:
+        row["sentences"], row["labels"] = int(row["sentences"]), row["labels"].split("|") if row["labels"] else []
+        for name, prefix in (("shares", "share:"), ("probabilities", "p:")):
+            own = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
+            row[name] = {label: float(value) if value else None for label, value in own.items()}
+    return rows
+
+
+def test_progress_tells_share_rate_and_time_left(model: Model, corpus: Path) -> None:
+    seen: list[Progress] = []
+    report = predict_files(model, [corpus], "out.csv", watch=seen.append)
+    shares = [progress.share for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert 0 < shares[0] < 0.5
+    assert (seen[-1].sentences, seen[-1].seconds_left) == (report.sentences, 0)
+    assert all(progress.rate > 0 and progress.seconds_left > 0 for progress in seen[:-1])
+
+
+# -- a store
+
+
+def test_a_store_is_predicted_document_by_document(model: Model, corpus: Path, isolated: Path) -> None:
+    with Store(isolated / "s.db") as store:
+        ingest(store, [corpus])
+        removed = next(iter(store.documents.sentences())).document_id
+        store.removals.remove([removed])
+        expected = [one for one in store.documents.sentences() if not one.boilerplate]
+    report = predict_files(model, [], "out.jsonl", store=isolated / "s.db", by="document", texts=Path("texts"))
+    rows = read_back(Path("out.jsonl"))
+    assert [row["sentence_id"] for row in rows] == [one.id for one in expected]
+    assert removed not in {row["document_id"] for row in rows}
+    assert (report.sentences, report.documents) == (len(expected), len(read_documents(Path("out.documents.jsonl"))))
+    assert all(text_of(Path("texts"), row)[row["start"] : row["end"]] == row["text"] for row in rows)
+
+
+def test_sentences_of_an_import_without_documents_are_predicted_too(model: Model, isolated: Path) -> None:
+    with Store(isolated / "s.db") as store:
+        store.add_annotated([Sentence("d1", 5, 23, "Oslo pledged fuel.")], [])
+    predict_files(model, [], "out.jsonl", store=isolated / "s.db")
+    (row,) = read_back(Path("out.jsonl"))
+    assert (row["document_id"], row["start"], row["text"], row["labels"]) == ("d1", 5, "Oslo pledged fuel.", ["aid"])
+
+
+def test_a_store_with_files_or_without_sentences_is_refused(model: Model, article: Path, isolated: Path) -> None:
+    with pytest.raises(DataError, match="Leave out the input files"):
+        predict_files(model, [article], "out.jsonl", store="s.db")
+    Store(isolated / "s.db").close()
+    with pytest.raises(DataError, match=r"s\.db: this store has no sentences to label"):
+        predict_files(model, [], "out.jsonl", store=isolated / "s.db")
+
+
+# -- processes
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_write_the_same_bytes(
+    corpus: Path, tracked_run: TrackedRun, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    artefact = tracked_run.result.artefact
+    alone = predict_files(artefact, [corpus], "alone.csv", by="document")
+    monkeypatch.setattr(bulk, "PROCESS_FROM", 0)
+    together = predict_files(artefact.parent, [corpus], "out.csv", by="document", workers=workers)
+    assert Path("out.csv").read_bytes() == Path("alone.csv").read_bytes()
+    assert Path("out.documents.csv").read_bytes() == Path("alone.documents.csv").read_bytes()
+    assert together.repeated == alone.repeated > 0
+
+
+def test_an_error_in_a_process_is_one_line(model: Model, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PROCESS_FROM", 0)
+    bad = {"text": "Oslo pledged fuel.", "speaker": "a\0b"}
+    Path("in.jsonl").write_text(json.dumps(bad) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^out\.csv:1: the cell 'a\\x00b' contains a NUL character"):
+        predict_files(model, ["in.jsonl"], "out.csv", columns=["speaker"])
+
+
+def test_a_process_that_is_killed_is_one_line(model: Model, article: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PROCESS_FROM", 0)
+    predict = Model.predict_proba
+
+    def kill(self: Model, texts: Sequence[str]) -> Any:
+        (child,) = psutil.Process().children()
+        child.kill()
+        child.wait()
+        return predict(self, texts)
+
+    monkeypatch.setattr(Model, "predict_proba", kill)
+    with pytest.raises(CommuniqueError, match="A worker process ended unexpectedly"):
+        predict_files(model, [article], "out.csv")
+    assert [path.name for path in Path().iterdir()] == ["article.txt"]
+
+
+@pytest.mark.parametrize(("workers", "message"), [(0, "at least one process"), (2, "Save the model, and pass its")])
+def test_a_number_of_workers_that_cannot_be_is_refused(model: Model, article: Path, workers: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        predict_files(model, [article], "out.csv", workers=workers)

@@ -1,0 +1,197 @@
+"""Desks in this process or in processes of their own, and the results that they promise.
+
+A desk process is a fresh interpreter, not a fork: a fork of a process in which torch
+has started threads can hang, and `multiprocessing` would run the caller's script again.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+from labels.errors import CommuniqueError, DataError
+from trainer.model.model import Model
+from trainer.predict.desk import Desk, Duties
+
+
+class Crew(Protocol):
+    """One or more desks. The calls of a block go to the same desk; results arrive in the order of the calls to a desk.
+
+    `depth` is the number of blocks that may be in work at the same time.
+    """
+
+    depth: int
+
+    def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
+        """Call a method of the desk of a block; the future has the result or the error."""
+
+    def close(self) -> None:
+        """End the desks; results that are not there yet never come."""
+
+
+class LocalCrew:
+    """A single desk in this process: every call is finished when it returns."""
+
+    depth = 1
+
+    def __init__(self, duties: Duties) -> None:
+        self._desk = Desk(duties)
+
+    def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
+        """Call the method at once."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(getattr(self._desk, method)(*arguments))
+        except CommuniqueError as error:
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        """Do nothing: there is no process."""
+
+
+class ProcessCrew:
+    """Desks in processes of their own.
+
+    Args:
+        count: the number of processes.
+        artefact: the folder of the model that each desk opens; None if the desks only split and render.
+    """
+
+    def __init__(self, duties: Duties, count: int = 1, artefact: Path | None = None) -> None:
+        self.depth = 3 * count
+        self._desks: list[_Remote] = []
+        try:
+            self._desks += (_Remote(duties, artefact, count) for _ in range(count))
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
+        """Send the call to the process of the block."""
+        return self._desks[block % len(self._desks)].call(method, arguments)
+
+    def close(self) -> None:
+        """End the processes."""
+        for desk in self._desks:
+            desk.close()
+
+
+class _Remote:
+    """A desk process, with a thread that sends calls and a thread that receives results.
+
+    Both are needed: a pipe is full after a few hundred kilobytes, and two processes that only send would wait for each
+    other forever.
+    """
+
+    def __init__(self, duties: Duties, artefact: Path | None, count: int) -> None:
+        ours, theirs = socket.socketpair()
+        code = f"from trainer.predict.crew import serve; serve({theirs.fileno()})"
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", code], pass_fds=[theirs.fileno()], env=_environment(count), stdin=subprocess.DEVNULL
+        )
+        theirs.close()
+        self._connection = Connection(ours.detach())
+        self._calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        for work in (self._send, self._receive):
+            threading.Thread(target=work, daemon=True).start()
+        self._calls.put((duties, artefact))
+
+    def call(self, method: str, arguments: Sequence[Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._results.put(future)
+        self._calls.put((method, tuple(arguments)))
+        if self._ended.is_set():
+            self._fail()
+        return future
+
+    def _send(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                self._connection.send(call)
+            except (OSError, ValueError):  # the process ended, which `_receive` reports
+                return
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                error, result = self._connection.recv()
+            except (EOFError, OSError, TypeError):  # TypeError: closed by this process in the meantime
+                self._ended.set()
+                self._fail()
+                return
+            future = self._results.get()
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def _fail(self) -> None:
+        while True:
+            try:
+                future = self._results.get_nowait()
+            except queue.Empty:
+                return
+            future.set_exception(
+                CommuniqueError(
+                    "A worker process ended unexpectedly, perhaps because the memory is full. Use fewer --workers."
+                )
+            )
+
+    def close(self) -> None:
+        self._calls.put(None)
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+
+def _environment(count: int) -> dict[str, str]:
+    """The environment of a desk: the import path of this process, and its share of the processor cores."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    threads = max(1, len(os.sched_getaffinity(0)) // count)
+    return {"OMP_NUM_THREADS": str(threads)} | os.environ | {"PYTHONPATH": path}
+
+
+def work(connection: Connection) -> None:
+    """Answer the calls on a connection until it is closed: pairs of an error or None, and the result."""
+    # The first process of the group decides what an interrupt means, and then closes the connection.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    duties, artefact = connection.recv()
+    desk: Desk | None = None
+    while True:
+        method, arguments = connection.recv()
+        try:
+            desk = desk or Desk(duties, Model.load(artefact) if artefact else None)
+            answer: tuple[Exception | None, Any] = None, getattr(desk, method)(*arguments)
+        except CommuniqueError as error:
+            answer = _portable(error), None
+        connection.send(answer)
+
+
+def _portable(error: CommuniqueError) -> CommuniqueError:
+    """The error as one that every process can build from its message."""
+    return DataError(str(error)) if isinstance(error, DataError) else CommuniqueError(str(error))
+
+
+def serve(descriptor: int) -> None:
+    """Run a desk on an inherited socket."""
+    from trainer.environment import silence_libraries
+
+    silence_libraries()
+    with Connection(descriptor) as connection:
+        try:
+            work(connection)
+        except (EOFError, OSError):  # the other process has finished
+            return
