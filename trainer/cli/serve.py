@@ -46,6 +46,9 @@ def serve(
         typer.Option("--corrections", help="Accept corrections from the page; they need a key with scope `correct`."),
     ] = False,
     store: StoreOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Compare the received sentences with the model's profile: alarm in /drift.")
+    ] = False,
     max_batch: Annotated[
         int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call of the model.")
     ] = 64,
@@ -70,6 +73,7 @@ def serve(
         origins=tuple(allow_origin or ()),
         max_batch=max_batch,
         store=load_settings(store=store).store if corrections else "",
+        watch=watch,
     )
     run_server(source, options, _announce)
 

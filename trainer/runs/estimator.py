@@ -30,7 +30,7 @@ from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import exact_match
 from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, save_artefact
-from trainer.runs.evaluate import calibration_shortfalls, codebook_reference, evaluate_model
+from trainer.runs.evaluate import calibration_shortfalls, codebook_reference, evaluate_model, predict_examples
 from trainer.runs.run import fit_model, fitted_manifest
 from trainer.runs.tracking.registry import fetch_artefact
 
@@ -123,7 +123,8 @@ class Classifier(_Parameters):
         examples = build_examples(texts, labelling.label_sets(y), groups)
         dataset = dataset_of(examples, labelling.codebook, experiment, "y")
         fitted = fit_model(experiment, dataset)
-        manifest = fitted_manifest(experiment, dataset, fitted)
+        validation = predict_examples(fitted.model, dataset.parts["validation"])
+        manifest = fitted_manifest(experiment, dataset, fitted, validation)
         # Stored with the model, so that a loaded estimator predicts in the form in which `y` was written.
         written = {_LABELLING: {"form": labelling.form, "classes": list(labelling.classes)}}
         self._adopt(fitted.model, manifest.model_copy(update={"details": manifest.details | written}), labelling)

@@ -35,6 +35,7 @@ from trainer.data.splits import make_split
 from trainer.environment import silence_libraries
 from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact
+from trainer.model.profile import make_profile
 from trainer.runs.evaluate import (
     calibration_shortfalls,
     codebook_reference,
@@ -242,14 +243,14 @@ def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, dra
     artefact = draft / "artefact"
     artefact.mkdir()
     # Saved before it is evaluated: the report contains the model's id, which is a digest of the saved files.
-    content = fitted_manifest(experiment, dataset, fitted)
+    # Validation decides between models (leaderboard, champion), and `export` checks exported models on these rows.
+    validation = predict_examples(fitted.model, dataset.parts["validation"])
+    content = fitted_manifest(experiment, dataset, fitted, validation)
     manifest = save_artefact(artefact, content, dataset.codebook, fitted.model.classifier)
     model = replace(fitted.model, manifest=manifest)
     dataset.split.save(draft / "split.json")
     outcome, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
     test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
-    # Validation decides between models (leaderboard, champion), and `export` checks exported models on these rows.
-    validation = predict_examples(model, dataset.parts["validation"])
     report = report.extended(
         **_context(experiment, dataset, model, manifest),
         artefact_bytes=folder_size(artefact),
@@ -281,9 +282,21 @@ def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: M
     }
 
 
-def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) -> Manifest:
-    """Return the manifest of a fitted model; the digests of its files are added when the artefact is saved."""
+def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted, validation: Predicted) -> Manifest:
+    """Return the manifest of a fitted model; the digests of its files are added when the artefact is saved.
+
+    Args:
+        validation: the model's predictions for the validation part.
+    """
     codebook, model = dataset.codebook, fitted.model
+    profile = make_profile(
+        [example.text for example in dataset.parts["train"]],
+        [example.text for example in validation.examples],
+        [example.document_id for example in validation.examples],
+        codebook.label_names,
+        validation.probabilities.astype(np.float32),
+        validation.predicted,
+    )
     return Manifest(
         kind=experiment.model.kind,
         labels=codebook.label_names,
@@ -301,4 +314,5 @@ def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted) ->
         calibration=model.calibration,
         thresholds=dict(zip(codebook.label_names, map(float, model.calibration.thresholds), strict=True)),
         packages=package_versions(),
+        profile=profile.model_dump(mode="json") if profile else None,
     )

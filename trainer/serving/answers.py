@@ -63,6 +63,8 @@ async def answer(request: PredictRequest, serving: Serving, *, seconds: float) -
         split = await asyncio.to_thread(_split_all, request.documents)
         texts = [sentence.text for document in split for sentence in document.sentences]
     probabilities = await serving.batcher.predict_proba(texts, seconds=seconds) if texts else _no_rows(model)
+    documents = [texts] if split is None else [[s.text for s in document.sentences] for document in split]
+    serving.observe(documents, probabilities)
     predictions = [
         Prediction(labels=list(labels), probabilities=_named(model.labels, row, request.top_k))
         for labels, row in zip(label_sets(model, probabilities, request.thresholds), probabilities, strict=True)

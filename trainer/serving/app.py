@@ -29,6 +29,7 @@ from trainer.serving.access.limits import BodyLimits
 from trainer.serving.answers import ContentError, answer, assigned
 from trainer.serving.batching import DeadlineError, QueueFullError
 from trainer.serving.corrections import Corrections, CorrectionsRequest, CorrectionsResponse
+from trainer.serving.drift.watch import Drift, Watch
 from trainer.serving.files import FILE_BODY, FileReader
 from trainer.serving.invocations import read_invocation
 from trainer.serving.monitoring import Metrics
@@ -83,6 +84,8 @@ def create_app(
     )
     _add_predictions(app, served, metrics)
     _add_state(app, served, metrics, corrections is not None)
+    if served.watch is not None:
+        _add_drift(app, served, served.watch)
     if corrections is not None:
         _add_corrections(app, served, corrections)
     _add_refusals(app)
@@ -210,6 +213,16 @@ def _add_state(app: FastAPI, served: Served, metrics: Metrics, accepts_correctio
         """Return the metrics for Prometheus."""
         metrics.queue.set(served.current.batcher.waiting)
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_drift(app: FastAPI, served: Served, watch: Watch) -> None:
+    @app.get("/drift", responses=_REFUSALS)
+    async def drift() -> Drift:
+        """Compare the sentences received so far with the reference of the model."""
+        model = served.current.model
+        if found := await watch.report(model):
+            return found
+        raise HTTPException(409, f"model {model.id} has no profile to compare sentences with. Train it again")
 
 
 def _add_refusals(app: FastAPI) -> None:

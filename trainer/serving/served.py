@@ -19,6 +19,7 @@ import numpy as np
 from labels.errors import ArtefactError, CommuniqueError
 from trainer.model.model import Model
 from trainer.serving.batching import MAX_BATCH, Batcher
+from trainer.serving.drift.watch import Observe, Watch
 from trainer.serving.monitoring import Metrics
 
 logger = logging.getLogger("communique.serving")
@@ -77,10 +78,11 @@ def check_model(model: Model) -> None:
 
 @dataclass(frozen=True)
 class Serving:
-    """A model with its batcher."""
+    """A model with its batcher, and the function to call with each answer."""
 
     model: Model
     batcher: Batcher
+    observe: Observe
 
 
 class Served:
@@ -90,6 +92,7 @@ class Served:
         model: the model to start with, loaded from `source`.
         poll_seconds: time between checks whether `source` refers to another model; 0 to check only on request.
         max_batch: maximum number of texts per call of the model.
+        watch: watches the answers for a drift; None for no watch.
     """
 
     def __init__(
@@ -100,11 +103,13 @@ class Served:
         *,
         poll_seconds: float = 10.0,
         max_batch: int = MAX_BATCH,
+        watch: Watch | None = None,
     ) -> None:
         self._source = source
         self._metrics = metrics
         self._poll_seconds = poll_seconds
         self._max_batch = max_batch
+        self.watch = watch
         self._version = source.version()
         self._reloading = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
@@ -115,6 +120,8 @@ class Served:
     def start(self) -> None:
         """Start answering. Call this inside a running event loop."""
         self.current.batcher.start()
+        if self.watch is not None:
+            self.watch.start()
         if self._poll_seconds:
             self._poll = asyncio.create_task(self._watch())
 
@@ -125,6 +132,8 @@ class Served:
             with suppress(asyncio.CancelledError):
                 await self._poll
         await asyncio.gather(self._retire(self.current), *self._retired)
+        if self.watch is not None:
+            await self.watch.stop()
 
     async def reload(self) -> bool:
         """Load the model again and answer with it from now on; returns whether this succeeded.
@@ -152,9 +161,8 @@ class Served:
         return True
 
     def _serving(self, model: Model) -> Serving:
-        return Serving(
-            model, Batcher(model.predict_proba, max_batch=self._max_batch, observe=self._metrics.batch.observe)
-        )
+        batcher = Batcher(model.predict_proba, max_batch=self._max_batch, observe=self._metrics.batch.observe)
+        return Serving(model, batcher, self.watch.observer(model) if self.watch else lambda _, __: None)
 
     @staticmethod
     async def _retire(serving: Serving) -> None:

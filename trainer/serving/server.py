@@ -26,7 +26,8 @@ from trainer.serving.access.keys import KEYS_FILE, KeyFile
 from trainer.serving.app import create_app
 from trainer.serving.batching import MAX_BATCH
 from trainer.serving.corrections import Corrections
-from trainer.serving.monitoring import Metrics
+from trainer.serving.drift.watch import Watch, profile_of
+from trainer.serving.monitoring import Metrics, shared_folder
 from trainer.serving.requests import log_to_stderr
 from trainer.serving.served import Served, Source
 
@@ -49,6 +50,7 @@ class Options:
     - `origins`: origins of sites whose pages may call the API with a key
     - `max_batch`: maximum number of texts per call of the model
     - `store`: the label store that corrections are recorded in; empty to accept no corrections
+    - `watch`: whether to watch for a drift
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +62,7 @@ class Options:
     origins: Sequence[str] = ()
     max_batch: int = MAX_BATCH
     store: str = ""
+    watch: bool = False
 
     @property
     def keyless(self) -> bool:
@@ -76,12 +79,14 @@ def run_server(source: Source, options: Options, announce: Callable[[str, Model]
     Raises:
         InputError: the address is in use or is not an address of this machine, an option is not valid, or the server
             needs a key and has none.
-        ArtefactError: the model cannot be loaded, or fails its self-test.
+        ArtefactError: the model cannot be loaded, fails its self-test, or has no profile to watch for a drift.
     """
     check_options(options)
     if options.store:
         Corrections(options.store)  # fails now rather than in a worker
     model = source.load()
+    if options.watch:
+        profile_of(model)  # likewise
     listener = _bind(options.host, options.port)
     bound = listener.getsockname()[1]
     host = f"[{options.host}]" if ":" in options.host else options.host
@@ -118,7 +123,8 @@ def _serve(source: Source, options: Options, listener: socket.socket, model: Mod
     corrections = Corrections(options.store) if options.store else None
 
     async def run() -> None:
-        served = Served(source, model, metrics, max_batch=options.max_batch)
+        watch = Watch(metrics, shared_folder()) if options.watch else None
+        served = Served(source, model, metrics, max_batch=options.max_batch, watch=watch)
         app = create_app(served, access, metrics, root_path=options.root_path, corrections=corrections)
         config = uvicorn.Config(
             app,

@@ -16,6 +16,7 @@ create_app = Lazy("trainer.serving.app:create_app")
 Served = Lazy("trainer.serving.served:Served")
 Source = Lazy("trainer.serving.served:Source")
 Metrics = Lazy("trainer.serving.monitoring:Metrics")
+Watch = Lazy("trainer.serving.drift.watch:Watch")
 Access = Lazy("trainer.serving.access.gate:Access")
 KeyFile = Lazy("trainer.serving.access.keys:KeyFile")
 
@@ -33,13 +34,20 @@ def with_client(
     source: Any = None,
     client: str = "127.0.0.1",
     corrections: Any = None,
+    watch: bool = False,
     **access: Any,
 ) -> T:
     """What `work` returns, given a client of a running application at http://localhost."""
 
     async def run() -> T:
         metrics = Metrics()
-        served = Served(source or Source("a model", Path), model, metrics, poll_seconds=0.02 if source else 0)
+        served = Served(
+            source or Source("a model", Path),
+            model,
+            metrics,
+            poll_seconds=0.02 if source else 0,
+            watch=Watch(metrics) if watch else None,
+        )
         app = create_app(served, Access(KeyFile(keys), keyless, **access), metrics, corrections=corrections)
         served.start()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(client, 40000))

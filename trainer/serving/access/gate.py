@@ -26,7 +26,7 @@ from trainer.serving.schemas import refusal
 OPEN_ROUTES = ("/health/live", "/ping")
 """Routes that anybody may call: they reveal only that a server is running."""
 
-_ADMIN_ROUTES = ("/metrics",)
+_ADMIN_ROUTES = ("/metrics", "/drift")
 _CORRECTION_ROUTES = ("/corrections",)
 _FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 _ATTEMPTS, _MINUTE, _ADDRESSES = 10, 60.0, 10_000

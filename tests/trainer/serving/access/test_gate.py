@@ -18,6 +18,8 @@ from trainer.serving.access.keys import KeyFile
 
 OPEN = {"/health/live", "/ping"}
 PAGES = {"/", "/docs", "/openapi.json", "/health", "/assets/docs.js", "/assets/swagger-ui/swagger-ui.css", "/nothing"}
+ADMIN = {"/metrics", "/drift"}
+ALL = ROUTES | PAGES | ADMIN
 POSTED = {"/predict": {"texts": ["a"]}, "/invocations": {"inputs": ["a"]}}
 
 
@@ -42,9 +44,9 @@ def statuses(model: Model, keys: KeyFile, headers: dict[str, str]) -> dict[str, 
     """The status of every route of a server that strangers can reach."""
 
     async def work(client: Client) -> dict[str, int]:
-        return {path: (await ask(client, path, headers)).status_code for path in sorted(ROUTES | PAGES)}
+        return {path: (await ask(client, path, headers)).status_code for path in sorted(ALL)}
 
-    return with_client(model, work, keys=keys.path, keyless=False)
+    return with_client(model, work, keys=keys.path, keyless=False, watch=True)
 
 
 def wrong_headers(keys: KeyFile) -> Iterator[dict[str, str]]:
@@ -67,15 +69,13 @@ def test_without_a_valid_key_only_two_routes_answer(tfidf_model: Model, keys: Ke
         assert {status for path, status in found.items() if path not in OPEN} <= {401, 429}
 
 
-@pytest.mark.parametrize(
-    ("scopes", "refused"), [(["predict"], {"/metrics"}), (["admin"], (ROUTES | PAGES) - OPEN - {"/metrics"})]
-)
+@pytest.mark.parametrize(("scopes", "refused"), [(["predict"], ADMIN), (["admin"], ALL - OPEN - ADMIN)])
 def test_key_opens_the_routes_of_its_scope(
     tfidf_model: Model, keys: KeyFile, scopes: list[str], refused: set[str]
 ) -> None:
     found = statuses(tfidf_model, keys, bearer(keys.add("desk", scopes)))
     assert {path for path, status in found.items() if status == 403} == refused
-    assert {path for path, status in found.items() if status == 200} == (ROUTES | PAGES) - refused - {"/nothing"}
+    assert {path for path, status in found.items() if status == 200} == ALL - refused - {"/nothing"}
 
 
 def test_key_is_accepted_as_a_password_from_browsers(tfidf_model: Model, keys: KeyFile) -> None:
