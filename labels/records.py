@@ -28,8 +28,11 @@ from functools import cached_property
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-State = Literal["reviewed", "skipped"]
-"""The state of a decision. A sentence without a decision is unseen; this state is never stored."""
+State = Literal["reviewed", "skipped", "not_a_sentence"]
+"""The state of a decision. A sentence without a decision is unseen; this state is never stored.
+
+"not_a_sentence" says that the span is no text to code, such as a caption: it does not belong to the corpus.
+"""
 
 EventKind = Literal["annotate", "undo", "adjudicate"]
 """The kind of an event. An adjudication decides the gold labels and does not change the annotations."""
@@ -209,7 +212,7 @@ class Sentence:
 class Annotation:
     """One append-only event: an annotator's decision on a sentence, an undo of their last decision, or an adjudication.
 
-    - `labels`: empty in state "reviewed" if no label applies
+    - `labels`: empty in state "reviewed" if no label applies, and always in other states
     - `seconds`: duration of the decision; None if not measured
     - `suggestion`: the labels that a model suggested; None if no model was asked
     - `blind`: whether the suggestion was withheld on purpose

@@ -15,6 +15,8 @@ Ask = Callable[[str], str]
 Say = Callable[[str], None]
 
 NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
+NOT_A_SENTENCE = ":n"
+"""Begins with a reserved key, so that no codebook can claim it."""
 
 
 def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
@@ -60,32 +62,48 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
         session.keep_draft(item.draft.labels if item else (), answer.removeprefix(NOTE).strip())
         say("The note is saved and will be recorded with your decision.")
         return False
-    if answer == SKIP:
-        session.skip(note)
-        return True
-    return _review(answer, note, session, codebook, say)
-
-
-def _review(answer: str, note: str, session: Session, codebook: Codebook, say: Say) -> bool:
-    others = _other_keys(codebook, session)
     try:
-        labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
-        if codebook.exclusive and len(labels) > 1:
-            raise CodebookError("This codebook is exclusive: type one label only.")
-        if not labels and codebook.requires_label:
-            raise CodebookError(f"This codebook requires a label; type {SKIP} ({others[SKIP]}) if none applies.")
-        session.review(labels, note)
+        _decide(answer, note, session, codebook)
     except (CodebookError, DecidedMeanwhileError) as error:
         say(str(error))
         return False
     return True
 
 
+def _decide(answer: str, note: str, session: Session, codebook: Codebook) -> None:
+    """Record the decision in a typed line.
+
+    Raises:
+        CodebookError: the line is not a decision that the codebook allows.
+        DecidedMeanwhileError: see `Session.review`.
+    """
+    if answer == SKIP:
+        session.skip(note)
+        return
+    if answer == NOT_A_SENTENCE:
+        session.mark_not_a_sentence(note)
+        return
+    others = _other_keys(codebook, session)
+    labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
+    if codebook.exclusive and len(labels) > 1:
+        raise CodebookError("This codebook is exclusive: type one label only.")
+    if not labels and codebook.requires_label:
+        raise CodebookError(f"This codebook requires a label; type {SKIP} ({others[SKIP]}) if none applies.")
+    session.review(labels, note)
+
+
 def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
     """Keys that do not choose a label -> their actions."""
     none = {} if codebook.requires_label else {NONE: "none"}
     skip = "leave" if session.task == "adjudicating" else "skip"
-    return none | {SKIP: skip, UNDO: "undo", f"{NOTE}text": "note", QUIT: "quit", HELP: "help"}
+    return none | {
+        SKIP: skip,
+        NOT_A_SENTENCE: "not a sentence",
+        UNDO: "undo",
+        f"{NOTE}text": "note",
+        QUIT: "quit",
+        HELP: "help",
+    }
 
 
 def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[str]:

@@ -57,6 +57,9 @@ def _print_annotators(store: Store, today: str) -> None:
         counts = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
         rows.append((one.annotator, *map(str, counts), number(one.seconds, 1), _local(one.last)))
     console.print(table(headings, rows))
+    if outside := [one for one in found if one.not_a_sentence]:
+        rows = [(one.annotator, str(one.not_a_sentence)) for one in outside]
+        console.print(table(("annotator", "not a sentence"), rows))
     if adjudicators := [one for one in found if one.adjudicated]:
         rows = [(one.annotator, str(one.adjudicated)) for one in adjudicators]
         console.print(table(("adjudicator", "adjudicated"), rows))

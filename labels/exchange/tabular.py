@@ -29,10 +29,11 @@ from labels.exchange import fields, foreign
 from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
-from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, arrow_column, columns_of
+from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, columns_of
 from labels.exchange.people import possible_annotators
 from labels.output.drafts import whole_file, whole_folder
-from labels.records import Annotation, Sentence
+from labels.output.table_files import arrow_column
+from labels.records import Annotation, Sentence, State
 from labels.text.cells import SEPARATOR, LabelNames, is_no_value
 from labels.text.examples import label_column
 from labels.text.headers import ColumnFinder, ColumnNames, separator_note
@@ -98,12 +99,16 @@ class Table(RecordFormat):
             yield row | beside | {KEY: json.dumps(foreign.native_stamp(event, sentence), ensure_ascii=False)}
 
 
+_WITHOUT_LABELS: tuple[State, ...] = ("skipped", "not_a_sentence")
+
+
 class PlainTable(Table):
     """CSV for spreadsheets and scripts."""
 
     name = "csv"
     endings = (".csv",)
     carries = "decisions"
+    carries_not_a_sentence = True
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """The columns of a decision and its sentence."""
@@ -113,11 +118,11 @@ class PlainTable(Table):
     def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
         """The decision of a row; the texts of rows that no annotator has seen are unseen."""
         state, stored_id = _state(record, place), str(record.get("sentence_id") or "")
-        if labels is None and state != "skipped":
+        if labels is None and state not in _WITHOUT_LABELS:
             return _undecided(record, state, stored_id)
         return ForeignDecision.of(
             record,
-            "skipped" if state == "skipped" else "reviewed",
+            next((own for own in _WITHOUT_LABELS if own == state), "reviewed"),
             labels or (),
             annotator=_annotator(record),
             created_at=record.get("created_at") or "",

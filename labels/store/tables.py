@@ -135,7 +135,7 @@ draw_items = Table(
     Index("draw_items_by_sentence", "sentence_id"),
 )
 
-# An entry waits until a review from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
+# An entry waits until a decision from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
 relabelling = Table(
     "relabelling",
     metadata,

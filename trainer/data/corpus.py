@@ -164,6 +164,16 @@ def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) ->
     for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
         if left_out:
             yield f"{len(left_out)} sentences were left out: their annotators {what}"
+    if outside := len(resolution.not_sentences):
+        were, them = (
+            ("sentence was", "its annotators marked it")
+            if outside == 1
+            else (
+                "sentences were",
+                "their annotators marked them",
+            )
+        )
+        yield f"{outside} {were} left out: {them} as not a sentence"
     if resolution.undecided:
         following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
         yield f"{len(resolution.undecided)} sentences must be relabelled under codebook {version}: run `{following}`"
