@@ -279,7 +279,8 @@ class Draw:
     - `frame_hash`, `frame_size`: the sentences that the sample was drawn from (`labels.store.Frame`)
     - `items`: the sentences, in the order in which the annotator sees them
     - `model_id`: the model whose scores were used; empty if none
-    - `query`: the search query; empty for other strategies
+    - `query`: the search words, or the name of the other annotator; empty for other strategies
+    - `released_at`: the time at which the draw was ended before all its sentences were decided; None if it was not
     """
 
     id: str
@@ -292,6 +293,7 @@ class Draw:
     items: tuple[DrawItem, ...] = ()
     model_id: str = ""
     query: str = ""
+    released_at: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,17 @@ NOT_A_SENTENCE = ":n"
 """Begins with a reserved key, so that no codebook can claim it."""
 
 
-def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
-    """Label until the annotator quits; returns the number of decided sentences.
+def run_prompt(
+    session: Session, codebook: Codebook, ask: Ask, say: Say, more: Callable[[], Session | None] | None = None
+) -> Session:
+    """Label until the annotator quits; returns the last session.
 
-    At the end of the draw, decisions can still be undone; any other answer quits.
+    At the end of the draw, decisions can still be undone, and Enter draws more; any other answer quits.
 
     Args:
         ask: function that shows a prompt and returns the typed line. If it raises EOFError, the prompt quits.
         say: function that shows a line.
+        more: function that makes the next session when this session is done, or returns None if no sentences are left.
     """
     shown = None
     while True:
@@ -36,14 +39,21 @@ def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
             _show(item, session, say)
             shown = item.sentence.id
         try:
-            answer = ask(_menu(codebook, session) if item else _end(session)).strip()
+            answer = ask(_menu(codebook, session) if item else _end(session, more=more is not None)).strip()
         except EOFError:
             break
+        if item is None and not answer and more is not None:
+            following = more()
+            if following is None:
+                say("Nothing is left to draw.")
+                break
+            session = following
+            continue
         if answer == QUIT or (item is None and answer != UNDO):
             break
         if _act(answer, session, codebook, say):
             shown = None
-    return session.decided
+    return session
 
 
 def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
@@ -164,10 +174,11 @@ def _menu(codebook: Codebook, session: Session) -> str:
     return f"{labels}{more}  {others}{several}\n: "
 
 
-def _end(session: Session) -> str:
+def _end(session: Session, *, more: bool) -> str:
     """The prompt after the last sentence: all sentences are decided, or some were left undecided."""
     left = f"{session.remaining} left undecided." if session.remaining else "All sentences of this draw are decided."
-    return f"\n{left}  [{UNDO}] undo  [{QUIT}] quit\n: "
+    enter = "  [Enter] draw more" if more else ""
+    return f"\n{left}  [{UNDO}] undo{enter}  [{QUIT}] quit\n: "
 
 
 def _show_codebook(codebook: Codebook, say: Say) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from labels.annotate.session import Item, Session, named
 from labels.codebook.schema import Codebook
 from labels.errors import DecidedMeanwhileError
-from labels.gold import not_undone, resolve, standing
+from labels.gold import ASKED_AGAIN, not_undone, resolve, standing
 from labels.records import Annotation, EventKind
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import BLIND, Assignment, lease_end, next_assignment
@@ -76,7 +76,9 @@ class LabellingSession(Session):
             return found
         for place in sorted(places):
             identifier = self._order[place]
-            if self._standing[identifier].state == "skipped" and identifier not in self._again:
+            # Whoever skips a sentence that is asked again keeps the earlier decision.
+            asked_again = self._draws[identifier].strategy in ASKED_AGAIN
+            if self._standing[identifier].state == "skipped" and identifier not in self._again and not asked_again:
                 self._again.add(identifier)
                 return place
         return None

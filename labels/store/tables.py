@@ -124,6 +124,8 @@ draws = Table(
     *filled(strategy=String(80), annotator=_NAME, frame_hash=_ID, model_id=_ID, created_at=_MOMENT),
     *optional(frame_size=Integer, seed=Integer),
     Column("query", Text, nullable=False, server_default=""),
+    # Set when the annotator's open draws were ended; their sentences without a decision are free again.
+    Column("released_at", _MOMENT),
 )
 
 draw_items = Table(
