@@ -93,6 +93,15 @@ class TrackingError(CommuniqueError):
     """The MLflow tracking store or model registry refused a request."""
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """The count with its noun, which takes an s (or has the form `plural`) unless the count is 1.
+
+    >>> counted(1, "sentence was", "sentences were"), counted(2, "row")
+    ('1 sentence was', '2 rows')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` with the closest match in `known`, or an empty string if there is none."""
     lowered = {candidate.lower(): candidate for candidate in known}

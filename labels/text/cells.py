@@ -18,17 +18,15 @@ from typing import Any
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.text.rows import is_unicode
-from labels.unicode.invisible import INVISIBLE, clean
+from labels.unicode.invisible import clean
+from labels.unicode.missing import is_no_value
+from labels.unicode.typography import fold
 
 SEPARATOR = "|"
 """Separates several labels in one cell of a table."""
 
 Known = Callable[[str], bool]
 """Function that returns whether a text is a single value in a codebook or a file."""
-
-_DELETE_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
-_NO_VALUE = frozenset({"nan", "<na>", "nat", "null"})
-"""Texts that programs write for a missing value, in lower case."""
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _OTHER_SEPARATORS = re.compile(r"(?:[,;\n]\s*)+|#")
@@ -63,7 +61,7 @@ def cell_values(value: Any, place: str) -> tuple[str, ...] | None:
 
 
 def parse_cell(value: Any, place: str, is_known: Known = lambda _: False) -> Cell | None:
-    """Parse a label cell; None if nobody decided: null, NaN, a blank cell, or text such as `nan`.
+    """Parse a label cell; None if nobody decided: null, NaN, a blank cell, or text such as `nan`, `N/A` or `-`.
 
     Lists may be written as text: `["aid"]`, `['aid', 'truce']`, `{"choices": ["aid"]}`. An empty list means that no
     label applies. `|` separates labels. Values are stripped of white space and invisible characters, in Unicode NFC.
@@ -89,22 +87,12 @@ def parse_cell(value: Any, place: str, is_known: Known = lambda _: False) -> Cel
     return Cell((_scalar(value, place),))
 
 
-def is_blank(value: Any) -> bool:
-    """Whether a cell is text without a visible character."""
-    return isinstance(value, str) and not clean(value)
-
-
-def is_no_value(value: Any) -> bool:
-    """Whether a cell is blank or missing: null, NaN, or text that stands for a missing value, such as `nan`."""
-    if isinstance(value, str):
-        return not (text := clean(value)) or text.lower() in _NO_VALUE
-    is_nan = isinstance(value, float | Decimal) and math.isnan(value)
-    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
-
-
 def merge_key(value: str) -> str:
-    """A key that is equal for values that differ only in case, white space, invisible characters, or `1` and `1.0`."""
-    visible = clean(value.translate(_DELETE_INVISIBLE)).casefold()
+    """A key that is equal for values that differ only in typography, or as `1` and `1.0` do.
+
+    Typography means case, white space, invisible characters, and the forms of quotation marks, dashes and letters.
+    """
+    visible = clean(fold(value)).casefold()
     spaced = unicodedata.normalize("NFC", " ".join(visible.split()))
     whole = _WHOLE.fullmatch(spaced)
     return whole[1] if whole else spaced

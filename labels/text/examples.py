@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError
+from labels.errors import DataError, counted
 from labels.records import Example
-from labels.text.cells import is_blank, is_no_value, merge_key, parse_cell
+from labels.text.cells import merge_key, parse_cell
 from labels.text.headers import ColumnNames
 from labels.text.labelled.exported import counted_rows, row_state
 from labels.text.labelled.label_reading import Blank, LabelCell, LabelReading, read_labels
 from labels.text.labelled.label_values import LabelValue
 from labels.text.rows import NamedRows, Row, is_unicode, row_text, separator_advice
+from labels.unicode.missing import is_missing, is_no_value
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def read_labelled(
     for table, own in zip(tables, examples, strict=True):
         if not own:
             raise DataError(
-                f"{table.path}: no annotator has decided on any of the {len(table.rows)} rows. Fill in the label "
+                f"{table.path}: no annotator has decided on any row ({counted(len(table.rows), 'row')}). Fill "
+                "in the label "
                 "column, or write `none` in the rows to which no label applies."
             )
     return LabelledFiles(reading.codebook, examples, reading.values, (*_table_notes(tables), *reading.notes))
@@ -205,12 +207,12 @@ def _identifier(row: Row, part: str, number: int, text: str) -> str:
 def _written(value: Any) -> str:
     """An id or a date as text; empty if it is missing. Numbers that a program stored as floats are written as integers.
 
-    Rows without a document would otherwise all belong to one document, "nan".
+    Rows without a document would otherwise all belong to one document, "nan" or "NA".
     """
-    if isinstance(value, str):
-        return "" if is_blank(value) else value
-    if is_no_value(value):
+    if is_missing(value):
         return ""
+    if isinstance(value, str):
+        return value
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -220,6 +222,8 @@ def row_id(part: str, number: int, text: str) -> str:
 
 
 # -- the label column
+
+_LABEL_COLUMNS = frozenset({"label", "labels"})
 
 
 def label_column(row: Row, place: str) -> str:
@@ -245,6 +249,23 @@ def label_column(row: Row, place: str) -> str:
             "data.label_column), or remove the other."
         )
     return filled[0]
+
+
+def label_cells(rows: Sequence[tuple[str, Row]]) -> Iterator[LabelCell]:
+    """Yield the label cells of rows, each with its place, for messages.
+
+    Nobody decided on a row without the label column, if other rows have the column.
+
+    Raises:
+        DataError: see `label_column`.
+    """
+    some_have = any(not _LABEL_COLUMNS.isdisjoint(row) for _, row in rows)
+    for place, row in rows:
+        if some_have and _LABEL_COLUMNS.isdisjoint(row):
+            yield LabelCell(place, "label", None, row_state(row))
+        else:
+            column = label_column(row, place)
+            yield LabelCell(place, column, row[column], row_state(row))
 
 
 def _label_keys(value: Any, place: str) -> frozenset[str] | None:

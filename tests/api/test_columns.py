@@ -240,11 +240,18 @@ def test_lists_written_as_text_are_sets_of_labels() -> None:
 def test_names_that_differ_in_case_or_white_space_are_one_label(caplog: pytest.LogCaptureFixture) -> None:
     labelling = Labelling.of(["aid", "aid", "Aid", " aid\u00a0", "truce"])
     assert labelling.classes == ("aid", "truce")
-    assert "y: 'Aid' and 'aid' differ only in case or white space, and count as one label: 'aid'." in caplog.text
+    assert (
+        "y: 'Aid' and 'aid' differ only in case, white space or typography, and count as one label: 'aid'."
+        in caplog.text
+    )
     assert labelling.label_sets(["AID", "Truce "]) == [("aid",), ("truce",)]
 
 
-@pytest.mark.parametrize("value", ["nan", "NaN", "<NA>", None, float("nan"), pd.NA])
+def test_a_minus_beside_a_plus_is_a_label() -> None:
+    assert Labelling.of(["+", "-", "+"]).classes == ("+", "-")
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "<NA>", "N/A", "-", None, float("nan"), pd.NA])
 def test_a_missing_label_is_refused_never_none(value: Any) -> None:
     with pytest.raises(ColumnError, match=r"^y\[1\] is .*, not a label\. Write \"\" if no label applies, and remove"):
         Labelling.of(["aid", value, "truce"])

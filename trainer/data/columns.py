@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +18,11 @@ from labels.codebook.inferred import infer_codebook
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, ColumnError, DataError, refuse_lone_string
 from labels.records import Example
-from labels.text.cells import SEPARATOR, LabelNames, is_blank, is_no_value, merge_key, parse_cell
+from labels.text.cells import SEPARATOR, Known, LabelNames, merge_key, parse_cell
 from labels.text.examples import row_id
 from labels.text.rows import is_unicode
 from labels.unicode.invisible import clean
+from labels.unicode.missing import is_blank, is_missing, is_no_value, signs_among
 from trainer.calibration.calibration import Bools
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class Labelling:
             ColumnError: a row is not a label, a set of labels or a row of 0 and 1; the columns of the table do not
                 match `codebook`; there are no labels; or every row has the same label.
         """
-        given = _read(y)
+        given = _read(y, codebook)
         if codebook is None:
             return _inferred(given)
         if given.form == "indicator":
@@ -71,7 +73,7 @@ class Labelling:
         Raises:
             ColumnError: as for `of`, or the codebook lacks a label or does not allow a combination of labels.
         """
-        given = _read(y)
+        given = _read(y, self.codebook)
         if given.form == "indicator":
             _check_columns(given, self.classes)
             names: Mapping[Any, str] = dict(zip(given.columns, self.codebook.label_names, strict=True))
@@ -136,7 +138,7 @@ def build_examples(
             problem = "contains an unpaired surrogate" if text.strip() else "is empty"
             raise ColumnError(f"X[{number}]: this text {problem}. Fix or remove the row.")
         identifier = row_id(part, number + 1, text)
-        examples.append(Example(identifier, identifier if is_no_value(group) else str(group), text, labels))
+        examples.append(Example(identifier, identifier if is_missing(group) else str(group), text, labels))
     return examples
 
 
@@ -149,21 +151,27 @@ class _Given:
     columns: tuple[Value, ...] = ()
 
 
-def _read(y: Any) -> _Given:
+def _read(y: Any, codebook: Codebook | None) -> _Given:
     if hasattr(y, "toarray"):  # scipy's sparse tables
         y = y.toarray()
     if getattr(y, "ndim", 1) == 2:
         return _indicator(np.asarray(y).tolist(), tuple(getattr(y, "columns", range(y.shape[1]))))
     values = [_listed(value, number) for number, value in enumerate(_column(y, "y"))]
+    items = chain.from_iterable(value if isinstance(value, _COLLECTIONS) else [value] for value in values)
+    is_known = LabelNames(codebook).knows if codebook else signs_among(items)
     if not any(isinstance(value, _COLLECTIONS) for value in values):
-        names: list[tuple[Value, ...]] = [() if is_blank(v) else (_label(v, n),) for n, v in enumerate(values)]
+        names: list[tuple[Value, ...]] = [
+            () if is_blank(v) else (_label(v, n, is_known),) for n, v in enumerate(values)
+        ]
         return _Given("name", _merged(names))
     for number, value in enumerate(values):
         if not isinstance(value, _COLLECTIONS):
             raise ColumnError(f"y[{number}] is {value!r}, but other rows are sets of labels. Write {[value]!r}.")
     if all(isinstance(item, int | np.integer) for value in values for item in value) and any(map(len, values)):
         return _indicator([list(value) for value in values], tuple(range(len(values[0]))))
-    return _Given("set", _merged([tuple(_label(item, n) for item in value) for n, value in enumerate(values)]))
+    return _Given(
+        "set", _merged([tuple(_label(item, n, is_known) for item in value) for n, value in enumerate(values)])
+    )
 
 
 def _listed(value: Any, number: int) -> Any:
@@ -189,7 +197,9 @@ def _merged(rows: list[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
     for group in several:
         others = ", ".join(f"'{value}'" for value in group[1:])
         logger.warning(
-            "y: %s and '%s' differ only in case or white space, and count as one label: '%s'.", others, *group[:1] * 2
+            "y: %s and '%s' differ only in case, white space or typography, and count as one label: '%s'.",
+            others,
+            *group[:1] * 2,
         )
     canonical: dict[Value, str] = {value: group[0] for group in several for value in group}
     return [tuple(dict.fromkeys(canonical.get(value, value) for value in row)) for row in rows]
@@ -206,7 +216,7 @@ def _indicator(rows: Sequence[Sequence[Any]], columns: tuple[Value, ...]) -> _Gi
     return _Given("indicator", list(held), columns)
 
 
-def _label(value: Any, number: int) -> Value:
+def _label(value: Any, number: int, is_known: Known) -> Value:
     plain: Any = value.item() if isinstance(value, np.generic) else value
     whole = isinstance(plain, float) and plain.is_integer()
     # `plain == plain` excludes nan, which pandas uses for a missing label.
@@ -219,15 +229,11 @@ def _label(value: Any, number: int) -> Value:
             f"y[{number}] is {plain!r}: several labels in one string. Split the string: {plain.split(SEPARATOR)}"
         )
     if isinstance(plain, str):
-        return _name(plain, number)
+        if is_no_value(plain) and not is_known(clean(plain)):
+            raise _undecided(plain, number)
+        return clean(plain)
     label: Value = plain
     return label
-
-
-def _name(text: str, number: int) -> str:
-    if is_no_value(text):
-        raise _undecided(text, number)
-    return clean(text)
 
 
 def _undecided(value: Any, number: int) -> ColumnError:

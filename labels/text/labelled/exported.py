@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from labels.errors import DataError
+from labels.errors import DataError, counted
 from labels.gold import Standing, standing
 from labels.records import Annotation, EventKind, State
-from labels.text.cells import is_no_value
 from labels.text.rows import Row
 from labels.unicode.invisible import clean
+from labels.unicode.missing import is_no_value
 
 STAMP = "communique"
 """The column in which exports of communique repeat the decision of a row."""
@@ -77,7 +77,8 @@ def prediction_notes(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[
     models = Counter(str(row["model_id"]) for row in rows if row.keys() >= PREDICTED)
     if models:
         yield (
-            f"{path}: the labels in {models.total()} rows are predictions of the model {', '.join(sorted(models))}, "
+            f"{path}: the labels in {counted(models.total(), 'row')} are predictions of the model "
+            f"{', '.join(sorted(models))}, "
             "unless somebody corrected them. Figures that count predictions as decisions of annotators are too good"
         )
 
@@ -92,7 +93,8 @@ def _coder_notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]
         repeated = sum(len(found) > 1 for found in coders.values())
         if repeated:
             yield (
-                f"{path}: {repeated} texts occur several times, with different values in the column `{column}`, "
+                f"{path}: {counted(repeated, 'text occurs', 'texts occur')} several times, with different "
+                f"values in the column `{column}`, "
                 "and each row counts as an example. If this column names the annotators, rename it to `annotator`, "
                 "import the file with `communique annotations import`, and train with data.source=store"
             )
@@ -148,9 +150,9 @@ def _standing(path: Path, events: Sequence[tuple[int, Row, EventKind]]) -> tuple
     for annotation in stands.annotations.values():
         chosen.setdefault(annotation.sentence_id, []).append(annotation)
     for sentence, own in chosen.items():
-        # Of the annotators who skipped a sentence that others decided, or that all skipped, one row is enough.
-        decided = [annotation for annotation in own if annotation.state != "skipped"]
-        chosen[sentence] = decided or own[:1]
+        # Of the annotators who skipped a sentence that others reviewed, or that all skipped, one row is enough.
+        reviewed = [annotation for annotation in own if annotation.state == "reviewed"]
+        chosen[sentence] = reviewed or own[:1]
     chosen |= {sentence: [adjudication] for sentence, adjudication in stands.adjudications.items()}
     positions = [int(annotation.event_id) for own in chosen.values() for annotation in own]
     kept = [(number, row) for number, row, _ in (events[position] for position in positions)]
@@ -161,9 +163,11 @@ def _standing_notes(path: Path, annotations: Sequence[Annotation], stands: Stand
     sentences = {annotation.sentence_id for annotation in annotations}
     undone = sentences - {sentence for sentence, _ in stands.annotations} - stands.adjudications.keys()
     if undone:
-        yield f"{path}: {len(undone)} sentences were left out, because their only decision was undone"
+        left_out = counted(len(undone), "sentence was", "sentences were")
+        yield f"{path}: {left_out} left out, because the only decision was undone"
     if stands.adjudications:
-        yield f"{path}: {len(stands.adjudications)} sentences have the labels of an adjudication"
+        adjudicated = counted(len(stands.adjudications), "sentence has", "sentences have")
+        yield f"{path}: {adjudicated} the labels of an adjudication"
 
 
 def _annotation(position: int, row: Row, kind: EventKind) -> Annotation:
@@ -225,7 +229,8 @@ def _refuse_two_annotators(path: Path, rows: Iterable[Numbered]) -> None:
     by_id = any(sentence.startswith("id:") for sentence in shared)
     if shared and (by_id or len(shared) > _EQUAL_BY_CHANCE * len(first)):
         raise DataError(
-            f"{path}: {len(shared)} sentences have decisions of two or more annotators ({example}), but a classifier "
+            f"{path}: {counted(len(shared), 'sentence has', 'sentences have')} decisions of two or more "
+            f"annotators ({example}), but a classifier "
             f"needs one label set per sentence. {_ADVICE}"
         )
 

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from labels.codebook.inferred import infer_codebook
 from labels.codebook.schema import Codebook
-from labels.errors import CodebookError, DataError, did_you_mean
-from labels.text.cells import Cell, Known, LabelNames, is_blank, parse_cell, without_none
+from labels.errors import CodebookError, DataError, counted, did_you_mean
+from labels.text.cells import Cell, Known, LabelNames, parse_cell, without_none
 from labels.text.labelled.label_values import LabelValue, LabelValues
+from labels.unicode.missing import is_blank, signs_among
 
 Blank = Literal["", "none", "undecided"]
 """The meaning of a blank label cell, as chosen by the user: no label applies, or nobody decided. Empty: not chosen."""
@@ -132,15 +133,15 @@ def _decide(cells: Sequence[LabelCell], names: LabelNames | None, blank: Blank) 
     states = {cell.state for cell in cells} - {""}
     # A table of other origin may have a column `state` with regions of a country.
     ours = bool(states & set(_STATES))
-    parser = _Parser(names)
+    parser = _Parser(names, signs_among(cell.value for cell in cells))
     return [_decision(cell, cell.state if ours else "", parser, blank) for cell in cells]
 
 
 class _Parser:
     """Parses cells, and each distinct text only once: files have many rows but few different label cells."""
 
-    def __init__(self, names: LabelNames | None) -> None:
-        self._is_known: Known = names.knows if names else lambda _: False
+    def __init__(self, names: LabelNames | None, is_sign: Known) -> None:
+        self._is_known: Known = names.knows if names else is_sign
         self._texts: dict[str, Cell | None] = {}
 
     def parse(self, cell: LabelCell) -> Cell | None:
@@ -173,7 +174,7 @@ def _decision(cell: LabelCell, state: str, parser: _Parser, blank: Blank) -> _De
         return _Decision(cell, content)
     if state in DECIDED_STATES or (is_blank(cell.value) and blank == "none"):
         return _Decision(cell, Cell(()), "" if state else "blank")
-    return _Decision(cell, None, "blank" if is_blank(cell.value) else "no value (null, NaN, -1)")
+    return _Decision(cell, None, "blank" if is_blank(cell.value) else "no value")
 
 
 def _refuse_mostly_blank(decisions: Sequence[_FileDecisions]) -> None:
@@ -181,7 +182,8 @@ def _refuse_mostly_blank(decisions: Sequence[_FileDecisions]) -> None:
         blank = sum(decision.reason == "blank" for decision in own)
         if 2 * blank > len(own):
             raise DataError(
-                f"{path}: {blank} of {len(own)} rows have a blank label cell, and the file is multi-label. "
+                f"{path}: {blank} of {counted(len(own), 'row')} {'has' if blank == 1 else 'have'} a blank "
+                "label cell, and the file is multi-label. "
                 "Blank cells can mean two things:\n"
                 f"  no label applies: all {len(own)} rows count, {blank} of them without a label. Set data.blank = "
                 '"none" in the experiment, or use --blank none.\n'
@@ -217,9 +219,13 @@ def _decision_notes(decisions: Sequence[_FileDecisions], *, count: bool) -> Iter
         reasons = Counter(decision.reason for decision in own if decision.content is None)
         if reasons and count:
             why = ", ".join(f"{reason} {rows}" for reason, rows in reasons.most_common())
-            yield f"{path}: {reasons.total()} of {len(own)} rows were left out, because nobody decided on them ({why})"
+            verb = "was" if reasons.total() == 1 else "were"
+            yield (
+                f"{path}: {reasons.total()} of {counted(len(own), 'row')} {verb} left out, because nobody "
+                f"decided ({why})"
+            )
         if filled := sum(decision.content is not None and decision.reason == "blank" for decision in own):
-            yield f"{path}: blank label cells were read as no label, as requested ({filled} rows)"
+            yield f"{path}: blank label cells were read as no label, as requested ({counted(filled, 'row')})"
         states = {decision.cell.state for decision in own} - {""}
         if states and not states & set(_STATES):
             yield f"{path}: the column `state` was ignored, because it has none of the values {', '.join(_STATES)}"
@@ -234,5 +240,5 @@ def _form_notes(decisions: Iterable[_Decision], sets: Iterable[LabelSet]) -> Ite
     if several:
         yield (
             f"the column `label` was read as multi-label, because {several[0]} has several labels "
-            f"({len(several)} such rows)"
+            f"({counted(len(several), 'such row')})"
         )

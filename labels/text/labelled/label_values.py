@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from labels.errors import counted
 from labels.text.cells import Cell, LabelNames, has_separator, merge_key, split_parts, without_edges, without_none
 
 _LISTED = 5
@@ -77,15 +78,18 @@ class LabelValues:
         ):
             if found:
                 rows = sum(self._compounds[value] for value in found)
-                yield f"label cells such as '{found[0][:60]}' {what} ({rows} rows)"
+                yield f"label cells such as '{found[0][:60]}' {what} ({counted(rows, 'row')})"
         merged = {label: group for label, group in self._groups.items() if self._is_merged(group)}
         if merged:
             shown = [f"{self._canonical[group[0]]}: {self._shown(group)}" for group in merged.values()]
             more = f"; and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
             groups = "; ".join(shown[:_LISTED]) + more
-            yield f"values that differ only in case, white space or '.0' count as one label (rows per value: {groups})"
+            yield (
+                "values that differ only in case, white space, typography or '.0' count as one label (rows per value: "
+                f"{groups})"
+            )
         if none := sum(rows for value, rows in self._rows.items() if self._is_none(value)):
-            yield f"label cells with 'none' were read as no label ({none} rows)"
+            yield f"label cells with 'none' were read as no label ({counted(none, 'row')})"
 
     def _is_merged(self, group: Sequence[str]) -> bool:
         """Whether values of different spelling mean one label, apart from the name and the title of the label."""

@@ -128,6 +128,11 @@ def test_a_value_that_is_not_a_label_is_refused_with_its_row(value: Any) -> None
         ("aid\u200b", "aid"),
         ("1.0", "1"),
         ("e\u0301lan", "élan"),
+        ("cease\u2011fire", "cease-fire"),
+        ("won’t", "won't"),
+        ("“aid”", '"aid"'),
+        ("Ｗｏｒｌｄ", "world"),
+        ("\u22121", "-1"),
         ("STRASSE", "straße"),
     ],
 )

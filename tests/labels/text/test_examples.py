@@ -83,9 +83,11 @@ def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"label": "aid"}, "this row has no column `text` that contains a string. Its columns: label"),
+        ({"label": "aid"}, "this row has no column `text`. Its columns: label"),
         ({"text": "  ", "label": "aid"}, "`text` is empty. Add the text or remove the row."),
-        ({"text": 3, "label": "aid"}, "this row has no column `text` that contains a string"),
+        ({"text": None, "label": "aid"}, "`text` is empty. Add the text or remove the row."),
+        ({"text": "NA", "label": "aid"}, "`text` is 'NA', which stands for a missing value."),
+        ({"text": 3, "label": "aid"}, "`text` is 3, not a string. Put the text in quotes"),
         ({"text": "x"}, "the row has neither `label` nor `labels`"),
         ({"text": "x", "label": "aid", "labels": []}, "the row has both `label` and `labels`, with different labels"),
         ({"text": "x", "label": "trucee"}, "label 'trucee' is not in codebook 'small' 1 (did you mean 'truce'?)"),

@@ -93,8 +93,8 @@ def test_only_standing_decisions_of_an_export_count(store: Store, name: str, for
     fill(store, one_annotator)
     found = read(exported(store, name, format))
     assert labels_of(found.examples[0]) == DECIDED
-    assert any("1 of 4 rows were left out, because nobody decided on them (skipped 1)" in note for note in found.notes)
-    undone = f"{name}: 1 sentences were left out, because their only decision was undone"
+    assert any("1 of 4 rows was left out, because nobody decided (skipped 1)" in note for note in found.notes)
+    undone = f"{name}: 1 sentence was left out, because the only decision was undone"
     assert (undone in found.notes) == (format == "jsonl")
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labels.codebook.schema import NAME, Codebook
+from labels.codebook.schema import NAME, Codebook, codebook_from_dict
 from labels.errors import CommuniqueError, DataError
 from labels.text.examples import ReadingOptions, infer_labels, read_examples, read_labelled
 from labels.text.labelled.label_reading import Blank, LabelCell, LabelReading, read_labels
@@ -118,6 +118,12 @@ def test_values_that_differ_in_case_or_white_space_are_one_label() -> None:
     assert "aid: 'aid' 2, 'AID' 1, 'Aid' 1" in note
 
 
+def test_values_that_differ_in_typography_are_one_label() -> None:
+    reading = read("cease-fire", "cease\u2011fire", "Cease–fire", "don't", "don’t", "no\u00a0deal", "no deal")
+    assert len(set(reading.label_sets[0])) == len(reading.codebook.labels) == 3
+    assert "cease-fire: 'cease-fire' 1, 'cease\u2011fire' 1, 'Cease–fire' 1" in noted(reading, "one label")
+
+
 @pytest.mark.parametrize("values", [("1", "1.0", "2"), (1, 1.0, 2), ("1", 1.0, 2), ("1.0", "1", "2.0")])
 def test_1_and_1_0_are_one_label(values: tuple[Any, ...]) -> None:
     reading = read(*values)
@@ -129,8 +135,8 @@ def test_a_value_means_the_label_of_the_codebook_whatever_its_case(codebook: Cod
     reading = read("AID", "aid", "Truce ", codebook=codebook)
     assert reading.label_sets == ((AID, AID, TRUCE),)
     assert noted(reading, "one label") == (
-        "values that differ only in case, white space or '.0' count as one label (rows per value: aid: 'aid' 1, "
-        "'AID' 1; truce: 'Truce' 1)"
+        "values that differ only in case, white space, typography or '.0' count as one label (rows per value: "
+        "aid: 'aid' 1, 'AID' 1; truce: 'Truce' 1)"
     )
 
 
@@ -187,8 +193,24 @@ def test_a_blank_or_missing_value_is_no_decision() -> None:
     assert reading.label_sets == ((AID, None, None, None, None, None, TRUCE),)
     assert not reading.codebook.allow_none
     assert noted(reading, "left out") == (
-        "a.csv: 5 of 7 rows were left out, because nobody decided on them (no value (null, NaN, -1) 3, blank 2)"
+        "a.csv: 5 of 7 rows were left out, because nobody decided (no value 3, blank 2)"
     )
+
+
+@pytest.mark.parametrize("missing", ["NA", "n/a", "N/A", "#N/A", "NULL", "-", "—", "...", "?", "#REF!"])
+def test_text_for_a_missing_value_is_no_decision(missing: str) -> None:
+    assert sets("aid", missing, "truce", f" {missing} ") == (AID, None, TRUCE, None)
+
+
+def test_text_for_a_missing_value_is_a_label_where_the_codebook_has_it() -> None:
+    book = codebook_from_dict({"name": "b", "labels": [{"name": "namibia", "title": "NA"}]}, "b")
+    assert sets("NA", "na", "N/A", codebook=book) == (("namibia",), ("namibia",), None)
+
+
+def test_a_minus_beside_a_plus_is_a_label() -> None:
+    reading = read("+", "-", "+")
+    assert [label.title for label in reading.codebook.labels] == ["+", "-"]
+    assert None not in reading.label_sets[0]
 
 
 def test_a_blank_cell_is_none_if_the_user_says_so() -> None:
@@ -341,7 +363,7 @@ def test_the_message_about_a_missing_text_column_names_separator_or_column(codeb
 
 def test_a_file_without_any_decision_is_refused(codebook: Codebook, write_jsonl: WriteJsonl) -> None:
     path = write_jsonl("a.jsonl", [{"text": "x", "label": None}, {"text": "y", "label": None}])
-    with pytest.raises(DataError, match=r"a\.jsonl: no annotator has decided on any of the 2 rows"):
+    with pytest.raises(DataError, match=r"a\.jsonl: no annotator has decided on any row \(2 rows\)"):
         read_examples(path, codebook)
 
 

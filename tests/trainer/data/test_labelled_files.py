@@ -42,7 +42,7 @@ def test_columns_and_blank_cells_are_read_as_the_experiment_says() -> None:
     assert dataset.codebook.allow_none
     assert dataset.notes[:2] == (
         "a.csv: the columns are separated by semicolons",
-        "a.csv: blank label cells were read as no label, as requested (1 rows)",
+        "a.csv: blank label cells were read as no label, as requested (1 row)",
     )
 
 
@@ -59,8 +59,8 @@ def test_undecided_rows_are_in_no_part_and_are_counted_for_each_file() -> None:
     assert not {"One.", "Two.", "Three."} & labels(dataset).keys()
     assert not dataset.codebook.allow_none
     assert [note for note in dataset.notes if "left out" in note] == [
-        "a.csv: 2 of 42 rows were left out, because nobody decided on them (blank 1, no value (null, NaN, -1) 1)",
-        "b.csv: 1 of 41 rows were left out, because nobody decided on them (blank 1)",
+        "a.csv: 2 of 42 rows were left out, because nobody decided (blank 1, no value 1)",
+        "b.csv: 1 of 41 rows was left out, because nobody decided (blank 1)",
     ]
 
 
