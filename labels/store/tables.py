@@ -15,7 +15,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH
-from labels.unicode.typography import IGNORED, REPLACED
+from labels.unicode.typography import COMPOUND_PARTS, IGNORED, LINE_END, REPLACED
 
 metadata = sa.MetaData()
 _ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
@@ -124,8 +124,6 @@ draws = Table(
     *filled(strategy=String(80), annotator=_NAME, frame_hash=_ID, model_id=_ID, created_at=_MOMENT),
     *optional(frame_size=Integer, seed=Integer),
     Column("query", Text, nullable=False, server_default=""),
-    # Set when the annotator's open draws were ended; their sentences without a decision are free again.
-    Column("released_at", _MOMENT),
 )
 
 draw_items = Table(
@@ -137,7 +135,7 @@ draw_items = Table(
     Index("draw_items_by_sentence", "sentence_id"),
 )
 
-# An entry waits until a decision from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
+# An entry waits until a review from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
 relabelling = Table(
     "relabelling",
     metadata,
@@ -216,7 +214,10 @@ def _on_sqlite(element: SearchForm, compiler: SQLCompiler, **options: Any) -> st
 def _on_postgresql(element: SearchForm, compiler: SQLCompiler, **options: Any) -> str:
     """PostgreSQL has no Python functions, but has `normalize` since version 13."""
     (text,) = element.clauses
-    joined = sa.func.regexp_replace(text, "\u00ad[ \t]*\n[ \t]*", "", "g")
+    joined = sa.func.regexp_replace(text, f"\u00ad{LINE_END}", "", "g")
+    compounds = "|".join((*COMPOUND_PARTS, *map(str.capitalize, COMPOUND_PARTS)))
+    for before, kept in ((rf"\m({compounds})-", r"\1-"), ("([[:alpha:]])-", r"\1")):
+        joined = sa.func.regexp_replace(joined, f"{before}{LINE_END}(?=[[:lower:]])", kept, "g")
     plain = _translated(sa.func.normalize(_translated(joined), sa.literal_column("NFKC")))
     folded = sa.func.lower(sa.func.regexp_replace(plain, " +", " ", "g"))
     for letter, other in _CASELESS.items():

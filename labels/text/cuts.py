@@ -22,7 +22,10 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")
 # Quotation marks. An apostrophe between letters is not a mark.
 _QUOTE = re.compile(r"[“”„‟«»\"]|(?<!\w)['‘‚]|['’](?!\w)")
 _ANY_QUOTE = re.compile(r"[“”„‟«»\"'‘’‚]")  # far faster to search for
-_QUOTE_MIN_WORDS = 6
+_POSSESSIVE = re.compile(r"['’](?<=s['’])(?=\s[a-z])")
+"""An apostrophe that looks like a closing mark, as in "the workers’ call"."""
+_QUOTE_MIN_WORDS = 4
+_EXCLAMATION_MIN_WORDS = 6
 """Shorter quotations stay whole: they are titles and exclamations, such as “Oh! What a Lovely War”."""
 _OPENING, _CLOSING = "\"'“‘„‚«‹([", "\"'”’»›)]"
 _STRAIGHT = ('"', "'", "”", "’", "»")
@@ -41,7 +44,7 @@ _NUMERAL = re.compile(r"[\d(\[§]|[IVXLC]+\b|[a-z]\)|[A-Z]/")
 _DAY = re.compile(r"(?:[1-9]|[12]\d|3[01])\.")
 # Places where sentencex may have missed the end of a sentence.
 # Begins with the stop and looks back afterwards, so that the search skips all other characters at once.
-_MISSED = re.compile(r"[.…](?<=[\w.][.…])(?:(?<=\.)[)\]])?(?=\s+[\"“‘'(]?[A-Z])")
+_MISSED = re.compile(r"[.…](?:(?<=[\w.][.…])(?:(?<=\.)[)\]])?|(?<=\s…)|(?<=\s\.\s\.\s\.))(?=\s+[\"“‘'(]?[A-Z])")
 _HEADLINE = 160
 """The greatest length of a headline in characters."""
 _FINISHED = re.compile(r"[.!?…][\"'”’»)\]]*\Z")
@@ -123,7 +126,8 @@ def _segment(text: str, language: str) -> Iterator[int]:
 
 def _ends_in_quotations(text: str, language: str, known: set[int]) -> set[int]:
     """The ends of sentences inside quotations, found by splitting the text without its quotation marks."""
-    marks = [match.start() for match in _QUOTE.finditer(text)] if _ANY_QUOTE.search(text) else []
+    found = _QUOTE.finditer(text) if _ANY_QUOTE.search(text) else ()
+    marks = [match.start() for match in found if not _POSSESSIVE.match(text, match.start())]
     if not marks:
         return set()
     bare = _QUOTE.sub(" ", text)
@@ -140,7 +144,8 @@ def _is_inside(text: str, end: int, marks: list[int]) -> bool:
     place = bisect(marks, end)
     left = marks[place - 1] if place else 0
     right = marks[place] if place < len(marks) else len(text)
-    return len(text[left : min(right, left + 10 * _REACH)].split()) >= _QUOTE_MIN_WORDS
+    least = _QUOTE_MIN_WORDS if text[end - 1] in ".。" else _EXCLAMATION_MIN_WORDS
+    return len(text[left : min(right, left + 10 * _REACH)].split()) >= least
 
 
 # -- abbreviations in English

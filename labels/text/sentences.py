@@ -20,7 +20,7 @@ from labels.text.cuts import cut_paragraph
 from labels.text.headings import is_heading, is_speaker_caption, is_title
 from labels.text.leads import lead_length
 
-RULES_VERSION = "3"
+RULES_VERSION = "4"
 """Increased when the rules for blocks, cuts or trimming change; every sentence records the version."""
 
 _PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![^\S\n]*\n)[^\n]+)*")
@@ -32,7 +32,12 @@ _ITEM_MARK = re.compile(r"[•▪●◦‣–—>+-]|\*(?=\s)")
 _SOFT_WRAP_MIN, _SOFT_WRAP_MAX = 50, 100
 """Lengths, in characters, of hard-wrapped lines. Shorter lines end intentionally; longer lines are not wrapped."""
 _NARROWEST = 20
-"""Minimum width, in characters, of a hard-wrapped paragraph."""
+"""Minimum width, in characters, of a hard-wrapped paragraph whose lines are filled."""
+_RAGGED = 1
+"""The width of a paragraph whose lines end anywhere."""
+_GOES_ON = re.compile(r"\b(?:an?|the|of|in|on|at|to|for|from|by|with|and|or|that|as|his|her|its|their)\Z")
+_DIVIDED = re.compile(r"[^\W\d_]-\Z")
+"""The end of a line that divides a word."""
 _ITEM = re.compile(r"[•▪●◦‣*#>\-]|\d{1,2}[.)]\s")
 _REPEAT_MIN_WORDS = 4
 _PROSE_MIN_WORDS = 8
@@ -202,44 +207,59 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
         width = max(len(paragraph[left:right].rstrip()) for left, right in lines)
         wrapped = width <= _SOFT_WRAP_MAX
-        if not wrapped or not _reads_as_prose([paragraph[left:right].strip() for left, right in lines]):
-            width = 0
+        width = _prose_width([paragraph[left:right].strip() for left, right in lines]) if wrapped else 0
         start = lines[0][0]
         for (left, right), following in zip(lines, [*lines[1:], None], strict=True):
-            if following is not None and wrapped and _is_soft_break(paragraph, (left, right), following, width):
-                continue
+            if following is not None and wrapped:
+                current, after = paragraph[left:right].strip(), paragraph[slice(*following)].strip()
+                if _is_soft_break(current, after, width, is_first=left == 0):
+                    continue
             yield offset + start, offset + right
             start = following[0] if following else right
 
 
-def _is_soft_break(paragraph: str, line: tuple[int, int], following: tuple[int, int], width: int) -> bool:
-    """Whether the next line continues this line, because the line is long, or because the paragraph reads as prose.
+def _is_soft_break(current: str, after: str, width: int, *, is_first: bool) -> bool:
+    """Whether the line `after` continues the line `current`: the line is long, or the paragraph reads as prose.
 
-    `width` is the length of the paragraph's longest line; 0 if the paragraph does not read as prose.
+    Args:
+        width: see `_prose_width`.
+        is_first: whether the line is the first of its paragraph.
     """
-    current, after = paragraph[slice(*line)].strip(), paragraph[slice(*following)].strip()
+    if after[:1].islower() and _DIVIDED.search(current):
+        return True
     if _ITEM.match(after) or not after:
         return False
     if _SENTENCE_END.search(current):
         return width > 0 and current.endswith(".") and after[0].islower()  # "the U.S." at the end of a line
     if len(current) >= _SOFT_WRAP_MIN:
         return True
+    if width == 0 or after[0].islower():
+        return width > 0
     # A headline above a paragraph without a blank line is shorter than the paragraph's lines.
-    return width > 0 and (after[0].islower() or _is_full(current, after, width))
+    is_headline = is_first and width == _RAGGED
+    return bool(_GOES_ON.search(current)) or (_is_full(current, after, width) and not is_headline)
 
 
-def _reads_as_prose(lines: list[str]) -> bool:
-    """Whether short lines are a hard-wrapped paragraph, and not a list, an address, a poem or a menu.
+def _prose_width(lines: list[str]) -> int:
+    """The width of a hard-wrapped paragraph of short lines; 0 for a list, an address, a poem or a menu.
 
-    In prose, most lines that do not end a sentence are continued with a small letter, each line is filled until the
-    next word no longer fits, and there is a sentence end.
+    In prose, most lines that do not end a sentence are continued with a small letter, and there is a sentence end.
+    Either each line is filled until the next word no longer fits, or the first line begins like a sentence and all
+    lines have several words.
     """
-    width = len(max(lines, key=len))
-    if width < _NARROWEST or any(_ITEM.match(line) for line in lines) or not any(map(_SENTENCE_END.search, lines)):
-        return False
-    unfinished = [(line, after) for line, after in pairwise(lines) if line and after and not _SENTENCE_END.search(line)]
+    if any(_ITEM.match(line) for line in lines) or not any(map(_SENTENCE_END.search, lines)):
+        return 0
+    pairs = [(line, after) for line, after in pairwise(lines) if line and after]
+    unfinished = [(line, after) for line, after in pairs if not _SENTENCE_END.search(line)]
     going_on = [(line, after) for line, after in unfinished if after[0].islower()]
-    return 2 * len(going_on) >= len(unfinished) > 0 and all(_is_full(*pair, width) for pair in going_on)
+    introduces_list = any(line.endswith(":") and after[0].islower() for line, after in pairs)
+    if introduces_list or not 2 * len(going_on) >= len(unfinished) > 0:
+        return 0
+    width = len(max(lines, key=len))
+    if width >= _NARROWEST and all(_is_full(*pair, width) for pair in going_on):
+        return width
+    several_words = all(len(line.split()) > 1 for line, _ in unfinished)
+    return _RAGGED if several_words and not lines[0][:1].islower() else 0
 
 
 def _is_full(line: str, after: str, width: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import cached_property
 
 _APOSTROPHES = "‘’‚‛`´′ʹʻʼʽ᾽᾿՚׳‹›"
@@ -28,23 +29,59 @@ REPLACED |= dict.fromkeys(_SPACES, " ")
 
 _TABLE: dict[int, str | None] = str.maketrans(REPLACED) | dict.fromkeys(map(ord, IGNORED))
 _SPACE_RUN = re.compile(" +")
-_WORD_BROKEN_AT_LINE_END = re.compile(r"\u00ad[ \t]*\n[ \t]*")
-_TOKEN = re.compile(rf"{_WORD_BROKEN_AT_LINE_END.pattern}|.", re.DOTALL)
+LINE_END = r"[ \t]*\r?\n[ \t]*"
+COMPOUND_PARTS = (
+    *("cross", "full", "half", "hard", "high", "long", "low", "much", "non", "self", "short", "vice", "well"),
+    *("north", "south", "east", "west", "two", "three", "four", "five", "six"),
+)
+"""Words that keep their hyphen at the end of a line: "long-" and "term" are "long-term"."""
+_DIVIDED = re.compile(rf"\u00ad{LINE_END}|(?<=[^\W\d_])-{LINE_END}(?=[^\W\d_])")
+_LAST_WORD = re.compile(r"\w+\Z")
+_LONGEST_PART = 12
 
 
 def fold(text: str) -> str:
     """The text with plain quotes, hyphens and single spaces, without ligatures, wide letters and invisible characters.
 
-    Case is kept. Compatibility characters are replaced as in Unicode's NFKC. A word that a soft hyphen divides at the
-    end of a line is one word.
+    Case is kept. Compatibility characters are replaced as in Unicode's NFKC. A word that is divided at the end of a
+    line is one word.
 
     >>> fold("They won’t sign the “cease\u2011ﬁre”")
     'They won\\'t sign the "cease-fire"'
     """
-    joined = _WORD_BROKEN_AT_LINE_END.sub("", text)
+    joined = undivided(text)
     # The table comes first because NFKC turns an acute accent used as an apostrophe into a space, and again afterwards
     # because NFKC turns other characters, such as wide hyphens, into characters of the table.
     return _SPACE_RUN.sub(" ", unicodedata.normalize("NFKC", joined.translate(_TABLE)).translate(_TABLE))
+
+
+def undivided(text: str) -> str:
+    r"""The text with the words joined that a hyphen divides at the end of a line; classifiers read this form.
+
+    A hyphen after a word of `COMPOUND_PARTS` stays. A hyphen before a capital letter or a digit does not divide a word.
+
+    >>> undivided("hu-\nmanitarian aid, long-\nterm")
+    'humanitarian aid, long-term'
+    """
+    pieces, start = [], 0
+    for left, right in _gaps(text):
+        pieces.append(text[start:left])
+        start = right
+    return "".join([*pieces, text[start:]]) if start else text
+
+
+def _gaps(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of hyphens and line ends that `undivided` removes."""
+    if "\n" not in text:
+        return
+    for match in _DIVIDED.finditer(text):
+        left, right = match.span()
+        if text[left] == "-":
+            if not text[right].islower():
+                continue
+            word = _LAST_WORD.search(text, max(0, left - _LONGEST_PART), left)
+            left += word is not None and word.group().lower() in COMPOUND_PARTS
+        yield left, right
 
 
 def search_form(text: str) -> str:
@@ -61,6 +98,7 @@ class Folded:
     def __init__(self, original: str) -> None:
         self.text = fold(original)
         self._original = original
+        self._joined = undivided(original)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The smallest span of the original text that covers the characters `[start, end)` of `text`; not empty.
@@ -68,15 +106,27 @@ class Folded:
         A character that folds to several characters, such as a ligature, is covered completely.
         """
         starts, ends = self._bounds
-        return starts[start], ends[end - 1]
+        return self._place(starts[start]), self._place(ends[end - 1] - 1) + 1
+
+    def _place(self, offset: int) -> int:
+        """The offset in the original of the character at `offset` in the joined text."""
+        for left, right in self._removed:
+            if left > offset:
+                break
+            offset += right - left
+        return offset
+
+    @cached_property
+    def _removed(self) -> list[tuple[int, int]]:
+        return list(_gaps(self._original))
 
     @cached_property
     def _bounds(self) -> tuple[list[int], list[int]]:
-        """The start and the end in the original of each character of `text`."""
+        """The start and the end in the joined text of each character of `text`."""
         starts: list[int] = []
         ends: list[int] = []
-        for start, end in _pieces(self._original):
-            size = len(fold(self._original[start:end]))
+        for start, end in _pieces(self._joined):
+            size = len(fold(self._joined[start:end]))
             starts += [start] * size
             ends += [end] * size
         return starts, ends
@@ -86,12 +136,12 @@ def _pieces(text: str) -> list[tuple[int, int]]:
     """Divide a text into spans that can be folded one by one: a character with its marks, or a run of spaces."""
     pieces: list[tuple[int, int]] = []
     last = ""
-    for token in _TOKEN.finditer(text):
-        folded = fold(token.group())
-        if pieces and (not folded or _modifies(token.group()) or (last == folded[0] == " ")):
-            pieces[-1] = pieces[-1][0], token.end()
+    for place, character in enumerate(text):
+        folded = fold(character)
+        if pieces and (not folded or _modifies(character) or (last == folded[0] == " ")):
+            pieces[-1] = pieces[-1][0], place + 1
         else:
-            pieces.append(token.span())
+            pieces.append((place, place + 1))
         last = folded[-1:] or last
     return pieces
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from labels.errors import DivergedError
 from labels.progress import report_progress
 from labels.records import Example
+from labels.unicode.typography import undivided
 from trainer.calibration.calibration import Bools
 from trainer.classifiers.base import fitted, label_matrix
 from trainer.classifiers.transformer import TransformerClassifier
@@ -184,7 +185,7 @@ class ContrastiveClassifier(TransformerClassifier):
         section = self._section
         optimizer, schedule = self._optimizer(network, steps)
         device = network.head.weight.device
-        tokens = self.tokenizer_(list(texts), truncation=True, max_length=self.max_length_)["input_ids"]
+        tokens = self.tokenizer_(list(map(undivided, texts)), truncation=True, max_length=self.max_length_)["input_ids"]
         batches = BalancedBatches(gold, size=section.batch_size, per_label=section.per_label, seed=self._seed)
         network.train()  # `embed` switches back to evaluation mode
         for step, rows in enumerate(batches.take(steps), 1):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
+from labels.unicode.typography import undivided
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import fitted
 from trainer.classifiers.linear import LinearClassifier, LinearLayer, read_skops
@@ -57,7 +58,7 @@ class TfidfClassifier(LinearClassifier):
         targets = self._targets(examples)
         union = self._vectorisers()
         try:
-            features = union.fit_transform([example.text for example in examples])
+            features = union.fit_transform([undivided(example.text) for example in examples])
         except ValueError as error:
             if not str(error).startswith(_NOTHING_LEFT):
                 raise
@@ -155,7 +156,7 @@ class Scorer:
         # The parts of a CSR matrix: the columns of all texts, concatenated, and the end of each text.
         columns, ends = array("i"), [0]
         for text in texts:
-            plain = _without_accents(text.lower())
+            plain = _without_accents(undivided(text).lower())
             columns.extend(self._columns_of_words(plain))
             for word in plain.split():
                 columns.extend(self._columns_within(word))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from labels.output.drafts import cache_folder
 from labels.progress import report_progress
+from labels.unicode.typography import undivided
 from trainer.encoders.encoder import BUNDLED, default_pooling, encoder_digest, find_encoder, max_positions, open_encoder
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ def encode_in_batches(
         width: the number of columns that `encode` returns.
         max_length: maximum number of tokens; longer texts are truncated.
     """
-    tokens = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
+    tokens = (
+        tokenizer(list(map(undivided, texts)), truncation=True, max_length=max_length)["input_ids"] if texts else []
+    )
     # `rows` keeps the order of the texts; only the batches are made in the order of length.
     order = sorted(range(len(texts)), key=lambda position: len(tokens[position]))
     rows = np.zeros((len(texts), width), dtype=np.float32)

@@ -94,6 +94,8 @@ def test_an_abbreviation_does_not_end_a_sentence(sentence: str) -> None:
         ("They sent trucks, tents, etc.", "The road is open."),
         ("It is part of the annex.", "15 trucks came."),
         ("He waited…", "Then it rained."),
+        ("And so on …", "The end comes."),
+        ("And so on . . .", "The end comes."),
         ("He asked in Art. 5.", "The council met."),
         ("Plan B.", "Then it ended."),
         ("It rose to 12.", "Norway left."),
@@ -118,6 +120,20 @@ def test_a_quotation_of_several_sentences_is_cut_inside(opening: str, closing: s
     parts = [f"{opening}We reject the offer.", "It is a trap.", f"We will not go,{closing} he said.", "Then he left."]
     assert cut(text) == parts
     assert cut(text, keep_quotes=True) == [" ".join(parts[:3]), parts[3]]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["„Wir helfen.", "Das ist Pflicht.“", "Dann ging er."],
+        ["“It failed.", "We know,” she added."],
+        ["“We mean the workers’ call.", "We do.”"],
+        ["“We want peace …", "It is our duty.” she added."],
+    ],
+    ids=["German", "four words", "possessive", "ellipsis"],
+)
+def test_a_short_quotation_of_two_statements_is_cut_inside(parts: list[str]) -> None:
+    assert cut(" ".join(parts)) == parts
 
 
 @pytest.mark.parametrize(

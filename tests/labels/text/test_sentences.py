@@ -193,11 +193,27 @@ def test_a_hard_wrapped_paragraph_is_read_as_one() -> None:
             ],
         ),
         (
+            "Norway said it\nwould send aid\nto Kyiv next\nweek. It added\nthat more help\nwould follow.",
+            ["Norway said it\nwould send aid\nto Kyiv next\nweek.", "It added\nthat more help\nwould follow."],
+        ),
+        (
+            "Oslo pledges aid\nThe government said\nit would send ten\ntrucks to the\nCouncil of Kyiv.",
+            ["Oslo pledges aid", "The government said\nit would send ten\ntrucks to the\nCouncil of Kyiv."],
+        ),
+        (
             "The general thanked the U.S.\nenvoy and the council and then\nleft for the coast.",
             ["The general thanked the U.S.\nenvoy and the council and then\nleft for the coast."],
         ),
     ],
-    ids=["paragraph", "two lines", "quotation mark", "headline above", "abbreviation at the end of a line"],
+    ids=[
+        "paragraph",
+        "two lines",
+        "quotation mark",
+        "headline above",
+        "ragged",
+        "headline above ragged",
+        "abbreviation",
+    ],
 )
 def test_short_lines_of_a_paragraph_that_reads_as_prose_are_one(text: str, expected: list[str]) -> None:
     assert texts(text) == expected
@@ -216,6 +232,7 @@ def test_short_lines_of_a_paragraph_that_reads_as_prose_are_one(text: str, expec
         "The guns fell silent here\nAnd rain came down at noon\nThe valley slept.",
         "1. arms for the north\n2. grain for the south\n3. silence.",
         "Present were the envoys:\n- one from the north\n- one from the south.",
+        "They asked for:\nshells for guns\ndrones for scouts\nair defence.",
     ],
     ids=[
         "address",
@@ -228,10 +245,15 @@ def test_short_lines_of_a_paragraph_that_reads_as_prose_are_one(text: str, expec
         "verses",
         "numbered list",
         "items",
+        "items in small letters",
     ],
 )
 def test_short_lines_that_are_no_prose_stay_apart(text: str) -> None:
     assert not [sentence for sentence in texts(text) if "\n" in sentence]
+
+
+def test_a_word_divided_at_the_end_of_a_line_stays_in_one_sentence() -> None:
+    assert texts("Norway sends hu-\nmanitarian aid.") == ["Norway sends hu-\nmanitarian aid."]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from labels.unicode.typography import Folded, fold, search_form
 
 MARKS = "’“”«»‑–−\u00ad\u200b\ufeff\u00a0\u2028ﬁﬀＡｶﾞ\u0301e\u0323ᄒ\u1161\u11ab´¨ ㄱㅏ…½\n\t"
-TEXTS = st.one_of(st.text(max_size=40), st.text(alphabet=MARKS, max_size=20), st.text(alphabet="ab '-\"", max_size=20))
+TEXTS = st.one_of(
+    st.text(max_size=40), st.text(alphabet=MARKS, max_size=20), st.text(alphabet="ab '-\"\n", max_size=20)
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,11 @@ TEXTS = st.one_of(st.text(max_size=40), st.text(alphabet=MARKS, max_size=20), st
         ("talks — and more", "talks — and more"),
         ("a\u00adid", "aid"),
         ("agree\u00ad\n  ment", "agreement"),
+        ("agree\u00ad\r\nment", "agreement"),
+        ("hu-\nmanitarian aid", "humanitarian aid"),
+        ("Hu- \r\n  manitarian", "Humanitarian"),
+        ("long-\nterm Non-\naligned", "long-term Non-aligned"),
+        ("pro-\nEuropean talks -\nwhich", "pro- European talks - which"),
         ("ﬁve oﬃces", "five offices"),
         ("Ｆｕｌｌ ｗｉｄｔｈ", "Full width"),
         ("ｶﾞｽ", "ガス"),
