@@ -33,8 +33,10 @@ from labels.store.texts.identity import (
     without_common_keys,
     without_stored_spans,
 )
+from labels.store.texts.overlaps import REPLACED_SPAN
 from labels.store.texts.resplit import Cut, Resplit, family, resplit, stored_documents
 from labels.store.texts.versions import NewVersion
+from labels.text.spans import fill_gaps
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -192,15 +194,15 @@ class Documents(Part):
     def context(self, sentence: Sentence, reach: int = 2) -> Context:
         """The context of a sentence: up to `reach` sentences on each side, and the document's title and date."""
         table, documents = tables.sentences, tables.documents
-        near = _sentence_query().where(table.c.document_id == sentence.document_id)
-        before = near.where(table.c.start < sentence.start).order_by(table.c.start.desc()).limit(reach)
-        after = near.where(table.c.start > sentence.start).order_by(table.c.start).limit(reach)
+        near = _sentence_query().where(table.c.document_id == sentence.document_id).limit(_CANDIDATES * reach)
+        before = near.where(table.c.end <= sentence.start).order_by(table.c.start.desc())
+        after = near.where(table.c.start >= sentence.end).order_by(table.c.start)
         heading = sa.select(documents.c.title, documents.c.date).where(documents.c.id == sentence.document_id)
         with self._database.reading() as connection:
-            earlier = [Sentence(*row) for row in connection.execute(before)]
-            later = [Sentence(*row) for row in connection.execute(after)]
+            earlier = _in_sequence([Sentence(*row) for row in connection.execute(before)])
+            later = _in_sequence([Sentence(*row) for row in connection.execute(after)])
             title, date = connection.execute(heading).first() or ("", "")
-        return Context(tuple(reversed(earlier)), tuple(later), title, date)
+        return Context(tuple(earlier[max(0, len(earlier) - reach) :]), tuple(later[:reach]), title, date)
 
     def paragraph_breaks(self, sentences: Sequence[Sentence]) -> list[bool]:
         """For every sentence except the first, whether a line break precedes it in the document's text.
@@ -234,8 +236,18 @@ class Documents(Part):
         return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
 
 
+_CANDIDATES = 8
+"""The number of stored sentences read per sentence of context: a passage may be stored as several sentences."""
+
+
 def _sentence_query() -> sa.Select[Any]:
     return sa.select(*(tables.sentences.c[field.name] for field in fields(Sentence)))
+
+
+def _in_sequence(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """The sentences by position, each passage once; replaced sentences only where no other has their passage."""
+    replaced = [one for one in sentences if one.boilerplate == REPLACED_SPAN]
+    return fill_gaps([one for one in sentences if one.boilerplate != REPLACED_SPAN], replaced)
 
 
 # -- articles -> store

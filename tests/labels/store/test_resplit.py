@@ -94,6 +94,26 @@ def test_a_labelled_span_stays_and_its_passage_is_not_offered_again(store: Store
     assert kept.boilerplate == ""
 
 
+def test_the_context_has_each_passage_once(store: Store, article: Path) -> None:
+    ingest(store, [article])
+    ingest(store, [article], keep_quotes=True, resplit=True)
+    (last,) = store.documents.sentences([named(store, "The envoy left.")])
+    assert [one.text for one in store.documents.context(last).before] == ["Rain fell on Oslo.", QUOTE]
+    (first,) = store.documents.sentences([named(store, "Rain fell on Oslo.")])
+    assert [one.text for one in store.documents.context(first).after] == [QUOTE, "The envoy left."]
+
+
+def test_the_context_fills_gaps_beside_a_labelled_span(store: Store, article: Path) -> None:
+    ingest(store, [article])
+    store.events.add([decision(named(store, "“We reject the offer."))])
+    ingest(store, [article], keep_quotes=True, resplit=True)
+    (last,) = store.documents.sentences([named(store, "The envoy left.")])
+    assert [one.text for one in store.documents.context(last).before] == [
+        "“We reject the offer.",
+        "It is a trap for our army,” he said.",
+    ]
+
+
 def test_a_replaced_span_leaves_open_draws_and_scores(store: Store, article: Path) -> None:
     ingest(store, [article], keep_quotes=True)
     ids = store.unseen.ids()
