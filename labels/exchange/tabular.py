@@ -24,23 +24,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from labels.codebook.schema import Codebook, dump_codebook
-from labels.errors import DataError
+from labels.errors import DataError, counted
 from labels.exchange import fields, foreign
 from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
-from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, columns_of
+from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, arrow_column, columns_of
 from labels.exchange.people import possible_annotators
 from labels.output.drafts import whole_file, whole_folder
-from labels.output.table_files import arrow_column
-from labels.records import Annotation, Sentence, State
-from labels.text.cells import SEPARATOR, LabelNames, is_no_value
-from labels.text.examples import label_column
-from labels.text.headers import ColumnFinder, ColumnNames, separator_note
+from labels.records import Annotation, Sentence
+from labels.text.cells import SEPARATOR, LabelNames
+from labels.text.examples import label_cells, label_column
+from labels.text.headers import ColumnFinder, ColumnNames
 from labels.text.labelled.exported import prediction_notes, row_state
-from labels.text.labelled.label_reading import Blank, LabelCell, LabelSet, check_state, read_labels
-from labels.text.rows import Row, class_features, class_names
+from labels.text.labelled.label_reading import Blank, LabelSet, check_state, read_labels
+from labels.text.parsing.oddities import Oddities
+from labels.text.rows import Row, class_features, class_names, csv_notes
 from labels.unicode.invisible import clean
+from labels.unicode.missing import is_no_value
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -56,14 +57,19 @@ class Table(RecordFormat):
         """Convert each row to a line or to an unseen sentence; all label cells are read together."""
         finder = ColumnFinder(reader.path, ColumnNames(*(reader.options.get(name, "") for name in self.options[:2])))
         rows = [(place, finder.rename(record, place)) for place, record in placed]
-        cells = [
-            LabelCell(place, column := label_column(row, place), row[column], row_state(row)) for place, row in rows
-        ]
+        cells = list(label_cells(rows))
         # Importing part of a table is common: without a choice, nobody decided on rows with a blank cell.
         blank = cast(Blank, reader.options.get("blank") or "undecided")
         reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
-        remarks = (*prediction_notes(reader.path, found := [row for _, row in rows]), *possible_annotators(found))
-        for note in (*separator_note(reader.path), *finder.notes, *reading.notes, *remarks):
+        oddities = Oddities()
+        for _, row in rows:
+            oddities.see(row.get("text"))
+        remarks = (
+            *oddities.notes(reader.path),
+            *prediction_notes(reader.path, found := [row for _, row in rows]),
+            *possible_annotators(found),
+        )
+        for note in (*csv_notes(reader.path), *finder.notes, *reading.notes, *remarks):
             yield Note(note)
         for (place, row), labels in zip(rows, reading.label_sets[0], strict=True):
             stamps = foreign.native_stamps(row.get(KEY), place)
@@ -99,16 +105,12 @@ class Table(RecordFormat):
             yield row | beside | {KEY: json.dumps(foreign.native_stamp(event, sentence), ensure_ascii=False)}
 
 
-_WITHOUT_LABELS: tuple[State, ...] = ("skipped", "not_a_sentence")
-
-
 class PlainTable(Table):
     """CSV for spreadsheets and scripts."""
 
     name = "csv"
     endings = (".csv",)
     carries = "decisions"
-    carries_not_a_sentence = True
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """The columns of a decision and its sentence."""
@@ -118,11 +120,11 @@ class PlainTable(Table):
     def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
         """The decision of a row; the texts of rows that no annotator has seen are unseen."""
         state, stored_id = _state(record, place), str(record.get("sentence_id") or "")
-        if labels is None and state not in _WITHOUT_LABELS:
+        if labels is None and state != "skipped":
             return _undecided(record, state, stored_id)
         return ForeignDecision.of(
             record,
-            next((own for own in _WITHOUT_LABELS if own == state), "reviewed"),
+            "skipped" if state == "skipped" else "reviewed",
             labels or (),
             annotator=_annotator(record),
             created_at=record.get("created_at") or "",
@@ -293,7 +295,7 @@ def dataset_card(codebook: Codebook, size: int) -> str:
     return (
         f"---\n{head}---\n\n"
         f"# {codebook.name} {codebook.version}\n\n{codebook.description}\n\n"
-        f"{size} sentences with their gold labels ({column}; empty means that the sentence was reviewed and "
+        f"{counted(size, 'sentence')} with gold labels ({column}; empty means that the sentence was reviewed and "
         f"has no label). Codebook hash: {codebook.hash}.\n\n## Codebook\n\n{fence}toml\n{toml}{fence}\n"
     )
 

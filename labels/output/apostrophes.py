@@ -2,14 +2,19 @@
 
 Excel, LibreOffice and Google Sheets execute cells that begin with `=` or a similar character (OWASP, "CSV Injection").
 In a file for spreadsheets, such cells get an apostrophe, and the column `APOSTROPHES` lists the changed columns of each
-row. Reading removes exactly these apostrophes: apostrophes in other cells, and in files without this column, are kept.
+row. Reading removes exactly these apostrophes, and keeps apostrophes in other cells.
+
+People delete the column. Without it, an apostrophe before a formula is removed only if the whole table is protected
+(`FoundApostrophes`), and each reader of the table reports it.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
@@ -60,6 +65,64 @@ def without_apostrophes(row: dict[str, Any], place: str) -> dict[str, Any]:
         if isinstance(cell, str) and cell.startswith("'") and _EXECUTED.match(cell, 1):
             cells[name] = cell[1:]
     return cells
+
+
+_CLOSING = re.compile(r"'(?!\w)")
+_NUMBER = re.compile(r"\s*[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?\s*%?")
+
+
+class FoundApostrophes:
+    """Decides whether the apostrophes in a table without the column `APOSTROPHES` were added for spreadsheets.
+
+    They were if no cell of the table begins like a formula without an apostrophe; numbers do not count. An apostrophe
+    stays if a later one may close the quotation that it opens.
+    """
+
+    def __init__(self, rows: Iterable[Iterable[str]]) -> None:
+        self.cells: list[str] = []
+        for cell in (cell for row in rows for cell in row):
+            if _is_added(cell):
+                self.cells.append(cell)
+            elif _EXECUTED.match(cell) and not _NUMBER.fullmatch(cell):
+                self.cells = []
+                break
+
+    def __bool__(self) -> bool:
+        return bool(self.cells)
+
+    def removed(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row without its apostrophes."""
+        return {name: cell[1:] if isinstance(cell, str) and _is_added(cell) else cell for name, cell in row.items()}
+
+
+def _is_added(cell: str) -> bool:
+    return cell.startswith("'") and _EXECUTED.match(cell, 1) is not None and not _CLOSING.search(cell, 1)
+
+
+_PERHAPS_ADDED = re.compile(rb"(?:\A|[^\w ])'\W")
+
+
+def apostrophes_in(path: Path, delimiter: str, *, declared: bool) -> FoundApostrophes:
+    """The apostrophes that were added for spreadsheets to a CSV file that has lost the column `APOSTROPHES`.
+
+    Args:
+        declared: whether the first line declares the separator.
+
+    Raises:
+        OSError, UnicodeDecodeError: the file cannot be read.
+    """
+    # Most files have no such cell, and searching their bytes is much faster than parsing them.
+    with path.open("rb") as file:
+        if not any(_PERHAPS_ADDED.search(line) for line in file):
+            return FoundApostrophes([])
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        if declared:
+            next(lines)
+        reader = csv.reader(lines, delimiter=delimiter)
+        try:
+            return FoundApostrophes([] if APOSTROPHES in next(reader, []) else reader)
+        except csv.Error:  # reported with its row
+            return FoundApostrophes([])
 
 
 def is_safe_form(cell: str, text: str) -> bool:

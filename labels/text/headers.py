@@ -65,14 +65,6 @@ def csv_form(path: Path) -> CsvForm:
     return CsvForm()
 
 
-def separator_note(path: Path) -> tuple[str, ...]:
-    """A remark on the separator of a CSV file; empty for a file with commas, and for other formats."""
-    if path.suffix.lower() != ".csv":
-        return ()
-    form = csv_form(path)
-    return () if form.delimiter == "," else (f"{path}: the columns are separated by {form.name}",)
-
-
 def check_header(names: Sequence[str], path: Path) -> None:
     """Refuse a header that names a column twice, because one of the two columns would be ignored.
 

@@ -12,11 +12,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from labels.errors import DataError
-from labels.output.apostrophes import without_apostrophes
+from labels.errors import DataError, counted
+from labels.output.apostrophes import apostrophes_in, without_apostrophes
 from labels.records import plain_text
-from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form, separator_note
-from labels.text.parsing.recognition import refuse_binary
+from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form
+from labels.text.parsing.oddities import Oddities
+from labels.text.parsing.recognition import refuse_binary, refuse_markup
+from labels.unicode.invisible import clean
+from labels.unicode.missing import is_missing
 
 Row = dict[str, Any]
 Reject = Callable[[str], None]
@@ -57,6 +60,7 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
         raise DataError(f"{path}: the file is empty. Use a file with at least one row.")
     if reader is not _read_parquet:
         refuse_binary(path)
+        refuse_markup(path)
     # The `try` covers the whole iteration: the generator raises errors only when it reaches the faulty part.
     try:
         yield from reader(path, reject or _raise)
@@ -74,21 +78,31 @@ class NamedRows:
     """The rows of a file under the column names of communique: chosen by the user, or found by `labels.text.headers`.
 
     Iterating yields (row number, row), and raises errors, as `read_rows` does; see also `ColumnFinder.rename`.
+    `is_empty` is true until a row was read or rejected.
     """
 
     def __init__(self, path: Path, names: ColumnNames | None = None, reject: Reject | None = None) -> None:
         self.path = path
+        self.is_empty = True
         self._reject = reject
         self._finder = ColumnFinder(path, names)
+        self._oddities = Oddities()
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
-        for number, row in read_rows(self.path, self._reject):
-            yield number, self._finder.rename(row, DataError.place(self.path, number))
+        for number, row in read_rows(self.path, self._seen_and_rejected if self._reject else None):
+            self.is_empty = False
+            renamed = self._finder.rename(row, DataError.place(self.path, number))
+            self._oddities.see(renamed.get("text"))
+            yield number, renamed
+
+    def _seen_and_rejected(self, message: str) -> None:
+        self.is_empty = False
+        (self._reject or _raise)(message)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the separator and the columns; complete after the iteration."""
-        return (*separator_note(self.path), *self._finder.notes)
+        """Remarks on the separator, the columns and the texts; complete after the iteration."""
+        return (*csv_notes(self.path), *self._finder.notes, *self._oddities.notes(self.path))
 
 
 def _first_bad_byte(path: Path) -> int:
@@ -160,6 +174,7 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
         except csv.Error as error:
             raise DataError(f"{path}: the header is not valid CSV ({error}). Fix the quotes in the header.") from error
         check_header(names, path)
+        apostrophes = apostrophes_in(path, form.delimiter, declared=form.declared)
         for number in count(1):  # not `enumerate`, because invalid rows are counted too
             place = DataError.place(path, number)
             try:
@@ -172,16 +187,32 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
             # DictReader stores surplus fields under the key None and gives missing fields the value None.
             if None in row or None in row.values():
                 reject(
-                    f"{place}: the header has {len(names)} fields, but this row has more or fewer. "
+                    f"{place}: the header has {counted(len(names), 'field')}, but this row has more or fewer. "
                     f"Put fields that contain {form.name} in quotes."
                 )
                 continue
             try:
-                row = without_apostrophes(row, place)
+                row = apostrophes.removed(row) if apostrophes else without_apostrophes(row, place)
             except DataError as error:
                 reject(str(error))
                 continue
             yield number, row
+
+
+def csv_notes(path: Path) -> tuple[str, ...]:
+    """Remarks on the separator and the apostrophes of a CSV file; empty for other formats."""
+    if path.suffix.lower() != ".csv":
+        return ()
+    form = csv_form(path)
+    found = apostrophes_in(path, form.delimiter, declared=form.declared).cells
+    notes = () if form.delimiter == "," else (f"{path}: the columns are separated by {form.name}",)
+    if not found:
+        return notes
+    return (
+        *notes,
+        f"{path}: the apostrophe at the start of {counted(len(found), 'cell')} such as {found[0][:40]!r} was not read, "
+        "because every cell of the file that a spreadsheet would execute has one, as --for-spreadsheet writes them",
+    )
 
 
 def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
@@ -243,18 +274,30 @@ def row_text(row: Row, place: str) -> str:
     """The value of a row's column `text`.
 
     Raises:
-        DataError: the row has no column `text`, or its value is blank or not a string.
+        DataError: the row has no column `text`, or its value is missing or not a string.
     """
-    text = row.get("text")
-    if not isinstance(text, str):
+    if "text" not in row:
         columns = ", ".join(map(str, row)) or "none"
         raise DataError(
-            f"{place}: this row has no column `text` that contains a string. Its columns: {columns}. "
+            f"{place}: this row has no column `text`. Its columns: {columns}. "
             f"{separator_advice(row)}Rename the column with the text to `text`, or choose the column with "
             "--text-column (in an experiment: data.text_column)."
         )
-    if not text.strip():
-        raise DataError(f"{place}: `text` is empty. Add the text or remove the row.")
+    return checked_text(row["text"], place)
+
+
+def checked_text(text: Any, place: str) -> str:
+    """The text in a cell or record.
+
+    Raises:
+        DataError: the text is missing, or not a string.
+    """
+    if is_missing(text):
+        shown = clean(text) if isinstance(text, str) else ""
+        found = f"'{shown}', which stands for a missing value" if shown else "empty"
+        raise DataError(f"{place}: `text` is {found}. Add the text or remove the row.")
+    if not isinstance(text, str):
+        raise DataError(f"{place}: `text` is {text!r:.80}, not a string. Put the text in quotes, or remove the row.")
     return text
 
 

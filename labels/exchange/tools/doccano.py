@@ -21,7 +21,7 @@ from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Note, Placed, RecordFormat
 from labels.records import Annotation, Sentence
 from labels.text.cells import cell_values
-from labels.text.rows import Row
+from labels.text.rows import Row, csv_notes
 
 _SEPARATOR = "#"  # doccano's separator of labels in CSV cells
 _NOBODY = ("all", "unknown")
@@ -51,7 +51,14 @@ class Doccano(RecordFormat):
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Convert each record, and say if the annotator is taken from the name of the file."""
-        yield from super().parse(placed, reader)
+        records = list(placed)
+        key = reader.options.get(controls.OPTION) or "label"
+        if any(key in record for _, record in records):
+            # Nobody decided on a record without the key, if other records have the key.
+            others = {KEY, "labels"}
+            records = [(place, {key: None} | one if others.isdisjoint(one) else one) for place, one in records]
+        yield from super().parse(records, reader)
+        yield from map(Note, csv_notes(reader.path))
         if reader.used_fallback:
             name = self.default_annotator(reader.path)
             yield Note(f"the annotator '{name}' is the name of the file. To record another name, use --annotator NAME")

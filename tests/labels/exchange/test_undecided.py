@@ -44,7 +44,10 @@ FILES: list[tuple[str, str, list[Row], str]] = [
         [{"text": LABELLED, "labels": ["aid"]}, {"text": NEW, "labels": None}],
         "rows without labels",
     ),
+    ("jsonl", "in.jsonl", [{"text": LABELLED, "label": "aid"}, {"text": NEW}], "rows without labels"),
+    ("csv", "in.csv", [{"text": LABELLED, "labels": "aid"}, {"text": NEW, "labels": "N/A"}], "rows without labels"),
     ("doccano", "ana.jsonl", [{"text": LABELLED, "label": ["aid"]}, {"text": NEW, "label": []}], "rows without labels"),
+    ("doccano", "ana.jsonl", [{"text": LABELLED, "label": ["aid"]}, {"text": NEW}], "rows without labels"),
     (
         "prodigy",
         "in.jsonl",

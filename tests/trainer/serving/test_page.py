@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from labels.store import Store
+from labels.text.rows import read_rows
 from tests.end_to_end.server import Server, serving
 from tests.labels.text.parsing.office_samples import word
 from tests.trainer.conftest import TrackedRun
@@ -170,11 +171,13 @@ def test_thresholds_and_filters_change_the_marks(page: Any) -> None:
 
 
 def test_downloads_and_copy_have_every_sentence_with_its_labels(page: Any) -> None:
-    label(page, ARTICLE + '\n\nHe said "no, a truce", twice.')
+    label(page, ARTICLE + '\n\n=1+1 is no aid.\n\nHe said "no, a truce", twice.')
     with page.expect_download() as download:
         page.click("#csv")
-    content = Path(download.value.path()).read_text(encoding="utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(content, newline="")))
+    path = Path(download.value.path())
+    cells = [row["text"] for row in csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline=""))]
+    assert [cell for cell in cells if cell.startswith(("'", "="))] == ["'=1+1 is no aid."]
+    rows = [row for _, row in read_rows(path.rename(path.with_suffix(".csv")))]
     with page.expect_download() as download:
         page.click("#jsonl")
     records = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]

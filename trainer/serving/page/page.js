@@ -451,6 +451,10 @@ const rows = () => [...document.querySelectorAll("#article .sentence")].map(({ s
   model_id: state.model, codebook: state.health.codebook,
 }));
 
+// Spreadsheets execute cells that begin like this. The rule and the last column are those of `labels/output/apostrophes.py`.
+const EXECUTED = /^(?:[\t\r\n]|[\s\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*[=+\-@＝＋－＠])/;
+const APOSTROPHES = "communique:apostrophes";
+
 function csv() {
   // Quotes around every cell, doubled inside, as in RFC 4180; the mark at the beginning tells spreadsheets that it is UTF-8.
   const cell = value => `"${String(value).replaceAll('"', '""')}"`;
@@ -461,7 +465,13 @@ function csv() {
     row.start, row.end, row.text, row.labels.join("|"), ...by(names, row.probabilities),
     ...(limits.length ? by(names, row.thresholds) : []), row.corrected ? row.corrected.join("|") || "none" : "", row.model_id, row.codebook,
   ]);
-  return "\ufeff" + [head, ...lines].map(line => line.map(cell).join(",")).join("\r\n") + "\r\n";
+  const isFormula = value => typeof value === "string" && EXECUTED.test(value);
+  const safe = line => {
+    const changed = head.filter((_, column) => isFormula(line[column]));
+    return [...line.map(value => isFormula(value) ? `'${value}` : value), changed.length ? JSON.stringify(changed) : ""];
+  };
+  const safeHead = [...head.map(name => name.startsWith("'") || isFormula(name) ? `'${name}` : name), APOSTROPHES];
+  return "\ufeff" + [safeHead, ...lines.map(safe)].map(line => line.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
 const jsonl = () => rows().map(row => JSON.stringify(row) + "\n").join("");
