@@ -12,22 +12,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labels.errors import DataError, refuse_lone_string
+from labels.errors import DataError, counted, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document, Origin
 from labels.text.headers import ColumnNames
 from labels.text.parsing.articles import Article
 from labels.text.parsing.factiva import read_factiva
-from labels.text.parsing.front_matter import Matter, split_front_matter
+from labels.text.parsing.front_matter import Matter, check_date, split_front_matter
 from labels.text.parsing.markup import decode_page, html_fragment_text, markdown_text, read_page, rtf_text
 from labels.text.parsing.nexis import read_nexis
+from labels.text.parsing.oddities import Oddities
 from labels.text.parsing.office import MAX_BYTES, is_office, read_office
 from labels.text.parsing.own_outputs import describe_skipped, own_folder, own_table
-from labels.text.parsing.recognition import is_html_fragment, is_page, is_rtf, refuse_binary, refuse_web_archive
+from labels.text.parsing.recognition import (
+    is_html_fragment,
+    is_page,
+    is_rtf,
+    refuse_binary,
+    refuse_data,
+    refuse_web_archive,
+)
 from labels.text.rows import ROW_SUFFIXES, EqualTexts, NamedRows, Reject, Row, is_unicode, row_text
 from labels.unicode.encoding import read_bytes, read_text
+from labels.unicode.missing import is_blank, is_missing
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm", ".docx", ".pdf")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
+
+_ABOUT = "about the folder, not articles"
+_ABOUT_NAMES = frozenset({"README", "CHANGELOG", "LICENSE", "LICENCE", "COPYING", "CONTRIBUTING", "CODE_OF_CONDUCT"})
+"""Names of files that projects and data sets put beside their content, without extension and in capitals."""
 
 Note = Callable[[str], object]
 
@@ -41,7 +54,7 @@ _LONGEST = {"date": DATE_LENGTH, "language": LANGUAGE_LENGTH}
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """The files with documents in some paths, and notes on files and folders inside that are outputs of communique."""
+    """The files with documents in some paths, and notes on files and folders inside that are not read."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
@@ -50,8 +63,8 @@ class FoundFiles:
 def find_files(paths: Iterable[str | Path]) -> FoundFiles:
     """Find the files in `paths`, including the files inside folders, sorted within each folder.
 
-    Hidden files inside folders are skipped, and so are outputs of communique and MLflow. A file or folder that is named
-    in `paths` is always read.
+    Hidden files inside folders are skipped, and so are outputs of communique and MLflow and files about the folder
+    (`README.md`, `LICENSE.txt`...). A file or folder that is named in `paths` is always read.
 
     Raises:
         DataError: a path does not exist, a file has an unsupported extension, or no file was found.
@@ -83,7 +96,7 @@ def find_files(paths: Iterable[str | Path]) -> FoundFiles:
 
 
 def _files_in(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files inside a folder with an empty string, and outputs of communique with their content."""
+    """Yield the files inside a folder with an empty string, and files that are no documents with their content."""
     # Only names below the folder are checked: if the folder itself is hidden, the user chose it on purpose.
     for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         if path.is_dir():
@@ -91,7 +104,7 @@ def _files_in(folder: Path) -> Iterator[tuple[Path, str]]:
                 output = own_folder(path)
                 yield from [(path, output)] if output else _files_in(path)
         elif path.suffix.lower() in DOCUMENT_SUFFIXES and path.is_file():
-            yield path, own_table(path)
+            yield path, _ABOUT if path.stem.upper() in _ABOUT_NAMES else own_table(path)
 
 
 # -- reading
@@ -163,14 +176,14 @@ def _file_documents(path: Path, reject: Reject, note: Note) -> Iterator[Document
         note(f"{path}: this RTF file is read as plain text")
     else:
         found = _parse(decode_page(content, path), path, note)
-    if not found.text.strip():
+    if is_blank(found.text):
         raise DataError(f"{path}: the file contains no text. Remove the file, or check how it was saved.")
     articles = None if found.matter and not office else read_nexis(found.text) or read_factiva(found.text)
     if articles is None:
         document = _document(found.matter, found.text, path, str(path))
         yield replace(document, former_text=found.former_text) if found.former_text else document
     else:
-        note(f"{path}: this export of a news archive is read as {len(articles)} articles")
+        note(f"{path}: this export of a news archive is read as {counted(len(articles), 'article')}")
         yield from _article_documents(articles, path, reject)
 
 
@@ -199,12 +212,24 @@ def _parse(content: str, path: Path, note: Note) -> _Content:
         note(f"{path}: this web page is read as its article, although the extension is {suffix}")
         return _Content(*read_page(content, path))
     matter, body = split_front_matter(content, path)
+    if not matter:
+        refuse_data(body, path)
     if suffix == ".md":
-        return _Content(matter, markdown_text(body), markdown_text(body, soft_break="\n"))
+        text = markdown_text(body)
+        _note_oddities(text, path, note)
+        return _Content(matter, text, markdown_text(body, soft_break="\n"))
     if not is_html_fragment(body):
+        _note_oddities(body, path, note)
         return _Content(matter, body)
     note(f"{path}: this part of a web page is read as its words, although the extension is {suffix}")
     return _Content(matter, html_fragment_text(body))
+
+
+def _note_oddities(text: str, path: Path, note: Note) -> None:
+    oddities = Oddities()
+    oddities.see(text)
+    for remark in oddities.notes(path):
+        note(remark)
 
 
 def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) -> Iterator[Document]:
@@ -230,21 +255,25 @@ def _row_documents(rows: NamedRows, reject: Reject, columns: Sequence[str]) -> I
         else:
             kept = {name: row[name] for name in columns if name in row}
             yield replace(document, kept=kept) if kept else document
+    if rows.is_empty:
+        reject(f"{rows.path}: the file has no rows. Add rows, or remove the file.")
 
 
 def _row_document(path: Path, number: int, row: Row, equal: EqualTexts) -> Document:
     place = DataError.place(path, number)
     text = row_text(row, place)
     names = (row.get("source"), row.get("document_id"), row.get("id"))
-    source = next((name for name in names if name not in (None, "")), None)
+    source = next((name for name in names if not is_missing(name)), None)
     origin = Origin.of(row)
     if not origin.is_stated:
         origin = Origin(number=equal.number(text))
-    return _document(row | {"source": source}, text, path, place, origin)
+    given = {key: None if is_missing(value) else value for key, value in row.items()}
+    check_date(str(given.get("date")), place)
+    return _document(given | {"source": source}, text, path, place, origin)
 
 
 def _document(matter: Matter, text: str, path: Path, place: str, origin: Origin | None = None) -> Document:
-    provided = (key for key in _PROVENANCE if _is_given(matter.get(key)))
+    provided = (key for key in _PROVENANCE if matter.get(key) not in (None, ""))
     given: dict[str, Any] = {key: _provenance(key, matter[key], place) for key in provided}
     stated = origin or Origin.of(matter)
     if "source" not in given:
@@ -252,10 +281,6 @@ def _document(matter: Matter, text: str, path: Path, place: str, origin: Origin 
     document = Document(text=text, synthetic=str(matter.get("synthetic")).lower() in _TRUE, origin=stated, **given)
     _check_storable(document, place)
     return document
-
-
-def _is_given(value: Any) -> bool:
-    return value not in (None, "") and value == value  # NaN is a missing value, and the only one unequal to itself
 
 
 def _provenance(key: str, value: Any, place: str) -> str:
@@ -286,5 +311,6 @@ def _check_storable(document: Document, place: str) -> None:
         length = len(getattr(document, name))
         if length > longest:
             raise DataError(
-                f"{place}: `{name}` has {length} characters, but at most {longest} are allowed. Shorten the value."
+                f"{place}: `{name}` has {counted(length, 'character')}, but at most {longest} are allowed. "
+                "Shorten the value."
             )

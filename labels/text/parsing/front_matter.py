@@ -46,7 +46,7 @@ def split_front_matter(content: str, path: Path) -> tuple[Matter, str]:
         if key in matter:
             raise DataError(f"{_place(path, mark)}: the front matter has `{key}` twice. Remove one of the two lines.")
         if key == "date" and isinstance(value, str):
-            _check_date(value, _place(path, mark))
+            check_date(value, f"{_place(path, mark)}: front matter")
         matter[key] = value
     return matter, content[match.end() :].lstrip("\n")
 
@@ -68,14 +68,17 @@ def _pairs(block: str) -> list[tuple[str, Any, Any]] | None:
     return pairs
 
 
-def _check_date(value: str, place: str) -> None:
+def check_date(value: str, place: str) -> None:
+    """Check that a date of the form YYYY-MM-DD is in the calendar; other texts are not checked.
+
+    Raises:
+        DataError: there is no such day; the message starts with `place`.
+    """
     if _DATE.fullmatch(value):
         try:
             date.fromisoformat(value)
         except ValueError:
-            raise DataError(
-                f"{place}: the `date` {value} in the front matter is not in the calendar. Fix the date."
-            ) from None
+            raise DataError(f"{place}: the `date` {value} is not in the calendar. Fix the date.") from None
 
 
 def _place(path: Path, mark: Any) -> str:

@@ -1,7 +1,9 @@
-"""Recognise the kind of a file by its content, not its name: HTML or RTF saved as .txt, or no plain text."""
+"""Recognise the kind of a file by its content, not its name: HTML, RTF, JSON or a table saved as .txt, or no text."""
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Collection
@@ -9,6 +11,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from labels.errors import DataError
+from labels.text.headers import OUR_COLUMNS
 from labels.unicode.encoding import read_bytes
 
 _SIGNATURES = (
@@ -42,6 +45,20 @@ _ZIPPED = (
 """A part of a ZIP archive, the archive's name in messages, and the repair."""
 
 _HEAD = 4096
+_TABLE_HEAD = 2**16
+_SEPARATED = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+_TABLE_ROWS = 2
+_NAME_LENGTH = 40
+_MARKUP = (
+    (re.compile(r"<\?xml\b"), "XML"),
+    (re.compile(r"\\documentclass\b"), "LaTeX"),
+    (re.compile(r"(?:TY  - |@\w+\{[\w:.-]+,\s*\n)"), "a list of references"),
+    (
+        re.compile(r"(?:(?!MIME-V|Content-T)[\w-]+:.*\n)*+(?:MIME-Version|Content-T[\w-]+):", re.IGNORECASE),
+        "an email",
+    ),
+)
+_PUNCTUATION = re.compile(r"[.!?:](?:\s|\Z)")
 # Atomic and possessive, because a pattern that backtracks over comments would take exponential time.
 _PAGE = re.compile(r"(?>\s|<\?xml[^>]*>|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _FRAGMENT = re.compile(r"\s*<(p|div|article|section|main|span|table|h[1-6]|ul|ol)\b[^<>]*>", re.IGNORECASE)
@@ -78,6 +95,52 @@ def is_rtf(content: bytes) -> bool:
     return content[:_HEAD].removeprefix(BOM_UTF8).lstrip().startswith(b"{\\rtf")
 
 
+def refuse_data(content: str, path: Path) -> None:
+    """Raise DataError if a text file contains JSON, JSON lines, XML or a table: their keys and columns are no prose."""
+    found = _kind_of_data(content)
+    if found:
+        raise DataError(f"{path}: this is {found[0]}, not prose. {found[1]}")
+
+
+def _kind_of_data(content: str) -> tuple[str, str] | None:
+    """The name of the data in messages, and the repair; None for prose."""
+    head = content.lstrip()
+    if kind := next((kind for start, kind in _MARKUP if start.match(head)), ""):
+        return kind, "Save the text itself."
+    # The last line of the beginning of a long file may be incomplete.
+    beginning = head if len(head) <= _TABLE_HEAD else head[:_TABLE_HEAD].rpartition("\n")[0]
+    lines = [line for line in beginning.split("\n") if line.strip()]
+    if head[:1] in ("{", "[") and lines:
+        if all(map(_is_json, lines[:2])) and lines[0].startswith("{"):
+            return "JSON lines", "Give the file the extension .jsonl."
+        if _is_json(content):
+            return "JSON", "Write one object per line, with its text under the key `text`, to a .jsonl file."
+    named = next((_SEPARATED[one] for one in _SEPARATED if _is_table(lines, one)), "")
+    return (f"a table with {named}", "Give the file the extension .csv.") if named else None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_table(lines: list[str], separator: str) -> bool:
+    """Whether lines are the rows of a table: a header of different short names, and at least two rows like it."""
+    try:
+        header, *rows = list(csv.reader(lines, delimiter=separator, strict=True)) or [[]]
+    except csv.Error:
+        return False
+    names = [name.strip() for name in header]
+    if not all(0 < len(name) <= _NAME_LENGTH and not _PUNCTUATION.search(name) for name in names):
+        return False
+    # Two columns may be prose with a comma in each line.
+    is_clear = separator == "\t" or any(name.casefold() in OUR_COLUMNS for name in names)
+    is_header = len(set(names)) == len(names) >= (2 if is_clear else 3)
+    return is_header and len(rows) >= _TABLE_ROWS and all(len(row) == len(names) for row in rows)
+
+
 def is_page(content: str) -> bool:
     """Whether the content is an HTML page with a head or a body."""
     return _PAGE.match(content[:_HEAD]) is not None
@@ -87,6 +150,14 @@ def is_html_fragment(content: str) -> bool:
     """Whether the content is a part of an HTML page: it begins with the tag of a block that is closed later."""
     opened = _FRAGMENT.match(content[:_HEAD])
     return opened is not None and f"</{opened[1].lower()}>" in content.lower()
+
+
+def refuse_markup(path: Path) -> None:
+    """Raise DataError if a file that should be a table is a web page or an RTF document."""
+    head = read_bytes(path, _HEAD)
+    found = "an RTF document" if is_rtf(head) else "a web page" if is_page(head.decode(errors="replace")) else ""
+    if found:
+        raise DataError(f"{path}: this is {found}, not a table. Save the table as CSV, with the extension .csv.")
 
 
 def refuse_web_archive(content: str, path: Path) -> None:

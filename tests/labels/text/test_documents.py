@@ -67,7 +67,7 @@ def read_one(path: Path) -> Document:
 
 
 def test_folders_are_searched_through_in_order_without_hidden_or_other_files() -> None:
-    for name in ("b/2.TXT", "b/1.md", "b/deep/3.jsonl", "b/.hidden/4.txt", "b/.5.txt", "b/6.pdf", "b/7", "a.html"):
+    for name in ("b/2.TXT", "b/1.md", "b/deep/3.jsonl", "b/.hidden/4.txt", "b/.5.txt", "b/6.odt", "b/7", "a.html"):
         write(name, "x")
     found = find_files([Path("b"), Path("a.html")])
     assert found.files == (Path("b/1.md"), Path("b/2.TXT"), Path("b/deep/3.jsonl"), Path("a.html"))
@@ -78,6 +78,17 @@ def test_a_hidden_file_or_folder_that_is_named_is_read() -> None:
     write(".notes/1.txt", "x")
     named = find_files([Path(".notes/1.txt")])
     assert find_files([Path(".notes")]).files == named.files == (Path(".notes/1.txt"),)
+
+
+def test_files_about_a_folder_are_skipped_unless_named() -> None:
+    for name in ("b/README.md", "b/deep/license.txt", "b/readme-of-oslo.txt"):
+        write(name, "x")
+    found = find_files([Path("b")])
+    assert found.files == (Path("b/readme-of-oslo.txt"),)
+    assert found.notes == (
+        "not read as documents, because they are about the folder, not articles: b/README.md, b/deep/license.txt",
+    )
+    assert find_files([Path("b/README.md")]).files == (Path("b/README.md"),)
 
 
 def test_a_folder_named_like_a_file_is_searched() -> None:

@@ -158,3 +158,76 @@ def test_recognition_is_quick_on_hostile_beginnings() -> None:
     text = "<!-- x -->" * 4000 + "Guns fell silent."
     ((document,), _) = read("a.txt", text)
     assert document.text == text
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            '{"text": "Guns fell."}\n{"text": "Rain fell."}\n',
+            "this is JSON lines, not prose. Give the file the extension",
+        ),
+        ('[{"text": "Guns fell."},\n {"text": "Rain fell."}]', "this is JSON, not prose. Write one object per line"),
+        ('{\n  "text": "Guns fell."\n}', "this is JSON, not prose"),
+        ('id,text\n1,"Guns fell, and"\n2,Rain fell.\n', "this is a table with commas, not prose. Give the file"),
+        ("ID;Headline;Body\n1;Truce;Guns fell.\n2;Rain;Rain fell.\n", "this is a table with semicolons"),
+        ("headline\tbody\nTruce\tGuns fell.\nRain\tRain fell.\n", "this is a table with tabs"),
+        ('<?xml version="1.0"?>\n<news><p>Guns fell.</p></news>', "this is XML, not prose"),
+    ],
+    ids=["lines", "array", "object", "commas", "semicolons", "tabs", "xml"],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.md"])
+def test_data_in_a_text_file_are_refused_by_kind(name: str, content: str, problem: str) -> None:
+    documents, (rejected,) = read(name, content)
+    assert documents == []
+    assert rejected.startswith(f"{name}: {problem}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Oslo, Norway\n\nGuns fell silent, and rain fell.\nThe envoy left, he said.",
+        "[Draft] Guns fell silent.\nThe envoy left.",
+        "{Oslo} Guns fell silent.",
+        "Dear all, thank you\nGuns fell, at last\nRain fell, too",
+        "Guns fell; rain fell.\nThe envoy left; nobody came.\nAll stayed; all waited.",
+    ],
+)
+def test_prose_with_separators_or_brackets_is_read(content: str) -> None:
+    documents, rejected = read("a.txt", content)
+    assert rejected == []
+    assert [document.text for document in documents] == [content]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("\\documentclass{article}\nGuns fell.", "LaTeX"),
+        ("TY  - NEWS\nTI  - Guns fell\nER  -", "a list of references"),
+        ("@article{lind2024,\n  title = {Guns}\n}", "a list of references"),
+        ("Subject: Aid\nMIME-Version: 1.0\n\nGuns fell =E2=80=93 silent.", "an email"),
+    ],
+)
+def test_markup_of_other_programs_is_refused_by_kind(content: str, kind: str) -> None:
+    documents, (rejected,) = read("a.txt", content)
+    assert documents == []
+    assert rejected.startswith(f"a.txt: this is {kind}, not prose")
+
+
+@pytest.mark.parametrize(("content", "kind"), [("<html><body>x</body></html>", "a web page"), (RTF, "an RTF document")])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_page_is_no_table(name: str, content: str, kind: str) -> None:
+    documents, (rejected,) = read(name, content)
+    assert documents == []
+    assert rejected.startswith(f"{name}: this is {kind}, not a table")
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", "text,label\n"), ("a.jsonl", "\n\n")])
+def test_a_table_without_rows_is_reported(name: str, content: str) -> None:
+    assert read(name, content) == ([], [f"{name}: the file has no rows. Add rows, or remove the file."])
+
+
+def test_an_impossible_date_of_a_row_is_refused() -> None:
+    documents, (rejected,) = read("a.csv", "text,date\nGuns fell.,2024-13-45\nRain fell.,2024-06-08\n")
+    assert [document.date for document in documents] == ["2024-06-08"]
+    assert rejected == "a.csv:1: the `date` 2024-13-45 is not in the calendar. Fix the date."
