@@ -12,7 +12,8 @@ from typing import Any
 from labels.errors import DataError
 from labels.exchange.lines import canonical_json
 from labels.records import Annotation, Document, Origin
-from labels.text.rows import EqualTexts, Row, is_unicode
+from labels.text.rows import EqualTexts, Row, checked_text, is_unicode
+from labels.unicode.missing import is_missing
 
 KEY = "communique"
 """The key or column for the stamp of communique in records of other tools."""
@@ -130,12 +131,12 @@ class Texts:
         Raises:
             DataError: the record has no text, or the text or metadata contain an unpaired surrogate.
         """
-        text = check_text(text, place)
+        text = checked_text(check_text(text, place), place)
         found = ((key, metadata.get(key)) for key in _PROVENANCE)
-        given: dict[str, Any] = {key: str(value) for key, value in found if value not in (None, "")}
+        given: dict[str, Any] = {key: str(value) for key, value in found if not is_missing(value)}
         own = "" if identifier in (None, "") else f"{self._format}:{identifier}"
         named = (metadata.get("source"), metadata.get("document_id"))
-        source = next((str(name) for name in named if name not in (None, "")), own or self._file)
+        source = next((str(name) for name in named if not is_missing(name)), own or self._file)
         check_unicode([source, given, text], place)
         numbered = self._format in _NUMBERING_TOOLS
         origin = Origin.of({key: value for key, value in metadata.items() if not (numbered and key == "id")})

@@ -40,7 +40,8 @@ from labels.store import now
 from labels.text.cells import LabelNames, without_none
 from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
-from labels.unicode.invisible import clean
+from labels.unicode.invisible import clean, person_name
+from labels.unicode.missing import is_missing
 
 _STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 
@@ -131,7 +132,7 @@ class Reader:
         self.codebook = codebook
         self.options = options
         self._format = format
-        self.annotator = clean(annotator)
+        self.annotator = person_name(annotator, "--annotator") if annotator else ""
         self._fallback = clean(fallback)
         self.used_fallback = False
         self.spellings: Counter[tuple[str, str]] = Counter()
@@ -172,9 +173,11 @@ class Reader:
         Raises:
             DataError: the text is not a string or cannot be encoded as UTF-8; the message starts with `place`.
         """
-        if unseen.text is None or (isinstance(unseen.text, str) and not unseen.text.strip()):
+        text = unseen.text
+        # Our own records may have any text.
+        if text is None or (isinstance(text, str) and (not text.strip() or (not stamps and is_missing(text)))):
             return LeftOut("records without text or decision")
-        if not isinstance(unseen.text, str) or not is_unicode(unseen.text):
+        if not isinstance(text, str) or not is_unicode(text):
             raise DataError(f"{place}: the text of this record is not a valid string. Fix or remove the record.")
         document = None if stamps else self._document(unseen, place, self.annotator or self._fallback)
         sentence = whole_sentence(document) if document else self._parsed(stamps[0], unseen, place).sentence
@@ -241,6 +244,7 @@ class Reader:
         self.used_fallback = self.used_fallback or not (decision.annotator or self.annotator)
         if not annotator:
             raise DataError(f"{place}: this record does not name an annotator. Give a name with --annotator NAME.")
+        annotator = person_name(annotator, place)
         kind = _kind(decision, changed, place)
         verdict = [kind] if kind == "adjudicate" else []
         before = [] if changed is None else [changed.get("event_id")]
@@ -299,7 +303,7 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
     """
     if changed is None or changed.get("event") != "adjudicate" or _is_unchanged(changed, decision):
         return "annotate"
-    if decision.state == "skipped":
+    if decision.state != "reviewed":
         raise DataError(
             f"{place}: an adjudication cannot be changed to {decision.state}. Add labels to the record, or remove it."
         )

@@ -19,7 +19,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, did_you_mean
 from labels.records import Annotation, Document, Sentence, sentence_id
 from labels.text.rows import Row, is_unicode
-from labels.unicode.invisible import clean
+from labels.unicode.invisible import person_name
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "event_id": (str,),
@@ -54,8 +54,8 @@ _EVENT_COLUMNS = tuple(field.name for field in fields(Annotation) if field.name 
 _LONGEST_DOCUMENT = 2**31 - 1  # offsets are 32-bit integers in PostgreSQL
 # An undo has no state, and an adjudicator cannot skip a sentence.
 _STATES: dict[str, tuple[str | None, ...]] = {
-    "annotate": ("reviewed", "skipped", "not_a_sentence"),
-    "adjudicate": ("reviewed", "not_a_sentence"),
+    "annotate": ("reviewed", "skipped"),
+    "adjudicate": ("reviewed",),
     "undo": (None,),
 }
 
@@ -177,9 +177,7 @@ def parse_line(row: Row, place: str, codebook: Codebook) -> Line:
         raise DataError(str(error)) from None
     values: dict[str, Any] = {column: row[column] for column in _EVENT_COLUMNS if column in row}
     values["labels"] = labels
-    values["annotator"] = clean(row["annotator"])
-    if not values["annotator"]:
-        raise DataError(f"{place}: `annotator` is empty. Fill in a name.")
+    values["annotator"] = person_name(row["annotator"], place)
     # Null (no model was asked) differs from an empty list (a model suggested no label).
     if values.get("suggestion") is not None:
         values["suggestion"] = tuple(values["suggestion"])

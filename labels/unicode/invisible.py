@@ -1,12 +1,14 @@
 """Characters that readers do not see: white space, control characters, characters without a width.
 
-`clean` removes them from the ends of a value. `visible` makes control characters visible instead of executing them: a
-text must not move the cursor, change colours or reverse lines.
+`clean` removes them from the ends of a value; `person_name` also refuses them inside a name. `visible` makes control
+characters visible instead of executing them: a text must not move the cursor, change colours or reverse lines.
 """
 
 from __future__ import annotations
 
 import unicodedata
+
+from labels.errors import DataError
 
 INVISIBLE = "".join(map(chr, (0xAD, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F))))
 INVISIBLE += "".join(map(chr, range(0x2060, 0x2070)))
@@ -20,6 +22,23 @@ _EDGES = INVISIBLE + _CONTROLS + _SPACES
 def clean(text: str) -> str:
     """The text in Unicode NFC without white space, control and invisible characters at both ends."""
     return unicodedata.normalize("NFC", text).strip(_EDGES)
+
+
+def person_name(name: str, place: str) -> str:
+    """The name of a person without white space and invisible characters at both ends.
+
+    Args:
+        place: the option, or the file and the row, for messages.
+
+    Raises:
+        DataError: no visible character is left, or the name contains control characters or line breaks.
+    """
+    found = clean(name)
+    if not found:
+        raise DataError(f"{place}: the name of the annotator is empty. Fill in a name.")
+    if visible(found) != found or "\n" in found or "\t" in found:
+        raise DataError(f"{place}: the annotator's name {found!r:.80} contains control characters. Remove them.")
+    return found
 
 
 _KEPT = "\t\n"

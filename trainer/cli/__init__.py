@@ -5,6 +5,8 @@ A module is imported only when one of its subcommands or its help is called, so 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple
@@ -14,6 +16,7 @@ from typer.core import TyperGroup
 
 from labels.cli.terminal import reporting_errors, say, show_warnings
 from labels.errors import did_you_mean
+from labels.unicode.invisible import visible
 from trainer.environment import silence_libraries
 
 
@@ -49,6 +52,18 @@ SUBCOMMANDS = {
 """The subcommands in the order of a user's workflow."""
 
 
+@contextmanager
+def _visible_arguments() -> Iterator[None]:
+    """Show control characters in the message of a usage error: it quotes arguments, and Typer prints it unchanged."""
+    try:
+        yield
+    except Exception as error:
+        # Not a class: it differs between versions of Typer.
+        if hasattr(error, "format_message"):
+            vars(error)["message"] = visible(str(vars(error).get("message", "")))
+        raise
+
+
 class Subcommands(TyperGroup):
     """The group of `SUBCOMMANDS`, which imports a subcommand when it is first needed."""
 
@@ -72,6 +87,11 @@ class Subcommands(TyperGroup):
         command.name = cmd_name
         return command
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Parse the arguments; control characters in a message about wrong arguments are made visible."""
+        with _visible_arguments():
+            return super().make_context(*args, **options)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Resolve a subcommand; suggests a similar name, which Typer cannot do for modules not imported yet."""
         if args[0] not in SUBCOMMANDS:
@@ -83,7 +103,7 @@ class Subcommands(TyperGroup):
         # Before a subcommand imports the libraries: several libraries read their settings only on import.
         silence_libraries()
         show_warnings()
-        with reporting_errors():
+        with reporting_errors(), _visible_arguments():
             return super().invoke(ctx)
 
 

@@ -95,7 +95,7 @@ def test_a_native_event_without_a_name_is_refused(store: Store, write_jsonl: Wri
     export(store, "jsonl", isolated / "out.jsonl")
     rows = [row | {"annotator": "\u00a0"} for row in lines_of(isolated / "out.jsonl")]
 
-    with pytest.raises(DataError, match=r"in\.jsonl:1: `annotator` is empty"):
+    with pytest.raises(DataError, match=r"in\.jsonl:1: the name of the annotator is empty"):
         bring_in(store, "jsonl", write_jsonl("in.jsonl", rows))
 
 

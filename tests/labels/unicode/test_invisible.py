@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from labels.unicode.invisible import visible
+from labels.errors import DataError
+from labels.unicode.invisible import person_name, visible
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,23 @@ def test_nothing_shown_controls_a_terminal(text: str) -> None:
 def test_characters_are_shown_one_by_one(left: str, right: str) -> None:
     assume(not (left.endswith("\r") and right.startswith("\n")))
     assert visible(left + right) == visible(left) + visible(right)
+
+
+def test_a_name_loses_invisible_characters_at_its_ends() -> None:
+    assert person_name(" Ana Lind\u00a0\u200b", "a.csv:1") == "Ana Lind"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        (" \u200b\t", "is empty"),
+        ("a\x1b[31mb", r"'a\\x1b\[31mb' contains control characters"),
+        ("a\nb", "contains control"),
+        ("a\u202eb", "contains control"),
+        ("a\tb", "contains control"),
+    ],
+    ids=["invisible", "escape", "line break", "reversing", "tab"],
+)
+def test_a_name_that_is_no_name_is_refused(name: str, problem: str) -> None:
+    with pytest.raises(DataError, match=rf"^a\.csv:1: .*{problem}"):
+        person_name(name, "a.csv:1")

@@ -62,7 +62,7 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
     assert "Written to d.jsonl." in printed
     doubts = [json.loads(line) for line in Path("d.jsonl").read_text(encoding="utf-8").splitlines()]
     assert labelled in {doubt["sentence_id"] for doubt in doubts}
-    assert f"{len(doubts)} sentences were queued for labelling again; 0 were already queued." in printed
+    assert f"{len(doubts)} sentences were queued for labelling again; 0 others were already queued." in printed
     again = "communique label --annotator YOUR_NAME --strategy relabel --store s.db --codebook book.toml"
     assert printed.endswith(f"Next: {again}")
     with Store("s.db") as store:
@@ -114,6 +114,24 @@ def test_every_subcommand_has_help_and_an_example(name: str) -> None:
 )
 def test_an_unknown_subcommand_is_refused_with_the_nearest(typed: str, message: str) -> None:
     assert message in run(typed, code=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["zz\x1b[31m"],
+        ["annotations", "zz\x1b[31m"],
+        ["status", "\x1b[31m"],
+        ["status", "--stor\x1b[31m"],
+        ["label", "--annotator", "a\x1b[31mb"],
+        ["label", "--annotator", "ana", "--by", "\x1b[31m"],
+    ],
+    ids=["command", "subcommand", "argument", "option", "name", "choice"],
+)
+def test_a_wrong_argument_is_shown_without_its_control_characters(arguments: list[str]) -> None:
+    shown = run(*arguments, code=2)
+    assert "\x1b[31m" not in shown
+    assert "[31m" in shown
 
 
 def test_the_version_is_shown() -> None:

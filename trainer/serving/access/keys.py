@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import InputError, did_you_mean
 from labels.output.drafts import explained, whole_file
+from labels.unicode.invisible import person_name
 
 Scope = Literal["predict", "correct", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -78,7 +79,8 @@ class KeyFile:
         _check_scopes(wanted)
         if not _NAME.fullmatch(name):
             raise InputError(f"'{name}' is not a valid name for a key. Use up to 64 letters, digits and _ . @ -")
-        if "correct" in wanted and not annotator.strip():
+        annotator = person_name(annotator, "--annotator") if annotator else ""
+        if "correct" in wanted and not annotator:
             raise InputError("A key with the scope `correct` needs the name of its annotator: add --annotator NAME.")
         token = PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         with self._changing() as keys:
@@ -87,9 +89,7 @@ class KeyFile:
                     f"{self.path}: there is already a key '{name}'. Choose another name, or revoke this key."
                 )
             created = datetime.now(UTC).isoformat(timespec="seconds")
-            keys.append(
-                Key(name=name, annotator=annotator.strip(), scopes=wanted, sha256=_digest(token), created_at=created)
-            )
+            keys.append(Key(name=name, annotator=annotator, scopes=wanted, sha256=_digest(token), created_at=created))
         return token
 
     def revoke(self, name: str) -> None:
