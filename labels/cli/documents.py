@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import StoreOption, console, counted, print_next, table
-from labels.errors import InputError
+from labels.cli.terminal import StoreOption, console, print_next, table
+from labels.errors import InputError, counted
 from labels.settings import command, load_settings
 
 if TYPE_CHECKING:
     from labels.store import DocumentSummary, Store
 
+_BEGINNING = 40
+"""The maximum number of characters shown of a text without a title."""
 _STATES = ("stored", "removed", "purged")
 
 app = typer.Typer(invoke_without_command=True, help="List, remove, restore or purge the documents in a store.")
@@ -115,7 +118,20 @@ def _found(store: Store, ids: Sequence[str]) -> list[DocumentSummary]:
 def _cells(one: DocumentSummary) -> tuple[str, ...]:
     version = f"version of {one.version_of}" if one.version_of else ""
     state = ", ".join(word for word in (one.state, version) if word)
-    return one.id, one.source, one.title, one.date, str(one.to_label), str(one.decisions), state
+    return (
+        one.id,
+        one.source,
+        one.title or _first_words(one.beginning),
+        one.date,
+        str(one.to_label),
+        str(one.decisions),
+        state,
+    )
+
+
+def _first_words(text: str) -> str:
+    """The beginning of a text in quotation marks, on one line."""
+    return f"“{shorten(text, _BEGINNING, placeholder=' …')}”" if text.strip() else ""
 
 
 def _print_extent(what: str, documents: Sequence[DocumentSummary], unchanged: int) -> None:

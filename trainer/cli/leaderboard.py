@@ -78,10 +78,14 @@ def _run_name(row: RunRow) -> str:
 def _board_table(
     labels: Sequence[str], confidence: float | None, rows: Iterable[Sequence[str]], title: str = ""
 ) -> Table:
-    interval = "interval" if confidence is None else f"{confidence:.0%}\ninterval"
-    of_labels = (label.replace("_", "\n") for label in _shown(labels))
-    headings = ("model", "val.\nF1", "test\nF1", interval, *of_labels, "train\ns", "sent.\n/s", "MB")
-    return table(headings, rows, title=title or None, padding=(0, 1, 0, 0))
+    interval = "interval" if confidence is None else f"{confidence:.0%} interval"
+    figures = ("val. F1", "test F1", interval, *_shown(labels), "train s", "sent./s", "MB")
+    cells = list(rows)
+    wide = table(("model", *figures), cells, title=title or None)
+    if console.fits(wide):
+        return wide
+    narrow = (heading.replace(" ", "\n").replace("_", "\n").replace("./s", ".\n/s") for heading in figures)
+    return table(("model", *narrow), cells, title=title or None, padding=(0, 1, 0, 0))
 
 
 def _shown(labels: Sequence[str]) -> Sequence[str]:

@@ -27,11 +27,16 @@ _QUOTED_WORDS = 3
 _FILES = (".txt", ".md", ".html", ".htm", ".jsonl", ".csv", ".parquet", ".json")
 
 
+_BEGINNING = 60
+"""The number of characters of a text that are shown in place of a title."""
+
+
 @dataclass(frozen=True)
 class DocumentSummary:
     """A document in a list.
 
     - `source`, `title`, `date`: empty if unknown or erased
+    - `beginning`: the first characters of the text
     - `to_label`: number of sentences to label, not counting sentences that an earlier version also has
     - `decisions`: number of standing decisions; 0 while the document is removed
     - `state`: "", "removed" or "purged"
@@ -46,6 +51,7 @@ class DocumentSummary:
     decisions: int
     state: str
     version_of: str
+    beginning: str = ""
 
 
 class Removals(Part):
@@ -199,6 +205,7 @@ def _summaries() -> sa.Select[Any]:
             to_label.scalar_subquery().label("to_label"),
             decided.scalar_subquery().label("decisions"),
             removals.c.purged,
+            sa.func.substr(documents.c.text, 1, _BEGINNING).label("beginning"),
         )
         .outerjoin(removals, removals.c.document_id == documents.c.id)
         .order_by(documents.c.source, documents.c.date, documents.c.title, documents.c.id)
