@@ -77,8 +77,7 @@ class CodingApp(App[None]):
             "pageup": partial(self._scroll, -12),
             "pagedown": partial(self._scroll, 12),
             "n": partial(self._review, ()),
-            "s": lambda: self._decide(partial(self.session.skip, self._note)),
-            "ctrl+n": lambda: self._decide(partial(self.session.mark_not_a_sentence, self._note)),
+            "s": self._skip,
             "u": self._undo,
             "q": self._leave,
             "?": self._help,
@@ -155,7 +154,7 @@ class CodingApp(App[None]):
 
     def _done(self) -> str:
         if self.session.remaining:
-            return f"{self.session.remaining} of {self.session.total} are left undecided. End goes to them, q quits."
+            return f"{self.session.remaining} of {self.session.total} left undecided. End goes to them, q quits."
         more = "Enter draws more, q quits." if self._more else "q quits."
         return f"All {self.session.total} are decided. u undoes the last decision; {more}"
 
@@ -259,19 +258,21 @@ class CodingApp(App[None]):
         self._review(self._chosen)
 
     def _review(self, labels: Sequence[str]) -> None:
-        self._decide(partial(self.session.review, labels, self._note))
-
-    def _decide(self, decide: Callable[[], None]) -> None:
         if self._item is None:
             return
         try:
-            decide()
+            self.session.review(labels, self._note)
         except DecidedMeanwhileError:
             # Show the other decision beside the labels chosen here, so that the annotator can decide again.
             self._item = self.session.current()
             self._show_choices()
             raise
         self._show()
+
+    def _skip(self) -> None:
+        if self._item is not None:
+            self.session.skip(self._note)
+            self._show()
 
     def _undo(self) -> None:
         self._show_or_say(self.session.undo(), "Nothing to undo.")

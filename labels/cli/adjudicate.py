@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from labels.cli.label import AnnotatorOption, PlainOption, report_similar_names, run_session
-from labels.cli.terminal import CodebookOption, StoreOption, console, counted, opened_store, print_next
+from labels.cli.terminal import CodebookOption, StoreOption, console, opened_store, print_next
+from labels.errors import counted
 from labels.settings import command
 
 

@@ -22,6 +22,7 @@ from labels.cli.terminal import (
 )
 from labels.codebook.changes import KINDS, diff, parse_step, titled
 from labels.codebook.schema import BY_NAME, dump_codebook
+from labels.errors import counted
 from labels.settings import command, is_other_store, load_settings, relabel_command, store_name
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: S
 
     codebook = find_codebook(name, load_settings(store=store).store)
     kind = "exclusive" if codebook.exclusive else "multi-label"
-    console.print(f"{codebook.name} {codebook.version} ({codebook.hash}): {len(codebook.labels)} labels, {kind}.")
+    console.print(
+        f"{codebook.name} {codebook.version} ({codebook.hash}): {counted(len(codebook.labels), 'label')}, {kind}."
+    )
     for label in codebook.labels:
         if not label.definition:
             console.print(f"  {label.name}: no definition yet, so every annotator will apply their own.")

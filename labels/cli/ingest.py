@@ -12,10 +12,10 @@ from labels.cli.terminal import (
     StoreOption,
     TextColumnOption,
     console,
-    counted,
     print_next,
     progress_bars,
 )
+from labels.errors import counted
 from labels.settings import command, load_settings
 
 

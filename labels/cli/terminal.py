@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -54,6 +53,12 @@ class _Lazy:
     def print(self, *values: Any, **options: Any) -> None:
         """Like `rich.console.Console.print`, but text is never markup, and control characters are visible."""
         self._console.print(*map(_shown, values), **options)
+
+    def fits(self, table: Table) -> bool:
+        """Whether a table fits the width of the console without wrapping."""
+        # By default, `measure` returns at most the width of the console.
+        unlimited = self._console.options.update_width(10_000)
+        return self._console.measure(table, options=unlimited).maximum <= self._console.width
 
 
 def _shown(value: Any) -> Any:
@@ -123,19 +128,6 @@ def bounds(interval: Bounded | None, digits: int = 3, *, joint: str = "–") -> 
     if interval is None or interval.low is None:
         return "–"
     return f"{interval.low:.{digits}f}{joint}{interval.high:.{digits}f}"
-
-
-def counted(count: int, noun: str) -> str:
-    """The count with its noun, which takes an s unless the count is 1."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def local_time(moment: str) -> str:
-    """A time in ISO 8601 as date and time in the local time zone; unchanged if it is not a time."""
-    try:
-        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:
-        return moment
 
 
 def print_next(*commands: str) -> None:

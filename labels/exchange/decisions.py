@@ -6,16 +6,15 @@ version in use: they get its labels and its hash, but keep their own ids, by whi
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from labels.codebook.reading import Reading, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, did_you_mean
 from labels.gold import resolve, standing
-from labels.records import Annotation, CodebookMigration, Sentence, State
+from labels.records import Annotation, CodebookMigration, Sentence
 from labels.store import Store
 
 Carries = Literal["events", "decisions", "gold"]
@@ -52,18 +51,13 @@ class Selection:
 
 
 def select(
-    store: Store,
-    codebook: Codebook,
-    carries: Carries,
-    annotator: str = "",
-    *,
-    states: Collection[State] = get_args(State),
+    store: Store, codebook: Codebook, carries: Carries, annotator: str = "", *, skipped: bool = True
 ) -> Selection:
     """Select what to export in a format that carries events, decisions or gold.
 
     Args:
         annotator: export only the decisions of this annotator; empty for all annotators.
-        states: the states of the standing decisions to include.
+        skipped: whether to include skipped decisions.
 
     Raises:
         CodebookError: for decisions and gold, as for `labels.gold.resolve`.
@@ -73,7 +67,7 @@ def select(
         return _all_events(store, codebook, annotator)
     if carries == "gold":
         return _gold(store, codebook, annotator)
-    return _standing_decisions(store, codebook, annotator, states)
+    return _standing_decisions(store, codebook, annotator, skipped=skipped)
 
 
 def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
@@ -89,14 +83,12 @@ def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
     )
 
 
-def _standing_decisions(store: Store, codebook: Codebook, annotator: str, states: Collection[State]) -> Selection:
+def _standing_decisions(store: Store, codebook: Codebook, annotator: str, *, skipped: bool) -> Selection:
     events = _standing_events(store, annotator)
-    kept = [event for event in events if event.state in states]
-    lost = Counter(event.state for event in events if event.state not in states)
+    kept = [event for event in events if skipped or event.state == "reviewed"]
     read = [event for event, _ in _read(kept, VersionReader(codebook, store.codebooks.history()))]
     left_out = {
-        "skipped decisions": lost["skipped"],
-        "decisions that a span is not a sentence": lost["not_a_sentence"],
+        "skipped decisions": len(events) - len(kept),
         "decisions that a change of the codebook left undecided": len(kept) - len(read),
     }
     return Selection(_with_sentences(store, read), _counts(left_out), codebook)
@@ -120,7 +112,6 @@ def _gold(store: Store, codebook: Codebook, annotator: str) -> Selection:
     left_out = {
         "disputed sentences": len(resolution.disputed),
         "skipped sentences": len(resolution.skipped),
-        "spans that are not sentences": len(resolution.not_sentences),
         "sentences that a change of the codebook left undecided": len(resolution.undecided),
     }
     gold = [min(found, key=_distance)[0] for found in agreeing.values()]
@@ -141,8 +132,8 @@ def _read(events: Sequence[Annotation], reader: VersionReader) -> list[tuple[Ann
 
 
 def _reading(event: Annotation, reader: VersionReader) -> Reading:
-    # Without labels to read, a decision still has a distance in versions.
-    if event.state != "reviewed":
+    # A skipped decision has no labels to read, but it has a distance in versions.
+    if event.state == "skipped":
         return Reading((), changes=len(reader.route(event.codebook_hash) or ()))
     return reader.read(event)
 

@@ -43,7 +43,7 @@ def project(isolated: Path, tracked_run: TrackedRun, mlflow_store: str) -> Path:
 
 def test_predicting_a_project_folder_reads_only_its_articles(project: Path) -> None:
     printed = run("predict", "runs/words", ".", "--out", "new.jsonl")
-    assert "1 documents, 1 sentences labelled" in printed
+    assert "1 document, 1 sentence labelled" in printed
     assert "Left out" not in printed
     rows = [json.loads(line) for line in Path("new.jsonl").read_text("utf-8").splitlines()]
     assert [row["source"] for row in rows] == ["article.txt"]
@@ -66,8 +66,8 @@ def test_ingesting_a_project_folder_reads_only_its_articles(project: Path) -> No
 
 
 def test_an_output_that_is_named_is_read(project: Path) -> None:
-    assert "1 sentences labelled" in run("predict", "runs/words", "tagged.csv", "--out", "again.csv")
-    assert "1 sentences labelled" in run("predict", "runs/words", "texts-tagged.csv", "--out", "again.csv")
+    assert "1 sentence labelled" in run("predict", "runs/words", "tagged.csv", "--out", "again.csv")
+    assert "1 sentence labelled" in run("predict", "runs/words", "texts-tagged.csv", "--out", "again.csv")
 
 
 def test_a_folder_of_outputs_alone_says_why_nothing_was_found(project: Path) -> None:

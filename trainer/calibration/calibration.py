@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
+from labels.errors import counted
 
 # Types of arrays that are shared between modules; docstrings give the shapes.
 Floats = NDArray[np.float64]
@@ -166,7 +167,9 @@ def fit_exclusive(
             int(count),
             a=scale,
             b=float(bias),
-            reason=instead if count >= min_positives else f"{count} positives, fewer than {min_positives}: no bias",
+            reason=instead
+            if count >= min_positives
+            else f"{counted(count, 'positive')}, fewer than {min_positives}: no bias",
         )
         for count, bias in zip(counts, biases, strict=True)
     )

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from labels.codebook.schema import Codebook
-from labels.errors import ArtefactError, ExperimentError
+from labels.errors import ArtefactError, ExperimentError, counted
 from labels.records import Example
 from trainer.calibration import calibration as calibrating
 from trainer.calibration import certificate as certifying
@@ -134,7 +134,7 @@ class CascadeClassifier(Classifier):
         return (
             f"model.max_disagreement = {limits.max_disagreement:g}: a certificate at confidence {limits.confidence:g} "
             f"needs at least {fewest} validation sentences to choose the cut-off, and {fewest} others to test it. "
-            f"There are {sum(sizes)} sentences, in halves of {sizes[0]} and {sizes[1]}. Provide more "
+            f"The data have {counted(sum(sizes), 'sentence')}, in halves of {sizes[0]} and {sizes[1]}. Provide more "
             f"validation sentences{higher}, or train {self._section.expensive.kind} alone: "
             f'model.kind = "{self._section.expensive.kind}".'
         )

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from labels.errors import DivergedError, ExperimentError
+from labels.errors import DivergedError, ExperimentError, counted
 from labels.records import Example
+from labels.unicode.typography import undivided
 from trainer.classifiers.base import class_indices, fitted, label_matrix, refuse_one_class
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection
@@ -20,7 +21,7 @@ from trainer.encoders.encoder import encoder_digest, find_encoder
 from trainer.environment import world_size
 
 _OUT_OF_MEMORY = (
-    "out of memory with {n} sentences at once. Lower model.batch_size and raise model.gradient_accumulation by the "
+    "out of memory with {n} at once. Lower model.batch_size and raise model.gradient_accumulation by the "
     "same factor, lower model.max_length, or set model.activation_checkpointing = true."
 )
 
@@ -130,8 +131,10 @@ class FinetuneClassifier(TransformerClassifier):
                     raise
                 smaller = smaller_batch(batch_size, self._section.batch_size) if world_size() == 1 else 0
                 if not smaller:
-                    raise ExperimentError(_OUT_OF_MEMORY.format(n=batch_size)) from error
-                self.notes += (f"out of memory with {batch_size} sentences at once: continued with {smaller}",)
+                    raise ExperimentError(_OUT_OF_MEMORY.format(n=counted(batch_size, "sentence"))) from error
+                self.notes += (
+                    f"out of memory with {counted(batch_size, 'sentence')} at once: continued with {smaller}",
+                )
             # Outside the `except` clause: the error keeps all objects of the failed run alive.
             self.network_ = None  # otherwise two networks would have to fit in memory
             free_memory()
@@ -180,7 +183,7 @@ class FinetuneClassifier(TransformerClassifier):
 
         gold = label_matrix(examples, self.labels)
         targets = class_indices(gold).tolist() if self._exclusive else gold.astype(float).tolist()
-        table = Dataset.from_dict({"text": [example.text for example in examples], "labels": targets})
+        table = Dataset.from_dict({"text": [undivided(example.text) for example in examples], "labels": targets})
         return table.map(
             lambda rows: self.tokenizer_(rows["text"], truncation=True, max_length=self.max_length_),
             batched=True,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labels.cli.terminal import console, progress_bars, table
+from labels.errors import counted
 from labels.unicode.invisible import visible
 from trainer.cli.leaderboard import print_results
 from trainer.cli.track import report_untracked
@@ -61,7 +62,7 @@ def print_corpus(corpus: Corpus) -> None:
     """Step 1: print the numbers of documents, sentences and annotations read."""
     texts = corpus.texts
     console.print(
-        f"1. Read {texts.documents} documents into {corpus.store}: {texts.sentences} sentences, "
+        f"1. Read {counted(texts.documents, 'document')} into {corpus.store}: {counted(texts.sentences, 'sentence')}, "
         f"{texts.boilerplate} of them set aside as boilerplate; {corpus.events} annotations."
     )
 

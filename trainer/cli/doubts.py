@@ -19,7 +19,7 @@ from labels.cli.terminal import (
     progress_bars,
     table,
 )
-from labels.errors import InputError
+from labels.errors import InputError, counted
 from labels.settings import relabel_command
 
 if TYPE_CHECKING:
@@ -79,12 +79,16 @@ def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None,
     )
     if report.unchecked:
         console.print(
-            f"{report.unchecked} labels could not be checked: the other folds had no example or no counterexample."
+            f"{counted(report.unchecked, 'label')} could not be checked: the other folds had no example or no "
+            "counterexample."
         )
     if out is not None:
         console.print(f"Written to {out}.")
     if queued is not None:
-        console.print(f"{queued} sentences were queued for labelling again; {shown - queued} were already queued.")
+        console.print(
+            f"{counted(queued, 'sentence was', 'sentences were')} queued for labelling again; "
+            f"{counted(shown - queued, 'other was', 'others were')} already queued."
+        )
         print_next(relabel_command(store=settings.store, codebook=settings.codebook))
     elif report.errors:
         console.print("Add --queue to queue the listed sentences for labelling again.")

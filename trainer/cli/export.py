@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labels.cli.label_values import label_value_table
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
 from labels.errors import InputError
 from labels.settings import command
@@ -50,6 +51,10 @@ def print_exported(report: ExportReport) -> None:
         f"{check.agreeing:.2%} of the label sets agree on {check.rows:,} rows ({check.origin}); "
         f"the largest difference between probabilities is {check.largest_difference:.2g}."
     )
+    if report.label_values:
+        console.print(label_value_table(report.label_values))
+    for note in report.notes:
+        console.print(f"Note: {note}.")
     if check.unjudged:
         console.print(f"Recall was not compared for labels without a row: {', '.join(check.unjudged)}.")
     console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, for onnxruntime.")

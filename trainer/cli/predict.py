@@ -14,10 +14,9 @@ from labels.cli.terminal import (
     TextColumnOption,
     TextsOption,
     console,
-    counted,
     share_bar,
 )
-from labels.errors import InputError
+from labels.errors import InputError, counted
 from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def print_predicted(report: PredictReport, model: Model | Manifest, output: Path
         console.print(f"Continued an interrupted run, which had labelled {counted(report.continued, 'sentence')}.")
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
     console.print(
-        f"{report.documents} documents, {report.sentences} sentences labelled; "
+        f"{counted(report.documents, 'document')}, {counted(report.sentences, 'sentence')} labelled; "
         f"{report.boilerplate.total()} set aside as boilerplate" + (f" ({reasons})." if reasons else ".")
     )
     for label in model.labels:

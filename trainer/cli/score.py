@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labels.cli.terminal import StoreOption, console, print_next, progress_bars
+from labels.errors import counted
 from labels.settings import command, load_settings
 from trainer.cli.evaluate import ArtefactArgument
 
@@ -36,7 +37,7 @@ def score(
 
 def print_scored(report: ScoreReport, store: str) -> None:
     """Print the number of scored sentences, and a command to try next."""
-    console.print(f"Model {report.model_id}: {report.scored} sentences of {store} scored.")
+    console.print(f"Model {report.model_id}: {counted(report.scored, 'sentence')} of {store} scored.")
     if report.encoder:
         console.print(f"{report.embedded} sentence vectors stored, from encoder {report.encoder}.", soft_wrap=True)
     if not report.scored and not report.embedded:

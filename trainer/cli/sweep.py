@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
+from labels.errors import counted
 from labels.settings import command
 from trainer.cli.evaluate import print_report
 from trainer.cli.track import report_untracked
@@ -52,14 +53,15 @@ def print_sweep(result: SweepResult) -> None:
     failed = [trial for trial in ranked if trial.outcome.score is None]
     console.print(_trial_table(ranked[: min(_SHOWN_TRIALS, len(ranked) - len(failed))]))
     again = f" ({result.resumed} from an earlier call)" if result.resumed else ""
-    console.print(f"{len(ranked)} trials{again}; {len(failed)} failed.")
+    console.print(f"{counted(len(ranked), 'trial')}{again}; {len(failed)} failed.")
     for problem, times in Counter(trial.outcome.problem for trial in failed).most_common(_SHOWN_TRIALS):
-        console.print(f"Failed {times} times: {problem}")
+        console.print(f"Failed {counted(times, 'time')}: {problem}")
     if result.importances:
         shares = ", ".join(f"{key} {share:.0%}" for key, share in result.importances.items())
         console.print(f"Share of the differences explained by each setting (approximate): {shares}.")
     console.print(
-        f"The validation score of the best of {len(ranked)} trials ({result.best.score:.3f}) is too optimistic, "
+        f"The validation score of the best of {counted(len(ranked), 'trial')} ({result.best.score:.3f}) is "
+        "too optimistic, "
         "because the trial was chosen by this score. The test scores, which played no part in the choice, are:"
     )
     print_report(result.report)

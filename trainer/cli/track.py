@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import console, counted, print_error, say
-from labels.errors import CommuniqueError, InputError
+from labels.cli.terminal import console, print_error, say
+from labels.errors import CommuniqueError, InputError, counted
 from labels.settings import command
 
 if TYPE_CHECKING:

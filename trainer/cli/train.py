@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labels.cli.label_values import label_value_table
 from labels.cli.terminal import (
     BlankOption,
     LabelColumnOption,
@@ -116,6 +117,8 @@ def print_learning_curve(result: CurveResult) -> None:
     """Print one row per size, the expected gain from more sentences, and the locations of the files."""
     curve = result.curve
     console.print(_size_table(curve))
+    if curve.label_values:
+        console.print(label_value_table(curve.label_values, "learning_curve.json"))
     for line in _remarks(curve):
         console.print(line)
     if curve.outlook:

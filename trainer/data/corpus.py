@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from labels.agreement.report import agreement
 from labels.codebook.schema import Codebook, load_codebook, names_stored
-from labels.errors import ColumnError, ExperimentError, InputError
+from labels.errors import ColumnError, ExperimentError, InputError, counted
 from labels.exchange.jsonl import read_annotations
 from labels.gold import Resolution, resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
@@ -163,20 +163,14 @@ def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) ->
     version = f"{codebook.name} {codebook.version}"
     for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
         if left_out:
-            yield f"{len(left_out)} sentences were left out: their annotators {what}"
-    if outside := len(resolution.not_sentences):
-        were, them = (
-            ("sentence was", "its annotators marked it")
-            if outside == 1
-            else (
-                "sentences were",
-                "their annotators marked them",
-            )
-        )
-        yield f"{outside} {were} left out: {them} as not a sentence"
+            whose = counted(len(left_out), "sentence was left out: its", "sentences were left out: their")
+            yield f"{whose} annotators {what}"
     if resolution.undecided:
         following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
-        yield f"{len(resolution.undecided)} sentences must be relabelled under codebook {version}: run `{following}`"
+        yield (
+            f"{counted(len(resolution.undecided), 'sentence')} must be relabelled under codebook {version}: "
+            f"run `{following}`"
+        )
     if resolution.migrated:
         yield f"{resolution.migrated} annotations were converted to codebook {version} using the recorded label changes"
     if resolution.reworded:

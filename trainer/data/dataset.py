@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook, load_codebook, names_stored
-from labels.errors import CodebookError, DataError, ExperimentError
+from labels.errors import CodebookError, DataError, ExperimentError, counted
 from labels.records import PAGE, Example
 from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
@@ -134,7 +134,8 @@ def _draw_notes(test: Sequence[Example]) -> Iterator[str]:
     if picked:
         by = ", ".join(f"{strategy} {n}" for strategy, n in picked.most_common())
         yield (
-            f"{picked.total()} of {len(test)} test sentences were not drawn at random ({by}): the figures describe "
+            f"{picked.total()} of {counted(len(test), 'test sentence')} "
+            f"{'was' if picked.total() == 1 else 'were'} not drawn at random ({by}): the figures describe "
             "the drawn sentences, not the corpus"
         )
 
@@ -147,7 +148,7 @@ def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
     disputed = [text for text, found in readings.items() if len(found) > 1]
     if disputed:
         yield (
-            f"{len(disputed)} texts occur more than once, with different labels, e.g. "
+            f"{counted(len(disputed), 'text occurs', 'texts occur')} more than once, with different labels, e.g. "
             f"'{disputed[0][:60]}': choose one label set per text"
         )
 
@@ -253,7 +254,10 @@ def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
     else:
         leaked, what = leaked_examples(learned, test), "are near-duplicates of"
     if leaked:
-        yield f"{len(leaked)} of {len(test)} test rows {what} train or validation rows, e.g. '{leaked[0].text[:60]}'"
+        yield (
+            f"{len(leaked)} of {counted(len(test), 'test row')} {what} train or validation rows, e.g. "
+            f"'{leaked[0].text[:60]}'"
+        )
 
 
 def absent_labels(codebook: Codebook, train: Sequence[Example]) -> list[str]:

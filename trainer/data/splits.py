@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.errors import DataError, ExperimentError
+from labels.errors import DataError, ExperimentError, counted
 from labels.output.drafts import write_whole
 from labels.records import Example
 from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
@@ -143,7 +143,8 @@ def apply_split(
         missing = [identifier for identifier in ids if identifier not in by_id]
         if missing:
             raise ExperimentError(
-                f"{place}: {len(missing)} examples of the manifest's {name} part are not in the data, "
+                f"{place}: {counted(len(missing), 'example')} of the manifest's {name} part "
+                f"{'is' if len(missing) == 1 else 'are'} not in the data, "
                 f"e.g. '{missing[0]}'. Use the data from which the manifest was made."
             )
         parts[name] = [by_id[identifier] for identifier in ids]
@@ -193,7 +194,7 @@ def make_split(
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     if n_groups < len(fractions):
         raise ExperimentError(
-            f"The data have {n_groups} groups of documents, too few to split into {len(fractions)} "
+            f"The data have {counted(n_groups, 'group')} of documents, too few to split into {len(fractions)} "
             "parts. Add documents, divide into fewer parts, or use a test file."
         )
     names = sorted({label for example in examples for label in example.labels})

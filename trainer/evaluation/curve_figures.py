@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.agreement.coefficients import percentile_interval
+from labels.text.labelled.label_values import LabelValue
 from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import Counts, defined
 
@@ -194,6 +195,7 @@ class LearningCurve:
         outlook: expected gain from more examples; None if it cannot be estimated.
         reason: reason for which there is no outlook; empty if there is one.
         intervals_reason: reason for which there are no intervals; empty if there are intervals.
+        label_values: values in the label cells that differ from the names of their labels.
     """
 
     experiment: str
@@ -211,6 +213,7 @@ class LearningCurve:
     reason: str
     intervals_reason: str
     notes: tuple[str, ...]
+    label_values: tuple[LabelValue, ...] = ()
 
 
 def measured_figures(curve: CurveCounts) -> CurveFigures:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.agreement.coefficients import percentile_interval
+from labels.errors import counted
 from trainer.calibration.calibration import Bools, Floats
 
 CALIBRATION_BINS = 15
@@ -225,7 +226,9 @@ def bootstrap_intervals(
         per_label=tuple(
             _interval(f1[:, column], confidence)
             if n >= least
-            else Interval(None, None, int(np.isnan(f1[:, column]).sum()), f"{n} test groups, fewer than {least}")
+            else Interval(
+                None, None, int(np.isnan(f1[:, column]).sum()), f"{counted(n, 'test group')}, fewer than {least}"
+            )
             for column, n in enumerate(_groups_with(by_group))
         ),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from labels.errors import counted
 from trainer.evaluation.metrics import CALIBRATION_BINS, Interval, reliability_bins
 from trainer.evaluation.report import Outcome, Report
 
@@ -88,7 +89,7 @@ def _summary(report: Report) -> str:
     ends = f" ({_between(exact.low, exact.high)})" if exact and exact.low is not None else ""
     exact_match = f"{report.exact_match_name.replace('_', ' ')} {_shown(report.exact_match)}{ends}"
     error = f"calibration error {_shown(report.calibration.expected_calibration_error)}"
-    return f"{report.n_test} texts in {report.n_groups} groups: {exact_match}, {error}"
+    return f"{counted(report.n_test, 'text')} in {counted(report.n_groups, 'group')}: {exact_match}, {error}"
 
 
 def _ends(interval: Interval | None) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from labels.errors import DataError
+from labels.errors import DataError, counted
 from trainer.calibration.calibration import Bools, Floats
 from trainer.calibration.certificate import Certificate
 from trainer.evaluation import metrics
@@ -222,7 +222,7 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
     counts = metrics.count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))
     exact = "accuracy" if outcome.exclusive else "subset_accuracy"
-    intervals, reason = None, f"{n_groups} test groups, fewer than {min_groups}: too few to resample"
+    intervals, reason = None, f"{counted(n_groups, 'test group')}, fewer than {min_groups}: too few to resample"
     if n_groups >= min_groups:
         arrays = outcome.gold, outcome.predicted, outcome.groups
         drawn = metrics.bootstrap_intervals(

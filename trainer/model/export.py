@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from labels.errors import ArtefactError, DataError
+from labels.errors import ArtefactError, DataError, counted
 from labels.output.folders import output_folder, refuse_occupied
 from labels.progress import report_progress
 from labels.records import Example
-from labels.text.examples import read_examples
+from labels.text.examples import LabelledFiles, read_labelled
+from labels.text.labelled.label_values import LabelValue
 from trainer.calibration.calibration import Bools, Calibration, Probabilities, with_none
 from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
 from trainer.data.dataset import read_gold
@@ -78,6 +79,8 @@ class ExportReport:
     """The exported artefact's folder and id, and a comparison with the original artefact.
 
     Sizes are in bytes and include the whole artefact; speeds are in sentences per second, measured on the check rows.
+    `label_values` are values in the labelled file that differ from the names of their labels; `notes` are remarks on
+    how the file was read.
     """
 
     folder: Path
@@ -89,6 +92,8 @@ class ExportReport:
     bytes_after: int
     speed_before: float
     speed_after: float
+    label_values: tuple[LabelValue, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def export_artefact(
@@ -114,7 +119,7 @@ def export_artefact(
     """
     _refuse_place(source, out, data, overwrite=overwrite)
     classifier, model = _open(source, int8=int8)
-    examples, origin = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
+    examples, origin, read = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
     texts = [example.text for example in examples]
     if not classifier.read_by_exported(texts).any():
         raise DataError(
@@ -144,6 +149,8 @@ def export_artefact(
         bytes_after=folder_size(out),
         speed_before=speed_before,
         speed_after=speed_after,
+        label_values=read.values if read else (),
+        notes=read.notes if read else (),
     )
 
 
@@ -209,21 +216,25 @@ def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
     return classifier, model
 
 
-def _check_rows(source: Path, model: Model, data: Path | None, fewest: int) -> tuple[list[Example], str]:
-    """The labelled check rows, and a description of their source."""
+def _check_rows(
+    source: Path, model: Model, data: Path | None, fewest: int
+) -> tuple[list[Example], str, LabelledFiles | None]:
+    """The labelled check rows, a description of their source, and their file as read."""
+    read = None
     if data is None:
         examples, origin = _validation_rows(source.resolve().parent, model.id), "the run's validation rows"
-        place, what = source, "validation rows of a run beside it"
+        place, what = source, ("validation row of a run beside it", "validation rows of a run beside it")
     else:
-        examples, origin = read_examples(data, model.codebook), data.name
-        place, what = data, "labelled rows"
+        read = read_labelled([(data, "")], model.codebook)
+        examples, origin = read.examples[0], data.name
+        place, what = data, ("labelled row", "labelled rows")
     if len(examples) < fewest:
         wanted = f"int8 needs at least {fewest} check rows" if fewest > 1 else "an export needs check rows"
         raise DataError(
-            f"{place}: {len(examples)} {what}, but {wanted}. "
+            f"{place}: {counted(len(examples), *what)}, but {wanted}. "
             "With --data, pass a labelled file that was not used for training."
         )
-    return examples, origin
+    return examples, origin, read
 
 
 def _validation_rows(run: Path, model_id: str) -> list[Example]:
@@ -277,7 +288,8 @@ def _figures(agreement: Agreement) -> str:
         if recall.before is not None and recall.after is not None
     )
     return (
-        f"on {agreement.rows} rows ({agreement.origin}), {agreement.agreeing:.2%} of the label sets agree, and "
+        f"on {counted(agreement.rows, 'row')} ({agreement.origin}), {agreement.agreeing:.2%} of the label "
+        "sets agree, and "
         f"probabilities differ by up to {agreement.largest_difference:.2g}; recall before and after: "
         f"{recalls or 'unknown, as no row has a gold label'}."
     )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.errors import CommuniqueError, ExperimentError
+from labels.errors import CommuniqueError, ExperimentError, counted
 from labels.output.drafts import sole_writer, write_whole
 from labels.output.folders import output_folder, refuse_occupied
 from labels.output.table_files import write_csv_table
@@ -124,7 +124,9 @@ def learning_curve(
     counts = _stacked(fits)
     n_groups = counts.counts.tp.shape[2]
     enough = n_groups >= settings.min_groups
-    missing = "" if enough else f"{n_groups} test groups, fewer than {settings.min_groups}: too few to resample"
+    missing = (
+        "" if enough else f"{counted(n_groups, 'test group')}, fewer than {settings.min_groups}: too few to resample"
+    )
     measured = measured_figures(counts)
     drawn = drawn_figures(counts, draws=settings.bootstrap, seed=experiment.seed) if enough else None
     labelled = len(dataset.parts["train"]) + len(dataset.parts["validation"])
@@ -145,6 +147,7 @@ def learning_curve(
         reason=reason,
         intervals_reason=missing,
         notes=dataset.notes,
+        label_values=dataset.values,
     )
 
 

@@ -12,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labels.errors import ExperimentError
+from labels.errors import ExperimentError, counted
 from labels.output.drafts import sole_writer, write_whole
 from labels.output.folders import make_folder, refuse_occupied
 from labels.output.table_files import write_csv_table
@@ -187,16 +187,17 @@ def _best(trials: Sequence[Trial], name: str) -> Trial:
     scored = [trial for trial in trials if trial.outcome.score is not None]
     if not scored:
         problems = Counter(trial.outcome.problem for trial in trials)
-        lines = [f"  {times} times: {problem}" for problem, times in problems.most_common(5)]
+        lines = [f"  {counted(times, 'time')}: {problem}" for problem, times in problems.most_common(5)]
         lines += ["Fix the cause, then repeat the sweep with --overwrite."]
-        raise ExperimentError("\n".join([f"{name}: all {len(trials)} trials failed.", *lines]))
+        raise ExperimentError("\n".join([f"{name}: every trial failed ({counted(len(trials), 'trial')}).", *lines]))
     return max(scored, key=lambda trial: trial.score)
 
 
 def _write(experiment: Experiment, study: SweepStudy, best: Trial, out: Path) -> None:
     write_csv_table(out / TRIALS, [_row(trial) for trial in study.trials])
     head = (
-        f"# The best of {len(study.trials)} trials by macro-F1 on validation ({best.score:.4f}, optimistic).\n"
+        f"# The best of {counted(len(study.trials), 'trial')} by macro-F1 on validation ({best.score:.4f}, "
+        "optimistic).\n"
         f"#   {command('train', out / BEST_FILE, '--out', f'runs/{experiment.name}-best')}\n\n"
     )
     write_whole(out / BEST_FILE, [head, dump_experiment(_winner(experiment, best))])

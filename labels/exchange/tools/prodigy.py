@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError
+from labels.errors import DataError, counted
 from labels.exchange import controls, fields, foreign
 from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
@@ -119,7 +119,8 @@ def _notes(groups: Sequence[Sequence[Row]], control: str, reader: Reader) -> Ite
     names = set(reader.codebook.label_names)
     if partly := sum(not names <= {str(row["label"]) for row in rows} for rows in binary):
         yield Note(
-            f"binary records: for {partly} of {len(binary)} texts, annotators were not asked about every label. Labels "
+            f"binary records: for {partly} of {counted(len(binary), 'text')}, annotators were not asked about "
+            "every label. Labels "
             "without a question count as not assigned"
         )
     if not reader.annotator and any(_START_TIME.fullmatch(_annotator(row)) for rows in groups for row in rows):

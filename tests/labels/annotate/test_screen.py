@@ -819,7 +819,7 @@ def test_a_skipped_dispute_counts_as_undecided(
     screen = open_screen(AdjudicationSession(store, codebook, "eva"))
 
     screen.press("s", "s")
-    assert screen.text("sentence") == "2 of 2 are left undecided. End goes to them, q quits."
+    assert screen.text("sentence") == "2 of 2 left undecided. End goes to them, q quits."
 
     screen.press("end", "a", "enter", "n")
     assert screen.text("sentence").startswith("All 2 are decided.")

@@ -7,8 +7,8 @@ import sys
 import pytest
 import typer
 
-from labels.cli.terminal import console, counted, progress_bars, reporting_errors, say, show_warnings, table, write_out
-from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError
+from labels.cli.terminal import console, progress_bars, reporting_errors, say, show_warnings, table, write_out
+from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError, counted
 from labels.progress import report_progress
 
 

@@ -508,7 +508,7 @@ def test_epochs_that_were_done_when_memory_ran_out_are_not_done_again(
 
 def test_where_not_even_one_sentence_fits_it_says_what_to_do(tiny_encoder: Path, room: Callable[..., None]) -> None:
     room(0)
-    with pytest.raises(ExperimentError, match=r"out of memory with 1 sentences.*model\.max_length"):
+    with pytest.raises(ExperimentError, match=r"out of memory with 1 sentence at once.*model\.max_length"):
         fit_counted(tiny_encoder, batch_size=4)
 
 

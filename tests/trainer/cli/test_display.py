@@ -336,6 +336,13 @@ def test_names_and_paths_are_never_read_as_markup(said: Any) -> None:
     assert "data/[final]/corpus.jsonl" in shown
 
 
+def test_board_wraps_no_heading_if_there_is_room(said: Any) -> None:
+    labels = ("class_0", "class_1")
+    print_board(board_of(row("words", labels), labels=labels))
+    header = said()[1].split()
+    assert header[:1] + header[-6:] == ["model", "class_0", "class_1", "train", "s", "sent./s", "MB"]
+
+
 def test_board_fits_80_columns_with_every_figure() -> None:
     lines = at_80_columns(print_board, board_of(row("words"), row("floor")))
     assert max(map(len, lines)) <= 80
@@ -433,7 +440,7 @@ def test_prediction_counts_labels_and_what_was_left_out(said: Any, tfidf_model: 
 
 def test_prediction_in_which_everything_was_set_aside_is_shown_too(said: Any, tfidf_model: Model) -> None:
     print_predicted(PredictReport(1, 0), tfidf_model, Path("tagged.csv"))
-    assert "1 documents, 0 sentences labelled; 0 set aside as boilerplate." in said()
+    assert "1 document, 0 sentences labelled; 0 set aside as boilerplate." in said()
 
 
 def test_scoring_says_what_was_kept_and_what_to_type_next(said: Any) -> None:
@@ -471,7 +478,7 @@ def test_queued_doubts_say_how_many_were_new(said: Any) -> None:
     assert said()[-4:] == [
         "2 of 90 labelled sentences are in doubt.",
         "Written to d.csv.",
-        "1 sentences were queued for labelling again; 1 were already queued.",
+        "1 sentence was queued for labelling again; 1 other was already queued.",
         "Next: communique label --annotator YOUR_NAME --strategy relabel",
     ]
 

@@ -47,7 +47,7 @@ def test_train_and_evaluate_read_a_table_of_other_origin_and_report_how() -> Non
     printed = run("train", "majority.toml", *settings, *COLUMNS, "--out", "run")
     values = [{"value": "помощь", "name": "pomoshch", "rows": 30}]
     assert "value in the file label rows помощь pomoshch 30" in printed
-    assert "Note: a.csv: 1 of 61 rows were left out, because nobody decided on them (blank 1)." in printed
+    assert "Note: a.csv: 1 of 61 rows was left out, because nobody decided (blank 1)." in printed
     assert report("run")["label_values"] == values
     assert any("separated by semicolons" in note for note in report("run")["notes"])
 
@@ -57,7 +57,7 @@ def test_train_and_evaluate_read_a_table_of_other_origin_and_report_how() -> Non
     write("b.csv", ("Rain fell.", ""))
     printed = run("evaluate", "run", "b.csv", *COLUMNS, "--out", "report")
     assert "value in the file label rows помощь pomoshch 30" in printed
-    assert "Note: b.csv: 1 of 61 rows were left out, because nobody decided on them (blank 1)." in printed
+    assert "Note: b.csv: 1 of 61 rows was left out, because nobody decided (blank 1)." in printed
     assert report("report")["label_values"] == values
     assert report("report")["n_test"] == 60
     assert "requires a label" in run("evaluate", "run", "b.csv", *COLUMNS, "--blank", "none", code=2)
@@ -69,7 +69,7 @@ def test_infer_prints_the_codebook_alone_and_its_notes_beside() -> None:
     result = CliRunner().invoke(app, list(arguments))
     Path("shown.toml").write_text(result.stdout, encoding="utf-8")
     assert load_codebook("shown.toml").label_names == ("Truce", "pomoshch")
-    assert "Note: a.csv: 1 of 62 rows were left out" in result.stderr
+    assert "Note: a.csv: 1 of 62 rows was left out" in result.stderr
     assert "'Truce' 30, 'truce' 1" in result.stderr
     assert "помощь pomoshch 30" in " ".join(result.stderr.split())
     printed = run(*arguments, "--blank", "none", "--out", "mine.toml")

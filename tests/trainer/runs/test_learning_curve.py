@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from labels.errors import DataError, ExperimentError
 from labels.records import Example
+from labels.text.labelled.label_values import LabelValue
 from tests.conftest import make_examples, progress_reports
 from tests.lazy import Lazy
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples
@@ -510,7 +511,22 @@ def curve() -> LearningCurve:
     ]
     outlook = Outlook(1600, 200, 0.6, Figure(0.0123, 0.004, 0.0211), 0.9, 2.0, 0.5)
     return LearningCurve(
-        "mine", "tfidf", 1, "data", False, "abc", ("aid",), 300, 50, 0.95, tuple(points), outlook, "", "", ("a note",)
+        "mine",
+        "tfidf",
+        1,
+        "data",
+        False,
+        "abc",
+        ("aid",),
+        300,
+        50,
+        0.95,
+        tuple(points),
+        outlook,
+        "",
+        "",
+        ("a note",),
+        (LabelValue("Aid!", "aid", 12),),
     )
 
 
@@ -524,6 +540,7 @@ def test_a_row_for_each_size_and_the_worth_of_two_hundred_more(curve: LearningCu
         "(95% interval +0.004 to +0.021), if the trend of the curve continues."
     ) in printed
     assert "Note: a note." in printed
+    assert "Aid! aid 12" in printed
     assert "Not fitted" not in printed
     assert "calibrated" not in printed
 

@@ -407,7 +407,7 @@ def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(data: Pa
 
 def test_a_sweep_of_failures_is_an_error_with_their_reasons(data: Path) -> None:
     experiment = make_swept({"model.min_df": [90_000, 100_000]}, trials=2)
-    with pytest.raises(ExperimentError, match=r"all 2 trials failed\.\n.*model\.min_df = "):
+    with pytest.raises(ExperimentError, match=r"every trial failed \(2 trials\)\.\n.*model\.min_df = "):
         run_sweep(experiment, data / "out")
     assert not (data / "out" / "best").exists()
 
@@ -548,7 +548,7 @@ def test_the_ten_best_are_listed_and_the_rest_is_counted(result: SweepResult, sa
     assert [line.split()[0] for line in ranked] == [str(number) for number in range(11, 1, -1)]
     printed = " ".join(lines)
     assert "13 trials; 1 failed." in printed
-    assert "Failed 1 times: MemoryError" in printed
+    assert "Failed 1 time: MemoryError" in printed
     assert "model.C 90%, model.x 10%" in printed
     assert "of 13 trials (0.610) is too optimistic" in printed
     assert f"macro_f1 {result.report.macro_f1:.3f}" in printed
