@@ -63,9 +63,9 @@ class Standing:
 
     @property
     def with_labels(self) -> list[Annotation]:
-        """All reviews and adjudications, including reviews with an empty label set, but no skips."""
-        reviews = [annotation for annotation in self.annotations.values() if annotation.state == "reviewed"]
-        return [*reviews, *self.adjudications.values()]
+        """All reviews and adjudications in state "reviewed", including those with an empty label set."""
+        both = (*self.annotations.values(), *self.adjudications.values())
+        return [event for event in both if event.state == "reviewed"]
 
 
 def standing(events: Iterable[Annotation]) -> Standing:
@@ -169,8 +169,9 @@ class Resolution:
     """Gold label sets, and the sentences that do not have gold labels yet.
 
     - `gold`: sentence id -> labels in codebook order (empty: reviewed, none)
-    - `disputed`: sentences whose reviewers disagree and that have no adjudication
+    - `disputed`: sentences whose annotators disagree and that have no adjudication
     - `skipped`: sentences that every annotator skipped
+    - `not_sentences`: sentences that all annotators, or an adjudicator, marked as not a sentence
     - `undecided`: sentences whose annotations were made under another codebook version and do not determine the labels
       under this version
     - `migrated`: number of annotations read through recorded label changes
@@ -183,10 +184,13 @@ class Resolution:
     undecided: tuple[str, ...]
     migrated: int
     reworded: int
+    not_sentences: tuple[str, ...] = ()
 
 
 def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookHistory | None = None) -> Resolution:
     """Resolve each sentence to its adjudication, or to the label set that all of its reviewers gave.
+
+    A sentence that some annotators reviewed and others marked as not a sentence is disputed.
 
     Annotations made under other codebook versions in `history` are read under `codebook`. An annotation that leaves
     labels undecided gives no gold labels. It is ignored if there is a complete annotation from a nearer version, whose
@@ -207,18 +211,32 @@ def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookH
         if annotation.state == "reviewed":
             given[annotation.sentence_id].append(reader.read(annotation))
     read = [reading for readings in given.values() for reading in readings]
+    outside = {sentence for (sentence, _), one in stands.annotations.items() if one.state == "not_a_sentence"}
     for sentence, adjudication in stands.adjudications.items():
+        outside.discard(sentence)
+        if adjudication.state == "not_a_sentence":
+            given[sentence] = []
+            outside.add(sentence)
+            continue
         verdict = reader.read(adjudication)
         given[sentence] = _after_adjudication(verdict, given.get(sentence, []))
         read.append(verdict)
     sets = {sentence: _decided(readings) for sentence, readings in given.items()}
+    # Each answer is a label set, or None for "not a sentence".
+    answers = {
+        sentence: found | ({None} if sentence in outside else set())
+        for sentence, found in sets.items()
+        if found is not None
+    }
+    single = {sentence: next(iter(found)) for sentence, found in answers.items() if len(found) == 1}
     return Resolution(
-        gold={sentence: next(iter(found)) for sentence, found in sets.items() if found is not None and len(found) == 1},
-        disputed=tuple(sentence for sentence, found in sets.items() if found is not None and len(found) > 1),
-        skipped=tuple(sentence for sentence, found in sets.items() if found is not None and not found),
+        gold={sentence: labels for sentence, labels in single.items() if labels is not None},
+        disputed=tuple(sentence for sentence, found in answers.items() if len(found) > 1),
+        skipped=tuple(sentence for sentence, found in answers.items() if not found),
         undecided=tuple(sentence for sentence, found in sets.items() if found is None),
         migrated=sum(reading.changes > 0 for reading in read),
         reworded=sum(reading.reworded for reading in read),
+        not_sentences=tuple(sentence for sentence, labels in single.items() if labels is None),
     )
 
 

@@ -28,8 +28,11 @@ from functools import cached_property
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-State = Literal["reviewed", "skipped"]
-"""The state of a decision. A sentence without a decision is unseen; this state is never stored."""
+State = Literal["reviewed", "skipped", "not_a_sentence"]
+"""The state of a decision. A sentence without a decision is unseen; this state is never stored.
+
+"not_a_sentence" says that the span is no text to code, such as a caption: it does not belong to the corpus.
+"""
 
 EventKind = Literal["annotate", "undo", "adjudicate"]
 """The kind of an event. An adjudication decides the gold labels and does not change the annotations."""
@@ -209,7 +212,7 @@ class Sentence:
 class Annotation:
     """One append-only event: an annotator's decision on a sentence, an undo of their last decision, or an adjudication.
 
-    - `labels`: empty in state "reviewed" if no label applies
+    - `labels`: empty in state "reviewed" if no label applies, and always in other states
     - `seconds`: duration of the decision; None if not measured
     - `suggestion`: the labels that a model suggested; None if no model was asked
     - `blind`: whether the suggestion was withheld on purpose
@@ -276,7 +279,8 @@ class Draw:
     - `frame_hash`, `frame_size`: the sentences that the sample was drawn from (`labels.store.Frame`)
     - `items`: the sentences, in the order in which the annotator sees them
     - `model_id`: the model whose scores were used; empty if none
-    - `query`: the search query; empty for other strategies
+    - `query`: the search words, or the name of the other annotator; empty for other strategies
+    - `released_at`: the time at which the draw was ended before all its sentences were decided; None if it was not
     """
 
     id: str
@@ -289,6 +293,7 @@ class Draw:
     items: tuple[DrawItem, ...] = ()
     model_id: str = ""
     query: str = ""
+    released_at: str | None = None
 
 
 @dataclass(frozen=True)

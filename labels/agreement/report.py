@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby, product
+from typing import get_args
 
 from labels.agreement.coefficients import DEFAULT_BOOTSTRAP, Bootstrap
 from labels.agreement.comparisons import Figures, LabelSet, Unit, figures
@@ -17,7 +18,7 @@ from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
 from labels.gold import kept_annotations
-from labels.records import PAGE, RANDOM_STRATEGIES, Annotation, Sentence
+from labels.records import PAGE, RANDOM_STRATEGIES, Annotation, Sentence, State
 
 RETEST = "retest"
 """The strategy that shows annotators sentences that they have labelled before."""
@@ -53,11 +54,15 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Response:
-    """The numbers of sentences that an annotator reviewed and skipped; skips do not count in kappa and alpha."""
+    """The numbers of sentences that an annotator reviewed, skipped, and marked as not a sentence.
+
+    Only reviews count in kappa and alpha.
+    """
 
     annotator: str
     reviewed: int
     skipped: int
+    not_a_sentence: int = 0
 
 
 @dataclass(frozen=True)
@@ -260,7 +265,8 @@ def _in_order(units: Iterable[Unit]) -> list[Unit]:
 def _responses(decided: Iterable[Annotation]) -> tuple[Response, ...]:
     states = Counter((decision.annotator, decision.state) for decision in decided)
     names = sorted({annotator for annotator, _ in states})
-    return tuple(Response(name, states[name, "reviewed"], states[name, "skipped"]) for name in names)
+    kinds = get_args(State)
+    return tuple(Response(name, *(states[name, state] for state in kinds)) for name in names)
 
 
 # -- blocks

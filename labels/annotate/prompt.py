@@ -15,16 +15,21 @@ Ask = Callable[[str], str]
 Say = Callable[[str], None]
 
 NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
+NOT_A_SENTENCE = ":n"
+"""Begins with a reserved key, so that no codebook can claim it."""
 
 
-def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
-    """Label until the annotator quits; returns the number of decided sentences.
+def run_prompt(
+    session: Session, codebook: Codebook, ask: Ask, say: Say, more: Callable[[], Session | None] | None = None
+) -> Session:
+    """Label until the annotator quits; returns the last session.
 
-    At the end of the draw, decisions can still be undone; any other answer quits.
+    At the end of the draw, decisions can still be undone, and Enter draws more; any other answer quits.
 
     Args:
         ask: function that shows a prompt and returns the typed line. If it raises EOFError, the prompt quits.
         say: function that shows a line.
+        more: function that makes the next session when this session is done, or returns None if no sentences are left.
     """
     shown = None
     while True:
@@ -34,14 +39,21 @@ def run_prompt(session: Session, codebook: Codebook, ask: Ask, say: Say) -> int:
             _show(item, session, say)
             shown = item.sentence.id
         try:
-            answer = ask(_menu(codebook, session) if item else _end(session)).strip()
+            answer = ask(_menu(codebook, session) if item else _end(session, more=more is not None)).strip()
         except EOFError:
             break
+        if item is None and not answer and more is not None:
+            following = more()
+            if following is None:
+                say("Nothing is left to draw.")
+                break
+            session = following
+            continue
         if answer == QUIT or (item is None and answer != UNDO):
             break
         if _act(answer, session, codebook, say):
             shown = None
-    return session.decided
+    return session
 
 
 def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
@@ -60,32 +72,48 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
         session.keep_draft(item.draft.labels if item else (), answer.removeprefix(NOTE).strip())
         say("The note is saved and will be recorded with your decision.")
         return False
-    if answer == SKIP:
-        session.skip(note)
-        return True
-    return _review(answer, note, session, codebook, say)
-
-
-def _review(answer: str, note: str, session: Session, codebook: Codebook, say: Say) -> bool:
-    others = _other_keys(codebook, session)
     try:
-        labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
-        if codebook.exclusive and len(labels) > 1:
-            raise CodebookError("This codebook is exclusive: type one label only.")
-        if not labels and codebook.requires_label:
-            raise CodebookError(f"This codebook requires a label; type {SKIP} ({others[SKIP]}) if none applies.")
-        session.review(labels, note)
+        _decide(answer, note, session, codebook)
     except (CodebookError, DecidedMeanwhileError) as error:
         say(str(error))
         return False
     return True
 
 
+def _decide(answer: str, note: str, session: Session, codebook: Codebook) -> None:
+    """Record the decision in a typed line.
+
+    Raises:
+        CodebookError: the line is not a decision that the codebook allows.
+        DecidedMeanwhileError: see `Session.review`.
+    """
+    if answer == SKIP:
+        session.skip(note)
+        return
+    if answer == NOT_A_SENTENCE:
+        session.mark_not_a_sentence(note)
+        return
+    others = _other_keys(codebook, session)
+    labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
+    if codebook.exclusive and len(labels) > 1:
+        raise CodebookError("This codebook is exclusive: type one label only.")
+    if not labels and codebook.requires_label:
+        raise CodebookError(f"This codebook requires a label; type {SKIP} ({others[SKIP]}) if none applies.")
+    session.review(labels, note)
+
+
 def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
     """Keys that do not choose a label -> their actions."""
     none = {} if codebook.requires_label else {NONE: "none"}
     skip = "leave" if session.task == "adjudicating" else "skip"
-    return none | {SKIP: skip, UNDO: "undo", f"{NOTE}text": "note", QUIT: "quit", HELP: "help"}
+    return none | {
+        SKIP: skip,
+        NOT_A_SENTENCE: "not a sentence",
+        UNDO: "undo",
+        f"{NOTE}text": "note",
+        QUIT: "quit",
+        HELP: "help",
+    }
 
 
 def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[str]:
@@ -146,10 +174,11 @@ def _menu(codebook: Codebook, session: Session) -> str:
     return f"{labels}{more}  {others}{several}\n: "
 
 
-def _end(session: Session) -> str:
+def _end(session: Session, *, more: bool) -> str:
     """The prompt after the last sentence: all sentences are decided, or some were left undecided."""
     left = f"{session.remaining} left undecided." if session.remaining else "All sentences of this draw are decided."
-    return f"\n{left}  [{UNDO}] undo  [{QUIT}] quit\n: "
+    enter = "  [Enter] draw more" if more else ""
+    return f"\n{left}  [{UNDO}] undo{enter}  [{QUIT}] quit\n: "
 
 
 def _show_codebook(codebook: Codebook, say: Say) -> None:

@@ -77,7 +77,8 @@ class CodingApp(App[None]):
             "pageup": partial(self._scroll, -12),
             "pagedown": partial(self._scroll, 12),
             "n": partial(self._review, ()),
-            "s": self._skip,
+            "s": lambda: self._decide(partial(self.session.skip, self._note)),
+            "ctrl+n": lambda: self._decide(partial(self.session.mark_not_a_sentence, self._note)),
             "u": self._undo,
             "q": self._leave,
             "?": self._help,
@@ -258,21 +259,19 @@ class CodingApp(App[None]):
         self._review(self._chosen)
 
     def _review(self, labels: Sequence[str]) -> None:
+        self._decide(partial(self.session.review, labels, self._note))
+
+    def _decide(self, decide: Callable[[], None]) -> None:
         if self._item is None:
             return
         try:
-            self.session.review(labels, self._note)
+            decide()
         except DecidedMeanwhileError:
             # Show the other decision beside the labels chosen here, so that the annotator can decide again.
             self._item = self.session.current()
             self._show_choices()
             raise
         self._show()
-
-    def _skip(self) -> None:
-        if self._item is not None:
-            self.session.skip(self._note)
-            self._show()
 
     def _undo(self) -> None:
         self._show_or_say(self.session.undo(), "Nothing to undo.")

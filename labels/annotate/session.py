@@ -77,9 +77,13 @@ def named(labels: Iterable[str]) -> str:
     return ", ".join(labels) or "none"
 
 
+_STATES = {"skipped": "skipped", "not_a_sentence": "not a sentence"}
+"""The states of decisions without labels, in words."""
+
+
 def in_words(decision: Annotation | Opinion, reading: Reading | None) -> str:
     """A decision in words, followed by its current reading if the codebook in use changes it."""
-    said = "skipped" if decision.state == "skipped" else named(decision.labels)
+    said = _STATES.get(decision.state or "", named(decision.labels))
     if reading is None or decision.state != "reviewed":
         return said
     if reading.undecided:
@@ -267,6 +271,10 @@ class Session(ABC):
     def skip(self, note: str = "") -> None:
         """Record that the annotator skipped the current sentence."""
         self._record("skipped", (), note)
+
+    def mark_not_a_sentence(self, note: str = "") -> None:
+        """Record that the current span is not a sentence, so that it does not belong to the corpus."""
+        self._record("not_a_sentence", (), note)
 
     def undo(self) -> bool:
         """Undo the last standing decision and go back to its sentence; returns False if there is no decision."""

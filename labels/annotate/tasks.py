@@ -10,7 +10,7 @@ from datetime import timedelta
 from labels.annotate.session import Item, Session, named
 from labels.codebook.schema import Codebook
 from labels.errors import DecidedMeanwhileError
-from labels.gold import not_undone, resolve, standing
+from labels.gold import ASKED_AGAIN, not_undone, resolve, standing
 from labels.records import Annotation, EventKind
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import BLIND, Assignment, lease_end, next_assignment
@@ -19,6 +19,8 @@ from labels.store import Draw, DrawItem, Store
 
 LOOK = timedelta(minutes=10)
 """Time for which a sentence shown to one adjudicator stays last in the queue of other adjudicators."""
+
+_SKIPPED = "You skipped this sentence. Decide now, or skip it again to leave it to others."
 
 
 # -- labelling
@@ -52,6 +54,7 @@ class LabellingSession(Session):
         assignment = next_assignment(store, annotator, request or DrawRequest()) or Assignment((), frozenset())
         self._draws, self._items = _in_order(assignment)
         self._suggester = suggester
+        self._again: set[str] = set()
         ids = [draw.id for draw in assignment.draws]
         decisions = not_undone(store.events.of_draws(ids, annotator) if ids else [])
         # Decided sentences stay in the list so that the annotator can go back to them.
@@ -65,11 +68,29 @@ class LabellingSession(Session):
         found = {draw.strategy for draw in self._draws.values()} - {"overlap"}
         return ", ".join(sorted(found)) or "random"
 
+    def _first_undecided(self, places: Iterable[int]) -> int | None:
+        """The first undecided place; at the end of the draw, the first skipped place that was not offered again yet."""
+        places = list(places)
+        found = super()._first_undecided(places)
+        if found is not None:
+            return found
+        for place in sorted(places):
+            identifier = self._order[place]
+            # Whoever skips a sentence that is asked again keeps the earlier decision.
+            asked_again = self._draws[identifier].strategy in ASKED_AGAIN
+            if self._standing[identifier].state == "skipped" and identifier not in self._again and not asked_again:
+                self._again.add(identifier)
+                return place
+        return None
+
     def _look_up(self, identifier: str) -> Item:
         drawn, draw = self._items[identifier], self._draws[identifier]
         suggestion = self._suggestion(identifier)
+        decision = self._standing.get(identifier)
+        offered = identifier in self._again and decision is not None and decision.state == "skipped"
         return replace(
             self._make_item(identifier),
+            news=_SKIPPED if offered else "",
             suggestion=None if suggestion is None or suggestion.blind else suggestion,
             previous=drawn.previous,
             reason=drawn.stratum if draw.strategy == "relabel" else "",

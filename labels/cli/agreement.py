@@ -106,8 +106,11 @@ def _print_report(report: AgreementReport, codebook: Codebook, settings: Setting
         console.print()
         console.print("Reviewed and skipped sentences (kappa and alpha ignore skipped sentences):")
     for response in report.responses:
-        share = response.skipped / (response.reviewed + response.skipped)
-        console.print(f"  {response.annotator}: {response.reviewed} reviewed, {response.skipped} skipped ({share:.1%})")
+        share = response.skipped / (response.reviewed + response.skipped + response.not_a_sentence)
+        outside = f", {response.not_a_sentence} not a sentence" if response.not_a_sentence else ""
+        console.print(
+            f"  {response.annotator}: {response.reviewed} reviewed, {response.skipped} skipped ({share:.1%}){outside}"
+        )
 
 
 def _print_block(title: str, block: Block, codebook: Codebook) -> None:

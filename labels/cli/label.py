@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, opened_store, print_next, say
-from labels.errors import InputError, counted
+from labels.cli.terminal import CodebookOption, StoreOption, console, local_time, opened_store, print_next, say
+from labels.errors import InputError, counted, did_you_mean
 from labels.settings import command
 from labels.unicode.invisible import clean, person_name
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
     from labels.sampling.drawing import DrawRequest
     from labels.sampling.suggestions import Suggester
+    from labels.settings import Settings
     from labels.store import Store
 
 _BLIND = 0.2
@@ -47,7 +48,21 @@ StrategyOption = Annotated[
         "'also-by NAME', skipped, audit, retest, relabel \\[default: random].",
     ),
 ]
-SizeOption = Annotated[int, typer.Option("--size", min=1, help="Number of sentences to draw if no draw is unfinished.")]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        min=1,
+        help="Number of sentences to draw if no draw is unfinished \\[default: 100, or a quarter of what is free].",
+    ),
+]
+ReleaseOption = Annotated[
+    bool, typer.Option("--release", help="End your open draws, so that others can draw their undecided sentences.")
+]
+ReleaseFromOption = Annotated[
+    str,
+    typer.Option("--release-from", metavar="NAME", help="End the open draws of another annotator; decisions stay."),
+]
 OverlapOption = Annotated[
     float | None,
     typer.Option(
@@ -97,7 +112,7 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
 def label_command(
     annotator: AnnotatorOption,
     strategy: StrategyOption = None,
-    size: SizeOption = 100,
+    size: SizeOption = None,
     overlap: OverlapOption = None,
     also_by: AlsoByOption = "",
     share: ShareOption = None,
@@ -108,12 +123,15 @@ def label_command(
     retest: RetestOption = False,
     retest_after: RetestAfterOption = 24,
     seed: SeedOption = 13,
+    release: ReleaseOption = False,
+    release_from: ReleaseFromOption = "",
     plain: PlainOption = False,
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentences one by one, one key per label; every key press is saved at once."""
     from labels.sampling.drawing import DrawRequest
+    from labels.sampling.exhausted import following
     from labels.sampling.strategies import SCORED
     from labels.sampling.suggestions import Suggester, choose_model
     from labels.store.codebook_migration import refuse_replaced
@@ -122,7 +140,12 @@ def label_command(
     if share is not None and kind != "also-by":
         raise InputError("--share is a share of another annotator's sentences. Add --also-by NAME, or remove --share.")
     withheld = _checked_blind(blind, suggest=suggest)
+    if share is not None and size is not None:
+        raise InputError("--share and --size both set the size of the draw. Remove one of them.")
     with opened_store(store, codebook) as (opened, book, settings):
+        if released := [annotator] * release + [clean(release_from)] * bool(release_from):
+            _release(opened, annotator, released, settings)
+            return
         if kind == "relabel":
             refuse_replaced(opened, book, annotator)
         # Without scores, an audit is a simple random sample.
@@ -130,7 +153,7 @@ def label_command(
         chosen = choose_model(opened, book, model) if suggest or scored else None
         request = DrawRequest(
             strategy=kind,
-            size=size,
+            size=size or 0,
             seed=seed,
             share=share,
             coders=settings.team.coders_per_sentence,
@@ -145,14 +168,17 @@ def label_command(
         report_similar_names(opened, annotator)
         first = draw()
         if first is None:
-            console.print(_nothing_left(opened, kind, annotator), soft_wrap=True)
+            _print_nothing(opened, annotator, request, settings)
             return
         last = run_session(first, book, annotator, plain=plain, more=draw)
         console.print(
             f"{last.decided} decided, {last.remaining} left in this draw. All decisions are saved in {opened.name}."
         )
+        label = partial(command, "label", "--annotator", annotator, store=settings.store, codebook=settings.codebook)
+        same = label(*(("--strategy", f"{kind} {query}".strip()) if kind != "random" else ()))
+        onward = following(opened, annotator, settings.codebook, coders=settings.team.coders_per_sentence)
     print_next(
-        command("label", "--annotator", annotator, store=settings.store, codebook=settings.codebook),
+        same if last.remaining else onward,
         command("status", store=settings.store),
         command("annotations", "export", "labels.jsonl", store=settings.store, codebook=settings.codebook),
     )
@@ -179,7 +205,7 @@ def run_session(
     """Run a session on the full screen, or line by line if `plain` is true or there is no terminal.
 
     Args:
-        more: returns the next session for the full screen, or None if nothing is left.
+        more: returns the next session, or None if nothing is left.
 
     Returns:
         The last session that ran.
@@ -188,8 +214,7 @@ def run_session(
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from labels.annotate.prompt import run_prompt
 
-        run_prompt(session, codebook, _ask, say)
-        return session
+        return run_prompt(session, codebook, _ask, say, more)
     from labels.annotate.screen import CodingApp
 
     app = CodingApp(session, codebook, annotator, more=more)
@@ -242,50 +267,41 @@ def _checked_blind(blind: float | None, *, suggest: bool) -> float:
     return _BLIND if blind is None else blind
 
 
-# -- nothing to label
+# -- the end of draws
 
 
-def _nothing_left(store: Store, strategy: str, annotator: str) -> str:
-    reasons = {
-        "random": f"Add text with `{command('ingest', 'PATH', store=store.name)}`.",
-        "retest": "None of your decisions on randomly drawn sentences is old enough. --retest-after 0 allows any age.",
-        "relabel": "`communique doubts --queue` and `communique codebook migrate` add sentences to this queue.",
-        "search": "No unseen sentence contains these words.",
-    }
-    reason = reasons.get(strategy, "Every sentence that has scores is labelled or reserved.")
-    reserved = _count_reserved(store, strategy, annotator)
-    if not reserved:
-        return f"Nothing to label in {store.name}. {reason}"
-    why = "" if strategy in ("random", "relabel") else f" {reason}"
-    return f"Nothing to label in {store.name} now.{why} {_reserved_by(store, annotator, reserved)}"
+def _release(store: Store, annotator: str, names: list[str], settings: Settings) -> None:
+    """End the open draws of annotators.
+
+    Raises:
+        InputError: the store has neither draws nor decisions under a name.
+    """
+    from labels.sampling.exhausted import following
+
+    known = {*store.events.annotators(), *store.draws.annotators(), annotator}
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"'{name}' has no draws in {store.name}{did_you_mean(name, known)}. "
+                f"Annotators: {', '.join(sorted(known))}."
+            )
+    for name in names:
+        freed = store.draws.release(name)
+        whose = "you" if name == annotator else name
+        console.print(f"{counted(freed, 'sentence')} that {whose} held {'is' if freed == 1 else 'are'} free again.")
+    print_next(following(store, annotator, settings.codebook, coders=settings.team.coders_per_sentence))
 
 
-def _count_reserved(store: Store, strategy: str, annotator: str) -> int:
-    """The number of sentences that this annotator could label if they were not reserved; ignores words and scores."""
-    from labels.sampling.strategies import lease_end
-    from labels.store import SHARED
+def _print_nothing(store: Store, annotator: str, request: DrawRequest, settings: Settings) -> None:
+    """Print why nothing is left to label, who holds the rest, and a command that continues."""
+    from labels.sampling.exhausted import explain
 
-    # Shared strategies also draw reserved sentences, so reservations do not exclude any.
-    if strategy == "relabel":
-        left = [entry.sentence_id for entry in store.relabelling.waiting()]
-    else:
-        left = [] if strategy in SHARED else store.unseen.ids(at=lease_end())
-    return len(store.draws.held_by_others(annotator).intersection(left))
-
-
-def _reserved_by(store: Store, annotator: str, reserved: int) -> str:
-    """A message with the annotators who hold reservations, the time limit, and advice."""
-    from labels.sampling.strategies import LEASE
-    from labels.store import last_midnight
-
-    others = [one for one in store.counts.annotators(today=last_midnight()) if one.annotator != annotator]
-    holders = [one.annotator for one in others if one.reserved]
-    # The counts contain only annotators with decisions.
-    if sum(one.reserved for one in others) < reserved:
-        holders.append("an annotator without decisions")
-    hours = LEASE / timedelta(hours=1)
-    return (
-        f"{counted(reserved, 'sentence')} reserved for {', '.join(holders)}. A reservation ends {hours:g} hours after "
-        "its annotator last started labelling. Try again later. Next time, a smaller --size leaves more sentences to "
-        "other annotators, and --overlap in a random draw gives the same sentences to two annotators."
-    )
+    found = explain(store, annotator, request, settings.codebook)
+    held = [
+        f"{counted(one.sentences, 'sentence')} by {'you' if one.annotator == annotator else one.annotator} until "
+        f"{local_time(one.until)}"
+        for one in found.held
+    ]
+    holders = f" Held: {'; '.join(held)}." if held else ""
+    console.print(f"Nothing to label in {store.name}. {found.reason}{holders}", soft_wrap=True)
+    print_next(found.following)

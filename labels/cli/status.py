@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, find_codebook, number, table
+from labels.cli.terminal import CodebookOption, StoreOption, console, find_codebook, local_time, number, table
 from labels.errors import CodebookError, CommuniqueError, counted
 from labels.settings import command, load_settings, relabel_command
 
@@ -55,8 +54,11 @@ def _print_annotators(store: Store, today: str) -> None:
     rows = []
     for one in found:
         counts = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
-        rows.append((one.annotator, *map(str, counts), number(one.seconds, 1), _local(one.last)))
+        rows.append((one.annotator, *map(str, counts), number(one.seconds, 1), local_time(one.last)))
     console.print(table(headings, rows))
+    if outside := [one for one in found if one.not_a_sentence]:
+        rows = [(one.annotator, str(one.not_a_sentence)) for one in outside]
+        console.print(table(("annotator", "not a sentence"), rows))
     if adjudicators := [one for one in found if one.adjudicated]:
         rows = [(one.annotator, str(one.adjudicated)) for one in adjudicators]
         console.print(table(("adjudicator", "adjudicated"), rows))
@@ -159,11 +161,3 @@ def _print_scores(store: Store) -> None:
         missing = store.scores.count_unscored(model.id)
         unscored = f"; {counted(missing, 'sentence')} without a score." if missing else "."
         console.print(f"Scores by {model.kind} {model.id}{unscored}")
-
-
-def _local(moment: str) -> str:
-    """Convert a UTC time to date and time in the local time zone."""
-    try:
-        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:
-        return moment

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -128,6 +129,14 @@ def bounds(interval: Bounded | None, digits: int = 3, *, joint: str = "–") -> 
     if interval is None or interval.low is None:
         return "–"
     return f"{interval.low:.{digits}f}{joint}{interval.high:.{digits}f}"
+
+
+def local_time(moment: str) -> str:
+    """A time in ISO 8601 as date and time in the local time zone; unchanged if it is not a time."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return moment
 
 
 def print_next(*commands: str) -> None:

@@ -6,15 +6,16 @@ version in use: they get its labels and its hash, but keep their own ids, by whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from labels.codebook.reading import Reading, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, did_you_mean
 from labels.gold import resolve, standing
-from labels.records import Annotation, CodebookMigration, Sentence
+from labels.records import Annotation, CodebookMigration, Sentence, State
 from labels.store import Store
 
 Carries = Literal["events", "decisions", "gold"]
@@ -51,13 +52,18 @@ class Selection:
 
 
 def select(
-    store: Store, codebook: Codebook, carries: Carries, annotator: str = "", *, skipped: bool = True
+    store: Store,
+    codebook: Codebook,
+    carries: Carries,
+    annotator: str = "",
+    *,
+    states: Collection[State] = get_args(State),
 ) -> Selection:
     """Select what to export in a format that carries events, decisions or gold.
 
     Args:
         annotator: export only the decisions of this annotator; empty for all annotators.
-        skipped: whether to include skipped decisions.
+        states: the states of the standing decisions to include.
 
     Raises:
         CodebookError: for decisions and gold, as for `labels.gold.resolve`.
@@ -67,7 +73,7 @@ def select(
         return _all_events(store, codebook, annotator)
     if carries == "gold":
         return _gold(store, codebook, annotator)
-    return _standing_decisions(store, codebook, annotator, skipped=skipped)
+    return _standing_decisions(store, codebook, annotator, states)
 
 
 def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
@@ -83,12 +89,14 @@ def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
     )
 
 
-def _standing_decisions(store: Store, codebook: Codebook, annotator: str, *, skipped: bool) -> Selection:
+def _standing_decisions(store: Store, codebook: Codebook, annotator: str, states: Collection[State]) -> Selection:
     events = _standing_events(store, annotator)
-    kept = [event for event in events if skipped or event.state == "reviewed"]
+    kept = [event for event in events if event.state in states]
+    lost = Counter(event.state for event in events if event.state not in states)
     read = [event for event, _ in _read(kept, VersionReader(codebook, store.codebooks.history()))]
     left_out = {
-        "skipped decisions": len(events) - len(kept),
+        "skipped decisions": lost["skipped"],
+        "decisions that a span is not a sentence": lost["not_a_sentence"],
         "decisions that a change of the codebook left undecided": len(kept) - len(read),
     }
     return Selection(_with_sentences(store, read), _counts(left_out), codebook)
@@ -112,6 +120,7 @@ def _gold(store: Store, codebook: Codebook, annotator: str) -> Selection:
     left_out = {
         "disputed sentences": len(resolution.disputed),
         "skipped sentences": len(resolution.skipped),
+        "spans that are not sentences": len(resolution.not_sentences),
         "sentences that a change of the codebook left undecided": len(resolution.undecided),
     }
     gold = [min(found, key=_distance)[0] for found in agreeing.values()]
@@ -132,8 +141,8 @@ def _read(events: Sequence[Annotation], reader: VersionReader) -> list[tuple[Ann
 
 
 def _reading(event: Annotation, reader: VersionReader) -> Reading:
-    # A skipped decision has no labels to read, but it has a distance in versions.
-    if event.state == "skipped":
+    # Without labels to read, a decision still has a distance in versions.
+    if event.state != "reviewed":
         return Reading((), changes=len(reader.route(event.codebook_hash) or ()))
     return reader.read(event)
 

@@ -104,7 +104,7 @@ def export_file(
     ending = checked_ending(path, found)
     if texts is not None:
         check_text_folder(Path(texts))
-    selection = select(store, codebook, found.carries, annotator, skipped=found.carries_skipped)
+    selection = select(store, codebook, found.carries, annotator, states=found.states)
     with PLUGINS.blaming(format):
         write = found.write_for_spreadsheet if for_spreadsheet else found.write
         write(path, found.build(selection, ending), codebook)

@@ -303,7 +303,7 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
     """
     if changed is None or changed.get("event") != "adjudicate" or _is_unchanged(changed, decision):
         return "annotate"
-    if decision.state != "reviewed":
+    if decision.state == "skipped":
         raise DataError(
             f"{place}: an adjudication cannot be changed to {decision.state}. Add labels to the record, or remove it."
         )

@@ -42,7 +42,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import ClassVar, cast, get_args
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
@@ -51,15 +51,12 @@ from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.lines import Line, UnseenLine
-from labels.output.drafts import whole_file, write_whole
-from labels.output.table_files import csv_cell, json_lines, json_text, write_csv
+from labels.output.drafts import write_whole
+from labels.output.table_files import json_lines, json_text, write_csv, write_parquet
 from labels.plugins import PluginGroup
-from labels.records import Annotation, CodebookMigration, Sentence
+from labels.records import Annotation, CodebookMigration, Sentence, State
 from labels.text.rows import Row, read_rows
 from labels.unicode.encoding import read_text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Placed = tuple[str, Row]
 """A place (the file and row that messages start with) and the record found there."""
@@ -97,6 +94,7 @@ class Format(ABC):
         endings: allowed file extensions; empty if `read` and `write` accept any path.
         carries: whether records are events, standing decisions or gold.
         carries_skipped: whether the format can mark a sentence as skipped.
+        carries_not_a_sentence: whether the format can mark a span as not a sentence.
         not_written: data that an export loses, beyond the losses implied by `carries`; one plain phrase per entry.
         not_read: data that an import leaves out or cannot recover; one plain phrase per entry.
         options: names of the format's own options; their values are in `reader.options`.
@@ -107,6 +105,7 @@ class Format(ABC):
     endings: ClassVar[tuple[str, ...]]
     carries: ClassVar[Carries]
     carries_skipped: ClassVar[bool] = True
+    carries_not_a_sentence: ClassVar[bool] = False
     not_written: ClassVar[tuple[str, ...]] = ()
     not_read: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
@@ -161,7 +160,7 @@ class Format(ABC):
         ending = path.suffix.lower()
         if ending in (".csv", ".parquet"):
             rows = list(rows)  # the columns of a table depend on all rows
-            write = write_csv if ending == ".csv" else _write_parquet
+            write = write_csv if ending == ".csv" else write_parquet
             write(path, rows, columns_of(rows, self.columns(codebook)))
         else:
             write_whole(path, _array(rows) if ending == ".json" else json_lines(rows))
@@ -187,6 +186,12 @@ class Format(ABC):
         return "events" if self.carries == "events" else "decisions"
 
     @property
+    def states(self) -> tuple[State, ...]:
+        """The states of the decisions that the format can write."""
+        carried = {"skipped": self.carries_skipped, "not_a_sentence": self.carries_not_a_sentence}
+        return tuple(state for state in get_args(State) if carried.get(state, True))
+
+    @property
     def lost(self) -> tuple[str, ...]:
         """Data that an export loses, in plain phrases."""
         if self.carries == "events":
@@ -196,6 +201,7 @@ class Format(ABC):
         return (
             *(_GOLD_ONLY if self.carries == "gold" else ()),
             *(() if self.carries_skipped else ("skipped sentences: the format cannot mark them",)),
+            *(() if self.carries_not_a_sentence else ("spans that are not sentences: the format cannot mark them",)),
             "decisions that were undone or replaced: only standing decisions are written",
             "labels of other codebook versions: decisions are converted to the version in use" + alone,
             "documents: a sentence is written without the surrounding text",
@@ -296,16 +302,6 @@ def columns_of(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
     return [*(name for name in names if name != KEY), KEY]
 
 
-def arrow_column(values: Sequence[Any]) -> pa.Array:
-    """Convert values to a column of a Parquet file or dataset; values of mixed types are converted to text."""
-    import pyarrow as pa
-
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([None if value is None else csv_cell(value) for value in values])
-
-
 def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
     text = read_text(path)
     try:
@@ -333,12 +329,3 @@ def _array(rows: Iterable[Row]) -> Iterator[str]:
         yield before + json_text(row)
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
-
-
-def _write_parquet(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table({name: arrow_column([row.get(name) for row in rows]) for name in columns})
-    with whole_file(path) as draft:
-        pq.write_table(table, draft)

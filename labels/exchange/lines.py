@@ -54,8 +54,8 @@ _EVENT_COLUMNS = tuple(field.name for field in fields(Annotation) if field.name 
 _LONGEST_DOCUMENT = 2**31 - 1  # offsets are 32-bit integers in PostgreSQL
 # An undo has no state, and an adjudicator cannot skip a sentence.
 _STATES: dict[str, tuple[str | None, ...]] = {
-    "annotate": ("reviewed", "skipped"),
-    "adjudicate": ("reviewed",),
+    "annotate": ("reviewed", "skipped", "not_a_sentence"),
+    "adjudicate": ("reviewed", "not_a_sentence"),
     "undo": (None,),
 }
 

@@ -29,10 +29,11 @@ from labels.exchange import fields, foreign
 from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
-from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, arrow_column, columns_of
+from labels.exchange.formats import Content, Decided, Note, Placed, RecordFormat, columns_of
 from labels.exchange.people import possible_annotators
 from labels.output.drafts import whole_file, whole_folder
-from labels.records import Annotation, Sentence
+from labels.output.table_files import arrow_column
+from labels.records import Annotation, Sentence, State
 from labels.text.cells import SEPARATOR, LabelNames
 from labels.text.examples import label_cells, label_column
 from labels.text.headers import ColumnFinder, ColumnNames
@@ -61,14 +62,9 @@ class Table(RecordFormat):
         # Importing part of a table is common: without a choice, nobody decided on rows with a blank cell.
         blank = cast(Blank, reader.options.get("blank") or "undecided")
         reading = read_labels([(str(reader.path), cells)], reader.codebook, blank=blank, check=False)
-        oddities = Oddities()
-        for _, row in rows:
-            oddities.see(row.get("text"))
-        remarks = (
-            *oddities.notes(reader.path),
-            *prediction_notes(reader.path, found := [row for _, row in rows]),
-            *possible_annotators(found),
-        )
+        found = [row for _, row in rows]
+        oddities = Oddities.of(row.get("text") for row in found).notes(reader.path)
+        remarks = (*oddities, *prediction_notes(reader.path, found), *possible_annotators(found))
         for note in (*csv_notes(reader.path), *finder.notes, *reading.notes, *remarks):
             yield Note(note)
         for (place, row), labels in zip(rows, reading.label_sets[0], strict=True):
@@ -105,12 +101,16 @@ class Table(RecordFormat):
             yield row | beside | {KEY: json.dumps(foreign.native_stamp(event, sentence), ensure_ascii=False)}
 
 
+_WITHOUT_LABELS: tuple[State, ...] = ("skipped", "not_a_sentence")
+
+
 class PlainTable(Table):
     """CSV for spreadsheets and scripts."""
 
     name = "csv"
     endings = (".csv",)
     carries = "decisions"
+    carries_not_a_sentence = True
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """The columns of a decision and its sentence."""
@@ -120,11 +120,11 @@ class PlainTable(Table):
     def labelled(self, record: Row, labels: LabelSet, place: str, names: LabelNames) -> Decided:
         """The decision of a row; the texts of rows that no annotator has seen are unseen."""
         state, stored_id = _state(record, place), str(record.get("sentence_id") or "")
-        if labels is None and state != "skipped":
+        if labels is None and state not in _WITHOUT_LABELS:
             return _undecided(record, state, stored_id)
         return ForeignDecision.of(
             record,
-            "skipped" if state == "skipped" else "reviewed",
+            next((own for own in _WITHOUT_LABELS if own == state), "reviewed"),
             labels or (),
             annotator=_annotator(record),
             created_at=record.get("created_at") or "",

@@ -12,11 +12,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labels.errors import DataError
 from labels.output.apostrophes import APOSTROPHES, spreadsheet_cells, spreadsheet_header
 from labels.output.drafts import whole_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = Mapping[str, Any]
 
@@ -165,3 +168,26 @@ def _encoded(text: str) -> bytes | None:
         return text.encode()
     except UnicodeEncodeError:
         return None
+
+
+# -- Parquet
+
+
+def arrow_column(values: Sequence[Any]) -> pa.Array:
+    """Convert values to a column of a Parquet file or dataset; values of mixed types are converted to text."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return pa.array([None if value is None else csv_cell(value) for value in values])
+
+
+def write_parquet(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Write rows to a Parquet file, completely or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: arrow_column([row.get(name) for row in rows]) for name in columns})
+    with whole_file(path) as draft:
+        pq.write_table(table, draft)

@@ -32,7 +32,7 @@ class DrawRequest:
 
     Args:
         strategy: one of `STRATEGIES`.
-        size: the number of sentences to draw if no draw is unfinished.
+        size: the number of sentences to draw if no draw is unfinished; 0 for the default of `default_size`.
         share: for `also-by`, the share (0 to 1) of the other annotator's sentences to draw, instead of `size`.
         coders: the number of annotators who label each sentence of an overlap draw.
         seed: the seed for all random choices.
@@ -72,10 +72,11 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     The share consists of overlap sentences that another annotator already has. If there are too few, some of the new
     sentences become overlap sentences, which other annotators can draw as well.
     """
-    shared = round(request.overlap * request.size)
+    frame = store.unseen.frame()
+    # If no new sentence is free, the whole draw can be second readings.
+    shared = round(request.overlap * request.size) if frame.size or not request.overlap else request.size
     candidates = store.draws.overlap_candidates(annotator, coders=request.coders) if shared else []
     second_readings = generator.sample(candidates, min(shared, len(candidates)))
-    frame = store.unseen.frame()
     ids = store.unseen.random(request.size - len(second_readings), generator)
     # The frame may have grown since its size was read, and a probability must not exceed 1.
     probability = len(ids) / max(frame.size, len(ids)) if ids else None
@@ -177,10 +178,15 @@ def _clusters(store: Store, request: DrawRequest, vectors: dict[str, bytes], wei
     return Plan({request.strategy: [DrawItem(ids[position]) for position in chosen]})
 
 
+def search_terms(query: str) -> list[str]:
+    """The words and quoted phrases of a search."""
+    # Folded: typographic quotes enclose a phrase too.
+    return [phrase or word for phrase, word in _TERM.findall(fold(query))]
+
+
 def _search(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
     """Sentences that contain all words of the query."""
-    # Folded: typographic quotes enclose a phrase too.
-    words = [phrase or word for phrase, word in _TERM.findall(fold(request.query))]
+    words = search_terms(request.query)
     if not words:
         raise InputError("strategy 'search' needs search words. Add words, e.g. --strategy 'search air defence'.")
     return Plan({"search": [DrawItem(found) for found in store.unseen.matching(words, request.size)]})

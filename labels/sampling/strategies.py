@@ -6,14 +6,14 @@ The store records draws and reservations, so that two annotators do not receive 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from labels.errors import InputError, StoreError, did_you_mean
 from labels.records import RANDOM_STRATEGIES
 from labels.sampling.drawing import PLANS, DrawRequest, Plan
-from labels.store import Draw, Store, now
+from labels.store import SHARED, Draw, Store, now
 
 STRATEGIES = (
     *("random", "uncertainty", "diverse", "uncertain-diverse", "search", "overlap", "also-by", "skipped"),
@@ -27,6 +27,7 @@ LEASE = timedelta(hours=12)
 """Time for which a drawn sentence is reserved for its annotator."""
 
 _ATTEMPTS = 10
+_SIZE = 100
 _LOOK_BACK = 3
 """Number of an annotator's last draws of a kind among which an unfinished draw is looked for."""
 
@@ -53,6 +54,8 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     unfinished = _unfinished(store, annotator, request)
     if unfinished is not None:
         return unfinished
+    if not request.size:
+        request = replace(request, size=default_size(store, annotator, request))
     for attempt in range(_ATTEMPTS):
         frame_hash = store.unseen.frame_hash()
         # The attempt is part of the seed: with the same seed, the draw would collide with the same other draw again.
@@ -69,6 +72,22 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     raise StoreError(
         f"{store.name}: other annotators reserved the sentences first, {_ATTEMPTS} times in a row. Try again."
     )
+
+
+def default_size(store: Store, annotator: str, request: DrawRequest) -> int:
+    """The size of a draw without a given size: 100, and at most a quarter of what is free, so that others find some.
+
+    Shared strategies (`SHARED`) take nothing from others and draw 100.
+    """
+    if request.strategy in SHARED:
+        return _SIZE
+    free = store.unseen.frame().size
+    size = min(_SIZE, max(1, free // 4))
+    if not request.overlap:
+        return size
+    # Second readings are not taken from what is free.
+    waiting = len(store.draws.overlap_candidates(annotator, coders=request.coders))
+    return min(_SIZE, size + min(waiting, round(request.overlap * _SIZE)))
 
 
 def _check(request: DrawRequest) -> None:

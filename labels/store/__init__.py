@@ -19,7 +19,7 @@ from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, Tex
 from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents
 from labels.store.events import Draft, Events, insert_events
-from labels.store.queues.draws import SHARED, Draws
+from labels.store.queues.draws import SHARED, Draws, Held
 from labels.store.queues.relabelling import QueuedSentence, Relabelling
 from labels.store.queues.unseen import Frame, Uncertainty, Unseen
 from labels.store.queues.waiting import Waiting
@@ -41,6 +41,7 @@ __all__ = [
     "DrawItem",
     "Extent",
     "Frame",
+    "Held",
     "QueuedSentence",
     "Scorable",
     "ScoringModel",

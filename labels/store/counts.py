@@ -25,7 +25,7 @@ class TextCounts:
 class AnnotatorProgress:
     """The progress of one annotator.
 
-    - `reviewed`, `skipped`: standing decisions by state
+    - `reviewed`, `skipped`, `not_a_sentence`: standing decisions by state
     - `adjudicated`: standing adjudications
     - `none`: reviewed sentences without a label
     - `noted`: decisions with a note
@@ -38,6 +38,7 @@ class AnnotatorProgress:
     annotator: str
     reviewed: int
     skipped: int
+    not_a_sentence: int
     adjudicated: int
     none: int
     noted: int
@@ -55,6 +56,7 @@ class StrategyProgress:
     drawn: int
     reviewed: int
     skipped: int
+    not_a_sentence: int = 0
 
 
 class Counts(Part):
@@ -103,6 +105,7 @@ class Counts(Part):
                 decisions.c.annotator,
                 _count_if(reviewed).label("reviewed"),
                 _count_if(own & (events.c.state == "skipped")).label("skipped"),
+                _count_if(own & (events.c.state == "not_a_sentence")).label("not_a_sentence"),
                 _count_if(decisions.c.event == "adjudicate").label("adjudicated"),
                 # Compared as text: PostgreSQL has no equality of JSON values.
                 _count_if(reviewed & (sa.cast(events.c.labels, sa.Text) == "[]")).label("none"),
@@ -156,6 +159,7 @@ class Counts(Part):
                 draws.c.strategy,
                 _count_if(events.c.state == "reviewed").label("reviewed"),
                 _count_if(events.c.state == "skipped").label("skipped"),
+                _count_if(events.c.state == "not_a_sentence").label("outside"),
             )
             .join(events, events.c.draw_id == draws.c.id)
             .join(decisions, decisions.c.seq == events.c.seq)
@@ -163,9 +167,9 @@ class Counts(Part):
         )
         # Two queries, because a join would count a sentence with several decisions as drawn several times.
         totals = {row.strategy: row.n for row in self._rows(drawn)}
-        answers = {row.strategy: (row.reviewed, row.skipped) for row in self._rows(answered)}
+        answers = {row.strategy: (row.reviewed, row.skipped, row.outside) for row in self._rows(answered)}
         return [
-            StrategyProgress(strategy, n, *answers.get(strategy, (0, 0)))
+            StrategyProgress(strategy, n, *answers.get(strategy, (0, 0, 0)))
             for strategy, n in sorted(totals.items(), key=lambda total: -total[1])
         ]
 

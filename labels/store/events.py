@@ -91,11 +91,11 @@ class Events(Part):
             return {row.event_id: row.sentence_id for row in rows_among(connection, query, table.c.event_id, event_ids)}
 
     def shared_sentences(self) -> list[str]:
-        """Ids of the sentences that at least two annotators have reviewed."""
+        """Ids of the sentences on which at least two annotators have decided, without skips."""
         table = tables.decisions
         query = (
             sa.select(table.c.sentence_id)
-            .where(table.c.event == "annotate", table.c.state == "reviewed")
+            .where(table.c.event == "annotate", table.c.state != "skipped")
             .group_by(table.c.sentence_id)
             .having(sa.func.count() > 1)
             .order_by(table.c.sentence_id)

@@ -232,5 +232,17 @@ def _to_0004(op: Operations) -> None:
     op.add_column("sentences", Column("heading", Boolean, nullable=False, server_default=sa.false()))
 
 
-REVISIONS = {"0002": _to_0002, "0003": _to_0003, "0004": _to_0004}
+def _to_0005(op: Operations) -> None:
+    """Allow the state `not_a_sentence`, which needs no change of the tables.
+
+    The revision exists because an earlier release would read this state as a review without labels.
+    """
+
+
+def _to_0006(op: Operations) -> None:
+    """Add the time at which a draw was released."""
+    op.add_column("draws", Column("released_at", _MOMENT))
+
+
+REVISIONS = {"0002": _to_0002, "0003": _to_0003, "0004": _to_0004, "0005": _to_0005, "0006": _to_0006}
 """Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""

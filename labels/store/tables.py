@@ -124,6 +124,8 @@ draws = Table(
     *filled(strategy=String(80), annotator=_NAME, frame_hash=_ID, model_id=_ID, created_at=_MOMENT),
     *optional(frame_size=Integer, seed=Integer),
     Column("query", Text, nullable=False, server_default=""),
+    # Set when the annotator's open draws were ended; their sentences without a decision are free again.
+    Column("released_at", _MOMENT),
 )
 
 draw_items = Table(
@@ -135,7 +137,7 @@ draw_items = Table(
     Index("draw_items_by_sentence", "sentence_id"),
 )
 
-# An entry waits until a review from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
+# An entry waits until a decision from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
 relabelling = Table(
     "relabelling",
     metadata,

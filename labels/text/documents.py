@@ -226,9 +226,7 @@ def _parse(content: str, path: Path, note: Note) -> _Content:
 
 
 def _note_oddities(text: str, path: Path, note: Note) -> None:
-    oddities = Oddities()
-    oddities.see(text)
-    for remark in oddities.notes(path):
+    for remark in Oddities.of([text]).notes(path):
         note(remark)
 
 

@@ -165,6 +165,9 @@ def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) ->
         if left_out:
             whose = counted(len(left_out), "sentence was left out: its", "sentences were left out: their")
             yield f"{whose} annotators {what}"
+    if outside := len(resolution.not_sentences):
+        whose = counted(outside, "sentence was left out: its", "sentences were left out: their")
+        yield f"{whose} annotators marked {'it' if outside == 1 else 'them'} as not a sentence"
     if resolution.undecided:
         following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
         yield (

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
 from labels.store import tables
-from labels.store.database import Part, batches, insert_new, now, rows_among
+from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
 from labels.store.events import insert_draw
 from labels.store.queues.relabelling import count_standing, held_by_another, labelled_again
 from labels.store.queues.waiting import decided_on
@@ -27,6 +27,16 @@ ALONE = frozenset({"skipped", "relabel"})
 """Shared strategies that give a sentence to one annotator at a time."""
 
 
+class Held(NamedTuple):
+    """The number of sentences that an annotator holds, until when (ISO 8601 in UTC), and by which kind of draw."""
+
+    annotator: str
+    sentences: int
+    until: str
+    strategy: str
+    query: str
+
+
 class Draws(Part):
     """The part of the store with draws and reservations."""
 
@@ -37,15 +47,17 @@ class Draws(Part):
         """
         draws, items, decisions = tables.draws, tables.draw_items, tables.decisions
         mine = sa.exists().where(decisions.c.sentence_id == items.c.sentence_id, decisions.c.annotator == annotator)
-        own = sa.case((draws.c.annotator == annotator, 1), else_=0)
+        receiver = _receiver()
+        own = sa.case((receiver == annotator, 1), else_=0)
+        # Count annotators, not draws: one annotator may have received the sentence in two draws.
+        receivers = sa.func.count(receiver.distinct())
         query = (
             sa.select(items.c.sentence_id, sa.func.max(items.c.inclusion_probability))
             .join(draws, draws.c.id == items.c.draw_id)
             .where(draws.c.strategy == "overlap", draws.c.annotator != "", ~mine)
             .where(~tables.is_removed(items.c.sentence_id), ~is_replaced(items.c.sentence_id))
             .group_by(items.c.sentence_id)
-            # Count annotators, not draws: one annotator may have received the sentence in two draws.
-            .having(sa.func.count(draws.c.annotator.distinct()) < coders, sa.func.sum(own) == 0)
+            .having(receivers > 0, receivers < coders, sa.func.sum(own) == 0)
             .order_by(items.c.sentence_id)
         )
         return [DrawItem(*row) for row in self._rows(query)]
@@ -131,6 +143,49 @@ class Draws(Part):
         query = sa.select(held.c.sentence_id).where(held.c.annotator != annotator, held.c.expires_at > now())
         return set(self._column(query))
 
+    def holders(self, ids: Iterable[str] | None = None, *, decided: bool = False) -> list[Held]:
+        """Who holds sentences, most sentences first.
+
+        Args:
+            ids: only reservations of these sentences.
+            decided: count reservations of decided sentences too.
+        """
+        held, draws = tables.reservations, tables.draws
+        query = (
+            sa.select(held.c.sentence_id, held.c.annotator, held.c.expires_at, draws.c.strategy, draws.c.query)
+            .join(draws, draws.c.id == held.c.draw_id)
+            .where(held.c.expires_at > now())
+        )
+        if not decided:
+            query = query.where(~tables.decided_by_anyone(held.c.sentence_id))
+        with self._database.reading() as connection:
+            found = rows_among(connection, query, held.c.sentence_id, ids) if ids is not None else None
+            rows = list(found if found is not None else connection.execute(query))
+        own: dict[str, list[sa.Row[Any]]] = {}
+        for row in rows:
+            own.setdefault(row.annotator, []).append(row)
+        holders = [
+            Held(name, len(held), max(row.expires_at for row in held), held[0].strategy, held[0].query)
+            for name, held in own.items()
+        ]
+        return sorted(holders, key=lambda one: (-one.sentences, one.annotator))
+
+    def annotators(self) -> list[str]:
+        """The names of all annotators with draws, sorted."""
+        column = tables.draws.c.annotator
+        return self._column(sa.select(column).where(column != "").distinct().order_by(column))
+
+    def release(self, annotator: str) -> int:
+        """End the annotator's open draws; returns how many reserved sentences are free again. Decisions stay."""
+        draws, held = tables.draws, tables.reservations
+        with self._database.writing() as connection:
+            gone = (held.c.annotator == annotator, held.c.draw_id != "")
+            released = count_rows(connection, held, *gone, held.c.expires_at > now())
+            connection.execute(sa.delete(held).where(*gone))
+            open_ = (draws.c.annotator == annotator, draws.c.released_at.is_(None))
+            connection.execute(sa.update(draws).where(*open_).values(released_at=now()))
+            return released
+
     def last(
         self,
         annotator: str,
@@ -147,6 +202,7 @@ class Draws(Part):
         """
         draws = tables.draws
         wanted = sa.select(draws).where(draws.c.annotator == annotator, draws.c.strategy.in_(strategies))
+        wanted = wanted.where(draws.c.released_at.is_(None))
         wanted = wanted.where(draws.c.query == query)
         if model_id is not None:
             wanted = wanted.where(draws.c.model_id == model_id)
@@ -199,9 +255,18 @@ def _fully_coded(connection: sa.Connection, ids: Iterable[str], coders: int) -> 
         .join(draws, draws.c.id == items.c.draw_id)
         .where(draws.c.strategy == "overlap", draws.c.annotator != "")
         .group_by(items.c.sentence_id)
-        .having(sa.func.count(draws.c.annotator.distinct()) >= coders)
+        .having(sa.func.count(_receiver().distinct()) >= coders)
     )
     return _any_among(connection, query, items.c.sentence_id, ids)
+
+
+def _receiver() -> sa.Case[str]:
+    """The annotator of a draw; null if they ended the draw without deciding on the sentence."""
+    draws, items, decisions = tables.draws, tables.draw_items, tables.decisions
+    decided = sa.exists().where(
+        decisions.c.sentence_id == items.c.sentence_id, decisions.c.annotator == draws.c.annotator
+    )
+    return sa.case((sa.or_(draws.c.released_at.is_(None), decided), draws.c.annotator))
 
 
 def _any_among(

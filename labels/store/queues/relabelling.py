@@ -78,13 +78,13 @@ def held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Ex
 
 
 def labelled_again() -> sa.Exists:
-    """Condition on an entry of `relabelling`: a later review from a "relabel" draw stands on its sentence."""
+    """Condition on an entry of `relabelling`: a later decision from a "relabel" draw stands, which is not a skip."""
     entries, decisions, events, draws = tables.relabelling, tables.decisions, tables.events, tables.draws
     return (
         sa.exists()
         .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
         .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
-        .where(decisions.c.state == "reviewed")
+        .where(decisions.c.state != "skipped")
         .correlate(entries)
     )
 

@@ -91,12 +91,16 @@ class Unseen(Part):
             ids = list(connection.execute(query).scalars())
         return generator.sample(ids, min(count, len(ids)))
 
-    def matching(self, words: Sequence[str], count: int) -> list[str]:
-        """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case and typography."""
+    def matching(self, words: Sequence[str], count: int | None) -> list[str]:
+        """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case and typography.
+
+        With None instead of a count, ids of all sentences to label that contain the words, also decided and reserved.
+        """
         table = tables.sentences
         contains = [tables.SearchForm(table.c.text).contains(search_form(word), autoescape=True) for word in words]
         # Ids are hashes, so ordering by id mixes the documents.
-        query = sa.select(table.c.id).where(*_free_to_label(now()), *contains).order_by(table.c.id).limit(count)
+        among = (table.c.boilerplate == "",) if count is None else _free_to_label(now())
+        query = sa.select(table.c.id).where(*among, *contains).order_by(table.c.id).limit(count)
         return self._column(query)
 
     def uncertain(self, model_id: str, by: Uncertainty, count: int) -> list[tuple[str, float]]:

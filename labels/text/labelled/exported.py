@@ -150,9 +150,9 @@ def _standing(path: Path, events: Sequence[tuple[int, Row, EventKind]]) -> tuple
     for annotation in stands.annotations.values():
         chosen.setdefault(annotation.sentence_id, []).append(annotation)
     for sentence, own in chosen.items():
-        # Of the annotators who skipped a sentence that others reviewed, or that all skipped, one row is enough.
-        reviewed = [annotation for annotation in own if annotation.state == "reviewed"]
-        chosen[sentence] = reviewed or own[:1]
+        # Of the annotators who skipped a sentence that others decided, or that all skipped, one row is enough.
+        decided = [annotation for annotation in own if annotation.state != "skipped"]
+        chosen[sentence] = decided or own[:1]
     chosen |= {sentence: [adjudication] for sentence, adjudication in stands.adjudications.items()}
     positions = [int(annotation.event_id) for own in chosen.values() for annotation in own]
     kept = [(number, row) for number, row, _ in (events[position] for position in positions)]

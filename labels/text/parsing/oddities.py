@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 from labels.errors import counted
 
@@ -28,6 +29,14 @@ class Oddities:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, texts: Iterable[object]) -> Self:
+        """Look at all texts."""
+        found = cls()
+        for text in texts:
+            found.see(text)
+        return found
 
     def see(self, text: object) -> None:
         """Look at a text; anything else is ignored."""

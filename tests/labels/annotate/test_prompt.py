@@ -54,7 +54,7 @@ def label(store: Store, codebook: Codebook, *lines: str, size: int = 3) -> tuple
     """What `run_prompt` returned for typed lines, and what it said."""
     said: list[str] = []
     session = LabellingSession(store, codebook, "ana", DrawRequest(size=size))
-    return run_prompt(session, codebook, typing(*lines), said.append), said
+    return run_prompt(session, codebook, typing(*lines), said.append).decided, said
 
 
 def stored(store: Store) -> Stored:

@@ -1,0 +1,156 @@
+"""Why nothing is left to draw, and which command continues.
+
+`explain` reports on a draw that found no sentence; `following` is the command after a session. Both return commands
+that hand out sentences when they are run now, or that add text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from labels.sampling.drawing import DrawRequest, search_terms
+from labels.settings import command
+from labels.store import Held, Store
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """The cause in one or two sentences, who holds sentences of this kind, and the command that continues."""
+
+    reason: str
+    held: tuple[Held, ...]
+    following: str
+
+
+def explain(store: Store, annotator: str, request: DrawRequest, codebook: str = "") -> Exhausted:
+    """Explain why a draw found no sentence.
+
+    Args:
+        codebook: the value of `--codebook` for the commands.
+    """
+    paths = _Paths(store, annotator, codebook, request.coders)
+    explained = {
+        "search": _no_match,
+        "overlap": _no_overlap,
+        "also-by": _share_reached,
+        "skipped": _no_skips,
+        "retest": _no_retest,
+        "relabel": _no_queue,
+    }.get(request.strategy)
+    if explained is not None:
+        return explained(paths, request)
+    if request.model_id and request.strategy != "audit" and (missing := store.scores.count_unscored(request.model_id)):
+        reason = f"Every sentence with a score is decided or held; {missing} have no score."
+        return Exhausted(reason, paths.held(), command("score", "ARTEFACT", store=store.name))
+    return paths.nothing_free()
+
+
+def following(store: Store, annotator: str, codebook: str = "", *, coders: int = 2) -> str:
+    """The command by which the annotator goes on after a finished draw."""
+    return _Paths(store, annotator, codebook, coders).onward()
+
+
+class _Paths:
+    """The commands that continue for one annotator."""
+
+    def __init__(self, store: Store, annotator: str, codebook: str, coders: int) -> None:
+        self.store, self.annotator, self._coders = store, annotator, coders
+        self.label = partial(command, "label", "--annotator", annotator, store=store.name, codebook=codebook)
+
+    def held(self) -> tuple[Held, ...]:
+        """Who holds sentences that nobody has decided on, the annotator included."""
+        return tuple(self.store.draws.holders())
+
+    def nothing_free(self) -> Exhausted:
+        """No sentence without a decision is free."""
+        held = self.held()
+        if held:
+            return Exhausted("Every sentence is decided or held in an open draw.", held, self.onward())
+        if not self.store.counts.labellable():
+            return Exhausted("The store has no sentences.", (), self.onward())
+        if self.store.waiting.skipped(self.annotator):
+            return Exhausted("Only skipped sentences are left.", (), self.onward())
+        return Exhausted("Every sentence has a decision.", (), self.onward())
+
+    def onward(self) -> str:
+        """The command that hands out sentences now, or that adds text."""
+        if self.store.unseen.frame().size:
+            return self.label()
+        held = self.held()
+        if own := next((one for one in held if one.annotator == self.annotator), None):
+            return self._resume(own)
+        if self.store.waiting.skipped(self.annotator):
+            return self.label("--strategy", "skipped")
+        if self.store.draws.overlap_candidates(self.annotator, coders=self._coders):
+            return self.label("--strategy", "overlap")
+        if held:
+            return self.label("--release-from", held[0].annotator)
+        if other := self._double_coded():
+            return self.label("--also-by", other)
+        return command("ingest", "PATH", store=self.store.name)
+
+    def _resume(self, own: Held) -> str:
+        if own.strategy in ("random", "overlap"):
+            return self.label()
+        return self.label("--strategy", f"{own.strategy} {own.query}".strip())
+
+    def _double_coded(self) -> str:
+        """Another annotator with decisions on sentences that this annotator has not seen."""
+        seen = self.store.draws.seen_by(self.annotator)
+        others = (name for name in self.store.events.annotators() if name != self.annotator)
+        return next((name for name in others if set(self.store.draws.decided_by(name)) - seen), "")
+
+
+def _no_match(paths: _Paths, request: DrawRequest) -> Exhausted:
+    words, store = search_terms(request.query), paths.store
+    matching = set(store.unseen.matching(words, None))
+    if not matching:
+        return Exhausted("No sentence contains these words.", (), paths.onward())
+    held = tuple(store.draws.holders(matching))
+    if not held:
+        return Exhausted("Every sentence with these words has a decision.", (), paths.onward())
+    reason = "Every sentence with these words is decided or held in an open draw."
+    if own := next((one for one in held if one.annotator == paths.annotator), None):
+        return Exhausted(reason, held, paths._resume(own))
+    return Exhausted(reason, held, paths.label("--release-from", held[0].annotator))
+
+
+def _no_overlap(paths: _Paths, _: DrawRequest) -> Exhausted:
+    return Exhausted("No sentence waits for another coder.", (), paths.onward())
+
+
+def _share_reached(paths: _Paths, request: DrawRequest) -> Exhausted:
+    other = request.query
+    decided = paths.store.draws.decided_by(other)
+    both = len(paths.store.draws.seen_by(paths.annotator).intersection(decided))
+    reason = f"You have already decided {both} of the {len(decided)} sentences that {other} decided."
+    return Exhausted(reason, (), paths.onward() if both == len(decided) else paths.label("--also-by", other))
+
+
+def _no_skips(paths: _Paths, _: DrawRequest) -> Exhausted:
+    left = paths.store.waiting.skipped()
+    if not left:
+        return Exhausted("No skipped sentence waits.", (), paths.onward())
+    held = tuple(one for one in paths.store.draws.holders(left, decided=True) if one.annotator != paths.annotator)
+    reason = "The skipped sentences are held, or you skipped them twice and they wait for others."
+    return Exhausted(reason, held, paths.label("--release-from", held[0].annotator) if held else paths.onward())
+
+
+def _no_retest(paths: _Paths, request: DrawRequest) -> Exhausted:
+    if paths.store.draws.own_decisions(paths.annotator, before="9999"):
+        hours = request.retest_after / timedelta(hours=1)
+        reason = f"None of your decisions on randomly drawn sentences is older than {hours:g} hours."
+        return Exhausted(reason, (), paths.label("--retest", "--retest-after", "0"))
+    return Exhausted("You have no decisions on randomly drawn sentences yet.", (), paths.onward())
+
+
+def _no_queue(paths: _Paths, _: DrawRequest) -> Exhausted:
+    left = [entry.sentence_id for entry in paths.store.relabelling.waiting()]
+    if not left:
+        reason = "No sentence waits to be labelled again; `doubts --queue` and `codebook migrate` queue sentences."
+        return Exhausted(reason, (), paths.onward())
+    held = tuple(one for one in paths.store.draws.holders(left, decided=True) if one.annotator != paths.annotator)
+    reason = "The sentences that wait are held, or you have answered them and they wait for others."
+    return Exhausted(reason, held, paths.label("--release-from", held[0].annotator) if held else paths.onward())
