@@ -25,6 +25,7 @@ from trainer.calibration.calibration import Bools, Calibration, Floats, LabelCal
 from trainer.calibration.certificate import Certificate, DeferralRule
 from trainer.classifiers import base
 from trainer.classifiers.base import Classifier, Exportable
+from trainer.classifiers.explanations import Explanation, Pause, refuse_unexplained, why_not_explained
 from trainer.config.models import CascadeSection
 from trainer.config.sections import CalibrationSection
 from trainer.data.splits import make_split
@@ -217,6 +218,18 @@ class CascadeClassifier(Classifier):
         """(n,) true for texts that the cheap classifier answers."""
         fitted = base.fitted(self.fitted_)
         return fitted.rule.sure(self._classes(fitted.cheap.predict_proba(texts)))
+
+    def why_not_explained(self) -> str:
+        """The reason why one of the two classifiers cannot be explained."""
+        fitted = base.fitted(self.fitted_)
+        reasons = (why_not_explained(member.classifier, member.kind) for member in (fitted.cheap, fitted.expensive))
+        return next(filter(None, reasons), "")
+
+    def explain(self, text: str, columns: Sequence[int], pause: Pause) -> list[Explanation]:
+        """The explanations of the classifier that answers this text."""
+        fitted = base.fitted(self.fitted_)
+        member = fitted.cheap if self.answered([text])[0] else fitted.expensive
+        return refuse_unexplained(member.classifier, member.kind).explain(text, columns, pause)
 
     def _exportable(self) -> Exportable | None:
         """The expensive classifier, if it is of a kind that can be exported."""

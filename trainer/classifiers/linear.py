@@ -25,8 +25,10 @@ from labels.progress import progress_to
 from labels.records import Example
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers import base
+from trainer.classifiers.explanations import EncoderParts, ExplainedByGradients
 from trainer.config.models import EmbeddingSection
 from trainer.encoders.embeddings import Embedder, Vectors, cached_encode
+from trainer.encoders.encoder import max_positions
 
 FILE, SETTINGS = "regression.safetensors", "settings.json"
 _FORMAT_1 = "regression.skops"
@@ -169,7 +171,7 @@ class EmbedderSettings(BaseModel):
     identity: str
 
 
-class EmbeddingClassifier(LinearClassifier):
+class EmbeddingClassifier(ExplainedByGradients, LinearClassifier):
     """Unit-length pooled vectors from a frozen encoder -> L2 logistic regression.
 
     Multi-label codebooks have one regression per label. Exclusive codebooks have one multinomial regression, in which
@@ -207,6 +209,13 @@ class EmbeddingClassifier(LinearClassifier):
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
         """(n, labels) probabilities from vectors returned by `embed`."""
         return self._probabilities(base.fitted(self.layer_).logits(vectors))
+
+    def encoder_parts(self) -> EncoderParts:
+        """The encoder and the regression."""
+        embedder, layer = base.fitted(self.embedder_), base.fitted(self.layer_)
+        encoder, tokenizer = embedder.opened
+        longest = min(embedder.max_length, max_positions(encoder))
+        return EncoderParts(encoder, tokenizer, embedder.pooling, True, layer, longest)
 
     def save(self, folder: Path) -> None:
         """Write `regression.safetensors`, and `settings.json` with the encoder's name and identity."""

@@ -10,7 +10,8 @@ import json
 import re
 import unicodedata
 from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import filterfalse
 from pathlib import Path
@@ -25,6 +26,7 @@ from labels.records import Example
 from labels.unicode.typography import undivided
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import fitted
+from trainer.classifiers.explanations import Explanation, Pause, Words, explained_outputs
 from trainer.classifiers.linear import LinearClassifier, LinearLayer, read_skops
 from trainer.config.models import TfidfSection
 
@@ -72,6 +74,38 @@ class TfidfClassifier(LinearClassifier):
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """(n, labels) probabilities from the regression."""
         return self._probabilities(fitted(self.scorer_).logits(texts))
+
+    def why_not_explained(self) -> str:
+        """Always empty: the weights of the n-grams of a text add up to its logit."""
+        return ""
+
+    def explain(self, text: str, columns: Sequence[int], pause: Pause) -> list[Explanation]:
+        """Exact explanations.
+
+        The weight of an n-gram is divided equally among its occurrences, and then among the words of each occurrence. A
+        character n-gram counts for the word that contains it.
+        """
+        pause()
+        scorer, words = fitted(self.scorer_), Words(text)
+        totals = np.zeros((len(words), len(columns)))
+        for column, share, places in scorer.shares(text):
+            weights = explained_outputs(scorer.layer.weight[:, column], columns, exclusive=self._exclusive)
+            for place in places:
+                totals[words.word_at(place)] += share * weights
+        logits = explained_outputs(scorer.logits([text])[0], columns, exclusive=self._exclusive)
+        biases = explained_outputs(scorer.layer.bias, columns, exclusive=self._exclusive)
+        deltas = logits - biases - totals.sum(axis=0)
+        return [
+            Explanation(
+                self.labels[column],
+                "terms",
+                float(logits[i]),
+                float(biases[i]),
+                words.spans(totals[:, i]),
+                delta=float(deltas[i]),
+            )
+            for i, column in enumerate(columns)
+        ]
 
     def _vectorisers(self) -> Any:
         """An unfitted `FeatureUnion` of the word and character vectorisers."""
@@ -172,6 +206,31 @@ class Scorer:
         matrix.data = np.asarray(weights / lengths[halves], dtype=np.float32)
         return matrix
 
+    def shares(self, text: str) -> Iterator[tuple[int, float, list[int]]]:
+        """Yield each occurrence of an n-gram: its column, its share of the column's feature, and a place for each word.
+
+        Places are offsets in `text`. The share is divided by the number of places.
+        """
+        row = self.features([text])
+        values = dict(zip(row.indices.tolist(), row.data.tolist(), strict=True))
+        found = list(self._occurrences(text))
+        counts = Counter(column for column, _ in found)
+        for column, places in found:
+            yield column, values[column] / counts[column] / len(places), places
+
+    def _occurrences(self, text: str) -> Iterator[tuple[int, list[int]]]:
+        plain, origins = _without_accents(text.lower()), _origins(text)
+        starts = [match.start() for match in _TOKEN.finditer(plain)]
+        tokens = _TOKEN.findall(plain)
+        for n in range(1, self.words.longest + 1):
+            for i in range(len(tokens) - n + 1):
+                column = self._word_columns.get(" ".join(tokens[i : i + n]))
+                if column is not None:
+                    yield column, [origins[start] for start in starts[i : i + n]]
+        for match in re.finditer(r"\S+", plain):
+            for column in self._columns_within(match[0]):
+                yield column, [origins[match.start()]]
+
     def _columns_of_words(self, plain: str) -> list[int]:
         # A list, not a set: every occurrence of a term counts.
         tokens = grams = _TOKEN.findall(plain)
@@ -217,6 +276,11 @@ class Scorer:
             for name in PARTS
         )
         return cls(words, characters, LinearLayer(tensors["weight"], tensors["bias"]))
+
+
+def _origins(text: str) -> list[int]:
+    """The offset in `text` of each character of the text in small letters without accents."""
+    return [i for i, character in enumerate(text) for _ in _without_accents(character.lower())]
 
 
 def _without_accents(text: str) -> str:

@@ -17,6 +17,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError
 from trainer.calibration.calibration import Bools, Probabilities
 from trainer.classifiers.base import fitted
+from trainer.classifiers.explanations import EncoderParts, ExplainedByGradients
 from trainer.classifiers.linear import LinearClassifier, LinearLayer
 from trainer.classifiers.onnx import ENCODER, GRAPH, HEAD, SETTINGS, NetworkSettings, OnnxNetwork
 from trainer.config.models import SECTIONS
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from trainer.classifiers.network import Network
 
 
-class TransformerClassifier(LinearClassifier):
+class TransformerClassifier(ExplainedByGradients, LinearClassifier):
     """Pooled encoder output -> linear -> sigmoid per label, or softmax over exclusive classes.
 
     Attributes:
@@ -102,6 +103,22 @@ class TransformerClassifier(LinearClassifier):
             return
         fitted(self.network_).encoder.save_pretrained(folder / ENCODER)
         self._save_the_rest(folder, fitted(self.settings_))
+
+    def why_not_explained(self) -> str:
+        """The reason why this classifier cannot be explained: it is exported, or a package is missing."""
+        if self.onnx_ is not None:
+            return (
+                "an exported model (ONNX) cannot be explained, because onnxruntime computes no gradients. Explain the "
+                "model that was exported."
+            )
+        return super().why_not_explained()
+
+    def encoder_parts(self) -> EncoderParts:
+        """The trained network."""
+        network = fitted(self.network_)
+        return EncoderParts(
+            network.encoder, self.tokenizer_, network.pooling, network.normalise, network.layer, self.max_length_
+        )
 
     def is_exported(self) -> bool:
         """Whether the classifier already runs on onnxruntime."""

@@ -46,6 +46,7 @@ SUBCOMMANDS = {
     "track": Subcommand("trainer.cli.track:track", "runs/finetune runs/tfidf"),
     "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "--experiment communique-demo"),
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),
+    "explain": Subcommand("trainer.cli.explain:explain", "runs/finetune 'The envoy called for a truce.'"),
     "serve": Subcommand("trainer.cli.serve:serve", "models:/diplomatic-statements@champion --port 8000"),
     "keys": Subcommand("trainer.cli.keys:app"),
 }

@@ -73,11 +73,11 @@ class Embedder:
     @property
     def dimensions(self) -> int:
         """The number of dimensions of a vector."""
-        return int(self._opened[0].config.hidden_size)
+        return int(self.opened[0].config.hidden_size)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return unit-length float32 vectors of shape (n, dimensions), in the order of `texts`."""
-        encoder, tokenizer = self._opened
+        encoder, tokenizer = self.opened
 
         def pooled(**inputs: torch.Tensor) -> torch.Tensor:
             return pool_states(encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
@@ -92,7 +92,8 @@ class Embedder:
         return normalised(vectors)
 
     @cached_property
-    def _opened(self) -> tuple[Any, Any]:
+    def opened(self) -> tuple[Any, Any]:
+        """The encoder and its tokenizer, as transformers objects."""
         encoder, tokenizer = open_encoder(self._folder)
         return encoder.eval().to(best_device()), tokenizer
 

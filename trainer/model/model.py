@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.codebook.schema import Codebook, dump_codebook, load_codebook
-from labels.errors import ArtefactError, refuse_lone_string
+from labels.errors import ArtefactError, InputError, did_you_mean, refuse_lone_string
 from trainer.calibration.calibration import Bools, Calibration, Probabilities
 from trainer.classifiers.base import Classifier, classifier_class
+from trainer.classifiers.explanations import Explanation, Pause, refuse_unexplained, why_not_explained
 
 FORMAT, MINOR = 2, 0
 """Format version of new artefacts. A minor version adds optional sections; a major version needs conversion."""
@@ -137,6 +138,58 @@ class Model:
         """(n, labels) calibrated probabilities from the classifier's raw probabilities."""
         # float32 everywhere (files, server, exports), so that every way of predicting gives the same numbers.
         return self.calibration.apply(raw).astype(np.float32)
+
+    def why_not_explained(self) -> str:
+        """The reason why the predictions of this model cannot be explained; empty if they can be explained."""
+        return why_not_explained(self.classifier, self._kind)
+
+    def explain(
+        self, texts: Sequence[str], *, labels: Sequence[str] | None = None, top_k: int | None = None
+    ) -> list[list[Explanation]]:
+        """What each word of n texts adds to the logits of labels.
+
+        Args:
+            labels: the labels to explain; None for the assigned labels of each text, or for its most probable label if
+                no label is assigned.
+            top_k: number of words with the largest weights; None for all words.
+
+        Raises:
+            InputError: the model cannot be explained, or it has no such label.
+            DataError: `texts` is a single string.
+        """
+        refuse_lone_string(texts, "texts")
+        if reason := self.why_not_explained():
+            raise InputError(reason)
+        chosen = (
+            [list(labels)] * len(texts) if labels is not None else self.labels_to_explain(self.predict_proba(texts))
+        )
+        return [
+            [explanation.strongest(top_k) for explanation in self.explain_text(text, own)]
+            for text, own in zip(texts, chosen, strict=True)
+        ]
+
+    def labels_to_explain(self, probabilities: NDArray[np.floating]) -> list[list[str]]:
+        """The assigned labels of each row, or the most probable label if none is assigned."""
+        sets = self.label_sets(probabilities)
+        likeliest = probabilities.argmax(axis=1)
+        return [list(own) or [self.labels[i]] for own, i in zip(sets, likeliest, strict=True)]
+
+    def explain_text(self, text: str, labels: Sequence[str], pause: Pause = lambda: None) -> list[Explanation]:
+        """One explanation with all words for each label; `pause` is called before each slice of the work.
+
+        Raises:
+            InputError: the model cannot be explained, or it has no such label.
+        """
+        for label in labels:
+            if label not in self.labels:
+                near, known = did_you_mean(label, self.labels), ", ".join(self.labels)
+                raise InputError(f"'{label}' is not a label of this model{near}. Labels: {known}.")
+        classifier = refuse_unexplained(self.classifier, self._kind)
+        return classifier.explain(text, [self.labels.index(label) for label in labels], pause)
+
+    @property
+    def _kind(self) -> str:
+        return self.manifest.kind if self.manifest else type(self.classifier).__name__
 
     def decide(self, probabilities: NDArray[np.floating]) -> Bools:
         """(n, labels) booleans, true for assigned labels."""

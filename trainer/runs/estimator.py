@@ -7,7 +7,7 @@ fit, calibrate, evaluate and save.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from labels.errors import ArtefactError, ExperimentError, did_you_mean
 from labels.output.folders import output_folder, refuse_occupied
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import label_matrix
+from trainer.classifiers.explanations import Explanation
 from trainer.config.experiment import Experiment, describe_problems
 from trainer.data.columns import Labelling, build_examples, read_texts
 from trainer.data.dataset import dataset_of
@@ -145,6 +146,23 @@ class Classifier(_Parameters):
         """
         check_is_fitted(self, "model_")
         return self._labelling.written(self.model_.decide(self.predict_proba(X)))
+
+    def explain(self, X: Any, labels: Sequence[str] | None = None, top_k: int | None = None) -> list[list[Explanation]]:
+        """Return what each word of n texts adds to the logits of labels, a list of explanations for each text.
+
+        Args:
+            labels: labels as in `classes_`; None for the predicted labels of each text, or for its most probable label.
+            top_k: number of words with the largest weights; None for all words.
+
+        Raises:
+            InputError: the model cannot be explained, or it has no such label.
+        """
+        check_is_fitted(self, "model_")
+        names = dict(zip(self.classes_, self.model_.labels, strict=True))
+        written = dict(zip(self.model_.labels, self.classes_, strict=True))
+        chosen = None if labels is None else [names.get(label, label) for label in labels]
+        found = self.model_.explain(read_texts(X), labels=chosen, top_k=top_k)
+        return [[replace(one, label=str(written[one.label])) for one in own] for own in found]
 
     def score(self, X: Any, y: Any) -> float:
         """Return the share of texts whose labels are all correct: accuracy, or subset accuracy for several labels."""

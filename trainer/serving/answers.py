@@ -14,16 +14,20 @@ from labels.errors import DataError, did_you_mean
 from labels.records import Document, Sentence
 from labels.text.sentences import split_sentences
 from trainer.calibration.calibration import Probabilities
+from trainer.classifiers.explanations import Explanation
 from trainer.model.model import Model
+from trainer.serving.explaining import MAX_EXPLAINED, MAX_LABELS
 from trainer.serving.schemas import (
     MAX_SENTENCES,
     DocumentInput,
     DocumentPrediction,
+    LabelExplanation,
     Prediction,
     PredictRequest,
     PredictResponse,
     SentencePrediction,
     SetAside,
+    WordWeight,
 )
 from trainer.serving.served import Serving
 
@@ -62,6 +66,8 @@ async def answer(request: PredictRequest, serving: Serving, *, seconds: float) -
         # Splitting a long document takes a while; the event loop must stay free for other requests.
         split = await asyncio.to_thread(_split_all, request.documents)
         texts = [sentence.text for document in split for sentence in document.sentences]
+    if request.explain:
+        check_explained(texts, model)
     probabilities = await serving.batcher.predict_proba(texts, seconds=seconds) if texts else _no_rows(model)
     documents = [texts] if split is None else [[s.text for s in document.sentences] for document in split]
     serving.observe(documents, probabilities)
@@ -69,6 +75,8 @@ async def answer(request: PredictRequest, serving: Serving, *, seconds: float) -
         Prediction(labels=list(labels), probabilities=_named(model.labels, row, request.top_k))
         for labels, row in zip(label_sets(model, probabilities, request.thresholds), probabilities, strict=True)
     ]
+    if request.explain:
+        await _explain(predictions, texts, probabilities, serving, seconds=seconds)
     response = PredictResponse(model_id=model.id, codebook_hash=model.codebook.hash)
     if split is None:
         return response.model_copy(update={"predictions": predictions})
@@ -85,6 +93,41 @@ def check_thresholds(thresholds: Mapping[str, float], model: Model) -> None:
             near = did_you_mean(name, model.labels)
             known = ", ".join(model.labels)
             raise ContentError(["thresholds", name], f"thresholds: '{name}' is not a label{near}. Labels: {known}")
+
+
+def check_explained(texts: Sequence[str], model: Model) -> None:
+    """Raise ContentError if there are too many texts to explain, or the model cannot be explained."""
+    if len(texts) > MAX_EXPLAINED:
+        message = f"explain: at most {MAX_EXPLAINED} sentences are explained per request, but there are {len(texts):,}"
+        raise ContentError(["explain"], f"{message}. Send fewer sentences")
+    if reason := model.why_not_explained():
+        raise ContentError(["explain"], f"explain: {reason}")
+
+
+async def _explain(
+    predictions: Sequence[Prediction],
+    texts: Sequence[str],
+    probabilities: Probabilities,
+    serving: Serving,
+    *,
+    seconds: float,
+) -> None:
+    """Add explanations of the most probable assigned labels, or of the most probable label if none is assigned."""
+    labels = [
+        [name for name in _named(serving.model.labels, row, None) if name in prediction.labels]
+        or [serving.model.labels[int(row.argmax())]]
+        for prediction, row in zip(predictions, probabilities, strict=True)
+    ]
+    found = await serving.explainer.explain(texts, [own[:MAX_LABELS] for own in labels], seconds=seconds)
+    for prediction, explanations in zip(predictions, found, strict=True):
+        prediction.explanations = [
+            LabelExplanation(words=[WordWeight(**vars(span)) for span in one.spans], **_numbers(one))
+            for one in explanations
+        ]
+
+
+def _numbers(explanation: Explanation) -> dict[str, Any]:
+    return {name: getattr(explanation, name) for name in ("label", "method", "logit", "bias", "delta")}
 
 
 def label_sets(model: Model, probabilities: Probabilities, thresholds: Mapping[str, float]) -> list[tuple[str, ...]]:

@@ -200,6 +200,7 @@ def _add_state(app: FastAPI, served: Served, metrics: Metrics, accepts_correctio
             thresholds=manifest.thresholds,
             synthetic=manifest.synthetic,
             corrections=accepts_corrections,
+            explains=not model.why_not_explained(),
         )
 
     @app.get("/codebook")

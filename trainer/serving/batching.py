@@ -96,6 +96,11 @@ class Batcher:
         """The number of texts waiting for the model."""
         return sum(job.left for job in self._jobs)
 
+    @property
+    def busy(self) -> bool:
+        """Whether texts are waiting or being predicted; may be read from any thread."""
+        return any(not job.answer.done() for job in list(self._jobs))
+
     def start(self) -> None:
         """Start answering requests. Call this inside a running event loop."""
         self._task = asyncio.create_task(self._work())

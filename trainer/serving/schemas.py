@@ -58,6 +58,8 @@ class PredictRequest(BaseModel):
     - `documents`: 1 to 50 documents of 1 to 200,000 characters, which are split into sentences
     - `thresholds`: label -> probability in [0, 1] from which the label is assigned, instead of the model's threshold
     - `top_k`: return only the probabilities of the k most probable labels, in descending order
+    - `explain`: also return what each word adds to the logits of the assigned labels, or of the most probable label;
+      for at most 16 sentences
     """
 
     model_config = ConfigDict(
@@ -74,6 +76,7 @@ class PredictRequest(BaseModel):
     documents: Annotated[list[DocumentInput], Field(min_length=1, max_length=MAX_DOCUMENTS)] | None = None
     thresholds: dict[str, Share] = {}
     top_k: Annotated[int, Field(ge=1)] | None = None
+    explain: bool = False
 
     @model_validator(mode="after")
     def _has_one_input(self) -> Self:
@@ -82,11 +85,34 @@ class PredictRequest(BaseModel):
         return self
 
 
+class WordWeight(BaseModel):
+    """What a word adds to a logit; `start` and `end` are offsets in the sentence."""
+
+    start: int
+    end: int
+    weight: float
+
+
+class LabelExplanation(BaseModel):
+    """Why a sentence has a label, or does not: the `logit` is `bias` plus the weights of the `words` plus `delta`.
+
+    `method` is "terms" (exact) or "integrated gradients" (an approximation, of which `delta` is the error).
+    """
+
+    label: str
+    method: str
+    logit: float
+    bias: float
+    words: list[WordWeight]
+    delta: float
+
+
 class Prediction(BaseModel):
-    """The labels assigned to one sentence, and the calibrated probability of each label."""
+    """The labels assigned to one sentence, the calibrated probability of each label, and explanations on request."""
 
     labels: list[str]
     probabilities: dict[str, float]
+    explanations: list[LabelExplanation] | None = None
 
 
 class SentencePrediction(Prediction):
@@ -141,6 +167,7 @@ class Health(BaseModel):
     thresholds: dict[str, float]
     synthetic: bool
     corrections: bool = False
+    explains: bool = False
 
 
 class Problem(BaseModel):
@@ -175,6 +202,8 @@ _PLAIN = {
     "string_type": "{place} must be a string",
     "string_unicode": "{place} contains an unpaired surrogate",
     "list_type": "{place} must be a list",
+    "bool_parsing": "{place} must be true or false",
+    "bool_type": "{place} must be true or false",
     "dict_type": "{place} must be an object",
     "model_type": "{place} must be an object",
     "model_attributes_type": "{place} must be an object",

@@ -20,6 +20,7 @@ from labels.errors import ArtefactError, CommuniqueError
 from trainer.model.model import Model
 from trainer.serving.batching import MAX_BATCH, Batcher
 from trainer.serving.drift.watch import Observe, Watch
+from trainer.serving.explaining import Explainer
 from trainer.serving.monitoring import Metrics
 
 logger = logging.getLogger("communique.serving")
@@ -78,11 +79,15 @@ def check_model(model: Model) -> None:
 
 @dataclass(frozen=True)
 class Serving:
-    """A model with its batcher, and the function to call with each answer."""
+    """A model with its batcher, the function to call with each answer, and its explainer.
+
+    The explainer keeps working after the batcher has stopped.
+    """
 
     model: Model
     batcher: Batcher
     observe: Observe
+    explainer: Explainer
 
 
 class Served:
@@ -162,7 +167,8 @@ class Served:
 
     def _serving(self, model: Model) -> Serving:
         batcher = Batcher(model.predict_proba, max_batch=self._max_batch, observe=self._metrics.batch.observe)
-        return Serving(model, batcher, self.watch.observer(model) if self.watch else lambda _, __: None)
+        observe = self.watch.observer(model) if self.watch else lambda _, __: None
+        return Serving(model, batcher, observe, Explainer(model.explain_text, lambda: batcher.busy))
 
     @staticmethod
     async def _retire(serving: Serving) -> None:

@@ -247,6 +247,28 @@ def page_of(browser: Any, server: Server) -> Iterator[Any]:
         context.close()
 
 
+def test_a_sentence_is_explained_by_keyboard(page: Any) -> None:
+    label(page, ARTICLE)
+    page.locator("#article .sentence").first.focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Why?":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".why mark.for")
+    assert page.locator(".why-text").inner_text() == SENTENCES[0]
+    assert page.evaluate("document.activeElement.textContent") == "Why?"
+    assert "aid (the sentence has this label)" in page.inner_text(".why")
+    assert "solid line speaks for the label" in page.inner_text(".why")
+    strongest = page.locator(".why-text mark.strong").first
+    number = strongest.get_attribute("title")
+    assert f"{strongest.inner_text()} {number}" in page.inner_text(".why")
+    page.locator("#article .sentence").last.click()
+    assert page.locator(".why mark").count() == 0
+    page.locator("#article .sentence").first.click()
+    assert page.locator(".why-text").inner_text() == SENTENCES[0]  # kept, not asked again
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_page_has_no_fault_that_axe_finds_and_fits_its_window(page_of: Any, size: tuple[int, int], scheme: str) -> None:
@@ -255,6 +277,8 @@ def test_page_has_no_fault_that_axe_finds_and_fits_its_window(page_of: Any, size
     page = page_of(size, scheme)
     label(page, ARTICLE + " Unbreakable" + "x" * 300)
     page.locator("#article .sentence").first.focus()
+    page.click("text=Why?")
+    page.wait_for_selector(".why mark.for")
     found = Axe().run(page).response["violations"]
     assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

@@ -283,6 +283,7 @@ function detail(element) {
   element.classList.add("current");
   document.querySelectorAll("#article .sentence").forEach(other => { other.tabIndex = other === element ? 0 : -1; });
   const parts = [make("blockquote", "", element.sentence.text), make("div", "measured")];
+  if (state.health.explains) parts.push(whyPart(element));
   // Only for a chosen sentence: a form must not change while the pointer moves to it.
   if (state.health.corrections && state.pinned === element) parts.push(correctionForm(element));
   $("detail-body").replaceChildren(...parts);
@@ -312,6 +313,73 @@ function bar(name, probability, isAssigned) {
   }
   const title = isAssigned ? make("strong", "", titleOf(name)) : make("span", "soft", titleOf(name));
   return coloured(make("li", "", make("div", "line", title, make("span", "number", numbers)), track), name);
+}
+
+// -- explanations, if the model can be explained
+
+const FAINT = 0.1; // words of a smaller share of the largest weight are not marked
+
+function whyPart(element) {
+  const button = make("button", "", "Why?"), place = make("div", "why");
+  place.setAttribute("role", "status");
+  button.type = "button";
+  if (element.why) place.replaceChildren(...element.why);
+  button.addEventListener("click", () => explain(element, button, place));
+  return make("div", "explained", button, place);
+}
+
+async function explain(element, button, place) {
+  button.disabled = true;
+  place.textContent = "Looking at the words …";
+  try {
+    const body = { texts: [element.sentence.text], explain: true };
+    if (!state.health.exclusive) body.thresholds = state.thresholds;
+    const content = await ask("predict", body), text = element.sentence.text;
+    element.why = [...content.predictions[0].explanations.flatMap(found => explanation(text, found, content.predictions[0].labels)), whyLegend()];
+    place.replaceChildren(...element.why);
+  } catch (error) {
+    place.textContent = error.message;
+  } finally {
+    button.disabled = false;
+    button.focus({ preventScroll: true });
+  }
+}
+
+function explanation(text, found, labels) {
+  const characters = Array.from(text), largest = Math.max(...found.words.map(word => Math.abs(word.weight)), 1e-9);
+  const line = make("p", "why-text");
+  let position = 0;
+  for (const { start, end, weight } of found.words) {
+    line.append(characters.slice(position, start).join(""));
+    const word = characters.slice(start, end).join(""), share = Math.abs(weight) / largest;
+    line.append(share < FAINT ? word : weightedWord(word, weight, share));
+    position = end;
+  }
+  line.append(characters.slice(position).join(""));
+  const has = labels.includes(found.label) ? "has this label" : "does not have this label";
+  return [make("h3", "", `${titleOf(found.label)} (the sentence ${has})`), line, ...strongestWords(found, characters)];
+}
+
+function weightedWord(word, weight, share) {
+  // Underlines and signs, because colour alone is not enough; the number is in the tooltip and in the list below.
+  const level = share > 0.66 ? "strong" : share > 0.33 ? "middle" : "weak";
+  const mark = make("mark", `${weight > 0 ? "for" : "against"} ${level}`, word);
+  mark.title = signed(weight);
+  return mark;
+}
+
+const signed = weight => `${weight > 0 ? "+" : "−"}${Math.abs(weight).toFixed(2)}`;
+
+function strongestWords(found, characters) {
+  const ranked = [...found.words].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight)).slice(0, 6);
+  const list = (heading, words) => words.length
+    ? [make("p", "soft", `${heading}: ${words.map(word => `${characters.slice(word.start, word.end).join("")} ${signed(word.weight)}`).join(", ")}.`)] : [];
+  return [...list("For", ranked.filter(word => word.weight > 0)), ...list("Against", ranked.filter(word => word.weight < 0))];
+}
+
+function whyLegend() {
+  return make("p", "soft", make("mark", "for strong", "solid line"), " speaks for the label, ", make("mark", "against strong", "dashed line"),
+    " against it; the thicker, the more. The numbers describe this model, not the world: they are shares of its score, and no proof.");
 }
 
 // -- corrections, if the server accepts them

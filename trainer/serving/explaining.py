@@ -1,0 +1,100 @@
+"""Explanations for requests: computed one after another on a thread of their own, while no prediction is waiting.
+
+An explanation of a model with an encoder takes as long as dozens of predictions, so it is computed in slices. Before
+each slice it waits until the server has been idle for a moment, though never longer than `_LONGEST_WAIT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from trainer.classifiers.explanations import Explanation, Pause
+from trainer.serving.batching import DeadlineError, QueueFullError
+
+MAX_EXPLAINED = 16
+"""Maximum number of texts per request."""
+MAX_LABELS = 3
+"""Maximum number of labels that are explained per text: the most probable ones."""
+MAX_WAITING = 64
+"""Maximum number of texts that are explained or wait; further requests are refused."""
+_IDLE, _LONGEST_WAIT, _POLL = 0.02, 0.5, 0.002
+_SECONDS_A_TEXT = 1.0
+
+Explain = Callable[[str, Sequence[str], Pause], list[Explanation]]
+
+
+class _EndedError(Exception):
+    """Nobody waits for the explanations any more."""
+
+
+@dataclass
+class _Turn:
+    """The work for one request. `pause` is called on the thread before each slice, `ended` is set by the event loop."""
+
+    busy: Callable[[], bool]
+    deadline: float
+    ended: bool = False
+    started: bool = False
+
+    def pause(self) -> None:
+        """Wait for predictions.
+
+        Raises:
+            DeadlineError: the time is up.
+            _EndedError: the client has gone.
+        """
+        begin = idle_since = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if self.ended:
+                raise _EndedError
+            if now > self.deadline:
+                raise DeadlineError(started=self.started)
+            if self.busy():
+                idle_since = now
+            if now - idle_since >= _IDLE or now - begin >= _LONGEST_WAIT:
+                self.started = True
+                return
+            time.sleep(_POLL)
+
+
+class Explainer:
+    """Explains the predictions of one model.
+
+    Args:
+        explain: returns one explanation per label for a text and labels; calls its third argument before each slice.
+        busy: whether a prediction waits or is computed.
+    """
+
+    def __init__(self, explain: Explain, busy: Callable[[], bool]) -> None:
+        self._explain = explain
+        self._busy = busy
+        self._waiting = 0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
+
+    async def explain(
+        self, texts: Sequence[str], labels: Sequence[Sequence[str]], *, seconds: float
+    ) -> list[list[Explanation]]:
+        """One explanation for each label of each text. If the caller is cancelled, the rest is not computed.
+
+        Raises:
+            QueueFullError: too many texts are waiting already.
+            DeadlineError: the texts were not explained within `seconds`.
+            InputError: the model cannot be explained.
+        """
+        if self._waiting and self._waiting + len(texts) > MAX_WAITING:
+            raise QueueFullError(_SECONDS_A_TEXT * self._waiting, "explanations")
+        turn = _Turn(self._busy, time.monotonic() + seconds)
+        self._waiting += len(texts)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, texts, labels, turn)
+        finally:
+            turn.ended = True
+            self._waiting -= len(texts)
+
+    def _work(self, texts: Sequence[str], labels: Sequence[Sequence[str]], turn: _Turn) -> list[list[Explanation]]:
+        return [self._explain(text, own, turn.pause) for text, own in zip(texts, labels, strict=True)]
