@@ -16,7 +16,7 @@ from labels.text.sentences import split_sentences
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.explanations import Explanation
 from trainer.model.model import Model
-from trainer.serving.explaining import MAX_EXPLAINED, MAX_LABELS
+from trainer.serving.extras.explaining import MAX_EXPLAINED, MAX_LABELS
 from trainer.serving.schemas import (
     MAX_SENTENCES,
     DocumentInput,
@@ -114,7 +114,7 @@ async def _explain(
 ) -> None:
     """Add explanations of the most probable assigned labels, or of the most probable label if none is assigned."""
     labels = [
-        [name for name in _named(serving.model.labels, row, None) if name in prediction.labels]
+        [name for name in _named(serving.model.labels, row, len(row)) if name in prediction.labels]
         or [serving.model.labels[int(row.argmax())]]
         for prediction, row in zip(predictions, probabilities, strict=True)
     ]

@@ -28,10 +28,10 @@ from trainer.serving.access.gate import Access, Gate
 from trainer.serving.access.limits import BodyLimits
 from trainer.serving.answers import ContentError, answer, assigned
 from trainer.serving.batching import DeadlineError, QueueFullError
-from trainer.serving.corrections import Corrections, CorrectionsRequest, CorrectionsResponse
 from trainer.serving.drift.watch import Drift, Watch
-from trainer.serving.files import FILE_BODY, FileReader
-from trainer.serving.invocations import read_invocation
+from trainer.serving.extras.corrections import Corrections, CorrectionsRequest, CorrectionsResponse
+from trainer.serving.extras.files import FILE_BODY, FileReader
+from trainer.serving.extras.invocations import read_invocation
 from trainer.serving.monitoring import Metrics
 from trainer.serving.requests import Requests
 from trainer.serving.schemas import (

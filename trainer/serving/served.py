@@ -20,7 +20,7 @@ from labels.errors import ArtefactError, CommuniqueError
 from trainer.model.model import Model
 from trainer.serving.batching import MAX_BATCH, Batcher
 from trainer.serving.drift.watch import Observe, Watch
-from trainer.serving.explaining import Explainer
+from trainer.serving.extras.explaining import Explainer
 from trainer.serving.monitoring import Metrics
 
 logger = logging.getLogger("communique.serving")

@@ -214,16 +214,22 @@ def test_assigned_labels_are_explained_or_the_most_probable_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("classifier", "options", "message"),
+    ("fit", "options", "message"),
     [
-        (tfidf(), {"labels": ["trucee"]}, r"'trucee' is not a label of this model \(did you mean 'truce'\?\)"),
-        (MajorityClassifier(MULTI, None, 1).fit(make_examples(8), []), {}, "a model of kind MajorityClassifier cannot"),
+        (tfidf, {"labels": ["trucee"]}, r"'trucee' is not a label of this model \(did you mean 'truce'\?\)"),
+        (
+            lambda: MajorityClassifier(MULTI, None, 1).fit(make_examples(8), []),
+            {},
+            "a model of kind MajorityClassifier cannot",
+        ),
     ],
     ids=["label", "kind"],
 )
-def test_what_cannot_be_explained_is_refused(classifier: Classifier, options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_explained_is_refused(
+    fit: Callable[[], Classifier], options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
-        model_of(classifier).explain(["Rain fell."], **options)
+        model_of(fit()).explain(["Rain fell."], **options)
 
 
 def test_without_captum_the_extra_is_named(

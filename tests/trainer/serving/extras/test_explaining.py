@@ -12,12 +12,12 @@ import pytest
 from tests.trainer.serving.application import Client, get, post, with_client
 from trainer.classifiers.explanations import Explanation, Pause, Span
 from trainer.model.model import Model
-from trainer.serving import explaining
 from trainer.serving.batching import DeadlineError, QueueFullError
-from trainer.serving.explaining import MAX_EXPLAINED, MAX_WAITING, Explainer
+from trainer.serving.extras import explaining
+from trainer.serving.extras.explaining import MAX_EXPLAINED, MAX_WAITING, Explainer
 
 TRUCE = "Rain fell 🕊, and the envoy called for a truce."
-COMPATIBLE = Path(__file__).parents[2] / "compatibility" / "data" / "runs"
+COMPATIBLE = Path(__file__).parents[3] / "compatibility" / "data" / "runs"
 T = TypeVar("T")
 
 
@@ -33,7 +33,7 @@ def test_words_are_explained_with_offsets_in_the_sentence(tfidf_model: Model) ->
     assert [one["label"] for one in second["explanations"]] == second["labels"] == ["aid"]
     for explanation in first["explanations"]:
         words = explanation["words"]
-        assert [TRUCE[word["start"] : word["end"]] for word in words][:4] == ["Rain", "fell", "🕊", "and"]
+        assert [TRUCE[word["start"] : word["end"]] for word in words][:4] == ["Rain", "fell", "🕊,", "and"]
         total = explanation["bias"] + sum(word["weight"] for word in words) + explanation["delta"]
         assert total == pytest.approx(explanation["logit"], abs=1e-6)
 

@@ -1,0 +1,1 @@
+"""Requests other than plain predictions: files, explanations, corrections and the protocol of MLflow."""
