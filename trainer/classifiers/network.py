@@ -156,7 +156,8 @@ class Network(nn.Module):
 
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
         """(batch, hidden size) pooled states as an array, without dropout or gradients."""
-        self.eval()
+        if self.training:  # `eval` visits every module, which takes as long as a layer
+            self.eval()
         return ask_torch(self.pooled, self.head.weight.device, input_ids, attention_mask)
 
     def as_pooler(self, *, int8: bool) -> Pooler:

@@ -186,12 +186,15 @@ def _add_state(app: FastAPI, served: Served, metrics: Metrics, accepts_correctio
     @app.get("/health/ready")
     @app.get("/health", include_in_schema=False)
     async def ready() -> Health:
-        """Report that the server can answer, and the model that it serves."""
+        """Report that the server can answer, and the model that it serves.
+
+        The status is `loading` while a new model is loaded and tested. Until then, the current model answers.
+        """
         model = served.current.model
         manifest = model.manifest
         assert manifest is not None
         return Health(
-            status="ok",
+            status="loading" if served.loading else "ok",
             kind=manifest.kind,
             model_id=model.id,
             codebook=f"{manifest.codebook_name} {manifest.codebook_version}",

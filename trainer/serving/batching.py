@@ -1,8 +1,9 @@
 """Micro-batching: the texts of concurrent requests are predicted together, on one worker thread.
 
-While the model predicts a batch, new requests form the next batch, so batches grow with the load and a single request
-is predicted without delay. Long requests are predicted in pieces that alternate with other requests, so that a request
-with one text never waits for a request with a thousand. Within a batch, the model orders the texts by length.
+While the model predicts a batch, new requests form the next batch, so batches grow with the load, and a request that
+finds the model idle is predicted at once. Long requests are predicted in pieces that alternate with other requests, so
+that a request with one text never waits for a request with a thousand. Within a batch, the model orders the texts by
+length.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ MAX_BATCH = 64
 """Maximum number of texts in one call of the model."""
 MAX_WAITING = 4000
 """Maximum number of texts that wait for the model; further requests are refused."""
-_GATHERING = 0.25, 0.01
-"""Longest time to wait for the requests of a new batch: a share of the duration of the last batch, and in seconds."""
 
 
 class QueueFullError(Exception):
@@ -86,7 +85,7 @@ class Batcher:
         self._observe = observe
         self._jobs: list[_Job] = []
         self._arrived = asyncio.Event()
-        self._expected, self._seconds, self._rate = 0, 0.0, 0.0
+        self._rate = 0.0
         # One thread: the model predicts one batch at a time while the event loop keeps accepting requests.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
@@ -144,24 +143,11 @@ class Batcher:
 
     async def _work(self) -> None:
         while True:
-            await self._gather()
+            if not self._jobs:
+                self._arrived.clear()
+                await self._arrived.wait()
             if pieces := self._take():
                 await self._answer(pieces)
-
-    async def _gather(self) -> None:
-        """Wait for a request, and slightly longer if recently answered clients will probably send another request."""
-        if not self._jobs:
-            self._arrived.clear()
-            await self._arrived.wait()
-        if self._expected < 2:
-            return
-        share, longest = _GATHERING
-        loop = asyncio.get_running_loop()
-        end = loop.time() + min(share * self._seconds, longest)
-        while len(self._jobs) < self._expected and (left := end - loop.time()) > 0:
-            self._arrived.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), left)
 
     def _take(self) -> list[_Piece]:
         """Take the texts of the next batch from the oldest requests; drop requests that have ended."""
@@ -198,8 +184,7 @@ class Batcher:
                     await self._answer([alone])
             return
         self._observe(len(texts))
-        self._expected, self._seconds = len(pieces), time.perf_counter() - start
-        self._rate = len(texts) / max(self._seconds, 1e-6)
+        self._rate = len(texts) / max(time.perf_counter() - start, 1e-6)
         position = 0
         for job, piece in pieces:
             job.rows.append(rows[position : position + len(piece)])

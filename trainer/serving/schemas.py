@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -56,7 +56,8 @@ class PredictRequest(BaseModel):
 
     - `texts`: 1 to 1,000 sentences of 1 to 20,000 characters
     - `documents`: 1 to 50 documents of 1 to 200,000 characters, which are split into sentences
-    - `thresholds`: label -> probability in [0, 1] from which the label is assigned, instead of the model's threshold
+    - `thresholds`: label -> probability in [0, 1] from which the label is assigned, instead of the model's threshold.
+      Not for a model whose labels exclude each other: it always assigns the most probable label
     - `top_k`: return only the probabilities of the k most probable labels, in descending order
     - `explain`: also return what each word adds to the logits of the assigned labels, or of the most probable label;
       for at most 16 sentences
@@ -156,9 +157,12 @@ class PredictResponse(BaseModel):
 
 
 class Health(BaseModel):
-    """The state of the server and the model that it serves."""
+    """The state of the server and the model that it serves.
 
-    status: str
+    The status is "loading" while a new model is loaded and tested; the server answers with the old model until then.
+    """
+
+    status: Literal["ok", "loading"]
     kind: str
     model_id: str
     codebook: str

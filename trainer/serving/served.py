@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,17 @@ class Source:
     version: Callable[[], str] = lambda: ""
 
     def load(self) -> Model:
-        """Load the model and test it.
+        """Load the model and test it, on a thread of its own.
 
         Raises:
             ArtefactError: the artefact cannot be loaded, or the model fails its self-test.
         """
+        # A thread that calls torch keeps a team of OpenMP threads until it ends. If there are more such threads than
+        # processors, libgomp puts them to sleep at once, and every call of the model takes almost twice as long.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as thread:
+            return thread.submit(self._load).result()
+
+    def _load(self) -> Model:
         with TemporaryDirectory(prefix="communique-model-") as folder:
             model = Model.load(self.fetch(Path(folder)))
         check_model(model)
@@ -121,6 +128,11 @@ class Served:
         self._poll: asyncio.Task[None] | None = None
         self.current = self._serving(model)
         metrics.watch_queue(lambda: self.current.batcher.waiting)
+
+    @property
+    def loading(self) -> bool:
+        """Whether a new model is being loaded and tested; until it has passed, the current model answers."""
+        return self._reloading.locked()
 
     def start(self) -> None:
         """Start answering. Call this inside a running event loop."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,49 @@ def test_moved_alias_is_followed_without_a_failed_request(tracked_run: TrackedRu
         return seen
 
     assert set(with_client(first, work, source=alias.source)) == {first.id, second.id}
+
+
+def test_state_is_loading_until_the_new_model_answers(tracked_run: TrackedRun, exclusive_run: RunResult) -> None:
+    model, second = Model.load(tracked_run.result.artefact), Model.load(exclusive_run.artefact)
+    go_on = threading.Event()
+
+    def fetch(_: Path) -> Path:
+        go_on.wait(30)
+        return exclusive_run.artefact
+
+    async def work(client: Client) -> list[tuple[str, str]]:
+        alias.folder = exclusive_run.artefact
+
+        async def state() -> tuple[str, str]:
+            answer = await client.get("/health/ready")
+            assert answer.status_code == 200  # the old model answers
+            return answer.json()["status"], answer.json()["model_id"]
+
+        seen = [await state()]
+        while seen[-1] != ("ok", second.id):
+            await asyncio.sleep(0.005)
+            if (now := await state()) != seen[-1]:
+                seen.append(now)
+            if now == ("loading", model.id):
+                go_on.set()
+        return seen
+
+    alias = MovingAlias(tracked_run.result.artefact)
+    source = Source("models:/m@champion", fetch, alias.version)
+    assert with_client(model, work, source=source)[-2:] == [("loading", model.id), ("ok", second.id)]
+
+
+def test_model_is_loaded_on_a_thread_that_ends(tracked_run: TrackedRun) -> None:
+    seen: list[threading.Thread] = []
+
+    def fetch(_: Path) -> Path:
+        seen.append(threading.current_thread())
+        return tracked_run.result.artefact
+
+    Source("x", fetch).load()
+    # Otherwise, the thread would keep its OpenMP threads, and the threads of later calls would be slow.
+    assert seen[0] is not threading.current_thread()
+    assert not seen[0].is_alive()
 
 
 def test_broken_model_is_rejected_once_and_the_old_one_answers(tracked_run: TrackedRun, tmp_path: Path) -> None:

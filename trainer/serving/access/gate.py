@@ -10,16 +10,16 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import monotonic
+from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labels.errors import InputError
+from trainer.serving.access.attempts import FailedAttempts
 from trainer.serving.access.keys import Key, KeyFile
 from trainer.serving.schemas import refusal
 
@@ -29,7 +29,6 @@ OPEN_ROUTES = ("/health/live", "/ping")
 _ADMIN_ROUTES = ("/metrics", "/drift")
 _CORRECTION_ROUTES = ("/corrections",)
 _FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
-_ATTEMPTS, _MINUTE, _ADDRESSES = 10, 60.0, 10_000
 _REALM = {"WWW-Authenticate": 'Basic realm="communique: any user name, the key as password", charset="UTF-8"'}
 
 
@@ -41,12 +40,14 @@ class Access:
     - `keyless`: whether requests without a key are answered; only for a loopback address without a proxy
     - `trusted_proxies`: addresses of proxies whose `X-Forwarded-For` names the client
     - `origins`: origins of other sites whose pages may call the API with a key
+    - `attempts`: the file in which several workers count requests with wrong keys; None for one process
     """
 
     keys: KeyFile
     keyless: bool
     trusted_proxies: Sequence[str] = ()
     origins: Sequence[str] = ()
+    attempts: Path | None = None
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Gate:
     def __init__(self, app: ASGIApp, *, access: Access) -> None:
         self._app = app
         self._access = access
-        self._failures = FailedAttempts()
+        self._failures = FailedAttempts(access.attempts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection of an ASGI server."""
@@ -125,30 +126,6 @@ class Gate:
             message = "the Host of a request without an API key must be localhost, 127.0.0.1 or [::1]"
             raise _RefusedError(403, "host", f"{message}. Open the server under one of these names, or send a key")
         _check_site(headers, ())
-
-
-class FailedAttempts:
-    """Counts requests with wrong keys per address; after ten in a minute, an address must wait."""
-
-    def __init__(self) -> None:
-        self._of: OrderedDict[str, list[float]] = OrderedDict()
-
-    def add(self, address: str) -> None:
-        """Count a failed attempt. The oldest address is forgotten if there are too many."""
-        recent = [*self._recent(address), monotonic()]
-        self._of[address] = recent
-        self._of.move_to_end(address)
-        while len(self._of) > _ADDRESSES:
-            self._of.popitem(last=False)
-
-    def seconds_left(self, address: str) -> float:
-        """The time that an address must wait; 0 if the address may try now."""
-        recent = self._recent(address)
-        return max(0.0, recent[-_ATTEMPTS] + _MINUTE - monotonic()) if len(recent) >= _ATTEMPTS else 0.0
-
-    def _recent(self, address: str) -> list[float]:
-        since = monotonic() - _MINUTE
-        return [moment for moment in self._of.get(address, []) if moment > since]
 
 
 def client_address(scope: Scope, headers: Headers, trusted_proxies: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from tests.trainer.serving.application import JSON, Client, with_client
 from tests.trainer.serving.extras.test_files import DOCX, GUNS
 from tests.trainer.serving.test_app import ROUTES
 from trainer.model.model import Model
-from trainer.serving.access.gate import FailedAttempts, is_loopback, is_loopback_host
+from trainer.serving.access.gate import is_loopback, is_loopback_host
 from trainer.serving.access.keys import KeyFile
 
 OPEN = {"/health/live", "/ping"}
@@ -121,15 +121,15 @@ def test_address_with_many_wrong_keys_must_wait(tfidf_model: Model, keys: KeyFil
     assert (after.status_code, int(after.headers["Retry-After"]) > 0) == (429, True)
 
 
-def test_failed_attempts_are_counted_per_address_and_bounded() -> None:
-    attempts = FailedAttempts()
-    for _ in range(10):
-        attempts.add("192.0.2.1")
-    assert attempts.seconds_left("192.0.2.1") > 50
-    assert attempts.seconds_left("192.0.2.2") == 0
-    for number in range(20_000):
-        attempts.add(str(number))
-    assert attempts.seconds_left("192.0.2.1") == 0  # forgotten: memory is bounded
+def test_wrong_keys_are_counted_over_all_workers(tfidf_model: Model, keys: KeyFile, tmp_path: Path) -> None:
+    keys.add("desk", ["predict"])
+
+    async def guess(client: Client) -> list[int]:
+        return [(await client.get("/codebook", headers=bearer("communique_x"))).status_code for _ in range(6)]
+
+    access: dict[str, Any] = {"keys": keys.path, "keyless": False, "attempts": tmp_path / "failed-attempts"}
+    of_workers = [with_client(tfidf_model, guess, **access) for _ in range(2)]
+    assert of_workers == [[401] * 6, [401] * 4 + [429] * 2]
 
 
 FOREIGN = {
