@@ -11,13 +11,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from labels.records import Annotation
+from labels.records import RETESTS, Annotation
 
 if TYPE_CHECKING:
     from labels.codebook.reading import CodebookHistory, Reading
     from labels.codebook.schema import Codebook
 
-ASKED_AGAIN = frozenset({"retest", "relabel"})
+ASKED_AGAIN = frozenset({*RETESTS, "relabel"})
 """Strategies that may show annotators a sentence that they have already decided on."""
 
 # -- folding
@@ -73,11 +73,12 @@ def standing(events: Iterable[Annotation]) -> Standing:
 
     An undo cancels the annotator's last standing event on the sentence in the same draw, which restores the event
     before it. If no event is left, the sentence is unseen by the annotator and not in the result. Annotators who skip
-    a sentence that is shown again (`ASKED_AGAIN`) keep their earlier decision.
+    a sentence that is shown again (`ASKED_AGAIN`) keep their earlier decision. Decisions from "retest-only" draws never
+    stand.
     """
     stacks = _stacks(events)
     return Standing(
-        annotations={key: kept[-1] for key, stack in stacks.items() if (kept := _kept(stack))},
+        annotations={key: kept[-1] for key, stack in stacks.items() if (kept := _lasting(stack))},
         # In the order of the log: an adjudicator may overrule another adjudicator.
         adjudications={event.sentence_id: event for event in _in_order(stacks) if event.event == "adjudicate"},
     )
@@ -87,7 +88,7 @@ def standing_of_each(events: Iterable[Event]) -> list[Event]:
     """Like `standing`, as one list that includes each annotator's last adjudication, even if it was overruled later."""
     found: list[Event] = []
     for stack in _stacks(events).values():
-        found += [*_kept(stack)[-1:], *_of_kind("adjudicate", stack)[-1:]]
+        found += [*_lasting(stack)[-1:], *_of_kind("adjudicate", stack)[-1:]]
     return found
 
 
@@ -153,6 +154,11 @@ def _kept(stack: _Stack[Event]) -> list[Event]:
         if _draw(event) not in skipped:
             kept.append(event)
     return kept[::-1] or annotations
+
+
+def _lasting(stack: _Stack[Event]) -> list[Event]:
+    """The annotations in a stack that can stand: `_kept`, without retests that only measure."""
+    return _kept([entry for entry in stack if entry[1].strategy != "retest-only"])
 
 
 def _of_kind(kind: str, stack: _Stack[Event]) -> list[Event]:

@@ -40,6 +40,13 @@ EventKind = Literal["annotate", "undo", "adjudicate"]
 RANDOM_STRATEGIES = ("random", "overlap")
 """Strategies that draw simple random samples, which are suitable for estimates and for measuring agreement."""
 
+RETESTS = ("retest", "retest-only")
+"""Strategies that show annotators sentences that they have labelled before.
+
+Decisions from "retest" draws, which earlier releases made, replace the annotator's first decision. Decisions from
+"retest-only" draws only measure consistency.
+"""
+
 PAGE = "page"
 """The strategy of corrections on the server's page: readers chose the sentences and saw the model's labels."""
 

@@ -18,10 +18,8 @@ from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
 from labels.gold import kept_annotations
-from labels.records import PAGE, RANDOM_STRATEGIES, Annotation, Sentence, State
+from labels.records import PAGE, RANDOM_STRATEGIES, RETESTS, Annotation, Sentence, State
 
-RETEST = "retest"
-"""The strategy that shows annotators sentences that they have labelled before."""
 ALSO_BY = "also-by"
 """The strategy that draws at random among the sentences that another annotator has decided."""
 MOST_CONFUSED = 10
@@ -132,7 +130,9 @@ def agreement(
     reader = VersionReader(codebook, history or CodebookHistory())
     # A retest repeats a decision on purpose, and must not replace the first decision. A correction on the page is made
     # by someone who saw the labels of a model.
-    firsthand = ([event for event in kept if event.strategy not in (RETEST, PAGE)] for kept in kept_annotations(events))
+    firsthand = (
+        [event for event in kept if event.strategy not in (*RETESTS, PAGE)] for kept in kept_annotations(events)
+    )
     decided = [decisions for decisions in firsthand if decisions]
     standing = [decisions[-1] for decisions in decided]
     readings = _read_standing(standing, reader)
@@ -213,8 +213,8 @@ def _retests(decisions: Iterable[Annotation], reader: VersionReader) -> Iterator
     # Decisions are in order, so the decisions of one draw are adjacent.
     for (strategy, _), group in groupby(decisions, key=lambda decision: (decision.strategy, decision.draw_id)):
         same_draw = list(group)
-        for _, labels in _readable(same_draw[-1:] if strategy == RETEST else same_draw, reader):
-            if strategy == RETEST and before is not None:
+        for _, labels in _readable(same_draw[-1:] if strategy in RETESTS else same_draw, reader):
+            if strategy in RETESTS and before is not None:
                 yield before, labels
             before = labels
 

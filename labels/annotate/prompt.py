@@ -162,6 +162,11 @@ def _show(item: Item, session: Session, say: Say) -> None:
     for opinion in item.opinions:
         note = f" ({opinion.note})" if opinion.note else ""
         say(f"    {opinion.role}: {in_words(opinion, opinion.reading)}{note}")
+    if item.undone:
+        chosen = f"labels {named(item.draft.labels)}" + (f", note {item.draft.note}" if item.draft.note else "")
+        say(f"    undone, not confirmed: {chosen}")
+    if item.undone and item.decision is not None:
+        say(f"    your earlier decision stands: {in_words(item.decision, item.reading)}")
     if item.suggestion is not None:
         say(f"    a model suggests: {named(item.suggestion.labels)}")
 
@@ -177,6 +182,7 @@ def _menu(codebook: Codebook, session: Session) -> str:
 def _end(session: Session, *, more: bool) -> str:
     """The prompt after the last sentence: all sentences are decided, or some were left undecided."""
     left = f"{session.remaining} left undecided." if session.remaining else "All sentences of this draw are decided."
+    left += f" Not confirmed yet: {session.drafts}." if session.drafts else ""
     enter = "  [Enter] draw more" if more else ""
     return f"\n{left}  [{UNDO}] undo{enter}  [{QUIT}] quit\n: "
 

@@ -171,6 +171,15 @@ def _rules(label: Label) -> Text:
     return page
 
 
+def end(session: Session, *, more: bool) -> str:
+    """The text after the last sentence: what is left, and the keys that go on; `more` is true if Enter draws more."""
+    drafts = f" Choices or notes not confirmed yet: {session.drafts}." if session.drafts else ""
+    if session.remaining:
+        return f"{session.remaining} of {session.total} left undecided.{drafts} End goes to them, q quits."
+    keys = "Enter draws more, q quits." if more else "q quits."
+    return f"All {session.total} are decided.{drafts} u undoes the last decision; {keys}"
+
+
 def top_bar(session: Session, annotator: str) -> Text:
     """The top bar: annotator, task, progress and pace."""
     done = round(_BAR * session.decided / session.total) if session.total else 0

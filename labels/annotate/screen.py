@@ -22,6 +22,7 @@ _WIDE = 100
 """Minimum width in columns for showing the codebook beside the text; on narrower screens it covers the text."""
 _ANY_PAGE = frozenset({"tab", "up", "down", "pageup", "pagedown", "?", "q"})
 """Keys that work while the codebook covers the sentence. No other key works, so that no unseen sentence is decided."""
+_EDGE = "There are no more sentences in that direction."
 
 
 class CodingApp(App[None]):
@@ -33,6 +34,7 @@ class CodingApp(App[None]):
         annotator: the name to show in the top bar.
         more: function that makes the next session when this session is done, or returns None if no sentences are left.
             Without the function, the annotator can only undo or quit at the end.
+        notice: a message to show beside the first sentence.
     """
 
     TITLE = "communique"
@@ -52,9 +54,16 @@ class CodingApp(App[None]):
     """
 
     def __init__(
-        self, session: Session, codebook: Codebook, annotator: str, *, more: Callable[[], Session | None] | None = None
+        self,
+        session: Session,
+        codebook: Codebook,
+        annotator: str,
+        *,
+        more: Callable[[], Session | None] | None = None,
+        notice: str = "",
     ) -> None:
         super().__init__()
+        self._notice = notice
         self.session = session
         self._codebook = codebook
         self._annotator = annotator
@@ -63,13 +72,12 @@ class CodingApp(App[None]):
         self._item: Item | None = None
         self._chosen: list[str] = []
         self._note = ""
-        self._wide = True
-        self._fold = 0  # number of Tab presses: selects how much of the codebook is shown
+        self._wide, self._fold = True, 0  # the number of Tab presses selects how much of the codebook is shown
         self._leaving = False
         self._commands: dict[str, Callable[[], None]] = {
             "enter": self._enter,
-            "left": partial(self._move, -1),
-            "right": partial(self._move, 1),
+            "left": lambda: self._show_or_say(self.session.move(-1), _EDGE),
+            "right": lambda: self._show_or_say(self.session.move(1), _EDGE),
             "end": self._go_on,
             "tab": self._turn_fold,
             "up": partial(self._scroll, -2),
@@ -79,7 +87,7 @@ class CodingApp(App[None]):
             "n": partial(self._review, ()),
             "s": lambda: self._decide(partial(self.session.skip, self._note)),
             "ctrl+n": lambda: self._decide(partial(self.session.mark_not_a_sentence, self._note)),
-            "u": self._undo,
+            "u": lambda: self._show_or_say(self.session.undo(), "Nothing to undo."),
             "q": self._leave,
             "?": self._help,
             "!": lambda: self._ask("note", self._note),
@@ -112,6 +120,7 @@ class CodingApp(App[None]):
         self._set("keys", render.keys_bar(self._codebook, adjudicating=self.session.task == "adjudicating"))
         self._lay_out(self.size.width)
         self._guarded(self._show)
+        self._say(self._notice, wrong=True)
 
     def on_resize(self, event: events.Resize) -> None:
         """Place the codebook beside the text or over it, depending on the new width."""
@@ -136,13 +145,17 @@ class CodingApp(App[None]):
             self._item = None
             self._fill("This sentence could not be read. Press Enter to try again.")
             raise
-        self._fill(self._cues.mark(self._item.sentence.text) if self._item else self._done())
+        self._fill(
+            self._cues.mark(self._item.sentence.text)
+            if self._item
+            else render.end(self.session, more=self._more is not None)
+        )
 
     def _fill(self, sentence: Text | str) -> None:
         item = self._item
         draft = item.draft if item else Draft()
         # Going back to a decided sentence shows its labels as chosen, ready to be changed.
-        if item and item.decision and draft == Draft():
+        if item and item.decision and draft == Draft() and not item.undone:
             draft = Draft(item.reading.labels if item.reading else (), item.decision.note)
         self._chosen, self._note = list(draft.labels), draft.note
         self._set("top", render.top_bar(self.session, self._annotator))
@@ -152,12 +165,6 @@ class CodingApp(App[None]):
         self._set("after", render.after(item) if item else "")
         self._show_choices()
         self.call_after_refresh(self.query_one("#sentence").scroll_visible, animate=False)
-
-    def _done(self) -> str:
-        if self.session.remaining:
-            return f"{self.session.remaining} of {self.session.total} left undecided. End goes to them, q quits."
-        more = "Enter draws more, q quits." if self._more else "q quits."
-        return f"All {self.session.total} are decided. u undoes the last decision; {more}"
 
     def _show_choices(self) -> None:
         item = self._item
@@ -272,12 +279,6 @@ class CodingApp(App[None]):
             self._show_choices()
             raise
         self._show()
-
-    def _undo(self) -> None:
-        self._show_or_say(self.session.undo(), "Nothing to undo.")
-
-    def _move(self, step: int) -> None:
-        self._show_or_say(self.session.move(step), "There are no more sentences in that direction.")
 
     def _go_on(self) -> None:
         self.session.go_on()

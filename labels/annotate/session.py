@@ -55,7 +55,8 @@ class Item:
     that decision under the codebook in use; it is None if there is no decision or no recorded change leads to the
     codebook. `suggestion` is None if the sentence has no score or the suggestion is withheld. `previous` (the earlier
     labels) and `reason` are set for sentences that are labelled again, `opinions` (the others' decisions and notes)
-    for adjudication. `news` reports events since the previous sentence was shown.
+    for adjudication. `news` reports events since the previous sentence was shown. `undone` is true if the annotator
+    undid their last decision: the draft is shown, even an empty one, and not the decision that stands again.
     """
 
     sentence: Sentence
@@ -70,6 +71,7 @@ class Item:
     reason: str = ""
     opinions: tuple[Opinion, ...] = ()
     news: str = ""
+    undone: bool = False
 
 
 def named(labels: Iterable[str]) -> str:
@@ -128,6 +130,7 @@ class Session(ABC):
         self._cursor = self._next_undecided(0)
         self._shown, self._shown_at = "", clock()
         self._item: Item | None = None
+        self._undone: set[str] = set()
         self._times: list[float] = []
         self.today = store.events.count_since(annotator, last_midnight())
         # Events refer to the codebook by its hash, so the store must have the codebook before the first event.
@@ -164,6 +167,11 @@ class Session(ABC):
         return self.total - self.decided
 
     @property
+    def drafts(self) -> int:
+        """The number of sentences with choices or a note that the annotator has not confirmed."""
+        return self._store.events.count_drafts(self._annotator, self._order)
+
+    @property
     def seconds(self) -> float | None:
         """The median time per decision in this session, in seconds; None before the first decision."""
         return median(self._times) if self._times else None
@@ -196,6 +204,7 @@ class Session(ABC):
             Draft(tuple(label for label in draft.labels if label in self._codebook.label_names), draft.note),
             decision=decision,
             reading=None if decision is None else self._read(decision),
+            undone=identifier in self._undone,
         )
 
     @cached_property
@@ -277,12 +286,20 @@ class Session(ABC):
         self._record("not_a_sentence", (), note)
 
     def undo(self) -> bool:
-        """Undo the last standing decision and go back to its sentence; returns False if there is no decision."""
+        """Undo the last standing decision and go back to its sentence; returns False if there is no decision.
+
+        The labels and note of the decision are now the draft, and the decision that stood before stands again.
+        """
         if not self._decisions:
             return False
-        identifier = self._decisions[-1].sentence_id
+        undone = self._decisions[-1]
+        identifier = undone.sentence_id
         self._store.events.add([self._complete(self._event(identifier, "undo"))])
+        # The decision becomes a draft again, so that a slip of the finger costs one key.
+        labels = tuple(label for label in undone.labels if label in self._codebook.label_names)
+        self._store.events.keep_draft(identifier, self._annotator, Draft(labels, undone.note))
         self._remember(self._decisions[:-1])
+        self._undone.add(identifier)
         self._cursor, self._item, self._shown = self._order.index(identifier), None, ""
         return True
 
@@ -298,6 +315,7 @@ class Session(ABC):
         # The store comes first: if it refuses the event, there is no decision.
         self._append(event)
         self._remember([*self._decisions, event])
+        self._undone.discard(identifier)
         self._times.append(seconds)
         self.today += 1
         self._cursor = self._next_undecided(self._order.index(identifier))

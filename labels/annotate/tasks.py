@@ -65,7 +65,7 @@ class LabellingSession(Session):
     @property
     def task(self) -> str:
         """The strategies of the draws, without overlap: annotators might label overlap sentences with more care."""
-        found = {draw.strategy for draw in self._draws.values()} - {"overlap"}
+        found = {draw.strategy.removesuffix("-only") for draw in self._draws.values()} - {"overlap"}
         return ", ".join(sorted(found)) or "random"
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from labels.sampling.drawing import DrawRequest
     from labels.sampling.suggestions import Suggester
     from labels.settings import Settings
-    from labels.store import Store
+    from labels.store import Store, Window
 
 _BLIND = 0.2
 """The default share of withheld suggestions."""
@@ -170,10 +170,11 @@ def label_command(
         if first is None:
             _print_nothing(opened, annotator, request, settings)
             return
-        last = run_session(first, book, annotator, plain=plain, more=draw)
-        console.print(
-            f"{last.decided} decided, {last.remaining} left in this draw. All decisions are saved in {opened.name}."
-        )
+        with opened.windows.open(annotator) as windows:
+            last = run_session(first, book, annotator, plain=plain, more=draw, windows=windows)
+        drafts = f"; {last.drafts} with choices or notes not confirmed yet" if last.drafts else ""
+        progress = f"{last.decided} decided, {last.remaining} left in this draw{drafts}"
+        console.print(f"{progress}. All decisions are saved in {opened.name}.")
         label = partial(command, "label", "--annotator", annotator, store=settings.store, codebook=settings.codebook)
         same = label(*(("--strategy", f"{kind} {query}".strip()) if kind != "random" else ()))
         onward = following(opened, annotator, settings.codebook, coders=settings.team.coders_per_sentence)
@@ -201,23 +202,29 @@ def run_session(
     *,
     plain: bool,
     more: Callable[[], Session | None] | None = None,
+    windows: Sequence[Window] = (),
 ) -> Session:
     """Run a session on the full screen, or line by line if `plain` is true or there is no terminal.
 
     Args:
         more: returns the next session, or None if nothing is left.
+        windows: other open windows of the annotator, of which a message warns.
 
     Returns:
         The last session that ran.
     """
+    where = "; ".join(f"on {one.host} since {local_time(one.opened_at)}" for one in windows)
+    notice = f"{annotator} has another window open ({where}). Close it: both show the same draw." if windows else ""
     # The full screen needs a terminal with a keyboard, which scripts and tests do not have.
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from labels.annotate.prompt import run_prompt
 
+        if notice:
+            console.print(f"Warning: {notice}", soft_wrap=True)
         return run_prompt(session, codebook, _ask, say, more)
     from labels.annotate.screen import CodingApp
 
-    app = CodingApp(session, codebook, annotator, more=more)
+    app = CodingApp(session, codebook, annotator, more=more, notice=notice)
     app.run()
     return app.session
 

@@ -242,11 +242,11 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
 
 
 def _retest(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
-    """A random sample of the annotator's own earlier decisions."""
+    """A random sample of the annotator's own earlier decisions, to be decided again without changing gold."""
     before = (datetime.now(UTC) - request.retest_after).isoformat(timespec="microseconds")
     own = store.draws.own_decisions(annotator, before=before)
     ids = generator.sample(own, min(request.size, len(own)))
-    return Plan({"retest": [DrawItem(identifier, len(ids) / len(own)) for identifier in ids]}, len(own))
+    return Plan({"retest-only": [DrawItem(identifier, len(ids) / len(own)) for identifier in ids]}, len(own))
 
 
 def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> Plan:

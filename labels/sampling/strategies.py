@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from labels.errors import InputError, StoreError, did_you_mean
-from labels.records import RANDOM_STRATEGIES
+from labels.records import RANDOM_STRATEGIES, RETESTS
 from labels.sampling.drawing import PLANS, DrawRequest, Plan
 from labels.store import SHARED, Draw, Store, now
 
@@ -21,7 +21,7 @@ STRATEGIES = (
 )
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
 """Strategies that need a model's scores or embeddings."""
-BLIND = frozenset({"overlap", "also-by", "audit", "retest"})
+BLIND = frozenset({"overlap", "also-by", "audit", *RETESTS})
 """Strategies whose sentences are labelled without seeing suggestions."""
 LEASE = timedelta(hours=12)
 """Time for which a drawn sentence is reserved for its annotator."""
@@ -112,7 +112,8 @@ def lease_end(lease: timedelta = LEASE) -> str:
 
 
 def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
-    family = RANDOM_STRATEGIES if request.strategy == "random" else (request.strategy,)
+    families = {"random": RANDOM_STRATEGIES, "retest": RETESTS}
+    family = families.get(request.strategy, (request.strategy,))
     before = None
     # Strategy "overlap" continues the overlap part of a random draw: the last draw may be finished, and one before not.
     for _ in range(_LOOK_BACK):

@@ -23,6 +23,7 @@ from labels.store.queues.draws import SHARED, Draws, Held
 from labels.store.queues.relabelling import QueuedSentence, Relabelling
 from labels.store.queues.unseen import Frame, Uncertainty, Unseen
 from labels.store.queues.waiting import Waiting
+from labels.store.queues.windows import Window, Windows
 from labels.store.scores import Scorable, Scores
 from labels.store.texts.identity import insert_documents, insert_sentences, stored_sentences
 from labels.store.texts.removals import DocumentSummary, Removals
@@ -49,6 +50,7 @@ __all__ = [
     "StrategyProgress",
     "TextCounts",
     "Uncertainty",
+    "Window",
     "last_midnight",
     "now",
 ]
@@ -71,6 +73,7 @@ class Store:
     - `draws`: samples given to annotators, and reservations
     - `relabelling`: the queue of sentences to be labelled again
     - `waiting`: skipped sentences and drafts
+    - `windows`: open windows of annotators
     - `scores`: probabilities and embeddings from models
     - `removals`: the list of documents, and documents that were withdrawn
     - `counts`: the progress and speed of annotators
@@ -92,6 +95,7 @@ class Store:
         self.draws = Draws(self._database)
         self.relabelling = Relabelling(self._database)
         self.waiting = Waiting(self._database)
+        self.windows = Windows(self._database)
         self.scores = Scores(self._database)
         self.removals = Removals(self._database)
         self.counts = Counts(self._database)

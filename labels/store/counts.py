@@ -168,10 +168,27 @@ class Counts(Part):
         # Two queries, because a join would count a sentence with several decisions as drawn several times.
         totals = {row.strategy: row.n for row in self._rows(drawn)}
         answers = {row.strategy: (row.reviewed, row.skipped, row.outside) for row in self._rows(answered)}
+        if "retest-only" in totals:
+            answers["retest-only"] = self._retested()
         return [
             StrategyProgress(strategy, n, *answers.get(strategy, (0, 0, 0)))
             for strategy, n in sorted(totals.items(), key=lambda total: -total[1])
         ]
+
+    def _retested(self) -> tuple[int, int, int]:
+        """Numbers of decisions from "retest-only" draws by state; these decisions do not stand."""
+        events, draws = tables.events, tables.draws
+        balance = sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1))
+        last = (
+            sa.select(sa.func.max(events.c.seq).label("seq"))
+            .join(draws, draws.c.id == events.c.draw_id)
+            .where(draws.c.strategy == "retest-only")
+            .group_by(events.c.sentence_id, events.c.annotator, events.c.draw_id)
+            .having(balance > 0)
+            .subquery()
+        )
+        states = Counter(self._column(sa.select(events.c.state).join(last, last.c.seq == events.c.seq)))
+        return states["reviewed"], states["skipped"], states["not_a_sentence"]
 
 
 def _median_seconds(connection: sa.Connection, annotator: str) -> float | None:

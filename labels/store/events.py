@@ -112,6 +112,13 @@ class Events(Part):
                 row = {"sentence_id": sentence_id, "annotator": annotator, **asdict(draft)}
                 connection.execute(sa.insert(table), [row])
 
+    def count_drafts(self, annotator: str, sentence_ids: Iterable[str]) -> int:
+        """The number of the annotator's drafts for these sentences."""
+        table = tables.drafts
+        query = sa.select(table.c.sentence_id).where(table.c.annotator == annotator)
+        with self._database.reading() as connection:
+            return sum(1 for _ in rows_among(connection, query, table.c.sentence_id, sentence_ids))
+
     def draft(self, sentence_id: str, annotator: str) -> Draft:
         """The annotator's draft for a sentence, or an empty draft if there is none."""
         table = tables.drafts

@@ -244,5 +244,18 @@ def _to_0006(op: Operations) -> None:
     op.add_column("draws", Column("released_at", _MOMENT))
 
 
-REVISIONS = {"0002": _to_0002, "0003": _to_0003, "0004": _to_0004, "0005": _to_0005, "0006": _to_0006}
+def _to_0007(op: Operations) -> None:
+    """Add the open windows of annotators."""
+    columns = filled(annotator=_NAME, host=Text, process=Integer, seen_at=_MOMENT)
+    op.create_table("windows", Column("id", _ID, primary_key=True), *columns)
+
+
+REVISIONS = {
+    "0002": _to_0002,
+    "0003": _to_0003,
+    "0004": _to_0004,
+    "0005": _to_0005,
+    "0006": _to_0006,
+    "0007": _to_0007,
+}
 """Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""

@@ -150,6 +150,11 @@ reservations = Table(
     "reservations", metadata, *keys(sentence_id=_ID, annotator=_NAME), *filled(draw_id=_ID, expires_at=_MOMENT)
 )
 
+# Open windows of annotators, to warn of a second window.
+windows = Table(
+    "windows", metadata, *keys(id=_ID), *filled(annotator=_NAME, host=Text, process=Integer, seen_at=_MOMENT)
+)
+
 models = Table(
     "models",
     metadata,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from labels.records import RANDOM_STRATEGIES, Draw, DrawItem
+from labels.records import RANDOM_STRATEGIES, RETESTS, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
 from labels.store.events import insert_draw
@@ -20,7 +20,7 @@ from labels.store.queues.relabelling import count_standing, held_by_another, lab
 from labels.store.queues.waiting import decided_on
 from labels.store.texts.overlaps import is_replaced
 
-SHARED = frozenset({"overlap", "also-by", "skipped", "audit", "retest", "relabel"})
+SHARED = frozenset({"overlap", "also-by", "skipped", "audit", *RETESTS, "relabel"})
 """Strategies that may give an annotator a sentence that another annotator has already decided on."""
 
 ALONE = frozenset({"skipped", "relabel"})
@@ -83,15 +83,21 @@ class Draws(Part):
         """Ids of the sentences whose latest review by the annotator is older than `before` (ISO 8601 in UTC).
 
         Only sentences from random draws are included: a second reading of them measures how consistent the annotator is
-        on typical sentences.
+        on typical sentences. Sentences that were tested before are left out.
         """
         events, decisions, draws = tables.events, tables.decisions, tables.draws
+        again, tests = events.alias("again"), draws.alias("tests")
+        tested = (
+            sa.exists()
+            .where(again.c.sentence_id == events.c.sentence_id, again.c.annotator == annotator)
+            .where(tests.c.id == again.c.draw_id, tests.c.strategy.in_(RETESTS))
+        )
         query = (
             sa.select(events.c.sentence_id)
             .join(decisions, decisions.c.seq == events.c.seq)
             .join(draws, draws.c.id == events.c.draw_id)
             .where(events.c.annotator == annotator, events.c.state == "reviewed", events.c.event == "annotate")
-            .where(draws.c.strategy.in_(RANDOM_STRATEGIES), events.c.created_at < before)
+            .where(draws.c.strategy.in_(RANDOM_STRATEGIES), events.c.created_at < before, ~tested)
             .order_by(events.c.sentence_id)
         )
         return self._column(query)
