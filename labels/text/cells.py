@@ -28,6 +28,7 @@ SEPARATOR = "|"
 Known = Callable[[str], bool]
 """Function that returns whether a text is a single value in a codebook or a file."""
 
+_QUOTES = "\"'"
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _OTHER_SEPARATORS = re.compile(r"(?:[,;\n]\s*)+|#")
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
@@ -90,10 +91,13 @@ def parse_cell(value: Any, place: str, is_known: Known = lambda _: False) -> Cel
 def merge_key(value: str) -> str:
     """A key that is equal for values that differ only in typography, or as `1` and `1.0` do.
 
-    Typography means case, white space, invisible characters, and the forms of quotation marks, dashes and letters.
+    Typography means case, white space, invisible characters, quotation marks around the value, and the forms of
+    quotation marks, dashes and letters.
     """
     visible = clean(fold(value)).casefold()
     spaced = unicodedata.normalize("NFC", " ".join(visible.split()))
+    if len(spaced) > 2 and spaced[0] == spaced[-1] and spaced[0] in _QUOTES:
+        spaced = spaced[1:-1].strip()
     whole = _WHOLE.fullmatch(spaced)
     return whole[1] if whole else spaced
 

@@ -168,6 +168,9 @@ class ColumnFinder:
         # A file that was readable without them keeps its ids: other provenance would identify other documents.
         readable = not renaming and not _REQUIRED & single.keys()
         read = {name: column for name, column in single.items() if not readable or name in _WITHOUT_EFFECT_ON_IDS}
+        for column in filter(_MORE_LABELS.fullmatch, map(str, columns)):
+            advice = "Write all labels of a row in one cell, separated by `|`"
+            self._notes[f"{self._path}: the column `{column}` is not read. {advice}"] = None
         for name, found in near.items():
             for column in found:
                 how = (
@@ -177,6 +180,10 @@ class ColumnFinder:
                 )
                 self._notes[f"{self._path}: the column `{column}` {how}"] = None
         return {column: name for name, column in read.items()}
+
+
+_MORE_LABELS = re.compile(r"\s*labels?[ _.-]?\d+\s*", re.IGNORECASE)
+"""Names of columns with the second or a later label of a row."""
 
 
 def _column_key(name: str) -> str:

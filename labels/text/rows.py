@@ -191,6 +191,9 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
                     f"Put fields that contain {form.name} in quotes."
                 )
                 continue
+            if "text" in row and all(cell == name for name, cell in row.items()):
+                reject(f"{place}: this row repeats the header. Remove the row.")
+                continue
             try:
                 row = apostrophes.removed(row) if apostrophes else without_apostrophes(row, place)
             except DataError as error:

@@ -128,9 +128,9 @@ class LabelValues:
             groups.setdefault(merge_key(value) if name is None else f"\0{name}", []).append(value)
         return groups
 
-    def _preference(self, value: str) -> tuple[int, bool, bool, str]:
-        """The sort key of spellings: by descending frequency, then lower case first, then single spaces first."""
-        return -self._rows[value], value != value.lower(), value != " ".join(value.split()), value
+    def _preference(self, value: str) -> tuple[int, bool, bool, int, str]:
+        """The sort key of spellings: by descending frequency, then lower case, single spaces and short values first."""
+        return -self._rows[value], value != value.lower(), value != " ".join(value.split()), len(value), value
 
     def _chosen(self, group: Sequence[str]) -> str:
         return (self._names.find(group[0]) if self._names else None) or group[0]

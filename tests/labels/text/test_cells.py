@@ -131,6 +131,7 @@ def test_a_value_that_is_not_a_label_is_refused_with_its_row(value: Any) -> None
         ("cease\u2011fire", "cease-fire"),
         ("won’t", "won't"),
         ("“aid”", '"aid"'),
+        ("'aid'", "aid"),
         ("Ｗｏｒｌｄ", "world"),
         ("\u22121", "-1"),
         ("STRASSE", "straße"),

@@ -100,7 +100,7 @@ def test_a_folder_named_like_a_file_is_searched() -> None:
     ("name", "problem"),
     [
         ("absent", "this file or folder does not exist"),
-        ("a.pdf", "documents can only be read from"),
+        ("a.odt", "documents can only be read from"),
         ("empty", "no documents found"),
     ],
 )

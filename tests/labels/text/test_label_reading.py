@@ -121,6 +121,7 @@ def test_values_that_differ_in_case_or_white_space_are_one_label() -> None:
 def test_values_that_differ_in_typography_are_one_label() -> None:
     reading = read("cease-fire", "cease\u2011fire", "Cease–fire", "don't", "don’t", "no\u00a0deal", "no deal")
     assert len(set(reading.label_sets[0])) == len(reading.codebook.labels) == 3
+    assert read("'aid'", "aid", "“truce”", "truce").label_sets == ((AID, AID, TRUCE, TRUCE),)
     assert "cease-fire: 'cease-fire' 1, 'cease\u2011fire' 1, 'Cease–fire' 1" in noted(reading, "one label")
 
 

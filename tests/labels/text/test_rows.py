@@ -200,3 +200,10 @@ def test_rows_are_read_as_they_are_asked_for(name: str, content: str) -> None:
     assert next(rows) == (1, {"text": "one"})
     with pytest.raises(DataError):
         next(rows)
+
+
+def test_a_row_that_repeats_the_header_is_refused() -> None:
+    Path("a.csv").write_text("text,label\none,aid\ntext,label\ntwo,truce\n", encoding="utf-8")
+    rejected: list[str] = []
+    assert [row["text"] for _, row in read_rows(Path("a.csv"), rejected.append)] == ["one", "two"]
+    assert rejected == ["a.csv:2: this row repeats the header. Remove the row."]

@@ -27,7 +27,7 @@ def seen(*texts: object) -> list[str]:
         ("â€œAidâ€\x9d", "characters of a wrong encoding, such as 'â€œ'"),
         ("cafÃ©", "characters of a wrong encoding, such as 'Ã©'"),
         ("Guns fell.\\nRain fell.", "escaped line breaks, such as '\\\\n'"),
-        ("| a | b |\n|---|---|\n| c | d |", "rows of a table, such as '|---|'"),
+        ("| a | b |\n|---|---|\n| c | d |", "rows of a table, such as '|---|---|'"),
     ],
 )
 def test_a_trace_is_reported(text: str, kind: str) -> None:
