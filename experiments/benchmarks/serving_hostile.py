@@ -25,7 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from serving import COMMUNIQUE, TEXTS, Outcome, Server, closed_loop, started
+from serving import COLUMNS, COMMUNIQUE, TEXTS, Outcome, Server, closed_loop, started, verdict
 
 HEAD = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -116,7 +116,7 @@ def schema_attacks(url: str, count: int) -> Counter[str]:
     for operation in operations:
 
         @settings(
-            max_examples=count // len(operations),
+            max_examples=max(1, count // len(operations)),
             deadline=None,
             database=None,
             phases=[Phase.generate],
@@ -138,6 +138,7 @@ async def honest(server: Server, stop: threading.Event) -> Outcome:
         together.latencies += outcome.latencies
         together.errors += outcome.errors
         together.busy += outcome.busy
+        together.sent += outcome.sent
     together.seconds = time.perf_counter() - start
     return together
 
@@ -176,11 +177,27 @@ def main() -> None:
             thread.join()
         after = asyncio.run(closed_loop(server, 1, 10.0, TEXTS))
         print(f"answers: {dict(sorted(found.items()))}")
-        print(f"{'honest client':<14}{'per s':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}{'503':>6}")
+        print(f"{'honest client':<14}{COLUMNS}")
         for name, outcome in (("before", before), ("during", during[0]), ("after", after)):
             print(f"{name:<14}{outcome.row()}")
         errors = (Path(folder) / "server.log").read_text().count('"event": "error"')
-        print(f"unexpected errors in the log: {errors}")
+    judge(options.requests, found, errors, before, during[0], after)
+
+
+def judge(wanted: int, found: Counter[str], errors: int, before: Outcome, during: Outcome, after: Outcome) -> None:
+    """Print the verdict for each target. During the attack, the attackers take at least one of the cores."""
+    verdict(f"{wanted:,} hostile requests", f"{found.total():,} sent", found.total() >= wanted)
+    failures = sum(count for status, count in found.items() if status.startswith("5") and status != "503")
+    verdict("never a 500", f"{failures} answers 5xx other than 503", not failures)
+    verdict("no unexpected error in the log", f"{errors} errors", not errors)
+    wrong = [outcome.errors + outcome.busy for outcome in (before, during, after)]
+    verdict("others are answered", f"{sum(wrong)} errors or answers 503", not sum(wrong))
+    usual = before.percentile(50)
+    for name, outcome, most in (("during", during, 4.0), ("after", after, 1.5)):
+        times = outcome.percentile(50) / usual
+        verdict(f"median of others {name} the attack at most {most:g} times", f"{times:.1f} times", times <= most)
+    slow = during.percentile(99)
+    verdict("p99 of others during the attack under a second", f"{slow:.0f} ms", slow < 1000)
 
 
 if __name__ == "__main__":

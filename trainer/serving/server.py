@@ -87,7 +87,7 @@ def run_server(source: Source, options: Options, announce: Callable[[str, Model]
         ArtefactError: the model cannot be loaded, fails its self-test, or has no profile to watch for a drift.
     """
     check_options(options)
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # before torch is imported; inherited by workers
+    prepare_threads()
     if options.store:
         Corrections(options.store)  # fails now rather than in a worker
     model = source.load()
@@ -102,6 +102,11 @@ def run_server(source: Source, options: Options, announce: Callable[[str, Model]
     else:
         del model  # every worker loads its own
         _Workers(source, options, listener).run()
+
+
+def prepare_threads() -> None:
+    """Set how long idle OpenMP threads of this process and its workers stay awake, before torch is imported."""
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def check_options(options: Options) -> None:

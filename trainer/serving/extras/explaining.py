@@ -74,7 +74,7 @@ class Explainer:
         self._explain = explain
         self._busy = busy
         self._waiting = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
+        self._turns = asyncio.Lock()
 
     async def explain(
         self, texts: Sequence[str], labels: Sequence[Sequence[str]], *, seconds: float
@@ -90,10 +90,14 @@ class Explainer:
             raise QueueFullError(_SECONDS_A_TEXT * self._waiting, "explanations")
         turn = _Turn(self._busy, time.monotonic() + seconds)
         self._waiting += len(texts)
+        # A thread that ends: otherwise, its OpenMP threads would slow down all later predictions (see `Source.load`).
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, texts, labels, turn)
+            async with self._turns:
+                return await asyncio.get_running_loop().run_in_executor(thread, self._work, texts, labels, turn)
         finally:
             turn.ended = True
+            thread.shutdown(wait=False)
             self._waiting -= len(texts)
 
     def _work(self, texts: Sequence[str], labels: Sequence[Sequence[str]], turn: _Turn) -> list[list[Explanation]]:
