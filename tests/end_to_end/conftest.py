@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from trainer.cli import app
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMUNIQUE = [sys.executable, "-c", "from trainer.cli import app; app()"]
@@ -28,6 +31,13 @@ def run_command(folder: Path, *arguments: str, typed: str = "", **environment: s
         check=False,
         timeout=900,
     )
+
+
+def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `communique ARGUMENTS` in this process; the start of a new process would take most of the time."""
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "100", "NO_COLOR": "1"})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 def heed_interrupts() -> None:

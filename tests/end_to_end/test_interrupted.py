@@ -6,17 +6,24 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import make_examples
 from tests.end_to_end.conftest import COMMUNIQUE, Command, heed_interrupts
+from tests.trainer.conftest import write_examples
 
-LONG = ["train", "finetune", "--out", "long", "--set", "model.epochs=500", "--set", "model.keep_layers=1"]
+LONG = [
+    *("train", "finetune", "--out", "long", "--set", "model.epochs=50000", "--set", "model.keep_layers=1"),
+    *("--set", "data.train=data.jsonl", "--set", "data.codebook=infer"),
+]
 
 
 def _start_and_wait_for_run(folder: Path) -> subprocess.Popen[bytes]:
     """Start a training that would take hours; returns when its MLflow run is RUNNING and its draft folder is there."""
+    write_examples(folder / "data.jsonl", make_examples(60))
     process = subprocess.Popen(
         [*COMMUNIQUE, *LONG],
         cwd=folder,
@@ -26,7 +33,7 @@ def _start_and_wait_for_run(folder: Path) -> subprocess.Popen[bytes]:
         preexec_fn=heed_interrupts,
     )
     while process.poll() is None and not ([*folder.glob(".long.*")] and _statuses(folder) == ["RUNNING"]):
-        pass
+        time.sleep(0.05)
     assert process.poll() is None, process.stderr.read() if process.stderr else ""
     return process
 

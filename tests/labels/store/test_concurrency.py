@@ -23,7 +23,7 @@ from tests.labels.store.builders import rows_of, score_all
 Job = Callable[[Store, str], Any]
 TWO = ("ana", "ben")
 FOUR = ("ana", "ben", "eva", "zoe")
-EACH = 500
+EACH = 120
 
 
 def at_once(url: str, job: Job, names: Sequence[str] = TWO) -> list[Any]:
@@ -107,11 +107,11 @@ def draw_relabelling(store: Store, name: str) -> list[str]:
 
 
 def label_in_small_draws(store: Store, annotator: str) -> list[str]:
-    """Decide on `EACH` sentences, 125 a session."""
+    """Decide on `EACH` sentences, 30 a session."""
     codebook = codebook_from_dict({"name": "small", "labels": [{"name": "aid"}, {"name": "truce"}]}, "small")
     decided: list[str] = []
     while len(decided) < EACH:
-        session = LabellingSession(store, codebook, annotator, DrawRequest(size=125, seed=1))
+        session = LabellingSession(store, codebook, annotator, DrawRequest(size=30, seed=1))
         while (item := session.current()) is not None:
             session.review(["aid"] if len(decided) % 2 else [])
             decided.append(item.sentence.id)
@@ -200,7 +200,7 @@ def test_two_processes_never_relabel_the_same_sentence(url: str) -> None:
 @pytest.mark.slow
 def test_four_annotators_at_once_label_each_sentence_once(url: str) -> None:
     with Store(url) as store:
-        store.add_annotated(texts(2100), [])
+        store.add_annotated(texts(4 * EACH + 100), [])
 
     decided = at_once(url, label_in_small_draws, FOUR)
 
