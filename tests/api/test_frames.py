@@ -25,12 +25,21 @@ from communique import (
     train_test_split,
 )
 from labels.errors import CodebookError, ColumnError, DataError
-from labels.exchange.driver import read_file
+from trainer.data.corpus import seed_examples
 from trainer.environment import shipped
 
 
+@pytest.fixture(scope="module", autouse=True)
+def read_once() -> Iterator[None]:
+    """Read the starter corpus once for all these tests: that takes seconds."""
+    gold = seed_examples(load_codebook("diplomatic"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer.data.corpus.seed_examples", lambda _: gold)
+        yield
+
+
 @pytest.fixture(scope="module")
-def corpus() -> pd.DataFrame:
+def corpus(read_once: None) -> pd.DataFrame:
     return load_starter_corpus(documents=20)
 
 
@@ -43,10 +52,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Store(path) as store:
         assert ingest(store, articles).documents_added == 2
         for file in sorted((shipped("seeds") / "annotations").glob("*.jsonl")):
-            lines = read_file(file, book).lines
-            known = store.documents.resolve(line.sentence.id for line in lines)
-            lines = [line for line in lines if line.sentence.id in known]
-            store.add_annotated([line.sentence for line in lines], [line.event for line in lines], codebooks=[book])
+            lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+            ids = [json.loads(line)["sentence_id"] for line in lines]
+            known = store.documents.resolve(ids)
+            own = path.parent / file.name
+            own.write_text(
+                "".join(line for line, one in zip(lines, ids, strict=True) if one in known), encoding="utf-8"
+            )
+            import_file(store, own, book)
     return path
 
 

@@ -33,9 +33,9 @@ def run_command(folder: Path, *arguments: str, typed: str = "", **environment: s
     )
 
 
-def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_here(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     """Run `communique ARGUMENTS` in this process; the start of a new process would take most of the time."""
-    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "100", "NO_COLOR": "1"})
+    done = CliRunner().invoke(app, arguments, input=typed, env={"COLUMNS": "100", "NO_COLOR": "1"})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import make_examples
-from tests.end_to_end.conftest import COMMUNIQUE, Command
+from tests.end_to_end.conftest import COMMUNIQUE, Command, run_here
 
 BOOK = """
 name = "small"
@@ -41,25 +41,25 @@ def _keys_for(communique: Command) -> str:
     return "".join(("".join(label[0] for label in truth[text]) or "n") + "\n" for text in sentences)
 
 
-def test_articles_to_labels_to_a_model(isolated: Path, tracked: Path, communique: Command) -> None:
+def test_articles_to_labels_to_a_model(isolated: Path, mlflow_store: str, communique: Command) -> None:
     _write_articles(isolated)
-    first = communique("ingest", "articles")
+    first = run_here("ingest", "articles")
     assert first.returncode == 0, first.stderr
     assert "60 new, with 240 sentences" in first.stdout
     assert "comments 60" in first.stdout
-    again = communique("ingest", "articles")
+    again = run_here("ingest", "articles")
     assert "0 new, with 0 sentences" in again.stdout
 
     keys = _keys_for(communique)
     undo_all_then_label = "u\n" * 179 + keys
-    store_of_skips = json.loads(_export(isolated, communique)[0])
+    store_of_skips = json.loads(_export(isolated)[0])
     assert store_of_skips["state"] == "skipped"
     labelled = communique(
         "label", "--annotator", "ana", "--size", "180", "--codebook", "book.toml", typed=undo_all_then_label
     )
     assert labelled.returncode == 0, labelled.stderr
 
-    trained = communique(
+    trained = run_here(
         "train", "tfidf", "--out", "runs/mine", "--set", "data.source=store", "--set", "data.codebook=book.toml",
         "--set", "split.train=0.5", "--set", "split.validation=0.25", "--set", "split.test=0.25",
     )  # fmt: skip
@@ -69,15 +69,15 @@ def test_articles_to_labels_to_a_model(isolated: Path, tracked: Path, communique
     assert report["n_train"] + report["n_validation"] + report["n_test"] == 180
 
 
-def _export(folder: Path, communique: Command) -> list[str]:
-    finished = communique("annotations", "export", "labels.jsonl")
+def _export(folder: Path) -> list[str]:
+    finished = run_here("annotations", "export", "labels.jsonl")
     assert finished.returncode == 0, finished.stderr
     return (folder / "labels.jsonl").read_text().splitlines()
 
 
 def test_kill_9_while_labelling_loses_no_decision(isolated: Path, communique: Command) -> None:
     _write_articles(isolated)
-    communique("ingest", "articles")
+    run_here("ingest", "articles")
     process = subprocess.Popen(
         [*COMMUNIQUE, "label", "--annotator", "ana", "--size", "20", "--codebook", "book.toml"],
         cwd=isolated,
@@ -95,7 +95,7 @@ def test_kill_9_while_labelling_loses_no_decision(isolated: Path, communique: Co
     _read_until(process, "[8/20]")
     process.kill()
     process.communicate()
-    events = [json.loads(line) for line in _export(isolated, communique)]
+    events = [json.loads(line) for line in _export(isolated)]
     assert [event["state"] for event in events] == ["reviewed"] * 7
     resumed = communique("label", "--annotator", "ana", "--size", "20", "--codebook", "book.toml", typed="q\n")
     assert "[8/20]" in resumed.stdout

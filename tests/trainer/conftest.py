@@ -34,7 +34,7 @@ MakeExperiment = Callable[..., Experiment]
 
 
 @contextmanager
-def _aside(folder: Path) -> Iterator[pytest.MonkeyPatch]:
+def aside(folder: Path) -> Iterator[pytest.MonkeyPatch]:
     """What `isolated` does for a test, for things that outlive one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -161,7 +161,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trainer.encoders.encoder import bundled_encoder
 
     folder = tmp_path_factory.mktemp("tiny-encoder")
-    with _aside(folder), torch.random.fork_rng():
+    with aside(folder), torch.random.fork_rng():
         torch.manual_seed(0)
         config = BertConfig(
             hidden_size=16,
@@ -184,7 +184,7 @@ def short_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trainer.encoders.encoder import bundled_encoder, open_encoder
 
     folder = tmp_path_factory.mktemp("short-encoder")
-    with _aside(folder):
+    with aside(folder):
         encoder, tokenizer = open_encoder(bundled_encoder(), keep_layers=2)
         encoder.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -220,7 +220,7 @@ def _finetune(codebook: Codebook, folder: Path) -> Finetuned:
     examples = examples_for(codebook, 220)
     train, validation, unseen = examples[:96], examples[96:128], examples[128:]
     section = FinetuneSection(kind="finetune", keep_layers=2, epochs=2, min_steps=0, learning_rate=5e-4)
-    with _aside(folder):
+    with aside(folder):
         classifier = FinetuneClassifier(codebook, section, seed=13).fit(train, validation)
     return Finetuned(classifier, codebook, unseen)
 
@@ -264,7 +264,7 @@ def tracked_run(tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path)
         name="words",
         tracking={"enabled": True, "experiment": EXPERIMENT, "register_as": REGISTERED},
     )
-    with _aside(folder) as patch:
+    with aside(folder) as patch:
         uri = f"sqlite:///{folder / 'mlflow.db'}"
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         mlflow.set_tracking_uri(uri)
@@ -292,5 +292,5 @@ def exclusive_run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     codebook = plain_codebook("aid", "truce", "threat", exclusive=True)
     (folder / "codebook.toml").write_text(dump_codebook(codebook), encoding="utf-8")
     write_examples(folder / "data.jsonl", disturbed(examples_for(codebook, 240)))
-    with _aside(folder):
+    with aside(folder):
         return run_experiment(make_experiment(folder, "tfidf"), folder / "out")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -12,13 +13,12 @@ import pytest
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, dump_codebook, load_codebook
 from labels.errors import CodebookError, DataError, ExperimentError, InputError
-from labels.exchange.jsonl import read_annotations
 from labels.records import Annotation, Document, Example, Sentence
 from labels.store import Store, now
 from labels.store.codebook_migration import apply_migration, plan_migration
 from tests.conftest import make_examples
 from trainer.config.experiment import Experiment, parse_experiment
-from trainer.data.corpus import seed_examples, store_examples
+from trainer.data.corpus import store_examples
 from trainer.data.dataset import Dataset, files_read, load_dataset, read_ids
 from trainer.data.splits import Split
 from trainer.environment import shipped
@@ -273,18 +273,23 @@ def test_the_evaluation_hash_follows_texts_and_labels_of_test_but_not_those_of_t
 # -- the starter corpus
 
 
-def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjudicated() -> None:
-    codebook = load_codebook("diplomatic")
+@pytest.fixture(scope="module")
+def starter_corpus() -> Dataset:
+    """The dataset of an experiment that names no data; reading and dividing it takes seconds."""
+    return load_dataset(experiment())
+
+
+def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjudicated(starter_corpus: Dataset) -> None:
     readings: dict[str, set[tuple[str, ...]]] = {}
     adjudicated: dict[str, tuple[str, ...]] = {}
     for path in (shipped("seeds") / "annotations").glob("*.jsonl"):
-        for line in read_annotations(path, codebook):
-            if line.event.event == "adjudicate":
-                adjudicated[line.sentence.id] = line.event.labels
-            elif line.event.state == "reviewed":
-                readings.setdefault(line.sentence.id, set()).add(line.event.labels)
+        for event in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            if event["event"] == "adjudicate":
+                adjudicated[event["sentence_id"]] = tuple(event["labels"])
+            elif event["state"] == "reviewed":
+                readings.setdefault(event["sentence_id"], set()).add(tuple(event["labels"]))
     agreed = {sentence: next(iter(sets)) for sentence, sets in readings.items() if len(sets) == 1}
-    examples = seed_examples(codebook).examples
+    examples = [example for part in starter_corpus.parts.values() for example in part]
     assert {example.id: example.labels for example in examples} == agreed | adjudicated
     assert len({example.id for example in examples}) == len(examples)
 
@@ -297,25 +302,48 @@ def test_a_codebook_that_does_not_fit_the_starter_corpus_is_refused_with_the_rep
         load_dataset(experiment(data={"codebook": "mine.toml"}))
 
 
-def test_the_starter_corpus_splits_into_three_parts_that_all_hold_every_label() -> None:
-    dataset = load_dataset(experiment())
-    assert dataset.source == "seeds"
-    assert dataset.synthetic
-    for part in ("train", "validation", "test"):
-        assert set(dataset.codebook.label_names) == {label for e in dataset.parts[part] for label in e.labels}
+def test_the_starter_corpus_splits_into_three_parts_that_all_hold_every_label(starter_corpus: Dataset) -> None:
+    assert starter_corpus.source == "seeds"
+    assert starter_corpus.synthetic
+    assert starter_corpus.codebook == DIPLOMATIC
+    for part in starter_corpus.parts.values():
+        assert set(DIPLOMATIC.label_names) == {label for example in part for label in example.labels}
 
 
-def test_only_keeps_the_listed_examples() -> None:
-    ids = read_ids(shipped("seeds") / "demo.txt")
-    dataset = load_dataset(experiment(data={"only": str(shipped("seeds") / "demo.txt")}))
-    assert {e.id for part in dataset.parts.values() for e in part} == set(ids)
+def test_the_list_of_the_demo_names_sentences_of_the_starter_corpus(starter_corpus: Dataset) -> None:
+    known = {example.id for part in starter_corpus.parts.values() for example in part}
+    assert set(read_ids(shipped("seeds") / "demo.txt")) <= known
 
 
-def test_only_with_an_unknown_id_raises_with_file_and_id() -> None:
-    known = read_ids(shipped("seeds") / "demo.txt")[0]
-    Path("ids.txt").write_text(f"{known}\nzzz\nyyy\n", encoding="utf-8")
+# -- a list of ids
+
+
+@pytest.fixture
+def only_listed(filled_store: Path, codebook_file: str) -> Callable[..., Dataset]:
+    """Read the sentences of a store that a file lists, divided into three parts."""
+    data = {"source": "store", "store": str(filled_store), "codebook": codebook_file, "only": "ids.txt"}
+
+    def read(*ids: str) -> Dataset:
+        Path("ids.txt").write_text("".join(f"{identifier}\n" for identifier in ids), encoding="utf-8")
+        return load_dataset(experiment(data=data))
+
+    return read
+
+
+def test_only_keeps_the_listed_examples(
+    only_listed: Callable[..., Dataset], filled_store: Path, codebook: Codebook
+) -> None:
+    with Store(filled_store) as store:
+        ids = [example.id for example in store_examples(store, codebook).examples]
+    dataset = only_listed(*ids[:30])
+    assert {example.id for part in dataset.parts.values() for example in part} == set(ids[:30])
     with pytest.raises(ExperimentError, match=r"ids\.txt: 2 of its 3 ids are not in the data, e\.g\. 'zzz'"):
-        load_dataset(experiment(data={"only": "ids.txt"}))
+        only_listed(ids[0], "zzz", "yyy")
+
+
+def test_an_empty_list_of_ids_raises(only_listed: Callable[..., Dataset]) -> None:
+    with pytest.raises(ExperimentError, match=r"ids\.txt: this list of ids is empty"):
+        only_listed("")
 
 
 @pytest.mark.parametrize("content", [None, b"\xfa\xfb"])
@@ -323,12 +351,6 @@ def test_a_list_of_ids_that_cannot_be_read_raises(content: bytes | None) -> None
     if content is not None:
         Path("ids.txt").write_bytes(content)
     with pytest.raises(ExperimentError, match=r"ids\.txt: this list of ids cannot be read .*`data\.only`"):
-        load_dataset(experiment(data={"only": "ids.txt"}))
-
-
-def test_an_empty_list_of_ids_raises() -> None:
-    Path("ids.txt").write_text("\n", encoding="utf-8")
-    with pytest.raises(ExperimentError, match=r"ids\.txt: this list of ids is empty"):
         load_dataset(experiment(data={"only": "ids.txt"}))
 
 
@@ -400,7 +422,7 @@ def test_a_store_is_read_under_the_codebook_of_the_settings_where_the_experiment
 
 def test_data_that_come_from_no_store_do_not_follow_the_settings(write_jsonl: WriteJsonl) -> None:
     Path("communique.toml").write_text('codebook = "nowhere.toml"\n', encoding="utf-8")
-    assert load_dataset(experiment()).codebook == DIPLOMATIC
+    assert "nowhere.toml" not in files_read(experiment())
     names = DIPLOMATIC.label_names
     rows = [{"text": f"Sentence {n} of the bulletin.", "labels": [names[n % len(names)]]} for n in range(60)]
     data = {"source": "store", "train": str(write_jsonl("all.jsonl", rows))}
