@@ -120,12 +120,7 @@ def export_artefact(
     _refuse_place(source, out, data, overwrite=overwrite)
     classifier, model = _open(source, int8=int8)
     examples, origin, read = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
-    texts = [example.text for example in examples]
-    if not classifier.read_by_exported(texts).any():
-        raise DataError(
-            f"{source}: none of the {len(examples)} check rows ({origin}) reaches the part to be exported, so the "
-            "export cannot be checked. Pass a labelled file of harder sentences with --data."
-        )
+    texts = _check_texts(source, classifier, examples, origin)
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
         # Save to a temporary folder first: `out` is created only after the check has passed.
@@ -235,6 +230,17 @@ def _check_rows(
             "With --data, pass a labelled file that was not used for training."
         )
     return examples, origin, read
+
+
+def _check_texts(source: Path, classifier: Exportable, examples: Sequence[Example], origin: str) -> list[str]:
+    """The texts of the check rows; at least one of them must reach the part to be exported."""
+    texts = [example.text for example in examples]
+    if not classifier.read_by_exported(texts).any():
+        raise DataError(
+            f"{source}: none of the {len(examples)} check rows ({origin}) reaches the part to be exported, so the "
+            "export cannot be checked. Pass a labelled file of harder sentences with --data."
+        )
+    return texts
 
 
 def _validation_rows(run: Path, model_id: str) -> list[Example]:

@@ -35,14 +35,14 @@ def at_once(url: str, job: Job, names: Sequence[str] = TWO) -> list[Any]:
     workers = [context.Process(target=_work, args=(job, url, name, barrier, results)) for name in names]
     for worker in workers:
         worker.start()
-    found = dict(results.get(timeout=120) for _ in workers)
+    found = dict(results.get(timeout=600) for _ in workers)
     for worker in workers:
         worker.join()
     return [found[name] for name in names]
 
 
 def _work(job: Job, url: str, name: str, barrier: BarrierType, results: Any) -> None:
-    barrier.wait(timeout=60)
+    barrier.wait(timeout=600)
     try:
         with Store(url) as store:
             results.put((name, job(store, name)))

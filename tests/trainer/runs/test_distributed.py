@@ -1,10 +1,11 @@
-"""Trainings by several processes: what each of them does, and the whole of it under `torchrun` on two of them."""
+"""Training in several processes: the part of each process, and a whole training under `torchrun` in two processes."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -114,6 +115,26 @@ def _runs(folder: Path) -> list[str]:
         return [status for (status,) in database.execute("SELECT status FROM runs")]
 
 
+def _two_processes(folder: Path, *command: str | Path) -> list[tuple[int, str]]:
+    """The exit codes of two processes, and what they print; they run as under `torchrun`, without its own start."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    common = {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    printed = [process.communicate(timeout=900)[0] for process in processes]
+    return [(process.returncode, text) for process, text in zip(processes, printed, strict=True)]
+
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
@@ -144,12 +165,13 @@ def test_two_processes_leave_one_run_that_is_as_good_as_that_of_one(
 def test_what_two_processes_refuse_is_said_once(isolated: Path, tiny_encoder: Path) -> None:
     arguments = _experiment(isolated, tiny_encoder)
     before = {path.name for path in isolated.iterdir()}
-    refused = _run(
-        isolated, *TORCHRUN, COMMUNIQUE, *arguments, "--out", "out",
+    refused = _two_processes(
+        isolated, COMMUNIQUE, *arguments, "--out", "out",
         "--set", "model.keep_layers=9", "--set", "tracking.enabled=false",
     )  # fmt: skip
-    assert refused.returncode != 0
-    assert refused.stderr.count("model.keep_layers = 9: the encoder has only 3 layers") == 1
+    assert 0 not in [code for code, _ in refused]
+    said = "".join(printed for _, printed in refused)
+    assert said.count("model.keep_layers = 9: the encoder has only 3 layers") == 1
     assert {path.name for path in isolated.iterdir()} == before
 
 
@@ -181,19 +203,11 @@ probabilities = classifier.predict_proba([example.text for example in examples])
 
 @pytest.mark.slow
 def test_processes_share_out_all_examples_in_every_epoch_and_end_with_the_same_weights(
-    isolated: Path, tiny_encoder: Path
+    isolated: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (isolated / "orders.py").write_text(ORDERS)
-    root = str(Path(__file__).parents[3])
-    finished = subprocess.run(
-        [*TORCHRUN, "orders.py", tiny_encoder, isolated],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert finished.returncode == 0, finished.stderr
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    finished = _two_processes(isolated, sys.executable, "-c", ORDERS, tiny_encoder, isolated)
+    assert [code for code, _ in finished] == [0, 0], finished
     (one, first), (other, second) = (json.loads((isolated / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     for epoch in range(3):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,11 +169,16 @@ def server(isolated: Path, mlflow_template: Path) -> Iterator[tuple[str, int]]:
     place = ("--backend-store-uri", f"sqlite:///{isolated / 'server.db'}", "--artifacts-destination", "artifacts")
     options = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
     command = [sys.executable, "-m", "mlflow", "server", *place, *options]
+    # Without the processes for MLflow's own jobs, which each import MLflow again.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (isolated / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=isolated, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=isolated, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert process.poll() is None, (isolated / "server.log").read_text()
+            time.sleep(0.05)
         yield f"http://127.0.0.1:{port}", process.pid
     finally:
         os.killpg(process.pid, signal.SIGKILL)
