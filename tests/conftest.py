@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from hypothesis import settings
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.progress import progress_to
 from labels.records import Example
+from trainer.environment import collect_garbage_rarely
 
 # Read once, when a test module imports mlflow or transformers; MLflow's telemetry would ask the network and wait.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -24,6 +26,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several workers with several threads each would starve one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Thousands of tests and what they import stay until the end; looking through them for garbage takes long.
+collect_garbage_rarely()
 
 # On a busy machine, an example may take longer than the default of 0.2 s. No test asserts a duration.
 settings.register_profile("patient", deadline=None)
@@ -44,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         heavy = any(f"{folder}/".startswith(f"{room}/") for room in HEAVY_ROOMS)
         if not heavy and not item.get_closest_marker("slow"):
             item.add_marker("fast")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what has been imported and collected by now."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

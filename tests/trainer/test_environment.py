@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 
 import pytest
+from typer.testing import CliRunner
 
+from trainer.cli import app
 from trainer.environment import silence_libraries
 
 SWITCHES = {
@@ -90,3 +93,13 @@ def test_calling_it_again_adds_no_second_filter() -> None:
     filters = list(warnings.filters)
     silence_libraries()
     assert warnings.filters == filters
+
+
+def test_a_command_looks_for_garbage_rarely() -> None:
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        CliRunner().invoke(app, ["status", "--help"])
+        assert gc.get_threshold() == (100_000, 20, 20)
+    finally:
+        gc.set_threshold(*before)
