@@ -67,5 +67,6 @@ def test_the_wheel_trains_from_its_own_seeds_and_experiments(installed: Path, is
     assert seeds.is_relative_to(installed.parent)
     shipped = ["README.md", "annotations", "demo.txt", "documents", "unseen.txt"]
     assert sorted(path.name for path in seeds.iterdir()) == shipped
-    run(isolated, installed / "communique", "train", "keywords", "--out", "run", "--set", "tracking.enabled=false")
+    settings = ("--set", f"data.only={seeds / 'demo.txt'}", "--set", "tracking.enabled=false")
+    run(isolated, installed / "communique", "train", "keywords", "--out", "run", *settings)
     assert json.loads((isolated / "run/report.json").read_text())["synthetic"] is True

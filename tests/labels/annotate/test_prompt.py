@@ -198,7 +198,7 @@ def test_an_answer_without_any_key_decides_nothing(store: Store, codebook: Codeb
 
 
 @given(st.text(max_size=6))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 def test_whatever_is_typed_only_keys_decide(typed: str) -> None:
     book = codebook_from_dict(
         {"name": "b", "labels": [{"name": "aid", "key": "a"}, {"name": "truce", "key": "t"}]}, "b"

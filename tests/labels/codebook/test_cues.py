@@ -35,7 +35,7 @@ def found_by_hand(parts: list[list[str]], tokens: list[str]) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     st.lists(st.lists(st.sampled_from([*WORDS, "aid*", "pledg*"]), min_size=1, max_size=2), min_size=1, max_size=3),
     st.lists(st.sampled_from(WORDS), max_size=14),

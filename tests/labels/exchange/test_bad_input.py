@@ -99,7 +99,7 @@ def damaged(draw: st.DrawFn, record: Row) -> Row:
 
 @pytest.mark.parametrize(("format", "record"), RECORDS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_records_of_any_shape_are_read_or_refused(
     isolated: Path, format: str, record: Row, data: st.DataObject
 ) -> None:
@@ -113,7 +113,7 @@ def test_records_of_any_shape_are_read_or_refused(
 
 @pytest.mark.parametrize("format", sorted(COLUMNS))
 @given(data=st.data())
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cells_of_any_content_are_read_or_refused(isolated: Path, format: str, data: st.DataObject) -> None:
     path = isolated / "in.csv"
     with path.open("w", encoding="utf-8", newline="") as file:

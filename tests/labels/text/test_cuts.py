@@ -167,7 +167,7 @@ def test_the_rules_for_abbreviations_are_for_english() -> None:
     assert cut(german, "de") == ["Der Botschafter kam am 5. Juni.", "Er blieb bis zum 8. Juli."]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join), st.sampled_from(["en", "fr", ""]), st.booleans())
 def test_spans_cover_all_but_white_space(text: str, language: str, keep_quotes: bool) -> None:
     end = 0
@@ -178,7 +178,7 @@ def test_spans_cover_all_but_white_space(text: str, language: str, keep_quotes: 
     assert not text[end:].strip()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join))
 def test_kept_quotations_join_whole_sentences(text: str) -> None:
     kept = {end for _, end in cut_paragraph(text, "en", keep_quotes=True)}

@@ -56,7 +56,7 @@ def reasons(text: str) -> list[str]:
     return [sentence.boilerplate for sentence in split(text)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(TEXTS)
 def test_spans_are_ordered_disjoint_trimmed_and_match_the_document(text: str) -> None:
     end = 0
@@ -67,7 +67,7 @@ def test_spans_are_ordered_disjoint_trimmed_and_match_the_document(text: str) ->
         end = sentence.end
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(TEXTS)
 def test_no_letter_or_digit_of_a_document_is_lost(text: str) -> None:
     covered = {index for sentence in split(text) for index in range(sentence.start, sentence.end)}

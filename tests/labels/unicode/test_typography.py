@@ -38,13 +38,13 @@ def test_ways_of_typing_the_same_words_fold_to_one(typed: str, plain: str) -> No
     assert fold(typed) == plain
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 @given(TEXTS)
 def test_folding_again_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 @given(TEXTS, st.data())
 def test_the_place_of_a_folded_part_folds_to_that_part(text: str, data: st.DataObject) -> None:
     folded = Folded(text)
@@ -57,7 +57,7 @@ def test_the_place_of_a_folded_part_folds_to_that_part(text: str, data: st.DataO
     assert folded.text[start:end] in fold(text[left:right])
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 @given(TEXTS)
 def test_the_whole_folded_text_has_the_whole_text_as_its_place(text: str) -> None:
     folded = Folded(text)

@@ -167,7 +167,7 @@ def f1(gold: Bools, predicted: Bools) -> float:
     return float(2 * (gold & predicted).sum() / (gold.sum() + predicted.sum()))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(st.tuples(st.integers(0, 32), st.booleans()), min_size=1, max_size=25))
 @example([(0, True), (1, False), (2, True)])  # no threshold in (0, 1) takes in the row at 0
 def test_the_threshold_is_within_a_standard_error_of_the_best_there_is(rows: list[tuple[int, bool]]) -> None:

@@ -181,7 +181,7 @@ def test_a_text_that_only_resembles_an_export_stays_one_document(text: str) -> N
     assert (document.text, rejected) == (text, [])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.data())
 def test_any_mixture_of_export_lines_is_read_without_an_error(data: st.DataObject) -> None:
     lines = data.draw(st.sampled_from(ALL)).split("\n")
