@@ -100,6 +100,6 @@ def test_a_command_looks_for_garbage_rarely() -> None:
     try:
         gc.set_threshold(700, 10, 10)
         CliRunner().invoke(app, ["status", "--help"])
-        assert gc.get_threshold() == (100_000, 20, 20)
+        assert gc.get_threshold() == (50_000, 10, 10)
     finally:
         gc.set_threshold(*before)
