@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LOADED, untraced
+
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(path for package in ("labels", "trainer") for path in (ROOT / package).rglob("*.py"))
 SCRIPTS = sorted(path for folder in (".github", "seeds", "experiments") for path in (ROOT / folder).rglob("*.py"))
@@ -45,7 +47,7 @@ def parsed(path: Path) -> ast.Module:
 
 def run_tool(*command: str) -> None:
     # Where `labels`, `trainer` and `communique` lie in a checkout.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "trainer/_door")])}
+    environment = untraced() | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "trainer/_door")])}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -92,18 +94,15 @@ def test_importing_the_packages_loads_no_heavy_library() -> None:
     )
     names = [name for name in map(name_of, MODULES) if not name.startswith((*skipped, *lazy))]
     code = f"import sys; [__import__(name) for name in {names!r}]; print(*sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=untraced(), stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.slow
-def test_collecting_the_tests_loads_no_heavy_library() -> None:
+def test_collecting_the_tests_loads_no_heavy_library(pytestconfig: pytest.Config) -> None:
     """`tests.lazy` shows how a test module names one without importing it."""
     heavy = HEAVY | {"onnxruntime", "optuna", "peft", "scipy.stats", "skops"}
-    report = f"print('\\nloaded:', *sorted({heavy!r} & set(sys.modules)))"
-    code = f"import sys, pytest; assert not pytest.main(['--collect-only', '-qqq', 'tests']); {report}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+    assert heavy & pytestconfig.stash[LOADED] == set()
 
 
 # -- sizes and names

@@ -55,11 +55,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
             ids = [json.loads(line)["sentence_id"] for line in lines]
             known = store.documents.resolve(ids)
-            own = path.parent / file.name
-            own.write_text(
-                "".join(line for line, one in zip(lines, ids, strict=True) if one in known), encoding="utf-8"
-            )
-            import_file(store, own, book)
+            kept = [line for line, identifier in zip(lines, ids, strict=True) if identifier in known]
+            if kept:
+                own = path.parent / file.name
+                own.write_text("".join(kept), encoding="utf-8")
+                import_file(store, own, book)
     return path
 
 

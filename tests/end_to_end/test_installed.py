@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import untraced
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +31,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     what = ["-e", str(ROOT)] if request.param == "editable" else [str(ROOT)]
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-compile", "--force-reinstall"]
     install = [*pip, "install", *options, *what]
-    subprocess.run(install, check=True, capture_output=True)
+    subprocess.run(install, env=untraced(), check=True, capture_output=True)
     return scripts
 
 

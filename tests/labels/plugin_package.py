@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.conftest import untraced
+
 
 def install_plugin(folder: Path, name: str, group: str, entries: Mapping[str, str], modules: Mapping[str, str]) -> Path:
     """Build and install a package; put the folder that is returned on sys.path (or PYTHONPATH) to see its plug-ins.
@@ -30,8 +32,15 @@ def install_plugin(folder: Path, name: str, group: str, entries: Mapping[str, st
         f"[tool.hatch.build.targets.wheel]\nonly-include = [{files}]\n",
         encoding="utf-8",
     )
-    options = ["--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    options = [
+        "--quiet",
+        "--no-compile",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "--disable-pip-version-check",
+    ]
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=untraced(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return target

@@ -165,13 +165,12 @@ def test_two_processes_leave_one_run_that_is_as_good_as_that_of_one(
 def test_what_two_processes_refuse_is_said_once(isolated: Path, tiny_encoder: Path) -> None:
     arguments = _experiment(isolated, tiny_encoder)
     before = {path.name for path in isolated.iterdir()}
-    refused = _two_processes(
-        isolated, COMMUNIQUE, *arguments, "--out", "out",
+    refused = _run(
+        isolated, *TORCHRUN, COMMUNIQUE, *arguments, "--out", "out",
         "--set", "model.keep_layers=9", "--set", "tracking.enabled=false",
     )  # fmt: skip
-    assert 0 not in [code for code, _ in refused]
-    said = "".join(printed for _, printed in refused)
-    assert said.count("model.keep_layers = 9: the encoder has only 3 layers") == 1
+    assert refused.returncode != 0
+    assert refused.stderr.count("model.keep_layers = 9: the encoder has only 3 layers") == 1
     assert {path.name for path in isolated.iterdir()} == before
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from labels.errors import TrackingError
+from tests.conftest import untraced
 from tests.lazy import Lazy
 from tests.trainer.cli.test_commands import run
 from tests.trainer.conftest import MakeExperiment
@@ -170,7 +171,7 @@ def server(isolated: Path, mlflow_template: Path) -> Iterator[tuple[str, int]]:
     options = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
     command = [sys.executable, "-m", "mlflow", "server", *place, *options]
     # Without the processes for MLflow's own jobs, which each import MLflow again.
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = untraced() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (isolated / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=isolated, env=environment, stdout=log, stderr=log, start_new_session=True
