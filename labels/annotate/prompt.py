@@ -153,6 +153,8 @@ def _show(item: Item, session: Session, say: Say) -> None:
         say(f"    {item.news}")
     if item.previous is not None:
         say(f"    label again: {item.reason}; earlier labels: {named(item.previous)}")
+    if item.asked:
+        say(f"    decide on {named(item.asked)} only; these labels stay: {named(item.kept)}")
     # Only one sentence of context on each side, because screen readers read everything aloud.
     for sentence in item.context.before[-1:]:
         say(f"    … {sentence.text}")
@@ -172,7 +174,9 @@ def _show(item: Item, session: Session, say: Say) -> None:
 
 
 def _menu(codebook: Codebook, session: Session) -> str:
-    labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items())
+    item = session.current()
+    asked = (item.asked if item else ()) or codebook.label_names
+    labels = "  ".join(f"[{key}] {name}" for key, name in codebook.keys.items() if name in asked)
     more = f"  [{BY_NAME}name] {len(codebook.keyless)} more labels" if codebook.keyless else ""
     several = "" if codebook.exclusive else " (type several keys to choose several labels)"
     others = "  ".join(f"[{key}] {what}" for key, what in _other_keys(codebook, session).items())

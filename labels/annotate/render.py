@@ -83,6 +83,8 @@ def remarks(item: Item, note: str) -> Text:
     if item.previous is not None:
         why = f"Label again ({item.reason}). " if item.reason else "Label again. "
         lines.append(ShownText(f"{why}Earlier labels: {named(item.previous)}", style="magenta"))
+    if item.asked:
+        lines.append(ShownText(f"Decide on {named(item.asked)} only. These labels stay: {named(item.kept)}", "magenta"))
     lines += [ShownText(_opinion(opinion), style="cyan") for opinion in item.opinions]
     if item.decision is not None:
         lines.append(ShownText(f"Your earlier decision: {in_words(item.decision, item.reading)}", style="green"))
@@ -104,7 +106,8 @@ def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: st
     The chosen labels are also listed above the columns, because some columns may be out of view.
     """
     keys = codebook.shown_keys
-    cells = [_choice(keys[name], name, item, name in chosen) for name in codebook.labels_beginning(beginning)]
+    names = [name for name in codebook.labels_beginning(beginning) if name in (item.asked or codebook.label_names)]
+    cells = [_choice(keys[name], name, item, name in chosen) for name in names]
     if not cells:
         return ShownText(f"No label's name begins with '{beginning}'.", style="bold red")
     if len(cells) <= _MANY_LABELS:

@@ -56,7 +56,9 @@ class Item:
     codebook. `suggestion` is None if the sentence has no score or the suggestion is withheld. `previous` (the earlier
     labels) and `reason` are set for sentences that are labelled again, `opinions` (the others' decisions and notes)
     for adjudication. `news` reports events since the previous sentence was shown. `undone` is true if the annotator
-    undid their last decision: the draft is shown, even an empty one, and not the decision that stands again.
+    undid their last decision: the draft is shown, even an empty one, and not the decision that stands again. `asked`
+    are the only labels to decide on if the codebook added labels, and `kept` the labels that stay; without `asked`, all
+    labels are to be decided.
     """
 
     sentence: Sentence
@@ -72,6 +74,8 @@ class Item:
     opinions: tuple[Opinion, ...] = ()
     news: str = ""
     undone: bool = False
+    asked: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def named(labels: Iterable[str]) -> str:

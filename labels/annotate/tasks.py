@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from labels.annotate.session import Item, Session, named
 from labels.codebook.schema import Codebook
-from labels.errors import DecidedMeanwhileError
+from labels.errors import CodebookError, DecidedMeanwhileError
 from labels.gold import ASKED_AGAIN, not_undone, resolve, standing
 from labels.records import Annotation, EventKind
 from labels.sampling.drawing import DrawRequest
@@ -88,13 +88,50 @@ class LabellingSession(Session):
         suggestion = self._suggestion(identifier)
         decision = self._standing.get(identifier)
         offered = identifier in self._again and decision is not None and decision.state == "skipped"
+        asked, kept = self._new_labels(identifier) if draw.strategy == "relabel" else ((), ())
         return replace(
             self._make_item(identifier),
+            asked=asked,
+            kept=kept,
             news=_SKIPPED if offered else "",
             suggestion=None if suggestion is None or suggestion.blind else suggestion,
             previous=drawn.previous,
             reason=drawn.stratum if draw.strategy == "relabel" else "",
         )
+
+    def _new_labels(self, identifier: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The labels that the codebook added and that are undecided on a sentence, and the labels that stay.
+
+        Both are empty if anything else is undecided, or if it is unclear which labels stay.
+        """
+        own = {draw.id for draw in self._draws.values()}
+        events = [event for event in self._store.events.all(sentence_ids=[identifier]) if event.draw_id not in own]
+        stands = standing(events)
+        verdict = stands.adjudications.get(identifier) or stands.annotations.get((identifier, self._annotator))
+        found = [verdict] if verdict is not None else list(stands.annotations.values())
+        readings = {self._read(one) for one in found if one.state == "reviewed"}
+        reading = readings.pop() if len(readings) == 1 else None
+        if reading is None or self._codebook.exclusive or not reading.undecided:
+            return (), ()
+        added = {name for one in found for name in self._reader.added(one.codebook_hash)}
+        return (reading.undecided, reading.labels) if added.issuperset(reading.undecided) else ((), ())
+
+    def review(self, labels: Iterable[str], note: str = "") -> None:
+        """Record `labels`, with the labels that stay if only new labels are asked.
+
+        Raises:
+            CodebookError: see `Session.review`; also if a label is neither asked nor kept.
+        """
+        item = self.current()
+        chosen = tuple(labels)
+        if item is not None and item.asked:
+            if others := set(chosen) - {*item.asked, *item.kept}:
+                raise CodebookError(
+                    f"Only {named(item.asked)} is asked here; the other labels stay as they are ({named(item.kept)}). "
+                    f"Remove {named(sorted(others))}."
+                )
+            chosen = (*item.kept, *(label for label in chosen if label in item.asked))
+        super().review(chosen, note)
 
     def _suggestion(self, identifier: str) -> Suggestion | None:
         if self._suggester is None:

@@ -122,6 +122,9 @@ def codebook_migrate(
     retire: Annotated[list[str] | None, typer.Option("--retire", metavar="OLD", help="Remove a label.")] = None,
     add: Annotated[list[str] | None, typer.Option("--add", metavar="NEW", help="Add a label.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Record the steps; otherwise, nothing is written.")] = False,
+    coders: Annotated[
+        int, typer.Option("--coders", min=1, help="Number of annotators who label each undecided sentence again.")
+    ] = 1,
     store: StoreOption = None,
 ) -> None:
     """Record changes of labels, so that old annotations can be read under the new version of a codebook."""
@@ -141,7 +144,7 @@ def codebook_migrate(
         if not apply:
             console.print("Nothing is written yet. To record the steps, repeat the command with --apply.")
             return
-        queued = apply_migration(opened, plan)
+        queued = apply_migration(opened, plan, coders=coders)
     _print_applied(plan, queued, place, new)
 
 

@@ -164,6 +164,11 @@ class VersionReader:
             self._routes[codebook_hash] = route(self._edges, self.canonical(codebook_hash), self.canonical(self._hash))
         return self._routes[codebook_hash]
 
+    def added(self, codebook_hash: str) -> tuple[str, ...]:
+        """The labels that the changes from a version to this reader's version added."""
+        steps = (step for edge in self.route(codebook_hash) or () for step in edge.steps)
+        return tuple(name for step in steps if step.kind == "add" for name in step.new)
+
     def check_readable(self, annotations: Iterable[Annotation]) -> None:
         """Check that recorded changes connect the versions of all annotations with this reader's version.
 

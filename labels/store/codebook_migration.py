@@ -125,8 +125,8 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
     )
 
 
-def apply_migration(store: Store, plan: MigrationPlan) -> int:
-    """Record both versions and the steps, and queue the undecided sentences to be labelled again.
+def apply_migration(store: Store, plan: MigrationPlan, *, coders: int = 1) -> int:
+    """Record both versions and the steps, and queue the undecided sentences for `coders` annotators to label again.
 
     Applying a plan a second time, for example after an interruption, adds only the missing entries.
 
@@ -140,7 +140,7 @@ def apply_migration(store: Store, plan: MigrationPlan) -> int:
     for edge in plan.edges:
         steps = tuple(step.to_json() for step in edge.steps)
         store.codebooks.add_migration(CodebookMigration(edge.old_hash, edge.new_hash, steps, now()))
-    return store.relabelling.add(plan.relabel, source="migrate")
+    return store.relabelling.add(plan.relabel, source="migrate", coders=coders)
 
 
 def _adopted(

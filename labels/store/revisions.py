@@ -250,6 +250,11 @@ def _to_0007(op: Operations) -> None:
     op.create_table("windows", Column("id", _ID, primary_key=True), *columns)
 
 
+def _to_0008(op: Operations) -> None:
+    """Add the number of annotators who label a queued sentence again."""
+    op.add_column("relabelling", Column("coders", Integer, nullable=False, server_default="1"))
+
+
 REVISIONS = {
     "0002": _to_0002,
     "0003": _to_0003,
@@ -257,5 +262,6 @@ REVISIONS = {
     "0005": _to_0005,
     "0006": _to_0006,
     "0007": _to_0007,
+    "0008": _to_0008,
 }
 """Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""

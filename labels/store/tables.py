@@ -144,6 +144,8 @@ relabelling = Table(
     *keys(seq=Integer),
     Column("sentence_id", _ID, nullable=False, index=True),
     *filled(source=String(40), reason=Text, previous=_Tuple, after_seq=Integer, created_at=_MOMENT),
+    # The number of annotators from whose draws such decisions must stand.
+    Column("coders", Integer, nullable=False, server_default="1"),
 )
 
 reservations = Table(

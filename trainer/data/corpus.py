@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from labels.agreement.report import agreement
 from labels.codebook.schema import Codebook, load_codebook, names_stored
-from labels.errors import ColumnError, ExperimentError, InputError, counted
+from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
-from labels.gold import Resolution, resolve
+from labels.gold import resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
-from labels.settings import command, relabel_command
+from labels.settings import command
 from labels.store import Store
 from labels.text.documents import read_documents
 from labels.text.sentences import split_sentences
+from trainer.data.caveats import only_undecided, resolution_notes
 from trainer.data.columns import Labelling, build_examples, read_texts
 from trainer.data.splits import make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
 class Gold:
     """Examples with their gold labels, and notes on excluded sentences and on annotations made under other versions.
 
-    `aliases` maps other ids of examples, which occur in older files, to their ids.
+    `aliases` maps other ids of examples, which occur in older files, to their ids. `undecided` is the number of
+    sentences that a change of the codebook left undecided.
     """
 
     examples: list[Example]
     notes: tuple[str, ...]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    undecided: int = 0
 
 
 def source_examples(
@@ -65,6 +68,8 @@ def source_examples(
     else:
         with Store(store, create=False) as opened:
             gold, name, place = store_examples(opened, codebook, named), opened.name, opened.name
+            if not gold.examples and gold.undecided:
+                raise ExperimentError(only_undecided(opened, codebook, gold.undecided))
     if not gold.examples:
         label = command("label", "--annotator", "YOUR_NAME", store=place, codebook=reference)
         raise ExperimentError(f"{name}: no sentence has agreed labels yet. Label sentences with `{label}`.")
@@ -144,7 +149,8 @@ def _gold_examples(
         for s in ordered
         if s.id in resolution.gold
     ]
-    return Gold(examples, tuple(_resolution_notes(resolution, codebook, store.name if store else "")))
+    notes = tuple(resolution_notes(resolution, codebook, store.name if store else ""))
+    return Gold(examples, notes, undecided=len(resolution.undecided))
 
 
 def _draws(events: Iterable[Annotation]) -> dict[str, str]:
@@ -156,29 +162,6 @@ def _draws(events: Iterable[Annotation]) -> dict[str, str]:
         elif event.event == "annotate" and event.strategy:
             drawn.setdefault(event.sentence_id, event.strategy)
     return drawn
-
-
-def _resolution_notes(resolution: Resolution, codebook: Codebook, store: str) -> Iterator[str]:
-    """Yield the caveats about excluded sentences and annotations made under other versions."""
-    version = f"{codebook.name} {codebook.version}"
-    for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
-        if left_out:
-            whose = counted(len(left_out), "sentence was left out: its", "sentences were left out: their")
-            yield f"{whose} annotators {what}"
-    if outside := len(resolution.not_sentences):
-        whose = counted(outside, "sentence was left out: its", "sentences were left out: their")
-        yield f"{whose} annotators marked {'it' if outside == 1 else 'them'} as not a sentence"
-    if resolution.undecided:
-        following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
-        yield (
-            f"{counted(len(resolution.undecided), 'sentence')} must be relabelled under codebook {version}: "
-            f"run `{following}`"
-        )
-    if resolution.migrated:
-        yield f"{resolution.migrated} annotations were converted to codebook {version} using the recorded label changes"
-    if resolution.reworded:
-        made = f"{resolution.reworded} annotations were made"
-        yield f"{made} under another wording of codebook {version} with the same labels"
 
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from labels.records import RANDOM_STRATEGIES, RETESTS, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
 from labels.store.events import insert_draw
-from labels.store.queues.relabelling import count_standing, held_by_another, labelled_again
+from labels.store.queues.relabelling import asked_of_several, count_standing, held_by_another, labelled_again
 from labels.store.queues.waiting import decided_on
 from labels.store.texts.overlaps import is_replaced
 
@@ -250,6 +250,8 @@ def _held_by_others(connection: sa.Connection, draw: Draw) -> bool:
     """Whether a sentence of the draw is reserved for another annotator."""
     held = tables.reservations
     query = sa.select(held.c.sentence_id).where(held.c.annotator != draw.annotator)
+    if draw.strategy == "relabel":
+        query = query.where(~asked_of_several(held.c.sentence_id))
     return _any_among(connection, query, held.c.sentence_id, (item.sentence_id for item in draw.items))
 
 
@@ -308,7 +310,8 @@ def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
     if draw.strategy == "skipped":
         query = query.where(~decided_on(items.c.sentence_id))
     if draw.strategy not in SHARED - ALONE:
-        query = query.where(~held_by_another(items.c.sentence_id, draw.annotator))
+        free = ~held_by_another(items.c.sentence_id, draw.annotator)
+        query = query.where(sa.or_(free, asked_of_several(items.c.sentence_id)) if draw.strategy == "relabel" else free)
     return list(connection.execute(query).scalars())
 
 

@@ -22,7 +22,7 @@ class QueuedSentence(NamedTuple):
 class Relabelling(Part):
     """The part of the store with the queue of sentences to be labelled again."""
 
-    def add(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str) -> int:
+    def add(self, entries: Iterable[tuple[str, str, tuple[str, ...]]], *, source: str, coders: int = 1) -> int:
         """Queue sentences (id, reason, current labels) that are not waiting yet.
 
         The first annotator who draws with the strategy "relabel" gets the sentences. An entry is done once its
@@ -30,6 +30,7 @@ class Relabelling(Part):
 
         Args:
             source: name of the process that queues the sentences, such as "migrate".
+            coders: number of annotators who label each sentence again, independently of each other.
 
         Returns:
             The number of sentences added to the queue.
@@ -40,7 +41,7 @@ class Relabelling(Part):
             # Only a later review completes the entry: the sentence may have been labelled again before.
             last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one()
             new = {entry[0]: QueuedSentence(*entry) for entry in entries if entry[0] not in waiting}
-            shared = {"source": source, "after_seq": last, "created_at": now()}
+            shared = {"source": source, "after_seq": last, "created_at": now(), "coders": coders}
             rows = [entry._asdict() | shared for entry in new.values()]
             if rows:
                 connection.execute(sa.insert(table), rows)
@@ -60,7 +61,8 @@ def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int
     query = sa.select(table.c.sentence_id, table.c.reason, table.c.previous)
     query = query.where(~labelled_again(), ~tables.is_removed(table.c.sentence_id)).order_by(table.c.seq)
     if annotator is not None:
-        query = query.where(~held_by_another(table.c.sentence_id, annotator), _answers(annotator) <= 0)
+        free = sa.or_(table.c.coders > 1, ~held_by_another(table.c.sentence_id, annotator))
+        query = query.where(free, _answers(annotator) <= 0)
     if limit is not None:
         query = query.limit(limit)
     return [QueuedSentence(*row) for row in connection.execute(query)]
@@ -77,16 +79,24 @@ def held_by_another(sentence_id: sa.ColumnElement[str], annotator: str) -> sa.Ex
     )
 
 
-def labelled_again() -> sa.Exists:
-    """Condition on an entry of `relabelling`: a later decision from a "relabel" draw stands, which is not a skip."""
+def labelled_again() -> sa.ColumnElement[bool]:
+    """Condition on an entry of `relabelling`: enough later decisions from "relabel" draws stand, without skips."""
     entries, decisions, events, draws = tables.relabelling, tables.decisions, tables.events, tables.draws
-    return (
-        sa.exists()
+    coders = (
+        sa.select(sa.func.count(decisions.c.annotator.distinct()))
         .where(decisions.c.sentence_id == entries.c.sentence_id, decisions.c.seq > entries.c.after_seq)
         .where(events.c.seq == decisions.c.seq, draws.c.id == events.c.draw_id, draws.c.strategy == "relabel")
         .where(decisions.c.state != "skipped")
         .correlate(entries)
+        .scalar_subquery()
     )
+    return coders >= entries.c.coders
+
+
+def asked_of_several(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
+    """Condition: several annotators label the queued sentence again, also at the same time."""
+    entries = tables.relabelling
+    return sa.exists().where(entries.c.sentence_id == sentence_id, entries.c.coders > 1)
 
 
 def _answers(annotator: str) -> sa.ScalarSelect[int]:

@@ -1,0 +1,55 @@
+"""What the gold of a store leaves out, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labels.codebook.reading import VersionReader
+from labels.codebook.schema import Codebook
+from labels.errors import counted
+from labels.gold import Resolution, resolve
+from labels.settings import relabel_command
+from labels.store import Store
+
+
+def resolution_notes(resolution: Resolution, codebook: Codebook, store: str) -> Iterator[str]:
+    """Yield the caveats about excluded sentences and annotations made under other versions."""
+    version = f"{codebook.name} {codebook.version}"
+    for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
+        if left_out:
+            whose = counted(len(left_out), "sentence was left out: its", "sentences were left out: their")
+            yield f"{whose} annotators {what}"
+    if outside := len(resolution.not_sentences):
+        whose = counted(outside, "sentence was left out: its", "sentences were left out: their")
+        yield f"{whose} annotators marked {'it' if outside == 1 else 'them'} as not a sentence"
+    if resolution.undecided:
+        following = relabel_command(store=store, codebook=f"{codebook.name}@{codebook.hash}")
+        yield (
+            f"{counted(len(resolution.undecided), 'sentence')} must be relabelled under codebook {version}: "
+            f"run `{following}`"
+        )
+    if resolution.migrated:
+        yield f"{resolution.migrated} annotations were converted to codebook {version} using the recorded label changes"
+    if resolution.reworded:
+        made = f"{resolution.reworded} annotations were made"
+        yield f"{made} under another wording of codebook {version} with the same labels"
+
+
+def only_undecided(store: Store, codebook: Codebook, undecided: int) -> str:
+    """Why the store has no gold under a new codebook version, how to get gold, and what still trains."""
+    history, events = store.codebooks.history(), store.events.all()
+    reader = VersionReader(codebook, history)
+    made = {event.codebook_hash for event in events if event.event != "undo"}
+    new = sorted({name for one in made for name in reader.added(one)})
+    why = f"nobody has decided on the new labels {', '.join(new)}" if new else "a change of the codebook left them open"
+    again = relabel_command(store=store.name, codebook=f"{codebook.name}@{codebook.hash}")
+    message = (
+        f"{store.name}: no sentence has gold under codebook '{codebook.name}' {codebook.version}: on "
+        f"{counted(undecided, 'labelled sentence')}, {why}. Label again with `{again}`."
+    )
+    older = [history.versions[one] for one in made if one in history.versions and one != codebook.hash]
+    for book in older:
+        if resolve(events, book, history).gold:
+            reference = f"{book.name}@{book.hash}"
+            return f"{message} Until then, train under version {book.version}: add `--set data.codebook={reference}`."
+    return message
