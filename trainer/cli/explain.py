@@ -53,12 +53,14 @@ def explain(
     found = model.explain(texts, labels=labels, top_k=top_k)
     if as_json:
         for text, own in zip(texts, found, strict=True):
-            write_out(json.dumps({"text": text, "explanations": [asdict(one) for one in own]}) + "\n")
+            write_out(
+                json.dumps({"text": text, "explanations": [asdict(one) for one in own]}, ensure_ascii=False) + "\n"
+            )
         return
     probabilities = model.predict_proba(texts)
     for text, own, row in zip(texts, found, probabilities, strict=True):
         _print_sentence(model, text, own, row)
-    console.print("+ speaks for the label, - against it; more signs, more weight. ", style="dim")
+    console.print("+ speaks for the label, - against it; more signs mean more weight.", style="dim")
 
 
 def _print_sentence(model: Model, text: str, explanations: Sequence[Explanation], row: Sequence[float]) -> None:
@@ -71,7 +73,7 @@ def _print_sentence(model: Model, text: str, explanations: Sequence[Explanation]
         console.print(marked(text, explanation))
         error = f", error {explanation.delta:+.2f}" if abs(explanation.delta) >= 0.005 else ""
         console.print(
-            f"logit {explanation.logit:.2f} = {explanation.bias:.2f} without these words {words:+.2f} by words{error} "
+            f"logit {explanation.logit:.2f} = {explanation.bias:.2f} without the words {words:+.2f} from them{error} "
             f"({explanation.method})\n",
             style="dim",
         )

@@ -259,7 +259,7 @@ def test_a_sentence_is_explained_by_keyboard(page: Any) -> None:
     assert page.locator(".why-text").inner_text() == SENTENCES[0]
     assert page.evaluate("document.activeElement.textContent") == "Why?"
     assert "aid (the sentence has this label)" in page.inner_text(".why")
-    assert "solid line speaks for the label" in page.inner_text(".why")
+    assert "Solid line: speaks for the label" in page.inner_text(".why")
     strongest = page.locator(".why-text mark.strong").first
     number = strongest.get_attribute("title")
     assert f"{strongest.inner_text()} {number}" in page.inner_text(".why")

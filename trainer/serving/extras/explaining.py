@@ -1,7 +1,8 @@
 """Explanations for requests: computed one after another on a thread of their own, while no prediction is waiting.
 
 An explanation of a model with an encoder takes as long as dozens of predictions, so it is computed in slices. Before
-each slice it waits until the server has been idle for a moment, though never longer than `_LONGEST_WAIT`.
+each slice it waits until the server has been idle for a moment. On a server that is never idle, explanations take at
+most a tenth of the time, so that they slow predictions little and still come to an end.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ MAX_LABELS = 3
 """Maximum number of labels that are explained per text: the most probable ones."""
 MAX_WAITING = 64
 """Maximum number of texts that are explained or wait; further requests are refused."""
-_IDLE, _LONGEST_WAIT, _POLL = 0.02, 0.5, 0.002
+_IDLE, _LONGEST_WAIT, _POLL = 0.05, 0.5, 0.002
+"""Seconds without a prediction that count as idle; longest wait for them after a short slice; time between looks."""
+_SHARE = 9
+"""After a longer slice, the longest wait is this multiple of the slice's duration."""
 _SECONDS_A_TEXT = 1.0
 
 Explain = Callable[[str, Sequence[str], Pause], list[Explanation]]
@@ -38,7 +42,7 @@ class _Turn:
     busy: Callable[[], bool]
     deadline: float
     ended: bool = False
-    started: bool = False
+    resumed: float | None = None
 
     def pause(self) -> None:
         """Wait for predictions.
@@ -48,16 +52,17 @@ class _Turn:
             _EndedError: the client has gone.
         """
         begin = idle_since = time.monotonic()
+        longest = max(_LONGEST_WAIT, 0.0 if self.resumed is None else _SHARE * (begin - self.resumed))
         while True:
             now = time.monotonic()
             if self.ended:
                 raise _EndedError
             if now > self.deadline:
-                raise DeadlineError(started=self.started)
+                raise DeadlineError(started=self.resumed is not None)
             if self.busy():
                 idle_since = now
-            if now - idle_since >= _IDLE or now - begin >= _LONGEST_WAIT:
-                self.started = True
+            if now - idle_since >= _IDLE or now - begin >= longest:
+                self.resumed = now
                 return
             time.sleep(_POLL)
 

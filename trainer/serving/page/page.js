@@ -323,7 +323,7 @@ function whyPart(element) {
   const button = make("button", "", "Why?"), place = make("div", "why");
   place.setAttribute("role", "status");
   button.type = "button";
-  if (element.why) place.replaceChildren(...element.why);
+  if (element.why && element.whyFor === String(assigned(element.sentence))) place.replaceChildren(...element.why);
   button.addEventListener("click", () => explain(element, button, place));
   return make("div", "explained", button, place);
 }
@@ -336,6 +336,7 @@ async function explain(element, button, place) {
     if (!state.health.exclusive) body.thresholds = state.thresholds;
     const content = await ask("predict", body), text = element.sentence.text;
     element.why = [...content.predictions[0].explanations.flatMap(found => explanation(text, found, content.predictions[0].labels)), whyLegend()];
+    element.whyFor = String(content.predictions[0].labels);
     place.replaceChildren(...element.why);
   } catch (error) {
     place.textContent = error.message;
@@ -378,8 +379,8 @@ function strongestWords(found, characters) {
 }
 
 function whyLegend() {
-  return make("p", "soft", make("mark", "for strong", "solid line"), " speaks for the label, ", make("mark", "against strong", "dashed line"),
-    " against it; the thicker, the more. The numbers describe this model, not the world: they are shares of its score, and no proof.");
+  return make("p", "soft", make("mark", "for strong", "Solid line"), ": speaks for the label. ", make("mark", "against strong", "Dashed line"),
+    ": speaks against it. A thicker line means more weight. The weights add up to the model's score; they do not show that the label is right.");
 }
 
 // -- corrections, if the server accepts them

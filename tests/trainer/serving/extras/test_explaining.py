@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -112,7 +113,24 @@ def test_predictions_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_busy_server_does_not_starve_explanations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explaining, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(explaining, "_SHARE", 0)
     assert len(run(lambda: Explainer(explain, lambda: True).explain(["a"], [["x"]], seconds=20))) == 1
+
+
+def test_on_a_busy_server_explanations_take_a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+
+    monkeypatch.setattr(explaining, "time", SimpleNamespace(monotonic=lambda: clock, sleep=sleep))
+    turn = explaining._Turn(lambda: True, deadline=100.0)
+    turn.pause()
+    assert clock == pytest.approx(0.5, abs=0.01)
+    clock += 1.0  # a slice
+    turn.pause()
+    assert clock == pytest.approx(10.5, abs=0.01)
 
 
 def test_late_explanations_are_refused() -> None:
