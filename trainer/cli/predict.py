@@ -14,6 +14,7 @@ from labels.cli.terminal import (
     TextColumnOption,
     TextsOption,
     console,
+    error_console,
     share_bar,
 )
 from labels.errors import InputError, counted
@@ -61,6 +62,14 @@ def predict(
         str, typer.Option("--store", help="Label the sentences of this label store instead of files.", metavar="STORE")
     ] = "",
     workers: Annotated[int, typer.Option("--workers", help="Number of processes, each with the model.")] = 1,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="Where to predict: on this machine, or on a Ray cluster."),
+    ] = "local",
+    address: Annotated[
+        str,
+        typer.Option("--address", help="Address of a running Ray cluster \\[default: RAY_ADDRESS, or this machine]."),
+    ] = "",
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin again instead of continuing an interrupted run.")
     ] = False,
@@ -93,11 +102,15 @@ def predict(
                 by=by,
                 store=store or None,
                 workers=workers,
+                engine=engine,
+                address=address or None,
                 restart=restart,
                 watch=lambda progress: show(progress.share, _pace(progress)),
             )
     except Interrupted as stopped:
-        console.print(f"Interrupted. {stopped.sentences:,} sentences are kept: the same command continues after them.")
+        error_console.print(
+            f"Interrupted. {stopped.sentences:,} sentences are kept: the same command continues after them."
+        )
         raise typer.Exit(_STOPPED) from None
     print_predicted(report, read_manifest(folder), output, texts)
     if by == "document":

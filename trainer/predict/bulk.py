@@ -35,6 +35,8 @@ from trainer.predict.writing import (
 )
 
 By = Literal["sentence", "document"]
+Engine = Literal["local", "ray"]
+Watch = Callable[[Progress], object]
 PROCESS_FROM = 4 << 20
 """Size of the input in bytes from which a second process splits and renders; starting it takes a second."""
 
@@ -72,8 +74,10 @@ def predict_files(
     by: By = "sentence",
     store: str | Path | None = None,
     workers: int = 1,
+    engine: Engine = "local",
+    address: str | None = None,
     restart: bool = False,
-    watch: Callable[[Progress], object] | None = None,
+    watch: Watch | None = None,
 ) -> PredictReport:
     """Predict every sentence of the inputs and write one row per sentence. An incomplete output is never left behind.
 
@@ -94,6 +98,8 @@ def predict_files(
         by: "document" also writes `STEM.documents.SUFFIX` with one row per document (`outcome.document_row`).
         store: predict the sentences to label in this label store.
         workers: number of processes with a model each; more than 1 needs the folder of the model.
+        engine: "ray" predicts on a Ray cluster; `output` is then a folder of Parquet files, see `cluster`.
+        address: address of the cluster; by default, RAY_ADDRESS, or Ray on this machine.
         restart: begin again instead of continuing an interrupted call.
         watch: called after each block.
 
@@ -103,22 +109,67 @@ def predict_files(
             was read, or the output cannot be written.
         Interrupted: Ctrl-C, after a block was finished.
     """
+    refuse_lone_string(inputs, "inputs")
     begun = time.perf_counter()
     options = Options(split, keep_boilerplate, keep_quotes, text_column, for_spreadsheet, texts, tuple(columns), by)
-    refuse_lone_string(inputs, "inputs")
     loaded, folder = open_model(model)
-    output, given = Path(output), list(inputs)
-    _check(options, output, given, store, workers, folder)
+    order = _Order(loaded, folder, tuple(inputs), Path(output), options, store, workers, restart)
+    if engine == "ray":
+        return _predict_on_ray(order, address, begun, watch)
+    return _predict_here(order, begun, watch)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The arguments of a call of `predict_files`; `folder` is the folder of the model, if it is known."""
+
+    model: Model
+    folder: Path | None
+    inputs: tuple[str | Path, ...]
+    output: Path
+    options: Options
+    store: str | Path | None
+    workers: int
+    restart: bool
+
+
+def _predict_here(order: _Order, begun: float, watch: Watch | None) -> PredictReport:
+    options, output, workers = order.options, order.output, order.workers
+    _check(order)
     with ExitStack() as stack:
-        found = stack.enter_context(found_store(store)) if store else find_corpus(given, output, texts, columns)
-        job = stack.enter_context(open_job(output, restart=restart))
-        described = _begin_or_continue(job, loaded, options, found)
+        store, texts = order.store, options.texts
+        found = (
+            stack.enter_context(found_store(store))
+            if store
+            else find_corpus(order.inputs, output, texts, options.columns)
+        )
+        job = stack.enter_context(open_job(output, restart=order.restart))
+        described = _begin_or_continue(job, order.model, options, found)
         kept_texts = stack.enter_context(closing(KeptTexts(texts, job))) if texts else None
-        source = found.source(described, Reading(text_column, options.columns), kept_texts.keep if kept_texts else None)
-        duties = _duties(output, options, found.files, Stamp.of(loaded))
-        crew = stack.enter_context(closing(_crew(duties, source.size, workers, folder)))
-        flow = Flow(loaded, crew, job, duties, kept_texts, remote=workers > 1)
+        reading = Reading(options.text_column, options.columns)
+        source = found.source(described, reading, kept_texts.keep if kept_texts else None)
+        duties = _duties(output, options, found.files, Stamp.of(order.model))
+        crew = stack.enter_context(closing(_crew(duties, source.size, workers, order.folder)))
+        flow = Flow(order.model, crew, job, duties, kept_texts, remote=workers > 1)
         return flow.run(source, len(found.files), begun, watch)
+
+
+def _predict_on_ray(order: _Order, address: str | None, begun: float, watch: Watch | None) -> PredictReport:
+    from trainer.predict.cluster import RayRun, check_cluster, check_output_folder
+
+    options, output = order.options, order.output
+    _check_ray(order)
+    check_cluster(address)
+    assert order.folder is not None
+    # The processes of a cluster have working folders of their own.
+    inputs = [Path(path).absolute() for path in order.inputs]
+    with ExitStack() as stack:
+        found = find_corpus(inputs, output, None, options.columns)
+        job = stack.enter_context(open_job(output, restart=order.restart, check=check_output_folder))
+        described = _begin_or_continue(job, order.model, options, found)
+        duties = _duties(output / "part.parquet", options, found.files, Stamp.of(order.model))
+        run = RayRun(job, duties, order.folder, order.workers)
+        return run.run(found.recorded(described), address, begun, watch)
 
 
 def open_model(model: Model | str | Path) -> tuple[Model, Path | None]:
@@ -136,29 +187,38 @@ def open_model(model: Model | str | Path) -> tuple[Model, Path | None]:
     return getattr(model, "model_", model), None
 
 
-def _check(
-    options: Options,
-    output: Path,
-    inputs: Sequence[str | Path],
-    store: str | Path | None,
-    workers: int,
-    folder: Path | None,
-) -> None:
+def _check(order: _Order) -> None:
+    options, output, texts = order.options, order.output, order.options.texts
     check_suffix(output, for_spreadsheet=options.for_spreadsheet)
-    texts = options.texts
     if texts is not None and output.resolve().is_relative_to(texts.resolve()):
         raise DataError(
             f"{output}: the folder {texts} is replaced as a whole. Choose another place with --out or --texts."
         )
-    if store and (inputs or options.columns or options.text_column or not options.split):
+    if order.store and (order.inputs or options.columns or options.text_column or not options.split):
         raise DataError(
             "--store predicts the sentences of the store as they are. Leave out the input files, --columns, "
             "--text-column and --no-split, or leave out --store."
         )
-    if workers < 1:
-        raise DataError(f"--workers {workers}: at least one process is needed. Pass a number from 1.")
-    if workers > 1 and folder is None:
+    _check_workers(order)
+    if order.workers > 1 and order.folder is None:
         raise DataError("workers: several processes must open the model. Save the model, and pass its folder.")
+
+
+def _check_ray(order: _Order) -> None:
+    _check_workers(order)
+    if order.output.suffix.lower() in (".csv", ".jsonl"):
+        raise DataError(f"{order.output}: --engine ray writes a folder of Parquet files. Leave out the file extension.")
+    if order.store or order.options.texts or order.options.for_spreadsheet:
+        raise DataError(
+            "--engine ray reads files and writes Parquet: leave out --store, --texts and --for-spreadsheet."
+        )
+    if order.folder is None:
+        raise DataError("engine: the machines of a cluster must open the model. Save the model, and pass its folder.")
+
+
+def _check_workers(order: _Order) -> None:
+    if order.workers < 1:
+        raise DataError(f"--workers {order.workers}: at least one process is needed. Pass a number from 1.")
 
 
 def _begin_or_continue(job: Job, model: Model, options: Options, found: Found) -> Mapping[str, Any]:

@@ -57,9 +57,13 @@ class Found:
         """The input in blocks, as it was described."""
         if self.store is not None:
             return StoreBlocks(self.store, Extent(described["sentences"], described["last"]), keep)
+        return FileBlocks(self.recorded(described), reading, keep)
+
+    def recorded(self, described: Mapping[str, Any]) -> list[InputFile]:
+        """The files as they were described."""
         # A file with the same content may have a new time of change.
         files = [InputFile(**one) for one in described["files"]]
-        return FileBlocks([replace(one, mtime_ns=Path(one.path).stat().st_mtime_ns) for one in files], reading, keep)
+        return [replace(one, mtime_ns=Path(one.path).stat().st_mtime_ns) for one in files]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,18 +151,19 @@ class Job:
 
 
 @contextmanager
-def open_job(output: Path, *, restart: bool = False) -> Iterator[Job]:
+def open_job(output: Path, *, restart: bool = False, check: Callable[[Path], object] = check_file) -> Iterator[Job]:
     """Open and lock the folder of a run, or create it. It is removed at the end if no block was finished.
 
     Args:
         restart: remove what an unfinished run has done.
+        check: checks that the output can be written.
 
     Raises:
         DataError: another process writes this output, the output cannot be written, or the folder is damaged.
     """
     folder = hidden_beside(output, "progress")
     if not folder.is_dir():
-        check_file(output)
+        check(output)
     with _locked(folder, output):
         if restart:
             with explained(output):

@@ -6,7 +6,7 @@ converted when all rows are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
@@ -130,24 +130,30 @@ class Writing:
         return pa.schema([*((name, types.get(name, text)) for name in self.columns), *kept])
 
 
-def to_parquet(draft: Path, path: Path) -> None:
-    """Convert an Arrow stream to a Parquet file, in memory for one row group."""
+def to_parquet(draft: Path, path: Path, metadata: Mapping[bytes, bytes] | None = None) -> None:
+    """Convert an Arrow stream to a Parquet file, in memory for one row group; `metadata` is stored in its schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with (
         pa.OSFile(str(draft), "rb") as source,
         pa.ipc.open_stream(source) as batches,
-        pq.ParquetWriter(path, batches.schema) as parquet,
+        pq.ParquetWriter(path, batches.schema.with_metadata(metadata)) as parquet,
     ):
         waiting: list[pa.RecordBatch] = []
         for batch in batches:
             waiting.append(batch)
             if sum(one.num_rows for one in waiting) >= _ROW_GROUP:
-                parquet.write_table(pa.Table.from_batches(waiting))
+                parquet.write_table(_together(waiting, metadata))
                 waiting = []
         if waiting:
-            parquet.write_table(pa.Table.from_batches(waiting))
+            parquet.write_table(_together(waiting, metadata))
+
+
+def _together(batches: Sequence[pa.RecordBatch], metadata: Mapping[bytes, bytes] | None) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_batches(batches).replace_schema_metadata(metadata)
 
 
 def check_suffix(output: Path, *, for_spreadsheet: bool) -> None:

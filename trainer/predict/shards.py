@@ -1,0 +1,147 @@
+"""Shards: the parts of a corpus that machines of a cluster predict, each a Parquet file of its own.
+
+A shard is a few blocks (`blocks`) of one or more files. It is written under another name first; a shard that has its
+name counts, so that its work can be repeated, and a later call can continue.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labels.output.table_files import json_lines
+from trainer.model.model import Model
+from trainer.predict.blocks import Block, FileBlocks
+from trainer.predict.desk import Desk, Duties, Split, in_batches
+from trainer.predict.inputs import InputFile
+from trainer.predict.outcome import Answers, PredictReport
+from trainer.predict.repeats import Repeats
+from trainer.predict.writing import to_parquet
+
+SHARD = 16
+"""Number of blocks in a shard: about 24,000 sentences."""
+PART = re.compile(r"part-(?P<group>\d{5})-(?P<shard>\d{5})\.parquet")
+META = b"communique"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that one task reads: several small files, or one large file.
+
+    `blocks` is the number of blocks in a shard, and `done` are the shards already written.
+    """
+
+    number: int
+    files: tuple[InputFile, ...]
+    blocks: int = SHARD
+    done: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some blocks of a group; `last` marks the last shard of its group."""
+
+    group: int
+    number: int
+    blocks: tuple[Block, ...]
+    last: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the file; names sort as the input is ordered."""
+        return f"part-{self.group:05}-{self.number:05}.parquet"
+
+
+def read_shards(group: Group, duties: Duties) -> Iterator[Shard]:
+    """Read the files of a group; yields the shards that are not written yet."""
+    waiting: list[Block] = []
+    number = 0
+    for block in FileBlocks(group.files, duties.reading).blocks({}, 0):
+        if len(waiting) == group.blocks:
+            if number not in group.done:
+                yield Shard(group.number, number, tuple(waiting), last=False)
+            number, waiting = number + 1, []
+        waiting.append(block)
+    if number not in group.done:
+        yield Shard(group.number, number, tuple(waiting), last=True)
+
+
+class ShardWriter:
+    """Predicts shards and writes them to a folder.
+
+    Args:
+        folder: the folder of the job; `parts`, `documents` and `rejects` in it get a file per shard.
+    """
+
+    def __init__(self, model: Model, duties: Duties, folder: Path) -> None:
+        self._model, self._duties, self._folder = model, duties, folder
+
+    def write(self, shard: Shard) -> int:
+        """Write a shard; returns its number of sentences."""
+        desk, repeats = Desk(self._duties), Repeats(len(self._model.labels))
+        report, left_out = PredictReport(), []
+        own = {"parts": [self._duties.sentences.start()], "documents": []}
+        if self._duties.documents:
+            own["documents"].append(self._duties.documents.start())
+        for block in shard.blocks:
+            split = desk.split(block)
+            plan = repeats.plan(split.keys)
+            fresh = in_batches(self._model, [split.texts[row] for row in plan.fresh])
+            probabilities = repeats.resolve(plan, fresh)
+            answers = Answers(probabilities, self._model.decide(probabilities))
+            rendered = desk.render(block.number, answers, 1, 1)
+            own["parts"].append(rendered.sentences)
+            own["documents"].append(rendered.documents)
+            _count(report, split, answers, self._model.labels, len(plan.fresh))
+            left_out += split.left_out
+        lines = json_lines({"file": one.file, "row": one.row, "reason": one.reason} for one in left_out)
+        self._replace("rejects", f"{shard.name}.jsonl", "".join(lines).encode())
+        meta = {"report": report.to_json(), "last": shard.last}
+        if self._duties.documents:
+            self._write_parquet("documents", shard.name, b"".join(own["documents"]), {})
+        # The sentences come last: with them, the shard counts.
+        self._write_parquet("parts", shard.name, b"".join(own["parts"]), meta)
+        return report.sentences
+
+    def _write_parquet(self, kind: str, name: str, stream: bytes, meta: Mapping[str, Any]) -> None:
+        made = self._fresh(kind)
+        draft = made.with_suffix(".arrow")
+        draft.write_bytes(stream)
+        to_parquet(draft, made, {META: json.dumps(meta).encode()})
+        draft.unlink()
+        made.replace(self._folder / kind / name)
+
+    def _replace(self, kind: str, name: str, content: bytes) -> None:
+        made = self._fresh(kind)
+        made.write_bytes(content)
+        made.replace(self._folder / kind / name)
+
+    def _fresh(self, kind: str) -> Path:
+        # Ray may run the work of a worker that seems dead twice.
+        return self._folder / kind / f".{uuid.uuid4().hex}.new"
+
+
+def _count(report: PredictReport, split: Split, answers: Answers, labels: Sequence[str], fresh: int) -> None:
+    report.documents += split.documents
+    report.sentences += len(answers.decisions)
+    report.repeated += len(answers.decisions) - fresh
+    report.boilerplate += split.boilerplate
+    report.assigned += Counter(dict(zip(labels, answers.decisions.sum(axis=0).tolist(), strict=True)))
+    for left in split.left_out:
+        report.reject(left.message)
+    for note in split.notes:
+        report.note(note)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What `ShardWriter` noted in the file of a shard: `report`, and whether it is the `last` of its group."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, Any] = json.loads(pq.read_schema(path).metadata[META])
+    return found
