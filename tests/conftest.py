@@ -37,7 +37,7 @@ settings.load_profile("patient")
 
 HEAVY_ROOMS = (
     *("api", "compatibility", "end_to_end", "seeds", "trainer/active", "trainer/classifiers", "trainer/cli"),
-    *("trainer/encoders", "trainer/model", "trainer/runs", "trainer/serving"),
+    *("trainer/encoders", "trainer/model", "trainer/predict", "trainer/runs", "trainer/serving"),
 )
 """Folders of tests that train and open models, run servers and whole commands, or read the whole starter corpus."""
 
