@@ -178,8 +178,8 @@ def _paragraphs(pages: Pages, join: _Joiner) -> Iterator[str]:
     edges: dict[Line, float] = {}
     for page in pages:
         edges |= _right_edges(page)
-        for line in page:
-            if paragraph and _begins(line, paragraph, edges, leading, on_same_page=paragraph[-1] in page):
+        for number, line in enumerate(page):
+            if paragraph and _begins(line, paragraph, edges, leading, on_same_page=number > 0):
                 yield join.text(paragraph)
                 paragraph = []
             paragraph.append(line)
