@@ -30,6 +30,9 @@ from serving import COLUMNS, COMMUNIQUE, TEXTS, Outcome, Server, closed_loop, st
 HEAD = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
+OFFICE = ("application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+
+
 def bodies(rng: random.Random) -> bytes:
     """A body that is no valid request, or only just."""
     text = "".join(rng.choice('{}[]",:\\u0\x00\x1b\u202e🕊e9-.nulltrue ') for _ in range(rng.randrange(400)))
@@ -106,11 +109,17 @@ async def _send(port: int, request: bytes) -> str:
     return status.group(1).decode() if status else "closed"
 
 
+def as_bytes(_: Any, value: Any) -> bytes:
+    """The body of a file, which schemathesis generates as bytes or as a string."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+
 def schema_attacks(url: str, count: int) -> Counter[str]:
     """Send requests that schemathesis generates from the OpenAPI document; returns the numbers of answers by status."""
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
 
+    schemathesis.serializer(*OFFICE)(as_bytes)
     schema, found = schemathesis.openapi.from_url(f"{url}/openapi.json"), Counter[str]()
     operations = [result.ok() for result in schema.get_all_operations()]
     for operation in operations:
@@ -170,11 +179,13 @@ def main() -> None:
         ]
         for thread in threads:
             thread.start()
-        found = schema_attacks(f"http://127.0.0.1:{port}", options.requests // 2)
-        found += asyncio.run(raw_attacks(port, options.requests - found.total()))
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            found = schema_attacks(f"http://127.0.0.1:{port}", options.requests // 2)
+            found += asyncio.run(raw_attacks(port, options.requests - found.total()))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
         after = asyncio.run(closed_loop(server, 1, 10.0, TEXTS))
         print(f"answers: {dict(sorted(found.items()))}")
         print(f"{'honest client':<14}{COLUMNS}")
