@@ -79,28 +79,23 @@ def test_the_leaderboard_shows_the_champion(demo: tuple[Path, str]) -> None:
     assert re.search(r"^finetune \*", finished.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_the_champion_tags_articles(demo: tuple[Path, str], tmp_path: Path, ending: str) -> None:
+def test_the_champion_tags_articles(demo: tuple[Path, str], tmp_path: Path) -> None:
     (tmp_path / "article.txt").write_text(ARTICLE)
-    output = tmp_path / f"tagged.{ending}"
+    output = tmp_path / "tagged.csv"
     finished = run_command(demo[0], "predict", CHAMPION, str(tmp_path / "article.txt"), "--out", str(output))
     assert finished.returncode == 0, finished.stderr
     assert "share line 1" in finished.stdout
-    rows = _read(output)
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file))
     assert [row["text"][:9] for row in rows] == ["Envoy lea", "The Danis", "Rain fell", "The media"]
     assert "aid_pledge" in rows[1]["labels"]
-    assert rows[2]["labels"] in ("", [])
+    assert rows[2]["labels"] == ""
     assert "ceasefire_call" in rows[3]["labels"]
     for row in rows:
         assert ARTICLE[int(row["start"]) : int(row["end"])] == row["text"]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            return list(csv.DictReader(file))
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
     import pyarrow.parquet as pq
 
     rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()

@@ -257,7 +257,8 @@ def _run_on_ray(experiment: Experiment, dataset: Dataset, jobs: Iterator[Job]) -
     ours = not ray.is_initialized()
     if ours:
         logging.getLogger("ray").setLevel(logging.ERROR)
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        # The dashboard's processes would take longer to start than many sweeps run.
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     try:
         gpus = min(1.0, ray.cluster_resources().get("GPU", 0) / workers)
         # A task whose process died is not repeated: it would most likely run out of memory again.
