@@ -279,6 +279,7 @@ def starter_corpus() -> Dataset:
     return load_dataset(experiment())
 
 
+@pytest.mark.slow
 def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjudicated(starter_corpus: Dataset) -> None:
     readings: dict[str, set[tuple[str, ...]]] = {}
     adjudicated: dict[str, tuple[str, ...]] = {}
@@ -302,6 +303,7 @@ def test_a_codebook_that_does_not_fit_the_starter_corpus_is_refused_with_the_rep
         load_dataset(experiment(data={"codebook": "mine.toml"}))
 
 
+@pytest.mark.slow
 def test_the_starter_corpus_splits_into_three_parts_that_all_hold_every_label(starter_corpus: Dataset) -> None:
     assert starter_corpus.source == "seeds"
     assert starter_corpus.synthetic
@@ -310,6 +312,7 @@ def test_the_starter_corpus_splits_into_three_parts_that_all_hold_every_label(st
         assert set(DIPLOMATIC.label_names) == {label for example in part for label in example.labels}
 
 
+@pytest.mark.slow
 def test_the_list_of_the_demo_names_sentences_of_the_starter_corpus(starter_corpus: Dataset) -> None:
     known = {example.id for part in starter_corpus.parts.values() for example in part}
     assert set(read_ids(shipped("seeds") / "demo.txt")) <= known
