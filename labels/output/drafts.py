@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -21,6 +20,7 @@ _LONGEST_NAME = 255
 """Longest file name, in bytes, on common file systems."""
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<ending>partial|old)", re.DOTALL)
 """Names made by `_beside`."""
+_LOCK = ".lock"
 
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
@@ -182,23 +182,22 @@ def take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _draft(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """Create a draft of `path` with `make`, lock it, and remove it at the end if it still exists.
+    """Lock a draft of `path`, create it with `make`, and remove it at the end if it still exists.
 
-    The system releases the lock even if the process is killed. On file systems without locks, nothing is locked, and
+    The system releases the lock even if the process is killed. The lock file is next to the draft, so that it also
+    protects the draft from other users and machines. If the file system has no locks, nothing is locked, and
     `remove_leftovers` removes nothing.
     """
-    fresh, draft = _beside(path, "new"), _beside(path, "partial")
+    draft = _beside(path, "partial")
     with ExitStack() as locks:
         try:  # starts here, because an interrupt can occur at any time
             with explained(path):
-                make(fresh)
-                with suppress(OSError):
-                    locks.enter_context(_locked(fresh))
-                fresh.rename(draft)  # not earlier: other processes remove a draft that is not locked
+                with suppress(OSError, NotImplementedError):
+                    locks.enter_context(_locked(draft))
+                make(draft)  # not earlier: other processes remove a draft that is not locked
             with explained(path, draft):
                 yield draft
         finally:
-            _remove(fresh)
             _remove(draft)
 
 
@@ -215,13 +214,14 @@ def remove_leftovers(path: Path) -> None:
             target = path.with_name(match["name"])
             # A process that was killed between its two moves has left the only copy of the older folder.
             if match["ending"] == "partial" or target.exists():
-                _remove_unused(entry, () if target == path else (_lock_file(target),))
+                _remove_unused(entry, target, is_own=target == path)
 
 
-def _remove_unused(entry: Path, locks: Iterable[Path]) -> None:
-    with suppress(OSError), ExitStack() as held:
-        for path in (entry, *locks):
-            held.enter_context(_locked(path))
+def _remove_unused(entry: Path, target: Path, *, is_own: bool) -> None:
+    with suppress(OSError, NotImplementedError, DataError), ExitStack() as held:
+        held.enter_context(_locked(entry))
+        if not is_own and _lock_file(target).exists():
+            held.enter_context(sole_writer(target))
         _remove(entry)
 
 
@@ -239,21 +239,21 @@ def _is_folder(path: Path) -> bool:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock on an existing file or folder, or do nothing if `path` does not exist.
+def _locked(draft: Path) -> Iterator[None]:
+    """Hold the lock on a draft, which need not exist yet.
 
     Raises:
-        OSError: another process holds the lock, or the file system has no locks.
+        OSError, NotImplementedError: another process holds the lock, or the file system has no locks.
     """
-    if not path.exists():
-        yield
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+    from filelock import FileLock
+
+    path = draft.with_name(f"{draft.name}{_LOCK}")
+    with FileLock(path).acquire(timeout=0):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()  # no other draft ever has this name
 
 
 # -- names, and errors of the file system
@@ -262,7 +262,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _named_beside(path: Path, before: str, after: str) -> Path:
     """A path in the same folder: the name with text before and after; a long name is cut and gets a hash."""
     whole = os.fsencode(path.name)
-    room = _LONGEST_NAME - len(before) - len(after)
+    room = _LONGEST_NAME - len(before) - len(after) - len(_LOCK)
     if len(whole) <= room:
         return path.with_name(f"{before}{path.name}{after}")
     digest = hashlib.sha256(whole).hexdigest()[:16]

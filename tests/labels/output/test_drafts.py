@@ -219,7 +219,8 @@ def writer(kind: str, name: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize(("kind", "name"), [("folder", "out"), ("folder", "other"), ("file", "out")])
 def test_the_draft_of_a_killed_process_is_removed_by_the_next(isolated: Path, kind: str, name: str) -> None:
     with writer(kind, name) as process:
-        [draft] = names_in(isolated)
+        [draft, lock] = names_in(isolated)
+        assert lock == f"{draft}.lock"
         with whole_folder(isolated / "out" / "deeper"), whole_file(isolated / "note.txt"):
             assert draft in names_in(isolated)  # a living process is writing it
         (isolated / "out" / "deeper").rmdir()
@@ -228,7 +229,7 @@ def test_the_draft_of_a_killed_process_is_removed_by_the_next(isolated: Path, ki
         process.wait()
         whole = {"folder": whole_folder, "file": whole_file}[kind]
         with whole(isolated / "out"):
-            assert draft not in names_in(isolated)
+            assert not {draft, lock} & set(names_in(isolated))
     assert names_in(isolated) == ["note.txt", "out"]
 
 
