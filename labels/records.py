@@ -8,8 +8,9 @@ in a store.
 id, a URL, a source, and the date if there is a source. The name of a file is never part of the identity, so a renamed
 table and the tables of two coders over the same texts have the same documents. Equal texts with different provenance
 are different documents: a syndicated article counts once for each newspaper. Equal texts without provenance are
-numbered within their file. Line ends and Unicode normalization (NFC) do not change the identity; the text itself is
-never changed.
+numbered within their file. Line ends and Unicode normalization (NFC) do not change the identity, and a store also
+recognizes a text whose white space at the ends, or at the ends of its lines, has changed (`Document.trimmed_id`). The
+text itself is never changed.
 
 Earlier releases identified a document by `sha256(source + "\\n" + text)`, in which the source could be the name of a
 file. Documents keep such ids forever (`Document.former_ids`); `labels.store.texts.identity` recognizes both kinds of
@@ -74,6 +75,11 @@ def plain_text(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return unicodedata.normalize("NFC", text)
+
+
+def trimmed_text(text: str) -> str:
+    """The plain text without white space at its ends and at the ends of its lines."""
+    return "\n".join(line.rstrip() for line in plain_text(text).split("\n")).strip()
 
 
 def same_text(one: str, other: str) -> bool:
@@ -183,6 +189,11 @@ class Document:
     def id(self) -> str:
         """Hash of the provenance and the text, computed once: a transcript can be long and have many sentences."""
         return document_id(self.stated_origin, self.text)
+
+    @cached_property
+    def trimmed_id(self) -> str:
+        """The id of the document with the trimmed text: equal for texts that differ only in such white space."""
+        return document_id(self.stated_origin, trimmed_text(self.text))
 
     @cached_property
     def former_ids(self) -> tuple[str, ...]:

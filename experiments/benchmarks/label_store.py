@@ -27,7 +27,7 @@ from labels.codebook.schema import Codebook, load_codebook
 from labels.records import Annotation, Document, Sentence
 from labels.sampling.drawing import DrawRequest
 from labels.store import ScoringModel, Store, now
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 
 MODEL = "0123456789abcdef"
 PER_DOCUMENT = 20

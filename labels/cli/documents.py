@@ -94,7 +94,11 @@ def documents_purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Erase the text of documents for legal reasons. Decisions are kept; the text cannot be restored."""
+    """Erase the text of documents for legal reasons. Decisions are kept; the text cannot be restored.
+
+    Notes on the sentences are erased too. Hashes of the title, the URL and the sentences are kept, by which `ingest`
+    recognizes later versions.
+    """
     from labels.store import Store
 
     with Store(load_settings(store=store).store, create=False) as opened:
@@ -106,7 +110,7 @@ def documents_purge(
         notes = opened.removals.purge([one.id for one in found])
     _print_extent("Purged", found, 0)
     if notes:
-        console.print(f"Notes erased because they quote the text: {notes}.")
+        console.print(f"Erased: {counted(notes, 'note')} on the sentences, because notes may quote the text.")
     console.print("Files outside the store (articles, exports, runs, predictions, backups) still contain the text.")
 
 

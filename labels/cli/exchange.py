@@ -62,7 +62,7 @@ def annotations_import(
     """
     from labels.exchange.batches import read_file
     from labels.exchange.driver import add_batch
-    from labels.store import Store
+    from labels.store import filled_store
 
     settings = load_settings(store=store, codebook=codebook)
     book = find_codebook(settings.codebook, settings.store)
@@ -71,7 +71,7 @@ def annotations_import(
     # The file is read before the store is opened, so an invalid file does not create a new store.
     batch = read_file(file, book, format, annotator, **options)
     unit = batch.format.unit if batch.format else "decisions"
-    with Store(settings.store) as opened:
+    with filled_store(settings.store) as opened:
         done = add_batch(opened, batch, book)
     console.print(f"{unit.capitalize()} added to {opened.name}: {done.new} (already there: {done.known}).")
     if done.texts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,10 @@ from labels.cli.terminal import (
 from labels.errors import counted
 from labels.settings import command, load_settings
 
+if TYPE_CHECKING:
+    from labels.store.ingestion import IngestReport
+    from labels.store.texts.resplit import Resplit
+
 
 def ingest_command(
     paths: Annotated[
@@ -31,41 +35,31 @@ def ingest_command(
             "--resplit", help="Also split documents that are already in the store; sentences with decisions stay."
         ),
     ] = False,
+    even_purged: Annotated[
+        bool, typer.Option("--even-purged", help="Also add other versions of documents that were purged.")
+    ] = False,
     store: StoreOption = None,
 ) -> None:
     """Read documents into the store and split them into sentences; boilerplate is set aside and counted."""
-    from labels.store import Store
-    from labels.store.documents import ingest
+    from labels.store import filled_store
+    from labels.store.ingestion import ingest
     from labels.text.documents import find_files
 
     settings = load_settings(store=store)
     find_files(paths)  # check the paths before the store is created
-    with Store(settings.store) as opened, progress_bars():
-        report = ingest(opened, paths, text_column, keep_quotes=keep_quotes, resplit=resplit)
+    with filled_store(settings.store) as opened, progress_bars():
+        report = ingest(opened, paths, text_column, keep_quotes=keep_quotes, resplit=resplit, even_purged=even_purged)
         counts = opened.counts.texts()
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
     for note in report.notes:
         console.print(f"Note: {note}.")
-    console.print(
-        f"Read {counted(report.documents_read, 'document')}: {report.documents_added} new, "
-        f"with {counted(report.sentences_added, 'sentence')}."
-    )
-    if report.documents_present:
-        console.print(f"Already in the store: {counted(report.documents_present, 'document')}.")
-    if report.documents_removed:
-        listing = command("documents", "list", "--state", "removed", store=settings.store)
-        console.print(f"Not added again, because they were removed: {report.documents_removed} (see `{listing}`).")
-    for version in report.versions:
-        title = f" ({version.title})" if version.title else ""
-        changes = f"{counted(version.unchanged, 'sentence')} unchanged, {version.new} new"
-        console.print(f"New version of {version.document_id}{title}: {changes}.")
+    if not report.documents_read:
+        console.print("No documents were read, and nothing was stored.")
+        raise typer.Exit(2)
+    _print_documents(report, settings.store)
     if resplit:
-        console.print(
-            f"Split again: {counted(report.resplit.documents, 'stored document')} changed, with "
-            f"{counted(report.resplit.added, 'new sentence')}; {report.resplit.replaced} no longer offered, and "
-            f"{counted(report.resplit.kept, 'sentence')} with decisions kept."
-        )
+        _print_resplit(report.resplit)
     if report.boilerplate:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.boilerplate.items()))
         console.print(f"Set aside as boilerplate: {report.boilerplate.total()} ({reasons}).")
@@ -75,5 +69,35 @@ def ingest_command(
     )
     if report.documents_added:
         print_next(command("label", "--annotator", "YOUR_NAME", store=settings.store))
-    if not report.documents_read:
-        raise typer.Exit(2)
+
+
+def _print_documents(report: IngestReport, store: str | Path) -> None:
+    """Print what happened to the documents that were read."""
+    console.print(
+        f"Read {counted(report.documents_read, 'document')}: {report.documents_added} new, "
+        f"with {counted(report.sentences_added, 'sentence')}."
+    )
+    if report.documents_present:
+        console.print(f"Already in the store: {counted(report.documents_present, 'document')}.")
+    if report.documents_removed:
+        listing = command("documents", "list", "--state", "removed", store=store)
+        console.print(f"Not added again, because they were removed: {report.documents_removed} (see `{listing}`).")
+    for day, number in sorted(report.purged.items()):
+        console.print(f"Not added again: {counted(number, 'document')}, purged on {day}.")
+    for day, number in sorted(report.purged_versions.items()):
+        console.print(
+            f"Not added: {counted(number, 'document')}, because another version was purged on {day}. "
+            "To add other versions of purged documents, use --even-purged."
+        )
+    for version in report.versions:
+        title = f" ({version.title})" if version.title else ""
+        changes = f"{counted(version.unchanged, 'sentence')} unchanged, {version.new} new"
+        console.print(f"New version of {version.document_id}{title}: {changes}.")
+
+
+def _print_resplit(resplit: Resplit) -> None:
+    console.print(
+        f"Split again: {counted(resplit.documents, 'stored document')} changed, with "
+        f"{counted(resplit.added, 'new sentence')}; {resplit.replaced} no longer offered, and "
+        f"{counted(resplit.kept, 'sentence')} with decisions kept."
+    )

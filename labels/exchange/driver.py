@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError
+from labels.errors import DataError, counted
 from labels.exchange.batches import (
     REPEATED,
     Batch,
@@ -31,7 +31,7 @@ from labels.exchange.people import similar_names, under_stored_names
 from labels.gold import standing
 from labels.output.text_files import check_text_folder, text_folder
 from labels.records import Sentence, same_text
-from labels.store import Store
+from labels.store import Repeats, Store
 
 REPLACED = "decisions that have since been replaced or undone (export again to change them)"
 REMOVED = "decisions on documents that were removed from the store (see `communique documents`)"
@@ -126,17 +126,19 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
             occurs twice in the file, or a new event of a native file has an invalid time or duration.
     """
     # Checked before the transaction, where messages can name the file.
-    lines, unseen = matched(store, batch.lines, batch.unseen, batch.path)
+    lines, unseen, repeats = matched(store, batch.lines, batch.unseen, batch.path)
     lines, same_people = under_stored_names(store, lines, batch.format)
     read = len(lines)
     lines = lines if batch.is_log else in_order_of_time(without_repeats(lines))
     distinct = len(lines)
-    lines, unseen = without_removed(store, lines), without_removed(store, unseen)
+    lines = without_removed(store, lines, repeats.links)
+    unseen = without_removed(store, unseen, repeats.links)
     texts: list[Line | UnseenLine] = [*lines, *unseen]
     refuse_repeated_events(lines, batch.path)
     known_texts = _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
     names = {line.event.annotator for line in lines}
-    notes = (*batch.notes, *same_people, *(similar_names(names, store.events.annotators()) if names else ()))
+    similar = similar_names(names, store.events.annotators()) if names else ()
+    notes = (*batch.notes, *_repeat_notes(repeats), *same_people, *similar)
     if batch.is_log:
         _check_new_events(store, lines)
     # A log always contains undone and replaced events, so they count as already known.
@@ -147,12 +149,19 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
         documents=[line.document for line in texts if line.document is not None],
         codebooks=[*batch.codebooks, codebook],
         migrations=batch.migrations,
+        repeats=repeats,
     )
     counts = Counter(batch.left_out)
     counts.update({REPEATED: read - distinct, REMOVED: distinct - len(lines), REPLACED: replaced})
     reasons = Counter(line.reason for line in unseen)
     sizes = (len({line.sentence.id for line in texts}), known_texts)
     return Imported(new, len(lines) - new - replaced, +counts, reasons, notes, *sizes)
+
+
+def _repeat_notes(repeats: Repeats) -> Iterator[str]:
+    if repeats.sentences:
+        what = counted(len(repeats.sentences), "sentence of the file was", "sentences of the file were")
+        yield f"{what} found in another version of the document; the decisions were added there"
 
 
 def _check_new_events(store: Store, lines: Sequence[Line]) -> None:

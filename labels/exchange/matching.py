@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from labels.errors import DataError
 from labels.exchange.lines import Line, UnseenLine
 from labels.output.apostrophes import is_safe_form
 from labels.records import Sentence, same_text
 from labels.settings import command
-from labels.store import Store
+from labels.store import Repeats, Store
 
 _Text = TypeVar("_Text", Line, UnseenLine)
 
 
-def matched(
-    store: Store, lines: Sequence[Line], unseen: Sequence[UnseenLine], path: Path
-) -> tuple[list[Line], list[UnseenLine]]:
+class Matched(NamedTuple):
+    """The lines of a file, and the sentences that stand in other versions of their documents."""
+
+    lines: list[Line]
+    unseen: list[UnseenLine]
+    repeats: Repeats
+
+
+def matched(store: Store, lines: Sequence[Line], unseen: Sequence[UnseenLine], path: Path) -> Matched:
     """The lines of a file with the ids by which the store knows their sentences and events.
 
     Raises:
@@ -27,6 +33,10 @@ def matched(
     """
     texts: list[Line | UnseenLine] = [*lines, *unseen]
     moved = store.documents.stored([(line.document, line.sentence) for line in texts])
+    # Sentences that come with a document are whole texts, not parts of an article.
+    exported = [one for line, one in zip(texts, moved, strict=True) if line.document is None]
+    repeats = store.documents.repeats(exported)
+    moved = [repeats.sentences.get(one.id, one) for one in moved]
     stored = _stored_sentences(store, texts)
     n = len(lines)
     required = zip(lines, moved[:n], strict=True)
@@ -43,13 +53,20 @@ def matched(
     ]
     ids = [line.event_ids(after.sentence) for line, after in zip(lines, found, strict=True)]
     taken = store.events.known(identifier for own in ids for identifier in own)
-    return [line.with_event_id(own, taken, path) for line, own in zip(found, ids, strict=True)], found_texts
+    named = [line.with_event_id(own, taken, path) for line, own in zip(found, ids, strict=True)]
+    return Matched(named, found_texts, repeats)
 
 
-def without_removed(store: Store, lines: Sequence[_Text]) -> list[_Text]:
-    """The lines on documents that were not removed from the store."""
-    removed = store.removals.among({line.sentence.document_id for line in lines})
-    return [line for line in lines if line.sentence.document_id not in removed]
+def without_removed(store: Store, lines: Sequence[_Text], links: Mapping[str, str]) -> list[_Text]:
+    """The lines on documents that were not removed from the store, and that are not versions of removed documents.
+
+    Args:
+        links: id of a document that is not in the store -> id of the first version.
+    """
+    documents = {line.sentence.document_id for line in lines}
+    removed = store.removals.among(documents | set(links.values()))
+    gone = {one for one in documents if one in removed or links.get(one) in removed}
+    return [line for line in lines if line.sentence.document_id not in gone]
 
 
 def _stored_sentences(store: Store, lines: Iterable[Line | UnseenLine]) -> dict[str, Sentence]:

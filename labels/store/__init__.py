@@ -7,7 +7,8 @@ changes nothing. Events are never changed or deleted, except that purging a docu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -25,7 +26,8 @@ from labels.store.queues.unseen import Frame, Uncertainty, Unseen
 from labels.store.queues.waiting import Waiting
 from labels.store.queues.windows import Window, Windows
 from labels.store.scores import Scorable, Scores
-from labels.store.texts.identity import insert_documents, insert_sentences, stored_sentences
+from labels.store.texts.identity import insert_aliases, insert_documents, insert_sentences, stored_sentences
+from labels.store.texts.other_versions import Repeats, insert_links
 from labels.store.texts.removals import DocumentSummary, Removals
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ __all__ = [
     "Frame",
     "Held",
     "QueuedSentence",
+    "Repeats",
     "Scorable",
     "ScoringModel",
     "Store",
@@ -51,6 +54,7 @@ __all__ = [
     "TextCounts",
     "Uncertainty",
     "Window",
+    "filled_store",
     "last_midnight",
     "now",
 ]
@@ -107,9 +111,13 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._database.close()
+    def close(self, *, drop_empty: bool = False) -> None:
+        """Close all connections.
+
+        Args:
+            drop_empty: delete a SQLite file that this object created, if nothing was stored in it.
+        """
+        self._database.close(drop_empty=drop_empty)
 
     def add_annotated(
         self,
@@ -119,11 +127,15 @@ class Store:
         documents: Iterable[Document] = (),
         codebooks: Iterable[Codebook] = (),
         migrations: Iterable[CodebookMigration] = (),
+        repeats: Repeats | None = None,
     ) -> int:
         """Add sentences, their events, and related documents, codebooks and migrations, in one transaction.
 
         Entries that are already in the store do not change. Sentences that the store knows under other ids, such as
         ids from an earlier release, are recognized.
+
+        Args:
+            repeats: result of `documents.repeats`, whose ids are stored as further ids of the equal sentences.
 
         Returns:
             The number of new events.
@@ -136,5 +148,22 @@ class Store:
             known = stored_sentences(connection, [(None, sentence) for sentence in sentences])
             ids = {one.id: stored.id for one, stored in zip(sentences, known, strict=True)}
             insert_sentences(connection, known)
+            if repeats is not None:
+                insert_aliases(connection, ((other, one.id) for other, one in repeats.sentences.items()))
+                insert_links(connection, repeats.links)
             moved = [replace(one, sentence_id=ids.get(one.sentence_id, one.sentence_id)) for one in events]
             return insert_events(connection, moved)
+
+
+@contextmanager
+def filled_store(store: str | Path) -> Iterator[Store]:
+    """Open a store to fill it. If this creates a SQLite file and stores nothing in it, the file is deleted again.
+
+    Raises:
+        StoreError: see `Store`.
+    """
+    opened = Store(store)
+    try:
+        yield opened
+    finally:
+        opened.close(drop_empty=True)

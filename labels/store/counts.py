@@ -64,14 +64,15 @@ class Counts(Part):
 
     def texts(self) -> TextCounts:
         """The numbers of documents and sentences."""
-        sentences, removals = tables.sentences, tables.removals
-        gone = sentences.c.document_id.in_(sa.select(removals.c.document_id))
+        documents, sentences = tables.documents, tables.sentences
+        withdrawn = sa.select(tables.removals.c.document_id)
+        gone = sentences.c.document_id.in_(withdrawn)
         with self._database.reading() as connection:
             # Totals minus the few removed sentences: testing every sentence takes seconds in a large store.
             removed = count_rows(connection, sentences, gone)
             set_aside = count_rows(connection, sentences, sentences.c.boilerplate != "")
             return TextCounts(
-                documents=count_rows(connection, tables.documents) - count_rows(connection, removals),
+                documents=count_rows(connection, documents, documents.c.id.not_in(withdrawn)),
                 sentences=count_rows(connection, sentences) - removed,
                 boilerplate=set_aside - removed,
             )

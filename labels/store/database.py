@@ -30,7 +30,7 @@ A transaction that first reads and then asks for the lock can fail midway: if an
 SQLite refuses the lock at once, regardless of the busy timeout.
 """
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision of the tables; a test compares it with `labels.store.tables`."""
 
 _BUSY_SECONDS = 60
@@ -164,24 +164,10 @@ def migrate(connection: sa.Connection, url: str) -> None:
         connection.execute(sa.delete(tables.revisions))
         connection.execute(sa.insert(tables.revisions).values(version_num=HEAD))
     elif version:
+        # Imported here because a store of the newest revision does not need the revisions.
+        from labels.store.revisions import upgrade
+
         upgrade(connection, version)
-
-
-def upgrade(connection: sa.Connection, version: str) -> None:
-    """Upgrade the tables from an older revision to the newest."""
-    # Imported here because a store of the newest revision does not need Alembic.
-    from alembic.migration import MigrationContext
-    from alembic.operations import Operations
-
-    from labels.store.revisions import REVISIONS
-
-    # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions run in the
-    # caller's transaction: a failed upgrade leaves the store unchanged.
-    with Operations.context(MigrationContext.configure(connection)) as operations:
-        for revision, make in REVISIONS.items():
-            if revision > version:
-                make(operations)
-    connection.execute(sa.update(tables.revisions).values(version_num=HEAD))
 
 
 class Database:
@@ -210,6 +196,7 @@ class Database:
         if not create and file is not None and not (file.is_file() and file.stat().st_size > 0):
             fill = command("ingest", "ARTICLES", store=store)
             raise InputError(f"{store}: this label store does not exist. Create it with `{fill}`.")
+        self._new_file = file if file is not None and not file.exists() else None
         self._read_only = url.query.get("mode") == "ro"
         if file is not None and file.is_file() and not _is_writable(file):
             self._read_only, url = True, read_only_url(file)
@@ -234,9 +221,24 @@ class Database:
             with self._write_lock() as connection:
                 migrate(connection, self.url)
 
-    def close(self) -> None:
-        """Close all connections."""
+    def close(self, *, drop_empty: bool = False) -> None:
+        """Close all connections; with `drop_empty`, delete a SQLite file that was created here and is still empty."""
+        is_unused = drop_empty and self._new_file is not None and self._is_unused()
         self._engine.dispose()
+        if is_unused and self._new_file is not None:
+            self._new_file.unlink(missing_ok=True)
+
+    def _is_unused(self) -> bool:
+        """Whether the tables are empty and no other process has the SQLite file open."""
+        with suppress(sa.exc.SQLAlchemyError, sqlite3.Error), self._engine.connect() as connection:
+            if any(connection.execute(sa.select(table).limit(1)).first() for table in tables.metadata.sorted_tables):
+                return False
+            connection.rollback()
+            # SQLite changes the mode only for the last connection. `_begin_sqlite` would start a transaction.
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA busy_timeout=0")
+            return bool(cursor.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",))
+        return False
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -1,25 +1,18 @@
-"""Documents and their sentences in the store.
-
-`ingest` reads files, splits documents into sentences, stores both, and counts what was added or left out.
-"""
+"""Documents and their sentences in the store; `labels.store.ingestion` reads them from files."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from labels.progress import report_progress
 from labels.records import Document, Sentence
 from labels.store import tables
-from labels.store.database import Part, batches, rows_among
+from labels.store.database import Part, rows_among
 from labels.store.texts.identity import (
     Added,
     add_batch,
@@ -33,17 +26,13 @@ from labels.store.texts.identity import (
     without_common_keys,
     without_stored_spans,
 )
+from labels.store.texts.other_versions import Repeats, find_repeats, link_query
 from labels.store.texts.overlaps import REPLACED_SPAN
 from labels.store.texts.resplit import Cut, Resplit, family, resplit, stored_documents
-from labels.store.texts.versions import NewVersion
 from labels.text.spans import fill_gaps
 
 if TYPE_CHECKING:
-    from labels.store import Store
-
-
-_DOCUMENTS_PER_TRANSACTION = 200
-"""One transaction per document would be slow; a single transaction would block annotators who want to write."""
+    pass
 
 
 @dataclass(frozen=True)
@@ -58,6 +47,14 @@ class Context:
     after: tuple[Sentence, ...]
     title: str
     date: str
+
+
+class Withdrawn(NamedTuple):
+    """A document that was removed or purged, and the time of its removal."""
+
+    document_id: str
+    moment: str
+    is_purged: bool
 
 
 class Documents(Part):
@@ -85,10 +82,15 @@ class Documents(Part):
         with self._database.reading() as connection:
             stored = recognise(connection, by_id.values())
             known = {row.id for row in rows_among(connection, sa.select(table.c.id), table.c.id, stored.values())}
-        return [document for own, document in by_id.items() if stored.get(own) not in known]
+        same = {own for own, other in stored.items() if own != other and other in by_id}
+        return [one for own, one in by_id.items() if own not in same and stored.get(own) not in known]
 
     def add_new(
-        self, documents: Iterable[tuple[Document, Sequence[Sentence]]], present: Sequence[Document] = ()
+        self,
+        documents: Iterable[tuple[Document, Sequence[Sentence]]],
+        present: Sequence[Document] = (),
+        *,
+        even_purged: bool = False,
     ) -> Added:
         """Add documents that are not in the store yet. Sentences that an earlier version also has are only linked.
 
@@ -96,13 +98,14 @@ class Documents(Part):
 
         Args:
             present: documents that the store has, perhaps under other ids; these ids are added as aliases.
+            even_purged: also add other versions of purged documents.
         """
         documents = list(documents)
         result = Added()
         with self._database.writing() as connection:
-            insert_aliases_of(connection, present, recognise(connection, present))
             for batch in without_common_keys(documents):
-                add_batch(connection, batch, result)
+                add_batch(connection, batch, result, even_purged=even_purged)
+            insert_aliases_of(connection, present, recognise(connection, present))
         return result
 
     def stored(self, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
@@ -115,18 +118,24 @@ class Documents(Part):
         with self._database.reading() as connection:
             return resolve_sentences(connection, ids)
 
-    def count_removed(self, documents: Iterable[Document]) -> int:
-        """The number of the documents that were removed from the store or purged."""
-        column = tables.removals.c.document_id
+    def repeats(self, sentences: Iterable[Sentence]) -> Repeats:
+        """The sentences that stand in another version of their document; see `labels.store.texts.other_versions`."""
+        with self._database.reading() as connection:
+            return find_repeats(connection, sentences)
+
+    def withdrawn(self, documents: Iterable[Document]) -> list[Withdrawn]:
+        """Those of the documents that were removed from the store or purged."""
+        table = tables.removals
+        query = sa.select(table.c.document_id, table.c.created_at, table.c.purged)
         with self._database.reading() as connection:
             stored = recognise(connection, documents)
-            return sum(1 for _ in rows_among(connection, sa.select(column), column, stored.values()))
+            return [Withdrawn(*row) for row in rows_among(connection, query, table.c.document_id, stored.values())]
 
     def first_versions(self) -> dict[str, str]:
-        """Document id -> id of the first version, for later versions of documents."""
+        """Document id -> id of the first version, for other versions of documents."""
         table = tables.documents
         query = sa.select(table.c.id, table.c.version_of).where(table.c.version_of != "")
-        return {row.id: row.version_of for row in self._rows(query)}
+        return {row[0]: row[1] for row in (*self._rows(link_query()), *self._rows(query))}
 
     def resplit(self, documents: Iterable[Document], cut: Cut) -> Resplit:
         """Split stored documents again, with their other versions; see `labels.store.texts.resplit`.
@@ -248,87 +257,3 @@ def _in_sequence(sentences: Sequence[Sentence]) -> list[Sentence]:
     """The sentences by position, each passage once; replaced sentences only where no other has their passage."""
     replaced = [one for one in sentences if one.boilerplate == REPLACED_SPAN]
     return fill_gaps([one for one in sentences if one.boilerplate != REPLACED_SPAN], replaced)
-
-
-# -- articles -> store
-
-
-@dataclass
-class IngestReport:
-    """The result of `ingest`.
-
-    `boilerplate` counts the sentences of new documents that must not be labelled, by reason; `rejected` has a message
-    for every file or document that was left out; `notes` are remarks on how tables were read, and on outputs of
-    communique that were not; `versions` has the new documents that are later versions of others; `resplit` counts the
-    changes in documents that were split again; `documents_removed` counts documents that the store has, but that were
-    removed or purged.
-    """
-
-    documents_read: int = 0
-    documents_added: int = 0
-    sentences_added: int = 0
-    boilerplate: Counter[str] = field(default_factory=Counter)
-    rejected: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    versions: list[NewVersion] = field(default_factory=list)
-    resplit: Resplit = field(default_factory=Resplit)
-    documents_removed: int = 0
-
-    @property
-    def documents_present(self) -> int:
-        """The number of documents that were already in the store, or that occur again in the files."""
-        return self.documents_read - self.documents_added
-
-
-def ingest(
-    store: Store, paths: Iterable[Path], text_column: str = "", *, keep_quotes: bool = False, resplit: bool = False
-) -> IngestReport:
-    """Add the documents under `paths` with their sentences. Documents that are already stored do not change.
-
-    Args:
-        text_column: the column with the texts of tables; empty for `text`.
-        keep_quotes: keep a quotation of several sentences as one sentence.
-        resplit: split the documents that are already stored again; see `labels.store.texts.resplit`.
-
-    Raises:
-        DataError: a path does not exist, or it contains no readable file.
-        StoreError: the store cannot be written.
-    """
-    # Imported here because commands that only read the store do not need the file parsers.
-    from labels.text.documents import find_files
-    from labels.text.sentences import count_boilerplate, split_sentences
-
-    report = IngestReport()
-    files = find_files(paths)
-    report.notes += files.notes
-    found = _documents(files.files, report, text_column)
-    cut = partial(split_sentences, keep_quotes=keep_quotes)
-    for batch in batches(found, _DOCUMENTS_PER_TRANSACTION):
-        new = [(document, cut(document)) for document in store.documents.unknown(batch)]
-        added_ids = {document.id for document, _ in new}
-        present = [document for document in batch if document.id not in added_ids]
-        added = store.documents.add_new(new, present)
-        report.documents_removed += store.documents.count_removed(present) if present else 0
-        report.documents_read += len(batch)
-        report.documents_added += added.documents
-        report.sentences_added += added.sentences
-        report.versions += added.versions
-        report.notes += (
-            f"document {new} was added, but looks like a version of the removed document {old}. If this version must "
-            f"not be used either, type `communique documents remove {new}`"
-            for new, old in added.like_removed
-        )
-        if resplit:
-            report.resplit += store.documents.resplit(batch, cut)
-        for _, own in new:
-            report.boilerplate += count_boilerplate(own)
-    return report
-
-
-def _documents(files: Sequence[Path], report: IngestReport, text_column: str) -> Iterator[Document]:
-    from labels.text.documents import read_file
-
-    for done, path in enumerate(files):
-        report_progress("Reading", done, len(files))
-        yield from read_file(path, report.rejected.append, text_column, report.notes.append)
-    report_progress("Reading", len(files), len(files))

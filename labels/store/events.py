@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,7 +108,7 @@ class Events(Part):
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         with self._database.writing() as connection:
             connection.execute(sa.delete(table).where(*own))
-            if draft != Draft():
+            if draft != Draft() and not _erased(connection, [sentence_id]):
                 row = {"sentence_id": sentence_id, "annotator": annotator, **asdict(draft)}
                 connection.execute(sa.insert(table), [row])
 
@@ -141,10 +141,20 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
     new = list({event.event_id: event for event in events if event.event_id not in known}.values())
     for draw in _implied_draws(new, now()):
         insert_draw(connection, draw)
-    insert_new(connection, tables.events, [_event_row(event) for event in new])
+    erased = _erased(connection, {event.sentence_id for event in new if event.note or event.extra})
+    kept = (replace(one, note="", extra=None) if one.sentence_id in erased else one for one in new)
+    insert_new(connection, tables.events, [_event_row(event) for event in kept])
     _release(connection, [event for event in new if event.event != "undo"])
     fold(connection, {event.sentence_id for event in new})
     return len(new)
+
+
+def _erased(connection: sa.Connection, sentence_ids: Iterable[str]) -> set[str]:
+    """The sentences whose document was purged: nobody may quote their texts any more, not even from an open screen."""
+    sentences, removals = tables.sentences, tables.removals
+    purged = sentences.c.document_id.in_(sa.select(removals.c.document_id).where(removals.c.purged))
+    query = sa.select(sentences.c.id).where(purged)
+    return {row.id for row in rows_among(connection, query, sentences.c.id, sentence_ids)}
 
 
 def insert_draw(connection: sa.Connection, draw: Draw) -> None:

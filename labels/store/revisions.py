@@ -10,13 +10,14 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, String, Text
 
+from labels.store import tables
 from labels.store.tables import filled, keys, optional
 
 if TYPE_CHECKING:
@@ -160,30 +161,46 @@ def _to_0003(op: Operations) -> None:
         Column("purged", Boolean, nullable=False),
         Column("created_at", _MOMENT, nullable=False),
     )
-    _fill_aliases(op.get_bind())
+    connection = op.get_bind()
+    _fill_aliases(connection)
+    _fill_keys(connection)
 
 
-def _fill_aliases(connection: sa.Connection) -> None:
+def _fill_aliases(connection: sa.Connection, *, trimmed: bool = False) -> None:
+    aliases = sa.table("aliases", sa.column("alias"), sa.column("id"))
+    taken = set(connection.execute(sa.text("SELECT id FROM documents UNION SELECT alias FROM aliases")).scalars())
+    for rows in _documents(connection):
+        new = []
+        for row in (row for row in rows if row.text):  # the text of a purged document is erased
+            text = _trimmed(row.text) if trimmed else _plain(row.text)
+            for alias in dict.fromkeys(_new_ids(row, text)):
+                if alias not in taken:
+                    taken.add(alias)
+                    new.append({"alias": alias, "id": row.id})
+        if new:
+            connection.execute(sa.insert(aliases), new)
+
+
+def _fill_keys(connection: sa.Connection) -> None:
+    keys = sa.table("document_keys", sa.column("key"), sa.column("document_id"))
+    for rows in _documents(connection):
+        new = [{"key": key, "document_id": row.id} for row in rows for key in dict.fromkeys(_keys(row))]
+        if new:
+            connection.execute(sa.insert(keys), new)
+
+
+def _documents(connection: sa.Connection) -> Iterator[Sequence[Any]]:
+    """Yield the rows of documents in batches, in the order of their ids."""
     ids = list(connection.execute(sa.text("SELECT id FROM documents ORDER BY id")).scalars())
-    taken = set(ids)
     documents = sa.table("documents", *(sa.column(name) for name in ("id", "source", "url", "title", "date", "text")))
     for first in range(0, len(ids), _BATCH):
         batch = sa.select(documents).where(documents.c.id.in_(ids[first : first + _BATCH]))
-        aliases, keys = [], []
-        for row in connection.execute(batch.order_by(documents.c.id)).all():
-            for alias in dict.fromkeys(_new_ids(row)):
-                if alias not in taken:
-                    taken.add(alias)
-                    aliases.append({"alias": alias, "id": row.id})
-            keys += [{"key": key, "document_id": row.id} for key in dict.fromkeys(_keys(row))]
-        for name, rows in (("aliases", aliases), ("document_keys", keys)):
-            if rows:
-                connection.execute(sa.insert(sa.table(name, *map(sa.column, rows[0]))), rows)
+        yield connection.execute(batch.order_by(documents.c.id)).all()
 
 
-def _new_ids(row: Any) -> Iterator[str]:
-    """The ids that the document can have today, the most probable first."""
-    text, source, url, date = (_plain(value) for value in (row.text, row.source, row.url, row.date))
+def _new_ids(row: Any, text: str) -> Iterator[str]:
+    """The ids that the document can have today with this text, the most probable first."""
+    source, url, date = (_plain(value) for value in (row.source, row.url, row.date))
     source, url, date = source.strip(), _plain_url(url.strip()), date.strip()
     if source.endswith((*_FILES, *_TABLES)) or source.startswith(_TOOLS):
         yield _id_of(text, url=url)
@@ -223,6 +240,10 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def _trimmed(text: str) -> str:
+    return "\n".join(line.rstrip() for line in _plain(text).split("\n")).strip()
+
+
 def _digest(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -255,6 +276,16 @@ def _to_0008(op: Operations) -> None:
     op.add_column("relabelling", Column("coders", Integer, nullable=False, server_default="1"))
 
 
+def _to_0009(op: Operations) -> None:
+    """Add hashes of erased sentences, and the ids of documents without white space at the ends of their lines."""
+    op.create_table(
+        "erased_sentences",
+        Column("sentence_id", _ID, primary_key=True),
+        Column("hash", _ID, nullable=False, index=True),
+    )
+    _fill_aliases(op.get_bind(), trimmed=True)
+
+
 REVISIONS = {
     "0002": _to_0002,
     "0003": _to_0003,
@@ -263,5 +294,20 @@ REVISIONS = {
     "0006": _to_0006,
     "0007": _to_0007,
     "0008": _to_0008,
+    "0009": _to_0009,
 }
 """Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""
+
+
+def upgrade(connection: sa.Connection, version: str) -> None:
+    """Upgrade the tables from an older revision to the newest."""
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
+    # `alembic.command.upgrade` would need an `env.py` and begin its own transactions. Here, all revisions run in the
+    # caller's transaction: a failed upgrade leaves the store unchanged.
+    with Operations.context(MigrationContext.configure(connection)) as operations:
+        for revision, make in REVISIONS.items():
+            if revision > version:
+                make(operations)
+    connection.execute(sa.update(tables.revisions).values(version_num=max(REVISIONS)))

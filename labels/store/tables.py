@@ -72,6 +72,11 @@ document_keys = Table(
 # Documents that were withdrawn from the store. The text of a purged document was erased.
 removals = Table("removals", metadata, *keys(document_id=_ID), *filled(purged=Boolean, created_at=_MOMENT))
 
+# Hashes of the sentences of purged documents, by which a later version of such a document is recognized.
+erased_sentences = Table(
+    "erased_sentences", metadata, *keys(sentence_id=_ID), Column("hash", _ID, nullable=False, index=True)
+)
+
 sentences = Table(
     "sentences",
     metadata,

@@ -14,7 +14,7 @@ from typing import Any
 
 from labels.errors import DataError, counted
 from labels.output.apostrophes import apostrophes_in, without_apostrophes
-from labels.records import plain_text
+from labels.records import trimmed_text
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form
 from labels.text.parsing.oddities import Oddities
 from labels.text.parsing.recognition import refuse_binary, refuse_markup
@@ -323,7 +323,7 @@ class EqualTexts:
             record: the number that a tool gave to the record, if any. Equal texts in records with the same number are
                 one text.
         """
-        text = plain_text(text)
+        text = trimmed_text(text)
         if not record:
             return self._next(text, annotators or ("",))
         key = hash((text, record))

@@ -12,7 +12,7 @@ from labels.exchange.driver import import_file
 from labels.output.folders import make_folder, refuse_occupied
 from labels.progress import progress_stage, report_progress
 from labels.store import Store, TextCounts
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from trainer.config.experiment import Experiment, load_experiment
 from trainer.data.corpus import store_examples
 from trainer.data.splits import Split, by_any_id, make_split, read_ids

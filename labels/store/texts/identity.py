@@ -4,7 +4,8 @@ A stored document keeps its id forever, so that no id in a user's files and no h
 `aliases` holds the other ids of documents and sentences:
 
 - an older document has as aliases the ids that `labels.records` gives to the same data today;
-- a newer document has as aliases its `former_ids`, which occur in files written by earlier releases;
+- a newer document has as aliases its `former_ids`, which occur in files written by earlier releases, and its
+  `trimmed_id`, by which a text with other white space at the ends of its lines is recognized;
 - a sentence that a later version of a document repeats has as alias the id of its span in that version.
 
 Ids in the two schemes never coincide. The alias of a sentence follows from the alias of its document, so it is
@@ -31,19 +32,36 @@ _OUR_ID = re.compile("[0-9a-f]{16}")
 
 
 def recognise(connection: sa.Connection, documents: Iterable[Document]) -> dict[str, str]:
-    """Document id -> id in the store, for the documents that the store has or whose sentences it has."""
+    """Document id -> id in the store, for the documents that the store has or whose sentences it has.
+
+    A document that differs only in white space from an earlier one among `documents` gets the id of the earlier one.
+    """
     documents = list(documents)
     present = _present(connection, [key for one in documents for key in (one.id, *one.former_ids)])
-    aliases = aliases_among(connection, (one.id for one in documents if one.id not in present))
+    others = [one for one in documents if one.id not in present]
+    aliases = _with_texts(connection, (one.trimmed_id for one in others))
+    aliases |= aliases_among(connection, (key for one in others for key in (one.id, one.trimmed_id)))
     older = _provenance(connection, (key for one in documents for key in one.former_ids if key in present))
     found: dict[str, str] = {}
+    first: dict[str, str] = {}
     for one in documents:
         formers = (key for key in one.former_ids if key in present)
         former = next((key for key in formers if not _contradicts(one, *older.get(key, ("", "")))), "")
-        stored = one.id if one.id in present else aliases.get(one.id) or former
-        if stored:
+        alias = aliases.get(one.id) or aliases.get(one.trimmed_id)
+        stored = one.id if one.id in present else alias or former or first.get(one.trimmed_id, one.id)
+        first.setdefault(one.trimmed_id, stored)
+        if stored != one.id or one.id in present:
             found[one.id] = stored
     return found
+
+
+def _with_texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
+    """The ids among `ids` that belong to a stored document, mapped to themselves.
+
+    A document of which only sentences are stored does not count: their offsets refer to its own white space.
+    """
+    column = tables.documents.c.id
+    return {row.id: row.id for row in rows_among(connection, sa.select(column), column, ids)}
 
 
 def _provenance(connection: sa.Connection, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -80,8 +98,12 @@ def insert_aliases(connection: sa.Connection, aliases: Iterable[tuple[str, str]]
 
 def insert_aliases_of(connection: sa.Connection, documents: Iterable[Document], stored: Mapping[str, str]) -> None:
     """Insert the other ids of documents; `stored` maps the ids of recognized documents to their ids in the store."""
-    other = ((one.former_ids if stored.get(one.id, one.id) == one.id else (one.id,), one) for one in documents)
-    insert_aliases(connection, ((alias, stored.get(one.id, one.id)) for ids, one in other for alias in ids))
+    pairs: list[tuple[str, str]] = []
+    for one in documents:
+        identifier = stored.get(one.id, one.id)
+        own = (*one.former_ids, one.trimmed_id) if identifier == one.id else (one.id,)
+        pairs += [(alias, identifier) for alias in own]
+    insert_aliases(connection, pairs)
 
 
 def stored_sentences(connection: sa.Connection, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
@@ -94,7 +116,8 @@ def stored_sentences(connection: sa.Connection, pairs: Sequence[tuple[Document |
     stored = recognise(connection, documents.values())
     bare = {sentence.document_id for one, sentence in pairs if one is None}
     stored |= aliases_among(connection, bare - _present(connection, sorted(bare)))
-    texts = _texts(connection, [key for own, key in stored.items() if own in documents])
+    texts = {one.id: one.text for one in documents.values()}
+    texts |= _texts(connection, [key for own, key in stored.items() if own in documents])
     moved = [_moved(sentence, stored.get(sentence.document_id, ""), one, texts) for one, sentence in pairs]
     carried = aliases_among(connection, (sentence.id for sentence in moved))
     known = {sentence.id: sentence for sentence in sentences_among(connection, carried.values())}
@@ -114,7 +137,8 @@ def _moved(sentence: Sentence, stored: str, document: Document | None, texts: Ma
     start, end, text = sentence.start, sentence.end, sentence.text
     given = texts.get(stored, "")
     if document is not None and given and given != document.text:
-        # Line ends or normalization differ, and so do the offsets. Sentences that come with a document are whole texts.
+        # Line ends, white space or normalization differ, and so do the offsets. Sentences that come with a document are
+        # whole texts.
         text = given.strip()
         start = given.index(text)
         end = start + len(text)
@@ -156,13 +180,15 @@ class Added:
     """Numbers of new documents and sentences, and the new documents that are later versions of others.
 
     `sentences` does not count sentences that an earlier version also has. `like_removed` has the id of each new
-    document that looks like a version of a removed document, with the id of the removed document.
+    document that looks like a version of a removed document, with the id of the removed document. `like_purged` has
+    the same for documents that were not added, because the other document was purged, and the time of the purge.
     """
 
     documents: int = 0
     sentences: int = 0
     versions: list[NewVersion] = field(default_factory=list)
     like_removed: list[tuple[str, str]] = field(default_factory=list)
+    like_purged: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def under(stored: Mapping[str, str], sentence: Sentence) -> Sentence:
@@ -189,8 +215,18 @@ def without_common_keys(
         yield batch
 
 
-def add_batch(connection: sa.Connection, batch: Sequence[tuple[Document, Sequence[Sentence]]], result: Added) -> None:
-    """Add documents to the store and to the result. No two documents are versions of the same document."""
+def add_batch(
+    connection: sa.Connection,
+    batch: Sequence[tuple[Document, Sequence[Sentence]]],
+    result: Added,
+    *,
+    even_purged: bool = False,
+) -> None:
+    """Add documents to the store and to the result. No two documents are versions of the same document.
+
+    Args:
+        even_purged: also add other versions of purged documents.
+    """
     stored = recognise(connection, [document for document, _ in batch])
     cut = without_stored_spans(connection, [under(stored, one) for _, sentences in batch for one in sentences])
     by_document: defaultdict[str, list[Sentence]] = defaultdict(list)
@@ -198,13 +234,18 @@ def add_batch(connection: sa.Connection, batch: Sequence[tuple[Document, Sequenc
         by_document[sentence.document_id].append(sentence)
     own = [by_document[stored.get(document.id, document.id)] for document, _ in batch]
     links = link_versions(connection, [(one, sentences) for (one, _), sentences in zip(batch, own, strict=True)])
-    roots = {document.id: link.root for (document, _), link in zip(batch, links, strict=True)}
-    result.documents += insert_documents(connection, [document for document, _ in batch], stored, roots)
+    pairs = [(document, link) for (document, _), link in zip(batch, links, strict=True)]
+    if not even_purged:
+        result.like_purged += [(one.id, link.removed, link.purged_at) for one, link in pairs if link.purged_at]
+        pairs = [(one, link) for one, link in pairs if not link.purged_at]
+    links = [link for _, link in pairs]
+    roots = {document.id: link.root for document, link in pairs}
+    result.documents += insert_documents(connection, [document for document, _ in pairs], stored, roots)
     new = insert_sentences(connection, [one for link in links for one in link.sentences])
     result.sentences += new - sum(len(link.aliases) for link in links)
     insert_aliases(connection, (alias for link in links for alias in link.aliases))
     result.versions += [link.version for link in links if link.version is not None]
-    result.like_removed += [(one.id, link.removed) for (one, _), link in zip(batch, links, strict=True) if link.removed]
+    result.like_removed += [(one.id, link.removed) for one, link in pairs if link.removed and not link.purged_at]
 
 
 def without_stored_spans(connection: sa.Connection, sentences: Sequence[Sentence]) -> Sequence[Sentence]:

@@ -2,13 +2,13 @@
 
 The sentences of a removed document get the reason `REMOVED` not to be labelled, and its decisions leave the derived
 table `decisions`; reservations, scores and embeddings are deleted. Events stay, so that `restore` brings every decision
-back. `purge` also erases the text, for legal reasons: title, URL, text, embeddings, drafts, notes that quote the text,
-and records of other tools. States and labels stay. All versions of an article are withdrawn together.
+back. `purge` also erases the text, for legal reasons: title, URL, text, embeddings, drafts, all notes on its sentences,
+and records of other tools. States and labels stay, and so do hashes of the title, the URL and the sentences: a later
+version of the document is recognized by them and not added. All versions of an article are withdrawn together.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,9 @@ from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.events import fold
 from labels.store.texts.identity import aliases_among
-from labels.store.texts.versions import REMOVED
+from labels.store.texts.other_versions import linked_to
+from labels.store.texts.versions import REMOVED, UNCHANGED, text_hash
 
-_QUOTED_WORDS = 3
-"""A note quotes a text if they have this many consecutive words in common."""
 _FILES = (".txt", ".md", ".html", ".htm", ".jsonl", ".csv", ".parquet", ".json")
 
 
@@ -101,32 +100,38 @@ class Removals(Part):
     def remove(self, ids: Sequence[str]) -> None:
         """Withdraw documents; documents that are already withdrawn do not change."""
         with self._database.writing() as connection:
-            _withdraw(connection, ids, purged=False)
+            _withdraw(connection, _with_links(connection, ids), purged=False)
 
     def restore(self, ids: Sequence[str]) -> None:
         """Bring removed documents back with all decisions. The caller checks that they are not purged."""
         removals, sentences = tables.removals, tables.sentences
         with self._database.writing() as connection:
-            for batch in batches(ids):
+            for batch in batches(_with_links(connection, ids)):
                 connection.execute(sa.delete(removals).where(removals.c.document_id.in_(batch), ~removals.c.purged))
                 back = (sentences.c.document_id.in_(batch), sentences.c.boilerplate == REMOVED)
                 connection.execute(sa.update(sentences).where(*back).values(boilerplate=""))
                 fold(connection, set(_sentence_ids(connection, batch)))
 
     def purge(self, ids: Sequence[str]) -> int:
-        """Erase the text of documents and of everything that quotes it; decisions stay.
+        """Erase the text of documents and everything that may quote it; decisions stay.
 
         SQLite overwrites the erased text in the file. Other databases free the space at their next vacuum.
 
         Returns:
-            The number of notes that were erased because they quote the text.
+            The number of notes that were erased.
         """
         with self._database.erasing() as connection:
-            _withdraw(connection, ids, purged=True)
-            return sum(_erase(connection, identifier) for identifier in ids)
+            every = _with_links(connection, ids)
+            _withdraw(connection, every, purged=True)
+            return sum(_erase(connection, identifier) for identifier in every)
 
 
 # -- in the caller's transaction
+
+
+def _with_links(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
+    """The ids, and the ids of other versions of which the store has only sentences, from an import."""
+    return list(dict.fromkeys((*ids, *linked_to(connection, ids))))
 
 
 def _withdraw(connection: sa.Connection, ids: Sequence[str], *, purged: bool) -> None:
@@ -137,7 +142,8 @@ def _withdraw(connection: sa.Connection, ids: Sequence[str], *, purged: bool) ->
     for batch in batches(ids):
         if purged:
             of_batch = tables.removals.c.document_id.in_(batch)
-            connection.execute(sa.update(tables.removals).where(of_batch).values(purged=True))
+            new = sa.update(tables.removals).where(of_batch, ~tables.removals.c.purged)
+            connection.execute(new.values(purged=True, created_at=now()))
         to_label = (sentences.c.document_id.in_(batch), sentences.c.boilerplate == "")
         connection.execute(sa.update(sentences).where(*to_label).values(boilerplate=REMOVED))
         of_documents = sa.select(sentences.c.id).where(sentences.c.document_id.in_(batch))
@@ -151,31 +157,31 @@ def _withdraw(connection: sa.Connection, ids: Sequence[str], *, purged: bool) ->
 def _erase(connection: sa.Connection, document_id: str) -> int:
     """Erase a document's text; returns the number of erased notes."""
     documents, sentences, events, drafts = tables.documents, tables.sentences, tables.events, tables.drafts
-    row = connection.execute(sa.select(documents).where(documents.c.id == document_id)).one()
+    own = documents.c.id == document_id
+    source = connection.execute(sa.select(documents.c.source).where(own)).scalar() or ""
     # A file's name often is the headline; a source that the data state is only the name of a newspaper.
-    source = "" if row.source.endswith(_FILES) else row.source
-    erased = {"text": "", "title": "", "url": "", "source": source}
-    connection.execute(sa.update(documents).where(documents.c.id == document_id).values(**erased))
+    kept = "" if source.endswith(_FILES) else source
+    connection.execute(sa.update(documents).where(own).values(text="", title="", url="", source=kept))
+    _keep_hashes(connection, document_id)
     connection.execute(sa.update(sentences).where(sentences.c.document_id == document_id).values(text=""))
-    keys = tables.document_keys
-    connection.execute(sa.delete(keys).where(keys.c.document_id == document_id))
     notes = 0
-    words = _runs(f"{row.title}\n{row.text}")
     for batch in batches(_sentence_ids(connection, [document_id])):
         of_batch = events.c.sentence_id.in_(batch)
         connection.execute(sa.delete(drafts).where(drafts.c.sentence_id.in_(batch)))
         connection.execute(sa.update(events).where(of_batch).values(extra=None))
-        noted = sa.select(events.c.seq, events.c.note).where(of_batch, events.c.note != "")
-        quoting = [found.seq for found in connection.execute(noted) if _runs(found.note) & words]
-        connection.execute(sa.update(events).where(events.c.seq.in_(quoting)).values(note=""))
-        notes += len(quoting)
+        # Any note may quote the text or name a person, even a short one.
+        noted = sa.update(events).where(of_batch, events.c.note != "")
+        notes += connection.execute(noted.values(note="")).rowcount
     return notes
 
 
-def _runs(text: str) -> set[tuple[str, ...]]:
-    """All runs of `_QUOTED_WORDS` words in a text."""
-    words = re.findall(r"\w+", text.casefold())
-    return set(zip(*(words[start:] for start in range(_QUOTED_WORDS)), strict=False))
+def _keep_hashes(connection: sa.Connection, document_id: str) -> None:
+    """Store the hashes of a document's sentences to label; a sentence that is already erased keeps its hash."""
+    table = tables.sentences
+    to_label = (table.c.boilerplate.in_((REMOVED, UNCHANGED)), table.c.text != "")
+    query = sa.select(table.c.id, table.c.text).where(table.c.document_id == document_id, *to_label)
+    rows = [{"sentence_id": row.id, "hash": text_hash(row.text)} for row in connection.execute(query)]
+    insert_new(connection, tables.erased_sentences, rows)
 
 
 def _sentence_ids(connection: sa.Connection, document_ids: Sequence[str]) -> Sequence[str]:

@@ -91,6 +91,7 @@ class Linked:
 
     - `root`: the first version; `aliases`: pairs of the id of a repeated sentence and the id of the earlier sentence
     - `removed`: id of a removed document of which this document looks like a version; empty if there is none
+    - `purged_at`: when that document was purged; empty if it was only removed
     """
 
     sentences: list[Sentence]
@@ -98,6 +99,7 @@ class Linked:
     root: str = ""
     aliases: tuple[tuple[str, str], ...] = ()
     removed: str = ""
+    purged_at: str = ""
 
 
 def link_versions(connection: sa.Connection, documents: Sequence[tuple[Document, Sequence[Sentence]]]) -> list[Linked]:
@@ -117,7 +119,7 @@ def _link_version(connection: sa.Connection, document: Document, sentences: Sequ
     match = _best_match(connection, document, to_label) if len(to_label) >= _FEWEST else None
     if match is None:
         like = _closest(connection, document, to_label, removed=True) if len(to_label) >= _FEWEST else ""
-        return Linked(list(sentences), removed=like)
+        return Linked(list(sentences), removed=like, purged_at=_purged_at(connection, like) if like else "")
     marked = [replace(one, boilerplate=UNCHANGED) if one.id in match.pairs else one for one in sentences]
     unchanged = len(match.pairs)
     version = NewVersion(match.document_id, document.title, unchanged, len(to_label) - unchanged)
@@ -139,7 +141,7 @@ def _closest(
     candidates = dict(_candidates(connection, document, removed=removed))
     if not candidates:
         return ""
-    own = Counter(plain_text(one.text) for one in to_label)
+    own = Counter(text_hash(one.text) for one in to_label)
     shares: dict[str, int] = {}
     for identifier, texts in _texts(connection, candidates).items():
         sizes = (texts.total(), own.total())
@@ -189,6 +191,13 @@ def _differs(own: Iterable[str], theirs: Iterable[str], kind: str) -> bool:
     return bool(ours and others and ours != others)
 
 
+def _purged_at(connection: sa.Connection, document_id: str) -> str:
+    """When a document was purged; empty if it was not."""
+    table = tables.removals
+    query = sa.select(table.c.created_at).where(table.c.document_id == document_id, table.c.purged)
+    return connection.execute(query).scalar() or ""
+
+
 def _root(connection: sa.Connection, document_id: str) -> str:
     """The id of a document's first version."""
     table = tables.documents
@@ -197,13 +206,22 @@ def _root(connection: sa.Connection, document_id: str) -> str:
 
 
 def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Counter[str]]:
-    """Document id -> the texts of its sentences to label, including the sentences that it repeats."""
-    table = tables.sentences
-    query = sa.select(table.c.document_id, table.c.text).where(table.c.boilerplate.in_(("", UNCHANGED, REMOVED)))
+    """Document id -> hashes of its sentences to label, including the sentences that it repeats."""
+    table, erased = tables.sentences, tables.erased_sentences
+    query = (
+        sa.select(table.c.document_id, table.c.text, erased.c.hash)
+        .outerjoin(erased, erased.c.sentence_id == table.c.id)
+        .where(table.c.boilerplate.in_(("", UNCHANGED, REMOVED)))
+    )
     texts: dict[str, Counter[str]] = {}
     for row in rows_among(connection, query, table.c.document_id, ids):
-        texts.setdefault(row.document_id, Counter())[plain_text(row.text)] += 1
+        texts.setdefault(row.document_id, Counter())[row.hash or text_hash(row.text)] += 1
     return texts
+
+
+def text_hash(text: str) -> str:
+    """The hash by which the text of a sentence is recognized, also after it was erased."""
+    return _digest(plain_text(text))
 
 
 def equal_sentences(

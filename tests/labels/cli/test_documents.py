@@ -103,3 +103,42 @@ def test_purging_asks_first_and_cannot_be_undone(ids: dict[str, str]) -> None:
 
 def test_an_unknown_document_is_refused(ids: dict[str, str]) -> None:
     assert "document id 'zzz' is unknown" in run("documents", "remove", "zzz", code=2)
+
+
+def test_other_versions_of_a_purged_document_are_added_on_demand(write_jsonl: Write, ids: dict[str, str]) -> None:
+    run("documents", "purge", ids["Wire"], "--yes")
+    assert "Not added again: 1 document, purged on " in run("ingest", "rows.jsonl")
+    edited = str(write_jsonl("edited.jsonl", [{"text": TEXT.replace("forty", "sixty"), "url": "http://x"}]))
+
+    said = run("ingest", edited)
+    assert "Not added: 1 document, because another version was purged on " in said
+    assert "contains 1 document and 1 sentence to label" in said
+    assert "Read 1 document: 1 new, with 3 sentences." in run("ingest", edited, "--even-purged")
+
+
+# -- commands that can create a store
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "content"),
+    [
+        (["ingest"], "a.txt", "Rain \0 fell."),
+        (["ingest"], "a.jsonl", '{"text": 7}\n'),
+        (["annotations", "import", "--format", "standoff"], "a.jsonl", "STANDOFF"),
+    ],
+    ids=["a file", "a table", "decisions without their texts"],
+)
+def test_a_command_that_fails_leaves_no_new_store(
+    ids: dict[str, str], isolated: Path, command: list[str], name: str, content: str
+) -> None:
+    if content == "STANDOFF":
+        run("annotations", "export", name, "--format", "standoff")
+    else:
+        (isolated / name).write_text(content, encoding="utf-8")
+
+    run(*command, name, "--store", "new.db", code=2)
+    assert not list(isolated.glob("new.db*"))
+    before = run("documents")
+    if command == ["ingest"]:
+        run(*command, name, code=2)
+    assert run("documents") == before

@@ -15,7 +15,7 @@ from labels.codebook.schema import load_codebook
 from labels.exchange.driver import Imported, import_file
 from labels.records import former_document_id, sentence_id
 from labels.store import Store
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from tests.labels.exchange.steps import MULTI, Row, decided, export, write_json
 
 TEXTS = ["Take this.", "Stop.", "It rained.", "Stop."]

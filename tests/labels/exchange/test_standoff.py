@@ -10,7 +10,7 @@ from labels.errors import DataError
 from labels.exchange.lines import COLUMNS
 from labels.records import Annotation, Sentence
 from labels.store import Store
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from tests.labels.exchange.steps import Row, bring_in, export, lines_of
 
 Write = Callable[[str, list[Row]], Path]

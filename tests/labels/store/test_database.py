@@ -12,7 +12,7 @@ import pytest
 
 from labels.errors import InputError, StoreError
 from labels.settings import store_name
-from labels.store import Store, now
+from labels.store import Store, filled_store, now
 from tests.labels.store.builders import PAST, decision, sentences
 
 
@@ -150,3 +150,37 @@ print(*sorted({slow!r} & set(sys.modules)))
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_new_store_without_content_is_deleted_again(isolated: Path) -> None:
+    with pytest.raises(RuntimeError), filled_store("store.db"):
+        raise RuntimeError
+    with filled_store("store.db"):
+        pass
+    assert list(isolated.iterdir()) == []
+
+
+def test_a_store_that_others_use_is_not_deleted(isolated: Path) -> None:
+    with filled_store("store.db"), Store("store.db") as other:
+        pass
+    assert list(isolated.iterdir()) == []
+
+    with Store("store.db") as other:
+        with filled_store("store.db"):
+            pass
+        other.add_annotated(sentences(1), [])
+    assert (isolated / "store.db").exists()
+    with filled_store("store.db"):
+        pass
+    assert (isolated / "store.db").exists()
+
+
+def test_a_new_store_that_another_process_has_open_is_kept(isolated: Path) -> None:
+    with filled_store("store.db"):
+        other = Store("store.db")
+        assert other.counts.texts().documents == 0
+    other.add_annotated(sentences(1), [])
+    other.close()
+
+    with Store("store.db", create=False) as store:
+        assert store.counts.texts().sentences == 1

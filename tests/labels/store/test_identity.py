@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from labels.records import Document, Origin, Sentence, former_document_id
 from labels.store import Store, TextCounts, tables
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from tests.labels.store.builders import decision, make_first_store, rows_of, stored_document
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
@@ -30,7 +30,7 @@ def old_store(database: str, source: str, **stated: str) -> str:
     with engine.begin() as connection:
         found.reflect(connection)
         row = {"url": "", "title": "", "date": "", "language": "en", "synthetic": False} | stated
-        row |= {"id": identifier, "source": source, "text": TEXT}
+        row = {"text": TEXT} | row | {"id": identifier, "source": source}
         connection.execute(sa.insert(found.tables["documents"]), [row])
         connection.execute(
             sa.insert(found.tables["sentences"]),
@@ -59,6 +59,46 @@ def test_line_ends_and_normalization_do_not_make_another_document(store: Store, 
     report = ingest(store, [write_jsonl("windows.jsonl", [{"text": "Cafe\u0301 talks failed.\r\nRain fell."}])])
 
     assert (report.documents_added, report.documents_present) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (TEXT, f"{TEXT}\n"),
+        (f"\n\n  {TEXT}\u00a0\r\n", TEXT),
+        ("Talks failed. \nRain fell.\t\n\n", "Talks failed.\nRain fell."),
+        (f"{TEXT} ", f"\t{TEXT}"),
+    ],
+    ids=["last line end", "both ends", "ends of lines", "neither is trimmed"],
+)
+def test_white_space_at_ends_does_not_make_another_document(
+    store: Store, write_jsonl: Write, one: str, other: str
+) -> None:
+    rows = [[{"text": text, "url": "http://x"}] for text in (one, other)]
+    ingest(store, [write_jsonl("one.jsonl", rows[0])])
+    before = store.documents.sentences()
+    report = ingest(store, [write_jsonl("other.jsonl", rows[1])])
+
+    assert (report.documents_added, report.sentences_added, report.documents_present) == (0, 0, 1)
+    assert store.documents.sentences() == before
+    assert [sentence.text for sentence in before] == [one[sentence.start : sentence.end] for sentence in before]
+    ids = [Document("other.jsonl", text, origin=Origin(url="https://x")).id for text in (one, other)]
+    assert ids[0] != ids[1]
+    assert [store.removals.find(identifier)[0].id for identifier in ids] == [ids[0]] * 2
+
+
+def test_white_space_at_ends_does_not_make_two_documents_of_one_call(store: Store, isolated: Path) -> None:
+    for name, text in (("a.txt", TEXT), ("b.txt", f"\n\n{TEXT}\n")):
+        (isolated / name).write_text(text, encoding="utf-8")
+
+    report = ingest(store, [isolated / "a.txt", isolated / "b.txt"])
+    assert (report.documents_added, report.sentences_added, report.documents_present) == (1, 2, 1)
+    assert ingest(store, [isolated / "b.txt"]).documents_present == 1
+
+
+def test_rows_that_differ_in_white_space_at_ends_are_numbered(store: Store, write_jsonl: Write) -> None:
+    path = write_jsonl("rows.jsonl", [{"text": TEXT}, {"text": f"{TEXT}\n"}])
+    assert [ingest(store, [path]).documents_added for _ in range(2)] == [2, 0]
 
 
 @pytest.mark.parametrize("column", ["id", "document_id", "url", "source"])
@@ -110,6 +150,12 @@ def test_a_document_of_an_old_store_is_recognized(
 
         assert (report.documents_added, report.sentences_added, report.documents_present) == (0, 0, 1)
         assert store.documents.sentences() == spans(identifier)
+
+
+def test_an_old_text_is_recognized_without_its_white_space(empty_url: str, write_jsonl: Write) -> None:
+    old_store(empty_url, "Wire", text=f" {TEXT}\n")
+    with Store(empty_url) as store:
+        assert ingest(store, [write_jsonl("rows.jsonl", [{"text": TEXT, "source": "Wire"}])]).documents_present == 1
 
 
 @pytest.mark.parametrize(("date", "added"), [("2024-05-01", 0), ("2024-05-01 12:30", 0), ("2024-05-02", 1), ("", 0)])

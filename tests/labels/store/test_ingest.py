@@ -10,7 +10,7 @@ import pytest
 
 from labels.errors import DataError
 from labels.store import Store, TextCounts
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from tests.conftest import progress_reports
 from tests.labels.store.builders import stored_document
 

@@ -12,7 +12,7 @@ from labels.codebook.schema import Codebook
 from labels.exchange.driver import export_file
 from labels.records import Annotation, Document, Sentence
 from labels.store import Store
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from labels.text.sentences import split_sentences
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]

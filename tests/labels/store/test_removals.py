@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from labels.errors import InputError
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import next_assignment
-from labels.store import Draft, Store, TextCounts, tables
-from labels.store.documents import ingest
+from labels.store import Draft, Store, TextCounts, now, tables
+from labels.store.ingestion import ingest
 from tests.labels.store.builders import decision, draw, embed_all, rows_of, score_all, stored_document, vector
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
@@ -119,7 +119,8 @@ def test_a_removed_document_is_not_added_again(store: Store, url: str, two: tupl
     store.removals.purge([two[1]])
 
     report = ingest(store, [isolated / "rows.jsonl"])
-    assert (report.documents_added, report.documents_present, report.documents_removed) == (0, 2, 2)
+    assert (report.documents_added, report.documents_present, report.documents_removed) == (0, 1, 1)
+    assert report.purged == {now()[:10]: 1}
     assert "Bergen" not in str(rows_of(url, sa.select(tables.documents)))
 
 
@@ -143,7 +144,7 @@ def test_purging_erases_the_text_and_keeps_the_decisions(store: Store, url: str,
     sentence = min(ids_of(store, two[0]))
     store.events.add([decision(sentence, "ben", labels=("truce",), note="It says: the MAYOR of Ostrey!")])
     store.events.keep_draft(sentence, "eva", Draft((), "pledged forty trucks"))
-    assert store.removals.purge([two[0]]) == 1
+    assert store.removals.purge([two[0]]) == 3
 
     document = stored_document(url, two[0])
     assert (document.text, document.title, document.url, document.source) == ("", "", "", "Wire")
@@ -155,7 +156,7 @@ def test_purging_erases_the_text_and_keeps_the_decisions(store: Store, url: str,
         ("ana", "reviewed", ("aid",)),
         ("ben", "reviewed", ("truce",)),
     ]
-    assert {event.note for event in events if event.annotator == "ana"} == {"Oslo", "The "}
+    assert {event.note for event in events} == {""}
     assert [one.state for one in store.removals.find(two[0])] == ["purged"]
     assert store.counts.texts() == TextCounts(documents=1, sentences=2, boilerplate=0)
 
@@ -214,5 +215,55 @@ def test_the_frame_changes_with_a_removal(store: Store, two: tuple[str, str]) ->
 
 
 def test_a_second_purge_changes_nothing(store: Store, two: tuple[str, str]) -> None:
-    assert store.removals.purge([two[0]]) == store.removals.purge([two[0]]) == 0
+    assert [store.removals.purge([two[0]]) for _ in range(2)] == [2, 0]
     assert [one.state for one in store.removals.find(two[0])] == ["purged"]
+
+
+def test_nothing_can_be_written_about_a_purged_sentence(store: Store, url: str, two: tuple[str, str]) -> None:
+    sentence = min(ids_of(store, two[0]))
+    store.removals.purge([two[0]])
+    store.events.add([decision(sentence, "ben", note="It is about Ostrey.", extra={"csv": {"a": "Ostrey"}})])
+    store.events.keep_draft(sentence, "eva", Draft((), "Ostrey?"))
+
+    assert store.events.draft(sentence, "eva") == Draft()
+    assert "Ostrey" not in str(rows_of(url, sa.select(tables.events)))
+
+
+@pytest.fixture
+def purged(store: Store, write_jsonl: Write) -> str:
+    """A purged document with a URL and three sentences."""
+    ingest(store, [write_jsonl("rows.jsonl", [{"text": f"{SECRET} It rained.", "url": "http://x"}])])
+    (one,) = store.removals.summaries()
+    store.removals.purge([one.id])
+    return one.id
+
+
+def test_a_later_version_of_a_purged_document_is_not_added(store: Store, purged: str, write_jsonl: Write) -> None:
+    edited = write_jsonl("rows.jsonl", [{"text": f"{SECRET} It snowed.", "url": "http://x"}])
+    for _ in range(2):
+        report = ingest(store, [edited])
+        assert (report.documents_added, report.sentences_added, report.notes) == (0, 0, [])
+        assert report.purged_versions == {now()[:10]: 1}
+    assert [one.id for one in store.removals.summaries()] == [purged]
+
+    report = ingest(store, [edited], even_purged=True)
+    assert (report.documents_added, report.sentences_added, report.purged_versions) == (1, 3, {})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "The dam broke. Nobody was hurt.", "url": "http://x"},
+        {"text": f"{SECRET} It rained.", "url": "http://y"},
+    ],
+    ids=["other text", "other URL"],
+)
+def test_another_document_than_the_purged_one_is_added(
+    store: Store, purged: str, write_jsonl: Write, row: dict[str, Any]
+) -> None:
+    assert ingest(store, [write_jsonl("rows.jsonl", [row])]).documents_added == 1
+
+
+def test_a_purged_text_with_other_white_space_stays_purged(store: Store, purged: str, write_jsonl: Write) -> None:
+    report = ingest(store, [write_jsonl("rows.jsonl", [{"text": f"{SECRET} It rained.\n", "url": "http://x"}])])
+    assert (report.documents_added, report.purged) == (0, {now()[:10]: 1})

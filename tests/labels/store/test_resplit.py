@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from labels.records import Document, Sentence
 from labels.store import Store
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from labels.store.texts.overlaps import REPLACED_SPAN
 from labels.text.sentences import split_sentences
 from tests.labels.store.builders import FUTURE, decision, draw, score_all

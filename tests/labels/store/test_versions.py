@@ -9,7 +9,7 @@ import pytest
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import next_assignment
 from labels.store import Store, TextCounts
-from labels.store.documents import IngestReport, ingest
+from labels.store.ingestion import IngestReport, ingest
 from labels.store.texts.versions import UNCHANGED, NewVersion
 from tests.labels.store.builders import decision
 

@@ -18,7 +18,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import CommuniqueError, DataError
 from labels.records import Document, Origin, Sentence, sentence_id
 from labels.store import Store
-from labels.store.documents import ingest
+from labels.store.ingestion import ingest
 from labels.text.rows import read_rows
 from labels.text.sentences import split_sentences, whole_sentence
 from tests.conftest import progress_reports

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labels.errors import CommuniqueError, InputError
     from labels.exchange.driver import export_file, import_file
     from labels.store import Store
-    from labels.store.documents import ingest
+    from labels.store.ingestion import ingest
     from trainer.data.corpus import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.environment import shipped
     from trainer.evaluation.report import Report
@@ -68,7 +68,7 @@ _PLACES = {
     "labels.errors": ("CommuniqueError", "InputError"),
     "labels.exchange.driver": ("export_file", "import_file"),
     "labels.store": ("Store",),
-    "labels.store.documents": ("ingest",),
+    "labels.store.ingestion": ("ingest",),
     "trainer.data.corpus": (
         "load_gold",
         "load_starter_corpus",
