@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from labels.cli.terminal import StoreOption, console
+from labels.errors import InputError
 from labels.settings import load_settings
 from trainer.cli.evaluate import ArtefactArgument
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from trainer.model.model import Model
 
 KeysOption = Annotated[Path, typer.Option("--keys", help="File of API keys; see `communique keys`.")]
+Engine = Literal["uvicorn", "ray"]
 KEYS_FILE = Path("communique-keys.json")
 
 
@@ -52,12 +54,22 @@ def serve(
     max_batch: Annotated[
         int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call of the model.")
     ] = 64,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Server: uvicorn, or ray for a Ray Serve deployment (extra `ray`).")
+    ] = "uvicorn",
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            "--replicas", help="With --engine ray: number of replicas, or MIN-MAX to scale by load. \\[default: 1]"
+        ),
+    ] = None,
 ) -> None:
     """Serve a saved model over HTTP: a web page at /, predictions at POST /predict, documentation at /docs.
 
     Requests need an API key (`communique keys add`), except on this machine itself. After SIGHUP, or when the alias of
     an MLflow URI is moved, the server loads the new model without interruption.
     """
+    _refuse_other_engine(engine, workers, replicas)
     from trainer.runs.tracking.registry import copy_artefact, current_version
     from trainer.serving.served import Source
     from trainer.serving.server import Options, run_server
@@ -75,7 +87,19 @@ def serve(
         store=load_settings(store=store).store if corrections else "",
         watch=watch,
     )
-    run_server(source, options, _announce)
+    if engine == "uvicorn":
+        run_server(source, options, _announce)
+    else:
+        from trainer.serving.replicas import Replicas, run_on_ray
+
+        run_on_ray(source, options, Replicas.parse(replicas or "1"), _announce)
+
+
+def _refuse_other_engine(engine: Engine, workers: int, replicas: str | None) -> None:
+    if engine == "ray" and workers > 1:
+        raise InputError("--workers is for --engine uvicorn. With --engine ray, use --replicas.")
+    if engine == "uvicorn" and replicas is not None:
+        raise InputError("--replicas needs --engine ray. Otherwise, use --workers.")
 
 
 def _announce(url: str, model: Model) -> None:

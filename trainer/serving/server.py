@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from labels.errors import InputError
@@ -36,7 +37,7 @@ logger = logging.getLogger("communique.serving")
 _BACKLOG = 2048
 """Maximum number of connections waiting to be accepted: uvicorn's default."""
 _HEADER_SECONDS = 10
-_SHUTDOWN_SECONDS = 40
+SHUTDOWN_SECONDS = 40
 """Maximum time to finish accepted requests at shutdown; longer than the maximum processing time of a request."""
 _SPINS = "20000"
 """Number of times that an idle OpenMP thread checks for work before it sleeps: about a millisecond.
@@ -86,6 +87,18 @@ def run_server(source: Source, options: Options, announce: Callable[[str, Model]
             needs a key and has none.
         ArtefactError: the model cannot be loaded, fails its self-test, or has no profile to watch for a drift.
     """
+    model = checked_model(source, options)
+    listener = bind(options.host, options.port)
+    announce(url_of(options.host, listener.getsockname()[1]), model)
+    if options.workers == 1:
+        _serve(source, options, listener, model)
+    else:
+        del model  # every worker loads its own
+        _Workers(source, options, listener).run()
+
+
+def checked_model(source: Source, options: Options) -> Model:
+    """Load the model after checking the options; see `run_server` for the errors."""
     check_options(options)
     prepare_threads()
     if options.store:
@@ -93,15 +106,12 @@ def run_server(source: Source, options: Options, announce: Callable[[str, Model]
     model = source.load()
     if options.watch:
         profile_of(model)  # likewise
-    listener = _bind(options.host, options.port)
-    bound = listener.getsockname()[1]
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    announce(f"http://{host}:{bound}", model)
-    if options.workers == 1:
-        _serve(source, options, listener, model)
-    else:
-        del model  # every worker loads its own
-        _Workers(source, options, listener).run()
+    return model
+
+
+def url_of(host: str, port: int) -> str:
+    """The URL of a server."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def prepare_threads() -> None:
@@ -126,18 +136,23 @@ def check_options(options: Options) -> None:
         )
 
 
-def _serve(source: Source, options: Options, listener: socket.socket, model: Model) -> None:
-    log_to_stderr()
+def create_served(source: Source, options: Options, model: Model) -> tuple[Served, ASGIApp]:
+    """Create the application of a model. Call this inside the event loop that runs the application."""
     metrics = Metrics()
     shared = shared_folder()
     attempts = shared / "failed-attempts" if shared else None
     access = Access(KeyFile(options.keys), options.keyless, options.trusted_proxies, options.origins, attempts)
     corrections = Corrections(options.store) if options.store else None
+    watch = Watch(metrics, shared) if options.watch else None
+    served = Served(source, model, metrics, max_batch=options.max_batch, watch=watch)
+    return served, create_app(served, access, metrics, root_path=options.root_path, corrections=corrections)
+
+
+def _serve(source: Source, options: Options, listener: socket.socket, model: Model) -> None:
+    log_to_stderr()
 
     async def run() -> None:
-        watch = Watch(metrics, shared) if options.watch else None
-        served = Served(source, model, metrics, max_batch=options.max_batch, watch=watch)
-        app = create_app(served, access, metrics, root_path=options.root_path, corrections=corrections)
+        served, app = create_served(source, options, model)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -146,7 +161,7 @@ def _serve(source: Source, options: Options, listener: socket.socket, model: Mod
             ws="none",
             proxy_headers=False,  # `gate` reads them, and only those of trusted proxies
             server_header=False,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         with suppress(NotImplementedError, RuntimeError, AttributeError):  # not on Windows, or not in the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _keep(served.reload()))
@@ -250,7 +265,12 @@ def _work(source: Source, options: Options, listener: socket.socket) -> None:
     _serve(source, options, listener, source.load())
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 chooses a free port.
+
+    Raises:
+        InputError: the address is in use, or is not an address of this machine.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
