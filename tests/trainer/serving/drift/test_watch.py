@@ -45,18 +45,15 @@ def without_profile(model: Model) -> Model:
 
 
 def test_drift_raises_the_alarm_in_route_metrics_and_log_without_words(
-    tfidf_model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tfidf_model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = logging.getLogger("communique.serving")
-    monkeypatch.setattr(logger, "propagate", True)
-
     async def work(client: Client) -> tuple[dict[str, Any], dict[str, Any], str]:
         await send(client, UNUSUAL)
         before = await drift(client)
         await send(client, UNUSUAL, 200)
         return before, await drift(client), (await client.get("/metrics")).text
 
-    with caplog.at_level(logging.WARNING, logger.name):
+    with caplog.at_level(logging.WARNING, "communique.serving"):
         before, after, metrics = with_client(tfidf_model, work, watch=True)
     assert (before["alarm"], before["windows"], before["sentences"]) == (False, 1, 20)
     assert (after["alarm"], after["windows"], after["sentences"]) == (True, 201, 4020)
@@ -134,10 +131,8 @@ def test_workers_pool_their_windows(tfidf_model: Model, tmp_path: Path) -> None:
 
 
 def test_watch_that_fails_does_not_keep_the_server_from_answering(
-    tfidf_model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tfidf_model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("communique.serving"), "propagate", True)
-
     async def work() -> None:
         (tmp_path / "file").touch()
         watch = Watch(Metrics(), tmp_path / "file")
