@@ -186,8 +186,8 @@ def test_a_negative_number_stays_a_number() -> None:
 
 
 def test_the_apostrophes_of_other_files_stay() -> None:
-    Path("a.csv").write_text("text,'label\n'=1+1,'a\n", encoding="utf-8")
-    assert read_with_ours(Path("a.csv")) == [{"text": "'=1+1", "'label": "'a"}]
+    Path("a.csv").write_text("text,'label\n'=1+1,'a\n=2,b\n", encoding="utf-8")
+    assert read_with_ours(Path("a.csv")) == [{"text": "'=1+1", "'label": "'a"}, {"text": "=2", "'label": "b"}]
 
 
 def test_rows_that_a_person_changed_in_a_spreadsheet_are_read_as_typed() -> None:

@@ -105,7 +105,7 @@ def test_a_folder_named_like_a_file_is_searched() -> None:
     ],
 )
 def test_a_path_with_nothing_to_read_is_refused_by_name(name: str, problem: str) -> None:
-    write("a.pdf", "x")
+    write("a.odt", "x")
     Path("empty").mkdir()
     with pytest.raises(DataError) as caught:
         find_files([Path(name)])
