@@ -34,7 +34,7 @@ from corpus import (
 )
 from labels.agreement.report import agreement
 from labels.codebook.schema import Codebook, load_codebook
-from labels.errors import CommuniqueError
+from labels.errors import CommuniqueError, counted
 from labels.records import Sentence
 from labels.text.duplicates import near_duplicate_pairs
 from trainer.environment import STARTER_CODEBOOK
@@ -255,7 +255,7 @@ def print_report(report: CorpusReport) -> None:
     for check in report.missed:
         for place in check.places:
             console.print(f"{check.what}: {place}", soft_wrap=True)
-    console.print(f"{len(report.missed)} targets missed." if report.missed else "All targets are met.")
+    console.print(f"{counted(len(report.missed), 'target')} missed." if report.missed else "All targets are met.")
     for table in (_surface_table(report.surface), *map(_balance_table, report.balances)):
         console.print()
         console.print(table)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from labels.codebook.changes import Shape, Step, shape, titled
 from labels.codebook.schema import Codebook
-from labels.errors import CodebookError
+from labels.errors import CodebookError, counted
 from labels.records import Annotation
 
 
@@ -180,7 +180,8 @@ class VersionReader:
         lost = [known for known in made if known in self._versions and self.route(known) is None]
         if lost:
             lines = "\n".join(
-                f"  {made[known]} annotations were made under {titled(self._versions[known])}: "
+                f"  {counted(made[known], 'annotation was', 'annotations were')} made under "
+                f"{titled(self._versions[known])}: "
                 f"type `communique codebook migrate {known} NEW`"
                 for known in lost
             )

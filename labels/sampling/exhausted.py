@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from labels.errors import counted
 from labels.sampling.drawing import DrawRequest, search_terms
 from labels.settings import command
 from labels.store import Held, Store
@@ -125,7 +126,7 @@ def _share_reached(paths: _Paths, request: DrawRequest) -> Exhausted:
     other = request.query
     decided = paths.store.draws.decided_by(other)
     both = len(paths.store.draws.seen_by(paths.annotator).intersection(decided))
-    reason = f"You have already decided {both} of the {len(decided)} sentences that {other} decided."
+    reason = f"You have already decided {both} of the {counted(len(decided), 'sentence')} that {other} decided."
     return Exhausted(reason, (), paths.onward() if both == len(decided) else paths.label("--also-by", other))
 
 

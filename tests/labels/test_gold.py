@@ -218,6 +218,6 @@ def test_an_old_version_stays_usable_beside_annotations_of_a_newer_one() -> None
 def test_annotations_without_a_recorded_change_are_refused() -> None:
     other = version("9", "threat")
     rows = [event("ana", "aid", made=V1), event("ben", made=V1), event("ben", made=V1, kind="undo", state=None)]
-    with pytest.raises(CodebookError, match=rf"\n  1 annotations were made under 'small' 1 \({V1}\)"):
+    with pytest.raises(CodebookError, match=rf"\n  1 annotation was made under 'small' 1 \({V1}\)"):
         resolve(rows, other, HISTORY)
     assert resolve([event("ana", state="skipped", made=V1)], other, HISTORY).skipped == ("s1",)

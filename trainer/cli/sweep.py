@@ -67,7 +67,8 @@ def print_sweep(result: SweepResult) -> None:
     print_report(result.report)
     if result.tested > 1:
         console.print(
-            f"Note: {result.tested} settings from this sweep have now been evaluated on test. Do not use the test "
+            f"Note: {counted(result.tested, 'setting')} from this sweep "
+            f"{'has' if result.tested == 1 else 'have'} now been evaluated on test. Do not use the test "
             "scores to choose between them."
         )
     console.print(f"Saved in {result.folder}: best/ (artefact and report), best.toml, trials.csv, study.journal")

@@ -29,9 +29,10 @@ def resolution_notes(resolution: Resolution, codebook: Codebook, store: str) -> 
             f"run `{following}`"
         )
     if resolution.migrated:
-        yield f"{resolution.migrated} annotations were converted to codebook {version} using the recorded label changes"
+        converted = counted(resolution.migrated, "annotation was", "annotations were")
+        yield f"{converted} converted to codebook {version} using the recorded label changes"
     if resolution.reworded:
-        made = f"{resolution.reworded} annotations were made"
+        made = f"{counted(resolution.reworded, 'annotation was', 'annotations were')} made"
         yield f"{made} under another wording of codebook {version} with the same labels"
 
 

@@ -185,9 +185,10 @@ def _refuse_mostly_blank(decisions: Sequence[_FileDecisions]) -> None:
                 f"{path}: {blank} of {counted(len(own), 'row')} {'has' if blank == 1 else 'have'} a blank "
                 "label cell, and the file is multi-label. "
                 "Blank cells can mean two things:\n"
-                f"  no label applies: all {len(own)} rows count, {blank} of them without a label. Set data.blank = "
+                f"  no label applies: {counted(len(own), 'row counts', 'rows count')}, {blank} of them "
+                "without a label. Set data.blank = "
                 '"none" in the experiment, or use --blank none.\n'
-                f"  nobody decided: {len(own) - blank} rows count. Set data.blank = "
+                f"  nobody decided: {counted(len(own) - blank, 'row counts', 'rows count')}. Set data.blank = "
                 '"undecided" in the experiment, or use --blank undecided.'
             )
 

@@ -164,7 +164,7 @@ def test_versions_without_a_recorded_change_between_them_are_refused(
     store.add_annotated(SENTENCES, [])
     store.events.add([says(0, "ana", "ask")])
 
-    with pytest.raises(CodebookError, match=rf"1 annotations were made under .*codebook migrate {OLD.hash} NEW"):
+    with pytest.raises(CodebookError, match=rf"1 annotation was made under .*codebook migrate {OLD.hash} NEW"):
         export(store, format, isolated / name, NEW)
     assert list(isolated.iterdir()) == []
 

@@ -526,6 +526,9 @@ def test_search_draws_what_holds_all_words_and_phrases(store: Store, query: str,
         ("ＡＩＤ", {"More ａｉｄ for the Straße of Σάμος."}),
         ("strasse", {"More ａｉｄ for the Straße of Σάμος."}),
         ("ΣΆΜΟΣ", {"More ａｉｄ for the Straße of Σάμος."}),
+        ("humanitarian", {"Long-\r\nterm hu- \n manitarian talks -\nwhich fail."}),
+        ('"long-term"', {"Long-\r\nterm hu- \n manitarian talks -\nwhich fail."}),
+        ('"talks - which"', {"Long-\r\nterm hu- \n manitarian talks -\nwhich fail."}),
     ],
 )
 def test_search_finds_words_however_they_are_typed(store: Store, query: str, found: set[str]) -> None:
@@ -533,6 +536,7 @@ def test_search_finds_words_however_they_are_typed(store: Store, query: str, fou
         "They won’t sign the “cease\u2011ﬁre”.",
         "Oslo gave 40\u00a0mil\u00adlion to\nLwo\u0301w.",
         "More ａｉｄ for the Straße of Σάμος.",
+        "Long-\r\nterm hu- \n manitarian talks -\nwhich fail.",
     ]
     store.add_annotated([Sentence(text, 0, len(text), text) for text in rows], [])
 

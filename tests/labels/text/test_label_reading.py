@@ -223,7 +223,7 @@ def test_a_blank_cell_is_none_if_the_user_says_so() -> None:
 def test_more_than_half_blank_rows_of_a_multi_label_file_stop_with_both_readings(codebook: Codebook) -> None:
     message = refusal("aid", "truce", "", "", "", codebook=codebook)
     assert message.startswith("a.csv: 3 of 5 rows have a blank label cell, and the file is multi-label.")
-    assert 'no label applies: all 5 rows count, 3 of them without a label. Set data.blank = "none"' in message
+    assert 'no label applies: 5 rows count, 3 of them without a label. Set data.blank = "none"' in message
     assert 'nobody decided: 2 rows count. Set data.blank = "undecided"' in message
     for values in (("aid", "aid|truce", "", "", ""), ("aid", "['truce', 'aid']", "", "", "")):
         assert "3 of 5 rows have a blank label cell" in refusal(*values)
