@@ -6,8 +6,8 @@
 MODEL is the folder of a run, such as that of `communique train tfidf`. The corpus is made from the documents of the
 starter corpus: in each repetition, names of places change places, and numbers are drawn anew. A measurement runs in a
 process of its own; its memory is the resident memory of this process and its children. The rate of the model itself is
-measured in the same run: its sentences divided by the time in its calls. Results are kept in the work folder, and each
-call writes the report of all results there.
+measured in the same run: its sentences divided by the processor time of its calls. Results are kept in the work folder,
+and each call writes the report of all results there.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ import os
 import platform
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
 from labels.text.documents import find_files, read_file
 from labels.text.sentences import split_sentences
 from trainer.environment import shipped
-from trainer.model.model import read_manifest
+from trainer.model.model import Model, read_manifest
 from trainer.predict import predict_files
 
 NAME = re.compile(r"(?<=[a-z] )[A-Z][a-z]{3,}\b")
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", choices=sorted(MEASURE), action="append", help="measure only this; may be repeated")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/bulk.md"))
+    parser.add_argument("--note", default="", help="a remark on the machine for the report")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -120,17 +123,29 @@ def variation(names: list[str], generator: random.Random) -> Callable[[str], str
 
 
 def predict_once(arguments: argparse.Namespace, output: Path) -> Row:
-    """Predict the corpus in this process."""
-    found = predict_files(artefact(arguments), [place(arguments)], output, workers=arguments.workers)
-    fresh = found.sentences - found.repeated
+    """Predict the corpus in this process; processor time tells the rates where other programs are running."""
+    spent, begun, predict = 0.0, time.process_time(), Model.predict_proba
+
+    def timed(self: Model, texts: Sequence[str]) -> Any:
+        nonlocal spent
+        start = time.thread_time()
+        answers = predict(self, texts)
+        spent += time.thread_time() - start
+        return answers
+
+    with patch.object(Model, "predict_proba", timed):
+        found = predict_files(artefact(arguments), [place(arguments)], output, workers=arguments.workers)
     return {
         "labelled": found.sentences,
         "repeated": found.repeated,
         "continued": found.continued,
         "seconds": found.seconds,
         "rate": (found.sentences - found.continued) / found.seconds,
-        "model_rate": fresh / found.model_seconds if found.model_seconds else None,
-        "share_of_model": found.model_seconds / found.seconds,
+        "cpu": {
+            "model": spent,
+            "process": time.process_time() - begun,
+            "others": resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime,
+        },
     }
 
 
@@ -264,20 +279,22 @@ def report(arguments: argparse.Namespace) -> None:
         "# Bulk prediction, from file to file",
         "",
         "`python experiments/benchmarks/bulk.py MODEL --sentences N --work FOLDER`: documents of the starter corpus, "
-        f"varied. Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores.",
+        f"varied. Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores. {arguments.note}",
         "",
-        "The model's own rate is measured in the same run; the share is the time in the model's calls. Memory is the "
-        "maximum of the process and its children in each quarter of the run.",
+        "The ratio compares processor time, so that other programs on the machine do not count: the time in the calls "
+        "of the model divided by the time of the busier of the two processes. Repeated sentences are not asked again. "
+        "Memory is the maximum of the process and its children in each quarter of the run.",
         "",
-        "| model | sentences | sentences/s | model's own | share | repeated | memory in MB, by quarter |",
+        "| model | sentences | repeated | seconds | sentences/s | ratio | memory in MB, by quarter |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in (one for one in rows if one["what"] == "whole"):
-        own = f"{row['model_rate']:,.0f}" if row["model_rate"] else "–"
+        cpu = row.get("cpu")
+        ratio = f"{cpu['model'] / max(cpu['process'], cpu['others']):.2f}" if cpu else "–"
         memory = ", ".join(f"{megabytes:,}" for megabytes in row["megabytes"])
         lines.append(
-            f"| {row['kind']} | {row['labelled']:,} | {row['rate']:,.0f} | {own} | {row['share_of_model']:.2f} | "
-            f"{row['repeated']:,} | {memory} |"
+            f"| {row['kind']} | {row['labelled']:,} | {row['repeated']:,} | {row['seconds']:,.0f} | "
+            f"{row['rate']:,.0f} | {ratio} | {memory} |"
         )
     lines += ["", "| model | sentences | interruption | output |", "| --- | ---: | --- | --- |"]
     for row in rows:
