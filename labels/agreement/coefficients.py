@@ -114,6 +114,51 @@ def alpha_of(sums: Floats, distances: Floats) -> Floats:
     return 1 - ratio((n - 1) * sums[:, 0], expected)
 
 
+def ac1_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
+    """The sums per document that are needed to compute Gwet's AC1.
+
+    Args:
+        codes: value numbers, or `MISSING`, of shape (units, raters).
+        groups: document number of each unit, below `n_groups`, of shape (units,).
+
+    Returns:
+        Sums of shape (documents, 3 + values): agreement within units of at least two values (per unit, the share of
+        equal pairs), the number of these units, the number of all units with a value, and, for each value, the sum over
+        units of the share of raters who gave it.
+    """
+    counts = np.stack([(codes == value).sum(axis=1) for value in range(n_values)], axis=1).astype(float)
+    sizes = counts.sum(axis=1)
+    rated, paired = sizes >= 1, sizes >= 2
+    pairs = np.where(paired, sizes * (sizes - 1), 1.0)
+    agreement = np.where(paired, (counts * (counts - 1)).sum(axis=1) / pairs, 0.0)
+    shares = counts / np.where(rated, sizes, 1.0)[:, None]
+    columns = [agreement, paired.astype(float), rated.astype(float), *shares.T]
+    return np.column_stack([np.bincount(groups, column, n_groups) for column in columns])
+
+
+def ac1_of(sums: Floats) -> Floats:
+    """Compute AC1, at most 1, from each row of sums.
+
+    Unlike kappa and alpha, AC1 stays high if annotators agree and a label is rare. Chance agreement is
+    sum(p * (1 - p)) / (q - 1) over the q values, where p is a value's mean share.
+
+    Args:
+        sums: sums from `ac1_sums`, summed over the documents of each draw, of shape (draws, 3 + values).
+
+    Returns:
+        AC1 of each draw; nan if there are no pairs.
+
+    Source: Gwet (2008), "Computing inter-rater reliability and its variance in the presence of high agreement"; Gwet
+    (2014), "Handbook of Inter-Rater Reliability", 4th edition, for several raters and missing values.
+    """
+    n_values = max(sums.shape[1] - 3, 2)
+    observed = ratio(sums[:, 0], sums[:, 1])
+    shares = sums[:, 3:] / np.where(sums[:, 2] > 0, sums[:, 2], np.nan)[:, None]
+    expected = (shares * (1 - shares)).sum(axis=1) / (n_values - 1)
+    chance_corrected: Floats = (observed - expected) / (1 - expected)
+    return chance_corrected
+
+
 def kappa_sums(codes: Integers, n_values: int, groups: Integers, n_groups: int) -> Floats:
     """The sums per document that are needed to compute Cohen's kappa.
 

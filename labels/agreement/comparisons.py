@@ -38,16 +38,17 @@ class Coefficients:
 
     `prevalence` is the share of decisions with the label; None if there are no decisions. `kappa` is Cohen's kappa; if
     there are several pairs of annotators, the mean over the pairs (Light 1971). `alpha` is Krippendorff's nominal
-    alpha.
+    alpha, and `ac1` is Gwet's AC1.
     """
 
     prevalence: float | None
     kappa: Estimate
     alpha: Estimate
+    ac1: Estimate
 
 
 _UNDEFINED = Estimate(None, undefined=_NO_UNITS)
-_NO_COEFFICIENTS = Coefficients(None, _UNDEFINED, _UNDEFINED)
+_NO_COEFFICIENTS = Coefficients(None, _UNDEFINED, _UNDEFINED, _UNDEFINED)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
             prevalence=_prevalence(units, codebook.label_names),
             kappa=estimate(mean_of_defined([pair.kappa for pair in pairs]), _PAIRS_ALIKE),
             alpha=estimate(ratings.alpha(ratings.codes, nominal), _ALL_ALIKE),
+            ac1=estimate(ratings.ac1(ratings.codes, len(ratings.values)), _NO_UNITS),
         ),
         masi_alpha=estimate(ratings.alpha(ratings.codes, masi), _ALL_ALIKE),
         mean_kappa=estimate(mean_of_defined(list(kappas.values())), _NO_LABEL),
@@ -114,6 +116,7 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
                 prevalence=_prevalence(units, [label]),
                 kappa=estimate(kappas[label], _PAIRS_ALIKE, n_with_label=_documents_with(codes, ratings.resampling)),
                 alpha=estimate(alphas[label], _ALL_ALIKE, n_with_label=_documents_with(codes, ratings.resampling)),
+                ac1=estimate(ratings.ac1(codes, 2), _NO_UNITS),
             )
             for label, codes in ratings.columns.items()
         },
@@ -139,6 +142,11 @@ class _Ratings:
         """Krippendorff's alpha for every draw."""
         sums = coefficients.alpha_sums(codes, distances, self.resampling.groups, self.resampling.n_documents)
         return coefficients.alpha_of(self.resampling.weights @ sums, distances)
+
+    def ac1(self, codes: Integers, n_values: int) -> Floats:
+        """Gwet's AC1 for every draw."""
+        sums = coefficients.ac1_sums(codes, n_values, self.resampling.groups, self.resampling.n_documents)
+        return coefficients.ac1_of(self.resampling.weights @ sums)
 
 
 @dataclass(frozen=True)

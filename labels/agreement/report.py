@@ -31,7 +31,7 @@ _Reading = tuple[Annotation, LabelSet]
 
 @dataclass(frozen=True)
 class ConfusedSentence:
-    """A sentence on which annotators disagree, with the labels given by each annotator."""
+    """A sentence on which two annotators disagree, with the labels given by each of these two."""
 
     sentence_id: str
     text: str
@@ -281,18 +281,19 @@ def _confusions(units: Iterable[Unit], codebook: Codebook) -> tuple[Confusion, .
     rank: dict[str | None, int] = {label: position for position, label in enumerate(codebook.label_names)}
     rank[None] = len(rank)
     counts: Counter[tuple[str | None, str | None]] = Counter()
-    shown: dict[tuple[str | None, str | None], list[Unit]] = {}
+    shown: dict[tuple[str | None, str | None], list[ConfusedSentence]] = {}
     for unit in units:
-        for first, second in combinations(unit.given.values(), 2):
-            for one, another in _differences(first, second):
+        for pair in combinations(unit.given.items(), 2):
+            confused = _confused(unit, *pair)
+            for one, another in _differences(pair[0][1], pair[1][1]):
                 key = (one, another) if rank[one] < rank[another] else (another, one)
                 counts[key] += 1
                 seen = shown.setdefault(key, [])
                 # Three annotators can confuse the same labels twice in one unit.
-                if len(seen) < EXAMPLES_EACH and unit not in seen:
-                    seen.append(unit)
+                if len(seen) < EXAMPLES_EACH and all(example.sentence_id != unit.sentence.id for example in seen):
+                    seen.append(confused)
     most = sorted(counts, key=lambda key: (-counts[key], rank[key[0]], rank[key[1]]))[:MOST_CONFUSED]
-    return tuple(Confusion(key, counts[key], tuple(map(_confused, shown[key]))) for key in most)
+    return tuple(Confusion(key, counts[key], tuple(shown[key])) for key in most)
 
 
 def _differences(first: LabelSet, second: LabelSet) -> Iterator[tuple[str | None, str | None]]:
@@ -304,5 +305,6 @@ def _differences(first: LabelSet, second: LabelSet) -> Iterator[tuple[str | None
     return product(only_first or [None], only_second or [None])
 
 
-def _confused(unit: Unit) -> ConfusedSentence:
-    return ConfusedSentence(unit.sentence.id, unit.sentence.text, dict(sorted(unit.given.items())))
+def _confused(unit: Unit, one: tuple[str, LabelSet], other: tuple[str, LabelSet]) -> ConfusedSentence:
+    """A sentence with the labels of the two annotators who disagree, and of nobody else."""
+    return ConfusedSentence(unit.sentence.id, unit.sentence.text, dict(sorted((one, other))))

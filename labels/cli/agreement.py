@@ -21,6 +21,7 @@ from labels.errors import counted
 from labels.settings import relabel_command
 
 if TYPE_CHECKING:
+    from labels.agreement.against_gold import CoderScore
     from labels.agreement.coefficients import Estimate
     from labels.agreement.comparisons import Figures, PairAgreement
     from labels.agreement.report import AgreementReport, Block, Confusion, Retest
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from labels.settings import Settings
 
 _MANY_PAIRS = 12
+_Row = tuple[str, "float | None", "Estimate | None", "Estimate", "Estimate | None"]
 
 
 def agreement_command(
@@ -42,7 +44,8 @@ def agreement_command(
     ] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this JSON file.")] = None,
 ) -> None:
-    """Measure the agreement of annotators: Cohen's kappa and Krippendorff's alpha per label, with intervals."""
+    """Measure the agreement of annotators: kappa, alpha and AC1 per label with intervals, and coders against gold."""
+    from labels.agreement.against_gold import against_gold
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
     from labels.output.drafts import check_file
@@ -54,11 +57,13 @@ def agreement_command(
         sentences = opened.documents.by_first_version({event.sentence_id for event in events})
         history = opened.codebooks.history()
     report = agreement(events, sentences, book, history)
+    scores = against_gold(events, book, history)
     effect = suggestion_effect(events, sentences, book, history) if suggestions else None
     retests = retest_agreement(events, sentences, book, history) if retest else None
     if json is not None:
-        _write_json(json, {"agreement": report, "suggestions": effect, "retest": retests}, book)
+        _write_json(json, {"agreement": report, "against_gold": scores, "suggestions": effect, "retest": retests}, book)
     _print_report(report, book, settings)
+    _print_against_gold(scores)
     if effect is not None:
         _print_suggestion_effect(effect)
     if retests is not None:
@@ -134,10 +139,10 @@ def _print_figures(title: str, figures: Figures, codebook: Codebook) -> None:
         f"{counted(figures.n_decisions, 'decision')} ({', '.join(figures.annotators)})."
     )
     rows = list(_rows(figures, codebook))
-    headings = ("label", "n", "prevalence", "kappa", "interval", "alpha", "interval")
+    headings = ("label", "n", "prevalence", "kappa", "interval", "alpha", "interval", "AC1", "interval")
     console.print(table(headings, (_row_cells(figures.n_sentences, *row) for row in rows)))
     notes: dict[str, Estimate] = {}
-    for name, _, kappa, alpha in rows:
+    for name, _, kappa, alpha, _ in rows:
         notes |= {f"kappa of {name}": kappa} if kappa else {}
         notes[f"alpha of {name}"] = alpha
     exact = figures.exact_agreement
@@ -146,22 +151,22 @@ def _print_figures(title: str, figures: Figures, codebook: Codebook) -> None:
     _print_notes(notes)
 
 
-def _rows(figures: Figures, codebook: Codebook) -> Iterator[tuple[str, float | None, Estimate | None, Estimate]]:
-    """Yield the name, prevalence, kappa and alpha for each row of the table."""
+def _rows(figures: Figures, codebook: Codebook) -> Iterator[_Row]:
+    """Yield the name, prevalence, kappa, alpha and AC1 for each row of the table."""
     for label, row in figures.per_label.items():
-        yield label, row.prevalence, row.kappa, row.alpha
+        yield label, row.prevalence, row.kappa, row.alpha, row.ac1
     sets = figures.sets
     if codebook.exclusive:
-        yield "all classes", sets.prevalence, sets.kappa, sets.alpha
+        yield "all classes", sets.prevalence, sets.kappa, sets.alpha, sets.ac1
     else:
-        yield "mean of labels", None, figures.mean_kappa, figures.mean_alpha
-        yield "whole sets", sets.prevalence, sets.kappa, sets.alpha
-        yield "whole sets, MASI", None, None, figures.masi_alpha
+        yield "mean of labels", None, figures.mean_kappa, figures.mean_alpha, None
+        yield "whole sets", sets.prevalence, sets.kappa, sets.alpha, sets.ac1
+        yield "whole sets, MASI", None, None, figures.masi_alpha, None
 
 
-def _row_cells(n: int, name: str, prevalence: float | None, kappa: Estimate | None, alpha: Estimate) -> tuple[str, ...]:
+def _row_cells(n: int, name: str, prevalence: float | None, *estimates: Estimate | None) -> tuple[str, ...]:
     share = "" if prevalence is None else number(prevalence)
-    return (name, str(n), share, *(_cells(kappa) if kappa else ("", "")), *_cells(alpha))
+    return (name, str(n), share, *(cell for one in estimates for cell in (_cells(one) if one else ("", ""))))
 
 
 def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
@@ -186,6 +191,22 @@ def _print_confusion(confusion: Confusion) -> None:
         said = "; ".join(f"{who}: {', '.join(labels) or 'none'}" for who, labels in example.decisions.items())
         console.print(f"      “{example.text}”")
         console.print(f"      {example.sentence_id}  {said}")
+
+
+def _print_against_gold(scores: Sequence[CoderScore]) -> None:
+    if not scores:
+        return
+    console.print()
+    console.print("Coders against adjudicated gold (most adjudicated sentences were disputed, so figures are low):")
+    headings = ("coder", "label", "n", "gold", "given", "precision", "recall", "F1")
+    rows = (
+        (
+            *(one.annotator, one.label, str(one.sentences), str(one.gold), str(one.given)),
+            *(number(figure) for figure in (one.precision, one.recall, one.f1)),
+        )
+        for one in scores
+    )
+    console.print(table(headings, rows, align="tt" + "r" * 6))
 
 
 # -- suggestions, retests

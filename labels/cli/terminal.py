@@ -265,7 +265,22 @@ def opened_store(store: str | None, codebook: str | None) -> Iterator[tuple[Stor
     settings = load_settings(store=store, codebook=codebook)
     book = find_codebook(settings.codebook, settings.store)
     with Store(settings.store, create=False) as found:
+        warn_of_place(settings.store)
         yield found, book, settings
+
+
+def warn_of_place(store: str) -> None:
+    """Warn on standard error if a SQLite store lies in a folder in which it can be damaged."""
+    from labels.settings import sqlite_file, store_name, store_url
+    from labels.store.upkeep.places import risky_place
+
+    file = sqlite_file(store_url(store))
+    if file is not None and (place := risky_place(file)):
+        error_console.print(
+            f"Warning: {store_name(store)} lies in {place}. If two machines write at the same time, a SQLite file can "
+            "be damaged there. Move it to a local folder, or use PostgreSQL. `communique store backup` makes a copy.",
+            soft_wrap=True,
+        )
 
 
 StoreOption = Annotated[

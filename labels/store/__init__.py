@@ -2,7 +2,8 @@
 
 All SQL is in this package. A `Store` is composed of parts (`store.documents`, `store.events`, ...) that share one
 database; each part has its own module. Every public method of a part is one transaction: it succeeds completely or
-changes nothing. Events are never changed or deleted, except that purging a document erases notes that quote it.
+changes nothing. Events are never changed or deleted, with two exceptions: purging a document erases notes that quote
+it, and an annotator can be renamed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from labels.store.scores import Scorable, Scores
 from labels.store.texts.identity import insert_aliases, insert_documents, insert_sentences, stored_sentences
 from labels.store.texts.other_versions import Repeats, insert_links
 from labels.store.texts.removals import DocumentSummary, Removals
+from labels.store.upkeep.names import Names
 
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
@@ -81,6 +83,7 @@ class Store:
     - `scores`: probabilities and embeddings from models
     - `removals`: the list of documents, and documents that were withdrawn
     - `counts`: the progress and speed of annotators
+    - `names`: renaming and merging annotators
     - `contents`: all sentences to label, document by document
 
     Raises:
@@ -103,6 +106,7 @@ class Store:
         self.scores = Scores(self._database)
         self.removals = Removals(self._database)
         self.counts = Counts(self._database)
+        self.names = Names(self._database)
         self.contents = Contents(self._database)
 
     def __enter__(self) -> Self:

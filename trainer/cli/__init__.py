@@ -36,6 +36,8 @@ SUBCOMMANDS = {
     "status": Subcommand("labels.cli.status:status_command", "--store team.db"),
     "agreement": Subcommand("labels.cli.agreement:agreement_command", "--suggestions --json agreement.json"),
     "adjudicate": Subcommand("labels.cli.adjudicate:adjudicate_command", "--annotator eva"),
+    "annotators": Subcommand("labels.cli.annotators:app"),
+    "store": Subcommand("labels.cli.store:app"),
     "annotations": Subcommand("labels.cli.exchange:app"),
     "train": Subcommand("trainer.cli.train:train", "experiments/finetune.toml --out runs/long --set model.epochs=6"),
     "sweep": Subcommand("trainer.cli.sweep:sweep", "experiments/sweep.toml --out runs/sweep --set sweep.trials=40"),

@@ -1,0 +1,83 @@
+"""Rename and merge annotators. Of an event, only the name can change; the decision stays as it was made."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from labels.errors import InputError, did_you_mean
+from labels.store import tables
+from labels.store.database import Part
+from labels.store.events import fold
+
+
+class Names(Part):
+    """The part of the store that changes names of annotators."""
+
+    def rename(self, old: str, new: str) -> int:
+        """Record everything by `old` under `new`; returns the number of events.
+
+        Raises:
+            InputError: the store does not know `old`, or `new` is taken.
+        """
+        with self._database.writing() as connection:
+            names = _names(connection)
+            _check_known(old, names, self._database.name)
+            if new in names:
+                raise InputError(
+                    f"'{new}' is already an annotator in {self._database.name}. To record both as one person, use "
+                    f"`communique annotators merge {old} {new}`."
+                )
+            return _move(connection, old, new)
+
+    def merge(self, old: str, into: str) -> tuple[int, int]:
+        """Record everything by `old` under the existing name `into`.
+
+        If both decided on a sentence, the later event stands, as for one person who decided twice.
+
+        Returns:
+            The number of events, and the number of sentences on which both had decided.
+
+        Raises:
+            InputError: the store does not know one of the names, or they are equal.
+        """
+        with self._database.writing() as connection:
+            names = _names(connection)
+            for name in (old, into):
+                _check_known(name, names, self._database.name)
+            if old == into:
+                raise InputError(f"'{old}' and '{into}' are the same name. Give two different annotators.")
+            both = len(_decided(connection, old) & _decided(connection, into))
+            return _move(connection, old, into), both
+
+
+def _names(connection: sa.Connection) -> set[str]:
+    columns = (table.c.annotator for table in (tables.events, tables.draws, tables.drafts))
+    return {name for column in columns for name in connection.execute(sa.select(column).distinct()).scalars() if name}
+
+
+def _check_known(name: str, names: set[str], store: str) -> None:
+    if name not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise InputError(f"{store} has no annotator '{name}'{did_you_mean(name, names)}. Annotators: {known}.")
+
+
+def _decided(connection: sa.Connection, annotator: str) -> set[str]:
+    table = tables.decisions
+    own = (table.c.annotator == annotator, table.c.event == "annotate")
+    return set(connection.execute(sa.select(table.c.sentence_id).where(*own)).scalars())
+
+
+def _move(connection: sa.Connection, old: str, new: str) -> int:
+    events = tables.events
+    of_old = events.c.annotator == old
+    touched = set(connection.execute(sa.select(events.c.sentence_id).where(of_old)).scalars())
+    # One row per sentence and annotator: what the new name already has wins.
+    for table in (tables.drafts, tables.reservations):
+        taken = sa.select(table.c.sentence_id).where(table.c.annotator == new)
+        both = (table.c.annotator == old, table.c.sentence_id.in_(taken))
+        connection.execute(sa.delete(table).where(*both))
+    for table in (tables.drafts, tables.reservations, tables.draws, tables.windows):
+        connection.execute(sa.update(table).where(table.c.annotator == old).values(annotator=new))
+    moved = connection.execute(sa.update(events).where(of_old).values(annotator=new)).rowcount
+    fold(connection, touched)
+    return int(moved)
