@@ -6,7 +6,6 @@ Every replica has the model and the whole application, with keys, limits and bat
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import re
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -97,8 +97,8 @@ def run_on_ray(source: Source, options: Options, replicas: Replicas, announce: C
         InputError: Ray Serve is not installed, the replicas cannot be started, or an option is not valid.
         ArtefactError: see `run_server`.
     """
-    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("grpc") is None:
-        raise InputError('--engine ray needs Ray Serve: pip install "communique[ray]"')
+    if find_spec("ray") is None or find_spec("grpc") is None:
+        raise InputError('--engine ray needs Ray Serve. Install it with `pip install "communique[ray]"`.')
     model = checked_model(source, options)
     log_to_stderr()
     with bind(options.host, options.port) as listener:
