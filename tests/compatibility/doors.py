@@ -122,8 +122,12 @@ def left_out(said: str) -> list[float]:
 
 
 def shown(*command: str) -> list[str]:
-    """What a labelling or adjudicating command shows of the sentences that are passed over one by one."""
+    """What a labelling or adjudicating command shows of the sentences that are passed over one by one.
+
+    Since then, skipped sentences come again at the end; what is shown then is left out.
+    """
     said = run(*command, "--plain", typed="s\n" * 20).partition("\nNext: ")[0]
+    said = re.split(r"\n\[\d+/\d+\][^\n]*\n    You skipped this sentence", said)[0]
     return re.findall(r"^(?:\[\d+/\d+\]| {2}).*$", said, re.MULTILINE)
 
 
