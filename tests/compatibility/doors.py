@@ -37,7 +37,7 @@ _CLEO = ("label", "--annotator", "cleo")
 DRAWS: dict[str, tuple[str, ...]] = {
     "random": (*_CLEO, "--size", "4"),
     "overlap": (*_CLEO, "--size", "4", "--overlap", "0.5", "--seed", "14"),
-    "search": (*_CLEO, "--strategy", "search the"),
+    "search": (*_CLEO, "--strategy", "search the", "--size", "100"),
     "relabel": (*_CLEO, "--strategy", "relabel", "--size", "3"),
     "retest": ("label", "--annotator", "ana", "--strategy", "retest", "--size", "3", "--retest-after", "0"),
     "entropy": (*_CLEO, "--strategy", "uncertainty", "--size", "4", "--codebook", OLD),

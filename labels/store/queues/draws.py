@@ -90,6 +90,7 @@ class Draws(Part):
         tested = (
             sa.exists()
             .where(again.c.sentence_id == events.c.sentence_id, again.c.annotator == annotator)
+            .where(again.c.state == "reviewed")
             .where(tests.c.id == again.c.draw_id, tests.c.strategy.in_(RETESTS))
         )
         query = (
