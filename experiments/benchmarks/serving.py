@@ -214,6 +214,7 @@ async def open_loop(server: Server, rate: float, seconds: float, texts: Sequence
 @contextmanager
 def started(command: Sequence[str], folder: Path, pattern: str) -> Iterator[tuple[int, int]]:
     """A server process; yields its process id and the port that it prints."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else an ended benchmark would leave its servers running
     with (folder / "server.log").open("w+") as log:
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(
