@@ -17,7 +17,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.progress import progress_to
+from labels.environment.progress import progress_to
 from labels.records import Example
 from trainer.environment import collect_garbage_rarely
 

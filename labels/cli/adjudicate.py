@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from labels.cli.label import AnnotatorOption, PlainOption, report_similar_names, run_session
 from labels.cli.terminal import CodebookOption, StoreOption, console, opened_store, print_next
+from labels.environment.settings import command
 from labels.errors import counted
-from labels.settings import command
 
 
 def adjudicate_command(

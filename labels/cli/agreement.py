@@ -17,8 +17,8 @@ from labels.cli.terminal import (
     opened_store,
     table,
 )
+from labels.environment.settings import relabel_command
 from labels.errors import counted
-from labels.settings import relabel_command
 
 if TYPE_CHECKING:
     from labels.agreement.against_gold import CoderScore
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from labels.agreement.report import AgreementReport, Block, Confusion, Retest
     from labels.agreement.suggestion_effect import Contrast, SuggestionEffect
     from labels.codebook.schema import Codebook
-    from labels.settings import Settings
+    from labels.environment.settings import Settings
 
 _MANY_PAIRS = 12
 _Row = tuple[str, "float | None", "Estimate | None", "Estimate", "Estimate | None"]

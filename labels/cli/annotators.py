@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from labels.cli.terminal import StoreOption, console
+from labels.environment.settings import load_settings
 from labels.errors import counted
-from labels.settings import load_settings
 from labels.unicode.invisible import person_name
 
 app = typer.Typer(no_args_is_help=True, help="Rename and merge annotators.")

@@ -22,8 +22,8 @@ from labels.cli.terminal import (
 )
 from labels.codebook.changes import KINDS, diff, parse_step, titled
 from labels.codebook.schema import BY_NAME, dump_codebook
+from labels.environment.settings import command, is_other_store, load_settings, relabel_command, store_name
 from labels.errors import counted
-from labels.settings import command, is_other_store, load_settings, relabel_command, store_name
 
 if TYPE_CHECKING:
     from labels.codebook.changes import CodebookDiff, FieldChange

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labels.cli.terminal import StoreOption, console, print_next, table
+from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
-from labels.settings import command, load_settings
 
 if TYPE_CHECKING:
     from labels.store import DocumentSummary, Store

@@ -20,8 +20,8 @@ from labels.cli.terminal import (
     find_codebook,
     opened_store,
 )
+from labels.environment.settings import load_settings
 from labels.errors import InputError
-from labels.settings import load_settings
 from labels.unicode.invisible import clean
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")

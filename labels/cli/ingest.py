@@ -15,8 +15,8 @@ from labels.cli.terminal import (
     print_next,
     progress_bars,
 )
+from labels.environment.settings import command, load_settings
 from labels.errors import counted
-from labels.settings import command, load_settings
 
 if TYPE_CHECKING:
     from labels.store.ingestion import IngestReport

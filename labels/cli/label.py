@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from labels.cli.terminal import CodebookOption, StoreOption, console, local_time, opened_store, print_next, say
+from labels.environment.settings import command
 from labels.errors import InputError, counted, did_you_mean
-from labels.settings import command
 from labels.unicode.invisible import clean, person_name
 
 if TYPE_CHECKING:
     from labels.annotate.session import Session
     from labels.codebook.schema import Codebook
+    from labels.environment.settings import Settings
     from labels.sampling.drawing import DrawRequest
     from labels.sampling.suggestions import Suggester
-    from labels.settings import Settings
     from labels.store import Store, Window
 
 _BLIND = 0.2

@@ -7,13 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from labels.cli.terminal import CodebookOption, StoreOption, console, find_codebook, local_time, number, table
+from labels.environment.settings import command, load_settings, relabel_command
 from labels.errors import CodebookError, CommuniqueError, counted
-from labels.settings import command, load_settings, relabel_command
 
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
+    from labels.environment.settings import Settings
     from labels.gold import Resolution
-    from labels.settings import Settings
     from labels.store import Store
 
 

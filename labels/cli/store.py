@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from labels.cli.terminal import OverwriteOption, StoreOption, console
+from labels.environment.settings import load_settings
 from labels.errors import InputError
-from labels.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Care for a label store.")
 

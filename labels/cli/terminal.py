@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 
+from labels.environment.progress import progress_to
+from labels.environment.settings import load_settings
 from labels.errors import CommuniqueError
-from labels.progress import progress_to
-from labels.settings import load_settings
 from labels.unicode.invisible import visible
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from labels.codebook.schema import Codebook
-    from labels.settings import Settings
+    from labels.environment.settings import Settings
     from labels.store import Store
 
 _WIDTH_IN_FILES = 110
@@ -271,7 +271,7 @@ def opened_store(store: str | None, codebook: str | None) -> Iterator[tuple[Stor
 
 def warn_of_place(store: str) -> None:
     """Warn on standard error if a SQLite store lies in a folder in which it can be damaged."""
-    from labels.settings import sqlite_file, store_name, store_url
+    from labels.environment.settings import sqlite_file, store_name, store_url
     from labels.store.upkeep.places import risky_place
 
     file = sqlite_file(store_url(store))

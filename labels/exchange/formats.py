@@ -45,6 +45,7 @@ from pathlib import Path
 from typing import ClassVar, cast, get_args
 
 from labels.codebook.schema import Codebook
+from labels.environment.plugins import PluginGroup
 from labels.errors import DataError, InputError, did_you_mean
 from labels.exchange import fields, foreign
 from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
@@ -53,7 +54,6 @@ from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.lines import Line, UnseenLine
 from labels.output.drafts import write_whole
 from labels.output.table_files import json_lines, json_text, write_csv, write_parquet
-from labels.plugins import PluginGroup
 from labels.records import Annotation, CodebookMigration, Sentence, State
 from labels.text.rows import Row, read_rows
 from labels.unicode.encoding import read_text

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from labels.environment.settings import command
 from labels.errors import DataError
 from labels.exchange.lines import Line, UnseenLine
 from labels.output.apostrophes import is_safe_form
 from labels.records import Sentence, same_text
-from labels.settings import command
 from labels.store import Repeats, Store
 
 _Text = TypeVar("_Text", Line, UnseenLine)

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
 
+from labels.environment.settings import command
 from labels.errors import InputError, did_you_mean
 from labels.sampling.clusters import representatives
-from labels.settings import command
 from labels.store import DrawItem, Store, Uncertainty
 from labels.unicode.typography import fold
 

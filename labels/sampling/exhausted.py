@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from labels.environment.settings import command
 from labels.errors import counted
 from labels.sampling.drawing import DrawRequest, search_terms
-from labels.settings import command
 from labels.store import Held, Store
 
 

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from labels.codebook.schema import Codebook
+from labels.environment.settings import command
 from labels.errors import InputError
-from labels.settings import command
 from labels.store import ScoringModel, Store
 
 

@@ -69,8 +69,7 @@ class Store:
         store: path to a SQLite file, or a SQLAlchemy URL. Tables are created or upgraded to the newest schema.
         create: create the SQLite file if it does not exist.
 
-    `url` is the URL of the store, `name` its name from `labels.settings.store_name`; neither shows a password. The
-    parts are:
+    `url` is the URL of the store, `name` its name from `settings.store_name`; neither shows a password. The parts are:
 
     - `documents`: documents and their sentences
     - `codebooks`: versions of codebooks, and the recorded changes between them
@@ -87,7 +86,7 @@ class Store:
     - `contents`: all sentences to label, document by document
 
     Raises:
-        InputError: the SQLite file is missing or empty and `create` is false; see also `labels.settings.store_url`.
+        InputError: the SQLite file is missing or empty and `create` is false; see also `settings.store_url`.
         StoreError: the store cannot be opened, has a newer schema version, or is not a communique store.
     """
 

@@ -15,10 +15,10 @@ from typing import Literal
 from labels.codebook.changes import Step, check_steps, shape, titled
 from labels.codebook.reading import CodebookHistory, Edge, Reading, Reread, VersionReader, reread
 from labels.codebook.schema import Codebook
+from labels.environment.settings import relabel_command
 from labels.errors import CodebookError
 from labels.gold import resolve, standing
 from labels.records import Annotation
-from labels.settings import relabel_command
 from labels.store import CodebookMigration, QueuedSentence, Store, now
 
 _EXAMPLES = 3

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from labels.environment.settings import command, shown_url, sqlite_file, store_name, store_url
 from labels.errors import InputError, StoreError
-from labels.settings import command, shown_url, sqlite_file, store_name, store_url
 from labels.store import tables
 from labels.unicode.typography import search_form
 
@@ -182,7 +182,7 @@ class Database:
     A SQLite file that this process may not write is opened for reading only.
 
     Raises:
-        InputError: the SQLite file is missing or empty and `create` is false; see also `labels.settings.store_url`.
+        InputError: the SQLite file is missing or empty and `create` is false; see also `settings.store_url`.
         StoreError: the store cannot be opened, has a newer schema version, is not a communique store, or has an older
             schema version and is read-only.
     """

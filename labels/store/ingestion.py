@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labels.progress import report_progress
+from labels.environment.progress import report_progress
 from labels.records import Document
 from labels.store.database import batches
 from labels.store.texts.resplit import Resplit

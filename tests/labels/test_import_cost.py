@@ -33,14 +33,14 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["labels.settings", "labels.cli", "trainer.cli"])
+@pytest.mark.parametrize("module", ["labels.environment.settings", "labels.cli", "trainer.cli"])
 def test_importing_brings_in_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}} & {set(HEAVY)!r}))"
     assert run(code) == ""
 
 
 def test_naming_a_store_by_its_path_needs_no_sqlalchemy() -> None:
-    code = "from labels.settings import command; print(command('status', store='x.db'))"
+    code = "from labels.environment.settings import command; print(command('status', store='x.db'))"
     assert run(f"import sys; {code}; print('sqlalchemy' in sys.modules)").splitlines() == [
         "communique status --store x.db",
         "False",

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
+from labels.environment.progress import report_progress
+from labels.environment.settings import command
 from labels.errors import DataError, ExperimentError
 from labels.output.drafts import check_file, write_whole
 from labels.output.table_files import check_spreadsheet, json_lines, write_csv
-from labels.progress import report_progress
 from labels.records import Example
-from labels.settings import command
 from labels.store import Store
 from trainer.calibration.calibration import Bools, Floats, with_none
 from trainer.classifiers.base import build_classifier, class_indices, label_matrix

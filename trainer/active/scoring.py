@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from labels.environment.progress import report_progress
 from labels.errors import ArtefactError
-from labels.progress import report_progress
 from labels.store import Scorable, ScoringModel, Store, now
 from trainer.calibration.calibration import Floats, with_none
 from trainer.classifiers.base import EncodingClassifier

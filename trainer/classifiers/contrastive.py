@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.environment.progress import report_progress
 from labels.errors import DivergedError
-from labels.progress import report_progress
 from labels.records import Example
 from labels.unicode.typography import undivided
 from trainer.calibration.calibration import Bools

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from labels.codebook.schema import Codebook
+from labels.environment.progress import progress_to
 from labels.errors import ArtefactError, EncoderError
-from labels.progress import progress_to
 from labels.records import Example
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers import base

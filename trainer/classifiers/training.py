@@ -30,8 +30,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from labels.environment.progress import report_progress
 from labels.errors import DivergedError
-from labels.progress import report_progress
 from labels.records import Example
 from trainer.classifiers.network import Network, trains_in_bfloat16
 from trainer.config.models import FinetuneSection

@@ -19,11 +19,11 @@ from labels.cli.terminal import (
     progress_bars,
     table,
 )
+from labels.environment.settings import relabel_command
 from labels.errors import InputError, counted
-from labels.settings import relabel_command
 
 if TYPE_CHECKING:
-    from labels.settings import Settings
+    from labels.environment.settings import Settings
     from trainer.active.label_errors import LabelErrorReport
 
 

@@ -10,8 +10,8 @@ import typer
 
 from labels.cli.label_values import label_value_table
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
+from labels.environment.settings import command
 from labels.errors import InputError
-from labels.settings import command
 from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labels.cli.terminal import StoreOption, console, print_next, progress_bars
+from labels.environment.settings import command, load_settings
 from labels.errors import counted
-from labels.settings import command, load_settings
 from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from labels.cli.terminal import StoreOption, console
+from labels.environment.settings import load_settings
 from labels.errors import InputError
-from labels.settings import load_settings
 from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:

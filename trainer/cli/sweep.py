@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
+from labels.environment.settings import command
 from labels.errors import counted
-from labels.settings import command
 from trainer.cli.evaluate import print_report
 from trainer.cli.track import report_untracked
 from trainer.cli.train import ExperimentArgument, OutOption, SetOption, predict_command

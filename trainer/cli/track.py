@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labels.cli.terminal import console, print_error, say
+from labels.environment.settings import command
 from labels.errors import CommuniqueError, InputError, counted
-from labels.settings import command
 
 if TYPE_CHECKING:
     from trainer.runs.tracking.record import Tracked

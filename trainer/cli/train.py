@@ -22,7 +22,7 @@ from labels.cli.terminal import (
     progress_bars,
     table,
 )
-from labels.settings import command
+from labels.environment.settings import command
 from trainer.cli.evaluate import print_report
 from trainer.cli.track import report_untracked
 

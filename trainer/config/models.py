@@ -18,8 +18,8 @@ from pydantic import (
     WrapValidator,
 )
 
+from labels.environment.plugins import PluginGroup
 from labels.errors import InputError
-from labels.plugins import PluginGroup
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

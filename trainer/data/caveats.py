@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from labels.codebook.reading import VersionReader
 from labels.codebook.schema import Codebook
+from labels.environment.settings import relabel_command
 from labels.errors import counted
 from labels.gold import Resolution, resolve
-from labels.settings import relabel_command
 from labels.store import Store
 
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from labels.agreement.report import agreement
 from labels.codebook.schema import Codebook, load_codebook, names_stored
+from labels.environment.settings import command
 from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
 from labels.gold import resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
-from labels.settings import command
 from labels.store import Store
 from labels.text.documents import read_documents
 from labels.text.sentences import split_sentences

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook, load_codebook, names_stored
+from labels.environment.settings import load_settings
 from labels.errors import CodebookError, DataError, ExperimentError, counted
 from labels.records import PAGE, Example
-from labels.settings import load_settings
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from labels.text.labelled.label_values import LabelValue
 from trainer.config.experiment import Experiment

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.environment.progress import report_progress
 from labels.output.drafts import cache_folder
-from labels.progress import report_progress
 from labels.unicode.typography import undivided
 from trainer.encoders.encoder import BUNDLED, default_pooling, encoder_digest, find_encoder, max_positions, open_encoder
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from labels.environment.progress import report_progress
 from labels.errors import ArtefactError, DataError, counted
 from labels.output.folders import output_folder, refuse_occupied
-from labels.progress import report_progress
 from labels.records import Example
 from labels.text.examples import LabelledFiles, read_labelled
 from labels.text.labelled.label_values import LabelValue

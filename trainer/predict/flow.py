@@ -9,9 +9,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
+from labels.environment.progress import report_progress
 from labels.errors import DataError
 from labels.output.table_files import json_lines
-from labels.progress import report_progress
 from trainer.calibration.calibration import Probabilities
 from trainer.model.model import Model
 from trainer.predict.blocks import Block

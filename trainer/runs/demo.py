@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labels.codebook.schema import load_codebook
+from labels.environment.progress import progress_stage, report_progress
 from labels.errors import TrackingError
 from labels.exchange.driver import import_file
 from labels.output.folders import make_folder, refuse_occupied
-from labels.progress import progress_stage, report_progress
 from labels.store import Store, TextCounts
 from labels.store.ingestion import ingest
 from trainer.config.experiment import Experiment, load_experiment

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.environment.progress import progress_to, report_progress
 from labels.errors import CommuniqueError, ExperimentError, counted
 from labels.output.drafts import sole_writer, write_whole
 from labels.output.folders import output_folder, refuse_occupied
 from labels.output.table_files import write_csv_table
-from labels.progress import progress_to, report_progress
 from labels.records import Example
 from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.environment.progress import progress_stage
 from labels.errors import CommuniqueError, ExperimentError
 from labels.output.drafts import hidden_beside, sole_writer
 from labels.output.folders import output_folder, refuse_occupied
-from labels.progress import progress_stage
 from labels.records import Example
 from trainer.calibration.calibration import Calibration, Probabilities, fit_calibration, not_calibrated
 from trainer.classifiers.base import (

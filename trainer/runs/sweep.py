@@ -12,12 +12,12 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labels.environment.progress import progress_stage, report_progress
+from labels.environment.settings import command
 from labels.errors import ExperimentError, counted
 from labels.output.drafts import sole_writer, write_whole
 from labels.output.folders import make_folder, refuse_occupied
 from labels.output.table_files import write_csv_table
-from labels.progress import progress_stage, report_progress
-from labels.settings import command
 from trainer.config.experiment import Experiment, dump_experiment, with_values
 from trainer.config.sections import SweepRange
 from trainer.data.dataset import Dataset, files_read, load_dataset

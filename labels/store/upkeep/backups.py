@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from labels.environment.settings import shown_url, sqlite_file, store_name, store_url
 from labels.errors import InputError
 from labels.output.drafts import whole_file
-from labels.settings import shown_url, sqlite_file, store_name, store_url
 
 
 def back_up(store: str, target: Path) -> None:

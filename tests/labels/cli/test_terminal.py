@@ -8,8 +8,8 @@ import pytest
 import typer
 
 from labels.cli.terminal import console, progress_bars, reporting_errors, say, show_warnings, table, write_out
+from labels.environment.progress import report_progress
 from labels.errors import CodebookError, CommuniqueError, DataError, InputError, StoreError, counted
-from labels.progress import report_progress
 
 
 @pytest.mark.parametrize(

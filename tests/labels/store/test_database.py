@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from labels.environment.settings import store_name
 from labels.errors import InputError, StoreError
-from labels.settings import store_name
 from labels.store import Store, filled_store, now
 from tests.labels.store.builders import PAST, decision, sentences
 

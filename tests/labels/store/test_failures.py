@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook
+from labels.environment.settings import store_url
 from labels.errors import StoreError
 from labels.records import Document, Sentence
-from labels.settings import store_url
 from labels.store import CodebookMigration, Draft, Store, TextCounts
 from labels.store.database import open_engine
 from tests.labels.store.builders import FUTURE, added, decision, draw, make_first_store, sentences

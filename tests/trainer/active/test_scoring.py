@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from labels.codebook.schema import dump_codebook
+from labels.environment.progress import progress_to
 from labels.errors import ArtefactError
-from labels.progress import progress_to
 from labels.records import Example
 from labels.store import Store
 from tests.conftest import make_examples, progress_reports

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from labels.codebook.schema import Codebook
+from labels.environment.progress import progress_to
 from labels.errors import ExperimentError
-from labels.progress import progress_to
 from labels.records import Example
 from tests.lazy import Lazy
 from tests.trainer.conftest import contradicting, examples_for, plain_codebook, texts_of, tiny_section

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from labels.codebook.schema import Codebook
+from labels.environment.progress import progress_to
 from labels.errors import DivergedError, EncoderError, ExperimentError
-from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples, progress_reports
 from tests.lazy import Lazy

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from labels.environment.settings import Settings
 from labels.records import Document
-from labels.settings import Settings
 from labels.store.counts import TextCounts
 from tests.trainer.conftest import TrackedRun
 from trainer.active.label_errors import LabelError, LabelErrorReport

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from labels.codebook.schema import dump_codebook
+from labels.environment.progress import progress_to
 from labels.errors import ExperimentError
-from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples, progress_reports
 from tests.trainer.conftest import MakeExperiment, gold_of, plain_codebook, texts_of, tiny_section, write_examples

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from labels.codebook.schema import dump_codebook, parse_codebook
+from labels.environment.progress import progress_to
 from labels.errors import CommuniqueError, DataError, EncoderError, InputError, TrackingError
-from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.lazy import Lazy

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 import trainer.runs.sweep
 from labels.codebook.schema import dump_codebook
+from labels.environment.progress import progress_to
 from labels.errors import DataError, ExperimentError
-from labels.progress import progress_to
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.lazy import Lazy, needed

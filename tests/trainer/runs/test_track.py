@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from labels.environment.progress import progress_to
 from labels.errors import DataError, ExperimentError, TrackingError
-from labels.progress import progress_to
 from tests.lazy import Lazy
 from tests.trainer.cli.test_commands import run
 from tests.trainer.conftest import EXPERIMENT, REGISTERED, MakeExperiment, TrackedRun

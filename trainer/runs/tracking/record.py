@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from labels.environment.settings import store_name
 from labels.errors import DataError
 from labels.output.drafts import write_whole
-from labels.settings import store_name
 from labels.unicode.encoding import read_text
 from trainer.config.experiment import Experiment
 from trainer.config.sections import TrackingSection

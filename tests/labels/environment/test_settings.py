@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from labels.environment.settings import (
+    SETTINGS_FILE,
+    Settings,
+    Team,
+    command,
+    load_settings,
+    relabel_command,
+    store_name,
+)
 from labels.errors import InputError
-from labels.settings import SETTINGS_FILE, Settings, Team, command, load_settings, relabel_command, store_name
 from labels.store import Store
 
 SECRET = "postgresql://ana:S3CRET@db.example/coding"

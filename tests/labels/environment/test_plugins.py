@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from labels.environment.plugins import PluginGroup
 from labels.errors import DataError, InputError
-from labels.plugins import PluginGroup
 from tests.labels.plugin_package import install_plugin
 
 GROUP = PluginGroup("communique.greetings", "greeting", Exception, api=1, builtins=("hello",))

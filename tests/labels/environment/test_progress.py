@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from labels.progress import progress_stage, progress_to, report_progress
+from labels.environment.progress import progress_stage, progress_to, report_progress
 from tests.conftest import progress_reports
 
 

@@ -1,0 +1,1 @@
+"""What surrounds a command: settings, plug-ins of other packages, and where progress is reported."""
