@@ -4,7 +4,7 @@
 
 Both servers answer the same texts, and the answers are compared to the last digit. Clients then send requests to the
 replicas without a pause while one replica is killed. Requests that were at the killed replica may fail; the script
-counts them, and waits until Ray has started a new replica. SIGHUP then reloads the model in all replicas.
+counts them, and waits until Ray has started a new replica. SIGHUP then replaces all replicas.
 """
 
 from __future__ import annotations
@@ -38,12 +38,6 @@ def answers(port: int, texts: list[str]) -> list[object]:
         with urllib.request.urlopen(request, timeout=60) as answer:
             found.append(json.load(answer)["predictions"])
     return found
-
-
-def metrics(port: int) -> str:
-    """The metrics of all replicas."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
-        return str(answer.read().decode())
 
 
 def replica_pids(pid: int) -> set[int]:
@@ -92,10 +86,11 @@ def main() -> None:
         while len(replica_pids(pid) - {victim}) < 2:
             time.sleep(0.5)
         print(f"two replicas again {time.perf_counter() - start:.0f} s after the load")
+        before = replica_pids(pid)
         os.kill(pid, signal.SIGHUP)
-        while 'communique_reloads_total{outcome="done"}' not in metrics(port):
+        while before & replica_pids(pid):
             time.sleep(0.5)
-        print("reloaded after SIGHUP; answers equal:", answers(plain, texts[:5]) == answers(port, texts[:5]))
+        print("replicas replaced after SIGHUP; answers equal:", answers(plain, texts[:5]) == answers(port, texts[:5]))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from labels.errors import InputError
 from trainer.model.model import Model
 from trainer.serving.requests import log_to_stderr
-from trainer.serving.served import Served, Source
+from trainer.serving.served import Source
 from trainer.serving.server import SHUTDOWN_SECONDS, Options, bind, checked_model, create_served, url_of
 
 logger = logging.getLogger("communique.serving")
@@ -61,31 +61,22 @@ class Replicas:
 
 
 class Replica:
-    """One replica: builds the application when it starts, and loads the model again when it is told to.
+    """One replica: loads the model and builds the application when it starts.
 
     Args:
         folder: the working folder of the command, to which relative paths refer.
+        reloads: number of reloads so far; Ray replaces the replicas, one after another, when it changes.
     """
 
-    def __init__(self, source: Source, options: Options, folder: str) -> None:
+    def __init__(self, source: Source, options: Options, folder: str, reloads: int) -> None:
         os.chdir(folder)
         if metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             Path(metrics).mkdir(parents=True, exist_ok=True)  # another machine does not have it
         log_to_stderr()
         self._source, self._options = source, options
-        self._served: Served | None = None
-        self._reloads: int | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        self._served, app = create_served(self._source, self._options, self._source.load())
-        return app
-
-    async def reconfigure(self, reloads: int) -> None:
-        """Load the model again if the command received SIGHUP; `reloads` counts the signals."""
-        known, self._reloads = self._reloads, reloads
-        # Ray also calls this when the replica starts, with a model that was just loaded.
-        if known is not None and reloads != known and self._served is not None:
-            await self._served.reload()
+        return create_served(self._source, self._options, self._source.load())[1]
 
 
 def run_on_ray(source: Source, options: Options, replicas: Replicas, announce: Callable[[str, Model], None]) -> None:
@@ -143,7 +134,7 @@ def _connect(replicas: Replicas) -> None:
 
 
 def _deploy(source: Source, options: Options, replicas: Replicas, metrics: str, reloads: int) -> None:
-    """Start the replicas; if only `reloads` has changed, tell the running replicas to load the model again."""
+    """Start the replicas, or replace them one after another: an old replica answers until the new one has started."""
     from ray import serve
 
     scaling = {"min_replicas": replicas.minimum, "max_replicas": replicas.maximum}
@@ -153,10 +144,9 @@ def _deploy(source: Source, options: Options, replicas: Replicas, metrics: str, 
         autoscaling_config=scaling | {"target_ongoing_requests": _TARGET_REQUESTS},
         max_ongoing_requests=_MOST_REQUESTS,
         graceful_shutdown_timeout_s=SHUTDOWN_SECONDS,
-        user_config=reloads,
         ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": {"PROMETHEUS_MULTIPROC_DIR": metrics}}},
     )
-    bound: Any = deployment.bind(source, options, str(Path.cwd()))
+    bound: Any = deployment.bind(source, options, str(Path.cwd()), reloads)
     try:
         serve.run(bound, name=NAME, route_prefix="/")
     except RuntimeError as error:
