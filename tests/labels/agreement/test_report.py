@@ -342,8 +342,8 @@ def test_skips_are_counted_and_not_compared() -> None:
 
     assert found.unbiased.figures.n_sentences == 1
     assert [asdict(response) for response in found.responses] == [
-        {"annotator": "x", "reviewed": 2, "skipped": 0},
-        {"annotator": "y", "reviewed": 1, "skipped": 1},
+        {"annotator": "x", "reviewed": 2, "skipped": 0, "not_a_sentence": 0},
+        {"annotator": "y", "reviewed": 1, "skipped": 1, "not_a_sentence": 0},
     ]
 
 

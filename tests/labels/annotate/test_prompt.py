@@ -187,7 +187,8 @@ def test_an_answer_that_is_not_understood_names_the_keys(store: Store, codebook:
     _, said = label(store, codebook, "x")
 
     assert said[-1].startswith(
-        "'x' is not one of the keys. Type label keys (a t), #name for a label by its name, n none, s skip, u undo"
+        "'x' is not one of the keys. Type label keys (a t), #name for a label by its name, n none, s skip, "
+        ":n not a sentence, u undo"
     )
 
 

@@ -641,7 +641,7 @@ def test_a_retest_draws_own_random_decisions_that_are_old_enough(store: Store) -
 
     assert {item.sentence_id for item in draw.items} == set(rest)
     assert {item.inclusion_probability for item in draw.items} == {1.0}
-    assert (draw.strategy, draw.frame_size) == ("retest", 5)
+    assert (draw.strategy, draw.frame_size) == ("retest-only", 5)
 
 
 def test_a_retest_is_a_random_part_with_its_probability(store: Store) -> None:

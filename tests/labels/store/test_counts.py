@@ -38,8 +38,9 @@ def test_each_annotators_standing_decisions_are_counted_most_first(store: Store)
     store.draws.add([draw("ana", [ids[4]], strategy="audit")], expires_at=PAST)
 
     assert store.counts.annotators(today=TODAY) == [
-        AnnotatorProgress("ben", 2, 1, 1, 2, 2, 1, None, f"{TODAY}T10:00:00+00:00"),
-        AnnotatorProgress("ana", 1, 0, 0, 0, 0, 0, None, "2026-05-01T00:00:00+00:00"),
+        AnnotatorProgress("ben", 2, 1, 0, 1, 1, 2, 3, 1, None, f"{TODAY}T13:00:00+00:00"),
+        AnnotatorProgress("ana", 1, 0, 0, 0, 0, 0, 0, 0, None, "2026-05-01T00:00:00+00:00"),
+        AnnotatorProgress("eva", 0, 0, 0, 1, 0, 0, 1, 0, None, f"{TODAY}T14:00:00+00:00"),
     ]
 
 
