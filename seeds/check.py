@@ -40,7 +40,7 @@ from labels.text.duplicates import near_duplicate_pairs
 from trainer.environment import STARTER_CODEBOOK
 
 HARD_NEGATIVE = "hard negative: "
-"""Prefix in the note of a sentence that looks like a label but has none; the tested codebook rule follows."""
+"""Prefix in the note of a sentence that seems to need a label but has none; the codebook rule it tests follows."""
 _PLACES_SHOWN = 3
 _WIDTH_IN_FILES = 110
 """Width of the report in characters if standard output is not a terminal."""

@@ -1,7 +1,7 @@
 """Agreement reports: between annotators, and between the earlier and later decisions of one annotator.
 
-This module chooses the decisions to compare; `comparisons` computes the figures. It does not read a store or print.
-`suggestion_effect` measures the effect of suggestions.
+This module chooses the decisions to compare; `comparisons` computes the figures. It neither reads a store nor
+prints anything. `suggestion_effect` measures the effect of suggestions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The common base of labelling and adjudication sessions: a list of sentences, a position in the list, and decisions.
 
-This module knows neither screen nor keyboard. Every decision and every draft (an unconfirmed choice) is in the store
-before the method that makes it returns.
+This module knows nothing about the screen or the keyboard. Every decision and every draft (an unconfirmed choice) is
+in the store before the method that makes it returns.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class LabellingSession(Session):
         return ", ".join(sorted(found)) or "random"
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:
-        """The first undecided place; at the end of the draw, the first skipped place that was not offered again yet."""
+        """The first undecided place; at the end of the draw, the first skipped place not yet offered again."""
         places = list(places)
         found = super()._first_undecided(places)
         if found is not None:

@@ -112,7 +112,7 @@ def _print_report(report: AgreementReport, codebook: Codebook, settings: Setting
         console.print("Reviewed and skipped sentences (kappa and alpha ignore skipped sentences):")
     for response in report.responses:
         share = response.skipped / (response.reviewed + response.skipped + response.not_a_sentence)
-        outside = f", {response.not_a_sentence} not a sentence" if response.not_a_sentence else ""
+        outside = f", {response.not_a_sentence} marked as not a sentence" if response.not_a_sentence else ""
         console.print(
             f"  {response.annotator}: {response.reviewed} reviewed, {response.skipped} skipped ({share:.1%}){outside}"
         )
@@ -222,8 +222,8 @@ def _print_suggestion_effect(effect: SuggestionEffect) -> None:
         )
     if effect.unreadable:
         console.print(
-            f"Left out: {counted(effect.unreadable, 'decision')} with a chosen or suggested label that this codebook "
-            "lacks or that its changes left undecided."
+            f"Left out: {counted(effect.unreadable, 'decision')} whose chosen or suggested label is not in this "
+            "codebook and cannot be converted to it."
         )
     if not exact.n_shown and not exact.n_blind:
         console.print("Suggestions: there are no decisions with a shown or randomly withheld suggestion.")

@@ -220,7 +220,7 @@ def parse_step(kind: StepKind, text: str) -> Step:
 
 
 def _malformed(step: str, kind: StepKind) -> str:
-    return f"`{step}` is not a valid step. A {kind} has {KINDS[kind].form}, e.g. --{kind} {KINDS[kind].example}."
+    return f"`{step}` is not a valid step. --{kind} takes {KINDS[kind].form}, e.g. --{kind} {KINDS[kind].example}."
 
 
 def check_steps(steps: Sequence[Step], old: Codebook, new: Codebook) -> None:
@@ -251,7 +251,7 @@ def _wrong_names(step: Step, old: Codebook, new: Codebook) -> Iterator[str]:
                 yield f"`{step}`: the {which} version has no label '{name}'{hint}. Its labels: {known}."
     for name in step.old:
         if name in new.label_names and name not in step.new:
-            yield f"`{step}`: the new version still has '{name}'. Remove this label there, or omit the step."
+            yield f"`{step}`: the new version still has '{name}'. Remove it from the new version, or omit the step."
     for name in step.new:
         if name in old.label_names and name not in step.old:
             advice = {

@@ -97,7 +97,7 @@ def _standing_decisions(store: Store, codebook: Codebook, annotator: str, states
     left_out = {
         "skipped decisions": lost["skipped"],
         "decisions that a span is not a sentence": lost["not_a_sentence"],
-        "decisions that a change of the codebook left undecided": len(kept) - len(read),
+        "decisions that cannot be converted after a codebook change": len(kept) - len(read),
     }
     return Selection(_with_sentences(store, read), _counts(left_out), codebook)
 

@@ -223,7 +223,7 @@ def _check_decision(row: Row, place: str) -> None:
         raise DataError(f"{place}: `event` must be {' or '.join(_STATES)}, not '{row['event']}'. Fix the line.")
     if row["state"] not in allowed:
         raise DataError(
-            f"{place}: `state` of an event '{row['event']}' must be {' or '.join(map(str, allowed))}, "
+            f"{place}: `state` must be {' or '.join(map(str, allowed))} for the event '{row['event']}', "
             f"not '{row['state']}'. Fix the line."
         )
     if row["labels"] and row["state"] != "reviewed":

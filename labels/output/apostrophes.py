@@ -4,8 +4,8 @@ Excel, LibreOffice and Google Sheets execute cells that begin with `=` or a simi
 In a file for spreadsheets, such cells get an apostrophe, and the column `APOSTROPHES` lists the changed columns of each
 row. Reading removes exactly these apostrophes, and keeps apostrophes in other cells.
 
-People delete the column. Without it, an apostrophe before a formula is removed only if the whole table is protected
-(`FoundApostrophes`), and each reader of the table reports it.
+Users may delete this column. Without it, an apostrophe before a formula is removed only if the whole table is protected
+(`FoundApostrophes`), and every command that reads the table reports the removal.
 """
 
 from __future__ import annotations

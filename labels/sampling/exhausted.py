@@ -43,7 +43,8 @@ def explain(store: Store, annotator: str, request: DrawRequest, codebook: str = 
     if explained is not None:
         return explained(paths, request)
     if request.model_id and request.strategy != "audit" and (missing := store.scores.count_unscored(request.model_id)):
-        reason = f"Every sentence with a score is decided or held; {missing} have no score."
+        without = counted(missing, "sentence has", "sentences have")
+        reason = f"Every sentence with a score is decided or held; {without} no score."
         return Exhausted(reason, paths.held(), command("score", "ARTEFACT", store=store.name))
     return paths.nothing_free()
 

@@ -28,8 +28,8 @@ class IngestReport:
 
     `boilerplate` counts the sentences of new documents that must not be labelled, by reason; `rejected` has a message
     for every file or document that was left out; `notes` are remarks on how tables were read, and on outputs of
-    communique that were not; `versions` has the new documents that are later versions of others; `resplit` counts the
-    changes in documents that were split again; `documents_removed` counts documents that the store has, but that were
+    communique that were skipped; `versions` has the new documents that are later versions of others; `resplit` counts
+    the changes in documents that were split again; `documents_removed` counts documents that are in the store as
     removed; `purged` counts documents that were not added because they were purged, and `purged_versions` documents
     that were not added because another version was purged, both by the day of the purge.
     """

@@ -111,7 +111,7 @@ def test_what_is_left_out_of_the_gold_is_logged(
     Path("other.jsonl").write_text(json.dumps(other) + "\n")
     assert import_file(filled, "other.jsonl", book).new == 1
     assert set(settled) - set(load_gold(filled).index) == {event["sentence_id"]}
-    assert "1 sentence was left out: its annotators differ" in caplog.text
+    assert "1 sentence was left out: its annotators disagree" in caplog.text
 
 
 def test_agreement_is_a_table_with_intervals(filled: Store) -> None:

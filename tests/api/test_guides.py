@@ -38,7 +38,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookClient]
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_guide_runs_in_an_empty_folder(path: Path, isolated: Path, kernel: NotebookClient) -> None:
     notebook = nbformat.read(path, as_version=4)
-    fresh = nbformat.v4.new_code_cell(f"%reset -f\nimport os\nos.chdir({str(isolated)!r})\ndel os")
+    fresh = nbformat.v4.new_code_cell(f"import os\nos.chdir({str(isolated)!r})\n%reset -f")
     notebook.cells.insert(0, fresh)
     kernel.nb = notebook
     kernel.reset_execution_trackers()

@@ -52,7 +52,7 @@ def serve(
         bool, typer.Option("--watch", help="Compare the received sentences with the model's profile: alarm in /drift.")
     ] = False,
     max_batch: Annotated[
-        int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call of the model.")
+        int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call to the model.")
     ] = 64,
     engine: Annotated[
         Engine, typer.Option("--engine", help="Server: uvicorn, or ray for a Ray Serve deployment (extra `ray`).")

@@ -49,8 +49,8 @@ def train(
         bool,
         typer.Option(
             "--learning-curve",
-            help="Fit growing subsets instead of one model, and plot macro-F1 against the number of labelled sentences "
-            "\\[default folder: runs/NAME-learning-curve].",
+            help="Fit models to growing subsets of the training data, and plot macro-F1 against the number of labelled "
+            "sentences \\[default folder: runs/NAME-learning-curve].",
         ),
     ] = False,
     text_column: TextColumnOption = "",

@@ -15,10 +15,10 @@ from labels.store import Store
 def resolution_notes(resolution: Resolution, codebook: Codebook, store: str) -> Iterator[str]:
     """Yield the caveats about excluded sentences and annotations made under other versions."""
     version = f"{codebook.name} {codebook.version}"
-    for what, left_out in (("differ", resolution.disputed), ("skipped", resolution.skipped)):
+    for what, left_out in (("disagree", resolution.disputed), ("skipped it", resolution.skipped)):
         if left_out:
             whose = counted(len(left_out), "sentence was left out: its", "sentences were left out: their")
-            yield f"{whose} annotators {what}"
+            yield f"{whose} annotators {what if len(left_out) == 1 else what.replace('it', 'them')}"
     if outside := len(resolution.not_sentences):
         whose = counted(outside, "sentence was left out: its", "sentences were left out: their")
         yield f"{whose} annotators marked {'it' if outside == 1 else 'them'} as not a sentence"
@@ -42,11 +42,12 @@ def only_undecided(store: Store, codebook: Codebook, undecided: int) -> str:
     reader = VersionReader(codebook, history)
     made = {event.codebook_hash for event in events if event.event != "undo"}
     new = sorted({name for one in made for name in reader.added(one)})
-    why = f"nobody has decided on the new labels {', '.join(new)}" if new else "a change of the codebook left them open"
+    rows = counted(undecided, "labelled sentence")
+    why = f"nobody has decided on the new labels {', '.join(new)} for" if new else "a codebook change reopened"
     again = relabel_command(store=store.name, codebook=f"{codebook.name}@{codebook.hash}")
     message = (
-        f"{store.name}: no sentence has gold under codebook '{codebook.name}' {codebook.version}: on "
-        f"{counted(undecided, 'labelled sentence')}, {why}. Label again with `{again}`."
+        f"{store.name}: no sentence has gold under codebook '{codebook.name}' {codebook.version}: "
+        f"{why} {rows}. Label them again with `{again}`."
     )
     older = [history.versions[one] for one in made if one in history.versions and one != codebook.hash]
     for book in older:

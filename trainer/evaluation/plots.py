@@ -145,7 +145,7 @@ def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
 
 
 def attempt_plots(draw: Callable[[], object]) -> tuple[str, ...]:
-    """Call a function that draws plots; returns a note if it fails, so that figures are not lost with their plots.
+    """Call a function that draws plots; returns a note if it fails, so that a failed plot loses no results.
 
     Raises:
         OSError: a plot cannot be written.
@@ -207,7 +207,7 @@ def draw_f1(axes: Any, report: Report) -> None:
     axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
     axes.set_xlim(0, 1)
     axes.set_xlabel(
-        "F1 on test, line: bootstrap interval" if report.intervals else "F1 on test, too few groups for intervals"
+        "F1 on test (line: bootstrap interval)" if report.intervals else "F1 on test, too few groups for intervals"
     )
     macro = "undefined" if report.macro_f1 is None else f"{report.macro_f1:.3f}"
     left_out = f"; the {len(labels)} most frequent labels" if len(labels) < len(report.labels) else ""

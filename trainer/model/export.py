@@ -218,7 +218,7 @@ def _check_rows(
     read = None
     if data is None:
         examples, origin = _validation_rows(source.resolve().parent, model.id), "the run's validation rows"
-        place, what = source, ("validation row of a run beside it", "validation rows of a run beside it")
+        place, what = source, ("validation row in its run folder", "validation rows in its run folder")
     else:
         read = read_labelled([(data, "")], model.codebook)
         examples, origin = read.examples[0], data.name

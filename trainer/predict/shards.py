@@ -1,7 +1,7 @@
 """Shards: the parts of a corpus that machines of a cluster predict, each a Parquet file of its own.
 
-A shard is a few blocks (`blocks`) of one or more files. It is written under another name first; a shard that has its
-name counts, so that its work can be repeated, and a later call can continue.
+A shard is a few blocks (`blocks`) of one or more files. It is first written under a temporary name, and counts
+only under its final name. An unfinished shard is computed again, and a later call continues after the finished ones.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def _add_state(app: FastAPI, served: Served, metrics: Metrics, accepts_correctio
 
     @app.get("/version", response_class=PlainTextResponse)
     async def mlflow_version() -> str:
-        """Report the version of MLflow whose scoring protocol is answered."""
+        """Report the version of MLflow whose scoring protocol this server follows."""
         return version("mlflow")
 
     @app.get("/health/ready")

@@ -85,7 +85,7 @@ def run_server(source: Source, options: Options, announce: Callable[[str, Model]
     Raises:
         InputError: the address is in use or is not an address of this machine, an option is not valid, or the server
             needs a key and has none.
-        ArtefactError: the model cannot be loaded, fails its self-test, or has no profile to watch for a drift.
+        ArtefactError: the model cannot be loaded, fails its self-test, or has no profile, which `--watch` needs.
     """
     model = checked_model(source, options)
     listener = bind(options.host, options.port)

@@ -27,7 +27,7 @@ def is_replaced(sentence_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 
 
 def restore_decided(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Make replaced sentences among `ids`, on which decisions stand, sentences to label again."""
+    """Offer the replaced sentences among `ids` for labelling again; all of `ids` have standing decisions."""
     table = tables.sentences
     back = (table.c.id.in_(ids), table.c.boilerplate == REPLACED_SPAN)
     connection.execute(sa.update(table).where(*back).values(boilerplate=""))

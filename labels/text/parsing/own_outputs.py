@@ -56,7 +56,7 @@ def own_table(path: Path) -> str:
     except DataError:  # reported when the file is read
         return ""
     if set(row) == REJECTED:
-        return "rows that predict left out"
+        return "rows that `predict` left out"
     # A first line with a codebook has no text; documents may have a column `codebook` of their own.
     given = set(row) - ({"codebook", "codebook_migration"} if "text" in row else set())
     given |= set(meta) & {STAMP} if isinstance(meta := row.get("meta"), dict) else set()  # Prodigy keeps it there

@@ -41,7 +41,7 @@ Pages = Sequence[Sequence[Line]]
 _EDGE_ROWS = 3
 """Maximum number of rows at the top and at the bottom of a page that may be furniture of the page."""
 _REPEATED = 1 / 3
-"""Share of the pages on which a line must stand to count as furniture; left and right pages may differ."""
+"""Share of the pages on which a line must appear to count as furniture; left and right pages may have their own."""
 _NUMBER = re.compile(r"(?:page|seite|p\.)?\W*(\d{1,4}|[ivxl]{1,6})\W*(?:(?:of|von|/)\s*\d{1,4}\W*)?", re.IGNORECASE)
 _END = re.compile(r"[.!?:;…][\"'”’»)\]]*\Z")
 _ITEM = re.compile(r"[•▪●◦‣–—∙·▪■]\s|[-*]\s")

@@ -62,7 +62,10 @@ def _read(parts: _Parts) -> OfficeText:
         if place and body.references[kind]:
             paragraphs += _notes(parts.tree(place), body, kind)
     if not paragraphs:
-        raise UnreadableFileError("the Word file has no text, only pictures or nothing. Save its text as a .txt file.")
+        raise UnreadableFileError(
+            "the Word file has no text: it is empty or contains only pictures. If the pictures show text, type it "
+            "into a .txt file."
+        )
     return OfficeText("\n\n".join(paragraphs) + "\n", title=body.title)
 
 

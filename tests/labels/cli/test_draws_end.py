@@ -194,7 +194,7 @@ def test_sentences_without_scores_are_counted(town: Store) -> None:
     label("ana", "--size", "12", typed="a\n" * 12 + "q\n")
     added(town, 2, "later")
     printed = label("ana", "--strategy", "uncertainty")
-    assert "Every sentence with a score is decided or held; 2 have no score." in printed
+    assert "Every sentence with a score is decided or held; 2 sentences have no score." in printed
     assert next_commands(printed) == [["score", "ARTEFACT"]]
 
 

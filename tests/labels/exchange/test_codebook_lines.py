@@ -115,7 +115,9 @@ def test_a_damaged_version_or_change_is_refused_with_its_line(write_jsonl: Write
         assert store.codebooks.all() == {}
 
 
-@pytest.mark.parametrize(("kind", "message"), [("mystery", "Upgrade communique"), ("rename", "A rename has one label")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [("mystery", "Upgrade communique"), ("rename", "--rename takes one label")]
+)
 def test_an_unknown_step_is_refused_with_its_line(write_jsonl: Write, kind: str, message: str) -> None:
     step = {"kind": kind, "old": ["aid"], "new": ["loan", "gift"]}
     change = {"old_hash": "a", "new_hash": "b", "created_at": "now", "steps": [step]}

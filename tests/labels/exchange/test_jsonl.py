@@ -296,18 +296,18 @@ MISFITS: list[tuple[str, Row, str]] = [
     (
         "unseen as a state",
         {"state": "unseen"},
-        "`state` of an event 'annotate' must be reviewed or skipped, not 'unseen'",
+        "`state` must be reviewed or skipped or not_a_sentence for the event 'annotate', not 'unseen'",
     ),
     (
         "a decision without state",
         {"state": None},
-        "`state` of an event 'annotate' must be reviewed or skipped, not 'None'",
+        "`state` must be reviewed or skipped or not_a_sentence for the event 'annotate', not 'None'",
     ),
-    ("an undo with a state", {"event": "undo"}, "`state` of an event 'undo' must be None, not 'reviewed'"),
+    ("an undo with a state", {"event": "undo"}, "`state` must be None for the event 'undo', not 'reviewed'"),
     (
         "a skipped verdict",
         {"event": "adjudicate", "state": "skipped"},
-        "`state` of an event 'adjudicate' must be reviewed",
+        "`state` must be reviewed or not_a_sentence for the event 'adjudicate'",
     ),
     ("a probability of zero", {"inclusion_probability": 0}, r"`inclusion_probability` must be in \(0, 1\], not 0"),
     ("a probability above one", {"inclusion_probability": 1.5}, r"must be in \(0, 1\], not 1\.5"),

@@ -142,7 +142,7 @@ def test_decisions_that_a_change_leaves_undecided_are_left_out_and_counted(
     events = [says(0, "ana", "dismissal"), says(1, "ana", "dismissal", "ask"), says(2, "ana", "ask")]
     fill(store, OLD, SPLIT, PARTS, *events, says(0, "ben", "denial", by=SPLIT))
 
-    left_out = {"decisions that a change of the codebook left undecided": 2}
+    left_out = {"decisions that cannot be converted after a codebook change": 2}
     assert export(store, format, isolated / name, SPLIT) == (2, left_out)
     lines = read_file(isolated / name, SPLIT, format).lines
     assert {(line.event.annotator, line.event.labels) for line in lines} == {("ana", ("ask",)), ("ben", ("denial",))}

@@ -380,7 +380,7 @@ def test_agreed_sentences_of_a_store_are_the_examples_and_the_rest_is_noted(
     found = {e.text: e.labels for part in dataset.parts.values() for e in part}
     assert found == {e.text: e.labels for e in make_examples(45)[:43]}
     assert Counter(dataset.notes) == Counter(
-        ["1 sentence was left out: its annotators differ", "1 sentence was left out: its annotators skipped"]
+        ["1 sentence was left out: its annotators disagree", "1 sentence was left out: its annotators skipped it"]
     )
     assert dataset.source == str(filled_store)
     assert not dataset.synthetic

@@ -341,7 +341,7 @@ def test_eight_bits_that_change_too_many_label_sets_are_refused(alone: Path, iso
 
 def test_no_model_is_exported_unchecked(alone: Path) -> None:
     with pytest.raises(
-        DataError, match=r"alone: 0 validation rows of a run beside it, but an export needs check rows.*--data"
+        DataError, match=r"alone: 0 validation rows in its run folder, but an export needs check rows.*--data"
     ):
         export_artefact(alone, Path("out"))
     assert not Path("out").exists()

@@ -445,7 +445,7 @@ def test_outputs_in_the_input_folder_are_not_read(model: Model, corpus: Path) ->
     assert first == second
     found = predict_files(model, [corpus], "other.jsonl")
     assert found.documents == reports[0].documents
-    assert any("rows that predict left out" in note for note in found.notes)
+    assert any("rows that `predict` left out" in note for note in found.notes)
 
 
 # -- repeats, columns, documents

@@ -149,7 +149,7 @@ def read_record(folder: Path) -> Record:
         return _record_of_older_version(folder)
     unfinished = (folder / "study.journal").is_file()
     raise DataError(
-        f"{folder}: this sweep is not finished. Repeat the command of the sweep to finish it."
+        f"{folder}: this sweep is not finished. Run the sweep command again to finish the sweep."
         if unfinished
         else f"{folder}: this is not the folder of a run: it has no {RECORD}. Name a folder that `communique train`, "
         "`sweep` or `evaluate --out` has written."

@@ -124,7 +124,7 @@ class Gate:
             raise _RefusedError(403, "forwarded", f"{message}. Start the server with --trusted-proxy and create a key")
         if not is_loopback_host(headers.get("host", "")):
             message = "the Host of a request without an API key must be localhost, 127.0.0.1 or [::1]"
-            raise _RefusedError(403, "host", f"{message}. Open the server under one of these names, or send a key")
+            raise _RefusedError(403, "host", f"{message}. Open the server at one of these addresses, or send a key")
         _check_site(headers, ())
 
 

@@ -197,7 +197,7 @@ class _Gauges:
     def __init__(self, metrics: Metrics) -> None:
         gauge = partial(Gauge, registry=metrics.registry, multiprocess_mode="livemostrecent")
         self._alarm = gauge("communique_drift_alarm", "1 if the drift watch has raised its alarm.")
-        self._windows = gauge("communique_drift_windows", "Windows of sentences that were compared.")
+        self._windows = gauge("communique_drift_windows", "Number of windows of sentences compared with the profile.")
         self._evidence = gauge("communique_drift_evidence", "Decimal logarithm of the evidence.", ["quantity"])
 
     def show(self, report: Drift) -> None:

@@ -123,8 +123,8 @@ def _stored(store: Store, document: Document, found: Sequence[Sentence], chosen:
         equal = [one for one in stored if same_text(one.text, sentence.text)]
         if position >= len(equal):
             message = (
-                f"corrections[{number}]: the label store has split this document into other sentences. Label the "
-                "sentence with `communique label`"
+                f"corrections[{number}]: in the label store, this document is split into sentences differently. "
+                "Label the sentence with `communique label`"
             )
             raise ContentError(["corrections", number], message)
         sentences.append(equal[position])

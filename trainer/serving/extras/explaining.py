@@ -72,7 +72,7 @@ class Explainer:
 
     Args:
         explain: returns one explanation per label for a text and labels; calls its third argument before each slice.
-        busy: whether a prediction waits or is computed.
+        busy: returns whether a prediction is waiting or being computed.
     """
 
     def __init__(self, explain: Explain, busy: Callable[[], bool]) -> None:
