@@ -116,7 +116,7 @@ def figures(units: Sequence[Unit], codebook: Codebook, bootstrap: Bootstrap) -> 
                 prevalence=_prevalence(units, [label]),
                 kappa=estimate(kappas[label], _PAIRS_ALIKE, n_with_label=_documents_with(codes, ratings.resampling)),
                 alpha=estimate(alphas[label], _ALL_ALIKE, n_with_label=_documents_with(codes, ratings.resampling)),
-                ac1=estimate(ratings.ac1(codes, 2), _NO_UNITS),
+                ac1=estimate(ratings.ac1(codes, 2), _NO_UNITS, n_with_label=_documents_with(codes, ratings.resampling)),
             )
             for label, codes in ratings.columns.items()
         },

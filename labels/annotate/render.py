@@ -226,7 +226,7 @@ label keys   choose a label or remove it; exclusive codebook: decide
 #            choose a label by the beginning of its name
 Enter        save the chosen labels and go on
 n            none: you read the sentence, and no label applies
-s            skip: you cannot decide; skipped sentences come back at the end of the draw
+s            skip; skipped sentences come back at the end of the draw
 Ctrl-N       not a sentence: this text does not belong to the corpus
 u            undo the last decision; press again for earlier decisions
 !            add a note, saved with the decision

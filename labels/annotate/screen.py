@@ -119,8 +119,8 @@ class CodingApp(App[None]):
         """Show the first sentence."""
         self._set("keys", render.keys_bar(self._codebook, adjudicating=self.session.task == "adjudicating"))
         self._lay_out(self.size.width)
-        self._guarded(self._show)
         self._say(self._notice, wrong=True)
+        self._guarded(self._show)
 
     def on_resize(self, event: events.Resize) -> None:
         """Place the codebook beside the text or over it, depending on the new width."""

@@ -918,12 +918,11 @@ def test_a_label_that_the_store_refuses_is_not_ticked(store: Store, screen: Scre
 
 def test_no_key_decides_on_a_sentence_that_could_not_be_shown(store: Store, screen: Screen) -> None:
     first = screen.text("sentence")
-    screen.press("t")
     database("ALTER TABLE documents RENAME TO hidden")
 
-    screen.press("enter", "t", "n", "s", "!", "enter")
+    screen.press("s", "t", "n", "s", "!", "enter")
 
-    assert stored(store) == [("annotate", "reviewed", ("truce",))]
+    assert stored(store) == [("annotate", "skipped", ())]
     assert screen.text("sentence") == "This sentence could not be read. Press Enter to try again."
     assert "[x]" not in screen.text("choices")
 

@@ -77,11 +77,11 @@ def test_the_table_has_prevalence_kappa_and_alpha_with_intervals(book: Path) -> 
     assert text.startswith(f"small 1 ({codebook.hash}). Intervals: 95%, 1000 bootstrap draws of documents, seed 13.")
     assert "Randomly drawn sentences, no suggestion shown." in text
     assert "24 sentences of 24 documents, 48 decisions (ana, ben)." in text
-    assert cells(text, "label") == ["n", "prevalence", "kappa", "interval", "alpha", "interval"]
+    assert cells(text, "label") == ["n", "prevalence", "kappa", "interval", "alpha", "interval", "AC1", "interval"]
     n, prevalence, kappa, low, to, high, alpha, *_ = cells(text, "aid ")
     assert (n, prevalence, kappa, alpha) == ("24", "0.521", "0.917", "0.918")
     assert (float(low) < 0.917, to, float(high)) == (True, "to", 1.0)
-    assert cells(text, "truce ") == ["24", "0.000", "undefined", "–", "undefined", "–"]
+    assert cells(text, "truce ") == ["24", "0.000", "undefined", "–", "undefined", "–", "1.000", "–"]
     assert "Undefined (no variation: all annotators gave the same value throughout): alpha of truce." in text
     assert "Exact agreement 0.958" in text
     assert "Other items" not in text
@@ -138,7 +138,7 @@ def test_draws_that_leave_a_figure_undefined_are_counted(book: Path) -> None:
 def test_a_label_in_few_documents_has_no_interval(book: Path) -> None:
     fill(says(annotator, number, *["truce"] * (not number)) for number in range(24) for annotator in "ab")
 
-    assert cells(printed(), "truce ")[2:] == ["1.000", "–", "1.000", "–"]
+    assert cells(printed(), "truce ")[2:] == ["1.000", "–"] * 3
     assert "given in fewer than 10 documents: 1" in printed()
 
 

@@ -46,19 +46,19 @@ def test_texts_names_and_notes_cannot_control_the_terminal(book: str) -> None:
     Path(f"{hostile}.txt").write_text(f"Oslo {hostile} pledged aid.", encoding="utf-8")
     Path(f"{hostile}.csv").write_text("no\n1\n", encoding="utf-8")
     printed = [succeed("ingest", "."), succeed("ingest", ".")]
-    for annotator, labels in ((f"ana{hostile}", "a"), ("ben", "t")):
+    for annotator, labels in (("ana", "a"), ("ben", "t")):
         options = ("--annotator", annotator, "--overlap", "1", "--plain", "--codebook", book)
         printed.append(succeed("label", *options, typed=f"!{hostile}\n{labels}\n"))
     printed += [succeed("status"), succeed("agreement", "--codebook", book)]
     printed.append(succeed("adjudicate", "--annotator", "eva", "--plain", "--codebook", book, typed="q\n"))
-    result = run("ingest", f"{hostile}.pdf")
-    assert result.exit_code == 2
-    printed.append(result.stderr)
+    for refused in (("label", "--annotator", f"ana{hostile}"), ("ingest", f"{hostile}.pdf")):
+        result = run(*refused)
+        assert result.exit_code == 2
+        printed.append(result.stderr)
     for text in printed:
         assert not set(text) & set("\x1b\u202e\r\b"), text
     assert "Left out: ␛[2J\\u202e␈[bold].csv" in printed[0]
     assert "  > Oslo ␛[2J\\u202e␈[bold] pledged aid." in printed[2]
-    assert "ana␛[2J\\u202e␈[bold]" in printed[4]
     assert "␛[2J\\u202e␈[bold].pdf: " in printed[-1]
 
 
@@ -361,7 +361,7 @@ def test_label_with_an_unknown_key_decides_nothing(filled: Path, book: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--annotator", "  "], "a name is needed"),
+        (["--annotator", "  "], "the name of the annotator is empty"),
         ([], "Missing option '--annotator'"),
         (["--annotator", "ana", "--size", "0"], "--size"),
         (["--annotator", "ana", "--size", "ten"], "--size"),
@@ -668,7 +668,7 @@ def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
     ("arguments", "message"),
     [
         ([], "Missing option '--annotator'"),
-        (["--annotator", " "], "a name is needed"),
+        (["--annotator", " "], "the name of the annotator is empty"),
         (["--annotator", "eva", "--store", "absent.db"], "absent.db: this label store does not exist"),
         (["--annotator", "eva", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
     ],

@@ -242,7 +242,7 @@ def test_too_little_validation_is_refused_before_anything_is_fitted() -> None:
         classifier.fit(rows[:200], rows[200:])
     message = str(caught.value)
     assert "model.max_disagreement = 0.01: a certificate at confidence 0.95 needs at least 299 validation" in message
-    assert "There are 200 sentences, in halves of 100 and 100" in message
+    assert "The data have 200 sentences, in halves of 100 and 100" in message
     assert "raise model.max_disagreement to at least 0.03," in message
     assert message.endswith('or train finetune alone: model.kind = "finetune".')
 
@@ -256,7 +256,7 @@ def test_the_limit_that_a_refusal_suggests_is_enough() -> None:
 def test_halves_that_whole_documents_make_too_unequal_are_refused() -> None:
     rows = sentences(600)
     validation = [replace(row, document_id="one") if i < 150 else row for i, row in enumerate(rows[400:])]
-    with pytest.raises(ExperimentError, match=r"There are 200 sentences, in halves of (150 and 50|50 and 150)\."):
+    with pytest.raises(ExperimentError, match=r"The data have 200 sentences, in halves of (150 and 50|50 and 150)\."):
         CascadeClassifier(MULTI, section(), 7).fit(rows[:400], validation)
 
 
