@@ -161,7 +161,7 @@ def take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
         return
     # The last check may be hours old. A result that took hours must not be lost, so it is kept under another name.
     if not overwrite and any(path.iterdir()):
-        aside = _named_beside(path, "", f"-{uuid.uuid4().hex[:8]}")
+        aside = named_beside(path, "", f"-{uuid.uuid4().hex[:8]}")
         draft.replace(aside)
         raise DataError(
             f"{path}: another process has written to this folder in the meantime. The new folder is {aside}."
@@ -259,7 +259,7 @@ def _locked(draft: Path) -> Iterator[None]:
 # -- names, and errors of the file system
 
 
-def _named_beside(path: Path, before: str, after: str) -> Path:
+def named_beside(path: Path, before: str, after: str) -> Path:
     """A path in the same folder: the name with text before and after; a long name is cut and gets a hash."""
     whole = os.fsencode(path.name)
     room = _LONGEST_NAME - len(before) - len(after) - len(_LOCK)
@@ -271,8 +271,8 @@ def _named_beside(path: Path, before: str, after: str) -> Path:
 
 
 def hidden_beside(path: Path, ending: str) -> Path:
-    """The hidden path `.NAME.ENDING` in the same folder, see `_named_beside`."""
-    return _named_beside(path, ".", f".{ending}")
+    """The hidden path `.NAME.ENDING` in the same folder, see `named_beside`."""
+    return named_beside(path, ".", f".{ending}")
 
 
 def _beside(path: Path, ending: str) -> Path:

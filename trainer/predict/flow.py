@@ -216,6 +216,8 @@ class Flow:
         job, report = self._job, self._job.state.report
         if not report.documents:
             job.transient = True
+            if self._texts:
+                self._texts.check()
             problems = "\n  ".join(report.rejected[:5]) or "no text"
             raise DataError(f"Nothing could be read, so {job.output} was not written:\n  {problems}")
         job.state.complete = True

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from labels.errors import DataError
 from labels.output.drafts import explained, hidden_beside, take_place
 from labels.output.text_files import INDEX, check_text_folder, write_text
 from labels.records import Document
@@ -24,6 +25,7 @@ class KeptTexts:
         self._path, self._job = path, job
         self._folder = hidden_beside(path, "progress")
         self._entries: list[str] = []
+        self._failed: DataError | None = None
         with explained(path):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._remove_unfinished()
@@ -41,12 +43,23 @@ class KeptTexts:
 
     def keep(self, identifier: str, document: Document) -> None:
         """Write the text of a document; see `labels.output.text_files.write_text`."""
-        with self._job.writing():
-            if entry := write_text(self._folder, identifier, document):
-                self._entries.append(f"{entry}\n")
+        try:
+            with self._job.writing():
+                if entry := write_text(self._folder, identifier, document):
+                    self._entries.append(f"{entry}\n")
+        except DataError as error:
+            # The reader counts this document as rejected; if it is the disk that failed, `check` says so.
+            self._failed = error if error.__cause__ else self._failed
+            raise
+
+    def check(self) -> None:
+        """Raise the error by which a text could not be written, if any."""
+        if self._failed:
+            raise self._failed
 
     def taken(self) -> bytes:
-        """The new lines of the index, once."""
+        """The new lines of the index, once; raises DataError if a text could not be written."""
+        self.check()
         lines, self._entries = "".join(self._entries), []
         return lines.encode()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labels.errors import DataError
+from labels.output.drafts import named_beside
 from labels.output.table_files import check_spreadsheet, csv_header, csv_lines, json_lines, json_text
 from labels.text.rows import Row
 from trainer.predict.outcome import Stamp
@@ -172,12 +173,12 @@ def check_suffix(output: Path, *, for_spreadsheet: bool) -> None:
 
 def documents_output(output: Path) -> Path:
     """The file with one row per document: `news.csv` -> `news.documents.csv`."""
-    return output.with_name(f"{output.stem}.documents{output.suffix}")
+    return named_beside(output.with_suffix(""), "", f".documents{output.suffix}")
 
 
 def rejects_output(output: Path) -> Path:
     """The file with the files and rows that were left out: `news.csv` -> `news.csv.rejects.jsonl`."""
-    return output.with_name(f"{output.name}.rejects.jsonl")
+    return named_beside(output, "", ".rejects.jsonl")
 
 
 # -- kept columns

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from labels.codebook.schema import dump_codebook
+from labels.errors import counted
 from labels.store import Store
 from tests.conftest import make_examples
 from tests.trainer.conftest import TrackedRun, fill_store, plain_codebook
@@ -62,7 +63,8 @@ def test_doubts_are_listed_written_and_queued(labelled: str) -> None:
     assert "Written to d.jsonl." in printed
     doubts = [json.loads(line) for line in Path("d.jsonl").read_text(encoding="utf-8").splitlines()]
     assert labelled in {doubt["sentence_id"] for doubt in doubts}
-    assert f"{len(doubts)} sentences were queued for labelling again; 0 others were already queued." in printed
+    queued = counted(len(doubts), "sentence was", "sentences were")
+    assert f"{queued} queued for labelling again; 0 others were already queued." in printed
     again = "communique label --annotator YOUR_NAME --strategy relabel --store s.db --codebook book.toml"
     assert printed.endswith(f"Next: {again}")
     with Store("s.db") as store:
