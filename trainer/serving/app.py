@@ -142,7 +142,8 @@ def _add_predictions(app: FastAPI, served: Served, metrics: Metrics) -> None:
         texts = read_invocation(await request.body(), media_type)
         work = answer(PredictRequest.model_construct(texts=texts), served.current, seconds=PROCESSING_SECONDS)
         response = count(request, await _unless_disconnected(request, work))
-        return JSONResponse({"predictions": [prediction.model_dump() for prediction in response.predictions or ()]})
+        predictions = [one.model_dump(exclude_none=True) for one in response.predictions or ()]
+        return JSONResponse({"predictions": predictions})
 
 
 _INVOCATION_BODY = {

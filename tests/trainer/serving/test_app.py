@@ -121,6 +121,7 @@ def test_health_says_what_is_served(tfidf_model: Model) -> None:
         "thresholds": tfidf_model.manifest.thresholds if tfidf_model.manifest else {},
         "synthetic": False,
         "corrections": False,
+        "explains": True,
     }
 
 

@@ -58,7 +58,7 @@ HUGE = word("", root="<a>" + "<b/>" * (12 * 2**20) + "</a>")
     ("content", "limits", "message"),
     [
         (BOMB, Limits(memory=256 * 2**20), "the file is damaged, or reading it needs more than 256 MB of memory"),
-        (ENDLESS, Limits(seconds=1), "reading the file takes longer than 1 s"),
+        (ENDLESS, Limits(seconds=1, memory=4 * 2**30), "reading the file takes longer than 1 s"),
         (one_page(TEXT), Limits(seconds=0), "reading the file takes longer than 0 s"),
         (word("", root="<a>" + " " * (60 * 2**20)), Limits(), "the file unpacks to more than 50 MB"),
         (HUGE, Limits(), "word/document.xml is compressed more than 200 times"),
