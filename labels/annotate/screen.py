@@ -32,8 +32,7 @@ class CodingApp(App[None]):
         session: hands out sentences and records decisions.
         codebook: the codebook with the labels to choose from.
         annotator: the name to show in the top bar.
-        more: function that makes the next session when this session is done, or returns None if no sentences are left.
-            Without the function, the annotator can only undo or quit at the end.
+        more: makes the next session when this session is done, or returns None; without it, one can only undo or quit.
         notice: a message to show beside the first sentence.
     """
 
@@ -119,8 +118,9 @@ class CodingApp(App[None]):
         """Show the first sentence."""
         self._set("keys", render.keys_bar(self._codebook, adjudicating=self.session.task == "adjudicating"))
         self._lay_out(self.size.width)
-        self._say(self._notice, wrong=True)
         self._guarded(self._show)
+        if self._notice:
+            self._say(self._notice, wrong=True)
 
     def on_resize(self, event: events.Resize) -> None:
         """Place the codebook beside the text or over it, depending on the new width."""
