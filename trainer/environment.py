@@ -55,7 +55,7 @@ def silence_libraries() -> None:
 def collect_garbage_rarely() -> None:
     """Make Python look for unreachable objects only after 50,000 new ones, instead of 700.
 
-    Imports create hundreds of thousands of objects that stay. Looking through them again and again took a quarter of
+    Imports create hundreds of thousands of objects that stay. Looking through them again and again took an eighth of
     the start of a command.
     """
     gc.set_threshold(50_000, 10, 10)
