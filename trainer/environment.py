@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import logging
 import os
+import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -59,6 +62,32 @@ def collect_garbage_rarely() -> None:
     the start of a command.
     """
     gc.set_threshold(50_000, 10, 10)
+
+
+REPEAT_AFTER = 0.05
+"""Seconds until an interruption that was lost is repeated."""
+
+
+def repeat_lost_interrupts() -> None:
+    """Make sure that Ctrl+C ends the process, at whatever line it arrives.
+
+    Python raises KeyboardInterrupt between any two lines. Where that is a finalizer or a callback of a weak reference,
+    it cannot be propagated: Python prints it and goes on. The interruption is then repeated a moment later, by a timer,
+    because in the hook itself it would be lost again.
+    """
+    hook = sys.unraisablehook
+    if getattr(hook, "__name__", "") == "repeat_interrupt":
+        return  # several commands in one process
+
+    def repeat_interrupt(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            hook(lost)
+            return
+        again = threading.Timer(REPEAT_AFTER, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = repeat_interrupt
 
 
 def world_size() -> int:

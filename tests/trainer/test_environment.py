@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -10,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from trainer.cli import app
-from trainer.environment import silence_libraries
+from trainer.environment import repeat_lost_interrupts, silence_libraries
 
 SWITCHES = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -103,3 +105,35 @@ def test_a_command_looks_for_garbage_rarely() -> None:
         assert gc.get_threshold() == (50_000, 10, 10)
     finally:
         gc.set_threshold(*before)
+
+
+class _InterruptedWhenDeleted:
+    """Its finalizer is where the interruption arrives."""
+
+    def __del__(self) -> None:
+        raise KeyboardInterrupt
+
+
+def _interrupted() -> None:
+    _InterruptedWhenDeleted()
+    time.sleep(30)
+
+
+def test_an_interruption_in_a_finalizer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    repeat_lost_interrupts()
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted()
+
+
+def test_other_errors_of_finalizers_are_reported_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: seen.append(repr(lost.exc_value)))
+    repeat_lost_interrupts()
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("broken")
+
+    Broken()
+    assert seen == ["ValueError('broken')"]

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from labels.cli.terminal import reporting_errors, say, show_warnings
 from labels.errors import did_you_mean
 from labels.unicode.invisible import visible
-from trainer.environment import collect_garbage_rarely, silence_libraries
+from trainer.environment import collect_garbage_rarely, repeat_lost_interrupts, silence_libraries
 
 
 class Subcommand(NamedTuple):
@@ -104,6 +104,7 @@ class Subcommands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand; turns the errors of communique into a message and an exit code."""
         collect_garbage_rarely()
+        repeat_lost_interrupts()
         # Before a subcommand imports the libraries: several libraries read their settings only on import.
         silence_libraries()
         show_warnings()

@@ -341,7 +341,7 @@ def test_a_faulty_folder_does_not_keep_the_others_from_being_logged(
 def test_a_sweep_that_is_not_finished_is_named_as_such(isolated: Path, mlflow_store: str) -> None:
     (isolated / "out").mkdir()
     (isolated / "out" / "study.journal").touch()
-    with pytest.raises(DataError, match=r"out: this sweep is not finished\. Repeat the command"):
+    with pytest.raises(DataError, match=r"out: this sweep is not finished\. Run the sweep command again"):
         track_later(isolated / "out")
 
 
