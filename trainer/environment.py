@@ -6,6 +6,7 @@ import _thread
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -83,11 +84,19 @@ def repeat_lost_interrupts() -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             hook(lost)
             return
-        again = threading.Timer(REPEAT_AFTER, _thread.interrupt_main)
+        again = threading.Timer(REPEAT_AFTER, _interrupt)
         again.daemon = True
         again.start()
 
     sys.unraisablehook = repeat_interrupt
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread, also in a system call, which `interrupt_main` does not end."""
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def world_size() -> int:
