@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from labels.records import RETESTS, Annotation
+from labels.records import PLANTED, RETESTS, Annotation
 
 if TYPE_CHECKING:
     from labels.codebook.reading import CodebookHistory, Reading
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 ASKED_AGAIN = frozenset({*RETESTS, "relabel"})
 """Strategies that may show annotators a sentence that they have already decided on."""
+
+MEASURING = frozenset({"retest-only", PLANTED})
+"""Strategies whose decisions measure the annotator and change neither decisions nor gold."""
 
 # -- folding
 
@@ -73,8 +76,8 @@ def standing(events: Iterable[Annotation]) -> Standing:
 
     An undo cancels the annotator's last standing event on the sentence in the same draw, which restores the event
     before it. If no event is left, the sentence is unseen by the annotator and not in the result. Annotators who skip
-    a sentence that is shown again (`ASKED_AGAIN`) keep their earlier decision. Decisions from "retest-only" draws never
-    stand.
+    a sentence that is shown again (`ASKED_AGAIN`) keep their earlier decision. Decisions from draws that only measure
+    the annotator (`MEASURING`) never stand.
     """
     stacks = _stacks(events)
     return Standing(
@@ -157,8 +160,8 @@ def _kept(stack: _Stack[Event]) -> list[Event]:
 
 
 def _lasting(stack: _Stack[Event]) -> list[Event]:
-    """The annotations in a stack that can stand: `_kept`, without retests that only measure."""
-    return _kept([entry for entry in stack if entry[1].strategy != "retest-only"])
+    """The annotations in a stack that can stand: `_kept`, without those that only measure the annotator."""
+    return _kept([entry for entry in stack if entry[1].strategy not in MEASURING])
 
 
 def _of_kind(kind: str, stack: _Stack[Event]) -> list[Event]:

@@ -48,6 +48,9 @@ Decisions from "retest" draws, which earlier releases made, replace the annotato
 "retest-only" draws only measure consistency.
 """
 
+PLANTED = "planted"
+"""The strategy of sentences with a known answer, mixed into a draw to measure its annotator; they never stand."""
+
 PAGE = "page"
 """The strategy of corrections on the server's page: readers chose the sentences and saw the model's labels."""
 

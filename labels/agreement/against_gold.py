@@ -1,4 +1,4 @@
-"""Compare each coder with adjudicated gold, label by label."""
+"""Compare each coder with adjudicated gold, and with the known answers of planted sentences, label by label."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from labels.codebook.reading import CodebookHistory, Reading, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError
-from labels.gold import standing
-from labels.records import Annotation
+from labels.gold import not_undone, resolve, standing
+from labels.records import PLANTED, Annotation
 
 
 @dataclass(frozen=True)
 class CoderScore:
-    """A coder's decisions on one label, on `sentences` that were adjudicated.
+    """A coder's decisions on one label, on `sentences` with adjudicated gold or a known answer.
 
-    `gold` and `given` are the numbers of sentences to which the adjudicator and the coder assigned the label, and
-    `both` the number to which both did.
+    `gold` and `given` are the numbers of sentences to which the adjudicator (or the known answer) and the coder
+    assigned the label, and `both` the number to which both did. `hits` counts the sentences on which they agree about
+    the label: both assigned it, or neither did.
     """
 
     annotator: str
@@ -27,6 +28,11 @@ class CoderScore:
     gold: int
     given: int
     both: int
+
+    @property
+    def hits(self) -> int:
+        """The number of sentences on which the coder is right about the label."""
+        return self.sentences - self.gold - self.given + 2 * self.both
 
     @property
     def precision(self) -> float | None:
@@ -55,20 +61,56 @@ def against_gold(
     """
     stands = standing(events)
     reader = VersionReader(codebook, history or CodebookHistory())
-    sentences: Counter[str] = Counter()
-    counts: Counter[tuple[str, str, str]] = Counter()
+    pairs: list[_Pair] = []
     for (sentence, annotator), annotation in sorted(stands.annotations.items()):
         verdict = stands.adjudications.get(sentence)
         if verdict is None or verdict.annotator == annotator:
             continue
         gold, given = _read(verdict, reader), _read(annotation, reader)
-        if gold is None or given is None:
-            continue
+        if gold is not None and given is not None:
+            pairs.append((annotator, gold.labels, given.labels))
+    return _scores(pairs, codebook)
+
+
+def planted_hits(
+    events: Iterable[Annotation], codebook: Codebook, history: CodebookHistory | None = None
+) -> tuple[CoderScore, ...]:
+    """Compare every coder's last review of each planted sentence with its known answer, by coder and label.
+
+    The known answer is the gold of the sentence, to which planted decisions never contribute. Sentences without gold
+    today are left out, such as those that have become disputed, and those that the coder decided otherwise too, unless
+    they were adjudicated by somebody else.
+
+    Raises:
+        CodebookError: see `labels.gold.resolve`.
+    """
+    events = list(events)
+    stands, gold = standing(events), resolve(events, codebook, history).gold
+    reader = VersionReader(codebook, history or CodebookHistory())
+    last = {(one.sentence_id, one.annotator): one for one in not_undone(events) if one.strategy == PLANTED}
+    pairs: list[_Pair] = []
+    for (sentence, annotator), decision in sorted(last.items()):
+        verdict = stands.adjudications.get(sentence)
+        own = (sentence, annotator) in stands.annotations if verdict is None else verdict.annotator == annotator
+        given = _read(decision, reader)
+        if sentence in gold and given is not None and not own:
+            pairs.append((annotator, gold[sentence], given.labels))
+    return _scores(pairs, codebook)
+
+
+_Pair = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""An annotator, the gold labels of a sentence, and the labels that the annotator gave."""
+
+
+def _scores(pairs: Iterable[_Pair], codebook: Codebook) -> tuple[CoderScore, ...]:
+    sentences: Counter[str] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for annotator, gold, given in pairs:
         sentences[annotator] += 1
         for label in codebook.label_names:
-            counts[annotator, label, "gold"] += label in gold.labels
-            counts[annotator, label, "given"] += label in given.labels
-            counts[annotator, label, "both"] += label in gold.labels and label in given.labels
+            counts[annotator, label, "gold"] += label in gold
+            counts[annotator, label, "given"] += label in given
+            counts[annotator, label, "both"] += label in gold and label in given
     return tuple(
         CoderScore(name, label, sentences[name], *(counts[name, label, kind] for kind in ("gold", "given", "both")))
         for name in sorted(sentences)

@@ -18,7 +18,7 @@ from labels.codebook.reading import CodebookHistory, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError
 from labels.gold import kept_annotations
-from labels.records import PAGE, RANDOM_STRATEGIES, RETESTS, Annotation, Sentence, State
+from labels.records import PAGE, PLANTED, RANDOM_STRATEGIES, RETESTS, Annotation, Sentence, State
 
 ALSO_BY = "also-by"
 """The strategy that draws at random among the sentences that another annotator has decided."""
@@ -109,7 +109,7 @@ def agreement(
     decision from an "also-by" draw is unbiased if another decision on the sentence is. The first block has the
     sentences with unbiased decisions by at least two annotators, and only these decisions. The second block has all
     other sentences that at least two annotators reviewed, with their standing decisions. Undone decisions, retests,
-    adjudications and corrections on the server's page never count.
+    planted sentences, adjudications and corrections on the server's page never count.
 
     Only the last decision of an annotator on a sentence counts. In the first block this is the last unbiased decision,
     even if a later decision has replaced it: sentences chosen for a second decision are often difficult, and agreement
@@ -128,10 +128,11 @@ def agreement(
         DataError: a decision's sentence is not in `sentences`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
-    # A retest repeats a decision on purpose, and must not replace the first decision. A correction on the page is made
-    # by someone who saw the labels of a model.
+    # A retest repeats a decision on purpose, and must not replace the first decision. A planted sentence has been
+    # settled by others. A correction on the page is made by someone who saw the labels of a model.
     firsthand = (
-        [event for event in kept if event.strategy not in (*RETESTS, PAGE)] for kept in kept_annotations(events)
+        [event for event in kept if event.strategy not in (*RETESTS, PLANTED, PAGE)]
+        for kept in kept_annotations(events)
     )
     decided = [decisions for decisions in firsthand if decisions]
     standing = [decisions[-1] for decisions in decided]

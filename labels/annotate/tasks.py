@@ -11,7 +11,7 @@ from labels.annotate.session import Item, Session, named
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DecidedMeanwhileError
 from labels.gold import ASKED_AGAIN, not_undone, resolve, standing
-from labels.records import Annotation, EventKind
+from labels.records import PLANTED, Annotation, EventKind
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import BLIND, Assignment, lease_end, next_assignment
 from labels.sampling.suggestions import Suggester, Suggestion
@@ -64,8 +64,8 @@ class LabellingSession(Session):
 
     @property
     def task(self) -> str:
-        """The strategies of the draws, without overlap: annotators might label overlap sentences with more care."""
-        found = {draw.strategy.removesuffix("-only") for draw in self._draws.values()} - {"overlap"}
+        """The strategies of the draws; overlap and planted are hidden, or annotators would take more care there."""
+        found = {draw.strategy.removesuffix("-only") for draw in self._draws.values()} - {"overlap", PLANTED}
         return ", ".join(sorted(found)) or "random"
 
     def _first_undecided(self, places: Iterable[int]) -> int | None:

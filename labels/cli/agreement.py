@@ -45,7 +45,7 @@ def agreement_command(
     json: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this JSON file.")] = None,
 ) -> None:
     """Measure the agreement of annotators: kappa, alpha and AC1 per label with intervals, and coders against gold."""
-    from labels.agreement.against_gold import against_gold
+    from labels.agreement.against_gold import against_gold, planted_hits
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
     from labels.output.drafts import check_file
@@ -58,12 +58,15 @@ def agreement_command(
         history = opened.codebooks.history()
     report = agreement(events, sentences, book, history)
     scores = against_gold(events, book, history)
+    hits = planted_hits(events, book, history)
     effect = suggestion_effect(events, sentences, book, history) if suggestions else None
     retests = retest_agreement(events, sentences, book, history) if retest else None
     if json is not None:
-        _write_json(json, {"agreement": report, "against_gold": scores, "suggestions": effect, "retest": retests}, book)
+        reports = {"agreement": report, "against_gold": scores, "planted": hits}
+        _write_json(json, reports | {"suggestions": effect, "retest": retests}, book)
     _print_report(report, book, settings)
     _print_against_gold(scores)
+    _print_planted(hits)
     if effect is not None:
         _print_suggestion_effect(effect)
     if retests is not None:
@@ -206,6 +209,22 @@ def _print_against_gold(scores: Sequence[CoderScore]) -> None:
         )
         for one in scores
     )
+    console.print(table(headings, rows, align="tt" + "r" * 6))
+
+
+def _print_planted(scores: Sequence[CoderScore]) -> None:
+    if not scores:
+        return
+    console.print()
+    console.print("Coders on planted sentences, whose answers were known (hits: right about the label):")
+    rows = (
+        (
+            *(one.annotator, one.label, str(one.sentences), str(one.hits), number(one.hits / one.sentences)),
+            *(str(one.gold), str(one.both), str(one.given - one.both)),
+        )
+        for one in scores
+    )
+    headings = ("coder", "label", "n", "hits", "share", "to find", "found", "false")
     console.print(table(headings, rows, align="tt" + "r" * 6))
 
 

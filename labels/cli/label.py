@@ -85,6 +85,16 @@ ShareOption = Annotated[
     float | None,
     typer.Option("--share", min=0, max=1, help="Share of that annotator's sentences to draw, instead of --size."),
 ]
+PlantedOption = Annotated[
+    float | None,
+    typer.Option(
+        "--planted",
+        min=0,
+        max=0.5,
+        help="Share of the draw that consists of sentences with known answers, to measure your work \\[default: "
+        "`planted` under \\[team] in communique.toml, or 0].",
+    ),
+]
 SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show the labels that a model suggests (see `score`).")]
 BlindOption = Annotated[
     float | None,
@@ -116,6 +126,7 @@ def label_command(
     overlap: OverlapOption = None,
     also_by: AlsoByOption = "",
     share: ShareOption = None,
+    planted: PlantedOption = None,
     suggest: SuggestOption = False,
     blind: BlindOption = None,
     model: ModelOption = "",
@@ -132,6 +143,7 @@ def label_command(
     """Label sentences one by one, one key per label; every key press is saved at once."""
     from labels.sampling.drawing import DrawRequest
     from labels.sampling.exhausted import following
+    from labels.sampling.planting import PLANTABLE
     from labels.sampling.strategies import SCORED
     from labels.sampling.suggestions import Suggester, choose_model
     from labels.store.codebook_migration import refuse_replaced
@@ -162,6 +174,8 @@ def label_command(
             by=by,
             query=query,
             retest_after=timedelta(hours=retest_after),
+            planted=(settings.team.planted if kind in PLANTABLE else 0.0) if planted is None else planted,
+            experts=settings.team.experts,
         )
         suggester = Suggester(opened, chosen, annotator, withheld) if suggest and chosen else None
         draw = partial(_next_session, opened, book, annotator, request, suggester)

@@ -35,10 +35,14 @@ class Team:
 
     - `overlap`: share (0 to 1) of every random draw that several coders label independently of each other
     - `coders_per_sentence`: number of coders (at least 2) of each of these sentences
+    - `planted`: share (0 to 0.5) of every draw that consists of sentences with known answers
+    - `experts`: annotators whose decisions alone are known answers
     """
 
     overlap: float = 0.0
     coders_per_sentence: int = 2
+    planted: float = 0.0
+    experts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,15 @@ def _team(content: Any, path: Path) -> Team:
     if not isinstance(content, dict):
         raise InputError(f"{path}: `team` must be a table. Write [team] on a line of its own, and its keys below.")
     _check_known(content, Team, f"{path}: [team]: ")
-    team = Team(**content)
-    # `True` is an int to Python.
-    if isinstance(team.overlap, bool) or not (isinstance(team.overlap, int | float) and 0 <= team.overlap <= 1):
-        raise InputError(f"{path}: [team]: `overlap` must be a number from 0 to 1, such as 0.2.")
+    experts = content.get("experts", [])
+    if not (isinstance(experts, list) and all(isinstance(name, str) for name in experts)):
+        raise InputError(f'{path}: [team]: `experts` must be a list of names, such as ["eva"].')
+    team = Team(**content | {"experts": tuple(experts)})
+    for name, most in (("overlap", 1), ("planted", 0.5)):
+        value = getattr(team, name)
+        # `True` is an int to Python.
+        if isinstance(value, bool) or not (isinstance(value, int | float) and 0 <= value <= most):
+            raise InputError(f"{path}: [team]: `{name}` must be a number from 0 to {most}, such as 0.2.")
     coders = team.coders_per_sentence
     if isinstance(coders, bool) or not (isinstance(coders, int) and coders >= 2):
         raise InputError(f"{path}: [team]: `coders_per_sentence` must be a whole number of at least 2.")

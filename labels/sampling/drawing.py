@@ -42,6 +42,8 @@ class DrawRequest:
         by: the measure of uncertainty.
         query: words or quoted phrases for `search`; the name of the other annotator for `also-by`.
         retest_after: the minimum age of decisions that `retest` draws.
+        planted: the share (0 to less than 1) of sentences with known answers, see `labels.sampling.planting`.
+        experts: annotators whose decisions alone are known answers.
     """
 
     strategy: str = "random"
@@ -54,6 +56,8 @@ class DrawRequest:
     by: Uncertainty = "entropy"
     query: str = ""
     retest_after: timedelta = timedelta(hours=24)
+    planted: float = 0.0
+    experts: tuple[str, ...] = ()
 
 
 @dataclass

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from labels.errors import InputError, StoreError, did_you_mean
-from labels.records import RANDOM_STRATEGIES, RETESTS
+from labels.records import PLANTED, RANDOM_STRATEGIES, RETESTS
 from labels.sampling.drawing import PLANS, DrawRequest, Plan
+from labels.sampling.planting import PLANTABLE, planted, with_planted
 from labels.store import SHARED, Draw, Store, now
 
 STRATEGIES = (
@@ -21,7 +22,7 @@ STRATEGIES = (
 )
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
 """Strategies that need a model's scores or embeddings."""
-BLIND = frozenset({"overlap", "also-by", "audit", *RETESTS})
+BLIND = frozenset({"overlap", "also-by", "audit", PLANTED, *RETESTS})
 """Strategies whose sentences are labelled without seeing suggestions."""
 LEASE = timedelta(hours=12)
 """Time for which a drawn sentence is reserved for its annotator."""
@@ -60,8 +61,10 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         frame_hash = store.unseen.frame_hash()
         # The attempt is part of the seed: with the same seed, the draw would collide with the same other draw again.
         generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
-        plan = PLANS[request.strategy](store, annotator, request, generator)
-        draws = _draws(plan, annotator, request)
+        known = planted(store, annotator, request, generator)
+        asked = replace(request, size=request.size - len(known))
+        plan = PLANS[request.strategy](store, annotator, asked, generator)
+        draws = _draws(with_planted(plan, known, request.planted, generator), annotator, request)
         # If nothing was drawn from an unchanged frame, no sentence is left. If the frame has changed, try again.
         if not draws and store.unseen.frame_hash() == frame_hash:
             return None
@@ -103,6 +106,11 @@ def _check(request: DrawRequest) -> None:
         raise InputError(
             f"strategy '{request.strategy}' cannot be combined with --overlap. "
             "Remove --overlap, or use --strategy random."
+        )
+    if request.planted and request.strategy not in PLANTABLE:
+        raise InputError(
+            f"no sentences can be planted in a draw by strategy '{request.strategy}'. Remove --planted, or use another "
+            f"strategy: {', '.join(sorted(PLANTABLE))}."
         )
 
 

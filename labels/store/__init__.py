@@ -22,6 +22,7 @@ from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents
 from labels.store.events import Draft, Events, insert_events
 from labels.store.queues.draws import SHARED, Draws, Held
+from labels.store.queues.planted import Planted
 from labels.store.queues.relabelling import QueuedSentence, Relabelling
 from labels.store.queues.unseen import Frame, Uncertainty, Unseen
 from labels.store.queues.waiting import Waiting
@@ -77,6 +78,7 @@ class Store:
     - `unseen`: the sentences that are free to be drawn
     - `draws`: samples given to annotators, and reservations
     - `relabelling`: the queue of sentences to be labelled again
+    - `planted`: sentences whose answer is known
     - `waiting`: skipped sentences and drafts
     - `windows`: open windows of annotators
     - `scores`: probabilities and embeddings from models
@@ -100,6 +102,7 @@ class Store:
         self.unseen = Unseen(self._database)
         self.draws = Draws(self._database)
         self.relabelling = Relabelling(self._database)
+        self.planted = Planted(self._database)
         self.waiting = Waiting(self._database)
         self.windows = Windows(self._database)
         self.scores = Scores(self._database)

@@ -8,6 +8,7 @@ from statistics import mean
 
 import sqlalchemy as sa
 
+from labels.gold import MEASURING
 from labels.store import tables
 from labels.store.database import Part, count_rows, now
 
@@ -169,21 +170,20 @@ class Counts(Part):
         # Two queries, because a join would count a sentence with several decisions as drawn several times.
         totals = {row.strategy: row.n for row in self._rows(drawn)}
         answers = {row.strategy: (row.reviewed, row.skipped, row.outside) for row in self._rows(answered)}
-        if "retest-only" in totals:
-            answers["retest-only"] = self._retested()
+        answers |= {strategy: self._measured(strategy) for strategy in MEASURING & totals.keys()}
         return [
             StrategyProgress(strategy, n, *answers.get(strategy, (0, 0, 0)))
             for strategy, n in sorted(totals.items(), key=lambda total: -total[1])
         ]
 
-    def _retested(self) -> tuple[int, int, int]:
-        """Numbers of decisions from "retest-only" draws by state; these decisions do not stand."""
+    def _measured(self, strategy: str) -> tuple[int, int, int]:
+        """Numbers of decisions by state from draws that only measure the annotator; these decisions do not stand."""
         events, draws = tables.events, tables.draws
         balance = sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1))
         last = (
             sa.select(sa.func.max(events.c.seq).label("seq"))
             .join(draws, draws.c.id == events.c.draw_id)
-            .where(draws.c.strategy == "retest-only")
+            .where(draws.c.strategy == strategy)
             .group_by(events.c.sentence_id, events.c.annotator, events.c.draw_id)
             .having(balance > 0)
             .subquery()

@@ -286,6 +286,13 @@ def _to_0009(op: Operations) -> None:
     _fill_aliases(op.get_bind(), trimmed=True)
 
 
+def _to_0010(op: Operations) -> None:
+    """Allow the strategy "planted", which needs no change of the tables.
+
+    The revision exists because an earlier release would count these decisions like any others.
+    """
+
+
 REVISIONS = {
     "0002": _to_0002,
     "0003": _to_0003,
@@ -295,6 +302,7 @@ REVISIONS = {
     "0007": _to_0007,
     "0008": _to_0008,
     "0009": _to_0009,
+    "0010": _to_0010,
 }
 """Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""
 

@@ -19,7 +19,7 @@ from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.environment.settings import command
 from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
-from labels.gold import resolve
+from labels.gold import MEASURING, resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
 from labels.store import Store
 from labels.text.documents import read_documents
@@ -157,9 +157,11 @@ def _draws(events: Iterable[Annotation]) -> dict[str, str]:
     """Return the strategy of the first draw by sentence id; a random draw takes precedence over any other."""
     drawn: dict[str, str] = {}
     for event in events:
-        if event.event == "annotate" and event.strategy in RANDOM_STRATEGIES:
+        if event.event != "annotate" or event.strategy in MEASURING:
+            continue
+        if event.strategy in RANDOM_STRATEGIES:
             drawn[event.sentence_id] = "random"
-        elif event.event == "annotate" and event.strategy:
+        elif event.strategy:
             drawn.setdefault(event.sentence_id, event.strategy)
     return drawn
 

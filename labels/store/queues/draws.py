@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from labels.records import RANDOM_STRATEGIES, RETESTS, Draw, DrawItem
+from labels.records import PLANTED, RANDOM_STRATEGIES, RETESTS, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
 from labels.store.events import insert_draw
@@ -20,7 +20,7 @@ from labels.store.queues.relabelling import asked_of_several, count_standing, he
 from labels.store.queues.waiting import decided_on
 from labels.store.texts.overlaps import is_replaced
 
-SHARED = frozenset({"overlap", "also-by", "skipped", "audit", *RETESTS, "relabel"})
+SHARED = frozenset({"overlap", "also-by", "skipped", "audit", PLANTED, *RETESTS, "relabel"})
 """Strategies that may give an annotator a sentence that another annotator has already decided on."""
 
 ALONE = frozenset({"skipped", "relabel"})
@@ -204,6 +204,8 @@ class Draws(Part):
     ) -> list[Draw]:
         """The annotator's latest draws by these strategies, with all items. The draws have the same creation time.
 
+        The sentences planted in them, if any, are another of these draws.
+
         Args:
             before: only draws made before this time (ISO 8601 in UTC).
         """
@@ -219,7 +221,12 @@ class Draws(Part):
             last = connection.execute(wanted.order_by(draws.c.created_at.desc()).limit(1)).mappings().first()
             if last is None:
                 return []
-            rows = connection.execute(wanted.where(draws.c.created_at == last["created_at"]).order_by(draws.c.id))
+            together = sa.select(draws).where(
+                draws.c.annotator == annotator,
+                draws.c.created_at == last["created_at"],
+                draws.c.strategy.in_([*strategies, PLANTED]),
+            )
+            rows = connection.execute(together.where(draws.c.released_at.is_(None)).order_by(draws.c.id))
             return [Draw(**row, items=_items(connection, row["id"])) for row in rows.mappings().all()]
 
     def hold_pending(self, draws: Sequence[Draw], *, expires_at: str) -> set[str]:
