@@ -35,6 +35,11 @@ State = Literal["reviewed", "skipped", "not_a_sentence"]
 "not_a_sentence" says that the span is no text to code, such as a caption: it does not belong to the corpus.
 """
 
+Basis = Literal["", "accepted", "rule"]
+"""What a decision rests on: empty for the annotator's own choice of labels, "accepted" for a model's suggestion that
+the annotator accepted as a whole, "rule" for an adjudication by a rule such as the majority of the annotators.
+"""
+
 EventKind = Literal["annotate", "undo", "adjudicate"]
 """The kind of an event. An adjudication decides the gold labels and does not change the annotations."""
 
@@ -239,6 +244,8 @@ class Annotation:
     - `blind`: whether the suggestion was withheld on purpose
     - `strategy`, `inclusion_probability` (0 to 1, None if unknown), `draw_id`: how the sentence was drawn
     - `extra`: format name -> JSON values from another tool's record, kept for export to the same tool
+    - `basis`: what the decision rests on
+    - `informed`: whether the annotator had looked at other annotators' decisions on the sentence
     """
 
     event_id: str
@@ -257,6 +264,8 @@ class Annotation:
     inclusion_probability: float | None = None
     draw_id: str = ""
     extra: Mapping[str, Any] | None = None
+    basis: Basis = ""
+    informed: bool = False
 
 
 @dataclass(frozen=True)

@@ -104,10 +104,10 @@ def agreement(
 ) -> AgreementReport:
     """Measure the agreement between annotators, in two blocks: unbiased decisions, and all other decisions.
 
-    A decision is unbiased if no suggestion was shown and the sentence was drawn at random: by one of
-    `RANDOM_STRATEGIES`, or without a strategy but with inclusion probability 1, because all sentences were read. A
-    decision from an "also-by" draw is unbiased if another decision on the sentence is. The first block has the
-    sentences with unbiased decisions by at least two annotators, and only these decisions. The second block has all
+    A decision is unbiased if neither a suggestion nor others' decisions were shown and the sentence was drawn at
+    random: by one of `RANDOM_STRATEGIES`, or without a strategy but with inclusion probability 1, because all sentences
+    were read. A decision from an "also-by" draw is unbiased if another decision on the sentence is. The first block has
+    the sentences with unbiased decisions by at least two annotators, and only these decisions. The second block has all
     other sentences that at least two annotators reviewed, with their standing decisions. Undone decisions, retests,
     planted sentences, adjudications and corrections on the server's page never count.
 
@@ -228,7 +228,7 @@ def _last_unbiased(decided: Sequence[Sequence[Annotation]], reader: VersionReade
         unbiased = [
             one
             for one in decisions
-            if _is_unbiased(one) or (one.strategy == ALSO_BY and one.sentence_id in drawn and not _saw_suggestion(one))
+            if _is_unbiased(one) or (one.strategy == ALSO_BY and one.sentence_id in drawn and not _is_influenced(one))
         ]
         yield from _readable(unbiased[-1:], reader)
 
@@ -251,11 +251,12 @@ def _is_unbiased(decision: Annotation) -> bool:
     # With a strategy, probability 1 does not mean that all sentences were read: an audit may draw a whole stratum.
     all_were_read = not decision.strategy and decision.inclusion_probability == 1
     drawn = decision.strategy in RANDOM_STRATEGIES or all_were_read
-    return drawn and not _saw_suggestion(decision)
+    return drawn and not _is_influenced(decision)
 
 
-def _saw_suggestion(decision: Annotation) -> bool:
-    return decision.suggestion is not None and not decision.blind
+def _is_influenced(decision: Annotation) -> bool:
+    """Whether the annotator had seen a model's suggestion or the decisions of others."""
+    return decision.informed or (decision.suggestion is not None and not decision.blind)
 
 
 def _in_order(units: Iterable[Unit]) -> list[Unit]:

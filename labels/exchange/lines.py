@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, did_you_mean
-from labels.records import Annotation, Document, Sentence, sentence_id
+from labels.records import Annotation, Basis, Document, Sentence, sentence_id
 from labels.text.rows import Row, is_unicode
 from labels.unicode.invisible import person_name
 
@@ -42,6 +42,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "created_at": (str,),
     "synthetic": (bool,),
     "extra": (dict, type(None)),
+    "basis": (str,),
+    "informed": (bool,),
 }
 COLUMNS = tuple(_TYPES)
 """The columns of a native line, in order."""
@@ -228,6 +230,9 @@ def _check_decision(row: Row, place: str) -> None:
         )
     if row["labels"] and row["state"] != "reviewed":
         raise DataError(f"{place}: `state` {row['state']} allows no labels, but the line has labels. Fix the line.")
+    if row.get("basis", "") not in get_args(Basis):
+        listed = ", ".join(f"'{basis}'" for basis in get_args(Basis))
+        raise DataError(f"{place}: `basis` must be one of {listed}, not '{row['basis']}'. Fix the line.")
     for name in ("labels", "suggestion"):
         for label in row.get(name) or ():
             if not isinstance(label, str):

@@ -119,6 +119,13 @@ class Events(Part):
         with self._database.reading() as connection:
             return sum(1 for _ in rows_among(connection, query, table.c.sentence_id, sentence_ids))
 
+    def unblind(self, annotator: str, sentence_ids: Iterable[str]) -> None:
+        """Record that the annotator sees others' decisions on these sentences: later decisions on them are informed."""
+        moment = now()
+        with self._database.writing() as connection:
+            rows = [{"sentence_id": one, "annotator": annotator, "created_at": moment} for one in sentence_ids]
+            insert_new(connection, tables.unblinded, rows)
+
     def draft(self, sentence_id: str, annotator: str) -> Draft:
         """The annotator's draft for a sentence, or an empty draft if there is none."""
         table = tables.drafts
@@ -143,7 +150,7 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
         insert_draw(connection, draw)
     erased = _erased(connection, {event.sentence_id for event in new if event.note or event.extra})
     kept = (replace(one, note="", extra=None) if one.sentence_id in erased else one for one in new)
-    insert_new(connection, tables.events, [_event_row(event) for event in kept])
+    insert_new(connection, tables.events, [_event_row(event) for event in _marked(connection, list(kept))])
     _release(connection, [event for event in new if event.event != "undo"])
     fold(connection, {event.sentence_id for event in new})
     return len(new)
@@ -155,6 +162,19 @@ def _erased(connection: sa.Connection, sentence_ids: Iterable[str]) -> set[str]:
     purged = sentences.c.document_id.in_(sa.select(removals.c.document_id).where(removals.c.purged))
     query = sa.select(sentences.c.id).where(purged)
     return {row.id for row in rows_among(connection, query, sentences.c.id, sentence_ids)}
+
+
+def _marked(connection: sa.Connection, events: Sequence[Annotation]) -> list[Annotation]:
+    """The events; annotations by someone who had looked at others' decisions on the sentence are marked as informed."""
+    table = tables.unblinded
+    rows = rows_among(connection, sa.select(table), table.c.sentence_id, {event.sentence_id for event in events})
+    since = {(row.sentence_id, row.annotator): row.created_at for row in rows}
+    return [
+        replace(one, informed=True)
+        if one.event == "annotate" and since.get((one.sentence_id, one.annotator), "~") <= one.created_at
+        else one
+        for one in events
+    ]
 
 
 def insert_draw(connection: sa.Connection, draw: Draw) -> None:

@@ -293,6 +293,13 @@ def _to_0010(op: Operations) -> None:
     """
 
 
+def _to_0011(op: Operations) -> None:
+    """Add what a decision rests on, and who looked at other annotators' decisions on a sentence."""
+    op.add_column("events", Column("basis", _WORD, nullable=False, server_default=""))
+    op.add_column("events", Column("informed", Boolean, nullable=False, server_default=sa.false()))
+    op.create_table("unblinded", *keys(sentence_id=_ID, annotator=_NAME), *filled(created_at=_MOMENT))
+
+
 REVISIONS = {
     "0002": _to_0002,
     "0003": _to_0003,
@@ -303,6 +310,7 @@ REVISIONS = {
     "0008": _to_0008,
     "0009": _to_0009,
     "0010": _to_0010,
+    "0011": _to_0011,
 }
 """Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""
 

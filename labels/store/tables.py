@@ -101,8 +101,13 @@ events = Table(
     *filled(sentence_id=_ID, annotator=_NAME, event=_WORD, labels=_Tuple, codebook_hash=_ID, draw_id=_ID),
     *filled(blind=Boolean, note=Text, created_at=_MOMENT),
     *optional(state=_WORD, seconds=Float, suggestion=_Tuple(none_as_null=True), extra=sa.JSON(none_as_null=True)),
+    Column("basis", _WORD, nullable=False, server_default=""),
+    Column("informed", Boolean, nullable=False, server_default=sa.false()),
     Index("events_by_sentence", "sentence_id", "annotator"),
 )
+
+# Annotators who have looked at other annotators' decisions on a sentence, and since when.
+unblinded = Table("unblinded", metadata, *keys(sentence_id=_ID, annotator=_NAME), *filled(created_at=_MOMENT))
 
 # The standing decisions, derived from `events` in the same transaction, so they can be counted without folding.
 decisions = Table(

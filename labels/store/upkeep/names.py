@@ -72,11 +72,11 @@ def _move(connection: sa.Connection, old: str, new: str) -> int:
     of_old = events.c.annotator == old
     touched = set(connection.execute(sa.select(events.c.sentence_id).where(of_old)).scalars())
     # One row per sentence and annotator: what the new name already has wins.
-    for table in (tables.drafts, tables.reservations):
+    for table in (tables.drafts, tables.reservations, tables.unblinded):
         taken = sa.select(table.c.sentence_id).where(table.c.annotator == new)
         both = (table.c.annotator == old, table.c.sentence_id.in_(taken))
         connection.execute(sa.delete(table).where(*both))
-    for table in (tables.drafts, tables.reservations, tables.draws, tables.windows):
+    for table in (tables.drafts, tables.reservations, tables.unblinded, tables.draws, tables.windows):
         connection.execute(sa.update(table).where(table.c.annotator == old).values(annotator=new))
     moved = connection.execute(sa.update(events).where(of_old).values(annotator=new)).rowcount
     fold(connection, touched)

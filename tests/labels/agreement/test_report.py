@@ -276,6 +276,7 @@ def test_a_label_in_few_documents_has_a_reason_and_no_interval() -> None:
         ({"strategy": "uncertainty"}, (0, 1)),
         ({"suggestion": ("aid",)}, (0, 1)),
         ({"suggestion": ()}, (0, 1)),
+        ({"informed": True}, (0, 1)),
         ({"suggestion": ("aid",), "blind": True}, (1, 0)),
     ],
 )

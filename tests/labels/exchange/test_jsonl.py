@@ -64,6 +64,8 @@ def row(**changes: Any) -> Row:
         "created_at": "2026-01-01T00:00:00+00:00",
         "synthetic": False,
         "extra": None,
+        "basis": "",
+        "informed": False,
     }
     return values | changes
 
@@ -160,6 +162,7 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
     event = Annotation(
         "e1", sentence.id, "ana", "annotate", "reviewed", ("aid",), "0123456789abcdef", "2026-01-01", "a note", 2.5,
         ("truce",), True, "random", 0.25, extra={"prodigy": {"score": 1}},
+        basis="accepted", informed=True,
     )  # fmt: skip
     store.add_annotated([sentence], [])
     store.events.add([event])
@@ -167,7 +170,7 @@ def test_a_line_has_the_documented_columns_in_their_order(store: Store, isolated
     assert export_file(store, isolated / "out.jsonl", BOOK) == (1, {})
 
     expected = row(note="a note", suggestion=["truce"], blind=True, created_at="2026-01-01", synthetic=True)
-    expected["extra"] = {"prodigy": {"score": 1}}
+    expected |= {"extra": {"prodigy": {"score": 1}}, "basis": "accepted", "informed": True}
     (written,) = read_lines(isolated / "out.jsonl")
     assert list(written) == list(COLUMNS)
     assert written == expected
@@ -292,6 +295,7 @@ MISFITS: list[tuple[str, Row, str]] = [
     ("seconds in words", {"seconds": "2"}, "`seconds` must be int or float or null, not str"),
     ("extra as a list", {"extra": []}, "`extra` must be dict or null, not list"),
     ("blind as a number", {"blind": 0}, "`blind` must be bool, not int"),
+    ("an unknown basis", {"basis": "whim"}, "`basis` must be one of '', 'accepted', 'rule', not 'whim'"),
     ("an unknown event", {"event": "delete"}, "`event` must be annotate or adjudicate or undo, not 'delete'"),
     (
         "unseen as a state",

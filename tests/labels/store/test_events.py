@@ -36,6 +36,26 @@ def test_events_round_trip_in_order(store: Store) -> None:
     assert store.events.all(sentence_ids=[]) == []
 
 
+def test_decisions_after_a_look_at_others_are_informed(store: Store) -> None:
+    earlier, later = "2001-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"
+    store.events.unblind("ana", ["s1", "s2"])
+    store.events.unblind("ana", ["s1"])
+
+    rows = [
+        decision("s1", created_at=later),
+        decision("s1", created_at=earlier),
+        decision("s3", created_at=later),
+        decision("s1", "ben", created_at=later),
+        decision("s2", "ana", "adjudicate", created_at=later),
+    ]
+    store.events.add(rows)
+    assert [event.informed for event in store.events.all()] == [True, False, False, False, False]
+
+    store.names.rename("ana", "anna")
+    store.events.add([decision("s2", "anna", created_at=later)])
+    assert store.events.all()[-1].informed
+
+
 def test_events_of_many_sentences_keep_their_order(store: Store) -> None:
     rows = [decision(f"s{i}") for i in range(1000)]
     store.events.add(rows)
