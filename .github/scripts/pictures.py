@@ -21,7 +21,7 @@ from unittest.mock import patch
 from rich.console import Console
 
 from communique import Classifier, Report, Store, ingest, load_codebook, load_starter_corpus, train_test_split
-from labels.annotate.screen import CodingApp
+from labels.annotate.screen.coding_app import CodingApp
 from labels.annotate.tasks import LabellingSession
 from trainer.cli import evaluate as printing
 from trainer.environment import STARTER_CODEBOOK, shipped

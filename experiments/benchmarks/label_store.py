@@ -176,7 +176,7 @@ def label(store: Store, book: Codebook, strategy: str) -> list[float]:
 
 async def press_keys(store: Store, book: Codebook) -> list[float]:
     """The seconds between a key press and the next complete screen, after the decision is saved."""
-    from labels.annotate.screen import CodingApp
+    from labels.annotate.screen.coding_app import CodingApp
 
     app = CodingApp(LabellingSession(store, book, "timed-screen", DrawRequest(size=250)), book, "timed-screen")
     times = []

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from labels.annotate.session import Item, Session, in_words, named
+from labels.annotate.items import Item, in_words, named
+from labels.annotate.keyboard import small
+from labels.annotate.session import Session
 from labels.codebook.schema import BY_NAME, Codebook
 from labels.errors import CodebookError, DecidedMeanwhileError
 
@@ -15,8 +17,8 @@ Ask = Callable[[str], str]
 Say = Callable[[str], None]
 
 NONE, SKIP, UNDO, QUIT, HELP, NOTE = "n", "s", "u", "q", "?", "!"
-NOT_A_SENTENCE = ":n"
-"""Begins with a reserved key, so that no codebook can claim it."""
+NOT_A_SENTENCE, ACCEPT, JUMP = ":n", ":y", ":"
+"""Begin with a reserved key, so that no codebook can claim them."""
 
 
 def run_prompt(
@@ -40,7 +42,8 @@ def run_prompt(
             shown = item.sentence.id
         try:
             answer = ask(_menu(codebook, session) if item else _end(session, more=more is not None)).strip()
-        except EOFError:
+            answer = small(answer, (NONE, SKIP, UNDO, QUIT)) if answer not in codebook.keys else answer
+        except (EOFError, KeyboardInterrupt):
             break
         if item is None and not answer and more is not None:
             following = more()
@@ -49,7 +52,8 @@ def run_prompt(
                 break
             session = following
             continue
-        if answer == QUIT or (item is None and answer != UNDO):
+        jumped = answer.startswith(JUMP) and answer[1:].isdecimal()
+        if answer == QUIT or (item is None and answer != UNDO and not jumped):
             break
         if _act(answer, session, codebook, say):
             shown = None
@@ -66,6 +70,11 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
     if answer == HELP:
         _show_codebook(codebook, say)
         return False
+    if answer.startswith(JUMP) and answer[1:].isdecimal():
+        there = session.go_to(int(answer[1:]))
+        if not there:
+            say(f"There is no sentence {answer[1:]} in this draw.")
+        return there
     item = session.current()
     note = item.draft.note if item else ""
     if answer.startswith(NOTE):
@@ -92,6 +101,15 @@ def _decide(answer: str, note: str, session: Session, codebook: Codebook) -> Non
         return
     if answer == NOT_A_SENTENCE:
         session.mark_not_a_sentence(note)
+        return
+    item = session.current()
+    if item and answer in item.answers:
+        session.take(item.answers[answer], note)
+        return
+    if answer == ACCEPT:
+        if not session.accept(note):
+            why = "The suggestion is withheld here." if item and item.withheld else "No suggestion is shown here."
+            raise CodebookError(f"{why} Type label keys.")
         return
     others = _other_keys(codebook, session)
     labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
@@ -123,7 +141,7 @@ def _keyed(answer: str, codebook: Codebook, others: Mapping[str, str]) -> set[st
         CodebookError: the answer is empty or contains anything but label keys.
     """
     keys = codebook.keys
-    typed = set() if answer == NONE else set(answer.replace(" ", "").replace(",", ""))
+    typed = set() if answer == NONE else {small(key, keys) for key in answer.replace(" ", "").replace(",", "")}
     if not typed.issubset(keys) or not (typed or answer == NONE):
         listed = ", ".join(f"{key} {what}" for key, what in others.items())
         raise CodebookError(
@@ -161,16 +179,24 @@ def _show(item: Item, session: Session, say: Say) -> None:
     say(f"  > {item.sentence.text}")
     for sentence in item.context.after[:1]:
         say(f"    {sentence.text} …")
-    for opinion in item.opinions:
-        note = f" ({opinion.note})" if opinion.note else ""
-        say(f"    {opinion.role}: {in_words(opinion, opinion.reading)}{note}")
+    _show_opinions(item, say)
     if item.undone:
         chosen = f"labels {named(item.draft.labels)}" + (f", note {item.draft.note}" if item.draft.note else "")
         say(f"    undone, not confirmed: {chosen}")
     if item.undone and item.decision is not None:
         say(f"    your earlier decision stands: {in_words(item.decision, item.reading)}")
     if item.suggestion is not None:
-        say(f"    a model suggests: {named(item.suggestion.labels)}")
+        say(f"    a model suggests: {named(item.suggestion.labels)}  [{ACCEPT}] accept")
+    if item.withheld:
+        say("    a model's suggestion is withheld")
+
+
+def _show_opinions(item: Item, say: Say) -> None:
+    """Others' decisions, each after the key that takes the whole answer."""
+    keys = {id(opinion): f"[{key}] " for key, opinion in item.answers.items()}
+    for opinion in item.opinions:
+        note = f" ({opinion.note})" if opinion.note else ""
+        say(f"    {keys.get(id(opinion), '')}{opinion.role}: {in_words(opinion, opinion.reading)}{note}")
 
 
 def _menu(codebook: Codebook, session: Session) -> str:

@@ -1,31 +1,29 @@
 """The contents of the labelling screen as rich text: the sentence in its context, the labels, the codebook, the bars.
 
-The functions are pure. Two widgets follow them: the help page with all keys, and the text input line.
+The functions are pure; the widgets are in `labels.annotate.screen`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from os.path import commonprefix
-from typing import Literal
 
 from rich.columns import Columns
-from rich.console import Group
+from rich.style import Style
 from rich.text import Text
-from textual import events
-from textual.app import ComposeResult
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static
 
-from labels.annotate.session import Item, Opinion, Session, in_words, named
-from labels.annotate.shown import ShownText, TypedText
+from labels.annotate.article import Article, Run
+from labels.annotate.items import Entry, Item, Opinion, in_words, named
+from labels.annotate.session import Session
+from labels.annotate.shown import ShownText
 from labels.codebook.cues import Cue
-from labels.codebook.schema import BY_NAME, Codebook, Label
+from labels.codebook.schema import Codebook
 from labels.records import Sentence
 from labels.unicode.invisible import visible
 from labels.unicode.typography import Folded
 
 CUE_STYLE = "underline bold yellow"
+LABEL = "label"
+"""The key of the label's name in the meta data of its cell, by which a click finds the label."""
 _MANY_LABELS = 12
 _BAR = 16
 
@@ -60,14 +58,14 @@ def _run(sentences: Sequence[Sentence], breaks: Sequence[bool]) -> Text:
     text = ShownText(style="dim")
     for position, sentence in enumerate(sentences):
         # A sentence may contain line breaks from its file; on the screen, only paragraphs start a new line.
-        text.append(" ".join(sentence.text.split()))
+        text.append(" ".join(sentence.text.split()), "bold" if sentence.heading else None)
         if position + 1 < len(sentences):
             text.append("\n" if breaks[position] else " ")
     return text
 
 
 def heading(item: Item) -> Text:
-    """The sentence's number in the draw, its document's title (the id if there is no title) and date.
+    """The sentence's number in the draw, its document's title (the id if nothing is known of the document) and date.
 
     A sentence that is a headline is marked.
     """
@@ -85,36 +83,44 @@ def remarks(item: Item, note: str) -> Text:
         lines.append(ShownText(f"{why}Earlier labels: {named(item.previous)}", style="magenta"))
     if item.asked:
         lines.append(ShownText(f"Decide on {named(item.asked)} only. These labels stay: {named(item.kept)}", "magenta"))
-    lines += [ShownText(_opinion(opinion), style="cyan") for opinion in item.opinions]
+    keys = {id(opinion): key for key, opinion in item.answers.items()}
+    lines += [_opinion(opinion, keys.get(id(opinion), "")) for opinion in item.opinions]
     if item.decision is not None:
         lines.append(ShownText(f"Your earlier decision: {in_words(item.decision, item.reading)}", style="green"))
     if item.suggestion is not None:
-        lines.append(ShownText(f"A model suggests: {named(item.suggestion.labels)}", style="blue"))
+        lines.append(ShownText(f"A model suggests: {named(item.suggestion.labels)} (Ctrl-Y accepts)", style="blue"))
+    if item.withheld:
+        lines.append(ShownText("A model's suggestion is withheld here.", style="blue"))
     if note:
         lines.append(ShownText(f"! {note}", style="bold magenta"))
     return ShownText("\n").join(lines)
 
 
-def _opinion(opinion: Opinion) -> str:
+def _opinion(opinion: Opinion, key: str) -> Text:
+    """An annotator's decision and note, after the key that takes the whole answer."""
     said = f"{opinion.role}: {in_words(opinion, opinion.reading)}"
-    return f"{said}  ! {opinion.note}" if opinion.note else said
+    line = ShownText.assemble((f" {key} ", "reverse"), " ") if key else ShownText()
+    return line.append(f"{said}  ! {opinion.note}" if opinion.note else said, "cyan")
 
 
-def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Group:
+def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Columns:
     """The labels whose names start with `beginning`, with their keys: one per line, or in columns if there are many.
 
-    The chosen labels are also listed above the columns, because some columns may be out of view.
+    The cell of a label has its name in the style's meta data, under `LABEL`.
     """
     keys = codebook.shown_keys
     names = [name for name in codebook.labels_beginning(beginning) if name in (item.asked or codebook.label_names)]
     cells = [_choice(keys[name], name, item, name in chosen) for name in names]
     if not cells:
         return ShownText(f"No label's name begins with '{beginning}'.", style="bold red")
-    if len(cells) <= _MANY_LABELS:
-        return ShownText("\n").join(cells)
-    # The columns scroll, but the chosen labels must stay visible.
-    head = f"Chosen: {', '.join(chosen)}" if chosen else "Nothing is chosen yet."
-    return Group(ShownText(head, style="green"), Columns(cells, padding=(0, 3)))
+    return Columns(cells, padding=(0, 3)) if len(cells) > _MANY_LABELS else ShownText("\n").join(cells)
+
+
+def chosen_line(codebook: Codebook, chosen: Sequence[str]) -> str:
+    """The chosen labels in one line if there are many labels, some of which may be out of view; otherwise empty."""
+    if len(codebook.labels) <= _MANY_LABELS or codebook.exclusive:
+        return ""
+    return f"Chosen: {', '.join(chosen)}" if chosen else "Nothing is chosen yet."
 
 
 def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
@@ -127,6 +133,7 @@ def _choice(key: str, name: str, item: Item, ticked: bool) -> Text:
     who = _supporters(name, item.opinions)
     if who:
         cell.append(f"  {', '.join(who)}", style="cyan")
+    cell.stylize(Style(meta={LABEL: name}))
     return cell
 
 
@@ -142,45 +149,14 @@ def _supporters(name: str, opinions: Iterable[Opinion]) -> Iterable[str]:
     return who
 
 
-def codebook_page(codebook: Codebook, *, full: bool) -> Text:
-    """The codebook's definitions; if `full`, also its rules and examples."""
-    page = ShownText.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
-    keys = codebook.shown_keys
-    for label in codebook.labels:
-        page.append("\n")
-        page.append(f" {keys[label.name]} ", style="reverse")
-        page.append(f" {label.name}\n", style="bold")
-        page.append(f"{label.definition or 'No definition yet.'}\n")
-        if full:
-            page.append_text(_rules(label))
-    if full and codebook.rules:
-        page.append("\nFor all\n", style="bold")
-        for rule in codebook.rules:
-            page.append(f" - {rule}\n")
-    return page
-
-
-def _rules(label: Label) -> Text:
-    page = ShownText()
-    for mark, style, rules in (("+", "green", label.include), ("-", "red", label.exclude)):
-        for rule in rules:
-            page.append(f" {mark} ", style=f"bold {style}")
-            page.append(f"{rule}\n")
-    for mark, style, examples in (("yes", "green", label.examples), ("no", "red", label.counterexamples)):
-        for example in examples:
-            page.append(f" {mark}: ", style=style)
-            page.append(f"“{example.text}”", style="italic")
-            page.append(f" {example.why}\n" if example.why else "\n", style="dim")
-    return page
-
-
 def end(session: Session, *, more: bool) -> str:
     """The text after the last sentence: what is left, and the keys that go on; `more` is true if Enter draws more."""
     drafts = f" Choices or notes not confirmed yet: {session.drafts}." if session.drafts else ""
     if session.remaining:
         return f"{session.remaining} of {session.total} left undecided.{drafts} End goes to them, q quits."
+    skips = f" Skipped: {session.skipped}." if session.skipped else ""
     keys = "Enter draws more, q quits." if more else "q quits."
-    return f"All {session.total} are decided.{drafts} u undoes the last decision; {keys}"
+    return f"All {session.total} are decided.{skips}{drafts} u undoes the last decision; {keys}"
 
 
 def top_bar(session: Session, annotator: str) -> Text:
@@ -192,26 +168,31 @@ def top_bar(session: Session, annotator: str) -> Text:
     return ShownText.assemble((annotator, "bold"), f" · {session.task}  ", bar, progress)
 
 
-def keys_bar(codebook: Codebook, *, adjudicating: bool) -> Text:
-    """The bottom bar: the keys that do not choose a label."""
-    confirm = [] if codebook.exclusive else [("⏎", "save")]
-    none = [] if codebook.requires_label else [("n", "none")]
+def keys_bar(codebook: Codebook, *, task: str, width: int) -> Text:
+    """The bottom bar: the most important keys that do not choose a label, as many as fit into `width` columns."""
     keys = [
-        *confirm,
-        *none,
-        ("s", "leave" if adjudicating else "skip"),
+        *([] if codebook.exclusive else [("⏎", "save")]),
+        *([] if codebook.requires_label else [("n", "none")]),
+        ("s", "leave" if task == "adjudicating" else "skip"),
         ("u", "undo"),
         ("!", "note"),
+        ("#", "name") if codebook.keyless else ("/", "find"),
+        ("F3", "rules"),
+        ("F4", "list"),
+        ("F5", "article"),
         ("←→", "go"),
-        (BY_NAME, "name") if codebook.keyless else ("/", "find"),
-        ("⇥", "book"),
-        ("?", "help"),
-        ("q", "quit"),
+        ("^N", "not a sentence"),
     ]
+    last = [("?", "help"), ("q", "quit")]
+    room = width - sum(len(key) + len(what) + 3 for key, what in last)
     bar = ShownText(no_wrap=True, overflow="ellipsis")
-    for key, what in keys:
-        bar.append(f"{key} ", style="bold")
-        bar.append(f"{what}  ")
+    for key, what in [*keys, *last]:
+        is_last = (key, what) in last
+        if is_last or bar.cell_len + len(key) + len(what) + 3 <= room:
+            bar.append(f"{key} ", style="bold")
+            bar.append(f"{what}  ")
+        else:
+            room = 0  # what follows is less important, even if it is shorter
     bar.rstrip()
     return bar
 
@@ -221,97 +202,40 @@ def remark(words: str, *, wrong: bool) -> Text:
     return ShownText(words, style="bold red" if wrong else "dim")
 
 
-HELP = """\
-label keys   choose a label or remove it; exclusive codebook: decide
-#            choose a label by the beginning of its name
-Enter        save the chosen labels and go on
-n            none: you read the sentence, and no label applies
-s            skip; skipped sentences come back at the end of the draw
-Ctrl-N       not a sentence: this text does not belong to the corpus
-u            undo the last decision; press again for earlier decisions
-!            add a note, saved with the decision
-left, right  go to the previous or next sentence, decided or not
-End          go to the next undecided sentence
-:            go to a sentence by its number
-/            find a sentence of this draw by words in it
-Tab          codebook: full, definitions only, hidden
-up, down     scroll the codebook, or the text if the codebook is hidden
-q            quit; everything is saved, unconfirmed choices too
-"""
+def entry(row: Entry, width: int) -> Text:
+    """A row in the list of the draw: number, state, the beginning of the text, and the labels, in `width` columns."""
+    head = f"{row.position:>4} {row.mark or ' '} "
+    said = row.said if len(row.said) <= width // 3 else f"{row.said[: width // 3 - 1]}…"
+    text = " ".join(row.sentence.text.split())
+    room = max(width - len(head) - len(said) - 2, 8)
+    shown = text if len(text) <= room else f"{text[: room - 1]}…"
+    line = ShownText(head, no_wrap=True, overflow="ellipsis")
+    return line.append(shown.ljust(room)).append(f"  {said}", "green")
 
 
-# -- widgets
-
-Question = Literal["note", "find", "jump", "label"]
-_TITLES: dict[Question, str] = {
-    "note": "Note: Enter saves, Esc cancels",
-    "find": "Words to find: Enter searches, Esc cancels",
-    "jump": "Number of the sentence: Enter goes there, Esc cancels",
-    "label": "Name of the label: Tab completes, Enter chooses, Esc cancels",
-}
-_EDITS = {
-    "backspace": "delete_left",
-    "delete": "delete_right",
-    "left": "cursor_left",
-    "right": "cursor_right",
-    "home": "home",
-    "end": "end",
-}
-"""Editing keys -> the matching actions of `Input`."""
+def recent(rows: Sequence[Entry], width: int) -> Text:
+    """The last decisions, one per line: number, labels, and the beginning of the text."""
+    lines = [ShownText("Recent decisions", style="bold")]
+    for row in rows:
+        line = ShownText(f"{row.position:>4} ", no_wrap=True, overflow="ellipsis")
+        text = " ".join(row.sentence.text.split())
+        line.append(f"{row.said}  ", "green").append(text, "dim")
+        line.truncate(width, overflow="ellipsis")
+        lines.append(line)
+    return ShownText("\n").join(lines)
 
 
-class HelpScreen(ModalScreen[None]):
-    """The help page with all keys. The screen below handles the key press that closes the page."""
-
-    CSS = """
-    HelpScreen { align: center middle; }
-    #help { width: 78; max-width: 100%; height: auto; max-height: 90%; padding: 1 2; }
-    #help { border: round $accent; background: $surface; }
-    """
-
-    def compose(self) -> ComposeResult:
-        """Yield one page of text."""
-        yield Static(ShownText(f"{HELP}\nAny key closes this page."), id="help")
+def article_parts(article: Article) -> tuple[Text, Text, Text]:
+    """The text before the sentence, the sentence, and the text after it; headings are bold, boilerplate is dim."""
+    return _runs(article.before), ShownText(article.sentence, style="bold"), _runs(article.after)
 
 
-class TextLine(Input):
-    """A text input line that asks one question at a time and is otherwise hidden.
+_RUN_STYLES = {"heading": "bold underline", "boilerplate": "dim", "": ""}
 
-    The screen passes key presses to `edit`: with the widget's own bindings, Enter could overtake a letter.
-    """
 
-    DEFAULT_CSS = "TextLine { height: 3; display: none; }"
-    asking: Question | None = None
-
-    def __init__(self) -> None:
-        super().__init__(id="line", select_on_focus=False, highlighter=TypedText())
-
-    def ask(self, question: Question, value: str = "") -> None:
-        """Show the line with a question and the initial text `value`."""
-        self.asking = question
-        self.border_title = _TITLES[question]
-        self.value, self.display = value, True
-        self.action_end()
-        self.focus()
-
-    def close(self) -> None:
-        """Hide the line; the typed text stays in `value`."""
-        self.asking, self.display = None, False
-        self.blur()
-
-    def edit(self, event: events.Key) -> bool:
-        """Edit the text; returns False if the key is not an editing key."""
-        if event.key in _EDITS:
-            getattr(self, f"action_{_EDITS[event.key]}")()
-        elif event.character and event.is_printable:
-            self.replace(event.character, *self.selection)
-        else:
-            return False
-        return True
-
-    def complete(self, names: Sequence[str]) -> None:
-        """Extend the text to the longest prefix that all `names` share."""
-        common = commonprefix(names)  # noqa: RUF071 - the names are compared letter by letter, not as paths
-        if len(common) > len(self.value):
-            self.value = common
-            self.action_end()
+def _runs(runs: Sequence[Run]) -> Text:
+    text = ShownText()
+    for words, kind in runs:
+        text.append(words if text else words.lstrip(), _RUN_STYLES[kind])
+    text.rstrip()
+    return text

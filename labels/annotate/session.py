@@ -9,93 +9,21 @@ from __future__ import annotations
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from statistics import median
 
+from labels.annotate.article import Article, article_around
+from labels.annotate.items import Entry, Item, Opinion, in_words
 from labels.codebook.reading import Reading, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError
-from labels.records import Annotation, EventKind, Sentence, State
-from labels.sampling.suggestions import Suggestion
-from labels.store import Context, Draft, Store, last_midnight, now
+from labels.records import Annotation, Basis, EventKind, State
+from labels.store import Draft, Store, last_midnight, now
 from labels.unicode.typography import search_form
 
-
-@dataclass(frozen=True)
-class Opinion:
-    """Another annotator's decision on a sentence.
-
-    `labels` are the annotator's labels as read under the codebook in use. They are the labels as originally assigned
-    if the codebook's changes leave some labels undecided, or if no recorded change leads to the codebook. `reading`
-    lists the sure and the undecided labels; it is None if no recorded change leads to the codebook.
-    """
-
-    annotator: str
-    event: EventKind
-    state: State | None
-    labels: tuple[str, ...]
-    note: str = ""
-    reading: Reading | None = None
-
-    @property
-    def role(self) -> str:
-        """The annotator's name, marked if they adjudicated."""
-        return f"{self.annotator}, adjudicating" if self.event == "adjudicate" else self.annotator
-
-
-@dataclass(frozen=True)
-class Item:
-    """A sentence to decide on, with the information that the annotator may see.
-
-    `breaks` has one value for each gap between consecutive sentences of the context: True if a new paragraph begins
-    there. `position` counts from 1 in the draw. `draft` is the annotator's unconfirmed choice, without labels that the
-    codebook does not have. `decision` is the annotator's earlier decision on the sentence in this draw. `reading` is
-    that decision under the codebook in use; it is None if there is no decision or no recorded change leads to the
-    codebook. `suggestion` is None if the sentence has no score or the suggestion is withheld. `previous` (the earlier
-    labels) and `reason` are set for sentences that are labelled again, `opinions` (the others' decisions and notes)
-    for adjudication. `news` reports events since the previous sentence was shown. `undone` is true if the annotator
-    undid their last decision: the draft is shown, even an empty one, and not the decision that stands again. `asked`
-    are the only labels to decide on if the codebook added labels, and `kept` the labels that stay; without `asked`, all
-    labels are to be decided.
-    """
-
-    sentence: Sentence
-    context: Context
-    breaks: tuple[bool, ...]
-    position: int
-    draft: Draft
-    decision: Annotation | None = None
-    reading: Reading | None = None
-    suggestion: Suggestion | None = None
-    previous: tuple[str, ...] | None = None
-    reason: str = ""
-    opinions: tuple[Opinion, ...] = ()
-    news: str = ""
-    undone: bool = False
-    asked: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-
-
-def named(labels: Iterable[str]) -> str:
-    """The labels in words: their names, or `none`."""
-    return ", ".join(labels) or "none"
-
-
-_STATES = {"skipped": "skipped", "not_a_sentence": "not a sentence"}
-"""The states of decisions without labels, in words."""
-
-
-def in_words(decision: Annotation | Opinion, reading: Reading | None) -> str:
-    """A decision in words, followed by its current reading if the codebook in use changes it."""
-    said = _STATES.get(decision.state or "", named(decision.labels))
-    if reading is None or decision.state != "reviewed":
-        return said
-    if reading.undecided:
-        sure = f"{', '.join(reading.labels)}; " if reading.labels else ""
-        return f"{said}, now {sure}undecided: {', '.join(reading.undecided)}"
-    return said if set(reading.labels) == set(decision.labels) else f"{said}, now {named(reading.labels)}"
+_MARKS = {"reviewed": "✓", "skipped": "s", "not_a_sentence": "–"}
 
 
 class Session(ABC):
@@ -171,9 +99,14 @@ class Session(ABC):
         return self.total - self.decided
 
     @property
+    def skipped(self) -> int:
+        """The number of sentences of which a skip is the last decision."""
+        return sum(decision.state == "skipped" for decision in self._standing.values())
+
+    @property
     def drafts(self) -> int:
         """The number of sentences with choices or a note that the annotator has not confirmed."""
-        return self._store.events.count_drafts(self._annotator, self._order)
+        return len(self._store.events.drafted(self._annotator, self._order))
 
     @property
     def seconds(self) -> float | None:
@@ -255,16 +188,49 @@ class Session(ABC):
         """Go to the next undecided sentence."""
         self._cursor, self._item = self._next_undecided(self._cursor or 0), None
 
-    def find(self, words: str) -> bool:
-        """Go to the next sentence that contains `words`, ignoring case and typography; returns False if none does."""
-        # The search starts after the current sentence, which may contain the words itself and so comes last.
-        start = 0 if self._cursor is None else self._cursor + 1
+    def find(self, words: str, *, back: bool = False) -> bool:
+        """Go to the next or, if `back`, the previous sentence that contains `words`; returns False if none does.
+
+        Case and typography are ignored. The search goes round and ends with the current sentence.
+        """
+        places = list(range(len(self._order)))
+        here = (len(places) if back else -1) if self._cursor is None else self._cursor
+        ahead = [*places[:here][::-1], *places[here:][::-1]] if back else [*places[here + 1 :], *places[: here + 1]]
         wanted = search_form(words)
         texts = {sentence.id: sentence.text for sentence in self._store.documents.sentences(self._order)}
-        for place in [*range(start, len(self._order)), *range(start)]:
+        for place in ahead:
             if wanted and wanted in search_form(texts[self._order[place]]):
                 return self.go_to(place + 1)
         return False
+
+    # -- looking around
+
+    def entries(self) -> list[Entry]:
+        """All sentences of the session in order, with the annotator's own decisions."""
+        drafted = self._store.events.drafted(self._annotator, self._order)
+        return list(self._entries(self._order, drafted))
+
+    def recent(self, count: int) -> list[Entry]:
+        """The annotator's last decisions in this session that stand, the latest first."""
+        last = dict.fromkeys(one.sentence_id for one in reversed(self._decisions))
+        return list(self._entries(list(last)[:count], set()))
+
+    def _entries(self, ids: Sequence[str], drafted: set[str]) -> Iterator[Entry]:
+        sentences = {one.id: one for one in self._store.documents.sentences(ids)}
+        places = {identifier: place for place, identifier in enumerate(self._order, start=1)}
+        for identifier in ids:
+            decision = self._standing.get(identifier)
+            mark, said = (
+                (_MARKS[decision.state or ""], in_words(decision, self._read(decision))) if decision else ("", "")
+            )
+            if identifier in drafted:
+                mark, said = "…", f"{said} (not confirmed)".lstrip()
+            yield Entry(places[identifier], sentences[identifier], mark, said)
+
+    def article(self) -> Article | None:
+        """The whole document of the current sentence; None if there is no current sentence."""
+        item = self.current()
+        return None if item is None else article_around(item.sentence, item.context, self._store)
 
     # -- deciding
 
@@ -273,13 +239,29 @@ class Session(ABC):
         self._store.events.keep_draft(self._current_id(), self._annotator, Draft(tuple(labels), note))
         self._item = None
 
-    def review(self, labels: Iterable[str], note: str = "") -> None:
+    def review(self, labels: Iterable[str], note: str = "", *, basis: Basis = "") -> None:
         """Record `labels` for the current sentence; no labels means that none applies.
 
         Raises:
             CodebookError: a label is unknown, or the codebook does not allow this set of labels.
         """
-        self._record("reviewed", self._codebook.check_labels(labels, "this decision"), note)
+        self._record("reviewed", self._codebook.check_labels(labels, "this decision"), note, basis)
+
+    def accept(self, note: str = "") -> bool:
+        """Record the labels that the model suggests, as accepted; returns False if no suggestion is shown."""
+        item = self.current()
+        if item is None or item.suggestion is None:
+            return False
+        asked = item.asked or self._codebook.label_names
+        self.review([label for label in item.suggestion.labels if label in asked], note, basis="accepted")
+        return True
+
+    def take(self, opinion: Opinion, note: str = "") -> None:
+        """Record the whole answer of another annotator as the decision on the current sentence."""
+        if opinion.state == "not_a_sentence":
+            self.mark_not_a_sentence(note)
+        else:
+            self.review(opinion.labels, note)
 
     def skip(self, note: str = "") -> None:
         """Record that the annotator skipped the current sentence."""
@@ -311,11 +293,11 @@ class Session(ABC):
         assert self._cursor is not None, "there is no current sentence"
         return self._order[self._cursor]
 
-    def _record(self, state: State, labels: tuple[str, ...], note: str) -> None:
+    def _record(self, state: State, labels: tuple[str, ...], note: str, basis: Basis = "") -> None:
         identifier = self._current_id()
         seconds = round(self._clock() - self._shown_at, 3)
         event = self._event(identifier, self._kind)
-        event = self._complete(replace(event, state=state, labels=labels, note=note, seconds=seconds))
+        event = self._complete(replace(event, state=state, labels=labels, note=note, seconds=seconds, basis=basis))
         # The store comes first: if it refuses the event, there is no decision.
         self._append(event)
         self._remember([*self._decisions, event])

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labels.cli.labelling.label_options import (
+    AlsoByOption,
+    BlindOption,
+    LabelFilter,
+    MeasureOption,
+    ModelOption,
+    NoteFilter,
+    OverlapOption,
+    PlantedOption,
+    ReleaseFromOption,
+    ReleaseOption,
+    RetestAfterOption,
+    RetestOption,
+    ReviewOption,
+    SearchFilter,
+    SeedOption,
+    ShareOption,
+    SinceFilter,
+    SizeOption,
+    StateFilter,
+    StrategyOption,
+    SuggestOption,
+    UnblindOption,
+)
+from labels.cli.labelling.review_list import print_rows, utc_moment
 from labels.cli.terminal import CodebookOption, StoreOption, console, local_time, opened_store, print_next, say
 from labels.environment.settings import command
 from labels.errors import InputError, counted, did_you_mean
 from labels.unicode.invisible import clean, person_name
 
 if TYPE_CHECKING:
+    from labels.annotate.reviewing import Filters
     from labels.annotate.session import Session
     from labels.codebook.schema import Codebook
     from labels.environment.settings import Settings
@@ -25,8 +52,6 @@ if TYPE_CHECKING:
 
 _BLIND = 0.2
 """The default share of withheld suggestions."""
-_CENTURY = 100 * 365 * 24
-"""A hundred years in hours: the maximum of --retest-after, because earlier dates may not exist in the calendar."""
 
 
 def checked_annotator(name: str) -> str:
@@ -40,83 +65,6 @@ AnnotatorOption = Annotated[
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="Ask line by line instead of on a full screen, for screen readers and scripts.")
 ]
-StrategyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--strategy",
-        help="How to choose sentences: random, uncertainty, diverse, uncertain-diverse, 'search WORDS', overlap, "
-        "'also-by NAME', skipped, audit, retest, relabel \\[default: random].",
-    ),
-]
-SizeOption = Annotated[
-    int | None,
-    typer.Option(
-        "--size",
-        min=1,
-        help="Number of sentences to draw if no draw is unfinished \\[default: 100, or a quarter of what is free].",
-    ),
-]
-ReleaseOption = Annotated[
-    bool, typer.Option("--release", help="End your open draws, so that others can draw their undecided sentences.")
-]
-ReleaseFromOption = Annotated[
-    str,
-    typer.Option("--release-from", metavar="NAME", help="End the open draws of another annotator; decisions stay."),
-]
-OverlapOption = Annotated[
-    float | None,
-    typer.Option(
-        "--overlap",
-        min=0,
-        max=1,
-        help="Share of a random draw that several annotators label independently of each other \\[default: `overlap` "
-        "under \\[team] in communique.toml, or 0].",
-    ),
-]
-AlsoByOption = Annotated[
-    str,
-    typer.Option(
-        "--also-by",
-        metavar="NAME",
-        help="Label sentences that this annotator has decided, drawn at random, without seeing their labels.",
-    ),
-]
-ShareOption = Annotated[
-    float | None,
-    typer.Option("--share", min=0, max=1, help="Share of that annotator's sentences to draw, instead of --size."),
-]
-PlantedOption = Annotated[
-    float | None,
-    typer.Option(
-        "--planted",
-        min=0,
-        max=0.5,
-        help="Share of the draw that consists of sentences with known answers, to measure your work \\[default: "
-        "`planted` under \\[team] in communique.toml, or 0].",
-    ),
-]
-SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show the labels that a model suggests (see `score`).")]
-BlindOption = Annotated[
-    float | None,
-    typer.Option(
-        "--blind", min=0, max=1, help="Share of suggestions withheld, to measure their effect \\[default: 0.2]."
-    ),
-]
-ModelOption = Annotated[
-    str, typer.Option("--model", help="Beginning of the id of the scoring model \\[default: the model added last].")
-]
-MeasureOption = Annotated[Literal["entropy", "margin"], typer.Option("--by", help="Measure of uncertainty.")]
-RetestOption = Annotated[
-    bool,
-    typer.Option(
-        "--retest", help="Label again some sentences that you have already labelled (same as --strategy retest)."
-    ),
-]
-RetestAfterOption = Annotated[
-    float,
-    typer.Option("--retest-after", min=0, max=_CENTURY, help="Minimum age in hours of a decision to retest."),
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
 
 
 def label_command(
@@ -136,11 +84,19 @@ def label_command(
     seed: SeedOption = 13,
     release: ReleaseOption = False,
     release_from: ReleaseFromOption = "",
+    review: ReviewOption = False,
+    label: LabelFilter = "",
+    state: StateFilter = None,
+    note: NoteFilter = False,
+    search: SearchFilter = "",
+    since: SinceFilter = "",
+    unblind: UnblindOption = False,
     plain: PlainOption = False,
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentences one by one, one key per label; every key press is saved at once."""
+    from labels.annotate.reviewing import Filters
     from labels.sampling.drawing import DrawRequest
     from labels.sampling.exhausted import following
     from labels.sampling.planting import PLANTABLE
@@ -152,11 +108,16 @@ def label_command(
     if share is not None and kind != "also-by":
         raise InputError("--share is a share of another annotator's sentences. Add --also-by NAME, or remove --share.")
     withheld = _checked_blind(blind, suggest=suggest)
+    filters = Filters(clean(label), state, note, clean(search), utc_moment(since))
+    _check_review(filters, review=review, unblind=unblind, draws=bool(strategy or also_by or retest or suggest or size))
     if share is not None and size is not None:
         raise InputError("--share and --size both set the size of the draw. Remove one of them.")
     with opened_store(store, codebook) as (opened, book, settings):
         if released := [annotator] * release + [clean(release_from)] * bool(release_from):
             _release(opened, annotator, released, settings)
+            return
+        if review:
+            _review(opened, book, annotator, filters, unblind=unblind, plain=plain)
             return
         if kind == "relabel":
             refuse_replaced(opened, book, annotator)
@@ -189,8 +150,8 @@ def label_command(
         drafts = f"; {last.drafts} with choices or notes not confirmed yet" if last.drafts else ""
         progress = f"{last.decided} decided, {last.remaining} left in this draw{drafts}"
         console.print(f"{progress}. All decisions are saved in {opened.name}.")
-        label = partial(command, "label", "--annotator", annotator, store=settings.store, codebook=settings.codebook)
-        same = label(*(("--strategy", f"{kind} {query}".strip()) if kind != "random" else ()))
+        again = partial(command, "label", "--annotator", annotator, store=settings.store, codebook=settings.codebook)
+        same = again(*(("--strategy", f"{kind} {query}".strip()) if kind != "random" else ()))
         onward = following(opened, annotator, settings.codebook, coders=settings.team.coders_per_sentence)
     print_next(
         same if last.remaining else onward,
@@ -228,19 +189,25 @@ def run_session(
         The last session that ran.
     """
     where = "; ".join(f"on {one.host} since {local_time(one.opened_at)}" for one in windows)
-    notice = f"{annotator} has another window open ({where}). Close it: both show the same draw." if windows else ""
-    # The full screen needs a terminal with a keyboard, which scripts and tests do not have.
-    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    notice = (
+        f"{annotator} has another window open ({where}). Close it: both show the same sentences." if windows else ""
+    )
+    if plain or not _has_screen():
         from labels.annotate.prompt import run_prompt
 
         if notice:
             console.print(f"Warning: {notice}", soft_wrap=True)
         return run_prompt(session, codebook, _ask, say, more)
-    from labels.annotate.screen import CodingApp
+    from labels.annotate.screen.coding_app import CodingApp
 
     app = CodingApp(session, codebook, annotator, more=more, notice=notice)
     app.run()
     return app.session
+
+
+def _has_screen() -> bool:
+    """Whether there is a terminal with a keyboard, which scripts and tests do not have, that can show a full screen."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _ask(prompt: str) -> str:
@@ -286,6 +253,51 @@ def _checked_blind(blind: float | None, *, suggest: bool) -> float:
     if blind is not None and not suggest:
         raise InputError("--blind withholds suggestions, but --suggest is missing. Add --suggest, or remove --blind.")
     return _BLIND if blind is None else blind
+
+
+# -- one's own decisions
+
+
+def _check_review(filters: Filters, *, review: bool, unblind: bool, draws: bool) -> None:
+    """Check that --review is combined with its own options only.
+
+    Raises:
+        InputError: filters or --unblind are used without --review, or --review with the options of a draw.
+    """
+    from labels.annotate.reviewing import Filters
+
+    if review and draws:
+        raise InputError(
+            "--review shows decisions that you have made and draws no sentences. Remove --strategy, --also-by, "
+            "--retest, --suggest and --size, or remove --review."
+        )
+    if not review and (unblind or filters != Filters()):
+        raise InputError(
+            "--label, --state, --note, --search, --since and --unblind choose among your own decisions. Add --review; "
+            "to label sentences that contain words, use --strategy 'search WORDS'."
+        )
+
+
+def _review(store: Store, codebook: Codebook, annotator: str, filters: Filters, *, unblind: bool, plain: bool) -> None:
+    """Show the annotator's decisions on the screen or, with --plain or without a terminal, print them.
+
+    With --plain on a terminal, a prompt follows: a number goes to a decision, which can then be corrected.
+    """
+    from labels.annotate.reviewing import ReviewSession
+
+    session = ReviewSession(store, codebook, annotator, filters, unblind=unblind)
+    if not session.total:
+        console.print(f"{store.name} has no such decisions by {annotator}.")
+        return
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if plain or not _has_screen():
+        print_rows(session.rows(), annotator)
+    if not on_terminal:
+        return
+    before = session.today
+    with store.windows.open(annotator) as windows:
+        last = run_session(session, codebook, annotator, plain=plain, windows=windows)
+    console.print(f"{counted(last.today - before, 'correction')}. All decisions are saved in {store.name}.")
 
 
 # -- the end of draws

@@ -150,6 +150,26 @@ def _skipped(store: Store, annotator: str, request: DrawRequest, generator: Rand
     return Plan({"skipped": [DrawItem(one, len(ids) / len(waiting)) for one in ids]}, len(waiting))
 
 
+def _document(store: Store, _: str, request: DrawRequest, generator: Random) -> Plan:
+    """A cluster sample: articles drawn at random, each with all of its free sentences, in the order of the text.
+
+    The number of articles is fixed before the draw, so that together they have about `size` sentences. All articles
+    with free sentences have the same inclusion probability, and so have their sentences. The versions of an article
+    are drawn together.
+    """
+    free, first = store.unseen.by_document(), store.documents.first_versions()
+    articles: dict[str, list[str]] = {}
+    for document in free:
+        articles.setdefault(first.get(document, document), []).append(document)
+    total = sum(free.values())
+    if not total:
+        return Plan({})
+    count = min(len(articles), max(1, round(request.size * len(articles) / total)))
+    chosen = generator.sample(sorted(articles), count)
+    ids = store.unseen.of_documents([document for article in chosen for document in articles[article]])
+    return Plan({"document": [DrawItem(one, count / len(articles)) for one in ids]}, total, store.unseen.frame_hash())
+
+
 def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
     """The sentences with the highest model uncertainty."""
     found = store.unseen.uncertain(request.model_id, request.by, request.size)
@@ -261,6 +281,7 @@ def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> P
 
 PLANS: dict[str, Callable[[Store, str, DrawRequest, Random], Plan]] = {
     "random": _random,
+    "document": _document,
     "overlap": _overlap,
     "also-by": _also_by,
     "skipped": _skipped,

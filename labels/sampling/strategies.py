@@ -17,7 +17,7 @@ from labels.sampling.planting import PLANTABLE, planted, with_planted
 from labels.store import SHARED, Draw, Store, now
 
 STRATEGIES = (
-    *("random", "uncertainty", "diverse", "uncertain-diverse", "search", "overlap", "also-by", "skipped"),
+    *("random", "document", "uncertainty", "diverse", "uncertain-diverse", "search", "overlap", "also-by", "skipped"),
     *("audit", "retest", "relabel"),
 )
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 class Context:
     """The sentences before and after a sentence in its document, and the document's title and date.
 
-    There are fewer sentences near the start and end of the document. Title and date are empty if the document is not in
-    the store.
+    There are fewer sentences near the start and end of the document. A document without a title has the name of its
+    file or its first words instead. Title and date are empty if the document is not in the store.
     """
 
     before: tuple[Sentence, ...]
@@ -206,11 +206,15 @@ class Documents(Part):
         near = _sentence_query().where(table.c.document_id == sentence.document_id).limit(_CANDIDATES * reach)
         before = near.where(table.c.end <= sentence.start).order_by(table.c.start.desc())
         after = near.where(table.c.start >= sentence.end).order_by(table.c.start)
-        heading = sa.select(documents.c.title, documents.c.date).where(documents.c.id == sentence.document_id)
+        # The beginning of the text only: a transcript can be long.
+        words = sa.func.substr(documents.c.text, 1, _FIRST_WORDS)
+        heading = sa.select(documents.c.title, documents.c.date, documents.c.source, words)
+        heading = heading.where(documents.c.id == sentence.document_id)
         with self._database.reading() as connection:
             earlier = _in_sequence([Sentence(*row) for row in connection.execute(before)])
             later = _in_sequence([Sentence(*row) for row in connection.execute(after)])
-            title, date = connection.execute(heading).first() or ("", "")
+            title, date, source, text = connection.execute(heading).first() or ("", "", "", "")
+        title = title or _name(source, text)
         return Context(tuple(earlier[max(0, len(earlier) - reach) :]), tuple(later[:reach]), title, date)
 
     def paragraph_breaks(self, sentences: Sequence[Sentence]) -> list[bool]:
@@ -243,6 +247,20 @@ class Documents(Part):
         """Document id -> date, for documents that have a date."""
         table = tables.documents
         return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
+
+
+_FIRST_WORDS = 60
+"""The number of characters by which a document without a title and a file is named."""
+_FILE = re.compile(r"[^/\\\s][^/\\]*\.[A-Za-z]{2,5}")
+
+
+def _name(source: str, text: str) -> str:
+    """The name of the file that a document was read from, or its first words."""
+    file = re.split(r"[/\\]", source)[-1]
+    if _FILE.fullmatch(file):
+        return file
+    words = " ".join(text.split())
+    return f"{words.rpartition(' ')[0] or words} …" if len(text) == _FIRST_WORDS else words
 
 
 _CANDIDATES = 8

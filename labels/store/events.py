@@ -112,12 +112,12 @@ class Events(Part):
                 row = {"sentence_id": sentence_id, "annotator": annotator, **asdict(draft)}
                 connection.execute(sa.insert(table), [row])
 
-    def count_drafts(self, annotator: str, sentence_ids: Iterable[str]) -> int:
-        """The number of the annotator's drafts for these sentences."""
+    def drafted(self, annotator: str, sentence_ids: Iterable[str]) -> set[str]:
+        """Those of the sentences for which the annotator has a draft."""
         table = tables.drafts
         query = sa.select(table.c.sentence_id).where(table.c.annotator == annotator)
         with self._database.reading() as connection:
-            return sum(1 for _ in rows_among(connection, query, table.c.sentence_id, sentence_ids))
+            return {row.sentence_id for row in rows_among(connection, query, table.c.sentence_id, sentence_ids)}
 
     def unblind(self, annotator: str, sentence_ids: Iterable[str]) -> None:
         """Record that the annotator sees others' decisions on these sentences: later decisions on them are informed."""

@@ -91,6 +91,23 @@ class Unseen(Part):
             ids = list(connection.execute(query).scalars())
         return generator.sample(ids, min(count, len(ids)))
 
+    def by_document(self) -> dict[str, int]:
+        """Document id -> number of its free sentences, for documents that have any; sorted by id."""
+        table = tables.sentences
+        query = sa.select(table.c.document_id, sa.func.count()).where(*_free_to_label(now()))
+        return {
+            row[0]: int(row[1]) for row in self._rows(query.group_by(table.c.document_id).order_by(table.c.document_id))
+        }
+
+    def of_documents(self, document_ids: Sequence[str]) -> list[str]:
+        """Ids of the free sentences of documents: in the order of `document_ids`, and of the text."""
+        table = tables.sentences
+        query = sa.select(table.c.id, table.c.document_id, table.c.start).where(*_free_to_label(now()))
+        places = {document: place for place, document in enumerate(document_ids)}
+        with self._database.reading() as connection:
+            found = list(rows_among(connection, query, table.c.document_id, document_ids))
+        return [row.id for row in sorted(found, key=lambda row: (places[row.document_id], row.start))]
+
     def matching(self, words: Sequence[str], count: int | None) -> list[str]:
         """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case and typography.
 

@@ -16,7 +16,7 @@ import pytest
 from textual import events
 from textual.widgets import Input, Static
 
-from labels.annotate.screen import CodingApp
+from labels.annotate.screen.coding_app import CodingApp
 from labels.annotate.session import Session
 from labels.codebook.schema import Codebook
 from labels.records import Document, Sentence

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from labels.annotate.session import Item
-from labels.annotate.tasks import LOOK, AdjudicationSession
+from labels.annotate.adjudication import LOOK, AdjudicationSession
+from labels.annotate.items import Item
 from labels.codebook.changes import Step
 from labels.codebook.reading import Reading
 from labels.codebook.schema import Codebook, codebook_from_dict

@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
-from labels.annotate.session import Item
-from labels.annotate.tasks import AdjudicationSession, LabellingSession
+from labels.annotate.adjudication import AdjudicationSession
+from labels.annotate.items import Item
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, InputError
 from labels.gold import not_undone, standing

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from labels.annotate.adjudication import AdjudicationSession
 from labels.annotate.prompt import run_prompt
 from labels.annotate.session import Session
-from labels.annotate.tasks import AdjudicationSession, LabellingSession
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Document, Sentence
@@ -377,7 +378,7 @@ def test_an_adjudication_is_marked_beside_an_annotation(disputed: Store, codeboo
 
     run_prompt(session, codebook, typing("q"), said.append)
 
-    assert said[-3:] == ["    ana: aid", "    ben: none", "    ana, adjudicating: none"]
+    assert said[-3:] == ["    [1] ana: aid", "    [2] ben: none", "    [3] ana, adjudicating: none"]
 
 
 def test_an_opinion_shows_its_undecided_labels(store: Store, codebook: Codebook) -> None:

@@ -9,7 +9,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from labels.annotate import render
-from labels.annotate.session import Item, Opinion, Session
+from labels.annotate.items import Item, Opinion
+from labels.annotate.screen.pages import HELP
+from labels.annotate.screen.panels import book_text, found_text
+from labels.annotate.session import Session
 from labels.annotate.tasks import LabellingSession
 from labels.codebook.reading import Reading
 from labels.codebook.schema import Codebook, codebook_from_dict
@@ -154,7 +157,7 @@ def test_remarks_stand_one_a_line_in_a_fixed_order() -> None:
         "eva: skipped",
         "eva, adjudicating: aid",
         "Your earlier decision: aid, truce",
-        "A model suggests: truce",
+        "A model suggests: truce (Ctrl-Y accepts)",
         "! ask Ben",
     ]
 
@@ -202,7 +205,7 @@ def test_earlier_none_differs_from_no_earlier_labels() -> None:
 def test_a_model_that_suggests_nothing_says_none() -> None:
     suggested = item(suggestion=Suggestion((), {"aid": 0.1}, "m", blind=False))
 
-    assert render.remarks(suggested, "").plain == "A model suggests: none"
+    assert render.remarks(suggested, "").plain == "A model suggests: none (Ctrl-Y accepts)"
 
 
 # -- labels to choose
@@ -240,7 +243,7 @@ def printed(content: RenderableType, width: int) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize(("n", "rows"), [(12, 12), (13, 5), (57, 16), (77, 21)])
+@pytest.mark.parametrize(("n", "rows"), [(12, 12), (13, 4), (57, 15), (77, 20)])
 def test_many_labels_stand_in_columns_each_beside_its_key(n: int, rows: int) -> None:
     found = book(n)
 
@@ -252,9 +255,10 @@ def test_many_labels_stand_in_columns_each_beside_its_key(n: int, rows: int) -> 
         assert any(re.search(rf" {key}  \[{tick}\] {name}\b", line) for line in lines), name
 
 
-def test_chosen_labels_are_listed_above_many_labels() -> None:
-    assert printed(render.choices(item(), book(13), ["label3", "label9"]), 80)[0] == "Chosen: label3, label9"
-    assert printed(render.choices(item(), book(13), []), 80)[0] == "Nothing is chosen yet."
+def test_chosen_labels_are_listed_beside_many_labels(codebook: Codebook) -> None:
+    assert render.chosen_line(book(13), ["label3", "label9"]) == "Chosen: label3, label9"
+    assert render.chosen_line(book(13), []) == "Nothing is chosen yet."
+    assert render.chosen_line(codebook, ["aid"]) == ""
 
 
 def test_labels_are_narrowed_to_those_whose_names_begin_as_typed() -> None:
@@ -278,7 +282,7 @@ def test_the_full_codebook_holds_rules_and_examples() -> None:
     }
     found = codebook_from_dict({"name": "b", "version": "3", "rules": ["Read the clause."], "labels": [label]}, "b")
 
-    assert render.codebook_page(found, full=True).plain.split("\n") == [
+    assert book_text(found, full=True).plain.split("\n") == [
         "b 3",
         "",
         " a  aid",
@@ -292,11 +296,28 @@ def test_the_full_codebook_holds_rules_and_examples() -> None:
         " - Read the clause.",
         "",
     ]
-    assert render.codebook_page(found, full=False).plain == "b 3\n\n a  aid\nHelp is promised.\n"
+    assert book_text(found, full=False).plain == "b 3\n\n a  aid\nHelp is promised.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("LOANS", " a  aid\n + Loans\n"),
+        ("aid", " a  aid\nHelp is promised.\n + Loans\n - Thanks\n"),
+        ("clause", "For all\n - Read the clause.\n"),
+        ("loans thanks", "Nothing in the codebook contains 'loans thanks'."),
+    ],
+)
+def test_a_search_in_the_codebook_leaves_the_lines_with_all_words(words: str, found: str) -> None:
+    label = {"name": "aid", "key": "a", "definition": "Help is promised.", "include": ["Loans"], "exclude": ["Thanks"]}
+    other = {"name": "truce", "definition": "A halt."}
+    page = codebook_from_dict({"name": "b", "rules": ["Read the clause."], "labels": [label, other]}, "b")
+
+    assert found_text(page, words).plain == found
 
 
 def test_a_label_without_a_key_is_listed_with_the_name_key() -> None:
-    page = render.codebook_page(book(77), full=True).plain
+    page = book_text(book(77), full=True).plain
 
     assert " 1  label0\nNo definition yet." in page
     assert " #  label76\n" in page
@@ -346,30 +367,39 @@ def test_an_empty_session_has_a_bar(codebook: Codebook) -> None:
         assert " 0/0  –/h  today 0" in render.top_bar(empty, "ana").plain
 
 
+def keys_bar(found: Codebook, task: str = "random", width: int = 78) -> str:
+    return render.keys_bar(found, task=task, width=width).plain
+
+
 def test_the_keys_bar_follows_the_codebook_and_the_task(codebook: Codebook) -> None:
     exclusive = codebook.model_copy(update={"exclusive": True})
 
-    assert "⏎ save  n none  s skip" in render.keys_bar(codebook, adjudicating=False).plain
-    assert "s leave" in render.keys_bar(codebook, adjudicating=True).plain
-    assert "save" not in render.keys_bar(exclusive, adjudicating=False).plain
-    assert "n none" in render.keys_bar(exclusive, adjudicating=False).plain
+    assert "⏎ save  n none  s skip" in keys_bar(codebook)
+    assert "s leave" in keys_bar(codebook, "adjudicating")
+    assert "save" not in keys_bar(exclusive)
+    assert "n none" in keys_bar(exclusive)
     demanding = exclusive.model_copy(update={"allow_none": False})
-    assert "n none" not in render.keys_bar(demanding, adjudicating=False).plain
+    assert "n none" not in keys_bar(demanding)
 
 
 def test_the_keys_bar_names_the_key_for_names_where_it_is_needed(codebook: Codebook) -> None:
-    assert "# name" in render.keys_bar(book(77), adjudicating=False).plain
-    assert "# name" not in render.keys_bar(codebook, adjudicating=False).plain
+    assert "# name" in keys_bar(book(77))
+    assert "# name" not in keys_bar(codebook)
 
 
+@pytest.mark.parametrize("width", [20, 78, 98, 138])
 @pytest.mark.parametrize("n", [2, 77])
-@pytest.mark.parametrize("leave", [False, True])
-def test_the_keys_bar_fits_eighty_columns(n: int, leave: bool) -> None:
-    assert render.keys_bar(book(n), adjudicating=leave).cell_len <= 78
+def test_the_keys_bar_fits_and_always_names_help(n: int, width: int) -> None:
+    shown = keys_bar(book(n), width=width)
+
+    assert len(shown) <= width
+    assert shown.endswith("? help  q quit")
+    assert ("F5 article" in shown) == (width > 80)
 
 
 def test_help_names_every_reserved_key_and_fits_its_frame() -> None:
-    named = {line.split()[0].rstrip(",") for line in render.HELP.splitlines()}
+    named = {word.rstrip(",") for line in HELP.splitlines() for word in line[:12].split()}
 
     assert {"n", "s", "u", "q", "!", ":", "/", "#", "Enter", "Tab", "End", "left", "up"} <= named
-    assert max(map(len, render.HELP.splitlines())) <= 72
+    assert {"F2", "F3", "F4", "F5", "F7", "F8", "Ctrl-N", "Ctrl-Y", "Ctrl-F", "Ctrl-C"} <= named
+    assert max(map(len, HELP.splitlines())) <= 72

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from labels.annotate.tasks import AdjudicationSession, LabellingSession
+from labels.annotate.adjudication import AdjudicationSession
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Document, Sentence
@@ -596,31 +597,34 @@ def test_the_second_step_leaves_definitions_only(store: Store, open_screen: Open
     assert not screen.shows("+ Loans")
 
 
-def test_tab_covers_the_text_on_a_narrow_screen(session: LabellingSession, open_screen: OpenScreen) -> None:
-    screen = open_screen(session, size=NARROW)
-    assert screen.shows("[ ] truce")
-    assert not screen.shows("A truce is asked for.")
+@pytest.mark.parametrize("size", [NARROW, (100, 30), WIDE])
+def test_the_sentence_stays_in_view_whatever_is_open(
+    session: LabellingSession, open_screen: OpenScreen, size: tuple[int, int]
+) -> None:
+    screen = open_screen(session, size=size)
+    sentence = screen.text("sentence")
+    for keys in (("f2",), ("f3",), ("tab",), ("ctrl+f", "t"), ("escape",), ("!", "n", "o"), ("enter",), ("f3",)):
+        screen.press(*keys)
+        assert screen.shows(sentence, "page"), keys
+        assert screen.shows("[ ] truce", "page"), keys
+    for other in (NARROW, (70, 20), WIDE, (100, 30), (60, 18)):
+        screen.resize(*other)
+        assert screen.shows(sentence, "page"), other
 
-    screen.press("tab")
-    assert screen.shows("A truce is asked for.")
-    assert not screen.shows("[ ] truce")
 
-    screen.press("tab")
-    assert screen.shows("[ ] truce")
-
-
-def test_nothing_is_decided_while_the_codebook_covers_the_sentence(
+def test_the_codebook_opens_below_the_sentence_on_a_narrow_screen_and_keys_still_decide(
     store: Store, session: LabellingSession, open_screen: OpenScreen
 ) -> None:
     screen = open_screen(session, size=NARROW)
-    screen.press("n", "t", "tab")
+    assert not screen.shows("A truce is asked for.")
 
-    for key in ("a", "n", "s", "u", "enter", "left", "end", "!", "/", ":", "#"):
-        screen.press("down", key)
-        assert screen.text("message") == "Tab goes back to the sentence.", key
-        assert stored(store) == [("annotate", "reviewed", ())]
-        assert drafts(store) == [Draft(("truce",))]
-        assert not screen.line.display
+    screen.press("f2")
+    assert screen.shows("A truce is asked for.", "codebook")
+    screen.press("t", "enter")
+    assert [labels for _, _, labels in stored(store)] == [("truce",)]
+
+    screen.press("f2")
+    assert not screen.shows("A truce is asked for.")
 
 
 def test_widening_shows_the_codebook_and_keeps_choices(session: LabellingSession, open_screen: OpenScreen) -> None:
@@ -654,7 +658,7 @@ def test_arrows_scroll_a_codebook_that_is_too_long(store: Store, open_screen: Op
 
     screen.press(*["pagedown"] * 3)
     assert not screen.shows("label0 Long.", "codebook")
-    screen.press(*["pageup"] * 2, *["up"] * 6)
+    screen.press(*["pageup"] * 3)
     assert screen.shows("label0 Long.", "codebook")
 
 
@@ -770,7 +774,7 @@ def test_a_suggestion_is_shown_and_not_ticked(store: Store, codebook: Codebook, 
 def test_a_suggestion_that_is_withheld_is_not_shown(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
     screen = open_screen(suggesting(store, codebook, 1.0))
 
-    assert screen.text("remarks") == ""
+    assert screen.text("remarks") == "A model's suggestion is withheld here."
     assert screen.text("choices").split("\n") == [" a  [ ] aid", " t  [ ] truce"]
     screen.press("t", "enter")
     (event,) = store.events.all()
@@ -807,7 +811,7 @@ def test_adjudication_shows_opinions_with_their_notes(
 
     screen = open_screen(AdjudicationSession(store, codebook, "ana"))
 
-    assert screen.text("remarks").split("\n") == ["ana: aid  ! a promise, with numbers", "ben: none"]
+    assert screen.text("remarks").split("\n") == [" 1  ana: aid  ! a promise, with numbers", " 2  ben: none"]
     assert screen.text("choices").split("\n") == [" a  [ ] aid  ana", " t  [ ] truce"]
     assert "s leave" in screen.text("keys")
 
@@ -982,9 +986,7 @@ def test_a_codebook_of_77_labels_can_be_labelled_with(
     screen = open_screen(LabellingSession(store, book, "ana"), book, size)
     key = next(key for key, name in book.keys.items() if name.endswith("_50"))
 
-    screen.press("3", key, "tab", "down", "tab", "tab", "enter")
-    if size == NARROW:
-        screen.press("tab", "enter")
+    screen.press("3", key, "tab", "down", "tab", "ctrl+down", "tab", "enter")
 
     assert [event.labels for event in store.events.all()] == [("a_rather_long_label_2", "a_rather_long_label_50")]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from labels.annotate.adjudication import AdjudicationSession
 from labels.annotate.prompt import NOT_A_SENTENCE, run_prompt
-from labels.annotate.tasks import AdjudicationSession, LabellingSession
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.errors import CodebookError
 from labels.gold import resolve
@@ -153,7 +154,7 @@ def test_an_adjudicator_can_decide_that_it_is_not_a_sentence(
     )
     said = typed(AdjudicationSession(store, codebook, "eva"), codebook, NOT_A_SENTENCE)
 
-    assert "    ana: not a sentence" in said
+    assert "    [1] ana: not a sentence" in said
     assert resolve(store.events.all(), codebook).not_sentences == (ids["Rain kept"],)
     assert AdjudicationSession(store, codebook, "eva").total == 0
 

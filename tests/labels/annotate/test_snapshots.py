@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from labels.annotate.tasks import AdjudicationSession, LabellingSession
+from labels.annotate.adjudication import AdjudicationSession
+from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.sampling.suggestions import Suggester
 from labels.store import Store

@@ -1,0 +1,163 @@
+"""Pages that cover the labelling screen until they are closed: help, the whole article, the list of the draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from labels.annotate import render
+from labels.annotate.article import Article
+from labels.annotate.items import Entry
+from labels.annotate.shown import ShownText
+
+HELP = """\
+label keys   choose a label or remove it; exclusive codebook: decide
+#            choose a label by the beginning of its name; or click on it
+Enter        save the chosen labels and go on
+n            none: you read the sentence, and no label applies
+s            skip; skipped sentences come back at the end of the draw
+Ctrl-N       not a sentence: this text does not belong to the corpus
+Ctrl-Y       accept the labels that the model suggests
+u            undo the last decision; press again for earlier decisions
+digits       at adjudication: take the whole answer of that coder
+!            add a note, saved with the decision
+left, right  go to the previous or next sentence, decided or not
+End          go to the next undecided sentence
+:            go to a sentence by its number
+/  F7  F8    find words in this draw; find previous; find next
+F4  F5       list of the draw; the whole article
+F2  F3  Tab  codebook: definitions; all rules; next of the two or none
+Ctrl-F       look for words in the codebook
+up, down     scroll the text, whatever is open
+PgUp, PgDn   scroll the codebook; Ctrl-up and Ctrl-down: the labels
+q, Ctrl-C    quit; everything is saved, unconfirmed choices too
+"""
+
+
+class Page(ModalScreen[None]):
+    """A page over the screen. The application passes key presses to `press` and closes the page if it returns False."""
+
+    def press(self, key: str) -> bool:
+        """Act on a key; returns False if the key closes the page."""
+        return False
+
+
+class HelpPage(Page):
+    """All keys. Any key closes the page."""
+
+    CSS = """
+    HelpPage { align: center middle; }
+    #help { width: 78; max-width: 100%; height: auto; max-height: 100%; padding: 0 2; }
+    #help { border: round $accent; background: $surface; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """Yield one page of text."""
+        yield Static(ShownText(f"{HELP}Any key closes this page."), id="help")
+
+
+class ArticlePage(Page):
+    """The whole article, with the sentence marked; the arrow keys scroll, any other key closes the page."""
+
+    CSS = """
+    #article { padding: 1 2; background: $surface; scrollbar-size-vertical: 1; }
+    #here { margin: 1 0; padding: 0 1; border-left: thick $accent; }
+    #name { height: 1; padding: 0 1; background: $panel; }
+    #close { dock: bottom; height: 1; padding: 0 1; background: $panel; }
+    """
+    _STEPS: ClassVar = {"up": -2, "down": 2, "pageup": -12, "pagedown": 12}
+
+    def __init__(self, article: Article) -> None:
+        super().__init__()
+        self._article = article
+
+    def compose(self) -> ComposeResult:
+        """Yield the title, the text around the sentence, and a line about the keys."""
+        before, sentence, after = render.article_parts(self._article)
+        yield Static(ShownText(f"{self._article.title}  {self._article.date}".strip(), no_wrap=True), id="name")
+        with VerticalScroll(id="article", can_focus=False):
+            yield Static(before, id="earlier")
+            yield Static(sentence, id="here")
+            yield Static(after, id="later")
+        yield Static("up, down, PgUp, PgDn scroll; any other key goes back to the sentence", id="close")
+
+    def on_mount(self) -> None:
+        """Scroll to the sentence."""
+        self.call_after_refresh(self.query_one("#here").scroll_visible, animate=False, top=False)
+
+    def press(self, key: str) -> bool:
+        """Scroll the article."""
+        if key not in self._STEPS:
+            return False
+        self.query_one("#article").scroll_relative(y=self._STEPS[key], animate=False, immediate=True)
+        return True
+
+
+class ListPage(Page):
+    """The sentences of a session with their states; Enter or a click goes to one.
+
+    Args:
+        entries: all sentences in order.
+        position: the position of the current sentence, from 1; 0 if there is none.
+        width: the width of the screen in columns.
+        go_to: called with the position of the chosen sentence.
+    """
+
+    CSS = """
+    #entries { height: 1fr; border: none; padding: 0; scrollbar-size-vertical: 1; }
+    #close { dock: bottom; height: 1; padding: 0 1; background: $panel; }
+    """
+    _MOVES: ClassVar = {
+        "up": "cursor_up",
+        "down": "cursor_down",
+        "pageup": "page_up",
+        "pagedown": "page_down",
+        "home": "first",
+        "end": "last",
+    }
+
+    def __init__(self, entries: Sequence[Entry], position: int, width: int, go_to: Callable[[int], None]) -> None:
+        super().__init__()
+        self._entries, self._position, self._width, self._go_to = entries, position, width, go_to
+
+    def compose(self) -> ComposeResult:
+        """Yield one row per sentence and a line about the keys."""
+        # The rows leave room for the padding of the list and its scroll bar.
+        rows = (Option(render.entry(entry, self._width - 6)) for entry in self._entries)
+        yield OptionList(*rows, id="entries", markup=False)
+        keys = "✓ reviewed  s skipped  – not a sentence  … draft   Enter: go there  Esc: back"
+        yield Static(ShownText(keys, no_wrap=True, overflow="ellipsis"), id="close")
+
+    def on_mount(self) -> None:
+        """Highlight the current sentence."""
+        self._list.highlighted = max(self._position - 1, 0) if self._entries else None
+
+    @property
+    def _list(self) -> OptionList:
+        return self.query_one("#entries", OptionList)
+
+    def press(self, key: str) -> bool:
+        """Move in the list, or go to the highlighted sentence."""
+        if key in self._MOVES:
+            getattr(self._list, f"action_{self._MOVES[key]}")()
+            return True
+        if key == "enter" and self._list.highlighted is not None:
+            self._go_to(self._list.highlighted + 1)
+        return False
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Go to the sentence that was clicked on."""
+        self.dismiss()
+        self._go_to(event.option_index + 1)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Leave keys to the application: the list's own bindings would act on them a second time."""
+        if not isinstance(event, events.Key):
+            await super().on_event(event)

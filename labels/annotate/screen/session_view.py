@@ -1,0 +1,275 @@
+"""The view of a session: the layout of the screen, and what changes only what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from rich.columns import Columns
+from rich.text import Text
+from textual import events
+from textual.app import App, ComposeResult
+from textual.containers import Container, Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from labels.annotate import render
+from labels.annotate.items import Item
+from labels.annotate.screen.pages import ArticlePage, HelpPage, ListPage, Page
+from labels.annotate.screen.panels import BookPanel, Depth, LabelPanel, TextPane
+from labels.annotate.screen.text_line import TextLine
+from labels.annotate.session import Session
+from labels.codebook.schema import Codebook
+from labels.errors import CommuniqueError
+from labels.store import Draft
+
+_WIDE = 100
+"""Minimum width in columns for showing the codebook beside the text; on narrower screens it is below the text."""
+_RECENT_WIDTH, _RECENT = 120, 8
+"""Minimum width in columns for showing recent decisions at the side, and their number."""
+EDGE = "There are no more sentences in that direction."
+
+Part = TypeVar("Part", bound=Widget)
+
+
+class SessionView(App[None]):
+    """Shows the current sentence of a session with its draft; `CodingApp` adds the keys that decide."""
+
+    TITLE = "communique"
+    AUTO_FOCUS = None
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    #top { height: 1; background: $panel; padding: 0 1; }
+    #body { height: 1fr; layout: horizontal; }
+    #page { width: 3fr; height: 100%; }
+    #side { width: 2fr; height: 100%; border-left: solid $panel-lighten-2; }
+    #body.narrow { layout: vertical; }
+    #body.narrow #page { width: 100%; height: 3fr; }
+    #body.narrow #side { width: 100%; height: 2fr; border-left: none; border-top: solid $panel-lighten-2; }
+    #heading { height: 1; padding: 0 1; color: $text-muted; }
+    #text { height: 1fr; min-height: 3; padding: 0 1; scrollbar-size-vertical: 1; }
+    #sentence { margin: 1 0; padding: 0 1; border-left: thick $accent; }
+    .narrow.book #sentence { margin: 0; }
+    #remarks { padding: 0 1; height: auto; max-height: 30%; }
+    #chosen { padding: 0 1; height: 1; color: $text-success; }
+    #labels { padding: 0 1; margin: 1 0 0 0; height: auto; max-height: 40%; scrollbar-size-vertical: 1; }
+    .narrow.book #labels { margin: 0; }
+    #choices { height: auto; }
+    #codebook { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    #recent { height: auto; max-height: 40%; padding: 0 1; border-top: solid $panel-lighten-2; }
+    #message { height: auto; min-height: 1; max-height: 4; padding: 0 1; }
+    #keys { height: 1; background: $panel; padding: 0 1; }
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        codebook: Codebook,
+        annotator: str,
+        *,
+        more: Callable[[], Session | None] | None,
+        notice: str,
+    ) -> None:
+        super().__init__()
+        self._notice = notice
+        self.session = session
+        self._codebook = codebook
+        self._annotator = annotator
+        self._more = more
+        self._cues = render.CueMarker(codebook)
+        self._item: Item | None = None
+        self._chosen: list[str] = []
+        self._note = ""
+        self._is_wide: bool | None = None
+        self._words = ""
+
+    def compose(self) -> ComposeResult:
+        """Yield the bars at the top and the bottom, with the page and the codebook between them."""
+        yield Static(id="top")
+        with Container(id="body"):
+            with Vertical(id="page"):
+                yield Static(id="heading")
+                yield TextPane()
+                yield Static(id="remarks")
+                yield LabelPanel()
+                yield Static(id="chosen")
+            with Vertical(id="side"):
+                yield BookPanel(self._codebook)
+                yield Static(id="recent")
+        yield TextLine()
+        yield Static(id="message")
+        yield Static(id="keys")
+
+    def on_mount(self) -> None:
+        """Show the first sentence."""
+        self._lay_out(self.size.width)
+        self._guarded(self._show)
+        if self._notice:
+            self._say(self._notice, wrong=True)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Place the codebook beside the text or over it, depending on the new width."""
+        self._lay_out(event.size.width)
+
+    # -- showing
+
+    def _part(self, name: str, kind: type[Part]) -> Part:
+        """A part of the main screen, whichever page covers it."""
+        return self.screen_stack[0].query_one(f"#{name}", kind)
+
+    def _set(self, name: str, content: Text | Columns | str) -> None:
+        part = self._part(name, Static)
+        # Nothing is written to the terminal for a part that stays as it is.
+        if part.content != content:
+            part.update(content)
+
+    def _say(self, message: str, *, wrong: bool = False) -> None:
+        self._set("message", render.remark(message, wrong=wrong))
+
+    def _show(self) -> None:
+        """Show the current sentence with its draft.
+
+        If the sentence cannot be read, none is shown: a key must never decide a sentence that is not on the screen.
+        """
+        try:
+            self._item = self.session.current()
+        except CommuniqueError:
+            self._item = None
+            self._fill("This sentence could not be read. Press Enter to try again.")
+            raise
+        self._fill(
+            self._cues.mark(self._item.sentence.text)
+            if self._item
+            else render.end(self.session, more=self._more is not None)
+        )
+
+    def _fill(self, sentence: Text | str) -> None:
+        item = self._item
+        draft = item.draft if item else Draft()
+        # Going back to a decided sentence shows its labels as chosen, ready to be changed.
+        if item and item.decision and draft == Draft() and not item.undone:
+            draft = Draft(item.reading.labels if item.reading else (), item.decision.note)
+        self._chosen, self._note = list(draft.labels), draft.note
+        self._set("top", render.top_bar(self.session, self._annotator))
+        self._set("heading", render.heading(item) if item else "")
+        self._set("before", render.before(item) if item else "")
+        self._set("sentence", sentence)
+        self._set("after", render.after(item) if item else "")
+        self._show_choices()
+        self._show_recent()
+        self._part("text", TextPane).show_sentence()
+
+    def _show_choices(self) -> None:
+        item = self._item
+        self._set("remarks", render.remarks(item, self._note) if item else "")
+        typed = self._line.value if self._line.asking == "label" else ""
+        self._set("choices", render.choices(item, self._codebook, self._chosen, typed) if item else "")
+        chosen = render.chosen_line(self._codebook, self._chosen) if item else ""
+        self._part("chosen", Static).display = bool(chosen)
+        self._set("chosen", chosen)
+
+    def _show_recent(self) -> None:
+        recent = self._part("recent", Static)
+        rows = self.session.recent(_RECENT) if self.size.width >= _RECENT_WIDTH else []
+        recent.display = bool(rows)
+        if rows:
+            self._set("recent", render.recent(rows, self.size.width * 2 // 5 - 3))
+        self._part("side", Vertical).display = recent.display or self._book.display
+
+    def _lay_out(self, width: int) -> None:
+        """Place the codebook beside or below the text; it is open at first where it stands beside it."""
+        if self._is_wide != (width >= _WIDE):
+            self._is_wide = width >= _WIDE
+            self._book.show("rules" if self._is_wide else "hidden")
+        self._part("body", Container).set_class(not self._is_wide, "narrow")
+        self._part("body", Container).set_class(self._book.display, "book")
+        self._set("keys", render.keys_bar(self._codebook, task=self.session.task, width=width - 2))
+        self._show_recent()
+
+    @property
+    def _book(self) -> BookPanel:
+        return self._part("codebook", BookPanel)
+
+    @property
+    def _line(self) -> TextLine:
+        return self._part("line", TextLine)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Run a command; if it raises an error, show the message and keep the typed text."""
+        try:
+            self._say("")
+            act()
+        except CommuniqueError as error:
+            self._say(str(error), wrong=True)
+
+    def _show_or_say(self, moved: bool, otherwise: str) -> None:
+        """Show the new current sentence if `moved` is true; otherwise, show the message `otherwise`."""
+        if moved:
+            self._show()
+        else:
+            self._say(otherwise)
+
+    # -- looking around
+
+    def _turn_book(self, depth: Depth | None = None) -> None:
+        """Show the codebook at a depth or hide it; without a depth, go to the next."""
+        if depth is None:
+            self._book.turn()
+        else:
+            self._book.toggle(depth)
+        self._lay_out(self.size.width)
+
+    def _search_book(self) -> None:
+        if not self._book.display:
+            self._turn_book("rules")
+        self._line.ask("rules")
+
+    def _scroll(self, name: str, lines: int) -> None:
+        """Scroll the codebook, the labels or the text; the text if the codebook is hidden."""
+        pane = self._part(name, Widget)
+        pane = pane if pane.display else self._part("text", Widget)
+        pane.scroll_relative(y=lines, animate=False, immediate=True)
+
+    def _open(self, page: Page) -> None:
+        self.push_screen(page)
+
+    def _article(self) -> None:
+        article = self.session.article()
+        if article is not None:
+            self._open(ArticlePage(article))
+
+    def _list(self) -> None:
+        position = self._item.position if self._item else 0
+        self._open(ListPage(self.session.entries(), position, self.size.width, self._go_to))
+
+    def _go_to(self, position: int) -> None:
+        self._guarded(lambda: self._show_or_say(self.session.go_to(position), EDGE))
+
+    def _find_again(self, *, back: bool) -> None:
+        if not self._words:
+            self._say("Press / and type the words to find.", wrong=True)
+            return
+        found = self.session.find(self._words, back=back)
+        self._show_or_say(found, f"No sentence of this draw contains '{self._words}'.")
+
+    def _looks(self) -> dict[str, Callable[[], None]]:
+        """The keys that change what is shown. No codebook can claim function keys and control keys."""
+        return {
+            "?": lambda: self._open(HelpPage()),
+            "f1": lambda: self._open(HelpPage()),
+            "f2": lambda: self._turn_book("definitions"),
+            "f3": lambda: self._turn_book("rules"),
+            "tab": self._turn_book,
+            "ctrl+f": self._search_book,
+            "f4": self._list,
+            "f5": self._article,
+            "f7": partial(self._find_again, back=True),
+            "f8": partial(self._find_again, back=False),
+            "up": partial(self._scroll, "text", -2),
+            "down": partial(self._scroll, "text", 2),
+            "pageup": partial(self._scroll, "codebook", -12),
+            "pagedown": partial(self._scroll, "codebook", 12),
+            "ctrl+up": partial(self._scroll, "labels", -2),
+            "ctrl+down": partial(self._scroll, "labels", 2),
+        }
