@@ -1,8 +1,7 @@
-"""The records that flow through the kit, and the content hashes that identify them.
+"""The records that flow through the kit, and the content hashes that identify them. Nothing here reads a file.
 
-Pure values: nothing here reads a file or a database. Documents and sentences are the texts to label; annotations are
-the decisions on them; examples are the input of classifiers. Draws, scoring models and codebook migrations exist only
-in a store.
+Documents and sentences are the texts to label; annotations are the decisions on them; examples are the input of
+classifiers. Draws, scoring models and codebook migrations exist only in a store.
 
 **Identity.** A document is identified by its text and by the provenance that the data themselves state (`Origin`): an
 id, a URL, a source, and the date if there is a source. The name of a file is never part of the identity, so a renamed
@@ -30,15 +29,10 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 State = Literal["reviewed", "skipped", "not_a_sentence"]
-"""The state of a decision. A sentence without a decision is unseen; this state is never stored.
-
-"not_a_sentence" says that the span is no text to code, such as a caption: it does not belong to the corpus.
-"""
+"""The state of a decision; a sentence without one is unseen. "not_a_sentence": not part of the corpus, as a caption."""
 
 Basis = Literal["", "accepted", "rule"]
-"""What a decision rests on: empty for the annotator's own choice of labels, "accepted" for a model's suggestion that
-the annotator accepted as a whole, "rule" for an adjudication by a rule such as the majority of the annotators.
-"""
+"""What a decision rests on: the annotator's choice (empty), an accepted suggestion, or a rule such as the majority."""
 
 EventKind = Literal["annotate", "undo", "adjudicate"]
 """The kind of an event. An adjudication decides the gold labels and does not change the annotations."""
