@@ -29,7 +29,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 State = Literal["reviewed", "skipped", "not_a_sentence"]
-"""The state of a decision; a sentence without one is unseen. "not_a_sentence": not part of the corpus, as a caption."""
+"""The state of a decision; a sentence without one is unseen. "not_a_sentence" marks spans outside the corpus."""
 
 Basis = Literal["", "accepted", "rule"]
 """What a decision rests on: the annotator's choice (empty), an accepted suggestion, or a rule such as the majority."""
