@@ -77,7 +77,7 @@ def heading(item: Item) -> Text:
 
 def remarks(item: Item, note: str) -> Text:
     """Lines about the sentence: news, reason for labelling again, opinions, own decision, suggestion and note."""
-    lines = [ShownText(item.news, style="magenta")] if item.news else []
+    lines: list[Text] = [ShownText(item.news, style="magenta")] if item.news else []
     if item.previous is not None:
         why = f"Label again ({item.reason}). " if item.reason else "Label again. "
         lines.append(ShownText(f"{why}Earlier labels: {named(item.previous)}", style="magenta"))

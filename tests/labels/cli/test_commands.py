@@ -631,7 +631,7 @@ def test_adjudicate_shows_what_was_said_and_keeps_what_is_decided(town: Store, d
     printed = adjudicate(typed="t\nn\nq\n")
 
     assert shown(printed) == ["Text 0000", "Text 0001"]
-    assert "    ana: aid (clear)\n    ben: none\n" in printed
+    assert "    [1] ana: aid (clear)\n    [2] ben: none\n" in printed
     assert "2 of 2 disputes decided. All decisions are saved in communique.db." in printed
     verdicts = [(event.sentence_id, event.event, event.labels) for event in town.events.all()[6:]]
     assert verdicts == [(divided[0], "adjudicate", ("truce",)), (divided[1], "adjudicate", ())]
