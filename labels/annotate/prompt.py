@@ -115,14 +115,17 @@ def _decide(answer: str, note: str, session: Session, codebook: Codebook) -> Non
     labels = _named(answer, codebook) if answer.startswith(BY_NAME) else _keyed(answer, codebook, others)
     if codebook.exclusive and len(labels) > 1:
         raise CodebookError("This codebook is exclusive: type one label only.")
-    if not labels and codebook.requires_label:
+    item = session.current()
+    if not labels and codebook.requires_label and not (item and item.kept):
         raise CodebookError(f"This codebook requires a label; type {SKIP} ({others[SKIP]}) if none applies.")
     session.review(labels, note)
 
 
 def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
     """Keys that do not choose a label -> their actions."""
-    none = {} if codebook.requires_label else {NONE: "none"}
+    item = session.current()
+    keeping = item is not None and item.replaces
+    none = {} if codebook.requires_label and not keeping else {NONE: "keep" if keeping else "none"}
     skip = "leave" if session.task == "adjudicating" else "skip"
     return none | {
         SKIP: skip,
@@ -172,7 +175,7 @@ def _show(item: Item, session: Session, say: Say) -> None:
     if item.previous is not None:
         say(f"    label again: {item.reason}; earlier labels: {named(item.previous)}")
     if item.asked:
-        say(f"    decide on {named(item.asked)} only; these labels stay: {named(item.kept)}")
+        say(f"    {item.question}")
     # Only one sentence of context on each side, because screen readers read everything aloud.
     for sentence in item.context.before[-1:]:
         say(f"    … {sentence.text}")

@@ -82,7 +82,7 @@ def remarks(item: Item, note: str) -> Text:
         why = f"Label again ({item.reason}). " if item.reason else "Label again. "
         lines.append(ShownText(f"{why}Earlier labels: {named(item.previous)}", style="magenta"))
     if item.asked:
-        lines.append(ShownText(f"Decide on {named(item.asked)} only. These labels stay: {named(item.kept)}", "magenta"))
+        lines.append(ShownText(item.question, "magenta"))
     keys = {id(opinion): key for key, opinion in item.answers.items()}
     lines += [_opinion(opinion, keys.get(id(opinion), "")) for opinion in item.opinions]
     if item.decision is not None:

@@ -83,10 +83,13 @@ class LabellingSession(Session):
         decision = self._standing.get(identifier)
         offered = identifier in self._again and decision is not None and decision.state == "skipped"
         asked, kept = self._new_labels(identifier) if draw.strategy == "relabel" else ((), ())
+        replaces = bool(asked) and self._codebook.exclusive
         return replace(
             self._make_item(identifier),
             asked=asked,
             kept=kept,
+            replaces=replaces,
+            question=_question(asked, kept, replaces),
             news=_SKIPPED if offered else "",
             suggestion=None if suggestion is None or suggestion.blind else suggestion,
             withheld=suggestion is not None and suggestion.blind,
@@ -106,7 +109,7 @@ class LabellingSession(Session):
         found = [verdict] if verdict is not None else list(stands.annotations.values())
         readings = {self._read(one) for one in found if one.state == "reviewed"}
         reading = readings.pop() if len(readings) == 1 else None
-        if reading is None or self._codebook.exclusive or not reading.undecided:
+        if reading is None or not reading.undecided:
             return (), ()
         added = {name for one in found for name in self._reader.added(one.codebook_hash)}
         return (reading.undecided, reading.labels) if added.issuperset(reading.undecided) else ((), ())
@@ -125,7 +128,8 @@ class LabellingSession(Session):
                     f"Only {named(item.asked)} is asked here; the other labels stay as they are ({named(item.kept)}). "
                     f"Remove {named(sorted(others))}."
                 )
-            chosen = (*item.kept, *(label for label in chosen if label in item.asked))
+            new = tuple(label for label in chosen if label in item.asked)
+            chosen = new if new and item.replaces else (*item.kept, *new)
         super().review(chosen, note, basis=basis)
 
     def _suggestion(self, identifier: str) -> Suggestion | None:
@@ -149,6 +153,13 @@ class LabellingSession(Session):
             suggestion=None if suggestion is None else suggestion.labels,
             blind=suggestion is not None and suggestion.blind,
         )
+
+
+def _question(asked: tuple[str, ...], kept: tuple[str, ...], replaces: bool) -> str:
+    """What to decide if only some labels are asked; otherwise empty."""
+    if replaces:
+        return f"Does {named(asked)} fit better than {named(kept)}? Press n to keep {named(kept)}."
+    return f"Decide on {named(asked)} only. These labels stay: {named(kept)}" if asked else ""
 
 
 def _in_order(assignment: Assignment) -> tuple[dict[str, Draw], dict[str, DrawItem]]:

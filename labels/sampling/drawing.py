@@ -37,13 +37,14 @@ class DrawRequest:
         coders: the number of annotators who label each sentence of an overlap draw.
         seed: the seed for all random choices.
         overlap: the share (0 to 1) of a random draw that several annotators label without suggestions.
-        model_id: the model whose scores are used (`uncertainty`, `diverse`, `uncertain-diverse`, `audit`). An `audit`
-            without a model is a simple random sample.
+        model_id: the model whose scores are used (`uncertainty`, `diverse`, `uncertain-diverse`, `likely`, `audit`). An
+            `audit` without a model is a simple random sample.
         by: the measure of uncertainty.
-        query: words or quoted phrases for `search`; the name of the other annotator for `also-by`.
+        query: words or quoted phrases for `search`; the other annotator's name for `also-by`; a label for `likely`.
         retest_after: the minimum age of decisions that `retest` draws.
         planted: the share (0 to less than 1) of sentences with known answers, see `labels.sampling.planting`.
         experts: annotators whose decisions alone are known answers.
+        without: ids of documents from which the strategies that choose by scores draw nothing.
     """
 
     strategy: str = "random"
@@ -58,6 +59,7 @@ class DrawRequest:
     retest_after: timedelta = timedelta(hours=24)
     planted: float = 0.0
     experts: tuple[str, ...] = ()
+    without: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -172,8 +174,32 @@ def _document(store: Store, _: str, request: DrawRequest, generator: Random) -> 
 
 def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
     """The sentences with the highest model uncertainty."""
-    found = store.unseen.uncertain(request.model_id, request.by, request.size)
+    found = store.unseen.uncertain(request.model_id, request.by, request.size, without=request.without)
     return Plan({"uncertainty": [DrawItem(identifier, stratum=request.by) for identifier, _ in found]})
+
+
+def _likely(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
+    """The sentences that most likely have one label, to find positives of a rare label."""
+    position = _label_position(store, request)
+    found = store.unseen.likely(request.model_id, position, request.size, without=request.without)
+    return Plan({"likely": [DrawItem(identifier, stratum=f"{chance:.3f}") for identifier, chance in found]})
+
+
+def _label_position(store: Store, request: DrawRequest) -> int:
+    """The position of the label among the labels of the model.
+
+    Raises:
+        InputError: no label is given, or the model does not have it.
+    """
+    names = next(model.labels for model in store.scores.models() if model.id == request.model_id)
+    if not request.query:
+        raise InputError(f"strategy 'likely' needs a label. Add one, e.g. --strategy 'likely {names[-1]}'.")
+    if request.query not in names:
+        raise InputError(
+            f"strategy 'likely': model {request.model_id} has no label '{request.query}'"
+            f"{did_you_mean(request.query, names)}. Its labels: {', '.join(names)}."
+        )
+    return names.index(request.query)
 
 
 def _diverse(store: Store, _: str, request: DrawRequest, generator: Random) -> Plan:
@@ -184,7 +210,8 @@ def _diverse(store: Store, _: str, request: DrawRequest, generator: Random) -> P
 
 def _uncertain_diverse(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
     """Cluster representatives of the most uncertain sentences, weighted by uncertainty."""
-    found = dict(store.unseen.uncertain(request.model_id, request.by, _UNCERTAIN_POOL * request.size))
+    pool = _UNCERTAIN_POOL * request.size
+    found = dict(store.unseen.uncertain(request.model_id, request.by, pool, without=request.without))
     vectors = store.scores.embeddings(request.model_id, found)
     # A small margin means high uncertainty, but a small entropy means low uncertainty.
     uncertainty = [1 - found[key] if request.by == "margin" else found[key] for key in vectors]
@@ -288,6 +315,7 @@ PLANS: dict[str, Callable[[Store, str, DrawRequest, Random], Plan]] = {
     "uncertainty": _uncertainty,
     "diverse": _diverse,
     "uncertain-diverse": _uncertain_diverse,
+    "likely": _likely,
     "search": _search,
     "audit": _audit,
     "retest": _retest,

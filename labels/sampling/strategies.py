@@ -17,11 +17,13 @@ from labels.sampling.planting import PLANTABLE, planted, with_planted
 from labels.store import SHARED, Draw, Store, now
 
 STRATEGIES = (
-    *("random", "document", "uncertainty", "diverse", "uncertain-diverse", "search", "overlap", "also-by", "skipped"),
-    *("audit", "retest", "relabel"),
+    *("random", "document", "uncertainty", "diverse", "uncertain-diverse", "likely", "search", "overlap", "also-by"),
+    *("skipped", "audit", "retest", "relabel"),
 )
-SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "audit"})
+SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "likely", "audit"})
 """Strategies that need a model's scores or embeddings."""
+QUERIED = frozenset({"search", "also-by", "likely"})
+"""Strategies with words after their name: search words, an annotator, or a label."""
 BLIND = frozenset({"overlap", "also-by", "audit", PLANTED, *RETESTS})
 """Strategies whose sentences are labelled without seeing suggestions."""
 LEASE = timedelta(hours=12)
@@ -97,7 +99,7 @@ def _check(request: DrawRequest) -> None:
     if request.strategy not in PLANS:
         hint = did_you_mean(request.strategy, STRATEGIES)
         raise InputError(f"unknown strategy '{request.strategy}'{hint}. Use one of {', '.join(STRATEGIES)}.")
-    if request.query and request.strategy not in ("search", "also-by"):
+    if request.query and request.strategy not in QUERIED:
         raise InputError(
             f"strategy '{request.strategy}' does not use search words ('{request.query}'). Remove the words, or use "
             "--strategy 'search WORDS'."

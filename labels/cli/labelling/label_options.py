@@ -13,7 +13,8 @@ StrategyOption = Annotated[
     str | None,
     typer.Option(
         "--strategy",
-        help="How to choose sentences: random, document, uncertainty, diverse, uncertain-diverse, 'search WORDS', "
+        help="How to choose sentences: random, document, uncertainty, diverse, uncertain-diverse, 'likely LABEL', "
+        "'search WORDS', "
         "overlap, 'also-by NAME', skipped, audit, retest, relabel \\[default: random].",
     ),
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import heapq
+import struct
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -18,6 +21,8 @@ from labels.unicode.typography import search_form
 Uncertainty = Literal["entropy", "margin"]
 """Measure of uncertainty: entropy grows with uncertainty; the margin between the two most likely labels shrinks."""
 
+_PAGE = 1000
+"""Number of scored sentences that are read at once while the best are looked for."""
 _ROUNDS = 5
 """Number of times that `Unseen.random` guesses sentence numbers before it lists all free sentences instead.
 
@@ -120,19 +125,63 @@ class Unseen(Part):
         query = sa.select(table.c.id).where(*among, *contains).order_by(table.c.id).limit(count)
         return self._column(query)
 
-    def uncertain(self, model_id: str, by: Uncertainty, count: int) -> list[tuple[str, float]]:
-        """The `count` free sentences with the highest uncertainty: pairs of id and `by` value, most uncertain first."""
-        scores, sentences = tables.scores, tables.sentences
-        column = scores.c[by]
-        query = (
-            sa.select(sentences.c.id, column)
-            .join(sentences, sentences.c.number == scores.c.sentence_number)
-            # Boilerplate has no scores, so the extra condition of `_free_to_label` is not needed.
-            .where(scores.c.model_id == model_id, *_free(sentences.c.id, now()))
-            .order_by(column.asc() if by == "margin" else column.desc())
-            .limit(count)
-        )
-        return [(identifier, float(value)) for identifier, value in self._rows(query)]
+    def uncertain(
+        self, model_id: str, by: Uncertainty, count: int, *, without: Collection[str] = ()
+    ) -> list[tuple[str, float]]:
+        """The `count` free sentences with the highest uncertainty: pairs of id and `by` value, most uncertain first.
+
+        Args:
+            without: ids of documents whose sentences are left out.
+        """
+        column = tables.scores.c[by]
+        order = column.asc() if by == "margin" else column.desc()
+        with self._database.reading() as connection:
+            rows = _scored(connection, model_id, column, order, None if without else count)
+            found = ((row.id, float(row.value)) for row in rows if row.document_id not in without)
+            return list(islice(found, count))
+
+    def likely(
+        self, model_id: str, position: int, count: int, *, without: Collection[str] = ()
+    ) -> list[tuple[str, float]]:
+        """The `count` free sentences that most likely have a label: pairs of id and probability, likeliest first.
+
+        Args:
+            position: the position of the label among the model's labels.
+            without: ids of documents whose sentences are left out.
+        """
+        scores = tables.scores
+        best: list[tuple[float, str]] = []  # a heap: the least likely of the likeliest comes first
+        with self._database.reading() as connection:
+            for row in _scored(connection, model_id, scores.c.top, scores.c.top.desc(), None, scores.c.probabilities):
+                # No label is likelier than the likeliest label, by which the rows are ordered, so none that follow can
+                # belong to the best (Fagin's threshold algorithm with one list). Rounding: probabilities are float32.
+                if len(best) == count and row.value + 1e-6 < best[0][0]:
+                    break
+                if row.document_id not in without:
+                    found = (struct.unpack_from("<f", row.probabilities, 4 * position)[0], row.id)
+                    (heapq.heappush if len(best) < count else heapq.heappushpop)(best, found)
+        return [(identifier, probability) for probability, identifier in sorted(best, reverse=True)]
+
+
+def _scored(
+    connection: sa.Connection,
+    model_id: str,
+    column: sa.ColumnElement[float],
+    order: sa.ColumnElement[float],
+    count: int | None,
+    *more: sa.ColumnElement[Any],
+) -> Iterator[sa.Row[Any]]:
+    """The free sentences with a score: id, document, the column as `value` and further columns, in pages."""
+    scores, sentences = tables.scores, tables.sentences
+    query = (
+        sa.select(sentences.c.id, sentences.c.document_id, column.label("value"), *more)
+        .join(sentences, sentences.c.number == scores.c.sentence_number)
+        # Boilerplate has no scores, so the extra condition of `_free_to_label` is not needed.
+        .where(scores.c.model_id == model_id, *_free(sentences.c.id, now()))
+        .order_by(order)
+        .limit(count)
+    )
+    return iter(connection.execute(query.execution_options(yield_per=_PAGE)))
 
 
 def _guessed(

@@ -48,12 +48,28 @@ def test_only_the_new_label_is_asked_and_the_rest_stays(books: tuple[Codebook, C
     migrate()
     printed = relabel("ana", "t\nh\nn\nn\nh\nq\n")
 
-    assert "    decide on threat only; these labels stay: aid" in printed
+    assert "    Decide on threat only. These labels stay: aid" in printed
     assert "[h] threat  [n] none" in printed
     assert "[a] aid" not in printed
     assert "Only threat is asked here; the other labels stay as they are (aid). Remove truce." in printed
     assert gold(books[1]) == [("aid",), ("aid",), ("aid", "threat"), ("aid", "threat")]
     assert gold(books[0]) == [("aid",)] * 4
+
+
+@pytest.mark.parametrize("flags", ["exclusive = true\n", "exclusive = true\nallow_none = true\n"])
+def test_in_an_exclusive_codebook_the_new_label_takes_the_place_of_the_old(isolated: Path, flags: str) -> None:
+    for name, content in (("book.toml", BOOK), ("new.toml", NEW)):
+        (isolated / name).write_text(flags + content, encoding="utf-8")
+    with Store("communique.db") as store:
+        added(store, 4)
+    succeed("label", "--annotator", "ana", "--size", "4", "--codebook", "book.toml", typed="a\na\na\nt\nq\n")
+    migrate()
+    printed = relabel("ana", "a\nn\nh\nt\nn\nq\n")
+
+    assert "    Does threat fit better than aid? Press n to keep aid." in printed
+    assert "[h] threat  [n] keep" in printed
+    assert "[a] aid" not in printed
+    assert gold(load_codebook("new.toml")) == [("aid",), ("aid",), ("threat",), ("truce",)]
 
 
 def test_an_adjudicated_sentence_keeps_what_was_adjudicated(books: tuple[Codebook, Codebook]) -> None:
@@ -101,5 +117,5 @@ def test_training_says_why_there_is_no_gold_and_what_still_trains(books: tuple[C
     words = shlex.split(
         message.split("Label them again with `communique ")[1].split("`")[0].replace("YOUR_NAME", "ana")
     )
-    assert "decide on threat only" in run(*words, typed="q\n").stdout
+    assert "Decide on threat only" in run(*words, typed="q\n").stdout
     assert len(source_examples("store", "communique.db", old, "book.toml")[0].examples) == 4

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import math
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from labels.errors import InputError, StoreError
 from labels.records import Annotation, Sentence
@@ -419,6 +423,59 @@ def test_entropy_and_margin_differ(store: Store) -> None:
 
     assert drawn(store, "ana", 1, "uncertainty", model_id="m", by="entropy") == [ids[-1].id]
     assert drawn(store, "ben", 1, "uncertainty", model_id="m", by="margin") == [ids[0].id]
+
+
+@given(
+    chances=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=20),
+    position=st.sampled_from([0, 1]),
+    size=st.integers(1, 8),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_likely_draws_the_free_sentences_with_the_highest_probability_of_the_label(
+    tmp_path: Path, chances: list[tuple[int, int]], position: int, size: int
+) -> None:
+    with Store(tmp_path / f"{uuid.uuid4()}.db") as store:
+        store.add_annotated(texts(20), [])
+        store.scores.add_model(model())
+        scores = {one.id: chances[one.number % len(chances)] for one in store.scores.unscored("m")}
+        rows = [
+            (one.number, [chance / 20 for chance in scores[one.id]], 0.5, 0.5, max(scores[one.id]) / 20)
+            for one in store.scores.unscored("m")
+        ]
+        store.scores.add("m", rows)
+        taken = drawn(store, "ben", 4)
+
+        found = drawn(store, "ana", size, "likely", model_id="m", query=model().labels[position])
+
+    wanted = sorted((scores[one][position] for one in scores if one not in taken), reverse=True)
+    assert [scores[one][position] for one in found] == wanted[:size]
+    assert not set(found) & set(taken)
+
+
+@pytest.mark.parametrize("strategy", ["uncertainty", "uncertain-diverse", "likely"])
+def test_nothing_is_drawn_by_scores_from_documents_that_are_left_out(store: Store, strategy: str) -> None:
+    store.add_annotated(texts(6, "held"), [])
+    score_all(store, [0.5, 0.4])
+    embed_all(store, [vector(1, 0)])
+    more = {"query": "truce" if strategy == "likely" else "", "without": frozenset({"d1"})}
+
+    found = drawn(store, "ana", 10, strategy, model_id="m", **more)
+
+    assert {one.document_id for one in store.documents.sentences(found)} == {"held"}
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("", r"needs a label. Add one, e.g. --strategy 'likely truce'"),
+        ("truse", "did you mean 'truce'.*Its labels: aid, truce"),
+    ],
+)
+def test_likely_needs_a_label_of_the_model(store: Store, query: str, message: str) -> None:
+    score_all(store, [0.5])
+    with pytest.raises(InputError, match=message):
+        next_assignment(store, "ana", DrawRequest("likely", 3, model_id="m", query=query))
 
 
 def test_uncertainty_goes_on_below_what_was_drawn(store: Store) -> None:
