@@ -117,6 +117,7 @@ class SplitSection(Section):
     validation: Fraction = 0.2
     test: Fraction = 0.2
     manifest: str = ""
+    new_rows: Literal["follow", "ignore"] = "follow"
     allow_large_groups: bool = False
 
     @model_validator(mode="after")

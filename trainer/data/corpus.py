@@ -19,7 +19,7 @@ from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.environment.settings import command
 from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
-from labels.gold import MEASURING, resolve
+from labels.gold import MEASURING, Resolution, resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
 from labels.store import Store
 from labels.text.documents import read_documents
@@ -41,13 +41,15 @@ class Gold:
     """Examples with their gold labels, and notes on excluded sentences and on annotations made under other versions.
 
     `aliases` maps other ids of examples, which occur in older files, to their ids. `undecided` is the number of
-    sentences that a change of the codebook left undecided.
+    sentences that a change of the codebook left undecided. `without_gold` has the reason for which a labelled sentence
+    has no gold, by sentence id.
     """
 
     examples: list[Example]
     notes: tuple[str, ...]
     aliases: Mapping[str, str] = field(default_factory=dict)
     undecided: int = 0
+    without_gold: Mapping[str, str] = field(default_factory=dict)
 
 
 def source_examples(
@@ -150,7 +152,18 @@ def _gold_examples(
         if s.id in resolution.gold
     ]
     notes = tuple(resolution_notes(resolution, codebook, store.name if store else ""))
-    return Gold(examples, notes, undecided=len(resolution.undecided))
+    return Gold(examples, notes, undecided=len(resolution.undecided), without_gold=_reasons(resolution))
+
+
+def _reasons(resolution: Resolution) -> dict[str, str]:
+    """The reason for which a sentence with annotations has no gold, by sentence id."""
+    kinds = {
+        "disputed": resolution.disputed,
+        "skipped": resolution.skipped,
+        "not a sentence": resolution.not_sentences,
+        "undecided under this codebook": resolution.undecided,
+    }
+    return {sentence: reason for reason, sentences in kinds.items() for sentence in sentences}
 
 
 def _draws(events: Iterable[Annotation]) -> dict[str, str]:

@@ -24,7 +24,8 @@ from labels.records import PAGE, Example
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from labels.text.labelled.label_values import LabelValue
 from trainer.config.experiment import Experiment
-from trainer.data.splits import PARTS, Parts, Split, apply_split, leaked_examples, listed_examples, make_split, read_ids
+from trainer.data.following import manifest_parts
+from trainer.data.splits import PARTS, Parts, Split, leaked_examples, listed_examples, make_split, read_ids
 from trainer.environment import STARTER_CODEBOOK
 
 
@@ -76,16 +77,17 @@ def load_dataset(experiment: Experiment) -> Dataset:
     data = experiment.data
     if data.train:
         files = _read_files(experiment)
-        parts = _file_parts(experiment, files)
-        dataset = _described(files.codebook, parts, data.train, files.notes, divided=not data.test)
+        parts, notes = _file_parts(experiment, files)
+        dataset = _described(files.codebook, parts, data.train, [*files.notes, *notes], divided=not data.test)
         return replace(dataset, values=files.values)
     # Imported here, so that training on files does not load the label store.
     from trainer.data.corpus import source_examples
 
     codebook, named = _codebook(experiment), _named_ids(experiment)
     gold, source = source_examples(data.source, _store(experiment), codebook, data.codebook, named)
-    parts = _corpus_parts(experiment, listed_examples(gold.examples, data.only, gold.aliases), gold.aliases)
-    return _described(codebook, parts, source, gold.notes, divided=True)
+    examples = listed_examples(gold.examples, data.only, gold.aliases)
+    parts, notes = _corpus_parts(experiment, examples, gold.aliases, gold.without_gold)
+    return _described(codebook, parts, source, [*gold.notes, *notes], divided=True)
 
 
 def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Experiment, source: str) -> Dataset:
@@ -194,14 +196,18 @@ def _named_ids(experiment: Experiment) -> list[str]:
 
 
 def _corpus_parts(
-    experiment: Experiment, examples: Sequence[Example], aliases: Mapping[str, str] | None = None
-) -> Parts:
+    experiment: Experiment,
+    examples: Sequence[Example],
+    aliases: Mapping[str, str] | None = None,
+    without_gold: Mapping[str, str] | None = None,
+) -> tuple[Parts, list[str]]:
+    """Divide examples into parts; returns the parts, and notes on examples that a manifest does not name or lacks."""
     split = experiment.split
     if split.manifest:
-        return apply_split(Split.load(Path(split.manifest)), examples, split.manifest, aliases)
+        return manifest_parts(split, examples, aliases or {}, without_gold or {})
     shares = (split.train, split.validation, split.test)
     parts = make_split(examples, shares, experiment.seed, allow_large=split.allow_large_groups)
-    return {name: _without_corrections(name, part) for name, part in zip(PARTS, parts, strict=True)}
+    return {name: _without_corrections(name, part) for name, part in zip(PARTS, parts, strict=True)}, []
 
 
 def _without_corrections(part: str, examples: Sequence[Example]) -> list[Example]:
@@ -221,7 +227,7 @@ def _read_files(experiment: Experiment) -> LabelledFiles:
     return read_labelled(files, codebook, ReadingOptions(data.text_column, data.label_column, data.blank))
 
 
-def _file_parts(experiment: Experiment, files: LabelledFiles) -> Parts:
+def _file_parts(experiment: Experiment, files: LabelledFiles) -> tuple[Parts, list[str]]:
     data = experiment.data
     if not data.test:
         return _corpus_parts(experiment, files.examples[0])
@@ -230,7 +236,7 @@ def _file_parts(experiment: Experiment, files: LabelledFiles) -> Parts:
         validation = files.examples[1]
     else:
         train, validation = _hold_out(train, experiment)
-    return {"train": train, "validation": validation, "test": test}
+    return {"train": train, "validation": validation, "test": test}, []
 
 
 def _hold_out(examples: Sequence[Example], experiment: Experiment) -> tuple[list[Example], list[Example]]:

@@ -142,13 +142,17 @@ def apply_split(
     for name, ids in asdict(split).items():
         missing = [identifier for identifier in ids if identifier not in by_id]
         if missing:
-            raise ExperimentError(
-                f"{place}: {counted(len(missing), 'example')} of the manifest's {name} part "
-                f"{'is' if len(missing) == 1 else 'are'} not in the data, "
-                f"e.g. '{missing[0]}'. Use the data from which the manifest was made."
-            )
+            raise missing_examples(missing, name, place)
         parts[name] = [by_id[identifier] for identifier in ids]
     return parts
+
+
+def missing_examples(ids: Sequence[str], part: str, place: str) -> ExperimentError:
+    """The error to raise if examples of a part of a manifest are missing from the data."""
+    are = counted(len(ids), f"example of the manifest's {part} part is", f"examples of the manifest's {part} part are")
+    return ExperimentError(
+        f"{place}: {are} not in the data, e.g. '{ids[0]}'. Use the data from which the manifest was made."
+    )
 
 
 def group_examples(examples: Sequence[Example], *, allow_large: bool = False) -> list[int]:

@@ -141,7 +141,7 @@ def _on_split(experiment: Experiment, out: Path) -> Experiment:
     """
     if experiment.data.test or not (out / SPLIT).is_file():
         return experiment
-    split = experiment.split.model_copy(update={"manifest": str(out / SPLIT)})
+    split = experiment.split.model_copy(update={"manifest": str(out / SPLIT), "new_rows": "ignore"})
     return experiment.model_copy(update={"split": split})
 
 
@@ -154,7 +154,8 @@ def _identity(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
         "codebook": dataset.codebook.hash,
         "split": dataset.split.hash,
         "train or validation part": dataset.training_hash,
-        **{f"[{name}]": _digest(getattr(experiment, name).model_dump()) for name in sections},
+        # `new_rows` is newer than some unfinished sweeps, and the hashes of the parts cover it.
+        **{f"[{name}]": _digest(getattr(experiment, name).model_dump(exclude={"new_rows"})) for name in sections},
         "[sweep.space]": _digest(experiment.sweep.model_dump()["space"]),
     }
 

@@ -40,10 +40,12 @@ def old_ids(codebook: Codebook) -> list[str]:
     return old
 
 
-def event(sentence: str, codebook: Codebook, position: int) -> Annotation:
+def event(sentence: str, codebook: Codebook, position: int, annotator: str = "ana") -> Annotation:
     labels = (*codebook.label_names[:2], "")[position : position + 1]
     given = tuple(label for label in labels if label)
-    return Annotation(f"e-{sentence}", sentence, "ana", "annotate", "reviewed", given, codebook.hash, "2026-01-01")
+    return Annotation(
+        f"{annotator}-{sentence}", sentence, annotator, "annotate", "reviewed", given, codebook.hash, "2026-01-01"
+    )
 
 
 def experiment(**sections: Any) -> Experiment:
