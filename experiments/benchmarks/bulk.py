@@ -1,18 +1,21 @@
 """Bulk prediction from file to file: rate, memory over time, random kills, and Ray with a worker that dies.
 
     python experiments/benchmarks/bulk.py MODEL --sentences 1000000 --work /tmp/bulk
-    python experiments/benchmarks/bulk.py MODEL --sentences 100000 --work /tmp/bulk --only kills
+    python experiments/benchmarks/bulk.py MODEL --sentences 100000 --work /tmp/bulk --only kills --kills 5
+    python experiments/benchmarks/bulk.py MODEL --sentences 100000 --work /tmp/bulk --only whole --distinct
+    python experiments/benchmarks/bulk.py MODEL --sentences 100000 --work /tmp/bulk --only workers --workers 2
 
 MODEL is the folder of a run, such as that of `communique train tfidf`. The corpus is made from the documents of the
-starter corpus: in each repetition, names of places change places, and numbers are drawn anew. A measurement runs in a
-process of its own; its memory is the resident memory of this process and its children. The rate of the model itself is
-measured in the same run: its sentences divided by the processor time of its calls. Results are kept in the work folder,
-and each call writes the report of all results there.
+starter corpus: in each repetition, names of places change places, and numbers are drawn anew; with --distinct, so are
+many other words, so that hardly any sentence repeats. A measurement runs in a process of its own; its memory is the
+resident memory of this process and its children. The rate of the model itself is measured in the same run, by the clock
+and in processor time. Results are kept in the work folder, and each call writes the report of all results there.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -41,7 +44,12 @@ from trainer.predict import predict_files
 NAME = re.compile(r"(?<=[a-z] )[A-Z][a-z]{3,}\b")
 NUMBER = re.compile(r"\b[1-9]\d{0,2}\b")
 NAMES = 300
-KILLS = 5
+WORD = re.compile(r"\b[a-z]{5,}\b")
+WORDS = 2000
+EXCHANGED = 0.25
+"""Share of the words that --distinct exchanges."""
+START = 5.0
+"""Seconds before the first block can be finished, in which no run is killed."""
 WITHIN = 1e-5
 """Largest difference between probabilities from Ray and from this machine."""
 Row = dict[str, Any]
@@ -54,6 +62,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus, outputs and results")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--distinct", action="store_true", help="exchange many words, so that no sentence repeats")
     parser.add_argument("--only", choices=sorted(MEASURE), action="append", help="measure only this; may be repeated")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/bulk.md"))
     parser.add_argument("--note", default="", help="a remark on the machine for the report")
@@ -63,9 +73,10 @@ def main() -> None:
         print(json.dumps(predict_once(arguments, Path(arguments.one))))
         return
     arguments.work.mkdir(parents=True, exist_ok=True)
-    make_corpus(place(arguments), arguments.sentences, arguments.seed)
+    make_corpus(place(arguments), arguments.sentences, arguments.seed, distinct=arguments.distinct)
     for name in arguments.only or MEASURE:
         row = {"what": name, "kind": read_manifest(artefact(arguments)).kind, "sentences": arguments.sentences}
+        row |= {"distinct": arguments.distinct, "note": arguments.note}
         row |= MEASURE[name](arguments)
         print(row, flush=True)
         with (arguments.work / "results.jsonl").open("a", encoding="utf-8") as file:
@@ -79,25 +90,33 @@ def artefact(arguments: argparse.Namespace) -> Path:
 
 
 def place(arguments: argparse.Namespace) -> Path:
+    return named(arguments, "corpus", "jsonl")
+
+
+def named(arguments: argparse.Namespace, what: str, suffix: str) -> Path:
+    """A path in the work folder for this size, corpus and model."""
     folder: Path = arguments.work
-    return folder / f"{arguments.sentences}.jsonl"
+    kind = "" if what == "corpus" else f"-{read_manifest(artefact(arguments)).kind}"
+    return folder / f"{what}-{arguments.sentences}{'-distinct' if arguments.distinct else ''}{kind}.{suffix}"
 
 
 # -- the corpus
 
 
-def make_corpus(path: Path, sentences: int, seed: int) -> None:
+def make_corpus(path: Path, sentences: int, seed: int, *, distinct: bool = False) -> None:
     """Write documents with about this number of sentences, one per row."""
     if path.is_file():
         return
     documents = [one for file in find_files([shipped("seeds") / "documents"]).files for one in read_file(file, print)]
     sizes = [sum(not one.boilerplate for one in split_sentences(document)) for document in documents]
     frequent = Counter(name for document in documents for name in NAME.findall(document.text)).most_common(NAMES)
-    names, written, turn = [name for name, _ in frequent], 0, 0
+    common = Counter(word for document in documents for word in WORD.findall(document.text)).most_common(WORDS)
+    names, words = [name for name, _ in frequent], [word for word, _ in common] if distinct else []
+    written = turn = 0
     draft = path.with_suffix(".draft")
     with draft.open("w", encoding="utf-8") as file:
         while written < sentences:
-            vary = variation(names, random.Random(f"{seed} {turn}"))
+            vary = variation(names, words, random.Random(f"{seed} {turn}"))
             for number, (document, size) in enumerate(zip(documents, sizes, strict=True)):
                 if written >= sentences:
                     break
@@ -108,12 +127,14 @@ def make_corpus(path: Path, sentences: int, seed: int) -> None:
     draft.replace(path)
 
 
-def variation(names: list[str], generator: random.Random) -> Callable[[str], str]:
-    """A function that exchanges names, and draws numbers with as many digits."""
+def variation(names: list[str], words: list[str], generator: random.Random) -> Callable[[str], str]:
+    """A function that exchanges names, draws numbers with as many digits, and exchanges some words for `words`."""
     others = dict(zip(names, generator.sample(names, len(names)), strict=True))
 
     def vary(text: str) -> str:
         text = NAME.sub(lambda found: others.get(found[0], found[0]), text)
+        if words:
+            text = WORD.sub(lambda found: generator.choice(words) if generator.random() < EXCHANGED else found[0], text)
         return NUMBER.sub(lambda found: str(generator.randint(1, 10 ** len(found[0]) - 1)), text)
 
     return vary
@@ -124,13 +145,14 @@ def variation(names: list[str], generator: random.Random) -> Callable[[str], str
 
 def predict_once(arguments: argparse.Namespace, output: Path) -> Row:
     """Predict the corpus in this process; processor time tells the rates where other programs are running."""
-    spent, begun, predict = 0.0, time.process_time(), Model.predict_proba
+    spent, clock, begun, predict = 0.0, 0.0, time.process_time(), Model.predict_proba
 
     def timed(self: Model, texts: Sequence[str]) -> Any:
-        nonlocal spent
-        start = time.thread_time()
+        nonlocal spent, clock
+        start, now = time.process_time(), time.perf_counter()
         answers = predict(self, texts)
-        spent += time.thread_time() - start
+        spent += time.process_time() - start
+        clock += time.perf_counter() - now
         return answers
 
     with patch.object(Model, "predict_proba", timed):
@@ -141,23 +163,24 @@ def predict_once(arguments: argparse.Namespace, output: Path) -> Row:
         "continued": found.continued,
         "seconds": found.seconds,
         "rate": (found.sentences - found.continued) / found.seconds,
+        "model_seconds": clock,
         "cpu": {
             "model": spent,
             "process": time.process_time() - begun,
-            "others": resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime,
+            "others": sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]),
         },
     }
 
 
 def command(arguments: argparse.Namespace, output: Path) -> list[str]:
     options = ["--sentences", str(arguments.sentences), "--work", str(arguments.work), "--seed", str(arguments.seed)]
-    workers = ["--workers", str(arguments.workers)]
+    workers = ["--workers", str(arguments.workers), *(["--distinct"] if arguments.distinct else [])]
     return [sys.executable, __file__, str(arguments.model), *options, *workers, "--one", str(output)]
 
 
 def whole(arguments: argparse.Namespace) -> Row:
     """Rate and memory of a run without interruption."""
-    output = arguments.work / "whole.csv"
+    output = named(arguments, "whole", "csv")
     process = subprocess.Popen(command(arguments, output), stdout=subprocess.PIPE, text=True)
     memory: list[float] = []
     sampler = threading.Thread(target=lambda: memory.extend(sampled(process)))
@@ -184,7 +207,7 @@ def sampled(process: subprocess.Popen[str]) -> Iterator[float]:
 
 def kills(arguments: argparse.Namespace) -> Row:
     """Kill a run at random moments, continue it, and compare its output with that of `whole`."""
-    expected, output = arguments.work / "whole.csv", arguments.work / "killed.csv"
+    expected, output = named(arguments, "whole", "csv"), named(arguments, "killed", "csv")
     if not expected.is_file():
         whole(arguments)
     generator, killed = random.Random(arguments.seed), 0
@@ -196,7 +219,7 @@ def kills(arguments: argparse.Namespace) -> Row:
         )
         try:
             printed, _ = process.communicate(
-                timeout=generator.uniform(5, 2 * seconds / KILLS) if killed < KILLS else None
+                timeout=START + generator.uniform(0, seconds / arguments.kills) if killed < arguments.kills else None
             )
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -204,14 +227,34 @@ def kills(arguments: argparse.Namespace) -> Row:
             killed += 1
             continue
         row: Row = json.loads(printed.splitlines()[-1])
-        same = output.read_bytes() == expected.read_bytes()
-        return {"kills": killed, "same_bytes": same, "continued": row["continued"]}
+        found, wanted = (file_digest(path) for path in (output, expected))
+        return {"kills": killed, "sha256": found, "same_bytes": found == wanted, "continued": row["continued"]}
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def workers(arguments: argparse.Namespace) -> Row:
+    """Rates with one process and with --workers processes, and whether they write the same bytes."""
+    found: Row = {"workers": arguments.workers}
+    digests = set()
+    for count in (1, arguments.workers):
+        output = named(arguments, f"workers-{count}", "csv")
+        one = argparse.Namespace(**vars(arguments) | {"workers": count})
+        printed = subprocess.run(command(one, output), stdout=subprocess.PIPE, text=True, check=True).stdout
+        row: Row = json.loads(printed.splitlines()[-1])
+        found |= {f"rate_{'one' if count == 1 else 'many'}": row["rate"], "labelled": row["labelled"]}
+        digests.add(file_digest(output))
+    return found | {"same_bytes": len(digests) == 1}
 
 
 def predicted_seconds(arguments: argparse.Namespace) -> float:
-    """The duration of the last whole run of this size."""
+    """The duration of the last whole run of this size and model."""
+    own = ("whole", arguments.sentences, read_manifest(artefact(arguments)).kind)
     rows = results(arguments)
-    found = [row["seconds"] for row in rows if row["what"] == "whole" and row["sentences"] == arguments.sentences]
+    found = [row["seconds"] for row in rows if (row["what"], row["sentences"], row["kind"]) == own]
     return float(found[-1]) if found else 60.0
 
 
@@ -219,7 +262,7 @@ def ray(arguments: argparse.Namespace) -> Row:
     """Predict with two Ray workers, of which one is killed, and compare with the output of this machine."""
     import pyarrow.parquet as pq
 
-    local, output = arguments.work / "local.parquet", arguments.work / "ray"
+    local, output = named(arguments, "local", "parquet"), arguments.work / "ray"
     predict_files(artefact(arguments), [place(arguments)], local, restart=True)
     killer = threading.Thread(target=kill_an_actor, args=(output,), daemon=True)
     killer.start()
@@ -261,7 +304,7 @@ def is_actor(process: psutil.Process) -> bool:
     return line.startswith("ray::") and "Actor" in line
 
 
-MEASURE = {"whole": whole, "kills": kills, "ray": ray}
+MEASURE = {"whole": whole, "kills": kills, "workers": workers, "ray": ray}
 
 
 # -- the report
@@ -279,36 +322,69 @@ def report(arguments: argparse.Namespace) -> None:
         "# Bulk prediction, from file to file",
         "",
         "`python experiments/benchmarks/bulk.py MODEL --sentences N --work FOLDER`: documents of the starter corpus, "
-        f"varied. Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores. {arguments.note}",
+        f"varied. Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores. The machine was "
+        "otherwise quiet, or loaded with other programs, as each row says.",
         "",
-        "The ratio compares processor time, so that other programs on the machine do not count: the time in the calls "
-        "of the model divided by the time of the busier of the two processes. Repeated sentences are not asked again. "
-        "Memory is the maximum of the process and its children in each quarter of the run.",
+        *whole_lines([row for row in rows if row["what"] == "whole"]),
         "",
-        "| model | sentences | repeated | seconds | sentences/s | ratio | memory in MB, by quarter |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        *interruption_lines(rows),
+        "",
+        *worker_lines([row for row in rows if row["what"] == "workers"]),
     ]
-    for row in (one for one in rows if one["what"] == "whole"):
-        cpu = row.get("cpu")
-        ratio = f"{cpu['model'] / max(cpu['process'], cpu['others']):.2f}" if cpu else "–"
-        memory = ", ".join(f"{megabytes:,}" for megabytes in row["megabytes"])
-        lines.append(
-            f"| {row['kind']} | {row['labelled']:,} | {row['repeated']:,} | {row['seconds']:,.0f} | "
-            f"{row['rate']:,.0f} | {ratio} | {memory} |"
-        )
-    lines += ["", "| model | sentences | interruption | output |", "| --- | ---: | --- | --- |"]
-    for row in rows:
-        if row["what"] == "kills":
-            same = "the same bytes" if row["same_bytes"] else "other bytes"
-            lines.append(f"| {row['kind']} | {row['sentences']:,} | {row['kills']} × kill -9 | {same} |")
-        elif row["what"] == "ray":
-            same = "the same labels" if row["same_labels"] else "other labels"
-            lines.append(
-                f"| {row['kind']} | {row['sentences']:,} | Ray, {row['workers_killed']} of 2 workers killed | {same}, "
-                f"probabilities within {row['largest_difference']:.0e} |"
-            )
-    arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print("\n".join(lines))
+
+
+def whole_lines(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "The rate from file to file counts all sentences; the model's own rate is that of its calls in the same run, "
+        "which ask each repeated sentence once. The two ratios do not profit from repeated sentences. Clock: seconds "
+        "in the calls of the model, divided by all seconds. Processor time, in which other programs on the machine do "
+        "not count: that of the calls, divided by that of the busier of the two processes. Memory is the maximum of "
+        "both processes in each quarter of the run.",
+        "",
+        "| model | machine | sentences | repeated | seconds | sentences/s | model's own | clock | processor time | "
+        "memory in MB, by quarter |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for row in rows:
+        cpu, fresh = row["cpu"], row["labelled"] - row["repeated"]
+        lines.append(
+            f"| {row['kind']} | {row['note']} | {row['labelled']:,} | {row['repeated'] / row['labelled']:.0%} | "
+            f"{row['seconds']:,.0f} | {row['rate']:,.0f} | {fresh / row['model_seconds']:,.0f} | "
+            f"{row['model_seconds'] / row['seconds']:.2f} | {cpu['model'] / max(cpu['process'], cpu['others']):.2f} | "
+            f"{', '.join(f'{megabytes:,}' for megabytes in row['megabytes'])} |"
+        )
+    return lines
+
+
+def interruption_lines(rows: Sequence[Row]) -> list[str]:
+    lines = ["| model | machine | sentences | interruption | output |", "| --- | --- | ---: | --- | --- |"]
+    for row in rows:
+        start = f"| {row['kind']} | {row['note']} | {row['sentences']:,} |"
+        if row["what"] == "kills":
+            same = "the same bytes" if row["same_bytes"] else "OTHER BYTES"
+            lines.append(f"{start} {row['kills']} × kill -9 | {same} (SHA-256 {row['sha256'][:16]}) |")
+        elif row["what"] == "ray":
+            same = "the same labels" if row["same_labels"] else "OTHER LABELS"
+            lines.append(
+                f"{start} Ray, {row['workers_killed']} of 2 workers killed | {same}, probabilities within "
+                f"{row['largest_difference']:.0e} |"
+            )
+    return lines
+
+
+def worker_lines(rows: Sequence[Row]) -> list[str]:
+    lines = ["| model | machine | sentences | `--workers` | sentences/s | with 1 | gain | output |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
+    for row in rows:
+        many, one = row["rate_many"], row["rate_one"]
+        same = "the same bytes" if row["same_bytes"] else "OTHER BYTES"
+        lines.append(
+            f"| {row['kind']} | {row['note']} | {row['labelled']:,} | {row['workers']} | {many:,.0f} | {one:,.0f} | "
+            f"{many / one:.2f} | {same} |"
+        )
+    return lines if rows else []
 
 
 if __name__ == "__main__":

@@ -98,6 +98,17 @@ def csv_lines(
         yield _line(cells, DataError.place(path, number))
 
 
+def csv_block(rows: Iterable[Sequence[Any]], columns: Sequence[str], path: Path, first: int = 1) -> bytes:
+    """The lines that `csv_lines` gives, for rows with one value per column: encoded at once, which is faster."""
+    cells = [[one if type(one) in _AS_IT_IS else csv_cell(one) for one in row] for row in rows]
+    lines = [_format_row(row)[: -len(_LINE_END)] for row in cells]
+    block = _encoded("\n".join([*lines, ""]))
+    if block is None or b"\0" in block:  # the other function names the row and the cell
+        named = (dict(zip(columns, row, strict=True)) for row in cells)
+        return b"".join(csv_lines(named, columns, path, first))
+    return block
+
+
 def write_csv_table(path: Path, rows: Sequence[Row]) -> None:
     """Write figures as `pandas.DataFrame.to_csv` does: the columns of all rows, values as text, empty cells for None.
 
@@ -145,6 +156,8 @@ class _Echo:
         return line
 
 
+_AS_IT_IS = frozenset({str, int, float, type(None)})
+"""Types that the csv module writes as `csv_cell` does."""
 # With this line end, the csv module quotes carriage returns and line feeds. pandas would end a row at either character.
 _LINE_END = "\r\n"
 _format_row = csv.writer(_Echo(), lineterminator=_LINE_END).writerow

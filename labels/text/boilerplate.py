@@ -72,8 +72,13 @@ def _rules() -> list[_Rule]:
 
 
 @cache
-def _glued_rules() -> list[_Rule]:
-    return [rule for rule in _rules() if rule.reason in _GLUED_REASONS]
+def _glued_rules() -> _Rule:
+    """One rule for all reasons that a sentence in a paragraph can have: one call instead of six."""
+    rules = [rule for rule in _rules() if rule.reason in _GLUED_REASONS]
+    slow = [rule.slow for rule in rules if rule.slow]
+    words, patterns = ("|".join(f"(?:{one.pattern})" for one in own) for own in zip(*slow, strict=True))
+    quick = "|".join(f"(?:{rule.quick.pattern})" for rule in rules)
+    return _Rule("", re.compile(quick, re.IGNORECASE), (re.compile(words), re.compile(patterns, re.IGNORECASE)))
 
 
 def _joined(lines: str, words: Mapping[str, str]) -> re.Pattern[str]:
@@ -99,8 +104,10 @@ def glued_reason(sentence: str, *, is_line: bool = False) -> str:
     """
     # Most of the time for splitting goes into these patterns, so no line is matched twice, and nearly every sentence
     # only with the patterns of these reasons.
-    if not is_line and len(sentence) <= _LONG and _first_reason(_ODD_SPACE.sub(" ", sentence), _glued_rules()):
-        reason = boilerplate_reason(sentence)
-        if reason in _GLUED_REASONS:
-            return reason
+    if not is_line and len(sentence) <= _LONG:
+        spaced = _ODD_SPACE.sub(" ", sentence)
+        if _glued_rules().matches(spaced, spaced.casefold()):
+            reason = boilerplate_reason(sentence)
+            if reason in _GLUED_REASONS:
+                return reason
     return "byline" if is_page_date(sentence) else ""

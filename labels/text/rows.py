@@ -26,6 +26,8 @@ Reject = Callable[[str], None]
 """Called with a message for each row that cannot be read. Without it, such a row raises DataError."""
 
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
+_PARQUET_BATCH, _PARQUET_BUFFER = 1024, 1 << 20
+"""Rows of a Parquet file, which may be whole articles, and bytes of a column that are read at once."""
 
 
 def is_unicode(text: str) -> bool:
@@ -223,21 +225,26 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet as pq
     from datasets import Features
 
+    number = 0
     # Hugging Face stores labels as numbers and their names in the schema of the file.
     try:
-        with pq.ParquetFile(path) as file:
+        # The buffer limits the memory for a file whose rows are all in one row group.
+        with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER) as file:
             check_header(file.schema_arrow.names, path)
             names = class_features(Features.from_arrow_schema(file.schema_arrow))
-            number = 0
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(_PARQUET_BATCH):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row | {name: class_names(row[name], feature) for name, feature in names.items()}
-    except (pa.ArrowException, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{path}: the file cannot be read as Parquet ({reason}). Create the file again as Parquet."
-        ) from error
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the file system; Arrow's own errors have no number
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+        if number:
+            message = f"the file is damaged after row {number:,} ({reason}). The rows before were read"
+        else:
+            message = f"the file cannot be read as Parquet ({reason})"
+        raise DataError(f"{path}: {message}. Create the file again as Parquet.") from error
 
 
 def class_features(features: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ provenance are numbered within their file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from labels.errors import DataError
 from labels.records import Document, Sentence
 from labels.store import Extent, Store
 from labels.text.documents import read_file
-from trainer.predict.inputs import InputFile
+from trainer.predict.inputs import InputFile, partition_keys
 
 CHARACTERS = 200_000
 """Number of characters, or of bytes of small files, after which a block ends: about 1,500 sentences."""
@@ -99,11 +99,17 @@ class Reading:
             waiting.append,
             self.columns,
         )
+        keys = partition_keys(file.path) if self.columns else {}
         for document in documents:
             yield from waiting
             waiting.clear()
-            yield document
+            yield self._with_keys(document, keys) if keys else document
         yield from waiting
+
+    def _with_keys(self, document: Document, keys: Mapping[str, str | None]) -> Document:
+        """The document with the keys of its folders among its columns; a column of the file itself comes first."""
+        found = {**keys, **document.kept}
+        return replace(document, kept={name: found[name] for name in self.columns if name in found})
 
 
 class FileBlocks:

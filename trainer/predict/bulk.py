@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from labels.errors import DataError, refuse_lone_string
+from labels.output.drafts import check_file, check_folder
 from labels.text.sentences import splitter_name
 from trainer.model.model import Model
 from trainer.predict.blocks import Reading
@@ -27,6 +28,7 @@ from trainer.predict.kept_texts import KeptTexts
 from trainer.predict.outcome import PredictReport, Stamp
 from trainer.predict.writing import (
     DOCUMENT_COLUMNS,
+    OUTPUT_SUFFIXES,
     SENTENCE_COLUMNS,
     Writing,
     check_suffix,
@@ -96,7 +98,7 @@ def predict_files(
         texts: folder for the texts of the documents (see `labels.output.text_files`); an earlier one is replaced.
         columns: columns of tables that each row keeps.
         by: "document" also writes `STEM.documents.SUFFIX` with one row per document (`outcome.document_row`).
-        store: predict the sentences to label in this label store.
+        store: predict the sentences to label in this label store; with Ray, all machines must be able to open it.
         workers: number of processes with a model each; more than 1 needs the folder of the model.
         engine: "ray" predicts on a Ray cluster; `output` is then a folder of Parquet files, see `cluster`.
         address: address of the cluster; by default, RAY_ADDRESS, or Ray on this machine.
@@ -111,9 +113,15 @@ def predict_files(
     """
     refuse_lone_string(inputs, "inputs")
     begun = time.perf_counter()
+    _check_choice("by", by, get_args(By))
+    _check_choice("engine", engine, get_args(Engine))
     options = Options(split, keep_boilerplate, keep_quotes, text_column, for_spreadsheet, texts, tuple(columns), by)
+    # Before the model is opened, which can take minutes.
+    _check_place(Path(output), options, engine, address)
     loaded, folder = open_model(model)
     order = _Order(loaded, folder, tuple(inputs), Path(output), options, store, workers, restart)
+    _check_store(order)
+    _check_workers(order, engine)
     if engine == "ray":
         return _predict_on_ray(order, address, begun, watch)
     return _predict_here(order, begun, watch)
@@ -135,7 +143,6 @@ class _Order:
 
 def _predict_here(order: _Order, begun: float, watch: Watch | None) -> PredictReport:
     options, output, workers = order.options, order.output, order.workers
-    _check(order)
     with ExitStack() as stack:
         store, texts = order.store, options.texts
         found = (
@@ -155,21 +162,25 @@ def _predict_here(order: _Order, begun: float, watch: Watch | None) -> PredictRe
 
 
 def _predict_on_ray(order: _Order, address: str | None, begun: float, watch: Watch | None) -> PredictReport:
-    from trainer.predict.cluster import RayRun, check_cluster, check_output_folder
+    from trainer.predict.cluster.ray_address import check_cluster
+    from trainer.predict.cluster.ray_run import RayRun, check_output_folder
+    from trainer.predict.cluster.shards import Stored, shared_store
 
     options, output = order.options, order.output
-    _check_ray(order)
     check_cluster(address)
     assert order.folder is not None
     # The processes of a cluster have working folders of their own.
     inputs = [Path(path).absolute() for path in order.inputs]
+    store = shared_store(order.store) if order.store else ""
     with ExitStack() as stack:
-        found = find_corpus(inputs, output, None, options.columns)
+        found = stack.enter_context(found_store(store)) if store else find_corpus(inputs, output, None, options.columns)
         job = stack.enter_context(open_job(output, restart=order.restart, check=check_output_folder))
         described = _begin_or_continue(job, order.model, options, found)
         duties = _duties(output / "part.parquet", options, found.files, Stamp.of(order.model))
         run = RayRun(job, duties, order.folder, order.workers)
-        return run.run(found.recorded(described), address, begun, watch)
+        stored = Stored(store, described["sentences"], described["last"]) if store else None
+        files = [] if store else found.recorded(described)
+        return run.run(files, stored, address, begun, watch)
 
 
 def open_model(model: Model | str | Path) -> tuple[Model, Path | None]:
@@ -187,38 +198,62 @@ def open_model(model: Model | str | Path) -> tuple[Model, Path | None]:
     return getattr(model, "model_", model), None
 
 
-def _check(order: _Order) -> None:
-    options, output, texts = order.options, order.output, order.options.texts
+def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise DataError(f"{name}={value!r}: this value does not exist. Use one of {', '.join(map(repr, known))}.")
+
+
+def _check_place(output: Path, options: Options, engine: Engine, address: str | None) -> None:
+    """Check that the output can be written there, and that the engine can write it."""
+    if engine == "ray":
+        _check_place_on_ray(output, options)
+        return
+    if address:
+        raise DataError(f"--address {address}: only --engine ray uses a cluster. Add --engine ray, or leave it out.")
     check_suffix(output, for_spreadsheet=options.for_spreadsheet)
+    texts = options.texts
     if texts is not None and output.resolve().is_relative_to(texts.resolve()):
         raise DataError(
             f"{output}: the folder {texts} is replaced as a whole. Choose another place with --out or --texts."
         )
+    check_file(output)
+    if texts is not None:
+        check_folder(texts, overwrite=True)  # its content is checked later
+
+
+def _check_place_on_ray(output: Path, options: Options) -> None:
+    from trainer.predict.cluster.ray_run import check_output_folder
+
+    if output.suffix.lower() in OUTPUT_SUFFIXES:
+        raise DataError(f"{output}: --engine ray writes a folder of Parquet files. Leave out the file extension.")
+    if options.texts:
+        raise DataError(
+            "--texts: the machines of a cluster would write this folder at the same time. Leave out --texts, or leave "
+            "out --engine ray (--workers starts several processes on this machine)."
+        )
+    if options.for_spreadsheet:
+        raise DataError(
+            "--for-spreadsheet: --engine ray writes Parquet files, which spreadsheets do not execute. Leave out "
+            "--for-spreadsheet, or leave out --engine ray and write a .csv file."
+        )
+    check_output_folder(output)
+
+
+def _check_store(order: _Order) -> None:
+    options = order.options
     if order.store and (order.inputs or options.columns or options.text_column or not options.split):
         raise DataError(
             "--store predicts the sentences of the store as they are. Leave out the input files, --columns, "
             "--text-column and --no-split, or leave out --store."
         )
-    _check_workers(order)
-    if order.workers > 1 and order.folder is None:
-        raise DataError("workers: several processes must open the model. Save the model, and pass its folder.")
 
 
-def _check_ray(order: _Order) -> None:
-    _check_workers(order)
-    if order.output.suffix.lower() in (".csv", ".jsonl"):
-        raise DataError(f"{order.output}: --engine ray writes a folder of Parquet files. Leave out the file extension.")
-    if order.store or order.options.texts or order.options.for_spreadsheet:
-        raise DataError(
-            "--engine ray reads files and writes Parquet: leave out --store, --texts and --for-spreadsheet."
-        )
-    if order.folder is None:
-        raise DataError("engine: the machines of a cluster must open the model. Save the model, and pass its folder.")
-
-
-def _check_workers(order: _Order) -> None:
+def _check_workers(order: _Order, engine: Engine) -> None:
     if order.workers < 1:
         raise DataError(f"--workers {order.workers}: at least one process is needed. Pass a number from 1.")
+    if order.folder is None and (engine == "ray" or order.workers > 1):
+        who = "the machines of a cluster" if engine == "ray" else "several processes"
+        raise DataError(f"model: {who} must open the model. Save the model, and pass its folder.")
 
 
 def _begin_or_continue(job: Job, model: Model, options: Options, found: Found) -> Mapping[str, Any]:

@@ -27,10 +27,15 @@ from trainer.predict.desk import Desk, Duties
 class Crew(Protocol):
     """One or more desks. The calls of a block go to the same desk; results arrive in the order of the calls to a desk.
 
-    `depth` is the number of blocks that may be in work at the same time.
+    `depth` is the number of blocks that may be in work at the same time, and `spare` the number of further blocks that
+    this process may take over while it waits.
     """
 
     depth: int
+    spare: int
+
+    def take_over(self, block: int) -> None:
+        """Let this process do all calls of a block that was not called yet."""
 
     def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
         """Call a method of the desk of a block; the future has the result or the error."""
@@ -43,9 +48,13 @@ class LocalCrew:
     """A single desk in this process: every call is finished when it returns."""
 
     depth = 1
+    spare = 0
 
     def __init__(self, duties: Duties) -> None:
         self._desk = Desk(duties)
+
+    def take_over(self, block: int) -> None:
+        """Do nothing: this process does all calls."""
 
     def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
         """Call the method at once."""
@@ -61,7 +70,7 @@ class LocalCrew:
 
 
 class ProcessCrew:
-    """Desks in processes of their own.
+    """Desks in processes of their own, and one here: with a fast model, the calling process would otherwise wait.
 
     Args:
         count: the number of processes.
@@ -70,6 +79,8 @@ class ProcessCrew:
 
     def __init__(self, duties: Duties, count: int = 1, artefact: Path | None = None) -> None:
         self.depth = 3 * count
+        self.spare = 0 if artefact else 2
+        self._here, self._taken = LocalCrew(duties), set[int]()
         self._desks: list[_Remote] = []
         try:
             self._desks += (_Remote(duties, artefact, count) for _ in range(count))
@@ -79,7 +90,13 @@ class ProcessCrew:
 
     def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
         """Send the call to the process of the block."""
+        if block in self._taken:
+            return self._here.call(block, method, *arguments)
         return self._desks[block % len(self._desks)].call(method, arguments)
+
+    def take_over(self, block: int) -> None:
+        """Let this process do all calls of a block."""
+        self._taken.add(block)
 
     def close(self) -> None:
         """End the processes."""

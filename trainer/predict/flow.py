@@ -120,19 +120,27 @@ class Flow:
         more = not self._job.state.complete
         while more or self._in_work():
             while more and self._in_work() < self._crew.depth:
-                block = next(blocks, None)
-                more = block is not None
-                if block is not None:
-                    texts = self._texts.taken() if self._texts else b""
-                    self._split.append(_InWork(block, texts, self._crew.call(block.number, "split", block)))
+                more = self._begin(next(blocks, None))
             if self._rendered and _is_done(self._rendered[0].rendered):
                 yield self._commit(self._rendered.popleft())
             elif self._predicted and _is_done(self._predicted[0].fresh):
                 self._resolve(self._predicted.popleft())
             elif self._split and _is_done(self._split[0].split):
                 self._plan(self._split.popleft())
+            elif more and self._in_work() < self._crew.depth + self._crew.spare:
+                more = self._begin(next(blocks, None), here=True)
             else:
                 wait(self._heads(), return_when=FIRST_COMPLETED)
+
+    def _begin(self, block: Block | None, *, here: bool = False) -> bool:
+        """Have a block split, perhaps by this process; False if there is none."""
+        if block is None:
+            return False
+        if here:
+            self._crew.take_over(block.number)
+        texts = self._texts.taken() if self._texts else b""
+        self._split.append(_InWork(block, texts, self._crew.call(block.number, "split", block)))
+        return True
 
     def _heads(self) -> list[Future[Any]]:
         """The results that the next step of any stage needs."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote
 
 from labels.errors import DataError, did_you_mean, refuse_lone_string
 from labels.text.documents import FoundFiles, find_files
@@ -15,6 +16,7 @@ from labels.text.rows import ROW_SUFFIXES, read_rows
 
 _PIECE = 1 << 20
 _PATTERN = "*?["
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def _matching(path: Path) -> Sequence[Path]:
 
 
 def check_columns(files: Iterable[Path], columns: Sequence[str], reserved: Sequence[str]) -> None:
-    """Check that the columns to keep exist in the first row of a table, and that the output has no such column itself.
+    """Check that the columns to keep exist, in the first row of a table or as keys of its folders (`partition_keys`),
+    and that the output has no such column itself.
 
     Raises:
         DataError: a column does not exist in any table, or has the name of a column of the output.
@@ -150,10 +153,9 @@ def check_columns(files: Iterable[Path], columns: Sequence[str], reserved: Seque
     for path in files:
         if not missing:
             return
-        if path.suffix.lower() in ROW_SUFFIXES:
-            names = _first_columns(path)
-            missing -= set(names)
-            seen |= dict.fromkeys(names)
+        names = [*(_first_columns(path) if path.suffix.lower() in ROW_SUFFIXES else ()), *partition_keys(path)]
+        missing -= set(names)
+        seen |= dict.fromkeys(names)
     for name in columns:
         if name in missing:
             known = f" The columns are: {', '.join(seen)}." if seen else " The inputs have no tables."
@@ -166,6 +168,16 @@ def _first_columns(path: Path) -> list[str]:
     except DataError:  # reported when the file is read
         return []
     return list(row)
+
+
+def partition_keys(path: str | Path) -> dict[str, str | None]:
+    """The keys of a partitioned data set that the folders of a file name, as Hive and Spark write them.
+
+    `set/year=2024/lang=en/part.parquet` has the keys {"year": "2024", "lang": "en"}; values are text.
+    """
+    pairs = (folder.partition("=") for folder in Path(path).absolute().parent.parts)
+    found = {unquote(name): unquote(value) for name, equals, value in pairs if name and equals}
+    return {name: None if value == _NO_VALUE else value for name, value in found.items()}
 
 
 def changed_input(before: Sequence[Mapping[str, Any]], now: Sequence[Path]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from labels.errors import DataError
 from labels.output.drafts import named_beside
-from labels.output.table_files import check_spreadsheet, csv_header, csv_lines, json_lines, json_text
+from labels.output.table_files import check_spreadsheet, csv_block, csv_header, csv_lines, json_lines, json_text
 from labels.text.rows import Row
 from trainer.predict.outcome import Stamp
 
@@ -76,9 +76,12 @@ class Writing:
         if self.form == ".jsonl":
             lines = json_lines(map(self._plain, rows) if self.kept else rows)
             return "".join(lines).encode()
-        cells = map(self._csv_row, rows)
-        options = {"for_spreadsheet": self.for_spreadsheet}
-        return b"".join(csv_lines(cells, self._csv_columns(), self.path, first, **options))
+        values = map(self._csv_values, rows)
+        columns = self._csv_columns()
+        if not self.for_spreadsheet:
+            return csv_block(values, columns, self.path, first)
+        named = (dict(zip(columns, row, strict=True)) for row in values)
+        return b"".join(csv_lines(named, columns, self.path, first, for_spreadsheet=True))
 
     def finish(self, draft: Path) -> None:
         """Turn a complete draft into the file; the draft is no longer needed."""
@@ -97,16 +100,15 @@ class Writing:
             columns += [f"{prefix}{label}" for label in self.stamp.labels] if prefix else [name]
         return columns
 
-    def _csv_row(self, row: Row) -> Row:
-        """A row for CSV: labels joined by `|`, and numbers by label in columns of their own."""
-        cells = self._plain(row) if self.kept else row
-        numbers = {
-            f"{prefix}{label}": value
-            for name, prefix in _BY_LABEL.items()
-            if name in row
-            for label, value in row[name].items()
-        }
-        return cells | {"labels": "|".join(row["labels"])} | numbers
+    def _csv_values(self, row: Row) -> list[Any]:
+        """The values of `_csv_columns`: labels joined by `|`, and numbers by label in columns of their own."""
+        values: list[Any] = []
+        for name in self.columns:
+            if name in _BY_LABEL:
+                values += map(row[name].get, self.stamp.labels)
+            else:
+                values.append("|".join(row[name]) if name == "labels" else row[name])
+        return values + [plain(row.get(name)) for name in self.kept]
 
     def _plain(self, row: Row) -> Row:
         return row | {name: plain(row.get(name)) for name in self.kept}

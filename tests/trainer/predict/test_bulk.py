@@ -22,6 +22,7 @@ from labels.store.ingestion import ingest
 from labels.text.rows import read_rows
 from labels.text.sentences import split_sentences, whole_sentence
 from tests.conftest import progress_reports
+from tests.labels.test_unwritable import read_only
 from tests.trainer.conftest import TrackedRun
 from trainer.model.model import Model
 from trainer.predict import SAID, Progress, bulk, predict_files, predict_rows
@@ -368,6 +369,35 @@ def test_an_output_in_a_missing_folder_raises_with_the_repair(model: Model, arti
         predict_files(model, [article], Path(f"absent/out{suffix}"))
 
 
+@pytest.mark.parametrize(("engine", "output"), [("local", "out.csv"), ("ray", "out")])
+def test_a_folder_without_rights_is_refused_before_the_model_is_opened(
+    article: Path, isolated: Path, engine: Any, output: str
+) -> None:
+    (isolated / "locked").mkdir()
+    with read_only(isolated / "locked"), pytest.raises(DataError) as caught:
+        predict_files("no-model", [article], f"locked/{output}", engine=engine)
+    assert str(caught.value) == (
+        f"locked/{output}: cannot be written (Permission denied). Nothing was changed. Choose a folder in which you "
+        "may write."
+    )
+    assert {path.name for path in Path().rglob("*")} == {"article.txt", "locked"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"address": "head:6379"}, "--address head:6379: only --engine ray uses a cluster"),
+        ({"engine": "spark"}, "engine='spark': this value does not exist. Use one of 'local', 'ray'"),
+        ({"by": "article"}, "by='article': this value does not exist"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(
+    model: Model, article: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        predict_files(model, [article], "out.csv", **options)
+
+
 def test_an_input_that_does_not_exist_raises(model: Model) -> None:
     with pytest.raises(DataError, match="absent: this file or folder does not exist"):
         predict_files(model, [Path("absent")], Path("out.jsonl"))
@@ -425,6 +455,42 @@ def test_a_folder_of_parquet_parts_is_read_but_for_the_broken_part(model: Model,
     assert [row["text"] for row in read_back(Path("out.parquet"))] == ["Oslo pledged item 0.", "Oslo pledged item 2."]
     assert report.left_out == 1
     assert "set/part-1.parquet: the file cannot be read as Parquet" in report.rejected[0]
+
+
+def test_a_part_that_is_damaged_inside_is_read_up_to_there(model: Model, isolated: Path) -> None:
+    (isolated / "set").mkdir()
+    for part in range(2):
+        texts = [f"Oslo pledged item {part} {number}." for number in range(4000)]
+        pq.write_table(pa.table({"text": texts}), f"set/{part}.parquet", use_dictionary=False, data_page_size=9000)
+    damaged = bytearray(Path("set/0.parquet").read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 64] = bytes(64)
+    Path("set/0.parquet").write_bytes(damaged)
+    report = predict_files(model, ["set"], "out.jsonl")
+    rows = read_back(Path("out.jsonl"))
+    (line,) = [json.loads(line) for line in Path("out.jsonl.rejects.jsonl").read_text("utf-8").splitlines()]
+    read = sum(row["text"].startswith("Oslo pledged item 0") for row in rows)
+    assert 0 < read < 4000 == len(rows) - read
+    assert line["reason"].startswith(f"the file is damaged after row {read:,} (")
+    assert report.left_out == 1
+
+
+def write_part(folder: str, **columns: object) -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({name: [value] for name, value in columns.items()}), f"{folder}/part.parquet")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_keys_of_a_partitioned_data_set_are_columns(model: Model, isolated: Path, suffix: str) -> None:
+    write_part("set/year=2023/lang=a%20b", text="Oslo pledged fuel.")
+    write_part("set/year=2024/lang=__HIVE_DEFAULT_PARTITION__", text="Oslo pledged trucks.", year="own")
+    Path("set/year=2024/notes.txt").write_text("Oslo pledged tents.", encoding="utf-8")
+    predict_files(model, ["set"], f"out{suffix}", columns=["lang", "year"])
+    rows = read_back(Path(f"out{suffix}"))
+    nothing = "" if suffix == ".csv" else None
+    assert [(row["lang"], row["year"]) for row in rows] == [("a b", "2023"), (nothing, "own"), (nothing, "2024")]
+    with pytest.raises(DataError, match=r"no input has a column `yaer`.*year"):
+        predict_files(model, ["set"], "other.csv", columns=["yaer"])
 
 
 def test_what_is_left_out_is_listed_in_a_file(model: Model, corpus: Path) -> None:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError
+from labels.store import Store
+from labels.store.ingestion import ingest
 from tests.conftest import make_examples
+from tests.labels.test_unwritable import small_disk
 from tests.trainer.conftest import TrackedRun
+from tests.trainer.predict.conftest import cue_model
 from trainer.model.model import Model
-from trainer.predict import Interrupted, Progress, cluster, predict_files
-from trainer.predict.cluster import connected
+from trainer.predict import Interrupted, Progress, bulk, predict_files
+from trainer.predict.cluster import ray_address, ray_run
+from trainer.predict.cluster.ray_address import connected
+from trainer.predict.cluster.shards import Group, ShardWriter, read_shards
+from trainer.predict.inputs import InputFile
+from trainer.predict.outcome import Stamp
 
 ROWS = 9000
 
@@ -50,7 +61,7 @@ def ray() -> Iterator[None]:
 @pytest.fixture
 def artefact(tracked_run: TrackedRun, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model; a shard is one block."""
-    monkeypatch.setattr(cluster.RayRun, "blocks", 1)
+    monkeypatch.setattr(ray_run.RayRun, "blocks", 1)
     return tracked_run.result.artefact
 
 
@@ -107,6 +118,65 @@ def test_an_interrupted_run_continues_after_its_shards(artefact: Path, table: Pa
     assert same_predictions(Path("local.parquet"), Path("out"))
 
 
+@pytest.mark.slow
+def test_a_store_is_predicted_on_ray(artefact: Path, table: Path, ray: None) -> None:
+    lines = table.read_text("utf-8").splitlines(keepends=True)[:60]
+    table.write_text("".join(lines), encoding="utf-8")
+    with Store("s.db") as store:
+        ingest(store, [table])
+    predict_files(artefact, [], "local.parquet", store="s.db")
+    report = predict_files(artefact, [], "out", store="s.db", engine="ray")
+    assert same_predictions(Path("local.parquet"), Path("out"))
+    assert report.sentences == pq.read_table("out").num_rows > 0
+
+
+def test_a_full_disk_stops_a_shard_with_one_line(artefact: Path, table: Path, codebook: Codebook) -> None:
+    model = cue_model(codebook)
+    duties = bulk._duties(Path("out/part.parquet"), bulk.Options(split=False), [table], Stamp.of(model))
+    Path("parts").mkdir()
+    Path("rejects").mkdir()
+    shard = next(read_shards(Group(0, (InputFile.of(table),), 1), duties))
+    with small_disk(9000), pytest.raises(DataError, match=r"^out: cannot be written \(File too large\)\. Nothing"):
+        ShardWriter(model, duties, Path()).write(shard)
+    assert list(Path("parts").glob("part-*")) == []
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_server_that_is_not_ray_is_refused(artefact: Path, table: Path, scheme: str) -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        with pytest.raises(InputError, match=rf"^--address {address}: a server answers there, but it is not Ray"):
+            predict_files(artefact, [table], "out", engine="ray", address=address)
+    assert [path.name for path in Path().iterdir()] == ["rows.jsonl"]
+
+
+def answer(server: socket.socket) -> None:
+    """Answer every connection as a web server does."""
+    with suppress(OSError):  # the test is over
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.slow
+def test_the_ports_of_a_cluster_are_told_apart(artefact: Path, table: Path, ray: None) -> None:
+    import ray as library
+
+    address = library.get_runtime_context().gcs_address
+    ray_address.check_cluster(address)
+    with pytest.raises(InputError, match=rf"another kind of connection\. Write {address}\."):
+        ray_address.check_cluster(f"ray://{address}")
+
+
+def test_an_address_without_a_port_is_refused() -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(InputError, match=r"^--address ray://head: the port is missing\. Write HOST:6379, or ray://"):
+        ray_address.check_cluster("ray://head")
+
+
 def test_an_address_without_a_cluster_is_refused_at_once(artefact: Path, table: Path) -> None:
     pytest.importorskip("ray")
     for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
@@ -116,7 +186,7 @@ def test_an_address_without_a_cluster_is_refused_at_once(artefact: Path, table: 
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_address, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'pip install "communique\[ray\]"'), connected(None, 1):
         pass
 
@@ -124,7 +194,9 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_ray_cannot_do_is_refused_before_work(artefact: Path, table: Path, tfidf_model: Model) -> None:
     for message, options in (
         (r"out\.csv: --engine ray writes a folder", {"output": "out.csv"}),
-        ("leave out --store, --texts", {"texts": Path("texts")}),
+        ("^--texts: the machines of a cluster would", {"texts": Path("texts")}),
+        ("^--for-spreadsheet: --engine ray writes Parquet", {"for_spreadsheet": True}),
+        ("Leave out the input files", {"store": "s.db"}),
         ("Save the model, and pass its folder", {"model": tfidf_model}),
     ):
         given = {"model": artefact, "inputs": [table], "output": "out"} | options

@@ -8,33 +8,32 @@ file system that all machines of the cluster share.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from labels.errors import CommuniqueError, DataError, InputError
-from labels.output.drafts import check_folder, take_place
+from labels.errors import CommuniqueError, DataError
+from labels.output.drafts import check_folder, explained, take_place
 from trainer.model.model import Model
 from trainer.predict.blocks import CHARACTERS
+from trainer.predict.cluster.ray_address import connected
+from trainer.predict.cluster.shards import PART, SHARD, Group, Shard, ShardWriter, Stored, read_meta, read_shards
 from trainer.predict.desk import Duties
 from trainer.predict.flow import Interrupted, Progress
 from trainer.predict.inputs import InputFile
 from trainer.predict.job import Job
 from trainer.predict.outcome import PredictReport
-from trainer.predict.shards import PART, SHARD, Group, Shard, ShardWriter, read_meta, read_shards
 from trainer.predict.writing import documents_output, rejects_output
 
-_SECONDS = 5.0
-"""How long a cluster may take to accept a connection."""
+_BYTES = 150
+"""About the number of bytes of input per sentence."""
+_KEPT = "The finished files are kept, and the same command continues after them."
 
 
 # -- in tasks and actors
@@ -100,11 +99,12 @@ class RayRun:
     def run(
         self,
         files: Sequence[InputFile],
+        stored: Stored | None,
         address: str | None,
         begun: float,
         watch: Callable[[Progress], object] | None = None,
     ) -> PredictReport:
-        """Predict the shards that are not written yet, and complete the output.
+        """Predict the shards of the files, or of a label store, that are not written yet, and complete the output.
 
         Raises:
             InputError: Ray is not installed, or no cluster answers at the address.
@@ -114,7 +114,8 @@ class RayRun:
         self._make_folders()
         before = self._report()
         try:
-            groups = [group for group in self._groups(files) if not self._is_complete(group)]
+            all_groups = [self._group(0, (), stored)] if stored else self._groups(files)
+            groups = [group for group in all_groups if not self._is_complete(group)]
             if groups:
                 with connected(address, self._workers), _reported():
                     self._predict(groups, before.sentences, begun, watch)
@@ -144,9 +145,10 @@ class RayRun:
         if own:
             yield self._group(number, own)
 
-    def _group(self, number: int, files: Sequence[InputFile]) -> Group:
+    def _group(self, number: int, files: Sequence[InputFile], stored: Stored | None = None) -> Group:
         found = (PART.fullmatch(path.name) for path in (self._folder / "parts").glob(f"part-{number:05}-*"))
-        return Group(number, tuple(files), self.blocks, frozenset(int(match["shard"]) for match in found if match))
+        done = frozenset(int(match["shard"]) for match in found if match)
+        return Group(number, tuple(files), self.blocks, done, stored)
 
     def _is_complete(self, group: Group) -> bool:
         if not group.done or len(group.done) <= max(group.done):
@@ -191,8 +193,8 @@ class RayRun:
     def _progress(self, sentences: int, before: int, begun: float, groups: Sequence[Group]) -> Progress:
         seconds = max(time.perf_counter() - begun, 1e-6)
         rate = (sentences - before) / seconds
-        # About 150 bytes of input per sentence.
-        expected = max(sentences, before + sum(file.size for group in groups for file in group.files) / 150)
+        left = (g.stored.sentences - before if g.stored else sum(f.size for f in g.files) / _BYTES for g in groups)
+        expected = max(sentences, before + sum(left))
         return Progress(sentences / expected, sentences, rate, (expected - sentences) / max(rate, 1e-6))
 
     def _parts(self) -> list[Path]:
@@ -258,66 +260,9 @@ def check_output_folder(output: Path) -> None:
     Raises:
         DataError: it has other files, or cannot be written.
     """
-    ours = output.is_dir() and all(PART.fullmatch(entry.name) for entry in output.iterdir())
+    with explained(output):
+        ours = output.is_dir() and all(PART.fullmatch(entry.name) for entry in output.iterdir())
     check_folder(output, overwrite=ours, repair="Choose another folder with --out.")
-
-
-@contextmanager
-def connected(address: str | None, workers: int) -> Iterator[None]:
-    """Connect to a cluster, or start Ray on this machine; it is shut down at the end unless it was there before.
-
-    Raises:
-        InputError: Ray is not installed, or no cluster answers at the address.
-    """
-    check_cluster(address)
-    import ray
-
-    address = address or os.environ.get("RAY_ADDRESS")
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read by Ray when it starts
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address:
-        options["address"] = address
-    else:
-        options |= {"num_cpus": max(os.cpu_count() or 1, workers + 1), "include_dashboard": False}
-    try:
-        ray.init(**options)
-    except Exception as error:  # Ray raises many kinds
-        reason = " ".join(str(error).split())[:200]
-        where = f"--address {address}: Ray could not be reached" if address else "Ray could not start on this machine"
-        raise InputError(f"{where} ({reason}). Check the cluster and the address, or leave out --engine.") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def check_cluster(address: str | None) -> None:
-    """Check that Ray is installed and a cluster answers; Ray itself waits for minutes.
-
-    Raises:
-        InputError: see `connected`.
-    """
-    if find_spec("ray") is None:
-        raise InputError('--engine ray needs Ray. Install Ray with `pip install "communique[ray]"`.')
-    if address := address or os.environ.get("RAY_ADDRESS"):
-        _refuse_unreachable(address)
-
-
-def _refuse_unreachable(address: str) -> None:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        return  # "auto" and "local", which Ray answers quickly
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"--address {address}: no Ray cluster answers there ({reason}). Check the address, or leave out --address "
-            "to use this machine."
-        ) from None
 
 
 @contextmanager
@@ -331,7 +276,8 @@ def _reported() -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, CommuniqueError):
-                raise type(cause)(str(cause).partition("\n")[0]) from error
+                message = str(cause).partition("\n")[0].replace("Nothing was changed.", _KEPT)
+                raise type(cause)(message) from error
             cause = getattr(cause, "cause", None) or cause.__cause__
         reason = " ".join(str(error).split())[:300]
-        raise CommuniqueError(f"Ray could not finish the run ({reason}). The shards so far are kept.") from error
+        raise CommuniqueError(f"Ray could not finish the run ({reason}). {_KEPT}") from error

@@ -11,14 +11,18 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labels.output.drafts import explained
 from labels.output.table_files import json_lines
+from labels.store import Extent, Store
 from trainer.model.model import Model
-from trainer.predict.blocks import Block, FileBlocks
+from trainer.predict.blocks import Block, FileBlocks, StoreBlocks
 from trainer.predict.desk import Desk, Duties, Split, in_batches
+from trainer.predict.found import Source
 from trainer.predict.inputs import InputFile
 from trainer.predict.outcome import Answers, PredictReport
 from trainer.predict.repeats import Repeats
@@ -31,8 +35,17 @@ META = b"communique"
 
 
 @dataclass(frozen=True)
+class Stored:
+    """The sentences of a label store: its path or URL, and its extent (`labels.store.Extent`)."""
+
+    address: str
+    sentences: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Group:
-    """Files that one task reads: several small files, or one large file.
+    """What one task reads: several small files, one large file, or a label store.
 
     `blocks` is the number of blocks in a shard, and `done` are the shards already written.
     """
@@ -41,6 +54,7 @@ class Group:
     files: tuple[InputFile, ...]
     blocks: int = SHARD
     done: frozenset[int] = frozenset()
+    stored: Stored | None = None
 
 
 @dataclass(frozen=True)
@@ -59,17 +73,32 @@ class Shard:
 
 
 def read_shards(group: Group, duties: Duties) -> Iterator[Shard]:
-    """Read the files of a group; yields the shards that are not written yet."""
+    """Read the input of a group; yields the shards that are not written yet."""
     waiting: list[Block] = []
     number = 0
-    for block in FileBlocks(group.files, duties.reading).blocks({}, 0):
-        if len(waiting) == group.blocks:
-            if number not in group.done:
-                yield Shard(group.number, number, tuple(waiting), last=False)
-            number, waiting = number + 1, []
-        waiting.append(block)
+    with _source(group, duties) as source:
+        for block in source.blocks({}, 0):
+            if len(waiting) == group.blocks:
+                if number not in group.done:
+                    yield Shard(group.number, number, tuple(waiting), last=False)
+                number, waiting = number + 1, []
+            waiting.append(block)
     if number not in group.done:
         yield Shard(group.number, number, tuple(waiting), last=True)
+
+
+def shared_store(store: str | Path) -> str:
+    """The path or URL of a store for processes with other working folders."""
+    return str(store) if "://" in str(store) else str(Path(store).absolute())
+
+
+@contextmanager
+def _source(group: Group, duties: Duties) -> Iterator[Source]:
+    if group.stored is None:
+        yield FileBlocks(group.files, duties.reading)
+        return
+    with Store(group.stored.address, create=False) as store:
+        yield StoreBlocks(store, Extent(group.stored.sentences, group.stored.last))
 
 
 class ShardWriter:
@@ -83,7 +112,15 @@ class ShardWriter:
         self._model, self._duties, self._folder = model, duties, folder
 
     def write(self, shard: Shard) -> int:
-        """Write a shard; returns its number of sentences."""
+        """Write a shard; returns its number of sentences.
+
+        Raises:
+            DataError: the folder cannot be written, for example because the disk is full.
+        """
+        with explained(self._duties.sentences.path.parent):
+            return self._write(shard)
+
+    def _write(self, shard: Shard) -> int:
         desk, repeats = Desk(self._duties), Repeats(len(self._model.labels))
         report, left_out = PredictReport(), []
         own = {"parts": [self._duties.sentences.start()], "documents": []}

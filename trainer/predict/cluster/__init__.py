@@ -1,0 +1,1 @@
+"""Bulk prediction on a Ray cluster, in shards."""
