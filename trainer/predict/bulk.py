@@ -209,7 +209,9 @@ def _check_place(output: Path, options: Options, engine: Engine, address: str | 
         _check_place_on_ray(output, options)
         return
     if address:
-        raise DataError(f"--address {address}: only --engine ray uses a cluster. Add --engine ray, or leave it out.")
+        raise DataError(
+            f"--address {address}: only --engine ray uses a cluster. Add --engine ray, or leave out --address."
+        )
     check_suffix(output, for_spreadsheet=options.for_spreadsheet)
     texts = options.texts
     if texts is not None and output.resolve().is_relative_to(texts.resolve()):
