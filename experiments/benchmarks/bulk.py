@@ -48,8 +48,6 @@ WORD = re.compile(r"\b[a-z]{5,}\b")
 WORDS = 2000
 EXCHANGED = 0.25
 """Share of the words that --distinct exchanges."""
-START = 5.0
-"""Seconds before the first block can be finished, in which no run is killed."""
 WITHIN = 1e-5
 """Largest difference between probabilities from Ray and from this machine."""
 Row = dict[str, Any]
@@ -206,21 +204,26 @@ def sampled(process: subprocess.Popen[str]) -> Iterator[float]:
 
 
 def kills(arguments: argparse.Namespace) -> Row:
-    """Kill a run at random moments, continue it, and compare its output with that of `whole`."""
+    """Kill a run at random moments, continue it, and compare its output with that of `whole`.
+
+    A run is killed after it has finished a block of its own, so that every kill interrupts another part of the corpus.
+    """
     expected, output = named(arguments, "whole", "csv"), named(arguments, "killed", "csv")
     if not expected.is_file():
         whole(arguments)
-    generator, killed = random.Random(arguments.seed), 0
-    seconds = predicted_seconds(arguments)
+    generator, mean = random.Random(arguments.seed), predicted_seconds(arguments) / (arguments.kills + 1)
+    state = output.parent / f".{output.name}.progress" / "state.json"
+    killed = 0
     while True:
+        before = finished_blocks(state)
         # Its children are in the same session, and are killed with it.
         process = subprocess.Popen(
             command(arguments, output), stdout=subprocess.PIPE, text=True, start_new_session=True
         )
+        while killed < arguments.kills and process.poll() is None and finished_blocks(state) <= before:
+            time.sleep(0.01)
         try:
-            printed, _ = process.communicate(
-                timeout=START + generator.uniform(0, seconds / arguments.kills) if killed < arguments.kills else None
-            )
+            printed, _ = process.communicate(timeout=generator.uniform(0, mean) if killed < arguments.kills else None)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -229,6 +232,14 @@ def kills(arguments: argparse.Namespace) -> Row:
         row: Row = json.loads(printed.splitlines()[-1])
         found, wanted = (file_digest(path) for path in (output, expected))
         return {"kills": killed, "sha256": found, "same_bytes": found == wanted, "continued": row["continued"]}
+
+
+def finished_blocks(state: Path) -> int:
+    """The number of blocks that a run has finished, by its own record."""
+    try:
+        return int(json.loads(state.read_text(encoding="utf-8"))["blocks"])
+    except FileNotFoundError:
+        return 0
 
 
 def file_digest(path: Path) -> str:
@@ -364,7 +375,10 @@ def interruption_lines(rows: Sequence[Row]) -> list[str]:
         start = f"| {row['kind']} | {row['note']} | {row['sentences']:,} |"
         if row["what"] == "kills":
             same = "the same bytes" if row["same_bytes"] else "OTHER BYTES"
-            lines.append(f"{start} {row['kills']} × kill -9 | {same} (SHA-256 {row['sha256'][:16]}) |")
+            lines.append(
+                f"{start} {row['kills']} × kill -9; the last continued after {row['continued']:,} | {same} (SHA-256 "
+                f"{row['sha256'][:16]}) |"
+            )
         elif row["what"] == "ray":
             same = "the same labels" if row["same_labels"] else "OTHER LABELS"
             lines.append(
