@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from labels.errors import DataError
 from labels.output.apostrophes import APOSTROPHES
-from labels.output.table_files import json_lines, write_csv, write_csv_table
+from labels.output.table_files import csv_block, csv_lines, json_lines, write_csv, write_csv_table
 from labels.text.rows import Row, read_rows
 
 COLUMNS = ["text", "note", "=odd", "'quoted'"]
@@ -226,3 +227,23 @@ def test_a_damaged_list_of_apostrophes_is_refused_with_its_row(cell: str) -> Non
 def test_a_column_cannot_have_the_reserved_name() -> None:
     with pytest.raises(DataError, match=rf"a\.csv: the column name `{APOSTROPHES}` is reserved"):
         write_csv(Path("a.csv"), [], ["text", APOSTROPHES])
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2)
+
+
+@PATIENT
+@given(st.lists(st.tuples(VALUES, VALUES), max_size=4))
+def test_a_block_has_the_lines_of_its_rows(rows: list[tuple[Any, Any]]) -> None:
+    named = (dict(zip("ab", row, strict=True)) for row in rows)
+    assert outcome(lambda: csv_block(rows, "ab", Path("a.csv"), 7)) == outcome(
+        lambda: b"".join(csv_lines(named, "ab", Path("a.csv"), 7))
+    )
+
+
+def outcome(action: Callable[[], bytes]) -> bytes | str:
+    """The result, or the message of the error."""
+    try:
+        return action()
+    except DataError as error:
+        return str(error)
