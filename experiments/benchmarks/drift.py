@@ -6,6 +6,11 @@ Each run draws a new reference and a new stream from the same model. Documents h
 label's share varies between documents, so that the sentences of a document resemble each other: `correlation` is the
 intraclass correlation. There are four labels; certainty, unknown words and length vary in the same way. A drift doubles
 the share of one label and changes nothing else.
+
+The last table is a bound: the power of the most powerful unbiased test of both samples (Fisher's exact test with
+randomisation; Tocher 1950, Biometrika 37) that knows which label may drift, and in which direction. It looks once,
+after the last sentence. "later" spends the probability of a false alarm evenly on the 100 stretches of 2,000 sentences
+in 10,000 windows, because it does not know when the drift begins. Correlated sentences count as fewer independent ones.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from numpy.typing import NDArray
 
 from trainer.calibration.calibration import Floats
 from trainer.model.profile import DOCUMENT_WEIGHT, Family, Profile, Quantity, estimate_means
-from trainer.serving.drift.evidence import RESTART, WINDOW, Bets, Evidence
+from trainer.serving.drift.evidence import ALPHA, HORIZON, RESTART, WINDOW, Bets, Evidence
 
 Counts = NDArray[np.int64]
 
@@ -60,7 +65,7 @@ class World:
 
     def reference(self, sentences: int, rng: np.random.Generator) -> Profile:
         """The profile of a model with a validation part of this size."""
-        sizes = self._sizes(sentences, rng)
+        sizes = self.sizes(sentences, rng)
         document = np.repeat(np.arange(len(sizes)), sizes)
         values = self._sums(document, np.ones(len(document), dtype=np.int64), rng)
         means, effective = estimate_means(values, document.astype(str).tolist())
@@ -77,7 +82,7 @@ class World:
     def windows(self, count: int, rng: np.random.Generator) -> Stream:
         """The first `count` windows of a stream."""
         # Twice: a window ends with a document, and so has more than the minimum number of sentences.
-        sizes = self._sizes(2 * WINDOW * count + 200, rng)
+        sizes = self.sizes(2 * WINDOW * count + 200, rng)
         if self.whole:
             document, starts = np.arange(len(sizes)), _window_starts(np.minimum(sizes, DOCUMENT_WEIGHT), count)
         else:
@@ -95,7 +100,7 @@ class World:
         return Stream(*grouped)
 
     @staticmethod
-    def _sizes(sentences: int, rng: np.random.Generator) -> Counts:
+    def sizes(sentences: int, rng: np.random.Generator) -> Counts:
         """The numbers of sentences of documents that have at least this many together."""
         sizes = np.minimum(rng.geometric(1 / 15, 20 + sentences // 10), 60)
         return sizes[: int(np.searchsorted(sizes.cumsum(), sentences)) + 1]
@@ -174,8 +179,26 @@ def detections(world: World, reference: int, before: int, runs: int, seed: int =
     return count / runs
 
 
+def bound(world: World, reference: int, level: float, draws: int = 4000) -> float:
+    """The highest share of runs in which any unbiased test of a level can find a doubled share within `BUDGET`.
+
+    Args:
+        level: the probability of a false alarm.
+    """
+    from scipy.stats import hypergeom
+
+    rng = np.random.default_rng(19)
+    sizes = world.sizes(100_000, rng).astype(float)
+    weight = 1 + world.correlation * ((sizes**2).sum() / sizes.sum() - 1)
+    known, new = round(reference / weight), round(BUDGET / weight)
+    before, after = rng.binomial(known, world.share, draws), rng.binomial(new, 2 * world.share, draws)
+    null = hypergeom(known + new, before + after, new)
+    above, equal = null.sf(after), null.pmf(after)
+    return float(np.clip((level - above) / equal, 0, 1).mean())
+
+
 def main() -> None:
-    """Print the shares of false alarms, then the shares of drifts that were found."""
+    """Print the shares of false alarms, then the shares of drifts that were found, then the bounds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--windows", type=int, default=10_000)
@@ -195,6 +218,12 @@ def main() -> None:
             for share in (0.02, 0.05, 0.1, 0.2):
                 world = World(share, correlation)
                 found = "".join(f"{detections(world, size, before, options.runs):8.0%}" for size in sizes)
+                print(f"{name:12} {correlation:11}  {share:5.0%}  {found}", flush=True)
+    print(f"\nHighest possible share for a test that knows the label, at {ALPHA:.0%} false alarms")
+    for level, name in ((ALPHA, "at the start"), (ALPHA * BUDGET / (HORIZON * WINDOW), "later")):
+        for correlation in (0.0, 0.1):
+            for share in (0.02, 0.05, 0.1, 0.2):
+                found = "".join(f"{bound(World(share, correlation), size, level):8.0%}" for size in sizes)
                 print(f"{name:12} {correlation:11}  {share:5.0%}  {found}", flush=True)
 
 

@@ -48,19 +48,6 @@ class Quantity(BaseModel):
     mean: float
     effective: float
 
-    def interval(self, alpha: float) -> tuple[float, float]:
-        """Bounds that the true mean exceeds, and falls below, with probability of at most `alpha` each.
-
-        Source: Korn and Graubard (1998), "Confidence intervals for proportions with small expected number of positive
-        counts estimated from survey data", Survey Methodology 24: Clopper-Pearson with the effective number.
-        """
-        from scipy.stats import beta
-
-        hits, misses = self.mean * self.effective, (1 - self.mean) * self.effective
-        lower = float(beta.ppf(alpha, hits, misses + 1)) if hits > 0 else 0.0
-        upper = float(beta.ppf(1 - alpha, hits + 1, misses)) if misses > 0 else 1.0
-        return lower, upper
-
 
 class Profile(BaseModel):
     """The quantities of a model in its reference: `sentences` sentences of `documents` documents.

@@ -8,7 +8,7 @@ import pytest
 
 from labels.errors import ArtefactError
 from trainer.model.model import Model
-from trainer.model.profile import Profile, Quantity, document_sums, estimate_means, make_profile, read_profile
+from trainer.model.profile import Profile, document_sums, estimate_means, make_profile, read_profile
 
 TRAIN = ["Norway pledged aid.", "The envoy urged a truce at noon.", "Rain fell for most of the long morning."]
 
@@ -91,16 +91,6 @@ def test_rare_label_has_at_least_the_average_design_effect() -> None:
 def test_one_document_is_one_observation() -> None:
     _, effective = estimate_means(np.array([[1.0], [0.0], [0.0]]), ["a"] * 3)
     assert effective.tolist() == [1]
-
-
-def test_interval_is_the_exact_binomial_one() -> None:
-    lower, upper = Quantity(family="label", name="aid", mean=0.1, effective=100).interval(0.025)
-    assert (lower, upper) == (pytest.approx(0.0490, abs=1e-4), pytest.approx(0.1762, abs=1e-4))
-    assert Quantity(family="label", name="aid", mean=0, effective=100).interval(0.05) == (
-        0,
-        pytest.approx(0.0295, abs=1e-4),
-    )
-    assert Quantity(family="label", name="aid", mean=1, effective=100).interval(0.05)[1] == 1
 
 
 @pytest.mark.parametrize(

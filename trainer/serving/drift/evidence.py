@@ -7,17 +7,18 @@ of its mean in the reference. If documents are like the documents of the referen
 strong the correlation within a document (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables
 by betting", Journal of the Royal Statistical Society B 86). Large and small stakes are averaged.
 
-**Reference.** Its means are estimates, so the test bets against the bounds of an interval: with a probability of 99%,
-all intervals contain the true means (`trainer.model.profile.Quantity.interval`).
+**Reference.** Its means are estimates, and the true mean may be any number. Against a mean, the reference itself is
+evidence: the likelihood ratio of smaller means and this mean, for a bet on a rise. The evidence of a drift is the
+smallest product, over all means, of the evidence of the reference and the capital of a bet against this mean
+(universal inference: Wasserman, Ramdas and Balakrishnan 2020, Proceedings of the National Academy of Sciences 117).
 
 **Time.** A bet begins with the first window, and another one every `RESTART` windows, because a drift may begin late
 (the weighted starts of Shin, Ramdas and Rinaldo 2024, "E-detectors: a nonparametric framework for sequential change
 detection", New England Journal of Statistics in Data Science 2). The first bet gets half of the capital; the later
 bets share the other half over `HORIZON` windows.
 
-**Alarm.** All capitals together are 1. By Ville's inequality, they grow to 1 / `ALPHA` within the horizon with a
-probability of at most 4% if nothing has drifted. Together with the intervals, a watch raises a false alarm with a
-probability of at most 5% in 10,000 windows, although it looks at all quantities after each window.
+**Alarm.** All capitals together are 1. By Ville's inequality, the evidence grows to 1 / `ALPHA` within the horizon with
+a probability of at most 4% if nothing has drifted, although the watch looks at all quantities after each window.
 """
 
 from __future__ import annotations
@@ -35,13 +36,19 @@ from trainer.model.profile import DOCUMENT_WEIGHT, Family, Profile
 WINDOW = 20
 """Minimum weight of a window in sentences."""
 HORIZON, RESTART = 10_000, 20
-REFERENCE_ALPHA, ALPHA = 0.01, 0.04
-"""Probabilities that an interval of the reference misses its mean, and that the bets alarm without drift."""
+ALPHA = 0.04
+"""Probability of an alarm without a drift within the horizon. Below 5%, because the precision of the reference is an
+estimate, too.
+"""
 
 _LARGEST = WINDOW - 1 + DOCUMENT_WEIGHT
 _STAKES = np.array([0.95, 0.5, 0.25, 0.12, 0.06])
 """Bets as shares of the largest bet whose capital cannot become negative."""
 _SHARES: dict[Family, float] = {"label": 1 / 2, "certainty": 1 / 6, "unknown words": 1 / 6, "length": 1 / 6}
+_MEANS = np.arange(0, 6.6, 0.2)
+"""The means that are bet against, as distances from the mean of the reference in standard errors."""
+_SHIFTS, _WEIGHTS = np.array([0.0, 1.5, 2.5, 3.5]), np.array([0.4, 0.2, 0.2, 0.2])
+"""Alternatives to a mean in the evidence of the reference, in standard errors towards the reference; their weights."""
 _RECENT = 50
 """Number of windows over which recent means are averaged, with exponentially decreasing weights."""
 
@@ -50,7 +57,7 @@ _RECENT = 50
 class Evidence:
     """The state of a watch: plain numbers, from which neither texts nor words can be recovered.
 
-    - `capitals`: (quantities, 2, stakes) logarithms of the capitals of bets on a rise and on a fall
+    - `capitals`: (quantities, 2, means, stakes) logarithms of the capitals of bets on a rise and on a fall
     - `recent`: (quantities,) exponentially weighted means; `recent_weight` is the sum of their weights
     - `alarmed`: the names of the quantities that have drifted; empty without an alarm
     """
@@ -66,7 +73,7 @@ class Evidence:
     @classmethod
     def start(cls, quantities: int) -> Self:
         """The state before the first window."""
-        return cls(np.full((quantities, 2, len(_STAKES)), -np.inf), np.zeros(quantities))
+        return cls(np.full((quantities, 2, len(_MEANS), len(_STAKES)), -np.inf), np.zeros(quantities))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads; capitals are finite after the first window."""
@@ -88,17 +95,24 @@ class Bets:
         sizes = Counter(quantity.family for quantity in profile.quantities)
         shares = np.array([_SHARES[quantity.family] / sizes[quantity.family] for quantity in profile.quantities])
         self._shares = shares / shares.sum() / 2  # of each of the two directions
-        bounds = [
-            quantity.interval(REFERENCE_ALPHA * share)
-            for quantity, share in zip(profile.quantities, self._shares, strict=True)
-        ]
-        self.intervals = np.array(bounds)
-        lower, upper = self.intervals.T
+        means, sizes_ = (np.array([getattr(one, name) for one in profile.quantities]) for name in ("mean", "effective"))
+        rise = _against(means, sizes_)
+        # A fall of a quantity is a rise of its complement.
+        fall = _against(1 - means, sizes_)
+        self._bounds = np.stack([rise[0], 1 - fall[0]], axis=1)
+        self._reference = np.stack([rise[1], fall[1]], axis=1)
         # No bet on what is impossible: a rise above 1 or a fall below 0.
-        rise = np.where(upper < 1, 1 / np.maximum(upper, 1e-9), 0) / _LARGEST
-        fall = np.where(lower > 0, 1 / np.maximum(1 - lower, 1e-9), 0) / _LARGEST
-        self._stakes = np.stack([rise, -fall], axis=1)[:, :, None] * _STAKES
-        self._bounds = np.stack([upper, lower], axis=1)
+        stakes = [np.where(bounds < 1, 1 / np.maximum(bounds, 1e-9), 0) / _LARGEST for bounds in (rise[0], fall[0])]
+        self._stakes = np.stack([stakes[0], -stakes[1]], axis=1)[..., None] * _STAKES
+        self.intervals = self._intervals()
+
+    def _intervals(self) -> Floats:
+        """(quantities, 2) lower and upper bounds outside which a lasting mean raises the alarm by itself."""
+        needed = np.log(1 / ALPHA) - np.log(self._shares)
+        enough = np.maximum.accumulate(self._reference, axis=-1) >= needed[:, None, None]
+        first = np.where(enough.any(axis=-1), enough.argmax(axis=-1), -1)
+        found = np.take_along_axis(self._bounds, first[..., None], axis=-1)[..., 0]
+        return np.asarray(found[:, ::-1])
 
     def settle(self, state: Evidence, weights: Floats, sums: Floats, sentences: int) -> None:
         """Settle the bets on w windows, one after another, and note the quantities that drift.
@@ -119,7 +133,7 @@ class Bets:
         if state.windows % RESTART == 0:
             share = 0.5 * RESTART / HORIZON if state.windows else 0.5
             state.capitals = np.logaddexp(state.capitals, np.log(share / len(_STAKES)))
-        gains = sums[:, :, None] - weights[:, None, None] * self._bounds
+        gains = sums[:, :, None, None] - weights[:, None, None, None] * self._bounds
         path = state.capitals + np.log1p(self._stakes * gains[..., None]).cumsum(axis=0)
         evidence = self._evidence(path)
         self._note(state, evidence)
@@ -157,8 +171,34 @@ class Bets:
         return found, float(_total(found))
 
     def _evidence(self, capitals: Floats) -> Floats:
-        with_shares = capitals + np.log(self._shares)[:, None, None]
-        return np.asarray(np.logaddexp.reduce(with_shares, axis=(-2, -1)) / np.log(10))
+        smallest = (np.logaddexp.reduce(capitals, axis=-1) + self._reference).min(axis=-1)
+        return np.asarray(np.logaddexp.reduce(smallest + np.log(self._shares)[:, None], axis=-1) / np.log(10))
+
+
+def _against(means: Floats, sizes: Floats) -> tuple[Floats, Floats]:
+    """The (quantities, means) means against which a rise is bet, and the logarithm of the reference's evidence.
+
+    A true mean between two of them is at most the larger one, so a bet against the larger one is fair or better; and at
+    least the smaller one, so the evidence of the reference against the smaller one holds.
+    """
+    z, x, n = _MEANS, means[:, None], sizes[:, None]
+    # The mean from which that of the reference is z standard errors away (Wilson 1927, JASA 22).
+    upper = (x + z**2 / (2 * n) + z * np.sqrt(x * (1 - x) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)
+    upper = np.minimum(upper, 1.0)
+    evidence = _reference_evidence(upper, x, n)
+    # Nothing is known of true means below that of the reference; none is above 1.
+    smaller = np.concatenate([np.zeros_like(x), evidence[:, :-1]], axis=1)
+    upper[:, -1] = 1.0
+    return upper, smaller
+
+
+def _reference_evidence(mean: Floats, x: Floats, n: Floats) -> Floats:
+    """The logarithm of the evidence against true means of at least `mean`, in n observations whose mean is x."""
+    mean = np.clip(mean, 1e-9, 1 - 1e-9)[..., None]
+    x, n = x[..., None], n[..., None]
+    other = np.maximum(mean - _SHIFTS * np.sqrt(mean * (1 - mean) / n), mean * 1e-3)
+    ratios = n * (x * np.log(other / mean) + (1 - x) * np.log((1 - other) / (1 - mean)))
+    return np.asarray(np.logaddexp.reduce(ratios + np.log(_WEIGHTS), axis=-1))
 
 
 def _total(evidence: Floats) -> Floats:
