@@ -229,6 +229,17 @@ def test_refusal_of_the_server_is_shown(page: Any) -> None:
     page.wait_for_selector("text=The text is longer than 200,000 characters.")
 
 
+def test_error_is_visible_on_a_phone_although_a_sentence_was_chosen(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    label(page, ARTICLE)
+    page.locator("#article .sentence").first.click()
+    assert page.is_visible("#detail")
+    page.fill("#text", "")
+    page.evaluate("document.getElementById('label').click()")
+    page.wait_for_selector("#problem:has-text('Paste an article first')")
+    assert not page.is_visible("#detail")
+
+
 @pytest.fixture
 def page_of(browser: Any, server: Server) -> Iterator[Any]:
     """Opens the page in a window of a given size and colour scheme."""

@@ -52,11 +52,16 @@ function inPlainWords(message) {
 
 async function start() {
   try {
-    [state.health, state.codebook] = await Promise.all([ask("health"), ask("codebook")]);
+    await meet();
   } catch (error) {
     $("about").textContent = "";
-    return tell(error.message);
+    tell(error.message);
   }
+}
+
+async function meet() {
+  // Learns what the server serves; also after it has loaded another model.
+  [state.health, state.codebook] = await Promise.all([ask("health"), ask("codebook")]);
   const { codebook, kind, model_id, synthetic, corrections } = state.health;
   $("about").textContent = `Codebook: ${codebook}. Model: ${kind}.`;
   $("about").title = `Model id: ${model_id}`;
@@ -65,13 +70,17 @@ async function start() {
   state.labels = state.codebook.labels;
   state.shown = new Set(state.labels.map(label => label.name));
   state.thresholds = { ...state.health.thresholds };
+  $("labels").replaceChildren();
   showCodebook();
 }
 
 function tell(message) {
   $("problem").textContent = message;
   $("text").setAttribute("aria-invalid", String(Boolean(message)));
-  if (message) $("text").focus();
+  if (!message) return;
+  release();
+  $("text").focus();
+  $("problem").scrollIntoView({ block: "nearest" });
 }
 
 const given = () => `${$("title").value}\n${$("text").value}`;
@@ -98,6 +107,7 @@ async function labelWith(answer) {
   $("label").textContent = "Labelling …";
   try {
     const [content, input] = await answer();
+    if (content.model_id !== state.health.model_id) await meet();
     Object.assign(state, { document: content.documents[0], model: content.model_id, input, mayStore: false, isStored: false, pinned: null });
     state.labelled = given();
     $("result").hidden = $("side").hidden = false;
@@ -172,9 +182,13 @@ function pin(element) {
 }
 
 function unpin() {
-  const element = state.pinned;
+  if (state.pinned) state.pinned.focus({ preventScroll: true }); // still pinned, so the focus does not open it again
+  release();
+}
+
+function release() {
+  // On a narrow screen, the description of a sentence would cover what the reader turns to.
   $("detail").classList.remove("open");
-  if (element) element.focus({ preventScroll: true }); // `pinned` is still set, so the focus does not open it again
   state.pinned = null;
 }
 
@@ -372,9 +386,10 @@ function weightedWord(word, weight, share) {
 const signed = weight => `${weight > 0 ? "+" : "−"}${Math.abs(weight).toFixed(2)}`;
 
 function strongestWords(found, characters) {
-  const ranked = [...found.words].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight)).slice(0, 6);
+  const largest = Math.max(...found.words.map(word => Math.abs(word.weight)), 1e-9);
+  const ranked = found.words.filter(word => Math.abs(word.weight) >= FAINT * largest).sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
   const list = (heading, words) => words.length
-    ? [make("p", "soft", `${heading}: ${words.map(word => `${characters.slice(word.start, word.end).join("")} ${signed(word.weight)}`).join(", ")}.`)] : [];
+    ? [make("p", "soft", `${heading}: ${words.slice(0, 5).map(word => `${characters.slice(word.start, word.end).join("")} ${signed(word.weight)}`).join(", ")}.`)] : [];
   return [...list("For", ranked.filter(word => word.weight > 0)), ...list("Against", ranked.filter(word => word.weight < 0))];
 }
 
@@ -442,6 +457,7 @@ async function correct(element, input, form, said) {
 // -- the codebook
 
 function showCodebook() {
+  $("definitions").replaceChildren();
   $("codebook-description").textContent = state.codebook.description;
   for (const label of state.labels) {
     const summary = make("summary", "", coloured(make("span", "swatch"), label.name), titleOf(label.name));
@@ -583,6 +599,7 @@ $("reset").addEventListener("click", resetThresholds);
 $("only-labelled").addEventListener("change", event => { $("article").classList.toggle("only-labelled", event.target.checked); update(); });
 $("text").addEventListener("keydown", event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) label(); });
 $("text").addEventListener("paste", () => setTimeout(offerPage));
+for (const name of ["title", "text"]) $(name).addEventListener("focus", release);
 for (const name of ["title", "text"]) $(name).addEventListener("input", () => {
   if ($("problem").textContent) tell("");
   if (state.document) stale(given() !== state.labelled);
