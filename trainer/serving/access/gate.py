@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,8 @@ OPEN_ROUTES = ("/health/live", "/ping")
 
 _ADMIN_ROUTES = ("/metrics", "/drift")
 _CORRECTION_ROUTES = ("/corrections",)
-_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_FORWARDING = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|via")
+"""Names of the headers that proxies add to a request."""
 _REALM = {"WWW-Authenticate": 'Basic realm="communique: any user name, the key as password", charset="UTF-8"'}
 
 
@@ -119,8 +121,8 @@ class Gate:
         needs = "this server needs an API key. Send it in the header `Authorization: Bearer KEY`"
         if not self._access.keyless or path in _CORRECTION_ROUTES:
             raise _RefusedError(401, "no_key", needs, _REALM)
-        if forwarded := next((name for name in _FORWARDING if name in headers), None):
-            message = f"this request was forwarded by a proxy (header `{forwarded}`), so it needs an API key"
+        if forwarded := next(filter(_FORWARDING.fullmatch, headers), None):
+            message = f"this request was forwarded by a proxy (header `{forwarded[:40]}`), so it needs an API key"
             raise _RefusedError(403, "forwarded", f"{message}. Start the server with --trusted-proxy and create a key")
         if not is_loopback_host(headers.get("host", "")):
             message = "the Host of a request without an API key must be localhost, 127.0.0.1 or [::1]"

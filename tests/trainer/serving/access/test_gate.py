@@ -142,6 +142,7 @@ FOREIGN = {
     "forwarded": {"Forwarded": "for=192.0.2.1"},
     "forwarded-for": {"X-Forwarded-For": "192.0.2.1"},
     "forwarded-host": {"X-Forwarded-Host": "example.org"},
+    "forwarded-anything": {"X-Forwarded-Client-Cert": "x"},
     "embedded": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
 }
 
