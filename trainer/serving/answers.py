@@ -77,7 +77,7 @@ async def answer(request: PredictRequest, serving: Serving, *, seconds: float) -
     ]
     if request.explain:
         await _explain(predictions, texts, probabilities, serving, seconds=seconds)
-    response = PredictResponse(model_id=model.id, codebook_hash=model.codebook.hash)
+    response = PredictResponse(model_id=serving.model_id, codebook_hash=serving.codebook_hash)
     if split is None:
         return response.model_copy(update={"predictions": predictions})
     return response.model_copy(update={"documents": _documents(split, predictions)})

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -201,7 +201,7 @@ def _add_state(app: FastAPI, served: Served, metrics: Metrics, accepts_correctio
             codebook=f"{manifest.codebook_name} {manifest.codebook_version}",
             labels=list(manifest.labels),
             exclusive=manifest.exclusive,
-            thresholds=manifest.thresholds,
+            thresholds={} if manifest.exclusive else manifest.thresholds,  # not used where labels exclude each other
             synthetic=manifest.synthetic,
             corrections=accepts_corrections,
             explains=not model.why_not_explained(),
@@ -292,20 +292,23 @@ class _DisconnectedError(Exception):
 
 async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled if the client disconnects: nobody would read the answer."""
-    working = asyncio.create_task(work)
-    listening = asyncio.create_task(_disconnected(request))
+    asking = asyncio.current_task()
+    assert asking is not None
+    gone = False
+
+    async def listen() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        asking.cancel()
+
+    listening = asyncio.create_task(listen())
     try:
-        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise _DisconnectedError
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if not gone or asking.uncancel():  # the server is stopping
+            raise
+        raise _DisconnectedError from None
     finally:
-        for task in (working, listening):
-            task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        listening.cancel()

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,11 +83,11 @@ class Batcher:
         self._max_waiting = max_waiting
         self._observe = observe
         self._jobs: list[_Job] = []
-        self._arrived = asyncio.Event()
         self._rate = 0.0
         # One thread: the model predicts one batch at a time while the event loop keeps accepting requests.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
-        self._task: asyncio.Task[None] | None = None
+        self._started = False
+        self._work: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -102,14 +101,14 @@ class Batcher:
 
     def start(self) -> None:
         """Start answering requests. Call this inside a running event loop."""
-        self._task = asyncio.create_task(self._work())
+        self._started = True
+        self._wake()
 
     async def stop(self) -> None:
-        """Stop the worker and cancel unanswered requests; call `drain` first to answer them."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        """Stop answering and cancel unanswered requests; call `drain` first to answer them."""
+        self._started = False
+        if self._work is not None:
+            self._work.cancel()
         for job in self._jobs:
             job.answer.cancel()
         self._jobs.clear()
@@ -135,19 +134,26 @@ class Batcher:
         loop = asyncio.get_running_loop()
         job = _Job(texts, loop.time() + seconds, loop.create_future())
         self._jobs.append(job)
-        self._arrived.set()
+        self._wake()
         try:
             return await job.answer
         finally:
-            job.answer.cancel()  # has no effect on an answer; otherwise the worker skips the job
+            job.answer.cancel()  # has no effect on an answer; otherwise the job is skipped
 
-    async def _work(self) -> None:
-        while True:
-            if not self._jobs:
-                self._arrived.clear()
-                await self._arrived.wait()
-            if pieces := self._take():
+    def _wake(self) -> None:
+        """Answer the waiting requests, unless this is under way.
+
+        The first batch is taken at the next turn of the event loop, together with requests that arrive until then.
+        """
+        if self._started and self._jobs and self._work is None:
+            self._work = asyncio.create_task(self._answer_all())
+
+    async def _answer_all(self) -> None:
+        try:
+            while pieces := self._take():
                 await self._answer(pieces)
+        finally:
+            self._work = None
 
     def _take(self) -> list[_Piece]:
         """Take the texts of the next batch from the oldest requests; drop requests that have ended."""

@@ -160,6 +160,7 @@ class Health(BaseModel):
     """The state of the server and the model that it serves.
 
     The status is "loading" while a new model is loaded and tested; the server answers with the old model until then.
+    `thresholds` is empty for a model whose labels exclude each other: it assigns the most probable label.
     """
 
     status: Literal["ok", "loading"]

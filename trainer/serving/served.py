@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +18,7 @@ import numpy as np
 
 from labels.errors import ArtefactError, CommuniqueError
 from trainer.model.model import Model
+from trainer.serving.background import Background
 from trainer.serving.batching import MAX_BATCH, Batcher
 from trainer.serving.drift.watch import Observe, Watch
 from trainer.serving.extras.explaining import Explainer
@@ -88,10 +88,13 @@ def check_model(model: Model) -> None:
 class Serving:
     """A model with its batcher, the function to call with each answer, and its explainer.
 
-    The explainer keeps working after the batcher has stopped.
+    The explainer keeps working after the batcher has stopped. The model's id and the hash of its codebook are computed
+    once, because every answer contains them.
     """
 
     model: Model
+    model_id: str
+    codebook_hash: str
     batcher: Batcher
     observe: Observe
     explainer: Explainer
@@ -124,9 +127,10 @@ class Served:
         self.watch = watch
         self._version = source.version()
         self._reloading = asyncio.Lock()
-        self._retired: set[asyncio.Task[None]] = set()
-        self._poll: asyncio.Task[None] | None = None
+        self._retiring = Background()
+        self._polling = Background()
         self.current = self._serving(model)
+        metrics.show_labels(model.labels)
         metrics.watch_queue(lambda: self.current.batcher.waiting)
 
     @property
@@ -140,15 +144,13 @@ class Served:
         if self.watch is not None:
             self.watch.start()
         if self._poll_seconds:
-            self._poll = asyncio.create_task(self._watch())
+            self._polling.start(self._poll())
 
     async def stop(self) -> None:
         """Answer all accepted requests, then stop."""
-        if self._poll is not None:
-            self._poll.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._poll
-        await asyncio.gather(self._retire(self.current), *self._retired)
+        await self._polling.cancel()
+        self._retiring.start(self._retire(self.current))
+        await self._retiring.finish()
         if self.watch is not None:
             await self.watch.stop()
 
@@ -168,10 +170,9 @@ class Served:
                 return False
             old, self.current = self.current, self._serving(model)
             self.current.batcher.start()
+            self._metrics.show_labels(model.labels)
             self._version = version
-            retiring = asyncio.create_task(self._retire(old))
-            self._retired.add(retiring)
-            retiring.add_done_callback(self._retired.discard)
+            self._retiring.start(self._retire(old))
         self._metrics.reloads.labels("done").inc()
         fields = {"event": "reload", "source": self._source.reference, "model": model.id, "before": old.model.id}
         logger.info("reload", extra={"fields": fields})
@@ -180,14 +181,15 @@ class Served:
     def _serving(self, model: Model) -> Serving:
         batcher = Batcher(model.predict_proba, max_batch=self._max_batch, observe=self._metrics.batch.observe)
         observe = self.watch.observer(model) if self.watch else lambda _, __: None
-        return Serving(model, batcher, observe, Explainer(model.explain_text, lambda: batcher.busy))
+        explainer = Explainer(model.explain_text, lambda: batcher.busy)
+        return Serving(model, model.id, model.codebook.hash, batcher, observe, explainer)
 
     @staticmethod
     async def _retire(serving: Serving) -> None:
         await serving.batcher.drain()
         await serving.batcher.stop()
 
-    async def _watch(self) -> None:
+    async def _poll(self) -> None:
         """Reload whenever the source refers to another model than before."""
         rejected = ""
         while True:

@@ -8,23 +8,24 @@ import multiprocessing.connection
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from labels.errors import InputError
+from labels.errors import CommuniqueError, InputError
 from trainer.model.model import Model
 from trainer.serving.access.gate import Access, is_loopback
 from trainer.serving.access.keys import KEYS_FILE, KeyFile
 from trainer.serving.app import create_app
+from trainer.serving.background import Background
 from trainer.serving.batching import MAX_BATCH
 from trainer.serving.drift.watch import Watch, profile_of
 from trainer.serving.extras.corrections import Corrections
@@ -163,21 +164,13 @@ def _serve(source: Source, options: Options, listener: socket.socket, model: Mod
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
+        reloads = Background()
         with suppress(NotImplementedError, RuntimeError, AttributeError):  # not on Windows, or not in the main thread
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _keep(served.reload()))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: reloads.start(served.reload()))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # blocked while a worker was starting
         await uvicorn.Server(config).serve(sockets=[listener])
 
     asyncio.run(run())
-
-
-_background: set[asyncio.Task[Any]] = set()
-
-
-def _keep(work: Any) -> None:
-    """Run `work` in the background; asyncio itself keeps only weak references to tasks."""
-    task = asyncio.create_task(work)
-    _background.add(task)
-    task.add_done_callback(_background.discard)
 
 
 class _Protocol(H11Protocol):
@@ -224,6 +217,7 @@ class _Workers:
 
     def run(self) -> None:
         """Run until SIGINT or SIGTERM, then let all workers finish their requests."""
+        log_to_stderr()
         # Otherwise, the threads of all workers would compete for the same cores.
         threads = max(1, (os.cpu_count() or 1) // self._options.workers)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
@@ -241,7 +235,10 @@ class _Workers:
 
     def _start(self) -> BaseProcess:
         worker = self._context.Process(target=_work, args=(self._source, self._options, self._listener))
+        # A worker inherits blocked signals: SIGHUP waits until the worker can reload, instead of ending it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         worker.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return worker
 
     def _replace_dead(self) -> None:
@@ -262,7 +259,14 @@ class _Workers:
 
 def _work(source: Source, options: Options, listener: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent sends SIGTERM
-    _serve(source, options, listener, source.load())
+    try:
+        model = source.load()
+    except CommuniqueError as error:  # the artefact was changed or removed after the server had started
+        log_to_stderr()
+        fields = {"event": "worker cannot load the model", "source": source.reference, "reason": str(error)}
+        logger.error("worker", extra={"fields": fields})
+        sys.exit(1)
+    _serve(source, options, listener, model)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -125,6 +125,11 @@ def test_health_says_what_is_served(tfidf_model: Model) -> None:
     }
 
 
+def test_health_of_an_exclusive_model_has_no_thresholds(exclusive_run: RunResult) -> None:
+    found = get(Model.load(exclusive_run.artefact), "/health/ready").json()
+    assert (found["exclusive"], found["thresholds"]) == (True, {})
+
+
 def test_codebook_is_served_whole(tfidf_model: Model) -> None:
     body = get(tfidf_model, "/codebook").json()
     stated = body.pop("hash")

@@ -100,6 +100,19 @@ def test_metrics_count_requests_labels_and_refusals(tfidf_model: Model) -> None:
         assert line in text
 
 
+def test_metrics_forget_the_labels_of_an_earlier_model() -> None:
+    from trainer.serving.monitoring import Metrics
+
+    metrics = Metrics()
+    for label in ("old", "kept"):
+        metrics.labels.labels(label).inc()
+    metrics.show_labels(["kept", "new"])
+    text = metrics.text().decode()
+    assert 'communique_labels_total{label="kept"} 1.0' in text
+    assert "old" not in text
+    assert "communique_sentences_total 0.0" in text
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/predict", "/nothing"])
 def test_every_answer_has_a_policy_that_allows_no_other_host(tfidf_model: Model, path: str) -> None:
     answer = post(tfidf_model, {"texts": ["a"]}) if path == "/predict" else get(tfidf_model, path, JSON)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +23,7 @@ from labels.errors import ArtefactError
 from trainer.calibration.calibration import Floats, Probabilities
 from trainer.model.model import Model
 from trainer.model.profile import Profile, document_sums, read_profile
+from trainer.serving.background import Background
 from trainer.serving.drift.evidence import THRESHOLD, WINDOW, Bets, Evidence
 from trainer.serving.drift.states import States
 from trainer.serving.monitoring import Metrics
@@ -33,6 +33,7 @@ logger = logging.getLogger("communique.serving")
 Observe = Callable[[Sequence[Sequence[str]], Probabilities], None]
 """Called with the sentences of each document, and the (n, labels) probabilities of all sentences."""
 
+_EVIDENCE = "communique_drift_evidence"
 _SECONDS = 1.0
 _MOST_WAITING = 20_000
 """Maximum number of sentences that wait to be measured; further ones are not watched."""
@@ -113,18 +114,23 @@ class Watch:
         self._waiting: list[_Answered] = []
         self._n_waiting = 0
         self._settling = threading.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def observer(self, model: Model) -> Observe:
-        """The function to call with each answer of a model. Evidence on an earlier model with the same id is kept."""
+        """The function to call with each answer of a model, of which the metrics report the drift from now on.
+
+        Evidence on an earlier model with the same id is kept.
+        """
         if model.id not in self._watched:
             try:
                 profile = profile_of(model)
             except ArtefactError as error:
                 logger.warning("no profile", extra={"fields": {"event": "drift not watched", "reason": str(error)}})
+                self._metrics.start(model, None)
                 return lambda _, __: None
             self._watched[model.id] = _Watched(model, profile, Bets(profile))
         watched = self._watched[model.id]
+        self._metrics.start(model, self._current(watched))
 
         def observe(documents: Sequence[Sequence[str]], probabilities: Probabilities) -> None:
             if self._n_waiting < _MOST_WAITING and len(probabilities):
@@ -135,14 +141,11 @@ class Watch:
 
     def start(self) -> None:
         """Start settling windows. Call this inside a running event loop."""
-        self._task = asyncio.create_task(self._work())
+        self._background.start(self._work())
 
     async def stop(self) -> None:
         """Settle what was answered, then stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await self._background.cancel()
         await self.settle()
 
     async def report(self, model: Model) -> Drift | None:
@@ -194,13 +197,29 @@ class Watch:
 
 
 class _Gauges:
+    """The metrics of the watch of one model: the model that the server serves now."""
+
     def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._model_id = ""
         gauge = partial(Gauge, registry=metrics.registry, multiprocess_mode="livemostrecent")
         self._alarm = gauge("communique_drift_alarm", "1 if the drift watch has raised its alarm.")
         self._windows = gauge("communique_drift_windows", "Number of windows of sentences compared with the profile.")
-        self._evidence = gauge("communique_drift_evidence", "Decimal logarithm of the evidence.", ["quantity"])
+        self._evidence = gauge(_EVIDENCE, "Decimal logarithm of the evidence.", ["quantity"])
+
+    def start(self, model: Model, report: Drift | None) -> None:
+        """Show the watch of a model instead of the watch before; None if the model is not watched."""
+        self._model_id = model.id
+        self._metrics.show_labels([each.quantity for each in report.quantities] if report else [], _EVIDENCE)
+        if report:
+            self.show(report)
+        else:
+            self._alarm.set(0)
+            self._windows.set(0)
 
     def show(self, report: Drift) -> None:
+        if report.model_id != self._model_id:  # answers that the model before had accepted
+            return
         self._alarm.set(report.alarm)
         self._windows.set(report.windows)
         for quantity in report.quantities:

@@ -109,6 +109,30 @@ def test_evidence_survives_a_reload_of_the_model_but_not_another_model(
     assert len({found["model_id"] for found in (before, other)}) == 2
 
 
+def test_metrics_show_the_drift_of_the_current_model_only(tracked_run: TrackedRun, exclusive_run: RunResult) -> None:
+    first, second = Model.load(tracked_run.result.artefact), Model.load(exclusive_run.artefact)
+    metrics = Metrics()
+    watch = Watch(metrics)
+
+    async def work() -> list[str]:
+        of_first, seen = watch.observer(first), list[str]()
+        for model in (first, second):
+            watch.observer(model)
+            of_first([UNUSUAL] * 200, first.predict_proba(UNUSUAL * 200))  # the old model may answer for a while
+            await watch.settle()
+            seen.append(metrics.text().decode())
+        return seen
+
+    found = [
+        (
+            "communique_drift_alarm 1.0" in text,
+            {label for label in first.labels + second.labels if f'quantity="label: {label}"' in text},
+        )
+        for text in asyncio.run(work())
+    ]
+    assert found == [(True, set(first.labels)), (False, set(second.labels))]
+
+
 def test_workers_pool_their_windows(tfidf_model: Model, tmp_path: Path) -> None:
     texts = ["Norway pledged 40 trucks."] * 20
     probabilities = tfidf_model.predict_proba(texts)
