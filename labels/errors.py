@@ -1,7 +1,7 @@
-"""Every error that communique raises on purpose.
+"""Define the errors that communique raises on purpose.
 
-A message names the thing, the place (file, line, row, key) and the repair. Library code raises; only the `cli`
-modules print and exit, with the class's `exit_code`: 2 if the user can fix the input, 1 for other failures.
+A message names the problem, its place (file, line, row, key) and the fix. Library code raises errors; only the `cli`
+modules print messages and exit, with the class's `exit_code`: 2 if the user can fix the input, 1 for other failures.
 
     CommuniqueError                 exit 1
     |-- InputError                  exit 2   usage or input
@@ -26,13 +26,13 @@ from pathlib import Path
 
 
 class CommuniqueError(Exception):
-    """Base class: catch it to catch everything that communique raises on purpose."""
+    """The base class: catch it to catch every error that communique raises on purpose."""
 
     exit_code = 1
 
 
 class InputError(CommuniqueError):
-    """The input or the usage is wrong, and the message says how to fix it."""
+    """The input or the usage is wrong; the message says how to fix it."""
 
     exit_code = 2
 
@@ -54,7 +54,7 @@ class DataError(InputError):
 
 
 class ColumnError(DataError, ValueError):
-    """A column of texts, labels or groups in memory is not usable; also a ValueError, as scikit-learn expects."""
+    """A column of texts, labels or groups in memory is not usable. It is a ValueError too, as scikit-learn expects."""
 
 
 class StoreError(CommuniqueError):
@@ -62,7 +62,7 @@ class StoreError(CommuniqueError):
 
 
 class DecidedMeanwhileError(CommuniqueError):
-    """Another annotator decided after the sentence was shown; deciding again deliberately overrules that decision."""
+    """Another annotator decided after the sentence was shown. Whoever decides again overrules that decision."""
 
 
 class ExperimentError(InputError):
@@ -94,7 +94,7 @@ class TrackingError(CommuniqueError):
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """The count with its noun, which takes an s (or has the form `plural`) unless the count is 1.
+    """Return the count with its noun in the singular or plural; the plural is `plural` or the noun with an s.
 
     >>> counted(1, "sentence was", "sentences were"), counted(2, "row")
     ('1 sentence was', '2 rows')

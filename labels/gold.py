@@ -1,8 +1,8 @@
-"""Events -> standing decisions -> gold.
+"""Derive standing decisions from events, and gold labels from standing decisions.
 
-There are two pure steps, and neither alters an annotation. Folding (`standing`) applies undos: events are append-only,
-so an annotator's decision on a sentence is the last event that was not undone. Resolving (`resolve`) chooses the gold
-labels of a sentence: the labels that all of its annotators gave, or the labels chosen by an adjudicator.
+There are two steps, and neither alters an annotation. Folding (`standing`) applies undos: events are append-only, so an
+annotator's decision on a sentence is the last event that was not undone. Resolving (`resolve`) chooses the gold labels
+of a sentence: the labels that all of its annotators gave, or the labels that an adjudicator chose.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Standing:
 
     @property
     def event_ids(self) -> set[str]:
-        """Ids of all standing events."""
+        """The ids of all standing events."""
         return {event.event_id for event in (*self.annotations.values(), *self.adjudications.values())}
 
     @property
@@ -113,7 +113,7 @@ _Stack = list[tuple[int, Event]]
 
 
 def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], _Stack[Event]]:
-    """(Sentence id, annotator) -> the events that were not undone."""
+    """Return the events that were not undone, by sentence id and annotator."""
     stacks: dict[tuple[str, str], _Stack[Event]] = {}
     for position, event in enumerate(events):
         stack = stacks.setdefault((event.sentence_id, event.annotator), [])
@@ -125,28 +125,28 @@ def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], _Stack[Event]]:
 
 
 def _in_order(stacks: Mapping[tuple[str, str], _Stack[Event]]) -> list[Event]:
-    """The events of all stacks in the order of the log."""
+    """Return the events of all stacks in the order of the log."""
     entries = (entry for stack in stacks.values() for entry in stack)
     return [event for _, event in sorted(entries, key=lambda entry: entry[0])]
 
 
 def _taken_back(undo: Event, stack: _Stack[Event]) -> int:
-    """Position in the stack of the last event from the undo's draw, or of the last event if that draw has none.
+    """Return the position in the stack of the event that an undo reverts: the last one from its draw, if there is one.
 
-    Annotators undo what the screen shows, and a screen shows one draw. If two draws are open at once, the last event
-    may belong to the other draw.
+    Otherwise it is the last event. Annotators undo what the screen shows, and a screen shows one draw. If two draws
+    are open at once, the last event may belong to the other draw.
     """
     own = (place for place in reversed(range(len(stack))) if _draw(stack[place][1]) == _draw(undo))
     return next(own, len(stack) - 1)
 
 
 def _draw(event: Event) -> Hashable:
-    """Key of an event's draw. Imported events have no draw id, but they have a strategy and a probability."""
+    """Return a key for the draw of an event. Imported events have no draw id, but a strategy and a probability."""
     return event.draw_id, event.strategy, event.inclusion_probability
 
 
 def _kept(stack: _Stack[Event]) -> list[Event]:
-    """The annotations in a stack, without those from draws in which a sentence shown again was finally skipped."""
+    """Return the annotations in a stack, without draws in which a sentence was shown again and finally skipped."""
     annotations = _of_kind("annotate", stack)
     kept: list[Event] = []
     skipped: set[Hashable] = set()
@@ -160,7 +160,7 @@ def _kept(stack: _Stack[Event]) -> list[Event]:
 
 
 def _lasting(stack: _Stack[Event]) -> list[Event]:
-    """The annotations in a stack that can stand: `_kept`, without those that only measure the annotator."""
+    """Return the annotations in a stack that can stand: `_kept`, without those that only measure the annotator."""
     return _kept([entry for entry in stack if entry[1].strategy not in MEASURING])
 
 
@@ -250,7 +250,7 @@ def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookH
 
 
 def _after_adjudication(verdict: Reading, readings: Sequence[Reading]) -> list[Reading]:
-    """The readings that count: the adjudication alone or, if it is undecided, also readings from nearer versions.
+    """Return the readings that count: the adjudication or, if it is undecided, also readings from nearer versions.
 
     Readings from the version of the adjudication and from more distant versions remain overruled.
     """
@@ -260,7 +260,7 @@ def _after_adjudication(verdict: Reading, readings: Sequence[Reading]) -> list[R
 
 
 def _decided(readings: Sequence[Reading]) -> set[Labels] | None:
-    """The distinct label sets that count; None if an undecided reading has no nearer complete reading to replace it.
+    """Return the distinct label sets that count; None if no nearer complete reading replaces an undecided one.
 
     Nearness counts, not time. Suppose that two annotators worked under the same old version: one gave a label that was
     split later (undecided), the other gave no label (complete). They disagree, and the complete reading must not win.

@@ -1,4 +1,4 @@
-"""The records that flow through the kit, and the content hashes that identify them. Nothing here reads a file.
+"""Define the records that all parts of communique exchange, and the content hashes that identify them.
 
 Documents and sentences are the texts to label; annotations are the decisions on them; examples are the input of
 classifiers. Draws, scoring models and codebook migrations exist only in a store.
@@ -32,7 +32,7 @@ State = Literal["reviewed", "skipped", "not_a_sentence"]
 """The state of a decision; a sentence without one is unseen. "not_a_sentence" marks spans outside the corpus."""
 
 Basis = Literal["", "accepted", "rule"]
-"""What a decision rests on: the annotator's choice (empty), an accepted suggestion, or a rule such as the majority."""
+"""The basis of a decision: the annotator's choice (empty), an accepted suggestion, or a rule such as the majority."""
 
 EventKind = Literal["annotate", "undo", "adjudicate"]
 """The kind of an event. An adjudication decides the gold labels and does not change the annotations."""
@@ -54,7 +54,7 @@ PAGE = "page"
 """The strategy of corrections on the server's page: readers chose the sentences and saw the model's labels."""
 
 ID_COLUMNS = ("document_id", "sentence_id", "example_id", "id")
-"""Columns and keys with ids that are part of a document's provenance."""
+"""Columns and keys whose ids are part of a document's provenance."""
 
 _WHOLE_FLOAT = re.compile(r"-?\d{1,15}\.0")
 
@@ -73,19 +73,19 @@ def former_document_id(source: str, text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """The text with `\\n` line ends and in Unicode NFC: texts that are equal in this form are one text."""
+    """Return the text with `\\n` line ends and in Unicode NFC. Texts that are equal in this form are one text."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return unicodedata.normalize("NFC", text)
 
 
 def trimmed_text(text: str) -> str:
-    """The plain text without white space at its ends and at the ends of its lines."""
+    """Return the plain text without white space at its ends and at the ends of its lines."""
     return "\n".join(line.rstrip() for line in plain_text(text).split("\n")).strip()
 
 
 def same_text(one: str, other: str) -> bool:
-    """Whether two texts differ at most in line ends and Unicode normalization."""
+    """Return whether two texts differ at most in line ends and Unicode normalization."""
     return one == other or plain_text(one) == plain_text(other)
 
 
@@ -119,7 +119,7 @@ class Origin:
 
     @classmethod
     def of(cls, data: Mapping[str, Any], number: int = 1) -> Self:
-        """Create an origin from a row or a file's metadata; None, NaN and white space are not stated."""
+        """Create an origin from a row or a file's metadata. None, NaN and white space count as not stated."""
         ids = [value for name in ID_COLUMNS if (value := _stated(data.get(name)))]
         source = _stated(data.get("source"))
         date = _stated(data.get("date")) if source else ""
@@ -133,7 +133,7 @@ class Origin:
 
     @property
     def key(self) -> str:
-        """The origin as JSON, the same for equal origins."""
+        """The origin as JSON text, which is the same for equal origins."""
         stated = {name: value for name, value in vars(self).items() if value and name != "number"}
         if self.number > 1:
             stated["number"] = self.number
@@ -141,16 +141,16 @@ class Origin:
 
 
 def _stated(value: Any) -> str:
-    """A value as text without surrounding white space; empty for None and NaN."""
+    """Convert a value to text without surrounding white space; empty for None and NaN."""
     if value is None or value != value:
         return ""
     text = plain_text(str(value)).strip()
-    # Tables with a missing value store whole numbers as floats.
+    # Tables store whole numbers as floats if a value in the column is missing.
     return text[:-2] if _WHOLE_FLOAT.fullmatch(text) else text
 
 
 def plain_url(url: str) -> str:
-    """A URL without the differences that do not change the page: http or https, a last slash, the part after `#`."""
+    """Remove the parts of a URL that do not change the page: http or https, a final slash, the part after `#`."""
     try:
         parts = urlsplit(url)
     except ValueError:  # not a URL
@@ -189,12 +189,12 @@ class Document:
 
     @cached_property
     def id(self) -> str:
-        """Hash of the provenance and the text, computed once: a transcript can be long and have many sentences."""
+        """A hash of the provenance and the text. It is computed once, because a document can be long."""
         return document_id(self.stated_origin, self.text)
 
     @cached_property
     def trimmed_id(self) -> str:
-        """The id of the document with the trimmed text: equal for texts that differ only in such white space."""
+        """The id that the document has with its trimmed text: equal for texts that differ only in such white space."""
         return document_id(self.stated_origin, trimmed_text(self.text))
 
     @cached_property
@@ -210,7 +210,7 @@ class Sentence:
 
     - `splitter`: name and version of the code that split the document
     - `boilerplate`: the reason not to label the span ("share line", "caption"...); empty for a sentence to label
-    - `heading`: whether the span is a headline: a short line before a paragraph, to be labelled like any sentence
+    - `heading`: whether the span is a headline (a short line before a paragraph), which is labelled like a sentence
     """
 
     document_id: str
@@ -224,7 +224,7 @@ class Sentence:
 
     @property
     def id(self) -> str:
-        """Hash of the document's id and the span."""
+        """A hash of the document's id and the span."""
         return sentence_id(self.document_id, self.start, self.end)
 
 
@@ -264,7 +264,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Example:
-    """A text with its gold labels, as a classifier sees it, and the ids by which splits keep related texts together.
+    """A text with its gold labels, the input of a classifier, and the ids by which splits keep related texts together.
 
     `drawn` is the strategy (`labels.sampling.strategies`) that selected the sentence for labelling, such as "random";
     empty if unknown.
@@ -286,7 +286,7 @@ class DrawItem:
     - `inclusion_probability`: in (0, 1], or None if unknown
     - `stratum`: the part of the frame that the sentence was drawn from, or the reason to label it again
     - `previous`: the sentence's earlier labels; None if it had not been labelled
-    - `position`: index among all sentences drawn at the same time; None: the index in the draw's `items`
+    - `position`: index among all sentences drawn at the same time; None for the index in the draw's `items`
     """
 
     sentence_id: str
@@ -304,7 +304,7 @@ class Draw:
     - `items`: the sentences, in the order in which the annotator sees them
     - `model_id`: the model whose scores were used; empty if none
     - `query`: the search words, or the name of the other annotator; empty for other strategies
-    - `released_at`: the time at which the draw was ended before all its sentences were decided; None if it was not
+    - `released_at`: when the draw was ended before all its sentences were decided; None if it was not
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Compare two versions of a codebook, and describe changes of labels as steps.
+"""Compare two versions of a codebook, and describe the changes of its labels as steps.
 
 `labels.codebook.reading` applies the steps to annotations; `labels.store.codebook_migration` records them.
 """
@@ -40,12 +40,12 @@ Shape = tuple[frozenset[str], bool, bool]
 
 
 def shape(codebook: Codebook) -> Shape:
-    """The part of a version that annotations depend on: versions of the same shape differ in wording only."""
+    """Return the shape of a codebook version. Versions with the same shape differ only in their wording."""
     return frozenset(codebook.label_names), codebook.exclusive, codebook.allow_none
 
 
 def titled(codebook: Codebook) -> str:
-    """Name, version and hash of a codebook, for messages."""
+    """Return the name, version and hash of a codebook, for messages."""
     return f"'{codebook.name}' {codebook.version} ({codebook.hash})"
 
 
@@ -54,7 +54,7 @@ def titled(codebook: Codebook) -> str:
 
 @dataclass(frozen=True)
 class FieldChange:
-    """A changed field of a codebook or label: the items only in the old version, and the items only in the new version.
+    """A field that differs between two versions, with the items that only the old or only the new version has.
 
     Both are empty if only the order of the items changed.
     """
@@ -89,7 +89,7 @@ class CodebookDiff:
 
 
 def diff(old: Codebook, new: Codebook) -> CodebookDiff:
-    """The difference from `old` to `new`, in codebook order."""
+    """Compare `old` with `new`, and return the differences in codebook order."""
     before, after = ({label.name: label for label in book.labels} for book in (old, new))
     shared = [name for name in after if name in before]
     changes = [LabelChange(name, _field_changes(before[name], after[name])) for name in shared]
@@ -107,7 +107,7 @@ def diff(old: Codebook, new: Codebook) -> CodebookDiff:
 
 
 def _field_changes(old: Codebook | Label, new: Codebook | Label) -> tuple[FieldChange, ...]:
-    """The fields that differ between two codebooks, or two labels of the same name."""
+    """Return the fields that differ between two codebooks, or between two labels of the same name."""
     changes = []
     for field in type(old).model_fields:
         before, after = getattr(old, field), getattr(new, field)
@@ -118,7 +118,7 @@ def _field_changes(old: Codebook | Label, new: Codebook | Label) -> tuple[FieldC
 
 
 def _lines(value: Any) -> list[str]:
-    """The value of a field as lines, for comparison and display."""
+    """Split the value of a field into lines, for comparison and display."""
     if isinstance(value, dict):
         return [f"{scheme}: {', '.join(codes)}" for scheme, codes in value.items()]
     if isinstance(value, tuple):
@@ -183,16 +183,16 @@ class Step:
 
     @property
     def inverse(self) -> Step:
-        """The step in the opposite direction: the inverse of a merge is a split."""
+        """Return the step in the opposite direction. For example, the inverse of a merge is a split."""
         return Step(KINDS[self.kind].inverse, self.new, self.old)
 
     @property
     def meaning(self) -> str:
-        """A description of the step."""
+        """Describe the step in a sentence."""
         return KINDS[self.kind].meaning.format(old=_quoted(self.old, "and"), new=_quoted(self.new, "or"))
 
     def to_json(self) -> StepRecord:
-        """The step as values that JSON can represent."""
+        """Return the step as a dictionary that JSON can represent."""
         return {"kind": self.kind, "old": list(self.old), "new": list(self.new)}
 
 
@@ -269,7 +269,7 @@ def _explained_twice(steps: Sequence[Step]) -> Iterator[str]:
         for name, times in counts.items():
             if times > 1:
                 which = ", ".join(f"`{step}`" for step in steps if name in getattr(step, side))
-                yield f"{which}: several steps explain '{name}'. Keep one; if both are needed, create two versions."
+                yield f"{which}: several steps explain '{name}'. Keep one, or divide the change over two versions."
 
 
 def _unexplained(steps: Sequence[Step], old: Codebook, new: Codebook) -> Iterator[str]:
@@ -280,8 +280,8 @@ def _unexplained(steps: Sequence[Step], old: Codebook, new: Codebook) -> Iterato
     found = [name for name in added if not any(name in step.new for step in steps)]
     for name in lost:
         options = [f"--retire {name}", *(f"--rename {name}={other}" for other in found[:1])]
-        others = f"--merge {name},OTHER=NEW, --split {name}=NEW,NEW"
-        yield f"'{name}' is not in the new version. Explain the change with `{'` or `'.join(options)}` ({others})."
+        options += [f"--merge {name},OTHER=NEW", f"--split {name}=NEW,NEW"]
+        yield f"'{name}' is not in the new version. Explain the change with `{'` or `'.join(options)}`."
     for name in found:
         options = [f"--add {name}", *(f"--rename {other}={name}" for other in lost[:1])]
         yield f"'{name}' is not in the old version. Explain the change with `{'` or `'.join(options)}`."

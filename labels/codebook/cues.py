@@ -1,4 +1,4 @@
-"""Cues: phrases of a codebook that hint at a label, as patterns for texts."""
+"""Find cues in texts. A cue is a phrase in a codebook that hints at a label."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from labels.unicode.typography import Folded, fold
 
-# Lazy, to match the nearest next word, and bounded, to avoid matches across distant clauses.
+# Lazy, to find the nearest next word; bounded, so that a match does not extend over distant clauses.
 _GAP = r"(?:\W+\w+){0,6}?\W+"
 _NEVER = r"(?!)"
 
@@ -29,11 +29,11 @@ class Cue:
         self._pattern = re.compile(pattern, re.IGNORECASE)
 
     def is_in(self, text: Folded) -> bool:
-        """Whether the text contains the cue."""
+        """Return whether the text contains the cue."""
         return self._pattern.search(text.text) is not None
 
     def spans(self, text: Folded) -> list[tuple[int, int]]:
-        """The start and the end of each place with the cue, as offsets in the original text."""
+        """Return the start and end of each occurrence of the cue, as offsets in the original text."""
         return [text.span(*found.span()) for found in self._pattern.finditer(text.text) if found.group()]
 
 

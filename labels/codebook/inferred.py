@@ -20,7 +20,7 @@ _SIGNS = (
     (re.compile(r"[<\u2264]"), " less "),
     (re.compile(r"[>\u2265]"), " more "),
 )
-"""Signs that change the meaning of a value, in words: -1 must not get the name of 1."""
+"""Words for the signs that change the meaning of a value, so that -1 and 1 get different names."""
 
 
 def infer_codebook(name: str, label_sets: Iterable[tuple[str, ...]], *, exclusive: bool) -> Codebook:
@@ -68,7 +68,7 @@ def label_names(values: Sequence[str]) -> dict[str, str]:
     """Map values to similar, unique label names; values that are valid names stay unchanged."""
     # Valid names come first, so that no generated name is equal to one of them.
     found = {value: value for value in values if NAME.fullmatch(value)}
-    # Names also become parts of file names, which some systems compare without regard to case.
+    # Names also become parts of file names, and some file systems ignore case.
     taken = {"none", *(name.casefold() for name in found)}
     for number, value in enumerate(values, 1):
         if value not in found:
@@ -80,7 +80,7 @@ def label_names(values: Sequence[str]) -> dict[str, str]:
 
 
 def _latin(value: str) -> str:
-    """The value with only the characters that a name may contain; empty if it has neither letters nor digits."""
+    """Reduce a value to the characters that a name may contain. The result is empty without letters and digits."""
     from anyascii import anyascii
 
     for sign, word in _SIGNS:

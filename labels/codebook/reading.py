@@ -1,7 +1,9 @@
-"""Read annotations made under one version of a codebook under another version, by applying the recorded steps.
+"""Read annotations that were made under one version of a codebook under another version.
 
-Annotations are never rewritten. Labels that the steps cannot decide are reported as undecided. This module does not use
-a store: `labels.store` stores versions and steps, and `labels.gold` derives gold from the results.
+The recorded steps between the versions are applied to the labels.
+
+Annotations are never rewritten. Labels that the steps cannot decide are reported as undecided. This module does not
+use a store: `labels.store` stores versions and steps, and `labels.gold` derives gold from the results.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from labels.records import Annotation
 
 @dataclass(frozen=True)
 class Reread:
-    """A label set under another version: `labels` are certain; no annotator has judged the `undecided` labels."""
+    """A label set under another version: the certain `labels`, and the `undecided` labels, which nobody has judged."""
 
     labels: tuple[str, ...]
     undecided: tuple[str, ...] = ()
@@ -93,7 +95,7 @@ class CodebookHistory:
 
 
 def route(edges: Iterable[Edge], old_hash: str, new_hash: str) -> tuple[Edge, ...] | None:
-    """The shortest chain of changes from one version to another, found breadth first; None if there is no chain.
+    """Find the shortest chain of changes from one version to another, breadth first; None if there is no chain.
 
     Among chains of equal length, the first in the order of `edges` is returned.
     """
@@ -137,9 +139,9 @@ class VersionReader:
         self.history = history
         self._hash = codebook.hash
         self._versions = {**history.versions, self._hash: codebook}
-        # Unknown versions that are read as a known one.
+        # Maps the hashes of unknown versions to the known versions as which they are read.
         self._alias = {edge.old_hash: edge.new_hash for edge in history.edges if edge.old_hash not in self._versions}
-        # Versions of one shape form one node of the graph: a recorded change serves all that differ in wording only.
+        # Versions that differ only in wording form one node of the graph, so that one recorded change serves them all.
         first: dict[Shape, str] = {}
         self._canonical = {known: first.setdefault(shape(book), known) for known, book in self._versions.items()}
         recorded = [
@@ -151,21 +153,22 @@ class VersionReader:
         self._routes: dict[str, tuple[Edge, ...] | None] = {}
 
     def canonical(self, codebook_hash: str) -> str:
-        """The hash that represents this version and all versions that differ from it only in wording."""
+        """Return the hash that represents this version and all versions that differ from it only in wording."""
         known = self._alias.get(codebook_hash, codebook_hash)
         return self._canonical.get(known, known)
 
     def route(self, codebook_hash: str) -> tuple[Edge, ...] | None:
-        """The changes from a version to this reader's version, between the hashes returned by `canonical`.
+        """Return the changes from a version to this reader's version, between the hashes returned by `canonical`.
 
-        Empty if labels and flags are the same; None if the version is unknown or no chain of changes connects them.
+        The result is empty if labels and flags are the same, and None if the version is unknown or no chain of changes
+        connects the two versions.
         """
         if codebook_hash not in self._routes:
             self._routes[codebook_hash] = route(self._edges, self.canonical(codebook_hash), self.canonical(self._hash))
         return self._routes[codebook_hash]
 
     def added(self, codebook_hash: str) -> tuple[str, ...]:
-        """The labels that the changes from a version to this reader's version added."""
+        """Return the labels that were added between a version and this reader's version."""
         steps = (step for edge in self.route(codebook_hash) or () for step in edge.steps)
         return tuple(name for step in steps if step.kind == "add" for name in step.new)
 
@@ -197,7 +200,7 @@ class VersionReader:
         Annotations of unknown versions are read as if they had been made under this reader's version.
 
         Raises:
-            CodebookError: the annotation has a label that is not in its version, or see `check_readable`.
+            CodebookError: the annotation has a label that its version lacks; see also `check_readable`.
         """
         place = f"sentence {annotation.sentence_id}, annotator '{annotation.annotator}'"
         made = annotation.codebook_hash

@@ -36,7 +36,7 @@ class _Strict(BaseModel):
 
 
 class LabelExample(_Strict):
-    """A sentence that illustrates a label; `why` is the rule that it illustrates."""
+    """A sentence that illustrates a label; `why` names the rule that it illustrates."""
 
     text: Annotated[str, Field(min_length=1)]
     why: str = ""
@@ -76,7 +76,8 @@ class Label(_Strict):
         if key and (key.isspace() or key == ","):
             raise ValueError("a key must be a visible character, not white space or a comma")
         if key in RESERVED_KEYS:
-            raise ValueError(f"key '{key}' is reserved for labelling, as are {' '.join(sorted(RESERVED_KEYS))}")
+            reserved = " ".join(sorted(RESERVED_KEYS))
+            raise ValueError(f"key '{key}' is reserved for labelling (reserved: {reserved}); choose another key")
         return key
 
 
@@ -104,12 +105,12 @@ class Codebook(_Strict):
         return self
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        """A short representation for notebooks: name, version and label names."""
+        """Represent the codebook in notebooks by its name, version and label names."""
         return [("name", self.name), ("version", self.version), ("labels", self.label_names)]
 
     @property
     def hash(self) -> str:
-        """A hash of the complete content, 16 hex digits; annotations and artefacts record this hash.
+        """A hash of the complete content, 16 hex digits, which annotations and artefacts record.
 
         The hash depends on the values only, not on comments or the layout of the file.
         """
@@ -120,7 +121,7 @@ class Codebook(_Strict):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Label names in codebook order: the order of every column of probabilities."""
+        """The label names in codebook order, which is also the order of the columns of probabilities."""
         return tuple(label.name for label in self.labels)
 
     @property
@@ -183,14 +184,14 @@ class Codebook(_Strict):
         return tuple(name for name, key in self.shown_keys.items() if key == BY_NAME)
 
     def labels_beginning(self, typed: str) -> tuple[str, ...]:
-        """The label names that begin with `typed`, ignoring case; only the exact match if there is one."""
+        """Return the label names that begin with `typed`, ignoring case; only the exact match if there is one."""
         if typed in self.label_names:
             return (typed,)
         found = tuple(name for name in self.label_names if name.lower().startswith(typed.lower()))
         return tuple(name for name in found if len(name) == len(typed)) or found
 
     def label_beginning(self, typed: str) -> str:
-        """The only label name that equals `typed` or begins with it.
+        """Return the only label name that equals `typed` or begins with it.
 
         Raises:
             CodebookError: no name or several names begin with `typed`.
@@ -211,14 +212,14 @@ def _some(names: Sequence[str]) -> str:
 def _refuse_repeats(what: str, values: Sequence[str]) -> None:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{what} '{value}' is used {values.count(value)} times; each must be unique")
+            raise ValueError(f"{what} '{value}' is used {values.count(value)} times; each {what} must be unique")
 
 
 # -- reading and writing
 
 
 def shipped_codebooks() -> list[str]:
-    """The names of the codebooks included in the package."""
+    """Return the names of the codebooks included in the package."""
     folder = resources.files("labels.codebook") / "shipped"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
@@ -246,7 +247,7 @@ def load_codebook(name_or_path: str | Path) -> Codebook:
 
 
 def names_stored(reference: str) -> bool:
-    """Whether `reference` has the form of a stored version (NAME@VERSION, NAME@HASH or HASH) and is not a file."""
+    """Return whether `reference` has the form NAME@VERSION, NAME@HASH or HASH of a stored version and is not a file."""
     reads_so = "@" in reference or re.fullmatch(r"[0-9a-f]{16}", reference) is not None
     return reads_so and reference not in shipped_codebooks() and not Path(reference).is_file()
 
@@ -292,14 +293,14 @@ def _explain(error: ValidationError, place: str) -> str:
 
 
 def _schema_at(place: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that contains the key at a location such as ("labels", 0, "examples", 1, "title")."""
+    """Return the model that contains the key at a location such as ("labels", 0, "examples", 1, "title")."""
     if place[:1] != ("labels",):
         return Codebook
     return LabelExample if len(place) > 3 and place[2] in ("examples", "counterexamples") else Label
 
 
 def dump_codebook(codebook: Codebook) -> str:
-    """The codebook as TOML with all keys; `parse_codebook` restores an equal codebook."""
+    """Write the codebook as TOML with all keys; `parse_codebook` restores an equal codebook."""
     import tomli_w
 
     content = codebook.model_dump(mode="json")

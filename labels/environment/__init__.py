@@ -1,1 +1,1 @@
-"""What surrounds a command: settings, plug-ins of other packages, and where progress is reported."""
+"""The environment of a command: settings, plug-ins from other packages, and progress reports."""

@@ -1,14 +1,14 @@
-"""Plug-ins: formats and classifiers that other installed packages add through entry points.
+"""Find and load plug-ins: formats and classifiers that other installed packages add through entry points.
 
 A package adds a plug-in by naming an object in its metadata. This example adds a format called `brat`:
 
     [project.entry-points."communique.formats"]
     brat = "communique_brat:FORMAT"
 
-The module that defines a group, such as `labels.exchange.formats`, documents the type of its objects. In every group
-the object has an attribute `api`: the version of the group's interface that the plug-in was written for. A version
-newer than the supported version is refused. Importing this module reads nothing. Package metadata are read when names
-are listed or a name is not built in; a plug-in's code runs only when that plug-in is used.
+The module that defines a group, such as `labels.exchange.formats`, documents the type of its objects. Every object has
+an attribute `api`: the version of the group's interface for which the plug-in was written. Versions newer than the
+supported version are refused. Importing this module reads nothing. Package metadata are read only when names are listed
+or a name is not built in, and a plug-in's code runs only when that plug-in is used.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PluginGroup(Generic[T]):
 
     @contextmanager
     def blaming(self, name: str) -> Iterator[None]:
-        """Report an error in a plug-in's code as one line that names the plug-in's package.
+        """Report errors from a plug-in's code inside the block as one line that names the plug-in's package.
 
         Errors in built-in code, and any `CommuniqueError`, pass through unchanged.
 
@@ -80,7 +80,7 @@ class PluginGroup(Generic[T]):
         try:
             yield
         except CommuniqueError:
-            raise  # it says itself what is wrong with the input
+            raise  # its message already says what is wrong with the input
         except Exception as error:
             if name in self.builtins:
                 raise
@@ -105,7 +105,7 @@ class PluginGroup(Generic[T]):
             raise InputError(
                 f"{who} cannot be loaded ({_one_line(error)}). Update or uninstall that package."
             ) from error
-        # The version is checked first: an object for a newer interface may have another type.
+        # Check the version first, because an object for a newer interface may have another type.
         api = getattr(found, "api", None)
         if isinstance(api, int) and api > self.api:
             raise InputError(

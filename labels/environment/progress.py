@@ -1,4 +1,4 @@
-"""Progress of long-running work: library code reports progress to a sink, which the code that displays it sets once.
+"""Report the progress of long-running work to a sink, which the code that displays progress sets once.
 
 The sink is a context variable, so it is available at any call depth without being passed as an argument. asyncio tasks
 inherit the sink. Threads and other processes (Ray tasks, followers in distributed training) start without a sink: their
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Sink = Callable[[str, int, int], None]
-"""Called with (stage, done, total), e.g. ("Training", 120, 400)."""
+"""A function that is called with (stage, done, total), e.g. ("Training", 120, 400)."""
 
 _sink: ContextVar[Sink | None] = ContextVar("progress_sink", default=None)
 _outer_stages: ContextVar[tuple[str, ...]] = ContextVar("progress_stages", default=())

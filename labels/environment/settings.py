@@ -1,4 +1,4 @@
-"""The settings of a command, names and URLs of stores, and suggested next commands.
+"""Load the settings of a command, handle names and URLs of stores, and build suggested commands.
 
 Settings come from `communique.toml`, environment variables and command-line options; later sources take precedence. A
 store is the path of a SQLite file or the URL of a database. SQLAlchemy is imported only to parse URLs, so that loading
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "communique.toml"
 _STRINGS = ("store", "codebook")
 _SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
-"""URL parameters of Python's SQLite driver; with `uri`, all other parameters are passed to SQLite itself."""
+"""The URL parameters of Python's SQLite driver. With `uri`, all other parameters are passed to SQLite itself."""
 
 
 # -- settings
@@ -89,7 +89,7 @@ def _team(content: Any, path: Path) -> Team:
     team = Team(**content | {"experts": tuple(experts)})
     for name, most in (("overlap", 1), ("planted", 0.5)):
         value = getattr(team, name)
-        # `True` is an int to Python.
+        # In Python, `True` is an int.
         if isinstance(value, bool) or not (isinstance(value, int | float) and 0 <= value <= most):
             raise InputError(f"{path}: [team]: `{name}` must be a number from 0 to {most}, such as 0.2.")
     coders = team.coders_per_sentence
@@ -109,7 +109,7 @@ def _check_known(content: Mapping[str, Any], kind: type[Settings | Team], place:
 
 
 def store_url(store: str | Path) -> sa.URL:
-    """The database URL of a store, from a URL or the path of a SQLite file.
+    """Return the database URL of a store, from a URL or the path of a SQLite file.
 
     Raises:
         InputError: the URL is not valid, or has a parameter that the SQLite driver would ignore.
@@ -124,7 +124,7 @@ def store_url(store: str | Path) -> sa.URL:
 
 
 def store_name(store: str | Path) -> str:
-    """The name of a store in messages: the path of a SQLite file, or the database URL without passwords.
+    """Return the name of a store for messages: the path of a SQLite file, or the database URL without passwords.
 
     Raises:
         InputError: see `store_url`.
@@ -142,7 +142,7 @@ def is_other_store(store: str | Path) -> bool:
 
 
 def sqlite_file(url: sa.URL) -> Path | None:
-    """The path of the SQLite file; None for other databases, and for URLs with `uri`, which SQLite itself parses."""
+    """Return the path of a SQLite file; None for other databases and for URLs with `uri`, which SQLite parses."""
     if url.get_backend_name() != "sqlite" or "uri" in url.query:
         return None
     return Path(url.database or "")
@@ -185,7 +185,7 @@ def _check_parameters(url: sa.URL) -> None:
 
 
 def command(*words: str | Path, store: str | Path = "", codebook: str = "") -> str:
-    """A `communique` command with the given words, quoted for a shell.
+    """Build a `communique` command from words, quoted for a shell.
 
     `--store` and `--codebook` are added if their values differ from the settings.
 
@@ -202,5 +202,5 @@ def command(*words: str | Path, store: str | Path = "", codebook: str = "") -> s
 
 
 def relabel_command(annotator: str = "YOUR_NAME", *, store: str | Path = "", codebook: str = "") -> str:
-    """The command for relabelling the queued sentences."""
+    """Build the command that labels the queued sentences again."""
     return command("label", "--annotator", annotator, "--strategy", "relabel", store=store, codebook=codebook)

@@ -1,1 +1,1 @@
-"""Outputs: tables and texts that other programs read back unchanged, and folders that replace earlier outputs."""
+"""Write outputs: tables and texts that other programs read back unchanged, and folders that replace earlier outputs."""

@@ -1,4 +1,4 @@
-"""Apostrophes before the cells of a CSV file that a spreadsheet would execute.
+"""Add and remove apostrophes before the cells of a CSV file that a spreadsheet would execute.
 
 Excel, LibreOffice and Google Sheets execute cells that begin with `=` or a similar character (OWASP, "CSV Injection").
 In a file for spreadsheets, such cells get an apostrophe, and the column `APOSTROPHES` lists the changed columns of each
@@ -21,22 +21,22 @@ from labels.errors import DataError
 from labels.records import same_text
 
 APOSTROPHES = "communique:apostrophes"
-"""The last column of a file for spreadsheets: a JSON list of the columns that got an apostrophe; empty if none did."""
+"""The last column of a file for spreadsheets: a JSON list of the columns with an added apostrophe; empty if none."""
 
-# Some programs skip white space and invisible characters before they look for a formula. East Asian versions of Excel
-# also execute the full-width characters.
+# Some programs ignore white space and invisible characters before a formula. East Asian versions of Excel also execute
+# the full-width characters.
 _EXECUTED = re.compile(
     r"[\t\r\n]|[\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*[=+\-@＝＋－＠]"
 )
 
 
 def spreadsheet_header(columns: Sequence[str]) -> list[str]:
-    """The header of a file for spreadsheets."""
+    """Return the header of a file for spreadsheets."""
     return [*(f"'{name}" if name.startswith("'") or _EXECUTED.match(name) else name for name in columns), APOSTROPHES]
 
 
 def spreadsheet_cells(columns: Sequence[str], cells: Sequence[str], values: Sequence[Any]) -> list[str]:
-    """The cells of a row, with apostrophes where they are needed, and the cell of the column `APOSTROPHES`.
+    """Return the cells of a row, with apostrophes where they are needed, and the cell of the column `APOSTROPHES`.
 
     Args:
         values: the values of the cells. Only strings can be formulas; a number such as -0.5 stays a number.
@@ -50,7 +50,7 @@ def spreadsheet_cells(columns: Sequence[str], cells: Sequence[str], values: Sequ
 
 
 def without_apostrophes(row: dict[str, Any], place: str) -> dict[str, Any]:
-    """The row of a CSV file as it was before `spreadsheet_header` and `spreadsheet_cells`.
+    """Restore a row of a CSV file to its form before `spreadsheet_header` and `spreadsheet_cells`.
 
     Rows of other files are returned unchanged. A cell that lost its apostrophe in a spreadsheet is also unchanged.
 
@@ -74,8 +74,8 @@ _NUMBER = re.compile(r"\s*[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?\s*%?")
 class FoundApostrophes:
     """Decides whether the apostrophes in a table without the column `APOSTROPHES` were added for spreadsheets.
 
-    They were if no cell of the table begins like a formula without an apostrophe; numbers do not count. An apostrophe
-    stays if a later one may close the quotation that it opens.
+    This is the case if every cell that would be a formula begins with an apostrophe; numbers do not count. An
+    apostrophe stays if it may open a quotation that a later apostrophe closes.
     """
 
     def __init__(self, rows: Iterable[Iterable[str]]) -> None:
@@ -91,7 +91,7 @@ class FoundApostrophes:
         return bool(self.cells)
 
     def removed(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The row without its apostrophes."""
+        """Return the row without its added apostrophes."""
         return {name: cell[1:] if isinstance(cell, str) and _is_added(cell) else cell for name, cell in row.items()}
 
 
@@ -103,7 +103,7 @@ _PERHAPS_ADDED = re.compile(rb"(?:\A|[^\w ])'\W")
 
 
 def apostrophes_in(path: Path, delimiter: str, *, declared: bool) -> FoundApostrophes:
-    """The apostrophes that were added for spreadsheets to a CSV file that has lost the column `APOSTROPHES`.
+    """Find the apostrophes that were added for spreadsheets to a CSV file that has lost the column `APOSTROPHES`.
 
     Args:
         declared: whether the first line declares the separator.
@@ -121,12 +121,12 @@ def apostrophes_in(path: Path, delimiter: str, *, declared: bool) -> FoundApostr
         reader = csv.reader(lines, delimiter=delimiter)
         try:
             return FoundApostrophes([] if APOSTROPHES in next(reader, []) else reader)
-        except csv.Error:  # reported with its row
+        except csv.Error:  # the row is reported when it is read
             return FoundApostrophes([])
 
 
 def is_safe_form(cell: str, text: str) -> bool:
-    """Whether a cell is a text with the apostrophe that a file for spreadsheets puts before the text."""
+    """Return whether a cell is the text with the apostrophe that a file for spreadsheets puts before it."""
     return cell.startswith("'") and _EXECUTED.match(cell, 1) is not None and same_text(cell[1:], text)
 
 

@@ -1,4 +1,4 @@
-"""Write output files and folders completely or not at all: a draft is written next to the target, then moved there."""
+"""Write output files and folders completely or not at all: write a draft next to the target, then move it there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _LONGEST_NAME = 255
 """Longest file name, in bytes, on common file systems."""
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<ending>partial|old)", re.DOTALL)
-"""Names made by `_beside`."""
+"""A pattern for the names that `_beside` makes."""
 _LOCK = ".lock"
 
 
@@ -89,7 +89,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def check_folder(path: Path, *, overwrite: bool = False, repair: str = "Choose another folder.") -> None:
-    """Check that a new folder can be created at `path`; `repair` is the advice for a folder that is not empty.
+    """Check that a new folder can be created at `path`; `repair` is the advice if the folder is not empty.
 
     Raises:
         DataError: `path` is the working folder or contains it, is a file, or is a folder that is not empty while
@@ -149,13 +149,13 @@ def _lock_file(out: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder for cached embeddings and locks: COMMUNIQUE_CACHE if set, otherwise `~/.cache/communique`."""
+    """Return the folder for cached embeddings and locks: COMMUNIQUE_CACHE if set, otherwise `~/.cache/communique`."""
     named = os.environ.get("COMMUNIQUE_CACHE")
     return Path(named) if named else Path.home() / ".cache" / "communique"
 
 
 def take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
-    """Move a complete draft folder to `path`, next to it; `overwrite` replaces any folder there."""
+    """Move a complete draft folder to `path` in the same folder; `overwrite` replaces any folder there."""
     if not path.exists():
         draft.replace(path)
         return
@@ -167,7 +167,7 @@ def take_place(draft: Path, path: Path, *, overwrite: bool) -> None:
             f"{path}: another process has written to this folder in the meantime. The new folder is {aside}."
         )
     old = _beside(path, "old")
-    path.replace(old)  # moving is faster than deleting: `path` is missing only for an instant
+    path.replace(old)  # moving is faster than deleting, so `path` is missing only for an instant
     try:
         draft.replace(path)
     except OSError:
@@ -260,7 +260,7 @@ def _locked(draft: Path) -> Iterator[None]:
 
 
 def named_beside(path: Path, before: str, after: str) -> Path:
-    """A path in the same folder: the name with text before and after; a long name is cut and gets a hash."""
+    """Return a path in the same folder whose name has text before and after; a long name is cut and gets a hash."""
     whole = os.fsencode(path.name)
     room = _LONGEST_NAME - len(before) - len(after) - len(_LOCK)
     if len(whole) <= room:
@@ -271,12 +271,12 @@ def named_beside(path: Path, before: str, after: str) -> Path:
 
 
 def hidden_beside(path: Path, ending: str) -> Path:
-    """The hidden path `.NAME.ENDING` in the same folder, see `named_beside`."""
+    """Return the hidden path `.NAME.ENDING` in the same folder; see `named_beside`."""
     return named_beside(path, ".", f".{ending}")
 
 
 def _beside(path: Path, ending: str) -> Path:
-    """A hidden, unused name in the same folder, because a move within a file system is atomic."""
+    """Return a hidden, unused path in the same folder, because a move within a file system is atomic."""
     return hidden_beside(path, f"{uuid.uuid4().hex[:8]}.{ending}")
 
 
@@ -297,7 +297,7 @@ def _try_writing(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path, draft: Path | None = None) -> Iterator[None]:
-    """Convert file system errors into a DataError for `path`; if `draft` is given, only errors about the draft."""
+    """Convert errors of the file system to a DataError about `path`; with `draft`, only errors about the draft."""
     try:
         yield
     except DataError:
@@ -337,7 +337,7 @@ def _reason(path: Path, error: OSError) -> str:
 
 
 def _concerns(error: OSError, draft: Path) -> bool:
-    # The error for a full disk has no file name; only the draft is being written at that time.
+    # The error for a full disk has no file name, but only the draft is being written at that time.
     if error.errno in (*_NO_ROOM, errno.EROFS) or not os.path.lexists(draft):
         return True
     name = error.filename

@@ -1,4 +1,4 @@
-"""Output folders of commands: they replace only the output of an earlier command, never anything else."""
+"""Create the output folders of commands, which replace only the output of an earlier command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labels.errors import DataError
 from labels.output.drafts import check_folder, explained, whole_folder
 
 OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal", "texts.json")
-"""Files that identify an output folder: of a run or evaluation, an export, a learning curve, a sweep, or texts."""
+"""Files that identify the output folder of a run or evaluation, an export, a learning curve, a sweep, or texts."""
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def refuse_occupied(
     check_folder(path, overwrite=overwrite, repair=repair)
     if not path.is_dir() or not any(path.iterdir()):
         return
-    # A mistyped --out must not delete another folder of the user.
+    # A typing error in --out must not delete another folder of the user.
     if not any((path / mark).is_file() for mark in OUTPUT_MARKS):
         raise DataError(
             f"{path}: --overwrite replaces only the output of an earlier command, but this folder contains none of "

@@ -75,7 +75,7 @@ def csv_writer(
 
 
 def csv_header(columns: Sequence[str], path: Path, *, for_spreadsheet: bool = False) -> bytes:
-    """The first line of a CSV file, after the byte order mark of a file for spreadsheets. See `write_csv`."""
+    """Return the first line of a CSV file, with the byte order mark if it is for spreadsheets. See `write_csv`."""
     if APOSTROPHES in columns:
         raise DataError(f"{path}: the column name `{APOSTROPHES}` is reserved. Rename the column.")
     line = _line(spreadsheet_header(columns) if for_spreadsheet else columns, DataError.place(path))
@@ -85,7 +85,7 @@ def csv_header(columns: Sequence[str], path: Path, *, for_spreadsheet: bool = Fa
 def csv_lines(
     rows: Iterable[Row], columns: Sequence[str], path: Path, first: int = 1, *, for_spreadsheet: bool = False
 ) -> Iterator[bytes]:
-    """The lines of a CSV file after the header. See `write_csv`.
+    """Yield the lines of a CSV file after the header. See `write_csv`.
 
     Args:
         first: the number of the first row, for messages.
@@ -110,13 +110,13 @@ def csv_block(rows: Iterable[Sequence[Any]], columns: Sequence[str], path: Path,
 
 
 def write_csv_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write figures as `pandas.DataFrame.to_csv` does: the columns of all rows, values as text, empty cells for None.
+    """Write figures like `pandas.DataFrame.to_csv`: the columns of all rows, values as text, empty cells for None.
 
     Raises:
         DataError: as for `write_csv`.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    # Only NaN differs from itself.
+    # `value != value` is true only for NaN.
     write_csv(path, ({n: str(v) for n, v in row.items() if v is not None and v == v} for row in rows), columns)
 
 
@@ -126,7 +126,7 @@ def csv_cell(value: Any) -> str:
         return value
     if value is None:
         return ""
-    # `str` writes these numbers as JSON does, and much faster.
+    # `str` writes these numbers in the same way as JSON, but much faster.
     return str(value) if type(value) in (int, float) else json_text(value)
 
 
@@ -134,9 +134,9 @@ _UNICODE_LINE_ENDS = "\x85\u2028\u2029"
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON on one line; in ASCII if a text contains an unpaired surrogate, which UTF-8 cannot encode.
+    """Convert a value to JSON on one line; in ASCII if a text has an unpaired surrogate, which UTF-8 cannot encode.
 
-    Unicode's own line ends are escaped: `str.splitlines` and other programs would end the line there.
+    Unicode's own line ends are escaped, because `str.splitlines` and other programs would end the line there.
     """
     text = json.dumps(value, ensure_ascii=False)
     for end in _UNICODE_LINE_ENDS:
@@ -145,20 +145,20 @@ def json_text(value: Any) -> str:
 
 
 def json_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """The lines of a JSONL file."""
+    """Yield the lines of a JSONL file."""
     return (json_text(row) + "\n" for row in rows)
 
 
 class _Echo:
-    """The csv module writes to this object; `writerow` returns what `write` returns."""
+    """A file object for the csv module whose `write` returns the line, so that `writerow` returns it too."""
 
     def write(self, line: str) -> str:
         return line
 
 
 _AS_IT_IS = frozenset({str, int, float, type(None)})
-"""Types that the csv module writes as `csv_cell` does."""
-# With this line end, the csv module quotes carriage returns and line feeds. pandas would end a row at either character.
+"""Types that the csv module writes in the same way as `csv_cell`."""
+# With this line end, the csv module quotes carriage returns and line feeds, at which pandas would end a row.
 _LINE_END = "\r\n"
 _format_row = csv.writer(_Echo(), lineterminator=_LINE_END).writerow
 
@@ -176,7 +176,7 @@ def _line(cells: Sequence[str], place: str) -> bytes:
 
 
 def _encoded(text: str) -> bytes | None:
-    """The text in UTF-8; None if it contains an unpaired surrogate."""
+    """Encode a text in UTF-8; None if it contains an unpaired surrogate."""
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,8 @@
 """Write the texts of documents to a folder, for programs that use the offsets of sentences.
 
-The file `DOCUMENT_ID.txt` has the text of a document in UTF-8, with its own line ends: opened with `newline=""`, it
-gives `text[start:end]` for every sentence. The index lists the file, source, URL, title and date of each document.
+The file `DOCUMENT_ID.txt` has the text of a document in UTF-8, with its original line ends. If it is opened with
+`newline=""`, every sentence is `text[start:end]`. The index lists the file, source, URL, title and date of each
+document.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def write_text(folder: Path, identifier: str, document: Document) -> str:
     """Write a text to a new file; returns the line of the index, or an empty string if the file already has this text.
 
     Raises:
-        DataError: the file has another text under this id: two texts that differ only in line ends or in the Unicode
-            form of accents have the same id.
+        DataError: the file exists with another text. Texts that differ only in line ends or in the Unicode form of
+            accents have the same id.
     """
     file = folder / f"{identifier}.txt"
     try:

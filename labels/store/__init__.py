@@ -85,7 +85,7 @@ class Store:
     - `removals`: the list of documents, and documents that were withdrawn
     - `counts`: the progress and speed of annotators
     - `names`: renaming and merging annotators
-    - `contents`: all sentences to label, document by document
+    - `contents`: all sentences to label, read document by document
 
     Raises:
         InputError: the SQLite file is missing or empty and `create` is false; see also `settings.store_url`.
@@ -141,7 +141,7 @@ class Store:
         ids from an earlier release, are recognized.
 
         Args:
-            repeats: result of `documents.repeats`, whose ids are stored as further ids of the equal sentences.
+            repeats: the result of `documents.repeats`; its ids are stored as further ids of the equal sentences.
 
         Returns:
             The number of new events.
@@ -163,7 +163,7 @@ class Store:
 
 @contextmanager
 def filled_store(store: str | Path) -> Iterator[Store]:
-    """Open a store to fill it. If this creates a SQLite file and stores nothing in it, the file is deleted again.
+    """Open a store to fill it. A SQLite file that is created for this and stays empty is deleted again.
 
     Raises:
         StoreError: see `Store`.

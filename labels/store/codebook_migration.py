@@ -29,9 +29,7 @@ Outcome = Literal["unchanged", "changed", "undecided"]
 
 @dataclass(frozen=True)
 class StepEffect:
-    """The effect of one step alone: the annotations that it changes or leaves undecided, and how many annotators made
-    these annotations.
-    """
+    """The effect of one step alone: which annotations it changes or leaves undecided, and by how many annotators."""
 
     step: Step
     changed: int
@@ -49,7 +47,7 @@ class Moved:
 
     @property
     def outcome(self) -> Outcome:
-        """The effect of the change on the annotation."""
+        """How the change affects the annotation."""
         return _outcome(self.before.labels, self.after)
 
 
@@ -59,8 +57,8 @@ class MigrationPlan:
 
     - `effects`: the effect of each step alone
     - `moved`: every annotation that the change concerns
-    - `adopted`: number of annotations made under versions that are not in the store, if all labels of such a version
-      are in `old`; these annotations are read as if made under `old` once the plan is applied
+    - `adopted`: number of annotations made under versions that are not in the store; once the plan is applied, they are
+      read as if made under `old`. A version is adopted only if `old` allows all its label sets.
     - `relabel`: the sentences that have no gold under `new` because they are undecided
     - `examples`: pairs of a sentence's text and its changed or undecided annotation
     - `edges`: the changes to record
@@ -104,7 +102,7 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
     adopted = _adopted(decisions, versions, kept.edges, old)
     before = CodebookHistory(versions, (*kept.edges, *(Edge(unknown, old.hash) for unknown in sorted(adopted))))
     change = Edge(old.hash, new.hash, tuple(steps))
-    # Every annotation is read twice, without and with the change: the plan is the difference.
+    # Every annotation is read twice, without and with the change. The plan contains the differences.
     readers = VersionReader(old, before), VersionReader(new, CodebookHistory(versions, (*before.edges, change)))
     recorded = _is_recorded(change, before.edges, readers[0])
     moved = tuple(
@@ -146,7 +144,7 @@ def apply_migration(store: Store, plan: MigrationPlan, *, coders: int = 1) -> in
 def _adopted(
     decisions: Iterable[Annotation], versions: Mapping[str, Codebook], edges: Iterable[Edge], old: Codebook
 ) -> set[str]:
-    """Hashes of versions that are not in the store and whose annotations have only label sets that `old` allows.
+    """Return the hashes of versions that are not in the store and whose annotations only have label sets of `old`.
 
     Annotations under unknown versions are read as if made under the codebook in use. Under the new version, such a
     reading would invent decisions on labels that the annotators never saw.
@@ -168,7 +166,7 @@ def _allows(codebook: Codebook, labels: tuple[str, ...]) -> bool:
 
 
 def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> bool:
-    """Whether the change is recorded between these versions, or between versions that differ only in wording.
+    """Return whether the change is recorded between these versions, or between versions that differ only in wording.
 
     Raises:
         CodebookError: the change is recorded with other steps.
@@ -220,7 +218,7 @@ def _relabel(
     readers: tuple[VersionReader, VersionReader],
     steps: Sequence[Step],
 ) -> tuple[QueuedSentence, ...]:
-    """The sentences that the change leaves undecided, with the reason and their old gold.
+    """Return the sentences that the change leaves undecided, with the reason and their old gold.
 
     A sentence without old gold gets the labels of its last annotation instead.
     """
@@ -253,7 +251,7 @@ def _reason(open_now: Sequence[Moved], readers: tuple[VersionReader, VersionRead
         for step in steps
         if any(_outcome_of_step(step, one.before, old) == "undecided" for one in open_now)
     ]
-    # No single step: the new flags do not allow the set that the steps lead to.
+    # If no single step is the reason, the new flags do not allow the set that results from the steps.
     return "; ".join(undeciding) or f"version {new.version} of the codebook allows other sets of labels"
 
 
@@ -274,9 +272,9 @@ def _examples(store: Store, moved: Sequence[Moved]) -> tuple[tuple[str, Moved], 
 
 
 def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebook]:
-    """The codebook versions under which queued sentences are undecided, by NAME@HASH.
+    """Return the codebook versions under which queued sentences are undecided, by NAME@HASH.
 
-    Only the newest versions count: a recorded change leads to them, and no recorded change replaces them.
+    Only the newest versions count: those to which a recorded change leads, and which no recorded change replaces.
     """
     history = store.codebooks.history()
     known = history.versions
@@ -291,7 +289,7 @@ def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebo
 
 
 def _leaves_open(decisions: Iterable[Annotation], codebook: Codebook, history: CodebookHistory) -> bool:
-    """Whether the decisions leave a sentence undecided. Decisions under unrelated codebooks do not count."""
+    """Return whether the decisions leave a sentence undecided. Decisions under unrelated codebooks do not count."""
     reader = VersionReader(codebook, history)
     related = (decision for decision in decisions if reader.route(decision.codebook_hash) is not None)
     return bool(resolve(related, codebook, history).undecided)

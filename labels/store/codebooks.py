@@ -32,7 +32,7 @@ class Codebooks(Part):
             insert_codebooks(connection, [codebook])
 
     def all(self) -> dict[str, Codebook]:
-        """All versions in the store, by hash."""
+        """Return all versions in the store, by hash."""
         from labels.codebook.schema import parse_codebook
 
         table = tables.codebooks
@@ -40,7 +40,7 @@ class Codebooks(Part):
         return {row.hash: parse_codebook(row.content, f"codebook {row.hash} of {self._database.url}") for row in rows}
 
     def get(self, reference: str) -> Codebook:
-        """The version identified by NAME@VERSION, NAME@HASH or a hash.
+        """Return the version identified by NAME@VERSION, NAME@HASH or a hash.
 
         Raises:
             CodebookError: no version in the store matches, or several versions match; the message lists the choices.
@@ -52,7 +52,7 @@ class Codebooks(Part):
             for codebook_hash, book in kept.items()
             if (version == codebook_hash and name in ("", book.name)) or (name, version) == (book.name, book.version)
         ]
-        # Drafts of one version often differ only in wording; name and version do not distinguish them.
+        # Drafts of one version often differ only in wording, so name and version do not distinguish them.
         if len(found) > 1:
             listed = ", ".join(f"{name}@{book.hash}" for book in found)
             raise CodebookError(
@@ -76,12 +76,12 @@ class Codebooks(Part):
             return bool(insert_migrations(connection, [migration]))
 
     def migrations(self) -> list[CodebookMigration]:
-        """All recorded migrations, oldest first."""
+        """Return all recorded migrations, oldest first."""
         table = tables.codebook_migrations
         return [CodebookMigration(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at))]
 
     def history(self) -> CodebookHistory:
-        """All versions in the store, and the recorded changes between them."""
+        """Return all versions in the store and the recorded changes between them."""
         from labels.codebook.changes import step_from_json
         from labels.codebook.reading import CodebookHistory, Edge
 

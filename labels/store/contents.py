@@ -1,4 +1,4 @@
-"""All sentences to label, document by document: what bulk prediction reads from a store."""
+"""Read all sentences to label, document by document, for bulk prediction from a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Passage = tuple[str, Document, list[Sentence]]
 
 @dataclass(frozen=True)
 class Extent:
-    """The sentences to label that a store had at one time: their number, and the highest number of any sentence."""
+    """The sentences to label in a store at one time: how many there are, and the highest number of a sentence."""
 
     sentences: int
     last: int
@@ -28,7 +28,7 @@ class Contents(Part):
     """The part of the store that reads all sentences to label. Sentences of removed documents are not among them."""
 
     def extent(self, last: int | None = None) -> Extent:
-        """The present extent; `last` leaves out the sentences with higher numbers, which were added later."""
+        """Return the current extent; with `last`, ignore the sentences with higher numbers, which were added later."""
         table = tables.sentences
         if last is None:
             highest = sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))
@@ -37,12 +37,12 @@ class Contents(Part):
         return Extent(int(self._rows(count)[0][0]), last)
 
     def after(self, document_id: str, last: int, limit: int) -> list[Passage]:
-        """The next documents in the order of their ids, each with its sentences to label.
+        """Return the next documents in the order of their ids, each with its sentences to label.
 
-        A document without a stored text, from an import, has only the text of its sentences.
+        If a document was imported without its text, the text consists only of its sentences.
 
         Args:
-            document_id: the last document of the previous call; empty at first.
+            document_id: the id of the last document in the previous result; empty in the first call.
             last: the highest number of a sentence to read.
             limit: the maximum number of documents.
         """

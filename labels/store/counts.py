@@ -15,7 +15,7 @@ from labels.store.database import Part, count_rows, now
 
 @dataclass(frozen=True)
 class TextCounts:
-    """Numbers of texts in a store, without removed documents; `boilerplate` counts the sentences not to be labelled."""
+    """The numbers of texts in a store, without removed documents; `boilerplate` counts the sentences not to label."""
 
     documents: int
     sentences: int
@@ -64,7 +64,7 @@ class Counts(Part):
     """The part of the store with counts."""
 
     def texts(self) -> TextCounts:
-        """The numbers of documents and sentences."""
+        """Count the documents and the sentences."""
         documents, sentences = tables.documents, tables.sentences
         withdrawn = sa.select(tables.removals.c.document_id)
         gone = sentences.c.document_id.in_(withdrawn)
@@ -79,12 +79,12 @@ class Counts(Part):
             )
 
     def labellable(self) -> int:
-        """The number of sentences to label, decided or not."""
+        """Return the number of sentences to label, decided or not."""
         with self._database.reading() as connection:
             return count_rows(connection, tables.sentences, tables.sentences.c.boilerplate == "")
 
     def reviewed(self) -> tuple[int, int]:
-        """Numbers of sentences reviewed by at least one annotator, and by at least two annotators."""
+        """Return the numbers of sentences reviewed by at least one annotator and by at least two annotators."""
         decisions = tables.decisions
         readers = (
             sa.select(sa.func.count().label("n"))
@@ -97,8 +97,11 @@ class Counts(Part):
         return int(once), int(twice)
 
     def annotators(self, *, today: str) -> list[AnnotatorProgress]:
-        """The progress of each annotator, in descending order of reviewed sentences; `today` is the start of today, ISO
-        8601 in UTC."""
+        """Return the progress of each annotator, in descending order of reviewed sentences.
+
+        Args:
+            today: the start of today, ISO 8601 in UTC.
+        """
         events, decisions = tables.events, tables.decisions
         own = decisions.c.event == "annotate"
         reviewed = own & (events.c.state == "reviewed")
@@ -109,7 +112,7 @@ class Counts(Part):
                 _count_if(own & (events.c.state == "skipped")).label("skipped"),
                 _count_if(own & (events.c.state == "not_a_sentence")).label("not_a_sentence"),
                 _count_if(decisions.c.event == "adjudicate").label("adjudicated"),
-                # Compared as text: PostgreSQL has no equality of JSON values.
+                # Compare the values as text, because PostgreSQL cannot compare JSON values.
                 _count_if(reviewed & (sa.cast(events.c.labels, sa.Text) == "[]")).label("none"),
                 _count_if(events.c.note != "").label("noted"),
                 _count_if(events.c.created_at >= today).label("today"),
@@ -133,7 +136,7 @@ class Counts(Part):
             ]
 
     def label_sets(self) -> dict[tuple[str, ...], int]:
-        """Label set -> number of standing reviewed annotations with this set."""
+        """Count the standing reviewed annotations by label set."""
         events, decisions = tables.events, tables.decisions
         # PostgreSQL cannot group by JSON, so group by its text and take the value from one event per group.
         query = (
@@ -149,7 +152,7 @@ class Counts(Part):
         return dict(counts)
 
     def strategies(self) -> list[StrategyProgress]:
-        """The progress of each strategy, in descending order of drawn sentences."""
+        """Return the progress of each strategy, in descending order of drawn sentences."""
         draws, items, events, decisions = tables.draws, tables.draw_items, tables.events, tables.decisions
         drawn = (
             sa.select(draws.c.strategy, sa.func.count().label("n"))
@@ -177,7 +180,7 @@ class Counts(Part):
         ]
 
     def _measured(self, strategy: str) -> tuple[int, int, int]:
-        """Numbers of decisions by state from draws that only measure the annotator; these decisions do not stand."""
+        """Count the decisions by state from draws that only measure the annotator; these decisions do not stand."""
         events, draws = tables.events, tables.draws
         balance = sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1))
         last = (
@@ -193,7 +196,7 @@ class Counts(Part):
 
 
 def _median_seconds(connection: sa.Connection, annotator: str) -> float | None:
-    """The median time of the annotator's decisions: the middle of a sorted list, because SQLite has no median."""
+    """Return the median time of the annotator's decisions, from a sorted list, because SQLite has no median."""
     events = tables.events
     timed = (events.c.annotator == annotator, events.c.event == "annotate", events.c.seconds.is_not(None))
     total = count_rows(connection, events, *timed)

@@ -78,16 +78,16 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
 
 
 def _is_writable(file: Path) -> bool:
-    """Whether this process may write a SQLite file and create the files that SQLite keeps next to it."""
+    """Return whether this process may write a SQLite file and create the files that SQLite keeps next to it."""
     as_effective_user = os.access in os.supports_effective_ids
     return all(os.access(path, os.W_OK, effective_ids=as_effective_user) for path in (file, file.parent))
 
 
 def read_only_url(file: Path) -> sa.URL:
-    """The URL that opens a SQLite file for reading only, also on read-only file systems.
+    """Return the URL that opens a SQLite file for reading only, also on read-only file systems.
 
     Raises:
-        StoreError: the newest changes are in a separate file that SQLite cannot read there.
+        StoreError: the newest changes are in a separate file that SQLite cannot read on a read-only file system.
     """
     place, query = file.resolve().as_uri(), {"mode": "ro", "uri": "true"}
     try:
@@ -229,7 +229,7 @@ class Database:
             self._new_file.unlink(missing_ok=True)
 
     def _is_unused(self) -> bool:
-        """Whether the tables are empty and no other process has the SQLite file open."""
+        """Return whether the tables are empty and no other process has the SQLite file open."""
         with suppress(sa.exc.SQLAlchemyError, sqlite3.Error), self._engine.connect() as connection:
             if any(connection.execute(sa.select(table).limit(1)).first() for table in tables.metadata.sorted_tables):
                 return False
@@ -303,7 +303,7 @@ class Part:
         self._database = database
 
     def _rows(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[sa.Row[*tuple[Any, ...]]]:
-        """All rows of a query, read in a separate transaction."""
+        """Return all rows of a query, read in a separate transaction."""
         with self._database.reading() as connection:
             return connection.execute(query).all()
 
@@ -333,7 +333,7 @@ def count_rows(connection: sa.Connection, table: sa.Table, *conditions: sa.Colum
 def rows_among(
     connection: sa.Connection, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[Any]
 ) -> Iterator[sa.Row[*tuple[Any, ...]]]:
-    """The rows of `query` whose `column` is one of `values`. There may be any number of values, also with repeats."""
+    """Yield the rows of `query` whose `column` is one of `values`, of which there may be any number, also repeated."""
     for batch in batches(dict.fromkeys(values)):
         yield from connection.execute(query.where(column.in_(batch)))
 

@@ -109,22 +109,22 @@ class Documents(Part):
         return result
 
     def stored(self, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
-        """The sentences under the ids by which the store knows them; see `texts.identity.stored_sentences`."""
+        """Return the sentences under their ids in the store; see `texts.identity.stored_sentences`."""
         with self._database.reading() as connection:
             return stored_sentences(connection, pairs)
 
     def resolve(self, ids: Iterable[str]) -> dict[str, str]:
-        """Other id of a sentence -> id in the store, for the ids that are not in the store but refer to a sentence."""
+        """Map other ids of stored sentences to their ids in the store; ids that are in the store are left out."""
         with self._database.reading() as connection:
             return resolve_sentences(connection, ids)
 
     def repeats(self, sentences: Iterable[Sentence]) -> Repeats:
-        """The sentences that stand in another version of their document; see `labels.store.texts.other_versions`."""
+        """Find the sentences that occur in another version of their document; see `store.texts.other_versions`."""
         with self._database.reading() as connection:
             return find_repeats(connection, sentences)
 
     def withdrawn(self, documents: Iterable[Document]) -> list[Withdrawn]:
-        """Those of the documents that were removed from the store or purged."""
+        """Return the given documents that were removed from the store or purged."""
         table = tables.removals
         query = sa.select(table.c.document_id, table.c.created_at, table.c.purged)
         with self._database.reading() as connection:
@@ -132,7 +132,7 @@ class Documents(Part):
             return [Withdrawn(*row) for row in rows_among(connection, query, table.c.document_id, stored.values())]
 
     def first_versions(self) -> dict[str, str]:
-        """Document id -> id of the first version, for other versions of documents."""
+        """Map the ids of later versions of documents to the id of the first version."""
         table = tables.documents
         query = sa.select(table.c.id, table.c.version_of).where(table.c.version_of != "")
         return {row[0]: row[1] for row in (*self._rows(link_query()), *self._rows(query))}
@@ -143,7 +143,7 @@ class Documents(Part):
         Documents that are not in the store, or were removed, are ignored.
 
         Args:
-            cut: function that splits a document; applied to the text in the store, to which the offsets refer.
+            cut: a function that splits a document. It is applied to the text in the store, to which the offsets refer.
         """
         with self._database.reading() as connection:
             ids = family(connection, recognise(connection, documents).values())
@@ -153,7 +153,7 @@ class Documents(Part):
             return resplit(connection, sentences)
 
     def sentences(self, ids: Iterable[str] | None = None, *, document_id: str | None = None) -> list[Sentence]:
-        """Sentences by document and position, boilerplate included.
+        """Return sentences by document and position, boilerplate included.
 
         Args:
             ids: return only the sentences with these ids.
@@ -171,13 +171,13 @@ class Documents(Part):
         return sorted(found, key=lambda sentence: (sentence.document_id, sentence.start))
 
     def by_first_version(self, ids: Iterable[str]) -> dict[str, Sentence]:
-        """Sentence id -> sentence, for figures over documents: all versions of an article are its first version."""
+        """Map ids to sentences, with the first version of an article as their document, for figures by document."""
         first = self.first_versions()
         found = self.sentences(ids)
         return {one.id: replace(one, document_id=first.get(one.document_id, one.document_id)) for one in found}
 
     def ids_of_numbers(self, numbers: Sequence[int]) -> list[str]:
-        """Sentence ids in the order of `numbers`."""
+        """Return the ids of the sentences with these numbers, in the order of `numbers`."""
         table = tables.sentences
         query = sa.select(table.c.number, table.c.id)
         with self._database.reading() as connection:
@@ -185,7 +185,7 @@ class Documents(Part):
         return [found[number] for number in numbers]
 
     def with_passages(self, sentences: Iterable[Sentence]) -> list[Sentence]:
-        """The sentences whose documents are in the store, with the text of their span."""
+        """Return the sentences whose documents are in the store, with the text of their span in the document."""
         by_document: dict[str, list[Sentence]] = {}
         for sentence in sentences:
             by_document.setdefault(sentence.document_id, []).append(sentence)
@@ -201,7 +201,7 @@ class Documents(Part):
         ]
 
     def context(self, sentence: Sentence, reach: int = 2) -> Context:
-        """The context of a sentence: up to `reach` sentences on each side, and the document's title and date."""
+        """Return the context of a sentence: up to `reach` sentences on each side, and the document's title and date."""
         table, documents = tables.sentences, tables.documents
         near = _sentence_query().where(table.c.document_id == sentence.document_id).limit(_CANDIDATES * reach)
         before = near.where(table.c.end <= sentence.start).order_by(table.c.start.desc())
@@ -218,7 +218,7 @@ class Documents(Part):
         return Context(tuple(earlier[max(0, len(earlier) - reach) :]), tuple(later[:reach]), title, date)
 
     def paragraph_breaks(self, sentences: Sequence[Sentence]) -> list[bool]:
-        """For every sentence except the first, whether a line break precedes it in the document's text.
+        """Return for every sentence except the first whether a line break precedes it in the document's text.
 
         Args:
             sentences: consecutive sentences of one document.
@@ -235,7 +235,7 @@ class Documents(Part):
         return [bool(re.search(r"[\r\n]", text[left:right])) for left, right in gaps]
 
     def with_texts(self, ids: Iterable[str]) -> Iterator[tuple[str, Document]]:
-        """Yield the id and the content of each of these documents that the store has, in no particular order."""
+        """Yield the id and the content of each document among `ids` that the store has, in no particular order."""
         table = tables.documents
         names = ("source", "text", "url", "title", "date", "language", "synthetic")
         query = sa.select(table.c.id, *(table.c[name] for name in names))
@@ -244,7 +244,7 @@ class Documents(Part):
                 yield identifier, Document(*values)
 
     def dates(self) -> dict[str, str]:
-        """Document id -> date, for documents that have a date."""
+        """Map document ids to dates, for documents with a date."""
         table = tables.documents
         return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
 
@@ -272,6 +272,6 @@ def _sentence_query() -> sa.Select[Any]:
 
 
 def _in_sequence(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """The sentences by position, each passage once; replaced sentences only where no other has their passage."""
+    """Sort sentences by position, each passage once; a replaced sentence is kept if no other covers its passage."""
     replaced = [one for one in sentences if one.boilerplate == REPLACED_SPAN]
     return fill_gaps([one for one in sentences if one.boilerplate != REPLACED_SPAN], replaced)

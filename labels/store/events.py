@@ -33,7 +33,7 @@ class Events(Part):
         A decision removes the annotator's reservation of the sentence and their draft.
 
         Args:
-            only_if: function that receives all earlier events on the same sentences and returns whether to append. No
+            only_if: a function that receives all earlier events on the same sentences and returns whether to append. No
                 other process can write between this check and the insertion. The function must not use the store.
 
         Returns:
@@ -46,7 +46,7 @@ class Events(Part):
             return insert_events(connection, events)
 
     def all(self, *, annotator: str | None = None, sentence_ids: Iterable[str] | None = None) -> list[Annotation]:
-        """Events in the order in which they were appended, without events on documents that were removed.
+        """Return events in the order in which they were appended, without events on documents that were removed.
 
         Args:
             annotator: return only the events of this annotator.
@@ -61,7 +61,7 @@ class Events(Part):
             return _events_on(connection, sentence_ids, query)
 
     def of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
-        """The annotator's events from the given draws, in the order in which they were appended."""
+        """Return the annotator's events from the given draws, in the order in which they were appended."""
         items, events = tables.draw_items, tables.events
         query = (
             _event_query()
@@ -84,14 +84,14 @@ class Events(Part):
         return self._column(sa.select(column).distinct().order_by(column))
 
     def known(self, event_ids: Iterable[str]) -> dict[str, str]:
-        """Event id -> sentence id, for the events among `event_ids` that are in the store."""
+        """Map the ids among `event_ids` that are in the store to the ids of their sentences."""
         table = tables.events
         query = sa.select(table.c.event_id, table.c.sentence_id)
         with self._database.reading() as connection:
             return {row.event_id: row.sentence_id for row in rows_among(connection, query, table.c.event_id, event_ids)}
 
     def shared_sentences(self) -> list[str]:
-        """Ids of the sentences on which at least two annotators have decided, without skips."""
+        """Return the ids of the sentences on which at least two annotators have decided, without skips."""
         table = tables.decisions
         query = (
             sa.select(table.c.sentence_id)
@@ -157,7 +157,7 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
 
 
 def _erased(connection: sa.Connection, sentence_ids: Iterable[str]) -> set[str]:
-    """The sentences whose document was purged: nobody may quote their texts any more, not even from an open screen."""
+    """Find the sentences of purged documents, whose texts nobody may quote any more, not even from an open screen."""
     sentences, removals = tables.sentences, tables.removals
     purged = sentences.c.document_id.in_(sa.select(removals.c.document_id).where(removals.c.purged))
     query = sa.select(sentences.c.id).where(purged)
@@ -227,7 +227,7 @@ def _release(connection: sa.Connection, decided: Sequence[Annotation]) -> None:
 
 
 def fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
-    """Rewrite `decisions` for some sentences from all of their events, folded by `labels.gold`.
+    """Rewrite the rows of `decisions` for some sentences by folding all of their events with `labels.gold`.
 
     Sentences of removed documents have no decisions. An undo can restore any earlier event, so the last event alone
     does not determine the standing decision.
@@ -259,7 +259,7 @@ def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
 
 
 def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
-    """A query for some columns of events (default: all), with the strategy and probability of their draws."""
+    """Build a query for columns of events (default: all), with the strategy and probability of their draws."""
     events, draws, items = tables.events, tables.draws, tables.draw_items
     return (
         sa.select(*(columns or events.c), draws.c.strategy, items.c.inclusion_probability)

@@ -1,4 +1,4 @@
-"""Articles -> store: read files, split documents into sentences, store both, and count what was added or left out."""
+"""Read articles from files, split them into sentences, store both, and count what was added or left out."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
     from labels.store import Store
 
 _DOCUMENTS_PER_TRANSACTION = 200
-"""One transaction per document would be slow; a single transaction would block annotators who want to write."""
+"""With one transaction per document, ingestion would be slow; a single one would block annotators for too long."""
 
 
 @dataclass
 class IngestReport:
     """The result of `ingest`.
 
-    `boilerplate` counts the sentences of new documents that must not be labelled, by reason; `rejected` has a message
-    for every file or document that was left out; `notes` are remarks on how tables were read, and on outputs of
-    communique that were skipped; `versions` has the new documents that are later versions of others; `resplit` counts
-    the changes in documents that were split again; `documents_removed` counts documents that are in the store as
-    removed; `purged` counts documents that were not added because they were purged, and `purged_versions` documents
-    that were not added because another version was purged, both by the day of the purge.
+    - `boilerplate`: number of sentences in new documents that must not be labelled, by reason
+    - `rejected`: one message for every file or document that was left out
+    - `notes`: remarks on how tables were read, and on outputs of communique that were skipped
+    - `versions`: the new documents that are later versions of others
+    - `resplit`: the changes in documents that were split again
+    - `documents_removed`: number of documents that the store has as removed documents
+    - `purged`: number of documents that were not added because they were purged, by the day of the purge
+    - `purged_versions`: the same for documents of which another version was purged
     """
 
     documents_read: int = 0
@@ -48,7 +50,7 @@ class IngestReport:
 
     @property
     def documents_present(self) -> int:
-        """The number of documents that were already in the store, or that occur again in the files."""
+        """The number of documents that were already in the store or occurred earlier in the files."""
         return self.documents_read - self.documents_added - self.purged.total() - self.purged_versions.total()
 
 

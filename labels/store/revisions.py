@@ -199,7 +199,7 @@ def _documents(connection: sa.Connection) -> Iterator[Sequence[Any]]:
 
 
 def _new_ids(row: Any, text: str) -> Iterator[str]:
-    """The ids that the document can have today with this text, the most probable first."""
+    """Yield the ids that the document can have today with this text, the most probable first."""
     source, url, date = (_plain(value) for value in (row.source, row.url, row.date))
     source, url, date = source.strip(), _plain_url(url.strip()), date.strip()
     if source.endswith((*_FILES, *_TABLES)) or source.startswith(_TOOLS):
@@ -214,7 +214,7 @@ def _id_of(text: str, **origin: str) -> str:
 
 
 def _keys(row: Any) -> Iterator[str]:
-    """The keys by which a later version of the document is found; see `labels.store.texts.versions`."""
+    """Yield the keys by which a later version of the document is found; see `labels.store.texts.versions`."""
     source, url, title, date = (_plain(value).strip() for value in (row.source, row.url, row.title, row.date))
     if url:
         yield "url:" + _digest(_plain_url(url))
@@ -312,7 +312,7 @@ REVISIONS = {
     "0010": _to_0010,
     "0011": _to_0011,
 }
-"""Functions that upgrade to each revision from the previous one. The tables of 0001, the first, are in the tests."""
+"""One function per revision, which upgrades from the previous revision. The tests have the tables of revision 0001."""
 
 
 def upgrade(connection: sa.Connection, version: str) -> None:

@@ -32,19 +32,19 @@ class Scores(Part):
     """The part of the store with model scores, by model id."""
 
     def add_model(self, model: ScoringModel) -> None:
-        """Store a model's description, which its scores refer to. A model that is already stored does not change."""
+        """Store the description of a model. A model that is already stored does not change."""
         with self._database.writing() as connection:
             insert_new(connection, tables.models, [asdict(model)])
 
     def models(self) -> list[ScoringModel]:
-        """The models in the store, latest first."""
+        """Return the models in the store, latest first."""
         table = tables.models
         return [
             ScoringModel(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at.desc()))
         ]
 
     def unscored(self, model_id: str, limit: int = 2048, *, embeddings: bool = False) -> list[Scorable]:
-        """Up to `limit` sentences without a score (or embedding) from this model, boilerplate excluded."""
+        """Return up to `limit` sentences without a score (or embedding) from this model, boilerplate excluded."""
         sentences, table = tables.sentences, tables.embeddings if embeddings else tables.scores
         scored = sa.exists().where(table.c.model_id == model_id, table.c.sentence_number == sentences.c.number)
         last = sa.select(sa.func.coalesce(sa.func.max(table.c.sentence_number), 0)).where(table.c.model_id == model_id)
@@ -58,9 +58,9 @@ class Scores(Part):
         return [Scorable(*row) for row in rows]
 
     def count_unscored(self, model_id: str) -> int:
-        """The number of sentences without a score from this model, boilerplate excluded."""
+        """Return the number of sentences without a score from this model, boilerplate excluded."""
         with self._database.reading() as connection:
-            # Totals are enough, without looking up each sentence: boilerplate is never scored.
+            # Totals are enough, because boilerplate is never scored. There is no need to look up each sentence.
             labellable = count_rows(connection, tables.sentences, tables.sentences.c.boilerplate == "")
             return labellable - count_rows(connection, tables.scores, tables.scores.c.model_id == model_id)
 
@@ -91,7 +91,7 @@ class Scores(Part):
             return insert_new(connection, tables.embeddings, rows)
 
     def probabilities(self, model_id: str, sentence_id: str) -> tuple[float, ...] | None:
-        """The probabilities of a sentence in the order of the model's labels; None if the sentence has no score."""
+        """Return the probabilities of a sentence in the order of the model's labels; None if it has no score."""
         scores, sentences = tables.scores, tables.sentences
         query = (
             sa.select(scores.c.probabilities)
@@ -102,7 +102,7 @@ class Scores(Part):
         return struct.unpack(f"<{len(found[0]) // 4}f", found[0]) if found else None
 
     def embeddings(self, model_id: str, ids: Iterable[str]) -> dict[str, bytes]:
-        """Sentence id -> the model's embedding. Sentences without an embedding are left out."""
+        """Return the model's embeddings by sentence id. Sentences without an embedding are left out."""
         table, sentences = tables.embeddings, tables.sentences
         query = (
             sa.select(sentences.c.id, table.c.vector)
@@ -113,7 +113,7 @@ class Scores(Part):
             return {row.id: row.vector for row in rows_among(connection, query, sentences.c.id, ids)}
 
     def numbers_by_top(self, model_id: str, low: float, high: float) -> list[int]:
-        """Numbers of the sentences whose largest probability is in [low, high), or in [low, 1] if `high` is 1."""
+        """Return the numbers of the sentences whose largest probability is in [low, high); [low, 1] if `high` is 1."""
         table = tables.scores
         query = sa.select(table.c.sentence_number).where(table.c.model_id == model_id, table.c.top >= low)
         if high < 1:

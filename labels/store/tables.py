@@ -56,7 +56,7 @@ documents = Table(
     *keys(id=_ID),
     *filled(source=Text, url=Text, title=Text, date=String(DATE_LENGTH), language=String(LANGUAGE_LENGTH)),
     *filled(text=Text, synthetic=Boolean),
-    # The earlier version of an article that was edited; empty if there is none.
+    # The id of the earlier version if the article was edited; otherwise empty.
     Column("version_of", _ID, nullable=False, server_default=""),
     Index("documents_by_version", "version_of"),
 )
@@ -134,7 +134,7 @@ draws = Table(
     *filled(strategy=String(80), annotator=_NAME, frame_hash=_ID, model_id=_ID, created_at=_MOMENT),
     *optional(frame_size=Integer, seed=Integer),
     Column("query", Text, nullable=False, server_default=""),
-    # Set when the annotator's open draws were ended; their sentences without a decision are free again.
+    # Set when the annotator's open draws are ended; sentences without a decision are then free again.
     Column("released_at", _MOMENT),
 )
 
@@ -147,14 +147,14 @@ draw_items = Table(
     Index("draw_items_by_sentence", "sentence_id"),
 )
 
-# An entry waits until a decision from a "relabel" draw, later than the event `after_seq`, stands on its sentence.
+# An entry waits until a decision from a "relabel" draw that is later than event `after_seq` stands on its sentence.
 relabelling = Table(
     "relabelling",
     metadata,
     *keys(seq=Integer),
     Column("sentence_id", _ID, nullable=False, index=True),
     *filled(source=String(40), reason=Text, previous=_Tuple, after_seq=Integer, created_at=_MOMENT),
-    # The number of annotators from whose draws such decisions must stand.
+    # The number of annotators who must have made such a decision.
     Column("coders", Integer, nullable=False, server_default="1"),
 )
 
@@ -231,7 +231,7 @@ def _on_sqlite(element: SearchForm, compiler: SQLCompiler, **options: Any) -> st
 
 @compiles(SearchForm, "postgresql")
 def _on_postgresql(element: SearchForm, compiler: SQLCompiler, **options: Any) -> str:
-    """PostgreSQL has no Python functions, but has `normalize` since version 13."""
+    """Compile to `normalize` and `translate`, because PostgreSQL cannot call Python functions."""
     (text,) = element.clauses
     joined = sa.func.regexp_replace(text, f"\u00ad{LINE_END}", "", "g")
     compounds = "|".join((*COMPOUND_PARTS, *map(str.capitalize, COMPOUND_PARTS)))
@@ -245,5 +245,5 @@ def _on_postgresql(element: SearchForm, compiler: SQLCompiler, **options: Any) -
 
 
 def _translated(text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-    # `translate` deletes the characters that have no counterpart: those at the end.
+    # `translate` deletes the characters without a counterpart, which are at the end.
     return sa.func.translate(text, "".join(REPLACED) + IGNORED, "".join(REPLACED.values()))

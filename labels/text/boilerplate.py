@@ -1,4 +1,4 @@
-"""Recognize boilerplate of scraped pages by its words, which are listed in `boilerplate.toml`.
+"""Recognize the boilerplate of scraped pages by its words, which `boilerplate.toml` lists.
 
 A line is boilerplate because of its words, never because of its website.
 """
@@ -30,7 +30,7 @@ _SENTENCE_MARK = re.compile(r"[.?!]")
 
 
 def boilerplate_reason(line: str) -> str:
-    """The reason why `line` (a line of a page, with marks trimmed) is boilerplate; "" if it is text.
+    """Return the reason why `line` (a line of a page, with marks trimmed) is boilerplate; "" if it is text.
 
     The reasons are "navigation" and the keys of `[patterns]` in `boilerplate.toml`. A "mark" is a line without letters.
     """
@@ -42,7 +42,7 @@ def boilerplate_reason(line: str) -> str:
 
 
 class _Rule(NamedTuple):
-    """The joined patterns of one reason; `slow` has the words that a line must contain, and the slow patterns."""
+    """The joined patterns of one reason. The `slow` pattern is only tried if a line contains one of its words."""
 
     reason: str
     quick: re.Pattern[str]
@@ -61,7 +61,7 @@ def _first_reason(line: str, rules: Sequence[_Rule]) -> str:
 
 @cache
 def _rules() -> list[_Rule]:
-    """The content of `boilerplate.toml`; compiled on first use, because compiling is slow."""
+    """Return the rules of `boilerplate.toml`, which are compiled on first use because compiling is slow."""
     content = tomllib.loads(Path(__file__).with_name("boilerplate.toml").read_text(encoding="utf-8"))
     words = {name: text if isinstance(text, str) else "|".join(text) for name, text in content["words"].items()}
     slow = {
@@ -82,7 +82,7 @@ def _glued_rules() -> _Rule:
 
 
 def _joined(lines: str, words: Mapping[str, str]) -> re.Pattern[str]:
-    """One pattern that matches what any of the patterns in `lines` matches: one long pattern takes far less time."""
+    """Join the patterns in `lines`, one per line, because matching one long pattern is much faster."""
     while named := re.search(r"<(\w+)>", lines):  # word lists may refer to other word lists
         lines = lines.replace(named.group(), words[named.group(1)])
     return re.compile("|".join(f"(?:{pattern})" for pattern in lines.splitlines()), re.IGNORECASE)
@@ -97,7 +97,7 @@ def _is_bar(line: str) -> bool:
 
 
 def glued_reason(sentence: str, *, is_line: bool = False) -> str:
-    """The reason for a boilerplate sentence that a scraper appended to a paragraph; "" if it must be labelled.
+    """Return the reason if a scraper appended this boilerplate sentence to a paragraph; "" if it must be labelled.
 
     Args:
         is_line: whether the sentence is a whole line for which `boilerplate_reason` found no reason.

@@ -1,4 +1,4 @@
-"""Read one label cell: the values in the cell, or the fact that nobody decided.
+"""Read one label cell, which contains label values or shows that nobody decided.
 
 A cell is a value from any source: CSV text, JSON, Parquet, a record of another tool, a column of a notebook.
 `labels.text.labelled.label_reading` decides what only a whole file can show: whether `aid, truce` is one label.
@@ -26,7 +26,7 @@ SEPARATOR = "|"
 """Separates several labels in one cell of a table."""
 
 Known = Callable[[str], bool]
-"""Function that returns whether a text is a single value in a codebook or a file."""
+"""A function that returns whether a text is a single value in a codebook or a file."""
 
 _QUOTES = "\"'"
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -52,7 +52,7 @@ class Cell:
 
 
 def cell_values(value: Any, place: str) -> tuple[str, ...] | None:
-    """The label values in a cell, without repeats and in order; None if nobody decided. See `parse_cell`.
+    """Return the label values in a cell, without repeats and in order; None if nobody decided. See `parse_cell`.
 
     Raises:
         DataError: the cell contains something other than labels; the message starts with `place`.
@@ -89,7 +89,7 @@ def parse_cell(value: Any, place: str, is_known: Known = lambda _: False) -> Cel
 
 
 def merge_key(value: str) -> str:
-    """A key that is equal for values that differ only in typography, or as `1` and `1.0` do.
+    """Return a key that is equal for values that differ only in typography or number format, such as `1` and `1.0`.
 
     Typography means case, white space, invisible characters, quotation marks around the value, and the forms of
     quotation marks, dashes and letters.
@@ -103,7 +103,7 @@ def merge_key(value: str) -> str:
 
 
 def split_parts(value: str, is_known: Known) -> tuple[str, ...]:
-    """The parts of a value such as `aid, truce`, `aid;truce` or `[aid]` if each part is known; otherwise the value."""
+    """Split a value such as `aid, truce`, `aid;truce` or `[aid]` if each part is known; otherwise return it whole."""
     inner = value[1:-1] if value[:1] in "[{" and value[-1:] == _BRACKETS.get(value[:1]) else value
     parts = [clean(part) for part in _OTHER_SEPARATORS.split(without_edges(inner))]
     separated = parts != [value]
@@ -111,20 +111,20 @@ def split_parts(value: str, is_known: Known) -> tuple[str, ...]:
 
 
 def without_edges(value: str) -> str:
-    """The value without separators at its ends, which some forms write after each label: `aid;`."""
+    """Remove separators at the ends of a value, because some forms write one after each label: `aid;`."""
     return clean(value.strip(",; \n"))
 
 
 def has_separator(value: str) -> bool:
-    """Whether a value contains a character that separates labels in some tables: `,`, `;`, `#` or a line break."""
+    """Return whether a value contains a character that separates labels in some tables, such as `,` or a line break."""
     return _OTHER_SEPARATORS.search(value) is not None or value[:1] in "[{"
 
 
 class LabelNames:
-    """Finds the labels of a codebook that are meant by values in cells and records.
+    """Finds the labels of a codebook to which the values in cells and records refer.
 
-    A value means the label whose name or title it is. Otherwise, it means the only label whose name or title differs
-    from it only as described for `merge_key`.
+    A value refers to the label with this name or title. If there is none, it refers to the label whose name or title
+    has the same `merge_key`, if there is only one such label.
     """
 
     def __init__(self, codebook: Codebook) -> None:
@@ -135,19 +135,19 @@ class LabelNames:
         self._by_key = {key: next(iter(names)) for key, names in found.items() if len(names) == 1}
 
     def find(self, value: str) -> str | None:
-        """The name of the label that a value means; None if the codebook has no such label."""
+        """Return the name of the label to which a value refers; None if the codebook has no such label."""
         return self._exact.get(value) or self._by_key.get(merge_key(value))
 
     def has(self, value: str) -> bool:
-        """Whether a value is exactly the name or the title of a label."""
+        """Return whether a value is exactly the name or the title of a label."""
         return value in self._exact
 
     def knows(self, value: str) -> bool:
-        """Whether a value means a label of the codebook."""
+        """Return whether a value refers to a label of the codebook."""
         return self.find(value) is not None
 
     def read(self, value: Any, place: str) -> tuple[str, ...] | None:
-        """The labels in a cell or record, by name; None if nobody decided. Unknown values are returned unchanged.
+        """Return the label names in a cell or record; None if nobody decided. Unknown values are returned unchanged.
 
         Raises:
             DataError: see `parse_cell`; or the cell contains `none` and labels.
@@ -165,7 +165,7 @@ class LabelNames:
 
 
 def without_none(labels: Iterable[str], place: str) -> tuple[str, ...]:
-    """The labels without repeats; the value `none` alone is the empty set.
+    """Return the labels without repeats; `none` alone stands for the empty set.
 
     Raises:
         DataError: the cell contains `none` beside labels.
@@ -180,7 +180,7 @@ def without_none(labels: Iterable[str], place: str) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """The Python value of a numpy scalar or array."""
+    """Convert a numpy scalar or array to a Python value."""
     return value.tolist() if type(value).__module__ == "numpy" else value
 
 
@@ -199,7 +199,7 @@ def _parse_text(text: str, place: str, is_known: Known) -> Cell | None:
 
 
 def _parts(text: str, is_known: Known) -> list[str]:
-    """The values in a text, separated by `|`, without missing values; a known text is one value."""
+    """Return the values in a text, separated by `|`, without missing values; a known text is one value."""
     pieces = [clean(text)] if is_known(clean(text)) else map(clean, text.split(SEPARATOR))
     return [piece for piece in pieces if is_known(piece) or not is_no_value(piece)]
 
@@ -218,7 +218,7 @@ def _parse_items(items: Iterable[Any], place: str, is_known: Known) -> Cell | No
     listed = list(map(_plain, items))
     _refuse_indicators(listed, place)
     values = [value for item in listed for value in _item_values(item, place, is_known)]
-    # A list of nothing but missing values is not an empty list: nobody wrote that no label applies.
+    # A list that contains only missing values is not an empty list: nobody wrote that no label applies.
     return None if listed and not values else Cell(tuple(dict.fromkeys(values)), is_list=True)
 
 
@@ -245,7 +245,7 @@ def _no_labels(value: Any, place: str) -> DataError:
 
 
 def _refuse_indicators(items: list[Any], place: str) -> None:
-    """Refuse a row such as [0, 1, 1], which has a 0 or 1 for each label: its numbers are not the names of labels."""
+    """Refuse a list such as [0, 1, 1], which has a 0 or 1 for each label instead of label names."""
     if len(items) > len(set(map(str, items))) and all(type(item) is int and item in (0, 1) for item in items):
         raise DataError(
             f"{place}: the list {items!r:.80} looks like one 0 or 1 per label. Write the names of the labels instead."
@@ -261,7 +261,7 @@ def _refuse_surrogates(text: str, place: str) -> None:
 
 
 def _from_text(text: str) -> Any:
-    """The list, object or string that a text contains as JSON or Python code; None if it is plain text."""
+    """Return the list, object or string that a text contains as JSON or Python code; None if it is plain text."""
     if text[:1] in ("[", "{", '"'):
         try:
             return json.loads(text)
@@ -283,7 +283,7 @@ def _python_choices(text: str) -> dict[str, Any] | None:
 
 
 def _python_items(text: str) -> list[Any] | None:
-    """The items of a flat Python list, tuple or set, or of an array as numpy prints it; None if the text is neither.
+    """Return the items of a flat Python list, tuple or set, or of an array as numpy prints it; None for other text.
 
     Python's own parser would join the adjacent strings in numpy's `['aid' 'truce']` into one string.
     """

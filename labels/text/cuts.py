@@ -1,4 +1,4 @@
-"""Cut one paragraph into sentences: the library sentencex, and repairs of its cuts.
+"""Cut one paragraph into sentences with the library sentencex, and correct its cuts.
 
 sentencex keeps a quotation in one piece and knows few abbreviations of diplomatic texts. This module also cuts inside
 quotations, in all languages, and applies the rules of `abbreviations.toml` to English. Every rule reads a few words
@@ -21,12 +21,12 @@ _ODD_SPACE = re.compile(r"[^\S\n ]")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 # Quotation marks. An apostrophe between letters is not a mark.
 _QUOTE = re.compile(r"[“”„‟«»\"]|(?<!\w)['‘‚]|['’](?!\w)")
-_ANY_QUOTE = re.compile(r"[“”„‟«»\"'‘’‚]")  # far faster to search for
+_ANY_QUOTE = re.compile(r"[“”„‟«»\"'‘’‚]")  # much faster to search for than `_QUOTE`
 _POSSESSIVE = re.compile(r"['’](?<=s['’])(?=\s[a-z])")
 """An apostrophe that looks like a closing mark, as in "the workers’ call"."""
 _QUOTE_MIN_WORDS = 4
 _EXCLAMATION_MIN_WORDS = 6
-"""Shorter quotations stay whole: they are titles and exclamations, such as “Oh! What a Lovely War”."""
+"""Shorter quotations stay whole, because they are titles or exclamations, such as “Oh! What a Lovely War”."""
 _OPENING, _CLOSING = "\"'“‘„‚«‹([", "\"'”’»›)]"
 _STRAIGHT = ('"', "'", "”", "’", "»")
 _WINDOW = 4000
@@ -35,7 +35,7 @@ _REACH = 40
 """The number of characters that the rules read before and after a cut."""
 _TOKEN = re.compile(r"\S+\Z")
 _NEXT = re.compile(r"\s*([\"'“‘„«(\[]*)([^\s,;:.!?\"”’'»)\]]*)")
-# "Who?" the envoy asked. A name or a noun, and a verb of speech that ends the clause.
+# As in: "Who?" the envoy asked. A name or a noun, then a verb of speech that ends the clause.
 _SPEAKER = re.compile(
     r"\s*[\w’'.-]+(?: [\w’'.-]+){0,5}? (?:said|says|asked|asks|told \w+|added|replied|wrote|demanded|shouted)[.,;]"
 )
@@ -43,7 +43,7 @@ _NEXT_TWO = re.compile(r"\s*(\w[\w-]*) (\w+)")
 _NUMERAL = re.compile(r"[\d(\[§]|[IVXLC]+\b|[a-z]\)|[A-Z]/")
 _DAY = re.compile(r"(?:[1-9]|[12]\d|3[01])\.")
 # Places where sentencex may have missed the end of a sentence.
-# Begins with the stop and looks back afterwards, so that the search skips all other characters at once.
+# The pattern begins with the full stop and looks back afterwards, so that the search skips other characters quickly.
 _MISSED = re.compile(r"[.…](?:(?<=[\w.][.…])(?:(?<=\.)[)\]])?|(?<=\s…)|(?<=\s\.\s\.\s\.))(?=\s+[\"“‘'(]?[A-Z])")
 _HEADLINE = 160
 """The greatest length of a headline in characters."""
@@ -79,11 +79,11 @@ def _words() -> _Words:
 
 
 def cut_paragraph(text: str, language: str, *, keep_quotes: bool = False) -> Iterator[tuple[int, int]]:
-    """Yield the spans of the sentences of a paragraph, in order; white space between sentences belongs to none.
+    """Yield the spans of the sentences in a paragraph, in order, without the white space between them.
 
     Args:
         text: one paragraph, which may contain line ends.
-        language: language code of the text; the rules for abbreviations apply if it begins with "en".
+        language: the language code of the text. The rules for abbreviations apply if it begins with "en".
         keep_quotes: whether a quotation of several sentences stays one sentence.
     """
     # sentencex crashes on multi-byte white space before a full stop. Replacing each by one space keeps the offsets.
@@ -102,10 +102,11 @@ def cut_paragraph(text: str, language: str, *, keep_quotes: bool = False) -> Ite
 
 
 def _segment(text: str, language: str) -> Iterator[int]:
-    """Yield the ends of sentencex's pieces without the white space after them, apart from the end of the text.
+    """Yield the ends of the pieces into which sentencex divides a text, without trailing white space.
 
-    sentencex takes quadratic time on some texts, such as many opening quotation marks, so it reads one window after the
-    other. The last piece of a window is incomplete: the next window begins with this piece.
+    The end of the whole text is left out. sentencex takes quadratic time on some texts, such as many opening quotation
+    marks, so it reads the text in windows. The last piece of a window may be incomplete, so the next window begins with
+    this piece.
     """
     from sentencex import segment
 
@@ -116,7 +117,7 @@ def _segment(text: str, language: str) -> Iterator[int]:
         for piece in pieces:
             start += len(piece)
             yield start - len(piece) + len(piece.rstrip())
-        # A very long last piece is left behind too. Otherwise, each window might advance by only a few characters.
+        # Skip a very long last piece. Otherwise, each window might advance by only a few characters.
         if end >= len(text) or len(last) > _WINDOW // 2:
             start += len(last)
 
@@ -125,7 +126,7 @@ def _segment(text: str, language: str) -> Iterator[int]:
 
 
 def _ends_in_quotations(text: str, language: str, known: set[int]) -> set[int]:
-    """The ends of sentences inside quotations, found by splitting the text without its quotation marks."""
+    """Return the ends of sentences inside quotations, found by splitting the text without its quotation marks."""
     found = _QUOTE.finditer(text) if _ANY_QUOTE.search(text) else ()
     marks = [match.start() for match in found if not _POSSESSIVE.match(text, match.start())]
     if not marks:
@@ -135,7 +136,7 @@ def _ends_in_quotations(text: str, language: str, known: set[int]) -> set[int]:
 
 
 def _is_inside(text: str, end: int, marks: list[int]) -> bool:
-    """Whether a full stop, and not a closing quotation mark, is at `end`, in a quotation of enough words."""
+    """Return whether a sentence ends at `end` within a quotation that has enough words to be divided."""
     following = text[end : end + _REACH].lstrip()
     if text[end - 1] not in ".!?…。" or not text[end].isspace() or following[:1].islower():
         return False
@@ -152,7 +153,7 @@ def _is_inside(text: str, end: int, marks: list[int]) -> bool:
 
 
 def _continues(text: str, end: int) -> bool:
-    """Whether the sentence goes on after `end`, where a piece of sentencex ends."""
+    """Return whether the sentence continues after `end`, where sentencex ends a piece."""
     before, after = _around(text, end)
     token, lists = before.removesuffix("."), _words()
     if before[-2:-1] in ("?", "!") and before[-1] in _CLOSING:
@@ -172,7 +173,7 @@ def _continues(text: str, end: int) -> bool:
 
 
 def _follower(after: str) -> tuple[str, str]:
-    """The opening marks and the first word of the text after a cut."""
+    """Return the opening marks and the first word after a cut."""
     match = _NEXT.match(after)
     return (match.group(1), match.group(2)) if match else ("", "")
 
@@ -184,14 +185,14 @@ def _is_title(token: str) -> bool:
 
 
 def _is_headline(text: str, after: str) -> bool:
-    """Whether a paragraph is a short line without a full stop at its end, with capital letters after a cut."""
+    """Return whether a paragraph is a short line without a final full stop, with capital letters after a cut."""
     if len(text) > _HEADLINE or _FINISHED.search(text.rstrip()):
         return False
     return all(word[:1].isupper() for word in after.split()[:2])
 
 
 def _around(text: str, end: int) -> tuple[str, str]:
-    """The last token before `end`, without opening marks, and the text after `end`."""
+    """Return the last token before `end`, without opening marks, and the text after `end`."""
     match = _TOKEN.search(text, max(0, end - _REACH), end)
     return (match.group() if match else "").lstrip(_OPENING), text[end : end + _REACH]
 
@@ -203,7 +204,7 @@ def _names_a_zone(after: str) -> bool:
 
 
 def _missed_ends(text: str, known: set[int]) -> set[int]:
-    """Ends of sentences that sentencex overlooks after words that it takes for abbreviations."""
+    """Find the ends of sentences that sentencex overlooks because it takes the last word for an abbreviation."""
     return {match.end() for match in _MISSED.finditer(text) if match.end() not in known and _ends(text, match.end())}
 
 

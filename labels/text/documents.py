@@ -1,8 +1,8 @@
 """Read documents from plain text, Markdown, HTML, Word, PDF, and from rows of JSONL, CSV and Parquet files.
 
 If the content of a file does not match its extension, the content decides how the file is read, or the file is refused.
-The export of a news archive is several documents. A file or row that cannot be read is reported and skipped, and
-reading continues. `labels.text.sentences` splits the documents into sentences; `labels.store` stores them.
+An export from a news archive contains several documents. A file or row that cannot be read is reported and skipped,
+and reading continues. `labels.text.sentences` splits the documents into sentences; `labels.store` stores them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES
 
 _ABOUT = "about the folder, not articles"
 _ABOUT_NAMES = frozenset({"README", "CHANGELOG", "LICENSE", "LICENCE", "COPYING", "CONTRIBUTING", "CODE_OF_CONDUCT"})
-"""Names of files that projects and data sets put beside their content, without extension and in capitals."""
+"""Names, in capitals and without extension, of files that describe a project or data set."""
 
 Note = Callable[[str], object]
 
@@ -96,7 +96,7 @@ def find_files(paths: Iterable[str | Path]) -> FoundFiles:
 
 
 def _files_in(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files inside a folder with an empty string, and files that are no documents with their content."""
+    """Yield each file inside a folder with an empty string, or with its kind of content if it is not a document."""
     # Only names below the folder are checked: if the folder itself is hidden, the user chose it on purpose.
     for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         if path.is_dir():
@@ -139,7 +139,7 @@ def read_file(
         reject: called with a message if the file or a row cannot be read.
         text_column: the column with the texts of a table; empty for `text`.
         note: called with each remark on how a file was read, such as the separator of a table.
-        columns: the columns of a table that each document keeps in `Document.kept`, where a row has them.
+        columns: the columns of a table that documents keep in `Document.kept`, if the row has them.
     """
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
@@ -154,9 +154,9 @@ def read_file(
 
 
 def read_front_matter(path: Path) -> Matter:
-    """The complete front matter of a .txt or .md file, including keys that `Document` does not have.
+    """Return the complete front matter of a .txt or .md file, including keys that `Document` does not have.
 
-    Empty if the file has no front matter or has another extension.
+    The result is empty if the file has no front matter or has another extension.
 
     Raises:
         DataError: the front matter is not valid, or the file cannot be read.
@@ -196,20 +196,20 @@ class _Content(NamedTuple):
 def _read_office(content: bytes, path: Path, note: Note) -> _Content:
     found = read_office(content, path)
     if path.suffix.lower() not in (".docx", ".pdf"):
-        note(f"{path}: this Word or PDF file is read as its text, although the extension is {path.suffix}")
+        note(f"{path}: the text of this Word or PDF file is read, although the extension is {path.suffix}")
     for remark in found.notes:
         note(f"{path}: {remark}")
     return _Content({"title": found.title} if found.title else {}, found.text)
 
 
 def _parse(content: str, path: Path, note: Note) -> _Content:
-    """The metadata and the text of a file that is not binary."""
+    """Return the metadata and the text of a file that is not binary."""
     refuse_web_archive(content, path)
     suffix = path.suffix.lower()
     if suffix in (".html", ".htm"):
         return _Content(*read_page(content, path))
     if is_page(content):
-        note(f"{path}: this web page is read as its article, although the extension is {suffix}")
+        note(f"{path}: the article in this web page is read, although the extension is {suffix}")
         return _Content(*read_page(content, path))
     matter, body = split_front_matter(content, path)
     if not matter:
@@ -221,7 +221,7 @@ def _parse(content: str, path: Path, note: Note) -> _Content:
     if not is_html_fragment(body):
         _note_oddities(body, path, note)
         return _Content(matter, body)
-    note(f"{path}: this part of a web page is read as its words, although the extension is {suffix}")
+    note(f"{path}: the words in this part of a web page are read, although the extension is {suffix}")
     return _Content(matter, html_fragment_text(body))
 
 

@@ -25,7 +25,7 @@ Shingles = frozenset[str]
 
 
 def near_duplicate_clusters(texts: Sequence[str]) -> list[int]:
-    """The cluster number of each text; texts connected by near-duplicate pairs share a number.
+    """Return the cluster number of each text; texts connected by near-duplicate pairs share a number.
 
     Args:
         texts: n sentences.
@@ -56,7 +56,7 @@ def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def near_duplicates_of(texts: Sequence[str], known: Sequence[str]) -> list[int]:
-    """The sorted positions of the `texts` that are near-duplicates of at least one `known` text."""
+    """Return the sorted positions of the `texts` that are near-duplicates of at least one `known` text."""
     copies, similar = _similarities([*known, *texts])
     neighbours = {group: {group} for group in range(len(copies))}
     for left, right in similar:
@@ -68,7 +68,7 @@ def near_duplicates_of(texts: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def _similarities(texts: Sequence[str]) -> tuple[list[list[int]], list[tuple[int, int]]]:
-    """Groups of positions with the same shingles, and the pairs of near-duplicate groups."""
+    """Group the positions of texts with equal shingles; return the groups and the pairs of near-duplicate groups."""
     from datasketch import MinHash, MinHashLSH
 
     by_shingles: dict[Shingles, list[int]] = {}

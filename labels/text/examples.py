@@ -46,7 +46,7 @@ class LabelledFiles:
     - `codebook`: the given codebook, or the codebook inferred from the labels
     - `examples`: one list per file, in file order
     - `values`: the label values in the files that differ from the names of their labels
-    - `notes`: remarks on all decisions that the files leave open, such as the number of rows left out
+    - `notes`: remarks on how the files were read, such as the number of rows left out
     """
 
     codebook: Codebook
@@ -66,15 +66,15 @@ def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Exampl
 def read_labelled(
     files: Sequence[tuple[Path, str]], codebook: Codebook | None = None, options: ReadingOptions = ReadingOptions()
 ) -> LabelledFiles:
-    """Read the examples of labelled files, which are read together because they have the same labels.
+    """Read the examples of several labelled files together, because they share one set of labels.
 
     Ids come from the column `example_id`, otherwise from `sentence_id` and `document_id`, otherwise from the role of
     the file, row number and text. Renaming a file therefore does not change the ids. A row without `document_id` counts
     as a document of its own. Label cells may contain the names or the titles of labels.
 
     Args:
-        files: paths, each with the role of the file, such as "train"; it makes the ids of equal rows in two files
-            different.
+        files: paths, each with the role of its file, such as "train". Because of the role, equal rows in two files get
+            different ids.
         codebook: the codebook with the labels; None to infer a codebook.
 
     Raises:
@@ -84,7 +84,7 @@ def read_labelled(
     """
     tables = [_Table.read(path, options.columns) for path, _ in files]
     for table in tables:
-        # A wrong column is reported before labels that may be in the wrong column, too.
+        # Report a missing text column first: if it is missing, the label column is probably wrong too.
         if not any("text" in row for _, row in table.rows):
             number, first = table.rows[0]
             row_text(first, DataError.place(table.path, number))
@@ -205,9 +205,9 @@ def _identifier(row: Row, part: str, number: int, text: str) -> str:
 
 
 def _written(value: Any) -> str:
-    """An id or a date as text; empty if it is missing. Numbers that a program stored as floats are written as integers.
+    """Convert an id or a date to text; empty if it is missing. A whole number that is stored as a float loses its `.0`.
 
-    Rows without a document would otherwise all belong to one document, "nan" or "NA".
+    Without this conversion, rows without a document would all belong to one document called "nan" or "NA".
     """
     if is_missing(value):
         return ""
@@ -217,7 +217,7 @@ def _written(value: Any) -> str:
 
 
 def row_id(part: str, number: int, text: str) -> str:
-    """16 hex digits for a row without an id, from the role of the file, the row number (from 1) and the text."""
+    """Return an id of 16 hex digits for a row without one: a hash of the file's role, row number (from 1) and text."""
     return hashlib.sha256(f"{part}\n{number}\n{text}".encode()).hexdigest()[:16]
 
 
@@ -227,7 +227,7 @@ _LABEL_COLUMNS = frozenset({"label", "labels"})
 
 
 def label_column(row: Row, place: str) -> str:
-    """The name of the row's label column: `label` or `labels`. If a row has both, the column with a value.
+    """Return the name of the row's label column: `label` or `labels`. If a row has both, it is the column with a value.
 
     Raises:
         DataError: the row has neither column, or the two columns have different labels.
@@ -254,7 +254,7 @@ def label_column(row: Row, place: str) -> str:
 def label_cells(rows: Sequence[tuple[str, Row]]) -> Iterator[LabelCell]:
     """Yield the label cells of rows, each with its place, for messages.
 
-    Nobody decided on a row without the label column, if other rows have the column.
+    A row without the label column counts as undecided if other rows have the column.
 
     Raises:
         DataError: see `label_column`.

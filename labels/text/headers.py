@@ -1,4 +1,4 @@
-"""The header of a table: the character that separates its columns, and the columns that communique reads.
+"""Read the header of a table: find the separator of its columns, and the columns that communique uses.
 
 Tables from other sources often have `;` or a tab as the separator, ` Text` for `text`, or columns with other names.
 """
@@ -26,7 +26,7 @@ _WITHOUT_EFFECT_ON_IDS = {"state", "annotator"}
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _DECLARATION = re.compile(r"\ufeff?\"?sep=(.)\"?,*\s*", re.IGNORECASE)
-"""The first line that Excel needs to open a file with another separator; a program may have added commas to it."""
+"""The first line that tells Excel the separator of a file; some programs append commas to this line."""
 
 
 # -- the separator
@@ -41,7 +41,7 @@ class CsvForm:
 
     @property
     def name(self) -> str:
-        """The separator in words, as a plural."""
+        """The separator as a plural noun for messages, such as "semicolons"."""
         return _SEPARATORS.get(self.delimiter, f"`{self.delimiter}`")
 
 
@@ -96,14 +96,14 @@ def _has_our_column(names: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The columns that the user names for a file; an empty name stands for `text`, and for `label` or `labels`."""
+    """The text and label columns that the user chose. An empty name stands for `text`, and for `label` or `labels`."""
 
     text: str = ""
     label: str = ""
 
 
 class ColumnFinder:
-    """Gives the columns of rows the names that communique uses: the columns chosen by the user, and ` Text` for `text`.
+    """Renames columns to the names that communique uses: columns that the user chose, and variants such as ` Text`.
 
     Args:
         path: the file, for messages.
@@ -118,11 +118,11 @@ class ColumnFinder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the columns of the rows so far."""
+        """The remarks on the columns of the rows that have been read."""
         return tuple(self._notes)
 
     def rename(self, row: Mapping[str, Any], place: str) -> dict[str, Any]:
-        """Return the row under the names that communique uses. Columns that a choice of the user replaces are left out.
+        """Return the row with renamed columns. A column whose name is taken by a chosen column is left out.
 
         Raises:
             DataError: a chosen column does not exist, or several columns could be the same column.
@@ -134,7 +134,7 @@ class ColumnFinder:
         return {name: value for column, value in row.items() if (name := renaming.get(column, column))}
 
     def _renaming(self, columns: Sequence[str], place: str) -> Mapping[str, str]:
-        """The new names of columns that change; an empty name removes a column."""
+        """Map columns to their new names; an empty name removes a column."""
         renaming: dict[str, str] = {}
         if self._chosen.text:
             renaming |= dict.fromkeys(_other_names(columns, "text"), "")
@@ -155,7 +155,7 @@ class ColumnFinder:
         )
 
     def _near_names(self, columns: Sequence[str], renaming: Mapping[str, str], place: str) -> dict[str, str]:
-        """The columns whose names differ from known names only in case and in characters at the ends."""
+        """Find the columns whose names differ from known names only in case and in white space at the ends."""
         taken = {*columns, *renaming.values()}
         near: dict[str, list[str]] = {}
         for column in columns:
@@ -165,11 +165,11 @@ class ColumnFinder:
             shown = " and ".join(f"`{column}`" for column in near["text"])
             raise DataError(f"{place}: the columns {shown} could both be `text`. Choose one with --text-column.")
         single = {name: found[0] for name, found in near.items() if name not in taken and len(found) == 1}
-        # A file that was readable without them keeps its ids: other provenance would identify other documents.
+        # If the file can be read without renaming, do not rename columns with provenance: document ids would change.
         readable = not renaming and not _REQUIRED & single.keys()
         read = {name: column for name, column in single.items() if not readable or name in _WITHOUT_EFFECT_ON_IDS}
         for column in filter(_MORE_LABELS.fullmatch, map(str, columns)):
-            advice = "Write all labels of a row in one cell, separated by `|`"
+            advice = "Write all labels of a row into one cell, separated by `|`"
             self._notes[f"{self._path}: the column `{column}` is not read. {advice}"] = None
         for name, found in near.items():
             for column in found:
@@ -183,7 +183,7 @@ class ColumnFinder:
 
 
 _MORE_LABELS = re.compile(r"\s*labels?[ _.-]?\d+\s*", re.IGNORECASE)
-"""Names of columns with the second or a later label of a row."""
+"""Names of numbered label columns, such as "label 2"."""
 
 
 def _column_key(name: str) -> str:

@@ -1,8 +1,9 @@
 """Recognize titles and captions: lines without a finite verb.
 
 A title such as "Military aid" or "The road to Geneva" asserts nothing. A headline such as "Oslo calls for truce" is a
-statement. Without a parser, word lists (`headings.toml`) and the neighbours of a word decide. If these leave a doubt, a
-line counts as having a verb, because a statement that is set aside is lost for the study. The rules are for English.
+statement. Word lists (`headings.toml`) and neighbouring words decide, because there is no parser. In doubt, a line
+counts as having a verb, because a statement that is mistaken for a title is lost for the study. The rules are for
+English.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def is_heading(line: str) -> bool:
 
 
 def is_speaker_caption(line: str) -> bool:
-    """Whether a line names a person and an office, such as "Jens Stoltenberg, NATO Secretary General"."""
+    """Return whether a line names a person and an office, such as "Jens Stoltenberg, NATO Secretary General"."""
     line = line.rstrip(" :")
     person = _PERSON.match(line)
     if person is None or len(line) > 12 * _CAPTION_MAX_WORDS or _ENDED.search(line):
@@ -139,7 +140,7 @@ def _may_be_verb(words: list[str], index: int) -> bool:
     lexicon = _lexicon()
     if word in lexicon.finite:
         return True
-    if word == "may":  # in capitals the month, except before another verb
+    if word == "may":  # "May" is the month, except before another verb
         return words[index] == "may" or _word_at(words, index + 1).lower() in lexicon.base | {"be", "have"}
     if index == 0 or not words[index - 1][0].isalnum():
         after_comma = _word_at(words, index - 1) == "," and _is_clear_verb(word)

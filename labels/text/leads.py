@@ -40,9 +40,9 @@ _PAGE_LINE = re.compile(rf"{_LABEL}{_DATE}(?:{_GAP}{_TIME})?\.?")
 
 
 def lead_length(text: str) -> int:
-    """The number of characters before the first sentence of `text` that are a page date or a dateline; 0 if none.
+    """Return the length of the page date or dateline before the first sentence of `text`; 0 if there is none.
 
-    The text after them begins with a capital letter, so "June 8, 2024, was a Saturday" has no lead.
+    The sentence must begin with a capital letter, so "June 8, 2024, was a Saturday" has no lead.
     """
     length = 0
     for pattern in (_PAGE_DATE, _DATELINE):

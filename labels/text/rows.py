@@ -103,12 +103,12 @@ class NamedRows:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the separator, the columns and the texts; complete after the iteration."""
+        """The remarks on the separator, the columns and the texts, which are complete after the iteration."""
         return (*csv_notes(self.path), *self._finder.notes, *self._oddities.notes(self.path))
 
 
 def _first_bad_byte(path: Path) -> int:
-    """The position of the first byte that is not UTF-8; the decoder's error counts from the start of its buffer."""
+    """Return the position of the first byte that is not UTF-8; the decoder's error counts from its buffer's start."""
     seen = 0
     with path.open("rb") as lines:
         for line in lines:
@@ -205,7 +205,7 @@ def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
 
 
 def csv_notes(path: Path) -> tuple[str, ...]:
-    """Remarks on the separator and the apostrophes of a CSV file; empty for other formats."""
+    """Return remarks on the separator and the apostrophes of a CSV file; empty for other formats."""
     if path.suffix.lower() != ".csv":
         return ()
     form = csv_form(path)
@@ -215,8 +215,8 @@ def csv_notes(path: Path) -> tuple[str, ...]:
         return notes
     return (
         *notes,
-        f"{path}: the apostrophe at the start of {counted(len(found), 'cell')} such as {found[0][:40]!r} was not read, "
-        "because every cell of the file that a spreadsheet would execute has one, as --for-spreadsheet writes them",
+        f"{path}: the apostrophe at the start of {counted(len(found), 'cell')}, such as {found[0][:40]!r}, was "
+        "removed, because every cell that a spreadsheet would execute begins with one, as --for-spreadsheet writes it",
     )
 
 
@@ -248,7 +248,7 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
 
 
 def class_features(features: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a Hugging Face dataset that store classes, or lists of classes, as numbers."""
+    """Return the columns of a Hugging Face dataset that store classes, or lists of classes, as numbers."""
     from datasets import ClassLabel
 
     return {
@@ -259,7 +259,7 @@ def class_features(features: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def class_names(value: int | list[int] | None, feature: Any) -> str | list[str | None] | None:
-    """The class name for a number, or the names for a list; None and -1, which mean "unlabelled", become None."""
+    """Return the class name of a number, or the names of a list; None and -1 mean "unlabelled" and become None."""
     if isinstance(value, list):
         return [class_name(item, feature.feature) for item in value]
     return class_name(value, feature)
@@ -274,14 +274,14 @@ def class_name(value: int | None, feature: Any) -> str | None:
 
 
 def separator_advice(row: Row) -> str:
-    """Advice for a row in which all columns became one, because the separator of the file was not recognized."""
+    """Return advice for a row that was read as one column because the separator is unknown; empty for other rows."""
     if len(row) == 1 and any(separator in name for name in row for separator in ";\t|"):
         return "If the columns are separated by a character other than a comma, save the file with commas. "
     return ""
 
 
 def row_text(row: Row, place: str) -> str:
-    """The value of a row's column `text`.
+    """Return the value of a row's column `text`.
 
     Raises:
         DataError: the row has no column `text`, or its value is missing or not a string.
@@ -297,7 +297,7 @@ def row_text(row: Row, place: str) -> str:
 
 
 def checked_text(text: Any, place: str) -> str:
-    """The text in a cell or record.
+    """Check the text of a cell or record, and return it.
 
     Raises:
         DataError: the text is missing, or not a string.
@@ -312,9 +312,9 @@ def checked_text(text: Any, place: str) -> str:
 
 
 class EqualTexts:
-    """Numbers the equal texts of one file: two rows with one text and without provenance are two documents.
+    """Numbers the equal texts of one file: two rows with the same text and no provenance are two documents.
 
-    Needs about 100 bytes of memory per different text.
+    It needs about 100 bytes of memory per distinct text.
     """
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ _PROSE_MIN_WORDS = 8
 
 @cache
 def splitter_name(*, keep_quotes: bool = False) -> str:
-    """Name and version of the sentence splitter that `split_sentences` uses with these options."""
+    """Return the name and version of the sentence splitter that `split_sentences` uses with these options."""
     from importlib.metadata import version
 
     return f"sentencex/{version('sentencex')}+{RULES_VERSION}" + ("+keep-quotes" if keep_quotes else "")
@@ -62,7 +62,7 @@ def split_sentences(document: Document, *, keep_quotes: bool = False) -> list[Se
     """
     identifier = document.id  # outside the loop: the id is a hash of the whole text
     splitter = splitter_name(keep_quotes=keep_quotes)
-    # The rules see `\n` at each line end. Both replacements keep the offsets.
+    # The rules expect `\n` at each line end. Both replacements keep the offsets.
     text = document.text.replace("\r\n", " \n").replace("\r", "\n")
     return [
         Sentence(
@@ -140,7 +140,7 @@ def _paragraph(line: str, language: str, keep_quotes: bool) -> Iterator[_Span]:
 
 
 def _line_reasons(lines: Iterable[str]) -> list[str]:
-    """The reason why each line is boilerplate because of its words or because it is repeated; "" for text."""
+    """Return for each line the reason why it is boilerplate (its words, or because it is repeated); "" for text."""
     reasons: list[str] = []
     seen: set[str] = set()
     for line in lines:
@@ -154,7 +154,7 @@ def _line_reasons(lines: Iterable[str]) -> list[str]:
 
 
 def _with_titles(lines: Sequence[_Line], reasons: Sequence[str]) -> list[str]:
-    """The reasons, extended by captions that name a speaker and by section titles."""
+    """Add the reasons for captions that name a speaker and for section titles."""
     found = list(reasons)
     for index in _before_prose(lines, reasons):
         if is_title(lines[index].text):
@@ -166,14 +166,14 @@ def _with_titles(lines: Sequence[_Line], reasons: Sequence[str]) -> list[str]:
 
 
 def _headings(lines: Sequence[_Line], reasons: Sequence[str]) -> set[int]:
-    """The indices of the lines that are headings."""
+    """Return the indices of the lines that are headings."""
     return {index for index in _before_prose(lines, reasons) if is_heading(lines[index].text)}
 
 
 def _before_prose(lines: Sequence[_Line], reasons: Sequence[str]) -> Iterator[int]:
     """Yield the indices of the lines that may be titles of the paragraph after them.
 
-    They stand after a paragraph or the first line. Other short lines are lists.
+    Such a line is at the top or follows a paragraph; other short lines belong to lists.
     """
     texts = [index for index, reason in enumerate(reasons) if not reason]
     for place, (index, following) in enumerate(pairwise(texts)):
@@ -188,18 +188,18 @@ def _is_prose(line: str) -> bool:
 
 
 def whole_sentence(document: Document) -> Sentence:
-    """The stripped text of a document as a single sentence, for rows that already contain one sentence."""
+    """Return the stripped text of a document as a single sentence, for rows that already contain one sentence."""
     start, end = _trim_space(document.text)
     return Sentence(document.id, start, end, document.text[start:end], "whole", "", document.synthetic)
 
 
 def count_boilerplate(sentences: Iterable[Sentence]) -> Counter[str]:
-    """The number of boilerplate sentences, by reason."""
+    """Count the boilerplate sentences by reason."""
     return Counter(sentence.boilerplate for sentence in sentences if sentence.boilerplate)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the span of every line; consecutive lines of a hard-wrapped paragraph form one span."""
+    """Yield the span of every line; the lines of a hard-wrapped paragraph form one span."""
     for match in _PARAGRAPH.finditer(text):
         offset, paragraph = match.start(), match.group()
         lines = [line.span() for line in re.finditer(r"[^\n]+", paragraph)]
@@ -239,7 +239,7 @@ def _is_soft_break(current: str, after: str, width: int, *, is_first: bool) -> b
 
 
 def _prose_width(lines: list[str]) -> int:
-    """The width of a hard-wrapped paragraph of short lines; 0 for a list, an address, a poem or a menu.
+    """Return the width of a hard-wrapped paragraph of short lines; 0 for a list, an address, a poem or a menu.
 
     In prose, most lines that do not end a sentence are continued with a small letter, and there is a sentence end.
     Either each line is filled until the next word no longer fits, or the first line begins like a sentence and all

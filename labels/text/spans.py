@@ -14,7 +14,7 @@ Span = tuple[int, int]
 
 
 def fill_gaps(kept: Iterable[Sentence], others: Iterable[Sentence]) -> list[Sentence]:
-    """The sentences of both sources that do not overlap, by document and position; `kept` takes precedence.
+    """Combine the sentences of two sources without overlaps, by document and position; `kept` takes precedence.
 
     Where two sentences of the same source overlap, the one that starts first is returned.
     """
@@ -24,7 +24,7 @@ def fill_gaps(kept: Iterable[Sentence], others: Iterable[Sentence]) -> list[Sent
 
 
 def spans_by_document(sentences: Iterable[Sentence]) -> dict[str, list[Span]]:
-    """Maps document ids to the spans of their sentences."""
+    """Map document ids to the spans of their sentences."""
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     for sentence in sentences:
         spans[sentence.document_id].append((sentence.start, sentence.end))
@@ -32,7 +32,7 @@ def spans_by_document(sentences: Iterable[Sentence]) -> dict[str, list[Span]]:
 
 
 def without_overlaps(sentences: Iterable[Sentence], taken: dict[str, list[Span]]) -> list[Sentence]:
-    """The sentences that overlap neither a taken span of their document nor an earlier sentence in the result."""
+    """Return the sentences that overlap neither a taken span of their document nor an earlier returned sentence."""
     by_document: defaultdict[str, list[Sentence]] = defaultdict(list)
     for sentence in sentences:
         by_document[sentence.document_id].append(sentence)

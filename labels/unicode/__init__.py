@@ -1,1 +1,1 @@
-"""The characters of texts: their encoding in files, their typing variants, and their display on screens."""
+"""Handle characters: their encoding in files, their typographic variants, and their display on screens."""

@@ -1,4 +1,4 @@
-"""Read text and TOML files, whether or not a byte order mark announces their encoding."""
+"""Read text and TOML files, with or without a byte order mark."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 from labels.errors import DataError
 
 _ENCODINGS = (
-    # UTF-32 first: its mark begins with the mark of UTF-16.
+    # UTF-32 comes first, because its mark begins with the mark of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks and the encodings that they announce. Without such a mark, a file is UTF-8."""
+"""Byte order marks and their encodings. A file without such a mark is read as UTF-8."""
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, without a byte order mark and with `\\n` as line ends.
+    """Read the text of a file, without a byte order mark and with `\\n` as line ends.
 
     Raises:
-        DataError: the file cannot be read, or see `decode`.
+        DataError: the file cannot be read; see also `decode`.
     """
     return decode(read_bytes(path), path)
 
 
 def read_bytes(path: Path, count: int = -1) -> bytes:
-    """The content of a file, or its first `count` bytes.
+    """Read a file, or its first `count` bytes.
 
     Raises:
         DataError: the file cannot be read.
@@ -57,10 +57,10 @@ def decode(content: bytes, path: Path) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file.
+    """Read a TOML file.
 
     Raises:
-        DataError: the file is not valid TOML, or see `read_text`.
+        DataError: the file is not valid TOML; see also `read_text`.
     """
     text = read_text(path)
     if "\0" in text:

@@ -1,7 +1,7 @@
-"""Characters that readers do not see: white space, control characters, characters without a width.
+"""Handle characters that readers do not see: white space, control characters and characters without a width.
 
-`clean` removes them from the ends of a value; `person_name` also refuses them inside a name. `visible` makes control
-characters visible instead of executing them: a text must not move the cursor, change colours or reverse lines.
+`clean` removes them from the ends of a value; `person_name` also refuses them inside a name. `visible` replaces control
+characters by visible characters, so that a text cannot move the cursor, change colours or reverse lines.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _EDGES = INVISIBLE + _CONTROLS + _SPACES
 
 
 def clean(text: str) -> str:
-    """The text in Unicode NFC without white space, control and invisible characters at both ends."""
+    """Return the text in Unicode NFC without white space, control and invisible characters at its ends."""
     return unicodedata.normalize("NFC", text).strip(_EDGES)
 
 
 def person_name(name: str, place: str) -> str:
-    """The name of a person without white space and invisible characters at both ends.
+    """Check the name of a person, and return it without white space and invisible characters at its ends.
 
     Args:
         place: the option, or the file and the row, for messages.
@@ -55,7 +55,7 @@ _SHOWN |= dict.fromkeys(_LINE_ENDS, "\u2424")
 
 
 def visible(text: str) -> str:
-    r"""The text with control characters as pictures or escapes; line feeds, `\r\n` and tabs stay white space.
+    r"""Replace control characters by pictures or escapes; line feeds, `\r\n` and tabs stay white space.
 
     C0 controls and DEL become Unicode's control pictures (ESC is shown as "␛"); unusual line ends become "␤"; C1
     controls, characters that reverse the direction of a line, and unpaired surrogates become escapes such as `\u202e`.

@@ -1,4 +1,4 @@
-"""Cells without a value: blank, null, or text that stands for a missing value, such as `nan` and `N/A`.
+"""Recognize cells without a value: blank, null, or text that stands for a missing value, such as `nan` and `N/A`.
 
 This module is the only place that decides what counts as missing. A label cell with a missing value means that nobody
 decided; `none` is not a missing value.
@@ -15,11 +15,11 @@ from typing import Any
 from labels.unicode.invisible import clean
 
 _WORDS = frozenset({"nan", "-nan", "<na>", "na", "n/a", "n.a.", "nat", "null"})
-_WORDS |= {"#n/a", "#na", "#null!", "#value!", "#ref!", "#name?", "#div/0!", "#num!"}  # errors of spreadsheets
+_WORDS |= {"#n/a", "#na", "#null!", "#value!", "#ref!", "#name?", "#div/0!", "#num!"}  # error values of spreadsheets
 """Texts that pandas, R, databases, spreadsheets and people write for a missing value, in lower case."""
 
 _MARKS = re.compile(r"[-\u2010-\u2015\u2212.\u2026?]+")
-"""Dashes, dots and question marks in place of a value."""
+"""A pattern for dashes, dots and question marks in place of a value."""
 
 
 def is_blank(value: Any) -> bool:
@@ -41,6 +41,6 @@ def is_no_value(value: Any) -> bool:
 
 
 def signs_among(values: Iterable[Any]) -> Callable[[str], bool]:
-    """A function that returns whether a text is the sign `-` in a file that also has the value `+`."""
+    """Return a function that tells whether a text is the value `-` in a file that also has the value `+`."""
     has_plus = any(isinstance(value, str) and clean(value) == "+" for value in values)
     return lambda text: has_plus and text in ("-", "\u2212", "\u2013")

@@ -1,4 +1,4 @@
-"""Fold the ways of typing the same words, so that cues and searches match texts as people type them.
+"""Fold typographic variants of the same words, so that cues and searches match texts as people type them.
 
 `fold` is the only place that decides which characters count as equal. `labels.store.tables` states the same rules in
 SQL, built from the tables below. Stored texts never change: only the compared copies are folded.
@@ -25,7 +25,7 @@ IGNORED = "".join(chr(code) for first, last in _IGNORED for code in range(first,
 """Characters without a visible form of their own; `fold` removes them."""
 REPLACED = dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_QUOTES, '"') | dict.fromkeys(_HYPHENS, "-")
 REPLACED |= dict.fromkeys(_SPACES, " ")
-"""Typographic characters -> the characters on every keyboard."""
+"""Maps typographic characters to characters that every keyboard has."""
 
 _TABLE: dict[int, str | None] = str.maketrans(REPLACED) | dict.fromkeys(map(ord, IGNORED))
 _SPACE_RUN = re.compile(" +")
@@ -34,17 +34,17 @@ COMPOUND_PARTS = (
     *("cross", "full", "half", "hard", "high", "long", "low", "much", "non", "self", "short", "vice", "well"),
     *("north", "south", "east", "west", "two", "three", "four", "five", "six"),
 )
-"""Words that keep their hyphen at the end of a line: "long-" and "term" are "long-term"."""
+"""Words that keep their hyphen at the end of a line: "long-" and "term" become "long-term"."""
 _DIVIDED = re.compile(rf"\u00ad{LINE_END}|(?<=[^\W\d_])-{LINE_END}(?=[^\W\d_])")
 _LAST_WORD = re.compile(r"\w+\Z")
 _LONGEST_PART = 12
 
 
 def fold(text: str) -> str:
-    """The text with plain quotes, hyphens and single spaces, without ligatures, wide letters and invisible characters.
+    """Return the text with plain quotes, hyphens, letters and single spaces, and without invisible characters.
 
-    Case is kept. Compatibility characters are replaced as in Unicode's NFKC. A word that is divided at the end of a
-    line is one word.
+    Case is kept. Compatibility characters, such as ligatures and wide letters, are replaced as in Unicode's NFKC. A
+    word that is divided at the end of a line is joined.
 
     >>> fold("They won’t sign the “cease\u2011ﬁre”")
     'They won\\'t sign the "cease-fire"'
@@ -56,7 +56,7 @@ def fold(text: str) -> str:
 
 
 def undivided(text: str) -> str:
-    r"""The text with the words joined that a hyphen divides at the end of a line; classifiers read this form.
+    r"""Join the words that a hyphen divides at the end of a line; classifiers read this form of a text.
 
     A hyphen after a word of `COMPOUND_PARTS` stays. A hyphen before a capital letter or a digit does not divide a word.
 
@@ -85,7 +85,7 @@ def _gaps(text: str) -> Iterator[tuple[int, int]]:
 
 
 def search_form(text: str) -> str:
-    """The folded text without case: a text contains words if its search form contains their search form."""
+    """Return the folded text without case. A text contains words if its search form contains their search form."""
     return fold(text).casefold()
 
 
@@ -101,15 +101,15 @@ class Folded:
         self._joined = undivided(original)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """The smallest span of the original text that covers the characters `[start, end)` of `text`; not empty.
+        """Return the smallest span of the original text that covers the characters `[start, end)` of `text`.
 
-        A character that folds to several characters, such as a ligature, is covered completely.
+        The span must not be empty. A character that folds to several, such as a ligature, is covered completely.
         """
         starts, ends = self._bounds
         return self._place(starts[start]), self._place(ends[end - 1] - 1) + 1
 
     def _place(self, offset: int) -> int:
-        """The offset in the original of the character at `offset` in the joined text."""
+        """Return the offset in the original text of the character at `offset` in the joined text."""
         for left, right in self._removed:
             if left > offset:
                 break
@@ -122,7 +122,7 @@ class Folded:
 
     @cached_property
     def _bounds(self) -> tuple[list[int], list[int]]:
-        """The start and the end in the joined text of each character of `text`."""
+        """The start and end in the joined text of each character of `text`."""
         starts: list[int] = []
         ends: list[int] = []
         for start, end in _pieces(self._joined):
@@ -147,6 +147,6 @@ def _pieces(text: str) -> list[tuple[int, int]]:
 
 
 def _modifies(character: str) -> bool:
-    """Whether a character can combine with the previous one: an accent, a vowel sign, or the rest of a syllable."""
+    """Return whether a character can combine with the previous one, such as an accent or a vowel sign."""
     first = unicodedata.normalize("NFKD", character)[0]
     return unicodedata.category(first).startswith("M") or "\u1160" <= first <= "\u11ff"

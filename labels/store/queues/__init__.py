@@ -1,1 +1,1 @@
-"""Which sentences wait for whom: free sentences, draws with reservations, relabelling, and everything that waits."""
+"""The queues of the store: free sentences, draws and reservations, relabelling, skipped sentences and open windows."""

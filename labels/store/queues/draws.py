@@ -28,7 +28,7 @@ ALONE = frozenset({"skipped", "relabel"})
 
 
 class Held(NamedTuple):
-    """The number of sentences that an annotator holds, until when (ISO 8601 in UTC), and by which kind of draw."""
+    """The reservations of an annotator: how many sentences, until when (ISO 8601 in UTC), and the kind of draw."""
 
     annotator: str
     sentences: int
@@ -41,7 +41,7 @@ class Draws(Part):
     """The part of the store with draws and reservations."""
 
     def overlap_candidates(self, annotator: str = "", *, coders: int = 2) -> list[DrawItem]:
-        """Sentences of overlap draws that fewer than `coders` annotators have received.
+        """Return the sentences of overlap draws that fewer than `coders` annotators have received.
 
         Sentences that `annotator` has received or decided on are left out; an empty name leaves out none.
         """
@@ -63,7 +63,7 @@ class Draws(Part):
         return [DrawItem(*row) for row in self._rows(query)]
 
     def decided_by(self, annotator: str) -> list[str]:
-        """Sorted ids of the sentences to label that the annotator has decided on, without skipped sentences."""
+        """Return the sorted ids of the sentences to label that the annotator has decided on, without skips."""
         decisions = tables.decisions
         query = (
             sa.select(decisions.c.sentence_id)
@@ -74,16 +74,16 @@ class Draws(Part):
         return self._column(query)
 
     def seen_by(self, annotator: str) -> set[str]:
-        """Ids of the sentences on which a decision or a skip of the annotator stands."""
+        """Return the ids of the sentences on which a decision or a skip of the annotator stands."""
         decisions = tables.decisions
         own = (decisions.c.annotator == annotator, decisions.c.event == "annotate")
         return set(self._column(sa.select(decisions.c.sentence_id).where(*own)))
 
     def own_decisions(self, annotator: str, *, before: str) -> list[str]:
-        """Ids of the sentences whose latest review by the annotator is older than `before` (ISO 8601 in UTC).
+        """Return the ids of the sentences that the annotator last reviewed before `before` (ISO 8601 in UTC).
 
-        Only sentences from random draws are included: a second reading of them measures how consistent the annotator is
-        on typical sentences. Sentences that were tested before are left out.
+        Only sentences from random draws are included, because a second reading of typical sentences measures how
+        consistent the annotator is. Sentences that were already tested are left out.
         """
         events, decisions, draws = tables.events, tables.decisions, tables.draws
         again, tests = events.alias("again"), draws.alias("tests")
@@ -145,17 +145,17 @@ class Draws(Part):
             _renew(connection, [sentence_id], annotator, draw_id, expires_at)
 
     def held_by_others(self, annotator: str) -> set[str]:
-        """Ids of the sentences that are currently reserved for other annotators."""
+        """Return the ids of the sentences that are currently reserved for other annotators."""
         held = tables.reservations
         query = sa.select(held.c.sentence_id).where(held.c.annotator != annotator, held.c.expires_at > now())
         return set(self._column(query))
 
     def holders(self, ids: Iterable[str] | None = None, *, decided: bool = False) -> list[Held]:
-        """Who holds sentences, most sentences first.
+        """Return the annotators for whom sentences are reserved, in descending order of sentences.
 
         Args:
-            ids: only reservations of these sentences.
-            decided: count reservations of decided sentences too.
+            ids: count only reservations of these sentences.
+            decided: also count reservations of decided sentences.
         """
         held, draws = tables.reservations, tables.draws
         query = (
@@ -178,7 +178,7 @@ class Draws(Part):
         return sorted(holders, key=lambda one: (-one.sentences, one.annotator))
 
     def annotators(self) -> list[str]:
-        """The names of all annotators with draws, sorted."""
+        """Return the sorted names of all annotators with draws."""
         column = tables.draws.c.annotator
         return self._column(sa.select(column).where(column != "").distinct().order_by(column))
 
@@ -202,12 +202,12 @@ class Draws(Part):
         model_id: str | None = None,
         before: str | None = None,
     ) -> list[Draw]:
-        """The annotator's latest draws by these strategies, with all items. The draws have the same creation time.
+        """Return the annotator's latest draws by these strategies, with all items. They have the same creation time.
 
         The sentences planted in them, if any, are another of these draws.
 
         Args:
-            before: only draws made before this time (ISO 8601 in UTC).
+            before: ignore draws made at or after this time (ISO 8601 in UTC).
         """
         draws = tables.draws
         wanted = sa.select(draws).where(draws.c.annotator == annotator, draws.c.strategy.in_(strategies))
@@ -277,7 +277,7 @@ def _fully_coded(connection: sa.Connection, ids: Iterable[str], coders: int) -> 
 
 
 def _receiver() -> sa.Case[str]:
-    """The annotator of a draw; null if they ended the draw without deciding on the sentence."""
+    """Build an expression for a draw's annotator; null if they ended the draw without deciding on the sentence."""
     draws, items, decisions = tables.draws, tables.draw_items, tables.decisions
     decided = sa.exists().where(
         decisions.c.sentence_id == items.c.sentence_id, decisions.c.annotator == draws.c.annotator
@@ -299,7 +299,7 @@ def _items(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
 
 
 def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
-    """Ids of the draw's sentences that its annotator can still decide on."""
+    """Return the ids of the draw's sentences that its annotator can still decide on."""
     items, events = tables.draw_items, tables.events
     # Count only in this draw: a retest repeats sentences that the annotator decided on in an earlier draw.
     balance = (

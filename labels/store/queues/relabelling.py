@@ -29,8 +29,8 @@ class Relabelling(Part):
         sentence has a standing review from a "relabel" draw; a skipped sentence is left for other annotators.
 
         Args:
-            source: name of the process that queues the sentences, such as "migrate".
-            coders: number of annotators who label each sentence again, independently of each other.
+            source: the name of the process that queues the sentences, such as "migrate".
+            coders: the number of annotators who label each sentence again, independently of each other.
 
         Returns:
             The number of sentences added to the queue.
@@ -48,7 +48,7 @@ class Relabelling(Part):
             return len(rows)
 
     def waiting(self, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:
-        """Sentences that are still waiting to be labelled again, oldest first.
+        """Return the sentences that are still waiting to be labelled again, oldest first.
 
         If `annotator` is given, sentences reserved for other annotators or skipped by this annotator are left out.
         """
@@ -94,13 +94,13 @@ def labelled_again() -> sa.ColumnElement[bool]:
 
 
 def asked_of_several(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
-    """Condition: several annotators label the queued sentence again, also at the same time."""
+    """Condition: several annotators must label the queued sentence again, possibly at the same time."""
     entries = tables.relabelling
     return sa.exists().where(entries.c.sentence_id == sentence_id, entries.c.coders > 1)
 
 
 def _answers(annotator: str) -> sa.ScalarSelect[int]:
-    """The number of the annotator's decisions on an entry of `relabelling` that were not undone, skips included."""
+    """Count the annotator's decisions on an entry of `relabelling` that were not undone, skips included."""
     entries, events, draws = tables.relabelling, tables.events, tables.draws
     return (
         sa.select(count_standing())
@@ -112,5 +112,5 @@ def _answers(annotator: str) -> sa.ScalarSelect[int]:
 
 
 def count_standing() -> sa.ColumnElement[int]:
-    """The number of selected decisions that were not undone: each undo reverts one decision."""
+    """Count the selected decisions that were not undone; each undo reverts one decision."""
     return sa.func.coalesce(sa.func.sum(sa.case((tables.events.c.event == "undo", -1), else_=1)), 0)

@@ -19,7 +19,7 @@ from labels.store.texts.overlaps import replaced_state
 from labels.unicode.typography import search_form
 
 Uncertainty = Literal["entropy", "margin"]
-"""Measure of uncertainty: entropy grows with uncertainty; the margin between the two most likely labels shrinks."""
+"""The measure of uncertainty. More uncertainty means a higher entropy, but a smaller margin of the two best labels."""
 
 _PAGE = 1000
 """Number of scored sentences that are read at once while the best are looked for."""
@@ -42,12 +42,12 @@ class Unseen(Part):
     """The part of the store that finds free sentences."""
 
     def ids(self, *, at: str | None = None) -> list[str]:
-        """Sorted ids of the sentences that are free at the time `at` (ISO 8601 in UTC; default: now)."""
+        """Return the sorted ids of the sentences that are free at the time `at` (ISO 8601 in UTC; default: now)."""
         query = sa.select(tables.sentences.c.id).where(*_free_to_label(at or now())).order_by(tables.sentences.c.id)
         return self._column(query)
 
     def frame(self) -> Frame:
-        """The free sentences as a sampling frame.
+        """Return the free sentences as a sampling frame.
 
         The size is computed from totals (all sentences minus decided and reserved sentences), because testing each
         sentence takes seconds in a store with a million sentences.
@@ -65,7 +65,7 @@ class Unseen(Part):
         return Frame(size, self.frame_hash())
 
     def frame_hash(self) -> str:
-        """A hash (16 hex digits) that identifies the free sentences.
+        """Return a hash (16 hex digits) that identifies the free sentences.
 
         The hash covers the last sentence, the last event, the reservations, the removed documents and the replaced
         sentences. Sentences and events are only added, so their last numbers represent all of them.
@@ -80,10 +80,10 @@ class Unseen(Part):
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def random(self, count: int, generator: Random, *, decided: bool = False) -> list[str]:
-        """Ids of a simple random sample of `count` free sentences, or of all free sentences if there are fewer.
+        """Draw a simple random sample of `count` free sentences, or of all if there are fewer, and return their ids.
 
         Args:
-            decided: draw from all sentences to label, also from those that are decided or reserved.
+            decided: draw from all sentences to label, including decided and reserved sentences.
         """
         table = tables.sentences
         conditions = (table.c.boilerplate == "",) if decided else _free_to_label(now())
@@ -114,9 +114,10 @@ class Unseen(Part):
         return [row.id for row in sorted(found, key=lambda row: (places[row.document_id], row.start))]
 
     def matching(self, words: Sequence[str], count: int | None) -> list[str]:
-        """Ids of up to `count` free sentences that contain all `words` (or phrases), ignoring case and typography.
+        """Return the ids of up to `count` free sentences that contain all `words`, ignoring case and typography.
 
-        With None instead of a count, ids of all sentences to label that contain the words, also decided and reserved.
+        If `count` is None, the result has all sentences to label that contain the words, including decided and
+        reserved sentences. Phrases count as words.
         """
         table = tables.sentences
         contains = [tables.SearchForm(table.c.text).contains(search_form(word), autoescape=True) for word in words]
@@ -128,7 +129,7 @@ class Unseen(Part):
     def uncertain(
         self, model_id: str, by: Uncertainty, count: int, *, without: Collection[str] = ()
     ) -> list[tuple[str, float]]:
-        """The `count` free sentences with the highest uncertainty: pairs of id and `by` value, most uncertain first.
+        """Return the `count` most uncertain free sentences as pairs of id and `by` value, most uncertain first.
 
         Args:
             without: ids of documents whose sentences are left out.
@@ -143,7 +144,7 @@ class Unseen(Part):
     def likely(
         self, model_id: str, position: int, count: int, *, without: Collection[str] = ()
     ) -> list[tuple[str, float]]:
-        """The `count` free sentences that most likely have a label: pairs of id and probability, likeliest first.
+        """Return the `count` free sentences that most likely have a label, as pairs of id and probability, likeliest first.
 
         Args:
             position: the position of the label among the model's labels.
@@ -171,7 +172,7 @@ def _scored(
     count: int | None,
     *more: sa.ColumnElement[Any],
 ) -> Iterator[sa.Row[Any]]:
-    """The free sentences with a score: id, document, the column as `value` and further columns, in pages."""
+    """Yield the free sentences with a score, in pages: id, document, the column as `value`, and further columns."""
     scores, sentences = tables.scores, tables.sentences
     query = (
         sa.select(sentences.c.id, sentences.c.document_id, column.label("value"), *more)
@@ -205,7 +206,7 @@ def _guessed(
         guesses = [number for number in dict.fromkeys(drawn) if number not in tried]
         tried.update(guesses)
         free = {row.number: row.id for row in rows_among(connection, query, table.c.number, guesses)}
-        # Keep the order of the guesses: the order of the database would favour old documents.
+        # Keep the order of the guesses, because the order of the database would favour old documents.
         found += [free[number] for number in guesses if number in free]
         if len(found) >= count:
             return found[:count]
@@ -225,7 +226,7 @@ def _free_to_label(at: str) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _reserved(connection: sa.Connection) -> list[str]:
-    """Ids of the sentences that are currently reserved."""
+    """Return the ids of the sentences that are currently reserved."""
     held = tables.reservations
     query = sa.select(held.c.sentence_id).where(held.c.expires_at > now()).distinct()
     return list(connection.execute(query).scalars())

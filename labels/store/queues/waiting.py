@@ -1,4 +1,4 @@
-"""What waits in a store: for another coder, for someone who decides on a skipped sentence, or for a confirmation."""
+"""Find unfinished work in a store, such as skipped sentences and unconfirmed drafts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Waiting(Part):
     """The part of the store that finds sentences with unfinished work."""
 
     def skipped(self, annotator: str = "") -> list[str]:
-        """Sorted ids of the sentences that someone skipped and nobody has decided on.
+        """Return the sorted ids of the sentences that someone skipped and nobody has decided on.
 
         Args:
             annotator: leave out the sentences that are reserved for other annotators, and those that this annotator
@@ -30,14 +30,14 @@ class Waiting(Part):
         return self._column(query)
 
     def drafts(self) -> dict[str, int]:
-        """Annotator -> number of their drafts: choices and notes that they have not confirmed."""
+        """Count the drafts (unconfirmed labels and notes) of each annotator."""
         table = tables.drafts
         usable = (~tables.is_removed(table.c.sentence_id), ~is_replaced(table.c.sentence_id))
         query = sa.select(table.c.annotator, sa.func.count()).where(*usable).group_by(table.c.annotator)
         return {row.annotator: int(row[1]) for row in self._rows(query.order_by(table.c.annotator))}
 
     def last_codebook(self) -> str:
-        """The hash of the codebook of the last event; empty if there is no event."""
+        """Return the hash of the codebook under which the last event was made; empty if there is no event."""
         events = tables.events
         found = self._column(sa.select(events.c.codebook_hash).order_by(events.c.seq.desc()).limit(1))
         return found[0] if found else ""

@@ -1,4 +1,4 @@
-"""Open windows of annotators: two windows of one person would show the same draw and overwrite each other's drafts."""
+"""Record the open windows of annotators: two windows of one person would overwrite each other's drafts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labels.store import tables
 from labels.store.database import Part, now
 
 _STALE = timedelta(hours=12)
-"""Age of a window of another machine from which on it is not reported: it was probably not closed properly."""
+"""After this time, an open window is forgotten, because it was probably not closed properly."""
 
 
 class Window(NamedTuple):
@@ -52,13 +52,13 @@ class Windows(Part):
 
 
 def _runs(process: int) -> bool:
-    """Whether a process with this number runs on this machine."""
-    if os.name == "nt":  # there, this call would interrupt the process
+    """Return whether a process with this number runs on this machine."""
+    if os.name == "nt":  # on Windows, `os.kill` would interrupt the process
         return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # of another user
+    except OSError:  # the process belongs to another user
         return True
     return True

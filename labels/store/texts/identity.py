@@ -32,7 +32,7 @@ _OUR_ID = re.compile("[0-9a-f]{16}")
 
 
 def recognise(connection: sa.Connection, documents: Iterable[Document]) -> dict[str, str]:
-    """Document id -> id in the store, for the documents that the store has or whose sentences it has.
+    """Map document ids to ids in the store, for documents that the store has or whose sentences it has.
 
     A document that differs only in white space from an earlier one among `documents` gets the id of the earlier one.
     """
@@ -56,7 +56,7 @@ def recognise(connection: sa.Connection, documents: Iterable[Document]) -> dict[
 
 
 def _with_texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
-    """The ids among `ids` that belong to a stored document, mapped to themselves.
+    """Map the ids among `ids` that belong to a stored document to themselves.
 
     A document of which only sentences are stored does not count: their offsets refer to its own white space.
     """
@@ -65,20 +65,20 @@ def _with_texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]
 
 
 def _provenance(connection: sa.Connection, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Document id -> URL and date."""
+    """Map document ids to URL and date."""
     table = tables.documents
     rows = rows_among(connection, sa.select(table.c.id, table.c.url, table.c.date), table.c.id, ids)
     return {row.id: (row.url, row.date) for row in rows}
 
 
 def _contradicts(document: Document, url: str, date: str) -> bool:
-    """Whether a document has another URL or date than a stored document with the same source and text."""
+    """Return whether the URL or date of a document differs from a stored document with the same source and text."""
     differ = url and document.url and plain_url(url) != plain_url(document.url)
     return bool(differ) or other_day(date, document.date)
 
 
 def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-    """The ids among `ids` that belong to a stored document, or to the document of a stored sentence."""
+    """Return the ids among `ids` that belong to a stored document or to the document of a stored sentence."""
     # Sentences can be imported without their documents.
     columns = (tables.documents.c.id, tables.sentences.c.document_id)
     found = (rows_among(connection, sa.select(column).distinct(), column, ids) for column in columns)
@@ -86,7 +86,7 @@ def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
 
 
 def aliases_among(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
-    """Alias -> id in the store, for the aliases among `ids`."""
+    """Map the aliases among `ids` to the ids in the store."""
     table = tables.aliases
     return {row.alias: row.id for row in rows_among(connection, sa.select(table), table.c.alias, ids)}
 
@@ -107,10 +107,10 @@ def insert_aliases_of(connection: sa.Connection, documents: Iterable[Document], 
 
 
 def stored_sentences(connection: sa.Connection, pairs: Sequence[tuple[Document | None, Sentence]]) -> list[Sentence]:
-    """The sentences under the ids by which the store knows them; unknown sentences stay unchanged.
+    """Return the sentences under their ids in the store; unknown sentences stay unchanged.
 
     Args:
-        pairs: a sentence and its document; None if only the sentence is given.
+        pairs: each sentence with its document, or with None if the document is not known.
     """
     documents = {one.id: one for one, _ in pairs if one is not None}
     stored = recognise(connection, documents.values())
@@ -131,14 +131,14 @@ def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
 
 
 def _moved(sentence: Sentence, stored: str, document: Document | None, texts: Mapping[str, str]) -> Sentence:
-    """The sentence in the stored document."""
+    """Return the sentence with its offsets in the stored document."""
     if not stored:
         return sentence
     start, end, text = sentence.start, sentence.end, sentence.text
     given = texts.get(stored, "")
     if document is not None and given and given != document.text:
-        # Line ends, white space or normalization differ, and so do the offsets. Sentences that come with a document are
-        # whole texts.
+        # Line ends, white space or normalization differ, so the offsets differ too. A sentence that is given with its
+        # document is the whole text.
         text = given.strip()
         start = given.index(text)
         end = start + len(text)
@@ -153,9 +153,9 @@ def sentences_among(connection: sa.Connection, ids: Iterable[str]) -> list[Sente
 
 
 def resolve_sentences(connection: sa.Connection, ids: Iterable[str]) -> dict[str, str]:
-    """Other id of a sentence -> id in the store, for the ids that are not in the store but refer to a stored sentence.
+    """Map other ids of stored sentences to their ids in the store; ids that are in the store are left out.
 
-    If some ids are left, this function computes the aliases of all sentences in documents with aliases.
+    For ids that remain unknown, this function computes the aliases of all sentences in documents with aliases.
     """
     left = {one for one in ids if _OUR_ID.fullmatch(one)}
     table, aliases = tables.sentences, tables.aliases
@@ -179,9 +179,10 @@ def resolve_sentences(connection: sa.Connection, ids: Iterable[str]) -> dict[str
 class Added:
     """Numbers of new documents and sentences, and the new documents that are later versions of others.
 
-    `sentences` does not count sentences that an earlier version also has. `like_removed` has the id of each new
-    document that looks like a version of a removed document, with the id of the removed document. `like_purged` has
-    the same for documents that were not added, because the other document was purged, and the time of the purge.
+    - `sentences`: number of new sentences, without those that an earlier version also has
+    - `like_removed`: new document -> removed document, for new documents that look like a version of a removed one
+    - `like_purged`: the documents that were not added because they look like a version of a purged document, with the
+      time of the purge
     """
 
     documents: int = 0
@@ -192,16 +193,16 @@ class Added:
 
 
 def under(stored: Mapping[str, str], sentence: Sentence) -> Sentence:
-    """The sentence under the id by which the store knows its document."""
+    """Return the sentence with the id that its document has in the store."""
     identifier = stored.get(sentence.document_id, sentence.document_id)
-    # `replace` is slow, and nearly all documents of a corpus are new.
+    # Do not call `replace` without need: it is slow, and nearly all documents of a corpus are new.
     return sentence if identifier == sentence.document_id else replace(sentence, document_id=identifier)
 
 
 def without_common_keys(
     documents: Iterable[tuple[Document, Sequence[Sentence]]],
 ) -> Iterator[list[tuple[Document, Sequence[Sentence]]]]:
-    """Divide documents into batches, so that two versions of one document are never in the same batch."""
+    """Divide documents into batches such that two versions of a document are never in the same batch."""
     batch: list[tuple[Document, Sequence[Sentence]]] = []
     seen: set[str] = set()
     for document, sentences in documents:
@@ -222,7 +223,7 @@ def add_batch(
     *,
     even_purged: bool = False,
 ) -> None:
-    """Add documents to the store and to the result. No two documents are versions of the same document.
+    """Add documents to the store and to the result. A batch must not contain two versions of one document.
 
     Args:
         even_purged: also add other versions of purged documents.
@@ -249,7 +250,7 @@ def add_batch(
 
 
 def without_stored_spans(connection: sa.Connection, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
-    """The sentences that do not overlap the sentences of their document in the store."""
+    """Return the sentences that do not overlap stored sentences of their document."""
     table = tables.sentences
     query = sa.select(table.c.document_id, table.c.start, table.c.end)
     taken: defaultdict[str, list[Span]] = defaultdict(list)

@@ -1,13 +1,13 @@
-"""Sentences of a file that the store has in another version of their document.
+"""Find sentences of a file that the store has in another version of their document.
 
-A native export names documents by ids and has no provenance, so an export of an article's first version says nothing
-about a store that has only the edited article. The texts decide: a document that the store does not have is another
-version of a stored document if at least half of its sentences are equal, and if either two of these sentences or one
-long sentence occur in no other article of the store. The sentences of a document that the store has, but with other
-white space, are found in the same way.
+A native export identifies documents by ids and has no provenance, so the ids in an export of an article's first version
+do not match a store that only has the edited article. Therefore the texts are compared. A document that the store does
+not have is another version of a stored document if at least half of its sentences are equal, and if two of these
+sentences, or a long one, occur in no other article of the store. Sentences of a stored document whose white space
+differs are found in the same way.
 
-Each sentence of the store is used once, and none that the file itself names: two copies of a text in one file stay two
-documents. The remaining sentences keep their document, which is linked to the other versions by a key.
+Each stored sentence is used only once, and sentences whose ids are in the file are not used, so two copies of a text in
+one file stay two documents. The remaining sentences keep their document, which a key links to the other versions.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from labels.store.texts.versions import REMOVED, UNCHANGED, text_hash
 
 _LINK = "version:"
 _FEWEST, _LONG = 2, 8
-"""A version needs two sentences of its own, or one with this many words: shorter sentences are common phrases."""
+"""A version needs two distinctive sentences, or one with this many words; shorter sentences are common phrases."""
 
 
 @dataclass
 class Repeats:
-    """Sentences that stand in another version of their document.
+    """Sentences that occur in another version of their document.
 
     - `sentences`: id of a sentence -> the equal sentence in the store
     - `links`: id of a document that is not in the store -> id of the first version
@@ -41,7 +41,7 @@ class Repeats:
 
 
 def find_repeats(connection: sa.Connection, sentences: Iterable[Sentence]) -> Repeats:
-    """Find the sentences that the store does not have, but that stand in another version of their document."""
+    """Find the sentences that the store only has in another version of their document."""
     given = {one.id: one for one in sentences}
     column = tables.sentences.c.id
     named = {row.id for row in rows_among(connection, sa.select(column), column, given)}
@@ -70,14 +70,14 @@ def insert_links(connection: sa.Connection, links: Mapping[str, str]) -> None:
 
 
 def linked_to(connection: sa.Connection, roots: Iterable[str]) -> list[str]:
-    """Ids of the documents of which only sentences are stored, and that are versions of these documents."""
+    """Return the ids of documents that are versions of these documents and of which only sentences are stored."""
     table = tables.document_keys
     keys = [_LINK + root for root in roots]
     return [row.document_id for row in rows_among(connection, sa.select(table.c.document_id), table.c.key, keys)]
 
 
 def link_query() -> sa.Select[tuple[str, str]]:
-    """A query for the id of each linked document and of its first version."""
+    """Build a query for the ids of each linked document and its first version."""
     table = tables.document_keys
     root = sa.func.substr(table.c.key, len(_LINK) + 1)
     return sa.select(table.c.document_id, root).where(table.c.key.startswith(_LINK, autoescape=True))
@@ -86,7 +86,7 @@ def link_query() -> sa.Select[tuple[str, str]]:
 def _without_own_spans(
     connection: sa.Connection, new: Mapping[str, list[Sentence]]
 ) -> defaultdict[str, list[Sentence]]:
-    """The sentences without those whose span has the same text in the store: they were only cut in another way."""
+    """Leave out the sentences whose span has the same text in the store: only the division into sentences differs."""
     table = tables.documents
     rows = rows_among(connection, sa.select(table.c.id, table.c.text), table.c.id, new)
     texts = {row.id: row.text for row in rows}
@@ -98,7 +98,7 @@ def _without_own_spans(
 
 
 def _linked(connection: sa.Connection, documents: Iterable[str]) -> dict[str, str]:
-    """Document id -> id of the first version, for documents whose family is known."""
+    """Map document ids to the id of the first version, for documents whose first version is known."""
     documents = list(documents)
     table = tables.documents
     rows = rows_among(connection, sa.select(table.c.id, table.c.version_of), table.c.id, documents)
@@ -108,7 +108,7 @@ def _linked(connection: sa.Connection, documents: Iterable[str]) -> dict[str, st
 
 
 def _families(connection: sa.Connection, sentences: Sequence[Sentence]) -> dict[str, set[str]]:
-    """Hash of a text -> the first versions of the documents that have a sentence with this text."""
+    """Map hashes of texts to the first versions of the documents that have a sentence with this text."""
     table, documents, erased = tables.sentences, tables.documents, tables.erased_sentences
     root = sa.case((documents.c.version_of == "", documents.c.id), else_=documents.c.version_of).label("root")
     query = (
@@ -127,20 +127,20 @@ def _families(connection: sa.Connection, sentences: Sequence[Sentence]) -> dict[
 
 
 def _likely_family(sentences: Sequence[Sentence], families: Mapping[str, set[str]]) -> str:
-    """The family that has the most of the texts; empty if none has any."""
+    """Return the first version whose versions contain the most of the texts; empty if none contains any."""
     counts = Counter(root for one in sentences for root in sorted(families.get(text_hash(one.text), ())))
     return counts.most_common(1)[0][0] if counts else ""
 
 
 def _is_version(sentences: Sequence[Sentence], equal: Mapping[str, Sentence], families: Mapping[str, set[str]]) -> bool:
-    """Whether enough sentences are equal, and enough of them occur in a single family."""
+    """Return whether enough sentences are equal, and whether enough of them occur in versions of one article only."""
     telling = [one for one in sentences if one.id in equal and len(families[text_hash(one.text)]) == 1]
     is_known = len(telling) >= _FEWEST or any(len(one.text.split()) >= _LONG for one in telling)
     return is_known and 2 * len(equal) >= len(sentences)
 
 
 def _equal(connection: sa.Connection, root: str, sentences: Iterable[Sentence], taken: set[str]) -> dict[str, Sentence]:
-    """Id of a sentence -> the equal sentence in any version of a document, each used once and none of `taken`."""
+    """Map sentence ids to equal sentences in any version of a document; each is used once, and none of `taken`."""
     table, documents, erased = tables.sentences, tables.documents, tables.erased_sentences
     versions = sa.select(documents.c.id).where(sa.or_(documents.c.id == root, documents.c.version_of == root))
     query = (

@@ -1,9 +1,9 @@
-"""Overlapping spans of a document: two readings of one passage are never both offered for labelling.
+"""Handle overlapping spans of a document, so that a passage is not offered twice for labelling.
 
 A document can be cut twice: by two versions of the splitter, or by the splitter and by another tool. A sentence with a
-decision stays. Sentences without a decision that overlap it get the reason `REPLACED_SPAN` not to be labelled. The same
-is true of the sentences that `labels.store.texts.resplit` replaces. A replaced sentence that gets a decision, from an
-import or from an open screen, becomes a sentence to label again. Sentences are never deleted: draws refer to them.
+decision stays. Sentences without a decision that overlap it get the reason `REPLACED_SPAN` and are not labelled. The
+same applies to the sentences that `labels.store.texts.resplit` replaces. If a replaced sentence gets a decision from an
+import or from an open screen, it is labelled again. Sentences are never deleted, because draws refer to them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def replace_sentences(connection: sa.Connection, rows: Iterable[Any]) -> None:
 
 
 def replaced_state(connection: sa.Connection) -> str:
-    """A text that changes when sentences are replaced or restored; empty if none is replaced."""
+    """Return a text that changes when sentences are replaced or restored; empty if no sentence is replaced."""
     table = tables.sentences
     totals = sa.select(sa.func.count(), sa.func.sum(table.c.number)).where(table.c.boilerplate == REPLACED_SPAN)
     count, numbers = connection.execute(totals).one()
@@ -71,6 +71,6 @@ def replaced_state(connection: sa.Connection) -> str:
 
 
 def decided_among(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
-    """The ids of the sentences on which a decision stands."""
+    """Return the ids among `ids` of the sentences on which a decision stands."""
     column = tables.decisions.c.sentence_id
     return {row.sentence_id for row in rows_among(connection, sa.select(column).distinct(), column, ids)}

@@ -1,10 +1,10 @@
-"""Documents that are withdrawn from the store: removed temporarily, or purged permanently.
+"""Withdraw documents from the store: remove them temporarily, or purge them permanently.
 
-The sentences of a removed document get the reason `REMOVED` not to be labelled, and its decisions leave the derived
-table `decisions`; reservations, scores and embeddings are deleted. Events stay, so that `restore` brings every decision
-back. `purge` also erases the text, for legal reasons: title, URL, text, embeddings, drafts, all notes on its sentences,
-and records of other tools. States and labels stay, and so do hashes of the title, the URL and the sentences: a later
-version of the document is recognized by them and not added. All versions of an article are withdrawn together.
+The sentences of a removed document get the reason `REMOVED` and are not labelled. Its decisions are deleted from the
+derived table `decisions`, as are its reservations, scores and embeddings. Events stay, so that `restore` brings every
+decision back. `purge` also erases texts, for legal reasons: title, URL, text, embeddings, drafts, all notes on its
+sentences, and records of other tools. States and labels stay, as do hashes of the title, the URL and the sentences, by
+which a later version of the document is recognized and refused. All versions of an article are withdrawn together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FILES = (".txt", ".md", ".html", ".htm", ".jsonl", ".csv", ".parquet", ".json")
 
 
 _BEGINNING = 60
-"""The number of characters of a text that are shown in place of a title."""
+"""The number of characters of the text that are shown if a document has no title."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Removals(Part):
     """The part of the store that lists, withdraws and restores documents."""
 
     def summaries(self, *, source: str = "", state: str = "") -> list[DocumentSummary]:
-        """The documents by source, date and title.
+        """Return the documents, sorted by source, date and title.
 
         Args:
-            source: only documents whose source contains this text, ignoring case.
-            state: only documents in this state: "stored", "removed" or "purged".
+            source: return only documents whose source contains this text, ignoring case.
+            state: return only documents in this state: "stored", "removed" or "purged".
         """
         query = _summaries()
         if source:
@@ -70,7 +70,7 @@ class Removals(Part):
         return [one for one in found if not state or one.state == state.replace("stored", "")]
 
     def find(self, reference: str) -> list[DocumentSummary]:
-        """The document with this id or the only document whose id begins with `reference`, and its other versions.
+        """Return the document with this id, or the only document whose id begins so, and all its other versions.
 
         Raises:
             InputError: no document or several documents match.
@@ -92,7 +92,7 @@ class Removals(Part):
             return [_summary(row) for row in connection.execute(_summaries().where(family))]
 
     def among(self, document_ids: Collection[str]) -> set[str]:
-        """Ids of the documents that are removed or purged."""
+        """Return the ids among `document_ids` of documents that are removed or purged."""
         column = tables.removals.c.document_id
         with self._database.reading() as connection:
             return {row[0] for row in rows_among(connection, sa.select(column), column, document_ids)}
@@ -130,7 +130,7 @@ class Removals(Part):
 
 
 def _with_links(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
-    """The ids, and the ids of other versions of which the store has only sentences, from an import."""
+    """Return the ids, and the ids of other versions of which the store only has sentences, from an import."""
     return list(dict.fromkeys((*ids, *linked_to(connection, ids))))
 
 
@@ -159,7 +159,7 @@ def _erase(connection: sa.Connection, document_id: str) -> int:
     documents, sentences, events, drafts = tables.documents, tables.sentences, tables.events, tables.drafts
     own = documents.c.id == document_id
     source = connection.execute(sa.select(documents.c.source).where(own)).scalar() or ""
-    # A file's name often is the headline; a source that the data state is only the name of a newspaper.
+    # A file name is often the headline. A source from the data is usually just the name of a newspaper.
     kept = "" if source.endswith(_FILES) else source
     connection.execute(sa.update(documents).where(own).values(text="", title="", url="", source=kept))
     _keep_hashes(connection, document_id)
@@ -190,7 +190,7 @@ def _sentence_ids(connection: sa.Connection, document_ids: Sequence[str]) -> Seq
 
 
 def _summaries() -> sa.Select[Any]:
-    """A query for the documents with their numbers of sentences and decisions."""
+    """Build a query for the documents with their numbers of sentences and decisions."""
     documents, sentences, removals = tables.documents, tables.sentences, tables.removals
     to_label = (
         sa.select(sa.func.count())

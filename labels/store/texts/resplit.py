@@ -1,4 +1,4 @@
-"""Split stored documents again with today's rules. Sentences with a decision keep their spans.
+"""Split stored documents again with the current rules. Sentences with a decision keep their spans.
 
 Sentences without a decision that the rules no longer produce are replaced (`labels.store.texts.overlaps`). New
 sentences that overlap a sentence with a decision are left out, so that no passage is offered twice. All versions of an
@@ -33,7 +33,7 @@ class Resplit:
 
     - `documents`: number of documents whose sentences changed
     - `added`, `replaced`: numbers of new sentences to label, and of sentences that are no longer offered
-    - `kept`: number of sentences with a decision that today's rules would cut differently
+    - `kept`: number of sentences with a decision that the current rules would cut differently
     """
 
     documents: int = 0
@@ -46,7 +46,7 @@ class Resplit:
 
 
 def family(connection: sa.Connection, ids: Iterable[str]) -> list[str]:
-    """The ids of stored documents and of all their versions, the first versions first, without removed documents."""
+    """Return the ids of stored documents and all their versions, first versions first, without removed documents."""
     table, removals = tables.documents, tables.removals
     query = sa.select(table.c.id, table.c.version_of)
     roots = {row.version_of or row.id for row in rows_among(connection, query, table.c.id, ids)}
@@ -60,7 +60,7 @@ def family(connection: sa.Connection, ids: Iterable[str]) -> list[str]:
 
 
 def stored_documents(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Document]:
-    """Id -> document, in the order of `ids`, for the documents that the store has."""
+    """Return the documents among `ids` that the store has, by id and in the order of `ids`."""
     table = tables.documents
     columns = [table.c[one.name] for one in fields(Document) if one.name in table.c]
     rows = rows_among(connection, sa.select(table.c.id, *columns), table.c.id, ids)
@@ -72,7 +72,7 @@ def resplit(connection: sa.Connection, cut: Sequence[tuple[str, Sequence[Sentenc
     """Replace the sentences without a decision of some documents.
 
     Args:
-        cut: pairs of a document's id in the store and its sentences under today's rules.
+        cut: pairs of a document's id in the store and its sentences under the current rules.
     """
     stored = _stored(connection, [identifier for identifier, _ in cut])
     kept = _kept(connection, [row for rows in stored.values() for row in rows])
@@ -92,7 +92,7 @@ def _stored(connection: sa.Connection, document_ids: Iterable[str]) -> defaultdi
 
 
 def _kept(connection: sa.Connection, rows: Iterable[Any]) -> set[str]:
-    """The ids of the sentences that have a decision, or repeat a sentence with a decision in an earlier version."""
+    """Return the ids of sentences that have a decision or repeat a sentence with a decision in an earlier version."""
     rows = list(rows)
     earlier = aliases_among(connection, [row.id for row in rows if row.boilerplate == UNCHANGED])
     decided = decided_among(connection, [*earlier.values(), *(row.id for row in rows)])
@@ -100,7 +100,7 @@ def _kept(connection: sa.Connection, rows: Iterable[Any]) -> set[str]:
 
 
 def _with_links(connection: sa.Connection, identifier: str, sentences: list[Sentence]) -> list[Sentence]:
-    """The sentences of a document; sentences that an earlier version also has are marked and linked."""
+    """Return the sentences of a document; sentences that an earlier version also has are marked and linked."""
     table = tables.documents
     root = connection.execute(sa.select(table.c.version_of).where(table.c.id == identifier)).scalar()
     if not root:
@@ -135,7 +135,7 @@ def _resplit_document(
 
 
 def _update_marks(connection: sa.Connection, still: Iterable[tuple[Any, Sentence]]) -> None:
-    """Store today's marks of spans that do not change."""
+    """Update the reasons and headings of sentences whose spans do not change."""
     ids: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
     for row, one in still:
         ids[tuple(getattr(one, name) for name in _MARKS)].append(row.id)

@@ -1,12 +1,12 @@
-"""Later versions of a document: recognition of an article that was edited, and links to its unchanged sentences.
+"""Recognize later versions of a document, such as an edited article, and link their unchanged sentences.
 
 A new document is a later version of a stored document if the data state the same provenance for both (an id, a URL, or
 a source with a title or date), or if both are the text of a file with the same name, and if the texts largely agree:
 at least two sentences and half of all sentences are equal. Half of the shorter text is enough if id or URL are equal,
 because an article may grow. Documents that state different ids or URLs are never versions of each other.
 
-The sentences that a version repeats are stored with the reason `UNCHANGED`, as part of the context; decisions are made
-on the sentence of the earlier version. Only the other sentences are new sentences to label.
+Sentences that a later version repeats are stored with the reason `UNCHANGED`, so that they can be shown as context.
+Decisions are made on the sentence of the earlier version. Only the other sentences are new sentences to label.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class NewVersion:
 
 
 def keys_of(document: Document) -> list[str]:
-    """Hashes of the stated provenance without the text, and of the name of a file that contains a single document.
+    """Return hashes of the stated provenance without the text, and of the name of a file with a single document.
 
     The format of these keys is stored: never change it without a new revision of the store.
     """
     origin, source = document.stated_origin, plain_text(document.source).strip()
     title, date = plain_text(document.title).strip(), plain_text(document.date).strip()
     keys = {"id": origin.identifier, "url": origin.url, "title": f"{source}\n{title}" if title else ""}
-    # A newspaper has many articles of one date, so the date counts only if nothing else is known.
+    # A newspaper has many articles with the same date, so the date counts only if nothing else is known.
     if date and not any(keys.values()):
         keys["date"] = f"{source}\n{date}"
-    # Rows of one table have the name of its file in common.
+    # All rows of a table have the same file name.
     if not origin.source and not source.endswith(_TABLES):
         keys["name"] = source
     return [f"{kind}:{_digest(value)}" for kind, value in keys.items() if value]
@@ -87,10 +87,11 @@ class _Match:
 
 @dataclass(frozen=True)
 class Linked:
-    """The sentences of a document to store; if it is a version of another document, also its links.
+    """The sentences of a document to store and, if it is a version of another document, its links.
 
-    - `root`: the first version; `aliases`: pairs of the id of a repeated sentence and the id of the earlier sentence
-    - `removed`: id of a removed document of which this document looks like a version; empty if there is none
+    - `root`: the id of the first version
+    - `aliases`: pairs of the id of a repeated sentence and the id of the earlier sentence
+    - `removed`: the id of a removed document if this document looks like a version of it; otherwise empty
     - `purged_at`: when that document was purged; empty if it was only removed
     """
 
@@ -103,7 +104,7 @@ class Linked:
 
 
 def link_versions(connection: sa.Connection, documents: Sequence[tuple[Document, Sequence[Sentence]]]) -> list[Linked]:
-    """Compare new documents with the stored documents, and mark the sentences that they repeat as later versions."""
+    """Compare new documents with stored documents, and mark the sentences that later versions repeat."""
     column = tables.document_keys.c.key
     keys = [keys_of(document) for document, _ in documents]
     query = sa.select(column).distinct()
@@ -137,7 +138,7 @@ def _best_match(connection: sa.Connection, document: Document, to_label: Sequenc
 def _closest(
     connection: sa.Connection, document: Document, to_label: Sequence[Sentence], *, removed: bool = False
 ) -> str:
-    """The id of the document that has the most sentences in common, if the texts largely agree; otherwise empty."""
+    """Return the id of the document that shares the most sentences, if the texts largely agree; otherwise empty."""
     candidates = dict(_candidates(connection, document, removed=removed))
     if not candidates:
         return ""
@@ -157,20 +158,20 @@ def _closest(
 
 
 def _is_repetition(connection: sa.Connection, document_id: str, document: Document) -> bool:
-    """Whether the date differs from the date of a stored document with the same sentences: a repeated statement."""
+    """Return whether a document has the sentences of a stored document on another date: it repeats a statement."""
     table = tables.documents
     date = connection.execute(sa.select(table.c.date).where(table.c.id == document_id)).scalar()
     return other_day(date or "", document.date)
 
 
 def other_day(one: str, other: str) -> bool:
-    """Whether both dates are known and are different days."""
-    # Earlier releases wrote the time of a date in another form.
+    """Return whether both dates are known and differ in the day."""
+    # Earlier releases wrote the time in another form.
     return bool(one and other and one[:10] != other[:10])
 
 
 def _candidates(connection: sa.Connection, document: Document, *, removed: bool) -> Iterator[tuple[str, bool]]:
-    """Ids of the stored (or removed) documents with a common key, and whether the key is an id or a URL."""
+    """Yield the ids of stored (or removed) documents with a common key, and whether the key is an id or a URL."""
     table, removals = tables.document_keys, tables.removals
     own = keys_of(document)
     gone = sa.exists().where(removals.c.document_id == table.c.document_id)
@@ -186,27 +187,27 @@ def _candidates(connection: sa.Connection, document: Document, *, removed: bool)
 
 
 def _differs(own: Iterable[str], theirs: Iterable[str], kind: str) -> bool:
-    """Whether both documents state an id (or a URL) and the two differ."""
+    """Return whether both documents state an id (or a URL) and the two differ."""
     ours, others = ({key for key in keys if key.startswith(kind)} for keys in (own, theirs))
     return bool(ours and others and ours != others)
 
 
 def _purged_at(connection: sa.Connection, document_id: str) -> str:
-    """When a document was purged; empty if it was not."""
+    """Return the time at which a document was purged; empty if it was not."""
     table = tables.removals
     query = sa.select(table.c.created_at).where(table.c.document_id == document_id, table.c.purged)
     return connection.execute(query).scalar() or ""
 
 
 def _root(connection: sa.Connection, document_id: str) -> str:
-    """The id of a document's first version."""
+    """Return the id of a document's first version."""
     table = tables.documents
     found = connection.execute(sa.select(table.c.version_of).where(table.c.id == document_id)).scalar()
     return found or document_id
 
 
 def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Counter[str]]:
-    """Document id -> hashes of its sentences to label, including the sentences that it repeats."""
+    """Count the hashes of the sentences to label of each document, including the sentences that it repeats."""
     table, erased = tables.sentences, tables.erased_sentences
     query = (
         sa.select(table.c.document_id, table.c.text, erased.c.hash)
@@ -220,17 +221,17 @@ def _texts(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Counter[s
 
 
 def text_hash(text: str) -> str:
-    """The hash by which the text of a sentence is recognized, also after it was erased."""
+    """Return the hash by which the text of a sentence is recognized even after it was erased."""
     return _digest(plain_text(text))
 
 
 def equal_sentences(
     connection: sa.Connection, root: str, to_label: Sequence[Sentence], *, but: str = ""
 ) -> dict[str, str]:
-    """Id of a new sentence -> id of an equal sentence in any version of the document, each used once.
+    """Map the ids of new sentences to equal sentences in any version of the document; each is used once.
 
     Args:
-        but: id of a version that is left out.
+        but: the id of a version to leave out.
     """
     sentences, documents = tables.sentences, tables.documents
     family = sa.select(documents.c.id).where(sa.or_(documents.c.id == root, documents.c.version_of == root))

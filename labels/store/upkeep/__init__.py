@@ -1,1 +1,1 @@
-"""Care of a store: backups, names of annotators, and warnings about its place."""
+"""Maintain a store: backups, names of annotators, and warnings about risky folders."""

@@ -12,7 +12,7 @@ from labels.output.drafts import whole_file
 
 
 def back_up(store: str, target: Path) -> None:
-    """Copy a SQLite store to a file, completely or not at all; other processes can write meanwhile.
+    """Copy a SQLite store to a file, completely or not at all. Other processes can write in the meantime.
 
     Raises:
         InputError: the store is not a SQLite file, or does not exist; the target is the store itself.
@@ -34,5 +34,5 @@ def back_up(store: str, target: Path) -> None:
         closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(draft)) as copy,
     ):
-        # SQLite's own copy of a consistent state, including changes that are still in the journal.
+        # SQLite's backup copies a consistent state, including changes that are still in the journal.
         source.backup(copy)

@@ -1,4 +1,4 @@
-"""Rename and merge annotators. Of an event, only the name can change; the decision stays as it was made."""
+"""Rename and merge annotators. Only the name in an event changes; the decision stays unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Names(Part):
     """The part of the store that changes names of annotators."""
 
     def rename(self, old: str, new: str) -> int:
-        """Record everything by `old` under `new`; returns the number of events.
+        """Record everything by `old` under the name `new`; returns the number of events.
 
         Raises:
             InputError: the store does not know `old`, or `new` is taken.
@@ -32,7 +32,7 @@ class Names(Part):
     def merge(self, old: str, into: str) -> tuple[int, int]:
         """Record everything by `old` under the existing name `into`.
 
-        If both decided on a sentence, the later event stands, as for one person who decided twice.
+        If both decided on a sentence, the later event stands, as if one person had decided twice.
 
         Returns:
             The number of events, and the number of sentences on which both had decided.
@@ -71,7 +71,7 @@ def _move(connection: sa.Connection, old: str, new: str) -> int:
     events = tables.events
     of_old = events.c.annotator == old
     touched = set(connection.execute(sa.select(events.c.sentence_id).where(of_old)).scalars())
-    # One row per sentence and annotator: what the new name already has wins.
+    # These tables have one row per sentence and annotator, so a row of the new name takes precedence.
     for table in (tables.drafts, tables.reservations, tables.unblinded):
         taken = sa.select(table.c.sentence_id).where(table.c.annotator == new)
         both = (table.c.annotator == old, table.c.sentence_id.in_(taken))

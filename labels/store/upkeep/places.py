@@ -1,4 +1,4 @@
-"""Recognize folders in which a SQLite file can be damaged: network drives, and folders that are synchronized."""
+"""Recognize folders in which a SQLite file can be damaged: network drives and synchronized folders."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 _NETWORKS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "davfs", "fuse.sshfs", "fuse.davfs2"})
 _SYNCED = ("dropbox", "onedrive", "google drive", "googledrive", "nextcloud", "owncloud", "pcloud", "mobile documents")
 _MARKERS = (".stfolder", ".dropbox", ".sync_folder", ".owncloudsync.log")
-"""Files that a program for synchronization keeps in its folder."""
+"""Files by which folders of synchronization programs are recognized."""
 _MOUNTS = Path("/proc/mounts")
 
 
 def risky_place(file: Path, mounts: str | None = None) -> str:
-    """The kind of risky folder that a file lies in: "a network drive" or "a synchronized folder"; else empty.
+    """Return the kind of risky folder that contains a file, such as "a network drive"; empty for other folders.
 
     Args:
-        mounts: the content of /proc/mounts; by default, of this machine if it has the file.
+        mounts: the content of /proc/mounts; by default, it is read from this machine, if the file exists.
     """
     path = file.expanduser().resolve()
     for folder in path.parents:
@@ -29,7 +29,7 @@ def risky_place(file: Path, mounts: str | None = None) -> str:
 
 
 def _file_system(path: Path, mounts: str) -> str:
-    """The type of the file system with the longest mount point above the path; empty if unknown."""
+    """Return the type of the file system with the longest mount point above the path; empty if unknown."""
     found = [line.split() for line in mounts.splitlines()]
     above = {
         Path(point): kind

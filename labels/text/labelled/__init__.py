@@ -1,1 +1,1 @@
-"""Labelled files as a whole: select the rows that count, and read their label cells together."""
+"""Read labelled files as a whole: select the rows that count, and read their label cells together."""

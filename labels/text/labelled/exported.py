@@ -1,4 +1,4 @@
-"""Files with decisions of annotators as training files: which rows count.
+"""Select the rows that count as examples in files with decisions of annotators.
 
 The exports of communique contain all events of a label store (native JSONL), or its standing decisions (CSV). A
 classifier needs one label set per sentence, so undone and replaced decisions must not count, and an adjudication takes
@@ -22,20 +22,20 @@ from labels.unicode.invisible import clean
 from labels.unicode.missing import is_no_value
 
 STAMP = "communique"
-"""The column in which exports of communique repeat the decision of a row."""
+"""The column of exports of communique that repeats the decision in a row."""
 
 PREDICTED = frozenset({"sentence_id", "start", "end", "model_id", "codebook_hash"})
-"""The columns by which a row of `predict` is recognised."""
+"""The columns by which a row from `predict` is recognised."""
 
 PREDICTED_DOCUMENTS = frozenset({"document_id", "sentences", "model_id", "codebook_hash"})
-"""The columns by which a row of `predict --by document` is recognised."""
+"""The columns by which a row from `predict --by document` is recognised."""
 
 Numbered = tuple[int, Row]
 """Pairs of a row and its number in the file."""
 
 _KINDS = ("annotate", "undo", "adjudicate")
 _EQUAL_BY_CHANCE = 0.1
-"""The maximum share of texts that annotators may have in common without having decided on the same sentences."""
+"""The maximum share of common texts at which annotators are assumed to have decided on different sentences."""
 _HISTORY = ("codebook", "codebook_migration")
 """Keys of lines that contain a version of the codebook, or a change between versions."""
 
@@ -53,7 +53,7 @@ class CountedRows:
 
 
 def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
-    """Keep one row per sentence if the rows are decisions of annotators; other rows are all kept.
+    """Keep one row per sentence if the rows are decisions of annotators; keep all other rows.
 
     Raises:
         DataError: two annotators decided on a sentence and nobody adjudicated; or the file has several versions of its
@@ -73,18 +73,18 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
 
 
 def prediction_notes(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """A remark on rows whose labels a model has predicted, as in files written by `predict`."""
+    """Yield a remark if a model has predicted the labels of rows, as in files written by `predict`."""
     models = Counter(str(row["model_id"]) for row in rows if row.keys() >= PREDICTED)
     if models:
         yield (
             f"{path}: the labels in {counted(models.total(), 'row')} are predictions of the model "
-            f"{', '.join(sorted(models))}, "
-            "unless somebody corrected them. Figures that count predictions as decisions of annotators are too good"
+            f"{', '.join(sorted(models))}, unless somebody corrected them. Figures that treat predictions as decisions "
+            "of annotators are too optimistic"
         )
 
 
 def _coder_notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A remark if texts occur once per value of a column that may name the annotators."""
+    """Yield a remark if texts occur once per value of a column that may name the annotators."""
     columns = {} if not rows or "annotator" in rows[0] else {str(name).strip().lower(): name for name in rows[0]}
     for column in (columns[name] for name in ANNOTATOR_COLUMNS if name in columns):
         coders: dict[str, set[str]] = {}
@@ -95,15 +95,15 @@ def _coder_notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]
             yield (
                 f"{path}: {counted(repeated, 'text occurs', 'texts occur')} several times, with different "
                 f"values in the column `{column}`, "
-                "and each row counts as an example. If this column names the annotators, rename it to `annotator`, "
+                "and each row was read as an example. If this column names the annotators, rename it to `annotator`, "
                 "import the file with `communique annotations import`, and train with data.source=store"
             )
 
 
 def row_state(row: Mapping[str, Any]) -> str:
-    """The state of a row in lower case; empty if the row has none. A reviewed row of our own export keeps its state.
+    """Return the state of a row in lower case; empty if the row has none.
 
-    A prediction counts as reviewed: a blank label cell means that the model predicted no label.
+    A prediction counts as reviewed, because a blank label cell then means that the model predicted no label.
     """
     state = row.get("state")
     if isinstance(state, str) and not is_no_value(state):
@@ -124,7 +124,7 @@ def _stamp(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _kind(row: Mapping[str, Any]) -> EventKind | None:
-    """The kind of the event in a row exported by communique; None for any other row."""
+    """Return the kind of the event in a row exported by communique; None for any other row."""
     of_log = "event_id" in row and "sentence_id" in row
     kind = row.get("event") if of_log else _stamp(row).get("event")
     # Tables of gold have no annotator: each row is the result for its sentence.
@@ -137,7 +137,7 @@ def _annotator(row: Mapping[str, Any]) -> str:
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
-    """The identity of a row's sentence: its id, otherwise its text."""
+    """Return what identifies a row's sentence: its id, otherwise its text."""
     if is_no_value(row.get("sentence_id")):
         return f"text:{row.get('document_id')}:{row.get('text')}"
     return f"id:{row.get('document_id')}:{row['sentence_id']}"
@@ -150,7 +150,7 @@ def _standing(path: Path, events: Sequence[tuple[int, Row, EventKind]]) -> tuple
     for annotation in stands.annotations.values():
         chosen.setdefault(annotation.sentence_id, []).append(annotation)
     for sentence, own in chosen.items():
-        # Of the annotators who skipped a sentence that others decided, or that all skipped, one row is enough.
+        # If annotators skipped a sentence, one row is enough, whether others decided on it or everybody skipped it.
         decided = [annotation for annotation in own if annotation.state != "skipped"]
         chosen[sentence] = decided or own[:1]
     chosen |= {sentence: [adjudication] for sentence, adjudication in stands.adjudications.items()}
@@ -171,7 +171,7 @@ def _standing_notes(path: Path, annotations: Sequence[Annotation], stands: Stand
 
 
 def _annotation(position: int, row: Row, kind: EventKind) -> Annotation:
-    """The event of a row, with its position as the id; the labels are read later."""
+    """Build the event of a row, with its position as the id; the labels are read later."""
     content = {**_stamp(row), **{key: value for key, value in row.items() if value not in (None, "")}}
     probability = content.get("inclusion_probability")
     return Annotation(
@@ -202,7 +202,7 @@ def _refuse_without_texts(path: Path, rows: list[Numbered]) -> None:
 
 
 def _refuse_answers(path: Path, rows: list[Numbered]) -> None:
-    """Refuse records of Prodigy whose label was rejected or ignored: in such a record, the label is only a question."""
+    """Refuse records of Prodigy whose label was rejected or ignored: there, the label was only proposed."""
     for number, row in rows:
         if row.get("answer") in ("reject", "ignore") and ("_task_hash" in row or "_input_hash" in row):
             raise DataError(
@@ -225,7 +225,7 @@ def _refuse_two_annotators(path: Path, rows: Iterable[Numbered]) -> None:
         if other != annotator:
             shared.add(sentence)
             example = example or f"row {earlier} by '{other}', row {number} by '{annotator}'"
-    # Without ids, a few short texts may be equal by chance, as "No comment." is.
+    # Without ids, a few short texts, such as "No comment.", may be equal by chance.
     by_id = any(sentence.startswith("id:") for sentence in shared)
     if shared and (by_id or len(shared) > _EQUAL_BY_CHANCE * len(first)):
         raise DataError(

@@ -1,7 +1,7 @@
 """Read all label cells of labelled files together, because one cell alone can be ambiguous.
 
-Whether `aid, truce` is one label or two, whether `Aid` and `aid` are the same label, whether a file is multi-label, and
-what its blank cells mean is decided once, from all cells and the codebook. Every such decision is reported.
+All cells and the codebook together decide whether `aid, truce` is one label or two, whether `Aid` and `aid` are one
+label, whether a file is multi-label, and what its blank cells mean. Every such decision is reported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from labels.text.labelled.label_values import LabelValue, LabelValues
 from labels.unicode.missing import is_blank, signs_among
 
 Blank = Literal["", "none", "undecided"]
-"""The meaning of a blank label cell, as chosen by the user: no label applies, or nobody decided. Empty: not chosen."""
+"""The user's choice for blank label cells: no label applies, or nobody decided. It is empty without a choice."""
 
 LabelFile = tuple[str, Sequence["LabelCell"]]
 """The path of a file, for messages, and its label cells."""
@@ -50,7 +50,7 @@ class LabelReading:
     - `codebook`: the given codebook, or the codebook inferred from the values
     - `label_sets`: for each file, the labels of its rows
     - `values`: the values that differ from the names of their labels
-    - `notes`: remarks on all decisions that the files leave open
+    - `notes`: remarks on how unclear cells were read
     """
 
     codebook: Codebook
@@ -69,8 +69,8 @@ def read_labels(
         codebook: the codebook with the labels; None to infer a codebook from the values.
         blank: the meaning of blank cells.
         name: the name of an inferred codebook.
-        check: whether to check the label sets against the codebook, and to count undecided rows in a note. An import
-            does both itself, and keeps unknown values unchanged.
+        check: whether to check the label sets against the codebook and to report the number of undecided rows. An
+            import does both itself, and keeps unknown values unchanged.
 
     Raises:
         DataError: a cell cannot be read, a label is not in the codebook, or more than half of the rows of a multi-label
@@ -101,7 +101,7 @@ def read_labels(
 def _checked(
     sets: Sequence[LabelSet], decisions: Sequence[_Decision], codebook: Codebook, names: LabelNames
 ) -> list[LabelSet]:
-    """The label sets in codebook order; each distinct set is checked once, because files have many rows."""
+    """Return the label sets in codebook order; each distinct set is checked once, because files have many rows."""
     known: dict[LabelSet, LabelSet] = {None: None}
     for labels, decision in zip(sets, decisions, strict=True):
         if labels not in known:
@@ -118,7 +118,7 @@ def _checked(
 
 @dataclass(frozen=True)
 class _Decision:
-    """A cell with its content. Without content, nobody decided, for the reason given."""
+    """A cell with its content. If nobody decided, the content is None and a reason is given."""
 
     cell: LabelCell
     content: Cell | None
@@ -131,14 +131,14 @@ _FileDecisions = tuple[str, Sequence[_Decision]]
 
 def _decide(cells: Sequence[LabelCell], names: LabelNames | None, blank: Blank) -> list[_Decision]:
     states = {cell.state for cell in cells} - {""}
-    # A table of other origin may have a column `state` with regions of a country.
+    # In a table from another source, a column `state` may contain, for example, the states of a country.
     ours = bool(states & set(_STATES))
     parser = _Parser(names, signs_among(cell.value for cell in cells))
     return [_decision(cell, cell.state if ours else "", parser, blank) for cell in cells]
 
 
 class _Parser:
-    """Parses cells, and each distinct text only once: files have many rows but few different label cells."""
+    """Parses cells. Each distinct text is parsed once, because files have many rows but few distinct label cells."""
 
     def __init__(self, names: LabelNames | None, is_sign: Known) -> None:
         self._is_known: Known = names.knows if names else is_sign
@@ -194,13 +194,13 @@ def _refuse_mostly_blank(decisions: Sequence[_FileDecisions]) -> None:
 
 
 def _refuse_indicators(decisions: Sequence[_Decision]) -> None:
-    """Refuse lists that are all [0, 1] or [1, 0]: one 0 or 1 per label. `parse_cell` refuses all other such lists."""
+    """Refuse lists that are all [0, 1] or [1, 0], with one number per label; `parse_cell` refuses longer lists."""
     contents = {decision.content for decision in decisions if decision.content is not None}
     if contents and all(content.is_list and sorted(content.values) == ["0", "1"] for content in contents):
         place = next(decision.cell.place for decision in decisions if decision.content is not None)
         raise DataError(
-            f"{place}: all lists contain one 0 and one 1, which look like one number per label. Write the names of the "
-            "labels instead."
+            f"{place}: each list contains one 0 and one 1, which looks like one number per label. Write the names "
+            "of the labels instead."
         )
 
 
@@ -208,7 +208,7 @@ def _is_multi_label(decisions: Iterable[_Decision], sets: Iterable[LabelSet], co
     if codebook is not None:
         return not codebook.exclusive
     several = any(labels is not None and len(labels) > 1 for labels in sets)
-    # A list alone says little: tools also write a single choice as a list.
+    # A list alone proves nothing: some tools also write a single choice as a list.
     return several or any(decision.cell.column == "labels" for decision in decisions)
 
 

@@ -1,4 +1,4 @@
-"""The values in the label cells of files, and what they mean together: splits, merges, `none`.
+"""Interpret the values in the label cells of files together: split and merge values, and recognize `none`.
 
 `labels.text.labelled.label_reading` decides which cells have a decision, and what a blank cell means.
 """
@@ -18,7 +18,7 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class LabelValue:
-    """A value in label cells, the name of the label that it means, and the number of its rows.
+    """A value in label cells, the name of its label, and the number of its rows.
 
     The name is empty if the value means that no label applies.
     """
@@ -29,7 +29,7 @@ class LabelValue:
 
 
 class LabelValues:
-    """The values in all cells, and what they mean together.
+    """The values in all cells, and how they are interpreted together.
 
     Args:
         cells: the contents of all cells with a decision.
@@ -52,7 +52,7 @@ class LabelValues:
         self._read: dict[Cell, tuple[str, ...]] = {}
 
     def labels(self, cell: Cell, place: str) -> tuple[str, ...]:
-        """The labels of a cell, each in its most frequent spelling.
+        """Return the labels of a cell, each in its most frequent spelling.
 
         Raises:
             DataError: the cell contains `none` and labels; the message starts with `place`.
@@ -62,14 +62,14 @@ class LabelValues:
         return self._read[cell]
 
     def renamed(self, names: LabelNames) -> Iterator[LabelValue]:
-        """The values that differ from the names of their labels, the most frequent first."""
+        """Yield the values that differ from the names of their labels, the most frequent first."""
         for value, rows in self._rows.most_common():
             name = "" if self._is_none(value) else names.find(self._canonical[value])
             if name is not None and name != value:
                 yield LabelValue(value, name, rows)
 
     def notes(self) -> Iterator[str]:
-        """Remarks on values that were split, kept whole, or merged."""
+        """Yield remarks on values that were split, kept whole, or merged."""
         split = [value for value in self._compounds if self._split[value] != (value,)]
         whole = [value for value in self._compounds if self._split[value] == (value,)]
         for found, what in (
@@ -92,7 +92,7 @@ class LabelValues:
             yield f"label cells with 'none' were read as no label ({counted(none, 'row')})"
 
     def _is_merged(self, group: Sequence[str]) -> bool:
-        """Whether values of different spelling mean one label, apart from the name and the title of the label."""
+        """Return whether different spellings, other than the name and the title, were merged into one label."""
         if self._is_none(group[0]):
             return False
         return len(group) > 1 if self._names is None else not all(map(self._names.has, group))
@@ -121,7 +121,7 @@ class LabelValues:
         return merge_key(part) in self._alone or (self._names is not None and self._names.knows(part))
 
     def _grouped(self) -> dict[str, list[str]]:
-        """The values that mean the same label, in order of frequency."""
+        """Group the values that mean the same label, in order of frequency."""
         groups: dict[str, list[str]] = {}
         for value in sorted(self._rows, key=self._preference):
             name = self._names.find(value) if self._names else None
@@ -129,7 +129,7 @@ class LabelValues:
         return groups
 
     def _preference(self, value: str) -> tuple[int, bool, bool, int, str]:
-        """The sort key of spellings: by descending frequency, then lower case, single spaces and short values first."""
+        """Return the sort key of a spelling: descending frequency, then lower case, single spaces and length."""
         return -self._rows[value], value != value.lower(), value != " ".join(value.split()), len(value), value
 
     def _chosen(self, group: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""Parse the content of a file that is not a table: metadata and plain text, or the articles of a news archive."""
+"""Parse files that are not tables into metadata and plain text, or into the articles of a news archive."""

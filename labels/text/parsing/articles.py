@@ -1,7 +1,7 @@
-"""The articles of a news archive's export: shared code of the readers `nexis` and `factiva`.
+"""Share code between `nexis` and `factiva`, which read the articles in exports of news archives.
 
-An export is recognised by its structure. Its header lines, such as length and byline, become metadata or are set aside:
-they are not sentences of the article.
+An export is recognised by its structure. Its header lines, such as length and byline, are not sentences of the article:
+they become metadata or are left out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SUMMARY = re.compile(r"\s*(Search Summary|Text\b|Page \d+ of \d+|©|\(c\)|Facti
 
 
 def iso_date(line: str) -> str:
-    """The date at the start of a line as YYYY-MM-DD; "" if the line does not start with a date.
+    """Return the date at the start of a line as YYYY-MM-DD; "" if the line does not start with a date.
 
     >>> iso_date("June 8, 2024 Saturday"), iso_date("8 June 2024")
     ('2024-06-08', '2024-06-08')
@@ -66,13 +66,13 @@ def iso_date(line: str) -> str:
 
 
 def language_code(name: str) -> str:
-    """The ISO 639-1 code of a language such as "ENGLISH; Spanish", of which the first counts; "" if it is unknown."""
+    """Return the ISO 639-1 code of a language; of "ENGLISH; Spanish", the first counts; "" if it is unknown."""
     found = _LANGUAGE_NAME.search(name)
     return _LANGUAGES.get(found[0].lower(), "") if found else ""
 
 
 def blocks(lines: Lines, first: int = 0) -> Iterator[tuple[int, list[str]]]:
-    """Yield the paragraphs of `lines`, separated by blank lines: the index of the first line, and the lines."""
+    """Yield the paragraphs of `lines`, which blank lines separate, as the index of the first line and the lines."""
     block: list[str] = []
     for index, line in enumerate([*lines, ""], start=first):
         if line.strip():
@@ -83,19 +83,19 @@ def blocks(lines: Lines, first: int = 0) -> Iterator[tuple[int, list[str]]]:
 
 
 def one_line(lines: Iterable[str]) -> str:
-    """Lines as one line, with single spaces."""
+    """Join lines into one line with single spaces."""
     return " ".join(" ".join(lines).split())
 
 
 def left_over(lines: Lines, start: int) -> Iterator[Article]:
-    """An article with a problem if there is text after the last article, from the index `start` on."""
+    """Yield an article with a problem if there is text from the index `start` on, after the last article."""
     at = next((index for index in range(start, len(lines)) if lines[index].strip()), None)
     if at is not None and not _SUMMARY.match(lines[at]):
         yield Article(at + 1, problem="there is text after the last article of this export")
 
 
 def make_article(line: int, title: str, body: Iterable[Sequence[str]], **matter: str) -> Article:
-    """An article from its headline and the paragraphs of its body, each a list of lines.
+    """Make an article from its headline and the paragraphs of its body, each of which is a list of lines.
 
     The headline is the first paragraph of the text, because a headline is often a statement.
     """

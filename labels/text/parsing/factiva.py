@@ -41,7 +41,7 @@ _RIGHTS = re.compile(r"\s*(copyright\b|©|\(c\)|all rights reserved)", re.IGNORE
 
 
 def read_factiva(text: str) -> list[Article] | None:
-    """The articles of an export, in order; None if the text is not an export of Factiva."""
+    """Return the articles of an export, in order; None if the text is not an export of Factiva."""
     lines = text.split("\n")
     ends = [(index, found[1]) for index, line in enumerate(lines) if (found := _END.fullmatch(line))]
     starts = [0, *(end + 1 for end, _ in ends)]
@@ -52,7 +52,7 @@ def read_factiva(text: str) -> list[Article] | None:
 
 
 def _article(lines: Lines, first: int, number: str) -> Article:
-    """The article in `lines`, whose first line has the index `first` in the file."""
+    """Parse the article in `lines`, whose first line has the index `first` in the file."""
     line = first + 1 + next((index for index, row in enumerate(lines) if row.strip()), 0)
     rows = [row for row in lines if not _PAGE_LINE.fullmatch(row)]
     return _with_codes(rows, line, number) or _with_header(rows, line, number)
@@ -86,7 +86,7 @@ def _with_codes(rows: Lines, line: int, number: str) -> Article | None:
 
 
 def _code(row: str, current: str) -> tuple[str, str]:
-    """The field code at the start of a line, and the rest of the line; ("", "") if the line continues a field.
+    """Return the field code at the start of a line and the rest of the line; ("", "") if it continues a field.
 
     Fields come in a fixed order, so a word in capitals within the text is rarely taken for a code.
     """
@@ -134,12 +134,12 @@ def _is_language(row: str) -> bool:
 
 
 def _header_end(rows: Lines, candidates: list[int]) -> int | None:
-    """The index of the first line of the text: the line after the language and the copyright notice."""
+    """Return the index of the first line of the text, after the language and the copyright notice."""
     known = [index for index in candidates if _is_language(rows[index]) or _RIGHTS.match(rows[index])]
     return known[-1] + 1 if known else None
 
 
 def _headline(above: list[str]) -> str:
-    """The headline in the lines above the word count; a section or a byline next to the headline is shorter."""
+    """Find the headline in the lines above the word count; it is longer than a section or byline next to it."""
     found = [row for row in above[-_HEADLINE_LINES:] if not _BYLINE.match(row)]
     return one_line([max(found, key=len)]) if found else ""

@@ -1,4 +1,4 @@
-"""Front matter: a YAML block with metadata between `---` lines at the top of a text file."""
+"""Read front matter: a YAML block with metadata between `---` lines at the top of a text file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def split_front_matter(content: str, path: Path) -> tuple[Matter, str]:
-    """The front matter of a file's content, and the remaining text.
+    """Split the content of a file into front matter and the remaining text.
 
-    Single values are text as written: `language: no`, `title: 12:30` and `title: 007` are neither truth values nor
-    numbers. An empty value, `~` or `null` is None.
+    Single values are text exactly as written, so `language: no`, `title: 12:30` and `title: 007` do not become truth
+    values or numbers. An empty value, `~` or `null` becomes None.
 
     Raises:
         DataError: the block is not valid YAML, has a key twice, or its `date` is not in the calendar.
@@ -52,10 +52,10 @@ def split_front_matter(content: str, path: Path) -> tuple[Matter, str]:
 
 
 def _pairs(block: str) -> list[tuple[str, Any, Any]] | None:
-    """The keys, the values and the places of the keys in a YAML mapping; None if the block is not a mapping."""
+    """Return the keys, values and places of the keys in a YAML mapping; None if the block is not a mapping."""
     import yaml
 
-    # The base loader leaves every value as text: YAML 1.1 would read `no` as false and `12:30` as 750.
+    # The base loader keeps every value as text. YAML 1.1 would read `no` as false and `12:30` as 750.
     loader = yaml.BaseLoader(block)
     node = loader.get_single_node()
     if not isinstance(node, yaml.MappingNode):
@@ -72,13 +72,13 @@ def check_date(value: str, place: str) -> None:
     """Check that a date of the form YYYY-MM-DD is in the calendar; other texts are not checked.
 
     Raises:
-        DataError: there is no such day; the message starts with `place`.
+        DataError: the day does not exist; the message starts with `place`.
     """
     if _DATE.fullmatch(value):
         try:
             date.fromisoformat(value)
         except ValueError:
-            raise DataError(f"{place}: the `date` {value} is not in the calendar. Fix the date.") from None
+            raise DataError(f"{place}: the `date` {value} does not exist in the calendar. Fix the date.") from None
 
 
 def _place(path: Path, mark: Any) -> str:

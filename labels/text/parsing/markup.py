@@ -1,4 +1,4 @@
-"""The plain text of Markdown, HTML and RTF."""
+"""Extract the plain text of Markdown, HTML and RTF."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _CODE_PAGE = re.compile(rb"\\ansicpg(\d+)")
 
 
 def markdown_text(body: str, *, soft_break: str = " ") -> str:
-    """The plain text of Markdown, one paragraph per block.
+    """Return the plain text of Markdown, one paragraph per block.
 
     Link texts are kept; images, tags and fenced code are removed. A line break within a paragraph is a space, unless
     Markdown asks for a new line. Indented blocks are kept, because in articles most of them are paragraphs, not code.
 
     Args:
-        soft_break: the text for a line break within a paragraph; communique 0.1 used a line feed.
+        soft_break: the text that replaces a line break within a paragraph; communique 0.1 used a line feed.
     """
     from markdown_it import MarkdownIt
 
@@ -99,7 +99,7 @@ def _html_paragraphs(content: str) -> list[str]:
 
 
 def _finished(content: str) -> str:
-    """HTML in which an unfinished comment or tag at the end is text, so that the words after it are not lost."""
+    """Turn an unfinished comment or tag at the end of HTML into text, so that the words after it are not lost."""
     closed, arrow, rest = content.rpartition("-->")
     content = closed + arrow + rest.replace("<!--", "&lt;!--")
     end = content.rfind(">") + 1
@@ -107,8 +107,8 @@ def _finished(content: str) -> str:
 
 
 def html_fragment_text(content: str) -> str:
-    """The words of a part of a page, one paragraph per block; white space is collapsed as in a browser."""
-    if "\0" in content:  # lxml would replace the NUL, but the user must hear of it: `Document` refuses the text
+    """Return the words in a part of a page, one paragraph per block; white space is collapsed as in a browser."""
+    if "\0" in content:  # lxml would replace the NUL, but `Document` must refuse the text so that the user knows of it
         return content
     paragraphs = (" ".join(paragraph.split()) for paragraph in _html_paragraphs(content))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
@@ -137,7 +137,7 @@ def decode_page(content: bytes, path: Path) -> str:
 
 
 def read_page(content: str, path: Path) -> tuple[Matter, str]:
-    """The metadata and the article of a web page.
+    """Return the metadata and the article of a web page.
 
     Raises:
         DataError: the page contains no article.
@@ -157,7 +157,7 @@ def read_page(content: str, path: Path) -> tuple[Matter, str]:
 
 
 def rtf_text(content: bytes, path: Path) -> str:
-    """The plain text of an RTF document, one line per paragraph; the addresses of links are removed.
+    """Return the plain text of an RTF document, one line per paragraph, without the addresses of links.
 
     Raises:
         DataError: the document is damaged, or its character set is unknown.

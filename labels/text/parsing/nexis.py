@@ -43,7 +43,7 @@ _EDITION = re.compile(r"(.*\b(edition|ausgabe)( \d+)?( - final)?;?|final|correct
 
 
 def read_nexis(text: str) -> list[Article] | None:
-    """The articles of an export, in order; None if the text is not an export of Nexis."""
+    """Return the articles of an export, in order; None if the text is not an export of Nexis."""
     lines = text.split("\n")
     return _read_classic(lines) or _read_uni(lines)
 
@@ -79,7 +79,7 @@ def _classic_article(part: list[tuple[int, list[str]]], line: int) -> Article:
 
 
 def _field(paragraph: list[str]) -> str:
-    """The name of the field that a paragraph states; "" for any other paragraph."""
+    """Return the name of the field in a paragraph; "" if the paragraph is not a field."""
     found = _FIELD.match(paragraph[0])
     return found[1] if found and (found[1] in _HEADER or found[1] in _TRAILER) else ""
 
@@ -93,7 +93,7 @@ def _first(fields: dict[str, str], names: Iterable[str]) -> str:
 
 
 def _trailer_start(paragraphs: list[list[str]], names: list[str], start: int) -> int:
-    """The index of the first paragraph after the text: the fields at the end, with the captions of a GRAPHIC field."""
+    """Return the index of the first paragraph after the text, where the fields and captions at the end begin."""
     found, captions = len(paragraphs), 0
     for index in range(len(paragraphs) - 1, start - 1, -1):
         if names[index] in _GRAPHIC and captions <= _MOST_CAPTIONS:
@@ -110,11 +110,11 @@ def _trailer_start(paragraphs: list[list[str]], names: list[str], start: int) ->
 
 
 def _opening(rows: list[str]) -> tuple[str, str, str]:
-    """The source, the date and the headline in the lines above the first field."""
+    """Return the source, the date and the headline in the lines above the first field."""
     at = next((index for index, row in enumerate(rows) if iso_date(row.strip())), None)
     if at is None:
         return one_line(rows[:1]), "", one_line(rows[1:])
-    # Nexis centres everything but the headline. Some programs remove the spaces.
+    # Nexis centres all lines except the headline. Some programs remove the spaces.
     headline = [row for row in rows[at + 1 :] if not row.startswith(" ")]
     if not rows[at].startswith(" "):
         headline = [row for row in headline if not _EDITION.fullmatch(row)]
@@ -131,7 +131,7 @@ _PAGE_LINE = re.compile(r"\s*Page \d+ of \d+\s*")
 _AFTER_BODY = ("Classification", "Notes", "Graphic")
 """Headings after the text, from last to first."""
 _LONGEST_APPENDIX = 60
-"""Maximum number of lines under such a heading; an earlier heading belongs to the text."""
+"""Maximum number of lines under such a heading; with more lines, the heading belongs to the text."""
 
 
 def _read_uni(lines: Lines) -> list[Article] | None:
@@ -167,7 +167,7 @@ def _uni_article(part: Lines, first: int) -> Article:
 
 
 def _uni_end(rows: Lines, body_at: int) -> int:
-    """The index of the first line after the text."""
+    """Return the index of the first line after the text."""
     after = range(len(rows) - 1, body_at, -1)
     end = next((index for index in after if rows[index].startswith("Load-Date:")), len(rows))
     for heading in _AFTER_BODY:
@@ -177,7 +177,7 @@ def _uni_end(rows: Lines, body_at: int) -> int:
 
 
 def _uni_opening(header: list[str]) -> tuple[str, str, str]:
-    """The source, the date and the headline in the lines above the text."""
+    """Return the source, the date and the headline in the lines above the text."""
     at = next((index for index, row in enumerate(header) if iso_date(row)), None)
     if at is None:
         known = [row for row in header if not _UNI_FIELD.match(row) and not _RIGHTS.match(row)]

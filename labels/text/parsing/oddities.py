@@ -1,6 +1,6 @@
 """Report traces of other programs in texts, such as HTML tags in the cells of a table.
 
-Such texts are read as they are: removing the traces might remove words. The report tells the user to convert the texts.
+Such texts are not changed, because removing the traces might remove words. The report advises the user to convert them.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Oddities:
 
     @classmethod
     def of(cls, texts: Iterable[object]) -> Self:
-        """Look at all texts."""
+        """Count the traces in texts."""
         found = cls()
         for text in texts:
             found.see(text)
         return found
 
     def see(self, text: object) -> None:
-        """Look at a text; anything else is ignored."""
+        """Count the traces in a text; other values are ignored."""
         if not isinstance(text, str) or not _PERHAPS.search(text):
             return
         for kind, pattern in _KINDS.items():

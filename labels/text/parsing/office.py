@@ -1,7 +1,7 @@
 """Read Word and PDF files in a child process of limited memory and time, which cannot open files or connections.
 
-Such files come from strangers and are read by large libraries: a file made to exhaust or crash its reader ends only the
-child. `office_child` is the program of the child; `word` and `pdf` are its readers.
+Such files often come from strangers, and large libraries read them. If a file exhausts memory or crashes its reader,
+only the child ends. `office_child` is the program of the child; `word` and `pdf` are its readers.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 from labels.errors import DataError
 
 MAX_BYTES = 50 * 2**20
-"""Maximum size of a Word or PDF file, and of the parts of a Word file that are unpacked."""
+"""Maximum size, in bytes, of a Word or PDF file, and of the unpacked parts of a Word file together."""
 
 SAVE_TEXT = "Save its text as a .txt file."
 
 _CHILD = "labels.text.parsing.office_child"
 _PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""Variables that the child needs to start; it sees no others, because some contain passwords."""
+"""Environment variables that the child needs to start. It gets no others, because some contain passwords."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of the child: address space in bytes, processor time and wall time in seconds, pages, and characters.
+    """Limits of the child: address space in bytes, processor time and wall-clock time in seconds, pages, characters.
 
-    macOS does not enforce `memory`, and Windows enforces only the wall time.
+    macOS does not enforce `memory`, and Windows enforces only the wall-clock time.
     """
 
     memory: int = 512 * 2**20
@@ -51,7 +51,7 @@ class OfficeText:
 
 
 class UnreadableFileError(Exception):
-    """Raised in the child: the file cannot be read; the message, without the file's name, says why and what to do."""
+    """Raised in the child if a file cannot be read. The message says why and what to do, without the file's name."""
 
 
 def is_office(head: bytes) -> bool:
@@ -63,7 +63,7 @@ def read_office(content: bytes, name: str | Path, limits: Limits = Limits()) -> 
     """Read the text of a Word or PDF file in a child process.
 
     Args:
-        name: the file's name in messages.
+        name: the name of the file, for messages.
 
     Raises:
         DataError: the file is too large, damaged, protected by a password, has no text layer, is not a Word or PDF
@@ -84,7 +84,7 @@ def _is_pdf(content: bytes) -> bool:
 
 
 def _ask_child(content: bytes, name: str | Path, limits: Limits) -> dict[str, str]:
-    # -P: the working folder may contain modules with the names of libraries.
+    # -P ignores modules in the working folder, which may have the names of libraries.
     command = [sys.executable, "-P", "-m", _CHILD, json.dumps(asdict(limits))]
     environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -125,7 +125,7 @@ def _answer_of(code: int, output: bytes, name: str | Path, limits: Limits) -> di
 
 
 _CPU_SIGNAL = 24
-"""SIGXCPU, sent by the kernel at the limit of processor time; the name does not exist on Windows."""
+"""SIGXCPU, which the kernel sends at the limit of processor time. The name does not exist on Windows."""
 
 
 def _too_slow(name: str | Path, limits: Limits) -> DataError:

@@ -1,4 +1,4 @@
-"""The child process of `office`: limits itself, reads a Word or PDF file from stdin, and writes JSON to stdout.
+"""Run the child process of `office`: limit itself, read a Word or PDF file from stdin, and write JSON to stdout.
 
 The answer has either `text`, `title` and `notes`, or the `problem` of the file.
 """
@@ -29,7 +29,7 @@ def main() -> None:
     except MemoryError:
         problem = f"reading the file needs more than {limits.memory // 2**20} MB of memory. {SAVE_TEXT}"
         answer = {"problem": problem}
-    except Exception as error:  # of a library, on a file that is not what it expects
+    except Exception as error:  # a library may raise anything for a damaged file
         answer = {"problem": f"the file is damaged ({type(error).__name__}). {SAVE_TEXT}"}
     sys.stdout.buffer.write(json.dumps(answer).encode())
     sys.stdout.flush()
@@ -75,7 +75,7 @@ def _limit_resources(limits: Limits) -> None:
 
 
 def _forbid_opening() -> None:
-    """From here on, neither files nor connections can be opened, whatever a document refers to."""
+    """Forbid opening files and connections from here on, whatever a document refers to."""
     for encoding in _ENCODINGS:
         codecs.lookup(encoding)  # loads the module
     with suppress(ImportError, ValueError, OSError):

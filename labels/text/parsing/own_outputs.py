@@ -1,7 +1,7 @@
 """Recognise outputs of communique and MLflow in a folder of documents, so that they are not read as documents.
 
-Files are recognised by their columns and folders by a file that only communique or MLflow writes, never by the name of
-an article.
+Files are recognised by their columns, and folders by a file that only communique or MLflow writes. The names of
+articles do not matter.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _MLFLOW = ("mlruns", "mlartifacts")
 _RUN = "outputs of a run"
 _FOLDERS: dict[str, tuple[str, frozenset[str]]] = {
     **dict.fromkeys(OUTPUT_MARKS, (_RUN, frozenset())),
-    # Files of these names are also written by other programs, so their keys count.
+    # Other programs also write files with these names, so the keys are checked too.
     "report.json": (_RUN, frozenset({"labels", "macro_f1", "per_label"})),
     "manifest.json": ("a saved model", frozenset({"kind", "labels", "codebook_hash"})),
     "tracking.json": (_RUN, frozenset({"id", "command", "experiment"})),
     INDEX: ("texts written by predict --texts", frozenset({"document_id", "file"})),
     "dataset_info.json": ("a saved data set", frozenset({"features"})),
 }
-"""File that marks a folder -> the contents of the folder, and the keys that the file must have."""
+"""Maps a file that marks a folder to the contents of the folder and the keys that the file must have."""
 _COLUMNS = {
     "predictions": (PREDICTED, PREDICTED_DOCUMENTS, {"example_id", "gold", "split"}),
     "exported annotations": ({STAMP}, {"event_id", "sentence_id"}, {"codebook"}, {"codebook_migration"}),
     "doubtful labels": ({"sentence_id", "suggested", "score", "reason"},),
 }
-"""Kind of table -> sets of columns; a table of this kind has all columns of one set."""
+"""Maps a kind of table to sets of columns; a table of this kind has all columns of one set."""
 REJECTED = {"file", "row", "reason"}
-"""The keys of a line of `OUT.rejects.jsonl`, the files and rows that `predict` left out; there are no other keys."""
+"""All keys of a line in `OUT.rejects.jsonl`, which lists the files and rows that `predict` left out."""
 
 
 def own_folder(folder: Path) -> str:
-    """The kind of output in a folder written by communique or MLflow; empty for any other folder."""
+    """Return the kind of output in a folder written by communique or MLflow; empty for any other folder."""
     if folder.name in _MLFLOW:
         return "files of MLflow"
     found = (what for name, (what, keys) in _FOLDERS.items() if _has_keys(folder / name, keys))
@@ -48,12 +48,12 @@ def own_folder(folder: Path) -> str:
 
 
 def own_table(path: Path) -> str:
-    """The kind of output in a table written by communique; empty for any other table."""
+    """Return the kind of output in a table written by communique; empty for any other table."""
     if path.suffix.lower() not in ROW_SUFFIXES:
         return ""
     try:
         _, row = next(iter(read_rows(path)), (0, {}))
-    except DataError:  # reported when the file is read
+    except DataError:  # the error is reported when the file is read
         return ""
     if set(row) == REJECTED:
         return "rows that `predict` left out"
@@ -76,7 +76,7 @@ def _has_keys(path: Path, keys: frozenset[str]) -> bool:
 
 
 def describe_skipped(skipped: Iterable[tuple[Path, str]], shown: int = 3) -> list[str]:
-    """Sentences, without a full stop, on the files and folders that were not read, one for each kind of content."""
+    """Describe the files and folders that were not read, in one sentence without a full stop per kind of content."""
     by_content: dict[str, list[str]] = {}
     for path, what in skipped:
         by_content.setdefault(what, []).append(str(path))

@@ -1,6 +1,6 @@
-"""The lines of PDF files with their places on the page, read with PDFium; `pdf_prose` joins them to paragraphs.
+"""Read the lines of PDF files and their places on the page with PDFium; `pdf_prose` joins them into paragraphs.
 
-PDFium runs no scripts here and follows no links. Loops in a file end at PDFium's own limits or at those of the process.
+PDFium does not run scripts or follow links here. Loops in a file end at the limits of PDFium or of the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHOWN_PAGES = 10
 
 
 def read_pdf(content: bytes, limits: Limits) -> OfficeText:
-    """The text of a PDF file.
+    """Return the text of a PDF file.
 
     Raises:
         UnreadableFileError: the file is damaged, protected by a password, too long, or has no text layer.
@@ -63,7 +63,7 @@ def _open(content: bytes) -> Any:
     except pypdfium2.PdfiumError as error:
         if error.err_code in (_PASSWORD, _SECURITY):
             raise UnreadableFileError(
-                "the PDF file is encrypted with a password. Open it with the password and save a copy without one."
+                "the PDF file is protected by a password. Open it with the password and save a copy without one."
             ) from error
         raise UnreadableFileError("the PDF file is damaged. Open it in a viewer and print it to a new PDF.") from error
 
@@ -76,7 +76,7 @@ def _note(pages: list[int], what: str) -> Iterator[str]:
 
 
 def _title(document: Any, text: str) -> str:
-    """The title in the file's metadata, if the text begins with it: many are names of files or templates."""
+    """Return the title in the metadata if the text begins with it: many are only names of files or templates."""
     title = " ".join(document.get_metadata_value("Title").split())
     return title if title and title.lower() in " ".join(text[:1000].split()).lower() else ""
 
@@ -91,7 +91,7 @@ def _lines(page: Any) -> Iterator[Line]:
         line = _line(page, start, end)
         if line is None:
             continue
-        # A raised note reference divides a line for PDFium.
+        # PDFium divides a line at a raised note reference.
         if previous is not None and _goes_on(previous, line):
             previous = previous.joined(line)
             continue

@@ -1,9 +1,9 @@
-"""Join the lines of a PDF file to paragraphs, without what repeats on its pages.
+"""Join the lines of a PDF file into paragraphs, without repeated headers and footers.
 
-Page headers, footers and page numbers are recognized because they repeat at the edge of pages, and left out. Footnotes
-follow at the end, so that they do not interrupt a sentence. A line break is deliberate if the next word would have
-fitted on the line; lines are joined at all other breaks. A hyphen at the end of a line is removed unless other words
-of the file show that it belongs to the word.
+Page headers, footers and page numbers are recognized because they repeat at the edge of pages; they are left out.
+Footnotes follow at the end, so that they do not interrupt a sentence. A line break is deliberate if the next word would
+have fitted on the line; at all other breaks, lines are joined. A hyphen at the end of a line is removed unless other
+words in the file show that it belongs to the word.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from statistics import median
 
 @dataclass(frozen=True, eq=False)  # two lines may look the same
 class Line:
-    """A line of text and its place in points, from the lower left corner of the page: left and right edge, base line.
+    """A line of text, with its left edge, right edge and base line in points from the lower left corner of the page.
 
-    `size` is the height of its letters' boxes; `bold` is true if it begins and ends in bold letters.
+    `size` is the height of the boxes of its letters; `bold` is true if it begins and ends in bold letters.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Line:
     bold: bool = False
 
     def joined(self, following: Line) -> Line:
-        """This line with `following` in the same row."""
+        """Join this line with `following`, which is in the same row."""
         text = f"{self.text} {following.text}".strip()
         return replace(self, text=text, right=following.right, bold=self.bold and following.bold)
 
@@ -39,9 +39,9 @@ class Line:
 Pages = Sequence[Sequence[Line]]
 
 _EDGE_ROWS = 3
-"""Maximum number of rows at the top and at the bottom of a page that may be furniture of the page."""
+"""Maximum number of rows at the top and bottom of a page that may be furniture: headers, footers, page numbers."""
 _REPEATED = 1 / 3
-"""Share of the pages on which a line must appear to count as furniture; left and right pages may have their own."""
+"""Share of the pages on which a line must appear to count as furniture; left and right pages may differ."""
 _NUMBER = re.compile(r"(?:page|seite|p\.)?\W*(\d{1,4}|[ivxl]{1,6})\W*(?:(?:of|von|/)\s*\d{1,4}\W*)?", re.IGNORECASE)
 _END = re.compile(r"[.!?:;…][\"'”’»)\]]*\Z")
 _ITEM = re.compile(r"[•▪●◦‣–—∙·▪■]\s|[-*]\s")
@@ -54,7 +54,7 @@ _WIDE_GAP = 1.3
 
 
 def prose(pages: Pages) -> str:
-    """The text of a file, with one blank line between paragraphs; "" if the pages have no text."""
+    """Return the text of a file, with one blank line between paragraphs; "" if the pages have no text."""
     kept = _without_furniture([[_plain(line) for line in page] for page in pages])
     body_size = _body_size(kept)
     pages, notes = [], []
@@ -100,7 +100,7 @@ def _peeled(place: str, groups: list[list[Line]], number: int, seen: Counter[Key
     for group in groups:
         found = [line for line in group if seen[_key(place, line)] >= least or _is_number(line, number)]
         yield from found
-        # Behind a page number there may be a footer; behind a footer there is text, which may repeat too.
+        # After a page number there may be a footer. After a footer there is text, which may repeat too.
         if not all(_is_number(line, number) for line in group):
             return
 
@@ -111,12 +111,12 @@ def _is_number(line: Line, number: int) -> bool:
 
 
 def _key(place: str, line: Line) -> Key:
-    """What repeats: the text with `#` for numbers, so that page numbers and dates do not matter."""
+    """Return a key for repeated lines: the text with `#` for numbers, so that page numbers and dates do not matter."""
     return place, re.sub(r"\d+", "#", line.text.lower())
 
 
 def _leading(pages: Pages) -> float:
-    """The usual distance between two lines of a paragraph, as a multiple of their size."""
+    """Return the usual distance between two lines of a paragraph, as a multiple of their size."""
     steps = [
         (above.base - below.base) / above.size
         for page in pages
@@ -132,7 +132,7 @@ def _edges(page: Sequence[Line], leading: float) -> Edges:
 
 
 def _groups(lines: Sequence[Line], leading: float) -> list[list[Line]]:
-    """The outermost groups of rows, divided by wide gaps; only the outermost row if the text begins without a gap."""
+    """Return the outermost groups of rows, which wide gaps divide; one row if the text begins without a gap."""
     groups: list[list[list[Line]]] = []
     for line in lines:
         last = groups[-1][-1][-1] if groups else None
@@ -145,7 +145,7 @@ def _groups(lines: Sequence[Line], leading: float) -> list[list[Line]]:
             groups[-1].append([line])
         if sum(map(len, groups)) > _EDGE_ROWS:
             break
-    # The last group may go on beyond the rows that were looked at.
+    # The last group may continue beyond the rows that were examined.
     outer = groups[:-1] if sum(map(len, groups)) > _EDGE_ROWS else groups
     return [[line for row in group for line in row] for group in outer] or [group[0] for group in groups[:1]]
 
@@ -162,7 +162,7 @@ def _body_size(pages: Pages) -> float:
 
 
 def _divide_footnotes(page: Sequence[Line], body_size: float) -> tuple[list[Line], list[Line]]:
-    """The lines of a page, and the small lines below its last line of normal size."""
+    """Separate the lines of a page from the small lines below its last line of normal size."""
     lowest = min((line.base for line in page if line.size > _FOOTNOTE_SIZE * body_size), default=None)
     if lowest is None:
         return list(page), []
@@ -188,7 +188,7 @@ def _paragraphs(pages: Pages, join: _Joiner) -> Iterator[str]:
 
 
 def _right_edges(page: Sequence[Line]) -> dict[Line, float]:
-    """The right edge of the column of each line, from lines of the same size with nearly the same left edge."""
+    """Find the right edge of each line's column from lines of the same size with nearly the same left edge."""
     columns: list[list[Line]] = []
     for line in sorted(page, key=lambda one: (round(one.size), one.left)):
         last = columns[-1][-1] if columns else None
@@ -229,22 +229,22 @@ def _same_look(line: Line, other: Line) -> bool:
 
 
 def _would_have_fitted(line: Line, last: Line, edge: float) -> bool:
-    """Whether the first word of `line` would have fitted on the line before, so that the break is deliberate."""
+    """Return whether the first word of `line` would have fitted on the line before, so that the break is deliberate."""
     width = (last.right - last.left) / max(1, len(last.text))
     word = line.text.split(maxsplit=1)[0]
-    # The widths of letters differ, so a little more space is asked for.
+    # The widths of letters differ, so a little more space is required.
     return last.right + 1.3 * width * (len(word) + 2) < edge
 
 
 class _Joiner:
-    """Joins the lines of a paragraph; the words of the whole file decide on hyphens at line ends."""
+    """Joins the lines of a paragraph. The words of the whole file decide which hyphens at line ends are kept."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         inner = (_HYPHENATED.sub("", line) for line in lines)
         self._words = Counter(word.lower() for line in inner for word in _WORD.findall(line))
 
     def text(self, lines: Sequence[Line]) -> str:
-        """The text of a paragraph in one line."""
+        """Return the text of a paragraph in one line."""
         text = lines[0].text
         for line in lines[1:]:
             text = self._joined(text, line.text)
@@ -263,5 +263,5 @@ class _Joiner:
         joined, hyphenated = count[(head + tail).lower()], count[f"{head}-{tail}".lower()]
         if joined or hyphenated:
             return hyphenated > joined
-        # Two words of the file, such as "long-range", are a compound; parts of a word do not stand alone.
+        # Two words of the file, as in "long-range", are a compound. Parts of one word do not occur alone.
         return bool(count[head.lower()] and count[tail.lower()])

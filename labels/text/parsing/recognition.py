@@ -1,4 +1,4 @@
-"""Recognise the kind of a file by its content, not its name: HTML, RTF, JSON or a table saved as .txt, or no text."""
+"""Recognise the kind of a file by its content instead of its name, for example HTML, JSON or a table saved as .txt."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ZIPPED = (
     ("content.xml", "an OpenDocument file (such as .odt)", "Save the document as .docx or as plain text."),
     ("META-INF/container.xml", "an e-book (EPUB)", "Save the document as plain text."),
 )
-"""A part of a ZIP archive, the archive's name in messages, and the repair."""
+"""A name in a ZIP archive, the name of this kind of archive in messages, and the repair."""
 
 _HEAD = 4096
 _TABLE_HEAD = 2**16
@@ -66,7 +66,7 @@ _WEB_ARCHIVE = re.compile(r"(?=.*^MIME-Version:).*^Content-Type:\s*multipart/rel
 
 
 def refuse_binary(path: Path) -> None:
-    """Raise DataError, with the kind of the file and the repair, if a file is of a known kind without plain text."""
+    """Raise DataError if a file is of a known kind without plain text; the message has the kind and the repair."""
     head = read_bytes(path, _HEAD).removeprefix(BOM_UTF8).lstrip()
     for signature, name, repair in _SIGNATURES:
         if head.startswith(signature):
@@ -84,7 +84,7 @@ def _describe_archive(path: Path) -> str:
 
 
 def describe_zip(names: Collection[str]) -> str:
-    """A sentence on the kind of a ZIP archive, from the names of its entries, and the repair."""
+    """Describe the kind of a ZIP archive by the names of its entries, and add the repair."""
     found = (known[1:] for known in _ZIPPED if any(name.startswith(known[0]) for name in names))
     name, repair = next(found, ("a ZIP archive", "Unpack the archive."))
     return f"this is {name}, not text. {repair}"
@@ -96,14 +96,14 @@ def is_rtf(content: bytes) -> bool:
 
 
 def refuse_data(content: str, path: Path) -> None:
-    """Raise DataError if a text file contains JSON, JSON lines, XML or a table: their keys and columns are no prose."""
+    """Raise DataError if a text file contains JSON, JSON lines, XML or a table, which are not prose."""
     found = _kind_of_data(content)
     if found:
         raise DataError(f"{path}: this is {found[0]}, not prose. {found[1]}")
 
 
 def _kind_of_data(content: str) -> tuple[str, str] | None:
-    """The name of the data in messages, and the repair; None for prose."""
+    """Return the name of the data for messages, and the repair; None for prose."""
     head = content.lstrip()
     if kind := next((kind for start, kind in _MARKUP if start.match(head)), ""):
         return kind, "Save the text itself."
@@ -127,7 +127,7 @@ def _is_json(text: str) -> bool:
 
 
 def _is_table(lines: list[str], separator: str) -> bool:
-    """Whether lines are the rows of a table: a header of different short names, and at least two rows like it."""
+    """Return whether lines are a table: a header of different short names, and at least two rows of the same form."""
     try:
         header, *rows = list(csv.reader(lines, delimiter=separator, strict=True)) or [[]]
     except csv.Error:
@@ -147,7 +147,7 @@ def is_page(content: str) -> bool:
 
 
 def is_html_fragment(content: str) -> bool:
-    """Whether the content is a part of an HTML page: it begins with the tag of a block that is closed later."""
+    """Return whether the content is part of an HTML page: it begins with the tag of a block that is closed later."""
     opened = _FRAGMENT.match(content[:_HEAD])
     return opened is not None and f"</{opened[1].lower()}>" in content.lower()
 

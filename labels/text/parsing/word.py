@@ -1,9 +1,9 @@
-"""The text of Word files (.docx), read with zipfile and lxml.
+"""Read the text of Word files (.docx) with zipfile and lxml.
 
 Paragraphs, headings, list items and the cells of tables become paragraphs of the text, in their order. Footnotes and
-endnotes follow at the end, so that they do not interrupt a sentence. Left out are page headers and footers, comments,
-deleted and hidden text, tables of contents, fields' instructions, pictures and embedded files. Links are never
-followed, and macros are never run: they are parts of the archive that this module does not open.
+endnotes follow at the end, so that they do not interrupt a sentence. Page headers and footers, comments, deleted and
+hidden text, tables of contents, field instructions, pictures and embedded files are left out. Links are never followed,
+and macros are never run, because this module does not open the parts of the archive that contain them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from labels.text.parsing.recognition import describe_zip
 
 _MAX_ENTRIES = 5000
 _MAX_RATIO, _SMALL = 200, 2**20
-"""Maximum ratio of unpacked to packed size of a part, for parts above the size `_SMALL`."""
+"""Maximum ratio of unpacked to packed size, for parts of more than `_SMALL` bytes."""
 _SKIPPED = frozenset(
     {"del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "sectPr", "tblPr", "trPr", "tcPr"}
     | {"rt", "annotationRef", "footnoteRef", "endnoteRef"}
@@ -35,7 +35,7 @@ _DAMAGED = "this is a damaged Word file or ZIP archive. Open the document in a w
 
 
 def read_word(content: bytes, _: Limits) -> OfficeText:
-    """The text of a Word file.
+    """Return the text of a Word file.
 
     Raises:
         UnreadableFileError: the file is damaged, made to exhaust its reader, not a Word file, or has no text.
@@ -45,7 +45,7 @@ def read_word(content: bytes, _: Limits) -> OfficeText:
             return _read(_Parts(archive))
     except (BadZipFile, ZlibError, EOFError, etree.XMLSyntaxError, NotImplementedError, ValueError) as error:
         raise UnreadableFileError(_DAMAGED) from error
-    except RuntimeError as error:  # of zipfile
+    except RuntimeError as error:  # zipfile raises it for encrypted archives
         raise UnreadableFileError("the archive is encrypted. Remove the password and save the file again.") from error
 
 
@@ -70,7 +70,7 @@ def _read(parts: _Parts) -> OfficeText:
 
 
 class _Parts:
-    """The parts of the archive. All parts that are read may unpack to `MAX_BYTES` together."""
+    """The parts of the archive. The parts that are read may unpack to at most `MAX_BYTES` together."""
 
     def __init__(self, archive: ZipFile) -> None:
         self._archive = archive
@@ -82,7 +82,7 @@ class _Parts:
             raise UnreadableFileError(f"the archive has two entries of the same name: {_DAMAGED}")
 
     def tree(self, name: str) -> Any:
-        """The root of an XML part. Entities, document types and external references are refused, never resolved."""
+        """Return the root of an XML part. Entities, document types and external references are refused."""
         parser = etree.XMLParser(
             resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
         )
@@ -92,7 +92,7 @@ class _Parts:
         return root
 
     def related(self, name: str, kind: str) -> Iterator[str]:
-        """The names of the existing parts to which a part refers with a relationship whose type ends with `kind`."""
+        """Yield the names of existing parts to which a part refers by a relationship whose type ends with `kind`."""
         folder, base = posixpath.split(name)
         relations = posixpath.join(folder, "_rels", f"{base}.rels")
         if relations not in self._infos:
@@ -105,14 +105,14 @@ class _Parts:
                 yield place
 
     def describe(self) -> str:
-        """The kind of an archive that is not a Word file, and the repair."""
+        """Describe an archive that is not a Word file, and add the repair."""
         return _DAMAGED if "word/document.xml" in self._infos else describe_zip(self._infos)
 
     def _unpack(self, name: str) -> bytes:
         info = self._infos[name]
         if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise UnreadableFileError(_DAMAGED)
-        # The size in the directory may be a lie, so the bytes themselves are counted.
+        # The size in the directory may be wrong on purpose, so count the bytes themselves.
         with self._archive.open(info) as file:
             content = file.read(self._left + 1)
         self._left -= len(content)
@@ -129,7 +129,7 @@ class _Parts:
 
 
 def _style_names(styles: Any) -> dict[str, str]:
-    """Style id -> name in lower case; ids are translated by Word, names are not."""
+    """Map style ids to names in lower case: Word translates ids, but not names."""
     return {
         _attribute(style, "styleId"): _attribute(name, "val").lower()
         for style in styles
@@ -147,14 +147,14 @@ def _notes(root: Any, body: _Body, kind: str) -> Iterator[str]:
 
 @dataclass
 class _Body:
-    """Collects paragraphs; `references` has the ids of the notes in the order of the text, and `title` its title."""
+    """Collects paragraphs, the ids of notes in the order of the text (`references`), and the `title`."""
 
     styles: dict[str, str]
     title: str = ""
     references: dict[str, list[str]] = field(default_factory=lambda: {"footnote": [], "endnote": []})
 
     def paragraphs(self, parent: Any) -> Iterator[str]:
-        """The paragraphs below an element, in the order of the document."""
+        """Yield the paragraphs below an element, in the order of the document."""
         for child in _children(parent):
             if _local(child) == "p":
                 yield from self._paragraph(child)
@@ -182,7 +182,7 @@ class _Body:
         return ""
 
     def _words(self, parent: Any, boxes: list[Any]) -> Iterator[str]:
-        """The text of a paragraph in pieces; text boxes are added to `boxes`."""
+        """Yield the text of a paragraph in pieces; text boxes are added to `boxes`."""
         for child in _children(parent):
             name = _local(child)
             if name == "t":
@@ -200,7 +200,7 @@ class _Body:
 
 
 def _children(parent: Any) -> Iterable[Any]:
-    """The children with text. Of alternative forms, which repeat a text for older programs, only the first counts."""
+    """Return the children with text. If a text has alternative forms for older programs, only the first counts."""
     if _local(parent) == "AlternateContent":
         return list(parent)[:1]
     return [child for child in parent if _local(child) not in _SKIPPED]
@@ -221,7 +221,7 @@ def _tidy(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
-# Names without their namespace: the strict form of the format has other namespaces than the usual one.
+# Ignore namespaces, because they differ between the strict and the usual form of the format.
 def _local(element: Any) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 

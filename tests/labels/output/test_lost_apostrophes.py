@@ -30,7 +30,7 @@ def test_a_trimmed_file_reads_back_without_apostrophes(tmp_path: Path, delimiter
     write_csv(tmp_path / "a.csv", rows, ["text", "seconds"], for_spreadsheet=True)
     path = trimmed(tmp_path / "a.csv", delimiter)
     assert [row["text"] for _, row in read_rows(path)] == texts
-    assert 'the apostrophe at the start of 2 cells such as "\'=1+1 is two" was not read' in csv_notes(path)[-1]
+    assert 'the apostrophe at the start of 2 cells, such as "\'=1+1 is two", was removed' in csv_notes(path)[-1]
 
 
 def test_with_its_column_a_file_has_no_note(tmp_path: Path) -> None:

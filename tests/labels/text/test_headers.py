@@ -169,5 +169,5 @@ def test_a_named_column_that_does_not_exist_is_refused_with_the_nearest() -> Non
 def test_a_column_with_a_second_label_is_reported(column: str) -> None:
     notes = read(write("a.csv", f"text,label,{column}\none,aid,truce\n"))[1]
     assert notes == (
-        f"a.csv: the column `{column}` is not read. Write all labels of a row in one cell, separated by `|`",
+        f"a.csv: the column `{column}` is not read. Write all labels of a row into one cell, separated by `|`",
     )

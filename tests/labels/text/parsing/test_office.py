@@ -32,7 +32,7 @@ def test_a_document_is_read_with_its_file_as_the_source(name: str, content: byte
 def test_the_content_decides_how_a_file_is_read(content: bytes) -> None:
     ((document,), said) = read("a.txt", content)
     assert document.text == "Guns fell silent.\n"
-    assert said == ["a.txt: this Word or PDF file is read as its text, although the extension is .txt"]
+    assert said == ["a.txt: the text of this Word or PDF file is read, although the extension is .txt"]
 
 
 def test_an_export_of_a_news_archive_is_read_as_its_articles() -> None:

@@ -107,7 +107,7 @@ SCANNED = one_page(
     [
         (SCANNED, "has no text layer"),
         (drawn(""), "has no text layer"),
-        (drawn("a", encrypt=StandardEncryption("secret", strength=128)), "encrypted with a password"),
+        (drawn("a", encrypt=StandardEncryption("secret", strength=128)), "protected by a password"),
         (drawn("a")[:300], "damaged"),
         (b"%PDF-1.7\n", "damaged"),
         (drawn(*"abc"), "has 3 pages, but at most 2"),

@@ -48,9 +48,9 @@ def test_what_a_file_is_read_as_is_reported() -> None:
         Path(name).write_text(content, encoding="utf-8")
         list(read_file(Path(name), notes.append, note=notes.append))
     assert notes == [
-        "a.txt: this web page is read as its article, although the extension is .txt",
+        "a.txt: the article in this web page is read, although the extension is .txt",
         "b.txt: this RTF file is read as plain text",
-        "c.txt: this part of a web page is read as its words, although the extension is .txt",
+        "c.txt: the words in this part of a web page are read, although the extension is .txt",
         "d.txt: this export of a news archive is read as 2 articles",
     ]
 
@@ -230,4 +230,4 @@ def test_a_table_without_rows_is_reported(name: str, content: str) -> None:
 def test_an_impossible_date_of_a_row_is_refused() -> None:
     documents, (rejected,) = read("a.csv", "text,date\nGuns fell.,2024-13-45\nRain fell.,2024-06-08\n")
     assert [document.date for document in documents] == ["2024-06-08"]
-    assert rejected == "a.csv:1: the `date` 2024-13-45 is not in the calendar. Fix the date."
+    assert rejected == "a.csv:1: the `date` 2024-13-45 does not exist in the calendar. Fix the date."
