@@ -1,4 +1,4 @@
-"""Calibration: raw scores -> calibrated probabilities -> label sets. Fitted on validation, stored as plain numbers.
+"""Calibrate raw probabilities and decide label sets. Calibrations are fitted on validation and stored as numbers.
 
 Multi-label codebooks: Platt scaling (or isotonic regression) and a threshold per label. Exclusive codebooks: one
 temperature, and a bias per class; the decision is the argmax.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import counted
 
-# Types of arrays that are shared between modules; docstrings give the shapes.
+# Array types that several modules use; the docstrings give the shapes.
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Probabilities = NDArray[np.float32]
@@ -58,21 +58,21 @@ class Calibration:
 
     @property
     def thresholds(self) -> Floats:
-        """(labels,) probabilities from which a label is assigned; not used for exclusive codebooks."""
+        """The (labels,) probabilities from which labels are assigned; not used for exclusive codebooks."""
         return np.array([label.threshold for label in self.labels])
 
     def apply(self, raw: NDArray[np.floating[Any]]) -> Floats:
-        """(n, labels) calibrated probabilities from (n, labels) raw probabilities, both in [0, 1]."""
+        """Return (n, labels) calibrated probabilities for (n, labels) raw probabilities, both in [0, 1]."""
         scores = np.asarray(raw, dtype=np.float64)
         if self.exclusive:
             return _apply_exclusive(scores, self.labels, self.none)
         return np.column_stack([_apply_label(scores[:, i], label) for i, label in enumerate(self.labels)])
 
     def decide(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """(n, labels) booleans, true for assigned labels, from (n, labels) calibrated probabilities.
+        """Return (n, labels) booleans, true for assigned labels, for (n, labels) calibrated probabilities.
 
-        Multi-label: the labels at or above their threshold. Exclusive: the most probable class, with
-        P(none) = 1 - row sum if the codebook allows "none".
+        In a multi-label codebook, labels at or above their threshold are assigned. In an exclusive codebook, the most
+        probable class is assigned, where P(none) = 1 - row sum if the codebook allows "none".
         """
         if not self.exclusive:
             return np.asarray(probabilities >= self.thresholds)
@@ -82,13 +82,13 @@ class Calibration:
 
 
 def uncalibrated(n_labels: int, reason: str, *, exclusive: bool, allow_none: bool) -> Calibration:
-    """A calibration that leaves probabilities unchanged, with all thresholds at 0.5."""
+    """Make a calibration that leaves probabilities unchanged, with all thresholds at 0.5."""
     label = LabelCalibration("none", 0, 0, reason=reason)
     return Calibration(exclusive, (label,) * n_labels, label if exclusive and allow_none else None)
 
 
 def not_calibrated(codebook: Codebook) -> Calibration:
-    """The calibration for kinds of model that do not need one: probabilities stay unchanged."""
+    """Make the calibration for kinds of model that do not need one: probabilities stay unchanged."""
     return uncalibrated(
         len(codebook.labels),
         "this kind of model is not calibrated",
@@ -177,14 +177,15 @@ def fit_exclusive(
 
 
 def stable_threshold(probabilities: Floats, gold: Bools) -> float:
-    """The most plausible threshold in (0, 1) among the thresholds whose F1 is close to the highest on these rows.
+    """Return the most plausible threshold in (0, 1) among those whose F1 is close to the highest F1 on these rows.
 
-    If a label is well separated, F1 hardly changes over a wide range of thresholds, and the best threshold is a matter
-    of chance: a threshold of 0.05, for example, would assign the label to every slightly similar sentence in other
-    texts. Therefore all thresholds qualify whose F1 is within one standard error of the highest F1 (a binomial error on
-    the positives, with one success and one failure added so that the error is never 0). Among these thresholds the
-    nearest to half of the highest F1 is chosen, because half of the highest F1 is the best threshold for calibrated
-    probabilities (Lipton, Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure").
+    If a label is well separated, F1 hardly changes over a wide range of thresholds, and chance decides which threshold
+    is best. A threshold of 0.05, for example, would assign the label to every slightly similar sentence in other texts.
+    Therefore, all thresholds qualify whose F1 is within one standard error of the highest F1. The error is binomial, on
+    the positives, with one success and one failure added so that it is never 0. Among these thresholds, the nearest to
+    half of the highest F1 is chosen, which is the best threshold for calibrated probabilities.
+
+    Source: Lipton, Elkan and Naryanaswamy (2014), "Optimal Thresholding of Classifiers to Maximize F1 Measure".
     """
     cuts, f1 = _f1_by_cut(probabilities, gold)
     if not len(cuts):
@@ -192,7 +193,7 @@ def stable_threshold(probabilities: Floats, gold: Bools) -> float:
     highest = float(f1.max())
     error = _standard_error(highest, int(gold.sum()))
     ideal = float(np.clip(highest / 2, _EPSILON, 1 - _EPSILON))
-    # 1e-12: equal F1s may differ in their last digit.
+    # Add 1e-12, because equal F1s may differ in their last digit.
     if _f1_at(ideal, probabilities, gold) >= highest - error - 1e-12:
         return ideal
     near = cuts[f1 >= highest - error - 1e-12]
@@ -200,13 +201,13 @@ def stable_threshold(probabilities: Floats, gold: Bools) -> float:
 
 
 def _standard_error(share: float, n: int) -> float:
-    """The binomial standard error of a share of `n` cases, after adding one success and one failure."""
+    """Return the binomial standard error of a share of `n` cases, after adding one success and one failure."""
     moved = (share * n + 1) / (n + 2)
     return math.sqrt(moved * (1 - moved) / (n + 2))
 
 
 def _f1_by_cut(probabilities: Floats, gold: Bools) -> tuple[Floats, Floats]:
-    """Thresholds halfway between adjacent distinct probabilities, in descending order, and the F1 at each threshold."""
+    """Return thresholds halfway between adjacent distinct probabilities, in descending order, and the F1 at each."""
     order = np.argsort(-probabilities, kind="stable")
     ranked, hits = probabilities[order], np.cumsum(gold[order])
     # A threshold cannot separate rows with equal probabilities, so cut only after the last of such rows.
@@ -225,7 +226,7 @@ def _f1_at(threshold: float, probabilities: Floats, gold: Bools) -> float:
 
 
 def with_none(scores: Floats, allow_none: bool) -> Floats:
-    """(n, classes) probabilities for an exclusive codebook: the labels, then 1 - row sum if "none" is allowed."""
+    """Return (n, classes) probabilities for an exclusive codebook: the labels, then 1 - row sum if it allows "none"."""
     if not allow_none:
         return scores
     return np.column_stack([scores, np.clip(1 - scores.sum(axis=1), 0, 1)])
@@ -258,9 +259,9 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
 
 
 def _middles(scores: Floats, steps: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean score and the height of each step of an isotonic fit.
+    """Return the mean score and the height of each step in an isotonic fit.
 
-    Interpolation between the edges of steps would be too steep where edges nearly touch: rounding errors would decide.
+    Interpolation between edges of steps would be so steep where edges nearly touch that rounding errors would decide.
     """
     heights, step_of = np.unique(steps, return_inverse=True)
     middles = np.bincount(step_of, weights=scores) / np.bincount(step_of)
@@ -305,7 +306,7 @@ def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none:
 
 
 def _logit(scores: Floats) -> Floats:
-    """Log-odds, clipped to be finite for 0 and 1."""
+    """Return the log-odds, clipped so that they are finite for 0 and 1."""
     from scipy.special import logit
 
     return np.asarray(logit(np.clip(scores, _EPSILON, 1 - _EPSILON)))

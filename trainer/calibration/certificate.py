@@ -1,4 +1,4 @@
-"""The rule by which a cheap model answers in place of an expensive model, and bounds on the resulting differences.
+"""Choose the rule by which a cheap model answers instead of an expensive one, and bound the resulting differences.
 
 The functions compute a rule and bounds from probabilities and label sets. `choose_rule` chooses the rule on one set of
 sentences, and `certify` certifies the rule on another set. `classifiers.cascade` provides the models.
@@ -40,12 +40,12 @@ class Limits:
 
     @property
     def fewest_sentences(self) -> int:
-        """The fewest sentences with which `max_disagreement` can be certified."""
+        """The minimum number of sentences with which `max_disagreement` can be certified."""
         return fewest_cases(self.max_disagreement, self.confidence)
 
     @property
     def fewest_positives(self) -> int:
-        """The fewest positives of a label with which `max_lost` can be certified."""
+        """The minimum number of positives of a label with which `max_lost` can be certified."""
         return fewest_cases(self.max_lost, self.confidence)
 
 
@@ -70,28 +70,28 @@ class DeferralRule:
     deferred: tuple[bool, ...]
 
     def assigned(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """(n, classes) true for classes assigned by the cheap model, from its (n, classes) calibrated probabilities."""
+        """Return (n, classes) booleans, true for classes that the cheap model assigns with these probabilities."""
         if self.thresholds is not None:
             return np.asarray(probabilities >= np.array(self.thresholds))
         return np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1]))
 
     def expected_errors(self, probabilities: NDArray[np.floating[Any]]) -> Floats:
-        """(n,) expected number of wrong classes per row; infinite if a deferred class is assigned."""
+        """Return the (n,) expected numbers of wrong classes; infinite for rows with an assigned deferred class."""
         said, scores = self.assigned(probabilities), np.asarray(probabilities, dtype=np.float64)
         errors = np.where(said, 1 - scores, scores).sum(axis=1)
         return np.asarray(np.where((said & np.array(self.deferred)).any(axis=1), np.inf, errors))
 
     def sure(self, probabilities: NDArray[np.floating[Any]]) -> Bools:
-        """(n,) true for rows where the cheap model is sure."""
+        """Return an array (n,) that is true for rows where the cheap model is sure."""
         return np.asarray(self.expected_errors(probabilities) <= self.tolerance)
 
 
 @pydantic_dataclass(frozen=True)
 class LabelCertificate:
-    """Number of the expensive model's `positives` of a label that the cascade lost, and the upper bound of the share.
+    """The number of a label's `positives`, according to the expensive model, that the cascade lost, and a bound.
 
-    `upper_bound` is None if there are too few positives for a bound. Only the expensive model assigns such a label, but
-    the cheap model may decide that the label is absent.
+    `upper_bound` is the upper bound of the lost share; None if there are too few positives. Only the expensive model
+    assigns such a label, but the cheap model may decide that the label is absent.
     """
 
     name: str
@@ -102,7 +102,7 @@ class LabelCertificate:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
-        """Lost / positives; 0 if there are no positives."""
+        """Lost divided by positives; 0 if there are no positives."""
         return self.lost / self.positives if self.positives else 0.0
 
 
@@ -124,13 +124,13 @@ class Certificate:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
-        """Disagreements / cases; 0 if there are no cases."""
+        """Disagreements divided by cases; 0 if there are no cases."""
         return self.disagreements / self.cases if self.cases else 0.0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def answered_share(self) -> float:
-        """Share of sentences answered by the cheap model; 0 if there are no cases."""
+        """The share of sentences that the cheap model answers; 0 if there are no cases."""
         return self.answered / self.cases if self.cases else 0.0
 
     @computed_field  # type: ignore[prop-decorator]
@@ -148,7 +148,7 @@ class Certificate:
 
 
 def upper_bound(failures: int, cases: int, confidence: float) -> float:
-    """The exact one-sided upper bound, in [0, 1], of a share with `failures` in `cases`; 1 if `cases` is 0.
+    """Return the exact one-sided upper bound, in [0, 1], of a share with `failures` in `cases`; 1 if `cases` is 0.
 
     If the true share were higher, at most this number of failures would have a probability below 1 - confidence.
 
@@ -163,7 +163,7 @@ def upper_bound(failures: int, cases: int, confidence: float) -> float:
 
 
 def fewest_cases(share: float, confidence: float) -> int:
-    """The fewest cases for which 0 failures give an upper bound of at most `share`, e.g. 299 for 0.01 at 0.95."""
+    """Return the fewest cases at which 0 failures have an upper bound of `share`, e.g. 299 for 0.01 at 0.95."""
     # With 0 failures the bound is 1 - (1 - confidence) ** (1 / cases): solve for the cases, then correct upwards.
     cases = max(1, math.floor(math.log1p(-confidence) / math.log1p(-share)))
     while upper_bound(0, cases, confidence) > share:
@@ -172,7 +172,7 @@ def fewest_cases(share: float, confidence: float) -> int:
 
 
 def most_failures(cases: int, share: float, confidence: float) -> int:
-    """The most failures in `cases` for an upper bound of at most `share`; -1 if even 0 failures are too many."""
+    """Return the largest number of failures with an upper bound of at most `share`; -1 if even 0 are too many."""
     from scipy.stats import binom
 
     # The bound is at most `share` if at most this number of failures has probability <= 1 - confidence under `share`.
@@ -183,7 +183,7 @@ def most_failures(cases: int, share: float, confidence: float) -> int:
 
 
 def likely_failures(cases: int, share: float, confidence: float) -> int:
-    """The most failures in `cases` for which new cases of the same number likely have at most `most_failures`.
+    """Return the largest number of failures after which as many new cases likely have at most `most_failures`.
 
     "Likely" means with probability `LIKELY`, from a beta-binomial with Jeffreys' prior. Returns 0 if no number is
     likely enough, and -1 if `most_failures` is -1. Allowing `most_failures` itself would be too many: a rule with
@@ -220,7 +220,7 @@ def choose_rule(
     deferred[: len(common)] = ~common
     rule = DeferralRule(NEVER, None if thresholds is None else tuple(thresholds.tolist()), tuple(deferred.tolist()))
     said = rule.assigned(probabilities)[:, : len(common)]
-    # The harm of a row: whether the label set differs, and which labels are lost.
+    # The harm of a row is whether its label set differs, and which labels are lost.
     harm = np.column_stack([(said != wanted).any(axis=1), wanted & ~said]).astype(np.int64)
     most = [likely_failures(len(wanted), limits.max_disagreement, limits.confidence)]
     for positives, enough in zip(wanted.sum(axis=0).tolist(), common.tolist(), strict=True):
@@ -262,7 +262,7 @@ def certify(
 
 
 def _largest_tolerance(error: Floats, harm: Counts, most: Counts) -> float:
-    """The largest expected error up to which all rows together do at most `most` harm; `NEVER` if there is none."""
+    """Return the largest expected error up to which all rows together do at most `most` harm; `NEVER` if none."""
     # A tolerance answers all rows with at most this error, so only prefixes of this order are possible.
     order = np.argsort(error, kind="stable")
     ranked = error[order]

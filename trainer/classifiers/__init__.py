@@ -1,1 +1,1 @@
-"""The classifiers, one module per kind; `base` finds the class of a kind."""
+"""Define the classifiers, one module per kind; `base` finds the class of a kind."""

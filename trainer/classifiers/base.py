@@ -1,4 +1,4 @@
-"""The interface of classifiers, the list of kinds, and shared code for targets, outputs and probabilities.
+"""Define the interface of classifiers, list their kinds, and share code for targets, outputs and probabilities.
 
 **Plug-ins.** A package adds a kind of model through an entry point in the group `communique.classifiers`:
 
@@ -56,10 +56,10 @@
     PLUGIN = ClassifierPlugin(api=1, section=ShoutSection, classifier="communique_shout:ShoutClassifier")
 
 Then `[model] kind = "shout"` works in experiments, including as either model of a cascade. The section class checks the
-other keys of `[model]`. `api` is the version of this interface that the plug-in was written for. The current version is
-1; plug-ins for newer versions are refused. The interface consists of `Classifier`, the public functions of this module,
-`ClassifierPlugin` and `Section`. A plug-in cannot replace a built-in kind. A plug-in that cannot be loaded is reported
-in one line that names its package, and does not affect other kinds.
+other keys of `[model]`. `api` is the version of this interface for which the plug-in was written. The current version
+is 1; plug-ins for newer versions are refused. The interface consists of `Classifier`, the public functions of this
+module, `ClassifierPlugin` and `Section`. A plug-in cannot replace a built-in kind. A plug-in that cannot be loaded is
+reported in one line that names its package, and does not affect other kinds.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Classifier(Protocol):
         """Fit to `examples`; `validation` may only be used for early stopping."""
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) raw probabilities in [0, 1].
+        """Return raw probabilities in [0, 1], of shape (n, labels).
 
         For an exclusive codebook each row sums to at most 1, or to exactly 1 if the codebook does not allow "none".
         """
@@ -119,7 +119,7 @@ class Classifier(Protocol):
         """Load a classifier written by `save`."""
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for the manifest, for example encoder, pooling and sizes."""
+        """Return plain values for the manifest, for example encoder, pooling and sizes."""
 
 
 _METHODS = ("__init__", "fit", "predict_proba", "save", "load", "describe")
@@ -134,10 +134,10 @@ class EncodingClassifier(Classifier, Protocol):
     """
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dimensions) vectors from the classifier's own encoder."""
+        """Return vectors of shape (n, dimensions) from the classifier's own encoder."""
 
     def predict_embedded(self, vectors: NDArray[np.float32]) -> Probabilities:
-        """(n, labels) raw probabilities from vectors returned by `embed`."""
+        """Return raw probabilities of shape (n, labels) for vectors from `embed`."""
 
 
 @runtime_checkable
@@ -171,10 +171,10 @@ class Exportable(Protocol):
         """Whether the classifier already runs on onnxruntime."""
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """The reason not to export this classifier in this precision, with an alternative; empty if there is none."""
+        """Return why this classifier cannot be exported in this precision, and an alternative; empty if it can."""
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """(n,) true for texts that reach the exported part; only these texts can check the export."""
+        """Return an array (n,) that is true for texts that reach the exported part; only these can check the export."""
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
         """Like `save`, but `load` opens the result on onnxruntime.
@@ -203,7 +203,7 @@ def refuse_one_class(examples: Sequence[Example], labels: Sequence[str], *, excl
 
 
 def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> Bools:
-    """(n, labels) gold, with columns in the order of `labels`."""
+    """Return the gold as booleans of shape (n, labels), with columns in the order of `labels`."""
     column = {name: position for position, name in enumerate(labels)}
     # A label outside `labels` raises KeyError below: dropping the label would silently change the gold.
     matrix = np.zeros((len(examples), len(labels)), dtype=bool)
@@ -213,17 +213,17 @@ def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> Bools:
 
 
 def class_indices(matrix: Bools) -> NDArray[np.int64]:
-    """(n,) class index per row, for an exclusive codebook; rows without a label get the index after the last label."""
+    """Return the (n,) class indices of the rows, for an exclusive codebook; "none" comes after the last label."""
     return np.asarray(np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]), dtype=np.int64)
 
 
 def count_outputs(codebook: Codebook) -> int:
-    """Number of outputs of a head: one per label, and one for "none" if an exclusive codebook allows it."""
+    """Return the number of outputs of a head: one per label, and one for "none" if an exclusive codebook allows it."""
     return len(codebook.labels) + (codebook.exclusive and codebook.allow_none)
 
 
 def output_probabilities(logits: NDArray[np.floating[Any]], n_labels: int, *, exclusive: bool) -> Probabilities:
-    """(n, labels) probabilities from (n, outputs) logits: the sigmoid, or the softmax without the "none" column."""
+    """Convert (n, outputs) logits to (n, labels) probabilities: the sigmoid, or the softmax without column "none"."""
     from scipy.special import expit, softmax
 
     if not exclusive:
@@ -232,7 +232,7 @@ def output_probabilities(logits: NDArray[np.floating[Any]], n_labels: int, *, ex
 
 
 def not_fitted() -> ExperimentError:
-    """The error for a classifier that is used before it is fitted."""
+    """Make the error for a classifier that is used before it is fitted."""
     return ExperimentError("this classifier is not fitted. Call `fit`, or load a saved classifier.")
 
 
@@ -256,11 +256,11 @@ CLASSES = {
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
     "cascade": "trainer.classifiers.cascade:CascadeClassifier",
 }
-"""Built-in kind -> `module:Class`, imported only when needed."""
+"""Maps each built-in kind to `module:Class`, which is imported only when needed."""
 
 
 def classifier_class(kind: str) -> type[Classifier]:
-    """The class of a kind, built-in or from a plug-in.
+    """Return the class of a kind, which may be built in or come from a plug-in.
 
     Raises:
         ArtefactError: there is no such kind.

@@ -1,4 +1,4 @@
-"""Two baselines: label frequencies, which ignore the text, and the phrases listed as cues in the codebook."""
+"""Define two baselines: label frequencies, which ignore the text, and the codebook's cues, which are phrases."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _RatesClassifier(Classifier):
 
 
 class MajorityClassifier(_RatesClassifier):
-    """Label frequencies as probabilities: the baseline that any useful classifier must beat.
+    """Predicts the label frequencies for every text: the baseline that any useful classifier must beat.
 
     `rates_` has shape (labels,).
     """
@@ -57,22 +57,22 @@ class MajorityClassifier(_RatesClassifier):
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels): the same row for every text."""
+        """Return probabilities of shape (n, labels), with the same row for every text."""
         return np.tile(self.rates_, (len(texts), 1)).astype(np.float32)
 
     def describe(self) -> dict[str, Any]:
-        """Empty: the model has no settings."""
+        """Return an empty dictionary, because the model has no settings."""
         return {}
 
 
 MOST_CUES = 2
-"""Largest number of distinct cues that is counted in a sentence."""
+"""The largest number of distinct cues that is counted in a sentence."""
 _PRIOR = 2.0
-"""Number of pseudo-sentences with the label's overall frequency that are added to each rate."""
+"""The number of pseudo-sentences, with the label's overall frequency, that are added to each rate."""
 
 
 class KeywordsClassifier(_RatesClassifier):
-    """P(label | number of the label's cues in the sentence: 0, 1, 2 or more), estimated from frequencies in train.
+    """Predicts a label from the number of its cues in the sentence (0, 1, or 2 and more), with frequencies from train.
 
     `rates_` has shape (labels, 3). Rates estimated from few sentences are shrunk towards the label's frequency.
     """
@@ -105,7 +105,7 @@ class KeywordsClassifier(_RatesClassifier):
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) rates.
+        """Return rates of shape (n, labels).
 
         For exclusive codebooks each row is scaled to sum to at most 1, or to exactly 1 if "none" is not allowed.
         """
@@ -125,5 +125,5 @@ class KeywordsClassifier(_RatesClassifier):
         return np.array(counts, dtype=np.int64).reshape(len(texts), len(self.labels))
 
     def describe(self) -> dict[str, Any]:
-        """Number of cues per label."""
+        """Return the number of cues per label."""
         return {"cues": {name: len(cues) for name, cues in zip(self.labels, self._cues, strict=True)}}

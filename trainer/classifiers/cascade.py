@@ -1,4 +1,4 @@
-"""A cascade: a cheap classifier answers the sentences it is sure about; an expensive classifier answers the rest.
+"""Combine two classifiers: a cheap one answers the sentences it is sure about, an expensive one answers the rest.
 
 A certificate limits how often the cascade differs from the expensive classifier alone. The rule and the bounds are in
 `trainer.calibration.certificate`.
@@ -43,7 +43,7 @@ class _Member(BaseModel):
     classifier: SkipValidation[Classifier] = Field(exclude=True)
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities, the same as from a model with this classifier alone."""
+        """Return (n, labels) calibrated probabilities, the same as from a model with this classifier alone."""
         return self.calibrated(self.classifier.predict_proba(texts))
 
     def calibrated(self, raw: Probabilities) -> Probabilities:
@@ -102,7 +102,7 @@ class CascadeClassifier(Classifier):
                 hold on the half of validation that is used to certify.
         """
         first, second = self._halves(validation)
-        # Concatenated: `_certify` splits the arrays into the same halves.
+        # Concatenate the halves; `_certify` divides the arrays again at the same place.
         rows = [*first, *second]
         cheap, expensive = self._build()
         cheap.fit(examples, validation)
@@ -120,8 +120,8 @@ class CascadeClassifier(Classifier):
         """Split validation into two halves, each large enough for a certificate."""
         sizes = [len(validation) // 2, len(validation) - len(validation) // 2]
         if min(sizes) >= self._limits.fewest_sentences:
-            # Documents are kept whole, which may make the halves unequal, so the sizes are checked again. Large groups
-            # are allowed: the worst they can do is make a half too small, which is refused below.
+            # Documents are kept whole, so the halves may be unequal, and the sizes are checked again. Large groups are
+            # allowed: at worst they make a half too small, which is refused below.
             halves = make_split(validation, (0.5, 0.5), self._seed, allow_large=True)
             sizes = [len(half) for half in halves]
         if min(sizes) >= self._limits.fewest_sentences:
@@ -150,7 +150,7 @@ class CascadeClassifier(Classifier):
     def _calibrate(
         self, kind: str, classifier: Classifier, validation: Sequence[Example]
     ) -> tuple[_Member, Probabilities]:
-        """The classifier with its calibration, and its calibrated probabilities for the validation sentences."""
+        """Calibrate a classifier; return it with its calibration, and its calibrated probabilities for validation."""
         raw = classifier.predict_proba([example.text for example in validation])
         calibration = calibrating.not_calibrated(self._codebook)
         if classifier.needs_calibration:
@@ -174,7 +174,7 @@ class CascadeClassifier(Classifier):
         return rule, certifying.certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
 
     def _classes(self, probabilities: Probabilities) -> Floats:
-        """(n, classes) probabilities, with a column for "none" if the codebook has this class."""
+        """Return (n, classes) probabilities, with a column for "none" if the codebook has this class."""
         none = self._codebook.exclusive and self._codebook.allow_none
         return calibrating.with_none(probabilities.astype(np.float64), none)
 
@@ -205,7 +205,7 @@ class CascadeClassifier(Classifier):
                 )
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities: from the cheap classifier if sure, else from the other."""
+        """Return (n, labels) calibrated probabilities, from the cheap classifier if it is sure, else from the other."""
         fitted = base.fitted(self.fitted_)
         probabilities = fitted.cheap.predict_proba(texts)
         # A cascade is fast because the expensive classifier encodes only these texts.
@@ -215,18 +215,18 @@ class CascadeClassifier(Classifier):
         return probabilities
 
     def answered(self, texts: Sequence[str]) -> Bools:
-        """(n,) true for texts that the cheap classifier answers."""
+        """Return an array (n,) that is true for texts that the cheap classifier answers."""
         fitted = base.fitted(self.fitted_)
         return fitted.rule.sure(self._classes(fitted.cheap.predict_proba(texts)))
 
     def why_not_explained(self) -> str:
-        """The reason why one of the two classifiers cannot be explained."""
+        """Return why one of the two classifiers cannot be explained; empty if both can be explained."""
         fitted = base.fitted(self.fitted_)
         reasons = (why_not_explained(member.classifier, member.kind) for member in (fitted.cheap, fitted.expensive))
         return next(filter(None, reasons), "")
 
     def explain(self, text: str, columns: Sequence[int], pause: Pause) -> list[Explanation]:
-        """The explanations of the classifier that answers this text."""
+        """Return the explanations of the classifier that answers this text."""
         fitted = base.fitted(self.fitted_)
         member = fitted.cheap if self.answered([text])[0] else fitted.expensive
         return refuse_unexplained(member.classifier, member.kind).explain(text, columns, pause)
@@ -262,7 +262,7 @@ class CascadeClassifier(Classifier):
         return exportable.why_not_exported(int8=False)
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """(n,) true for texts that the cheap classifier leaves to the expensive classifier."""
+        """Return an array (n,) that is true for texts that the cheap classifier leaves to the expensive classifier."""
         return ~self.answered(texts)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
@@ -311,14 +311,14 @@ class CascadeClassifier(Classifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """The certificate, and the descriptions of the two classifiers."""
+        """Return the certificate and the descriptions of the two classifiers."""
         fitted = base.fitted(self.fitted_)
         certificate = fitted.model_dump(mode="json", include={"certificate"})
         return certificate | {CHEAP: fitted.cheap.describe(), EXPENSIVE: fitted.expensive.describe()}
 
 
 def _thresholds_alone(calibration: Calibration) -> Calibration:
-    """A calibration with the same thresholds that leaves probabilities unchanged."""
+    """Make a calibration with the same thresholds that leaves probabilities unchanged."""
     # Method "none" leaves probabilities unchanged: each member has already calibrated them.
     none = calibration.none and _threshold_alone(calibration.none)
     return replace(calibration, labels=tuple(map(_threshold_alone, calibration.labels)), none=none)

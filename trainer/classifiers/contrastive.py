@@ -1,4 +1,4 @@
-"""For few labelled examples: supervised contrastive tuning of a sentence encoder, then logistic regression.
+"""Classify with few labelled examples: tune a sentence encoder contrastively, then fit logistic regression.
 
 `BalancedBatches` chooses the examples of a batch, `pull_weights` decides which of them attract each other, and
 `contrastive_loss` computes the loss. Source: Khosla et al. (2020), "Supervised Contrastive Learning".
@@ -74,7 +74,7 @@ class BalancedBatches:
 
 
 class _Pack:
-    """Rows dealt in random order; every row is dealt once before any row is dealt again."""
+    """A pack of rows that are dealt in random order. Every row is dealt once before any row is dealt again."""
 
     def __init__(self, rows: Indices, rng: np.random.Generator) -> None:
         self._rows = rows
@@ -96,7 +96,7 @@ class _Pack:
 
 
 def pull_weights(gold: Bools) -> NDArray[np.float32]:
-    """(n, n) attraction between each pair of rows: the Jaccard similarity of their label sets, 0 on the diagonal.
+    """Return the (n, n) attraction of each pair of rows: the Jaccard similarity of their label sets, 0 on the diagonal.
 
     Rows without a label have weight 0 with all rows: two rows are not similar just because both lack a label.
     """
@@ -110,7 +110,7 @@ def pull_weights(gold: Bools) -> NDArray[np.float32]:
 
 
 def contrastive_loss(vectors: Tensor, weights: Tensor, temperature: float) -> Tensor:
-    """Mean over anchors of the weighted cross-entropy of identifying their positives in the rest of the batch.
+    """Compute the cross-entropy of identifying the positives of each anchor in its batch, weighted and averaged.
 
     Args:
         vectors: (n, dimensions), unit length.
@@ -135,7 +135,7 @@ def contrastive_loss(vectors: Tensor, weights: Tensor, temperature: float) -> Te
 
 
 class ContrastiveClassifier(TransformerClassifier):
-    """Contrastive tuning of all layers, then L2 logistic regression on unit-length vectors.
+    """Tunes all layers of an encoder contrastively, then fits L2 logistic regression to unit-length vectors.
 
     Each step encodes one batch from `BalancedBatches` once and uses every pair in the batch. The number of steps grows
     with the number of examples, up to `max_steps`. The regression becomes the linear head of the network.
@@ -171,7 +171,7 @@ class ContrastiveClassifier(TransformerClassifier):
         return self
 
     def _n_steps(self, gold: Bools) -> int:
-        """Number of steps for `passes` over the examples, within the limits; 0 if no two examples share a label."""
+        """Return the number of steps for `passes` over the examples, limited; 0 if no two examples share a label."""
         if not (gold.sum(axis=0) > 1).any():
             return 0
         section = self._section
@@ -206,7 +206,7 @@ class ContrastiveClassifier(TransformerClassifier):
     def _optimizer(
         self, network: Network, steps: int
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-        """AdamW over the encoder; the learning rate rises during warm-up, then falls linearly to 0."""
+        """Make AdamW for the encoder, with a learning rate that rises during warm-up and then falls linearly to 0."""
         import torch
         from transformers import get_linear_schedule_with_warmup
 
@@ -217,5 +217,5 @@ class ContrastiveClassifier(TransformerClassifier):
         return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, max(steps, 1))
 
     def describe(self) -> dict[str, Any]:
-        """Encoder, pooling, length limit, number of parameters, and number of tuning steps."""
+        """Return encoder, pooling, length limit, number of parameters, and number of tuning steps."""
         return super().describe() | {"steps": fitted(self.settings_).steps}

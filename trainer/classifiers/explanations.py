@@ -1,7 +1,7 @@
-"""Explanations of predictions: how much each word of a text adds to the logit of a label, or takes away from it.
+"""Explain predictions: how much each word of a text adds to the logit of a label, or subtracts from it.
 
-Linear models of n-grams are explained exactly (`TfidfClassifier.explain`); models with an encoder by integrated
-gradients (`trainer.classifiers.gradients`). `trainer/README.md` says what such numbers can and cannot tell.
+Linear models of n-grams are explained exactly (`TfidfClassifier.explain`), and models with an encoder by integrated
+gradients (`trainer.classifiers.gradients`). `trainer/README.md` explains what such numbers mean and do not mean.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Method = Literal["terms", "integrated gradients"]
 Pause = Callable[[], object]
-"""Called before each slice of work; may wait, or raise an exception to end the work."""
+"""A function that is called before each slice of work. It may wait, or raise an exception to end the work."""
 
 _WORD = re.compile(r"\S+")
 _EDGES = re.compile(r"\A\W*(.*?)\W*\Z", re.DOTALL)
@@ -32,7 +32,7 @@ _EDGES = re.compile(r"\A\W*(.*?)\W*\Z", re.DOTALL)
 
 @dataclass(frozen=True)
 class Span:
-    """The word `text[start:end]` and what it adds to the logit."""
+    """The word `text[start:end]`, with its weight: the amount that it adds to the logit."""
 
     start: int
     end: int
@@ -60,7 +60,7 @@ class Explanation:
     delta: float = 0.0
 
     def strongest(self, top_k: int | None) -> Explanation:
-        """This explanation with the `top_k` words of the largest absolute weight; with None, unchanged."""
+        """Return this explanation with only the `top_k` words of largest absolute weight; None keeps all words."""
         if top_k is None or len(self.spans) <= top_k:
             return self
         ranked = sorted(self.spans, key=lambda span: -abs(span.weight))
@@ -76,19 +76,19 @@ class Explainable(Protocol):
     """
 
     def why_not_explained(self) -> str:
-        """The reason why this classifier cannot be explained, with an alternative; empty if it can be explained."""
+        """Return why this classifier cannot be explained, and an alternative; empty if it can be explained."""
 
     def explain(self, text: str, columns: Sequence[int], pause: Pause) -> list[Explanation]:
-        """One explanation, with all words, for each of the columns: positions of labels in codebook order."""
+        """Return one explanation with all words per column, which is the position of a label in codebook order."""
 
 
 def why_not_explained(classifier: Any, kind: str) -> str:
-    """The reason why predictions of a classifier cannot be explained; empty if they can be explained."""
+    """Return why the predictions of a classifier cannot be explained; empty if they can be explained."""
     if isinstance(classifier, Explainable):
         return classifier.why_not_explained()
     return (
-        f"a model of kind {kind} cannot be explained. Models that can: tfidf, embedding, contrastive, finetune, and "
-        "cascades of these."
+        f"a model of kind {kind} cannot be explained. Use a model of kind tfidf, embedding, contrastive or finetune, "
+        "or a cascade of these."
     )
 
 
@@ -106,7 +106,7 @@ def refuse_unexplained(classifier: Any, kind: str) -> Explainable:
 
 @dataclass(frozen=True)
 class EncoderParts:
-    """A classifier with an encoder: its transformers objects, pooling, and the linear layer on pooled states.
+    """The parts of a classifier with an encoder: transformers objects, pooling, and the linear layer on pooled states.
 
     With `normalise`, the input of the layer has unit length. `max_length` is the maximum number of tokens.
     """
@@ -120,25 +120,28 @@ class EncoderParts:
 
 
 class ExplainedByGradients:
-    """Methods of a classifier that is explained by integrated gradients; a subclass defines `encoder_parts`."""
+    """The methods of classifiers that are explained by integrated gradients. A subclass defines `encoder_parts`."""
 
     labels: tuple[str, ...]
     _exclusive: bool
 
     def encoder_parts(self) -> EncoderParts:
-        """The parts of the fitted classifier."""
+        """Return the parts of the fitted classifier."""
         raise NotImplementedError
 
     def why_not_explained(self) -> str:
-        """The reason why this classifier cannot be explained: a package is missing, or the tokenizer is a slow one."""
+        """Return why this classifier cannot be explained: no captum, or a slow tokenizer. Empty if it can."""
         if find_spec("captum") is None:
             return 'explaining a model with an encoder needs captum. Install it: pip install "communique[explain]".'
         if not getattr(self.encoder_parts().tokenizer, "is_fast", False):
-            return "the tokenizer of this encoder does not report where its tokens begin, so words cannot be marked."
+            return (
+                "the tokenizer of this encoder does not report where its tokens begin, so words cannot be marked. "
+                "Train with an encoder that has a fast tokenizer."
+            )
         return ""
 
     def explain(self, text: str, columns: Sequence[int], pause: Pause) -> list[Explanation]:
-        """Explanations by integrated gradients."""
+        """Return explanations by integrated gradients; see `Explainable.explain`."""
         from trainer.classifiers.gradients import DifferentiableModel
 
         model = DifferentiableModel(self.encoder_parts(), exclusive=self._exclusive)
@@ -146,7 +149,7 @@ class ExplainedByGradients:
 
 
 def explained_outputs(values: NDArray[Any], columns: Sequence[int], *, exclusive: bool) -> Floats:
-    """The columns of (..., outputs) logits or weights that are explained, as (..., columns).
+    """Select the explained columns from logits or weights of shape (..., outputs); returns shape (..., columns).
 
     The classes of an exclusive codebook compete, and only the difference of their logits counts, so the mean of all
     classes is subtracted.
@@ -157,12 +160,12 @@ def explained_outputs(values: NDArray[Any], columns: Sequence[int], *, exclusive
 
 
 class Words:
-    """The words of a text, divided by white space; collects weights of smaller pieces."""
+    """The words of a text, divided at white space. It adds up the weights of smaller pieces by word."""
 
     def __init__(self, text: str) -> None:
         self._spans = [match.span() for match in _WORD.finditer(text)]
         self._text = text
-        # The word of each character; white space belongs to the word before.
+        # The word index of each character; white space belongs to the word before it.
         starts = np.zeros(len(text) + 1, dtype=np.int64)
         starts[[start for start, _ in self._spans]] = 1
         self._word_at = np.array(list(accumulate(starts)), dtype=np.int64) - 1
@@ -171,17 +174,17 @@ class Words:
         return len(self._spans)
 
     def word_at(self, position: int) -> int:
-        """The index of the word at or before a character."""
+        """Return the index of the word at or before a character."""
         return max(0, int(self._word_at[position]))
 
     def spans(self, weights: Sequence[float] | NDArray[np.float64], read: int | None = None) -> tuple[Span, ...]:
-        """Spans with the weights of the first `read` words (None: all), without punctuation at their edges."""
+        """Return spans with the weights of the first `read` words (None: all), without punctuation at their edges."""
         found = []
         for (start, end), weight in list(zip(self._spans, weights, strict=True))[:read]:
             inner = _EDGES.match(self._text[start:end])
             assert inner is not None
             left, right = inner.span(1)
-            # A word of punctuation only, such as a dash, is kept whole.
+            # A word that consists of punctuation, such as a dash, is kept whole.
             place = (start + left, start + right) if left < right else (start, end)
             found.append(Span(*place, float(weight)))
         return tuple(found)

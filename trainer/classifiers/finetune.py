@@ -1,4 +1,4 @@
-"""A transformer encoder with a linear head; all layers are trained with the `Trainer` of transformers."""
+"""Train all layers of a transformer encoder with a linear head, using the `Trainer` of transformers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OUT_OF_MEMORY = (
 
 
 class FinetuneClassifier(TransformerClassifier):
-    """Pooled encoder output -> dropout -> linear -> sigmoid per label, or softmax over exclusive classes.
+    """A fine-tuned encoder: pooled output, dropout, a linear layer, and a sigmoid per label or softmax over classes.
 
     Mini-batches contain texts of similar length, with dynamic padding. AdamW uses separate learning rates for the head
     and for each layer: the further a layer is from the head, the lower its rate. Rare labels have more weight, up to
@@ -104,7 +104,7 @@ class FinetuneClassifier(TransformerClassifier):
             training.drop_fruitless(folder)
 
     def _decisive_settings(self) -> dict[str, Any]:
-        """Settings that determine the steps of a training run, apart from the examples."""
+        """Return the settings that, with the examples, determine the steps of a training run."""
         from trainer.classifiers.network import trains_in_bfloat16
 
         return self._section.model_dump() | {
@@ -135,7 +135,7 @@ class FinetuneClassifier(TransformerClassifier):
                 self.notes += (
                     f"out of memory with {counted(batch_size, 'sentence')} at once: continued with {smaller}",
                 )
-            # Outside the `except` clause: the error keeps all objects of the failed run alive.
+            # Do this outside the `except` clause, because the error keeps all objects of the failed run alive.
             self.network_ = None  # otherwise two networks would have to fit in memory
             free_memory()
             batch_size = smaller
@@ -192,5 +192,5 @@ class FinetuneClassifier(TransformerClassifier):
         )
 
     def describe(self) -> dict[str, Any]:
-        """Encoder, pooling, length limit, number of parameters, and the epoch whose weights were kept."""
+        """Return encoder, pooling, length limit, number of parameters, and the epoch whose weights were kept."""
         return super().describe() | {"best_epoch": self.best_epoch_}

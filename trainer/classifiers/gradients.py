@@ -1,8 +1,9 @@
-"""Integrated gradients: attributions of a transformer's logits to the words of a text, computed by captum.
+"""Attribute a transformer's logits to the words of a text by integrated gradients, which captum computes.
 
-The path leads from the text with every word masked to the text itself; the gradient along this path, times the change
-of the embedding of each piece of a word, adds up to the change of the logit (Sundararajan, Taly and Yan 2017,
-"Axiomatic attribution for deep networks", https://arxiv.org/abs/1703.01365).
+The path leads from the text with every word masked to the text itself. For each piece of a word, the gradients along
+this path are averaged and multiplied by the change of its embedding. The products add up to the change of the logit.
+Source: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks",
+https://arxiv.org/abs/1703.01365.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from trainer.classifiers.explanations import EncoderParts, Explanation, Pause, W
 from trainer.encoders.embeddings import pool_states
 
 STEPS = 32, 128
-"""Number of points on the path; the second number is used if the first leaves too large an error."""
+"""Numbers of points on the path; the second number is used if the error with the first is too large."""
 TOLERANCE = 0.02
-"""Largest error of an approximation, as a share of the change of the logit, that needs no finer steps."""
+"""Largest error, as a share of the change of the logit, at which finer steps are not needed."""
 _SLICE = 4
-"""Number of points in one forward and backward pass: between passes, other work may come first."""
+"""Number of points in one forward and backward pass; between passes, other work may run."""
 
 
 class DifferentiableModel:
-    """A model from token embeddings to logits."""
+    """A model that computes logits from token embeddings."""
 
     def __init__(self, parts: EncoderParts, *, exclusive: bool) -> None:
         self._parts = parts
         self._exclusive = exclusive
 
     def explain(self, text: str, labels: Sequence[str], columns: Sequence[int], pause: Pause) -> list[Explanation]:
-        """One explanation for each of the columns, which are the positions of the labels among the logits."""
+        """Return one explanation per column, which is the position of a label among the logits."""
         self._parts.encoder.eval()
         pieces = self._parts.tokenizer(
             text,
@@ -56,7 +57,7 @@ class DifferentiableModel:
         return found
 
     def _embeddings(self, pieces: Any) -> tuple[Tensor, Tensor]:
-        """The embeddings (1, tokens, width) of the text, and of the text with every token of a word masked."""
+        """Return the embeddings (1, tokens, width) of the text, and of the text with all tokens of words masked."""
         embed, device = self._parts.encoder.get_input_embeddings(), self._parts.encoder.device
         ids = torch.tensor([pieces["input_ids"]], device=device)
         special = torch.tensor([pieces["special_tokens_mask"]], device=device, dtype=torch.bool)
@@ -66,9 +67,9 @@ class DifferentiableModel:
             return embed(ids), embed(torch.where(special, ids, blank))
 
     def _outputs(self, columns: Sequence[int]) -> Any:
-        """A function from embeddings (batch, tokens, width) to the explained logits (batch, columns)."""
+        """Make a function that maps embeddings (batch, tokens, width) to the explained logits (batch, columns)."""
         device = self._parts.encoder.device
-        # Centring and choosing columns are linear, so they can be done with the weights.
+        # Centring and choosing columns are linear, so they can be applied to the weights.
         weight = explained_outputs(self._parts.layer.weight.T, columns, exclusive=self._exclusive)
         bias = explained_outputs(self._parts.layer.bias, columns, exclusive=self._exclusive)
         head, shift = (torch.tensor(array, dtype=torch.float32, device=device) for array in (weight, bias))
@@ -84,7 +85,7 @@ class DifferentiableModel:
     def _attributed(
         self, outputs: Any, given: Tensor, masked: Tensor, target: int, change: Any, pause: Pause
     ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The attributions of the pieces, with finer steps if the first are not exact enough."""
+        """Return the attributions of the pieces, computed again with finer steps if they are not exact enough."""
         from captum.attr import IntegratedGradients
 
         def paused(embeddings: Tensor) -> Tensor:
@@ -104,14 +105,14 @@ class DifferentiableModel:
 
 
 def _explanation(label: str, words: Words, pieces: Any, weights: Any, ends: Any) -> Explanation:
-    """Add the weights of the pieces of each word up."""
+    """Make an explanation by adding up the weights of the pieces of each word."""
     total, read = np.zeros(len(words)), 0
     for (start, end), special, weight in zip(
         pieces["offset_mapping"], pieces["special_tokens_mask"], weights, strict=True
     ):
         if special or start == end:
             continue
-        # The last character: some tokenizers count the space before a word as its first character.
+        # Use the last character, because some tokenizers count the space before a word as its first character.
         word = words.word_at(end - 1)
         total[word] += weight
         read = max(read, word + 1)

@@ -1,4 +1,4 @@
-"""Logistic regression: shared code for all kinds with a linear layer, and the kind `embedding`.
+"""Fit logistic regression: code shared by all kinds with a linear layer, and the kind `embedding`.
 
 scikit-learn fits the regression, which is then stored as weights and biases. Prediction needs only numpy, because
 importing scikit-learn takes seconds. Artefacts of format 1 contain skops files instead, which `read_skops` opens.
@@ -33,13 +33,13 @@ from trainer.encoders.encoder import max_positions
 FILE, SETTINGS = "regression.safetensors", "settings.json"
 _FORMAT_1 = "regression.skops"
 _NEVER = 30.0
-"""A logit whose probability is within 1e-13 of certainty."""
+"""A logit whose probability differs from 1 by less than 1e-13."""
 
 ClassWeight = Literal["balanced", "none"]
 
 
 def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, seed: int) -> Any:
-    """Unfitted L2 logistic regression: one per label, or one multinomial regression over exclusive classes."""
+    """Make an unfitted L2 logistic regression: one per label, or one multinomial regression over exclusive classes."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
@@ -50,7 +50,7 @@ def build_regression(*, exclusive: bool, C: float, class_weight: ClassWeight, se
 
 
 def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, exclusive: bool) -> NDArray[Any]:
-    """Targets of the regression: (n, labels) booleans, or (n,) class indices with "none" after the last label.
+    """Return the regression targets: (n, labels) booleans, or (n,) class indices with "none" after the last label.
 
     Raises:
         ExperimentError: all examples are of one class, see `refuse_one_class`.
@@ -80,7 +80,7 @@ class LinearLayer:
 
     @classmethod
     def of(cls, estimator: Any, n_outputs: int, *, exclusive: bool) -> Self:
-        """The layer with the same logits as a fitted regression from `build_regression`.
+        """Make a layer with the same logits as a fitted regression from `build_regression`.
 
         Outputs without train examples get a bias so low that they are never predicted.
         """
@@ -103,7 +103,7 @@ class LinearLayer:
         return cls(weight, bias)
 
     def logits(self, features: Any) -> NDArray[np.float32]:
-        """(n, outputs) logits from (n, width) float32 features, a numpy array or a scipy sparse matrix."""
+        """Return (n, outputs) logits for (n, width) float32 features, a numpy array or a scipy sparse matrix."""
         return np.asarray(features @ self._by_feature + self.bias, dtype=np.float32)
 
     def save(self, path: Path) -> None:
@@ -122,7 +122,7 @@ class LinearLayer:
 
     @cached_property
     def _by_feature(self) -> NDArray[np.float32]:
-        """(width, outputs) weights, copied once: scipy would copy a transposed view for every product."""
+        """The (width, outputs) weights, copied once, because scipy would copy a transposed view for every product."""
         return np.ascontiguousarray(self.weight.T)
 
 
@@ -172,7 +172,7 @@ class EmbedderSettings(BaseModel):
 
 
 class EmbeddingClassifier(ExplainedByGradients, LinearClassifier):
-    """Unit-length pooled vectors from a frozen encoder -> L2 logistic regression.
+    """L2 logistic regression on unit-length pooled vectors from a frozen encoder.
 
     Multi-label codebooks have one regression per label. Exclusive codebooks have one multinomial regression, in which
     "none" is a separate class if allowed. `trainer.encoders.embeddings` caches the vectors of train and validation.
@@ -190,7 +190,7 @@ class EmbeddingClassifier(ExplainedByGradients, LinearClassifier):
             ExperimentError: all examples are of one class.
         """
         section = self._section
-        # Before the encoder is opened, so that examples of one class are refused immediately.
+        # This comes before the encoder is opened, so that examples of one class are refused immediately.
         targets = self._targets(examples)
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
         texts = [example.text for example in (*examples, *validation)]
@@ -198,20 +198,20 @@ class EmbeddingClassifier(ExplainedByGradients, LinearClassifier):
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) probabilities from the regression."""
+        """Return (n, labels) probabilities from the regression."""
         return self.predict_embedded(self.embed(texts))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """(n, dimensions) unit-length vectors, read from the cache if possible; new texts are not cached."""
+        """Return (n, dimensions) unit-length vectors, from the cache if possible; new vectors are not cached."""
         with progress_to(None):  # the caller reports its own progress over all texts
             return cached_encode(base.fitted(self.embedder_), texts, keep=False)
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
-        """(n, labels) probabilities from vectors returned by `embed`."""
+        """Return (n, labels) probabilities for vectors from `embed`."""
         return self._probabilities(base.fitted(self.layer_).logits(vectors))
 
     def encoder_parts(self) -> EncoderParts:
-        """The encoder and the regression."""
+        """Return the encoder and the regression."""
         embedder, layer = base.fitted(self.embedder_), base.fitted(self.layer_)
         encoder, tokenizer = embedder.opened
         longest = min(embedder.max_length, max_positions(encoder))
@@ -247,7 +247,7 @@ class EmbeddingClassifier(ExplainedByGradients, LinearClassifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """Encoder and its identity, pooling, length limit, and the dimension of the vectors."""
+        """Return the encoder and its identity, pooling, length limit, and the dimension of the vectors."""
         embedder = base.fitted(self.embedder_)
         return {
             "encoder": embedder.name,
@@ -294,7 +294,7 @@ FORMAT_1_TYPES = frozenset(
         "sklearn.preprocessing._label.LabelBinarizer",
     }
 )
-"""All types that communique wrote to skops files: far fewer than skops itself trusts.
+"""All types that communique wrote to skops files, which are far fewer than the types that skops trusts.
 
 The list is part of the code and is never read from a model. MLflow used to read such a list from the model's own
 MLmodel file, so a malicious model could declare itself trusted. Since September 2026 MLflow's setting against pickles

@@ -1,4 +1,4 @@
-"""The torch module that `finetune` and `contrastive` train: encoder, pooling, dropout, linear head, and loss."""
+"""Define the torch module that `finetune` and `contrastive` train: encoder, pooling, dropout, linear head and loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.encoders.embeddings import TokenIds, Vectors, ask_torch, pool_state
 from trainer.encoders.encoder import max_positions, open_encoder
 
 _SMALLEST = 1e-6
-"""Smallest scale of a row, to avoid division by zero for a row of zeros."""
+"""Smallest scale of a row, which avoids division by zero for a row of zeros."""
 _NATIVE = ("amx_bf16", "avx512_bf16")
 """Processor capabilities that mean hardware support for bfloat16."""
 
@@ -42,9 +42,9 @@ def trains_in_bfloat16(precision: Precision) -> bool:
 
 
 class Network(nn.Module):
-    """Encoder with a linear head; `forward` returns logits (batch, outputs), and the loss if labels are passed.
+    """An encoder with a linear head. `forward` returns logits (batch, outputs), and the loss if labels are passed.
 
-    With `normalise` the input of the head is unit-length pooled states.
+    With `normalise`, the pooled states are scaled to unit length before the head.
     """
 
     accepts_loss_kwargs = False
@@ -62,7 +62,7 @@ class Network(nn.Module):
         self.exclusive = False
         self.smoothing = 0.0
         self.asymmetric = False
-        # Not saved: `set_loss` sets the weights for each training run.
+        # The weights are not saved, because `set_loss` sets them for each training run.
         self.register_buffer("weights", torch.ones(n_outputs), persistent=False)
 
     @property
@@ -77,12 +77,12 @@ class Network(nn.Module):
 
     @property
     def size(self) -> int:
-        """Number of parameters."""
+        """The number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def max_positions(self) -> int:
-        """Maximum number of tokens that the encoder accepts."""
+        """The maximum number of tokens that the encoder accepts."""
         return max_positions(self.encoder)
 
     def prepare(self, *, lora_rank: int, recompute: bool) -> None:
@@ -115,7 +115,7 @@ class Network(nn.Module):
 
     def set_encoder_dropout(self, share: float) -> None:
         """Replace the dropout probability in all layers of the encoder."""
-        # Not in the configuration, which is saved with the encoder and should stay unchanged.
+        # Do not change the configuration, which is saved with the encoder.
         for module in self.encoder.modules():
             if isinstance(module, nn.Dropout):
                 module.p = share
@@ -131,8 +131,9 @@ class Network(nn.Module):
     ) -> None:
         """Set the loss, with higher weights for rare outputs.
 
-        A weight is the square root of expected / observed positives under even frequencies, clipped to the range from 1
-        to `most_weight`. With `asymmetric`, multi-label codebooks use `asymmetric_loss` without weights instead.
+        A weight is the square root of expected / observed positives, clipped to the range from 1 to `most_weight`.
+        Expected means the number of positives if all outputs were equally frequent. With `asymmetric`, multi-label
+        codebooks use `asymmetric_loss` without weights instead.
 
         Args:
             gold: (n, outputs); for exclusive codebooks one-hot, with "none" (if allowed) as the last class.
@@ -150,18 +151,18 @@ class Network(nn.Module):
         return {"logits": logits} if labels is None else {"loss": self._loss(logits, labels), "logits": logits}
 
     def pooled(self, **inputs: Tensor) -> Tensor:
-        """(batch, hidden size) pooled states of the encoder's last layer: the input of the head."""
+        """Return the (batch, hidden size) pooled states of the encoder's last layer: the input of the head."""
         states = pool_states(self.encoder(**inputs).last_hidden_state, inputs["attention_mask"], self.pooling)
         return functional.normalize(states, dim=1) if self.normalise else states
 
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
-        """(batch, hidden size) pooled states as an array, without dropout or gradients."""
+        """Return the pooled states as an array of shape (batch, hidden size), without dropout or gradients."""
         if self.training:  # `eval` visits every module, which takes as long as a layer
             self.eval()
         return ask_torch(self.pooled, self.head.weight.device, input_ids, attention_mask)
 
     def as_pooler(self, *, int8: bool) -> Pooler:
-        """A copy on the CPU that computes `pooled`, prepared for export; with `int8`, for export with 8-bit weights."""
+        """Return a copy on the CPU that computes `pooled` and is prepared for export, with `int8` for 8-bit weights."""
         pooler = Pooler(copy.deepcopy(self)).cpu().eval()
         # Eager attention consists of plain matrix products; fused kernels may not exist in ONNX.
         pooler.network.encoder.set_attn_implementation("eager")
@@ -175,7 +176,7 @@ class Network(nn.Module):
             return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.smoothing)
         if self.asymmetric:
             return asymmetric_loss(logits, labels.float())
-        # Smoothed towards one half: a gold label may be wrong, and the loss of a certain prediction is unbounded.
+        # Smooth towards one half: a gold label may be wrong, and the loss of a certain prediction is unbounded.
         smoothed = labels.float() * (1 - self.smoothing) + self.smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
@@ -206,7 +207,7 @@ def _freeze_pooler(encoder: Any) -> None:
 
 
 def asymmetric_loss(logits: Tensor, labels: Tensor, *, focus: float = 4.0, margin: float = 0.05) -> Tensor:
-    """Mean binary cross-entropy in which easy negatives have little or no weight.
+    """Return the mean binary cross-entropy in which easy negatives have little or no weight.
 
     Args:
         logits, labels: arrays of shape (batch, outputs); labels are 0 or 1.
@@ -246,7 +247,7 @@ class Pooler(nn.Module):
         self.network = network
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, hidden size) pooled states, see `Network.pooled`."""
+        """Return pooled states of shape (batch, hidden size); see `Network.pooled`."""
         return self.network.pooled(input_ids=input_ids, attention_mask=attention_mask)
 
 
@@ -261,8 +262,8 @@ class RowScaledLinear(nn.Linear):
         return scaled
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., outputs) values from (..., inputs) values."""
-        # onnxruntime quantises a whole batch with one scale: one outlier would cost all other rows precision.
+        """Map values of shape (..., inputs) to values of shape (..., outputs)."""
+        # onnxruntime quantises a whole batch with one scale, so one outlier would reduce the precision of all rows.
         scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=_SMALLEST)
         product = functional.linear(x / scale, self.weight) * scale
         return product if self.bias is None else product + self.bias
@@ -287,14 +288,14 @@ class ByteEmbedding(nn.Module):
         return self.codes.float() * self.scale
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(..., width) embeddings from (...) ids."""
+        """Return embeddings of shape (..., width) for ids of shape (...)."""
         return self.codes[ids].float() * self.scale[ids]
 
 
 def _lay_out_for_bytes(module: nn.Module) -> None:
     """Replace linear and embedding layers with `RowScaledLinear` and `ByteEmbedding`, at any depth."""
     for name, child in module.named_children():
-        # Exact types only: a subclass may have a different `forward`.
+        # Replace exact types only, because a subclass may have a different `forward`.
         if type(child) is nn.Linear:
             setattr(module, name, RowScaledLinear.of(child))
         elif type(child) is nn.Embedding:

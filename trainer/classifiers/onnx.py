@@ -1,7 +1,8 @@
-"""A network as an ONNX graph from token ids and mask to pooled vectors, in float32 or with 8-bit weights.
+"""Write and run a network as an ONNX graph, in float32 or with 8-bit weights.
 
-`write_graph` writes the graph with torch. `OnnxNetwork` runs the graph with onnxruntime and applies the linear head in
-numpy. `OnnxNetwork` replaces the torch `Network` and must not import torch or transformers, whose imports take seconds.
+The graph maps token ids and mask to pooled vectors. `write_graph` writes the graph with torch. `OnnxNetwork` runs the
+graph with onnxruntime and applies the linear head in numpy. It replaces the torch `Network` and must not import torch
+or transformers, whose imports take seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ NOT_INSTALLED = (
 
 
 class NetworkSettings(BaseModel):
-    """The contents of `settings.json`: settings needed to open a saved network.
+    """The contents of `settings.json`: the settings needed to open a saved network.
 
     `encoder` is the name of the encoder that training started from. `finetune` sets `best_epoch`; `contrastive` sets
     `steps`. `precision`, `parameters` and `pad_token_id` are set on export, because computing them needs torch.
@@ -59,7 +60,7 @@ class NetworkSettings(BaseModel):
 
 
 class OnnxNetwork:
-    """Replacement for the torch `Network` in prediction, with the same `encode`, `layer` and `size`.
+    """Replaces the torch `Network` in prediction, with the same `encode`, `layer` and `size`.
 
     Args:
         folder: contains `onnx/model.onnx`, `encoder/tokenizer.json`, `head.safetensors` and `settings.json`.
@@ -78,7 +79,7 @@ class OnnxNetwork:
         self.tokenizer = PlainTokenizer(path, settings.max_length, settings.pad_token_id)
 
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
-        """(batch, width) pooled states: the input of the head.
+        """Return the (batch, width) pooled states, which are the input of the head.
 
         In an int8 graph, rounding depends on the batch, so the vector of a text depends slightly on the other texts.
         """
@@ -110,11 +111,11 @@ class PlainTokenizer:
         self._pad_token_id = pad_token_id
 
     def __call__(self, texts: Sequence[str], **_limits: Any) -> dict[str, list[list[int]]]:
-        """`input_ids` per text, truncated to this tokenizer's `max_length`."""
+        """Return the `input_ids` of each text, truncated to this tokenizer's `max_length`."""
         return {"input_ids": [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]}
 
     def pad(self, batch: dict[str, list[list[int]]], **_kind: Any) -> dict[str, TokenIds]:
-        """`input_ids` and `attention_mask` as arrays of shape (batch, tokens)."""
+        """Return `input_ids` and `attention_mask` as padded arrays of shape (batch, tokens)."""
         rows = batch["input_ids"]
         shape = len(rows), max(map(len, rows))
         ids, mask = np.full(shape, self._pad_token_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
@@ -141,7 +142,7 @@ def open_session(graph: Path) -> InferenceSession:
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 3  # errors only: its warnings are about optimisations
     try:
-        # Without external data: a graph can name any file on this computer as its weights.
+        # Load no external data, because a graph can name any file on this computer as its weights.
         model = onnx.load(graph, load_external_data=False)
         _refuse_unusual_graph(graph, model)
         return onnxruntime.InferenceSession(str(graph), options, providers=_providers(model))
@@ -156,7 +157,7 @@ def open_session(graph: Path) -> InferenceSession:
 
 
 def _refuse_unusual_graph(path: Path, model: ModelProto) -> None:
-    """Refuse graphs that are nested, have custom operators or external weights: they could read other files."""
+    """Refuse graphs that are nested or have custom operators or external weights, which could read other files."""
     nodes = model.graph.node
     foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes if node.domain not in ("", "ai.onnx")})
     nested = any(attribute.HasField("g") or attribute.graphs for node in nodes for attribute in node.attribute)
@@ -182,7 +183,7 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 
 
 def _providers(model: ModelProto) -> list[str]:
-    """Execution providers in order of preference; 8-bit operators run only on the CPU."""
+    """Return the execution providers in order of preference; 8-bit operators run only on the CPU."""
     import onnxruntime
 
     bytewise = any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node)
@@ -191,7 +192,7 @@ def _providers(model: ModelProto) -> list[str]:
 
 
 def _threads() -> int:
-    """OMP_NUM_THREADS (also used by torch), else the number of processors available to this process."""
+    """Return OMP_NUM_THREADS, which torch also uses, or else the number of processors available to this process."""
     wished = os.environ.get("OMP_NUM_THREADS", "")
     if wished.isdigit() and int(wished):
         return int(wished)
@@ -225,10 +226,10 @@ def write_graph(network: Network, path: Path, *, int8: bool) -> None:
 
 
 def _exported(pooler: Pooler) -> ModelProto:
-    """The graph, with variable numbers of texts and tokens."""
+    """Export the graph, with variable numbers of texts and tokens."""
     import torch
 
-    # Example input for tracing. Sizes of 1 would become constants; transformers may drop a mask without padding.
+    # The input for tracing: sizes of 1 would become constants, and transformers may drop a mask without padding.
     ids = torch.ones((2, 8), dtype=torch.int64)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
@@ -266,7 +267,7 @@ def _without_traces(graph: ModelProto) -> ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress the exporter's warnings, which concern only its own code."""
-    # Disables all loggers, since the names of the exporter's loggers may change; restored afterwards.
+    # Disable all loggers until the end of the block, because the names of the exporter's loggers may change.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

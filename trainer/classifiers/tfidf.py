@@ -1,4 +1,4 @@
-"""A strong, cheap baseline: logistic regression on TF-IDF features of word and character n-grams.
+"""Fit a strong, cheap baseline: logistic regression on TF-IDF features of word and character n-grams.
 
 scikit-learn fits the model, which is then stored as vocabularies, weights and biases. Prediction uses only numpy and
 scipy, because importing scikit-learn takes longer than predicting several thousand sentences.
@@ -39,14 +39,14 @@ PARTS = ("words", "characters")
 _FORMAT_1 = "pipeline.skops"
 _CHUNK = 1024
 _MOST_KNOWN, _LONGEST_KNOWN = 100_000, 40
-"""Size of the cache of n-grams per word, and longest word in the cache (excludes web addresses); about 20 MB."""
+"""Number of words in the cache of n-grams (about 20 MB), and length of the longest (to exclude web addresses)."""
 _TOKEN = re.compile(r"(?u)\b\w+\b")
 _NOTHING_LEFT = ("After pruning, no terms remain", "empty vocabulary", "max_df corresponds to < documents than min_df")
 """Beginnings of scikit-learn's error messages for an empty vocabulary."""
 
 
 class TfidfClassifier(LinearClassifier):
-    """Word n-grams and character n-grams within words, sublinear TF-IDF, L2 logistic regression."""
+    """L2 logistic regression on sublinear TF-IDF features of word n-grams and of character n-grams within words."""
 
     _section: TfidfSection
     scorer_: Scorer | None = None
@@ -72,15 +72,15 @@ class TfidfClassifier(LinearClassifier):
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) probabilities from the regression."""
+        """Return (n, labels) probabilities from the regression."""
         return self._probabilities(fitted(self.scorer_).logits(texts))
 
     def why_not_explained(self) -> str:
-        """Always empty: the weights of the n-grams of a text add up to its logit."""
+        """Return an empty string: all predictions can be explained, because the n-gram weights add up to the logit."""
         return ""
 
     def explain(self, text: str, columns: Sequence[int], pause: Pause) -> list[Explanation]:
-        """Exact explanations.
+        """Return exact explanations.
 
         The weight of an n-gram is divided equally among its occurrences, and then among the words of each occurrence. A
         character n-gram counts for the word that contains it.
@@ -108,7 +108,7 @@ class TfidfClassifier(LinearClassifier):
         ]
 
     def _vectorisers(self) -> Any:
-        """An unfitted `FeatureUnion` of the word and character vectorisers."""
+        """Make an unfitted `FeatureUnion` of the word and character vectorisers."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
 
@@ -138,7 +138,7 @@ class TfidfClassifier(LinearClassifier):
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """Sizes of the word and character vocabularies."""
+        """Return the sizes of the word and character vocabularies."""
         scorer = fitted(self.scorer_)
         return {"features": {"words": len(scorer.words.terms), "characters": len(scorer.characters.terms)}}
 
@@ -177,14 +177,14 @@ class Scorer:
         return cls(words, characters, layer)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, outputs) logits; texts are processed in chunks to limit memory."""
+        """Return (n, outputs) logits; texts are processed in chunks to limit memory."""
         found = np.zeros((len(texts), len(self.layer.bias)), dtype=np.float32)
         for start in range(0, len(texts), _CHUNK):
             found[start : start + _CHUNK] = self.layer.logits(self.features(texts[start : start + _CHUNK]))
         return found
 
     def features(self, texts: Sequence[str]) -> csr_array:
-        """(n, words + characters) sublinear TF-IDF; each row has unit-length word and character parts."""
+        """Return (n, words + characters) sublinear TF-IDF features; the two parts of each row have unit length."""
         from scipy.sparse import csr_array
 
         # The parts of a CSR matrix: the columns of all texts, concatenated, and the end of each text.
@@ -207,9 +207,10 @@ class Scorer:
         return matrix
 
     def shares(self, text: str) -> Iterator[tuple[int, float, list[int]]]:
-        """Yield each occurrence of an n-gram: its column, its share of the column's feature, and a place for each word.
+        """Yield the column, the weight share and the places of each occurrence of an n-gram.
 
-        Places are offsets in `text`. The share is divided by the number of places.
+        Places are the offsets in `text` of the words that the n-gram touches. A column's feature is divided equally
+        among the occurrences, and then among their places.
         """
         row = self.features([text])
         values = dict(zip(row.indices.tolist(), row.data.tolist(), strict=True))
@@ -239,7 +240,7 @@ class Scorer:
         return [column for column in map(self._word_columns.get, grams) if column is not None]
 
     def _columns_within(self, word: str) -> array[int]:
-        """Columns of a word's character n-grams, cached because words repeat in a corpus."""
+        """Return the columns of a word's character n-grams, cached because words repeat in a corpus."""
         known = self._known.get(word)
         if known is None:
             padded = f" {word} "
@@ -248,7 +249,7 @@ class Scorer:
             grams = (padded[i : i + n] for n in lengths for i in range(len(padded) - n + 1))
             known = array("i", [column for column in map(self._character_columns.get, grams) if column is not None])
             if len(word) <= _LONGEST_KNOWN:
-                # Clear the whole cache: frequent words return after a few texts, and no order of use is needed.
+                # Clear the whole cache: frequent words return after a few texts, so no order of use is needed.
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[word] = known
@@ -279,7 +280,7 @@ class Scorer:
 
 
 def _origins(text: str) -> list[int]:
-    """The offset in `text` of each character of the text in small letters without accents."""
+    """Return the offset in `text` of each character of its form in small letters without accents."""
     return [i for i, character in enumerate(text) for _ in _without_accents(character.lower())]
 
 

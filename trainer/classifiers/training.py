@@ -1,4 +1,4 @@
-"""Training with the `Trainer` of transformers, configured for small labelled sets on one CPU or GPU.
+"""Train with the `Trainer` of transformers, configured for small labelled sets on one CPU or GPU.
 
 An interrupted run resumes from a folder of checkpoints, which belongs to one experiment on one set of examples. This
 module imports torch, so import it only for training.
@@ -43,9 +43,7 @@ _SIGNS_OF_WANT = ("out of memory", "can't allocate memory", "not enough memory",
 
 
 class _NetworkTrainer(Trainer):  # type: ignore[misc]
-    """A `Trainer` for a `Network`: separate learning rates for the layers and the head, and an error if the loss is not
-    finite.
-    """
+    """Trains a `Network` with separate learning rates for the layers and the head; fails if the loss is not finite."""
 
     def __init__(self, *args: Any, head_learning_rate: float, layer_decay: float, **kwargs: Any) -> None:
         self._head_learning_rate = head_learning_rate
@@ -55,11 +53,11 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
         self.add_callback(_StepsCallback(self._order))
 
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
-        """AdamW with one group per learning rate and weight decay; biases and normalisation have no weight decay."""
+        """Make AdamW with a group per learning rate and weight decay; biases and normalisation have no weight decay."""
         trained = {name: weights for name, weights in self.model.named_parameters() if weights.requires_grad}
         encoder = [name for name in trained if name.startswith("encoder.")]
         rates = encoder_rates(encoder, self.args.learning_rate, self._layer_decay)
-        # Weights outside the encoder belong to the head. Few groups, as the fused optimiser makes one call per group.
+        # Weights outside the encoder belong to the head. Groups are few, because the optimiser makes a call for each.
         groups: dict[tuple[float, float], list[Tensor]] = {}
         for name, weights in trained.items():
             decay = self.args.weight_decay if weights.ndim > 1 else 0.0
@@ -101,8 +99,7 @@ class _NetworkTrainer(Trainer):  # type: ignore[misc]
 
 
 class _StepsCallback(TrainerCallback):  # type: ignore[misc]
-    """Reports the number of finished steps; seeds the order of the examples in each epoch, so that it is the same in
-    all processes and after resuming."""
+    """Reports finished steps, and seeds the order of examples, which is equal in all processes and after resuming."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
@@ -142,7 +139,7 @@ def train_network(
     folder = folder.resolve()
     checkpoint = last_whole_checkpoint(folder)
     if checkpoint is not None:
-        # Do not continue a finished run: with the number of epochs that it took, no steps are left.
+        # Do not continue a finished run: with its number of epochs as the limit, no steps are left.
         epochs = epochs_when_stopped(checkpoint) or epochs
     trainer = _NetworkTrainer(
         model=network,
@@ -161,7 +158,7 @@ def train_network(
 
 
 def encoder_rates(names: Sequence[str], rate: float, decay: float) -> dict[str, float]:
-    """Learning rate of each encoder weight, by the weight's name.
+    """Return the learning rate of each encoder weight, by the name of the weight.
 
     The last layer, and weights after it, have `rate`. Each earlier layer has `decay` times the rate of the next layer,
     and the embeddings have `decay` times the rate of the first layer.
@@ -176,7 +173,7 @@ def encoder_rates(names: Sequence[str], rate: float, decay: float) -> dict[str, 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python ran out of memory, on a GPU or in main memory."""
+    """Return whether torch or Python ran out of memory, on a GPU or in main memory."""
     kinds = (torch.OutOfMemoryError, MemoryError)
     return isinstance(error, kinds) or any(sign in str(error) for sign in _SIGNS_OF_WANT)
 
@@ -189,8 +186,8 @@ def free_memory() -> None:
 
 
 def smaller_batch(batch_size: int, whole: int) -> int:
-    """The largest divisor of `whole` that is at most half of `batch_size`; 0 if there is none."""
-    # A divisor, because equal batches must add up to exactly the configured batch size.
+    """Return the largest divisor of `whole` that is at most half of `batch_size`; 0 if there is none."""
+    # It must be a divisor, because equal batches add up to exactly the configured batch size.
     return next((size for size in range(batch_size // 2, 0, -1) if whole % size == 0), 0)
 
 
@@ -227,7 +224,7 @@ def _arguments(section: FinetuneSection, batch_size: int, epochs: int, seed: int
 
 
 def _n_devices() -> int:
-    """Number of devices: one per process, or all GPUs if there is only one process."""
+    """Return the number of devices: one per process, or all GPUs if there is only one process."""
     return world_size() if world_size() > 1 else max(1, torch.cuda.device_count())
 
 
@@ -237,7 +234,7 @@ def _best_epoch(state: Any) -> float:
 
 
 def fingerprint(settings: dict[str, Any], *parts: Sequence[Example]) -> str:
-    """64 hex digits that identify the steps of a training run, from settings, examples and library versions."""
+    """Return 64 hex digits that identify the steps of a training run: a hash of settings, examples and versions."""
     content = {
         "settings": settings,
         "parts": [[(example.text, example.labels) for example in part] for part in parts],
@@ -276,8 +273,8 @@ def drop_fruitless(folder: Path) -> None:
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint: the trainer writes the state file last."""
-    # By number, since "checkpoint-100" sorts before "checkpoint-20" as text.
+    """Return the newest complete checkpoint: one with the state file, which the trainer writes last."""
+    # Sort by number, because "checkpoint-100" comes before "checkpoint-20" as text.
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for checkpoint in found:
         with suppress(OSError, ValueError):
@@ -291,12 +288,12 @@ def _state(checkpoint: Path) -> Any:
 
 
 def epochs_done(checkpoint: Path) -> int:
-    """Number of epochs finished when a complete checkpoint was written."""
+    """Return the number of epochs that were finished when a complete checkpoint was written."""
     return round(float(_state(checkpoint)["epoch"]))
 
 
 def epochs_when_stopped(checkpoint: Path) -> int | None:
-    """Number of epochs of a finished run, which ran out of patience or epochs; None if the run is not finished.
+    """Return the number of epochs of a run that ran out of patience or epochs; None if the run is not finished.
 
     A resumed `Trainer` does not restore its decision to stop, and would train another epoch.
     """

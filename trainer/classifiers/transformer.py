@@ -1,4 +1,4 @@
-"""Base class of the classifiers that train an encoder: prediction, saving, export and loading.
+"""Define the base class of classifiers that train an encoder: prediction, saving, export and loading.
 
 Subclasses define the training. `network` contains the torch module, `onnx` runs an exported model, and
 `trainer.encoders.encoder` finds the encoder.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TransformerClassifier(ExplainedByGradients, LinearClassifier):
-    """Pooled encoder output -> linear -> sigmoid per label, or softmax over exclusive classes.
+    """A linear layer on the pooled output of an encoder, with a sigmoid per label or a softmax over exclusive classes.
 
     Attributes:
         settings_: settings of the network, and results of training such as the best epoch.
@@ -44,24 +44,24 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
 
     @property
     def max_length_(self) -> int:
-        """Maximum number of tokens; longer texts are truncated."""
+        """The maximum number of tokens; longer texts are truncated."""
         return fitted(self.settings_).max_length
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) probabilities: the sigmoid, or the softmax without the "none" column.
+        """Return (n, labels) probabilities: the sigmoid, or the softmax without the "none" column.
 
         Texts are truncated to `max_length` tokens.
         """
         return self.predict_embedded(self.embed(texts))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """(n, hidden size) pooled states of the trained encoder: the input of the head."""
+        """Return the (n, hidden size) pooled states of the trained encoder, which are the input of the head."""
         engine = self._engine()
         width = engine.layer.weight.shape[1]
         return encode_in_batches(texts, self.tokenizer_, engine.encode, width=width, max_length=self.max_length_)
 
     def predict_embedded(self, vectors: Vectors) -> Probabilities:
-        """(n, labels) probabilities from vectors returned by `embed`."""
+        """Return (n, labels) probabilities for vectors from `embed`."""
         return self._probabilities(self._engine().layer.logits(vectors))
 
     def _engine(self) -> OnnxNetwork | Network:
@@ -105,7 +105,7 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         self._save_the_rest(folder, fitted(self.settings_))
 
     def why_not_explained(self) -> str:
-        """The reason why this classifier cannot be explained: it is exported, or a package is missing."""
+        """Return why this classifier cannot be explained: it is exported, or a package is missing. Empty if it can."""
         if self.onnx_ is not None:
             return (
                 "an exported model (ONNX) cannot be explained, because onnxruntime computes no gradients. Explain the "
@@ -114,7 +114,7 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         return super().why_not_explained()
 
     def encoder_parts(self) -> EncoderParts:
-        """The trained network."""
+        """Return the trained network."""
         network = fitted(self.network_)
         return EncoderParts(
             network.encoder, self.tokenizer_, network.pooling, network.normalise, network.layer, self.max_length_
@@ -125,11 +125,11 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         return self.onnx_ is not None
 
     def why_not_exported(self, *, int8: bool) -> str:
-        """Always empty: only writing the graph shows whether an encoder can be exported."""
+        """Return an empty string: only writing the graph shows whether an encoder can be exported."""
         return ""
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """(n,) true for every text."""
+        """Return an array (n,) that is true for every text."""
         return np.ones(len(texts), dtype=bool)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
@@ -203,7 +203,7 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         self.network_ = network.to(best_device())
 
     def describe(self) -> dict[str, Any]:
-        """Encoder, pooling, length limit and number of parameters; subclasses add results of training."""
+        """Return encoder, pooling, length limit and number of parameters; subclasses add results of training."""
         settings = fitted(self.settings_)
         described = settings.model_dump(include={"encoder", "pooling", "max_length"})
         return described | {"parameters": self._engine().size}

@@ -1,4 +1,4 @@
-"""A whole experiment, and functions to read, override, check and write its file.
+"""Define the whole experiment, and read, override, check and write its file.
 
 `sections` and `models` define its sections. Error messages name the keys of the file.
 """
@@ -61,7 +61,7 @@ def set_key(content: dict[str, Any], key: str, value: Any, place: str) -> None:
     for section in sections:
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
-            raise ExperimentError(f"{place}: '{section}' is a value, not a section.")
+            raise ExperimentError(f"{place}: '{section}' is a value, not a section. Remove the rest of the key.")
     target[last] = value
 
 
@@ -162,7 +162,7 @@ def find_experiment(path: str | Path) -> Path:
     """
     if Path(path).is_file():
         return Path(path)
-    # Only these two forms: a mistyped path to another folder must not silently select a shipped experiment.
+    # Accept only these two forms: a mistyped path to another folder must not silently select a shipped experiment.
     if Path(path).name and Path(path).parent in (Path(), Path("experiments")):
         candidate = shipped("experiments") / Path(path).with_suffix(".toml").name
         if candidate.is_file():

@@ -1,4 +1,4 @@
-"""The section `model`: one class per kind, including the kinds that plug-ins add.
+"""Define the section `model`: one class per kind, including the kinds that plug-ins add.
 
 `trainer.classifiers.base` describes what a plug-in must provide.
 """
@@ -71,7 +71,7 @@ class EmbeddingSection(_EncoderSection):
 
 
 class ContrastiveSection(_EncoderSection):
-    """A sentence encoder tuned to place sentences with the same label close together, then logistic regression."""
+    """A sentence encoder that is tuned to move sentences with the same label together, then logistic regression."""
 
     kind: Literal["contrastive"]
     batch_size: Annotated[int, Field(ge=4)] = 32

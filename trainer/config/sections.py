@@ -1,4 +1,4 @@
-"""The sections of an experiment, except `[model]`, whose sections are in `models`."""
+"""Define the sections of an experiment, except `[model]`, which `models` defines."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class DataSection(Section):
 
 
 class SplitSection(Section):
-    """The division of the examples if there is no test file."""
+    """How the examples are divided if there is no test file."""
 
     train: Fraction = 0.6
     validation: Fraction = 0.2
@@ -139,7 +139,7 @@ class CalibrationSection(Section):
 
 
 class EvaluationSection(Section):
-    """Settings for the figures on test."""
+    """Settings for evaluation on the test set."""
 
     bootstrap: Annotated[int, Field(ge=100)] = 1000
     confidence: Fraction = 0.95
@@ -147,7 +147,7 @@ class EvaluationSection(Section):
 
 
 class TrackingSection(Section):
-    """Settings for logging to MLflow. MLflow's own setting MLFLOW_TRACKING_URI names the location of the logs."""
+    """Settings for logging to MLflow. MLflow's own variable MLFLOW_TRACKING_URI determines where it logs."""
 
     enabled: bool = True
     experiment: str = "communique"

